@@ -1,0 +1,62 @@
+"""The house: how large its rooms may be, and what they may not be called."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "raft_snapshot_agent"
+FILES = sorted(SOURCE.rglob("*.py"))
+FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base_classes"}
+
+
+def _functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def _code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count a function's lines without its docstring."""
+    total = (function.end_lineno or 0) - function.lineno + 1
+    first = function.body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+        total -= (first.end_lineno or 0) - first.lineno + 1
+    return total
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_file_stays_under_300_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 300
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_no_function_is_over_50_lines(path: Path) -> None:
+    assert [f.name for f in _functions(path) if _code_lines(f) > 50] == []
+
+
+def test_half_of_all_functions_have_at_most_8_lines() -> None:
+    lengths = [_code_lines(function) for path in FILES for function in _functions(path)]
+
+    assert statistics.median(lengths) <= 8
+
+
+def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
+    assert {path.stem for path in FILES} & FORBIDDEN_NAMES == set()
+
+
+def test_every_public_class_says_what_it_is() -> None:
+    bare = [
+        f"{path.name}:{node.name}"
+        for path in FILES
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+    ]
+
+    assert bare == []

@@ -1,0 +1,284 @@
+"""Proof that a stream of bytes is one whole snapshot.
+
+A snapshot is `gzip(tar(meta.json, state.bin, SHA256SUMS, SHA256SUMS.sealed))`. The server answers
+200 before it knows whether it can finish, and neither HTTP nor the standard library's `tarfile`
+notices an archive that ends early, so everything is checked here, while the bytes arrive.
+
+Source: `physical/raft/snapshot/archive.go` of OpenBao and hashicorp/raft-snapshot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from typing import cast
+
+from zlib_ng import zlib_ng
+
+from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
+from raft_snapshot_agent.errors import VerificationError
+
+META, STATE, SUMS, SEALED = "meta.json", "state.bin", "SHA256SUMS", "SHA256SUMS.sealed"
+_MEMBERS = (META, STATE, SUMS, SEALED)
+_HASHED = (META, STATE)
+_PAX = "its PAX header"
+_PAX_LENGTH = re.compile(rb"([0-9]{1,7}) ")
+_PAX_REFUSED = (b"path", b"linkpath")
+"""Records that would make a member another than the one whose header was read."""
+_BLOCK = 512
+_STEP = 1 << 18
+"""Most bytes inflated at once: fits the processor's cache, and bounds a hostile archive."""
+_SMALL = 1 << 20
+"""Most bytes of any member but state.bin; real ones have a few hundred."""
+# Its stub declares an instance where there is a class.
+_DAMAGED = cast("type[Exception]", zlib_ng.error)
+_UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What nonsense in the place of JSON can raise."""
+_AGAIN = "the next attempt fetches it again; if it recurs, look at the server's log and its seal"
+
+
+class ArchiveVerifier:
+    """Checks an archive that is fed in pieces; memory does not grow with it.
+
+    zlib-ng inflates and checks CRCs two to three times as fast as the standard library's zlib.
+    """
+
+    def __init__(self) -> None:
+        self._inflate = zlib_ng.decompressobj(wbits=31)
+        self._tar = _Tar()
+        self._sha256 = hashlib.sha256()
+        self._size = 0
+
+    @property
+    def meta(self) -> ArchiveMeta | None:
+        """What `meta.json` says, once it has arrived: within the first KiB."""
+        return self._tar.meta
+
+    def feed(self, chunk: bytes | memoryview) -> None:
+        """Check the next bytes.
+
+        Raises:
+            VerificationError: This can no longer become a whole snapshot.
+        """
+        if self._size == 0 and not bytes(chunk[:2]).startswith(b"\x1f\x8b"[: len(chunk)]):
+            raise _broken("it is not a gzip archive")
+        self._size += len(chunk)
+        self._sha256.update(chunk)
+        for piece in self._inflated(chunk):
+            self._tar.feed(memoryview(piece))
+
+    def finish(self) -> Snapshot:
+        """Give the verdict after the last byte.
+
+        Raises:
+            VerificationError: The archive is cut off, or its hashes do not hold.
+        """
+        if self._size == 0:
+            raise _broken("it is empty")
+        if not self._inflate.eof:
+            raise _broken(f"it is cut off after {self._size} bytes")
+        meta = self._tar.finish()
+        return Snapshot(meta=meta, size=self._size, sha256=self._sha256.hexdigest())
+
+    def _inflated(self, chunk: bytes | memoryview) -> Iterator[bytes]:
+        if self._inflate.eof and chunk:
+            raise _broken("bytes follow its end")
+        rest: bytes | memoryview = chunk
+        while True:
+            try:
+                piece = self._inflate.decompress(rest, _STEP)
+            except _DAMAGED as error:
+                raise _broken(f"gzip: {str(error).rpartition(': ')[2]}") from error
+            yield piece
+            if self._inflate.unused_data:
+                raise _broken("bytes follow its end")
+            rest = self._inflate.unconsumed_tail
+            if self._inflate.eof or (not rest and len(piece) < _STEP):
+                return
+
+
+class _Tar:
+    """The tar inside: which members, how long, with which hashes."""
+
+    def __init__(self) -> None:
+        self.meta: ArchiveMeta | None = None
+        self._header = bytearray()
+        self._name = ""
+        self._left = 0
+        self._padding = 0
+        self._zero_blocks = 0
+        self._pax_size: int | None = None
+        self._state_size = 0
+        self._small: dict[str, bytearray] = {}
+        self._state = hashlib.sha256()
+        self._seen: list[str] = []
+
+    def feed(self, data: memoryview) -> None:
+        while data:
+            if self._left:
+                data = self._body(data)
+            elif self._padding:
+                skipped = min(self._padding, len(data))
+                self._padding -= skipped
+                data = data[skipped:]
+            else:
+                wanted = _BLOCK - len(self._header)
+                self._header += data[:wanted]
+                data = data[wanted:]
+                self._block()
+
+    def finish(self) -> ArchiveMeta:
+        missing = [name for name in _MEMBERS if name not in self._seen]
+        if self._left or self._padding or self._header or self._zero_blocks < 2:
+            raise _broken(f"its tar ends inside {self._name or 'a header'}")
+        if SEALED in missing or not self._small[SEALED]:
+            raise VerificationError(
+                f"the snapshot is broken: {SEALED} is missing or empty",
+                hint="the server could not use its seal while it wrote the snapshot:"
+                " check its KMS or transit key",
+            )
+        if missing:
+            raise _broken(f"{missing[0]} is missing")
+        assert self.meta is not None  # noqa: S101 - meta.json has been seen
+        if self.meta.size != self._state_size:
+            raise _broken(f"{STATE} has {self._state_size} bytes, {META} says {self.meta.size}")
+        self._compare()
+        return self.meta
+
+    def _compare(self) -> None:
+        actual = {
+            META: hashlib.sha256(self._small[META]).hexdigest(),
+            STATE: self._state.hexdigest(),
+        }
+        listed = _sums(bytes(self._small[SUMS]))
+        for name, digest in listed:
+            if name not in actual:
+                raise _broken(f"{SUMS} lists {name[:40]!r}")
+            if actual[name] != digest:
+                raise _broken(f"the hash of {name} does not match {SUMS}")
+        if missing := [name for name in _HASHED if name not in dict(listed)]:
+            raise _broken(f"{SUMS} does not list {missing[0]}")
+
+    def _body(self, data: memoryview) -> memoryview:
+        part = data[: self._left]
+        if self._name == STATE:
+            self._state.update(part)
+            self._state_size += len(part)
+        else:
+            self._small[self._name] += part
+        self._left -= len(part)
+        if not self._left:
+            self._end_of_member()
+        return data[len(part) :]
+
+    def _end_of_member(self) -> None:
+        if self._name == META:
+            self.meta = _meta(bytes(self._small[META]))
+        elif self._name == _PAX:
+            self._pax_size = _pax_size(bytes(self._small.pop(_PAX)))
+
+    def _block(self) -> None:
+        if len(self._header) < _BLOCK:
+            return
+        block = bytes(self._header)
+        self._header.clear()
+        if not any(block):
+            self._zero_blocks += 1
+            return
+        if self._zero_blocks:
+            raise _broken("bytes follow the end of its tar")
+        self._open(block)
+
+    def _open(self, block: bytes) -> None:
+        try:
+            info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        except tarfile.HeaderError as error:
+            raise _broken(f"its tar header is damaged: {error}") from error
+        self._left = info.size if self._pax_size is None else self._pax_size
+        self._pax_size = None
+        if self._left < 0:
+            raise _broken("its tar header is damaged: negative size")
+        self._padding = -self._left % _BLOCK
+        if info.type == tarfile.XHDTYPE:
+            self._name = _PAX
+        else:
+            self._name = info.name
+            self._admit(info)
+        if self._name != STATE:
+            if self._left > _SMALL:
+                raise _broken(f"{self._name} has {self._left} bytes")
+            self._small[self._name] = bytearray()
+        if not self._left:
+            self._end_of_member()
+
+    def _admit(self, info: tarfile.TarInfo) -> None:
+        if info.name not in _MEMBERS or info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+            raise _broken(f"it holds an unexpected member {info.name[:40]!r}")
+        if info.name in self._seen:
+            raise _broken(f"it holds {info.name} twice")
+        self._seen.append(info.name)
+
+
+def _meta(text: bytes) -> ArchiveMeta:
+    try:
+        fields = json.loads(text)
+        servers = (fields.get("Configuration") or {}).get("Servers") or ()
+        return ArchiveMeta(
+            index=int(fields["Index"]),
+            term=int(fields["Term"]),
+            size=int(fields["Size"]),
+            servers=tuple(str(server.get("ID", "")) for server in servers),
+        )
+    except _UNREADABLE as error:
+        raise _broken(f"{META} cannot be read") from error
+
+
+def _sums(text: bytes) -> list[tuple[str, str]]:
+    """Read lines of `<hex digest>  <name>`, as sha256sum writes them, as name and digest."""
+    lines = text.decode("utf-8", "replace").splitlines()
+    pairs = (line.split(maxsplit=1) for line in lines if line.strip())
+    try:
+        return [(name, digest.lower()) for digest, name in pairs]
+    except ValueError as error:
+        raise _broken(f"{SUMS} cannot be read") from error
+
+
+def _pax_size(records: bytes) -> int | None:
+    r"""Find the size in PAX records, which Go writes for members over 8 GiB.
+
+    Source: IEEE Std 1003.1, pax, "pax Extended Header": `<length> <key>=<value>\n`.
+    """
+    size: int | None = None
+    position = 0
+    while position < len(records):
+        length = _PAX_LENGTH.match(records, position)
+        end = position + int(length[1]) if length else 0
+        if length is None or not length.end() < end <= len(records):
+            raise _broken(f"{_PAX} is damaged")
+        key, _, value = records[length.end() : end - 1].partition(b"=")
+        if key == b"size":
+            size = _decimal(value)
+        elif key in _PAX_REFUSED:
+            raise _broken(f"{_PAX} sets {key.decode()}")
+        position = end
+    return size
+
+
+def _decimal(text: bytes) -> int:
+    if not text.isdigit() or len(text) > 19:
+        raise _broken(f"{_PAX} is damaged")
+    return int(text)
+
+
+def _broken(why: str) -> VerificationError:
+    return VerificationError(f"the snapshot is broken: {why}", hint=_AGAIN)

@@ -1,0 +1,80 @@
+"""What one run did. Log, exit code, metrics and pages are functions of this one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from raft_snapshot_agent.core.snapshot import Snapshot
+from raft_snapshot_agent.errors import AgentError, NotLeader, PartialFailure, Stopped, StorageError
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    OK = "ok"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    """Another host's agent is to work."""
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one storage got of a run."""
+
+    storage: str
+    kind: str
+    """The word for the storage in the log: `local`, `aws`, ..."""
+    location: str = ""
+    """Where the snapshot lies now; empty where it does not."""
+    seconds: float = 0.0
+    deleted: tuple[str, ...] = ()
+    """Names that retention removed."""
+    warnings: tuple[str, ...] = ()
+    """What went wrong without harming the snapshot, such as a refused delete."""
+    error: AgentError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One run, from asking who leads to the last delete."""
+
+    run_id: str
+    started_at: datetime
+    finished_at: datetime
+    snapshot: Snapshot | None = None
+    node: str = ""
+    """Address of the server it came from."""
+    deliveries: tuple[Delivery, ...] = ()
+    error: AgentError | None = None
+    """Why there is no snapshot at all."""
+
+    @property
+    def outcome(self) -> Outcome:
+        match self.error:
+            case NotLeader():
+                return Outcome.SKIPPED
+            case Stopped():
+                return Outcome.STOPPED
+            case AgentError():
+                return Outcome.FAILED
+        failed = sum(delivery.error is not None for delivery in self.deliveries)
+        if not failed:
+            return Outcome.OK
+        return Outcome.FAILED if failed == len(self.deliveries) else Outcome.PARTIAL
+
+    @property
+    def exit_code(self) -> int:
+        """The command's exit code: 0 done, 2 remote, 3 partial, 4 broken, 5 not the leader."""
+        if self.error is not None:
+            return self.error.exit_code
+        match self.outcome:
+            case Outcome.PARTIAL:
+                return PartialFailure.exit_code
+            case Outcome.FAILED:
+                return StorageError.exit_code
+            case _:
+                return 0

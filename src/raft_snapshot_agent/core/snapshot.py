@@ -1,0 +1,109 @@
+"""What is known of a snapshot: in its archive, once verified, in a storage, and in its manifest."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+MANIFEST_SUFFIX = ".json"
+FORMAT = 1
+
+_JSON_TYPES = {"str": (str,), "int": (int,), "float": (float, int)}
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveMeta:
+    """What `meta.json`, the first member of the archive, says.
+
+    Source: `raft.SnapshotMeta` of hashicorp/raft.
+    """
+
+    index: int
+    term: int
+    size: int
+    """Bytes of `state.bin`, uncompressed."""
+    servers: tuple[str, ...] = ()
+    """Raft node IDs of the cluster's members."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot that was proved whole."""
+
+    meta: ArchiveMeta
+    size: int
+    """Bytes of the archive as the server sent it."""
+    sha256: str
+    """Of the archive, in hex."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One snapshot as a storage lists it."""
+
+    name: str
+    taken_at: datetime
+    size: int
+    index: int | None = None
+    """Raft index, where the name tells it."""
+    verified: bool = False
+    """Whether a manifest lies beside it: it was proved whole before it was stored."""
+
+    @property
+    def broken(self) -> bool:
+        """Whether it cannot be a snapshot: it is empty."""
+        return self.size == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The small JSON beside a stored snapshot; its presence marks a finished one."""
+
+    snapshot: str
+    """Name of the snapshot it describes."""
+    taken_at: str
+    """Start of the request, RFC 3339 in UTC."""
+    index: int
+    term: int
+    size: int
+    """Bytes of the stored object."""
+    sha256: str
+    """Of the stored object, in hex."""
+    duration: float
+    """Seconds from request to verdict."""
+    cluster_id: str
+    cluster_name: str
+    product: str
+    """`openbao`, `vault`, or empty where the server does not tell."""
+    version: str
+    node: str
+    """Address of the server that sent it."""
+    agent_version: str
+    encryption: str = "none"
+    format: int = FORMAT
+
+    def to_json(self) -> bytes:
+        return (json.dumps(asdict(self), indent=2) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Manifest:
+        """Read a manifest, ignoring fields of later versions.
+
+        Raises:
+            ValueError: It is not a manifest.
+        """
+        try:
+            fields = json.loads(text)
+        except RecursionError as error:
+            raise ValueError("a manifest is not nested") from error
+        if not isinstance(fields, dict):
+            raise ValueError("a manifest is a JSON object")  # noqa: TRY004
+        known = {key: fields[key] for key in cls.__slots__ if key in fields}
+        for key, value in known.items():
+            if type(value) not in _JSON_TYPES[cls.__annotations__[key]]:
+                raise ValueError(f"the manifest's {key} is {value!r}")
+        try:
+            return cls(**known)
+        except TypeError as error:
+            raise ValueError(f"the manifest is incomplete: {error}") from error

@@ -1,0 +1,127 @@
+"""Every error an operator can meet, in one tree, each with its exit code.
+
+```
+AgentError                 1  something here, on this host
+├── ConfigError            1  the configuration is wrong
+├── SpoolError             1  the local disk failed or is full
+├── ServerError            2  the Vault or OpenBao server
+│   ├── Unreachable        2  no connection, or none that TLS accepts
+│   ├── Sealed             2  sealed or not initialised
+│   ├── NoLeader           2  the cluster has no leader at the moment
+│   ├── Denied             2  the token or the login was refused
+│   └── Interrupted        2  the stream was cut or stalled
+├── StorageError           2  one storage
+│   ├── StorageUnavailable 2  worth another try
+│   ├── StorageDenied      2  credentials or rights
+│   ├── StorageFull        2  no space left
+│   └── SnapshotNotFound   2  no such snapshot there
+├── PartialFailure         3  some storages failed
+├── VerificationError      4  the bytes are not a whole snapshot
+│   └── StaleSnapshot      4  whole, but older than the leader's state
+├── NotLeader              5  only with --require-leader
+└── Stopped                0  the agent was told to stop
+```
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AgentError(Exception):
+    """What failed, on what and why, and what to try."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = " ".join(message.split())
+        self.hint = " ".join(hint.split())
+
+    def __str__(self) -> str:
+        """Render as the one line an operator reads."""
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class ConfigError(AgentError):
+    """The configuration is wrong; the message names the place."""
+
+
+class SpoolError(AgentError):
+    """The spool could not be written or read."""
+
+
+class ServerError(AgentError):
+    """The Vault or OpenBao server refused, or answered nonsense."""
+
+    exit_code = 2
+
+
+class Unreachable(ServerError):
+    """No connection to the server, or none that TLS accepts."""
+
+
+class Sealed(ServerError):
+    """The server is sealed or not initialised."""
+
+
+class NoLeader(ServerError):
+    """The cluster has no leader at the moment."""
+
+
+class Denied(ServerError):
+    """The login or the token was refused."""
+
+
+class Interrupted(ServerError):
+    """The snapshot stream was cut off or stalled."""
+
+
+class StorageError(AgentError):
+    """A storage failed; only its own delivery suffers."""
+
+    exit_code = 2
+
+
+class StorageUnavailable(StorageError):
+    """A failure that another try may overcome: time-outs, resets, 5xx."""
+
+
+class StorageDenied(StorageError):
+    """Credentials are missing or wrong, or lack a right."""
+
+
+class StorageFull(StorageError):
+    """The storage has no space left."""
+
+
+class SnapshotNotFound(StorageError):
+    """The storage holds no snapshot of that name."""
+
+
+class PartialFailure(AgentError):
+    """Some storages hold the snapshot, others failed."""
+
+    exit_code = 3
+
+
+class VerificationError(AgentError):
+    """The bytes are not a whole snapshot."""
+
+    exit_code = 4
+
+
+class StaleSnapshot(VerificationError):
+    """A whole snapshot, but older than the leader's state when it was asked for."""
+
+
+class NotLeader(AgentError):
+    """The node beside this agent does not lead the cluster."""
+
+    exit_code = 5
+
+
+class Stopped(AgentError):
+    """The agent was told to stop; what was under way is dropped."""
+
+    exit_code = 0

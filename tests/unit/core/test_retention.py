@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from raft_snapshot_agent.core.retention import Plan, Retention, plan
+from raft_snapshot_agent.core.snapshot import Stored
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
+
+
+def at(moment: str, size: int = 1, *, verified: bool = False) -> Stored:
+    """Name a snapshot by its time, as `2026-11-23T15:30`, in UTC."""
+    return Stored(moment, datetime.fromisoformat(moment + "+00:00"), size, verified=verified)
+
+
+def ago(hours: float, size: int = 1, *, verified: bool = False) -> Stored:
+    return Stored(f"{hours} h ago", NOW - timedelta(hours=hours), size, verified=verified)
+
+
+def kept(
+    stored: Iterable[Stored], policy: Retention, now: datetime = NOW, zone: tzinfo = UTC
+) -> list[str]:
+    return [one.name for one in plan(stored, policy, now, zone).keep]
+
+
+def why(stored: Iterable[Stored], policy: Retention, zone: tzinfo = UTC) -> dict[str, str]:
+    keep = plan(stored, policy, NOW, zone).keep
+    return {one.name: ", ".join(reasons) for one, reasons in keep.items()}
+
+
+# The rules, by hand.
+
+# Snapshots on both sides of Berlin's midnights; its clocks went back on Sunday, 2026-10-25.
+BERLINS = [
+    at("2026-10-26T22:30"),  # Mon 26 Oct 23:30 +01, week 44
+    at("2026-10-26T12:00"),  # Mon 26 Oct 13:00 +01
+    at("2026-10-25T23:30"),  # Mon 26 Oct 00:30 +01
+    at("2026-10-25T22:30"),  # Sun 25 Oct 23:30 +01, week 43
+    at("2026-10-25T01:30"),  # Sun 25 Oct 02:30 +01
+    at("2026-10-25T00:30"),  # Sun 25 Oct 02:30 +02
+    at("2026-10-24T22:30"),  # Sun 25 Oct 00:30 +02
+    at("2026-10-24T21:30"),  # Sat 24 Oct 23:30 +02
+    at("2026-10-18T22:30"),  # Mon 19 Oct 00:30 +02
+    at("2026-10-18T21:30"),  # Sun 18 Oct 23:30 +02, week 42
+    at("2026-09-30T22:30"),  # Thu 1 Oct 00:30 +02, week 40
+    at("2026-09-30T21:30"),  # Wed 30 Sep 23:30 +02
+    at("2026-03-29T22:30"),  # Mon 30 Mar 00:30 +02, week 14: the day after the clocks went forward
+    at("2026-03-29T21:30"),  # Sun 29 Mar 23:30 +02, week 13
+    at("2026-03-28T23:30"),  # Sun 29 Mar 00:30 +01
+    at("2026-03-28T22:30"),  # Sat 28 Mar 23:30 +01
+    at("2025-12-31T23:30"),  # Thu 1 Jan 2026 00:30 +01, week 1 of 2026
+    at("2025-12-31T22:30"),  # Wed 31 Dec 2025 23:30 +01, week 1 of 2026, too
+]
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (Retention(last=2), ["2026-10-26T22:30", "2026-10-26T12:00"]),
+        (
+            Retention(hourly=6),
+            [
+                "2026-10-26T22:30",
+                "2026-10-26T12:00",
+                "2026-10-25T23:30",
+                "2026-10-25T22:30",
+                "2026-10-25T01:30",
+                "2026-10-25T00:30",
+            ],
+        ),
+        (Retention(daily=3), ["2026-10-26T22:30", "2026-10-25T22:30", "2026-10-24T21:30"]),
+        (
+            Retention(daily=9),
+            [
+                "2026-10-26T22:30",
+                "2026-10-25T22:30",
+                "2026-10-24T21:30",
+                "2026-10-18T22:30",
+                "2026-10-18T21:30",
+                "2026-09-30T22:30",
+                "2026-09-30T21:30",
+                "2026-03-29T22:30",
+                "2026-03-29T21:30",
+            ],
+        ),
+        (
+            Retention(weekly=9),
+            [
+                "2026-10-26T22:30",
+                "2026-10-25T22:30",
+                "2026-10-18T21:30",
+                "2026-09-30T22:30",
+                "2026-03-29T22:30",
+                "2026-03-29T21:30",
+                "2025-12-31T23:30",
+            ],
+        ),
+        (
+            Retention(monthly=4),
+            ["2026-10-26T22:30", "2026-09-30T21:30", "2026-03-29T22:30", "2025-12-31T23:30"],
+        ),
+        (Retention(yearly=2), ["2026-10-26T22:30", "2025-12-31T22:30"]),
+        (
+            Retention(last=2, daily=2, weekly=2, monthly=2, yearly=2),
+            [
+                "2026-10-26T22:30",
+                "2026-10-26T12:00",
+                "2026-10-25T22:30",
+                "2026-09-30T21:30",
+                "2025-12-31T22:30",
+            ],
+        ),
+    ],
+)
+def test_periods_begin_at_the_zones_midnight_across_changes_of_the_clock(
+    policy: Retention, expected: list[str]
+) -> None:
+    assert kept(BERLINS, policy, zone=BERLIN) == expected
+
+
+def test_periods_without_a_snapshot_do_not_count() -> None:
+    stored = [ago(0), ago(24 * 40), ago(24 * 90)]
+
+    assert kept(stored, Retention(daily=2)) == ["0 h ago", "960 h ago"]
+
+
+def test_within_counts_from_the_newest() -> None:
+    stored = [ago(1000), ago(1023.5), ago(1024), ago(1100)]
+
+    assert kept(stored, Retention(within=timedelta(days=1))) == ["1000 h ago", "1023.5 h ago"]
+
+
+def test_within_counts_from_now_where_the_newest_is_from_the_future() -> None:
+    stored = [ago(-1000), ago(1), ago(23), ago(25)]
+
+    assert kept(stored, Retention(within=timedelta(days=1))) == [
+        "-1000 h ago",
+        "1 h ago",
+        "23 h ago",
+    ]
+
+
+def test_reasons_are_in_an_operators_words() -> None:
+    stored = [
+        at("2026-11-23T15:00"),
+        at("2026-11-23T14:00", verified=True),
+        at("2026-11-22T23:30"),
+        at("2026-10-31T12:00"),
+        at("2025-06-01T12:00"),
+    ]
+    policy = Retention(last=2, hourly=1, daily=2, monthly=2, yearly=2, within=timedelta(days=7))
+
+    assert why(stored, policy) == {
+        "2026-11-23T15:00": (
+            "newest, last 1 of 2, hourly 2026-11-23 15:00 +0000, daily 2026-11-23,"
+            " monthly 2026-11, yearly 2026, within 7d"
+        ),
+        "2026-11-23T14:00": "newest verified, last 2 of 2, within 7d",
+        "2026-11-22T23:30": "daily 2026-11-22, within 7d",
+        "2026-10-31T12:00": "monthly 2026-10",
+        "2025-06-01T12:00": "yearly 2025",
+    }
+
+
+def test_reasons_name_the_zones_hour_and_week_and_the_duration() -> None:
+    stored = [at("2026-10-25T00:30"), at("2026-10-25T01:30")]
+    policy = Retention(hourly=2, weekly=1, within=timedelta(minutes=90), min_keep=0)
+
+    assert why(stored, policy, BERLIN) == {
+        "2026-10-25T01:30": "newest, hourly 2026-10-25 02:00 +0100, weekly 2026-W43, within 1h30m",
+        "2026-10-25T00:30": "hourly 2026-10-25 02:00 +0200, within 1h30m",
+    }
+
+
+# What asks for nothing.
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Retention(),
+        Retention(last=0),
+        Retention(0, 0, 0, 0, 0, 0, timedelta(0), 0),
+        Retention(min_keep=3),
+    ],
+)
+def test_without_a_rule_everything_is_kept_even_what_is_broken(policy: Retention) -> None:
+    stored = [ago(0), ago(1, size=0), ago(99_999)]
+
+    done = plan(stored, policy, NOW, max_deletes=0)
+
+    assert done.delete == ()
+    assert done.refused == ""
+    assert done.keep == dict.fromkeys(stored, ("no rule is set",))
+
+
+def test_a_zero_beside_another_rule_asks_for_nothing() -> None:
+    assert kept([ago(0), ago(1), ago(30)], Retention(last=0, daily=2)) == ["0 h ago", "30 h ago"]
+
+
+def test_nothing_stored_is_nothing_to_do() -> None:
+    assert plan([], Retention(last=1), NOW) == Plan({}, ())
+
+
+# The guards.
+
+
+def test_the_newest_verified_one_stays() -> None:
+    stored = [ago(0), ago(1), ago(500, verified=True), ago(501, verified=True)]
+
+    assert why(stored, Retention(last=1)) == {
+        "0 h ago": "newest, last 1 of 1",
+        "500 h ago": "newest verified",
+    }
+
+
+def test_a_snapshot_from_the_future_does_not_push_out_the_present() -> None:
+    stored = [ago(-9000), ago(-8999), ago(1), ago(2)]
+
+    assert why(stored, Retention(last=1)) == {
+        "-9000 h ago": "newest, last 1 of 1",
+        "1 h ago": "newest that is not from the future",
+    }
+
+
+def test_min_keep_stays_whatever_its_age() -> None:
+    stored = [ago(9000), ago(9001), ago(9002), ago(9003)]
+    policy = Retention(within=timedelta(hours=1), min_keep=3)
+
+    assert why(stored, policy) == {
+        "9000 h ago": "newest, within 1h",
+        "9001 h ago": "kept: min_keep",
+        "9002 h ago": "kept: min_keep",
+    }
+
+
+def test_broken_ones_count_for_nothing_and_go() -> None:
+    stored = [ago(0), ago(1, size=0, verified=True), ago(2), ago(3, size=0), ago(4), ago(5)]
+
+    done = plan(stored, Retention(last=2, min_keep=3), NOW)
+
+    assert [one.name for one in done.keep] == ["0 h ago", "2 h ago", "4 h ago"]
+    assert [one.name for one in done.delete] == ["5 h ago", "3 h ago", "1 h ago"]
+
+
+def test_a_broken_one_stays_until_something_whole_is_newer() -> None:
+    stored = [ago(0, size=0), ago(1), ago(2, size=0), ago(3)]
+
+    assert why(stored, Retention(last=1)) == {
+        "0 h ago": "broken, but nothing whole is newer",
+        "1 h ago": "newest, last 1 of 1",
+    }
+
+
+def test_a_storage_of_broken_ones_is_left_alone() -> None:
+    stored = [ago(0, size=0), ago(1, size=0)]
+
+    assert plan(stored, Retention(last=1), NOW).delete == ()
+
+
+def test_the_oldest_goes_first() -> None:
+    stored = [ago(hours) for hours in (2, 0, 3, 1)]
+
+    delete = plan(stored, Retention(last=1), NOW).delete
+
+    assert [one.name for one in delete] == ["3 h ago", "2 h ago", "1 h ago"]
+
+
+def test_a_plan_that_deletes_too_much_deletes_nothing() -> None:
+    stored = [ago(hours) for hours in range(5)]
+
+    allowed = plan(stored, Retention(last=2), NOW, max_deletes=3)
+    refused = plan(stored, Retention(last=2), NOW, max_deletes=2)
+
+    assert len(allowed.delete) == 3
+    assert allowed.refused == ""
+    assert refused.delete == ()
+    assert refused.refused == "would delete 3 snapshots, more than max_deletes 2"
+    assert list(refused.keep) == stored
+    assert refused.keep[stored[1]] == ("last 2 of 2",)
+    assert refused.keep[stored[4]] == ("kept: max_deletes",)

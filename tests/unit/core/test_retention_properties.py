@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from raft_snapshot_agent.core.retention import Retention, plan
+from raft_snapshot_agent.core.snapshot import Stored
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
+LABELS = {"hourly": "%Y-%m-%d-%H%z", "daily": "%Y-%j", "weekly": "%G-%V", "monthly": "%Y-%m"}
+
+
+STORED = st.builds(
+    lambda number, minutes, size, verified: Stored(
+        f"snapshot {number}", NOW - timedelta(minutes=minutes), size, verified=verified
+    ),
+    number=st.integers(0, 10**9),
+    # Dense around now, up to three years back and two days into the future.
+    minutes=st.one_of(
+        st.integers(-2880, 60_000), st.integers(0, 1_600_000), st.integers(-60, 1440)
+    ),
+    size=st.sampled_from([0, 1, 1, 1, 1]),
+    verified=st.booleans(),
+)
+STORAGES = st.lists(STORED, max_size=30, unique_by=lambda one: one.name)
+COUNTS = st.none() | st.integers(0, 5)
+POLICIES = st.builds(
+    Retention,
+    last=COUNTS,
+    hourly=COUNTS,
+    daily=COUNTS,
+    weekly=COUNTS,
+    monthly=COUNTS,
+    yearly=COUNTS,
+    within=st.none() | st.timedeltas(timedelta(0), timedelta(days=60)),
+    min_keep=st.integers(0, 4),
+)
+ZONES = st.sampled_from([UTC, BERLIN, ZoneInfo("America/New_York"), ZoneInfo("Asia/Kathmandu")])
+relaxed = settings(deadline=None)
+
+
+@relaxed
+@given(stored=STORAGES, policy=POLICIES, zone=ZONES, limit=st.none() | st.integers(0, 9))
+def test_keep_and_delete_share_out_everything(
+    stored: list[Stored], policy: Retention, zone: tzinfo, limit: int | None
+) -> None:
+    done = plan(stored, policy, NOW, zone, limit)
+
+    assert sorted([*done.keep, *done.delete], key=str) == sorted(stored, key=str)
+    assert all(done.keep.values())
+    assert limit is None or len(done.delete) <= limit
+
+
+@relaxed
+@given(stored=STORAGES, policy=POLICIES, zone=ZONES)
+def test_the_guards_hold_under_every_policy(
+    stored: list[Stored], policy: Retention, zone: tzinfo
+) -> None:
+    delete = plan(stored, policy, NOW, zone).delete
+
+    whole = sorted((one for one in stored if one.size), key=lambda one: one.taken_at)
+    left = [one for one in whole if one not in delete]
+    for group in (
+        whole,
+        [one for one in whole if one.verified],
+        [one for one in whole if one.taken_at <= NOW],
+    ):
+        assert not group or group[-1].taken_at in {one.taken_at for one in left}
+    assert len(left) >= min(policy.min_keep, len(whole))
+    assert not any(one.broken for one in delete) or left[-1].taken_at > min(
+        one.taken_at for one in delete if one.broken
+    )
+
+
+@relaxed
+@given(stored=STORAGES, policy=POLICIES, zone=ZONES, other=POLICIES)
+def test_a_stricter_policy_deletes_at_least_as_much(
+    stored: list[Stored], policy: Retention, zone: tzinfo, other: Retention
+) -> None:
+    def stricter(rule: str) -> Any:
+        ours, theirs = getattr(policy, rule), getattr(other, rule)
+        return None if ours is None or theirs is None else min(ours, theirs)
+
+    strict = replace(policy, **{field.name: stricter(field.name) for field in fields(policy)})
+    assume(not strict.keeps_all)
+
+    assert set(plan(stored, policy, NOW, zone).delete) <= set(
+        plan(stored, strict, NOW, zone).delete
+    )
+
+
+@relaxed
+@given(stored=STORAGES, policy=POLICIES, zone=ZONES)
+def test_planning_again_deletes_nothing_more(
+    stored: list[Stored], policy: Retention, zone: tzinfo
+) -> None:
+    once = plan(stored, policy, NOW, zone)
+
+    again = plan(once.keep, policy, NOW, zone)
+
+    assert again.delete == ()
+    assert set(again.keep) == set(once.keep)
+
+
+@relaxed
+@given(stored=STORAGES, policy=POLICIES, zone=ZONES, random=st.randoms())
+def test_the_order_of_the_listing_does_not_matter(
+    stored: list[Stored], policy: Retention, zone: tzinfo, random: Any
+) -> None:
+    shuffled = stored.copy()
+    random.shuffle(shuffled)
+
+    assert plan(iter(shuffled), policy, NOW, zone) == plan(stored, policy, NOW, zone)
+
+
+@relaxed
+@given(stored=STORAGES, policy=POLICIES, zone=ZONES)
+def test_broken_ones_change_nothing_for_the_whole_ones(
+    stored: list[Stored], policy: Retention, zone: tzinfo
+) -> None:
+    whole = [one for one in stored if not one.broken]
+
+    with_broken: Mapping[Stored, tuple[str, ...]] = plan(stored, policy, NOW, zone).keep
+
+    assert {one: with_broken[one] for one in with_broken if not one.broken} == plan(
+        whole, policy, NOW, zone
+    ).keep
+
+
+@relaxed
+@given(stored=STORAGES, zone=ZONES, rule=st.sampled_from([*LABELS]), count=st.integers(1, 6))
+def test_a_rule_keeps_the_newest_of_each_of_its_newest_periods(
+    stored: list[Stored], zone: tzinfo, rule: str, count: int
+) -> None:
+    newest: dict[str, datetime] = {}
+    for one in sorted(stored, key=lambda one: one.taken_at):
+        if not one.broken:
+            newest[one.taken_at.astimezone(zone).strftime(LABELS[rule])] = one.taken_at
+    expected = sorted(newest.values(), reverse=True)[:count]
+
+    rules: dict[str, Any] = {rule: count}
+    keep = plan(stored, Retention(**rules), NOW, zone).keep
+
+    ruled = [one for one, reasons in keep.items() if any(why.startswith(rule) for why in reasons)]
+    assert [one.taken_at for one in ruled] == expected

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from raft_snapshot_agent import errors
+from raft_snapshot_agent.errors import AgentError, StorageDenied
+
+LINE = re.compile(r"^(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+) +(?P<code>\d)")
+
+
+def tree(kind: type[AgentError] = AgentError) -> Iterator[type[AgentError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield from tree(child)
+
+
+def documented() -> dict[str, tuple[int, str]]:
+    """Read the drawing in the module's docstring: exit code and parent of every name."""
+    found: dict[str, tuple[int, str]] = {}
+    ancestors: dict[int, str] = {}
+    for line in (errors.__doc__ or "").splitlines():
+        if match := LINE.match(line):
+            depth = len(match["branch"]) // 4
+            ancestors[depth] = match["name"]
+            found[match["name"]] = int(match["code"]), ancestors.get(depth - 1, "Exception")
+    return found
+
+
+def test_the_drawing_shows_every_error_its_exit_code_and_its_parent() -> None:
+    assert documented() == {
+        kind.__name__: (kind.exit_code, kind.__mro__[1].__name__) for kind in tree()
+    }
+
+
+@pytest.mark.parametrize("kind", [*tree()], ids=lambda kind: kind.__name__)
+def test_every_error_is_one_line_with_its_hint(kind: type[AgentError]) -> None:
+    error = kind("cannot write\n  to /backup:\tno space", hint="free\nsome")
+
+    assert str(error) == "cannot write to /backup: no space (free some)"
+    assert error.message == "cannot write to /backup: no space"
+    assert error.hint == "free some"
+
+
+def test_an_error_without_hint_has_no_brackets() -> None:
+    error = StorageDenied("access denied")
+
+    assert str(error) == "access denied"
+    assert error.hint == ""

@@ -1,0 +1,283 @@
+"""One OpenBao server on loopback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from raft_snapshot_agent.errors import ServerError, Unreachable
+from raft_snapshot_agent.servers.process import (
+    LOOPBACK,
+    ServerProcess,
+    free_ports,
+    program,
+    release_ports,
+    until,
+)
+
+_SERVING = (200, 429)  # active, standby
+_PATIENCE = 60.0
+# Whatever the listener's options, the node answers for itself instead of asking the leader.
+_HEADERS = {"X-Vault-Request": "true", "X-Vault-Inconsistent": "fail"}
+_RAFT = {
+    # The least that elects: one second instead of five.
+    "performance_multiplier": "1",
+    # Promotes a follower about a second after it joined, instead of ten.
+    "autopilot_update_interval": "100ms",
+    "autopilot_reconcile_interval": "100ms",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files a listener uses, and the authority its clients trust."""
+
+    cert: Path
+    key: Path
+    ca: Path
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """What may differ from the plainest node."""
+
+    tls: TlsFiles | None = None
+    listener: Mapping[str, Any] = field(default_factory=dict)
+    """Further options of the TCP listener, such as `http_write_timeout`."""
+    server: Mapping[str, Any] = field(default_factory=dict)
+    """Further top-level settings, such as `seal` or `disable_standby_reads`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a node said."""
+
+    status: int
+    document: Any
+    """The parsed JSON, or nothing where the answer was empty or not JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Initialised:
+    """What `sys/init` hands out, once."""
+
+    unseal_keys: tuple[str, ...] = field(repr=False)
+    root_token: str = field(repr=False)
+
+
+class OpenBaoNode:
+    """A node with a folder, two ports and a process of its own."""
+
+    def __init__(self, name: str, folder: Path, options: NodeOptions | None = None) -> None:
+        self.name = name
+        self.folder = folder
+        self.options = options or NodeOptions()
+        bao = program("bao")
+        self.ports = free_ports(2)
+        scheme = "https" if self.options.tls else "http"
+        self.address = f"{scheme}://{LOOPBACK}:{self.ports[0]}"
+        self.cluster_address = f"https://{LOOPBACK}:{self.ports[1]}"
+        self._pool = _pool(self.options.tls)
+        self.process = ServerProcess(
+            name,
+            [bao, "server", f"-config={folder / 'server.json'}"],
+            folder / "server.log",
+            {"PATH": "/usr/bin:/bin", "HOME": str(folder), "TMPDIR": str(folder / "tmp")},
+        )
+
+    def launch(self) -> None:
+        """Start the server without waiting for it."""
+        # Restores are unpacked in TMPDIR, which must exist.
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("data", "tmp"):
+            (self.folder / name).mkdir(exist_ok=True)
+        (self.folder / "server.json").write_text(json.dumps(self._configuration(), indent=2))
+        self.process.start()
+
+    def start(self) -> None:
+        """Start the server and wait until its API answers, sealed or not.
+
+        Raises:
+            ServerError: It ended at once, or does not answer.
+        """
+        self.launch()
+        self.wait_answering()
+
+    def stop(self) -> None:
+        """Stop it in good order, as systemd would."""
+        self.process.terminate()
+        self._pool.clear()
+
+    def kill(self) -> None:
+        """End it with kill -9."""
+        self.process.kill()
+        self._pool.clear()
+
+    def suspend(self) -> None:
+        """Freeze it, as a hanging host would."""
+        self.process.suspend()
+
+    def resume(self) -> None:
+        """Let it go on after `suspend`."""
+        self.process.resume()
+
+    def restart(self) -> None:
+        """Stop and start it; it comes back sealed."""
+        self.stop()
+        self.start()
+
+    def discard(self) -> None:
+        """Kill it for good and give its ports back."""
+        self.kill()
+        release_ports(self.ports)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        token: str | None = None,
+        *,
+        timeout: float = 30.0,
+    ) -> Answer:
+        """Send `body` as JSON to `/v1/PATH`, and take any answer; redirects are not followed.
+
+        Each wait for the server is bounded by `timeout` seconds.
+
+        Raises:
+            Unreachable: No answer.
+        """
+        headers = _HEADERS | ({"X-Vault-Token": token} if token else {})
+        try:
+            response = self._pool.request(
+                method,
+                f"{self.address}/v1/{path}",
+                json=body,
+                headers=headers,
+                timeout=timeout,
+                retries=False,
+                redirect=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise Unreachable(f"{self.name} at {self.address}: {error}") from error
+        return Answer(response.status, _parsed(response.data))
+
+    def api(self, method: str, path: str, body: Any = None, token: str | None = None) -> Any:
+        """Ask `/v1/PATH` and return the parsed answer, nothing for an empty one.
+
+        Raises:
+            ServerError: The status is not 2xx; the message has it.
+            Unreachable: No answer.
+        """
+        answer = self.request(method, path, body, token)
+        if answer.status // 100 == 2:
+            return answer.document
+        raise ServerError(
+            f"{self.name}: {method} /v1/{path} answered {answer.status}: {_errors(answer)}"
+        )
+
+    def is_leader(self) -> bool:
+        """Whether it says that it leads; false when it says nothing."""
+        return bool((self._asked("sys/leader").document or {}).get("is_self"))
+
+    def seal_status(self) -> dict[str, Any]:
+        """`sys/seal-status`: `sealed`, `t`, `n`, `initialized` and more."""
+        status: dict[str, Any] = self.api("GET", "sys/seal-status")
+        return status
+
+    def init(self, shares: int, threshold: int) -> Initialised:
+        """Initialise it as the first node of a cluster."""
+        request = {"secret_shares": shares, "secret_threshold": threshold}
+        answer = self.api("PUT", "sys/init", request)
+        return Initialised(tuple(answer["keys_base64"]), answer["root_token"])
+
+    def unseal(self, keys: Sequence[str]) -> None:
+        """Offer key shares until it is unsealed, or they are used up."""
+        for key in keys:
+            if not self.api("PUT", "sys/unseal", {"key": key})["sealed"]:
+                return
+
+    def join(self, leader: OpenBaoNode) -> None:
+        """Join the leader's cluster; unsealing completes it."""
+        tls = leader.options.tls
+        request = {"leader_api_addr": leader.address}
+        if tls:
+            request["leader_ca_cert"] = tls.ca.read_text()
+        self.api("PUT", "sys/storage/raft/join", request)
+
+    def wait_answering(self, within: float = _PATIENCE) -> None:
+        """Wait until its API answers, sealed or not."""
+        until(self._answers, f"{self.name} answers", within=within)
+
+    def wait_active(self, within: float = _PATIENCE) -> None:
+        """Wait until it is unsealed and leads."""
+        until(lambda: self._health() == _SERVING[0], f"{self.name} is active", within=within)
+
+    def wait_serving(self, within: float = _PATIENCE) -> None:
+        """Wait until it is unsealed and leads or follows."""
+        until(lambda: self._health() in _SERVING, f"{self.name} serves", within=within)
+
+    def _answers(self) -> bool:
+        self.process.check()
+        return self._asked("sys/seal-status").status == 200
+
+    def _health(self) -> int:
+        self.process.check()
+        return self._asked("sys/health").status
+
+    def _asked(self, path: str) -> Answer:
+        if not self.process.alive or self.process.suspended:
+            return Answer(0, None)
+        try:
+            return self.request("GET", path, timeout=2.0)
+        except Unreachable:
+            return Answer(0, None)
+
+    def _configuration(self) -> dict[str, Any]:
+        tls = self.options.tls
+        certificate = (
+            {"tls_cert_file": str(tls.cert), "tls_key_file": str(tls.key)}
+            if tls
+            else {"tls_disable": True}
+        )
+        listener = {
+            "address": f"{LOOPBACK}:{self.ports[0]}",
+            "cluster_address": f"{LOOPBACK}:{self.ports[1]}",
+            # The limit on how long the upload of a restore may take.
+            "http_read_timeout": "30m",
+            **certificate,
+            **self.options.listener,
+        }
+        raft = {"path": str(self.folder / "data"), "node_id": self.name, **_RAFT}
+        return {
+            "api_addr": self.address,
+            "cluster_addr": self.cluster_address,
+            "storage": {"raft": raft},
+            "listener": {"tcp": listener},
+            "log_level": "info",
+            **self.options.server,
+        }
+
+
+def _pool(tls: TlsFiles | None) -> urllib3.PoolManager:
+    if tls is None:
+        return urllib3.PoolManager()
+    return urllib3.PoolManager(ca_certs=str(tls.ca))
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _errors(answer: Answer) -> str:
+    if not isinstance(answer.document, dict):
+        return "no reason given"
+    return "; ".join(answer.document.get("errors") or ()) or "no reason given"

@@ -1,0 +1,200 @@
+"""OpenBao clusters on loopback, and what an operator sets up on one."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from raft_snapshot_agent.errors import NoLeader, ServerError
+from raft_snapshot_agent.servers.node import Initialised, NodeOptions, OpenBaoNode, TlsFiles
+from raft_snapshot_agent.servers.process import until
+
+__all__ = [
+    "AppRole",
+    "NodeOptions",
+    "OpenBaoCluster",
+    "OpenBaoNode",
+    "TlsFiles",
+    "fill",
+    "prepare_agent",
+]
+
+SNAPSHOT_POLICY = 'path "sys/storage/raft/snapshot" { capabilities = ["read"] }'
+_PATIENCE = 60.0
+# Below the raft storage's limit on one entry, 1 MiB, once it is base64 in JSON and encrypted.
+_LARGEST_VALUE = 900_000
+
+
+@dataclass(frozen=True, slots=True)
+class AppRole:
+    """What an agent logs in with."""
+
+    role_id: str
+    secret_id: str = field(repr=False)
+
+
+class OpenBaoCluster:
+    """An initialised and unsealed cluster; the first node leads at the start."""
+
+    def __init__(self, nodes: list[OpenBaoNode], made: Initialised) -> None:
+        self.nodes = nodes
+        self.root_token = made.root_token
+        self.unseal_keys = made.unseal_keys
+
+    @classmethod
+    def start(
+        cls,
+        folder: Path,
+        *,
+        nodes: int = 1,
+        shares: int = 1,
+        threshold: int = 1,
+        options: NodeOptions | None = None,
+    ) -> Self:
+        """Start a cluster and wait until every node is a voter; use it as a context manager.
+
+        Each node gets a folder of its own in `folder`, which is not removed afterwards. Of the
+        key `shares`, `threshold` unseal.
+
+        Raises:
+            ServerError: A node does not come up.
+            ConfigError: OpenBao is not installed.
+        """
+        members: list[OpenBaoNode] = []
+        try:
+            for number in range(nodes):
+                members.append(OpenBaoNode(f"bao{number}", folder / f"bao{number}", options))
+                members[-1].launch()
+            members[0].wait_answering()
+            cluster = cls(members, members[0].init(shares, threshold))
+            cluster._assemble()
+        except BaseException:
+            _discard(members)
+            raise
+        return cluster
+
+    def leader(self, within: float = _PATIENCE) -> OpenBaoNode:
+        """The node that leads, waiting for an election to end.
+
+        Raises:
+            NoLeader: There was none for `within` seconds.
+        """
+        try:
+            return until(self._leading, "a node leads", within=within)[0]
+        except ServerError as error:
+            raise NoLeader(f"the cluster of {self.nodes[0].address} has no leader") from error
+
+    def standbys(self) -> list[OpenBaoNode]:
+        """The nodes that do not lead, stopped and suspended ones included."""
+        leader = self.leader()
+        return [node for node in self.nodes if node is not leader]
+
+    def step_down(self) -> OpenBaoNode:
+        """Make the leader give way, and return the new one; needs three nodes."""
+        old = self.leader()
+        old.api("PUT", "sys/step-down", token=self.root_token)
+        others = [node for node in self.nodes if node is not old]
+        until(lambda: any(node.is_leader() for node in others), "another leads", within=_PATIENCE)
+        return self.leader()
+
+    def restart(self, node: OpenBaoNode) -> None:
+        """Restart a node, stopped, killed or running, and unseal it."""
+        node.restart()
+        node.unseal(self.unseal_keys)
+        node.wait_serving()
+
+    def wait_voters(self, within: float = _PATIENCE) -> None:
+        """Wait until every node has a vote: only then the cluster survives losing its leader."""
+        until(lambda: self._voters() == len(self.nodes), "every node votes", within=within)
+
+    def api(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask the leader, with the root token."""
+        return self.leader().api(method, path, body, self.root_token)
+
+    def write_secret(self, path: str, data: Mapping[str, Any]) -> None:
+        """Write a secret to the KV version 2 engine at `secret/`."""
+        self.api("POST", f"secret/data/{path}", {"data": dict(data)})
+
+    def read_secret(self, path: str) -> dict[str, Any]:
+        """Read the newest version of a secret at `secret/`."""
+        data: dict[str, Any] = self.api("GET", f"secret/data/{path}")["data"]["data"]
+        return data
+
+    def stop(self) -> None:
+        """Kill every node and give the ports back; the folder stays."""
+        _discard(self.nodes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _assemble(self) -> None:
+        first, *followers = self.nodes
+        first.unseal(self.unseal_keys)
+        first.wait_active()
+        # Before anybody joins: a follower gets its vote only when it was healthy for so long.
+        autopilot = {"server_stabilization_time": "1s"}
+        self.api("POST", "sys/storage/raft/autopilot/configuration", autopilot)
+        for node in followers:
+            node.wait_answering()
+            node.join(first)
+            node.unseal(self.unseal_keys)
+        self.api("POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
+        for node in followers:
+            node.wait_serving()
+        self.wait_voters()
+
+    def _leading(self) -> list[OpenBaoNode]:
+        return [node for node in self.nodes if node.is_leader()]
+
+    def _voters(self) -> int:
+        answer = self.api("GET", "sys/storage/raft/configuration")
+        return sum(server["voter"] for server in answer["data"]["config"]["servers"])
+
+
+def prepare_agent(cluster: OpenBaoCluster, **parameters: Any) -> AppRole:
+    """Set up what an agent needs: the policy and the AppRole, both named `snapshot`.
+
+    The parameters are the role's, such as `token_ttl="20m"` or `secret_id_num_uses=1`.
+
+    Returns:
+        Its role ID and a fresh secret ID.
+    """
+    cluster.api("PUT", "sys/policies/acl/snapshot", {"policy": SNAPSHOT_POLICY})
+    if "approle/" not in cluster.api("GET", "sys/auth")["data"]:
+        cluster.api("POST", "sys/auth/approle", {"type": "approle"})
+    role = "auth/approle/role/snapshot"
+    cluster.api("POST", role, {"token_policies": ["snapshot"], **parameters})
+    role_id = cluster.api("GET", f"{role}/role-id")["data"]["role_id"]
+    secret_id = cluster.api("POST", f"{role}/secret-id")["data"]["secret_id"]
+    return AppRole(role_id, secret_id)
+
+
+def fill(cluster: OpenBaoCluster, size: int) -> None:
+    """Write random values of about `size` bytes in all to the KV version 1 engine at `fill/`.
+
+    Each call adds to what is there. The server takes about 20 MB/s.
+    """
+    if "fill/" not in cluster.api("GET", "sys/mounts")["data"]:
+        cluster.api("POST", "sys/mounts/fill", {"type": "kv", "options": {"version": "1"}})
+    for start in range(0, size, _LARGEST_VALUE):
+        length = min(_LARGEST_VALUE, size - start)
+        value = base64.b64encode(os.urandom(length * 3 // 4)).decode()
+        cluster.api("POST", f"fill/{os.urandom(8).hex()}", {"value": value})
+
+
+def _discard(nodes: list[OpenBaoNode]) -> None:
+    for node in nodes:
+        node.discard()

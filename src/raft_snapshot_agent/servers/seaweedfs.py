@@ -1,0 +1,181 @@
+"""An S3 store on loopback: SeaweedFS, all in one process."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import urllib3
+
+from raft_snapshot_agent.errors import ServerError
+from raft_snapshot_agent.servers.process import (
+    LOOPBACK,
+    ServerProcess,
+    free_ports,
+    program,
+    release_ports,
+    until,
+)
+
+_PATIENCE = 60.0
+_ROLES = ("master", "volume", "filer", "s3", "admin")
+_TWIN = 10_000  # each role's gRPC port
+_EVERYTHING = ("Admin", "Read", "Write", "List", "Tagging")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Somebody with S3 keys."""
+
+    name: str
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    actions: tuple[str, ...] = _EVERYTHING
+    """SeaweedFS's words: Admin, Read, List, Tagging, Write (which includes deleting), each also
+    for one bucket, as `Write:bucket`."""
+
+    @classmethod
+    def fresh(cls, name: str, *actions: str) -> Self:
+        """Make one with random keys, allowed everything unless `actions` say otherwise."""
+        keys = secrets.token_hex(10).upper(), secrets.token_urlsafe(30)
+        return cls(name, *keys, actions or _EVERYTHING)
+
+    def document(self) -> dict[str, object]:
+        """Render as SeaweedFS's configuration wants it."""
+        keys = {"accessKey": self.access_key_id, "secretKey": self.secret_access_key}
+        return {"name": self.name, "credentials": [keys], "actions": list(self.actions)}
+
+
+class SeaweedFS:
+    """A running store whose S3 endpoint wants signed requests."""
+
+    region = "us-east-1"
+
+    def __init__(self, folder: Path, identities: tuple[Identity, ...] = ()) -> None:
+        self.folder = folder
+        self.owner = Identity.fresh("owner")
+        self.identities = (self.owner, *identities)
+        weed = program("weed")
+        self.ports = dict(zip(_ROLES, free_ports(len(_ROLES)), strict=True))
+        self.endpoint = f"http://{LOOPBACK}:{self.ports['s3']}"
+        self._filer = f"http://{LOOPBACK}:{self.ports['filer']}"
+        self._pool = urllib3.PoolManager()
+        self.process = ServerProcess(
+            "seaweedfs",
+            [weed, "mini", *self._arguments()],
+            folder / "server.log",
+            _environment(folder),
+        )
+
+    @classmethod
+    def start(cls, folder: Path, identities: tuple[Identity, ...] = ()) -> Self:
+        """Start a store and wait until it takes objects; use it as a context manager.
+
+        It keeps everything in `folder`, which is not removed afterwards. The `identities` may
+        sign requests beside the owner.
+
+        Raises:
+            ServerError: It does not come up.
+            ConfigError: SeaweedFS is not installed.
+        """
+        store = cls(folder, identities)
+        try:
+            store._launch()
+            until(store._writable, "SeaweedFS takes objects", within=_PATIENCE)
+        except BaseException:
+            store.stop()
+            raise
+        return store
+
+    @property
+    def access_key_id(self) -> str:
+        """The owner's."""
+        return self.owner.access_key_id
+
+    @property
+    def secret_access_key(self) -> str:
+        """The owner's."""
+        return self.owner.secret_access_key
+
+    def create_bucket(self, name: str) -> None:
+        """Create an empty bucket; names are 3 to 63 characters, as in S3."""
+        if not 3 <= len(name) <= 63:
+            raise ServerError(f"a bucket's name has 3 to 63 characters, {name} has not")
+        status = self._ask("POST", f"{self._filer}/buckets/{name}/")
+        if status != 201:
+            raise ServerError(f"SeaweedFS did not create the bucket {name}: status {status}")
+
+    def stop(self) -> None:
+        """Kill it and give its ports back; the folder stays."""
+        self.process.kill()
+        self._pool.clear()
+        release_ports(self.ports.values())
+        # It puts its sockets there, wherever TMPDIR points.
+        for port in self.ports.values():
+            for number in (port, port + _TWIN):
+                for left in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):  # noqa: S108
+                    left.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _launch(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        identities = [identity.document() for identity in self.identities]
+        (self.folder / "identities.json").write_text(json.dumps({"identities": identities}))
+        self.process.start()
+
+    def _arguments(self) -> list[str]:
+        ports = [f"-{role}.port={port}" for role, port in self.ports.items()]
+        return [
+            f"-dir={self.folder}",
+            f"-ip={LOOPBACK}",
+            f"-ip.bind={LOOPBACK}",
+            *ports,
+            f"-s3.config={self.folder / 'identities.json'}",
+            # As S3 itself: a put to a bucket that is not there fails.
+            "-s3.autoCreateBucket=false",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-webdav=false",
+            "-admin.ui=false",
+            "-master.telemetry=false",
+            # Every bucket takes volumes of its own; without a free one puts answer 500 for ever.
+            "-volume.max=5000",
+            "-master.volumeSizeLimitMB=1024",
+            "-master.volumePreallocate=false",
+        ]
+
+    def _writable(self) -> bool:
+        """Whether the S3 side is up, and a volume takes bytes."""
+        self.process.check()
+        if self._ask("GET", self.endpoint) != 403:
+            return False
+        # The filer keeps small values to itself; this one must go to a volume.
+        return self._ask("PUT", f"{self._filer}/ready", bytes(1_000_000)) == 201
+
+    def _ask(self, method: str, url: str, body: bytes | None = None) -> int:
+        """The status of the answer, 0 when there is none."""
+        try:
+            answer = self._pool.request(method, url, body=body, timeout=10.0, retries=False)
+        except urllib3.exceptions.HTTPError:
+            return 0
+        return answer.status
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    # A soft limit; without one it keeps a gigabyte after a big upload.
+    memory = {"GOMEMLIMIT": "600MiB"}
+    return {"PATH": "/usr/bin:/bin", "HOME": str(folder), "TMPDIR": str(folder), **memory}

@@ -1,0 +1,89 @@
+"""Real servers for every test, and an environment that is nobody's own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
+from raft_snapshot_agent.servers.seaweedfs import Identity, SeaweedFS
+
+_OUTSIDE = (
+    "AWS_",
+    "AZURE_",
+    "BAO_",
+    "CREDENTIALS_DIRECTORY",
+    "GOOGLE_",
+    "NOTIFY_SOCKET",
+    "RAFT_SNAPSHOT_AGENT_",
+    "SECRET_ACCESS_KEY",
+    "VAULT_",
+)
+
+StartBao = Callable[..., OpenBaoCluster]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the shell's own addresses, tokens and keys out of the tests."""
+    for name in list(os.environ):
+        if name.startswith(_OUTSIDE):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBaoCluster]:
+    """A single node that all tests of this process share: leave it unsealed and running."""
+    with OpenBaoCluster.start(tmp_path_factory.mktemp("bao")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def approle(bao: OpenBaoCluster) -> AppRole:
+    """What an agent logs in to `bao` with; its tokens may read snapshots and nothing else."""
+    return prepare_agent(bao)
+
+
+@pytest.fixture
+def start_bao(tmp_path: Path) -> Iterator[StartBao]:
+    """Start clusters of the test's own, with the parameters of `OpenBaoCluster.start`."""
+    with ExitStack() as running:
+
+        def start(**parameters: Any) -> OpenBaoCluster:
+            folder = tmp_path / f"bao-{secrets.token_hex(3)}"
+            return running.enter_context(OpenBaoCluster.start(folder, **parameters))
+
+        yield start
+
+
+@pytest.fixture
+def bao3(start_bao: StartBao) -> StartBao:
+    """Start three-node clusters of the test's own, to be broken at will."""
+    return lambda **parameters: start_bao(nodes=3, **parameters)
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    """An S3 store that all tests of this process share; its second identity may only write."""
+    uploader = Identity.fresh("uploader", "Write")
+    with SeaweedFS.start(tmp_path_factory.mktemp("seaweed"), (uploader,)) as store:
+        yield store
+
+
+@pytest.fixture
+def bucket(seaweed: SeaweedFS) -> str:
+    """The name of an empty bucket at `seaweed`."""
+    name = f"test-{secrets.token_hex(6)}"
+    seaweed.create_bucket(name)
+    return name

@@ -1,0 +1,1 @@
+"""What the agent is told: the model, the files and dialects it is read from, and its checks."""

@@ -1,0 +1,29 @@
+"""Other agents' configuration files, and how to tell them from ours."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from raft_snapshot_agent.config.dialects.seed import SeedFile
+from raft_snapshot_agent.config.document import Document
+from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.errors import ConfigError
+
+Dialect = Literal["agent", "seed"]
+
+
+def dialect(document: Document) -> Dialect:
+    """Tell whose configuration this is, by the keys at its top.
+
+    Raises:
+        ConfigError: It mixes ours with the original agent's.
+    """
+    ours = [key for key in document.value if key in Config.model_fields]
+    seeds = [key for key in document.value if key.lower() in SeedFile.model_fields]
+    if ours and seeds:
+        raise ConfigError(
+            f"{document.place((seeds[0],))}: this key is the original agent's, but"
+            f" {ours[0]} at line {document.mark((ours[0],)).line} is this agent's",
+            hint="write all keys in one style",
+        )
+    return "seed" if seeds else "agent"

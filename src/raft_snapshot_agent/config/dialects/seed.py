@@ -1,0 +1,272 @@
+"""Reads the original agent's `snapshot.json`.
+
+Source: the original's `config.go`, which Go's `encoding/json` fills: keys in any case, and
+nothing told apart from empty; and its README, which names two keys otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator
+
+from raft_snapshot_agent.config.document import Document
+from raft_snapshot_agent.config.faults import validate
+from raft_snapshot_agent.config.marks import KeyPath, Mark
+from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.fields import Count, PositiveDuration, Settings
+from raft_snapshot_agent.vault.settings import checked_address
+
+_PLACEHOLDER = re.compile(r"<[a-z0-9 ]+>?")
+_NOT_BUILT = {"google_storage": "bucket", "azure_storage": "container_name"}
+_DECIDING = {"local_storage": "path", "aws_storage": "s3_bucket", **_NOT_BUILT}
+_PREFIX = "raft_snapshots"
+_REGION = "us-east-1"
+
+
+def _own(text: str) -> str:
+    if _PLACEHOLDER.fullmatch(text):
+        raise ValueError("this is the example's placeholder: write your own value, or leave it out")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_own)]
+
+
+class SeedLocal(Settings):
+    """`local_storage`."""
+
+    path: Text | None = None
+
+
+class SeedAws(Settings):
+    """`aws_storage`."""
+
+    access_key_id: Text | None = None
+    secret_access_key: Text | None = None
+    s3_endpoint: Text | None = None
+    s3_force_path_style: bool = False
+    s3_region: Text | None = None
+    s3_bucket: Text | None = None
+    s3_key_prefix: Text = _PREFIX
+    s3_server_side_encryption: bool = False
+    s3_static_snapshot_name: Text | None = None
+
+
+class SeedGoogle(Settings):
+    """`google_storage`."""
+
+    bucket: Text | None = None
+
+
+class SeedAzure(Settings):
+    """`azure_storage`."""
+
+    account_name: Text | None = None
+    account_key: Text | None = None
+    container_name: Text | None = None
+
+
+class SeedFile(Settings):
+    """Every key of `snapshot.json`."""
+
+    addr: Annotated[Text, AfterValidator(checked_address)] | None = None
+    retain: Count = 0
+    frequency: PositiveDuration | None = None
+    role_id: Text | None = None
+    secret_id: Text | None = None
+    approle: Text = "approle"
+    vault_auth_method: Literal["approle", "k8s", "kubernetes"] = "approle"
+    vault_auth_role: Text | None = None
+    vault_auth_path: Text | None = None
+    k8s_auth_role: Text | None = None
+    k8s_auth_path: Text | None = None
+    local_storage: SeedLocal = SeedLocal()
+    aws_storage: SeedAws = SeedAws()
+    google_storage: SeedGoogle = SeedGoogle()
+    azure_storage: SeedAzure = SeedAzure()
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """The original's configuration in our words."""
+
+    config: Config
+    document: Document
+    """The file, with its keys in small letters and without what says nothing."""
+    origins: Mapping[KeyPath, KeyPath]
+    """Where a key of ours stood in the file."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Draft:
+    """Our configuration as plain values, while it is being filled."""
+
+    said: Mapping[str, Any]
+    value: dict[str, Any] = field(default_factory=dict)
+    origins: dict[KeyPath, KeyPath] = field(default_factory=dict)
+
+    def put(self, ours: KeyPath, value: Any, *origin: str) -> None:
+        """Set a key of ours, unless there is nothing to set it to."""
+        self.origins[ours] = origin
+        if value is None:
+            return
+        inner: Any = self.value
+        for key in ours[:-1]:
+            inner = inner.setdefault(key, {}) if isinstance(key, str) else inner[key]
+        inner[ours[-1]] = value
+
+    def first(self, *keys: str) -> tuple[Any, str]:
+        """Return the first key that says something, and what it says."""
+        key = next((key for key in keys if key in self.said), keys[0])
+        return self.said.get(key), key
+
+    def storage(self, section: str, kind: str) -> int:
+        """Add a storage; return its number."""
+        storages = self.value.setdefault("storages", [])
+        storages.append({"type": kind})
+        self.origins["storages", len(storages) - 1] = (section,)
+        return len(storages) - 1
+
+
+def translate(document: Document, environ: Mapping[str, str]) -> Translation:
+    """Read the original's configuration.
+
+    Raises:
+        ConfigError: A key is unknown, a value wrong, or a storage not built yet.
+    """
+    folded = Document(document.name, _folded(document, document.value, ()), _folded_marks(document))
+    validate(SeedFile, folded.value, folded)
+    _refuse_unbuilt(folded)
+    draft = _Draft(folded.value)
+    draft.value["naming"] = "seed"
+    for key, ours in (("addr", "vault.address"), ("retain", "retention.last")):
+        draft.put(tuple(ours.split(".")), folded.value.get(key), key)
+    draft.put(("schedule", "every"), folded.value.get("frequency"), "frequency")
+    _login(draft)
+    _local(draft)
+    _aws(draft, environ)
+    config = validate(Config, draft.value, folded, draft.origins)
+    return Translation(config, folded, draft.origins, tuple(_ignored(folded)))
+
+
+def _login(draft: _Draft) -> None:
+    auth = ("vault", "auth")
+    if draft.said.get("vault_auth_method") in ("k8s", "kubernetes"):
+        draft.put((*auth, "method"), "kubernetes", "vault_auth_method")
+        for ours, what in (("role", "role"), ("mount", "path")):
+            value, key = draft.first(f"k8s_auth_{what}", f"vault_auth_{what}")
+            draft.put((*auth, ours), value, key)
+    elif draft.said.keys() & {"role_id", "secret_id", "approle"}:
+        draft.put((*auth, "method"), "approle", "role_id")
+        for ours, key in (("role_id",) * 2, ("secret_id",) * 2, ("mount", "approle")):
+            draft.put((*auth, ours), draft.said.get(key), key)
+
+
+def _local(draft: _Draft) -> None:
+    path = draft.said.get("local_storage", {}).get("path")
+    if path is not None:
+        number = draft.storage("local_storage", "local")
+        draft.put(("storages", number, "path"), path, "local_storage", "path")
+
+
+def _aws(draft: _Draft, environ: Mapping[str, str]) -> None:
+    said = draft.said.get("aws_storage", {})
+    if "s3_bucket" not in said:
+        return
+    number = draft.storage("aws_storage", "s3")
+    endpoint, name = _with_scheme(said.get("s3_endpoint")), said.get("s3_static_snapshot_name")
+    has_region = "AWS_REGION" in environ or "AWS_DEFAULT_REGION" in environ
+    for ours, key, value in (
+        ("bucket", "s3_bucket", said["s3_bucket"]),
+        ("prefix", "s3_key_prefix", said.get("s3_key_prefix", _PREFIX)),
+        ("region", "s3_region", said.get("s3_region", None if has_region else _REGION)),
+        ("endpoint", "s3_endpoint", endpoint),
+        ("allow_http", "s3_endpoint", True if (endpoint or "").startswith("http://") else None),
+        ("path_style", "s3_force_path_style", said.get("s3_force_path_style", False)),
+        ("server_side_encryption", "s3_server_side_encryption", _aes256(said)),
+        ("static_name", "s3_static_snapshot_name", name and f"{name}.snap"),
+        *_credentials(said, environ),
+    ):
+        draft.put(("storages", number, ours), value, "aws_storage", key)
+
+
+def _aes256(said: Mapping[str, Any]) -> str | None:
+    return "AES256" if said.get("s3_server_side_encryption") else None
+
+
+def _with_scheme(endpoint: str | None) -> str | None:
+    return endpoint if endpoint is None or "://" in endpoint else f"https://{endpoint}"
+
+
+def _credentials(
+    said: Mapping[str, Any], environ: Mapping[str, str]
+) -> list[tuple[str, str, str | None]]:
+    """Fill from the environment what the file lacks, unless the file lacks all.
+
+    Then the storage's own search finds more than two variables: sessions, roles, instances. It
+    does not know SECRET_ACCESS_KEY, though, which the original's README recommends.
+    """
+    standard = "AWS_SECRET_ACCESS_KEY" in environ
+    here = said.keys() & {"access_key_id", "secret_access_key"}
+    if not here and (standard or "SECRET_ACCESS_KEY" not in environ):
+        return []
+    names = {
+        "access_key_id": "AWS_ACCESS_KEY_ID",
+        "secret_access_key": "AWS_SECRET_ACCESS_KEY" if standard else "SECRET_ACCESS_KEY",
+    }
+    if not here:
+        names["session_token"] = "AWS_SESSION_TOKEN"  # noqa: S105 - a variable's name
+    return [
+        (key, key, said.get(key, f"env://{name}" if environ.get(name) else None))
+        for key, name in names.items()
+    ]
+
+
+def _refuse_unbuilt(document: Document) -> None:
+    """Refuse the storages that exist in the original only.
+
+    Raises:
+        ConfigError: One is configured.
+    """
+    for section, key in _NOT_BUILT.items():
+        if key in document.value.get(section, {}):
+            raise ConfigError(
+                f"{document.place((section,))}: {section.replace('_', ' ')} is not built yet",
+                hint=f"take {section} out; local_storage and aws_storage work",
+            )
+
+
+def _ignored(document: Document) -> list[str]:
+    return [
+        f"{document.place((section,))} has no {key} and is ignored, as the original agent did"
+        for section, key in _DECIDING.items()
+        if document.value.get(section) and key not in document.value[section]
+    ]
+
+
+def _folded(document: Document, value: Any, path: KeyPath) -> Any:
+    """Write keys in small letters, and leave out what is null or empty text."""
+    if not isinstance(value, dict):
+        return value
+    folded: dict[str, Any] = {}
+    for key, child in value.items():
+        if child is None or child == "":
+            continue
+        if key.lower() in folded:
+            place = document.place((*path, key))
+            raise ConfigError(f"{place}: given twice in different case", hint="keep one of them")
+        folded[key.lower()] = _folded(document, child, (*path, key))
+    return folded
+
+
+def _folded_marks(document: Document) -> dict[KeyPath, Mark]:
+    return {
+        tuple(key.lower() if isinstance(key, str) else key for key in path): mark
+        for path, mark in document.marks.items()
+    }

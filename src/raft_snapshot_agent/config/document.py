@@ -1,0 +1,145 @@
+"""Reads YAML, JSON and TOML texts into plain values that remember where they stood."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, time
+from typing import Any
+
+from raft_snapshot_agent.config.marks import KeyPath, Mark, TextError, json_marks, toml_marks
+from raft_snapshot_agent.config.yaml_text import parse_yaml
+from raft_snapshot_agent.errors import ConfigError
+
+_TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_BEFORE = "look at the commas, quotes and brackets right before it"
+_Parsed = tuple[Any, dict[KeyPath, Mark]]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a file says, and where."""
+
+    name: str
+    """The file, as errors call it."""
+    value: dict[str, Any] = field(repr=False)
+    marks: Mapping[KeyPath, Mark] = field(repr=False)
+
+    def mark(self, path: KeyPath) -> Mark:
+        """Where a key stands, or the nearest one around it."""
+        while path and path not in self.marks:
+            path = path[:-1]
+        return self.marks.get(path, Mark(1, 1))
+
+    def place(self, path: KeyPath) -> str:
+        """Write `FILE:LINE:COLUMN: key.path`."""
+        return _place(self.name, self.mark(path), path)
+
+
+def parse(name: str, suffix: str, text: str) -> Document:
+    """Read a text in the format of its file's suffix; without a known one as JSON or YAML.
+
+    Raises:
+        ConfigError: It is empty, broken, or has a key twice.
+    """
+    try:
+        value, marks = _parser(suffix, text)(text) if text.strip() else (None, {})
+    except TextError as error:
+        place = _place(name, error.mark, error.path)
+        raise ConfigError(f"{place}: {error}", hint=error.hint) from None
+    except RecursionError:
+        raise ConfigError(f"{name}: nested too deeply", hint="no key needs that") from None
+    if value is None or value == {}:
+        hint = "write at least `storages: [{type: local, path: /var/backups/vault}]`"
+        raise ConfigError(f"{name}: the file is empty", hint=hint)
+    if not isinstance(value, dict):
+        what = f"the top level must be a mapping of keys, not {kind(value)}"
+        raise ConfigError(f"{name}:1:1: {what}", hint="begin with vault:, schedule:, storages:")
+    return Document(name, value, marks)
+
+
+def dotted(path: KeyPath) -> str:
+    """Write `storages[1].path`."""
+    parts = (f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    return "".join(parts).removeprefix(".")
+
+
+def value_at(value: Any, path: KeyPath) -> Any:
+    """Return what lies at a path; None where there is nothing."""
+    for key in path:
+        try:
+            value = value[key]
+        except (LookupError, TypeError):
+            return None
+    return value
+
+
+def kind(value: object) -> str:
+    """Name the kind of a value in an operator's words."""
+    names: dict[type, str] = {
+        bool: "true or false",
+        int: "a number",
+        float: "a fraction",
+        str: "text",
+        list: "a list",
+        dict: "a mapping",
+    }
+    return names.get(type(value), "nothing")
+
+
+def _place(name: str, mark: Mark, path: KeyPath) -> str:
+    where = f"{name}:{mark.line}:{mark.column}"
+    return f"{where}: {dotted(path)}" if path else where
+
+
+def _parser(suffix: str, text: str) -> Callable[[str], _Parsed]:
+    if suffix == ".toml":
+        return _parse_toml
+    if suffix == ".json" or (suffix not in (".yaml", ".yml") and _is_json(text)):
+        return _parse_json
+    return parse_yaml
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _parse_json(text: str) -> _Parsed:
+    try:
+        return json.loads(text), json_marks(text)
+    except json.JSONDecodeError as error:
+        mark = Mark(error.lineno, error.colno)
+        raise TextError(f"not JSON: {error.msg}", mark, hint=_BEFORE) from None
+
+
+def _parse_toml(text: str) -> _Parsed:
+    try:
+        value = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = _TOML_PLACE.search(str(error))
+        end = Mark(text.count("\n") + 1, len(text) - text.rfind("\n"))
+        mark = Mark(int(found[1]), int(found[2])) if found and found[1] else end
+        what = _TOML_PLACE.sub("", str(error))
+        raise TextError(f"not TOML: {what}", mark, hint=_BEFORE) from None
+    marks = toml_marks(text)
+    _refuse_dates(value, (), marks)
+    return value, marks
+
+
+def _refuse_dates(value: Any, path: KeyPath, marks: Mapping[KeyPath, Mark]) -> None:
+    match value:
+        case dict():
+            for key, child in value.items():
+                _refuse_dates(child, (*path, key), marks)
+        case list():
+            for index, child in enumerate(value):
+                _refuse_dates(child, (*path, index), marks)
+        case date() | time():
+            raise TextError("must not be a date", marks[path], path, hint="put it in quotes")

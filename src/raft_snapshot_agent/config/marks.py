@@ -1,0 +1,185 @@
+"""Where each key of a JSON or TOML text stands; the text was parsed before, so it is valid."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from json import JSONDecoder
+
+KeyPath = tuple[str | int, ...]
+"""Keys of mappings and indices of lists, from the top of a document."""
+
+_JSON = JSONDecoder()
+_MULTILINE = re.compile(r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}', re.DOTALL)
+_STRING = re.compile(r'"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'')
+_BARE_VALUE = re.compile(r"[^,\]}\n#]+")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_DOT = re.compile(r"[ \t]*\.[ \t]*")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mark:
+    """A place in a text; lines and columns count from one."""
+
+    line: int
+    column: int
+
+
+class TextError(ValueError):
+    """A text is broken at a place."""
+
+    def __init__(self, what: str, mark: Mark, path: KeyPath = (), *, hint: str = "") -> None:
+        super().__init__(what)
+        self.mark = mark
+        self.path = path
+        self.hint = hint
+
+
+def given_twice(mark: Mark, path: KeyPath) -> TextError:
+    """Make the error for a key that a mapping has twice."""
+    return TextError("given twice", mark, path, hint="keep one of them")
+
+
+@dataclass(frozen=True, slots=True)
+class _Syntax:
+    """What distinguishes JSON from TOML inside of values."""
+
+    space: re.Pattern[str]
+    key: Callable[[str, int], tuple[KeyPath, int]]
+    """Read a key at an offset; return its parts and where it ends."""
+    scalar: Callable[[str, int], int]
+    """Return where the scalar at an offset ends."""
+
+
+class _Scanner:
+    """Walks over a valid text and marks every key and every item of a list."""
+
+    def __init__(self, text: str, syntax: _Syntax) -> None:
+        self.text = text
+        self.syntax = syntax
+        self.marks: dict[KeyPath, Mark] = {}
+        self._lines = [0, *(found.end() for found in re.finditer("\n", text))]
+
+    def mark(self, offset: int) -> Mark:
+        line = bisect_right(self._lines, offset)
+        return Mark(line, offset - self._lines[line - 1] + 1)
+
+    def skip(self, at: int) -> int:
+        found = self.syntax.space.match(self.text, at)
+        return found.end() if found else at
+
+    def value(self, at: int, path: KeyPath) -> int:
+        """Mark what lies in the value at an offset; return where it ends."""
+        match self.text[at]:
+            case "{":
+                return self._items(at, "}", lambda start, _: self.pair(start, path))
+            case "[":
+                return self._items(at, "]", lambda start, index: self._item(start, (*path, index)))
+            case _:
+                return self.syntax.scalar(self.text, at)
+
+    def pair(self, at: int, path: KeyPath) -> int:
+        """Mark `key: value` or `key = value`; return where it ends."""
+        parts, end = self.syntax.key(self.text, at)
+        if (*path, *parts) in self.marks:
+            raise given_twice(self.mark(at), (*path, *parts))
+        for count in range(1, len(parts) + 1):
+            self.marks.setdefault((*path, *parts[:count]), self.mark(at))
+        return self.value(self.skip(self.skip(end) + 1), (*path, *parts))
+
+    def _item(self, at: int, path: KeyPath) -> int:
+        self.marks[path] = self.mark(at)
+        return self.value(at, path)
+
+    def _items(self, at: int, close: str, one: Callable[[int, int], int]) -> int:
+        at, index = self.skip(at + 1), 0
+        while self.text[at] != close:
+            at, index = self.skip(one(at, index)), index + 1
+            if self.text[at] == ",":
+                at = self.skip(at + 1)
+        return at + 1
+
+
+def json_marks(text: str) -> dict[KeyPath, Mark]:
+    """Mark every key and item of a valid JSON text.
+
+    Raises:
+        TextError: An object has a key twice.
+    """
+    scanner = _Scanner(text, _JSON_SYNTAX)
+    scanner.value(scanner.skip(0), ())
+    return scanner.marks
+
+
+def toml_marks(text: str) -> dict[KeyPath, Mark]:
+    """Mark every key, table and item of a valid TOML text."""
+    scanner, tables = _Scanner(text, _TOML_SYNTAX), _Tables()
+    at, table = scanner.skip(0), KeyPath()
+    while at < len(text):
+        if text[at] == "[":
+            parts, end = _toml_key(text, scanner.skip(at + (2 if text[at + 1] == "[" else 1)))
+            table = tables.open(parts, another=text[at + 1] == "[")
+            for count in range(1, len(table) + 1):
+                scanner.marks.setdefault(table[:count], scanner.mark(at))
+            at = text.index("]", end) + (2 if text[at + 1] == "[" else 1)
+        else:
+            at = scanner.pair(at, table)
+        at = scanner.skip(at)
+    return scanner.marks
+
+
+class _Tables:
+    """Follows which element of each `[[array of tables]]` is open."""
+
+    def __init__(self) -> None:
+        self._last: dict[KeyPath, int] = {}
+
+    def open(self, parts: KeyPath, *, another: bool) -> KeyPath:
+        """Return the path of the table that a header starts."""
+        path = KeyPath()
+        for part in parts[:-1]:
+            path = self._inside((*path, part))
+        path = (*path, parts[-1])
+        if another:
+            self._last[path] = self._last.get(path, -1) + 1
+        return self._inside(path)
+
+    def _inside(self, path: KeyPath) -> KeyPath:
+        return (*path, self._last[path]) if path in self._last else path
+
+
+def _json_key(text: str, at: int) -> tuple[KeyPath, int]:
+    key, end = _JSON.raw_decode(text, at)
+    return (key,), end
+
+
+def _json_scalar(text: str, at: int) -> int:
+    return int(_JSON.raw_decode(text, at)[1])
+
+
+def _toml_key(text: str, at: int) -> tuple[KeyPath, int]:
+    parts: list[str] = []
+    while True:
+        found = _STRING.match(text, at) or _BARE_KEY.match(text, at)
+        assert found is not None  # noqa: S101 - tomllib accepted the text
+        parts.append(_unquoted(found.group()))
+        dot = _DOT.match(text, found.end())
+        if dot is None:
+            return tuple(parts), found.end()
+        at = dot.end()
+
+
+def _unquoted(key: str) -> str:
+    return str(tomllib.loads(f"key = {key}")["key"]) if key[0] in "\"'" else key
+
+
+def _toml_scalar(text: str, at: int) -> int:
+    found = _MULTILINE.match(text, at) or _STRING.match(text, at) or _BARE_VALUE.match(text, at)
+    return found.end() if found else at
+
+
+_JSON_SYNTAX = _Syntax(re.compile(r"\s*"), _json_key, _json_scalar)
+_TOML_SYNTAX = _Syntax(re.compile(r"(?:\s|#[^\n]*)*"), _toml_key, _toml_scalar)

@@ -1,0 +1,32 @@
+"""The configuration as an operator or an editor sees it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.core.duration import format_duration
+
+
+def shown(config: Config) -> dict[str, Any]:
+    """Return what is in force, defaults included; of secrets only their references."""
+    values = config.model_dump(mode="json", exclude_none=True)
+    if not config.vault.nodes:
+        values["vault"] = {"address": config.vault.addresses[0], **values["vault"]}
+    return values
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema, for editors and linters."""
+    dialect = {"$schema": GenerateJsonSchema.schema_dialect}
+    return {**dialect, **Config.model_json_schema(schema_generator=_Schema)}
+
+
+class _Schema(GenerateJsonSchema):
+    """Writes defaults as the file has them."""
+
+    def encode_default(self, dft: Any) -> Any:
+        return format_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)

@@ -1,0 +1,108 @@
+"""Reads YAML into plain values and the places of their keys, within bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from raft_snapshot_agent.config.marks import KeyPath, Mark, TextError, given_twice
+
+_MOST_NODES = 10_000
+_TAG = "tag:yaml.org,2002:"
+_SPACES = "indent with spaces"
+_AROUND = "look at the indentation, quotes and brackets there and right before"
+_PLAIN = {
+    f"{_TAG}{name}"
+    for name in ("map", "seq", "merge", "null", "bool", "int", "float", "str", "timestamp")
+}
+
+
+def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, Mark]]:
+    """Return the value of the only document, and the marks of its keys and items.
+
+    Dates stay text. Anchors and `<<` work; what they unfold to is counted, so that a small file
+    cannot fill the memory.
+
+    Raises:
+        TextError: It is no YAML, has a key twice, or a tag that is not plain.
+        RecursionError: It is nested too deeply, or holds itself.
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        at = error.problem_mark or error.context_mark
+        what = error.problem or error.context or "it cannot be read"
+        hint = _SPACES if "\\t" in what else _AROUND
+        raise TextError(f"not YAML: {what}", _mark(at) if at else Mark(1, 1), hint=hint) from None
+    except yaml.reader.ReaderError as error:
+        before = text[: int(error.position)]
+        mark = Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise TextError("a character that YAML does not allow", mark, hint="delete it") from None
+    builder = _Builder()
+    return (None if node is None else builder.value(node, ())), builder.marks
+
+
+class _Builder:
+    """Builds values and marks from a tree of nodes."""
+
+    def __init__(self) -> None:
+        self.marks: dict[KeyPath, Mark] = {}
+        self._left = _MOST_NODES
+        self._scalars = yaml.constructor.SafeConstructor()
+
+    def value(self, node: yaml.Node, path: KeyPath) -> Any:
+        self._count(node, path)
+        if isinstance(node, yaml.MappingNode):
+            pairs = self._pairs(node, path)
+            return {key: self._child(at, child, (*path, key)) for key, (at, child) in pairs.items()}
+        if isinstance(node, yaml.SequenceNode):
+            items = enumerate(node.value)
+            return [self._child(item, item, (*path, index)) for index, item in items]
+        return self._scalar(node, path)
+
+    def _child(self, at: yaml.Node, node: yaml.Node, path: KeyPath) -> Any:
+        self.marks[path] = _mark(at.start_mark)
+        return self.value(node, path)
+
+    def _pairs(self, node: yaml.Node, path: KeyPath) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        merged: list[yaml.Node] = []
+        for key, child in node.value:
+            self._count(key, path)
+            if key.tag == f"{_TAG}merge":
+                merged += child.value if isinstance(child, yaml.SequenceNode) else [child]
+            elif not isinstance(key, yaml.ScalarNode):
+                raise _odd("a key must be plain text", key, path)
+            elif key.value in own:
+                raise given_twice(_mark(key.start_mark), (*path, key.value))
+            else:
+                own[key.value] = (key, child)
+        for source in merged:
+            if not isinstance(source, yaml.MappingNode):
+                raise _odd("<< takes mappings only", source, path)
+            own = {**self._pairs(source, path), **own}
+        return own
+
+    def _scalar(self, node: yaml.Node, path: KeyPath) -> Any:
+        if node.tag == f"{_TAG}timestamp":
+            return node.value
+        try:
+            return self._scalars.construct_object(node)
+        except (ValueError, KeyError):
+            raise _odd("this value cannot be read", node, path) from None
+
+    def _count(self, node: yaml.Node, path: KeyPath) -> None:
+        if node.tag not in _PLAIN:
+            raise _odd(f"the tag {node.tag.replace(_TAG, '!!')} is not allowed", node, path)
+        self._left -= 1
+        if self._left < 0:
+            raise _odd(f"the aliases unfold to more than {_MOST_NODES} values", node, ())
+
+
+def _odd(what: str, node: yaml.Node, path: KeyPath) -> TextError:
+    return TextError(what, _mark(node.start_mark), path, hint="write it plainly")
+
+
+def _mark(mark: yaml.Mark) -> Mark:
+    return Mark(mark.line + 1, mark.column + 1)

@@ -1,0 +1,28 @@
+"""What a way to log in is: a path and a body, made anew for each login."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """One `POST /v1/auth/<mount>/login` request; its body is never shown."""
+
+    path: str
+    body: dict[str, Any]
+
+
+class Auth(Protocol):
+    """A way to get a token."""
+
+    @property
+    def method(self) -> str: ...
+
+    def login(self) -> Login | str:
+        """Make the login request, or return a token that needs none.
+
+        Raises:
+            ConfigError: A secret it needs is missing.
+        """

@@ -1,0 +1,18 @@
+"""Use a token that somebody else made."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from raft_snapshot_agent.fields import Settings
+from raft_snapshot_agent.secret import Secret
+
+
+class TokenAuth(Settings):
+    """A token as it is, or in a file that another agent refreshes."""
+
+    method: Literal["token"]
+    token: Secret
+
+    def login(self) -> str:
+        return self.token.resolve()

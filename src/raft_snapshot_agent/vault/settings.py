@@ -1,0 +1,163 @@
+"""Where the cluster is and how to speak to it, from the file and the standard environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from raft_snapshot_agent.core.duration import parse_duration
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.fields import PositiveDuration, Settings
+from raft_snapshot_agent.vault.auth import AnyAuth, TokenAuth
+
+DEFAULT_ADDRESS = "https://127.0.0.1:8200"
+_TRUE = {"1", "t", "T", "TRUE", "true", "True"}
+_FALSE = {"0", "f", "F", "FALSE", "false", "False", ""}
+
+
+class TlsSettings(Settings):
+    """Whom to trust and who we are; certificates are verified unless `skip_verify` is set."""
+
+    ca_file: Path | None = None
+    ca_path: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    server_name: str | None = None
+    skip_verify: bool = False
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.client_cert is None) != (self.client_key is None):
+            raise ValueError("client_cert and client_key go together")
+        return self
+
+
+class VaultSettings(Settings):
+    """One cluster: its nodes, its TLS, and how to log in."""
+
+    address: str | None = None
+    nodes: tuple[str, ...] = Field(default=())
+    """Several addresses of one cluster; any may be down."""
+    namespace: str | None = None
+    """For the login only; snapshots exist in the root namespace alone."""
+    tls: TlsSettings = TlsSettings()
+    auth: AnyAuth | None = None
+    timeout: PositiveDuration = timedelta(seconds=10)
+    """For one API call."""
+    stall_timeout: PositiveDuration = timedelta(seconds=60)
+    """For the first byte of a snapshot, and for each further one."""
+    snapshot_timeout: PositiveDuration = timedelta(hours=6)
+    """For a whole snapshot."""
+
+    @field_validator("address")
+    @classmethod
+    def _one(cls, address: str | None) -> str | None:
+        return None if address is None else checked_address(address)
+
+    @field_validator("nodes")
+    @classmethod
+    def _each(cls, nodes: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(checked_address(node) for node in nodes)
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if self.address is not None and self.nodes:
+            raise ValueError("give address or nodes, not both")
+        return self
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Every configured address, in order."""
+        return self.nodes or (self.address or DEFAULT_ADDRESS,)
+
+    def with_environment(self, environment: Mapping[str, str]) -> Self:
+        """Fill what the file leaves out from `BAO_*`, then `VAULT_*`.
+
+        A `BAO_X` that is set but empty still hides `VAULT_X`, as in OpenBao's own client.
+
+        Raises:
+            ConfigError: A variable has a value that cannot be used.
+        """
+        given = self.model_fields_set
+        try:
+            found = {k: v for k, v in _from_environment(environment).items() if k not in given}
+            tls = {**_tls_from_environment(environment), **self.tls.model_dump(exclude_unset=True)}
+            if "nodes" in given:
+                found.pop("address", None)
+            merged = {**self.model_dump(exclude_unset=True), **found, "tls": tls}
+            return type(self).model_validate({**merged, "auth": self.auth or found.get("auth")})
+        except ValueError as error:
+            raise ConfigError(
+                f"the environment (BAO_* or VAULT_*) cannot be used: {_first_line(error)}"
+            ) from error
+
+
+def environment_token(environment: Mapping[str, str]) -> str | None:
+    """Return the token in `BAO_TOKEN` or `VAULT_TOKEN`."""
+    return _variable(environment, "TOKEN")
+
+
+def checked_address(address: str) -> str:
+    """Return the address without a trailing slash.
+
+    Raises:
+        ValueError: It has no scheme, or one we do not speak.
+    """
+    parts = urlsplit(address)
+    if parts.scheme == "unix" and parts.path:
+        return address
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(
+            f"{address!r} is not an address: write it with its scheme, such as"
+            f" https://{address.rsplit('://', maxsplit=1)[-1] or '127.0.0.1:8200'}"
+        )
+    if parts.username or parts.password:
+        raise ValueError("an address holds no user name or password; use auth")
+    return address.rstrip("/")
+
+
+def _first_line(error: ValueError) -> str:
+    errors = getattr(error, "errors", None)
+    return str(errors()[0]["msg"]).removeprefix("Value error, ") if errors else str(error)
+
+
+def _variable(environment: Mapping[str, str], name: str) -> str | None:
+    value = environment.get(f"BAO_{name}")
+    if value is None:
+        value = environment.get(f"VAULT_{name}")
+    return value or None
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    def variable(name: str) -> str | None:
+        return _variable(environment, name)
+
+    token = environment_token(environment)
+    timeout = variable("CLIENT_TIMEOUT")
+    values = {
+        "address": variable("AGENT_ADDR") or variable("ADDR"),
+        "namespace": variable("NAMESPACE"),
+        "auth": token and TokenAuth(method="token", token=token),
+        "timeout": timeout and parse_duration(f"{timeout}s" if timeout.isdigit() else timeout),
+    }
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _tls_from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    skip = _variable(environment, "SKIP_VERIFY") or ""
+    if skip not in _TRUE | _FALSE:
+        raise ValueError(f"SKIP_VERIFY is {skip!r}, not true or false")
+    values = {
+        "ca_file": _variable(environment, "CACERT"),
+        "ca_path": _variable(environment, "CAPATH"),
+        "client_cert": _variable(environment, "CLIENT_CERT"),
+        "client_key": _variable(environment, "CLIENT_KEY"),
+        "server_name": _variable(environment, "TLS_SERVER_NAME"),
+        "skip_verify": True if skip in _TRUE else None,
+    }
+    return {key: value for key, value in values.items() if value is not None}

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trustme
+
+from raft_snapshot_agent.config.check import check
+from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.errors import ConfigError
+
+LoadText = Callable[..., Loaded]
+Problem = Callable[..., str]
+
+TOKEN = "vault: {auth: {method: token, token: t}}\n"
+
+
+@pytest.fixture
+def problem(load_text: LoadText, tmp_path: Path) -> Problem:
+    """The one line that a configuration fails its check with."""
+
+    def fail(text: str, name: str = "c.yaml", environ: dict[str, str] | None = None) -> str:
+        loaded = load_text(name, text)
+        with pytest.raises(ConfigError) as caught:
+            check(loaded.config, environ or {"TMPDIR": str(tmp_path)}, loaded.place)
+        line = str(caught.value)
+        assert "\n" not in line
+        return line.replace(f"{tmp_path}/", "")
+
+    return fail
+
+
+def test_a_sound_configuration_passes_and_leaves_nothing_behind(
+    load_text: LoadText, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    pair = authority.issue_cert("localhost")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    pair.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    pair.private_key_pem.write_to_path(tmp_path / "key.pem")
+    (tmp_path / "spool").mkdir()
+    text = f"""
+        vault:
+          auth: {{method: token, token: 'file://{tmp_path}/key.pem'}}
+          tls: {{ca_file: {tmp_path}/ca.pem, ca_path: {tmp_path}, client_cert: {tmp_path}/cert.pem,
+                client_key: {tmp_path}/key.pem}}
+        schedule: {{cron: "@daily", timezone: Europe/Berlin}}
+        spool: {tmp_path}/spool
+        storages:
+          - {{type: local, path: {tmp_path}/kept}}
+          - {{type: s3, bucket: b}}
+    """
+    loaded = load_text("c.yaml", text)
+    check(loaded.config, {}, loaded.place)
+    assert list((tmp_path / "spool").iterdir()) == []
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_without_a_login_nothing_works(problem: Problem) -> None:
+    assert problem("run_on: leader\n").startswith("c.yaml:1:1: vault.auth: there is no way to log")
+
+
+@pytest.mark.parametrize("below", ["occupied", "occupied/deeper"])
+def test_a_storage_folder_that_cannot_be_written(
+    problem: Problem, tmp_path: Path, below: str
+) -> None:
+    (tmp_path / "occupied").touch()
+    text = f"{TOKEN}storages:\n  - type: local\n    path: {tmp_path}/{below}\n"
+    line = problem(text)
+    assert line.startswith("c.yaml:4:5: storages[0].path: ")
+    assert "cannot be written" in line
+
+
+def test_a_seeds_folder_is_named_in_the_files_own_words(problem: Problem, tmp_path: Path) -> None:
+    (tmp_path / "occupied").touch()
+    text = f'{{"addr": "http://v", "role_id": "r",\n"local_storage": {{"path": "{tmp_path}/occupied"}}}}'
+    line = problem(text, "snapshot.json")
+    assert line.startswith("snapshot.json:2:19: local_storage.path: ")
+
+
+def test_a_spool_that_cannot_be_written(problem: Problem, tmp_path: Path) -> None:
+    line = problem(f"{TOKEN}spool: {tmp_path}/missing\n")
+    assert line.startswith(
+        "c.yaml:2:1: spool: the spool's folder missing cannot be written: No such file"
+    )
+    assert "(set spool to a folder" in line
+
+
+def test_a_spool_from_the_environment_is_tried_too(problem: Problem) -> None:
+    line = problem(TOKEN, environ={"CACHE_DIRECTORY": "/dev/null"})
+    assert "spool: the spool's folder /dev/null cannot be written: Not a directory" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("vault: {auth: {method: token, token: 'env://NO_SUCH'}}", "1:31: vault.auth.token: the secret in environment variable NO_SUCH is missing"),
+        ("vault: {auth: {method: token, token: 'file:///no/such'}}", "1:31: vault.auth.token: cannot read the secret in /no/such: No such file"),
+        ("vault: {auth: {method: token, token: 'credential://x'}}", "1:31: vault.auth.token: credential:// is used, but"),
+        (TOKEN + "storages: [{type: s3, bucket: b, access_key_id: a, secret_access_key: 'env://NO_SUCH'}]", "2:52: storages[0].secret_access_key: the secret in"),
+    ],
+)  # fmt: skip
+def test_a_secret_that_is_not_there(problem: Problem, text: str, expected: str) -> None:
+    assert problem(text).startswith(f"c.yaml:{expected}")
+
+
+@pytest.mark.parametrize(
+    ("tls", "expected"),
+    [
+        ("ca_file: /no/such", "ca_file: cannot read /no/such: No such file or directory (check"),
+        ("ca_file: /dev/null", "ca_file: /dev/null cannot be used: "),
+        ("ca_path: /no/such", "ca_path: cannot read /no/such: No such file or directory (check"),
+        ("ca_path: /dev/null", "ca_path: cannot read /dev/null: Not a directory (check"),
+        ("client_cert: /no/such, client_key: /no/such", "client_cert: cannot read /no/such"),
+        ("client_cert: /dev/null, client_key: /dev/null", "client_cert: /dev/null cannot be used"),
+    ],
+)
+def test_certificates_that_cannot_be_used(problem: Problem, tls: str, expected: str) -> None:
+    text = f"vault: {{auth: {{method: token, token: t}}, tls: {{{tls}}}}}\n"
+    assert problem(text).startswith(f"c.yaml:1:48: vault.tls.{expected}")
+
+
+def test_a_storages_own_authority_is_tried_too(problem: Problem) -> None:
+    text = f"{TOKEN}storages: [{{type: s3, bucket: b, ca_file: /dev/null}}]\n"
+    assert problem(text).startswith("c.yaml:2:34: storages[0].ca_file: ")
+
+
+def test_an_unknown_time_zone(problem: Problem) -> None:
+    line = problem(f"{TOKEN}schedule:\n  cron: '@daily'\n  timezone: Europe/Berln\n")
+    assert line == (
+        "c.yaml:4:3: schedule.timezone: unknown time zone 'Europe/Berln'"
+        " (did you mean 'Europe/Berlin'?)"
+    )
+
+
+def test_without_a_file_the_key_alone_is_the_place(load_text: LoadText) -> None:
+    loaded = load_text("c.yaml", f"{TOKEN}spool: /no/such\n")
+    with pytest.raises(ConfigError, match=r"^spool: the spool's folder /no/such"):
+        check(loaded.config, {})

@@ -1,0 +1,62 @@
+"""What `docs/configuration.md` says is true."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from raft_snapshot_agent.config import load as loading
+from raft_snapshot_agent.config.dialects.seed import SeedAws, SeedFile, SeedLocal
+from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.show import schema
+from raft_snapshot_agent.errors import ConfigError
+
+PAGE = (Path(__file__).parents[3] / "docs/configuration.md").read_text()
+EXAMPLES = re.findall(r"^```(yaml|json|toml)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+OURS, SEEDS = PAGE.split("## The original agent's")
+
+
+@pytest.mark.parametrize(("suffix", "text"), EXAMPLES)
+def test_every_example_loads_and_has_storages(
+    load_text: Callable[..., Loaded], suffix: str, text: str
+) -> None:
+    assert load_text(f"example.{suffix}", text).config.storages
+
+
+def test_there_are_examples_in_every_format() -> None:
+    assert {suffix for suffix, _ in EXAMPLES} == {"yaml", "json", "toml"}
+
+
+def test_every_key_of_ours_has_a_row() -> None:
+    described = schema()
+    parts = [described, *described["$defs"].values()]
+    keys = {key for part in parts for key in part.get("properties", {})}
+    assert keys == set(re.findall(r"^\| `(\w+)` \|", OURS, re.MULTILINE))
+
+
+def test_every_key_of_the_originals_is_told() -> None:
+    told = set(re.findall(r"\w+", SEEDS))
+    for part in (SeedFile, SeedLocal, SeedAws):
+        assert set(part.model_fields) <= told
+
+
+def test_the_places_are_in_order() -> None:
+    order = [PAGE.index(str(place)) for place in loading.PLACES]
+    assert order == sorted(order)
+
+
+def test_the_error_shown_is_the_error_made(refusal: Callable[..., str]) -> None:
+    (shown,) = re.findall(r"^```text\n(.*)\n```", PAGE, re.MULTILINE)
+    text = "\n" * 8 + "storages:\n  - {type: local, path: /x}\n  - type: local\n    pth: /y\n"
+    assert refusal("config.yaml", text) == shown
+
+
+def test_a_bare_environment_needs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(loading, "PLACES", ())
+    assert loading.load(None, {"VAULT_ADDR": "https://h:8200"}).path is None
+    with pytest.raises(ConfigError):
+        loading.load(None, {})

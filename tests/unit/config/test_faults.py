@@ -1,0 +1,167 @@
+"""Every wrong configuration is one line: the place, the key, what is wrong, and the mend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+Refusal = Callable[..., str]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("storages:\n  - type: local\n    path: /x\n  - type: local\n    pth: /y\n", "c.yaml:5:5: storages[1].pth: unknown key (did you mean 'path'?)"),
+        ("vault: {tls: {ca: /x}}\n", "c.yaml:1:15: vault.tls.ca: unknown key (one of ca_file, ca_path, client_cert, client_key, server_name, skip_verify)"),
+        ("retenion: {last: 1}\nrun_on: leader\n", "c.yaml:1:1: retenion: unknown key (did you mean 'retention'?)"),
+        ("retention: {lst: 3}\n", "c.yaml:1:13: retention.lst: unknown key (did you mean 'last'?)"),
+        ("storages: [{type: s4, bucket: b}]\n", "c.yaml:1:13: storages[0].type: unknown type 's4' (did you mean 's3'?)"),
+        ("storages: [{type: tape}]\n", "c.yaml:1:13: storages[0].type: unknown type 'tape' (one of local, s3)"),
+        ("storages:\n  - path: /x\n", "c.yaml:2:5: storages[0].type: required key is missing (one of local, s3)"),
+        ("storages:\n  - type: local\n", "c.yaml:2:5: storages[0].path: required key is missing"),
+        ("storages: /x\n", "c.yaml:1:1: storages: must be a list, not text"),
+        ("storages:\n", "c.yaml:1:1: storages: must be a list, not nothing"),
+        ("storages: [/x]\n", "c.yaml:1:12: storages[0]: must be a mapping of keys, not text"),
+        ("vault: https://h:8200\n", "c.yaml:1:1: vault: must be a mapping of keys, not text"),
+        ("retention: 5\n", "c.yaml:1:1: retention: must be a mapping of keys, not a number"),
+        ("vault: {auth: {method: approle}}\n", "c.yaml:1:9: vault.auth.role_id: required key is missing"),
+        ("vault: {auth: {method: aprole}}\n", "c.yaml:1:16: vault.auth.method: unknown method 'aprole' (did you mean 'approle'?)"),
+        ("vault: {auth: {method: token, token: 5}}\n", "c.yaml:1:31: vault.auth.token: must be text, not a number (put it in quotes)"),
+        ("vault: {tls: {ca_file: 5}}\n", "c.yaml:1:15: vault.tls.ca_file: must be text, not a number (put it in quotes)"),
+        ("vault: {tls: {skip_verify: 'yes'}}\n", "c.yaml:1:15: vault.tls.skip_verify: must be true or false, not text"),
+        ("vault: {tls: {client_cert: /x}}\n", "c.yaml:1:9: vault.tls: client_cert and client_key go together"),
+        ("storages: [{type: s3, bucket: b, region: no}]\n", "c.yaml:1:34: storages[0].region: must be text, not true or false (put it in quotes)"),
+        ("run_on: ledaer\n", "c.yaml:1:1: run_on: unknown value 'ledaer' (did you mean 'leader'?)"),
+        ("naming: other\n", "c.yaml:1:1: naming: unknown value 'other' (one of agent, seed)"),
+        ("log: {level: true}\n", "c.yaml:1:7: log.level: must be one of debug, info, warning, error, not true or false (put it in quotes)"),
+        ("spool: spool\n", "c.yaml:1:1: spool: must be an absolute path, such as /var/spool/raft-snapshot-agent"),
+    ],
+)  # fmt: skip
+def test_a_wrong_key_or_value_is_named_with_its_mend(
+    refusal: Refusal, text: str, expected: str
+) -> None:
+    assert refusal("c.yaml", text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("vault:\n  address: localhost:8200\n", "c.yaml:2:3: vault.address: 'localhost:8200' is not an address: write it with its scheme, such as https://localhost:8200"),
+        ("vault: {nodes: [https://a, b]}\n", "c.yaml:1:9: vault.nodes: 'b' is not an address: write it with its scheme, such as https://b"),
+        ("vault: {address: 'https://a', nodes: ['https://b']}\n", "c.yaml:1:1: vault: give address or nodes, not both"),
+    ],
+)  # fmt: skip
+def test_an_address_without_scheme_is_refused(refusal: Refusal, text: str, expected: str) -> None:
+    assert refusal("c.yaml", text) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("0s", "must be longer than zero (write it like 30s, 1h30m, 7d)"),
+        ("-1h", "'-1h' is negative (write it like 30s, 1h30m, 7d)"),
+        ("1x", "'1x' is not a duration such as 30s, 1h30m or 7d"),
+        ("''", "'' is not a duration such as 30s, 1h30m or 7d"),
+        ("3600", "write a duration with its unit, such as 30s or 1h30m"),
+        ("1:30", "write a duration with its unit, such as 30s or 1h30m"),
+        ("[1h]", "write a duration with its unit, such as 30s or 1h30m"),
+    ],
+)
+def test_an_interval_that_is_none_is_refused(refusal: Refusal, value: str, expected: str) -> None:
+    text = f"schedule:\n  every: {value}\n"
+    assert refusal("c.yaml", text) == f"c.yaml:2:3: schedule.every: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{cron: '0 0 * *'}", "c.yaml:1:12: schedule.cron: '0 0 * *' is not a cron expression"),
+        (
+            "{cron: '0 25 * * *'}",
+            "c.yaml:1:12: schedule.cron: '0 25 * * *' is not a cron expression",
+        ),
+        ("{cron: '@daily', every: 1h}", "c.yaml:1:1: schedule: give every or cron, not both"),
+        ("{every: null}", "c.yaml:1:1: schedule: give every or cron"),
+        ("{timezone: Europe/Berlin}", "c.yaml:1:1: schedule: timezone goes with cron"),
+        ("1h", "c.yaml:1:1: schedule: must be a mapping of keys, not text"),
+    ],
+)
+def test_a_schedule_that_is_none_is_refused(refusal: Refusal, text: str, expected: str) -> None:
+    line = refusal("c.yaml", f"schedule: {text}\n")
+    assert line.startswith(expected)
+    assert "more" not in line
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("-1", "must be 0 or more"),
+        ('"5"', "must be a whole number, not text"),
+        ("1.5", "must be a whole number, not a fraction"),
+        ("true", "write a number"),
+        ("[5]", "must be a whole number, not a list"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("retention: {{last: {}}}", "1:13: retention.last"),
+        ("storages: [{{type: local, path: /x, retention: {{last: {}}}}}]", "1:48: storages[0].retention.last"),
+    ],
+)  # fmt: skip
+def test_a_count_that_is_no_whole_number_is_refused(
+    refusal: Refusal, text: str, key: str, value: str, expected: str
+) -> None:
+    assert refusal("c.yaml", text.format(value)) == f"c.yaml:{key}: {expected}"
+
+
+def test_the_first_fault_in_the_file_is_shown_and_the_others_are_counted(refusal: Refusal) -> None:
+    text = "storages: [{type: local}]\nrun_on: x\nretention: {last: no}\n"
+    line = refusal("c.yaml", text)
+    assert line == "c.yaml:1:12: storages[0].path: required key is missing; and 2 more"
+
+
+def test_json_and_toml_faults_have_places_too(refusal: Refusal) -> None:
+    json_text = '{\n\t"log": {"level": "inof"}\n}'
+    expected = "c.json:2:10: log.level: unknown value 'inof' (did you mean 'info'?)"
+    assert refusal("c.json", json_text) == expected
+    toml_text = (
+        '[[storages]]\ntype = "local"\npath = "/x"\n\n[[storages]]\ntype = "s3"\nbukcet = "b"\n'
+    )
+    expected = "c.toml:7:1: storages[1].bukcet: unknown key (did you mean 'bucket'?)"
+    assert refusal("c.toml", toml_text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "vault: {address: 'root:hunter22@h:8200'}\n",
+        "vault: {address: 'bao://root:hunter22@h:8200'}\n",
+        "vault: {address: 'https://root:hunter22@h:8200'}\n",
+        "vault: {nodes: ['https://root:hunter22@h:8200', 'h']}\n",
+        "storages: [{type: s3, bucket: b, endpoint: 'https://u:hunter22@h'}]\n",
+        "storages: [{type: s3, bucket: b, secret_access_key: hunter22}]\n",
+        "vault: {auth: {method: token, token: [hunter22]}}\n",
+        "vault: {auth: {method: token, token: hunter22, x: 1}}\n",
+        "vault: {auth: {method: token, token: hunter22: x}}\n",
+    ],
+)
+def test_no_secret_is_shown(refusal: Refusal, text: str) -> None:
+    assert "hunter22" not in refusal("c.yaml", text)
+
+
+def test_a_token_in_a_wrong_place_is_hidden(refusal: Refusal) -> None:
+    token = "hvs." + "A" * 24
+    assert token not in refusal("c.yaml", f"naming: {token}\n")
+
+
+def test_two_storages_cannot_share_a_name(refusal: Refusal) -> None:
+    text = "storages:\n  - {type: local, path: /x, name: a}\n  - {type: local, path: /y, name: a}\n"
+    expected = "c.yaml:3:29: storages[1].name: another storage is called 'a' already"
+    assert refusal("c.yaml", text) == expected
+
+
+def test_a_static_name_and_retention_exclude_each_other(refusal: Refusal) -> None:
+    text = "storages:\n  - {type: local, path: /x, static_name: a, retention: {last: 1}}\n"
+    assert refusal("c.yaml", text).startswith("c.yaml:2:45: storages[0].retention: a storage with")

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from raft_snapshot_agent.config import load as loading
+from raft_snapshot_agent.config.load import Loaded, load
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.vault.auth import TokenAuth
+
+LoadText = Callable[..., Loaded]
+
+YAML = "vault: {address: 'https://yaml:8200'}\n"
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, ...]:
+    """The usual places, in a folder of the test's own and still empty."""
+    monkeypatch.chdir(tmp_path)
+    found = (Path("raft-snapshot-agent.yaml"), tmp_path / "config.yaml", tmp_path / "snapshot.json")
+    monkeypatch.setattr(loading, "PLACES", found)
+    return found
+
+
+def refused(path: Path | None, environ: dict[str, str] | None = None) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        load(path, environ or {})
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_the_usual_places_are_the_documented_ones() -> None:
+    assert [str(place) for place in loading.PLACES] == [
+        "raft-snapshot-agent.yaml",
+        "/etc/raft-snapshot-agent/config.yaml",
+        "/etc/vault.d/snapshot.json",
+    ]
+
+
+def test_the_path_given_comes_before_the_variable_before_the_places(
+    tmp_path: Path, places: tuple[Path, ...]
+) -> None:
+    for name in ("given.yaml", "variable.yaml", "raft-snapshot-agent.yaml"):
+        (tmp_path / name).write_text(YAML)
+    environ = {"RAFT_SNAPSHOT_AGENT_CONFIG": str(tmp_path / "variable.yaml")}
+    assert load(tmp_path / "given.yaml", environ).path == tmp_path / "given.yaml"
+    assert load(None, environ).path == tmp_path / "variable.yaml"
+    assert load(None, {"RAFT_SNAPSHOT_AGENT_CONFIG": ""}).path == places[0]
+
+
+def test_the_first_place_that_has_a_file_is_used(places: tuple[Path, ...]) -> None:
+    places[2].write_text('{"addr": "http://seed:8200"}')
+    assert load(None, {}).dialect == "seed"
+    places[1].write_text(YAML)
+    assert load(None, {}).path == places[1]
+    places[0].write_text(YAML)
+    assert load(None, {}).path == places[0]
+
+
+def test_a_broken_file_in_a_usual_place_is_not_passed_over(places: tuple[Path, ...]) -> None:
+    places[0].write_text("")
+    places[1].write_text(YAML)
+    assert "raft-snapshot-agent.yaml: the file is empty" in str(refused(None))
+
+
+def test_without_any_file_the_places_are_named(places: tuple[Path, ...]) -> None:
+    error = refused(None, {"HOME": "/root"})
+    assert all(str(place) in error.message for place in places)
+    assert "--config" in error.hint
+
+
+@pytest.mark.parametrize("name", ["VAULT_ADDR", "BAO_ADDR"])
+def test_an_address_in_the_environment_is_enough(places: tuple[Path, ...], name: str) -> None:
+    loaded = load(None, {name: "https://env:8200"})
+    assert loaded.path is None
+    assert loaded.config.vault.addresses == ("https://env:8200",)
+    assert loaded.config.storages == ()
+    assert loaded.place(("vault", "auth")) == "vault.auth"
+
+
+@pytest.mark.parametrize("name", ["VAULT_TOKEN", "BAO_TOKEN"])
+def test_a_token_in_the_environment_is_enough(places: tuple[Path, ...], name: str) -> None:
+    auth = load(None, {name: "hvs.x"}).config.vault.auth
+    assert isinstance(auth, TokenAuth)
+    assert auth.login() == "hvs.x"
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    error = refused(tmp_path / "no.yaml")
+    assert (
+        error.message
+        == f"cannot read the configuration {tmp_path}/no.yaml: No such file or directory"
+    )
+    assert error.hint
+
+
+def test_the_variable_may_not_name_a_missing_file(tmp_path: Path) -> None:
+    environ = {"RAFT_SNAPSHOT_AGENT_CONFIG": str(tmp_path / "no.yaml"), "VAULT_ADDR": "http://x"}
+    assert "no.yaml: No such file" in refused(None, environ).message
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    assert refused(tmp_path).message.endswith(f"{tmp_path}: Is a directory")
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+    if os.geteuid() == 0:  # root may read everything but a file that refuses to be read
+        path = Path("/proc/self/mem")
+    else:
+        path = tmp_path / "closed.yaml"
+        path.touch(mode=0)
+    assert refused(path).message.startswith(f"cannot read the configuration {path}: ")
+
+
+def test_a_folder_closed_to_this_user_counts_as_empty(
+    places: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(_path: Path) -> bool:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "exists", closed)
+    assert load(None, {"VAULT_ADDR": "https://env"}).path is None
+
+
+def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_bytes(b"spool: /\xff\n")
+    error = refused(path)
+    assert error.message.endswith("c.yaml: byte 9 is not UTF-8")
+    assert "\xff" not in str(error)
+
+
+def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + YAML.encode())
+    assert load(path, {}).config.vault.address == "https://yaml:8200"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.yaml", "vault: {address: 'https://h'}\nspool: /s\nstorages: [{type: local, path: /x}]\n"),
+        ("c.yml", "vault:\n  address: https://h\nspool: /s\nstorages:\n- type: local\n  path: /x\n"),
+        ("c.JSON", '{"vault": {"address": "https://h"}, "spool": "/s", "storages": [{"type": "local", "path": "/x"}]}'),
+        ("c.toml", 'spool = "/s"\n[vault]\naddress = "https://h"\n[[storages]]\ntype = "local"\npath = "/x"\n'),
+    ],
+)  # fmt: skip
+def test_all_formats_say_the_same(load_text: LoadText, name: str, text: str) -> None:
+    loaded = load_text(name, text)
+    assert loaded.dialect == "agent"
+    assert loaded.notes == ()
+    assert loaded.config.vault.address == "https://h"
+    assert loaded.config.spool == Path("/s")
+    assert loaded.config.storages[0].path == Path("/x")  # type: ignore[union-attr]
+
+
+def test_the_file_wins_over_the_environment_and_says_so(load_text: LoadText) -> None:
+    environ = {
+        "VAULT_ADDR": "https://elsewhere:8200",
+        "VAULT_TOKEN": "hvs.x",
+        "VAULT_NAMESPACE": "n",
+    }
+    text = "vault: {address: 'https://h:8200', auth: {method: token, token: t}}\n"
+    loaded = load_text("c.yaml", text, environ)
+    assert loaded.config.vault.addresses == ("https://h:8200",)
+    assert loaded.config.vault.auth == TokenAuth.model_validate({"method": "token", "token": "t"})
+    assert loaded.config.vault.namespace == "n"
+    (note,) = loaded.notes
+    assert note.startswith("VAULT_ADDR is https://elsewhere:8200, but the address in ")
+
+
+def test_the_environment_fills_what_the_file_leaves_out(load_text: LoadText) -> None:
+    environ = {"VAULT_ADDR": "https://v", "BAO_ADDR": "https://b/", "BAO_SKIP_VERIFY": "true"}
+    loaded = load_text("c.yaml", "run_on: anywhere\n", environ)
+    assert loaded.config.vault.addresses == ("https://b",)
+    assert loaded.config.vault.tls.skip_verify
+    assert loaded.config.run_on == "anywhere"
+
+
+def test_a_password_in_an_overruled_address_is_hidden(load_text: LoadText) -> None:
+    (note,) = load_text("c.yaml", YAML, {"VAULT_ADDR": "https://u:hunter22@x"}).notes
+    assert "hunter22" not in note
+
+
+def test_an_environment_that_cannot_be_used_is_refused(load_text: LoadText) -> None:
+    with pytest.raises(ConfigError, match="the environment"):
+        load_text("c.yaml", "run_on: leader\n", {"VAULT_ADDR": "localhost:8200"})
+
+
+def test_a_configuration_shows_no_secret(load_text: LoadText) -> None:
+    text = "vault: {auth: {method: token, token: hunter22}}\n"
+    assert "hunter22" not in repr(load_text("c.yaml", text))

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.model import (
+    Config,
+    ScheduleSettings,
+    require_storages,
+    spool_folder,
+)
+from raft_snapshot_agent.core.schedule import Cron, Every
+from raft_snapshot_agent.errors import ConfigError
+
+LoadText = Callable[..., Loaded]
+
+
+def test_a_snapshot_is_taken_every_hour_unless_told_otherwise() -> None:
+    assert Config().schedule.open() == Every(timedelta(hours=1))
+
+
+def test_every_is_a_distance() -> None:
+    assert ScheduleSettings.model_validate({"every": "1h30m"}).open() == Every(
+        timedelta(minutes=90)
+    )
+
+
+def test_cron_runs_in_its_time_zone() -> None:
+    settings = ScheduleSettings(cron="0 */4 * * *", timezone="Europe/Berlin")
+    assert settings.open() == Cron("0 */4 * * *", ZoneInfo("Europe/Berlin"))
+
+
+def test_cron_is_in_utc_unless_told_otherwise() -> None:
+    assert ScheduleSettings(cron="@daily").open() == Cron("@daily")
+
+
+@pytest.mark.parametrize(
+    ("zone", "hint"),
+    [
+        ("Europe/Berln", "did you mean 'Europe/Berlin'?"),
+        ("../x", "such as Europe/Berlin"),
+        ("x\0", "such"),
+    ],
+)
+def test_an_unknown_time_zone_is_named(zone: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match="unknown time zone") as caught:
+        ScheduleSettings(cron="@daily", timezone=zone).open()
+    assert hint in caught.value.hint
+
+
+def test_storages_are_called_by_their_type_and_a_number(load_text: LoadText) -> None:
+    text = """
+        storages:
+          - {type: s3, bucket: a}
+          - {type: s3, bucket: b, name: s3-2}
+          - {type: local, path: /x}
+          - {type: s3, bucket: c}
+          - {type: local, path: /y, name: disk}
+    """
+    names = [storage.name for storage in load_text("c.yaml", text).config.storages]
+    assert names == ["s3", "s3-2", "local", "s3-3", "disk"]
+
+
+def test_a_storage_takes_the_common_retention_unless_it_has_its_own(load_text: LoadText) -> None:
+    text = """
+        retention: {last: 24}
+        storages:
+          - {type: local, path: /x}
+          - {type: s3, bucket: b, retention: {within: 36h, min_keep: 3}}
+          - {type: s3, bucket: c, static_name: latest.snap}
+    """
+    common, own, static = (one.retention for one in load_text("c.yaml", text).config.storages)
+    assert common is not None
+    assert common.last == 24
+    assert own is not None
+    assert (own.last, own.within, own.min_keep) == (None, timedelta(hours=36), 3)
+    assert static is None
+
+
+def test_without_retention_everything_is_kept(load_text: LoadText) -> None:
+    config = load_text("c.yaml", "storages: [{type: local, path: /x}]\n").config
+    assert config.retention is None
+    assert config.storages[0].retention is None
+
+
+def test_no_storage_is_fine_until_one_is_needed() -> None:
+    with pytest.raises(ConfigError, match="no storage is configured") as caught:
+        require_storages(Config())
+    assert "type: local, path:" in caught.value.hint
+
+
+def test_storages_are_returned_where_there_are_some(load_text: LoadText) -> None:
+    config = load_text("c.yaml", "storages: [{type: local, path: /x}]\n").config
+    assert require_storages(config) == config.storages
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({"CACHE_DIRECTORY": "/var/cache/a:/var/cache/b", "TMPDIR": "/t"}, "/var/cache/a"),
+        ({"TMPDIR": "/t"}, "/t"),
+        ({"CACHE_DIRECTORY": "", "TMPDIR": ""}, "/var/tmp"),
+        ({}, "/var/tmp"),
+    ],
+)
+def test_the_spool_lies_where_there_is_room(environ: dict[str, str], folder: str) -> None:
+    assert spool_folder(Config(), environ) == Path(folder)
+
+
+def test_a_configured_spool_comes_first() -> None:
+    assert spool_folder(Config(spool=Path("/s")), {"CACHE_DIRECTORY": "/c"}) == Path("/s")

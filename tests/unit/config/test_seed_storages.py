@@ -1,0 +1,99 @@
+"""The original agent's storages become ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.storage.s3 import S3Settings
+
+Refusal = Callable[..., str]
+
+S3 = {"s3_bucket": "b"}
+
+
+def s3(loaded: Loaded) -> S3Settings:
+    (storage,) = loaded.config.storages
+    assert isinstance(storage, S3Settings)
+    return storage
+
+
+@pytest.mark.parametrize(
+    ("said", "environ", "expected"),
+    [
+        ({}, {}, (None, None, None)),
+        ({}, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}, (None, None, None)),
+        (
+            {},
+            {"AWS_ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "AWS_SESSION_TOKEN": "c"},
+            ("env://AWS_ACCESS_KEY_ID", "env://SECRET_ACCESS_KEY", "env://AWS_SESSION_TOKEN"),
+        ),
+        (
+            {"access_key_id": "x"},
+            {"AWS_SECRET_ACCESS_KEY": "b", "SECRET_ACCESS_KEY": "c", "AWS_SESSION_TOKEN": "d"},
+            ("[hidden]", "env://AWS_SECRET_ACCESS_KEY", None),
+        ),
+        ({"access_key_id": "x"}, {"SECRET_ACCESS_KEY": "c"}, ("[hidden]", "env://SECRET_ACCESS_KEY", None)),
+        ({"access_key_id": "x", "secret_access_key": "y"}, {"SECRET_ACCESS_KEY": "c"}, ("[hidden]", "[hidden]", None)),
+    ],
+)  # fmt: skip
+def test_credentials_come_from_the_file_then_from_the_environment(
+    seed: Callable[..., Loaded],
+    said: dict[str, str],
+    environ: dict[str, str],
+    expected: tuple[str | None, ...],
+) -> None:
+    storage = s3(seed(environ, aws_storage={**S3, **said}))
+    found = (storage.access_key_id, storage.secret_access_key, storage.session_token)
+    assert tuple(secret and secret.reference for secret in found) == expected
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected", "allow_http"),
+    [
+        ("minio:9000", "https://minio:9000", None),
+        ("https://minio:9000", "https://minio:9000", None),
+        ("http://minio:9000", "http://minio:9000", True),
+    ],
+)
+def test_an_endpoint_needs_no_scheme(
+    seed: Callable[..., Loaded], endpoint: str, expected: str, *, allow_http: bool | None
+) -> None:
+    storage = s3(seed(aws_storage={**S3, "s3_endpoint": endpoint}))
+    assert (storage.endpoint, storage.allow_http) == (expected, allow_http)
+    assert storage.path_style is False
+
+
+@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_the_region_may_come_from_the_environment(seed: Callable[..., Loaded], name: str) -> None:
+    assert s3(seed({name: "eu-west-1"}, aws_storage=S3)).region is None
+    assert s3(seed({name: "eu-west-1"}, aws_storage={**S3, "s3_region": "x"})).region == "x"
+
+
+def test_storages_without_their_deciding_key_are_ignored_and_noted(
+    seed: Callable[..., Loaded],
+) -> None:
+    loaded = seed(aws_storage={"s3_region": "x"}, azure_storage={"account_name": "n"})
+    assert loaded.config.storages == ()
+    aws, azure = loaded.notes
+    assert "aws_storage has no s3_bucket and is ignored" in aws
+    assert "azure_storage has no container_name and is ignored" in azure
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"google_storage": {"bucket": "b"}}, "google_storage: google storage is not built yet"),
+        (
+            {"azure_storage": {"container_name": "c"}},
+            "azure_storage: azure storage is not built yet",
+        ),
+    ],
+)
+def test_storages_that_are_not_built_yet_are_refused(
+    refuse_seed: Refusal, keys: dict[str, Any], expected: str
+) -> None:
+    assert refuse_seed(**keys).startswith(f"snapshot.json:1:27: {expected} (")

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+import yaml
+
+from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.show import schema, shown
+
+LoadText = Callable[..., Loaded]
+
+TEXT = """
+vault:
+  auth: {method: approle, role_id: hunter22, secret_id: "env://SECRET"}
+retention: {last: 24, within: 36h}
+storages:
+  - {type: local, path: /x}
+  - {type: s3, bucket: b, access_key_id: hunter22, secret_access_key: hunter22}
+"""
+
+
+def test_what_is_shown_is_in_force_and_holds_no_secret(load_text: LoadText) -> None:
+    values = shown(load_text("c.yaml", TEXT).config)
+    assert "hunter22" not in json.dumps(values)
+    assert values["vault"]["address"] == "https://127.0.0.1:8200"
+    assert values["vault"]["auth"]["secret_id"] == "env://SECRET"
+    assert values["vault"]["auth"]["role_id"] == "[hidden]"
+    assert values["vault"]["timeout"] == "10s"
+    assert values["schedule"]["every"] == "1h"
+    assert values["storages"][0]["name"] == "local"
+    assert values["storages"][0]["retention"] == values["retention"]
+    assert values["retention"] == {"last": 24, "within": "36h", "min_keep": 1}
+
+
+def test_what_is_shown_can_be_loaded_again(load_text: LoadText) -> None:
+    once = shown(load_text("c.yaml", TEXT).config)
+    assert shown(load_text("again.yaml", yaml.safe_dump(once)).config) == once
+
+
+def test_nodes_are_shown_instead_of_an_address(load_text: LoadText) -> None:
+    config = load_text("c.yaml", "vault: {nodes: ['https://a', 'https://b']}\n").config
+    assert shown(config)["vault"]["nodes"] == ["https://a", "https://b"]
+    assert "address" not in shown(config)["vault"]
+
+
+def test_the_schema_knows_every_key_and_our_durations() -> None:
+    described = schema()
+    assert described["$schema"].startswith("https://json-schema.org/")
+    assert "storages" in described["properties"]
+    assert described["additionalProperties"] is False
+    assert described["$defs"]["VaultSettings"]["properties"]["timeout"]["default"] == "10s"
+    assert "PT" not in json.dumps(described)
+
+
+@pytest.mark.parametrize("kind", ["LocalSettings", "S3Settings", "AppRoleAuth", "KubernetesAuth"])
+def test_the_schema_tells_the_kinds_apart(kind: str) -> None:
+    assert schema()["$defs"][kind]["additionalProperties"] is False

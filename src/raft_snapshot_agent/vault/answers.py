@@ -1,0 +1,115 @@
+"""What a server answers, as values and as errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raft_snapshot_agent.errors import Denied, Sealed, ServerError
+from raft_snapshot_agent.secret import redact
+
+SNAPSHOT_PATH = "sys/storage/raft/snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status and JSON body of an API call."""
+
+    status: int
+    body: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, status: int, text: bytes) -> Answer:
+        """Read a body that should be a JSON object; anything else counts as an error text."""
+        try:
+            body = json.loads(text)
+        except ValueError:
+            said = [text[:200].decode("utf-8", "replace")] if text.strip() else []
+            return cls(status, {"errors": said})
+        return cls(status, body if isinstance(body, dict) else {})
+
+    @property
+    def errors(self) -> str:
+        """What the server complains of, on one line, shortened."""
+        listed = self.body.get("errors")
+        text = "; ".join(str(item) for item in listed) if isinstance(listed, list) else ""
+        return redact(" ".join(text.replace("1 error occurred:\n\t*", "").split()))[:300]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a node says of the cluster's leader (`sys/leader`)."""
+
+    is_self: bool
+    leader_address: str
+    """As the operator configured it at the leader; empty when there is none."""
+    committed_index: int
+    active_since: str = ""
+    """When the leader took over; a restore makes it take over anew."""
+    ha_enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which cluster and which software answers (`sys/seal-status`)."""
+
+    cluster_id: str = ""
+    cluster_name: str = ""
+    product: str = ""
+    version: str = ""
+    initialized: bool = True
+    sealed: bool = False
+
+
+class Redirected(ServerError):
+    """The server names another node to ask; whether to believe it is the caller's to say."""
+
+    def __init__(self, address: str, location: str) -> None:
+        super().__init__(
+            f"{address} redirects to {redact(location) or 'nowhere'}",
+            hint="the agent follows redirects inside the cluster only, never from https to http:"
+            " check api_addr on the servers",
+        )
+        self.location = location
+
+
+_OTHER_TOKEN = {"update": "; give one that has it in VAULT_TOKEN"}
+
+
+def refusal(answer: Answer, address: str, path: str, right: str = "read") -> ServerError:
+    """Say in one line why the server refused.
+
+    Arguments:
+        answer: What it said.
+        address: Who said it.
+        path: What was asked for.
+        right: The capability it takes.
+    """
+    says = f"{address} answers {path} with {answer.status}"
+    if answer.errors:
+        says += f": {answer.errors}"
+    if answer.status == 403:
+        return Denied(
+            says, hint=f"the token needs {right} on {SNAPSHOT_PATH}{_OTHER_TOKEN.get(right, '')}"
+        )
+    if answer.status == 503 and "sealed" in answer.errors:
+        return Sealed(f"{address} is sealed", hint="unseal it, then the agent goes on")
+    return ServerError(says, hint=_advice(answer))
+
+
+def _advice(answer: Answer) -> str:
+    match answer.status:
+        case 400 if "HTTP request to an HTTPS server" in answer.errors:
+            return "write the address with https://"
+        case 400 if "namespace" in answer.errors:
+            return "snapshots exist in the root namespace only"
+        case 400 | 404 if "unsupported path" in answer.errors or "raft" in answer.errors:
+            return "the cluster must use integrated (raft) storage"
+        case 429:
+            return "a rate limit is in force; the agent tries again later"
+        case 500 if "nothing new to snapshot" in answer.errors:
+            return "the node has just started; the agent tries again"
+        case _:
+            return "look at the server's log"

@@ -1,0 +1,189 @@
+"""The few HTTP calls we need of a Vault or OpenBao server.
+
+Everything here blocks; callers run it in worker threads. That is on purpose: reading a snapshot
+with an asynchronous parser costs twice the time (see docs/decisions/0001).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import IO, Any
+
+import urllib3
+
+from raft_snapshot_agent import __version__
+from raft_snapshot_agent.errors import ServerError
+from raft_snapshot_agent.vault.answers import (
+    SNAPSHOT_PATH,
+    Answer,
+    Identity,
+    Redirected,
+    Standing,
+    refusal,
+)
+from raft_snapshot_agent.vault.settings import VaultSettings
+from raft_snapshot_agent.vault.stream import SnapshotStream
+from raft_snapshot_agent.vault.transport import open_pool, translated
+
+_HEADERS = {
+    "User-Agent": f"raft-snapshot-agent/{__version__}",
+    "Accept-Encoding": "identity",
+    # Listeners of Vault Agent and Proxy may require it.
+    "X-Vault-Request": "true",
+    # Without it, a listener with consistency_missing_header_forward lets the leader answer for
+    # a standby, which then claims to be the leader.
+    "X-Vault-Inconsistent": "fail",
+}
+
+
+class Node:
+    """One server at one address."""
+
+    def __init__(self, address: str, settings: VaultSettings) -> None:
+        self.address = address
+        self._settings = settings
+        self._pool = open_pool(address, settings.tls)
+
+    def __repr__(self) -> str:
+        return f"Node({self.address!r})"
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        body: Mapping[str, Any] | None = None,
+        namespace: str | None = None,
+    ) -> Answer:
+        """Call the API and return what it answers, good or bad.
+
+        Raises:
+            Unreachable: There was no answer.
+        """
+        seconds = self._settings.timeout.total_seconds()
+        with translated(self.address):
+            response = self._pool.urlopen(
+                method,
+                f"/v1/{path}",
+                body=None if body is None else json.dumps(body),
+                headers=_headers(token, namespace),
+                timeout=urllib3.Timeout(total=seconds),
+                retries=False,
+                redirect=False,
+            )
+            return Answer.read(response.status, response.data)
+
+    def standing(self) -> Standing:
+        """Ask who leads.
+
+        Raises:
+            Sealed: The node is sealed or not initialised.
+            ServerError: It did not answer, or not with what this endpoint answers.
+        """
+        answer = self.call("GET", "sys/leader")
+        if answer.status != 200:
+            raise refusal(answer, self.address, "sys/leader")
+        try:
+            return Standing(
+                is_self=answer.body.get("is_self") is True,
+                leader_address=str(answer.body.get("leader_address") or "").rstrip("/"),
+                committed_index=int(answer.body.get("raft_committed_index") or 0),
+                active_since=str(answer.body.get("active_time") or ""),
+                ha_enabled=bool(answer.body["ha_enabled"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ServerError(
+                f"{self.address} does not answer sys/leader as Vault or OpenBao do",
+                hint="check that vault.address points to the server itself",
+            ) from error
+
+    def identity(self) -> Identity:
+        """Ask which cluster and which version this is."""
+        answer = self.call("GET", "sys/seal-status")
+        if answer.status != 200:
+            return Identity()
+        said = answer.body
+        product = "openbao" if "commit_date" in said else "vault" if "build_date" in said else ""
+        return Identity(
+            cluster_id=str(said.get("cluster_id") or ""),
+            cluster_name=str(said.get("cluster_name") or ""),
+            product=product,
+            version=str(said.get("version") or ""),
+            initialized=said.get("initialized") is not False,
+            sealed=said.get("sealed") is True,
+        )
+
+    def open_snapshot(self, token: str) -> SnapshotStream:
+        """Ask for a snapshot.
+
+        Raises:
+            Redirected: Another node is to be asked.
+            Denied: The token may not read it.
+            ServerError: The server refused.
+        """
+        stall = self._settings.stall_timeout.total_seconds()
+        with translated(self.address):
+            response = self._pool.urlopen(
+                "GET",
+                f"/v1/{SNAPSHOT_PATH}",
+                headers=_headers(token),
+                timeout=urllib3.Timeout(connect=self._settings.timeout.total_seconds(), read=stall),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        if response.status == 200:
+            return SnapshotStream(self.address, response, stall)
+        with response, translated(self.address):
+            raise self._refused(response, response.read(1 << 16), "read")
+
+    def send_snapshot(self, token: str, file: IO[bytes], *, force: bool) -> None:
+        """Hand a snapshot over for restoring; the server applies it after it answered.
+
+        Raises:
+            Redirected: Another node is to be asked.
+            ServerError: The server refused; nothing was changed.
+        """
+        path = f"{SNAPSHOT_PATH}-force" if force else SNAPSHOT_PATH
+        with translated(self.address):
+            response = self._pool.urlopen(
+                "POST",
+                f"/v1/{path}",
+                body=file,
+                headers={**_headers(token), "Content-Length": str(_length(file))},
+                timeout=urllib3.Timeout(
+                    connect=self._settings.timeout.total_seconds(),
+                    read=self._settings.snapshot_timeout.total_seconds(),
+                ),
+                retries=False,
+                redirect=False,
+            )
+        if response.status != 204:
+            raise self._refused(response, response.data, "update")
+
+    def _refused(self, response: urllib3.BaseHTTPResponse, body: bytes, right: str) -> ServerError:
+        if response.status in (301, 302, 307, 308):
+            return Redirected(self.address, response.headers.get("Location", ""))
+        answer = Answer.read(response.status, body)
+        return refusal(answer, self.address, SNAPSHOT_PATH, right)
+
+
+def _headers(token: str | None, namespace: str | None = None) -> dict[str, str]:
+    headers = dict(_HEADERS)
+    if token:
+        headers["X-Vault-Token"] = token
+    if namespace:
+        headers["X-Vault-Namespace"] = namespace
+    return headers
+
+
+def _length(file: IO[bytes]) -> int:
+    length = file.seek(0, 2)
+    file.seek(0)
+    return length

@@ -1,0 +1,65 @@
+"""Which addresses are this host's own."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+_Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def is_local(address: str) -> bool:
+    """Tell whether a server's address is on this host: loopback, an own address, a socket."""
+    parts = urlsplit(address)
+    if parts.scheme == "unix":
+        return True
+    return any(ip.is_loopback or _is_assigned(ip) for ip in _resolved(parts.hostname or ""))
+
+
+def is_own(address: str) -> bool:
+    """Tell whether the address a leader announces names this very host.
+
+    A literal loopback address names every host and so none. A name that resolves to loopback
+    here does count: hosts list their own names so (`127.0.1.1 vault-0`).
+    """
+    host = urlsplit(address).hostname or ""
+    if host == "localhost" or ((literal := _literal(host)) is not None and literal.is_loopback):
+        return False
+    return any(ip.is_loopback or _is_assigned(ip) for ip in _resolved(host))
+
+
+def _literal(host: str) -> _Ip | None:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def _resolved(host: str) -> set[_Ip]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return set()
+    ips = {_literal(str(sockaddr[0])) for *_, sockaddr in found}
+    return {mapped(ip) for ip in ips if ip is not None}
+
+
+def mapped(ip: _Ip) -> _Ip:
+    """Return the IPv4 address inside an IPv4-mapped IPv6 one, else the address itself."""
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        return ip.ipv4_mapped
+    return ip
+
+
+def _is_assigned(ip: _Ip) -> bool:
+    """Ask the kernel: only an address of this host can be bound."""
+    if ip.is_unspecified or ip.is_multicast:
+        return False
+    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(ip), 0))
+    except OSError:
+        return False
+    return True

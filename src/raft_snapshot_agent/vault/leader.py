@@ -1,0 +1,208 @@
+"""Who leads, whether this agent is the one to work, and the snapshot from the leader.
+
+Source for what nodes answer: the API page of `sys/leader`, and trials on real clusters: `is_self`
+speaks of the node that answered, so behind a load balancer it says nothing about this host;
+`leader_address` is the operator's `api_addr` and is missing where there is no leader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import IO, Literal, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+from raft_snapshot_agent.errors import NoLeader, NotLeader, ServerError
+from raft_snapshot_agent.vault.answers import Identity, Redirected, Standing
+from raft_snapshot_agent.vault.client import Node
+from raft_snapshot_agent.vault.hosts import is_local, is_own
+from raft_snapshot_agent.vault.session import Session
+from raft_snapshot_agent.vault.settings import VaultSettings
+from raft_snapshot_agent.vault.stream import SnapshotStream
+
+_MOST_REDIRECTS = 3
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """The node to take the snapshot from, and what it had committed when it was found."""
+
+    node: Node
+    committed_index: int
+    active_since: str
+    identity: Identity
+
+
+class Cluster:
+    """The nodes of one cluster as configured, and those they announce."""
+
+    def __init__(self, settings: VaultSettings, run_on: Literal["leader", "anywhere"]) -> None:
+        self._settings = settings
+        self._run_on = run_on
+        self._nodes: dict[str, Node] = {}
+        self._announced: set[str] = set()
+        self._used: Node | None = None
+        self.session = Session(settings.auth, namespace=settings.namespace)
+
+    def close(self) -> None:
+        for node in self._nodes.values():
+            node.close()
+
+    def node(self, address: str) -> Node:
+        """Return the node at an address; nothing is contacted."""
+        if address not in self._nodes:
+            self._nodes[address] = Node(address, self._settings)
+        return self._nodes[address]
+
+    def leader(self) -> Leader:
+        """Find the leader this agent is to take a snapshot from.
+
+        Raises:
+            NotLeader: Another host's agent is to work.
+            NoLeader: The cluster has no leader at the moment.
+            ServerError: No node answered as it should; the first one's reason.
+        """
+        if self._run_on == "anywhere":
+            return self._first_success(self._settings.addresses, self._anywhere)
+        local = [address for address in self._settings.addresses if is_local(address)]
+        if local:
+            return self._first_success(local, self._beside)
+        return self._first_success(self._settings.addresses, self._behind)
+
+    def found(self) -> Leader:
+        """Find the leader wherever it is, for commands an operator runs by hand."""
+        return self._first_success(self._settings.addresses, self._anywhere)
+
+    def open_snapshot(self, leader: Leader) -> SnapshotStream:
+        """Ask the leader for a snapshot, following redirects inside the cluster.
+
+        Raises:
+            ServerError: It was refused.
+        """
+        return self._followed(leader.node, lambda node, token: node.open_snapshot(token))
+
+    def send_snapshot(self, leader: Leader, file: IO[bytes], *, force: bool) -> None:
+        """Hand a snapshot to the leader for restoring, following redirects inside the cluster.
+
+        Raises:
+            ServerError: It was refused; nothing was changed.
+        """
+        self._followed(
+            leader.node, lambda node, token: node.send_snapshot(token, file, force=force)
+        )
+
+    def keep_token(self) -> None:
+        """Renew the token where that is due."""
+        if self._used is not None:
+            self.session.keep(self._used)
+
+    def revoke_token(self) -> None:
+        """End the token where this agent made it."""
+        if self._used is not None:
+            self.session.revoke(self._used)
+
+    def _followed(self, node: Node, ask: Callable[[Node, str], _T]) -> _T:
+        hops = 0
+        while True:
+            self._used = node
+            try:
+                return self.session.authorised(node, partial(ask, node))
+            except Redirected as redirect:
+                if (hops := hops + 1) > _MOST_REDIRECTS:
+                    raise
+                node = self._inside(node, redirect)
+
+    def _inside(self, node: Node, redirect: Redirected) -> Node:
+        """Return the node a redirect names, if it is one of the cluster's.
+
+        The token goes along, so the target must be configured or announced as the leader.
+        """
+        target = _origin(urljoin(node.address, redirect.location))
+        known = {_origin(address) for address in (*self._settings.addresses, *self._announced)}
+        known.add(_origin(self._standing(node).leader_address))
+        downgrade = node.address.startswith("https:") and not target.startswith("https:")
+        if target not in known or downgrade:
+            raise redirect
+        return self.node(target)
+
+    def _standing(self, node: Node) -> Standing:
+        standing = node.standing()
+        if standing.leader_address:
+            self._announced.add(standing.leader_address)
+        return standing
+
+    def _first_success(
+        self, addresses: Iterable[str], find: Callable[[Node, Standing], Leader]
+    ) -> Leader:
+        first: ServerError | NotLeader | None = None
+        for address in addresses:
+            node = self.node(address)
+            try:
+                return find(node, self._standing(node))
+            except (ServerError, NotLeader) as error:
+                first = first or error
+        raise first or NoLeader("no address of the cluster is configured", hint="set vault.address")
+
+    def _beside(self, node: Node, standing: Standing) -> Leader:
+        """Decide for a node on this host: it knows itself whether it leads."""
+        if standing.is_self or not standing.ha_enabled:
+            return _leader(node, standing)
+        raise _not_leader(node, standing)
+
+    def _behind(self, node: Node, standing: Standing) -> Leader:
+        """Decide behind a load balancer: the leader must be on this very host."""
+        if not is_own(standing.leader_address):
+            raise _not_leader(node, standing)
+        return self._confirmed(standing.leader_address)
+
+    def _anywhere(self, node: Node, standing: Standing) -> Leader:
+        """Go to the leader itself; where it cannot be reached, stay where it answered."""
+        announced = standing.leader_address
+        try:
+            if announced and _origin(announced) != _origin(node.address):
+                return self._confirmed(announced)
+        except ServerError:
+            if not standing.is_self:
+                raise
+        if standing.is_self or not standing.ha_enabled:
+            return _leader(node, standing)
+        node.close()  # a load balancer may answer with another node on the next connection
+        raise NoLeader(
+            f"{node.address} is a standby, and the leader cannot be told from it",
+            hint="list the nodes' own addresses in vault.nodes",
+        )
+
+    def _confirmed(self, address: str) -> Leader:
+        node = self.node(address)
+        standing = self._standing(node)
+        if not standing.is_self:
+            raise NoLeader(
+                f"{address} is announced as the leader but says it is not",
+                hint="leadership is moving; the agent tries again",
+            )
+        return _leader(node, standing)
+
+
+def _leader(node: Node, standing: Standing) -> Leader:
+    return Leader(node, standing.committed_index, standing.active_since, node.identity())
+
+
+def _not_leader(node: Node, standing: Standing) -> ServerError | NotLeader:
+    if not standing.leader_address:
+        return NoLeader(
+            f"the cluster has no leader, says {node.address}",
+            hint="check that a majority of its nodes is up and unsealed",
+        )
+    return NotLeader(f"{node.address} says the leader is {standing.leader_address}")
+
+
+def _origin(address: str) -> str:
+    """Reduce an address to scheme, host and port, so that two ways to write it compare equal."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https"):
+        return address
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"

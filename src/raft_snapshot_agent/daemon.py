@@ -1,0 +1,107 @@
+"""Everything that runs while the daemon runs, in one task group."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import signal
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+
+import anyio
+from anyio import CancelScope
+
+from raft_snapshot_agent.agent import Agent
+from raft_snapshot_agent.core.report import Outcome, Report
+from raft_snapshot_agent.core.schedule import Schedule, backoff, credible_anchor
+from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.logs import Log, log_report
+from raft_snapshot_agent.threads import in_thread
+
+_SLICE = 30.0
+"""Longest sleep in seconds: the wall clock may step and the host may be suspended."""
+
+
+class Daemon:
+    """Takes snapshots on schedule until it is told to stop."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        schedule: Schedule,
+        log: Log,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._agent = agent
+        self._schedule = schedule
+        self._log = log
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT; then finish or drop what is under way, within seconds."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._stop_on_signal, tasks.cancel_scope)
+            tasks.start_soon(self._keep_token)
+            tasks.start_soon(self._loop)
+        await self._agent.leave()
+        self._log.info("Stopped.")
+
+    async def _stop_on_signal(self, scope: CancelScope) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for number in signals:
+                self._log.info(f"Received {signal.Signals(number).name}, stopping.")
+                scope.cancel()
+                return
+
+    async def _keep_token(self) -> None:
+        """Renew the token before it ends, also between two snapshots."""
+        session = self._agent.cluster.session
+        while True:
+            await anyio.sleep(min(_SLICE, session.seconds_to_renewal() + 0.1))
+            await in_thread(self._agent.cluster.keep_token, abandon=True)
+
+    async def _loop(self) -> None:
+        for trouble in await self._agent.sweep():
+            self._log.warning(f"Leftovers are not removed: {trouble}")
+        due = self._first_due(await self._agent.taken())
+        while True:
+            await self._sleep_until(due)
+            await self._serve(due)
+            slot = self._schedule.following(due, self._clock())
+            if slot.missed:
+                self._log.warning(f"{slot.missed} snapshots were due meanwhile; they are skipped.")
+            due = slot.at
+
+    def _first_due(self, taken: Iterable[datetime]) -> datetime:
+        """Go on where the storages say the last agent stopped; a crash loop takes no extra ones."""
+        now = self._clock()
+        interval = self._schedule.following(now, now).at - now
+        return self._schedule.next_after(credible_anchor(taken, now, interval), now)
+
+    async def _serve(self, due: datetime) -> None:
+        """Take the snapshot that is due; try again while it fails and the next is not due."""
+        for failures in itertools.count(1):
+            report = await self._run_once()
+            log_report(self._log, report)
+            if report.outcome is not Outcome.FAILED:
+                return
+            now = self._clock()
+            left = self._schedule.following(due, now).at - now
+            wait = backoff(failures, left, random.random())  # noqa: S311 - jitter is no secret
+            if wait >= left:
+                return
+            self._log.info(f"Trying again in {wait.total_seconds():.0f} s.")
+            await self._sleep_until(now + wait)
+
+    async def _run_once(self) -> Report:
+        started = self._clock()
+        try:
+            return await self._agent.run_once()
+        except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
+            failure = AgentError(f"unexpected {error!r}", hint="please report this defect")
+            return Report("", started, self._clock(), error=failure)
+
+    async def _sleep_until(self, due: datetime) -> None:
+        while (left := due - self._clock()) > timedelta(0):  # noqa: ASYNC110 - time is no event
+            await anyio.sleep(min(_SLICE, left.total_seconds()))

@@ -33,6 +33,8 @@ _STEP = 1 << 18
 """Most bytes inflated at once: fits the processor's cache, and bounds a hostile archive."""
 _SMALL = 1 << 20
 """Most bytes of any member but state.bin; real ones have a few hundred."""
+_MOST_ZERO_BLOCKS = 2048
+"""At the end of the tar: two are needed, tar programs write up to some hundred."""
 # Its stub declares an instance where there is a class.
 _DAMAGED = cast("type[Exception]", zlib_ng.error)
 _UNREADABLE = (
@@ -44,7 +46,7 @@ _UNREADABLE = (
     ValueError,
 )
 """What nonsense in the place of JSON can raise."""
-_AGAIN = "the next attempt fetches it again; if it recurs, look at the server's log and its seal"
+_AGAIN = "do not rely on it; if fresh ones break too, look at the server's log and its seal"
 
 
 class ArchiveVerifier:
@@ -138,17 +140,19 @@ class _Tar:
                 self._block()
 
     def finish(self) -> ArchiveMeta:
+        if self._left or self._padding:
+            raise _broken(f"its tar ends inside {self._name}")
+        if self._header or self._zero_blocks < 2:
+            raise _broken("its tar has no end")
         missing = [name for name in _MEMBERS if name not in self._seen]
-        if self._left or self._padding or self._header or self._zero_blocks < 2:
-            raise _broken(f"its tar ends inside {self._name or 'a header'}")
-        if SEALED in missing or not self._small[SEALED]:
+        if missing and missing != [SEALED]:
+            raise _broken(f"{missing[0]} is missing")
+        if missing or not self._small[SEALED]:
             raise VerificationError(
                 f"the snapshot is broken: {SEALED} is missing or empty",
                 hint="the server could not use its seal while it wrote the snapshot:"
                 " check its KMS or transit key",
             )
-        if missing:
-            raise _broken(f"{missing[0]} is missing")
         assert self.meta is not None  # noqa: S101 - meta.json has been seen
         if self.meta.size != self._state_size:
             raise _broken(f"{STATE} has {self._state_size} bytes, {META} says {self.meta.size}")
@@ -192,12 +196,12 @@ class _Tar:
             return
         block = bytes(self._header)
         self._header.clear()
-        if not any(block):
-            self._zero_blocks += 1
-            return
-        if self._zero_blocks:
+        if any(block) and not self._zero_blocks:
+            self._open(block)
+        elif any(block) or self._zero_blocks == _MOST_ZERO_BLOCKS:
             raise _broken("bytes follow the end of its tar")
-        self._open(block)
+        else:
+            self._zero_blocks += 1
 
     def _open(self, block: bytes) -> None:
         try:

@@ -1,0 +1,215 @@
+"""The command line: names, arguments and help. What a command does is loaded when it is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raft_snapshot_agent import __version__
+from raft_snapshot_agent.cli.options import (
+    ConfigOption,
+    Format,
+    FormatOption,
+    LatestOption,
+    SnapshotArgument,
+    StorageOption,
+    loaded,
+)
+
+app = typer.Typer(
+    name="raft-snapshot-agent",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # drawing help with Rich doubles the time it takes
+    pretty_exceptions_enable=False,
+    help=(
+        "Snapshots of the Raft storage of HashiCorp Vault and OpenBao, proved whole.\n\n"
+        "Exit codes: 0 done, 1 local (usage, configuration), 2 remote (server or storage),"
+        " 3 partial, 4 verification failed, 5 not the leader, 130/143 signals."
+    ),
+)
+configuration = typer.Typer(no_args_is_help=True, help="Check and show the configuration.")
+app.add_typer(configuration, name="config")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"raft-snapshot-agent {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    config: ConfigOption = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    config: ConfigOption = None,
+    once: Annotated[bool, typer.Option("--once", help="One snapshot now, then exit.")] = False,
+    require_leader: Annotated[
+        bool, typer.Option(help="With --once: exit 5 where another agent is to work.")
+    ] = False,
+) -> int:
+    """Run the daemon: snapshots on schedule, beside the leader only."""
+    from raft_snapshot_agent.cli import run as command
+
+    if once:
+        return command.run_once(loaded(context, config), require_leader=require_leader)
+    command.run(loaded(context, config))
+    return 0
+
+
+@app.command()
+def save(
+    context: typer.Context,
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE|-]", help="Where to; by default every storage."),
+    ] = None,
+    config: ConfigOption = None,
+    storage: StorageOption = None,
+) -> int:
+    """Take a snapshot now, wherever the leader is."""
+    from raft_snapshot_agent.cli import save as command
+
+    if file is None:
+        return command.save_everywhere(loaded(context, config), storage)
+    if file == "-":
+        return command.save_to_stdout(loaded(context, config))
+    return command.save_to_file(loaded(context, config), Path(file))
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    config: ConfigOption = None,
+    storage: StorageOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """List what is stored."""
+    from raft_snapshot_agent.cli import stored as command
+
+    return command.list_stored(loaded(context, config), storage, layout)
+
+
+@app.command()
+def inspect(
+    context: typer.Context,
+    snapshot: SnapshotArgument = None,
+    latest: LatestOption = False,
+    config: ConfigOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Show what a snapshot says of itself."""
+    from raft_snapshot_agent.cli import stored as command
+
+    return command.inspect(lambda: loaded(context, config), None if latest else snapshot, layout)
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    snapshot: SnapshotArgument = None,
+    latest: LatestOption = False,
+    every: Annotated[bool, typer.Option("--all", help="Everything that is stored.")] = False,
+    config: ConfigOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Read a snapshot to its end and prove it whole."""
+    from raft_snapshot_agent.cli import stored as command
+
+    wanted = None if latest or every else snapshot
+    return command.verify(lambda: loaded(context, config), wanted, every=every, layout=layout)
+
+
+@app.command()
+def fetch(
+    context: typer.Context,
+    snapshot: SnapshotArgument = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="A file, or a folder.")
+    ] = Path(),
+    latest: LatestOption = False,
+    config: ConfigOption = None,
+) -> int:
+    """Copy a stored snapshot to the local disk and prove it whole."""
+    from raft_snapshot_agent.cli import stored as command
+
+    return command.fetch(lambda: loaded(context, config), None if latest else snapshot, output)
+
+
+@app.command()
+def prune(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it, do nothing.")] = False,
+    config: ConfigOption = None,
+    storage: StorageOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Delete what retention no longer keeps, saying why each of the others stays."""
+    from raft_snapshot_agent.cli import stored as command
+
+    return command.prune(loaded(context, config), storage, dry_run=dry_run, layout=layout)
+
+
+@app.command()
+def restore(
+    context: typer.Context,
+    snapshot: SnapshotArgument = None,
+    latest: LatestOption = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Accept the snapshot of another cluster.")
+    ] = False,
+    config: ConfigOption = None,
+) -> int:
+    """Put a snapshot back into the cluster, and wait until it is back.
+
+    The token comes from VAULT_TOKEN (or BAO_TOKEN), else from the configuration; it needs update
+    on sys/storage/raft/snapshot.
+    """
+    from raft_snapshot_agent.cli import restoring as command
+
+    return command.restore_snapshot(
+        loaded(context, config), None if latest else snapshot, yes=yes, force=force
+    )
+
+
+@app.command()
+def demo() -> int:
+    """Show all of it in two minutes, on an embedded three-node OpenBao cluster."""
+    from raft_snapshot_agent.cli import demo as command
+
+    return command.demo()
+
+
+@configuration.command("check")
+def config_check(context: typer.Context, config: ConfigOption = None) -> int:
+    """Check the configuration without contacting anybody."""
+    from raft_snapshot_agent.cli import configuration as command
+
+    return command.check(loaded(context, config))
+
+
+@configuration.command("show")
+def config_show(context: typer.Context, config: ConfigOption = None) -> int:
+    """Print the effective configuration, secrets hidden."""
+    from raft_snapshot_agent.cli import configuration as command
+
+    return command.show(loaded(context, config))
+
+
+@configuration.command("schema")
+def config_schema() -> int:
+    """Print the JSON schema of the configuration."""
+    from raft_snapshot_agent.cli import configuration as command
+
+    return command.schema()

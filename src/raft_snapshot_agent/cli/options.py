@@ -1,0 +1,47 @@
+"""Options that several commands share, and how they are used."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:  # loading it takes longer than all of --help
+    from raft_snapshot_agent.config.load import Loaded
+
+CONFIG_VARIABLE = "RAFT_SNAPSHOT_AGENT_CONFIG"
+
+
+class Format(StrEnum):
+    """How data is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="The configuration file."),
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print data.")]
+StorageOption = Annotated[
+    str | None, typer.Option("--storage", metavar="NAME", help="Only this storage.")
+]
+LatestOption = Annotated[bool, typer.Option("--latest", help="The newest verified snapshot.")]
+SnapshotArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME|FILE|-]",
+        help="A stored snapshot, a file, or - for standard input; by default the newest stored.",
+    ),
+]
+
+
+def loaded(context: typer.Context, config: Path | None) -> Loaded:
+    """Load the configuration named before or behind the command, or the one that is found."""
+    from raft_snapshot_agent.config.load import load
+
+    return load(config or context.find_root().params.get("config"), os.environ)

@@ -1,0 +1,74 @@
+"""`save`: a snapshot now, to all storages, to a file or to standard output."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from raft_snapshot_agent import assembly
+from raft_snapshot_agent.agent import Agent, Place
+from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.waiting import wait_for
+from raft_snapshot_agent.config.check import check
+from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.core.report import Report
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.storage.local import LocalStorage
+from raft_snapshot_agent.storage.pipe import PipeStorage
+
+
+def save_everywhere(loaded: Loaded, only: str | None) -> int:
+    """Take a snapshot into the configured storages; return the exit code."""
+    places = assembly.places(loaded.config, only)
+    check(loaded.config, os.environ, loaded.place)
+    return _finish(assembly.agent(loaded.config, places, by_hand=True))
+
+
+def save_to_file(loaded: Loaded, target: Path) -> int:
+    """Take a snapshot into a file, which appears only when it is whole; return the exit code."""
+    folder = target.absolute().parent
+    if target.is_dir() or not folder.is_dir():
+        raise ConfigError(
+            f"cannot write {target}: {'it is a folder' if target.is_dir() else 'no such folder'}",
+            hint="give the path of a file in a folder that exists",
+        )
+    place = Place("file", LocalStorage(folder), static_name=target.name, with_manifest=False)
+    config = loaded.config.model_copy(update={"spool": folder})
+    return _finish(assembly.agent(config, [place], by_hand=True))
+
+
+def save_to_stdout(loaded: Loaded) -> int:
+    """Write a verified snapshot to standard output; return the exit code."""
+    if sys.stdout.isatty():
+        raise ConfigError("a snapshot is no text for a terminal", hint="redirect it: save - > FILE")
+    place = Place("stdout", PipeStorage(sys.stdout.buffer), static_name="-", with_manifest=False)
+    return _finish(assembly.agent(loaded.config, [place], by_hand=True))
+
+
+def _finish(agent: Agent) -> int:
+    async def work() -> Report:
+        await agent.sweep()
+        report = await agent.run_once()
+        await agent.leave()
+        return report
+
+    report = wait_for(work)
+    _tell(report)
+    return report.exit_code
+
+
+def _tell(report: Report) -> None:
+    if report.error is not None:
+        raise report.error
+    snapshot = report.snapshot
+    for delivery in report.deliveries:
+        if delivery.error is not None:
+            output.talk(f"error: {delivery.storage}: {delivery.error}")
+        elif snapshot is not None:
+            output.talk(
+                f"Saved and verified: {delivery.location} (index {snapshot.meta.index},"
+                f" {output.size(snapshot.size)}, {delivery.seconds:.1f} s)"
+            )
+        for warning in delivery.warnings:
+            output.talk(f"warning: {delivery.storage}: {warning}")

@@ -1,0 +1,216 @@
+"""`list`, `inspect`, `verify`, `fetch` and `prune`: what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from raft_snapshot_agent import assembly
+from raft_snapshot_agent.agent import Place, Pruned
+from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.options import Format
+from raft_snapshot_agent.cli.waiting import wait_for
+from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.core.snapshot import Snapshot, Stored
+from raft_snapshot_agent.errors import AgentError, ConfigError, VerificationError
+from raft_snapshot_agent.origin import Origin, StoredOrigin, choose, examine
+from raft_snapshot_agent.restore import fetched
+from raft_snapshot_agent.storage.base import Content
+from raft_snapshot_agent.storage.local import LocalStorage
+
+
+def places_for(load: Callable[[], Loaded], wanted: str | None) -> Sequence[Place]:
+    """Open the storages a name is looked up in; a file needs none, nor a configuration."""
+    if wanted == "-" or (wanted is not None and ("/" in wanted or Path(wanted).is_file())):
+        return ()
+    return assembly.places(load().config)
+
+
+def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
+    """Show what every storage holds; return the exit code."""
+    rows: list[tuple[Place, Stored]] = []
+    failures: list[AgentError] = []
+
+    async def work() -> None:
+        for place in places:
+            try:
+                rows.extend((place, stored) for stored in await place.stored())
+            except AgentError as error:
+                failures.append(error)
+                output.talk(f"error: {place.name}: {error}")
+
+    places = assembly.places(loaded.config, only)
+    wait_for(work)
+    now = datetime.now(UTC)
+    output.table(
+        [_row(place, stored, now) for place, stored in rows],
+        layout,
+        [_document(place, stored) for place, stored in rows],
+    )
+    if not rows and not failures:
+        output.talk("no snapshot is stored yet")
+    if not failures:
+        return 0
+    return failures[0].exit_code if len(failures) == len(places) else 3
+
+
+def _row(place: Place, stored: Stored, now: datetime) -> dict[str, str]:
+    return {
+        "storage": place.name,
+        "name": stored.name,
+        "taken": output.moment(stored.taken_at),
+        "age": output.age(stored.taken_at, now),
+        "size": output.size(stored.size),
+        "index": "-" if stored.index is None else str(stored.index),
+        "state": _state(stored),
+    }
+
+
+def _document(place: Place, stored: Stored) -> dict[str, Any]:
+    return {
+        "storage": place.name,
+        "name": stored.name,
+        "location": place.storage.location(stored.name),
+        "taken_at": output.moment(stored.taken_at),
+        "size": stored.size,
+        "index": stored.index,
+        "state": _state(stored),
+    }
+
+
+def _state(stored: Stored) -> str:
+    if stored.broken:
+        return "broken"
+    return "verified" if stored.verified else "unverified"
+
+
+def inspect(load: Callable[[], Loaded], wanted: str | None, layout: Format) -> int:
+    """Show what a snapshot says of itself, after proving it whole; return the exit code."""
+
+    async def work() -> dict[str, Any]:
+        origin = await choose(places_for(load, wanted), wanted)
+        snapshot = await examine(origin)
+        manifest = await origin.manifest()
+        pairs = _facts(origin, snapshot)
+        if manifest is not None:
+            pairs |= {
+                "taken_at": manifest.taken_at,
+                "cluster": manifest.cluster_name or manifest.cluster_id,
+                "cluster_id": manifest.cluster_id,
+                "server": f"{manifest.product} {manifest.version}".strip(),
+                "node": manifest.node,
+                "encryption": manifest.encryption,
+                "agent": manifest.agent_version,
+            }
+        return pairs
+
+    output.facts(wait_for(work), layout)
+    return 0
+
+
+def _facts(origin: Origin, snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "snapshot": origin.label,
+        "state": "whole",
+        "index": snapshot.meta.index,
+        "term": snapshot.meta.term,
+        "size": snapshot.size,
+        "state_size": snapshot.meta.size,
+        "sha256": snapshot.sha256,
+        "raft_nodes": ", ".join(snapshot.meta.servers),
+    }
+
+
+def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layout: Format) -> int:
+    """Read snapshots to their end and say whether they are whole; return the exit code."""
+    rows: list[dict[str, str]] = []
+    codes: list[int] = []
+
+    async def work() -> None:
+        for origin in await _origins(places_for(load, wanted), wanted, every=every):
+            try:
+                snapshot = await examine(origin)
+                rows.append(_verdict(origin, "whole", f"index {snapshot.meta.index}"))
+            except AgentError as error:
+                state = "broken" if isinstance(error, VerificationError) else "unreadable"
+                codes.append(error.exit_code)
+                rows.append(_verdict(origin, state, str(error)))
+
+    wait_for(work)
+    output.table(rows, layout)
+    return max(codes, default=0)
+
+
+def _verdict(origin: Origin, state: str, detail: str) -> dict[str, str]:
+    return {"state": state, "snapshot": origin.label, "detail": detail}
+
+
+async def _origins(places: Sequence[Place], wanted: str | None, *, every: bool) -> list[Origin]:
+    if not every:
+        return [await choose(places, wanted)]
+    return [StoredOrigin(place, stored.name) for place in places for stored in await place.stored()]
+
+
+def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path) -> int:
+    """Copy a stored snapshot, proved whole, into a file or folder; return the exit code."""
+    into_folder = target.is_dir()
+    folder = target if into_folder else target.absolute().parent
+    if not folder.is_dir():
+        raise ConfigError(f"cannot write {target}: no such folder", hint="make the folder first")
+
+    async def work() -> None:
+        origin = await choose(places_for(load, wanted), wanted)
+        name = Path(origin.label).name if into_folder else target.name
+        async with fetched(origin, folder) as got:
+            copy = LocalStorage(folder)
+            await copy.put(name, got.spool)
+            if got.manifest is not None:
+                await copy.put(manifest_name(name), Content(got.manifest.to_json()))
+        output.talk(f"Fetched and verified: {folder / name} (index {got.snapshot.meta.index})")
+
+    wait_for(work)
+    return 0
+
+
+def prune(loaded: Loaded, only: str | None, *, dry_run: bool, layout: Format) -> int:
+    """Apply retention now, saying why each snapshot is kept; return the exit code."""
+    places = assembly.places(loaded.config, only)
+    agent = assembly.agent(loaded.config, places)
+    done: list[tuple[Place, Pruned]] = []
+    codes: list[int] = []
+
+    async def work() -> None:
+        for place in places:
+            try:
+                done.append((place, await agent.prune(place, dry_run=dry_run)))
+            except AgentError as error:
+                codes.append(error.exit_code)
+                output.talk(f"error: {place.name}: {error}")
+
+    wait_for(work)
+    output.table([row for place, pruned in done for row in _decisions(place, pruned)], layout)
+    for place, pruned in done:
+        for warning in pruned.warnings:
+            codes.append(2)
+            output.talk(f"warning: {place.name}: {warning}")
+        verb = "would be deleted" if dry_run else "deleted"
+        count = len(pruned.plan.delete) if dry_run else len(pruned.deleted)
+        output.talk(f"{place.name}: {len(pruned.plan.keep)} kept, {count} {verb}")
+    if len(codes) < len(places):
+        return 3 if codes else 0
+    return max(codes)
+
+
+def _decisions(place: Place, pruned: Pruned) -> list[dict[str, str]]:
+    kept = [
+        {"storage": place.name, "action": "keep", "name": one.name, "why": ", ".join(why)}
+        for one, why in pruned.plan.keep.items()
+    ]
+    gone = [
+        {"storage": place.name, "action": "delete", "name": one.name, "why": "no rule keeps it"}
+        for one in pruned.plan.delete
+    ]
+    return kept + gone

@@ -1,0 +1,49 @@
+"""Run a command's asynchronous work, ending it in good order when a signal comes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+import typer
+from anyio import CancelScope
+
+_T = TypeVar("_T")
+
+
+def wait_for(work: Callable[[], Awaitable[_T]]) -> _T:
+    """Run `work` to its end; on SIGINT or SIGTERM cancel it, clean up and exit 130 or 143.
+
+    Raises:
+        typer.Exit: A signal came.
+    """
+    try:
+        return anyio.run(_guarded, work)
+    except ExceptionGroup as group:
+        raise _first(group) from group
+
+
+async def _guarded(work: Callable[[], Awaitable[_T]]) -> _T:
+    received: list[int] = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_cancel_on_signal, tasks.cancel_scope, received)
+        try:
+            return await work()
+        finally:
+            tasks.cancel_scope.cancel()
+    raise typer.Exit(128 + received[0])
+
+
+async def _cancel_on_signal(scope: CancelScope, received: list[int]) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            received.append(number)
+            scope.cancel()
+            return
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error

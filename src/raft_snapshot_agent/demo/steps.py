@@ -1,0 +1,203 @@
+"""The demo's steps, in order, each of which must hold."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from raft_snapshot_agent import assembly
+from raft_snapshot_agent.agent import Place
+from raft_snapshot_agent.config.load import load
+from raft_snapshot_agent.core.naming import newest_first
+from raft_snapshot_agent.core.snapshot import Stored
+from raft_snapshot_agent.demo.screen import Screen
+from raft_snapshot_agent.drill import restored
+from raft_snapshot_agent.errors import AgentError, ServerError, VerificationError
+from raft_snapshot_agent.origin import StoredOrigin, examine
+from raft_snapshot_agent.restore import fetched
+from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
+from raft_snapshot_agent.servers.process import ServerProcess
+from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
+
+_SECRETS = 50
+_EVERY = 3
+_PATIENCE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything the steps play on."""
+
+    folder: Path
+    cluster: OpenBaoCluster
+    places: tuple[Place, ...]
+    agents: dict[str, ServerProcess]
+
+
+def play(screen: Screen) -> None:
+    """Run every step.
+
+    Raises:
+        AgentError: A step did not hold.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="raft-demo-")))
+        stage = _set_up(screen, stack, folder)
+        _watch_snapshots(screen, stage)
+        _kill_leader(screen, stage)
+        _stop_agents(screen, stage)
+        anyio.run(_verify_all, screen, stage)
+        anyio.run(_restore_newest, screen, stage)
+
+
+def _set_up(screen: Screen, stack: ExitStack, folder: Path) -> Stage:
+    with screen.step("Starting three OpenBao nodes") as seen:
+        cluster = stack.enter_context(
+            OpenBaoCluster.start(folder / "bao", nodes=3, shares=3, threshold=2)
+        )
+        version = cluster.leader().seal_status()["version"]
+        seen.append(f"OpenBao {version}: three nodes on loopback, {cluster.leader().name} leads")
+    with screen.step("Starting an S3 server") as seen:
+        s3 = stack.enter_context(SeaweedFS.start(folder / "s3"))
+        s3.create_bucket("vault-backups")
+        seen.append(f"SeaweedFS: S3 at {s3.endpoint}, bucket vault-backups")
+    with screen.step("Setting up policy and AppRole") as seen:
+        role = prepare_agent(cluster, token_ttl="20m")  # noqa: S106
+        for number in range(_SECRETS):
+            cluster.write_secret(f"app/{number}", {"password": f"secret number {number}"})
+        seen.append(f"policy and AppRole for the agent, {_SECRETS} secrets written")
+    with screen.step("Starting an agent beside each node") as seen:
+        files = {n.name: _write_configuration(folder, n, role, s3) for n in cluster.nodes}
+        agents = {name: _start_agent(stack, folder, name, file) for name, file in files.items()}
+        seen.append(f"three agents, one beside each node; a snapshot every {_EVERY} s")
+    config = load(next(iter(files.values())), {}).config
+    return Stage(folder, cluster, assembly.places(config), agents)
+
+
+def _write_configuration(folder: Path, node: OpenBaoNode, role: AppRole, s3: SeaweedFS) -> Path:
+    (folder / "secret_id").write_text(role.secret_id)
+    (folder / "s3_key").write_text(s3.secret_access_key)
+    (folder / "spool").mkdir(exist_ok=True)
+    auth = {"method": "approle", "role_id": role.role_id, "secret_id": f"file://{folder}/secret_id"}
+    bucket = {
+        "type": "s3",
+        "bucket": "vault-backups",
+        "prefix": "demo/",
+        "endpoint": s3.endpoint,
+        "region": s3.region,
+        "access_key_id": s3.access_key_id,
+        "secret_access_key": f"file://{folder}/s3_key",
+    }
+    document = {
+        "vault": {"address": node.address, "auth": auth},
+        "schedule": {"every": f"{_EVERY}s"},
+        "retention": {"last": 20},
+        "spool": str(folder / "spool"),
+        "storages": [{"type": "local", "path": str(folder / "snapshots")}, bucket],
+    }
+    file = folder / f"{node.name}.json"
+    file.write_text(json.dumps(document, indent=2))
+    return file
+
+
+def _start_agent(stack: ExitStack, folder: Path, name: str, file: Path) -> ServerProcess:
+    argv = [sys.executable, "-m", "raft_snapshot_agent", "run", "--config", str(file)]
+    agent = ServerProcess(f"agent-{name}", argv, folder / f"agent-{name}.log", {"HOME": "/"})
+    agent.start()
+    stack.callback(agent.kill)
+    return agent
+
+
+def _watch_snapshots(screen: Screen, stage: Stage) -> None:
+    with screen.step("Waiting for two snapshots in each storage") as seen:
+        _until(lambda: all(len(found) >= 2 for found in _stored(stage)), "two snapshots", stage)
+        seen.append("two snapshots arrived in both storages")
+    for place, found in zip(stage.places, _stored(stage), strict=True):
+        screen.detail(place.storage.location(found[0].name))
+
+
+def _kill_leader(screen: Screen, stage: Stage) -> None:
+    with screen.step("Killing the leader") as seen:
+        old = stage.cluster.leader()
+        before = _stored(stage)[1][0]
+        old.kill()
+        start = time.monotonic()
+        new = stage.cluster.leader()
+        elected = time.monotonic() - start
+        _until(lambda: _stored(stage)[1][0].name != before.name, "the takeover", stage)
+        seen += [
+            f"leader {old.name} killed (kill -9)",
+            f"{new.name} leads after {elected:.1f} s",
+            f"its agent's first snapshot came {time.monotonic() - start - elected:.1f} s later",
+        ]
+
+
+def _stop_agents(screen: Screen, stage: Stage) -> None:
+    with screen.step("Stopping the agents") as seen:
+        for agent in stage.agents.values():
+            agent.terminate()
+        left = [*stage.folder.glob("spool/.*"), *stage.folder.glob("snapshots/.*")]
+        if left:
+            raise VerificationError(f"left behind: {left[0].name}")
+        seen.append("agents stopped with SIGTERM; no temporary file is left")
+
+
+async def _verify_all(screen: Screen, stage: Stage) -> None:
+    with screen.step("Verifying every stored snapshot") as seen:
+        digests = []
+        for place in stage.places:
+            stored = await place.stored()
+            digests.append(
+                {one.name: (await examine(StoredOrigin(place, one.name))).sha256 for one in stored}
+            )
+        if digests[0] != digests[1]:
+            raise VerificationError("the two storages do not hold the same snapshots")
+        count = sum(map(len, digests))
+        seen.append(f"{count} of {count} stored snapshots are whole; both storages hold the same")
+
+
+async def _restore_newest(screen: Screen, stage: Stage) -> None:
+    with screen.step("Restoring the newest snapshot into a fresh server") as seen:
+        bucket = stage.places[1]
+        newest = (await bucket.stored())[0]
+        fresh = stage.folder / "fresh"
+        async with (
+            fetched(StoredOrigin(bucket, newest.name), stage.folder / "spool") as got,
+            restored(got.spool.path, stage.cluster.unseal_keys, fresh) as node,
+        ):
+            path, token = f"secret/data/app/{_SECRETS - 1}", stage.cluster.root_token
+            answer = node.api("GET", path, token=token)
+            password = answer["data"]["data"]["password"]
+        if password != f"secret number {_SECRETS - 1}":
+            raise VerificationError(f"the restored server holds {password!r}")
+        seen.append(f"newest snapshot restored into a fresh server; it reads back {password!r}")
+
+
+def _stored(stage: Stage) -> list[tuple[Stored, ...]]:
+    async def ask() -> list[tuple[Stored, ...]]:
+        return [newest_first(await place.stored()) for place in stage.places]
+
+    return anyio.run(ask)
+
+
+def _until(holds: Callable[[], bool], what: str, stage: Stage) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        for agent in stage.agents.values():
+            agent.check()
+        try:
+            if holds():
+                return
+        except (AgentError, IndexError):
+            pass  # not yet
+        time.sleep(0.2)
+    raise ServerError(f"{what} did not come within {_PATIENCE:g} s")

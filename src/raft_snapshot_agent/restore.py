@@ -1,0 +1,100 @@
+"""Put a snapshot back: choose, read, verify, send, and follow until the cluster is back."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from raft_snapshot_agent.core.snapshot import Manifest, Snapshot
+from raft_snapshot_agent.errors import AgentError, NotLeader, Sealed, ServerError
+from raft_snapshot_agent.intake import verify
+from raft_snapshot_agent.origin import Origin, compare, pour
+from raft_snapshot_agent.spool import Spool
+from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.vault.leader import Cluster, Leader
+
+_POLL = 0.5
+_PATIENCE = 300.0
+"""Seconds a cluster may take to come back; a large one reads its whole database anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A snapshot on the local disk, proved whole."""
+
+    spool: Spool
+    snapshot: Snapshot
+    manifest: Manifest | None
+
+
+@asynccontextmanager
+async def fetched(origin: Origin, folder: Path) -> AsyncIterator[Fetched]:
+    """Copy a snapshot to the local disk and prove it whole.
+
+    Arguments:
+        origin: Where it comes from.
+        folder: Where the copy lives until the context ends.
+
+    Raises:
+        VerificationError: It is not whole, or not the one its manifest describes.
+        AgentError: It could not be read.
+    """
+    with Spool.create(folder, secrets.token_hex(8)) as spool:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(pour, origin, spool)
+            tasks.start_soon(verify, spool)
+        snapshot = spool.verdict()
+        manifest = await origin.manifest()
+        compare(snapshot, manifest, origin.label)
+        yield Fetched(spool, snapshot, manifest)
+
+
+async def restore(cluster: Cluster, leader: Leader, path: Path, *, force: bool) -> Leader | None:
+    """Send a verified snapshot to the leader and follow until the cluster is back.
+
+    The server answers before it has applied anything, and a standby would seal itself; so the
+    leader is what the snapshot goes to, and its word is not taken for the deed.
+
+    Arguments:
+        cluster: What it is restored into.
+        leader: Found and confirmed just before.
+        path: The verified snapshot.
+        force: Accept a snapshot of another cluster, which then has that cluster's keys.
+
+    Returns:
+        The leader after the restore; nothing where the cluster is sealed now, as it is after
+        a forced restore, and waits for the snapshot's unseal keys.
+
+    Raises:
+        ServerError: The snapshot was refused, or the cluster did not come back in time.
+    """
+    await in_thread(lambda: _send(cluster, leader, path, force=force))
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        await anyio.sleep(_POLL)
+        try:
+            back = await in_thread(cluster.found, abandon=True)
+        except Sealed:
+            return None
+        except (ServerError, NotLeader):
+            continue
+        if (back.node, back.active_since) != (leader.node, leader.active_since):
+            return back
+    raise ServerError(
+        f"the cluster is not back {_PATIENCE:g} s after {leader.node.address} took the snapshot",
+        hint="look at the servers' logs; the snapshot itself is whole",
+    )
+
+
+def _send(cluster: Cluster, leader: Leader, path: Path, *, force: bool) -> None:
+    try:
+        with path.open("rb") as file:
+            cluster.send_snapshot(leader, file, force=force)
+    except OSError as error:
+        raise AgentError(f"cannot read {path}: {error.strerror}") from error

@@ -1,0 +1,134 @@
+"""Measure the agent against the official command line and the usual cron script.
+
+`make bench` runs 16 MiB, 256 MiB and 1 GiB of random data and takes some fifteen minutes;
+`python -m bench 16 4096` runs the sizes it is given, in MiB.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.measure import Series, in_turn, ratio
+from bench.servers import Bench
+from raft_snapshot_agent.servers.openbao import fill
+
+SIZES = (16, 256, 1024)
+ROUNDS = 5
+IDLE_SECONDS = 20
+_HEAD = "| what | wall s | CPU s | peak MiB |\n|---|---:|---:|---:|"
+
+
+def main() -> None:
+    sizes = sorted(int(size) for size in sys.argv[1:]) or list(SIZES)
+    when = time.strftime("%Y-%m-%d")
+    print(f"{when}, {os.cpu_count()} processors, Python {platform.python_version()},", end=" ")
+    print(f"medians of {ROUNDS} rounds in turn, after one that does not count")
+    with (
+        tempfile.TemporaryDirectory(dir="/var/tmp", prefix="bench-") as name,
+        Bench.start(Path(name)) as bench,
+    ):
+        _start_up(bench)
+        held = 0
+        for size in sizes:
+            fill(bench.bao, (size - held) << 20)
+            held = size
+            _size(bench, size)
+        _idle(bench)
+
+
+def _size(bench: Bench, size: int) -> None:
+    save, official = in_turn(
+        ROUNDS,
+        {
+            "save FILE (verified, fsynced)": lambda: bench.agent("save", "ours.snap"),
+            "bao raft snapshot save; sync": lambda: bench.shell(
+                "$BAO operator raft snapshot save theirs.snap; sync theirs.snap"
+            ),
+        },
+        bench.clean,
+    )
+    bench.shell("$BAO operator raft snapshot save finished")
+    both, script, upload = in_turn(
+        ROUNDS,
+        {
+            "save to local and S3": lambda: bench.agent("save", "-c", "agent.json"),
+            "bao save; sync; boto3 upload": lambda: bench.shell(
+                "$BAO operator raft snapshot save cron.snap; sync cron.snap;"
+                " $PYTHON -m bench.upload boto3 cron.snap cron"
+            ),
+            "obstore upload of a finished file": lambda: bench.run(
+                sys.executable, "-m", "bench.upload", "obstore", "finished", "bare"
+            ),
+        },
+        bench.clean,
+    )
+    _table(f"{size} MiB", [save, official, both, script, upload])
+    per_gib = both.median("cpu") * 1024 / size
+    print(f"\n- save : official command line = {ratio(save, official):.2f}")
+    print(f"- local + S3 : cron script = {ratio(both, script):.2f}")
+    print(f"- local + S3 : bare upload = {ratio(both, upload):.2f}")
+    print(f"- local + S3: {per_gib:.2f} CPU seconds per GiB", flush=True)
+
+
+def _start_up(bench: Bench) -> None:
+    bare = in_turn(
+        ROUNDS,
+        {
+            "--help": lambda: bench.agent("--help"),
+            "save FILE of a tiny snapshot": lambda: bench.agent("save", "tiny.snap"),
+            "bao raft snapshot save; sync": lambda: bench.shell(
+                "$BAO operator raft snapshot save tiny2.snap; sync tiny2.snap"
+            ),
+            "python -c pass": lambda: bench.run(sys.executable, "-c", "pass"),
+        },
+        bench.clean,
+    )
+    _table("Start-up", bare)
+
+
+def _idle(bench: Bench) -> None:
+    """Watch a daemon that has taken its first snapshot and waits for the next."""
+    command = [sys.executable, "-m", "raft_snapshot_agent", "run", "-c", "agent.json"]
+    with (bench.folder / "idle.log").open("w") as log:
+        daemon = subprocess.Popen(
+            command, env=bench.environment, cwd=bench.folder, stdout=log, stderr=log
+        )
+        while (bench.folder / "idle.log").read_text().count("Successfully created") < 2:
+            if daemon.poll() is not None:
+                raise RuntimeError((bench.folder / "idle.log").read_text())
+            time.sleep(0.1)
+        before = _ticks(daemon.pid)
+        time.sleep(IDLE_SECONDS)
+        used = (_ticks(daemon.pid) - before) / os.sysconf("SC_CLK_TCK") / IDLE_SECONDS
+        resident = _resident(daemon.pid)
+        daemon.terminate()
+        daemon.wait()
+    print(f"\n## Idle daemon\n\n- {resident:.0f} MiB resident after a snapshot of the last size")
+    print(f"- {used:.2%} of a core over {IDLE_SECONDS} s")
+
+
+def _ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def _resident(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def _table(title: str, series: list[Series]) -> None:
+    print(f"\n## {title}\n\n{_HEAD}")
+    for one in series:
+        figures = (one.median("wall"), one.median("cpu"), one.median("peak"))
+        print("| {} | {:.2f} | {:.2f} | {:.0f} |".format(one.name, *figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Run whole commands in turn and compare what they took."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one run of a command took, its children included."""
+
+    wall: float
+    cpu: float
+    peak: float
+    """Largest resident size of any one process, in MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Every run of one command, in order."""
+
+    name: str
+    costs: tuple[Cost, ...]
+
+    def median(self, figure: str) -> float:
+        return statistics.median(float(getattr(cost, figure)) for cost in self.costs)
+
+
+def run(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> Cost:
+    """Run a command to its end and ask the kernel what it took.
+
+    Raises:
+        RuntimeError: It failed.
+    """
+    with (folder / "bench.log").open("w+b") as log:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            log.seek(0)
+            raise RuntimeError(f"{command[0]} failed: {log.read()[-500:].decode()}")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def in_turn(
+    rounds: int, contenders: Mapping[str, Callable[[], Cost]], after_each: Callable[[], None]
+) -> list[Series]:
+    """Run every contender once a round, after one round that does not count."""
+    costs: dict[str, list[Cost]] = {name: [] for name in contenders}
+    for number in range(rounds + 1):
+        for name, contender in contenders.items():
+            cost = contender()
+            after_each()
+            if number:
+                costs[name].append(cost)
+    return [Series(name, tuple(each)) for name, each in costs.items()]
+
+
+def ratio(ours: Series, theirs: Series, figure: str = "wall") -> float:
+    """Compare round by round, so that a machine that changes its speed does not matter."""
+    pairs = zip(ours.costs, theirs.costs, strict=True)
+    return statistics.median(float(getattr(a, figure) / getattr(b, figure)) for a, b in pairs)

@@ -1,0 +1,92 @@
+"""The servers a benchmark runs against, and the commands it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import obstore
+from obstore.store import S3Store
+
+from bench.measure import Cost, run
+from raft_snapshot_agent.servers.openbao import OpenBaoCluster
+from raft_snapshot_agent.servers.process import program
+from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
+
+BUCKET = "bench"
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One OpenBao node and one S3 server in a folder, and a configuration for both storages."""
+
+    folder: Path
+    bao: OpenBaoCluster
+    s3: SeaweedFS
+
+    @classmethod
+    @contextmanager
+    def start(cls, folder: Path) -> Iterator[Bench]:
+        with OpenBaoCluster.start(folder / "bao") as bao, SeaweedFS.start(folder / "s3") as s3:
+            s3.create_bucket(BUCKET)
+            bench = cls(folder, bao, s3)
+            bench.configuration.write_text(json.dumps(bench.settings))
+            yield bench
+
+    @property
+    def configuration(self) -> Path:
+        return self.folder / "agent.json"
+
+    @property
+    def settings(self) -> dict[str, object]:
+        local = {"type": "local", "path": str(self.folder / "snapshots")}
+        s3 = {"type": "s3", "bucket": BUCKET, "endpoint": self.s3.endpoint}
+        return {"storages": [local, s3], "schedule": {"every": "1h"}}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "TMPDIR": str(self.folder),
+            "PYTHONPATH": str(ROOT),
+            "VAULT_ADDR": self.bao.leader().address,
+            "VAULT_TOKEN": self.bao.root_token,
+            "AWS_ACCESS_KEY_ID": self.s3.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.s3.secret_access_key,
+            "AWS_DEFAULT_REGION": self.s3.region,
+            "S3_ENDPOINT": self.s3.endpoint,
+            "S3_BUCKET": BUCKET,
+        }
+
+    def agent(self, *arguments: str) -> Cost:
+        return self.run(sys.executable, "-m", "raft_snapshot_agent", *arguments)
+
+    def shell(self, script: str) -> Cost:
+        words = {"$BAO": program("bao"), "$PYTHON": sys.executable}
+        for word, path in words.items():
+            script = script.replace(word, str(path))
+        return self.run("/bin/sh", "-ec", script)
+
+    def run(self, *command: str) -> Cost:
+        return run(command, self.environment, self.folder)
+
+    def clean(self) -> None:
+        """Remove what a run stored, so that the next one finds the same disk and bucket."""
+        for file in (*self.folder.glob("*.snap"), *self.folder.glob("snapshots/*")):
+            file.unlink()
+        store = S3Store(
+            BUCKET,
+            endpoint=self.s3.endpoint,
+            access_key_id=self.s3.access_key_id,
+            secret_access_key=self.s3.secret_access_key,
+            client_options={"allow_http": True},
+        )
+        for page in obstore.list(store):
+            obstore.delete(store, [entry["path"] for entry in page])

@@ -1,0 +1,15 @@
+"""The storages there are: each one file, and one line here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from raft_snapshot_agent.storage.local import LocalSettings
+from raft_snapshot_agent.storage.s3 import S3Settings
+
+AnyStorage = Annotated[
+    LocalSettings | S3Settings,
+    Field(discriminator="type"),
+]

@@ -1,0 +1,193 @@
+"""Multipart uploads that crashed runs left pending: S3 keeps, hides and charges their parts.
+
+The object store library cannot list them, so these two requests are made by hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import ssl
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
+from xml.etree import ElementTree as ET
+
+import urllib3
+
+from raft_snapshot_agent.core.naming import parse
+from raft_snapshot_agent.errors import (
+    SnapshotNotFound,
+    StorageDenied,
+    StorageError,
+    StorageUnavailable,
+)
+from raft_snapshot_agent.storage.leftovers import is_ours
+from raft_snapshot_agent.storage.object_errors import refusal
+from raft_snapshot_agent.storage.s3 import Bucket, Keys
+
+_STALE = timedelta(hours=24)
+_EMPTY = hashlib.sha256(b"").hexdigest()
+_RIGHTS = "s3:ListBucketMultipartUploads and s3:AbortMultipartUpload"
+_CONNECT = 5.0
+_RETRIES = urllib3.Retry(
+    1, backoff_factor=0.5, status_forcelist=(500, 502, 503, 504), raise_on_status=False
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A multipart upload that was neither completed nor aborted."""
+
+    key: str
+    id: str
+    initiated: datetime
+
+
+class Uploads:
+    """The pending multipart uploads of a bucket."""
+
+    def __init__(self, bucket: Bucket, keys: Keys) -> None:
+        self._bucket = bucket
+        self._keys = keys
+        self._pool = _pool(bucket)
+
+    def pending(self, prefix: str) -> Iterator[Upload]:
+        """List those whose key begins with `prefix`, page by page.
+
+        Source: `ListMultipartUploads` of the S3 API.
+        """
+        query = {"prefix": prefix, "uploads": ""}
+        while True:
+            page = _parsed(self._ask("GET", "", query))
+            yield from map(_upload, page.iterfind("{*}Upload"))
+            if page.findtext("{*}IsTruncated") != "true":
+                return
+            query |= {
+                "key-marker": page.findtext("{*}NextKeyMarker", ""),
+                "upload-id-marker": page.findtext("{*}NextUploadIdMarker", ""),
+            }
+
+    def abort(self, upload: Upload) -> None:
+        """Drop an upload and its parts; one that is gone already is no error."""
+        with contextlib.suppress(SnapshotNotFound):
+            self._ask("DELETE", upload.key, {"uploadId": upload.id})
+
+    def _ask(self, method: str, key: str, query: dict[str, str]) -> bytes:
+        path = f"/{quote(key)}" if key else ""
+        url = f"{self._bucket.url}{path}?{_encoded(query)}"
+        headers = sign(method, url, self._bucket.region, self._keys, datetime.now(UTC))
+        doing = f"cannot sweep uploads in {self._bucket.url}"
+        try:
+            answer = self._pool.request(method, url, headers=headers, redirect=False)
+        except urllib3.exceptions.HTTPError as error:
+            why = type(getattr(error, "reason", None) or error).__name__
+            raise StorageUnavailable(f"{doing}: {why}", hint="check endpoint and network") from None
+        if answer.status not in {200, 204}:
+            raise refusal(doing, answer.status, answer.data.decode(errors="replace"), _RIGHTS)
+        return answer.data
+
+
+def sweep(
+    uploads: Uploads,
+    prefix: str,
+    static_name: str | None,
+    dead_runs: Collection[str],
+    now: datetime,
+) -> int:
+    """Abort what dead runs left directly under `prefix`, and what is older than a day.
+
+    Returns:
+        How many were aborted; none where the right to list them is missing.
+    """
+    try:
+        pending = list(uploads.pending(prefix))
+    except StorageDenied:
+        return 0
+    stale = [
+        upload
+        for upload in pending
+        if upload.key.startswith(prefix)
+        and is_ours(name := upload.key.removeprefix(prefix), static_name)
+        and (_run_of(name) in dead_runs or now - upload.initiated > _STALE)
+    ]
+    for upload in stale:
+        uploads.abort(upload)
+    return len(stale)
+
+
+def sign(method: str, url: str, region: str, keys: Keys, now: datetime) -> dict[str, str]:
+    """Sign a request without a body; the URL is encoded, with its parameters in order.
+
+    Returns:
+        The headers to send.
+
+    Source: AWS Signature Version 4.
+    """
+    parts = urlsplit(url)
+    moment = f"{now:%Y%m%dT%H%M%SZ}"
+    headers = {"host": parts.netloc, "x-amz-content-sha256": _EMPTY, "x-amz-date": moment}
+    if keys.session_token:
+        headers["x-amz-security-token"] = keys.session_token
+    names = ";".join(headers)
+    lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
+    request = "\n".join((method, parts.path or "/", parts.query, lines, names, _EMPTY))
+    scope = f"{now:%Y%m%d}/{region}/s3/aws4_request"
+    digest = hashlib.sha256(request.encode()).hexdigest()
+    text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{digest}"
+    key = f"AWS4{keys.secret_access_key}".encode()
+    for word in scope.split("/"):
+        key = hmac.digest(key, word.encode(), "sha256")
+    signature = hmac.digest(key, text.encode(), "sha256").hex()
+    credential = f"{keys.access_key_id}/{scope}"
+    headers["authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
+    )
+    return headers
+
+
+def _encoded(query: dict[str, str]) -> str:
+    return urlencode(sorted(query.items()), quote_via=quote, safe="")
+
+
+def _run_of(name: str) -> str | None:
+    parsed = parse(name)
+    return parsed.run_id if parsed else None
+
+
+def _pool(bucket: Bucket) -> urllib3.PoolManager:
+    """Make a connection pool, through the environment's proxy where there is one."""
+    url = urlsplit(bucket.url)
+    seconds = bucket.timeout.total_seconds()
+    timeout = urllib3.Timeout(connect=min(_CONNECT, seconds), read=seconds)
+    options: dict[str, Any] = {"retries": _RETRIES, "timeout": timeout}
+    if bucket.ca_file is not None:
+        options["ssl_context"] = context = ssl.create_default_context()
+        context.load_verify_locations(bucket.ca_file)
+    proxy = getproxies().get(url.scheme)
+    if proxy and not proxy_bypass(url.hostname or ""):
+        return urllib3.ProxyManager(proxy, **options)
+    return urllib3.PoolManager(**options)
+
+
+def _parsed(document: bytes) -> ET.Element:
+    text = document.decode(errors="replace")
+    if "<!DOCTYPE" in text:
+        raise StorageError("the list of unfinished uploads declares a document type")
+    try:
+        return ET.fromstring(text)  # noqa: S314 - without a document type there are no entities
+    except ET.ParseError as error:
+        raise StorageError(f"the list of unfinished uploads is not XML: {error}") from error
+
+
+def _upload(element: ET.Element) -> Upload:
+    initiated = datetime.fromisoformat(element.findtext("{*}Initiated", ""))
+    return Upload(
+        key=element.findtext("{*}Key", ""),
+        id=element.findtext("{*}UploadId", ""),
+        initiated=initiated if initiated.tzinfo else initiated.replace(tzinfo=UTC),
+    )

@@ -1,0 +1,232 @@
+"""What the object stores have in common: everything but how they are reached."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from anyio import move_on_after
+
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    SnapshotNotFound,
+    Stopped,
+    StorageDenied,
+    StorageError,
+)
+from raft_snapshot_agent.storage.base import Entry, Source
+from raft_snapshot_agent.storage.object_errors import explain
+from raft_snapshot_agent.threads import in_thread
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+_STEP = 4 << 20
+_CHUNK = 1 << 20
+# S3 takes 10,000 parts: 117 GiB. Three of these under way hold no more memory than four of 8 MiB.
+PART = 12 << 20
+_PARALLEL = 3
+_GRACE = 5.0
+"""Seconds that a cancelled upload gets to take back what it sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the objects lie."""
+
+    kind: str
+    """The word for it in the log."""
+    url: str
+    """Of the bucket, as an operator would write it, such as `s3://backups`."""
+    prefix: str
+    """Empty, or with a slash at its end."""
+    rights: str
+    """What the credentials need, for hints."""
+
+
+class Connect(Protocol):
+    """Makes a client, with the credentials as they are now."""
+
+    def __call__(self, *, streaming: bool = False) -> ObjectStore:
+        """Make a client; one for `streaming` bounds the time between bytes, not the whole."""
+
+
+Sweep = Callable[[Collection[str]], int]
+"""Removes what runs known to be dead left half-uploaded, and says how much that was."""
+
+
+class ObjectStorage:
+    """Snapshots as objects; what is not complete is never visible."""
+
+    def __init__(self, place: Place, connect: Connect, sweep: Sweep) -> None:
+        self._place = place
+        self._connect = connect
+        self._sweep = sweep
+
+    @property
+    def kind(self) -> str:
+        return self._place.kind
+
+    def location(self, name: str) -> str:
+        return f"{self._place.url}/{self._key(name)}"
+
+    async def put(self, name: str, source: Source) -> int:
+        import obstore
+
+        feed = _Feed(source)
+        first = await feed.first(PART)
+        with self._explained(f"store {name}"):
+            store = await self._client()
+            if feed.ended:
+                whole = b"".join(first)
+                first.clear()
+                upload = obstore.put_async(store, self._key(name), whole, use_multipart=False)
+            else:
+                upload = obstore.put_async(
+                    store,
+                    self._key(name),
+                    feed.rest(first),
+                    chunk_size=PART,
+                    max_concurrency=_PARALLEL,
+                )
+            await _finished(upload, feed)
+            return await self._stored(store, name, feed.position)
+
+    async def entries(self) -> list[Entry]:
+        import obstore
+
+        with self._explained("list snapshots"):
+            store = await self._client()
+            found = await obstore.list_with_delimiter_async(store, self._place.prefix or None)
+        prefix = self._place.prefix
+        return [
+            Entry(entry["path"].removeprefix(prefix), entry["size"])
+            for entry in found["objects"]
+            if entry["path"].startswith(prefix)  # the folder's own placeholder is not below it
+        ]
+
+    async def read(self, name: str) -> AsyncIterator[bytes]:
+        import obstore
+
+        with self._explained(f"read {name}"):
+            store = await self._client(streaming=True)
+            answer = await obstore.get_async(store, self._key(name))
+            async for piece in answer.stream(min_chunk_size=_CHUNK):
+                yield bytes(piece)
+
+    async def delete(self, name: str) -> None:
+        import obstore
+
+        with self._explained(f"delete {name}"), contextlib.suppress(FileNotFoundError):
+            await obstore.delete_async(await self._client(), self._key(name))
+
+    async def sweep(self, dead_runs: Collection[str]) -> int:
+        with self._explained("sweep"):
+            return await in_thread(partial(self._sweep, dead_runs), abandon=True)
+
+    async def _client(self, *, streaming: bool = False) -> ObjectStore:
+        return await in_thread(partial(self._connect, streaming=streaming))
+
+    async def _stored(self, store: ObjectStore, name: str, sent: int) -> int:
+        import obstore
+        from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+
+        # The bytes were checked already, against the checksum every request is signed with.
+        key = self._key(name)
+        try:
+            stored = (await obstore.head_async(store, key))["size"]
+        except (PermissionDeniedError, UnauthenticatedError):
+            return sent  # reading back is an optional right
+        except FileNotFoundError:
+            stored = 0
+        if stored != sent:
+            with contextlib.suppress(BaseError, OSError):
+                await obstore.delete_async(store, key)
+            raise StorageError(f"{self.location(name)} holds {stored} bytes of {sent} sent")
+        return stored
+
+    def _key(self, name: str) -> str:
+        if name in {"", ".", ".."} or "/" in name:
+            raise SnapshotNotFound(f"there is no {name!r} in {self._place.url}", hint="try list")
+        return self._place.prefix + name
+
+    @contextlib.contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except ConfigError as error:
+            raise StorageDenied(error.message, hint=error.hint) from error
+        except (BaseError, OSError, ValueError, NotImplementedError) as error:
+            # Without the cause: its text holds requests as they were signed.
+            raise explain(f"cannot {doing} in {self._folder}", error, self._place.rights) from None
+
+    @property
+    def _folder(self) -> str:
+        return f"{self._place.url}/{self._place.prefix}"
+
+
+class _Feed:
+    """The pieces of a source as they arrive, and why they ended."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._stopped = False
+        self.position = 0
+        self.ended = False
+        self.error: BaseException | None = None
+
+    def stop(self) -> None:
+        """Fail at the next piece."""
+        self._stopped = True
+
+    async def first(self, size: int) -> deque[bytes]:
+        """Gather pieces until there are more than `size` bytes, or all."""
+        pieces: deque[bytes] = deque()
+        while self.position <= size and (piece := await self._piece()):
+            pieces.append(piece)
+        return pieces
+
+    async def rest(self, first: deque[bytes]) -> AsyncIterator[bytes]:
+        """Go on from the `first` pieces, giving them away too."""
+        while first:
+            yield first.popleft()
+        while piece := await self._piece():
+            yield piece
+
+    async def _piece(self) -> bytes:
+        try:
+            piece = await in_thread(self._read)
+        except BaseException as error:
+            self.error = error
+            raise
+        self.position += len(piece)
+        self.ended = not piece
+        return piece
+
+    def _read(self) -> bytes:
+        piece = self._source.read(self.position, _STEP)
+        if self._stopped:
+            raise Stopped("the upload was cancelled")
+        return piece
+
+
+async def _finished(upload: Awaitable[object], feed: _Feed) -> None:
+    # A cancelled upload leaves its parts pending for ever: it has to end by itself.
+    future = asyncio.ensure_future(upload)
+    try:
+        await asyncio.wait({future})
+    except asyncio.CancelledError:
+        feed.stop()
+        with move_on_after(_GRACE, shield=True):
+            await asyncio.wait({future})
+        future.add_done_callback(lambda ended: ended.exception())
+        raise
+    if error := future.exception():
+        raise feed.error or error

@@ -1,0 +1,58 @@
+"""A pipe: takes one snapshot and keeps nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Collection
+from typing import BinaryIO
+
+from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
+from raft_snapshot_agent.storage.base import Entry, Source
+from raft_snapshot_agent.threads import in_thread
+
+_STEP = 1 << 20
+
+
+class PipeStorage:
+    """Standard output. What went through a pipe cannot be taken back, so it waits."""
+
+    kind = "pipe"
+
+    def __init__(self, pipe: BinaryIO) -> None:
+        self._pipe = pipe
+
+    def location(self, name: str) -> str:
+        return "standard output" if name == "-" else name
+
+    async def put(self, _name: str, source: Source) -> int:
+        # A reader that stalls holds the thread for as long as it likes.
+        return await in_thread(lambda: self._copy(source), abandon=True)
+
+    async def entries(self) -> list[Entry]:
+        return []
+
+    async def read(self, name: str) -> AsyncIterator[bytes]:
+        raise SnapshotNotFound(f"a pipe keeps no {name}")
+        yield b""
+
+    async def delete(self, name: str) -> None:
+        """Do nothing: a pipe keeps nothing."""
+
+    async def sweep(self, _dead_runs: Collection[str]) -> int:
+        return 0
+
+    def _copy(self, source: Source) -> int:
+        length = 0
+        while (reached := source.follow(length)) > length:
+            length = reached
+        position = 0
+        try:
+            while position < length:
+                # Past the buffer of the file object: its lock would outlive an abandoned thread.
+                position += os.write(self._pipe.fileno(), source.read(position, _STEP))
+        except OSError as error:
+            raise StorageError(
+                f"cannot write to standard output: {error.strerror}",
+                hint="the reading end is gone or full",
+            ) from error
+        return length

@@ -1,0 +1,57 @@
+"""The settings that every storage has."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from raft_snapshot_agent.fields import RetentionPolicy, Settings
+from raft_snapshot_agent.storage.base import Storage
+
+
+def _folder(prefix: str) -> str:
+    parts = [part for part in prefix.split("/") if part]
+    if any(part in {".", ".."} for part in parts):
+        raise ValueError("must not contain . or .. as a folder")
+    return _printable("".join(f"{part}/" for part in parts))
+
+
+def _file_name(name: str) -> str:
+    if not name or "/" in name or name.startswith("."):
+        raise ValueError("must be a plain file name: no slashes, no dot in front; use prefix")
+    return _printable(name)
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must not contain control characters")
+    return text
+
+
+Folder = Annotated[str, AfterValidator(_folder)]
+FileName = Annotated[str, AfterValidator(_file_name)]
+
+
+class StorageSettings(Settings):
+    """One storage: what it is called, where in it the snapshots lie and how many are kept."""
+
+    name: str | None = None
+    """What the log, the metrics and the report call it; derived from the type when missing."""
+    prefix: Folder = ""
+    """The folder of this cluster's snapshots: empty, or with exactly one slash at its end."""
+    retention: RetentionPolicy | None = None
+    static_name: FileName | None = None
+    """The one name every snapshot gets here: each replaces the one before; nothing is pruned."""
+
+    @abstractmethod
+    def open(self) -> Storage:
+        """Make the storage, without any I/O yet."""
+
+    def check(self) -> None:
+        """Make sure, before the first snapshot, that what this host has to offer is there.
+
+        Raises:
+            ConfigError: It is not.
+        """

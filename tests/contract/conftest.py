@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.contract.places import S3, Local, Memory, Place
+
+from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
+
+
+@pytest.fixture
+def spools(tmp_path: Path) -> Path:
+    folder = tmp_path / "spools"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def other_file_system(tmp_path: Path) -> Iterator[Path]:
+    """A folder no hard link reaches from `tmp_path`."""
+    device = tmp_path.stat().st_dev
+    candidates = map(Path, ("/dev/shm", "/run", "/var/tmp"))
+    root = next(path for path in candidates if path.is_dir() and path.stat().st_dev != device)
+    with tempfile.TemporaryDirectory(dir=root) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def s3(seaweed: SeaweedFS, bucket: str, spools: Path) -> Iterator[S3]:
+    place = S3(seaweed, bucket, spools)
+    yield place
+    place.client.close()
+
+
+def _place(kind: str, request: pytest.FixtureRequest) -> Place:
+    def fixture(name: str) -> Any:
+        return request.getfixturevalue(name)
+
+    tmp_path: Path = fixture("tmp_path")
+    match kind:
+        case "memory":
+            return Memory(fixture("spools"))
+        case "local":
+            return Local(tmp_path / "local", fixture("spools"))
+        case "local-other-file-system":
+            return Local(tmp_path / "local", fixture("other_file_system"))
+        case _:
+            s3: S3 = fixture("s3")
+            return s3
+
+
+_LASTING = ["local", "local-other-file-system", "s3"]
+
+
+@pytest.fixture(params=["memory", *_LASTING])
+def place(request: pytest.FixtureRequest) -> Place:
+    """Each place there is, in turn."""
+    return _place(request.param, request)
+
+
+@pytest.fixture(params=_LASTING)
+def lasting_place(request: pytest.FixtureRequest) -> Place:
+    """Each place that outlives a process."""
+    return _place(request.param, request)

@@ -1,0 +1,140 @@
+"""The places a storage is tried on, and a look behind its back."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import boto3
+from botocore.config import Config
+from pydantic import TypeAdapter
+
+from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
+from raft_snapshot_agent.storage import AnyStorage
+from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.storage.memory import MemoryStorage
+
+SETTINGS: TypeAdapter[Any] = TypeAdapter(AnyStorage)
+
+
+class Place(Protocol):
+    """Somewhere to open storages in, with a back door."""
+
+    spools: Path
+
+    def open(self, prefix: str = "") -> Storage: ...
+
+    def settings(self, prefix: str = "") -> dict[str, Any]:
+        """Settings of a storage here, for another process."""
+
+    def plant(self, keys: Iterable[str]) -> None:
+        """Put three bytes under each key, whatever the storage thinks of it."""
+
+    def keys(self) -> list[str]:
+        """Everything that is visible here."""
+
+    def pending(self) -> list[str]:
+        """Everything that was begun here and is not visible."""
+
+
+class Memory:
+    def __init__(self, spools: Path) -> None:
+        self.spools = spools
+        self._storages: dict[str, MemoryStorage] = {}
+
+    def open(self, prefix: str = "") -> MemoryStorage:
+        return self._storages.setdefault(prefix, MemoryStorage())
+
+    def settings(self, prefix: str = "") -> dict[str, Any]:
+        raise NotImplementedError("memory is not shared with other processes")
+
+    def plant(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            folder, slash, name = key.rpartition("/")
+            self.open(folder + slash)._objects[name] = b"abc"
+
+    def keys(self) -> list[str]:
+        return [prefix + name for prefix, one in self._storages.items() for name in one._objects]
+
+    def pending(self) -> list[str]:
+        return []
+
+
+class Local:
+    def __init__(self, root: Path, spools: Path) -> None:
+        self.root, self.spools = root, spools
+
+    def settings(self, prefix: str = "") -> dict[str, Any]:
+        return {"type": "local", "path": str(self.root), "prefix": prefix}
+
+    def open(self, prefix: str = "") -> Storage:
+        settings = SETTINGS.validate_python(self.settings(prefix))
+        settings.check()
+        storage: Storage = settings.open()
+        return storage
+
+    def plant(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            path = self.root / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"abc")
+
+    def keys(self) -> list[str]:
+        return [key for key in self._files() if not key.endswith(".partial")]
+
+    def pending(self) -> list[str]:
+        return [key for key in self._files() if key.endswith(".partial")]
+
+    def _files(self) -> Iterator[str]:
+        return (str(p.relative_to(self.root)) for p in self.root.rglob("*") if p.is_file())
+
+
+class S3:
+    def __init__(self, seaweed: SeaweedFS, bucket: str, spools: Path) -> None:
+        self.seaweed, self.bucket, self.spools = seaweed, bucket, spools
+
+    def settings(self, prefix: str = "", **more: Any) -> dict[str, Any]:
+        return {
+            "type": "s3",
+            "bucket": self.bucket,
+            "prefix": prefix,
+            "endpoint": self.seaweed.endpoint,
+            "region": self.seaweed.region,
+            "access_key_id": self.seaweed.access_key_id,
+            "secret_access_key": self.seaweed.secret_access_key,
+            "timeout": "20s",
+            **more,
+        }
+
+    def open(self, prefix: str = "", **more: Any) -> Storage:
+        storage: Storage = SETTINGS.validate_python(self.settings(prefix, **more)).open()
+        return storage
+
+    @functools.cached_property
+    def client(self) -> Any:
+        return boto3.client(
+            "s3",
+            endpoint_url=self.seaweed.endpoint,
+            region_name=self.seaweed.region,
+            aws_access_key_id=self.seaweed.access_key_id,
+            aws_secret_access_key=self.seaweed.secret_access_key,
+            config=Config(max_pool_connections=8),
+        )
+
+    def plant(self, keys: Iterable[str]) -> None:
+        def put(key: str) -> None:
+            self.client.put_object(Bucket=self.bucket, Key=key, Body=b"abc")
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(put, keys))
+
+    def keys(self) -> list[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+
+    def pending(self) -> list[str]:
+        answer = self.client.list_multipart_uploads(Bucket=self.bucket)
+        return [upload["Key"] for upload in answer.get("Uploads", ())]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 from raft_snapshot_agent.errors import AgentError
@@ -12,6 +14,7 @@ from raft_snapshot_agent.secret import redact
 
 _LOCAL = 1
 _INTERRUPTED = 130
+_SEED_USAGE = "Usage: vault_raft_snapshot_agent [CONFIG]"
 
 
 def main() -> None:
@@ -39,27 +42,41 @@ def _command(arguments: Sequence[str]) -> int:
     # A switch for the whole command, wherever it stands.
     flags = [argument for argument in arguments if argument == "--debug"]
     rest = [argument for argument in arguments if argument != "--debug"]
-    return app([*flags[:1], *rest], standalone_mode=False) or 0
+    return app([*flags[:1], *rest], prog_name="raft-snapshot-agent", standalone_mode=False) or 0
 
 
 def _daemon(arguments: Sequence[str]) -> int:
+    if arguments and arguments[0] in ("-h", "--help"):
+        sys.stdout.write(f"{_SEED_USAGE}\n")
+        return 0
     if len(arguments) > 1 or any(argument.startswith("-") for argument in arguments):
-        sys.stderr.write("Usage: vault_raft_snapshot_agent [CONFIG]\n")
-        return 0 if arguments[0] in ("-h", "--help") else _LOCAL
+        raise AgentError(_SEED_USAGE, hint="more: raft-snapshot-agent --help")
     return _command(["run", "--config", *(arguments or ["/etc/vault.d/snapshot.json"])])
 
 
 def _guarded(command: Callable[[], int]) -> int:
     try:
-        return command()
+        code = command()
+        _flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - each becomes one line and a code
         if "--debug" in sys.argv:
-            raise
+            sys.stderr.write(redact(traceback.format_exc()))
         message, code = _explained(error)
-        sys.stderr.write(f"{redact(message)}\n")
-        return code
+        sys.stderr.write(redact(message))
+    return code
+
+
+def _flush() -> None:
+    from raft_snapshot_agent.cli.output import flush
+
+    try:
+        flush()
+    except OSError:
+        # What is left in the buffer would fail once more when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def _explained(error: Exception) -> tuple[str, int]:
@@ -67,16 +84,17 @@ def _explained(error: Exception) -> tuple[str, int]:
 
     match error:
         case AgentError():
-            return f"error: {error}", error.exit_code
+            return f"error: {error}\n", error.exit_code
         case BrokenPipeError():
-            # What is left in the buffer would fail once more when Python exits.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return "error: the reading end of the pipe is gone", _LOCAL
+            return "", _LOCAL  # whoever read has seen enough
+        case OSError(errno=errno.ENOSPC):
+            return f"error: cannot write to standard output: {error.strerror}\n", _LOCAL
         case TyperException():
             says = str(getattr(error, "format_message", error.__str__)())
-            return says if "\n" in says else f"error: {says.rstrip('.')} (see --help)", _LOCAL
+            says = says.replace("Value error, ", "").rstrip(".\n")
+            return says + "\n" if "\n" in says else f"error: {says} (see --help)\n", _LOCAL
         case _:
-            return f"error: unexpected {error!r} (a defect: please report it)", _LOCAL
+            return f"error: unexpected {error!r} (a defect: please report it)\n", _LOCAL
 
 
 if __name__ == "__main__":

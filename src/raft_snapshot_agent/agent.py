@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,58 +14,24 @@ from pathlib import Path
 import anyio
 
 from raft_snapshot_agent import __version__
-from raft_snapshot_agent.core.naming import Naming, Run, catalogue, manifest_name
-from raft_snapshot_agent.core.report import Delivery, Report
-from raft_snapshot_agent.core.retention import Plan, Retention, plan
-from raft_snapshot_agent.core.snapshot import Manifest, Snapshot, Stored
-from raft_snapshot_agent.errors import AgentError, SnapshotNotFound, StorageError
-from raft_snapshot_agent.intake import Download, stop_when_cancelled, verify
+from raft_snapshot_agent.core.naming import Naming, Run, manifest_name
+from raft_snapshot_agent.core.report import Delivery, Outcome, Report
+from raft_snapshot_agent.core.snapshot import Manifest, Snapshot
+from raft_snapshot_agent.errors import AgentError, StorageError
+from raft_snapshot_agent.intake import Download, as_failure, stop_when_cancelled, verify
+from raft_snapshot_agent.place import Place, Pruned
 from raft_snapshot_agent.spool import Spool, sweep
-from raft_snapshot_agent.storage.base import Content, Storage
+from raft_snapshot_agent.storage.base import Content
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 
+__all__ = ["Agent", "Place", "Pruned"]
+
 _LEAVE_WITHIN = 3.0
 """Seconds to wait for the server to revoke a token."""
-_REPORT_IT = "this is a defect of the agent: please report it"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A storage and what it is to keep."""
-
-    name: str
-    storage: Storage
-    retention: Retention = field(default_factory=Retention)
-    static_name: str | None = None
-    with_manifest: bool = True
-
-    async def stored(self) -> tuple[Stored, ...]:
-        """List the snapshots it holds, newest first."""
-        sizes = {entry.name: entry.size for entry in await self.storage.entries()}
-        if self.static_name is None:
-            return catalogue(sizes.items())
-        if self.static_name not in sizes:
-            return ()
-        manifest = await self.manifest(self.static_name)
-        return (_static(self.static_name, sizes[self.static_name], manifest),)
-
-    async def manifest(self, name: str) -> Manifest | None:
-        """Read what lies beside a snapshot; nothing where there is none."""
-        try:
-            chunks = [chunk async for chunk in self.storage.read(manifest_name(name))]
-            return Manifest.from_json(b"".join(chunks))
-        except (SnapshotNotFound, ValueError):
-            return None
-
-
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """What retention did to one storage."""
-
-    plan: Plan
-    deleted: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+_SWEEP_WITHIN = 10.0
+_LIST_WITHIN = 30.0
+"""Seconds that a storage gets to be swept and listed; one that hangs must hold up nobody."""
 
 
 class Agent:
@@ -100,6 +66,8 @@ class Agent:
         self._deadline = deadline
         self._find = find or cluster.leader
         self._clock = clock
+        self._dead: frozenset[str] = frozenset()
+        """Runs that may have left something somewhere."""
 
     async def run_once(self) -> Report:
         """Take one snapshot and store it everywhere.
@@ -109,42 +77,61 @@ class Agent:
         run = self._naming.run(started := self._clock(), secrets.token_hex(8))
         report = Report(run.id, started, started)
         try:
+            self._dead |= await self._sweep_spools()
             leader = await in_thread(self._find, abandon=True)
             report = replace(report, node=leader.node.address)
             with Spool.create(self._spool, run.id) as spool:
                 report = await self._store(run, leader, spool, report)
         except AgentError as error:
             report = replace(report, error=error)
+        if report.outcome is Outcome.OK:
+            self._dead = frozenset()
+        elif report.outcome is not Outcome.SKIPPED:
+            self._dead |= {run.id}
         return replace(report, finished_at=self._clock())
+
+    async def run_and_leave(self) -> Report:
+        """Take one snapshot and end the token, however that went."""
+        try:
+            return await self.run_once()
+        finally:
+            await self.leave()
 
     async def leave(self) -> None:
         """End the token this agent made; nobody waits long for that."""
-        with anyio.move_on_after(_LEAVE_WITHIN), suppress(AgentError):
+        with anyio.move_on_after(_LEAVE_WITHIN, shield=True), suppress(AgentError):
             await in_thread(self.cluster.revoke_token, abandon=True)
 
-    async def sweep(self) -> list[str]:
+    async def sweep(self) -> dict[str, str]:
         """Remove what crashed runs left behind.
 
         Returns:
-            One line for each storage where that was not possible.
+            The storages where that was not possible, and why.
         """
-        dead = await in_thread(lambda: sweep(self._spool))
-        troubles = []
-        for place in self.places:
-            try:
-                await place.storage.sweep(dead)
-            except AgentError as error:
-                troubles.append(f"{place.name}: {error}")
+        self._dead |= await self._sweep_spools()
+        troubles: dict[str, str] = {}
+
+        async def tidied(place: Place) -> None:
+            if trouble := await self._tidy(place):
+                troubles[place.name] = trouble
+
+        async with anyio.create_task_group() as tasks:
+            for place in self.places:
+                tasks.start_soon(tidied, place)
         return troubles
 
     async def taken(self) -> list[datetime]:
         """Say when the snapshots that the storages hold were taken."""
-        times = []
-        for place in self.places:
-            try:
-                times += [stored.taken_at for stored in await place.stored() if not stored.broken]
-            except AgentError:
-                continue  # its delivery will tell
+        times: list[datetime] = []
+
+        async def listed(place: Place) -> None:
+            # Where that fails, its delivery will tell.
+            with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
+                times.extend(one.taken_at for one in await place.stored() if not one.broken)
+
+        async with anyio.create_task_group() as tasks:
+            for place in self.places:
+                tasks.start_soon(listed, place)
         return times
 
     async def prune(self, place: Place, *, dry_run: bool = False) -> Pruned:
@@ -153,20 +140,21 @@ class Agent:
         Raises:
             StorageError: It could not be listed.
         """
-        planned = plan(await place.stored(), place.retention, self._clock())
-        if dry_run:
-            return Pruned(planned)
-        deleted, warnings = [], [planned.refused] if planned.refused else []
-        for stored in planned.delete:
-            try:
-                # The manifest first: a crash in between leaves a snapshot, never an orphan.
-                if stored.verified:
-                    await place.storage.delete(manifest_name(stored.name))
-                await place.storage.delete(stored.name)
-                deleted.append(stored.name)
-            except StorageError as error:
-                warnings.append(f"{stored.name} is not deleted: {error}")
-        return Pruned(planned, tuple(deleted), tuple(warnings))
+        return await place.prune(self._clock(), dry_run=dry_run)
+
+    async def _sweep_spools(self) -> frozenset[str]:
+        return await in_thread(lambda: sweep(self._spool))
+
+    async def _tidy(self, place: Place) -> str:
+        """Remove what dead runs left in a storage; say why that is not possible."""
+        try:
+            with anyio.fail_after(_SWEEP_WITHIN):
+                await place.storage.sweep(self._dead)
+        except TimeoutError:
+            return f"leftovers are not removed: no answer within {_SWEEP_WITHIN:g} s"
+        except Exception as error:  # noqa: BLE001 - it must not cost a snapshot
+            return f"leftovers are not removed: {as_failure(error)}"
+        return ""
 
     async def _store(self, run: Run, leader: Leader, spool: Spool, report: Report) -> Report:
         download = Download(self.cluster, leader, spool, self._deadline)
@@ -179,7 +167,14 @@ class Agent:
             watch.start_soon(stop_when_cancelled, download)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(download.run)
-                tasks.start_soon(partial(verify, spool, committed_index=leader.committed_index))
+                tasks.start_soon(
+                    partial(
+                        verify,
+                        spool,
+                        committed_index=leader.committed_index,
+                        digest=any(place.with_manifest for place in self.places),
+                    )
+                )
                 for place in self.places:
                     tasks.start_soon(deliver, place)
             watch.cancel_scope.cancel()
@@ -191,8 +186,11 @@ class Agent:
     async def _deliver(self, place: Place, run: Run, leader: Leader, spool: Spool) -> Delivery:
         started = time.monotonic()
         delivery = Delivery(place.name, place.storage.kind)
+        trouble = await self._tidy(place)
         try:
             name = await self._name(place, run, spool)
+            if place.static_name is not None and place.with_manifest:
+                await _forget_old(place, name, spool)
             size = await place.storage.put(name, spool)
             snapshot = spool.verdict()
             await _confirm(place, name, size, snapshot)
@@ -200,11 +198,11 @@ class Agent:
             if place.with_manifest:
                 manifest = _manifest(name, run, leader, snapshot, seconds)
                 await place.storage.put(manifest_name(name), Content(manifest.to_json()))
-        except AgentError as error:
-            return replace(delivery, error=error)
+            location = place.storage.location(name)
         except Exception as error:  # noqa: BLE001 - one storage never costs another its snapshot
-            return replace(delivery, error=StorageError(f"unexpected {error!r}", hint=_REPORT_IT))
-        delivery = replace(delivery, location=place.storage.location(name), seconds=seconds)
+            return replace(delivery, error=as_failure(error))
+        warnings = (trouble,) if trouble else ()
+        delivery = replace(delivery, location=location, seconds=seconds, warnings=warnings)
         return await self._retain(place, delivery)
 
     async def _name(self, place: Place, run: Run, spool: Spool) -> str:
@@ -216,17 +214,18 @@ class Agent:
             return delivery
         try:
             pruned = await self.prune(place)
-        except AgentError as error:
-            return replace(delivery, warnings=(f"old snapshots are not pruned: {error}",))
-        return replace(delivery, deleted=pruned.deleted, warnings=pruned.warnings)
+        except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
+            why = f"old snapshots are not pruned: {as_failure(error)}"
+            return replace(delivery, warnings=(*delivery.warnings, why))
+        warnings = (*delivery.warnings, *pruned.warnings)
+        return replace(delivery, deleted=pruned.deleted, warnings=warnings)
 
 
-def _static(name: str, size: int, manifest: Manifest | None) -> Stored:
-    """Describe a snapshot whose name tells nothing; without a manifest it counts as ancient."""
-    if manifest is None:
-        return Stored(name, datetime.min.replace(tzinfo=UTC), size)
-    taken_at = datetime.fromisoformat(manifest.taken_at)
-    return Stored(name, taken_at, size, manifest.index, verified=True)
+async def _forget_old(place: Place, name: str, spool: Spool) -> None:
+    """Drop the manifest of what is about to be replaced: it would not describe the new one."""
+    await in_thread(spool.verdict)
+    with suppress(StorageError):
+        await place.storage.delete(manifest_name(name))
 
 
 async def _confirm(place: Place, name: str, size: int, snapshot: Snapshot) -> None:

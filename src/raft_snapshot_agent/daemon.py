@@ -14,7 +14,7 @@ from anyio import CancelScope
 from raft_snapshot_agent.agent import Agent
 from raft_snapshot_agent.core.report import Outcome, Report
 from raft_snapshot_agent.core.schedule import Schedule, backoff, credible_anchor
-from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.intake import as_failure
 from raft_snapshot_agent.logs import Log, log_report
 from raft_snapshot_agent.threads import in_thread
 
@@ -62,8 +62,8 @@ class Daemon:
             await in_thread(self._agent.cluster.keep_token, abandon=True)
 
     async def _loop(self) -> None:
-        for trouble in await self._agent.sweep():
-            self._log.warning(f"Leftovers are not removed: {trouble}")
+        for storage, trouble in (await self._agent.sweep()).items():
+            self._log.warning(f"{storage}: {trouble}")
         due = self._first_due(await self._agent.taken())
         while True:
             await self._sleep_until(due)
@@ -99,8 +99,7 @@ class Daemon:
         try:
             return await self._agent.run_once()
         except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
-            failure = AgentError(f"unexpected {error!r}", hint="please report this defect")
-            return Report("", started, self._clock(), error=failure)
+            return Report("", started, self._clock(), error=as_failure(error))
 
     async def _sleep_until(self, due: datetime) -> None:
         while (left := due - self._clock()) > timedelta(0):  # noqa: ASYNC110 - time is no event

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import anyio
 
@@ -42,44 +41,45 @@ class Download:
 
     async def run(self) -> None:
         """Download; a failure is the spool's, nothing is raised."""
-        # A server that never answers is left alone: a failed spool takes no more from it.
-        await in_thread(self._run, abandon=True)
+        with anyio.move_on_after(self._deadline) as limit:
+            # A server that never answers is left alone: a failed spool takes no more from it.
+            await in_thread(self._run, abandon=True)
+        if limit.cancelled_caught:
+            self._end(
+                Interrupted(
+                    f"the snapshot took longer than {self._deadline:g} s",
+                    hint="raise vault.snapshot_timeout, or find out what slows the server down",
+                )
+            )
 
     def stop(self) -> None:
         """End the download, from any thread."""
-        self._spool.fail(Stopped("the agent was told to stop; the snapshot is dropped"))
+        self._end(Stopped("the agent was told to stop; the snapshot is dropped"))
+
+    def _end(self, error: AgentError) -> None:
+        self._spool.fail(error)
         if self._stream is not None:
             self._stream.stop()
 
     def _run(self) -> None:
-        try:
+        with _failing(self._spool):
             self._stream = self._cluster.open_snapshot(self._leader)
             with closing(self._stream.chunks()) as chunks:
-                self._fill(chunks)
+                for chunk in chunks:
+                    self._spool.write(chunk)
             self._spool.complete()
-        except AgentError as error:
-            self._spool.fail(error)
-
-    def _fill(self, chunks: Iterable[bytes]) -> None:
-        end = time.monotonic() + self._deadline
-        for chunk in chunks:
-            self._spool.write(chunk)
-            if time.monotonic() > end:
-                raise Interrupted(
-                    f"the snapshot took longer than {self._deadline:g} s",
-                    hint="raise vault.snapshot_timeout, or find out what slows the server down",
-                )
 
 
-async def verify(spool: Spool, *, committed_index: int = 0) -> None:
+async def verify(spool: Spool, *, committed_index: int = 0, digest: bool = True) -> None:
     """Check a spool while it fills, and give the verdict; a failure is the spool's.
 
     Arguments:
         spool: Somebody else fills and completes it.
         committed_index: The leader's committed index just before it was asked for the snapshot;
             an older snapshot came from a standby that lags behind.
+        digest: Whether anybody wants the SHA-256 of the archive.
     """
-    await in_thread(lambda: _verify(spool, committed_index))
+    await in_thread(lambda: _verify(spool, committed_index, digest=digest))
 
 
 async def stop_when_cancelled(download: Download) -> None:
@@ -90,9 +90,27 @@ async def stop_when_cancelled(download: Download) -> None:
         download.stop()
 
 
-def _verify(spool: Spool, committed_index: int) -> None:
+def as_failure(error: Exception) -> AgentError:
+    """Describe any exception in one line; one that is no failure we know is a defect of ours."""
+    if isinstance(error, AgentError):
+        return error
+    return AgentError(
+        f"unexpected {error!r}", hint="this is a defect of the agent: please report it"
+    )
+
+
+@contextmanager
+def _failing(spool: Spool) -> Iterator[None]:
+    """Make every failure the spool's: a follower would wait for ever for what never comes."""
     try:
-        snapshot = _verified(spool)
+        yield
+    except Exception as error:  # noqa: BLE001 - a defect must not freeze the agent
+        spool.fail(as_failure(error))
+
+
+def _verify(spool: Spool, committed_index: int, *, digest: bool) -> None:
+    with _failing(spool):
+        snapshot = _verified(spool, ArchiveVerifier(digest=digest))
         if snapshot.meta.index < committed_index:
             raise StaleSnapshot(
                 f"the snapshot is stale: it ends at index {snapshot.meta.index}, the leader had"
@@ -100,12 +118,9 @@ def _verify(spool: Spool, committed_index: int) -> None:
                 hint="a standby answered in the leader's place; the agent tries again",
             )
         spool.accept(snapshot)
-    except AgentError as error:
-        spool.fail(error)
 
 
-def _verified(spool: Spool) -> Snapshot:
-    verifier = ArchiveVerifier()
+def _verified(spool: Spool, verifier: ArchiveVerifier) -> Snapshot:
     buffer = bytearray(_STEP)
     view = memoryview(buffer)
     position = 0

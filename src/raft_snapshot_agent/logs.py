@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ Format = Literal["text", "json", "hclog"]
 Level = Literal["debug", "info", "warning", "error"]
 Log = structlog.typing.FilteringBoundLogger
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -31,7 +33,7 @@ def configure(layout: Format, level: Level) -> Log:
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     renderer = {"json": _as_json, "hclog": _as_hclog}.get(layout, _as_text)
     structlog.configure(
-        processors=[structlog.processors.add_log_level, _stamped, _redacted, renderer],
+        processors=[structlog.processors.add_log_level, _stamped, _clean, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
@@ -82,11 +84,21 @@ def _stamped(_: Any, __: str, event: _Event) -> _Event:
     return event
 
 
-def _redacted(_: Any, __: str, event: _Event) -> _Event:
-    for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = redact(value)
-    return event
+def _clean(_: Any, __: str, event: _Event) -> _Event:
+    return {key: _presentable(value) for key, value in event.items()}
+
+
+def _presentable(value: Any) -> Any:
+    """Hide secrets, and keep to one line: line breaks and control characters become spaces."""
+    match value:
+        case None | int() | float():
+            return value
+        case list() | tuple():
+            return [_presentable(item) for item in value]
+        case dict():
+            return {str(key): _presentable(item) for key, item in value.items()}
+        case _:
+            return redact(_CONTROL.sub(" ", str(value)))
 
 
 def _fields(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,7 +107,7 @@ def _fields(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def _as_pairs(fields: Mapping[str, Any]) -> str:
     return " ".join(
-        f"{key}={json.dumps(value) if isinstance(value, str) and ' ' in value else value}"
+        f"{key}={json.dumps(value, ensure_ascii=False) if ' ' in str(value) else value}"
         for key, value in fields.items()
     )
 
@@ -107,7 +119,7 @@ def _as_text(_: Any, __: str, event: _Event) -> str:
 
 def _as_json(_: Any, __: str, event: _Event) -> str:
     head = {"timestamp": event["timestamp"], "level": event["level"], "message": event["event"]}
-    return json.dumps(head | _fields(event), default=str)
+    return json.dumps(head | _fields(event))
 
 
 def _as_hclog(_: Any, __: str, event: _Event) -> str:

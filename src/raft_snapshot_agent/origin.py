@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,12 @@ from raft_snapshot_agent.agent import Place
 from raft_snapshot_agent.core.archive import ArchiveVerifier
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.snapshot import Manifest, Snapshot, Stored
-from raft_snapshot_agent.errors import AgentError, SnapshotNotFound, VerificationError
+from raft_snapshot_agent.errors import (
+    AgentError,
+    SnapshotNotFound,
+    Stopped,
+    VerificationError,
+)
 from raft_snapshot_agent.spool import Spool
 from raft_snapshot_agent.threads import in_thread
 
@@ -63,13 +69,13 @@ class FileOrigin:
     async def read(self) -> AsyncIterator[bytes]:
         file = await in_thread(self._open)
         try:
-            while chunk := await in_thread(partial(file.read, _STEP)):
+            # Who waits at a terminal or for a slow pipe must be able to give up.
+            while chunk := await in_thread(partial(file.read, _STEP), abandon=self.path is None):
                 yield chunk
         except OSError as error:
             raise AgentError(f"cannot read {self.label}: {error.strerror}") from error
         finally:
-            if self.path is not None:
-                file.close()
+            file.close()
 
     async def manifest(self) -> Manifest | None:
         if self.path is None:
@@ -82,7 +88,8 @@ class FileOrigin:
 
     def _open(self) -> BinaryIO:
         if self.path is None:
-            return sys.stdin.buffer
+            # Unbuffered: Python cannot end while a thread holds the buffer's lock.
+            return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
         try:
             return self.path.open("rb")
         except OSError as error:
@@ -123,8 +130,17 @@ async def examine(origin: Origin) -> Snapshot:
     async for chunk in origin.read():
         await in_thread(partial(verifier.feed, chunk))
     snapshot = verifier.finish()
-    compare(snapshot, await origin.manifest(), origin.label)
+    compare(snapshot, await origin.manifest())
     return snapshot
+
+
+@contextmanager
+def naming(origin: Origin) -> Iterator[None]:
+    """Let the error about a broken snapshot say which one it is."""
+    try:
+        yield
+    except VerificationError as error:
+        raise VerificationError(f"{origin.label}: {error.message}", hint=error.hint) from error
 
 
 async def pour(origin: Origin, spool: Spool) -> None:
@@ -135,9 +151,13 @@ async def pour(origin: Origin, spool: Spool) -> None:
         spool.complete()
     except AgentError as error:
         spool.fail(error)
+    except BaseException:
+        # A signal or a defect: whoever follows the spool would wait for ever.
+        spool.fail(Stopped("reading the snapshot was given up"))
+        raise
 
 
-def compare(snapshot: Snapshot, manifest: Manifest | None, label: str) -> None:
+def compare(snapshot: Snapshot, manifest: Manifest | None) -> None:
     """Hold a snapshot against its manifest.
 
     Raises:
@@ -145,7 +165,7 @@ def compare(snapshot: Snapshot, manifest: Manifest | None, label: str) -> None:
     """
     if manifest is not None and manifest.sha256 != snapshot.sha256:
         raise VerificationError(
-            f"{label} is whole, but not the snapshot its manifest describes: SHA-256"
+            "it is whole, but not the snapshot its manifest describes: SHA-256"
             f" {snapshot.sha256[:12]}... instead of {manifest.sha256[:12]}...",
             hint="it was replaced after it was stored; do not trust it unless you know by whom",
         )

@@ -14,11 +14,13 @@ import anyio
 from raft_snapshot_agent.core.snapshot import Manifest, Snapshot
 from raft_snapshot_agent.errors import AgentError, NotLeader, Sealed, ServerError
 from raft_snapshot_agent.intake import verify
-from raft_snapshot_agent.origin import Origin, compare, pour
+from raft_snapshot_agent.origin import Origin, compare, naming, pour
 from raft_snapshot_agent.spool import Spool
 from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 
+BY_FORCE = "with --force it replaces this cluster, which then needs that one's unseal keys"
 _POLL = 0.5
 _PATIENCE = 300.0
 """Seconds a cluster may take to come back; a large one reads its whole database anew."""
@@ -49,9 +51,10 @@ async def fetched(origin: Origin, folder: Path) -> AsyncIterator[Fetched]:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(pour, origin, spool)
             tasks.start_soon(verify, spool)
-        snapshot = spool.verdict()
-        manifest = await origin.manifest()
-        compare(snapshot, manifest, origin.label)
+        with naming(origin):
+            snapshot = spool.verdict()
+            manifest = await origin.manifest()
+            compare(snapshot, manifest)
         yield Fetched(spool, snapshot, manifest)
 
 
@@ -68,27 +71,58 @@ async def restore(cluster: Cluster, leader: Leader, path: Path, *, force: bool) 
         force: Accept a snapshot of another cluster, which then has that cluster's keys.
 
     Returns:
-        The leader after the restore; nothing where the cluster is sealed now, as it is after
-        a forced restore, and waits for the snapshot's unseal keys.
+        The leader after the restore; nothing where it is sealed now, as it is after a forced
+        restore, and waits for the snapshot's unseal keys.
 
     Raises:
-        ServerError: The snapshot was refused, or the cluster did not come back in time.
+        ServerError: The snapshot was refused, or the cluster did not come back in time, or
+            under another leader, which may know nothing of the snapshot.
     """
-    await in_thread(lambda: _send(cluster, leader, path, force=force))
+    await in_thread(lambda: _send(cluster, leader, path, force=force), abandon=True)
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         await anyio.sleep(_POLL)
+        if await in_thread(lambda: _is_sealed(leader.node), abandon=True):
+            if force:
+                return None
+            raise _gave_way(leader)
         try:
             back = await in_thread(cluster.found, abandon=True)
-        except Sealed:
-            return None
         except (ServerError, NotLeader):
             continue
-        if (back.node, back.active_since) != (leader.node, leader.active_since):
-            return back
+        if back.active_since != leader.active_since:
+            return _same(leader, back)
     raise ServerError(
         f"the cluster is not back {_PATIENCE:g} s after {leader.node.address} took the snapshot",
         hint="look at the servers' logs; the snapshot itself is whole",
+    )
+
+
+def _is_sealed(node: Node) -> bool:
+    try:
+        node.standing()
+    except Sealed:
+        return True
+    except ServerError:
+        return False
+    return False
+
+
+def _gave_way(leader: Leader) -> Sealed:
+    return Sealed(
+        f"{leader.node.address} took the snapshot but sealed itself and restored nothing, as a"
+        " server does that no longer leads",
+        hint="unseal it, then restore again",
+    )
+
+
+def _same(leader: Leader, back: Leader) -> Leader:
+    if back.node.address == leader.node.address:
+        return back
+    raise ServerError(
+        f"{leader.node.address} took the snapshot, but {back.node.address} leads now: whether the"
+        " cluster was restored is unknown",
+        hint="look at what it holds, and restore again if that is not the snapshot's",
     )
 
 
@@ -98,3 +132,10 @@ def _send(cluster: Cluster, leader: Leader, path: Path, *, force: bool) -> None:
             cluster.send_snapshot(leader, file, force=force)
     except OSError as error:
         raise AgentError(f"cannot read {path}: {error.strerror}") from error
+    except ServerError as error:
+        if "snapshot-force" not in error.message:
+            raise
+        raise ServerError(
+            f"{leader.node.address} refuses the snapshot: it was made with other unseal keys",
+            hint=BY_FORCE,
+        ) from error

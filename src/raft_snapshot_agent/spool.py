@@ -11,6 +11,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,6 +37,7 @@ class Spool:
         self._path = path
         self._file = os.fdopen(descriptor, "r+b", buffering=0)
         self._changed = threading.Condition()
+        self._writing = threading.Lock()
         self._pending: list[bytes] = []
         self._pending_size = 0
         self._written = 0
@@ -74,7 +76,8 @@ class Spool:
         """Remove the file; whoever still follows fails."""
         self.fail(Stopped("the spool was closed"))
         self._path.unlink(missing_ok=True)
-        self._file.close()
+        with self._writing:  # else an abandoned writer could hit what the number is used for next
+            self._file.close()
 
     # The writer's side.
 
@@ -110,7 +113,8 @@ class Spool:
         gathered, size = self._pending, self._pending_size
         self._pending, self._pending_size = [], 0
         try:
-            _write_all(self._file.fileno(), gathered, size)
+            with self._writing:
+                _write_all(self._file.fileno(), gathered, size)
         except OSError as error:
             raise _spool_error(self._path.parent, error) from error
         self._written += size
@@ -222,8 +226,9 @@ def sweep(folder: Path) -> frozenset[str]:
     """
     dead = set()
     for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
-        if remove_if_abandoned(path):
-            dead.add(path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX))
+        with suppress(OSError):  # what stays in the way there, the next spool will tell
+            if remove_if_abandoned(path):
+                dead.add(path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX))
     return frozenset(dead)
 
 

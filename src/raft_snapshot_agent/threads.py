@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Thread
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -20,7 +23,24 @@ async def in_thread(work: Callable[[], _T], *, abandon: bool = False) -> _T:
 
     Arguments:
         work: Takes no argument; use a lambda or `functools.partial`.
-        abandon: Let a cancelled caller go on while `work` still runs; only for work that is
-            harmless when nobody waits for it any more.
+        abandon: Let a cancelled caller go on while `work` still runs, and the process end; only
+            for work that is harmless when nobody waits for it any more.
     """
-    return await to_thread.run_sync(work, limiter=_UNLIMITED, abandon_on_cancel=abandon)
+    if abandon:
+        return await _in_daemon_thread(work)
+    return await to_thread.run_sync(work, limiter=_UNLIMITED)
+
+
+async def _in_daemon_thread(work: Callable[[], _T]) -> _T:
+    # The interpreter waits at its end for anyio's own threads, however long they take.
+    future: Future[_T] = Future()
+    future.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - it is the caller's
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return await asyncio.wrap_future(future)

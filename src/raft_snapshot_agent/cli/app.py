@@ -154,7 +154,7 @@ def prune(
     storage: StorageOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """Delete what retention no longer keeps, saying why each of the others stays."""
+    """Delete what retention does not keep, and say why the rest stays."""
     from raft_snapshot_agent.cli import stored as command
 
     return command.prune(loaded(context, config), storage, dry_run=dry_run, layout=layout)
@@ -185,7 +185,7 @@ def restore(
 
 @app.command()
 def demo() -> int:
-    """Show all of it in two minutes, on an embedded three-node OpenBao cluster."""
+    """Show all of it at work, on an embedded OpenBao cluster."""
     from raft_snapshot_agent.cli import demo as command
 
     return command.demo()

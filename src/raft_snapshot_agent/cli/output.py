@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,8 +18,14 @@ _SPANS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def talk(text: str) -> None:
-    """Tell the person in front of the terminal."""
-    print(text, file=sys.stderr, flush=True)
+    """Tell the person in front of the terminal; nobody listening is no reason to stop."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def flush() -> None:
+    """Write out what standard output still holds back, while a failure can be told."""
+    print(end="", flush=True)
 
 
 def data(document: Any) -> None:
@@ -36,13 +44,14 @@ def table(rows: Sequence[Mapping[str, str]], layout: Format, document: Any = Non
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    heading = "" if os.environ.get("NO_COLOR") else "bold"
+    drawn = Table(box=None, pad_edge=False, header_style=heading)
     for key in rows[0]:
-        drawn.add_column(key.upper(), overflow="fold", no_wrap=not sys.stdout.isatty())
+        drawn.add_column(key.upper(), no_wrap=True)
     for row in rows:
         drawn.add_row(*(Text(cell) for cell in row.values()))
-    # A pipe has no width: nothing is cut there.
-    console = Console(width=None if sys.stdout.isatty() else _NO_LIMIT, highlight=False)
+    # A name that is broken into several lines cannot be copied from a terminal.
+    console = Console(width=_NO_LIMIT, highlight=False)
     with console.capture() as capture:
         console.print(drawn)
     for line in capture.get().splitlines():

@@ -6,14 +6,17 @@ import os
 import sys
 from datetime import UTC, datetime
 
+import anyio
+
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.stored import places_for
 from raft_snapshot_agent.cli.waiting import wait_for
+from raft_snapshot_agent.config.check import check
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.origin import choose
-from raft_snapshot_agent.restore import Fetched, fetched, restore
+from raft_snapshot_agent.restore import BY_FORCE, Fetched, fetched, restore
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.auth import TokenAuth
 from raft_snapshot_agent.vault.leader import Cluster, Leader
@@ -22,16 +25,22 @@ from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
 
 def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bool) -> int:
     """Restore a snapshot into the configured cluster; return the exit code."""
+    if not (yes or sys.stdin.isatty()):
+        raise ConfigError("nobody is there to confirm the restore", hint="give --yes")
     places = places_for(lambda: loaded, wanted)
-    cluster = Cluster(_by_operator(loaded.config.vault), loaded.config.run_on)
+    config = loaded.config.model_copy(
+        update={"vault": _by_operator(loaded.config.vault), "storages": ()}
+    )
+    check(config, os.environ, loaded.place)
+    cluster = Cluster(config.vault, config.run_on)
 
     async def work() -> None:
         origin = await choose(places, wanted)
-        folder = spool_folder(loaded.config, os.environ)
+        folder = spool_folder(config, os.environ)
         async with fetched(origin, folder) as got:
             output.talk(f"Verified: {origin.label} is whole.")
             leader = await in_thread(cluster.found)
-            _confirm(got, leader, yes=yes, force=force)
+            await _confirm(got, leader, yes=yes, force=force)
             back = await restore(cluster, leader, got.spool.path, force=force)
         _tell(got, back)
 
@@ -47,27 +56,26 @@ def _by_operator(settings: VaultSettings) -> VaultSettings:
     return settings.model_copy(update={"auth": TokenAuth(method="token", token=token)})
 
 
-def _confirm(got: Fetched, leader: Leader, *, yes: bool, force: bool) -> None:
+async def _confirm(got: Fetched, leader: Leader, *, yes: bool, force: bool) -> None:
     """Say what will happen and ask.
 
     Raises:
-        ConfigError: The answer was no, or nobody is there to answer.
+        ConfigError: The answer was no.
     """
     output.talk(_question(got, leader))
     ours, theirs = leader.identity.cluster_id, got.manifest.cluster_id if got.manifest else ""
     if theirs and ours != theirs and not force:
         raise ConfigError(
             f"the snapshot is of another cluster ({theirs}, this is {ours})",
-            hint="with --force it replaces this cluster, which then needs that one's unseal keys",
+            hint=BY_FORCE,
         )
     if force:
         output.talk("--force: the servers will seal; have the snapshot's unseal keys at hand.")
     if yes:
         return
-    if not sys.stdin.isatty():
-        raise ConfigError("nobody is there to confirm the restore", hint="give --yes")
     sys.stderr.write("Type yes to replace everything the cluster holds now: ")
     sys.stderr.flush()
+    await anyio.wait_readable(sys.stdin)  # a blocking read would be deaf to Ctrl-C
     if sys.stdin.readline().strip() != "yes":
         raise ConfigError("not restored", hint="nothing was changed")
 

@@ -6,10 +6,10 @@ import os
 
 from raft_snapshot_agent import __version__, assembly
 from raft_snapshot_agent.cli.waiting import wait_for
-from raft_snapshot_agent.config.check import check
+from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.core.duration import format_duration
-from raft_snapshot_agent.core.report import Outcome, Report
+from raft_snapshot_agent.core.report import Outcome
 from raft_snapshot_agent.daemon import Daemon
 from raft_snapshot_agent.errors import NotLeader
 from raft_snapshot_agent.logs import Log, configure, log_report
@@ -21,8 +21,10 @@ def run(loaded: Loaded) -> None:
 
     config = loaded.config
     places = assembly.places(config)
-    check(config, os.environ, loaded.place)
+    faults = check_to_run(config, os.environ, loaded.place)
     log = _log(loaded)
+    for storage, why in faults.items():
+        log.error(f"{storage} takes no snapshots as it is: {why}")
     every = config.schedule.every
     when = f"every {format_duration(every)}" if every else f"at {config.schedule.cron}"
     where = ", ".join(place.name for place in places)
@@ -35,18 +37,11 @@ def run_once(loaded: Loaded, *, require_leader: bool) -> int:
     """Take one snapshot now if this agent is the one to work; return the exit code."""
     config = loaded.config
     places = assembly.places(config)
-    check(config, os.environ, loaded.place)
+    check_to_run(config, os.environ, loaded.place)
     log = _log(loaded)
     agent = assembly.agent(config, places)
 
-    async def work() -> Report:
-        for trouble in await agent.sweep():
-            log.warning(f"Leftovers are not removed: {trouble}")
-        report = await agent.run_once()
-        await agent.leave()
-        return report
-
-    report = wait_for(work)
+    report = wait_for(agent.run_and_leave)
     log_report(log, report)
     if report.outcome is Outcome.SKIPPED:
         return NotLeader.exit_code if require_leader else 0

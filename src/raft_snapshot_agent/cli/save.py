@@ -9,8 +9,9 @@ from pathlib import Path
 from raft_snapshot_agent import assembly
 from raft_snapshot_agent.agent import Agent, Place
 from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.target import writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
-from raft_snapshot_agent.config.check import check
+from raft_snapshot_agent.config.check import check, check_to_run
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.core.report import Report
 from raft_snapshot_agent.errors import ConfigError
@@ -21,20 +22,16 @@ from raft_snapshot_agent.storage.pipe import PipeStorage
 def save_everywhere(loaded: Loaded, only: str | None) -> int:
     """Take a snapshot into the configured storages; return the exit code."""
     places = assembly.places(loaded.config, only)
-    check(loaded.config, os.environ, loaded.place)
+    check_to_run(loaded.config, os.environ, loaded.place)
     return _finish(assembly.agent(loaded.config, places, by_hand=True))
 
 
 def save_to_file(loaded: Loaded, target: Path) -> int:
     """Take a snapshot into a file, which appears only when it is whole; return the exit code."""
-    folder = target.absolute().parent
-    if target.is_dir() or not folder.is_dir():
-        raise ConfigError(
-            f"cannot write {target}: {'it is a folder' if target.is_dir() else 'no such folder'}",
-            hint="give the path of a file in a folder that exists",
-        )
+    folder = writable_folder(target)
     place = Place("file", LocalStorage(folder), static_name=target.name, with_manifest=False)
-    config = loaded.config.model_copy(update={"spool": folder})
+    config = loaded.config.model_copy(update={"spool": folder, "storages": ()})
+    check(config, os.environ, loaded.place)
     return _finish(assembly.agent(config, [place], by_hand=True))
 
 
@@ -43,17 +40,13 @@ def save_to_stdout(loaded: Loaded) -> int:
     if sys.stdout.isatty():
         raise ConfigError("a snapshot is no text for a terminal", hint="redirect it: save - > FILE")
     place = Place("stdout", PipeStorage(sys.stdout.buffer), static_name="-", with_manifest=False)
-    return _finish(assembly.agent(loaded.config, [place], by_hand=True))
+    config = loaded.config.model_copy(update={"storages": ()})
+    check(config, os.environ, loaded.place)
+    return _finish(assembly.agent(config, [place], by_hand=True))
 
 
 def _finish(agent: Agent) -> int:
-    async def work() -> Report:
-        await agent.sweep()
-        report = await agent.run_once()
-        await agent.leave()
-        return report
-
-    report = wait_for(work)
+    report = wait_for(agent.run_and_leave)
     _tell(report)
     return report.exit_code
 

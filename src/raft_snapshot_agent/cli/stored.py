@@ -11,12 +11,19 @@ from raft_snapshot_agent import assembly
 from raft_snapshot_agent.agent import Place, Pruned
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.options import Format
+from raft_snapshot_agent.cli.target import writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.snapshot import Snapshot, Stored
-from raft_snapshot_agent.errors import AgentError, ConfigError, VerificationError
-from raft_snapshot_agent.origin import Origin, StoredOrigin, choose, examine
+from raft_snapshot_agent.errors import (
+    AgentError,
+    ConfigError,
+    PartialFailure,
+    StorageError,
+    VerificationError,
+)
+from raft_snapshot_agent.origin import Origin, StoredOrigin, choose, examine, naming
 from raft_snapshot_agent.restore import fetched
 from raft_snapshot_agent.storage.base import Content
 from raft_snapshot_agent.storage.local import LocalStorage
@@ -52,9 +59,7 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     )
     if not rows and not failures:
         output.talk("no snapshot is stored yet")
-    if not failures:
-        return 0
-    return failures[0].exit_code if len(failures) == len(places) else 3
+    return _worst([error.exit_code for error in failures], len(places))
 
 
 def _row(place: Place, stored: Stored, now: datetime) -> dict[str, str]:
@@ -92,7 +97,8 @@ def inspect(load: Callable[[], Loaded], wanted: str | None, layout: Format) -> i
 
     async def work() -> dict[str, Any]:
         origin = await choose(places_for(load, wanted), wanted)
-        snapshot = await examine(origin)
+        with naming(origin):
+            snapshot = await examine(origin)
         manifest = await origin.manifest()
         pairs = _facts(origin, snapshot)
         if manifest is not None:
@@ -129,37 +135,55 @@ def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layou
     rows: list[dict[str, str]] = []
     codes: list[int] = []
 
+    async def prove(origin: Origin) -> None:
+        try:
+            snapshot = await examine(origin)
+            rows.append(_verdict("whole", origin.label, f"index {snapshot.meta.index}"))
+        except AgentError as error:
+            state = "broken" if isinstance(error, VerificationError) else "unreadable"
+            codes.append(error.exit_code)
+            rows.append(_verdict(state, origin.label, str(error)))
+
     async def work() -> None:
-        for origin in await _origins(places_for(load, wanted), wanted, every=every):
+        places = places_for(load, wanted)
+        if not every:
+            await prove(await choose(places, wanted))
+            return
+        for place in places:
             try:
-                snapshot = await examine(origin)
-                rows.append(_verdict(origin, "whole", f"index {snapshot.meta.index}"))
+                stored = await place.stored()
             except AgentError as error:
-                state = "broken" if isinstance(error, VerificationError) else "unreadable"
                 codes.append(error.exit_code)
-                rows.append(_verdict(origin, state, str(error)))
+                rows.append(_verdict("unreadable", place.name, str(error)))
+                continue
+            for one in stored:
+                await prove(StoredOrigin(place, one.name))
 
     wait_for(work)
     output.table(rows, layout)
-    return max(codes, default=0)
+    if every and not rows:
+        output.talk("no snapshot is stored yet")
+    return _worst(codes, len(rows))
 
 
-def _verdict(origin: Origin, state: str, detail: str) -> dict[str, str]:
-    return {"state": state, "snapshot": origin.label, "detail": detail}
+def _verdict(state: str, label: str, detail: str) -> dict[str, str]:
+    return {"state": state, "snapshot": label, "detail": detail}
 
 
-async def _origins(places: Sequence[Place], wanted: str | None, *, every: bool) -> list[Origin]:
-    if not every:
-        return [await choose(places, wanted)]
-    return [StoredOrigin(place, stored.name) for place in places for stored in await place.stored()]
+def _worst(codes: Sequence[int], asked: int) -> int:
+    """Reduce failures to one exit code: a broken snapshot outdoes all, partial what is down."""
+    worst = max(codes, default=0)
+    if 0 < len(codes) < asked:
+        return max(worst, PartialFailure.exit_code)
+    return worst
 
 
 def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path) -> int:
     """Copy a stored snapshot, proved whole, into a file or folder; return the exit code."""
     into_folder = target.is_dir()
-    folder = target if into_folder else target.absolute().parent
-    if not folder.is_dir():
-        raise ConfigError(f"cannot write {target}: no such folder", hint="make the folder first")
+    if into_folder and wanted == "-":
+        raise ConfigError("standard input has no name to fetch it under", hint="add: -o FILE")
+    folder = writable_folder(target / "any" if into_folder else target)
 
     async def work() -> None:
         origin = await choose(places_for(load, wanted), wanted)
@@ -180,28 +204,26 @@ def prune(loaded: Loaded, only: str | None, *, dry_run: bool, layout: Format) ->
     places = assembly.places(loaded.config, only)
     agent = assembly.agent(loaded.config, places)
     done: list[tuple[Place, Pruned]] = []
-    codes: list[int] = []
+    failed: dict[str, int] = {}
 
     async def work() -> None:
         for place in places:
             try:
                 done.append((place, await agent.prune(place, dry_run=dry_run)))
             except AgentError as error:
-                codes.append(error.exit_code)
+                failed[place.name] = error.exit_code
                 output.talk(f"error: {place.name}: {error}")
 
     wait_for(work)
     output.table([row for place, pruned in done for row in _decisions(place, pruned)], layout)
     for place, pruned in done:
         for warning in pruned.warnings:
-            codes.append(2)
+            failed[place.name] = StorageError.exit_code
             output.talk(f"warning: {place.name}: {warning}")
         verb = "would be deleted" if dry_run else "deleted"
         count = len(pruned.plan.delete) if dry_run else len(pruned.deleted)
         output.talk(f"{place.name}: {len(pruned.plan.keep)} kept, {count} {verb}")
-    if len(codes) < len(places):
-        return 3 if codes else 0
-    return max(codes)
+    return _worst([*failed.values()], len(places))
 
 
 def _decisions(place: Place, pruned: Pruned) -> list[dict[str, str]]:

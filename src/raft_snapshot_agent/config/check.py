@@ -34,17 +34,38 @@ def check(config: Config, environ: Mapping[str, str], place: Place = dotted) -> 
             f"{place(('vault', 'auth'))}: there is no way to log in",
             hint="set vault.auth, or BAO_TOKEN or VAULT_TOKEN in the environment",
         )
-    for path, value in _values(config, ()):
-        with _at(path, place):
-            _check_value(path[-1], value)
+    _check_values(config, (), place)
     _check_pair(config, place)
     with _at(("schedule", "timezone"), place):
         config.schedule.open()
     with _at(("spool",), place):
         _check_spool(spool_folder(config, environ))
     for index, storage in enumerate(config.storages):
-        with _at(("storages", index, *_folder_key(storage)), place):
-            storage.check()
+        _check_folder(index, storage, place)
+
+
+def check_to_run(
+    config: Config, environ: Mapping[str, str], place: Place = dotted
+) -> dict[str, ConfigError]:
+    """Try the same, but let one sound storage suffice: the others must not cost it its snapshots.
+
+    Returns:
+        What is wrong with the others.
+
+    Raises:
+        ConfigError: Something is wrong that concerns all, or no storage is sound.
+    """
+    check(config.model_copy(update={"storages": ()}), environ, place)
+    faults: dict[str, ConfigError] = {}
+    for index, storage in enumerate(config.storages):
+        try:
+            _check_values(storage, ("storages", index), place)
+            _check_folder(index, storage, place)
+        except ConfigError as error:
+            faults[storage.name or storage.type] = error
+    if faults and len(faults) == len(config.storages):
+        raise next(iter(faults.values()))
+    return faults
 
 
 @contextmanager
@@ -65,6 +86,17 @@ def _values(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
                 yield from _values(item, (*path, index))
         case _:
             yield path, value
+
+
+def _check_values(value: Any, path: KeyPath, place: Place) -> None:
+    for inner, leaf in _values(value, path):
+        with _at(inner, place):
+            _check_value(inner[-1], leaf)
+
+
+def _check_folder(index: int, storage: AnyStorage, place: Place) -> None:
+    with _at(("storages", index, *_folder_key(storage)), place):
+        storage.check()
 
 
 def _check_value(key: str | int, value: Any) -> None:

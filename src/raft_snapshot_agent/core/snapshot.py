@@ -35,7 +35,7 @@ class Snapshot:
     size: int
     """Bytes of the archive as the server sent it."""
     sha256: str
-    """Of the archive, in hex."""
+    """Of the archive, in hex; empty where nobody asked for it."""
 
 
 @dataclass(frozen=True, slots=True)

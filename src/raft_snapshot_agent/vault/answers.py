@@ -25,7 +25,7 @@ class Answer:
         """Read a body that should be a JSON object; anything else counts as an error text."""
         try:
             body = json.loads(text)
-        except ValueError:
+        except (RecursionError, ValueError):
             said = [text[:200].decode("utf-8", "replace")] if text.strip() else []
             return cls(status, {"errors": said})
         return cls(status, body if isinstance(body, dict) else {})
@@ -99,17 +99,24 @@ def refusal(answer: Answer, address: str, path: str, right: str = "read") -> Ser
     return ServerError(says, hint=_advice(answer))
 
 
+_TOO_EARLY = ("nothing new to snapshot", "cannot take snapshot now")
+
+
 def _advice(answer: Answer) -> str:
     match answer.status:
+        case 301 | 302 | 307 | 308:
+            return "write the address it redirects to"
         case 400 if "HTTP request to an HTTPS server" in answer.errors:
             return "write the address with https://"
         case 400 if "namespace" in answer.errors:
             return "snapshots exist in the root namespace only"
         case 400 | 404 if "unsupported path" in answer.errors or "raft" in answer.errors:
             return "the cluster must use integrated (raft) storage"
+        case 404:
+            return "check that vault.address points to the server itself"
         case 429:
             return "a rate limit is in force; the agent tries again later"
-        case 500 if "nothing new to snapshot" in answer.errors:
+        case 500 if any(early in answer.errors for early in _TOO_EARLY):
             return "the node has just started; the agent tries again"
         case _:
             return "look at the server's log"

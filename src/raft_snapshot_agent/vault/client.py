@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 import urllib3
 
 from raft_snapshot_agent import __version__
-from raft_snapshot_agent.errors import ServerError
+from raft_snapshot_agent.errors import ConfigError, Sealed, ServerError
+from raft_snapshot_agent.secret import redact
 from raft_snapshot_agent.vault.answers import (
     SNAPSHOT_PATH,
     Answer,
@@ -43,6 +45,7 @@ class Node:
     def __init__(self, address: str, settings: VaultSettings) -> None:
         self.address = address
         self._settings = settings
+        self._prefix = "" if address.startswith("unix:") else urlsplit(address).path.rstrip("/")
         self._pool = open_pool(address, settings.tls)
 
     def __repr__(self) -> str:
@@ -69,7 +72,7 @@ class Node:
         with translated(self.address):
             response = self._pool.urlopen(
                 method,
-                f"/v1/{path}",
+                f"{self._prefix}/v1/{path}",
                 body=None if body is None else json.dumps(body),
                 headers=_headers(token, namespace),
                 timeout=urllib3.Timeout(total=seconds),
@@ -87,16 +90,16 @@ class Node:
         """
         answer = self.call("GET", "sys/leader")
         if answer.status != 200:
-            raise refusal(answer, self.address, "sys/leader")
+            raise self._not_serving(refusal(answer, self.address, "sys/leader"))
         try:
             return Standing(
                 is_self=answer.body.get("is_self") is True,
-                leader_address=str(answer.body.get("leader_address") or "").rstrip("/"),
+                leader_address=redact(str(answer.body.get("leader_address") or "")).rstrip("/"),
                 committed_index=int(answer.body.get("raft_committed_index") or 0),
                 active_since=str(answer.body.get("active_time") or ""),
                 ha_enabled=bool(answer.body["ha_enabled"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
             raise ServerError(
                 f"{self.address} does not answer sys/leader as Vault or OpenBao do",
                 hint="check that vault.address points to the server itself",
@@ -127,10 +130,10 @@ class Node:
             ServerError: The server refused.
         """
         stall = self._settings.stall_timeout.total_seconds()
-        with translated(self.address):
+        with translated(self.address, "stall_timeout"):
             response = self._pool.urlopen(
                 "GET",
-                f"/v1/{SNAPSHOT_PATH}",
+                f"{self._prefix}/v1/{SNAPSHOT_PATH}",
                 headers=_headers(token),
                 timeout=urllib3.Timeout(connect=self._settings.timeout.total_seconds(), read=stall),
                 retries=False,
@@ -151,10 +154,10 @@ class Node:
             ServerError: The server refused; nothing was changed.
         """
         path = f"{SNAPSHOT_PATH}-force" if force else SNAPSHOT_PATH
-        with translated(self.address):
+        with translated(self.address, "snapshot_timeout"):
             response = self._pool.urlopen(
                 "POST",
-                f"/v1/{path}",
+                f"{self._prefix}/v1/{path}",
                 body=file,
                 headers={**_headers(token), "Content-Length": str(_length(file))},
                 timeout=urllib3.Timeout(
@@ -167,6 +170,14 @@ class Node:
         if response.status != 204:
             raise self._refused(response, response.data, "update")
 
+    def _not_serving(self, error: ServerError) -> ServerError:
+        """Tell an uninitialised server, which says that it is sealed, from a sealed one."""
+        if not isinstance(error, Sealed) or self.identity().initialized:
+            return error
+        return Sealed(
+            f"{self.address} is not initialised", hint="initialise it, or let it join its cluster"
+        )
+
     def _refused(self, response: urllib3.BaseHTTPResponse, body: bytes, right: str) -> ServerError:
         if response.status in (301, 302, 307, 308):
             return Redirected(self.address, response.headers.get("Location", ""))
@@ -177,6 +188,11 @@ class Node:
 def _headers(token: str | None, namespace: str | None = None) -> dict[str, str]:
     headers = dict(_HEADERS)
     if token:
+        if not (token.isascii() and token.isprintable()) or " " in token:
+            raise ConfigError(
+                "the token holds characters that no token holds",
+                hint="check vault.auth: its secret must be the token and nothing else",
+            )
         headers["X-Vault-Token"] = token
     if namespace:
         headers["X-Vault-Namespace"] = namespace

@@ -11,10 +11,9 @@ _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 def is_local(address: str) -> bool:
     """Tell whether a server's address is on this host: loopback, an own address, a socket."""
-    parts = urlsplit(address)
-    if parts.scheme == "unix":
+    if address.startswith("unix:"):
         return True
-    return any(ip.is_loopback or _is_assigned(ip) for ip in _resolved(parts.hostname or ""))
+    return any(_is_here(ip) or ip.is_unspecified for ip in _resolved(_host(address)))
 
 
 def is_own(address: str) -> bool:
@@ -23,15 +22,22 @@ def is_own(address: str) -> bool:
     A literal loopback address names every host and so none. A name that resolves to loopback
     here does count: hosts list their own names so (`127.0.1.1 vault-0`).
     """
-    host = urlsplit(address).hostname or ""
+    host = _host(address)
     if host == "localhost" or ((literal := _literal(host)) is not None and literal.is_loopback):
         return False
-    return any(ip.is_loopback or _is_assigned(ip) for ip in _resolved(host))
+    return any(_is_here(ip) for ip in _resolved(host))
+
+
+def _host(address: str) -> str:
+    try:
+        return (urlsplit(address).hostname or "").rstrip(".")
+    except ValueError:
+        return ""  # another server's words, such as "https://["
 
 
 def _literal(host: str) -> _Ip | None:
     try:
-        return ipaddress.ip_address(host.partition("%")[0])
+        return _mapped(ipaddress.ip_address(host.partition("%")[0]))
     except ValueError:
         return None
 
@@ -42,18 +48,20 @@ def _resolved(host: str) -> set[_Ip]:
     except (OSError, UnicodeError):
         return set()
     ips = {_literal(str(sockaddr[0])) for *_, sockaddr in found}
-    return {mapped(ip) for ip in ips if ip is not None}
+    return {ip for ip in ips if ip is not None}
 
 
-def mapped(ip: _Ip) -> _Ip:
+def _mapped(ip: _Ip) -> _Ip:
     """Return the IPv4 address inside an IPv4-mapped IPv6 one, else the address itself."""
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         return ip.ipv4_mapped
     return ip
 
 
-def _is_assigned(ip: _Ip) -> bool:
+def _is_here(ip: _Ip) -> bool:
     """Ask the kernel: only an address of this host can be bound."""
+    if ip.is_loopback:
+        return True
     if ip.is_unspecified or ip.is_multicast:
         return False
     family = socket.AF_INET if ip.version == 4 else socket.AF_INET6

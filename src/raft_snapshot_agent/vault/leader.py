@@ -18,10 +18,11 @@ from raft_snapshot_agent.vault.answers import Identity, Redirected, Standing
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.hosts import is_local, is_own
 from raft_snapshot_agent.vault.session import Session
-from raft_snapshot_agent.vault.settings import VaultSettings
+from raft_snapshot_agent.vault.settings import VaultSettings, checked_address
 from raft_snapshot_agent.vault.stream import SnapshotStream
 
 _MOST_REDIRECTS = 3
+_PORTS = {"http": 80, "https": 443}
 _T = TypeVar("_T")
 
 
@@ -36,13 +37,12 @@ class Leader:
 
 
 class Cluster:
-    """The nodes of one cluster as configured, and those they announce."""
+    """The nodes of one cluster, as configured and as they announce each other."""
 
     def __init__(self, settings: VaultSettings, run_on: Literal["leader", "anywhere"]) -> None:
         self._settings = settings
         self._run_on = run_on
         self._nodes: dict[str, Node] = {}
-        self._announced: set[str] = set()
         self._used: Node | None = None
         self.session = Session(settings.auth, namespace=settings.namespace)
 
@@ -119,19 +119,12 @@ class Cluster:
 
         The token goes along, so the target must be configured or announced as the leader.
         """
-        target = _origin(urljoin(node.address, redirect.location))
-        known = {_origin(address) for address in (*self._settings.addresses, *self._announced)}
-        known.add(_origin(self._standing(node).leader_address))
-        downgrade = node.address.startswith("https:") and not target.startswith("https:")
-        if target not in known or downgrade:
+        target = _origin(redirect.location, base=node.address)
+        members = (*self._settings.addresses, node.standing().leader_address)
+        known = {_origin(address): address for address in members if _usable(address)}
+        if target not in known or _exposes(node, target):
             raise redirect
-        return self.node(target)
-
-    def _standing(self, node: Node) -> Standing:
-        standing = node.standing()
-        if standing.leader_address:
-            self._announced.add(standing.leader_address)
-        return standing
+        return self.node(known[target])
 
     def _first_success(
         self, addresses: Iterable[str], find: Callable[[Node, Standing], Leader]
@@ -140,7 +133,7 @@ class Cluster:
         for address in addresses:
             node = self.node(address)
             try:
-                return find(node, self._standing(node))
+                return find(node, node.standing())
             except (ServerError, NotLeader) as error:
                 first = first or error
         raise first or NoLeader("no address of the cluster is configured", hint="set vault.address")
@@ -162,21 +155,36 @@ class Cluster:
         announced = standing.leader_address
         try:
             if announced and _origin(announced) != _origin(node.address):
-                return self._confirmed(announced)
+                return self._elsewhere(node, announced)
         except ServerError:
             if not standing.is_self:
                 raise
         if standing.is_self or not standing.ha_enabled:
             return _leader(node, standing)
+        if not announced:
+            raise _not_leader(node, standing)
         node.close()  # a load balancer may answer with another node on the next connection
         raise NoLeader(
             f"{node.address} is a standby, and the leader cannot be told from it",
             hint="list the nodes' own addresses in vault.nodes",
         )
 
+    def _elsewhere(self, node: Node, announced: str) -> Leader:
+        if _exposes(node, announced):
+            raise ServerError(
+                f"{node.address} announces the leader at {announced}, without TLS",
+                hint="correct api_addr on the servers; the token is not sent there",
+            )
+        return self._confirmed(announced)
+
     def _confirmed(self, address: str) -> Leader:
+        if not _usable(address):
+            raise ServerError(
+                f"the leader announces itself at {address}, which is no address",
+                hint="correct api_addr on the servers",
+            )
         node = self.node(address)
-        standing = self._standing(node)
+        standing = node.standing()
         if not standing.is_self:
             raise NoLeader(
                 f"{address} is announced as the leader but says it is not",
@@ -198,11 +206,24 @@ def _not_leader(node: Node, standing: Standing) -> ServerError | NotLeader:
     return NotLeader(f"{node.address} says the leader is {standing.leader_address}")
 
 
-def _origin(address: str) -> str:
+def _exposes(node: Node, address: str) -> bool:
+    """Tell whether going from a node to an address gives up TLS."""
+    return node.address.startswith("https:") and not address.startswith("https:")
+
+
+def _usable(address: str) -> bool:
+    try:
+        return checked_address(address) == address
+    except ValueError:
+        return False
+
+
+def _origin(address: str, *, base: str = "") -> str:
     """Reduce an address to scheme, host and port, so that two ways to write it compare equal."""
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https"):
+    try:
+        parts = urlsplit(urljoin(base, address))
+        port = parts.port or _PORTS[parts.scheme]
+    except (KeyError, ValueError):
         return address
     host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"

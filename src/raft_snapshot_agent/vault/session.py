@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from raft_snapshot_agent.errors import ConfigError, Denied, ServerError
@@ -31,10 +31,14 @@ class Token:
     renewable: bool = False
     ours: bool = False
     """Whether this session made it, and so may renew and must revoke it."""
+    tried: float | None = None
+    """When the last attempt to renew it got no answer."""
 
     @property
     def renew_at(self) -> float:
-        """Two thirds of its life, so that two more attempts fit into the rest."""
+        """Two thirds of its life; after an attempt without an answer, half-way to its end."""
+        if self.tried is not None:
+            return (self.tried + self.ends_at) / 2
         return self.granted + self.ttl * 2 / 3 if self.ttl else float("inf")
 
     @property
@@ -85,7 +89,7 @@ class Session:
             return self._token.value
 
     def keep(self, node: Node) -> None:
-        """Renew the token where that is due; one that cannot be renewed is let go.
+        """Renew the token where that is due; one that may not be renewed is let go.
 
         It never logs in: the next use does, and a daemon that only waits provokes no lockout.
         """
@@ -110,7 +114,8 @@ class Session:
         """Log in anew unless that cannot yield another token."""
         with self._lock:
             if self._token is not None and self._token.value == refused:
-                self._token = None
+                # It may be a good one that lacks a right: it must not outlive its use.
+                self.revoke(node)
             fresh = self.token(node)
             return fresh if fresh != refused else None
 
@@ -132,10 +137,12 @@ class Session:
 
     def _renewed(self, node: Node, token: Token) -> Token | None:
         """Renew; nothing where that is refused, or no longer worth while near the maximum."""
-        if not token.renewable:
+        if not token.renewable or self._clock() >= token.ends_at:
             return None
         body = {"increment": f"{int(token.ttl)}s"}
         answer = self._post(node, "auth/token/renew-self", token.value, body)
+        if answer.status not in (200, 400, 403, 404):
+            return replace(token, tried=self._clock())
         renewed = _granted(answer, self._clock())
         return renewed if renewed is not None and renewed.ttl > token.ttl / 2 else None
 

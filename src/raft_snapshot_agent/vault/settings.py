@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from raft_snapshot_agent.core.duration import parse_duration
 from raft_snapshot_agent.errors import ConfigError
@@ -106,24 +106,30 @@ def checked_address(address: str) -> str:
     """Return the address without a trailing slash.
 
     Raises:
-        ValueError: It has no scheme, or one we do not speak.
+        ValueError: It has no scheme, or one we do not speak, or holds what no address holds.
     """
-    parts = urlsplit(address)
-    if parts.scheme == "unix" and parts.path:
+    address = address.strip()
+    if address.startswith("unix:///"):
         return address
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if "@" in address:
+        raise ValueError("an address holds no user name or password; use auth")
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError(
             f"{address!r} is not an address: write it with its scheme, such as"
             f" https://{address.rsplit('://', maxsplit=1)[-1] or '127.0.0.1:8200'}"
         )
-    if parts.username or parts.password:
-        raise ValueError("an address holds no user name or password; use auth")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{address!r} is not an address: it ends before ? and #")
     return address.rstrip("/")
 
 
 def _first_line(error: ValueError) -> str:
-    errors = getattr(error, "errors", None)
-    return str(errors()[0]["msg"]).removeprefix("Value error, ") if errors else str(error)
+    if not isinstance(error, ValidationError):
+        return str(error)
+    fault = error.errors()[0]
+    said = fault["msg"].removeprefix("Value error, ")
+    return ": ".join([*map(str, fault["loc"]), said])
 
 
 def _variable(environment: Mapping[str, str], name: str) -> str | None:
@@ -138,14 +144,22 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         return _variable(environment, name)
 
     token = environment_token(environment)
-    timeout = variable("CLIENT_TIMEOUT")
     values = {
         "address": variable("AGENT_ADDR") or variable("ADDR"),
         "namespace": variable("NAMESPACE"),
         "auth": token and TokenAuth(method="token", token=token),
-        "timeout": timeout and parse_duration(f"{timeout}s" if timeout.isdigit() else timeout),
+        "timeout": _seconds(variable("CLIENT_TIMEOUT")),
     }
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _seconds(timeout: str | None) -> timedelta | None:
+    if timeout is None:
+        return None
+    try:
+        return parse_duration(f"{timeout}s" if timeout.isdecimal() else timeout)
+    except ValueError as error:
+        raise ValueError(f"CLIENT_TIMEOUT: {error}") from error
 
 
 def _tls_from_environment(environment: Mapping[str, str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
+    InsecureRequestWarning,
     NameResolutionError,
     NewConnectionError,
     SSLError,
@@ -21,6 +22,8 @@ from urllib3.exceptions import TimeoutError as TimedOut
 
 from raft_snapshot_agent.errors import ConfigError, Unreachable
 from raft_snapshot_agent.vault.settings import TlsSettings
+
+_CLIENT_CERTIFICATE = "set vault.tls.client_cert and vault.tls.client_key to a pair it accepts"
 
 
 def open_pool(address: str, tls: TlsSettings) -> urllib3.HTTPConnectionPool:
@@ -35,6 +38,8 @@ def open_pool(address: str, tls: TlsSettings) -> urllib3.HTTPConnectionPool:
     host = parts.hostname or ""
     if parts.scheme == "http":
         return urllib3.HTTPConnectionPool(host, parts.port or 80, maxsize=4)
+    if tls.skip_verify:
+        urllib3.disable_warnings(InsecureRequestWarning)
     return urllib3.HTTPSConnectionPool(
         host,
         parts.port or 443,
@@ -49,8 +54,13 @@ def open_pool(address: str, tls: TlsSettings) -> urllib3.HTTPConnectionPool:
 def _context(tls: TlsSettings) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=tls.ca_file, capath=tls.ca_path)
+        # OpenSSL finds only files whose names are hashes; the server's own clients read them all.
+        for file in sorted(tls.ca_path.iterdir()) if tls.ca_path else ():
+            if file.is_file():
+                context.load_verify_locations(file)
         if tls.client_cert is not None:
-            context.load_cert_chain(tls.client_cert, tls.client_key)
+            # Without a password, an encrypted key would make OpenSSL ask for one on the terminal.
+            context.load_cert_chain(tls.client_cert, tls.client_key, password="")
     except (OSError, ssl.SSLError) as error:
         files = [str(f) for f in (tls.ca_file, tls.ca_path, tls.client_cert, tls.client_key) if f]
         raise ConfigError(
@@ -89,44 +99,64 @@ class _UnixPool(urllib3.HTTPConnectionPool):
 
 
 @contextmanager
-def translated(address: str) -> Iterator[None]:
-    """Turn what the HTTP library raises into one line for the operator."""
+def translated(address: str, patience: str = "timeout") -> Iterator[None]:
+    """Turn what the HTTP library raises into one line for the operator.
+
+    Arguments:
+        address: Who was asked.
+        patience: The setting below `vault` that says how long to wait for an answer.
+    """
     try:
         yield
     except (HTTPError, OSError) as error:
-        reason, hint = _explain(error, address)
+        reason, hint = _explain(error, address, patience)
         raise Unreachable(f"cannot reach {address}: {reason}", hint=hint) from error
 
 
-def _explain(error: Exception, address: str) -> tuple[str, str]:
-    text = str(error)
+def _explain(error: Exception, address: str, patience: str) -> tuple[str, str]:
     match error:
-        case SSLError() if "WRONG_VERSION_NUMBER" in text or "record layer" in text:
-            return "it speaks plain HTTP", "write the address with http:// or enable TLS there"
-        case SSLError() if "CERTIFICATE_VERIFY_FAILED" in text:
-            reason = text.partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
-            return (
-                f"its certificate is not trusted: {reason or 'verification failed'}",
-                "set vault.tls.ca_file, or vault.tls.server_name where the name differs",
-            )
         case SSLError():
-            return f"TLS failed: {_innermost(error)}", "check vault.tls"
+            return _explain_tls(error)
         case NameResolutionError():
             return f"{urlsplit(address).hostname} has no address", "check the name and DNS"
+        case NewConnectionError():
+            return _innermost(error), "check that the server runs and the address is right"
         case ConnectTimeoutError():
             return "it does not accept a connection in time", "check host, port and firewall"
         case TimedOut():
-            return "it did not answer in time", "check the server, or raise vault.timeout"
-        case NewConnectionError():
-            return _innermost(error), "check that the server runs and the address is right"
+            return "it did not answer in time", f"check the server, or raise vault.{patience}"
         case _:
             return _innermost(error), "check that the server runs and speaks HTTP there"
+
+
+def _explain_tls(error: SSLError) -> tuple[str, str]:
+    text = str(error)
+    if "WRONG_VERSION_NUMBER" in text or "record layer" in text:
+        return "it speaks plain HTTP", "write the address with http:// or enable TLS there"
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return _untrusted(text.partition("certificate verify failed: ")[2].partition(" (_ssl")[0])
+    if "ALERT_CERTIFICATE_REQUIRED" in text:
+        return "it wants a client certificate", _CLIENT_CERTIFICATE
+    if "ALERT_BAD_CERTIFICATE" in text or "ALERT_UNKNOWN_CA" in text:
+        return "it refuses our client certificate", _CLIENT_CERTIFICATE
+    return f"TLS failed: {_innermost(error)}", "check vault.tls"
+
+
+def _untrusted(reason: str) -> tuple[str, str]:
+    hint = "set vault.tls.ca_file to the authority that signed it"
+    if "mismatch" in reason:
+        hint = "set vault.tls.server_name to a name it is valid for"
+    elif "expired" in reason:
+        hint = "renew it on the server"
+    return f"its certificate is not trusted: {reason.rstrip('.') or 'verification failed'}", hint
 
 
 def _innermost(error: BaseException) -> str:
     """Name the system's reason at the bottom of the library's wrappings."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.replace("_", " ").lower()
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -9,7 +9,7 @@ from typing import Literal
 
 from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.secret import Secret
-from raft_snapshot_agent.vault.auth.base import Login
+from raft_snapshot_agent.vault.auth.base import Login, login_path
 
 
 class AppRoleAuth(Settings):
@@ -24,4 +24,4 @@ class AppRoleAuth(Settings):
         body = {"role_id": self.role_id.resolve()}
         if self.secret_id is not None:
             body["secret_id"] = self.secret_id.resolve()
-        return Login(f"auth/{self.mount}/login", body)
+        return Login(login_path(self.mount), body)

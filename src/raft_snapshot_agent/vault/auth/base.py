@@ -14,6 +14,11 @@ class Login:
     body: dict[str, Any]
 
 
+def login_path(mount: str) -> str:
+    """Say where a method that is mounted there takes logins."""
+    return f"auth/{mount.strip('/')}/login"
+
+
 class Auth(Protocol):
     """A way to get a token."""
 

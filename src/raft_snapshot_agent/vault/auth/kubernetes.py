@@ -9,7 +9,7 @@ from typing import Literal
 
 from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.secret import Secret
-from raft_snapshot_agent.vault.auth.base import Login
+from raft_snapshot_agent.vault.auth.base import Login, login_path
 
 _SERVICE_ACCOUNT = Secret("file:///var/run/secrets/kubernetes.io/serviceaccount/token")
 
@@ -23,4 +23,4 @@ class KubernetesAuth(Settings):
     jwt: Secret = _SERVICE_ACCOUNT
 
     def login(self) -> Login:
-        return Login(f"auth/{self.mount}/login", {"role": self.role, "jwt": self.jwt.resolve()})
+        return Login(login_path(self.mount), {"role": self.role, "jwt": self.jwt.resolve()})

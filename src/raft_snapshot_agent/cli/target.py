@@ -1,0 +1,27 @@
+"""Where a command that writes one file may write it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from raft_snapshot_agent.errors import ConfigError
+
+
+def writable_folder(target: Path) -> Path:
+    """Return the folder of a file that is to be written, after trying it.
+
+    Raises:
+        ConfigError: Nothing can be written there.
+    """
+    folder = target.absolute().parent
+    if target.is_dir():
+        raise ConfigError(f"cannot write {target}: it is a folder", hint="give a file in it")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {target}: {error.strerror}",
+            hint="give the path of a file in a folder that exists and is yours to write in",
+        ) from error

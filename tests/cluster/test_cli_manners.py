@@ -1,0 +1,334 @@
+"""How every command behaves: streams, exit codes, signals, secrets, help."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cluster.command import AGENT, SEED, Terminal, call, environment, untouched
+from tests.lying import LyingProxy, stall_after
+
+from raft_snapshot_agent import __version__
+from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
+from raft_snapshot_agent.servers.process import until
+
+COMMANDS = (
+    (),
+    ("run",),
+    ("save",),
+    ("list",),
+    ("inspect",),
+    ("verify",),
+    ("fetch",),
+    ("prune",),
+    ("restore",),
+    ("demo",),
+    ("config",),
+    ("config", "check"),
+    ("config", "show"),
+    ("config", "schema"),
+)
+ESCAPE = "\x1b["
+
+
+@pytest.fixture
+def document(bao: OpenBaoCluster, approle: AppRole, tmp_path: Path) -> dict[str, Any]:
+    """What the agent of `bao` is told, storing on this disk only."""
+    for name in ("spool", "snapshots"):
+        (tmp_path / name).mkdir()
+    auth = {"method": "approle", "role_id": approle.role_id, "secret_id": approle.secret_id}
+    return {
+        "vault": {"address": bao.leader().address, "auth": auth},
+        "spool": str(tmp_path / "spool"),
+        "storages": [{"type": "local", "path": str(tmp_path / "snapshots")}],
+    }
+
+
+@pytest.fixture
+def file(document: dict[str, Any], tmp_path: Path) -> Path:
+    return written(document, tmp_path / "agent.json")
+
+
+@pytest.fixture
+def listed(file: Path, tmp_path: Path) -> Path:
+    """A configuration whose storage lists one snapshot."""
+    (tmp_path / "snapshots" / "raft-snapshot-20261123T153000Z-i4711.snap").write_bytes(b"x")
+    return file
+
+
+@pytest.fixture
+def stalling(bao: OpenBaoCluster, document: dict[str, Any]) -> Iterator[LyingProxy]:
+    """A server that begins to send a snapshot and never ends."""
+    with LyingProxy(bao.leader().address) as server:
+        server.snapshot = stall_after(1000)
+        leads = {"ha_enabled": True, "is_self": True, "leader_address": server.address}
+        server.override("/v1/sys/leader", 200, leads)
+        document["vault"]["address"] = server.address
+        yield server
+
+
+def written(document: dict[str, Any], file: Path) -> Path:
+    file.write_text(json.dumps(document, indent=2))
+    return file
+
+
+# The configuration.
+
+
+def test_the_configuration_may_stand_before_or_behind_the_command_or_in_the_environment(
+    file: Path, tmp_path: Path
+) -> None:
+    other = written({"storages": [{"type": "local", "path": "/other"}]}, tmp_path / "other.json")
+    ours = call("config", "show", "--config", file).document
+    assert ours["storages"][0]["path"] == str(tmp_path / "snapshots")
+
+    variable = {"RAFT_SNAPSHOT_AGENT_CONFIG": str(file)}
+    for ended in (
+        call("config", "show", "-c", file, env={"RAFT_SNAPSHOT_AGENT_CONFIG": str(other)}),
+        call("--config", file, "config", "show"),
+        call("-c", file, "config", "show"),
+        call("-c", other, "config", "show", "-c", file),
+        call("config", "show", env=variable),
+    ):
+        assert ended.code == 0
+        assert ended.document == ours
+
+
+def test_config_check_says_what_it_found_and_contacts_nobody(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    with untouched() as address:
+        document["vault"]["address"] = f"http://{address}"
+        ended = call("config", "check", "-c", written(document, tmp_path / "agent.json"))
+
+    assert (ended.code, ended.data) == (0, b"")
+    assert ended.talk == (
+        f"{tmp_path / 'agent.json'}: the configuration is good (storages: local)\n"
+    )
+
+
+def test_config_show_hides_every_secret(document: dict[str, Any], tmp_path: Path) -> None:
+    keys = {"access_key_id": "AKIDEXAMPLE0000", "secret_access_key": "tiptoptopsecret"}
+    s3 = {"type": "s3", "bucket": "vault-backups", "region": "eu-central-1", **keys}
+    document["storages"].append(s3)
+    document["vault"]["auth"]["secret_id"] = "env://SECRET_ID"
+
+    shown = call("config", "show", "-c", written(document, tmp_path / "agent.json"))
+
+    assert shown.code == 0
+    assert shown.document["storages"][1]["secret_access_key"] == "[hidden]"
+    assert shown.document["vault"]["auth"]["secret_id"] == "env://SECRET_ID"
+    for secret in (*keys.values(), document["vault"]["auth"]["role_id"]):
+        assert secret not in shown.text + shown.talk
+
+
+def test_config_schema_is_a_json_schema_with_a_default_for_no_secret() -> None:
+    schema = call("config", "schema")
+
+    assert schema.code == 0
+    assert schema.talk == ""
+    assert {"vault", "storages", "schedule"} <= schema.document["properties"].keys()
+
+
+# Errors.
+
+
+def test_a_traceback_is_shown_to_those_who_ask(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.snap"
+    empty.touch()
+
+    plain = call("inspect", empty)
+    before, behind = call("--debug", "inspect", empty), call("inspect", empty, "--debug")
+
+    assert [one.code for one in (plain, before, behind)] == [4, 4, 4]
+    assert "Traceback" not in plain.talk
+    for one in (before, behind):
+        assert "Traceback (most recent call last)" in one.talk
+        assert one.talk.splitlines()[-1] == plain.error.rstrip("\n")
+
+
+def test_a_traceback_holds_no_secret(document: dict[str, Any], tmp_path: Path) -> None:
+    token = "hvs.CAESIJ0123456789abcdefghij"
+    document["vault"]["auth"] = {"method": "token", "token": token}
+
+    ended = call("--debug", "save", "-c", written(document, tmp_path / "agent.json"))
+
+    assert ended.code == 2
+    assert "Traceback" in ended.talk
+    assert token not in ended.talk
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["lst"], "Did you mean 'list'?"),
+        (["list", "--formt", "json"], "--format"),
+        (["list", "--format", "xml"], "'xml' is not one of 'table', 'json'"),
+        (["inspect", "a", "b"], "extra argument"),
+        (["config", "chek"], "Did you mean 'check'"),
+    ],
+)
+def test_a_mistyped_command_is_one_line_that_helps(arguments: list[str], words: str) -> None:
+    ended = call(*arguments)
+
+    assert ended.code == 1
+    assert words in ended.error
+    assert ended.error.endswith("(see --help)\n")
+    assert ended.data == b""
+
+
+@pytest.mark.parametrize("arguments", [["a", "b"], ["--config"]])
+def test_a_mistyped_seed_command_shows_its_usage(arguments: list[str]) -> None:
+    ended = call(*arguments, program=SEED)
+
+    assert ended.code == 1
+    assert "Usage: vault_raft_snapshot_agent [CONFIG]" in ended.error
+
+
+def test_the_seed_command_reads_its_own_place_by_default() -> None:
+    ended = call(program=SEED)
+
+    assert ended.code == 1
+    assert "cannot read the configuration /etc/vault.d/snapshot.json" in ended.error
+
+
+# Help.
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help(command: tuple[str, ...]) -> None:
+    ended = call(*command, "--help")
+
+    assert ended.code == 0
+    assert ended.talk == ""
+    usage, _, what, *_ = ended.text.splitlines()
+    assert usage.startswith(" ".join(["Usage: raft-snapshot-agent", *command, "[OPTIONS]"]))
+    assert what.strip()
+
+
+def test_the_version_and_the_seed_commands_help_are_data() -> None:
+    version, usage = call("--version"), call("--help", program=SEED)
+
+    assert (version.code, version.text) == (0, f"raft-snapshot-agent {__version__}\n")
+    assert (usage.code, usage.text) == (0, "Usage: vault_raft_snapshot_agent [CONFIG]\n")
+
+
+# Terminals and pipes.
+
+
+def test_a_terminal_gets_bold_headings_unless_it_wants_no_colour(listed: Path) -> None:
+    shown = {}
+    for wish in ("", "1"):
+        with Terminal("list", "-c", listed, env={"NO_COLOR": wish}) as terminal:
+            assert terminal.ended() == 0
+            shown[wish] = terminal.shown
+
+    assert ESCAPE in shown[""]
+    assert ESCAPE not in shown["1"]
+    assert "raft-snapshot-20261123T153000Z-i4711.snap" in shown["1"]
+
+
+def test_a_pipe_gets_neither_colour_nor_line_breaks(listed: Path) -> None:
+    ended = call("list", "-c", listed, env={"COLUMNS": "20", "TERM": "xterm-256color"})
+
+    assert ESCAPE not in ended.text
+    assert len(ended.text.splitlines()) == 2
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["config", "show"], ["config", "schema"], []])
+def test_a_reader_who_has_seen_enough_is_no_error(listed: Path, arguments: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    options = ["-c", str(listed)] if arguments in (["list"], ["config", "show"]) else []
+    command = [*AGENT, *(arguments or ["--help"]), *options]
+    done = subprocess.run(
+        command, stdout=write, stderr=subprocess.PIPE, env=environment(), check=False
+    )
+    os.close(write)
+
+    assert done.stderr == b""
+    assert done.returncode == 1
+
+
+def test_a_full_disk_behind_standard_output_is_told(listed: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        for arguments in (["list", "-c", str(listed)], ["config", "schema"]):
+            command = [*AGENT, *arguments]
+            done = subprocess.run(
+                command, stdout=full, stderr=subprocess.PIPE, env=environment(), check=False
+            )
+            assert done.returncode == 1
+            assert done.stderr == (
+                b"error: cannot write to standard output: No space left on device\n"
+            )
+
+
+# Signals and secrets.
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_save_and_leaves_nothing(
+    stalling: LyingProxy, file: Path, tmp_path: Path, number: int, code: int
+) -> None:
+    with subprocess.Popen(
+        [*AGENT, "save", "-c", file], stderr=subprocess.PIPE, env=environment()
+    ) as process:
+        until(lambda: stalling.snapshot_requests, "the snapshot is asked for", within=30)
+        process.send_signal(number)
+        _, talk = process.communicate(timeout=30)
+
+    assert process.returncode == code
+    assert b"Traceback" not in talk
+    assert [*(tmp_path / "spool").iterdir()] == []
+    assert [*(tmp_path / "snapshots").iterdir()] == []
+
+
+@pytest.mark.parametrize("command", ["inspect", "fetch"])
+def test_a_signal_ends_the_wait_for_a_slow_pipe(command: str, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.write(write, b"\x1f\x8b")
+    options = ["-o", str(tmp_path / "copy")] if command == "fetch" else []
+    with subprocess.Popen(
+        [*AGENT, command, "-", *options], stdin=read, stderr=subprocess.PIPE, env=environment()
+    ) as process:
+        until(lambda: catches(process, signal.SIGINT), "the command is at work", within=30)
+        process.send_signal(signal.SIGINT)
+        _, talk = process.communicate(timeout=30)
+    os.close(read)
+    os.close(write)
+
+    assert (process.returncode, talk) == (130, b"")
+    assert [*tmp_path.iterdir()] == []
+
+
+def catches(process: subprocess.Popen[bytes], number: signal.Signals) -> bool:
+    """Whether a process handles a signal by the event loop, which sets SIGTERM's too."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    mask = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(mask & (1 << (number - 1)) and mask & (1 << (signal.SIGTERM - 1)))
+
+
+def test_no_process_list_shows_a_secret(
+    stalling: LyingProxy, document: dict[str, Any], file: Path
+) -> None:
+    token = "s.0123456789abcdefghijklmn"
+    with subprocess.Popen(
+        [*AGENT, "save", "-c", file],
+        stderr=subprocess.PIPE,
+        env=environment({"VAULT_TOKEN": token}),
+    ) as process:
+        until(lambda: stalling.snapshot_requests, "the snapshot is asked for", within=30)
+        told = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        told += Path(f"/proc/{process.pid}/comm").read_bytes()
+        process.terminate()
+        _, talk = process.communicate(timeout=30)
+
+    secrets = (token, document["vault"]["auth"]["secret_id"])
+    assert [one for one in secrets if one.encode() in told + talk] == []
+    assert str(file).encode() in told

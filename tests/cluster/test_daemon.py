@@ -1,0 +1,228 @@
+"""The daemon over time: restarts, crashes, failures, tokens, slow runs."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from tests.conftest import StartBao
+from tests.faults.site import Running, Site
+from tests.lying import (
+    Behaviour,
+    CuttingTcpProxy,
+    Exchange,
+    LyingProxy,
+    pass_through,
+    status,
+    times,
+)
+
+from raft_snapshot_agent.core.naming import parse
+from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
+from raft_snapshot_agent.servers.process import until
+from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
+
+LOGIN = "/v1/auth/approle/login"
+RENEW = "/v1/auth/token/renew-self"
+REVOKE = "/v1/auth/token/revoke-self"
+
+
+@pytest.fixture
+def site(tmp_path: Path, seaweed: SeaweedFS, bucket: str, approle: AppRole) -> Iterator[Site]:
+    with Site(tmp_path, seaweed, bucket, approle) as site:
+        yield site
+
+
+@pytest.fixture
+def server(bao: OpenBaoCluster, site: Site) -> Iterator[LyingProxy]:
+    with LyingProxy(bao.leader().address) as proxy:
+        site.vault["address"] = proxy.address
+        yield proxy
+
+
+def every(site: Site, interval: str) -> None:
+    site.more["schedule"] = {"every": interval}
+
+
+def wait_for(site: Site, count: int) -> None:
+    """Wait until that many snapshots, or more, are stored in both places."""
+    until(
+        lambda: min(len(site.files()), len(site.keys())) >= 2 * count,
+        f"{count} snapshots are stored with their manifests",
+        within=40,
+    )
+
+
+def seconds_between(site: Site) -> list[float]:
+    """How far apart the stored snapshots were taken."""
+    taken = sorted(parsed.taken_at for name in site.names()[0] if (parsed := parse(name)))
+    return [(later - earlier).total_seconds() for earlier, later in pairwise(taken)]
+
+
+def stop(daemon: Running) -> str:
+    daemon.process.send_signal(signal.SIGTERM)
+    ending = daemon.ended()
+    assert ending.code == 0, ending.said
+    return ending.said
+
+
+def recording(moments: list[float], behaviour: Behaviour) -> Behaviour:
+    """Note when each request came."""
+
+    def behave(exchange: Exchange) -> None:
+        moments.append(time.monotonic())
+        behaviour(exchange)
+
+    return behave
+
+
+@pytest.mark.usefixtures("server")
+def test_schedule_goes_on_over_restarts(site: Site) -> None:
+    every(site, "4s")
+    for count in (1, 2, 3):
+        with site.command("run") as daemon:
+            wait_for(site, count)
+            stop(daemon)
+    assert len(seconds_between(site)) == 2
+    assert min(seconds_between(site)) >= 4
+    assert site.leftovers() == []
+
+
+def test_crash_loop_takes_no_extra_snapshots(site: Site, server: LyingProxy) -> None:
+    every(site, "8s")
+    site.more["retention"] = {"last": 2}
+    for count in range(6):
+        with site.command("run") as daemon:
+            if count == 0:
+                wait_for(site, 1)
+            daemon.says("a snapshot every 8s to local, s3")
+    with site.command("run"):
+        wait_for(site, 2)
+    assert len(seconds_between(site)) == 1
+    assert min(seconds_between(site)) >= 8
+    assert len(server.snapshot_requests) == 2
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("lost", ["local", "s3"])
+def test_one_storage_is_enough_to_go_on_from(site: Site, lost: str) -> None:
+    every(site, "5s")
+    with site.command("run") as daemon:
+        wait_for(site, 1)
+        stop(daemon)
+    taken = next(parsed.taken_at for name in site.names()[0] if (parsed := parse(name)))
+    if lost == "local":
+        for path in site.folder.iterdir():
+            path.unlink()
+    else:
+        for key in site.keys():
+            site.client.delete_object(Bucket=site.bucket, Key=key)
+    with site.command("run"):
+        until(lambda: len(site.stored()[lost == "s3"]) == 1, "another one", within=40)
+    (name,) = site.names()[lost == "s3"]
+    parsed = parse(name)
+    assert parsed is not None
+    assert (parsed.taken_at - taken).total_seconds() >= 5
+
+
+def test_failed_attempts_are_spaced_out_until_one_succeeds(site: Site, server: LyingProxy) -> None:
+    moments: list[float] = []
+    misfortune = times(2, status(500, {"errors": ["internal error"]}))
+    server.snapshot = recording(moments, misfortune)
+    with site.command("run") as daemon:
+        daemon.says("Successfully created aws snapshot", within=60)
+        said = stop(daemon)
+    assert said.count("Snapshot failed: ") == said.count("Trying again in ") == 2
+    first, second, third = moments
+    assert second - first >= 2.5
+    assert third - second >= 5
+    assert len([request for request in server.requests if request.path == LOGIN]) == 1
+    assert [len(names) for names in site.names()] == [1, 1]
+
+
+def test_server_that_comes_up_later(site: Site, bao: OpenBaoCluster) -> None:
+    upstream = urlsplit(bao.leader().address)
+    with CuttingTcpProxy(upstream.hostname or "", upstream.port or 0) as line:
+        line.refuse()
+        site.vault["address"] = line.address
+        with site.command("run") as daemon:
+            daemon.says(f"Snapshot failed: cannot reach {line.address}: ")
+            assert daemon.process.poll() is None
+            line.restore()
+            wait_for(site, 1)
+            said = stop(daemon)
+    assert "Traceback" not in said
+    assert [len(names) for names in site.names()] == [1, 1]
+
+
+def test_bucket_that_is_down_at_the_start(site: Site, server: LyingProxy) -> None:
+    upstream = urlsplit(site.seaweed.endpoint)
+    every(site, "3s")
+    with CuttingTcpProxy(upstream.hostname or "", upstream.port or 0) as line:
+        line.refuse()
+        site.s3 |= {"endpoint": line.address, "timeout": "1s"}
+        with site.command("run") as daemon:
+            daemon.says("Could not store the snapshot in s3: ", within=60)
+            assert len(site.names()[0]) >= 1
+            line.restore()
+            daemon.says("Successfully created aws snapshot", within=60)
+            stop(daemon)
+    assert len(site.names()[1]) >= 1
+    assert site.leftovers() == []
+
+
+def test_token_is_renewed_while_nothing_else_happens_and_revoked_at_the_end(
+    start_bao: StartBao, tmp_path: Path, seaweed: SeaweedFS, bucket: str
+) -> None:
+    cluster = start_bao()
+    approle = prepare_agent(cluster, token_ttl="6s")
+    with (
+        Site(tmp_path, seaweed, bucket, approle) as site,
+        LyingProxy(cluster.leader().address) as server,
+    ):
+        site.vault["address"] = server.address
+
+        def asked(path: str) -> int:
+            return len([request for request in server.requests if request.path == path])
+
+        with site.command("run") as daemon:
+            wait_for(site, 1)
+            until(lambda: asked(RENEW) >= 2, "the token is renewed twice", within=40)
+            token = server.requests[-1].headers["X-Vault-Token"]
+            lookup = ("POST", "auth/token/lookup", {"token": token}, cluster.root_token)
+            assert cluster.leader().request(*lookup).status == 200
+            stop(daemon)
+        assert cluster.leader().request(*lookup).status in (403, 404)
+        assert (asked(LOGIN), asked(REVOKE)) == (1, 1)
+        assert token not in daemon.said
+
+
+def test_run_that_takes_longer_than_the_interval(site: Site, server: LyingProxy) -> None:
+    every(site, "2s")
+    running: list[int] = []
+    server.snapshot = _slow(running, 5)
+    with site.command("run") as daemon:
+        daemon.says("snapshots were due meanwhile; they are skipped.", within=60)
+        wait_for(site, 2)
+        stop(daemon)
+    assert max(running) == 1
+    assert min(seconds_between(site)) >= 5
+
+
+def _slow(running: list[int], seconds: float) -> Behaviour:
+    """Answer later; note how many wait."""
+    waiting: list[Exchange] = []
+
+    def behave(exchange: Exchange) -> None:
+        waiting.append(exchange)
+        running.append(len(waiting))
+        exchange.pause(seconds)
+        pass_through(exchange)
+        waiting.remove(exchange)
+
+    return behave

@@ -1,0 +1,430 @@
+"""A restore changes everything a cluster holds: what it does, and when it refuses."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tests.cluster.command import Ending, Terminal, call
+from tests.conftest import StartBao
+from tests.http_proxy import Behaviour, Exchange, Request
+from tests.lying import SNAPSHOT_PATH, LyingProxy
+
+from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.drill import restored
+from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
+from raft_snapshot_agent.servers.process import until
+
+
+@dataclass(slots=True)
+class Field:
+    """A cluster behind proxies, known under their addresses alone, and a place for snapshots."""
+
+    cluster: OpenBaoCluster
+    approle: AppRole
+    folder: Path
+    proxies: dict[str, LyingProxy] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("snapshots", "spool"):
+            (self.folder / name).mkdir(parents=True)
+
+    def hide(self, stack: ExitStack) -> None:
+        for node in self.cluster.nodes:
+            proxy = stack.enter_context(LyingProxy(node.address))
+            self.proxies[node.name] = proxy
+        names = {node.address: self.before(node).address for node in self.cluster.nodes}
+        for proxy in self.proxies.values():
+            proxy.behave("/v1/sys/leader", renamed(names))
+
+    def before(self, node: OpenBaoNode) -> LyingProxy:
+        return self.proxies[node.name]
+
+    def configuration(self, *nodes: OpenBaoNode) -> Path:
+        """Write one that names these nodes, all by default, with the agent's own login."""
+        told = nodes or self.cluster.nodes
+        auth = {"role_id": self.approle.role_id, "secret_id": self.approle.secret_id}
+        document = {
+            "vault": {
+                "nodes": [self.before(node).address for node in told],
+                "auth": {"method": "approle", **auth},
+            },
+            "spool": str(self.folder / "spool"),
+            "storages": [{"type": "local", "path": str(self.folder / "snapshots")}],
+        }
+        file = self.folder / f"agent-{'-'.join(node.name for node in told)}.json"
+        file.write_text(json.dumps(document))
+        return file
+
+    @property
+    def operator(self) -> dict[str, str]:
+        """The environment of somebody who may restore."""
+        return {"VAULT_TOKEN": self.cluster.root_token}
+
+    def save(self) -> Path:
+        """Store a snapshot as the agent does, and return where it lies."""
+        before = set(self.snapshots())
+        assert call("save", "-c", self.configuration()).code == 0
+        (new,) = set(self.snapshots()) - before
+        return new
+
+    def snapshots(self) -> list[Path]:
+        return [*(self.folder / "snapshots").glob("*.snap")]
+
+    def restore(
+        self,
+        *arguments: str | Path,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+    ) -> Ending:
+        """Run the command, without a terminal; no token is in what it says."""
+        env = self.operator if env is None else env
+        ended = call("restore", *arguments, "-c", self.configuration(), env=env, stdin=stdin)
+        assert self.cluster.root_token not in ended.talk
+        assert [*(self.folder / "spool").iterdir()] == []
+        return ended
+
+    def sent(self) -> list[Request]:
+        """Every request of the tests so far that hands a snapshot over."""
+        return [
+            request
+            for proxy in self.proxies.values()
+            for request in proxy.requests
+            if request.method in ("POST", "PUT") and request.path.startswith(SNAPSHOT_PATH)
+        ]
+
+    def refuses(self, code: int, words: str, *arguments: str | Path) -> Ending:
+        """Restore: it fails with one line of error, and nothing was sent."""
+        before = self.sent()
+        ended = self.restore(*arguments)
+        assert ended.code == code
+        assert words in ended.talk.splitlines()[-1]
+        assert ended.talk.count("error: ") == 1
+        assert self.sent() == before
+        return ended
+
+
+def renamed(names: Mapping[str, str]) -> Behaviour:
+    """Pass an answer on with other addresses in it."""
+
+    def behave(exchange: Exchange) -> None:
+        response = exchange.forward()
+        body = response.read()
+        for name, other in names.items():
+            body = body.replace(name.encode(), other.encode())
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        exchange.answer(response.status, headers, body)
+
+    return behave
+
+
+def opened(folder: Path, nodes: int) -> Iterator[Field]:
+    with ExitStack() as stack:
+        cluster = stack.enter_context(OpenBaoCluster.start(folder / "bao", nodes=nodes))
+        there = Field(cluster, prepare_agent(cluster), folder / "agent")
+        there.hide(stack)
+        yield there
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
+    """One node."""
+    yield from opened(tmp_path_factory.mktemp("one"), 1)
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
+    """Three nodes; a test that breaks one mends it."""
+    yield from opened(tmp_path_factory.mktemp("three"), 3)
+
+
+@pytest.fixture(scope="module")
+def snapshot(one: Field) -> Path:
+    """A snapshot of `one`, its manifest beside it."""
+    return one.save()
+
+
+@pytest.fixture
+def foreign(bao: OpenBaoCluster, tmp_path: Path) -> Path:
+    """A snapshot of another cluster with a manifest, and a secret in it that tells."""
+    bao.write_secret("whose", {"name": "the other cluster"})
+    target = tmp_path / "snapshots"
+    file = tmp_path / "other.json"
+    vault = {"address": bao.leader().address, "auth": {"method": "token", "token": bao.root_token}}
+    storages = [{"type": "local", "path": str(target)}]
+    file.write_text(json.dumps({"vault": vault, "storages": storages}))
+    assert call("save", "-c", file).code == 0
+    (snapshot,) = target.glob("*.snap")
+    return snapshot
+
+
+def marked(cluster: OpenBaoCluster, value: str) -> str:
+    path = f"marker-{secrets.token_hex(4)}"
+    cluster.write_secret(path, {"value": value})
+    return path
+
+
+def at_once(node: OpenBaoNode, path: str, token: str) -> str:
+    """Read a secret from a node without any patience."""
+    answer = node.api("GET", f"secret/data/{path}", token=token)
+    return str(answer["data"]["data"]["value"])
+
+
+# What a restore does.
+
+
+def test_a_restore_that_was_confirmed_brings_the_old_secret_back(one: Field) -> None:
+    marker = marked(one.cluster, "before")
+    snapshot = one.save()
+    one.cluster.write_secret(marker, {"value": "after"})
+
+    with Terminal(
+        "restore", snapshot.name, "-c", one.configuration(), env=one.operator
+    ) as terminal:
+        terminal.shows("Type yes to replace everything the cluster holds now: ")
+        terminal.type("yes\n")
+        assert terminal.ended() == 0
+        value = at_once(one.cluster.nodes[0], marker, one.cluster.root_token)
+
+    assert value == "before"
+    assert f"Verified: {snapshot} is whole." in terminal.shown
+    assert f"Cluster {one.cluster.nodes[0].seal_status()['cluster_name']} at" in terminal.shown
+    assert "Restored index " in terminal.shown.splitlines()[-1]
+    assert f"{one.before(one.cluster.nodes[0]).address} leads again" in terminal.shown
+
+
+def test_a_restore_from_a_standbys_address_brings_three_nodes_back(three: Field) -> None:
+    cluster = three.cluster
+    marker = marked(cluster, "before")
+    snapshot = three.save()
+    cluster.write_secret(marker, {"value": "after"})
+    leader, (standby, other) = cluster.leader(), cluster.standbys()
+    already = len(three.sent())
+
+    ended = call(
+        "restore", snapshot, "--yes", "-c", three.configuration(standby), env=three.operator
+    )
+    value = at_once(leader, marker, cluster.root_token)
+
+    assert ended.code == 0, ended.talk
+    assert value == "before"
+    for follower in (standby, other):
+        assert follower.seal_status()["sealed"] is False
+        follows = partial(at_once, follower, marker, cluster.root_token)
+        until(lambda: follows() == "before", f"{follower.name} follows", within=30)  # noqa: B023
+    assert len(three.sent()) == already + 1
+    assert three.sent()[-1] in three.before(leader).requests
+    cluster.write_secret(marker, {"value": "writable"})
+
+
+def test_a_restore_takes_standard_input(one: Field) -> None:
+    marker = marked(one.cluster, "before")
+    snapshot = one.save()
+    one.cluster.write_secret(marker, {"value": "after"})
+
+    ended = one.restore("-", "--yes", stdin=snapshot.read_bytes())
+
+    assert ended.code == 0, ended.talk
+    assert at_once(one.cluster.nodes[0], marker, one.cluster.root_token) == "before"
+
+
+def test_a_forced_restore_leaves_a_sealed_cluster_that_opens_with_the_old_keys(
+    start_bao: StartBao, tmp_path: Path, bao: OpenBaoCluster, foreign: Path
+) -> None:
+    with ExitStack() as stack:
+        cluster = start_bao()
+        there = Field(cluster, prepare_agent(cluster), tmp_path / "agent")
+        there.hide(stack)
+        ended = there.restore(foreign, "--force", "--yes")
+
+        assert ended.code == 0, ended.talk
+        assert "--force: the servers will seal" in ended.talk
+        assert ended.talk.splitlines()[-1] == (
+            "Restored; the cluster is sealed now. Restart every node, then unseal it with the"
+            " keys of the cluster the snapshot was taken from."
+        )
+        (node,) = cluster.nodes
+        assert node.seal_status()["sealed"] is True
+        node.restart()
+        node.unseal(bao.unseal_keys)
+        node.wait_active()
+        secret = node.api("GET", "secret/data/whose", token=bao.root_token)
+        assert secret["data"]["data"] == {"name": "the other cluster"}
+
+
+async def test_a_drill_reads_a_secret_back(one: Field, snapshot: Path, tmp_path: Path) -> None:
+    marker = marked(one.cluster, "for the drill")
+    snapshot = one.save()
+    folder = tmp_path / "drill"
+
+    async with restored(snapshot, one.cluster.unseal_keys, folder) as node:
+        assert at_once(node, marker, one.cluster.root_token) == "for the drill"
+        assert node.address not in {one.address for one in one.cluster.nodes}
+        address = node.address
+
+    assert call("save", "-", env={"VAULT_ADDR": address, "VAULT_TOKEN": "t"}).code == 2
+
+
+# Who is asked.
+
+
+def test_nobody_there_to_confirm_is_a_no(one: Field, snapshot: Path) -> None:
+    one.refuses(1, "nobody is there to confirm the restore (give --yes)", snapshot)
+
+
+@pytest.mark.parametrize("answer", ["no\n", "\n", "YES\n", "y\n", "\x04"])
+def test_anything_but_yes_is_a_no(one: Field, snapshot: Path, answer: str) -> None:
+    before = one.sent()
+    with Terminal("restore", snapshot, "-c", one.configuration(), env=one.operator) as terminal:
+        terminal.shows("Type yes to replace everything the cluster holds now: ")
+        terminal.type(answer)
+        assert terminal.ended() == 1
+
+    assert "error: not restored (nothing was changed)" in terminal.shown
+    assert one.sent() == before
+
+
+def test_a_signal_at_the_question_is_a_no(one: Field, snapshot: Path) -> None:
+    before = one.sent()
+    with Terminal("restore", snapshot, "-c", one.configuration(), env=one.operator) as terminal:
+        terminal.shows("Type yes to replace everything the cluster holds now: ")
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.ended() == 130
+
+    assert one.sent() == before
+
+
+# What is refused before anything is sent.
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        (lambda whole: b"", "it is empty"),
+        (lambda whole: whole[:-8], "the snapshot is broken"),
+        (lambda whole: whole[: len(whole) // 2], "the snapshot is broken"),
+        (lambda whole: whole[:2000] + b"?" + whole[2001:], "the snapshot is broken"),
+        (lambda whole: whole + b"more", "the snapshot is broken"),
+        (lambda whole: b"no archive", "the snapshot is broken"),
+    ],
+    ids=["empty", "no trailer", "half", "changed", "trailing", "text"],
+)
+def test_what_is_not_whole_is_never_sent(
+    one: Field, snapshot: Path, tmp_path: Path, broken: Callable[[bytes], bytes], why: str
+) -> None:
+    file = tmp_path / "broken.snap"
+    file.write_bytes(broken(snapshot.read_bytes()))
+
+    ended = one.refuses(4, why, file, "--yes")
+
+    assert str(file) in ended.error
+
+
+def test_another_clusters_snapshot_is_refused_by_its_manifest(one: Field, foreign: Path) -> None:
+    ended = one.refuses(1, "the snapshot is of another cluster", foreign, "--yes")
+
+    assert "(with --force it replaces this cluster, which then needs" in ended.talk
+
+
+def test_another_clusters_snapshot_without_manifest_is_refused_by_the_server(
+    one: Field, foreign: Path, tmp_path: Path
+) -> None:
+    bare = Path(shutil.copy(foreign, tmp_path / "bare.snap"))
+    assert not (tmp_path / manifest_name("bare.snap")).exists()
+    marker = marked(one.cluster, "untouched")
+
+    ended = one.restore(bare, "--yes")
+
+    assert ended.code == 2
+    address = one.before(one.cluster.nodes[0]).address
+    assert ended.talk.splitlines()[-1] == (
+        f"error: {address} refuses the snapshot: it was made with other unseal keys"
+        " (with --force it replaces this cluster, which then needs that one's unseal keys)"
+    )
+    assert at_once(one.cluster.nodes[0], marker, one.cluster.root_token) == "untouched"
+
+
+# Whose token counts.
+
+
+def test_a_token_that_may_not_restore_is_told_which_one_would(one: Field, snapshot: Path) -> None:
+    ended = one.restore(snapshot, "--yes", env={})
+
+    assert ended.code == 2
+    last = ended.talk.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "403" in last
+    assert "needs update on /v1/sys/storage/raft/snapshot" in last.replace("on sys/", "on /v1/sys/")
+    assert "VAULT_TOKEN" in last
+
+
+def test_the_operators_token_counts_for_a_restore_only(one: Field, snapshot: Path) -> None:
+    nobodys = {"VAULT_TOKEN": "s.nobodysnobodysnobodysno"}
+
+    refused = one.restore(snapshot, "--yes", env=nobodys)
+    saved = call("save", "-c", one.configuration(), env=nobodys)
+
+    assert refused.code == 2
+    assert "403" in refused.talk
+    assert saved.code == 0
+
+
+# When leadership moves at that very moment.
+
+
+def test_a_leader_that_dies_after_it_accepted_is_not_called_a_success(three: Field) -> None:
+    cluster = three.cluster
+    snapshot = three.save()
+    leader = cluster.leader()
+
+    def die(exchange: Exchange) -> None:
+        response = exchange.forward()
+        response.read()
+        leader.kill()
+        exchange.answer(response.status, [], b"")
+
+    three.before(leader).behave(SNAPSHOT_PATH, die, times=1)
+
+    ended = three.restore(snapshot, "--yes")
+    cluster.restart(leader)
+
+    assert ended.code == 2
+    last = ended.talk.splitlines()[-1]
+    assert f"error: {three.before(leader).address} took the snapshot, but" in last
+    assert "whether the cluster was restored is unknown" in last
+    cluster.wait_voters()
+
+
+def test_a_leader_that_stepped_down_before_it_took_it_is_not_called_a_success(
+    three: Field,
+) -> None:
+    cluster = three.cluster
+    marker = marked(cluster, "before")
+    snapshot = three.save()
+    cluster.write_secret(marker, {"value": "after"})
+    old = cluster.leader()
+
+    def step_down(exchange: Exchange) -> None:
+        new = cluster.step_down().address
+        until(lambda: old.api("GET", "sys/leader").get("leader_address") == new, new, within=30)
+        exchange.relay(exchange.forward())
+
+    three.before(old).behave(SNAPSHOT_PATH, step_down, times=1)
+
+    ended = three.restore(snapshot, "--yes")
+
+    until(lambda: old.seal_status()["sealed"], "a standby that is restored seals", within=30)
+    assert ended.code == 2
+    assert f"error: {three.before(old).address} took the snapshot" in ended.talk.splitlines()[-1]
+    print(ended.talk)
+    cluster.restart(old)
+    assert cluster.read_secret(marker) == {"value": "after"}

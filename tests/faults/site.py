@@ -1,0 +1,265 @@
+"""One agent's surroundings: what it is told, what it does, and a look behind its back."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, Self
+from unittest import mock
+
+import boto3
+import pytest
+
+from raft_snapshot_agent.__main__ import main
+from raft_snapshot_agent.core.archive import ArchiveVerifier
+from raft_snapshot_agent.core.naming import manifest_name, parse
+from raft_snapshot_agent.core.snapshot import Manifest, Snapshot
+from raft_snapshot_agent.servers.openbao import AppRole
+from raft_snapshot_agent.servers.process import program, until
+from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
+
+PREFIX = "prod/"
+_LEVEL = re.compile(r"\S+Z (\w+) ")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a command ended, and what it said."""
+
+    code: int
+    said: str
+
+    def of_level(self, *levels: str) -> list[str]:
+        """The lines of the log that have one of these levels."""
+        found = ((_LEVEL.match(line), line) for line in self.said.splitlines())
+        return [line for match, line in found if match and match[1] in levels]
+
+    @property
+    def only_error(self) -> str:
+        """The one line that tells of the failure: no other, no warning and no traceback."""
+        bare = [line for line in self.said.splitlines() if not _LEVEL.match(line)]
+        told = [*self.of_level("warning", "error"), *bare]
+        assert len(told) == 1, self.said
+        return told[0]
+
+
+class Site:
+    """A folder and a bucket to store in, and a spool."""
+
+    def __init__(self, root: Path, seaweed: SeaweedFS, bucket: str, approle: AppRole) -> None:
+        self.root = root
+        self.folder = root / "snapshots"
+        self.spool = root / "spool"
+        self.spool.mkdir()
+        self.folder.mkdir()
+        self.seaweed = seaweed
+        self.bucket = bucket
+        auth = {"role_id": approle.role_id, "secret_id": approle.secret_id}
+        self.vault: dict[str, Any] = {"auth": {"method": "approle", **auth}}
+        self.local: dict[str, Any] = {"type": "local", "path": str(self.folder)}
+        self.s3: dict[str, Any] = {
+            "type": "s3",
+            "bucket": bucket,
+            "prefix": PREFIX,
+            "endpoint": seaweed.endpoint,
+            "region": seaweed.region,
+            "access_key_id": seaweed.access_key_id,
+            "secret_access_key": seaweed.secret_access_key,
+            "timeout": "20s",
+        }
+        self.more: dict[str, Any] = {}
+
+    # What the agent is told, and what it does.
+
+    def configuration(self) -> Path:
+        """Write the configuration as it is now."""
+        document = {
+            "vault": self.vault,
+            "spool": str(self.spool),
+            "storages": [self.local, self.s3],
+            **self.more,
+        }
+        path = self.root / "agent.yaml"
+        path.write_text(json.dumps(document, indent=2))
+        return path
+
+    def run_once(self, *options: str) -> Ending:
+        """`run --once`, in this process; no secret is in what it says."""
+        ending = in_process("run", "--once", "-c", str(self.configuration()), *options)
+        assert not [secret for secret in self._secrets() if secret in ending.said]
+        return ending
+
+    def fails(self, code: int, words: str) -> Ending:
+        """Run once: it fails with one line that has these words, and nothing of it stays."""
+        before = self.names()
+        ending = self.run_once()
+        assert ending.code == code, ending.said
+        assert words in ending.only_error
+        assert self.names() == before
+        assert self.leftovers() == []
+        return ending
+
+    def succeeds(self) -> Ending:
+        """Run once: both places get one more snapshot, whole, and nothing else stays."""
+        before = self.names()
+        ending = self.run_once()
+        assert ending.code == 0, ending.said
+        assert ending.of_level("warning", "error") == []
+        for old, new in zip(before, self.names(), strict=True):
+            assert len(new) == len(old) + 1
+        assert self.leftovers() == []
+        return ending
+
+    def fails_partly(self, storage: str, words: str) -> Ending:
+        """Run once: `storage` gets nothing, one line with these words says why, the other does."""
+        before = self.names()
+        ending = self.run_once()
+        assert ending.code == 3, ending.said
+        assert f"Could not store the snapshot in {storage}: " in ending.only_error
+        assert words in ending.only_error
+        grown = [len(new) - len(old) for old, new in zip(before, self.names(), strict=True)]
+        assert grown == ([1, 0] if storage == "s3" else [0, 1])
+        assert self.leftovers() == []
+        return ending
+
+    def command(self, *arguments: str) -> Running:
+        """Start the real command with this configuration; use it as a context manager."""
+        return Running(self.root, [*arguments, "-c", str(self.configuration())])
+
+    @contextmanager
+    def piped(self, *arguments: str) -> Iterator[tuple[Running, IO[bytes]]]:
+        """Start the real command with its standard output in a pipe."""
+        reader, writer = os.pipe()
+        words = [*arguments, "-c", str(self.configuration())]
+        with os.fdopen(reader, "rb", buffering=0) as pipe, Running(self.root, words, writer) as one:
+            os.close(writer)
+            yield one, pipe
+
+    # Behind its back.
+
+    @cached_property
+    def client(self) -> Any:
+        return boto3.client(
+            "s3",
+            endpoint_url=self.seaweed.endpoint,
+            region_name=self.seaweed.region,
+            aws_access_key_id=self.seaweed.access_key_id,
+            aws_secret_access_key=self.seaweed.secret_access_key,
+        )
+
+    def stored(self) -> tuple[dict[str, Snapshot], dict[str, Snapshot]]:
+        """What lies under a snapshot's name in the folder and in the bucket, proved whole."""
+        return proved(self.files()), proved(self.objects())
+
+    def names(self) -> tuple[list[str], list[str]]:
+        """The names of what is stored, in the folder and in the bucket, proved whole."""
+        local, remote = self.stored()
+        return sorted(local), sorted(remote)
+
+    def files(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self.folder.iterdir()}
+
+    def objects(self) -> dict[str, bytes]:
+        return {key.removeprefix(PREFIX): self._object(key) for key in self.keys()}
+
+    def keys(self) -> list[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+
+    def leftovers(self) -> list[str]:
+        """Spools, temporary files and unfinished uploads."""
+        hidden = [path.name for path in self.folder.iterdir() if path.name.startswith(".")]
+        spools = [path.name for path in self.spool.iterdir()]
+        return [*spools, *hidden, *self.pending_uploads()]
+
+    def pending_uploads(self) -> list[str]:
+        answer = self.client.list_multipart_uploads(Bucket=self.bucket)
+        return [upload["Key"] for upload in answer.get("Uploads", ())]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+    def _object(self, key: str) -> bytes:
+        body: bytes = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        return body
+
+    def _secrets(self) -> Iterable[str]:
+        yield self.s3["secret_access_key"]
+        yield self.seaweed.secret_access_key
+        yield from (self.vault["auth"].get(key, "?" * 9) for key in ("secret_id", "token"))
+
+
+class Running:
+    """A command in a process of its own; it is killed in the end."""
+
+    def __init__(self, folder: Path, arguments: list[str], stdout: int | None = None) -> None:
+        self.log = folder / f"command-{len(list(folder.glob('command-*')))}.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [program("raft-snapshot-agent"), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log if stdout is None else stdout,
+                stderr=log,
+                env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def says(self, words: str, within: float = 30) -> None:
+        """Wait for words in its log."""
+        until(lambda: words in self.said, f"it says {words!r}", within=within)
+
+    def ended(self, within: float = 30) -> Ending:
+        """Wait for its end."""
+        return Ending(self.process.wait(within), self.said)
+
+
+def in_process(*arguments: str) -> Ending:
+    """Run the command in this process."""
+    said = io.StringIO()
+    with (
+        redirect_stdout(said),
+        redirect_stderr(said),
+        mock.patch.object(sys, "argv", ["raft-snapshot-agent", *arguments]),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    assert isinstance(ended.value.code, int)
+    return Ending(ended.value.code, said.getvalue())
+
+
+def proved(files: Mapping[str, bytes]) -> dict[str, Snapshot]:
+    """Prove everything under a snapshot's name whole, and each manifest that of a snapshot."""
+    found = {}
+    names = set(filter(parse, files))
+    assert {name for name in files if name.endswith(".snap.json")} <= set(map(manifest_name, names))
+    for name in names:
+        verifier = ArchiveVerifier()
+        verifier.feed(files[name])
+        snapshot = found[name] = verifier.finish()
+        if beside := files.get(manifest_name(name)):
+            manifest = Manifest.from_json(beside)
+            assert (manifest.sha256, manifest.size) == (snapshot.sha256, snapshot.size)
+            assert (manifest.index, manifest.term) == (snapshot.meta.index, snapshot.meta.term)
+    return found

@@ -1,0 +1,147 @@
+"""Retention in storages that are full of other things, or that refuse."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.faults.site import PREFIX, Ending, Site
+from tests.lying import Behaviour, Exchange, S3Faults, status
+
+pytestmark = pytest.mark.usefixtures("server")
+
+OLDEST = datetime(2021, 3, 1, tzinfo=UTC)
+FOREIGN = [
+    "README.md",
+    "raft-snapshot-20210301T000000Z-i1.snap.old",
+    "raft-snapshot-20210301T000000Z.snap",
+    "raft-snapshot-20211301T000000Z-i1.snap",
+    "raft_snapshot-.snap",
+    "vault.snap.json",
+    ".raft-snapshot-20210301T000000Z-i1-0a1b2c.snap.part",
+]
+
+
+def old_names(count: int) -> list[str]:
+    """Names of snapshots an hour apart, the oldest first."""
+    times = (OLDEST + timedelta(hours=hour) for hour in range(count))
+    return [f"raft-snapshot-{at:%Y%m%dT%H%M%SZ}-i{number}.snap" for number, at in enumerate(times)]
+
+
+def plant(site: Site, keys: Iterable[str]) -> None:
+    """Put three bytes under each key of the bucket."""
+
+    def put(key: str) -> None:
+        site.client.put_object(Bucket=site.bucket, Key=key, Body=b"abc")
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(put, keys))
+
+
+def warned(site: Site, words: str) -> Ending:
+    """Run once: both places get their snapshot, and one warning has these words."""
+    ending = site.run_once()
+    assert ending.code == 0, ending.said
+    assert words in ending.only_error
+    assert ending.of_level("error") == []
+    assert len(ending.of_level("info")) >= 2
+    assert site.leftovers() == []
+    return ending
+
+
+def test_folder_with_five_thousand_snapshots_and_foreign_files(site: Site) -> None:
+    old = old_names(5000)
+    for name in (*old, *FOREIGN):
+        (site.folder / name).write_bytes(b"abc")
+    (site.folder / "raft-snapshot-20210301T000000Z-i1-ffffff.snap").mkdir()
+    site.more |= {"retention": {"last": 3}, "storages": [site.local]}
+    assert site.run_once().code == 0
+    left = {path.name for path in site.folder.iterdir() if path.is_file()}
+    new = left - {*old, *FOREIGN}
+    assert left == {*FOREIGN, *old[-2:], *new}
+    assert len(new) == 2
+    assert len([path for path in site.folder.iterdir() if path.is_dir()]) == 1
+
+
+def test_bucket_with_more_objects_than_a_page_holds(site: Site) -> None:
+    foreign = [f"{PREFIX}a-foreign-object-{number}" for number in range(1050)]
+    others = [f"prod-2/{name}" for name in old_names(3)] + [f"{PREFIX}deeper/{old_names(1)[0]}"]
+    old = [PREFIX + name for name in old_names(6)]
+    kept = {*foreign, *others, *(PREFIX + name for name in FOREIGN)}
+    plant(site, {*kept, *old})
+    site.more |= {"retention": {"last": 3}, "storages": [site.s3]}
+    assert site.run_once().code == 0
+    keys = set(site.keys())
+    new = keys - kept - set(old)
+    assert keys == {*kept, *old[-2:], *new}
+    assert len(new) == 2
+
+
+def refuse(exchange: Exchange) -> None:
+    """Answer a delete of several objects as S3 does: 200, and an error for each."""
+    (key,) = re.findall(rb"<Key>(.*?)</Key>", b"".join(exchange._body()))
+    body = (
+        b"<DeleteResult><Error><Key>%b</Key><Code>AccessDenied</Code>"
+        b"<Message>Access Denied</Message></Error></DeleteResult>" % key
+    )
+    exchange.answer(200, [("Content-Length", str(len(body)))], body)
+
+
+@pytest.mark.parametrize(
+    "refusal", [refuse, status(403, b"<Error><Code>AccessDenied</Code></Error>")]
+)
+def test_refused_delete_is_a_warning(site: Site, s3: S3Faults, refusal: Behaviour) -> None:
+    site.s3["endpoint"] = s3.address
+    site.more["retention"] = {"last": 1}
+    site.succeeds()
+    first = site.keys()
+    s3.behave(lambda request: "delete" in request.query, refusal)
+    ending = warned(site, "is not deleted: ")
+    assert "access denied" in ending.only_error.lower()
+    deleted = [line for line in ending.of_level("info") if "Deleted old snapshot" in line]
+    assert [line.endswith("storage=local") for line in deleted] == [True]
+    assert set(first) < set(site.keys())
+    s3.heal()
+    assert site.run_once().code == 0
+    assert [len(names) for names in site.names()] == [1, 1]
+
+
+def test_keys_that_may_only_write(site: Site) -> None:
+    """Listing, reading back and sweeping are refused: that is told once, where it matters."""
+    uploader = site.seaweed.identities[1]
+    site.s3 |= {
+        "access_key_id": uploader.access_key_id,
+        "secret_access_key": uploader.secret_access_key,
+    }
+    ending = site.succeeds()
+    assert ending.of_level("warning") == []
+    site.more["retention"] = {"last": 1}
+    ending = warned(site, "s3: old snapshots are not pruned: cannot list snapshots in")
+    assert "s3:ListBucket" in ending.only_error
+    assert [len(names) for names in site.names()] == [1, 2]
+
+
+def test_listing_that_hangs_does_not_fail_the_backup(site: Site, s3: S3Faults) -> None:
+    site.s3 |= {"endpoint": s3.address, "timeout": "1s"}
+    site.more["retention"] = {"last": 1}
+    s3.hang(lambda request: "list-type" in request.query)
+    warned(site, "s3: old snapshots are not pruned: ")
+
+
+def test_broken_snapshots_do_not_push_whole_ones_out(site: Site) -> None:
+    """Empty files of other agents count for nothing."""
+    whole, *empty = [name.replace("2021", "2031") for name in old_names(4)]
+    (site.folder / whole).write_bytes(b"abc")
+    for name in empty:
+        (site.folder / name).touch()
+    site.more |= {"retention": {"last": 1}, "storages": [site.local]}
+    assert site.run_once().code == 0
+    left = {path.name for path in site.folder.iterdir()}
+    assert whole in left
+    assert (
+        len([name for name in left if name.startswith(f"raft-snapshot-{datetime.now(UTC):%Y%m%d}")])
+        == 2
+    )

@@ -1,0 +1,151 @@
+"""One storage failing, hanging or refusing never costs the other its snapshot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.faults.site import Site
+from tests.lying import CuttingTcpProxy, Request, S3Faults
+
+from raft_snapshot_agent.servers.process import until
+from raft_snapshot_agent.storage.local import LocalStorage
+from raft_snapshot_agent.storage.objects import ObjectStorage
+
+pytestmark = pytest.mark.usefixtures("server")
+
+
+@pytest.fixture
+def behind(site: Site, s3: S3Faults) -> S3Faults:
+    """The S3 store of the site, able to fail."""
+    site.s3 |= {"endpoint": s3.address, "timeout": "2s"}
+    return s3
+
+
+def any_request(_: Request) -> bool:
+    return True
+
+
+def test_bucket_refuses_connections(site: Site) -> None:
+    endpoint = site.s3["endpoint"]
+    with CuttingTcpProxy("127.0.0.1", 1) as closed:
+        closed.refuse()
+        site.s3 |= {"endpoint": closed.address, "timeout": "2s"}
+        site.fails_partly("s3", f"no connection to {closed.address}")
+    site.s3["endpoint"] = endpoint
+    site.succeeds()
+
+
+def test_bucket_hangs(site: Site, behind: S3Faults) -> None:
+    behind.hang(any_request)
+    site.s3["timeout"] = "1s"
+    site.fails_partly("s3", f"no answer in time on the connection to {behind.address}")
+    behind.heal()
+    site.succeeds()
+
+
+def test_folder_does_not_wait_for_a_bucket_that_hangs(site: Site, behind: S3Faults) -> None:
+    behind.hang(lambda request: request.method == "PUT")
+    site.s3["timeout"] = "30s"
+    with site.command("run", "--once") as running:
+        until(lambda: len(site.files()) == 2, "the snapshot and its manifest are there", within=20)
+        assert running.process.poll() is None
+        assert len(site.stored()[0]) == 1
+
+
+@pytest.mark.parametrize("verb", ["PUT", "HEAD"])
+@pytest.mark.parametrize("code", [500, 503])
+def test_bucket_stumbles(site: Site, behind: S3Faults, verb: str, code: int) -> None:
+    behind.fail(lambda request: request.method == verb, code, times=3)
+    site.succeeds()
+
+
+@pytest.mark.parametrize("code", [500, 503])
+def test_bucket_answers_nothing_but_errors(site: Site, behind: S3Faults, code: int) -> None:
+    behind.fail(any_request, code)
+    site.fails_partly("s3", f"the store answered {code}")
+    behind.heal()
+    site.succeeds()
+
+
+def test_bucket_does_not_exist(site: Site) -> None:
+    site.s3["bucket"] = "no-such-bucket"
+    site.fails_partly("s3", "the bucket does not exist")
+    site.s3["bucket"] = site.bucket
+    site.succeeds()
+
+
+def test_keys_are_wrong(site: Site) -> None:
+    right, site.s3["secret_access_key"] = site.s3["secret_access_key"], "not-the-secret-key"
+    site.fails_partly("s3", "the secret access key does not fit the access key ID")
+    site.s3["secret_access_key"] = right
+    site.succeeds()
+
+
+def test_key_is_unknown(site: Site) -> None:
+    site.s3["access_key_id"] = "NOBODYSKEY"
+    site.fails_partly("s3", "the access key ID is unknown there")
+
+
+def test_manifest_is_refused(site: Site, behind: S3Faults) -> None:
+    """The snapshot counts all the same, as one that nobody vouches for."""
+    behind.fail(lambda request: request.method == "PUT" and ".json" in request.path, 403)
+    ending = site.run_once()
+    assert ending.code == 3
+    assert "access denied (403 AccessDenied a test wants this)" in ending.only_error
+    assert [len(names) for names in site.names()] == [1, 1]
+    assert site.leftovers() == []
+
+
+def test_both_fail(site: Site, behind: S3Faults) -> None:
+    behind.fail(any_request, 500)
+    site.folder.rmdir()
+    site.folder.write_text("a file where the folder should be")
+    ending = site.run_once()
+    assert ending.code == 2
+    assert len(ending.of_level("error")) == 2
+    assert ending.of_level("warning") == []
+    site.folder.unlink()
+    site.folder.mkdir()
+    behind.heal()
+    site.succeeds()
+
+
+class Defect(Exception):
+    """A bug, not a failure anybody thought of."""
+
+
+def _raise(*_: object) -> Any:
+    raise Defect("boom\nbang")
+
+
+@pytest.mark.parametrize("verb", ["put", "location"])
+def test_defect_in_the_folder(site: Site, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    monkeypatch.setattr(LocalStorage, verb, _raise)
+    ending = site.run_once()
+    assert ending.code == 3
+    assert "unexpected Defect('boom\\nbang') (this is a defect of the agent" in ending.only_error
+    assert len(site.names()[1]) == 1
+    assert [name for name in site.leftovers() if "spool" in name] == []
+
+
+@pytest.mark.parametrize("verb", ["put", "location"])
+def test_defect_in_the_bucket(site: Site, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    monkeypatch.setattr(ObjectStorage, verb, _raise)
+    only = site.run_once()
+    assert only.code == 3
+    assert "unexpected Defect('boom\\nbang') (this is a defect of the agent" in only.only_error
+    assert len(site.names()[0]) == 1
+
+
+@pytest.mark.parametrize("verb", ["entries", "delete", "sweep"])
+def test_defect_beside_the_way_is_a_warning(
+    site: Site, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    site.more["retention"] = {"last": 1}
+    site.succeeds()
+    monkeypatch.setattr(ObjectStorage, verb, _raise)
+    ending = site.run_once()
+    assert ending.code == 0
+    assert "unexpected Defect('boom\\nbang')" in ending.only_error
+    assert len(site.names()[0]) == 1

@@ -1,0 +1,26 @@
+"""The reverse proxy of http_proxy.py, with TLS towards its clients."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import trustme
+from tests.http_proxy import Behaviour, HttpProxy, Request
+
+
+class TlsProxy(HttpProxy):
+    """Listens on loopback with a certificate for 127.0.0.1 from `authority`."""
+
+    def __init__(
+        self, upstream: str, choose: Callable[[Request], Behaviour], authority: trustme.CA
+    ) -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(self._context)
+        super().__init__(upstream, choose)
+        self.address = self.address.replace("http:", "https:")
+
+    def get_request(self) -> Any:
+        connection, address = super().get_request()
+        return self._context.wrap_socket(connection, server_side=True), address

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from raft_snapshot_agent.cli.app import app
+
+DESIGNED = {
+    "run",
+    "save",
+    "list",
+    "inspect",
+    "verify",
+    "fetch",
+    "prune",
+    "restore",
+    "demo",
+    "config",
+    "config check",
+    "config show",
+    "config schema",
+}
+
+
+def walk(command: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, TyperCommand]]:
+    children = command.commands if isinstance(command, TyperGroup) else {}
+    for name, child in children.items():
+        yield " ".join((*path, name)), child  # type: ignore[misc]
+        yield from walk(child, (*path, name))
+
+
+COMMANDS = dict(walk(typer.main.get_command(app)))
+
+
+def test_there_are_the_commands_that_were_designed() -> None:
+    assert COMMANDS.keys() == DESIGNED
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_says_in_one_whole_sentence_what_it_does(name: str) -> None:
+    short = COMMANDS[name].get_short_help_str(limit=70)
+
+    assert short.endswith(".")
+    assert not short.endswith("...")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_is_for(name: str) -> None:
+    silent = [one.name for one in COMMANDS[name].params if not getattr(one, "help", None)]
+
+    assert [one for one in silent if one != "help"] == []
+
+
+def test_every_command_that_reads_the_configuration_takes_it_behind_its_name() -> None:
+    without = {
+        name for name, one in COMMANDS.items() if "config" not in {p.name for p in one.params}
+    }
+
+    assert without == {"demo", "config", "config schema"}

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from raft_snapshot_agent.errors import Denied, Sealed, ServerError
+from raft_snapshot_agent.vault.answers import Answer, Redirected, refusal
+
+TOKEN = "hvs.CAESIJ1pOMGtQgbwLhRmCXKV8tdTnNoKhm0K"
+SNAPSHOT = "sys/storage/raft/snapshot"
+
+
+def answer(status: int, *errors: str) -> Answer:
+    return Answer.read(status, json.dumps({"errors": errors}).encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "errors"),
+    [
+        (b'{"errors":["permission denied"]}', "permission denied"),
+        (b'{"errors":["a","b"]}', "a; b"),
+        (b'{"errors":["1 error occurred:\\n\\t* permission denied\\n\\n"]}', "permission denied"),
+        (b"Client sent an HTTP request to an HTTPS server.\n", "Client sent an HTTP request"),
+        (b"<html>\n<h1>502\n</h1>", "<html> <h1>502 </h1>"),
+        (b'{"errors":[]}', ""),
+        (b'{"errors":"no list"}', ""),
+        (b"[]", ""),
+        (b'"text"', ""),
+        (b"", ""),
+        (b" \n", ""),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b"[" * 100_000, "[[["),
+    ],
+)
+def test_what_a_server_complains_of(text: bytes, errors: str) -> None:
+    said = Answer.read(500, text).errors
+    assert said.startswith(errors)
+    assert bool(said) is bool(errors)
+    assert len(said) <= 300
+    assert "\n" not in said
+
+
+def test_a_complaint_that_repeats_a_secret_is_redacted() -> None:
+    said = answer(500, f"bad token {TOKEN} from https://me:hunter2@vault").errors
+    assert TOKEN not in said
+    assert "hunter2" not in said
+    assert len(answer(500, "long " * 1000).errors) == 300
+
+
+@pytest.mark.parametrize(
+    ("status", "errors", "kind", "hint"),
+    [
+        (403, "permission denied", Denied, f"the token needs read on {SNAPSHOT}"),
+        (503, "Vault is sealed", Sealed, "unseal it, then the agent goes on"),
+        (503, "no active Vault instance found", ServerError, "look at the server's log"),
+        (400, "operation unavailable in namespaces", ServerError, "root namespace only"),
+        (400, "raft storage is not in use", ServerError, "must use integrated (raft) storage"),
+        (404, "unsupported path", ServerError, "must use integrated (raft) storage"),
+        (404, "", ServerError, "check that vault.address points to the server itself"),
+        (429, "rate limit quota exceeded", ServerError, "the agent tries again later"),
+        (500, "nothing new to snapshot", ServerError, "the node has just started"),
+        (500, "", ServerError, "look at the server's log"),
+        (308, "", ServerError, "write the address it redirects to"),
+    ],
+)
+def test_a_refusal_says_who_what_why_and_what_to_try(
+    status: int, errors: str, kind: type[ServerError], hint: str
+) -> None:
+    error = refusal(answer(status, errors) if errors else answer(status), "https://a", SNAPSHOT)
+    assert type(error) is kind
+    assert hint in error.hint
+    if kind is Sealed:
+        assert error.message == "https://a is sealed"
+    else:
+        assert error.message.startswith(f"https://a answers {SNAPSHOT} with {status}")
+        assert error.message.endswith(errors or str(status))
+
+
+def test_a_redirect_is_told_with_its_target_but_no_password() -> None:
+    error = Redirected("https://a", "https://me:hunter2@b/v1/x")
+    assert str(error).startswith("https://a redirects to https://[hidden]@b/v1/x (")
+    assert error.location == "https://me:hunter2@b/v1/x"
+    assert "redirects to nowhere" in str(Redirected("https://a", ""))

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.vault.auth import AnyAuth, KubernetesAuth, TokenAuth
+from raft_snapshot_agent.vault.auth.base import Login
+
+_ADAPTER: TypeAdapter[AnyAuth] = TypeAdapter(AnyAuth)
+
+
+def auth(method: str, **given: Any) -> AnyAuth:
+    return _ADAPTER.validate_python({"method": method, **given})
+
+
+@pytest.mark.parametrize("mount", ["approle", "/approle", "approle/", "/approle/"])
+def test_approle_sends_both_ids_to_its_mount(mount: str) -> None:
+    login = auth("approle", role_id="r", secret_id="s", mount=mount).login()
+    assert login == Login("auth/approle/login", {"role_id": "r", "secret_id": "s"})
+
+
+def test_approle_may_do_without_a_secret_id() -> None:
+    login = auth("approle", role_id="r", mount="team/agents").login()
+    assert login == Login("auth/team/agents/login", {"role_id": "r"})
+
+
+def test_approle_looks_its_secrets_up_at_each_login(tmp_path: Path) -> None:
+    secret = tmp_path / "secret_id"
+    method = auth("approle", role_id="r", secret_id=f"file://{secret}")
+    for value in ("first", "second"):
+        secret.write_text(f"{value}\n")
+        login = method.login()
+        assert isinstance(login, Login)
+        assert login.body["secret_id"] == value
+    secret.unlink()
+    with pytest.raises(ConfigError, match="cannot read the secret in"):
+        method.login()
+
+
+def test_kubernetes_sends_role_and_the_present_projected_token(tmp_path: Path) -> None:
+    projected = tmp_path / "token"
+    method = auth("kubernetes", role="snapshot", mount="k8s/", jwt=f"file://{projected}")
+    for value in ("eyJ.first.x", "eyJ.second.x"):
+        projected.write_text(value)
+        assert method.login() == Login("auth/k8s/login", {"role": "snapshot", "jwt": value})
+
+
+def test_kubernetes_finds_its_token_where_pods_have_it() -> None:
+    method = auth("kubernetes", role="snapshot")
+    assert isinstance(method, KubernetesAuth)
+    assert method.mount == "kubernetes"
+    assert method.jwt.reference == "file:///var/run/secrets/kubernetes.io/serviceaccount/token"
+
+
+def test_a_token_needs_no_login_and_may_rotate(tmp_path: Path) -> None:
+    sink = tmp_path / "token"
+    method = auth("token", token=f"file://{sink}")
+    assert isinstance(method, TokenAuth)
+    for value in ("hvs.first", "hvs.second"):
+        sink.write_text(f"{value}\n")
+        assert method.login() == value
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"method": "approle"},
+        {"method": "kubernetes"},
+        {"method": "token"},
+        {"method": "approle", "role_id": "r", "secretid": "s"},
+        {"role_id": "r"},
+    ],
+)
+def test_what_is_missing_or_unknown_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        _ADAPTER.validate_python(given)
+
+
+def test_secrets_are_not_shown() -> None:
+    shown = repr(
+        [
+            auth("approle", role_id="hunter2", secret_id="hunter2"),
+            auth("kubernetes", role="r", jwt="hunter2"),
+            auth("token", token="hunter2"),
+        ]
+    )
+    assert "hunter2" not in shown

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.vault.auth import AppRoleAuth, TokenAuth
+from raft_snapshot_agent.vault.settings import (
+    TlsSettings,
+    VaultSettings,
+    checked_address,
+    environment_token,
+)
+
+TOKEN = "hvs.CAESIJ1pOMGtQgbwLhRmCXKV8tdTnNoKhm0K"
+APPROLE = {"method": "approle", "role_id": "r", "secret_id": "env://SECRET_ID"}
+
+
+def settings(**given: Any) -> VaultSettings:
+    return VaultSettings.model_validate(given)
+
+
+def completed(environment: dict[str, str], **given: Any) -> VaultSettings:
+    return settings(**given).with_environment(environment)
+
+
+def complaint(environment: dict[str, str], **given: Any) -> str:
+    with pytest.raises(ConfigError) as raised:
+        completed(environment, **given)
+    line = str(raised.value)
+    assert line.isprintable()
+    assert line.startswith("the environment (BAO_* or VAULT_*) cannot be used: ")
+    return line
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ("https://vault.example.com:8200", "https://vault.example.com:8200"),
+        ("https://vault.example.com", "https://vault.example.com"),
+        ("http://127.0.0.1:8200/", "http://127.0.0.1:8200"),
+        ("https://[::1]:8200", "https://[::1]:8200"),
+        ("https://proxy/vault/", "https://proxy/vault"),
+        ("unix:///run/openbao/api.sock", "unix:///run/openbao/api.sock"),
+        ("unix:///run/odd@name.sock", "unix:///run/odd@name.sock"),
+        (" https://vault:8200\n", "https://vault:8200"),
+    ],
+)
+def test_addresses_that_are_understood(given: str, address: str) -> None:
+    assert checked_address(given) == address
+    assert settings(address=given).addresses == (address,)
+    assert settings(nodes=[given, "http://b"]).addresses == (address, "http://b")
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("vault.example.com:8200", "such as https://vault.example.com:8200"),
+        ("127.0.0.1", "such as https://127.0.0.1"),
+        ("", "such as https://127.0.0.1:8200"),
+        ("ftp://vault:21", "such as https://vault:21"),
+        ("https://", "write it with its scheme"),
+        ("https://:8200", "write it with its scheme"),
+        ("https://vault:port", "[Pp]ort"),
+        ("https://vault:99999", "[Pp]ort"),
+        ("https://vault:0", "is not an address"),
+        ("https://[::1", "Invalid IPv6 URL"),
+        ("unix:run/bao.sock", "is not an address"),
+        ("unix://run/bao.sock", "is not an address"),
+        ("https://vault:8200/?a=b", "it ends before . and #"),
+        ("https://vault:8200/#/ui", "it ends before . and #"),
+    ],
+)
+def test_addresses_that_are_not(address: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        checked_address(address)
+    with pytest.raises(ValidationError, match="(?s)address.*" + why):
+        settings(address=address)
+    with pytest.raises(ValidationError, match="(?s)nodes.*" + why):
+        settings(nodes=["http://a", address])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://me:hunter2@vault:8200",
+        "me:hunter2@vault:8200",
+        "ftp://me:hunter2@vault",
+        "https://me:hunter2@[::1",
+        "https://hunter2@vault",
+    ],
+)
+def test_an_address_with_a_password_is_refused_without_repeating_it(address: str) -> None:
+    with pytest.raises(ValueError, match="holds no user name or password") as raised:
+        checked_address(address)
+    assert "hunter2" not in str(raised.value)
+    assert "hunter2" not in complaint({"VAULT_ADDR": address})
+    with pytest.raises(ValidationError) as invalid:
+        settings(address=address)
+    assert "hunter2" not in str(invalid.value)
+
+
+def test_one_address_or_several_but_not_both() -> None:
+    with pytest.raises(ValidationError, match="give address or nodes, not both"):
+        settings(address="https://a", nodes=["https://b"])
+
+
+def test_the_default_is_the_servers_own_default() -> None:
+    plain = completed({})
+    assert plain.addresses == ("https://127.0.0.1:8200",)
+    assert plain.tls == TlsSettings()
+    assert plain.tls.skip_verify is False
+    assert (plain.auth, plain.namespace) == (None, None)
+
+
+def test_everything_can_come_from_vaults_environment() -> None:
+    found = completed(
+        {
+            "VAULT_ADDR": "https://vault:8200/",
+            "VAULT_TOKEN": TOKEN,
+            "VAULT_NAMESPACE": "team",
+            "VAULT_CACERT": "/ca.pem",
+            "VAULT_CAPATH": "/cas",
+            "VAULT_CLIENT_CERT": "/cert.pem",
+            "VAULT_CLIENT_KEY": "/key.pem",
+            "VAULT_TLS_SERVER_NAME": "vault.internal",
+            "VAULT_SKIP_VERIFY": "true",
+            "VAULT_CLIENT_TIMEOUT": "7",
+        }
+    )
+    assert found.addresses == ("https://vault:8200",)
+    assert isinstance(found.auth, TokenAuth)
+    assert found.auth.token.resolve() == TOKEN
+    assert found.namespace == "team"
+    assert found.timeout == timedelta(seconds=7)
+    assert found.tls == TlsSettings(
+        ca_file=Path("/ca.pem"),
+        ca_path=Path("/cas"),
+        client_cert=Path("/cert.pem"),
+        client_key=Path("/key.pem"),
+        server_name="vault.internal",
+        skip_verify=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "address"),
+    [
+        ({"VAULT_ADDR": "https://v"}, "https://v"),
+        ({"BAO_ADDR": "https://b", "VAULT_ADDR": "https://v"}, "https://b"),
+        ({"BAO_ADDR": "", "VAULT_ADDR": "https://v"}, "https://127.0.0.1:8200"),
+        ({"VAULT_AGENT_ADDR": "https://a", "VAULT_ADDR": "https://v"}, "https://a"),
+        ({"VAULT_ADDR": ""}, "https://127.0.0.1:8200"),
+    ],
+)
+def test_bao_goes_before_vault_even_where_it_is_empty(
+    environment: dict[str, str], address: str
+) -> None:
+    assert completed(environment).addresses == (address,)
+
+
+def test_an_empty_bao_token_hides_vaults() -> None:
+    assert environment_token({"BAO_TOKEN": "b", "VAULT_TOKEN": "v"}) == "b"
+    assert environment_token({"BAO_TOKEN": "", "VAULT_TOKEN": "v"}) is None
+    assert environment_token({"VAULT_TOKEN": "v"}) == "v"
+    assert completed({"BAO_TOKEN": "", "VAULT_TOKEN": TOKEN}).auth is None
+
+
+def test_the_file_goes_before_the_environment_field_by_field() -> None:
+    found = completed(
+        {
+            "VAULT_ADDR": "https://v",
+            "VAULT_TOKEN": TOKEN,
+            "VAULT_CACERT": "/env.pem",
+            "VAULT_TLS_SERVER_NAME": "env.internal",
+            "VAULT_SKIP_VERIFY": "true",
+            "VAULT_CLIENT_TIMEOUT": "7s",
+            "VAULT_NAMESPACE": "env",
+        },
+        address="https://file",
+        auth=APPROLE,
+        namespace="file",
+        timeout="3s",
+        stall_timeout="1m30s",
+        tls={"ca_file": "/file.pem", "skip_verify": False},
+    )
+    assert found.addresses == ("https://file",)
+    assert isinstance(found.auth, AppRoleAuth)
+    assert found.namespace == "file"
+    assert (found.timeout, found.stall_timeout) == (timedelta(seconds=3), timedelta(seconds=90))
+    assert found.tls == TlsSettings(
+        ca_file=Path("/file.pem"), server_name="env.internal", skip_verify=False
+    )
+
+
+def test_nodes_in_the_file_go_before_an_address_in_the_environment() -> None:
+    nodes = ("https://a", "https://b")
+    assert completed({"VAULT_ADDR": "https://v"}, nodes=nodes).addresses == nodes
+
+
+@pytest.mark.parametrize("value", ["1", "t", "T", "true", "TRUE", "True"])
+def test_skip_verify_on(value: str) -> None:
+    assert completed({"VAULT_SKIP_VERIFY": value}).tls.skip_verify is True
+
+
+@pytest.mark.parametrize("value", ["0", "f", "F", "false", "FALSE", "False", ""])
+def test_skip_verify_off(value: str) -> None:
+    assert completed({"BAO_SKIP_VERIFY": value}).tls.skip_verify is False
+
+
+@pytest.mark.parametrize("value", ["yes", "2", " ", "tRUE", "on"])
+def test_skip_verify_is_never_guessed(value: str) -> None:
+    assert f"SKIP_VERIFY is {value!r}, not true or false" in complaint({"BAO_SKIP_VERIFY": value})
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("60", 60), ("60s", 60), ("1m30s", 90), ("500ms", 0.5), ("", 10)]
+)
+def test_time_outs_are_seconds_or_durations(value: str, seconds: float) -> None:
+    assert completed({"VAULT_CLIENT_TIMEOUT": value}).timeout.total_seconds() == seconds
+
+
+@pytest.mark.parametrize(
+    ("environment", "why"),
+    [
+        ({"VAULT_CLIENT_TIMEOUT": "soon"}, "CLIENT_TIMEOUT: 'soon' is not a duration"),
+        ({"VAULT_CLIENT_TIMEOUT": "-5"}, "CLIENT_TIMEOUT: '-5' is not a duration"),
+        ({"VAULT_CLIENT_TIMEOUT": "²"}, "CLIENT_TIMEOUT: '²' is not a duration"),
+        ({"VAULT_CLIENT_TIMEOUT": "0"}, "timeout: must be longer than zero"),
+        ({"VAULT_ADDR": "vault:8200"}, "address: 'vault:8200' is not an address"),
+        ({"VAULT_CLIENT_CERT": "/c.pem"}, "tls: client_cert and client_key go together"),
+    ],
+)
+def test_what_is_wrong_in_the_environment_is_named(environment: dict[str, str], why: str) -> None:
+    assert why in complaint(environment)
+
+
+def test_a_token_from_the_environment_is_never_shown() -> None:
+    assert TOKEN not in repr(completed({"VAULT_TOKEN": TOKEN}))
+    assert TOKEN not in completed({"VAULT_TOKEN": TOKEN}).model_dump_json()
+
+
+@pytest.mark.parametrize("key", ["client_cert", "client_key"])
+def test_certificate_and_key_go_together(key: str) -> None:
+    with pytest.raises(ValidationError, match="client_cert and client_key go together"):
+        TlsSettings.model_validate({key: "/x.pem"})
+
+
+def test_an_unknown_way_to_log_in_is_refused() -> None:
+    with pytest.raises(ValidationError, match="approle"):
+        settings(auth={"method": "telepathy"})

@@ -7,15 +7,15 @@ end is held back until the verifier accepted the snapshot, and they fail when it
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from raft_snapshot_agent.claims import lock, remove_if_abandoned
 from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.errors import AgentError, SpoolError, Stopped
 
@@ -37,7 +37,8 @@ class Spool:
         self._path = path
         self._file = os.fdopen(descriptor, "r+b", buffering=0)
         self._changed = threading.Condition()
-        self._writing = threading.Lock()
+        self._users = 0
+        self._closed = False
         self._pending: list[bytes] = []
         self._pending_size = 0
         self._written = 0
@@ -58,7 +59,7 @@ class Spool:
         try:
             while True:
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-                if _lock(descriptor) and os.fstat(descriptor).st_nlink:
+                if lock(descriptor) and os.fstat(descriptor).st_nlink:
                     return cls(path, descriptor)
                 os.close(descriptor)  # another agent's sweep came in between
         except OSError as error:
@@ -76,8 +77,11 @@ class Spool:
         """Remove the file; whoever still follows fails."""
         self.fail(Stopped("the spool was closed"))
         self._path.unlink(missing_ok=True)
-        with self._writing:  # else an abandoned writer could hit what the number is used for next
-            self._file.close()
+        with self._changed:
+            self._closed = True
+            # An abandoned thread could hit whatever the file's number is used for next.
+            self._changed.wait_for(lambda: not self._users)
+        self._file.close()
 
     # The writer's side.
 
@@ -113,8 +117,8 @@ class Spool:
         gathered, size = self._pending, self._pending_size
         self._pending, self._pending_size = [], 0
         try:
-            with self._writing:
-                _write_all(self._file.fileno(), gathered, size)
+            with self._descriptor() as descriptor:
+                _write_all(descriptor, gathered)
         except OSError as error:
             raise _spool_error(self._path.parent, error) from error
         self._written += size
@@ -196,16 +200,33 @@ class Spool:
         """Read at most `size` bytes from `position`, waiting like `follow`; empty at the end."""
         available = self.follow(position) - position
         try:
-            return os.pread(self._file.fileno(), min(size, available), position)
+            with self._descriptor() as descriptor:
+                return os.pread(descriptor, min(size, available), position)
         except OSError as error:
             raise _spool_error(self._path.parent, error) from error
 
     def peek(self, position: int, buffer: bytearray) -> int:
         """Fill `buffer` from `position` with what has arrived, without waiting."""
         try:
-            return os.preadv(self._file.fileno(), [buffer], position)
+            with self._descriptor() as descriptor:
+                return os.preadv(descriptor, [buffer], position)
         except OSError as error:
             raise _spool_error(self._path.parent, error) from error
+
+    @contextmanager
+    def _descriptor(self) -> Iterator[int]:
+        """Lend the open file out; it is not closed meanwhile."""
+        with self._changed:
+            if self._closed:
+                raise self._error or Stopped("the spool was closed")
+            self._users += 1
+        try:
+            yield self._file.fileno()
+        finally:
+            with self._changed:
+                self._users -= 1
+                if self._closed:
+                    self._changed.notify_all()
 
     def _wait(self, position: int, ended: Callable[[], bool]) -> int:
         self._until(lambda: self._announced > position or ended())
@@ -232,37 +253,14 @@ def sweep(folder: Path) -> frozenset[str]:
     return frozenset(dead)
 
 
-def remove_if_abandoned(path: Path) -> bool:
-    """Remove a file of ours unless a living process holds its lock."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False  # gone meanwhile, or not ours to touch
-    try:
-        if not _lock(descriptor):
-            return False
-        path.unlink(missing_ok=True)
-        return True
-    finally:
-        os.close(descriptor)
-
-
-def _write_all(descriptor: int, gathered: list[bytes], size: int) -> None:
-    done = 0
+def _write_all(descriptor: int, gathered: list[bytes]) -> None:
     for start in range(0, len(gathered), _MOST_PIECES):
-        done += os.writev(descriptor, gathered[start : start + _MOST_PIECES])
-    if done < size:  # the disk filled up or a signal came: go on piece by piece for the reason
-        rest = memoryview(b"".join(gathered))[done:]
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        pieces = gathered[start : start + _MOST_PIECES]
+        done = os.writev(descriptor, pieces)
+        if done < sum(map(len, pieces)):  # the disk is full, or a signal came: ask again for why
+            rest = memoryview(b"".join(pieces))[done:]
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
 
 
 def _spool_error(folder: Path, error: OSError) -> SpoolError:

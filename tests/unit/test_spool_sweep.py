@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from raft_snapshot_agent import claims
 from raft_snapshot_agent import spool as spools
 from raft_snapshot_agent.spool import Spool
 
@@ -65,20 +66,20 @@ def test_a_file_that_a_living_process_locks_is_not_abandoned(tmp_path: Path) -> 
     with Spool.create(tmp_path, "0a1b2c") as spool:
         second = tmp_path / ".second.partial"
         spool.link(second)
-        assert not spools.remove_if_abandoned(second)
+        assert not claims.remove_if_abandoned(second)
         assert second.exists()
-    assert spools.remove_if_abandoned(second)
+    assert claims.remove_if_abandoned(second)
     assert not second.exists()
 
 
 def test_what_is_gone_already_is_not_removed(tmp_path: Path) -> None:
-    assert not spools.remove_if_abandoned(tmp_path / "gone")
+    assert not claims.remove_if_abandoned(tmp_path / "gone")
 
 
 def test_a_sweep_between_making_and_locking_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock, swept = spools._lock, threading.Event()
+    lock, swept = claims.lock, threading.Event()
 
     def sweep_first(descriptor: int) -> bool:
         if not swept.is_set():
@@ -86,7 +87,7 @@ def test_a_sweep_between_making_and_locking_costs_nothing(
             spools.sweep(tmp_path)
         return lock(descriptor)
 
-    monkeypatch.setattr(spools, "_lock", sweep_first)
+    monkeypatch.setattr(spools, "lock", sweep_first)
     with Spool.create(tmp_path, "0a1b2c") as spool:
         spool.write(b"it has a name")
         assert len(files(tmp_path)) == 1

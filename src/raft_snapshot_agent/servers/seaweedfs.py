@@ -169,7 +169,7 @@ class SeaweedFS:
     def _ask(self, method: str, url: str, body: bytes | None = None) -> int:
         """The status of the answer, 0 when there is none."""
         try:
-            answer = self._pool.request(method, url, body=body, timeout=10.0, retries=False)
+            answer = self._pool.request(method, url, body=body, timeout=10.0, retries=2)
         except urllib3.exceptions.HTTPError:
             return 0
         return answer.status

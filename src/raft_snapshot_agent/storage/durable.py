@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from raft_snapshot_agent.claims import remove_if_abandoned
 from raft_snapshot_agent.errors import StorageUnavailable
-from raft_snapshot_agent.spool import remove_if_abandoned
 from raft_snapshot_agent.storage.base import Source
 
 _STEP = 2 << 20

@@ -14,6 +14,7 @@ from typing import Annotated, Literal, TypeVar, TypeVarTuple, Unpack
 
 from pydantic import AfterValidator
 
+from raft_snapshot_agent.claims import remove_if_abandoned
 from raft_snapshot_agent.errors import (
     ConfigError,
     SnapshotNotFound,
@@ -22,7 +23,6 @@ from raft_snapshot_agent.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from raft_snapshot_agent.spool import remove_if_abandoned
 from raft_snapshot_agent.storage import durable
 from raft_snapshot_agent.storage.base import Entry, Source, Storage
 from raft_snapshot_agent.storage.leftovers import is_ours

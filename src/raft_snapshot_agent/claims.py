@@ -1,0 +1,38 @@
+"""Files that are locked while their owner lives, however it dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+def lock(descriptor: int) -> bool:
+    """Claim an open file for as long as it stays open; false where somebody else has."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def remove_if_abandoned(path: Path) -> bool:
+    """Remove a file of ours unless a living process holds its lock."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False  # gone meanwhile, or not ours to touch
+    try:
+        return lock(descriptor) and _remove_this(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_this(descriptor: int, path: Path) -> bool:
+    """Remove the very file that was locked, not one that has taken its name since."""
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            path.unlink()
+            return True
+    return False

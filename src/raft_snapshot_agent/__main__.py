@@ -63,8 +63,10 @@ def _guarded(command: Callable[[], int]) -> int:
     except Exception as error:  # noqa: BLE001 - each becomes one line and a code
         if "--debug" in sys.argv:
             sys.stderr.write(redact(traceback.format_exc()))
+        from raft_snapshot_agent.cli.output import plain
+
         message, code = _explained(error)
-        sys.stderr.write(redact(message))
+        sys.stderr.write(plain(redact(message)))
     return code
 
 

@@ -37,6 +37,7 @@ class Daemon:
         self._schedule = schedule
         self._log = log
         self._clock = clock
+        self._ran = anyio.Event()
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; then finish or drop what is under way, within seconds."""
@@ -56,10 +57,16 @@ class Daemon:
 
     async def _keep_token(self) -> None:
         """Renew the token before it ends, also between two snapshots."""
-        session = self._agent.cluster.session
+        cluster = self._agent.cluster
         while True:
-            await anyio.sleep(min(_SLICE, session.seconds_to_renewal() + 0.1))
-            await in_thread(self._agent.cluster.keep_token, abandon=True)
+            with anyio.move_on_after(min(_SLICE, cluster.session.seconds_to_renewal() + 0.1)):
+                await self._ran.wait()  # with a new token, perhaps
+                self._ran = anyio.Event()
+            try:
+                await in_thread(cluster.keep_token, abandon=True)
+            except Exception as error:  # noqa: BLE001 - the next run logs in again
+                self._log.warning(f"The token is not renewed: {as_failure(error)}")
+                await anyio.sleep(_SLICE)
 
     async def _loop(self) -> None:
         for storage, trouble in (await self._agent.sweep()).items():
@@ -83,6 +90,7 @@ class Daemon:
         """Take the snapshot that is due; try again while it fails and the next is not due."""
         for failures in itertools.count(1):
             report = await self._run_once()
+            self._ran.set()
             log_report(self._log, report)
             if report.outcome is not Outcome.FAILED:
                 return

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from anyio import CancelScope
+
 from raft_snapshot_agent.errors import VerificationError
 from raft_snapshot_agent.restore import restore
 from raft_snapshot_agent.secret import Secret
@@ -44,7 +46,8 @@ async def restored(
         await in_thread(node.wait_active)
         yield node
     finally:
-        await in_thread(node.discard)
+        with CancelScope(shield=True):
+            await in_thread(node.discard)
 
 
 async def _replace_state(node: OpenBaoNode, snapshot: Path) -> None:

@@ -120,8 +120,8 @@ def _same(leader: Leader, back: Leader) -> Leader:
     if back.node.address == leader.node.address:
         return back
     raise ServerError(
-        f"{leader.node.address} took the snapshot, but {back.node.address} leads now: whether the"
-        " cluster was restored is unknown",
+        f"{leader.node.address} was given the snapshot, but {back.node.address} leads now: whether"
+        " the cluster was restored is unknown",
         hint="look at what it holds, and restore again if that is not the snapshot's",
     )
 

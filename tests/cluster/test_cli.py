@@ -263,6 +263,21 @@ def test_list_with_nothing_stored_says_so(site: Site) -> None:
     assert at(site, "list", "--format", "json").document == []
 
 
+def test_list_does_not_invent_the_time_of_a_static_name(site: Site) -> None:
+    site.local["static_name"] = "vault.snap"
+    (site.folder / "vault.snap").write_bytes(b"x")
+
+    table = at(site, "list", "--storage", "local")
+    (row,) = at(site, "list", "--storage", "local", "--format", "json").document
+
+    assert table.text.split()[7:] == ["local", "vault.snap", "-", "-", "1", "B", "-", "unverified"]
+    assert row["taken_at"] is None
+    assert at(site, "save", "--storage", "local").code == 0
+    (row,) = at(site, "list", "--storage", "local", "--format", "json").document
+    assert row["taken_at"] is not None
+    assert row["state"] == "verified"
+
+
 # inspect
 
 

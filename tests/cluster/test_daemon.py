@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import anyio
 import pytest
+import stamina
 from tests.conftest import StartBao
 from tests.faults.site import Running, Site
 from tests.lying import (
@@ -22,7 +26,11 @@ from tests.lying import (
     times,
 )
 
+from raft_snapshot_agent import assembly
+from raft_snapshot_agent.config.load import load
 from raft_snapshot_agent.core.naming import parse
+from raft_snapshot_agent.daemon import Daemon
+from raft_snapshot_agent.logs import configure
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
@@ -41,7 +49,7 @@ def site(tmp_path: Path, seaweed: SeaweedFS, bucket: str, approle: AppRole) -> I
 @pytest.fixture
 def server(bao: OpenBaoCluster, site: Site) -> Iterator[LyingProxy]:
     with LyingProxy(bao.leader().address) as proxy:
-        site.vault["address"] = proxy.address
+        site.behind(proxy)
         yield proxy
 
 
@@ -120,7 +128,7 @@ def test_one_storage_is_enough_to_go_on_from(site: Site, lost: str) -> None:
         for path in site.folder.iterdir():
             path.unlink()
     else:
-        for key in site.keys():
+        for key in list(site.keys()):
             site.client.delete_object(Bucket=site.bucket, Key=key)
     with site.command("run"):
         until(lambda: len(site.stored()[lost == "s3"]) == 1, "another one", within=40)
@@ -160,20 +168,35 @@ def test_server_that_comes_up_later(site: Site, bao: OpenBaoCluster) -> None:
     assert [len(names) for names in site.names()] == [1, 1]
 
 
-def test_bucket_that_is_down_at_the_start(site: Site, server: LyingProxy) -> None:
+async def test_bucket_that_is_down_at_the_start(site: Site, server: LyingProxy) -> None:
+    every(site, "2s")
     upstream = urlsplit(site.seaweed.endpoint)
-    every(site, "3s")
-    with CuttingTcpProxy(upstream.hostname or "", upstream.port or 0) as line:
+    said = io.StringIO()
+    with (
+        CuttingTcpProxy(upstream.hostname or "", upstream.port or 0) as line,
+        stamina.set_testing(True, attempts=3, cap=True),
+        redirect_stderr(said),
+    ):
         line.refuse()
         site.s3 |= {"endpoint": line.address, "timeout": "1s"}
-        with site.command("run") as daemon:
-            daemon.says("Could not store the snapshot in s3: ", within=60)
+        config = load(site.configuration(), {}).config
+        agent = assembly.agent(config, assembly.places(config))
+        daemon = Daemon(agent, config.schedule.open(), configure("text", "info"))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(daemon.run)
+            await says(said, "Could not store the snapshot in s3: ")
             assert len(site.names()[0]) >= 1
             line.restore()
-            daemon.says("Successfully created aws snapshot", within=60)
-            stop(daemon)
+            await says(said, "Successfully created aws snapshot")
+            tasks.cancel_scope.cancel()
     assert len(site.names()[1]) >= 1
     assert site.leftovers() == []
+
+
+async def says(said: io.StringIO, words: str) -> None:
+    with anyio.fail_after(60):
+        while words not in said.getvalue():  # noqa: ASYNC110 - a log is no event
+            await anyio.sleep(0.02)
 
 
 def test_token_is_renewed_while_nothing_else_happens_and_revoked_at_the_end(
@@ -185,7 +208,7 @@ def test_token_is_renewed_while_nothing_else_happens_and_revoked_at_the_end(
         Site(tmp_path, seaweed, bucket, approle) as site,
         LyingProxy(cluster.leader().address) as server,
     ):
-        site.vault["address"] = server.address
+        site.behind(server)
 
         def asked(path: str) -> int:
             return len([request for request in server.requests if request.path == path])

@@ -41,7 +41,7 @@ def site(tmp_path: Path, seaweed: SeaweedFS, bucket: str, approle: AppRole) -> I
 def server(bao: OpenBaoCluster, site: Site) -> Iterator[LyingProxy]:
     """What the agent takes for its server."""
     with LyingProxy(bao.leader().address) as proxy:
-        site.vault["address"] = proxy.address
+        site.behind(proxy)
         yield proxy
 
 
@@ -64,7 +64,7 @@ def big_site(tmp_path: Path, seaweed: SeaweedFS, bucket: str, filled: Filled) ->
 def big_server(filled: Filled, big_site: Site) -> Iterator[LyingProxy]:
     """What the agent of `big_site` takes for its server."""
     with LyingProxy(filled.cluster.leader().address) as proxy:
-        big_site.vault["address"] = proxy.address
+        big_site.behind(proxy)
         yield proxy
 
 

@@ -18,6 +18,7 @@ from unittest import mock
 
 import boto3
 import pytest
+from tests.lying import LyingProxy
 
 from raft_snapshot_agent.__main__ import main
 from raft_snapshot_agent.core.archive import ArchiveVerifier
@@ -27,6 +28,7 @@ from raft_snapshot_agent.servers.openbao import AppRole
 from raft_snapshot_agent.servers.process import program, until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 
+AGENT = "raft-snapshot-agent"
 PREFIX = "prod/"
 _LEVEL = re.compile(r"\S+Z (\w+) ")
 
@@ -77,10 +79,11 @@ class Site:
             "timeout": "20s",
         }
         self.more: dict[str, Any] = {}
+        self.server: LyingProxy | None = None
 
     # What the agent is told, and what it does.
 
-    def configuration(self) -> Path:
+    def configuration(self, name: str = "agent.yaml") -> Path:
         """Write the configuration as it is now."""
         document = {
             "vault": self.vault,
@@ -88,9 +91,14 @@ class Site:
             "storages": [self.local, self.s3],
             **self.more,
         }
-        path = self.root / "agent.yaml"
+        path = self.root / name
         path.write_text(json.dumps(document, indent=2))
         return path
+
+    def behind(self, server: LyingProxy) -> None:
+        """Take this for the server."""
+        self.server = server
+        self.vault["address"] = server.address
 
     def run_once(self, *options: str) -> Ending:
         """`run --once`, in this process; no secret is in what it says."""
@@ -133,13 +141,13 @@ class Site:
 
     def command(self, *arguments: str) -> Running:
         """Start the real command with this configuration; use it as a context manager."""
-        return Running(self.root, [*arguments, "-c", str(self.configuration())])
+        return Running(self.root, [AGENT, *arguments, "-c", str(self.configuration())])
 
     @contextmanager
     def piped(self, *arguments: str) -> Iterator[tuple[Running, IO[bytes]]]:
         """Start the real command with its standard output in a pipe."""
         reader, writer = os.pipe()
-        words = [*arguments, "-c", str(self.configuration())]
+        words = [AGENT, *arguments, "-c", str(self.configuration())]
         with os.fdopen(reader, "rb", buffering=0) as pipe, Running(self.root, words, writer) as one:
             os.close(writer)
             yield one, pipe
@@ -198,17 +206,22 @@ class Site:
     def _secrets(self) -> Iterable[str]:
         yield self.s3["secret_access_key"]
         yield self.seaweed.secret_access_key
-        yield from (self.vault["auth"].get(key, "?" * 9) for key in ("secret_id", "token"))
+        yield from (
+            self.vault["auth"][key] for key in ("secret_id", "token") if key in self.vault["auth"]
+        )
+        for request in self.server.requests if self.server else ():
+            if token := request.headers["X-Vault-Token"]:
+                yield token
 
 
 class Running:
     """A command in a process of its own; it is killed in the end."""
 
-    def __init__(self, folder: Path, arguments: list[str], stdout: int | None = None) -> None:
+    def __init__(self, folder: Path, command: list[str], stdout: int | None = None) -> None:
         self.log = folder / f"command-{len(list(folder.glob('command-*')))}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [program("raft-snapshot-agent"), *arguments],
+                [program(command[0]), *command[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=log if stdout is None else stdout,
                 stderr=log,
@@ -241,7 +254,7 @@ def in_process(*arguments: str) -> Ending:
     with (
         redirect_stdout(said),
         redirect_stderr(said),
-        mock.patch.object(sys, "argv", ["raft-snapshot-agent", *arguments]),
+        mock.patch.object(sys, "argv", [AGENT, *arguments]),
         pytest.raises(SystemExit) as ended,
     ):
         main()

@@ -17,8 +17,8 @@ def filler(folder: Path, size: int) -> Path:
 
 @pytest.mark.usefixtures("big_server")
 def test_spool_is_full(big_site: Site) -> None:
-    with small_disk(big_site.spool, "40m"):
-        taken = filler(big_site.spool, 25_000_000)
+    with small_disk(big_site.spool, "30m"):
+        taken = filler(big_site.spool, 15_000_000)
         ending = big_site.run_once()
         assert ending.code == 1
         words = f"cannot spool the snapshot in {big_site.spool}: No space left on device"
@@ -31,8 +31,8 @@ def test_spool_is_full(big_site: Site) -> None:
 
 @pytest.mark.usefixtures("big_server")
 def test_folder_is_full(big_site: Site) -> None:
-    with small_disk(big_site.folder, "40m"):
-        taken = filler(big_site.folder, 25_000_000)
+    with small_disk(big_site.folder, "30m"):
+        taken = filler(big_site.folder, 15_000_000)
         ending = big_site.fails_partly("local", f"in {big_site.folder}: No space left on device")
         assert "free some space there or keep fewer snapshots" in ending.said
         taken.unlink()
@@ -101,7 +101,7 @@ def test_spool_cannot_be_written(site: Site) -> None:
 def test_file_that_does_not_fit_is_not_there(big_site: Site, tmp_path: Path) -> None:
     target = tmp_path / "small" / "vault.snap"
     target.parent.mkdir()
-    with small_disk(target.parent, "20m"):
+    with small_disk(target.parent, "16m"):
         ending = in_process("save", str(target), "-c", str(big_site.configuration()))
         assert ending.code == 1
         assert "No space left on device" in ending.only_error

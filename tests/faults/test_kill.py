@@ -92,14 +92,14 @@ def survives(site: Site, agents: Agents) -> set[str]:
 
 @pytest.mark.usefixtures("server")
 def test_killed_before_any_change(site: Site) -> None:
-    site.more["retention"] = {"last": 2}
+    site.more["retention"] = {"last": 1}
     with Agents(site) as agents:
         assert survives(site, agents) >= SPOOLED | LINKED | STORED | PRUNED
 
 
 @pytest.mark.usefixtures("server")
 def test_killed_before_any_change_where_the_spool_is_on_another_disk(site: Site) -> None:
-    site.more |= {"retention": {"last": 2}, "storages": [site.local]}
+    site.more |= {"retention": {"last": 1}, "storages": [site.local]}
     with small_disk(site.spool, "8m"), Agents(site) as agents:
         assert survives(site, agents) >= SPOOLED | COPIED | STORED | PRUNED
 
@@ -118,7 +118,7 @@ def test_killed_before_any_change_where_each_snapshot_replaces_the_last(site: Si
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
 def test_killed_at_any_request_to_the_bucket(big_site: Site, s3: S3Faults, done: bool) -> None:
     big_site.s3["endpoint"] = s3.address
-    big_site.more["retention"] = {"last": 2}
+    big_site.more["retention"] = {"last": 1}
     seen = set()
     with Agents(big_site) as agents:
         for number in itertools.count(1):

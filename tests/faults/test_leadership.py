@@ -46,7 +46,7 @@ def test_stepping_down_in_the_middle(site: Site, cluster: OpenBaoCluster) -> Non
         target=lambda: old.request("PUT", "sys/step-down", token=cluster.root_token)
     )
     with LyingProxy(old.address) as server:
-        site.vault["address"] = server.address
+        site.behind(server)
         server.snapshot = in_the_middle(stepping.start)
         ending = site.run_once()
         stepping.join(30)
@@ -68,7 +68,7 @@ def test_line_that_stalls_does_not_freeze_the_cluster(site: Site, cluster: OpenB
         target=lambda: old.request("PUT", "sys/step-down", token=cluster.root_token, timeout=60)
     )
     with LyingProxy(old.address) as server:
-        site.vault["address"] = server.address
+        site.behind(server)
         server.snapshot = _stalling_after(200_000, stepping.start)
         site.fails(2, "went silent for 2 s")
         stepping.join(60)
@@ -81,7 +81,7 @@ def test_line_that_stalls_does_not_freeze_the_cluster(site: Site, cluster: OpenB
 def test_leader_killed_in_the_middle(site: Site, cluster: OpenBaoCluster) -> None:
     old = cluster.leader()
     with LyingProxy(old.address) as server:
-        site.vault["address"] = server.address
+        site.behind(server)
         server.snapshot = in_the_middle(old.kill)
         site.fails(2, "was cut off after")
     goes_on(cluster)

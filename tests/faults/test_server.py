@@ -134,7 +134,7 @@ def test_killed_in_the_middle(
         Site(tmp_path, seaweed, bucket, prepare_agent(cluster)) as site,
         LyingProxy(node.address) as server,
     ):
-        site.vault["address"] = server.address
+        site.behind(server)
         server.snapshot = in_the_middle(node.kill)
         site.fails(2, "was cut off after")
         server.snapshot = pass_through

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from tests.faults.site import Site
 from tests.lying import CuttingTcpProxy, Request, S3Faults
 
 from raft_snapshot_agent.servers.process import until
-from raft_snapshot_agent.storage.local import LocalStorage
-from raft_snapshot_agent.storage.objects import ObjectStorage
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -18,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("server")
 @pytest.fixture
 def behind(site: Site, s3: S3Faults) -> S3Faults:
     """The S3 store of the site, able to fail."""
-    site.s3 |= {"endpoint": s3.address, "timeout": "2s"}
+    site.s3 |= {"endpoint": s3.address, "timeout": "1s"}
     return s3
 
 
@@ -30,7 +26,7 @@ def test_bucket_refuses_connections(site: Site) -> None:
     endpoint = site.s3["endpoint"]
     with CuttingTcpProxy("127.0.0.1", 1) as closed:
         closed.refuse()
-        site.s3 |= {"endpoint": closed.address, "timeout": "2s"}
+        site.s3 |= {"endpoint": closed.address, "timeout": "1s"}
         site.fails_partly("s3", f"no connection to {closed.address}")
     site.s3["endpoint"] = endpoint
     site.succeeds()
@@ -38,7 +34,6 @@ def test_bucket_refuses_connections(site: Site) -> None:
 
 def test_bucket_hangs(site: Site, behind: S3Faults) -> None:
     behind.hang(any_request)
-    site.s3["timeout"] = "1s"
     site.fails_partly("s3", f"no answer in time on the connection to {behind.address}")
     behind.heal()
     site.succeeds()
@@ -109,43 +104,3 @@ def test_both_fail(site: Site, behind: S3Faults) -> None:
     site.folder.mkdir()
     behind.heal()
     site.succeeds()
-
-
-class Defect(Exception):
-    """A bug, not a failure anybody thought of."""
-
-
-def _raise(*_: object) -> Any:
-    raise Defect("boom\nbang")
-
-
-@pytest.mark.parametrize("verb", ["put", "location"])
-def test_defect_in_the_folder(site: Site, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
-    monkeypatch.setattr(LocalStorage, verb, _raise)
-    ending = site.run_once()
-    assert ending.code == 3
-    assert "unexpected Defect('boom\\nbang') (this is a defect of the agent" in ending.only_error
-    assert len(site.names()[1]) == 1
-    assert [name for name in site.leftovers() if "spool" in name] == []
-
-
-@pytest.mark.parametrize("verb", ["put", "location"])
-def test_defect_in_the_bucket(site: Site, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
-    monkeypatch.setattr(ObjectStorage, verb, _raise)
-    only = site.run_once()
-    assert only.code == 3
-    assert "unexpected Defect('boom\\nbang') (this is a defect of the agent" in only.only_error
-    assert len(site.names()[0]) == 1
-
-
-@pytest.mark.parametrize("verb", ["entries", "delete", "sweep"])
-def test_defect_beside_the_way_is_a_warning(
-    site: Site, monkeypatch: pytest.MonkeyPatch, verb: str
-) -> None:
-    site.more["retention"] = {"last": 1}
-    site.succeeds()
-    monkeypatch.setattr(ObjectStorage, verb, _raise)
-    ending = site.run_once()
-    assert ending.code == 0
-    assert "unexpected Defect('boom\\nbang')" in ending.only_error
-    assert len(site.names()[0]) == 1

@@ -13,7 +13,7 @@ from raft_snapshot_agent.core.report import Outcome
 
 @pytest.fixture(autouse=True)
 def behind(big_site: Site, big_server: LyingProxy, s3: S3Faults) -> None:
-    big_site.s3 |= {"endpoint": s3.address, "timeout": "2s"}
+    big_site.s3 |= {"endpoint": s3.address, "timeout": "1s"}
 
 
 def is_part(request: Request) -> bool:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from raft_snapshot_agent.cli.options import Format
@@ -20,7 +20,7 @@ _SPANS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 def talk(text: str) -> None:
     """Tell the person in front of the terminal; nobody listening is no reason to stop."""
     with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        print(plain(text), file=sys.stderr, flush=True)
 
 
 def flush() -> None:
@@ -49,7 +49,7 @@ def table(rows: Sequence[Mapping[str, str]], layout: Format, document: Any = Non
     for key in rows[0]:
         drawn.add_column(key.upper(), no_wrap=True)
     for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row.values()))
+        drawn.add_row(*(Text(plain(cell)) for cell in row.values()))
     # A name that is broken into several lines cannot be copied from a terminal.
     console = Console(width=_NO_LIMIT, highlight=False)
     with console.capture() as capture:
@@ -65,7 +65,12 @@ def facts(pairs: Mapping[str, Any], layout: Format) -> None:
         return
     width = max(map(len, pairs), default=0)
     for key, value in pairs.items():
-        print(f"{key.ljust(width)}  {value}")
+        print(f"{key.ljust(width)}  {plain(str(value))}")
+
+
+def plain(text: str) -> str:
+    """Replace what a terminal would obey: names, manifests and answers may be anybody's."""
+    return "".join(one if one.isprintable() or one == "\n" else "?" for one in text)
 
 
 def size(count: int) -> str:
@@ -91,4 +96,4 @@ def age(then: datetime, now: datetime) -> str:
 
 def moment(then: datetime) -> str:
     """Write a time as RFC 3339 in UTC."""
-    return then.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return then.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -14,6 +14,7 @@ from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import spool_folder
+from raft_snapshot_agent.core.snapshot import Manifest
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.origin import choose
 from raft_snapshot_agent.restore import BY_FORCE, Fetched, fetched, restore
@@ -82,14 +83,20 @@ async def _confirm(got: Fetched, leader: Leader, *, yes: bool, force: bool) -> N
 
 def _question(got: Fetched, leader: Leader) -> str:
     name = leader.identity.cluster_name or leader.identity.cluster_id or leader.node.address
-    when = f", taken {got.manifest.taken_at}" if got.manifest else ""
-    if got.manifest:
-        then = datetime.fromisoformat(got.manifest.taken_at)
-        when += f" ({output.age(then, datetime.now(UTC))} ago)"
     return (
         f"Cluster {name} at {leader.node.address}, now at index {leader.committed_index},"
-        f" goes back to index {got.snapshot.meta.index}{when}."
+        f" goes back to index {got.snapshot.meta.index}{_taken(got.manifest)}."
     )
+
+
+def _taken(manifest: Manifest | None) -> str:
+    if manifest is None:
+        return ""
+    try:
+        then = datetime.fromisoformat(manifest.taken_at).astimezone(UTC)
+    except ValueError:  # somebody else wrote it
+        return ""
+    return f", taken {output.moment(then)} ({output.age(then, datetime.now(UTC))} ago)"
 
 
 def _tell(got: Fetched, back: Leader | None) -> None:

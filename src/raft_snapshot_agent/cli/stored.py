@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import MINYEAR, UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +63,12 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
 
 
 def _row(place: Place, stored: Stored, now: datetime) -> dict[str, str]:
+    dated = _is_dated(stored)
     return {
         "storage": place.name,
         "name": stored.name,
-        "taken": output.moment(stored.taken_at),
-        "age": output.age(stored.taken_at, now),
+        "taken": output.moment(stored.taken_at) if dated else "-",
+        "age": output.age(stored.taken_at, now) if dated else "-",
         "size": output.size(stored.size),
         "index": "-" if stored.index is None else str(stored.index),
         "state": _state(stored),
@@ -79,11 +80,16 @@ def _document(place: Place, stored: Stored) -> dict[str, Any]:
         "storage": place.name,
         "name": stored.name,
         "location": place.storage.location(stored.name),
-        "taken_at": output.moment(stored.taken_at),
+        "taken_at": output.moment(stored.taken_at) if _is_dated(stored) else None,
         "size": stored.size,
         "index": stored.index,
         "state": _state(stored),
     }
+
+
+def _is_dated(stored: Stored) -> bool:
+    """Whether anything tells its time; of a static name only the manifest does."""
+    return stored.taken_at.year > MINYEAR
 
 
 def _state(stored: Stored) -> str:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import anyio
 import typer
 from anyio import CancelScope
+from anyio.abc import TaskStatus
 
 _T = TypeVar("_T")
 
@@ -28,7 +29,7 @@ def wait_for(work: Callable[[], Awaitable[_T]]) -> _T:
 async def _guarded(work: Callable[[], Awaitable[_T]]) -> _T:
     received: list[int] = []
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_cancel_on_signal, tasks.cancel_scope, received)
+        await tasks.start(_cancel_on_signal, tasks.cancel_scope, received)
         try:
             return await work()
         finally:
@@ -36,8 +37,11 @@ async def _guarded(work: Callable[[], Awaitable[_T]]) -> _T:
     raise typer.Exit(128 + received[0])
 
 
-async def _cancel_on_signal(scope: CancelScope, received: list[int]) -> None:
+async def _cancel_on_signal(
+    scope: CancelScope, received: list[int], *, task_status: TaskStatus[None]
+) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
         async for number in signals:
             received.append(number)
             scope.cancel()

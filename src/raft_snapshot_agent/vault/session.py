@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from raft_snapshot_agent.errors import ConfigError, Denied, ServerError
@@ -24,8 +24,9 @@ _T = TypeVar("_T")
 class Token:
     """A token and what is known of its life, in seconds of the monotonic clock."""
 
-    value: str
+    value: str = field(repr=False)
     granted: float
+    """Before the server was asked, so that it never ends earlier than we think."""
     ttl: float
     """Zero: it never ends, or somebody else looks after it."""
     renewable: bool = False
@@ -129,21 +130,23 @@ class Session:
         if isinstance(login, str):
             return Token(login, granted=self._clock(), ttl=0)
         self.logins += 1
+        asked = self._clock()
         answer = node.call("POST", login.path, body=login.body, namespace=self._namespace)
-        token = _granted(answer, self._clock())
+        token = _granted(answer, asked)
         if token is None:
             raise self._refused(node, answer, login.path)
         return token
 
     def _renewed(self, node: Node, token: Token) -> Token | None:
         """Renew; nothing where that is refused, or no longer worth while near the maximum."""
-        if not token.renewable or self._clock() >= token.ends_at:
+        asked = self._clock()
+        if not token.renewable or asked >= token.ends_at:
             return None
         body = {"increment": f"{int(token.ttl)}s"}
         answer = self._post(node, "auth/token/renew-self", token.value, body)
         if answer.status not in (200, 400, 403, 404):
             return replace(token, tried=self._clock())
-        renewed = _granted(answer, self._clock())
+        renewed = _granted(answer, asked)
         return renewed if renewed is not None and renewed.ttl > token.ttl / 2 else None
 
     def _post(

@@ -1,12 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-import typer
-from typer.core import TyperCommand, TyperGroup
-
-from raft_snapshot_agent.cli.app import app
+from tests.unit.cli.commands import COMMANDS
 
 DESIGNED = {
     "run",
@@ -23,16 +18,6 @@ DESIGNED = {
     "config show",
     "config schema",
 }
-
-
-def walk(command: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, TyperCommand]]:
-    children = command.commands if isinstance(command, TyperGroup) else {}
-    for name, child in children.items():
-        yield " ".join((*path, name)), child  # type: ignore[misc]
-        yield from walk(child, (*path, name))
-
-
-COMMANDS = dict(walk(typer.main.get_command(app)))
 
 
 def test_there_are_the_commands_that_were_designed() -> None:

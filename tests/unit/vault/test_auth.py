@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.vault.auth import AnyAuth, KubernetesAuth, TokenAuth
 from raft_snapshot_agent.vault.auth.base import Login
+from raft_snapshot_agent.vault.session import Token
 
 _ADAPTER: TypeAdapter[AnyAuth] = TypeAdapter(AnyAuth)
 
@@ -83,6 +84,8 @@ def test_what_is_missing_or_unknown_is_refused(given: dict[str, Any]) -> None:
 def test_secrets_are_not_shown() -> None:
     shown = repr(
         [
+            Token("hunter2", granted=0, ttl=0),
+            auth("approle", role_id="r", secret_id="hunter2").login(),
             auth("approle", role_id="hunter2", secret_id="hunter2"),
             auth("kubernetes", role="r", jwt="hunter2"),
             auth("token", token="hunter2"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
@@ -11,7 +11,7 @@ class Login:
     """One `POST /v1/auth/<mount>/login` request; its body is never shown."""
 
     path: str
-    body: dict[str, Any]
+    body: dict[str, Any] = field(repr=False)
 
 
 def login_path(mount: str) -> str:

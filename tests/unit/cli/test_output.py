@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.options import Format
+
+NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
+ROWS = [{"name": "a", "why": "last 1 of 3"}, {"name": "long", "why": "[bold]newest[/bold]"}]
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (25_113, "24.5 KiB"),
+        (5 << 30, "5.0 GiB"),
+        (3000 << 40, "3000.0 TiB"),
+    ],
+)
+def test_a_size_is_written_in_the_unit_that_fits(count: int, shown: str) -> None:
+    assert output.size(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("ago", "shown"),
+    [
+        (timedelta(0), "0s"),
+        (timedelta(seconds=-5), "0s"),
+        (timedelta(seconds=59), "59s"),
+        (timedelta(minutes=5, seconds=1), "5m1s"),
+        (timedelta(hours=3, minutes=7, seconds=9), "3h7m"),
+        (timedelta(days=400, minutes=1), "400d1m"),
+    ],
+)
+def test_an_age_is_written_in_its_two_largest_units(ago: timedelta, shown: str) -> None:
+    assert output.age(NOW - ago, NOW) == shown
+
+
+def test_a_moment_is_written_in_utc() -> None:
+    berlin = timezone(timedelta(hours=1))
+
+    assert output.moment(NOW) == "2026-11-23T15:30:00Z"
+    assert output.moment(NOW.astimezone(berlin)) == "2026-11-23T15:30:00Z"
+
+
+def test_a_table_has_headings_and_no_markup_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(ROWS, Format.TABLE)
+
+    said = capsys.readouterr()
+    assert said.out == "NAME  WHY\na     last 1 of 3\nlong  [bold]newest[/bold]\n"
+    assert said.err == ""
+
+
+def test_an_empty_table_is_nothing_and_an_empty_document_is_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output.table([], Format.TABLE)
+    assert capsys.readouterr().out == ""
+
+    output.table([], Format.JSON)
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_table_as_json_is_the_document_where_there_is_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output.table(ROWS, Format.JSON)
+    assert json.loads(capsys.readouterr().out) == ROWS
+
+    output.table(ROWS, Format.JSON, {"more": 1})
+    assert json.loads(capsys.readouterr().out) == {"more": 1}
+
+
+def test_facts_stand_under_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    output.facts({"index": 4711, "raft_nodes": "bao0"}, Format.TABLE)
+    assert capsys.readouterr().out == "index       4711\nraft_nodes  bao0\n"
+
+    output.facts({"index": 4711}, Format.JSON)
+    assert json.loads(capsys.readouterr().out) == {"index": 4711}
+
+
+def test_talk_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    output.talk("no snapshot is stored yet")
+
+    assert capsys.readouterr() == ("", "no snapshot is stored yet\n")
+
+
+def test_nobody_listening_is_no_reason_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stderr", Gone())
+
+    output.talk("to nobody")
+
+
+def test_what_a_terminal_would_obey_is_shown_instead(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "a\x1b[2Jb\rc\x07"
+
+    output.talk(evil)
+    output.facts({"cluster": evil}, Format.TABLE)
+    output.table([{"why": evil}], Format.TABLE)
+
+    said = capsys.readouterr()
+    assert said.err == "a?[2Jb?c?\n"
+    assert said.out == "cluster  a?[2Jb?c?\nWHY\na?[2Jb?c?\n"

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from raft_snapshot_agent.cli.target import writable_folder
+from raft_snapshot_agent.errors import ConfigError
+
+
+def test_the_folder_of_a_new_or_an_old_file_is_returned_untouched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old").write_text("content")
+
+    for target in (tmp_path / "new", tmp_path / "old", Path("new"), Path("old")):
+        assert writable_folder(target) == tmp_path
+
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("old", "content")]
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("folder", "cannot write folder: it is a folder"),
+        ("missing/new", "cannot write missing/new: No such file or directory"),
+        ("file/new", "cannot write file/new: Not a directory"),
+        ("/proc/new", "cannot write /proc/new: "),
+        ("", "it is a folder"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("file").touch()
+
+    with pytest.raises(ConfigError, match=words) as refused:
+        writable_folder(Path(target))
+
+    assert refused.value.hint

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import os
+import signal
+
+import anyio
+import anyio.lowlevel
+import pytest
+import typer
+
+from raft_snapshot_agent.cli.waiting import wait_for
+from raft_snapshot_agent.errors import StorageDenied
+
+
+def test_what_the_work_returns_is_returned() -> None:
+    async def work() -> int:
+        await anyio.lowlevel.checkpoint()
+        return 4711
+
+    assert wait_for(work) == 4711
+
+
+def test_what_the_work_raises_comes_out_of_its_wrappings() -> None:
+    async def fail() -> None:
+        raise StorageDenied("no entry")
+
+    async def work() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(fail)
+
+    with pytest.raises(StorageDenied, match="no entry"):
+        wait_for(work)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_cancels_the_work_which_may_clean_up(number: int, code: int) -> None:
+    cleaned = []
+
+    async def work() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            await anyio.sleep_forever()
+        finally:
+            cleaned.append(number)
+
+    with pytest.raises(typer.Exit) as ended:
+        wait_for(work)
+
+    assert ended.value.exit_code == code
+    assert cleaned == [number]
+
+
+def test_a_signal_does_not_undo_what_was_done() -> None:
+    async def work() -> str:
+        return "done"
+
+    assert wait_for(work) == "done"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -11,7 +11,6 @@ from raft_snapshot_agent.core import naming
 from raft_snapshot_agent.core.retention import Retention
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.storage import AnyStorage
-from raft_snapshot_agent.storage.retrying import Retrying
 from raft_snapshot_agent.vault.leader import Cluster
 
 
@@ -49,6 +48,8 @@ def agent(config: Config, destinations: Sequence[Place], *, by_hand: bool = Fals
 
 
 def _place(settings: AnyStorage) -> Place:
+    from raft_snapshot_agent.storage.retrying import Retrying  # `save FILE` starts without it
+
     return Place(
         name=settings.name or settings.type,
         storage=Retrying(settings.open()),

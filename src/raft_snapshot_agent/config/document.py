@@ -11,7 +11,6 @@ from datetime import date, time
 from typing import Any
 
 from raft_snapshot_agent.config.marks import KeyPath, Mark, TextError, json_marks, toml_marks
-from raft_snapshot_agent.config.yaml_text import parse_yaml
 from raft_snapshot_agent.errors import ConfigError
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -100,6 +99,8 @@ def _parser(suffix: str, text: str) -> Callable[[str], _Parsed]:
         return _parse_toml
     if suffix == ".json" or (suffix not in (".yaml", ".yml") and _is_json(text)):
         return _parse_json
+    from raft_snapshot_agent.config.yaml_text import parse_yaml  # JSON and TOML need no PyYAML
+
     return parse_yaml
 
 

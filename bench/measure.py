@@ -46,7 +46,8 @@ def run(command: Sequence[str], environment: Mapping[str, str], folder: Path) ->
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             log.seek(0)
-            raise RuntimeError(f"{command[0]} failed: {log.read()[-500:].decode()}")
+            said = log.read()[-500:].decode()
+            raise RuntimeError(f"{command} ended with {process.returncode}: {said}")
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.secret import redact
@@ -27,6 +28,32 @@ def seed_main() -> None:
     """Run `vault_raft_snapshot_agent [CONFIG]`, the original agent's command."""
     _hasten()
     sys.exit(_guarded(lambda: _daemon(sys.argv[1:])))
+
+
+def command() -> None:
+    """Be the process `raft-snapshot-agent`."""
+    _end_at_once(main)
+
+
+def seed_command() -> None:
+    """Be the process `vault_raft_snapshot_agent`."""
+    _end_at_once(seed_main)
+
+
+def _end_at_once(work: Callable[[], None]) -> None:
+    """Leave the interpreter as it stands when the work is done.
+
+    Threads of the object storage library may still put away what they used; one that meets an
+    interpreter that takes itself apart brings the process down, with a snapshot safely stored
+    and an exit code that says otherwise.
+    """
+    try:
+        work()
+    except SystemExit as end:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(end.code if isinstance(end.code, int) else _LOCAL)
 
 
 def _hasten() -> None:
@@ -100,4 +127,4 @@ def _explained(error: Exception) -> tuple[str, int]:
 
 
 if __name__ == "__main__":
-    main()
+    command()

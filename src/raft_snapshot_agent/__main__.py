@@ -50,7 +50,7 @@ def _end_at_once(work: Callable[[], None]) -> None:
     try:
         work()
     except SystemExit as end:
-        for stream in (sys.stdout, sys.stderr):
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # either may be closed from the start
             with suppress(OSError, ValueError):
                 stream.flush()
         os._exit(end.code if isinstance(end.code, int) else _LOCAL)

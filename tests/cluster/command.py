@@ -18,7 +18,11 @@ from typing import Any, Self
 from raft_snapshot_agent.servers.process import LOOPBACK, until
 
 AGENT = (sys.executable, "-m", "raft_snapshot_agent")
-SEED = (sys.executable, "-c", "from raft_snapshot_agent.__main__ import seed_main; seed_main()")
+SEED = (
+    sys.executable,
+    "-c",
+    "from raft_snapshot_agent.__main__ import seed_command as main; main()",
+)
 _PATIENCE = 60.0
 
 

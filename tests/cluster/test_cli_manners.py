@@ -153,15 +153,16 @@ def test_a_traceback_is_shown_to_those_who_ask(tmp_path: Path) -> None:
         assert one.talk.splitlines()[-1] == plain.error.rstrip("\n")
 
 
-def test_a_traceback_holds_no_secret(document: dict[str, Any], tmp_path: Path) -> None:
+def test_neither_an_error_nor_a_traceback_holds_a_secret() -> None:
     token = "hvs.CAESIJ0123456789abcdefghij"
-    document["vault"]["auth"] = {"method": "token", "token": token}
 
-    ended = call("--debug", "save", "-c", written(document, tmp_path / "agent.json"))
+    plain, traced = call("list", "-c", token), call("--debug", "list", "-c", token)
 
-    assert ended.code == 2
-    assert "Traceback" in ended.talk
-    assert token not in ended.talk
+    assert plain.code == traced.code == 1
+    assert "cannot read the configuration [" in plain.error
+    assert "Traceback" in traced.talk
+    for ended in (plain, traced):
+        assert token not in ended.talk
 
 
 @pytest.mark.parametrize(
@@ -267,6 +268,18 @@ def test_a_full_disk_behind_standard_output_is_told(listed: Path) -> None:
             assert done.stderr == (
                 b"error: cannot write to standard output: No space left on device\n"
             )
+
+
+def test_nowhere_to_write_is_no_defect(listed: Path) -> None:
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        script = f'exec "$@" {closed}'
+        done = subprocess.run(
+            ["/bin/sh", "-c", script, "sh", *AGENT, "list", "-c", str(listed)],
+            capture_output=True,
+            env=environment(),
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
 
 
 # Signals and secrets.

@@ -15,7 +15,7 @@ from tests.cluster.command import AGENT, environment
 from raft_snapshot_agent.servers.process import program, until
 
 # An interpreter of another name finds no servers beside itself, only those on PATH.
-ELSEWHERE = "import sys; sys.executable = '/nonexistent'; import raft_snapshot_agent.__main__ as m; m.main()"
+ELSEWHERE = "import sys; sys.executable = '/nonexistent'; import raft_snapshot_agent.__main__ as m; m.command()"
 LINE = re.compile(r"\[ ok \] +\d+\.\d s  \S.*")
 
 

@@ -204,7 +204,8 @@ class Site:
         return body
 
     def _secrets(self) -> Iterable[str]:
-        yield self.s3["secret_access_key"]
+        if "://" not in self.s3["secret_access_key"]:
+            yield self.s3["secret_access_key"]
         yield self.seaweed.secret_access_key
         yield from (
             self.vault["auth"][key] for key in ("secret_id", "token") if key in self.vault["auth"]

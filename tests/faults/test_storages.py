@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 from tests.faults.site import Site
 from tests.lying import CuttingTcpProxy, Request, S3Faults
 
+from raft_snapshot_agent import agent as agents
+from raft_snapshot_agent import assembly
+from raft_snapshot_agent.config.load import load
+from raft_snapshot_agent.daemon import Daemon
+from raft_snapshot_agent.logs import configure
 from raft_snapshot_agent.servers.process import until
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -82,6 +88,14 @@ def test_key_is_unknown(site: Site) -> None:
     site.fails_partly("s3", "the access key ID is unknown there")
 
 
+def test_file_with_the_key_is_missing(site: Site) -> None:
+    right, path = site.s3["secret_access_key"], site.root / "missing"
+    site.s3["secret_access_key"] = f"file://{path}"
+    site.fails_partly("s3", f"{path}")
+    path.write_text(right)
+    site.succeeds()
+
+
 def test_manifest_is_refused(site: Site, behind: S3Faults) -> None:
     """The snapshot counts all the same, as one that nobody vouches for."""
     behind.fail(lambda request: request.method == "PUT" and ".json" in request.path, 403)
@@ -104,3 +118,33 @@ def test_both_fail(site: Site, behind: S3Faults) -> None:
     site.folder.mkdir()
     behind.heal()
     site.succeeds()
+
+
+def test_bucket_that_hangs_while_it_is_swept_gets_its_snapshot_all_the_same(
+    site: Site, behind: S3Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "_SWEEP_WITHIN", 0.5)
+    site.s3["timeout"] = "1h"
+    behind.hang(lambda request: "uploads" in request.query)
+    ending = site.run_once()
+    assert ending.code == 0
+    assert "s3: leftovers are not removed: no answer within 0.5 s" in ending.only_error
+    assert [len(names) for names in site.names()] == [1, 1]
+
+
+async def test_daemon_does_not_wait_for_ever_for_what_a_bucket_holds(
+    site: Site, behind: S3Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "_LIST_WITHIN", 0.5)
+    site.s3["timeout"] = "1h"
+    behind.hang(lambda request: "list-type" in request.query)
+    config = load(site.configuration(), {}).config
+    agent = assembly.agent(config, assembly.places(config))
+    daemon = Daemon(agent, config.schedule.open(), configure("text", "error"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(daemon.run)
+        with anyio.fail_after(60):
+            while len(site.keys()) < 2:  # noqa: ASYNC110 - a bucket tells nobody
+                await anyio.sleep(0.05)
+        tasks.cancel_scope.cancel()
+    assert [len(names) for names in site.names()] == [1, 1]

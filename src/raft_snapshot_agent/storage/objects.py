@@ -7,7 +7,7 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Protocol
 
 from anyio import move_on_after
@@ -31,6 +31,8 @@ _CHUNK = 1 << 20
 # S3 takes 10,000 parts: 117 GiB. Three of these under way hold no more memory than four of 8 MiB.
 PART = 12 << 20
 _PARALLEL = 3
+_M_MMAP_THRESHOLD = -3
+"""Source: glibc's malloc.h."""
 _GRACE = 5.0
 """Seconds that a cancelled upload gets to take back what it sent."""
 
@@ -78,6 +80,7 @@ class ObjectStorage:
     async def put(self, name: str, source: Source) -> int:
         import obstore
 
+        _give_memory_back()
         feed = _Feed(source)
         first = await feed.first(PART)
         with self._explained(f"store {name}"):
@@ -170,6 +173,15 @@ class ObjectStorage:
     @property
     def _folder(self) -> str:
         return f"{self._place.url}/{self._place.prefix}"
+
+
+@cache
+def _give_memory_back() -> None:
+    """Have freed pieces returned at once; by itself glibc keeps some for every thread."""
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):  # another C library has no such need
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _CHUNK)
 
 
 class _Feed:

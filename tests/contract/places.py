@@ -49,7 +49,7 @@ class Memory:
         return self._storages.setdefault(prefix, MemoryStorage())
 
     def settings(self, prefix: str = "") -> dict[str, Any]:
-        raise NotImplementedError("memory is not shared with other processes")
+        raise AssertionError("memory is not shared with other processes")
 
     def plant(self, keys: Iterable[str]) -> None:
         for key in keys:

@@ -29,8 +29,10 @@ _PAX_LENGTH = re.compile(rb"([0-9]{1,7}) ")
 _PAX_REFUSED = (b"path", b"linkpath")
 """Records that would make a member another than the one whose header was read."""
 _BLOCK = 512
+_SLICE = 1 << 17
+"""Bytes inflated at a time: what a call does not consume it hands back as a copy."""
 _STEP = 1 << 18
-"""Most bytes inflated at once: fits the processor's cache, and bounds a hostile archive."""
+"""Most bytes a slice may become at once: fits the processor's cache, bounds a hostile archive."""
 _SMALL = 1 << 20
 """Most bytes of any member but state.bin; real ones have a few hundred."""
 _MOST_ZERO_BLOCKS = 2048
@@ -83,8 +85,10 @@ class ArchiveVerifier:
         self._size += len(chunk)
         if self._sha256 is not None:
             self._sha256.update(chunk)
-        for piece in self._inflated(chunk):
-            self._tar.feed(memoryview(piece))
+        view = memoryview(chunk)
+        for start in range(0, len(view), _SLICE):
+            for piece in self._inflated(view[start : start + _SLICE]):
+                self._tar.feed(memoryview(piece))
 
     def finish(self) -> Snapshot:
         """Give the verdict after the last byte.
@@ -100,10 +104,10 @@ class ArchiveVerifier:
         sha256 = self._sha256.hexdigest() if self._sha256 is not None else ""
         return Snapshot(meta=meta, size=self._size, sha256=sha256)
 
-    def _inflated(self, chunk: bytes | memoryview) -> Iterator[bytes]:
-        if self._inflate.eof and chunk:
+    def _inflated(self, part: memoryview) -> Iterator[bytes]:
+        if self._inflate.eof:
             raise _broken("bytes follow its end")
-        rest: bytes | memoryview = chunk
+        rest: bytes | memoryview = part
         while True:
             try:
                 piece = self._inflate.decompress(rest, _STEP)

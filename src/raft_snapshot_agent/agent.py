@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from pathlib import Path
 import anyio
 
 from raft_snapshot_agent import __version__
+from raft_snapshot_agent.core.guard import Alarm
 from raft_snapshot_agent.core.naming import Naming, Run, manifest_name
 from raft_snapshot_agent.core.report import Delivery, Outcome, Report
 from raft_snapshot_agent.core.snapshot import Manifest, Snapshot
@@ -69,11 +70,12 @@ class Agent:
         self._dead: frozenset[str] = frozenset()
         """Runs that may have left something somewhere."""
 
-    async def run_once(self) -> Report:
-        """Take one snapshot and store it everywhere.
+    async def run_once(self, names: Collection[str] | None = None) -> Report:
+        """Take one snapshot and store it everywhere, or in the storages of these names.
 
         What fails is in the report; nothing is raised.
         """
+        places = [place for place in self.places if names is None or place.name in names]
         run = self._naming.run(started := self._clock(), secrets.token_hex(8))
         report = Report(run.id, started, started)
         try:
@@ -81,10 +83,10 @@ class Agent:
             leader = await in_thread(self._find, abandon=True)
             report = replace(report, node=leader.node.address)
             with Spool.create(self._spool, run.id) as spool:
-                report = await self._store(run, leader, spool, report)
+                report = await self._store(run, leader, spool, report, places)
         except AgentError as error:
             report = replace(report, error=error)
-        if report.outcome is Outcome.OK:
+        if report.outcome is Outcome.OK and not any(one.error for one in report.deliveries):
             self._dead = frozenset()
         elif report.outcome is not Outcome.SKIPPED:
             self._dead |= {run.id}
@@ -120,14 +122,18 @@ class Agent:
                 tasks.start_soon(tidied, place)
         return troubles
 
-    async def taken(self) -> list[datetime]:
-        """Say when the snapshots that the storages hold were taken."""
-        times: list[datetime] = []
+    async def taken(self) -> dict[str, list[datetime]]:
+        """Say when the snapshots that each storage holds were taken.
+
+        A storage that cannot be listed is left out.
+        """
+        times: dict[str, list[datetime]] = {}
 
         async def listed(place: Place) -> None:
             # Where that fails, its delivery will tell.
             with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
-                times.extend(one.taken_at for one in await place.stored() if not one.broken)
+                whole = (one for one in await place.stored() if not one.broken)
+                times[place.name] = [one.taken_at for one in whole]
 
         async with anyio.create_task_group() as tasks:
             for place in self.places:
@@ -149,14 +155,16 @@ class Agent:
         """Remove what dead runs left in a storage; say why that is not possible."""
         try:
             with anyio.fail_after(_SWEEP_WITHIN):
-                await place.storage.sweep(self._dead)
+                await place.sweep(self._dead)
         except TimeoutError:
             return f"leftovers are not removed: no answer within {_SWEEP_WITHIN:g} s"
         except Exception as error:  # noqa: BLE001 - it must not cost a snapshot
             return f"leftovers are not removed: {as_failure(error)}"
         return ""
 
-    async def _store(self, run: Run, leader: Leader, spool: Spool, report: Report) -> Report:
+    async def _store(
+        self, run: Run, leader: Leader, spool: Spool, report: Report, places: Sequence[Place]
+    ) -> Report:
         download = Download(self.cluster, leader, spool, self._deadline)
         deliveries: dict[str, Delivery] = {}
 
@@ -172,21 +180,23 @@ class Agent:
                         verify,
                         spool,
                         committed_index=leader.committed_index,
-                        digest=any(place.with_manifest for place in self.places),
+                        digest=any(place.with_manifest for place in places),
                     )
                 )
-                for place in self.places:
+                for place in places:
                     tasks.start_soon(deliver, place)
             watch.cancel_scope.cancel()
         if spool.error is not None:
             return replace(report, error=spool.error)
-        ordered = tuple(deliveries[place.name] for place in self.places)
+        ordered = tuple(deliveries[place.name] for place in places)
         return replace(report, snapshot=spool.verdict(), deliveries=ordered)
 
     async def _deliver(self, place: Place, run: Run, leader: Leader, spool: Spool) -> Delivery:
         started = time.monotonic()
-        delivery = Delivery(place.name, place.storage.kind)
+        delivery = Delivery(place.name, place.storage.kind, required=place.required)
         trouble = await self._tidy(place)
+        before = await _before(place)
+        alarm: Alarm | None = None
         try:
             name = await self._name(place, run, spool)
             if place.static_name is not None and place.with_manifest:
@@ -197,12 +207,15 @@ class Agent:
             seconds = time.monotonic() - started
             if place.with_manifest:
                 manifest = _manifest(name, run, leader, snapshot, seconds)
+                alarm = await place.watch(before, manifest)
                 await place.storage.put(manifest_name(name), Content(manifest.to_json()))
             location = place.storage.location(name)
         except Exception as error:  # noqa: BLE001 - one storage never costs another its snapshot
             return replace(delivery, error=as_failure(error))
         warnings = (trouble,) if trouble else ()
         delivery = replace(delivery, location=location, seconds=seconds, warnings=warnings)
+        if alarm is not None:
+            return replace(delivery, alarm=str(alarm))
         return await self._retain(place, delivery)
 
     async def _name(self, place: Place, run: Run, spool: Spool) -> str:
@@ -210,7 +223,7 @@ class Agent:
         return place.static_name or self._naming.name(run, meta.index)
 
     async def _retain(self, place: Place, delivery: Delivery) -> Delivery:
-        if place.static_name is not None or place.retention.keeps_all:
+        if place.static_name is not None or place.retention.keeps_all or not place.prunes:
             return delivery
         try:
             pruned = await self.prune(place)
@@ -219,6 +232,13 @@ class Agent:
             return replace(delivery, warnings=(*delivery.warnings, why))
         warnings = (*delivery.warnings, *pruned.warnings)
         return replace(delivery, deleted=pruned.deleted, warnings=warnings)
+
+
+async def _before(place: Place) -> Manifest | None:
+    """Read the manifest of what is the newest before this run; where that fails, of nothing."""
+    with anyio.move_on_after(_LIST_WITHIN), suppress(AgentError):
+        return await place.newest() if place.with_manifest else None
+    return None
 
 
 async def _forget_old(place: Place, name: str, spool: Spool) -> None:

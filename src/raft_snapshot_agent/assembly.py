@@ -6,10 +6,9 @@ import os
 from collections.abc import Sequence
 
 from raft_snapshot_agent.agent import Agent, Place
-from raft_snapshot_agent.config.model import Config, require_storages, spool_folder
-from raft_snapshot_agent.core import naming
-from raft_snapshot_agent.core.retention import Retention
+from raft_snapshot_agent.config.model import Config, naming_of, require_storages, spool_folder
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.fields import RetentionPolicy, time_zone
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.vault.leader import Cluster
 
@@ -20,7 +19,7 @@ def places(config: Config, only: str | None = None) -> tuple[Place, ...]:
     Raises:
         ConfigError: None is configured, or none is called `only`.
     """
-    opened = tuple(_place(settings) for settings in require_storages(config))
+    opened = tuple(_place(settings, config) for settings in require_storages(config))
     chosen = tuple(place for place in opened if only in (None, place.name))
     if not chosen:
         names = ", ".join(place.name for place in opened)
@@ -40,19 +39,30 @@ def agent(config: Config, destinations: Sequence[Place], *, by_hand: bool = Fals
     return Agent(
         cluster,
         destinations,
-        naming=naming.SEED if config.naming == "seed" else naming.AGENT,
+        naming=naming_of(config),
         spool=spool_folder(config, os.environ),
         deadline=config.vault.snapshot_timeout.total_seconds(),
         find=cluster.found if by_hand else None,
     )
 
 
-def _place(settings: AnyStorage) -> Place:
-    from raft_snapshot_agent.storage.retrying import Retrying  # `save FILE` starts without it
+def _place(settings: AnyStorage, config: Config) -> Place:
+    # `save FILE` starts without these.
+    from raft_snapshot_agent.storage.paced import Paced
+    from raft_snapshot_agent.storage.retrying import Retrying
 
+    storage = settings.open()
+    paced = storage if settings.bandwidth is None else Paced(storage, settings.bandwidth)
+    retention = settings.retention or RetentionPolicy()
     return Place(
         name=settings.name or settings.type,
-        storage=Retrying(settings.open()),
-        retention=settings.retention or Retention(),
+        storage=Retrying(paced),
+        retention=retention,
+        zone=time_zone(retention.timezone),
+        naming=naming_of(config),
         static_name=settings.static_name,
+        schedule=None if settings.schedule is None else settings.schedule.open(),
+        required=settings.required,
+        prunes=settings.prune,
+        max_shrink=config.guard.max_shrink,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -13,7 +13,8 @@ from anyio import CancelScope
 
 from raft_snapshot_agent.agent import Agent
 from raft_snapshot_agent.core.report import Outcome, Report
-from raft_snapshot_agent.core.schedule import Schedule, backoff, credible_anchor
+from raft_snapshot_agent.core.schedule import Schedule, backoff
+from raft_snapshot_agent.core.timetable import Timetable
 from raft_snapshot_agent.intake import as_failure
 from raft_snapshot_agent.logs import Log, log_report
 from raft_snapshot_agent.threads import in_thread
@@ -71,41 +72,43 @@ class Daemon:
     async def _loop(self) -> None:
         for storage, trouble in (await self._agent.sweep()).items():
             self._log.warning(f"{storage}: {trouble}")
-        due = self._first_due(await self._agent.taken())
+        table = Timetable.begin(self._schedules(), await self._agent.taken(), self._clock())
         while True:
-            await self._sleep_until(due)
-            await self._serve(due)
-            slot = self._schedule.following(due, self._clock())
-            if slot.missed:
-                self._log.warning(f"{slot.missed} snapshots were due meanwhile; they are skipped.")
-            due = slot.at
+            await self._sleep_until(table.next_due)
+            due = table.due(self._clock())
+            await self._serve(due, table)
+            table = table.served(due, self._clock())
+            self._tell_missed(table, due)
 
-    def _first_due(self, taken: Iterable[datetime]) -> datetime:
-        """Go on where the storages say the last agent stopped; a crash loop takes no extra ones."""
-        now = self._clock()
-        interval = self._schedule.following(now, now).at - now
-        return self._schedule.next_after(credible_anchor(taken, now, interval), now)
+    def _schedules(self) -> dict[str, Schedule]:
+        return {place.name: place.schedule or self._schedule for place in self._agent.places}
 
-    async def _serve(self, due: datetime) -> None:
+    def _tell_missed(self, table: Timetable, served: Collection[str]) -> None:
+        missed = max(table.lines[name].missed for name in served)
+        if missed:
+            what = "1 snapshot was" if missed == 1 else f"{missed} snapshots were"
+            self._log.warning(f"{what} due meanwhile and will not be made up for.")
+
+    async def _serve(self, due: Collection[str], table: Timetable) -> None:
         """Take the snapshot that is due; try again while it fails and the next is not due."""
         for failures in itertools.count(1):
-            report = await self._run_once()
+            report = await self._run_once(due)
             self._ran.set()
             log_report(self._log, report)
             if report.outcome is not Outcome.FAILED:
                 return
             now = self._clock()
-            left = self._schedule.following(due, now).at - now
+            left = table.served(due, now).next_due - now
             wait = backoff(failures, left, random.random())  # noqa: S311 - jitter is no secret
             if wait >= left:
                 return
             self._log.info(f"Trying again in {wait.total_seconds():.0f} s.")
             await self._sleep_until(now + wait)
 
-    async def _run_once(self) -> Report:
+    async def _run_once(self, names: Collection[str]) -> Report:
         started = self._clock()
         try:
-            return await self._agent.run_once()
+            return await self._agent.run_once(names)
         except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
             return Report("", started, self._clock(), error=as_failure(error))
 

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Annotated, Any
+from datetime import UTC, timedelta, tzinfo
+from difflib import get_close_matches
+from typing import Annotated, Any, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
+    ByteSize,
     ConfigDict,
+    Field,
     NonNegativeInt,
     PlainSerializer,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic.dataclasses import dataclass
 
 from raft_snapshot_agent.core.duration import format_duration, parse_duration
 from raft_snapshot_agent.core.retention import Retention
+from raft_snapshot_agent.core.schedule import Cron, Every, Schedule
+from raft_snapshot_agent.errors import ConfigError
+
+_HOURLY = timedelta(hours=1)
 
 
 class Settings(BaseModel):
@@ -46,6 +56,21 @@ def _count(value: Any) -> Any:
     return value
 
 
+def _size(value: Any) -> Any:
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise ValueError("write a size such as 500MB or 20GiB")
+
+
+def _speed(value: Any) -> Any:
+    return _size(value.removesuffix("/s") if isinstance(value, str) else value)
+
+
+def _cron(expression: str) -> str:
+    Cron(expression)
+    return expression
+
+
 _as_text = PlainSerializer(format_duration, return_type=str)
 
 # Without this the schema would ask for ISO 8601.
@@ -54,6 +79,60 @@ _go_syntax = WithJsonSchema({"type": "string", "examples": ["30s", "1h30m", "7d"
 Duration = Annotated[timedelta, BeforeValidator(_duration), _as_text, _go_syntax]
 PositiveDuration = Annotated[timedelta, BeforeValidator(_positive), _as_text, _go_syntax]
 Count = Annotated[NonNegativeInt, BeforeValidator(_count)]
+Size = Annotated[ByteSize, Field(gt=0), BeforeValidator(_size)]
+Speed = Annotated[ByteSize, Field(gt=0), BeforeValidator(_speed)]
+"""Bytes per second, written like a size or with `/s` after it."""
+
+
+def time_zone(name: str) -> tzinfo:
+    """Find a time zone by its name.
+
+    Raises:
+        ConfigError: This host does not know it.
+    """
+    if name == "UTC":
+        return UTC  # known without a time zone database, too
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        near = get_close_matches(name, available_timezones(), 1)
+        raise ConfigError(
+            f"unknown time zone {name!r}",
+            hint=f"did you mean {near[0]!r}?" if near else "write one such as Europe/Berlin",
+        ) from error
+
+
+class ScheduleSettings(Settings):
+    """When snapshots are taken: a fixed distance apart, or at the times of a cron expression."""
+
+    cron: Annotated[str, AfterValidator(_cron)] | None = None
+    every: PositiveDuration | None = Field(
+        default_factory=lambda given: None if given.get("cron") else _HOURLY
+    )
+    timezone: str = "UTC"
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if self.cron is not None and self.every is not None:
+            raise ValueError("give every or cron, not both")
+        if self.cron is None and self.every is None:
+            raise ValueError("give every or cron")
+        if self.cron is None and self.timezone != "UTC":
+            raise ValueError("timezone goes with cron; every needs none")
+        return self
+
+    def __str__(self) -> str:
+        return f"every {format_duration(self.every)}" if self.every else f"at {self.cron}"
+
+    def open(self) -> Schedule:
+        """Make the schedule.
+
+        Raises:
+            ConfigError: This host does not know the time zone.
+        """
+        if self.every is not None:
+            return Every(self.every)
+        return Cron(self.cron or "", time_zone(self.timezone))
 
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid", hide_input_in_errors=True))
@@ -68,3 +147,7 @@ class RetentionPolicy(Retention):
     yearly: Count | None = None
     within: Duration | None = None
     min_keep: Count = 1
+    max_space: Size | None = None
+    max_deletes: Count | None = None
+    timezone: str = "UTC"
+    """Where days, weeks, months and years begin."""

@@ -60,7 +60,8 @@ def log_report(log: Log, report: Report) -> None:
 
 def _log_delivery(log: Log, report: Report, delivery: Delivery) -> None:
     if delivery.error is not None:
-        log.error(f"Could not store the snapshot in {delivery.storage}: {delivery.error}")
+        tell = log.error if delivery.required else log.warning
+        tell(f"Could not store the snapshot in {delivery.storage}: {delivery.error}")
         return
     snapshot = report.snapshot
     log.info(
@@ -73,6 +74,9 @@ def _log_delivery(log: Log, report: Report, delivery: Delivery) -> None:
         log.info(f"Deleted old snapshot {name}", storage=delivery.storage)
     for warning in delivery.warnings:
         log.warning(f"{delivery.storage}: {warning}")
+    if delivery.alarm:
+        why = f"{delivery.alarm}; to go on pruning, prune --acknowledge"
+        log.error(f"{delivery.storage} is not pruned any more: {why}")
 
 
 _Event = MutableMapping[str, Any]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
-from raft_snapshot_agent.core.naming import catalogue, manifest_name
+from raft_snapshot_agent.core.guard import GUARD_NAME, Alarm, alarm
+from raft_snapshot_agent.core.naming import AGENT, Naming, catalogue, manifest_name
 from raft_snapshot_agent.core.retention import Plan, Retention, plan
-from raft_snapshot_agent.core.snapshot import Manifest, Stored
+from raft_snapshot_agent.core.schedule import Schedule
+from raft_snapshot_agent.core.snapshot import Beside, Manifest, Stored
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
-from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.storage.base import Content, Storage
+from raft_snapshot_agent.storage.leftovers import Leftovers
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +32,42 @@ class Place:
     name: str
     storage: Storage
     retention: Retention = field(default_factory=Retention)
+    zone: tzinfo = UTC
+    """Where the days of `retention` begin."""
+    naming: Naming = AGENT
     static_name: str | None = None
     with_manifest: bool = True
+    schedule: Schedule | None = None
+    """Its own, where it has one."""
+    required: bool = True
+    prunes: bool = True
+    """False: the credentials may only write."""
+    max_shrink: float = 1.0
+    """The share of its size that a cluster may lose before nothing is pruned any more."""
 
     async def stored(self) -> tuple[Stored, ...]:
         """List the snapshots it holds, newest first."""
-        sizes = {entry.name: entry.size for entry in await self.storage.entries()}
-        if self.static_name is None:
-            return catalogue(sizes.items())
-        if self.static_name not in sizes:
-            return ()
-        manifest = await self.manifest(self.static_name)
-        return (_static(self.static_name, sizes[self.static_name], manifest),)
+        return await self._catalogued(await self._sizes())
 
     async def manifest(self, name: str) -> Manifest | None:
         """Read what lies beside a snapshot; nothing where there is none."""
         try:
-            chunks = [chunk async for chunk in self.storage.read(manifest_name(name))]
-            return Manifest.from_json(b"".join(chunks))
+            return Manifest.from_json(await self._small(manifest_name(name)))
         except (SnapshotNotFound, ValueError):
             return None
+
+    async def newest(self) -> Manifest | None:
+        """Read the manifest of the newest snapshot that was proved whole, where that is allowed."""
+        if not self.prunes:
+            return None
+        verified = (one for one in await self.stored() if one.verified and not one.broken)
+        one = next(verified, None)
+        return None if one is None else await self.manifest(one.name)
+
+    async def sweep(self, dead_runs: frozenset[str]) -> None:
+        """Remove what crashed runs left half-written, where the credentials allow it."""
+        if self.prunes:
+            await self.storage.sweep(Leftovers(dead_runs, self.naming, self.static_name))
 
     async def prune(self, now: datetime, *, dry_run: bool = False) -> Pruned:
         """Delete what it is no longer to keep at the time `now`.
@@ -55,27 +75,96 @@ class Place:
         Raises:
             StorageError: It could not be listed.
         """
-        planned = plan(await self.stored(), self.retention, now)
+        sizes = await self._sizes()
+        planned = plan(
+            await self._catalogued(sizes),
+            self.retention,
+            now,
+            self.zone,
+            await self._forbidden(sizes),
+        )
         if dry_run:
             return Pruned(planned)
         deleted, warnings = [], [planned.refused] if planned.refused else []
         for stored in planned.delete:
             try:
-                # The manifest first: a crash in between leaves a snapshot, never an orphan.
-                if stored.verified:
-                    await self.storage.delete(manifest_name(stored.name))
-                await self.storage.delete(stored.name)
+                for name in _with_it(stored):
+                    await self.storage.delete(name)
                 deleted.append(stored.name)
             except StorageError as error:
                 warnings.append(f"{stored.name} is not deleted: {error}")
         return Pruned(planned, tuple(deleted), tuple(warnings))
 
+    async def watch(self, before: Manifest | None, now: Manifest) -> Alarm | None:
+        """Stop pruning when a new snapshot looks like another cluster's.
 
-def _static(name: str, size: int, manifest: Manifest | None) -> Stored:
+        Arguments:
+            before: Of the newest snapshot that was stored earlier.
+            now: Of the new one; it is not stored yet, so that a crash in between forgets nothing.
+        """
+        found = None if before is None else alarm(before, now, self.max_shrink)
+        if found is not None and self.static_name is None:
+            await self.storage.put(GUARD_NAME, Content(found.to_json()))
+        return found
+
+    async def alarm(self) -> Alarm | None:
+        """Read why it is not pruned; nothing where it is."""
+        try:
+            return Alarm.from_json(await self._small(GUARD_NAME))
+        except SnapshotNotFound:
+            return None
+
+    async def acknowledge(self) -> Alarm | None:
+        """Let it be pruned again; return why it was not."""
+        found = await self.alarm()
+        if found is not None:
+            await self.storage.delete(GUARD_NAME)
+        return found
+
+    async def mark(self, name: str, beside: Beside, why: str) -> None:
+        """Lay a note beside a snapshot."""
+        await self.storage.put(beside.name_for(name), Content(f"{why}\n".encode()))
+
+    async def unmark(self, name: str, beside: Beside) -> None:
+        """Take the note away."""
+        await self.storage.delete(beside.name_for(name))
+
+    async def _sizes(self) -> dict[str, int]:
+        return {entry.name: entry.size for entry in await self.storage.entries()}
+
+    async def _catalogued(self, sizes: dict[str, int]) -> tuple[Stored, ...]:
+        if self.static_name is None:
+            return catalogue(sizes.items(), self.naming)
+        if self.static_name not in sizes:
+            return ()
+        manifest = await self.manifest(self.static_name)
+        return (_static(self.static_name, sizes, manifest),)
+
+    async def _forbidden(self, sizes: Iterable[str]) -> str:
+        if GUARD_NAME not in sizes:
+            return ""
+        return f"{await self.alarm()}: to go on pruning, prune --acknowledge"
+
+    async def _small(self, name: str) -> bytes:
+        return b"".join([piece async for piece in self.storage.read(name)])
+
+
+def _with_it(stored: Stored) -> list[str]:
+    """Order what goes with a snapshot: a crash in between leaves a snapshot, never an orphan."""
+    manifest = [manifest_name(stored.name)] if stored.verified else []
+    broken = [Beside.BROKEN.name_for(stored.name)] if stored.condemned else []
+    return [*manifest, stored.name, *broken]
+
+
+def _static(name: str, sizes: dict[str, int], manifest: Manifest | None) -> Stored:
     """Describe a snapshot whose name tells nothing; without a manifest it counts as ancient."""
+    condemned = Beside.BROKEN.name_for(name) in sizes
     try:
         taken_at = datetime.fromisoformat(manifest.taken_at if manifest else "")
     except ValueError:
-        return Stored(name, datetime.min.replace(tzinfo=UTC), size)
+        ancient = datetime.min.replace(tzinfo=UTC)
+        return Stored(name, ancient, sizes[name], condemned=condemned)
     index = manifest.index if manifest else None
-    return Stored(name, taken_at.astimezone(UTC), size, index, verified=True)
+    return Stored(
+        name, taken_at.astimezone(UTC), sizes[name], index, verified=True, condemned=condemned
+    )

@@ -230,7 +230,7 @@ def test_run_that_takes_longer_than_the_interval(site: Site, server: LyingProxy)
     running: list[int] = []
     server.snapshot = _slow(running, 5)
     with site.command("run") as daemon:
-        daemon.says("snapshots were due meanwhile; they are skipped.", within=60)
+        daemon.says("due meanwhile and will not be made up for.", within=60)
         wait_for(site, 2)
         stop(daemon)
     assert max(running) == 1

@@ -15,6 +15,7 @@ from tests.contract.sources import MIB, NAME, Watched, beside, bytes_of, content
 
 from raft_snapshot_agent.errors import SnapshotNotFound, Stopped, VerificationError
 from raft_snapshot_agent.storage.base import Content, Storage
+from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.objects import PART
 
 OTHER = "raft-snapshot-20261123T163000Z-i4712-0d1e2f.snap"
@@ -119,7 +120,7 @@ async def test_put_replaces_what_had_the_name(place: Place) -> None:
 async def test_an_empty_storage_has_no_entries(place: Place) -> None:
     storage = place.open("vault/")
     assert await storage.entries() == []
-    assert await storage.sweep(frozenset({"dead01"})) == 0
+    assert await storage.sweep(Leftovers(frozenset({"dead01"}))) == 0
 
 
 async def test_foreign_objects_are_entries_and_folders_are_not(place: Place) -> None:
@@ -216,7 +217,7 @@ async def test_what_a_killed_writer_left_is_swept(lasting_place: Place) -> None:
     _store_half_and_die(place, OF_A_DEAD_RUN)
     assert len(place.pending()) > 0
     assert await names(storage) == {"notes.partial"}
-    assert await storage.sweep(frozenset({"dead01"})) == 1
+    assert await storage.sweep(Leftovers(frozenset({"dead01"}))) == 1
     assert not [key for key in place.pending() if OF_A_DEAD_RUN in key]
     assert await names(storage) == {"notes.partial"}
 
@@ -249,7 +250,7 @@ async def test_what_a_living_writer_has_begun_is_not_swept(lasting_place: Place)
         async with beside(source, storage.put, NAME, source):
             source.grow(bytes_of(20 * MIB))
             await source.reached(20 * MIB)
-            assert await storage.sweep(frozenset({"dead01"})) == 0
+            assert await storage.sweep(Leftovers(frozenset({"dead01"}))) == 0
             assert len(place.pending()) == 1
             source.accept()
     assert await content(storage, NAME) == bytes_of(20 * MIB)

@@ -150,14 +150,47 @@ def fetch(
 def prune(
     context: typer.Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it, do nothing.")] = False,
+    acknowledge: Annotated[
+        bool,
+        typer.Option("--acknowledge", help="Accept that the cluster is another, or was wiped."),
+    ] = False,
     config: ConfigOption = None,
     storage: StorageOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
     """Delete what retention does not keep, and say why the rest stays."""
-    from raft_snapshot_agent.cli import stored as command
+    from raft_snapshot_agent.cli import keeping as command
 
-    return command.prune(loaded(context, config), storage, dry_run=dry_run, layout=layout)
+    return command.prune(
+        loaded(context, config), storage, dry_run=dry_run, acknowledge=acknowledge, layout=layout
+    )
+
+
+@app.command()
+def hold(
+    context: typer.Context,
+    snapshot: Annotated[str, typer.Argument(metavar="NAME", help="As list shows it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Noted beside it.")] = "",
+    config: ConfigOption = None,
+    storage: StorageOption = None,
+) -> int:
+    """Keep a snapshot, whatever retention says."""
+    from raft_snapshot_agent.cli import keeping as command
+
+    return command.hold(loaded(context, config), snapshot, storage, reason)
+
+
+@app.command()
+def release(
+    context: typer.Context,
+    snapshot: Annotated[str, typer.Argument(metavar="NAME", help="As list shows it.")],
+    config: ConfigOption = None,
+    storage: StorageOption = None,
+) -> int:
+    """Give a held snapshot back to retention."""
+    from raft_snapshot_agent.cli import keeping as command
+
+    return command.release(loaded(context, config), snapshot, storage)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from raft_snapshot_agent import __version__, assembly
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded
-from raft_snapshot_agent.core.duration import format_duration
+from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.report import Outcome
 from raft_snapshot_agent.daemon import Daemon
 from raft_snapshot_agent.errors import NotLeader
@@ -25,10 +25,7 @@ def run(loaded: Loaded) -> None:
     log = _log(loaded)
     for storage, why in faults.items():
         log.error(f"{storage} takes no snapshots as it is: {why}")
-    every = config.schedule.every
-    when = f"every {format_duration(every)}" if every else f"at {config.schedule.cron}"
-    where = ", ".join(place.name for place in places)
-    log.info(f"raft-snapshot-agent {__version__}: a snapshot {when} to {where}")
+    log.info(f"raft-snapshot-agent {__version__}: a snapshot {_appointments(config)}")
     daemon = Daemon(assembly.agent(config, places), config.schedule.open(), log)
     anyio.run(daemon.run)
 
@@ -46,6 +43,15 @@ def run_once(loaded: Loaded, *, require_leader: bool) -> int:
     if report.outcome is Outcome.SKIPPED:
         return NotLeader.exit_code if require_leader else 0
     return report.exit_code
+
+
+def _appointments(config: Config) -> str:
+    """Say when which storages get a snapshot: `every 1h to local, s3; every 24h to archive`."""
+    names: dict[str, list[str]] = {}
+    for storage in config.storages:
+        when = str(storage.schedule or config.schedule)
+        names.setdefault(when, []).append(storage.name or storage.type)
+    return "; ".join(f"{when} to {', '.join(where)}" for when, where in names.items())
 
 
 def _log(loaded: Loaded) -> Log:

@@ -65,3 +65,5 @@ def _tell(report: Report) -> None:
             )
         for warning in delivery.warnings:
             output.talk(f"warning: {delivery.storage}: {warning}")
+        if delivery.alarm:
+            output.talk(f"alarm: {delivery.storage} is not pruned any more: {delivery.alarm}")

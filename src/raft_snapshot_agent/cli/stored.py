@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from raft_snapshot_agent import assembly
-from raft_snapshot_agent.agent import Place, Pruned
+from raft_snapshot_agent.agent import Place
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.target import writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.core.naming import manifest_name
-from raft_snapshot_agent.core.snapshot import Snapshot, Stored
+from raft_snapshot_agent.core.snapshot import Beside, Snapshot, Stored
 from raft_snapshot_agent.errors import (
     AgentError,
     ConfigError,
@@ -59,7 +59,7 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     )
     if not rows and not failures:
         output.talk("no snapshot is stored yet")
-    return _worst([error.exit_code for error in failures], len(places))
+    return worst([error.exit_code for error in failures], len(places))
 
 
 def _row(place: Place, stored: Stored, now: datetime) -> dict[str, str]:
@@ -95,7 +95,8 @@ def _is_dated(stored: Stored) -> bool:
 def _state(stored: Stored) -> str:
     if stored.broken:
         return "broken"
-    return "verified" if stored.verified else "unverified"
+    state = "verified" if stored.verified else "unverified"
+    return f"{state}, held" if stored.held else state
 
 
 def inspect(load: Callable[[], Loaded], wanted: str | None, layout: Format) -> int:
@@ -145,10 +146,13 @@ def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layou
         try:
             snapshot = await examine(origin)
             rows.append(_verdict("whole", origin.label, f"index {snapshot.meta.index}"))
+            await _remember(origin, "")
         except AgentError as error:
             state = "broken" if isinstance(error, VerificationError) else "unreadable"
             codes.append(error.exit_code)
             rows.append(_verdict(state, origin.label, str(error)))
+            if state == "broken":
+                await _remember(origin, error.message)
 
     async def work() -> None:
         places = places_for(load, wanted)
@@ -169,14 +173,31 @@ def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layou
     output.table(rows, layout)
     if every and not rows:
         output.talk("no snapshot is stored yet")
-    return _worst(codes, len(rows))
+    return worst(codes, len(rows))
+
+
+async def _remember(origin: Origin, broken: str) -> None:
+    """Leave a note beside a stored snapshot that is broken, and none beside one that is whole.
+
+    Retention reads it: a broken snapshot is not one of those that are kept.
+    """
+    if not isinstance(origin, StoredOrigin):
+        return
+    place, name = origin.place, origin.name
+    try:
+        if broken:
+            await place.mark(name, Beside.BROKEN, broken)
+        elif any(one.condemned for one in await place.stored() if one.name == name):
+            await place.unmark(name, Beside.BROKEN)
+    except StorageError as error:
+        output.talk(f"warning: that is not noted for retention: {error}")
 
 
 def _verdict(state: str, label: str, detail: str) -> dict[str, str]:
     return {"state": state, "snapshot": label, "detail": detail}
 
 
-def _worst(codes: Sequence[int], asked: int) -> int:
+def worst(codes: Sequence[int], asked: int) -> int:
     """Reduce failures to one exit code: a broken snapshot outdoes all, partial what is down."""
     worst = max(codes, default=0)
     if 0 < len(codes) < asked:
@@ -203,42 +224,3 @@ def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path) -> int:
 
     wait_for(work)
     return 0
-
-
-def prune(loaded: Loaded, only: str | None, *, dry_run: bool, layout: Format) -> int:
-    """Apply retention now, saying why each snapshot is kept; return the exit code."""
-    places = assembly.places(loaded.config, only)
-    agent = assembly.agent(loaded.config, places)
-    done: list[tuple[Place, Pruned]] = []
-    failed: dict[str, int] = {}
-
-    async def work() -> None:
-        for place in places:
-            try:
-                done.append((place, await agent.prune(place, dry_run=dry_run)))
-            except AgentError as error:
-                failed[place.name] = error.exit_code
-                output.talk(f"error: {place.name}: {error}")
-
-    wait_for(work)
-    output.table([row for place, pruned in done for row in _decisions(place, pruned)], layout)
-    for place, pruned in done:
-        for warning in pruned.warnings:
-            failed[place.name] = StorageError.exit_code
-            output.talk(f"warning: {place.name}: {warning}")
-        verb = "would be deleted" if dry_run else "deleted"
-        count = len(pruned.plan.delete) if dry_run else len(pruned.deleted)
-        output.talk(f"{place.name}: {len(pruned.plan.keep)} kept, {count} {verb}")
-    return _worst([*failed.values()], len(places))
-
-
-def _decisions(place: Place, pruned: Pruned) -> list[dict[str, str]]:
-    kept = [
-        {"storage": place.name, "action": "keep", "name": one.name, "why": ", ".join(why)}
-        for one, why in pruned.plan.keep.items()
-    ]
-    gone = [
-        {"storage": place.name, "action": "delete", "name": one.name, "why": "no rule keeps it"}
-        for one in pruned.plan.delete
-    ]
-    return kept + gone

@@ -6,6 +6,7 @@ import ssl
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from raft_snapshot_agent.config.document import dotted
 from raft_snapshot_agent.config.marks import KeyPath
 from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.errors import AgentError, ConfigError
+from raft_snapshot_agent.fields import time_zone
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage import AnyStorage
 
@@ -36,8 +38,6 @@ def check(config: Config, environ: Mapping[str, str], place: Place = dotted) -> 
         )
     _check_values(config, (), place)
     _check_pair(config, place)
-    with _at(("schedule", "timezone"), place):
-        config.schedule.open()
     with _at(("spool",), place):
         _check_spool(spool_folder(config, environ))
     for index, storage in enumerate(config.storages):
@@ -81,6 +81,9 @@ def _values(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
         case BaseModel():
             for name in type(value).model_fields:
                 yield from _values(getattr(value, name), (*path, name))
+        case _ if is_dataclass(value):
+            for inner in fields(value):
+                yield from _values(getattr(value, inner.name), (*path, inner.name))
         case tuple():
             for index, item in enumerate(value):
                 yield from _values(item, (*path, index))
@@ -102,6 +105,8 @@ def _check_folder(index: int, storage: AnyStorage, place: Place) -> None:
 def _check_value(key: str | int, value: Any) -> None:
     if isinstance(value, Secret):
         value.resolve()
+    elif key == "timezone":
+        time_zone(value)
     elif isinstance(value, Path) and key == "ca_file":
         _readable(value, lambda: _context().load_verify_locations(value))
     elif isinstance(value, Path) and key == "ca_path":

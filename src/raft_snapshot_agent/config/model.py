@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import UTC, timedelta, tzinfo
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from raft_snapshot_agent.core.retention import Retention
-from raft_snapshot_agent.core.schedule import Cron, Every, Schedule
+from raft_snapshot_agent.core import naming
+from raft_snapshot_agent.core.naming import Layout, Naming
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.fields import PositiveDuration, RetentionPolicy, Settings
+from raft_snapshot_agent.fields import RetentionPolicy, ScheduleSettings, Settings
 from raft_snapshot_agent.storage import AnyStorage
+from raft_snapshot_agent.storage.settings import FileName
 from raft_snapshot_agent.vault.settings import VaultSettings
-
-_HOURLY = timedelta(hours=1)
-
-
-def _cron(expression: str) -> str:
-    Cron(expression)
-    return expression
 
 
 def _absolute(path: Path) -> Path:
@@ -33,46 +32,47 @@ def _absolute(path: Path) -> Path:
     return path
 
 
-class ScheduleSettings(Settings):
-    """When snapshots are taken: a fixed distance apart, or at the times of a cron expression."""
+def _share(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?%", value):
+        raise ValueError("write a share such as 50% or 0.5")
+    return float(value.removesuffix("%")) / 100
 
-    cron: Annotated[str, AfterValidator(_cron)] | None = None
-    every: PositiveDuration | None = Field(
-        default_factory=lambda given: None if given.get("cron") else _HOURLY
-    )
-    timezone: str = "UTC"
+
+def _suffix(suffix: str) -> str:
+    if "/" in suffix or not suffix.isprintable():
+        raise ValueError("must be the end of a file name, such as .snap")
+    return suffix
+
+
+Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_share)]
+FileSuffix = Annotated[str, AfterValidator(_suffix)]
+
+
+class NameLayout(Settings):
+    """Names as another agent gave them: `<prefix><timestamp><suffix>`."""
+
+    prefix: FileName
+    timestamp: str = "2006-01-02T15-04-05Z-0700"
+    """As Go or as `strftime` writes it; the time is in UTC."""
+    suffix: FileSuffix = ".snap"
 
     @model_validator(mode="after")
-    def _either(self) -> Self:
-        if self.cron is not None and self.every is not None:
-            raise ValueError("give every or cron, not both")
-        if self.cron is None and self.every is None:
-            raise ValueError("give every or cron")
-        if self.cron is None and self.timezone != "UTC":
-            raise ValueError("timezone goes with cron; every needs none")
+    def _tells_the_day(self) -> Self:
+        self.open()
         return self
 
-    def open(self) -> Schedule:
-        """Make the schedule.
+    def open(self) -> Naming:
+        """Make the naming."""
+        return Layout(self.prefix, self.timestamp, self.suffix)
 
-        Raises:
-            ConfigError: This host does not know the time zone.
-        """
-        if self.every is not None:
-            return Every(self.every)
-        return Cron(self.cron or "", self._zone())
 
-    def _zone(self) -> tzinfo:
-        if self.timezone == "UTC":
-            return UTC  # known without a time zone database, too
-        try:
-            return ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            near = get_close_matches(self.timezone, available_timezones(), 1)
-            raise ConfigError(
-                f"unknown time zone {self.timezone!r}",
-                hint=f"did you mean {near[0]!r}?" if near else "write one such as Europe/Berlin",
-            ) from error
+class GuardSettings(Settings):
+    """What makes a new snapshot look like that of a wiped or another cluster."""
+
+    max_shrink: Share = 0.5
+    """The share of its size that a cluster may lose from one snapshot to the next."""
 
 
 class LogSettings(Settings):
@@ -97,6 +97,9 @@ class Config(Settings):
     log: LogSettings = LogSettings()
     naming: Literal["agent", "seed"] = "agent"
     """`seed`: names as the original agent writes them."""
+    name_layout: NameLayout | None = None
+    """Names as yet another agent writes them, in place of `naming`."""
+    guard: GuardSettings = GuardSettings()
 
     @field_validator("storages")
     @classmethod
@@ -111,6 +114,13 @@ class Config(Settings):
             )
             for index, (storage, name) in enumerate(zip(storages, names, strict=True))
         )
+
+
+def naming_of(config: Config) -> Naming:
+    """Say how snapshots are named."""
+    if config.name_layout is not None:
+        return config.name_layout.open()
+    return naming.SEED if config.naming == "seed" else naming.AGENT
 
 
 def require_storages(config: Config) -> tuple[AnyStorage, ...]:
@@ -151,7 +161,9 @@ def _free(name: str, taken: set[str | None]) -> str:
     return name if name not in taken else next(one for one in numbered if one not in taken)
 
 
-def _retention(index: int, storage: AnyStorage, common: Retention | None) -> Retention | None:
+def _retention(
+    index: int, storage: AnyStorage, common: RetentionPolicy | None
+) -> RetentionPolicy | None:
     if storage.static_name is None:
         return storage.retention or common
     if storage.retention is not None:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from raft_snapshot_agent.core.snapshot import MANIFEST_SUFFIX, Stored
+from raft_snapshot_agent.core.layout import directives
+from raft_snapshot_agent.core.snapshot import Beside, Stored
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_SAMPLES = (datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC), datetime(2031, 2, 9, 22, tzinfo=UTC))
 _ENTROPY = re.compile(r"[0-9A-Fa-f]{6,}")
 _AGENT_NAME = re.compile(
     r"raft-snapshot-([12][0-9]{3})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z"
@@ -52,6 +54,9 @@ class Naming(Protocol):
     def name(self, run: Run, index: int) -> str:
         """Name the snapshot of a run by its Raft index."""
 
+    def parse(self, name: str) -> ParsedName | None:
+        """Read a name of this kind; nothing for every other."""
+
 
 @dataclass(frozen=True, slots=True)
 class _AgentNaming:
@@ -62,6 +67,12 @@ class _AgentNaming:
 
     def name(self, run: Run, index: int) -> str:
         return f"raft-snapshot-{run.taken_at:%Y%m%dT%H%M%SZ}-i{index}-{run.id}.snap"
+
+    def parse(self, name: str) -> ParsedName | None:
+        if match := _AGENT_NAME.fullmatch(name):
+            *moment, index, run_id = match.groups()
+            return _parsed(moment, int(index), run_id)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,32 +90,103 @@ class _SeedNaming:
     def name(self, run: Run, index: int) -> str:  # noqa: ARG002
         return f"raft_snapshot-{run.id}.snap"
 
+    def parse(self, name: str) -> ParsedName | None:
+        if match := _SEED_NAME.fullmatch(name):
+            taken_at = _EPOCH + int(match[1]) // 1000 * _MICROSECOND
+            return ParsedName(taken_at, None, match[1])
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Names as other agents' users have them: a prefix, a timestamp, a suffix.
+
+    Nothing tells two snapshots apart that have the same timestamp: the later one stays.
+    """
+
+    prefix: str
+    timestamp: str
+    """As `core.layout` reads it."""
+    suffix: str = ".snap"
+
+    def __post_init__(self) -> None:
+        """Refuse a layout that does not tell when a snapshot was taken.
+
+        Raises:
+            ValueError: The message says why.
+        """
+        if self.suffix in {*Beside}:
+            raise ValueError(f"the suffix {self.suffix} is that of files beside a snapshot")
+        for moment in _SAMPLES:
+            parsed = self.parse(self._name(moment))
+            if parsed is None or abs(parsed.taken_at - moment) >= timedelta(days=1):
+                raise ValueError(
+                    f"the timestamp {self.timestamp!r} does not tell year, month and day"
+                )
+
+    def run(self, now: datetime, entropy: str) -> Run:
+        return AGENT.run(now, entropy)
+
+    def name(self, run: Run, index: int) -> str:  # noqa: ARG002
+        return self._name(run.taken_at)
+
+    def parse(self, name: str) -> ParsedName | None:
+        if not (name.startswith(self.prefix) and name.endswith(self.suffix)):
+            return None
+        text = name.removeprefix(self.prefix).removesuffix(self.suffix)
+        try:
+            moment = datetime.strptime(text, self._directives)  # noqa: DTZ007 - below
+        except ValueError:
+            return None
+        taken_at = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        # What reads loosely has to come out again to the letter.
+        if self._name(taken_at) != name:
+            return None
+        return ParsedName(taken_at.astimezone(UTC), None, None)
+
+    def _name(self, moment: datetime) -> str:
+        return f"{self.prefix}{moment.strftime(self._directives)}{self.suffix}"
+
+    @property
+    def _directives(self) -> str:
+        return directives(self.timestamp)
+
 
 AGENT: Naming = _AgentNaming()
 SEED: Naming = _SeedNaming()
+FORK: Naming = Layout("raft-snapshot-", "2006-01-02T15-04-05Z-0700")
+"""The default of the original's best-known fork, in local time with its distance from UTC."""
 
 
-def parse(name: str) -> ParsedName | None:
-    """Read a snapshot's name, this agent's or the original's; `None` for every other name."""
-    if match := _AGENT_NAME.fullmatch(name):
-        *moment, index, run_id = match.groups()
-        return _parsed(moment, int(index), run_id)
-    if match := _SEED_NAME.fullmatch(name):
-        taken_at = _EPOCH + int(match[1]) // 1000 * _MICROSECOND
-        return ParsedName(taken_at, None, match[1])
-    return None
+def parse(name: str, naming: Naming = AGENT) -> ParsedName | None:
+    """Read a snapshot's name; `None` for every other name.
+
+    Arguments:
+        name: As it stands in the storage.
+        naming: How snapshots are named here, beside the names that are always known: this
+            agent's, the original's and its fork's.
+    """
+    known = (one.parse(name) for one in (AGENT, SEED, FORK, naming))
+    return next(filter(None, known), None)
 
 
 def manifest_name(name: str) -> str:
     """Name the manifest that lies beside a snapshot."""
-    return name + MANIFEST_SUFFIX
+    return Beside.MANIFEST.name_for(name)
 
 
-def catalogue(entries: Iterable[tuple[str, int]]) -> tuple[Stored, ...]:
+def snapshot_name(name: str) -> str:
+    """Name the snapshot that an object belongs to: itself, or the one it lies beside."""
+    ending = next((ending for ending in Beside if name.endswith(ending)), "")
+    return name.removesuffix(ending)
+
+
+def catalogue(entries: Iterable[tuple[str, int]], naming: Naming = AGENT) -> tuple[Stored, ...]:
     """Find the snapshots among the objects of a storage, newest first.
 
     Arguments:
         entries: Names and sizes in bytes; foreign names are passed over.
+        naming: How snapshots are named here.
     """
     sizes = dict(entries)
     return newest_first(
@@ -114,9 +196,11 @@ def catalogue(entries: Iterable[tuple[str, int]]) -> tuple[Stored, ...]:
             size=size,
             index=parsed.index,
             verified=sizes.get(manifest_name(name), 0) > 0,
+            held=Beside.HOLD.name_for(name) in sizes,
+            condemned=Beside.BROKEN.name_for(name) in sizes,
         )
         for name, size in sizes.items()
-        if (parsed := parse(name))
+        if (parsed := parse(name, naming))
     )
 
 

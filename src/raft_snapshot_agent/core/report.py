@@ -35,6 +35,10 @@ class Delivery:
     """Names that retention removed."""
     warnings: tuple[str, ...] = ()
     """What went wrong without harming the snapshot, such as a refused delete."""
+    alarm: str = ""
+    """Why this storage is not pruned until an operator says so."""
+    required: bool = True
+    """Whether a failure here is a failure of the run."""
     error: AgentError | None = None
 
 
@@ -61,10 +65,10 @@ class Report:
                 return Outcome.STOPPED
             case AgentError():
                 return Outcome.FAILED
-        failed = sum(delivery.error is not None for delivery in self.deliveries)
-        if not failed:
-            return Outcome.OK
-        return Outcome.FAILED if failed == len(self.deliveries) else Outcome.PARTIAL
+        failed = [delivery for delivery in self.deliveries if delivery.error is not None]
+        if failed and len(failed) == len(self.deliveries):
+            return Outcome.FAILED
+        return Outcome.PARTIAL if any(one.required for one in failed) else Outcome.OK
 
     @property
     def exit_code(self) -> int:

@@ -5,11 +5,26 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from enum import StrEnum
 
-MANIFEST_SUFFIX = ".json"
 FORMAT = 1
 
 _JSON_TYPES = {"str": (str,), "int": (int,), "float": (float, int)}
+
+
+class Beside(StrEnum):
+    """What may lie beside a stored snapshot, by the ending after the snapshot's name."""
+
+    MANIFEST = ".json"
+    """It was proved whole before it was stored."""
+    HOLD = ".hold"
+    """An operator said that it stays, whatever the rules say."""
+    BROKEN = ".broken"
+    """A verification of the stored bytes failed."""
+
+    def name_for(self, snapshot: str) -> str:
+        """Name the object beside a snapshot."""
+        return snapshot + self
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +64,15 @@ class Stored:
     """Raft index, where the name tells it."""
     verified: bool = False
     """Whether a manifest lies beside it: it was proved whole before it was stored."""
+    held: bool = False
+    """Whether an operator said that it stays."""
+    condemned: bool = False
+    """Whether a verification of the stored bytes failed."""
 
     @property
     def broken(self) -> bool:
-        """Whether it cannot be a snapshot: it is empty."""
-        return self.size == 0
+        """Whether it is known to be no whole snapshot: it is empty, or was found broken."""
+        return self.size == 0 or self.condemned
 
 
 @dataclass(frozen=True, slots=True)

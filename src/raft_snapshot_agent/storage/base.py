@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from raft_snapshot_agent.storage.leftovers import Leftovers
 
 
 class Source(Protocol):
@@ -77,11 +79,11 @@ class Storage(Protocol):
     async def delete(self, name: str) -> None:
         """Remove an object; one that is gone already is no error."""
 
-    async def sweep(self, dead_runs: Collection[str]) -> int:
+    async def sweep(self, leftovers: Leftovers) -> int:
         """Remove what crashed runs left half-written.
 
         Arguments:
-            dead_runs: IDs of runs known to be dead, as they stand in the names.
+            leftovers: Tells which names are ours, and which of them are of dead runs.
 
         Returns:
             How many leftovers were removed.

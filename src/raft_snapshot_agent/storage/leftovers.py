@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from raft_snapshot_agent.core.naming import parse
-from raft_snapshot_agent.core.snapshot import MANIFEST_SUFFIX
+from dataclasses import dataclass
+
+from raft_snapshot_agent.core.naming import AGENT, Naming, parse, snapshot_name
 
 
-def is_ours(name: str, static_name: str | None) -> bool:
-    """Tell whether a snapshot or a manifest of ours has this name."""
-    snapshot = name.removesuffix(MANIFEST_SUFFIX)
-    return snapshot == static_name or parse(snapshot) is not None
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """Tells what a sweep may remove."""
+
+    dead_runs: frozenset[str] = frozenset()
+    """IDs of runs known to be dead, as they stand in the names."""
+    naming: Naming = AGENT
+    static_name: str | None = None
+
+    def is_ours(self, name: str) -> bool:
+        """Tell whether a snapshot of ours, or what lies beside one, has this name."""
+        snapshot = snapshot_name(name)
+        return snapshot == self.static_name or parse(snapshot, self.naming) is not None
+
+    def is_dead(self, name: str) -> bool:
+        """Tell whether a run known to be dead gave this name."""
+        parsed = parse(snapshot_name(name), self.naming)
+        return parsed is not None and parsed.run_id in self.dead_runs

@@ -7,7 +7,7 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, TypeVarTuple, Unpack
@@ -25,7 +25,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.storage import durable
 from raft_snapshot_agent.storage.base import Entry, Source, Storage
-from raft_snapshot_agent.storage.leftovers import is_ours
+from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.settings import StorageSettings
 from raft_snapshot_agent.threads import in_thread
 
@@ -60,7 +60,7 @@ class LocalSettings(StorageSettings):
         return self.path / self.prefix
 
     def open(self) -> Storage:
-        return LocalStorage(self.folder, self.static_name)
+        return LocalStorage(self.folder)
 
     def check(self) -> None:
         """Make the folder if it is missing, and try whether it can be written."""
@@ -80,9 +80,8 @@ class LocalStorage:
 
     kind = "local"
 
-    def __init__(self, folder: Path, static_name: str | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._static_name = static_name
 
     def location(self, name: str) -> str:
         return str(self._folder / name)
@@ -105,8 +104,8 @@ class LocalStorage:
     async def delete(self, name: str) -> None:
         await self._blocking(f"delete {name}", self._delete, name)
 
-    async def sweep(self, dead_runs: Collection[str]) -> int:  # noqa: ARG002 - a lock tells more
-        return await self._blocking("sweep", self._sweep)
+    async def sweep(self, leftovers: Leftovers) -> int:
+        return await self._blocking("sweep", self._sweep, leftovers)
 
     async def _blocking(
         self, doing: str, work: Callable[[Unpack[Arguments]], T], *args: *Arguments
@@ -146,13 +145,11 @@ class LocalStorage:
         self._path(name).unlink(missing_ok=True)
         durable.sync_folder(self._folder)
 
-    def _sweep(self) -> int:
-        leftovers = [path for path in self._folder.iterdir() if self._is_leftover(path.name)]
-        return sum(map(remove_if_abandoned, leftovers))
-
-    def _is_leftover(self, name: str) -> bool:
-        inner = durable.partial_of(name)
-        return inner is not None and is_ours(inner, self._static_name)
+    def _sweep(self, leftovers: Leftovers) -> int:
+        """Remove what nobody holds a lock on: that tells more than the IDs of dead runs."""
+        inner = ((path, durable.partial_of(path.name)) for path in self._folder.iterdir())
+        ours = [path for path, name in inner if name is not None and leftovers.is_ours(name)]
+        return sum(map(remove_if_abandoned, ours))
 
     def _path(self, name: str) -> Path:
         if name in {"", ".", ".."} or "/" in name:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 from raft_snapshot_agent.errors import SnapshotNotFound
 from raft_snapshot_agent.storage.base import Entry, Source
+from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.threads import in_thread
 
 _STEP = 1 << 20
@@ -40,7 +41,7 @@ class MemoryStorage:
     async def delete(self, name: str) -> None:
         self._objects.pop(name, None)
 
-    async def sweep(self, dead_runs: Collection[str]) -> int:  # noqa: ARG002
+    async def sweep(self, leftovers: Leftovers) -> int:  # noqa: ARG002
         return 0
 
 

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import hmac
 import ssl
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,14 +19,13 @@ from xml.etree import ElementTree as ET
 
 import urllib3
 
-from raft_snapshot_agent.core.naming import parse
 from raft_snapshot_agent.errors import (
     SnapshotNotFound,
     StorageDenied,
     StorageError,
     StorageUnavailable,
 )
-from raft_snapshot_agent.storage.leftovers import is_ours
+from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.object_errors import refusal
 from raft_snapshot_agent.storage.s3 import Bucket, Keys
 
@@ -92,13 +91,7 @@ class Uploads:
         return answer.data
 
 
-def sweep(
-    uploads: Uploads,
-    prefix: str,
-    static_name: str | None,
-    dead_runs: Collection[str],
-    now: datetime,
-) -> int:
+def sweep(uploads: Uploads, prefix: str, leftovers: Leftovers, now: datetime) -> int:
     """Abort what dead runs left directly under `prefix`, and what is older than a day.
 
     Returns:
@@ -112,8 +105,8 @@ def sweep(
         upload
         for upload in pending
         if upload.key.startswith(prefix)
-        and is_ours(name := upload.key.removeprefix(prefix), static_name)
-        and (_run_of(name) in dead_runs or now - upload.initiated > _STALE)
+        and leftovers.is_ours(name := upload.key.removeprefix(prefix))
+        and (leftovers.is_dead(name) or now - upload.initiated > _STALE)
     ]
     for upload in stale:
         uploads.abort(upload)
@@ -152,11 +145,6 @@ def sign(method: str, url: str, region: str, keys: Keys, now: datetime) -> dict[
 
 def _encoded(query: dict[str, str]) -> str:
     return urlencode(sorted(query.items()), quote_via=quote, safe="")
-
-
-def _run_of(name: str) -> str | None:
-    parsed = parse(name)
-    return parsed.run_id if parsed else None
 
 
 def _pool(bucket: Bucket) -> urllib3.PoolManager:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Protocol
@@ -20,6 +20,7 @@ from raft_snapshot_agent.errors import (
     StorageError,
 )
 from raft_snapshot_agent.storage.base import Entry, Source
+from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.object_errors import explain
 from raft_snapshot_agent.threads import in_thread
 
@@ -58,8 +59,8 @@ class Connect(Protocol):
         """Make a client; one for `streaming` bounds the time between bytes, not the whole."""
 
 
-Sweep = Callable[[Collection[str]], int]
-"""Removes what runs known to be dead left half-uploaded, and says how much that was."""
+Sweep = Callable[[Leftovers], int]
+"""Removes what dead runs left half-uploaded, and says how much that was."""
 
 
 class ObjectStorage:
@@ -128,9 +129,9 @@ class ObjectStorage:
         with self._explained(f"delete {name}"), contextlib.suppress(FileNotFoundError):
             await obstore.delete_async(await self._client(), self._key(name))
 
-    async def sweep(self, dead_runs: Collection[str]) -> int:
+    async def sweep(self, leftovers: Leftovers) -> int:
         with self._explained("sweep"):
-            return await in_thread(partial(self._sweep, dead_runs), abandon=True)
+            return await in_thread(partial(self._sweep, leftovers), abandon=True)
 
     async def _client(self, *, streaming: bool = False) -> ObjectStore:
         return await in_thread(partial(self._connect, streaming=streaming))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from typing import BinaryIO
 
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
 from raft_snapshot_agent.storage.base import Entry, Source
+from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.threads import in_thread
 
 _STEP = 1 << 20
@@ -38,7 +39,7 @@ class PipeStorage:
     async def delete(self, name: str) -> None:
         """Do nothing: a pipe keeps nothing."""
 
-    async def sweep(self, _dead_runs: Collection[str]) -> int:
+    async def sweep(self, _leftovers: Leftovers) -> int:
         return 0
 
     def _copy(self, source: Source) -> int:

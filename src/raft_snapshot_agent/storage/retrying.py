@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
 from typing import cast
@@ -11,6 +11,7 @@ import stamina
 
 from raft_snapshot_agent.errors import StorageUnavailable
 from raft_snapshot_agent.storage.base import Entry, Source, Storage
+from raft_snapshot_agent.storage.leftovers import Leftovers
 
 _LONGEST = 8
 """Waits grow to this multiple of the first."""
@@ -65,8 +66,8 @@ class Retrying:
     async def delete(self, name: str) -> None:
         await self._retry(self._storage.delete, name)
 
-    async def sweep(self, dead_runs: Collection[str]) -> int:
-        return await self._retry(self._storage.sweep, dead_runs)
+    async def sweep(self, leftovers: Leftovers) -> int:
+        return await self._retry(self._storage.sweep, leftovers)
 
     async def _begin(self, name: str) -> tuple[bytes, AsyncGenerator[bytes]]:
         """Open a stream as far as its first piece: once bytes were handed on it is too late."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,9 +16,9 @@ from pydantic import AfterValidator, model_validator
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.fields import PositiveDuration
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.objects import ObjectStorage, Place
 from raft_snapshot_agent.storage.settings import StorageSettings
 
@@ -97,8 +96,6 @@ class S3Settings(StorageSettings):
     """Certificates to trust beside the system's, in PEM."""
     server_side_encryption: Literal["AES256", "aws:kms"] | None = None
     kms_key_id: str | None = None
-    timeout: PositiveDuration = timedelta(seconds=60)
-    """How long one request may take, the transfer of a part of the snapshot included."""
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
@@ -151,16 +148,14 @@ def _connect(settings: S3Settings, *, streaming: bool = False) -> S3Store:
     )
 
 
-def _sweep(settings: S3Settings, dead_runs: Collection[str]) -> int:
+def _sweep(settings: S3Settings, leftovers: Leftovers) -> int:
     from raft_snapshot_agent.storage import multipart
 
     keys = _given_keys(settings) or _environment_keys()
     if keys is None:  # a role's, which the library keeps to itself
         return 0
     uploads = multipart.Uploads(bucket_of(settings), keys)
-    return multipart.sweep(
-        uploads, settings.prefix, settings.static_name, dead_runs, datetime.now(UTC)
-    )
+    return multipart.sweep(uploads, settings.prefix, leftovers, datetime.now(UTC))
 
 
 def bucket_of(settings: S3Settings) -> Bucket:

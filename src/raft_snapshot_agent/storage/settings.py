@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from datetime import timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator
 
-from raft_snapshot_agent.fields import RetentionPolicy, Settings
+from raft_snapshot_agent.fields import (
+    PositiveDuration,
+    RetentionPolicy,
+    ScheduleSettings,
+    Settings,
+    Speed,
+)
 from raft_snapshot_agent.storage.base import Storage
 
 
@@ -44,6 +51,17 @@ class StorageSettings(Settings):
     retention: RetentionPolicy | None = None
     static_name: FileName | None = None
     """The one name every snapshot gets here: each replaces the one before; nothing is pruned."""
+
+    schedule: ScheduleSettings | None = None
+    """When this storage takes a snapshot; the common schedule when missing."""
+    timeout: PositiveDuration = timedelta(seconds=60)
+    """How long the storage may go without an answer; not how long a snapshot may take."""
+    required: bool = True
+    """Whether a failure here is one of the run: in its exit code and in the log."""
+    prune: bool = True
+    """False for credentials that may only write: the storage sees to old snapshots itself."""
+    bandwidth: Speed | None = None
+    """The most it is sent in a second."""
 
     @abstractmethod
     def open(self) -> Storage:

@@ -10,6 +10,8 @@ DESIGNED = {
     "inspect",
     "verify",
     "fetch",
+    "hold",
+    "release",
     "prune",
     "restore",
     "demo",

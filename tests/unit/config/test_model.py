@@ -8,14 +8,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from raft_snapshot_agent.config.load import Loaded
-from raft_snapshot_agent.config.model import (
-    Config,
-    ScheduleSettings,
-    require_storages,
-    spool_folder,
-)
+from raft_snapshot_agent.config.model import Config, require_storages, spool_folder
 from raft_snapshot_agent.core.schedule import Cron, Every
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.fields import ScheduleSettings
 
 LoadText = Callable[..., Loaded]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -192,7 +193,7 @@ def test_reasons_name_the_zones_hour_and_week_and_the_duration() -> None:
 def test_without_a_rule_everything_is_kept_even_what_is_broken(policy: Retention) -> None:
     stored = [ago(0), ago(1, size=0), ago(99_999)]
 
-    done = plan(stored, policy, NOW, max_deletes=0)
+    done = plan(stored, replace(policy, max_deletes=0), NOW)
 
     assert done.delete == ()
     assert done.refused == ""
@@ -274,8 +275,8 @@ def test_the_oldest_goes_first() -> None:
 def test_a_plan_that_deletes_too_much_deletes_nothing() -> None:
     stored = [ago(hours) for hours in range(5)]
 
-    allowed = plan(stored, Retention(last=2), NOW, max_deletes=3)
-    refused = plan(stored, Retention(last=2), NOW, max_deletes=2)
+    allowed = plan(stored, Retention(last=2, max_deletes=3), NOW)
+    refused = plan(stored, Retention(last=2, max_deletes=2), NOW)
 
     assert len(allowed.delete) == 3
     assert allowed.refused == ""
@@ -283,4 +284,50 @@ def test_a_plan_that_deletes_too_much_deletes_nothing() -> None:
     assert refused.refused == "would delete 3 snapshots, more than max_deletes 2"
     assert list(refused.keep) == stored
     assert refused.keep[stored[1]] == ("last 2 of 2",)
-    assert refused.keep[stored[4]] == ("kept: max_deletes",)
+    assert refused.keep[stored[4]] == ("nothing is deleted",)
+
+
+def test_what_an_operator_holds_stays_whatever_the_rules_say() -> None:
+    stored = [ago(0), ago(1), replace(ago(2), held=True), replace(ago(3, size=0), held=True)]
+
+    assert why(stored, Retention(last=1)) == {
+        "0 h ago": "newest, last 1 of 1",
+        "2 h ago": "held",
+        "3 h ago": "held",
+    }
+
+
+def test_what_was_found_broken_fulfils_no_rule_and_goes() -> None:
+    stored = [ago(0), replace(ago(1, verified=True), condemned=True), ago(2), ago(3)]
+
+    done = plan(stored, Retention(last=2), NOW)
+
+    assert [one.name for one in done.keep] == ["0 h ago", "2 h ago"]
+    assert [one.name for one in done.delete] == ["3 h ago", "1 h ago"]
+
+
+def test_the_oldest_make_room() -> None:
+    stored = [ago(hours, size=10) for hours in range(5)]
+
+    done = plan(stored, Retention(max_space=30), NOW)
+
+    assert [one.name for one in done.keep] == ["0 h ago", "1 h ago", "2 h ago"]
+    assert done.crowded_out == {stored[3], stored[4]}
+    assert kept(stored, Retention(last=4, max_space=1000)) == [one.name for one in stored[:4]]
+
+
+def test_room_is_never_made_of_the_newest_the_held_or_the_least_number() -> None:
+    stored = [ago(0, size=50), ago(1, size=9), replace(ago(2, size=9), held=True), ago(3, size=9)]
+
+    assert kept(stored, Retention(max_space=10)) == ["0 h ago", "2 h ago"]
+    assert kept(stored, Retention(max_space=10, min_keep=2)) == ["0 h ago", "1 h ago", "2 h ago"]
+
+
+def test_nothing_is_deleted_while_it_is_forbidden() -> None:
+    stored = [ago(hours) for hours in range(3)]
+
+    done = plan(stored, Retention(last=1), NOW, forbidden="the cluster is another")
+
+    assert done.delete == ()
+    assert done.refused == "the cluster is another"
+    assert set(done.keep) == set(stored)

@@ -18,8 +18,8 @@ LABELS = {"hourly": "%Y-%m-%d-%H%z", "daily": "%Y-%j", "weekly": "%G-%V", "month
 
 
 STORED = st.builds(
-    lambda number, minutes, size, verified: Stored(
-        f"snapshot {number}", NOW - timedelta(minutes=minutes), size, verified=verified
+    lambda number, minutes, size, verified, held: Stored(
+        f"snapshot {number}", NOW - timedelta(minutes=minutes), size, verified=verified, held=held
     ),
     number=st.integers(0, 10**9),
     # Dense around now, up to three years back and two days into the future.
@@ -28,6 +28,7 @@ STORED = st.builds(
     ),
     size=st.sampled_from([0, 1, 1, 1, 1]),
     verified=st.booleans(),
+    held=st.sampled_from([False, False, False, True]),
 )
 STORAGES = st.lists(STORED, max_size=30, unique_by=lambda one: one.name)
 COUNTS = st.none() | st.integers(0, 5)
@@ -51,7 +52,7 @@ relaxed = settings(deadline=None)
 def test_keep_and_delete_share_out_everything(
     stored: list[Stored], policy: Retention, zone: tzinfo, limit: int | None
 ) -> None:
-    done = plan(stored, policy, NOW, zone, limit)
+    done = plan(stored, replace(policy, max_deletes=limit), NOW, zone)
 
     assert sorted([*done.keep, *done.delete], key=str) == sorted(stored, key=str)
     assert all(done.keep.values())
@@ -74,6 +75,7 @@ def test_the_guards_hold_under_every_policy(
     ):
         assert not group or group[-1].taken_at in {one.taken_at for one in left}
     assert len(left) >= min(policy.min_keep, len(whole))
+    assert not any(one.held for one in delete)
     assert not any(one.broken for one in delete) or left[-1].taken_at > min(
         one.taken_at for one in delete if one.broken
     )
@@ -150,3 +152,23 @@ def test_a_rule_keeps_the_newest_of_each_of_its_newest_periods(
 
     ruled = [one for one, reasons in keep.items() if any(why.startswith(rule) for why in reasons)]
     assert [one.taken_at for one in ruled] == expected
+
+
+@relaxed
+@given(stored=STORAGES, policy=POLICIES, zone=ZONES, room=st.integers(1, 12))
+def test_what_is_left_has_room_unless_it_is_protected(
+    stored: list[Stored], policy: Retention, zone: tzinfo, room: int
+) -> None:
+    roomy = plan(stored, policy, NOW, zone)
+
+    tight = plan(stored, replace(policy, max_space=room), NOW, zone)
+
+    assert tight.crowded_out <= set(tight.delete)
+    assert set(tight.delete) - tight.crowded_out <= set(roomy.delete) | {
+        one for one in stored if one.broken
+    }
+    for one in tight.crowded_out:  # only for want of room, and never before an older one
+        newer = [other for other in tight.keep if other.taken_at >= one.taken_at]
+        assert sum(other.size for other in [*tight.keep, one]) > room or not newer
+    guards = plan(stored, Retention(last=1, min_keep=policy.min_keep), NOW, zone).keep
+    assert {one for one in guards if not one.broken} <= set(tight.keep)

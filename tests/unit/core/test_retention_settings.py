@@ -81,6 +81,8 @@ def test_the_configurations_retention_is_a_retention() -> None:
 
 
 def test_the_configurations_retention_has_the_same_rules() -> None:
+    # The time zone is the configuration's: the rules are handed it.
     assert [(one.name, one.default) for one in fields(RetentionPolicy)] == [
-        (one.name, one.default) for one in fields(Retention)
+        *((one.name, one.default) for one in fields(Retention)),
+        ("timezone", "UTC"),
     ]

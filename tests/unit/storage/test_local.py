@@ -20,6 +20,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.spool import Spool
 from raft_snapshot_agent.storage.base import Content, Source
+from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.local import LocalStorage
 
 
@@ -184,7 +185,7 @@ async def test_a_missing_folder_is_not_made_by_a_put(tmp_path: Path, as_copy: bo
         lambda storage: storage.entries(),
         lambda storage: anext(storage.read(NAME)),
         lambda storage: storage.delete(NAME),
-        lambda storage: storage.sweep(frozenset()),
+        lambda storage: storage.sweep(Leftovers()),
     ],
 )
 async def test_a_missing_folder_is_told_by_every_verb(
@@ -257,9 +258,9 @@ async def test_a_sweep_between_making_and_locking_costs_nothing(
     ],
 )
 async def test_only_leftovers_of_ours_are_swept(folder: Path, leftover: str, removed: bool) -> None:
-    storage = LocalStorage(folder, static_name="latest.snap")
+    storage = LocalStorage(folder)
     (folder / leftover).touch()
-    assert await storage.sweep(frozenset()) == removed
+    assert await storage.sweep(Leftovers(static_name="latest.snap")) == removed
     assert (folder / leftover).exists() is not removed
 
 

@@ -15,6 +15,7 @@ from tests.http_proxy import HttpProxy, Request, hang, status
 from raft_snapshot_agent.errors import StorageError, StorageUnavailable
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 from raft_snapshot_agent.storage import multipart
+from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.multipart import Upload, Uploads, sign
 from raft_snapshot_agent.storage.s3 import Bucket, Keys
 
@@ -82,7 +83,8 @@ def begin(s3: S3, *keys: str) -> None:
 def swept(uploads: Uploads, prefix: str = "vault/", **more: Any) -> int:
     now = datetime.now(UTC) + more.get("later", timedelta(0))
     dead = more.get("dead", frozenset({"dead01"}))
-    return multipart.sweep(uploads, prefix, more.get("static_name"), dead, now)
+    leftovers = Leftovers(dead, static_name=more.get("static_name"))
+    return multipart.sweep(uploads, prefix, leftovers, now)
 
 
 def test_uploads_are_listed_as_the_store_knows_them(s3: S3, uploads: Uploads) -> None:

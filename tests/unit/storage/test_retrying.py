@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from raft_snapshot_agent.errors import (
     VerificationError,
 )
 from raft_snapshot_agent.storage.base import Content, Entry, Source, Storage
+from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.memory import MemoryStorage
 from raft_snapshot_agent.storage.retrying import Retrying
 
@@ -63,9 +64,9 @@ class Failing:
         self._fail()
         await self._storage.delete(name)
 
-    async def sweep(self, dead_runs: Collection[str]) -> int:
+    async def sweep(self, leftovers: Leftovers) -> int:
         self._fail()
-        return await self._storage.sweep(dead_runs)
+        return await self._storage.sweep(leftovers)
 
 
 async def read(storage: Storage) -> bytes:
@@ -76,7 +77,7 @@ VERBS: list[Callable[[Storage], Awaitable[object]]] = [
     lambda storage: storage.put(NAME, Content(b"snapshot")),
     lambda storage: storage.entries(),
     lambda storage: storage.delete(NAME),
-    lambda storage: storage.sweep(frozenset()),
+    lambda storage: storage.sweep(Leftovers()),
 ]
 
 

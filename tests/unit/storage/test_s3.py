@@ -20,6 +20,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.storage import objects
 from raft_snapshot_agent.storage.base import Content, Storage
+from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.s3 import S3Settings, bucket_of
 
 FORBIDDEN = re.compile(r"Signature=|X-Amz|\?|\n|Debug|RetryError|<|Credential=")
@@ -58,7 +59,7 @@ async def _use(storage: Storage, verb: str) -> None:
         case "entries":
             await storage.entries()
         case "sweep":
-            await storage.sweep(frozenset())
+            await storage.sweep(Leftovers())
         case _:
             await anext(storage.read(NAME))
 
@@ -71,7 +72,7 @@ async def test_keys_that_may_only_write_are_enough_for_a_put(s3: S3, tmp_path: P
     }
     storage = s3.open(**keys)
     assert await put_of(storage, tmp_path, 20 * MIB) == 20 * MIB
-    assert await storage.sweep(frozenset()) == 0
+    assert await storage.sweep(Leftovers()) == 0
     with pytest.raises(StorageDenied) as caught:
         await storage.entries()
     assert "s3:ListBucket" in caught.value.hint
@@ -114,7 +115,7 @@ async def test_the_environment_fills_in_what_is_missing(
     await storage.put(NAME, Content(b"snapshot"))
     assert await content(storage) == b"snapshot"
     s3.client.create_multipart_upload(Bucket=s3.bucket, Key=NAME)
-    assert await storage.sweep(frozenset({"0a1b2c"})) == 1
+    assert await storage.sweep(Leftovers(frozenset({"0a1b2c"}))) == 1
 
 
 async def test_what_was_set_comes_before_the_environment(
@@ -127,7 +128,7 @@ async def test_what_was_set_comes_before_the_environment(
     storage = s3.open()
     await storage.put(NAME, Content(b"snapshot"))
     assert await content(storage) == b"snapshot"
-    assert await storage.sweep(frozenset()) == 0
+    assert await storage.sweep(Leftovers()) == 0
 
 
 async def test_a_session_token_is_sent(faults: S3Faults, s3: S3) -> None:
@@ -158,7 +159,7 @@ async def test_no_credentials_at_all_are_told_soon(
 
 
 async def test_without_keys_of_our_own_nothing_is_swept() -> None:
-    assert await settings(endpoint="http://127.0.0.1:1").open().sweep(frozenset()) == 0
+    assert await settings(endpoint="http://127.0.0.1:1").open().sweep(Leftovers()) == 0
 
 
 @pytest.mark.parametrize(
@@ -228,7 +229,7 @@ async def test_a_certificate_of_an_unknown_ca_is_refused(over_tls: dict[str, Any
     assert "UnknownIssuer" in caught.value.message
     assert "ca_file" in caught.value.hint
     with pytest.raises(StorageError, match="SSLError"):
-        await settings(**over_tls).open().sweep(frozenset())
+        await settings(**over_tls).open().sweep(Leftovers())
 
 
 async def test_a_private_ca_is_trusted_where_it_is_named(
@@ -236,7 +237,7 @@ async def test_a_private_ca_is_trusted_where_it_is_named(
 ) -> None:
     storage = settings(**over_tls, ca_file=tmp_path / "ca.pem").open()
     assert await storage.entries() == []
-    assert await storage.sweep(frozenset()) == 0
+    assert await storage.sweep(Leftovers()) == 0
 
 
 async def test_a_private_ca_may_be_named_by_the_environment(

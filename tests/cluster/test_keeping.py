@@ -1,0 +1,239 @@
+"""What stays and what goes, over several runs against real servers and storages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.cluster.command import Ending, call
+from tests.conftest import StartBao
+from tests.faults.site import Site
+
+from raft_snapshot_agent.core.guard import GUARD_NAME
+from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, fill, prepare_agent
+from raft_snapshot_agent.servers.process import until
+from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
+
+
+def at(site: Site, *arguments: str | Path) -> Ending:
+    return call(*arguments, "--config", site.configuration())
+
+
+@pytest.fixture
+def site(
+    tmp_path: Path, seaweed: SeaweedFS, bucket: str, approle: AppRole, bao: OpenBaoCluster
+) -> Iterator[Site]:
+    with Site(tmp_path, seaweed, bucket, approle) as site:
+        site.vault["address"] = bao.leader().address
+        site.more["retention"] = {"last": 1}
+        yield site
+
+
+def swap(site: Site, start_bao: StartBao) -> None:
+    """Put another cluster in the place of the first."""
+    cluster = start_bao()
+    approle = prepare_agent(cluster)
+    site.vault["address"] = cluster.leader().address
+    site.vault["auth"] |= {"role_id": approle.role_id, "secret_id": approle.secret_id}
+
+
+def test_a_swapped_cluster_pushes_nothing_out_until_an_operator_says_so(
+    site: Site, start_bao: StartBao
+) -> None:
+    assert site.run_once().code == 0
+    ((good,), _) = site.names()
+    swap(site, start_bao)
+
+    first = site.run_once()
+
+    assert first.code == 0
+    told = first.of_level("error")
+    assert len(told) == 2
+    assert all("is not pruned any more: the cluster is another: " in line for line in told)
+    again = site.run_once()
+    assert again.of_level("error") == []
+    assert len(again.of_level("warning")) == 2
+    assert all("to go on pruning, prune --acknowledge" in one for one in again.of_level("warning"))
+    for names in site.names():
+        assert good in names
+        assert len(names) == 3
+    refused = at(site, "prune")
+    assert refused.code != 0
+    assert good in site.names()[0]
+
+    done = at(site, "prune", "--acknowledge")
+
+    assert done.code == 0, done.talk
+    assert done.talk.count("acknowledged: the cluster is another: ") == 2
+    assert [len(names) for names in site.names()] == [1, 1]
+    assert not (site.folder / GUARD_NAME).exists()
+    assert site.run_once().of_level("warning", "error") == []
+
+
+def test_a_cluster_that_lost_most_of_what_it_held(
+    tmp_path: Path, seaweed: SeaweedFS, bucket: str, start_bao: StartBao
+) -> None:
+    cluster = start_bao()
+    approle = prepare_agent(cluster)
+    fill(cluster, 2 << 20)
+    with Site(tmp_path, seaweed, bucket, approle) as site:
+        site.vault["address"] = cluster.leader().address
+        site.more |= {"retention": {"last": 1}, "guard": {"max_shrink": "50%"}}
+        assert site.run_once().code == 0
+        (full,) = site.names()[0]
+        _empty(site)
+
+        ended = site.run_once()
+
+        assert ended.code == 0
+        assert all("the snapshot shrank from " in line for line in ended.of_level("error"))
+        assert full in site.files()
+        assert full in site.objects()
+
+
+def _empty(site: Site) -> None:
+    """Let the newest manifests tell of a snapshot four times as large."""
+    for path in site.folder.glob("*.json"):
+        manifest = json.loads(path.read_text())
+        path.write_text(json.dumps(manifest | {"size": manifest["size"] * 4}))
+    for key in list(site.keys()):
+        if key.endswith(".json"):
+            body = json.loads(site.client.get_object(Bucket=site.bucket, Key=key)["Body"].read())
+            text = json.dumps(body | {"size": body["size"] * 4})
+            site.client.put_object(Bucket=site.bucket, Key=key, Body=text.encode())
+
+
+def test_what_is_held_stays_until_it_is_released(site: Site) -> None:
+    assert site.run_once().code == 0
+    ((held,), _) = site.names()
+
+    ended = at(site, "hold", held, "--reason", "before the upgrade")
+
+    assert ended.code == 0
+    assert ended.talk.splitlines() == [f"local: {held} is held", f"s3: {held} is held"]
+    assert (site.folder / f"{held}.hold").read_text() == "before the upgrade\n"
+    for _ in range(2):
+        assert site.run_once().code == 0
+    assert [len(names) for names in site.names()] == [2, 2]
+    assert "verified, held" in at(site, "list").text
+
+    assert at(site, "release", held).code == 0
+    assert site.run_once().code == 0
+    assert all(held not in names and len(names) == 1 for names in site.names())
+    assert not list(site.folder.glob("*.hold"))
+
+
+def test_what_is_not_there_cannot_be_held(site: Site) -> None:
+    ended = at(site, "hold", "raft-snapshot-20260101T000000Z-i1.snap")
+
+    assert ended.code == 2
+    assert "no snapshot is called raft-snapshot-20260101T000000Z-i1.snap" in ended.talk
+
+
+def test_what_verify_finds_broken_counts_no_more(site: Site) -> None:
+    site.more["retention"] = {"last": 2}
+    site.more["storages"] = [site.local]
+    for _ in range(3):
+        assert site.run_once().code == 0
+    first, second = site.names()[0]
+    path = site.folder / second
+    content = path.read_bytes()
+    path.write_bytes(content[:-100])
+
+    assert at(site, "verify", "--all").code == 4
+
+    assert "cut off" in (site.folder / f"{second}.broken").read_text()
+    assert "broken" in at(site, "list").text
+    assert second not in at(site, "verify", "--latest").text
+    path.write_bytes(content)
+    assert at(site, "verify", second).code == 0
+    assert not (site.folder / f"{second}.broken").exists()
+
+    path.write_bytes(content[:-100])
+    assert at(site, "verify", second).code == 4
+    assert site.run_once().code == 0
+    left = site.names()[0]
+    assert first in left
+    assert len(left) == 2
+    assert not list(site.folder.glob("*.broken"))
+
+
+def test_a_storage_that_is_not_required_only_warns(site: Site) -> None:
+    site.s3 |= {"bucket": "there-is-no-such-bucket", "required": False}
+
+    ended = site.run_once()
+
+    assert ended.code == 0
+    assert "Could not store the snapshot in s3" in ended.only_error
+    assert ended.of_level("error") == []
+
+
+def test_a_storage_that_is_not_required_is_still_the_only_one_left(site: Site) -> None:
+    site.s3 |= {"bucket": "there-is-no-such-bucket", "required": False}
+    site.more["storages"] = [site.s3]
+
+    assert site.run_once().code == 2
+
+
+def test_a_storage_that_is_not_pruned_is_neither_listed_nor_swept(site: Site) -> None:
+    site.local["prune"] = False
+    site.more["storages"] = [site.local]
+    partial = site.folder / ".raft-snapshot-20260101T000000Z-i1-0a1b2c.snap.partial"
+    partial.touch()
+    for _ in range(3):
+        assert site.run_once().of_level("warning", "error") == []
+
+    ended = at(site, "prune")
+
+    assert ended.code == 0
+    assert "local: nothing is deleted: prune is false" in ended.talk
+    partial.unlink()
+    assert len(site.names()[0]) == 3
+
+
+def test_hourly_to_disk_and_daily_to_s3(site: Site) -> None:
+    site.more |= {"schedule": {"every": "2s"}, "retention": {}}
+    site.s3["schedule"] = {"every": "24h"}
+    with site.command("run") as daemon:
+        daemon.says("a snapshot every 2s to local; every 24h to s3")
+        until(lambda: len(site.files()) >= 6, "three snapshots on the disk", within=40)
+        daemon.process.terminate()
+        assert daemon.ended().code == 0
+    local, remote = site.names()
+    assert len(remote) == 1
+    assert remote[0] == local[0]
+
+
+def test_names_of_another_agent_go_on(site: Site) -> None:
+    site.more["name_layout"] = {"prefix": "vault-", "timestamp": "20060102T150405", "suffix": ".s"}
+    site.more["storages"] = [site.local]
+    old = site.folder / "vault-20260101T000000.s"
+    fork = site.folder / "raft-snapshot-2026-01-01T00-00-00Z+0100.snap"
+    foreign = site.folder / "vault-yesterday.s"
+    for path in (old, fork, foreign):
+        path.write_bytes(b"abc")
+
+    ended = site.run_once()
+
+    assert ended.code == 0
+    assert not old.exists()
+    assert not fork.exists()
+    assert foreign.exists()
+    (new,) = site.folder.glob("vault-2*.s")
+    assert at(site, "verify", new.name).code == 0
+    assert new.name in at(site, "list").text
+
+
+def test_bandwidth_is_kept(site: Site) -> None:
+    site.more["storages"] = [site.s3]
+    assert site.run_once().code == 0
+    (size,) = [snapshot.size for snapshot in site.stored()[1].values()]
+    site.s3["bandwidth"] = size // 2
+
+    ended = site.run_once()
+
+    assert ended.code == 0
+    seconds = [float(line.rpartition("seconds=")[2]) for line in ended.of_level("info")[:1]]
+    assert seconds[0] >= 1

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, model_validator
 
-from raft_snapshot_agent import __version__
-from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.storage.connection import (
+    Endpoint,
+    client_config,
+    environment,
+    environment_endpoint,
+    refuse_plain_http,
+    retry_config,
+)
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.objects import ObjectStorage, Place
 from raft_snapshot_agent.storage.settings import StorageSettings
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig, S3Config, S3Credential, S3Store
+    from obstore.store import S3Config, S3Credential, S3Store
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _RIGHTS = "s3:PutObject, and to list, read and prune s3:ListBucket, s3:GetObject, s3:DeleteObject"
-_CONNECT = timedelta(seconds=5)
-_RETRY_FOR = timedelta(seconds=60)
-_AS_LONG_AS_IT_TAKES = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +65,6 @@ def _bucket(bucket: str) -> str:
     return bucket
 
 
-def _endpoint(endpoint: str) -> str:
-    url = urlsplit(endpoint)
-    if url.scheme not in {"http", "https"} or not url.hostname:
-        raise ValueError("must be a URL with its scheme, such as https://minio.example.org:9000")
-    if url.username or url.password or url.query or url.fragment or url.path.strip("/"):
-        raise ValueError("must be scheme, host and port only: no credentials, path or query")
-    return f"{url.scheme}://{url.netloc}"
-
-
 class S3Settings(StorageSettings):
     """Snapshots in a bucket on Amazon S3 or on a store that speaks its protocol.
 
@@ -84,7 +76,7 @@ class S3Settings(StorageSettings):
     type: Literal["s3"]
     bucket: Annotated[str, AfterValidator(_bucket)]
     region: str | None = None
-    endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
+    endpoint: Endpoint | None = None
     path_style: bool | None = None
     """`endpoint/bucket/key`, not `bucket.endpoint/key`; true for endpoints other than Amazon's."""
     access_key_id: Secret | None = None
@@ -110,27 +102,12 @@ class S3Settings(StorageSettings):
     @model_validator(mode="after")
     def _encrypted_in_transit(self) -> Self:
         if self.endpoint is not None:
-            _refuse_plain_http(self.endpoint, self.allow_http)
+            refuse_plain_http(self.endpoint, self.allow_http)
         return self
 
     def open(self) -> Storage:
         place = Place("aws", f"s3://{self.bucket}", self.prefix, _RIGHTS)
         return ObjectStorage(place, partial(_connect, self), partial(_sweep, self))
-
-
-def _refuse_plain_http(endpoint: str, allowed: bool | None) -> None:
-    url = urlsplit(endpoint)
-    if url.scheme == "http" and not (_is_loopback(url.hostname) if allowed is None else allowed):
-        raise ValueError(f"{endpoint} is not encrypted: use https, or set allow_http: true")
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host is None or host == "localhost":
-        return host is not None
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _connect(settings: S3Settings, *, streaming: bool = False) -> S3Store:
@@ -141,8 +118,10 @@ def _connect(settings: S3Settings, *, streaming: bool = False) -> S3Store:
     return S3Store(
         settings.bucket,
         config=_store_config(settings, bucket),
-        client_options=_client_config(bucket, streaming=streaming),
-        retry_config=_retry_config(bucket),
+        client_options=client_config(
+            bucket.endpoint, bucket.timeout, bucket.ca_file, streaming=streaming
+        ),
+        retry_config=retry_config(bucket.timeout),
         # As plain keys they would be joined by a session token from the environment.
         credential_provider=None if keys is None else lambda: _credential(keys),
     )
@@ -160,7 +139,7 @@ def _sweep(settings: S3Settings, leftovers: Leftovers) -> int:
 
 def bucket_of(settings: S3Settings) -> Bucket:
     """Find out where the bucket answers, from the settings and what the environment adds."""
-    region = settings.region or _environment("AWS_REGION", "AWS_DEFAULT_REGION") or "us-east-1"
+    region = settings.region or environment("AWS_REGION", "AWS_DEFAULT_REGION") or "us-east-1"
     endpoint = urlsplit(_endpoint_of(settings) or _amazon(region))
     path_style = settings.path_style
     if path_style is None:  # no certificate covers the subdomain of a name with dots
@@ -168,22 +147,15 @@ def bucket_of(settings: S3Settings) -> Bucket:
     host, path = endpoint.netloc, f"/{settings.bucket}"
     if not path_style:
         host, path = f"{settings.bucket}.{endpoint.netloc}", ""
-    bundle = _environment("AWS_CA_BUNDLE")
+    bundle = environment("AWS_CA_BUNDLE")
     ca_file = settings.ca_file or (Path(bundle) if bundle else None)
     return Bucket(f"{endpoint.scheme}://{host}", path, region, ca_file, settings.timeout)
 
 
 def _endpoint_of(settings: S3Settings) -> str | None:
-    if settings.endpoint is not None:
-        return settings.endpoint
-    endpoint = _environment("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    if endpoint is None:
-        return None
-    try:
-        _refuse_plain_http(checked := _endpoint(endpoint), settings.allow_http)
-    except ValueError as error:
-        raise ConfigError(f"the endpoint in the environment, {endpoint}: {error}") from error
-    return checked
+    return settings.endpoint or environment_endpoint(
+        settings.allow_http, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"
+    )
 
 
 def _amazon(region: str) -> str:
@@ -192,10 +164,6 @@ def _amazon(region: str) -> str:
 
 def _is_amazon(host: str | None) -> bool:
     return host is not None and host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-
-
-def _environment(*names: str) -> str | None:
-    return next((value for name in names if (value := os.environ.get(name))), None)
 
 
 def _given_keys(settings: S3Settings) -> Keys | None:
@@ -210,8 +178,8 @@ def _given_keys(settings: S3Settings) -> Keys | None:
 
 
 def _environment_keys() -> Keys | None:
-    key, secret = _environment("AWS_ACCESS_KEY_ID"), _environment("AWS_SECRET_ACCESS_KEY")
-    return Keys(key, secret, _environment("AWS_SESSION_TOKEN")) if key and secret else None
+    key, secret = environment("AWS_ACCESS_KEY_ID"), environment("AWS_SECRET_ACCESS_KEY")
+    return Keys(key, secret, environment("AWS_SESSION_TOKEN")) if key and secret else None
 
 
 def _credential(keys: Keys) -> S3Credential:
@@ -236,39 +204,3 @@ def _store_config(settings: S3Settings, bucket: Bucket) -> S3Config:
     if settings.kms_key_id is not None:
         config["sse_kms_key_id"] = settings.kms_key_id
     return config
-
-
-def _client_config(bucket: Bucket, *, streaming: bool) -> ClientConfig:
-    config: ClientConfig = {
-        "allow_http": bucket.endpoint.startswith("http:"),
-        "connect_timeout": min(_CONNECT, bucket.timeout),
-        "timeout": bucket.timeout,
-        "user_agent": f"raft-snapshot-agent/{__version__}",
-    }
-    if streaming:
-        config |= {"timeout": _AS_LONG_AS_IT_TAKES, "read_timeout": bucket.timeout}
-    if bucket.ca_file is not None:
-        config["root_certificate"] = _certificates(bucket.ca_file)
-    return config
-
-
-def _retry_config(bucket: Bucket) -> RetryConfig:
-    """Retry briefly: a store that refuses is known within seconds, one that hangs in minutes."""
-    return {
-        "max_retries": 4,
-        "retry_timeout": min(_RETRY_FOR, bucket.timeout),
-        "backoff": {
-            "init_backoff": timedelta(milliseconds=250),
-            "max_backoff": timedelta(seconds=5),
-            "base": 2,
-        },
-    }
-
-
-def _certificates(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read the certificates in {path}: {error.strerror}", hint="check ca_file"
-        ) from error

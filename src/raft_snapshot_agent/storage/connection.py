@@ -1,0 +1,107 @@
+"""How an object store is reached: what all that speak HTTP have in common."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
+
+from raft_snapshot_agent import __version__
+from raft_snapshot_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
+
+_CONNECT = timedelta(seconds=5)
+_RETRY_FOR = timedelta(seconds=60)
+_AS_LONG_AS_IT_TAKES = timedelta(days=7)
+
+
+def bare_endpoint(endpoint: str) -> str:
+    """Accept scheme, host and port, and nothing else."""
+    url = urlsplit(endpoint)
+    if url.scheme not in {"http", "https"} or not url.hostname:
+        raise ValueError("must be a URL with its scheme, such as https://minio.example.org:9000")
+    if url.username or url.password or url.query or url.fragment or url.path.strip("/"):
+        raise ValueError("must be scheme, host and port only: no credentials, path or query")
+    return f"{url.scheme}://{url.netloc}"
+
+
+Endpoint = Annotated[str, AfterValidator(bare_endpoint)]
+
+
+def refuse_plain_http(endpoint: str, allowed: bool | None) -> None:
+    """Refuse an endpoint without TLS, unless that is `allowed` or, not said, on loopback."""
+    url = urlsplit(endpoint)
+    if url.scheme == "http" and not (_is_loopback(url.hostname) if allowed is None else allowed):
+        raise ValueError(f"{endpoint} is not encrypted: use https, or set allow_http: true")
+
+
+def environment(*names: str) -> str | None:
+    """Tell the first of these environment variables that is set, and not to nothing."""
+    return next((value for name in names if (value := os.environ.get(name))), None)
+
+
+def environment_endpoint(allow_http: bool | None, *names: str) -> str | None:
+    """Tell the endpoint in the first of these environment variables that is set."""
+    endpoint = environment(*names)
+    if endpoint is None:
+        return None
+    try:
+        refuse_plain_http(checked := bare_endpoint(endpoint), allow_http)
+    except ValueError as error:
+        raise ConfigError(f"the endpoint in the environment, {endpoint}: {error}") from error
+    return checked
+
+
+def client_config(
+    endpoint: str, timeout: timedelta, ca_file: Path | None, *, streaming: bool
+) -> ClientConfig:
+    """Configure the HTTP client; one for `streaming` bounds the time between bytes only."""
+    config: ClientConfig = {
+        "allow_http": endpoint.startswith("http:"),
+        "connect_timeout": min(_CONNECT, timeout),
+        "timeout": timeout,
+        "user_agent": f"raft-snapshot-agent/{__version__}",
+    }
+    if streaming:
+        config |= {"timeout": _AS_LONG_AS_IT_TAKES, "read_timeout": timeout}
+    if ca_file is not None:
+        config["root_certificate"] = _certificates(ca_file)
+    return config
+
+
+def retry_config(timeout: timedelta) -> RetryConfig:
+    """Retry briefly: a store that refuses is known within seconds, one that hangs in minutes."""
+    return {
+        "max_retries": 4,
+        "retry_timeout": min(_RETRY_FOR, timeout),
+        "backoff": {
+            "init_backoff": timedelta(milliseconds=250),
+            "max_backoff": timedelta(seconds=5),
+            "base": 2,
+        },
+    }
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host is None or host == "localhost":
+        return host is not None
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _certificates(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the certificates in {path}: {error.strerror}", hint="check ca_file"
+        ) from error

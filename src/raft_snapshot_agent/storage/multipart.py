@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 from xml.etree import ElementTree as ET
 
@@ -25,9 +25,10 @@ from raft_snapshot_agent.errors import (
     StorageError,
     StorageUnavailable,
 )
+from raft_snapshot_agent.storage.aws_keys import Keys
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.object_errors import refusal
-from raft_snapshot_agent.storage.s3 import Bucket, Keys
+from raft_snapshot_agent.storage.s3 import Bucket
 
 _STALE = timedelta(hours=24)
 _EMPTY = hashlib.sha256(b"").hexdigest()
@@ -153,13 +154,25 @@ def _pool(bucket: Bucket) -> urllib3.PoolManager:
     seconds = bucket.timeout.total_seconds()
     timeout = urllib3.Timeout(connect=min(_CONNECT, seconds), read=seconds)
     options: dict[str, Any] = {"retries": _RETRIES, "timeout": timeout}
-    if bucket.ca_file is not None:
+    if bucket.skip_verify:
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was asked for
+        options["cert_reqs"] = "CERT_NONE"
+    elif bucket.ca_file is not None:
         options["ssl_context"] = context = ssl.create_default_context()
         context.load_verify_locations(bucket.ca_file)
-    proxy = getproxies().get(url.scheme)
-    if proxy and not proxy_bypass(url.hostname or ""):
-        return urllib3.ProxyManager(proxy, **options)
+    proxy = bucket.proxy or getproxies().get(url.scheme)
+    if proxy and (bucket.proxy or not proxy_bypass(url.hostname or "")):
+        return urllib3.ProxyManager(proxy, proxy_headers=_proxy_headers(proxy), **options)
     return urllib3.PoolManager(**options)
+
+
+def _proxy_headers(proxy: str) -> dict[str, str]:
+    url = urlsplit(proxy)
+    if url.username is None:
+        return {}
+    return urllib3.make_headers(
+        proxy_basic_auth=f"{unquote(url.username)}:{unquote(url.password or '')}"
+    )
 
 
 def _parsed(document: bytes) -> ET.Element:

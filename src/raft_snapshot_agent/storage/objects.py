@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 from anyio import move_on_after
 
@@ -50,6 +50,16 @@ class Place:
     """Empty, or with a slash at its end."""
     rights: str
     """What the credentials need, for hints."""
+    storage_class: str | None = None
+    """In the store's own words; its default when missing."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class _Description(TypedDict, total=False):
+    """What the library is told of an object beside its bytes."""
+
+    attributes: dict[str, str]
+    tags: dict[str, str]
 
 
 class Connect(Protocol):
@@ -89,7 +99,9 @@ class ObjectStorage:
             if feed.ended:
                 whole = b"".join(first)
                 first.clear()
-                upload = obstore.put_async(store, self._key(name), whole, use_multipart=False)
+                upload = obstore.put_async(
+                    store, self._key(name), whole, use_multipart=False, **self._described
+                )
             else:
                 upload = obstore.put_async(
                     store,
@@ -97,6 +109,7 @@ class ObjectStorage:
                     feed.rest(first),
                     chunk_size=PART,
                     max_concurrency=_PARALLEL,
+                    **self._described,
                 )
             await _finished(upload, feed)
             return await self._stored(store, name, feed.position)
@@ -132,6 +145,15 @@ class ObjectStorage:
     async def sweep(self, leftovers: Leftovers) -> int:
         with self._explained("sweep"):
             return await in_thread(partial(self._sweep, leftovers), abandon=True)
+
+    @property
+    def _described(self) -> _Description:
+        described: _Description = {}
+        if self._place.storage_class is not None:
+            described["attributes"] = {"Storage-Class": self._place.storage_class}
+        if self._place.tags:
+            described["tags"] = dict(self._place.tags)
+        return described
 
     async def _client(self, *, streaming: bool = False) -> ObjectStore:
         return await in_thread(partial(self._connect, streaming=streaming))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,7 +13,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, model_validator
 
+from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.storage.aws_keys import (
+    Keys,
+    ambient_keys,
+    ambient_region,
+    profile,
+)
 from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.storage.connection import (
     Endpoint,
@@ -27,10 +35,12 @@ from raft_snapshot_agent.storage.objects import ObjectStorage, Place
 from raft_snapshot_agent.storage.settings import StorageSettings
 
 if TYPE_CHECKING:
-    from obstore.store import S3Config, S3Credential, S3Store
+    from obstore.store import ClientConfig, S3Config, S3Store
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _RIGHTS = "s3:PutObject, and to list, read and prune s3:ListBucket, s3:GetObject, s3:DeleteObject"
+_CUSTOMER_KEY = 32
+"""Bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +54,12 @@ class Bucket:
     region: str
     ca_file: Path | None
     timeout: timedelta
+    skip_verify: bool = False
+    proxy: str | None = field(default=None, repr=False)
 
     @property
     def url(self) -> str:
         return self.endpoint + self.path
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """What requests are signed with."""
-
-    access_key_id: str
-    secret_access_key: str = field(repr=False)
-    session_token: str | None = field(default=None, repr=False)
 
 
 def _bucket(bucket: str) -> str:
@@ -65,12 +68,24 @@ def _bucket(bucket: str) -> str:
     return bucket
 
 
+def _tags(tags: dict[str, str]) -> dict[str, str]:
+    """Hold tags against the rules of Amazon S3, "Categorizing your storage using tags"."""
+    if len(tags) > 10:
+        raise ValueError("an object has at most ten tags")
+    for key, value in tags.items():
+        if not (0 < len(key) <= 128 and len(value) <= 256):
+            raise ValueError("a tag's key has 1 to 128 characters, its value at most 256")
+        if not all(one.isalnum() or one in " +-=._:/@" for one in key + value):
+            raise ValueError("a tag takes letters, digits, spaces and + - = . _ : / @")
+    return tags
+
+
 class S3Settings(StorageSettings):
     """Snapshots in a bucket on Amazon S3 or on a store that speaks its protocol.
 
     What is missing here comes from the AWS_* environment variables, and credentials that are
-    missing there too from the web identity, the container or the instance; where there is none of
-    these it takes a few seconds to find that out.
+    missing there too from the default profile, the web identity, the container or the instance;
+    where there is none of these it takes a few seconds to find that out.
     """
 
     type: Literal["s3"]
@@ -82,12 +97,25 @@ class S3Settings(StorageSettings):
     access_key_id: Secret | None = None
     secret_access_key: Secret | None = None
     session_token: Secret | None = None
+    profile: str | None = None
+    """Of the shared files of the AWS SDK, in place of the keys."""
     allow_http: bool | None = None
     """Whether an endpoint may go without TLS; true for one on loopback."""
     ca_file: Path | None = None
     """Certificates to trust beside the system's, in PEM."""
-    server_side_encryption: Literal["AES256", "aws:kms"] | None = None
+    skip_verify: bool = False
+    """Trust any certificate. For tests only."""
+    proxy: Secret | None = None
+    """URL of an HTTP proxy; by default HTTPS_PROXY and NO_PROXY are honoured."""
+    storage_class: str | None = None
+    tags: Annotated[dict[str, str], AfterValidator(_tags)] = {}  # noqa: RUF012 - it is copied
+    server_side_encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
     kms_key_id: str | None = None
+    bucket_key_enabled: bool | None = None
+    sse_customer_key: Secret | None = None
+    """256 bits in base64: the store encrypts with them and forgets them (SSE-C)."""
+    checksum: bool | None = None
+    """Send a SHA-256 that the store keeps; true for Amazon, others may refuse it."""
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
@@ -95,8 +123,19 @@ class S3Settings(StorageSettings):
             raise ValueError("access_key_id and secret_access_key must be given together")
         if self.session_token is not None and self.access_key_id is None:
             raise ValueError("session_token needs access_key_id and secret_access_key")
-        if self.kms_key_id is not None and self.server_side_encryption != "aws:kms":
+        if self.profile is not None and self.access_key_id is not None:
+            raise ValueError("give profile or access_key_id and secret_access_key, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _one_encryption(self) -> Self:
+        encryption = self.server_side_encryption or ""
+        if self.kms_key_id is not None and not encryption.startswith("aws:kms"):
             raise ValueError("kms_key_id needs server_side_encryption: aws:kms")
+        if self.bucket_key_enabled is not None and not encryption.startswith("aws:kms"):
+            raise ValueError("bucket_key_enabled needs server_side_encryption: aws:kms")
+        if self.sse_customer_key is not None and encryption:
+            raise ValueError("give sse_customer_key or server_side_encryption, not both")
         return self
 
     @model_validator(mode="after")
@@ -106,7 +145,9 @@ class S3Settings(StorageSettings):
         return self
 
     def open(self) -> Storage:
-        place = Place("aws", f"s3://{self.bucket}", self.prefix, _RIGHTS)
+        place = Place(
+            "aws", f"s3://{self.bucket}", self.prefix, _RIGHTS, self.storage_class, self.tags
+        )
         return ObjectStorage(place, partial(_connect, self), partial(_sweep, self))
 
 
@@ -114,23 +155,21 @@ def _connect(settings: S3Settings, *, streaming: bool = False) -> S3Store:
     from obstore.store import S3Store
 
     bucket = bucket_of(settings)
-    keys = _given_keys(settings)
+    keys = _keys(settings)
     return S3Store(
         settings.bucket,
         config=_store_config(settings, bucket),
-        client_options=client_config(
-            bucket.endpoint, bucket.timeout, bucket.ca_file, streaming=streaming
-        ),
+        client_options=_client_options(bucket, streaming=streaming),
         retry_config=retry_config(bucket.timeout),
         # As plain keys they would be joined by a session token from the environment.
-        credential_provider=None if keys is None else lambda: _credential(keys),
+        credential_provider=None if keys is None else keys.credential,
     )
 
 
 def _sweep(settings: S3Settings, leftovers: Leftovers) -> int:
     from raft_snapshot_agent.storage import multipart
 
-    keys = _given_keys(settings) or _environment_keys()
+    keys = _keys(settings)
     if keys is None:  # a role's, which the library keeps to itself
         return 0
     uploads = multipart.Uploads(bucket_of(settings), keys)
@@ -139,7 +178,7 @@ def _sweep(settings: S3Settings, leftovers: Leftovers) -> int:
 
 def bucket_of(settings: S3Settings) -> Bucket:
     """Find out where the bucket answers, from the settings and what the environment adds."""
-    region = settings.region or environment("AWS_REGION", "AWS_DEFAULT_REGION") or "us-east-1"
+    region = settings.region or _region(settings) or "us-east-1"
     endpoint = urlsplit(_endpoint_of(settings) or _amazon(region))
     path_style = settings.path_style
     if path_style is None:  # no certificate covers the subdomain of a name with dots
@@ -148,8 +187,19 @@ def bucket_of(settings: S3Settings) -> Bucket:
     if not path_style:
         host, path = f"{settings.bucket}.{endpoint.netloc}", ""
     bundle = environment("AWS_CA_BUNDLE")
-    ca_file = settings.ca_file or (Path(bundle) if bundle else None)
-    return Bucket(f"{endpoint.scheme}://{host}", path, region, ca_file, settings.timeout)
+    return Bucket(
+        endpoint=f"{endpoint.scheme}://{host}",
+        path=path,
+        region=region,
+        ca_file=settings.ca_file or (Path(bundle) if bundle else None),
+        timeout=settings.timeout,
+        skip_verify=settings.skip_verify,
+        proxy=None if settings.proxy is None else settings.proxy.resolve(),
+    )
+
+
+def _region(settings: S3Settings) -> str | None:
+    return ambient_region() if settings.profile is None else profile(settings.profile).region
 
 
 def _endpoint_of(settings: S3Settings) -> str | None:
@@ -166,29 +216,18 @@ def _is_amazon(host: str | None) -> bool:
     return host is not None and host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
-def _given_keys(settings: S3Settings) -> Keys | None:
+def _keys(settings: S3Settings) -> Keys | None:
+    """Find static keys; nothing where the library has to find a role's."""
+    if settings.profile is not None:
+        return profile(settings.profile).required_keys()
     if settings.access_key_id is None or settings.secret_access_key is None:
-        return None
+        return ambient_keys()
     token = settings.session_token
     return Keys(
         settings.access_key_id.resolve(),
         settings.secret_access_key.resolve(),
         None if token is None else token.resolve(),
     )
-
-
-def _environment_keys() -> Keys | None:
-    key, secret = environment("AWS_ACCESS_KEY_ID"), environment("AWS_SECRET_ACCESS_KEY")
-    return Keys(key, secret, environment("AWS_SESSION_TOKEN")) if key and secret else None
-
-
-def _credential(keys: Keys) -> S3Credential:
-    return {
-        "access_key_id": keys.access_key_id,
-        "secret_access_key": keys.secret_access_key,
-        "token": keys.session_token,
-        "expires_at": None,
-    }
 
 
 def _store_config(settings: S3Settings, bucket: Bucket) -> S3Config:
@@ -203,4 +242,34 @@ def _store_config(settings: S3Settings, bucket: Bucket) -> S3Config:
         config["server_side_encryption"] = settings.server_side_encryption
     if settings.kms_key_id is not None:
         config["sse_kms_key_id"] = settings.kms_key_id
+    if settings.bucket_key_enabled is not None:
+        config["sse_bucket_key_enabled"] = settings.bucket_key_enabled
+    if settings.sse_customer_key is not None:
+        config["server_side_encryption"] = "sse-c"
+        config["sse_customer_key_base64"] = _customer_key(settings.sse_customer_key)
+    host = urlsplit(bucket.endpoint).hostname
+    if _is_amazon(host) if settings.checksum is None else settings.checksum:
+        config["checksum_algorithm"] = "sha256"
     return config
+
+
+def _customer_key(key: Secret) -> str:
+    text = key.resolve()
+    try:
+        length = len(b64decode(text, validate=True))
+    except ValueError:
+        length = 0
+    if length != _CUSTOMER_KEY:
+        raise ConfigError(
+            "sse_customer_key is not 32 bytes in base64", hint="make one: openssl rand -base64 32"
+        )
+    return text
+
+
+def _client_options(bucket: Bucket, *, streaming: bool) -> ClientConfig:
+    options = client_config(bucket.endpoint, bucket.timeout, bucket.ca_file, streaming=streaming)
+    if bucket.skip_verify:
+        options["allow_invalid_certificates"] = True
+    if bucket.proxy is not None:
+        options["proxy_url"] = bucket.proxy
+    return options

@@ -15,9 +15,10 @@ from tests.http_proxy import HttpProxy, Request, hang, status
 from raft_snapshot_agent.errors import StorageError, StorageUnavailable
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 from raft_snapshot_agent.storage import multipart
+from raft_snapshot_agent.storage.aws_keys import Keys
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.multipart import Upload, Uploads, sign
-from raft_snapshot_agent.storage.s3 import Bucket, Keys
+from raft_snapshot_agent.storage.s3 import Bucket
 
 NAME = "raft-snapshot-20261123T153000Z-i4711-dead01.snap"
 OF_ANOTHER_RUN = "raft-snapshot-20261123T153000Z-i4711-0d1e2f.snap"

@@ -258,3 +258,27 @@ def test_the_timeout_has_a_default() -> None:
 
 def test_a_put_takes_100_gib_in_10_000_parts() -> None:
     assert objects.PART * 10_000 > 100 << 30
+
+
+async def test_any_certificate_is_trusted_where_that_is_said(over_tls: dict[str, Any]) -> None:
+    storage = settings(**over_tls, skip_verify=True).open()
+    assert await storage.entries() == []
+    assert await storage.sweep(Leftovers()) == 0
+
+
+async def test_the_proxy_that_is_configured_is_used_with_its_credentials() -> None:
+    with HttpProxy("http://127.0.0.1:1", lambda _: status(404)) as proxy:
+        through = proxy.address.replace("http://", "http://me:pa%24s@")
+        place = {"endpoint": "http://s3.invalid", "allow_http": True, "proxy": through}
+        keys = {"access_key_id": "mine", "secret_access_key": "secret"}
+        storage = settings(**place, **keys).open()
+        with pytest.raises(StorageError) as refused:
+            await storage.put(NAME, Content(b"snapshot"))
+        with pytest.raises(StorageError):
+            await storage.sweep(Leftovers())
+        assert "pa" not in str(refused.value).replace("raft-snapshot", "")
+        put, sweep = proxy.requests
+        assert put.target == f"http://s3.invalid/backups/{NAME}"
+        assert sweep.target.startswith("http://s3.invalid/backups?")
+        for request in (put, sweep):
+            assert request.headers["Proxy-Authorization"] == "Basic bWU6cGEkcw=="

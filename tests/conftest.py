@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.stores.fixtures import container, sftp_server, swift_server, webdav, webdav_server
 
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.seaweedfs import Identity, SeaweedFS
+
+__all__ = ["container", "sftp_server", "swift_server", "webdav", "webdav_server"]
 
 _OUTSIDE = (
     "AWS_",
@@ -21,8 +24,10 @@ _OUTSIDE = (
     "CREDENTIALS_DIRECTORY",
     "GOOGLE_",
     "NOTIFY_SOCKET",
+    "OS_",
     "RAFT_SNAPSHOT_AGENT_",
     "SECRET_ACCESS_KEY",
+    "ST_",
     "VAULT_",
 )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.places import S3, Local, Memory, Place
+from tests.contract.places import S3, Local, Memory, Place, Sftp, Swift, Webdav
 
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 
@@ -47,12 +47,18 @@ def _place(kind: str, request: pytest.FixtureRequest) -> Place:
             return Local(tmp_path / "local", fixture("spools"))
         case "local-other-file-system":
             return Local(tmp_path / "local", fixture("other_file_system"))
+        case "sftp":
+            return Sftp(tmp_path / "sftp", fixture("spools"), fixture("sftp_server"))
+        case "swift":
+            return Swift(fixture("swift_server"), fixture("container"), fixture("spools"))
+        case "webdav":
+            return Webdav(fixture("webdav"), fixture("spools"))
         case _:
             s3: S3 = fixture("s3")
             return s3
 
 
-_LASTING = ["local", "local-other-file-system", "s3"]
+_LASTING = ["local", "local-other-file-system", "s3", "webdav"]
 
 
 @pytest.fixture(params=["memory", *_LASTING])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any, Protocol
 import boto3
 from botocore.config import Config
 from pydantic import TypeAdapter
+from tests.stores.fixtures import Account, Served, Sshd
+from tests.stores.running import LOOPBACK, PASSWORD, SWIFT_USER, USERNAME
 
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 from raft_snapshot_agent.storage import AnyStorage
@@ -67,11 +70,11 @@ class Local:
     def __init__(self, root: Path, spools: Path) -> None:
         self.root, self.spools = root, spools
 
-    def settings(self, prefix: str = "") -> dict[str, Any]:
-        return {"type": "local", "path": str(self.root), "prefix": prefix}
+    def settings(self, prefix: str = "", **more: Any) -> dict[str, Any]:
+        return {"type": "local", "path": str(self.root), "prefix": prefix, **more}
 
-    def open(self, prefix: str = "") -> Storage:
-        settings = SETTINGS.validate_python(self.settings(prefix))
+    def open(self, prefix: str = "", **more: Any) -> Storage:
+        settings = SETTINGS.validate_python(self.settings(prefix, **more))
         settings.check()
         storage: Storage = settings.open()
         return storage
@@ -90,6 +93,97 @@ class Local:
 
     def _files(self) -> Iterator[str]:
         return (str(p.relative_to(self.root)) for p in self.root.rglob("*") if p.is_file())
+
+
+class Sftp(Local):
+    """A folder of this host, reached through an SSH server."""
+
+    def __init__(self, root: Path, spools: Path, server: Sshd) -> None:
+        root.mkdir()
+        super().__init__(root, spools)
+        self.server = server
+
+    def settings(self, prefix: str = "", **more: Any) -> dict[str, Any]:
+        return {
+            "type": "sftp",
+            "host": LOOPBACK,
+            "port": self.server.port,
+            "username": self.server.username,
+            "private_key_file": str(self.server.key),
+            "host_key": self.server.fingerprint,
+            "path": str(self.root),
+            "prefix": prefix,
+            "timeout": "20s",
+            **more,
+        }
+
+
+class Swift:
+    """A container of a real Swift, with segments small enough for tests."""
+
+    def __init__(self, account: Account, container: str, spools: Path) -> None:
+        self.account, self.container, self.spools = account, container, spools
+
+    def settings(self, prefix: str = "", **more: Any) -> dict[str, Any]:
+        return {
+            "type": "swift",
+            "container": self.container,
+            "auth_url": self.account.auth_url,
+            "username": SWIFT_USER,
+            "password": PASSWORD,
+            "prefix": prefix,
+            "segment_size": "8MiB",
+            "timeout": "20s",
+            **more,
+        }
+
+    def open(self, prefix: str = "", **more: Any) -> Storage:
+        storage: Storage = SETTINGS.validate_python(self.settings(prefix, **more)).open()
+        return storage
+
+    def plant(self, keys: Iterable[str]) -> None:
+        def put(key: str) -> None:
+            self.account.ask("PUT", f"{self.container}/{key}", b"abc")
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(put, keys))
+
+    def keys(self) -> list[str]:
+        return [key for key in self.objects() if ".segments/" not in key]
+
+    def pending(self) -> list[str]:
+        """The uploads that have segments, and no object yet."""
+        whole = {f"{folder}.segments/{name}" for folder, name in map(_split, self.keys())}
+        uploads = {key.rpartition("/")[0] for key in self.objects() if ".segments/" in key}
+        return [upload for upload in uploads if upload.rpartition("/")[0] not in whole]
+
+    def objects(self) -> list[str]:
+        text = self.account.ask("GET", self.container, query="?format=json")
+        return [entry["name"] for entry in json.loads(text)]
+
+
+def _split(key: str) -> tuple[str, str]:
+    folder, slash, name = key.rpartition("/")
+    return folder + slash, name
+
+
+class Webdav(Local):
+    """A folder behind a WebDAV server."""
+
+    def __init__(self, served: Served, spools: Path) -> None:
+        super().__init__(served.root, spools)
+        self.served = served
+
+    def settings(self, prefix: str = "", **more: Any) -> dict[str, Any]:
+        return {
+            "type": "webdav",
+            "url": f"http://{LOOPBACK}:{self.served.port}{self.served.path}",
+            "prefix": prefix,
+            "username": USERNAME,
+            "password": PASSWORD,
+            "timeout": "20s",
+            **more,
+        }
 
 
 class S3:

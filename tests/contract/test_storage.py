@@ -207,7 +207,7 @@ async def test_a_reader_may_stop_early(place: Place) -> None:
 async def test_location_names_the_object(place: Place) -> None:
     storage = place.open()
     assert storage.location(NAME).endswith(NAME)
-    assert storage.kind in {"memory", "local", "aws"}
+    assert storage.kind in {"memory", "local", "aws", "sftp", "swift", "webdav"}
 
 
 async def test_what_a_killed_writer_left_is_swept(lasting_place: Place) -> None:

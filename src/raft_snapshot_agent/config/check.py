@@ -151,4 +151,4 @@ def _check_spool(folder: Path) -> None:
 
 
 def _folder_key(storage: AnyStorage) -> tuple[str, ...]:
-    return ("path",) if "path" in type(storage).model_fields else ()
+    return ("path",) if storage.type == "local" else ()

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from raft_snapshot_agent.storage.local import LocalSettings
 from raft_snapshot_agent.storage.s3 import S3Settings
+from raft_snapshot_agent.storage.webdav import WebdavSettings
 
 AnyStorage = Annotated[
-    LocalSettings | S3Settings,
+    LocalSettings | S3Settings | WebdavSettings,
     Field(discriminator="type"),
 ]

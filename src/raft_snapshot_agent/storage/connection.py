@@ -32,6 +32,16 @@ def bare_endpoint(endpoint: str) -> str:
     return f"{url.scheme}://{url.netloc}"
 
 
+def server_url(url: str) -> str:
+    """Accept scheme, host, port and path, and cut the slashes off the end."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be a URL with its scheme, such as https://store.example.org/backups")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("must be scheme, host, port and path only: no credentials, no query")
+    return url.rstrip("/")
+
+
 Endpoint = Annotated[str, AfterValidator(bare_endpoint)]
 
 

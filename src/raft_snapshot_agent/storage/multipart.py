@@ -11,7 +11,7 @@ import hmac
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -30,7 +30,6 @@ from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.object_errors import refusal
 from raft_snapshot_agent.storage.s3 import Bucket
 
-_STALE = timedelta(hours=24)
 _EMPTY = hashlib.sha256(b"").hexdigest()
 _RIGHTS = "s3:ListBucketMultipartUploads and s3:AbortMultipartUpload"
 _CONNECT = 5.0
@@ -106,8 +105,7 @@ def sweep(uploads: Uploads, prefix: str, leftovers: Leftovers, now: datetime) ->
         upload
         for upload in pending
         if upload.key.startswith(prefix)
-        and leftovers.is_ours(name := upload.key.removeprefix(prefix))
-        and (leftovers.is_dead(name) or now - upload.initiated > _STALE)
+        and leftovers.is_abandoned(upload.key.removeprefix(prefix), upload.initiated, now)
     ]
     for upload in stale:
         uploads.abort(upload)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from abc import abstractmethod
 from datetime import timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator
 
+from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import (
     PositiveDuration,
     RetentionPolicy,
@@ -39,6 +41,17 @@ def _printable(text: str) -> str:
 
 Folder = Annotated[str, AfterValidator(_folder)]
 FileName = Annotated[str, AfterValidator(_file_name)]
+
+
+def require_extra(module: str, kind: str) -> None:
+    """Make sure that the library of an extra is installed; it is not loaded.
+
+    Raises:
+        ConfigError: It is not; the extra is called like the storage's `kind`.
+    """
+    if importlib.util.find_spec(module) is None:
+        wanted = f"pip install 'raft-snapshot-agent[{kind}]'"
+        raise ConfigError(f"type {kind} needs the extra: {wanted}")
 
 
 class StorageSettings(Settings):

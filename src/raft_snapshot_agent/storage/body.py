@@ -1,0 +1,81 @@
+"""A snapshot as the body of a request, sent from a thread that can be told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from functools import partial
+from threading import Event
+from typing import TypeVar
+
+from anyio import move_on_after
+
+from raft_snapshot_agent.errors import Stopped
+from raft_snapshot_agent.storage.base import Source
+from raft_snapshot_agent.threads import in_thread
+
+T = TypeVar("T")
+
+PIECE = 256 << 10
+"""Sent at once: over a slow link even that must not take longer than the timeout."""
+_GRACE = 5.0
+"""Seconds that a cancelled upload gets to take back what it sent."""
+
+
+class Body:
+    """The bytes of a source from `start` on, at most `limit` of them."""
+
+    def __init__(
+        self, source: Source, stop: Event, start: int = 0, limit: int | None = None
+    ) -> None:
+        self._source = source
+        self._stop = stop
+        self._start = start
+        self._limit = limit
+        self.size = 0
+        """How many were given out."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        while piece := self._source.read(self._start + self.size, self._step()):
+            if self._stop.is_set():
+                raise Stopped("the upload was cancelled")
+            self.size += len(piece)
+            yield piece
+            if self.size == self._limit:
+                return
+
+    def _step(self) -> int:
+        return PIECE if self._limit is None else min(PIECE, self._limit - self.size)
+
+
+def if_small(source: Source, limit: int) -> bytes | None:
+    """Read the whole source, or tell with `None` that it is longer than `limit` bytes."""
+    content = b""
+    while piece := source.read(len(content), PIECE):
+        content += piece
+        if len(content) > limit:
+            return None
+    return content
+
+
+def whole_length(source: Source) -> int:
+    """Wait for the verified end, and tell how many bytes there are."""
+    length = 0
+    while (reached := source.follow(length)) > length:
+        length = reached
+    return length
+
+
+async def in_stoppable_thread(work: Callable[[Event], T]) -> T:
+    """Run `work` in a thread; when the caller is cancelled set its event, and wait a moment."""
+    stop = Event()
+    future = asyncio.ensure_future(in_thread(partial(work, stop), abandon=True))
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        stop.set()
+        with move_on_after(_GRACE, shield=True):
+            await asyncio.wait({future})
+        future.cancel()
+        future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        raise

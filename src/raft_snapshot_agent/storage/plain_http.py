@@ -1,0 +1,207 @@
+"""Requests to stores that are asked in plain HTTP: bounded in time, told in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from raft_snapshot_agent import __version__
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    StorageDenied,
+    StorageError,
+    StorageFull,
+    StorageUnavailable,
+)
+
+if TYPE_CHECKING:
+    import ssl
+
+    import urllib3
+
+_CONNECT = 5.0
+_LATER = "it may pass; look at the store"
+_BUSY = {408, 423, 425, 429}
+_FULL = {413, 507}
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whom to talk to."""
+
+    ca_file: Path | None = None
+    """Trusted beside the system's certificates."""
+    skip_verify: bool = False
+
+
+class Http:
+    """Asks any server, over connections that are kept; safe to share between threads."""
+
+    def __init__(self, timeout: timedelta, trust: Trust) -> None:
+        """Prepare; nothing is contacted.
+
+        Arguments:
+            timeout: How long each step of a request may take: to connect, to send a piece of the
+                body, to answer, to send the next piece of the answer.
+            trust: Which certificates are good.
+        """
+        self._seconds = timeout.total_seconds()
+        self._trust = trust
+
+    def ask(
+        self,
+        doing: str,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Iterable[bytes] | None = None,
+        *,
+        streaming: bool = False,
+    ) -> urllib3.BaseHTTPResponse:
+        """Make one request; what is answered is the caller's to judge.
+
+        Arguments:
+            doing: What fails if this does, such as `cannot list snapshots in https://…`.
+            method: The verb.
+            url: Encoded.
+            headers: Beside those of every request.
+            body: Sent in chunks unless it is `bytes` or `headers` tell its length.
+            streaming: Leave the answer's body to be read.
+
+        Raises:
+            StorageUnavailable: There was no answer.
+            StorageError: The server is not who it should be.
+        """
+        import urllib3
+
+        piecewise = body is not None and not isinstance(body, bytes)
+        # While a body is sent, the time to connect bounds each piece of it.
+        connect = self._seconds if piecewise else min(_CONNECT, self._seconds)
+        with self.translated(doing, url):
+            return self._pool_for(url).request(
+                method,
+                url,
+                body=body,
+                headers={
+                    "user-agent": f"raft-snapshot-agent/{__version__}",
+                    "accept-encoding": "identity",
+                    # As UTF-8, where the library would send Latin-1 or fail.
+                    **{name: value.encode().decode("latin-1") for name, value in headers.items()},
+                },
+                chunked=piecewise and "content-length" not in headers,
+                timeout=urllib3.Timeout(connect=connect, read=self._seconds),
+                redirect=False,
+                retries=False,
+                preload_content=not streaming,
+            )
+
+    @contextmanager
+    def translated(self, doing: str, url: str) -> Iterator[None]:
+        """Turn what the HTTP library raises into one line for the operator."""
+        from urllib3.exceptions import HTTPError
+
+        try:
+            yield
+        # Without the cause: some of these hold the request with its credentials.
+        except (HTTPError, OSError) as error:
+            raise _disconnected(doing, f"{urlsplit(url).netloc}", error) from None
+
+    def _pool_for(self, url: str) -> urllib3.PoolManager:
+        from urllib.request import getproxies, proxy_bypass
+
+        import urllib3
+
+        parts = urlsplit(url)
+        proxy = getproxies().get(parts.scheme)
+        if proxy and not proxy_bypass(parts.hostname or ""):
+            return urllib3.ProxyManager(proxy, **self._options)
+        return self._pool
+
+    @cached_property
+    def _pool(self) -> urllib3.PoolManager:
+        import urllib3
+
+        return urllib3.PoolManager(maxsize=4, **self._options)
+
+    @cached_property
+    def _options(self) -> dict[str, Any]:
+        import urllib3
+        from urllib3.exceptions import InsecureRequestWarning
+
+        if not self._trust.skip_verify:
+            return {"ssl_context": _context(self._trust.ca_file)}
+        urllib3.disable_warnings(InsecureRequestWarning)
+        return {"cert_reqs": "CERT_NONE", "assert_hostname": False}
+
+
+def refusal(
+    doing: str, answer: urllib3.BaseHTTPResponse, *, denied: str, otherwise: str
+) -> StorageError:
+    """Translate an answer that is no success.
+
+    Arguments:
+        doing: What it was to be.
+        answer: Its status decides; its body stays unread.
+        denied: What to try when access is denied.
+        otherwise: What to try when nothing more is known.
+    """
+    told = f"{answer.status} {answer.reason or ''}".strip()
+    if answer.status in {401, 403}:
+        return StorageDenied(f"{doing}: access denied ({told})", hint=denied)
+    if answer.status in _FULL:
+        return StorageFull(f"{doing}: no space left there ({told})", hint="make room there")
+    why = f"{doing}: the store answered {told}"
+    if 300 <= answer.status < 400:
+        to = urlsplit(answer.headers.get("location", ""))
+        hint = f"it points to {to.scheme}://{to.netloc}{to.path}: use that" if to.netloc else ""
+        return StorageError(why, hint=hint or otherwise)
+    if answer.status in _BUSY or answer.status >= 500:
+        return StorageUnavailable(why, hint=_LATER)
+    return StorageError(why, hint=otherwise)
+
+
+def _context(ca_file: Path | None) -> ssl.SSLContext:
+    import ssl
+
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot read the certificates in {ca_file}: {error.strerror}", hint="check ca_file"
+            ) from error
+    return context
+
+
+def _disconnected(doing: str, host: str, error: Exception) -> StorageError:
+    from urllib3.exceptions import (
+        ConnectTimeoutError,
+        NameResolutionError,
+        NewConnectionError,
+        SSLError,
+    )
+    from urllib3.exceptions import TimeoutError as TimedOut
+
+    match error:
+        case SSLError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            reason = str(error).partition("verify failed: ")[2].partition(" (_ssl")[0]
+            why, hint = f"the TLS certificate is not trusted ({reason})", "set ca_file to the CA's"
+            return StorageError(f"{doing}: {why}", hint=hint)
+        case SSLError():
+            return StorageError(f"{doing}: no TLS with {host}", hint="check the port and https")
+        case NameResolutionError():
+            why, hint = f"{host} has no address", "check the name and DNS"
+        case NewConnectionError() | ConnectionRefusedError():
+            why, hint = f"no connection to {host}", "check address and network"
+        case ConnectTimeoutError() | TimedOut() | TimeoutError():
+            why, hint = f"no answer in time from {host}", "on a slow link raise timeout"
+        case _:
+            why, hint = f"the connection to {host} broke", _LATER
+    return StorageUnavailable(f"{doing}: {why}", hint=hint)

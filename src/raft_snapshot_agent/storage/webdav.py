@@ -1,0 +1,290 @@
+"""A folder on a WebDAV server: Nextcloud, ownCloud, Apache, storage boxes.
+
+A PUT is not known to be all or nothing on these servers, so a snapshot goes to a hidden name
+first and is moved when it is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
+from urllib.parse import quote, unquote, urlsplit
+
+from pydantic import AfterValidator, model_validator
+
+from raft_snapshot_agent.errors import ConfigError, SnapshotNotFound, StorageDenied, StorageError
+from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.storage.base import Entry, Source, Storage
+from raft_snapshot_agent.storage.body import Body, if_small, in_stoppable_thread, whole_length
+from raft_snapshot_agent.storage.connection import refuse_plain_http, server_url
+from raft_snapshot_agent.storage.leftovers import Leftovers, fresh_partial, partial_of
+from raft_snapshot_agent.storage.plain_http import Http, Trust, refusal
+from raft_snapshot_agent.storage.settings import StorageSettings
+from raft_snapshot_agent.threads import in_thread
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+    from raft_snapshot_agent.storage.multistatus import File
+
+T = TypeVar("T")
+
+_CHUNK = _SMALL = 1 << 20
+_SUCCESS = {200, 201, 204}
+_LENGTH_WANTED = {400, 411, 501}
+_RIGHTS = "check username, password or token; it needs to write, move, list, read and delete there"
+
+
+class WebdavSettings(StorageSettings):
+    """Snapshots in a folder of a WebDAV server."""
+
+    type: Literal["webdav"]
+    url: Annotated[str, AfterValidator(server_url)]
+    """Of a folder that exists."""
+    username: str | None = None
+    password: Secret | None = None
+    token: Secret | None = None
+    """Sent as bearer, instead of username and password."""
+    ca_file: Path | None = None
+    """Certificates to trust beside the system's, in PEM."""
+    skip_verify: bool = False
+    """Trust anybody. For tests only."""
+    allow_http: bool | None = None
+    """Whether the URL may go without TLS; true for one on loopback."""
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password must be given together")
+        if self.username is not None and self.token is not None:
+            raise ValueError("give either username and password, or token")
+        refuse_plain_http(self.url, self.allow_http)
+        return self
+
+    def open(self) -> Storage:
+        return WebdavStorage(self)
+
+    def authorization(self) -> dict[str, str]:
+        """Look up the credentials and make a header of them."""
+        if self.token is not None:
+            return {"authorization": f"Bearer {self.token.resolve()}"}
+        if self.username is None or self.password is None:
+            return {}
+        pair = f"{self.username}:{self.password.resolve()}".encode()
+        return {"authorization": f"Basic {b64encode(pair).decode()}"}
+
+
+class WebdavStorage:
+    """Snapshots as files on a server; hidden until they are whole."""
+
+    kind = "webdav"
+
+    def __init__(self, settings: WebdavSettings) -> None:
+        self._settings = settings
+        self._folder = f"{settings.url}/{settings.prefix}"
+        self._base = f"{settings.url}/{quote(settings.prefix)}"
+        self._path = f"{unquote(urlsplit(settings.url).path)}/{settings.prefix}"
+        self._http = Http(settings.timeout, Trust(settings.ca_file, settings.skip_verify))
+        self._made = False
+
+    def location(self, name: str) -> str:
+        return self._folder + name
+
+    async def put(self, name: str, source: Source) -> int:
+        return await in_stoppable_thread(partial(self._put, self._known(name), source))
+
+    async def entries(self) -> list[Entry]:
+        files = await self._blocking(self._files, "list snapshots")
+        return [Entry(name, file.size) for name, file in files if partial_of(name) is None]
+
+    async def read(self, name: str) -> AsyncIterator[bytes]:
+        answer = await self._blocking(self._get, self._known(name))
+        try:
+            while piece := await self._blocking(self._more, name, answer):
+                yield piece
+        finally:
+            answer.close()
+
+    async def delete(self, name: str) -> None:
+        await self._blocking(self._delete, self._known(name))
+
+    async def sweep(self, leftovers: Leftovers) -> int:
+        return await self._blocking(self._sweep, leftovers)
+
+    async def _blocking(self, work: Callable[..., T], *args: object) -> T:
+        return await in_thread(partial(work, *args), abandon=True)
+
+    def _put(self, name: str, source: Source, stop: Event) -> int:
+        doing = f"store {name}"
+        self._make_folder(doing)
+        hidden = fresh_partial(name)
+        try:
+            size = self._upload(doing, hidden, source, stop)
+            move = {"destination": self._base + quote(name), "overwrite": "T"}
+            self._expect({201, 204}, doing, "MOVE", hidden, move)
+        except BaseException:
+            with contextlib.suppress(StorageError):
+                self._delete(hidden)
+            raise
+        return size
+
+    def _upload(self, doing: str, hidden: str, source: Source, stop: Event) -> int:
+        """Send the source, in chunks while it grows; to servers without those when it is there."""
+        content = if_small(source, _SMALL)
+        if content is not None:
+            return self._sent(doing, hidden, content, len(content))
+        body = Body(source, stop)
+        answer = self._ask(doing, "PUT", self._url(hidden), {}, body)
+        if answer.status in _SUCCESS and self._stored(hidden) in {None, body.size}:
+            return body.size
+        if answer.status not in _SUCCESS | _LENGTH_WANTED:
+            raise self._refused(doing, answer)
+        return self._sent(doing, hidden, Body(source, stop), whole_length(source))
+
+    def _sent(self, doing: str, hidden: str, body: bytes | Body, length: int) -> int:
+        headers = {"content-length": str(length)}
+        answer = self._ask(doing, "PUT", self._url(hidden), headers, body)
+        if answer.status not in _SUCCESS:
+            raise self._refused(doing, answer)
+        if (stored := self._stored(hidden)) not in {None, length}:
+            why = f"{self._folder} took {stored} of {length} bytes"
+            raise StorageError(why, hint="look at the server's log")
+        return length
+
+    def _stored(self, hidden: str) -> int | None:
+        """Tell the size the server has; `None` where it does not tell us."""
+        try:
+            files = self._listed(f"check {hidden}", self._url(hidden), depth=0)
+        except StorageDenied:
+            return None
+        except SnapshotNotFound:
+            return 0
+        return None if files is None else sum(file.size for file in files)
+
+    def _make_folder(self, doing: str) -> None:
+        """Make the prefix where it is missing; what cannot be made the upload will tell."""
+        url = self._settings.url
+        for part in self._settings.prefix.split("/")[:-1] if not self._made else ():
+            url += f"/{quote(part)}"
+            self._ask(doing, "MKCOL", f"{url}/", {})
+        self._made = True
+
+    def _files(self, doing: str) -> list[tuple[str, File]]:
+        """List the files directly in the folder; one that was not made yet is empty."""
+        files: list[File] | None = []
+        try:
+            files = self._listed(doing, self._base, depth=1)
+        except SnapshotNotFound:
+            above = self._ask(doing, "PROPFIND", f"{self._settings.url}/", {"depth": "0"})
+            if above.status != 207:
+                raise self._missing(doing) from None
+        if files is None:
+            why = f"cannot {doing} in {self._folder}: the server does not list folders"
+            raise StorageError(why, hint="switch PROPFIND on there, and check url")
+        named = ((file.path.removeprefix(self._path), file) for file in files)
+        return [(name, file) for name, file in named if name and "/" not in name]
+
+    def _listed(self, doing: str, url: str, *, depth: int) -> list[File] | None:
+        """List what is there; `None` if the server cannot.
+
+        Raises:
+            SnapshotNotFound: There is nothing.
+        """
+        from raft_snapshot_agent.storage.multistatus import ASKED, parsed
+
+        headers = {"depth": str(depth), "content-type": "application/xml"}
+        answer = self._ask(doing, "PROPFIND", url, headers, ASKED)
+        if answer.status in {405, 501}:
+            return None
+        if answer.status in {404, 410}:
+            raise SnapshotNotFound(f"there is nothing at {url}")
+        if answer.status != 207:
+            raise self._refused(doing, answer)
+        try:
+            return list(parsed(answer.data))
+        except ValueError as error:
+            why = f"cannot {doing} in {self._folder}: the server's list makes no sense: {error}"
+            raise StorageError(why, hint="check that url is WebDAV's") from error
+
+    def _get(self, name: str) -> BaseHTTPResponse:
+        answer = self._ask(f"read {name}", "GET", self._url(name), {}, streaming=True)
+        if answer.status == 200:
+            return answer
+        answer.close()
+        if answer.status in {404, 410}:
+            raise self._not_found(name)
+        raise self._refused(f"read {name}", answer)
+
+    def _more(self, name: str, answer: BaseHTTPResponse) -> bytes:
+        with self._http.translated(f"cannot read {name} in {self._folder}", self._base):
+            return answer.read(_CHUNK)
+
+    def _delete(self, name: str) -> None:
+        self._expect({200, 202, 204, 404, 410}, f"delete {name}", "DELETE", name)
+
+    def _sweep(self, leftovers: Leftovers) -> int:
+        now = datetime.now(UTC)
+        dead = [
+            hidden
+            for hidden, file in self._files("sweep")
+            if (name := partial_of(hidden)) and leftovers.is_abandoned(name, file.touched, now)
+        ]
+        for hidden in dead:
+            self._delete(hidden)
+        return len(dead)
+
+    def _expect(
+        self,
+        statuses: Collection[int],
+        doing: str,
+        method: str,
+        name: str,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        answer = self._ask(doing, method, self._url(name), headers or {})
+        if answer.status not in statuses:
+            raise self._refused(doing, answer)
+
+    def _ask(
+        self,
+        doing: str,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: bytes | Iterable[bytes] | None = None,
+        *,
+        streaming: bool = False,
+    ) -> BaseHTTPResponse:
+        doing = f"cannot {doing} in {self._folder}"
+        try:
+            headers = headers | self._settings.authorization()
+        except ConfigError as error:
+            raise StorageDenied(f"{doing}: {error.message}", hint=error.hint) from error
+        return self._http.ask(doing, method, url, headers, body, streaming=streaming)
+
+    def _url(self, name: str) -> str:
+        return self._base + quote(name)
+
+    def _refused(self, doing: str, answer: BaseHTTPResponse) -> StorageError:
+        if answer.status in {404, 409}:
+            return self._missing(doing)
+        doing = f"cannot {doing} in {self._folder}"
+        return refusal(doing, answer, denied=_RIGHTS, otherwise="check url")
+
+    def _missing(self, doing: str) -> StorageError:
+        why = f"cannot {doing} in {self._folder}: the folder does not exist"
+        return StorageError(why, hint="create it, or check url")
+
+    def _known(self, name: str) -> str:
+        if name in {"", ".", ".."} or "/" in name:
+            raise self._not_found(name)
+        return name
+
+    def _not_found(self, name: str) -> SnapshotNotFound:
+        return SnapshotNotFound(f"there is no {name!r} in {self._folder}", hint="try list")

@@ -58,7 +58,7 @@ def _place(kind: str, request: pytest.FixtureRequest) -> Place:
             return s3
 
 
-_LASTING = ["local", "local-other-file-system", "s3", "webdav"]
+_LASTING = ["local", "local-other-file-system", "s3", "sftp", "swift", "webdav"]
 
 
 @pytest.fixture(params=["memory", *_LASTING])

@@ -8,9 +8,11 @@ from pydantic import Field
 
 from raft_snapshot_agent.storage.local import LocalSettings
 from raft_snapshot_agent.storage.s3 import S3Settings
+from raft_snapshot_agent.storage.sftp import SftpSettings
+from raft_snapshot_agent.storage.swift import SwiftSettings
 from raft_snapshot_agent.storage.webdav import WebdavSettings
 
 AnyStorage = Annotated[
-    LocalSettings | S3Settings | WebdavSettings,
+    LocalSettings | S3Settings | SftpSettings | SwiftSettings | WebdavSettings,
     Field(discriminator="type"),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,28 @@ _FLUSH_EVERY = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """Whose files and folders are, and who else may read them; -1 leaves an owner as it is."""
+
+    mode: int = 0o600
+    """Of files; folders that may be read may be entered, too."""
+    owner: int = -1
+    group: int = -1
+
+    def grant(self, descriptor: int) -> None:
+        """Set it on an open file or folder, unless those are made so anyhow."""
+        if self == _OURS:  # not every file system can be asked
+            return
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        # Once it is somebody else's, its mode is that one's to set.
+        os.fchmod(descriptor, self.mode | (self.mode & 0o444) >> 2 if is_folder else self.mode)
+        os.fchown(descriptor, self.owner, self.group)
+
+
+_OURS = Access()
+
+
+@dataclass(frozen=True, slots=True)
 class _Partial:
     """A temporary file, locked for as long as its writer lives."""
 
@@ -28,8 +51,10 @@ class _Partial:
     """It is the source's own file under a second name: nothing is copied."""
 
 
-def write(source: Source, target: Path) -> int:
+def write(source: Source, target: Path, access: Access = _OURS) -> int:
     """Follow `source` into a hidden file, and give that its name once it is on the disk.
+
+    A file that is to be read by others is always copied: the source's own may lie in more places.
 
     Returns:
         Bytes written.
@@ -38,13 +63,14 @@ def write(source: Source, target: Path) -> int:
         AgentError: The source failed; nothing stays.
         OSError: The disk did; nothing stays.
     """
-    with _partial(source, partial_path(target)) as partial:
+    with _partial(source, partial_path(target), may_link=access == _OURS) as partial:
         steps = _growth(source) if partial.linked else _copy(source, partial.descriptor)
         flushed = 0
         for size in steps:
             if size - flushed >= _FLUSH_EVERY:
                 os.fdatasync(partial.descriptor)
                 flushed = size
+        access.grant(partial.descriptor)
         os.fsync(partial.descriptor)
         partial.path.rename(target)
         sync_folder(target.parent)
@@ -72,17 +98,23 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder, mode 0700, and those above it that are missing."""
-    if not folder.is_dir():
-        make_folder(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        sync_folder(folder.parent)
+def make_folder(folder: Path, access: Access = _OURS) -> None:
+    """Make a folder, and those above it that are missing; what is there stays as it is."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent, access)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        access.grant(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_folder(folder.parent)
 
 
 @contextlib.contextmanager
-def _partial(source: Source, path: Path) -> Iterator[_Partial]:
-    partial = _claim(source, path)
+def _partial(source: Source, path: Path, *, may_link: bool) -> Iterator[_Partial]:
+    partial = _claim(source, path, may_link=may_link)
     try:
         yield partial
     except BaseException:
@@ -93,17 +125,17 @@ def _partial(source: Source, path: Path) -> Iterator[_Partial]:
         os.close(partial.descriptor)
 
 
-def _claim(source: Source, path: Path) -> _Partial:
+def _claim(source: Source, path: Path, *, may_link: bool) -> _Partial:
     try:
-        return _begin(source, path)
+        return _begin(source, path, may_link=may_link)
     except FileExistsError:
         if not remove_if_abandoned(path):
             raise StorageUnavailable(f"{path} is being written by another process") from None
-    return _begin(source, path)
+    return _begin(source, path, may_link=may_link)
 
 
-def _begin(source: Source, path: Path) -> _Partial:
-    if source.link(path):  # under the lock of the source
+def _begin(source: Source, path: Path, *, may_link: bool) -> _Partial:
+    if may_link and source.link(path):  # under the lock of the source
         return _Partial(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC), linked=True)
     while True:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import grp
 import os
+import pwd
+import re
 import stat
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, TypeVarTuple, Unpack
+from typing import Annotated, Any, Literal, TypeVar, TypeVarTuple, Unpack
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from raft_snapshot_agent.claims import remove_if_abandoned
 from raft_snapshot_agent.errors import (
@@ -26,6 +29,7 @@ from raft_snapshot_agent.errors import (
 from raft_snapshot_agent.storage import durable
 from raft_snapshot_agent.storage.base import Entry, Source, Storage
 from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.mounts import missing_mount
 from raft_snapshot_agent.storage.settings import StorageSettings
 from raft_snapshot_agent.threads import in_thread
 
@@ -33,6 +37,7 @@ Arguments = TypeVarTuple("Arguments")
 T = TypeVar("T")
 
 _CHUNK = 1 << 20
+_MODE = re.compile(r"0?[0-7]{3}")
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -48,11 +53,42 @@ def _absolute(path: Path) -> Path:
     return path
 
 
+def _octal(mode: Any) -> Any:
+    if not isinstance(mode, str) or not _MODE.fullmatch(mode):
+        raise ValueError('must be octal and in quotes, such as "0640"')
+    if int(mode, 8) & 0o711 != 0o600:
+        raise ValueError("must let the owner read and write, and nobody execute")
+    return mode
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("must be a name or a number")  # noqa: TRY004 - for the operator
+    return str(value)
+
+
+def _mount_point(value: Any) -> Any:
+    if isinstance(value, bool | Path) or (isinstance(value, str) and value.startswith("/")):
+        return value
+    raise ValueError("must be true, false or the absolute path of a mount point")
+
+
+_Named = Annotated[str, BeforeValidator(_named)]
+
+
 class LocalSettings(StorageSettings):
     """Snapshots in a folder of this host."""
 
     type: Literal["local"]
     path: Annotated[Path, AfterValidator(_absolute)]
+    mode: Annotated[str, BeforeValidator(_octal)] = "0600"
+    """Of the files; folders that the agent makes can be entered by those who may read."""
+    owner: _Named | None = None
+    """Whose they become, by name or number; only root may give files away."""
+    group: _Named | None = None
+    """Likewise; a group that the agent's user is in needs no privilege."""
+    require_mount: Annotated[bool | Path, BeforeValidator(_mount_point)] = False
+    """Write only while a file system is mounted there, or at the folder that is named."""
 
     @property
     def folder(self) -> Path:
@@ -60,28 +96,78 @@ class LocalSettings(StorageSettings):
         return self.path / self.prefix
 
     def open(self) -> Storage:
-        return LocalStorage(self.folder)
+        return LocalStorage(self.folder, self.access, self.mounted)
+
+    def access(self) -> durable.Access:
+        """Look up who the files are to belong to.
+
+        Raises:
+            ConfigError: There is no such user or group here.
+        """
+        owner = _number("owner", self.owner, lambda name: pwd.getpwnam(name).pw_uid)
+        group = _number("group", self.group, lambda name: grp.getgrnam(name).gr_gid)
+        return durable.Access(int(self.mode, 8), owner, group)
+
+    def mounted(self) -> None:
+        """Make sure that what must be mounted is.
+
+        Raises:
+            StorageError: It is not.
+        """
+        if self.require_mount is False:
+            return
+        required = None if self.require_mount is True else self.require_mount
+        if missing := missing_mount(self.path, required):
+            raise StorageError(
+                f"nothing is mounted at {missing}, where {self.folder} belongs",
+                hint="mount it; snapshots are not written into the empty mount point",
+            )
 
     def check(self) -> None:
         """Make the folder if it is missing, and try whether it can be written."""
+        access = self.access()
+        self.mounted()
         try:
-            durable.make_folder(self.folder)
-            with tempfile.TemporaryFile(dir=self.folder):
-                pass
+            durable.make_folder(self.folder, access)
+            with tempfile.TemporaryFile(dir=self.folder) as file:
+                access.grant(file.fileno())
         except OSError as error:
             raise ConfigError(
                 f"storage folder {self.folder} cannot be written: {error.strerror}",
-                hint=f"it must belong to the agent's user (uid {os.geteuid()})",
+                hint=_denied_hint(error),
             ) from error
 
 
+def _number(key: str, named: str | None, find: Callable[[str], int]) -> int:
+    if named is None:
+        return -1
+    try:
+        return int(named) if named.isdecimal() else find(named)
+    except KeyError as error:
+        raise ConfigError(f"{key} {named} does not exist here", hint="check its name") from error
+
+
 class LocalStorage:
-    """Snapshots as plain files, mode 0600, complete and on the disk or not there."""
+    """Snapshots as plain files, complete and on the disk or not there."""
 
     kind = "local"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        access: Callable[[], durable.Access] = durable.Access,
+        mounted: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Name the folder; it must exist when a verb is called.
+
+        Arguments:
+            folder: Where the snapshots lie.
+            access: Tells whose the files become.
+            mounted: Raises while the folder's file system is not mounted.
+        """
         self._folder = folder
+        self._access = access
+        self._mounted = mounted
 
     def location(self, name: str) -> str:
         return str(self._folder / name)
@@ -116,9 +202,14 @@ class LocalStorage:
             raise _failure(doing, self._folder, error) from error
 
     def _put(self, name: str, source: Source) -> int:
-        return durable.write(source, self._path(name))
+        self._mounted()
+        try:
+            return durable.write(source, self._path(name), self._access())
+        except ConfigError as error:
+            raise StorageDenied(error.message, hint=error.hint) from error
 
     def _entries(self) -> list[Entry]:
+        self._mounted()
         found = []
         with os.scandir(self._folder) as children:
             for child in children:
@@ -129,6 +220,7 @@ class LocalStorage:
         return found
 
     def _open(self, name: str) -> int:
+        self._mounted()
         try:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             descriptor = os.open(self._path(name), flags)
@@ -142,11 +234,16 @@ class LocalStorage:
         raise self._not_found(name)
 
     def _delete(self, name: str) -> None:
+        self._mounted()
+        # The next put brings this to the disk, too. What a power cut brings back before that is
+        # pruned again; waiting for the disk at each of thousands would take long.
         self._path(name).unlink(missing_ok=True)
-        durable.sync_folder(self._folder)
+        if not self._folder.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     def _sweep(self, leftovers: Leftovers) -> int:
         """Remove what nobody holds a lock on: that tells more than the IDs of dead runs."""
+        self._mounted()
         inner = ((path, durable.partial_of(path.name)) for path in self._folder.iterdir())
         ours = [path for path, name in inner if name is not None and leftovers.is_ours(name)]
         return sum(map(remove_if_abandoned, ours))
@@ -165,10 +262,18 @@ def _failure(doing: str, folder: Path, error: OSError) -> StorageError:
     if error.errno in _FULL:
         return StorageFull(message, hint="free some space there or keep fewer snapshots")
     if error.errno in _DENIED:
-        user = os.geteuid()
-        return StorageDenied(message, hint=f"it must belong to the agent's user (uid {user})")
+        return StorageDenied(message, hint=_denied_hint(error))
     if error.errno in _MISSING:
         return StorageError(message, hint="create the folder, or mount what belongs there")
     if error.errno in _PASSING:
         return StorageUnavailable(message, hint="check that the file system is mounted and answers")
     return StorageError(message, hint="look for disk errors in the kernel's log")
+
+
+def _denied_hint(error: OSError) -> str:
+    if error.errno == errno.EROFS:
+        return "look in the kernel's log for why it became read-only, then mount it read-write"
+    hint = f"it must belong to the agent's user (uid {os.geteuid()})"
+    if error.errno == errno.EPERM:
+        hint += "; to give files to an owner or group of others needs root or CAP_CHOWN"
+    return hint

@@ -99,11 +99,16 @@ async def test_a_long_file_is_flushed_while_it_grows(
     assert flushed == [f"flush .{NAME}.partial"] * 3
 
 
-async def test_deleting_reaches_the_disk(storage: LocalStorage, calls: list[str]) -> None:
+async def test_thousands_of_deletes_do_not_wait_for_the_disk(
+    storage: LocalStorage, calls: list[str]
+) -> None:
+    """What a power cut brings back is deleted again."""
     await storage.put(NAME, Content(b"snapshot"))
     calls.clear()
     await storage.delete(NAME)
-    assert calls == [f"unlink {NAME}", "sync backups"]
+    assert calls == [f"unlink {NAME}"]
+    await storage.put(NAME, Content(b"snapshot"))
+    assert calls[-1] == "sync backups"
 
 
 async def test_a_spool_on_the_same_file_system_is_not_copied(
@@ -166,6 +171,19 @@ async def test_a_failing_disk_is_told_and_keeps_nothing(
     assert caught.value.message == f"cannot store {NAME} in {folder}: {os.strerror(number)}"
     assert caught.value.hint
     assert files(folder) == []
+
+
+async def test_a_read_only_disk_is_not_blamed_on_its_owner(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StorageDenied) as caught:
+        await storage.put(NAME, Content(b"snapshot"))
+    assert "read-only" in caught.value.hint
+    assert "uid" not in caught.value.hint
 
 
 @pytest.mark.parametrize("as_copy", [False, True])

@@ -1,0 +1,187 @@
+"""The requests of Swift's object API, to one container."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+from raft_snapshot_agent.errors import ConfigError, SnapshotNotFound, StorageDenied, StorageError
+from raft_snapshot_agent.storage.plain_http import Http, Trust, refusal
+from raft_snapshot_agent.storage.swift_login import Login
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+    from raft_snapshot_agent.storage.swift import SwiftSettings
+
+_CHUNK = 1 << 20
+_PAGE = 10_000
+_SUCCESS = {200, 201, 202, 204}
+_RIGHTS = "allow it to write, and to list, read and delete for the rest"
+_CONTAINER = "create it, or check container, project and region"
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """One object as it is listed."""
+
+    key: str
+    size: int
+    touched: datetime
+
+
+class Container:
+    """One container; safe to share between threads."""
+
+    def __init__(self, settings: SwiftSettings) -> None:
+        self._name = settings.container
+        bundle = os.environ.get("OS_CACERT")
+        ca_file = settings.ca_file or (Path(bundle) if bundle else None)
+        self._http = Http(settings.timeout, Trust(ca_file))
+        self._login = Login(settings, self._http)
+
+    def shown(self, key: str) -> str:
+        """Say where an object lies, as an operator would write it."""
+        return f"swift://{self._name}/{key}"
+
+    def path(self, key: str) -> str:
+        """Name an object as manifests do."""
+        return f"/{self._name}/{key}"
+
+    def key(self, path: str) -> str:
+        """Turn `path` back."""
+        return path.removeprefix(f"/{self._name}/")
+
+    def put(
+        self,
+        key: str,
+        body: bytes | Iterable[bytes],
+        headers: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
+    ) -> str:
+        """Store an object, which appears when it is whole.
+
+        Returns:
+            The checksum the store has made of it.
+        """
+        doing = f"cannot store {self.shown(key)}"
+        answer = self._ask(doing, "PUT", key, body, headers=headers, query=query)
+        return answer.headers.get("etag", "").strip('"')
+
+    def listed(self, prefix: str, delimiter: str = "") -> list[Object]:
+        """List the objects whose keys begin with `prefix`; those in folders below if asked to."""
+        query = {"format": "json", "prefix": prefix, "limit": str(_PAGE)}
+        if delimiter:
+            query["delimiter"] = delimiter
+        return list(self._pages(f"cannot list {self.shown(prefix)}", query))
+
+    def size(self, key: str) -> int | None:
+        """Tell the size of an object; `None` where asking is not allowed."""
+        try:
+            answer = self._ask(f"cannot check {self.shown(key)}", "HEAD", key)
+        except StorageDenied:
+            return None
+        except SnapshotNotFound:
+            return 0
+        return int(answer.headers.get("content-length", 0))
+
+    def segments(self, key: str) -> list[str]:
+        """Name the segments an object is made of: none if it is plain, missing or not readable."""
+        doing = f"cannot read the manifest of {self.shown(key)}"
+        with suppress(SnapshotNotFound, StorageDenied):
+            head = self._ask(doing, "HEAD", key)
+            if head.headers.get("x-static-large-object", "").lower() == "true":
+                query = {"multipart-manifest": "get"}
+                answer = self._ask(doing, "GET", key, query=query)
+                return [self.key(one["name"]) for one in _document(doing, answer.data)]
+        return []
+
+    def opened(self, key: str) -> BaseHTTPResponse:
+        """Begin to read an object."""
+        return self._ask(f"cannot read {self.shown(key)}", "GET", key, streaming=True)
+
+    def more(self, key: str, answer: BaseHTTPResponse) -> bytes:
+        """Read on; empty at the end."""
+        with self._http.translated(f"cannot read {self.shown(key)}", "swift"):
+            return answer.read(_CHUNK)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects; what is gone is no error."""
+        for key in keys:
+            with suppress(SnapshotNotFound):
+                self._ask(f"cannot delete {self.shown(key)}", "DELETE", key)
+
+    def delete_with_segments(self, key: str) -> None:
+        """Remove an object, then what it was made of: its name never stands for less than all."""
+        segments = self.segments(key)
+        self.delete([key])
+        self.delete(segments)
+
+    def _pages(self, doing: str, query: dict[str, str]) -> Iterator[Object]:
+        marker = ""
+        while True:
+            try:
+                answer = self._ask(doing, "GET", "", query=query | {"marker": marker})
+            except SnapshotNotFound as error:
+                why = f"{doing}: the container does not exist"
+                raise StorageError(why, hint=_CONTAINER) from error
+            page = _document(doing, answer.data) if answer.status != 204 else []
+            if not page:
+                return
+            yield from (_object(one) for one in page if "name" in one)
+            marker = page[-1].get("name") or page[-1]["subdir"]
+
+    def _ask(
+        self,
+        doing: str,
+        method: str,
+        key: str,
+        body: bytes | Iterable[bytes] | None = None,
+        *,
+        headers: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
+        streaming: bool = False,
+    ) -> BaseHTTPResponse:
+        try:
+            access = self._login.access()
+        except ConfigError as error:
+            raise StorageDenied(f"{doing}: {error.message}", hint=error.hint) from error
+        url = f"{access.storage_url}/{quote(self._name, safe='')}"
+        url += f"/{quote(key)}" if key else ""
+        url += f"?{urlencode(query)}" if query else ""
+        sent = {"x-auth-token": access.token, **(headers or {})}
+        answer = self._http.ask(doing, method, url, sent, body, streaming=streaming)
+        self._judge(doing, method, answer)
+        return answer
+
+    def _judge(self, doing: str, method: str, answer: BaseHTTPResponse) -> None:
+        if answer.status in _SUCCESS:
+            return
+        answer.close()
+        if answer.status == 401:
+            self._login.forget()
+        if answer.status == 404 and method == "PUT":
+            raise StorageError(f"{doing}: the container does not exist", hint=_CONTAINER)
+        if answer.status == 404:
+            raise SnapshotNotFound(f"{doing}: there is none of that name", hint="try list")
+        raise refusal(doing, answer, denied=_RIGHTS, otherwise="check container and storage_url")
+
+
+def _document(doing: str, text: bytes) -> list[dict[str, str]]:
+    try:
+        document: list[dict[str, str]] = json.loads(text)
+    except ValueError as error:
+        raise StorageError(f"{doing}: the answer is not JSON", hint="check storage_url") from error
+    return document
+
+
+def _object(listed: dict[str, str]) -> Object:
+    touched = datetime.fromisoformat(listed["last_modified"]).replace(tzinfo=UTC)
+    return Object(listed["name"], int(listed["bytes"]), touched)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
@@ -46,6 +47,28 @@ class Body:
 
     def _step(self) -> int:
         return PIECE if self._limit is None else min(PIECE, self._limit - self.size)
+
+
+class StoppableSource:
+    """A source that fails once its upload was told to stop."""
+
+    def __init__(self, source: Source, stop: Event) -> None:
+        self._source = source
+        self._stop = stop
+
+    def link(self, target: Path) -> bool:
+        return self._source.link(target)
+
+    def follow(self, position: int) -> int:
+        return self._unless_stopped(self._source.follow(position))
+
+    def read(self, position: int, size: int) -> bytes:
+        return self._unless_stopped(self._source.read(position, size))
+
+    def _unless_stopped(self, answer: T) -> T:
+        if self._stop.is_set():
+            raise Stopped("the upload was cancelled")
+        return answer
 
 
 def if_small(source: Source, limit: int) -> bytes | None:

@@ -72,6 +72,7 @@ def write(source: Source, target: Path, access: Access = _OURS) -> int:
                 flushed = size
         access.grant(partial.descriptor)
         os.fsync(partial.descriptor)
+        source.follow(os.fstat(partial.descriptor).st_size)  # not if it was given up meanwhile
         partial.path.rename(target)
         sync_folder(target.parent)
         return os.fstat(partial.descriptor).st_size

@@ -10,9 +10,11 @@ import pwd
 import re
 import stat
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Annotated, Any, Literal, TypeVar, TypeVarTuple, Unpack
 
 from pydantic import AfterValidator, BeforeValidator
@@ -26,11 +28,14 @@ from raft_snapshot_agent.errors import (
     StorageFull,
     StorageUnavailable,
 )
+from raft_snapshot_agent.fields import PositiveDuration
 from raft_snapshot_agent.storage import durable
 from raft_snapshot_agent.storage.base import Entry, Source, Storage
+from raft_snapshot_agent.storage.body import StoppableSource, in_stoppable_thread
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.mounts import missing_mount
 from raft_snapshot_agent.storage.settings import StorageSettings
+from raft_snapshot_agent.storage.watched import Watched
 from raft_snapshot_agent.threads import in_thread
 
 Arguments = TypeVarTuple("Arguments")
@@ -81,6 +86,8 @@ class LocalSettings(StorageSettings):
 
     type: Literal["local"]
     path: Annotated[Path, AfterValidator(_absolute)]
+    timeout: PositiveDuration = timedelta(minutes=5)
+    """How long the file system may hang; a busy disk may take a while."""
     mode: Annotated[str, BeforeValidator(_octal)] = "0600"
     """Of the files; folders that the agent makes can be entered by those who may read."""
     owner: _Named | None = None
@@ -96,7 +103,7 @@ class LocalSettings(StorageSettings):
         return self.path / self.prefix
 
     def open(self) -> Storage:
-        return LocalStorage(self.folder, self.access, self.mounted)
+        return Watched(LocalStorage(self.folder, self.access, self.mounted), self.timeout)
 
     def access(self) -> durable.Access:
         """Look up who the files are to belong to.
@@ -173,7 +180,8 @@ class LocalStorage:
         return str(self._folder / name)
 
     async def put(self, name: str, source: Source) -> int:
-        return await self._blocking(f"store {name}", self._put, name, source)
+        with self._explained(f"store {name}"):
+            return await in_stoppable_thread(partial(self._put, name, source))
 
     async def entries(self) -> list[Entry]:
         return await self._blocking("list snapshots", self._entries)
@@ -196,15 +204,20 @@ class LocalStorage:
     async def _blocking(
         self, doing: str, work: Callable[[Unpack[Arguments]], T], *args: *Arguments
     ) -> T:
+        with self._explained(doing):
+            return await in_thread(partial(work, *args), abandon=True)
+
+    @contextlib.contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
         try:
-            return await in_thread(partial(work, *args))
+            yield
         except OSError as error:
             raise _failure(doing, self._folder, error) from error
 
-    def _put(self, name: str, source: Source) -> int:
+    def _put(self, name: str, source: Source, stop: Event) -> int:
         self._mounted()
         try:
-            return durable.write(source, self._path(name), self._access())
+            return durable.write(StoppableSource(source, stop), self._path(name), self._access())
         except ConfigError as error:
             raise StorageDenied(error.message, hint=error.hint) from error
 

@@ -10,12 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.stores.fixtures import container, sftp_server, swift_server, webdav, webdav_server
+from tests.stores.fixtures import (
+    container,
+    openssh_server,
+    sftp_server,
+    swift_server,
+    webdav,
+    webdav_server,
+)
 
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.seaweedfs import Identity, SeaweedFS
 
-__all__ = ["container", "sftp_server", "swift_server", "webdav", "webdav_server"]
+__all__ = ["container", "openssh_server", "sftp_server", "swift_server", "webdav", "webdav_server"]
 
 _OUTSIDE = (
     "AWS_",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.contract.places import S3, Local, Memory, Place, Sftp, Swift, Webdav
+from tests.stores.fixtures import HAS_SSHD
 
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 
@@ -49,6 +50,8 @@ def _place(kind: str, request: pytest.FixtureRequest) -> Place:
             return Local(tmp_path / "local", fixture("other_file_system"))
         case "sftp":
             return Sftp(tmp_path / "sftp", fixture("spools"), fixture("sftp_server"))
+        case "sftp-openssh":
+            return Sftp(tmp_path / "sftp", fixture("spools"), fixture("openssh_server"))
         case "swift":
             return Swift(fixture("swift_server"), fixture("container"), fixture("spools"))
         case "webdav":
@@ -59,6 +62,8 @@ def _place(kind: str, request: pytest.FixtureRequest) -> Place:
 
 
 _LASTING = ["local", "local-other-file-system", "s3", "sftp", "swift", "webdav"]
+if HAS_SSHD:
+    _LASTING.append("sftp-openssh")
 
 
 @pytest.fixture(params=["memory", *_LASTING])

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import secrets
+import shutil
+import socket
+import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -12,6 +19,8 @@ import asyncssh
 import pytest
 import urllib3
 from tests.stores.running import LOOPBACK, PASSWORD, SWIFT_USER, USERNAME, running
+
+from raft_snapshot_agent.servers.process import free_ports, release_ports
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +58,55 @@ def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     for path in (host, own):
         key = asyncssh.generate_private_key("ssh-ed25519")
         key.write_private_key(path)
+        path.chmod(0o600)
         key.write_public_key(f"{path}.pub")
     arguments = (str(host), f"{own}.pub", USERNAME, PASSWORD)
     with running("serve_sftp.py", folder / "log", *arguments) as line:
         port, fingerprint = line.split()
         yield Sshd(int(port), fingerprint, USERNAME, own)
+
+
+_SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+# As root it wants a folder that its package's service makes.
+HAS_SSHD = _SSHD is not None and (os.geteuid() != 0 or Path("/run/sshd").is_dir())
+"""Whether this host has OpenSSH's own server."""
+
+
+@pytest.fixture(scope="session")
+def openssh_server(sftp_server: Sshd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """OpenSSH's own, with the keys of the other and for our own user."""
+    folder = tmp_path_factory.mktemp("openssh")
+    (port,) = free_ports(1)
+    options = {
+        "Port": port,
+        "ListenAddress": LOOPBACK,
+        "HostKey": sftp_server.key.with_name("host"),
+        "AuthorizedKeysFile": f"{sftp_server.key}.pub",
+        "StrictModes": "no",
+        "PermitRootLogin": "yes",
+        "PidFile": "none",
+        "MaxStartups": 100,
+        "Subsystem": "sftp internal-sftp",
+    }
+    config, log = folder / "config", folder / "log"
+    config.write_text("".join(f"{key} {value}\n" for key, value in options.items()))
+    with subprocess.Popen([str(_SSHD), "-D", "-f", config, "-E", log]) as server:
+        try:
+            _answers(server, port, log)
+            username = pwd.getpwuid(os.geteuid()).pw_name
+            yield Sshd(port, sftp_server.fingerprint, username, sftp_server.key)
+        finally:
+            server.terminate()
+            release_ports([port])
+
+
+def _answers(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and server.poll() is None:
+        with suppress(OSError), socket.create_connection((LOOPBACK, port), 1):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"sshd does not answer: {log.read_text() if log.exists() else ''}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -34,6 +33,8 @@ _FLUSH_EVERY = 256 << 20
 _KEEP_ALIVE = 15
 _CLOSE_WITHIN = 1.0
 _FULL = ("no space", "quota", "disk full")
+_PLAIN = {asyncssh.FILEXFER_TYPE_REGULAR, asyncssh.FILEXFER_TYPE_UNKNOWN}
+"""Not every server tells what a file is."""
 _LATER = "it may pass; look at the server"
 
 # By itself the library tells of every connection, login and file.
@@ -241,7 +242,7 @@ def _known_hosts(settings: SftpSettings) -> asyncssh.SSHKnownHosts:
 async def _scanned(client: asyncssh.SFTPClient, folder: str) -> AsyncGenerator[File]:
     async for entry in client.scandir(folder):
         attributes = entry.attrs
-        if stat.S_ISREG(attributes.permissions or stat.S_IFREG):
+        if attributes.type in _PLAIN:
             moment = attributes.mtime
             touched = None if moment is None else datetime.fromtimestamp(moment, UTC)
             yield File(str(entry.filename), attributes.size or 0, touched)

@@ -29,7 +29,7 @@ def missing_mount(path: Path, required: Path | None = None) -> Path | None:
         os.stat(path / ".")  # noqa: PTH116 - pathlib would cut the dot off
     mounted = set(_column(_MOUNTS, 4))
     if required is not None:
-        return None if required in mounted else required
+        return None if required.resolve() in mounted else required
     wanted = mounted | set(_column(_FSTAB, 1))
     found = next((folder for folder in _upwards(path) if folder in wanted), path)
     return None if found in mounted else found

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 _CONNECT = 5.0
 _LATER = "it may pass; look at the store"
-_BUSY = {408, 423, 425, 429}
-_FULL = {413, 507}
+_BUSY = {408, 423, 425, 429, 498}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,7 @@ class Http:
         """
         self._seconds = timeout.total_seconds()
         self._trust = trust
+        self._proxies: dict[str, urllib3.ProxyManager] = {}
 
     def ask(
         self,
@@ -119,9 +119,11 @@ class Http:
 
         parts = urlsplit(url)
         proxy = getproxies().get(parts.scheme)
-        if proxy and not proxy_bypass(parts.hostname or ""):
-            return urllib3.ProxyManager(proxy, **self._options)
-        return self._pool
+        if not proxy or proxy_bypass(parts.hostname or ""):
+            return self._pool
+        if proxy not in self._proxies:
+            self._proxies[proxy] = urllib3.ProxyManager(proxy, **self._options)
+        return self._proxies[proxy]
 
     @cached_property
     def _pool(self) -> urllib3.PoolManager:
@@ -154,7 +156,10 @@ def refusal(
     told = f"{answer.status} {answer.reason or ''}".strip()
     if answer.status in {401, 403}:
         return StorageDenied(f"{doing}: access denied ({told})", hint=denied)
-    if answer.status in _FULL:
+    if answer.status == 413:
+        hint = "raise its limit for the size of a request, or the quota"
+        return StorageError(f"{doing}: too large for the server ({told})", hint=hint)
+    if answer.status == 507:
         return StorageFull(f"{doing}: no space left there ({told})", hint="make room there")
     why = f"{doing}: the store answered {told}"
     if 300 <= answer.status < 400:

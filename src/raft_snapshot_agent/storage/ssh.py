@@ -154,9 +154,10 @@ async def session(doing: str, settings: SftpSettings) -> AsyncIterator[Files]:
                 client = await connection.start_sftp_client(path_errors="surrogateescape")
             yield Files(client, timeout)
         finally:
-            connection.abort()
+            connection.close()
             with move_on_after(_CLOSE_WITHIN, shield=True):
                 await connection.wait_closed()
+            connection.abort()
     except asyncssh.HostKeyNotVerifiable:
         raise guard.refusal(doing) from None
     except ConfigError as error:

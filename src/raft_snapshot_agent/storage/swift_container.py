@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 _PAGE = 10_000
 _SUCCESS = {200, 201, 202, 204}
+_NEWEST = {"x-newest": "true"}
+"""Asks all replicas: one may not know yet what was just replaced."""
 _RIGHTS = "allow it to write, and to list, read and delete for the rest"
 _CONTAINER = "create it, or check container, project and region"
 
@@ -85,7 +87,7 @@ class Container:
     def size(self, key: str) -> int | None:
         """Tell the size of an object; `None` where asking is not allowed."""
         try:
-            answer = self._ask(f"cannot check {self.shown(key)}", "HEAD", key)
+            answer = self._ask(f"cannot check {self.shown(key)}", "HEAD", key, headers=_NEWEST)
         except StorageDenied:
             return None
         except SnapshotNotFound:
@@ -93,13 +95,17 @@ class Container:
         return int(answer.headers.get("content-length", 0))
 
     def segments(self, key: str) -> list[str]:
-        """Name the segments an object is made of: none if it is plain, missing or not readable."""
+        """Name the segments an object is made of: none if it is plain or missing.
+
+        Raises:
+            StorageDenied: It may not be read.
+        """
         doing = f"cannot read the manifest of {self.shown(key)}"
-        with suppress(SnapshotNotFound, StorageDenied):
-            head = self._ask(doing, "HEAD", key)
+        with suppress(SnapshotNotFound):
+            head = self._ask(doing, "HEAD", key, headers=_NEWEST)
             if head.headers.get("x-static-large-object", "").lower() == "true":
                 query = {"multipart-manifest": "get"}
-                answer = self._ask(doing, "GET", key, query=query)
+                answer = self._ask(doing, "GET", key, headers=_NEWEST, query=query)
                 return [self.key(one["name"]) for one in _document(doing, answer.data)]
         return []
 
@@ -120,7 +126,9 @@ class Container:
 
     def delete_with_segments(self, key: str) -> None:
         """Remove an object, then what it was made of: its name never stands for less than all."""
-        segments = self.segments(key)
+        segments: list[str] = []
+        with suppress(StorageDenied):  # reading is an optional right; a sweep may find them
+            segments = self.segments(key)
         self.delete([key])
         self.delete(segments)
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Event
 
-from raft_snapshot_agent.errors import StorageError, StorageUnavailable
+from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnavailable
 from raft_snapshot_agent.storage.base import Source
 from raft_snapshot_agent.storage.body import Body, if_small
 from raft_snapshot_agent.storage.leftovers import Leftovers
@@ -39,7 +39,9 @@ class Upload:
         Returns:
             Bytes stored, as the store reports where that is allowed.
         """
-        before = self._container.segments(self._key)
+        before: list[str] = []
+        with suppress(StorageDenied):  # reading is an optional right
+            before = self._container.segments(self._key)
         content = if_small(source, _SMALL)
         if content is not None:
             digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
@@ -88,12 +90,18 @@ class Upload:
         except StorageUnavailable:
             # It may have come about nevertheless. If it has, the segments must stay; if nobody
             # can tell, too: a sweep will.
-            if self._container.segments(self._key) != self._begun:
+            if not self._came_about():
                 raise
         except StorageError:
             with suppress(StorageError):
                 self._container.delete(self._begun)
             raise
+
+    def _came_about(self) -> bool:
+        try:
+            return self._container.segments(self._key) == self._begun
+        except StorageError:
+            return False
 
     def _compare(self, sent: int) -> None:
         stored = self._container.size(self._key)
@@ -108,21 +116,32 @@ def sweep(container: Container, prefix: str, leftovers: Leftovers) -> int:
     """Remove the segments of uploads that nobody will finish.
 
     Returns:
-        Of how many uploads.
+        Of how many uploads; none where the right to list or to read is missing.
     """
-    groups: defaultdict[tuple[str, str], list[Object]] = defaultdict(list)
+    now, swept = datetime.now(UTC), 0
+    with suppress(StorageDenied):
+        for name, segments in _unclaimed(container, prefix):
+            keys = [one.key for one in segments]
+            if not leftovers.is_abandoned(name, max(one.touched for one in segments), now):
+                continue
+            if not set(keys) & set(container.segments(prefix + name)):
+                container.delete(keys)
+                swept += 1
+    return swept
+
+
+def _unclaimed(container: Container, prefix: str) -> Iterator[tuple[str, list[Object]]]:
+    """Find uploads that may belong to no object, without asking for each of a thousand."""
+    uploads: defaultdict[str, defaultdict[str, list[Object]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     for one in container.listed(prefix + _FOLDER):
         name, _, rest = one.key.removeprefix(prefix + _FOLDER).partition("/")
-        groups[name, rest.partition("/")[0]].append(one)
-    now, swept = datetime.now(UTC), 0
-    for (name, _), segments in groups.items():
-        touched = max(one.touched for one in segments)
-        keys = [one.key for one in segments]
-        abandoned = leftovers.is_abandoned(name, touched, now)
-        if abandoned and not set(keys) & set(container.segments(prefix + name)):
-            container.delete(keys)
-            swept += 1
-    return swept
+        uploads[name][rest.partition("/")[0]].append(one)
+    whole = {one.key for one in container.listed(prefix, "/")} if uploads else set()
+    for name, tried in uploads.items():
+        if prefix + name not in whole or len(tried) > 1:
+            yield from ((name, segments) for segments in tried.values())
 
 
 def _digested(body: Body, digest: hashlib._Hash) -> Iterator[bytes]:

@@ -128,6 +128,15 @@ async def test_a_full_server_is_told(place: Webdav, faults: S3Faults, tmp_path: 
     assert place.keys() == place.pending() == []
 
 
+async def test_a_snapshot_that_is_too_large_is_told(
+    place: Webdav, faults: S3Faults, tmp_path: Path
+) -> None:
+    faults.fail(asked("PUT"), 413)
+    with pytest.raises(StorageError, match="too large for the server") as caught:
+        await put_of(behind(place, faults), tmp_path, BIG)
+    assert "limit" in caught.value.hint
+
+
 @pytest.mark.parametrize("stored", [False, True])
 async def test_a_server_without_chunks_gets_the_whole_length(
     place: Webdav, faults: S3Faults, tmp_path: Path, stored: bool

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from pydantic import ValidationError
 from tests.contract.places import SETTINGS, Webdav
 from tests.contract.sources import (
@@ -18,11 +19,12 @@ from tests.contract.sources import (
     content,
     put_of,
 )
-from tests.http_proxy import Exchange, Request
+from tests.http_proxy import Exchange, Request, pass_through
 from tests.s3_faults import S3Faults
 from tests.stores.fixtures import Served
 from tests.stores.running import LOOPBACK, PASSWORD
 from tests.tcp_proxy import CuttingTcpProxy
+from tests.tls_proxy import TlsProxy
 
 from raft_snapshot_agent.errors import (
     SnapshotNotFound,
@@ -229,6 +231,37 @@ async def test_nobody_there_is_told(place: Webdav, line: CuttingTcpProxy) -> Non
     line.refuse()
     with pytest.raises(StorageUnavailable, match="no connection to 127"):
         await behind(place, line).entries()
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def encrypted(place: Webdav, authority: trustme.CA) -> Iterator[str]:
+    """The URL of the same folder behind a proxy that ends TLS."""
+    upstream = f"http://{LOOPBACK}:{place.served.port}"
+    with TlsProxy(upstream, lambda _: pass_through, authority) as proxy:
+        yield f"{proxy.address}{place.served.path}"
+
+
+async def test_a_server_behind_a_proxy_that_ends_tls(
+    place: Webdav, encrypted: str, authority: trustme.CA, tmp_path: Path
+) -> None:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    storage = place.open("vault/", url=encrypted, ca_file=str(tmp_path / "ca.pem"))
+    assert await put_of(storage, tmp_path, BIG) == BIG
+    assert await content(storage) == bytes_of(BIG)
+    assert place.keys() == [f"vault/{NAME}"]
+
+
+async def test_a_certificate_nobody_vouches_for_is_refused(place: Webdav, encrypted: str) -> None:
+    with pytest.raises(StorageError, match="certificate is not trusted") as caught:
+        await place.open(url=encrypted).entries()
+    assert not isinstance(caught.value, StorageUnavailable)
+    assert "ca_file" in caught.value.hint
+    assert await place.open(url=encrypted, skip_verify=True).entries() == []
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def _place(settings: AnyStorage, config: Config) -> Place:
         zone=time_zone(retention.timezone),
         naming=naming_of(config),
         static_name=settings.static_name,
-        schedule=None if settings.schedule is None else settings.schedule.open(),
+        timing=None if settings.schedule is None else settings.schedule.open(),
         required=settings.required,
         prunes=settings.prune,
         max_shrink=config.guard.max_shrink,

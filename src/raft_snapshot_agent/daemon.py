@@ -6,21 +6,54 @@ import itertools
 import random
 import signal
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import anyio
 from anyio import CancelScope
 
 from raft_snapshot_agent.agent import Agent
 from raft_snapshot_agent.core.report import Outcome, Report
-from raft_snapshot_agent.core.schedule import Schedule, backoff
-from raft_snapshot_agent.core.timetable import Timetable
+from raft_snapshot_agent.core.schedule import backoff
+from raft_snapshot_agent.core.timetable import Timetable, Timing
+from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.intake import as_failure
 from raft_snapshot_agent.logs import Log, log_report
+from raft_snapshot_agent.systemd import Notifier, summary
 from raft_snapshot_agent.threads import in_thread
 
 _SLICE = 30.0
 """Longest sleep in seconds: the wall clock may step and the host may be suspended."""
+_LOOK_EVERY = 5.0
+"""Seconds between two looks at the configuration's file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What a daemon does until it is told otherwise."""
+
+    agent: Agent
+    timing: Timing
+    """For storages that have none of their own."""
+    log: Log
+
+    def timings(self) -> dict[str, Timing]:
+        return {place.name: place.timing or self.timing for place in self.agent.places}
+
+
+class Orders(Protocol):
+    """Where the duty comes from."""
+
+    def changed(self) -> bool:
+        """Tell whether there is a new one since it was last asked for."""
+
+    def load(self) -> Duty:
+        """Read it.
+
+        Raises:
+            ConfigError: It is wrong.
+        """
 
 
 class Daemon:
@@ -28,60 +61,136 @@ class Daemon:
 
     def __init__(
         self,
-        agent: Agent,
-        schedule: Schedule,
-        log: Log,
+        duty: Duty,
+        orders: Orders | None = None,
         *,
+        notifier: Notifier | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._agent = agent
-        self._schedule = schedule
-        self._log = log
+        """Prepare a daemon.
+
+        Arguments:
+            duty: What it begins with.
+            orders: Where it looks for another; without them it never changes.
+            notifier: Tells systemd.
+            clock: Tells the present time.
+        """
+        self._duty = duty
+        self._orders = orders
+        self._notifier = notifier or Notifier({})
         self._clock = clock
         self._ran = anyio.Event()
+        self._woken = anyio.Event()
+        self._next: Duty | None = None
+        self._now = False
+        self._stood_by = False
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; then finish or drop what is under way, within seconds."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._stop_on_signal, tasks.cancel_scope)
+            tasks.start_soon(self._obey_signals, tasks.cancel_scope)
             tasks.start_soon(self._keep_token)
+            tasks.start_soon(self._look_for_orders)
+            tasks.start_soon(self._live)
             tasks.start_soon(self._loop)
-        await self._agent.leave()
+        await self._duty.agent.leave()
         self._log.info("Stopped.")
 
-    async def _stop_on_signal(self, scope: CancelScope) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    @property
+    def _log(self) -> Log:
+        return self._duty.log
+
+    async def _obey_signals(self, scope: CancelScope) -> None:
+        wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+        with anyio.open_signal_receiver(*wanted) as signals:
             async for number in signals:
-                self._log.info(f"Received {signal.Signals(number).name}, stopping.")
-                scope.cancel()
-                return
+                match number:
+                    case signal.SIGHUP:
+                        await self._reload()
+                    case signal.SIGUSR1:
+                        self._log.info("Received SIGUSR1, taking a snapshot now.")
+                        self._now = True
+                        self._woken.set()
+                    case _:
+                        self._log.info(f"Received {signal.Signals(number).name}, stopping.")
+                        self._notifier.stopping()
+                        scope.cancel()
+                        return
+
+    async def _look_for_orders(self) -> None:
+        while self._orders is not None:
+            await anyio.sleep(_LOOK_EVERY)
+            if await in_thread(self._orders.changed, abandon=True):
+                await self._reload()
+
+    async def _reload(self) -> None:
+        """Take a new configuration, if it is sound; a snapshot under way ends under the old."""
+        if self._orders is None:
+            return
+        self._notifier.reloading()
+        try:
+            self._next = await in_thread(self._orders.load, abandon=True)
+        except AgentError as error:
+            self._log.error(f"The new configuration is refused, the old one stays: {error}")
+            self._notifier.ready("The new configuration is refused; see the log.")
+        else:
+            self._woken.set()
+
+    async def _live(self) -> None:
+        while self._notifier.heartbeat is not None:
+            self._notifier.alive()
+            await anyio.sleep(self._notifier.heartbeat.total_seconds())
 
     async def _keep_token(self) -> None:
         """Renew the token before it ends, also between two snapshots."""
-        cluster = self._agent.cluster
         while True:
+            cluster = self._duty.agent.cluster
             with anyio.move_on_after(min(_SLICE, cluster.session.seconds_to_renewal() + 0.1)):
                 await self._ran.wait()  # with a new token, perhaps
                 self._ran = anyio.Event()
             try:
-                await in_thread(cluster.keep_token, abandon=True)
+                await in_thread(self._duty.agent.cluster.keep_token, abandon=True)
             except Exception as error:  # noqa: BLE001 - the next run logs in again
                 self._log.warning(f"The token is not renewed: {as_failure(error)}")
                 await anyio.sleep(_SLICE)
 
     async def _loop(self) -> None:
-        for storage, trouble in (await self._agent.sweep()).items():
-            self._log.warning(f"{storage}: {trouble}")
-        table = Timetable.begin(self._schedules(), await self._agent.taken(), self._clock())
+        table = await self._begin()
         while True:
-            await self._sleep_until(table.next_due)
-            due = table.due(self._clock())
-            await self._serve(due, table)
-            table = table.served(due, self._clock())
-            self._tell_missed(table, due)
+            await self._rest_until(table.next_due)
+            if self._next is not None:
+                await self._change(self._next)
+                table = await self._begin()
+            elif self._now:
+                self._now = False
+                await self._serve(table.lines.keys(), table)
+            else:
+                table = await self._go_on(table)
 
-    def _schedules(self) -> dict[str, Schedule]:
-        return {place.name: place.schedule or self._schedule for place in self._agent.places}
+    async def _begin(self) -> Timetable:
+        agent = self._duty.agent
+        for storage, trouble in (await agent.sweep()).items():
+            self._log.warning(f"{storage}: {trouble}")
+        table = Timetable.begin(self._duty.timings(), await agent.taken(), self._clock())
+        self._notifier.ready(f"Next snapshot at {table.next_due:%Y-%m-%d %H:%M:%S} UTC.")
+        return table
+
+    async def _change(self, duty: Duty) -> None:
+        old, self._duty, self._next = self._duty, duty, None
+        await old.agent.leave()
+        self._log.info("The new configuration is in force.")
+
+    async def _go_on(self, table: Timetable) -> Timetable:
+        if self._stood_by:  # the storages know what the leader's agent has done meanwhile
+            table = table.after_others(await self._duty.agent.taken(), self._clock())
+        due = table.due(self._clock())
+        if not due:
+            return table
+        if not await self._serve(due, table):
+            return table
+        table = table.served(due, self._clock(), random.random())  # noqa: S311 - jitter
+        self._tell_missed(table, due)
+        return table
 
     def _tell_missed(self, table: Timetable, served: Collection[str]) -> None:
         missed = max(table.lines[name].missed for name in served)
@@ -89,29 +198,43 @@ class Daemon:
             what = "1 snapshot was" if missed == 1 else f"{missed} snapshots were"
             self._log.warning(f"{what} due meanwhile and will not be made up for.")
 
-    async def _serve(self, due: Collection[str], table: Timetable) -> None:
-        """Take the snapshot that is due; try again while it fails and the next is not due."""
+    async def _serve(self, due: Collection[str], table: Timetable) -> bool:
+        """Take the snapshot that is due; try again while it fails and the next is not due.
+
+        Returns:
+            Whether that is done with; not, if something else has to be done first.
+        """
         for failures in itertools.count(1):
             report = await self._run_once(due)
+            self._stood_by = report.outcome is Outcome.SKIPPED
             self._ran.set()
             log_report(self._log, report)
+            self._notifier.status(summary(report))
             if report.outcome is not Outcome.FAILED:
-                return
+                return True
             now = self._clock()
             left = table.served(due, now).next_due - now
             wait = backoff(failures, left, random.random())  # noqa: S311 - jitter is no secret
             if wait >= left:
-                return
+                return True
             self._log.info(f"Trying again in {wait.total_seconds():.0f} s.")
-            await self._sleep_until(now + wait)
+            if await self._rest_until(now + wait):
+                return False
+        return True
 
     async def _run_once(self, names: Collection[str]) -> Report:
         started = self._clock()
         try:
-            return await self._agent.run_once(names)
+            return await self._duty.agent.run_once(names)
         except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
             return Report("", started, self._clock(), error=as_failure(error))
 
-    async def _sleep_until(self, due: datetime) -> None:
-        while (left := due - self._clock()) > timedelta(0):  # noqa: ASYNC110 - time is no event
-            await anyio.sleep(min(_SLICE, left.total_seconds()))
+    async def _rest_until(self, due: datetime) -> bool:
+        """Wait until it is `due`; tell whether something else has to be done before."""
+        while (left := due - self._clock()) > timedelta(0):
+            with anyio.move_on_after(min(_SLICE, left.total_seconds())):
+                await self._woken.wait()
+            if self._woken.is_set():
+                self._woken = anyio.Event()
+                return True
+        return False

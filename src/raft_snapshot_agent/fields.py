@@ -24,6 +24,7 @@ from pydantic.dataclasses import dataclass
 from raft_snapshot_agent.core.duration import format_duration, parse_duration
 from raft_snapshot_agent.core.retention import Retention
 from raft_snapshot_agent.core.schedule import Cron, Every, Schedule
+from raft_snapshot_agent.core.timetable import Timing
 from raft_snapshot_agent.errors import ConfigError
 
 _HOURLY = timedelta(hours=1)
@@ -110,6 +111,10 @@ class ScheduleSettings(Settings):
         default_factory=lambda given: None if given.get("cron") else _HOURLY
     )
     timezone: str = "UTC"
+    jitter: Duration = timedelta(0)
+    """Each snapshot is put off by a random part of this."""
+    catch_up: bool = True
+    """Whether one that was missed while no agent ran is taken at the start."""
 
     @model_validator(mode="after")
     def _either(self) -> Self:
@@ -124,12 +129,15 @@ class ScheduleSettings(Settings):
     def __str__(self) -> str:
         return f"every {format_duration(self.every)}" if self.every else f"at {self.cron}"
 
-    def open(self) -> Schedule:
+    def open(self) -> Timing:
         """Make the schedule.
 
         Raises:
             ConfigError: This host does not know the time zone.
         """
+        return Timing(self._schedule(), self.jitter, self.catch_up)
+
+    def _schedule(self) -> Schedule:
         if self.every is not None:
             return Every(self.every)
         return Cron(self.cron or "", time_zone(self.timezone))

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, tzinfo
 from raft_snapshot_agent.core.guard import GUARD_NAME, Alarm, alarm
 from raft_snapshot_agent.core.naming import AGENT, Naming, catalogue, manifest_name
 from raft_snapshot_agent.core.retention import Plan, Retention, plan
-from raft_snapshot_agent.core.schedule import Schedule
 from raft_snapshot_agent.core.snapshot import Beside, Manifest, Stored
+from raft_snapshot_agent.core.timetable import Timing
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
 from raft_snapshot_agent.storage.base import Content, Storage
 from raft_snapshot_agent.storage.leftovers import Leftovers
@@ -37,7 +37,7 @@ class Place:
     naming: Naming = AGENT
     static_name: str | None = None
     with_manifest: bool = True
-    schedule: Schedule | None = None
+    timing: Timing | None = None
     """Its own, where it has one."""
     required: bool = True
     prunes: bool = True

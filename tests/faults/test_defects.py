@@ -14,7 +14,7 @@ from raft_snapshot_agent import assembly
 from raft_snapshot_agent.agent import Agent
 from raft_snapshot_agent.config.load import load
 from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.daemon import Daemon
+from raft_snapshot_agent.daemon import Daemon, Duty
 from raft_snapshot_agent.logs import configure
 from raft_snapshot_agent.spool import Spool
 from raft_snapshot_agent.storage.local import LocalStorage
@@ -107,7 +107,7 @@ async def test_in_a_run_does_not_end_the_daemon(
     agent = assembly.agent(config, assembly.places(config))
     said = io.StringIO()
     with redirect_stderr(said), anyio.fail_after(60):
-        daemon = Daemon(agent, config.schedule.open(), configure("text", "info"))
+        daemon = Daemon(Duty(agent, config.schedule.open(), configure("text", "info")))
         with monkeypatch.context() as broken:
             broken.setattr(Agent, "run_once", boom)
             broken.setattr(Cluster, "keep_token", boom)

@@ -63,7 +63,7 @@ def run(
 
     if once:
         return command.run_once(loaded(context, config), require_leader=require_leader)
-    command.run(loaded(context, config))
+    command.run(lambda: loaded(context, config))
     return 0
 
 

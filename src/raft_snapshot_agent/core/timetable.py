@@ -14,30 +14,60 @@ _AT_MOST = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
+class Timing:
+    """When a storage is to get snapshots."""
+
+    schedule: Schedule
+    jitter: timedelta = timedelta(0)
+    """Each is put off by a random part of this."""
+    catch_up: bool = True
+    """Whether one that was missed while no agent ran is taken at the start."""
+
+    def first(self, anchor: datetime | None, now: datetime) -> datetime:
+        """Say when the first one is due.
+
+        Arguments:
+            anchor: When the newest stored one was taken; `None`: there is none.
+            now: The present time.
+        """
+        due = self.schedule.next_after(anchor, now)
+        if due > now or self.catch_up:
+            return due
+        return self.schedule.following(anchor or now, now).at
+
+    def early(self) -> timedelta:
+        """Say how much before its time one may be taken along with another.
+
+        Two that were last served together drift apart by the moment a run takes to begin; a
+        fixed distance is no appointment. The time of a cron expression is one.
+        """
+        if not isinstance(self.schedule, Every):
+            return timedelta(0)
+        return min(self.schedule.interval / _TAKEN_ALONG, _AT_MOST)
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One storage's next slot."""
 
-    schedule: Schedule
-    due: datetime
+    timing: Timing
+    slot: datetime
+    put_off: timedelta = timedelta(0)
     missed: int = 0
     """How many slots went by unused before it."""
 
+    @property
+    def due(self) -> datetime:
+        return self.slot + self.put_off
+
     def is_due(self, now: datetime) -> bool:
-        """Tell whether a run at `now` serves this storage.
+        """Tell whether a run at `now` serves this storage."""
+        return self.due - self.timing.early() <= now
 
-        Two storages that were last served together drift apart by the moment a run takes to
-        begin; a fixed distance is no appointment, so the later one is taken along. The time of
-        a cron expression is one.
-        """
-        early = timedelta(0)
-        if isinstance(self.schedule, Every):
-            early = min(self.schedule.interval / _TAKEN_ALONG, _AT_MOST)
-        return self.due - early <= now
-
-    def served(self, now: datetime) -> Line:
+    def served(self, now: datetime, spread: float) -> Line:
         """Go on to the next slot."""
-        slot = self.schedule.following(self.due, now)
-        return Line(self.schedule, slot.at, slot.missed)
+        slot = self.timing.schedule.following(self.slot, now)
+        return Line(self.timing, slot.at, self.timing.jitter * spread, slot.missed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,30 +79,23 @@ class Timetable:
     @classmethod
     def begin(
         cls,
-        schedules: Mapping[str, Schedule],
+        timings: Mapping[str, Timing],
         taken: Mapping[str, Iterable[datetime]],
         now: datetime,
     ) -> Timetable:
         """Go on where the storages say the last agent stopped; a crash loop takes no extra ones.
 
         Arguments:
-            schedules: Of each storage.
-            taken: When the snapshots that each holds were taken. One that is empty goes by those
-                on the same schedule, one that is missing could not be listed and goes by all.
+            timings: Of each storage.
+            taken: When the snapshots that each holds were taken; one that is missing could not
+                be listed.
             now: The present time.
         """
-
-        def known(name: str, schedule: Schedule) -> list[datetime]:
-            alike = {other for other in schedules if schedules[other] == schedule}
-            others = taken if name not in taken else taken.keys() & alike
-            return [*taken.get(name, ())] or [one for other in others for one in taken[other]]
-
-        return cls(
-            {
-                name: _first(schedule, known(name, schedule), now)
-                for name, schedule in schedules.items()
-            }
-        )
+        lines = {
+            name: Line(timing, timing.first(_anchor(name, timings, taken, now), now))
+            for name, timing in timings.items()
+        }
+        return cls(lines)
 
     @property
     def next_due(self) -> datetime:
@@ -83,13 +106,47 @@ class Timetable:
         """Name the storages that a run at `now` serves."""
         return frozenset(name for name, line in self.lines.items() if line.is_due(now))
 
-    def served(self, names: Iterable[str], now: datetime) -> Timetable:
-        """Go on to the next slot of these storages."""
-        return replace(
-            self, lines={**self.lines, **{name: self.lines[name].served(now) for name in names}}
-        )
+    def served(self, names: Iterable[str], now: datetime, spread: float = 0.0) -> Timetable:
+        """Go on to the next slot of these storages.
+
+        Arguments:
+            names: Of the storages.
+            now: The present time.
+            spread: From 0 to 1: which part of the jitter it is put off by.
+        """
+        lines = {name: self.lines[name].served(now, spread) for name in names}
+        return replace(self, lines={**self.lines, **lines})
+
+    def after_others(self, taken: Mapping[str, Iterable[datetime]], now: datetime) -> Timetable:
+        """Put off what another agent has done meanwhile.
+
+        Arguments:
+            taken: When the snapshots that each storage holds now were taken.
+            now: The present time.
+        """
+        timings = {name: line.timing for name, line in self.lines.items()}
+        lines = dict(self.lines)
+        for name, line in self.lines.items():
+            anchor = _anchor(name, timings, taken, now)
+            slot = line.slot if anchor is None else line.timing.first(anchor, now)
+            if slot - line.timing.early() > now:
+                lines[name] = replace(line, slot=max(slot, line.slot))
+        return replace(self, lines=lines)
 
 
-def _first(schedule: Schedule, taken: Iterable[datetime], now: datetime) -> Line:
+def _anchor(
+    name: str,
+    timings: Mapping[str, Timing],
+    taken: Mapping[str, Iterable[datetime]],
+    now: datetime,
+) -> datetime | None:
+    """Find the newest snapshot in the storages that share a schedule, credible at `now`.
+
+    One storage on its own tells too little: it may have been added today, or lie on another host.
+    Where none on the schedule could be listed, all the others tell.
+    """
+    schedule = timings[name].schedule
+    alike = [other for other in taken if other in timings and timings[other].schedule == schedule]
+    times = [moment for other in alike or taken for moment in taken[other]]
     interval = schedule.following(now, now).at - now
-    return Line(schedule, schedule.next_after(credible_anchor(taken, now, interval), now))
+    return credible_anchor(times, now, interval)

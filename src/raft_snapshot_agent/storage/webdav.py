@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path

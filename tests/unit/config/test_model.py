@@ -17,22 +17,22 @@ LoadText = Callable[..., Loaded]
 
 
 def test_a_snapshot_is_taken_every_hour_unless_told_otherwise() -> None:
-    assert Config().schedule.open() == Every(timedelta(hours=1))
+    assert Config().schedule.open().schedule == Every(timedelta(hours=1))
 
 
 def test_every_is_a_distance() -> None:
-    assert ScheduleSettings.model_validate({"every": "1h30m"}).open() == Every(
+    assert ScheduleSettings.model_validate({"every": "1h30m"}).open().schedule == Every(
         timedelta(minutes=90)
     )
 
 
 def test_cron_runs_in_its_time_zone() -> None:
     settings = ScheduleSettings(cron="0 */4 * * *", timezone="Europe/Berlin")
-    assert settings.open() == Cron("0 */4 * * *", ZoneInfo("Europe/Berlin"))
+    assert settings.open().schedule == Cron("0 */4 * * *", ZoneInfo("Europe/Berlin"))
 
 
 def test_cron_is_in_utc_unless_told_otherwise() -> None:
-    assert ScheduleSettings(cron="@daily").open() == Cron("@daily")
+    assert ScheduleSettings(cron="@daily").open().schedule == Cron("@daily")
 
 
 @pytest.mark.parametrize(

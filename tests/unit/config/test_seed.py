@@ -62,7 +62,7 @@ def test_the_example_works_once_it_is_filled_in(load_text: LoadText) -> None:
     assert (loaded.dialect, loaded.notes) == ("seed", ())
     assert (config.naming, config.run_on) == ("seed", "leader")
     assert config.vault.addresses == ("http://vaul-addr:8200",)
-    assert config.schedule.open() == Every(timedelta(hours=1))
+    assert config.schedule.open().schedule == Every(timedelta(hours=1))
     assert config.retention is not None
     assert config.retention.last == 72
     assert isinstance(config.vault.auth, AppRoleAuth)
@@ -137,7 +137,7 @@ def test_a_key_twice_in_different_case_is_refused(refusal: Refusal) -> None:
 def test_without_retain_and_frequency_all_is_kept_every_hour(seed: Callable[..., Loaded]) -> None:
     config = seed(frequency="").config
     assert config.retention is None
-    assert config.schedule.open() == Every(timedelta(hours=1))
+    assert config.schedule.open().schedule == Every(timedelta(hours=1))
 
 
 @pytest.mark.parametrize("method", ["k8s", "kubernetes"])

@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from raft_snapshot_agent.core.schedule import Cron, Every, Schedule
-from raft_snapshot_agent.core.timetable import Timetable
+from raft_snapshot_agent.core.timetable import Timetable, Timing
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 HOURLY, DAILY = Every(HOUR), Every(DAY)
+EACH_HOUR, EACH_DAY = Timing(HOURLY), Timing(DAILY)
 
 
 def simulated(
@@ -20,7 +21,8 @@ def simulated(
     **taken: list[datetime],
 ) -> list[tuple[datetime, frozenset[str]]]:
     """Let the time pass; each run takes as long as that. Returns when which storages were served."""
-    table = Timetable.begin(schedules, taken, begin)
+    timings = {name: Timing(schedule) for name, schedule in schedules.items()}
+    table = Timetable.begin(timings, taken, begin)
     now, runs = begin, []
     while now < begin + length:
         now = max(now, table.next_due)
@@ -81,7 +83,7 @@ def test_a_restart_neither_skips_nor_doubles() -> None:
     times: dict[str, list[datetime]] = {"disk": [], "s3": []}
     now = NOW
     while now < NOW + 2 * DAY:
-        table = Timetable.begin({"disk": HOURLY, "s3": DAILY}, times, now)
+        table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_DAY}, times, now)
         if table.next_due > now:
             now += timedelta(minutes=7)  # it crashes and begins anew before anything is due
             continue
@@ -96,7 +98,7 @@ def test_one_that_cannot_be_listed_or_is_empty_goes_by_the_others_on_its_schedul
     last = NOW - timedelta(minutes=30)
 
     table = Timetable.begin(
-        {"disk": HOURLY, "s3": HOURLY, "new": DAILY, "empty": HOURLY},
+        {"disk": EACH_HOUR, "s3": EACH_HOUR, "new": EACH_DAY, "empty": EACH_HOUR},
         {"disk": [last], "new": [], "empty": []},
         NOW,
     )
@@ -107,7 +109,7 @@ def test_one_that_cannot_be_listed_or_is_empty_goes_by_the_others_on_its_schedul
 
 
 def test_slots_that_passed_during_a_run_are_counted() -> None:
-    table = Timetable.begin({"disk": HOURLY, "s3": DAILY}, {"disk": [], "s3": []}, NOW)
+    table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_DAY}, {"disk": [], "s3": []}, NOW)
 
     served = table.served({"disk", "s3"}, NOW + 3 * HOUR + timedelta(minutes=1))
 
@@ -117,8 +119,56 @@ def test_slots_that_passed_during_a_run_are_counted() -> None:
 
 
 def test_a_clock_that_was_set_back_does_not_stop_the_work() -> None:
-    table = Timetable.begin({"disk": HOURLY}, {"disk": []}, NOW)
+    table = Timetable.begin({"disk": EACH_HOUR}, {"disk": []}, NOW)
 
     served = table.served({"disk"}, NOW - 5 * DAY)
 
     assert served.next_due == NOW - 5 * DAY + HOUR
+
+
+def test_several_agents_share_one_history() -> None:
+    """Beside three nodes, each with a disk of its own and one bucket for all."""
+    last = NOW - timedelta(minutes=10)
+    mine, ours = [NOW - 30 * DAY], [last]
+
+    table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": mine, "s3": ours}, NOW)
+
+    assert table.lines["disk"].due == table.lines["s3"].due == last + HOUR
+
+
+def test_what_another_agent_stored_meanwhile_is_not_stored_again() -> None:
+    table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_DAY}, {"disk": [], "s3": []}, NOW)
+    later = NOW + timedelta(seconds=3)
+
+    put_off = table.after_others({"disk": [NOW], "s3": []}, later)
+
+    assert put_off.lines["disk"].due == NOW + HOUR
+    assert put_off.due(later) == {"s3"}
+    assert table.after_others({"disk": [NOW - HOUR], "s3": [NOW - DAY]}, later) == table
+    assert table.after_others({}, later) == table
+
+
+def test_the_jitter_puts_off_without_a_drift() -> None:
+    timing = Timing(HOURLY, jitter=timedelta(minutes=10))
+    table = Timetable.begin({"disk": timing}, {"disk": [NOW - HOUR]}, NOW)
+    moments = []
+    for spread in (0.0, 0.5, 1.0, 0.0):
+        table = table.served({"disk"}, table.next_due + timedelta(seconds=5), spread)
+        moments.append(table.next_due - NOW)
+
+    minutes = [moment / timedelta(minutes=1) for moment in moments]
+    assert minutes == [60, 125, 190, 240]
+
+
+def test_what_was_missed_is_caught_up_with_unless_told_otherwise() -> None:
+    long_ago = NOW - timedelta(hours=5, minutes=20)
+    patient = Timing(HOURLY, catch_up=False)
+    nightly = Timing(Cron("0 3 * * *"), catch_up=False)
+
+    def due(timing: Timing, taken: list[datetime]) -> datetime:
+        return Timetable.begin({"disk": timing}, {"disk": taken}, NOW).next_due
+
+    assert due(EACH_HOUR, [long_ago]) == NOW
+    assert due(patient, [long_ago]) == NOW + timedelta(minutes=40)
+    assert due(patient, []) == NOW + HOUR
+    assert due(nightly, [long_ago - DAY]) == datetime(2026, 11, 24, 3, tzinfo=UTC)

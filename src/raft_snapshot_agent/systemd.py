@@ -1,0 +1,94 @@
+"""What systemd is told of a service of `Type=notify`, one datagram each.
+
+Source: sd_notify(3) and sd_watchdog_enabled(3).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+
+from raft_snapshot_agent.core.report import Outcome, Report
+
+_MICROSECONDS = 1_000_000
+
+
+class Notifier:
+    """Tells systemd how the service is; without systemd it tells nobody."""
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._address = _address(environ.get("NOTIFY_SOCKET", ""))
+        self._watchdog = _watchdog(environ)
+
+    @property
+    def heartbeat(self) -> timedelta | None:
+        """How often `alive` is wanted; `None`: not at all."""
+        return None if self._watchdog is None else self._watchdog / 3
+
+    def ready(self, status: str) -> None:
+        """Tell that the service works, after its start or a reload."""
+        self._send("READY=1", f"STATUS={_line(status)}")
+
+    def status(self, status: str) -> None:
+        """Tell what the service does, in a line for `systemctl status`."""
+        self._send(f"STATUS={_line(status)}")
+
+    def reloading(self) -> None:
+        """Tell that the configuration is read anew; `ready` ends that."""
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._send("RELOADING=1", f"MONOTONIC_USEC={now}")
+
+    def stopping(self) -> None:
+        """Tell that the service ends."""
+        self._send("STOPPING=1")
+
+    def alive(self) -> None:
+        """Keep the watchdog quiet."""
+        self._send("WATCHDOG=1")
+
+    def _send(self, *assignments: str) -> None:
+        if self._address is None:
+            return
+        # systemd that went away must not take the service with it.
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
+            datagrams.settimeout(1)
+            datagrams.sendto("\n".join(assignments).encode(), self._address)
+
+
+def summary(report: Report) -> str:
+    """Say in one line how the last run ended."""
+    match report.outcome:
+        case Outcome.OK:
+            where = ", ".join(one.storage for one in report.deliveries if one.error is None)
+            return f"Last snapshot at {report.finished_at:%Y-%m-%d %H:%M:%S} UTC to {where}."
+        case Outcome.PARTIAL:
+            failed = ", ".join(one.storage for one in report.deliveries if one.error is not None)
+            return f"Last snapshot did not reach {failed}; see the log."
+        case Outcome.SKIPPED:
+            return "Standing by: this node does not lead."
+        case _:
+            return "The last snapshot failed; see the log."
+
+
+def _address(name: str) -> str | None:
+    if name.startswith("@"):
+        return "\0" + name[1:]
+    return name if name.startswith("/") else None
+
+
+def _watchdog(environ: Mapping[str, str]) -> timedelta | None:
+    pid = environ.get("WATCHDOG_PID", "")
+    try:
+        interval = timedelta(seconds=int(environ.get("WATCHDOG_USEC", "")) / _MICROSECONDS)
+    except ValueError:
+        return None
+    meant_for_us = not pid or pid == str(os.getpid())
+    return interval if meant_for_us and interval > timedelta(0) else None
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

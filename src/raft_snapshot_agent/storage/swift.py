@@ -94,6 +94,12 @@ class SwiftSettings(StorageSettings):
     def open(self) -> Storage:
         return SwiftStorage(self)
 
+    def check(self) -> None:
+        """Make sure that there is something to log in with."""
+        from raft_snapshot_agent.storage.swift_login import check_login
+
+        check_login(self)
+
 
 class SwiftStorage:
     """Snapshots as objects; they appear when they are whole."""

@@ -34,6 +34,22 @@ class Access:
     token: str = field(repr=False)
 
 
+def check_login(settings: SwiftSettings) -> None:
+    """Make sure that configuration and environment say how to log in; nobody is contacted.
+
+    Raises:
+        ConfigError: They do not.
+    """
+    given = _Given(settings, os.environ)
+    if given.optional("storage_url") and given.optional("auth_token"):
+        return
+    if _is_own(given.required("auth_url")):
+        given.required("username")
+        given.required("password")
+    else:
+        _identity(given)
+
+
 class Login:
     """Logs in when that is needed; safe to share between threads."""
 
@@ -66,7 +82,7 @@ class Login:
         if url and token:
             return Access(self._checked(url), token)
         auth_url = self._checked(given.required("auth_url"))
-        if auth_url.rpartition("/")[2].startswith("v1"):
+        if _is_own(auth_url):
             return self._own(auth_url, given)
         return self._keystone(auth_url, given, url)
 
@@ -124,6 +140,10 @@ class _Given:
     def by_application(self) -> bool:
         """Whether to log in as an application and not as a user."""
         return self._settings.username is None and bool(self.optional("application_credential_id"))
+
+
+def _is_own(auth_url: str) -> bool:
+    return auth_url.rstrip("/").rpartition("/")[2].startswith("v1")
 
 
 def _identity(given: _Given) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,3 +139,14 @@ def test_without_a_file_the_key_alone_is_the_place(load_text: LoadText) -> None:
     loaded = load_text("c.yaml", f"{TOKEN}spool: /no/such\n")
     with pytest.raises(ConfigError, match=r"^spool: the spool's folder /no/such"):
         check(loaded.config, {})
+
+
+def test_a_storage_without_its_extra_is_told_with_its_place(
+    problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sftp = "{type: sftp, host: h, username: u, password: p, path: /backups}"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert problem(f"{TOKEN}storages:\n  - {{type: s3, bucket: b}}\n  - {sftp}\n") == (
+        "c.yaml:4:5: storages[1]: type sftp needs the extra: "
+        "pip install 'raft-snapshot-agent[sftp]'"
+    )

@@ -103,6 +103,12 @@ async def test_a_cancelled_put_leaves_nothing_although_its_source_goes_on(place:
         assert place.keys() == place.pending() == []
 
 
+async def test_a_server_that_says_nothing_is_told(place: Sftp, line: CuttingTcpProxy) -> None:
+    line.stall()
+    with pytest.raises(StorageUnavailable, match="no answer in time"):
+        await place.open(port=line.port, timeout="1s").entries()
+
+
 async def test_nobody_there_is_told(place: Sftp, line: CuttingTcpProxy) -> None:
     line.refuse()
     with pytest.raises(StorageUnavailable, match="no connection"):

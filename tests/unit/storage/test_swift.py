@@ -22,6 +22,7 @@ from tests.stores.running import LOOPBACK, PASSWORD, USERNAME
 from tests.tcp_proxy import CuttingTcpProxy
 
 from raft_snapshot_agent.errors import (
+    ConfigError,
     SnapshotNotFound,
     StorageDenied,
     StorageError,
@@ -326,6 +327,37 @@ async def test_what_is_missing_comes_from_the_environment(
     for name, value in zip(names, (keystone.url, USERNAME, PASSWORD, PROJECT, "one"), strict=True):
         monkeypatch.setenv(f"OS_{name}", value)
     assert await storage.entries() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({}, "auth_url"),
+        ({"auth_url": "https://h/auth/v1.0", "username": "a:u"}, "password"),
+        ({"auth_url": "https://h/v3", "username": "u", "password": "p"}, "project_name"),
+        ({"auth_url": "https://h/v3", "project_name": "p"}, "username"),
+        ({"storage_url": "https://h/v1/a"}, "auth_url"),
+        ({"storage_url": "https://h/v1/a", "auth_token": "t"}, None),
+        ({"auth_url": "https://h/auth/v1.0", "username": "a:u", "password": "p"}, None),
+        (
+            {
+                "auth_url": "https://h",
+                "application_credential_id": "i",
+                "application_credential_secret": "s",
+            },
+            None,
+        ),
+    ],
+)
+def test_what_a_login_lacks_is_told_before_anybody_is_asked(
+    given: dict[str, str], missing: str | None
+) -> None:
+    settings = SETTINGS.validate_python({"type": "swift", "container": "c", **given})
+    if missing is None:
+        settings.check()
+        return
+    with pytest.raises(ConfigError, match=f"neither {missing} nor .OS_{missing.upper()} is set"):
+        settings.check()
 
 
 async def test_a_region_is_chosen_where_there_are_several(place: Swift, keystone: Keystone) -> None:

@@ -227,6 +227,12 @@ async def test_a_missing_folder_is_told_and_not_made(
     assert not (place.root / "missing").exists()
 
 
+async def test_a_server_that_says_nothing_is_told(place: Webdav, line: CuttingTcpProxy) -> None:
+    line.stall()
+    with pytest.raises(StorageUnavailable, match="no answer in time"):
+        await behind(place, line, timeout="1s").entries()
+
+
 async def test_nobody_there_is_told(place: Webdav, line: CuttingTcpProxy) -> None:
     line.refuse()
     with pytest.raises(StorageUnavailable, match="no connection to 127"):

@@ -85,7 +85,7 @@ class _Builder:
         return own
 
     def _scalar(self, node: yaml.Node, path: KeyPath) -> Any:
-        if node.tag == f"{_TAG}timestamp":
+        if node.tag in {f"{_TAG}timestamp", f"{_TAG}merge"}:
             return node.value
         try:
             return self._scalars.construct_object(node)

@@ -94,6 +94,11 @@ def test_bottomless_nesting_is_refused(suffix: str, text: str) -> None:
     assert broken(text, suffix).startswith("f: nested too deeply")
 
 
+@pytest.mark.parametrize("text", ["a: <<\n", "a: [<<]\n"])
+def test_the_merge_key_is_text_where_it_is_no_key(text: str) -> None:
+    assert "<<" in str(parse("f", ".yaml", text).value)
+
+
 def test_anchors_and_merges_work_and_the_nearer_value_wins() -> None:
     text = "a: &a {k: 1, l: 1}\nb: &b {l: 2, m: 2}\nc: {<<: [*a, *b], k: 3}\nd: *a\n"
     value = parse("f", ".yaml", text).value

@@ -236,7 +236,8 @@ class Agent:
 
 async def _before(place: Place) -> Manifest | None:
     """Read the manifest of what is the newest before this run; where that fails, of nothing."""
-    with anyio.move_on_after(_LIST_WITHIN), suppress(AgentError):
+    # It only decides whether old ones are pruned; where it fails, that will fail and tell.
+    with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
         return await place.newest() if place.with_manifest else None
     return None
 

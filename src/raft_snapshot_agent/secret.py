@@ -85,6 +85,16 @@ class Secret:
         )
 
 
+class Plain(Secret):
+    """A value that is no secret, but may be given as a reference all the same."""
+
+    __slots__ = ()
+
+    @property
+    def reference(self) -> str:
+        return self._text
+
+
 def redact(text: str) -> str:
     """Hide what looks like a token, a key ID or a password inside a URL."""
     return _TOKENS.sub(HIDDEN, _CREDENTIALS.sub(f"{HIDDEN}@", text))

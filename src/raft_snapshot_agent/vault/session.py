@@ -158,12 +158,12 @@ class Session:
             return Answer(0, {})
 
     def _refused(self, node: Node, answer: Answer, path: str) -> ServerError:
-        method = self._auth.method if self._auth else ""
+        method, advice = (self._auth.method, self._auth.advice) if self._auth else ("", "")
         if answer.status in (400, 403, 404):
             return Denied(
                 f"login with {method} at {node.address} was refused ({path}):"
                 f" {answer.errors or answer.status}",
-                hint=_ADVICE.get(method, "check vault.auth"),
+                hint=advice,
             )
         if answer.status == 200:
             return Denied(
@@ -171,12 +171,6 @@ class Session:
                 hint="check vault.auth.mount, and that the role needs no MFA",
             )
         return refusal(answer, node.address, path)
-
-
-_ADVICE = {
-    "approle": "check role_id, secret_id and mount; a secret ID may have expired or be used up",
-    "kubernetes": "check role, mount and the service account the role is bound to",
-}
 
 
 def _granted(answer: Answer, now: float) -> Token | None:

@@ -7,9 +7,37 @@ from typing import Annotated
 from pydantic import Field
 
 from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
+from raft_snapshot_agent.vault.auth.cert import CertAuth
+from raft_snapshot_agent.vault.auth.jwt import JwtAuth
 from raft_snapshot_agent.vault.auth.kubernetes import KubernetesAuth
+from raft_snapshot_agent.vault.auth.ldap import LdapAuth
+from raft_snapshot_agent.vault.auth.none import NoAuth
+from raft_snapshot_agent.vault.auth.radius import RadiusAuth
 from raft_snapshot_agent.vault.auth.token import TokenAuth
+from raft_snapshot_agent.vault.auth.userpass import UserpassAuth
 
-AnyAuth = Annotated[AppRoleAuth | KubernetesAuth | TokenAuth, Field(discriminator="method")]
+AnyAuth = Annotated[
+    AppRoleAuth
+    | CertAuth
+    | JwtAuth
+    | KubernetesAuth
+    | LdapAuth
+    | NoAuth
+    | RadiusAuth
+    | TokenAuth
+    | UserpassAuth,
+    Field(discriminator="method"),
+]
 
-__all__ = ["AnyAuth", "AppRoleAuth", "KubernetesAuth", "TokenAuth"]
+__all__ = [
+    "AnyAuth",
+    "AppRoleAuth",
+    "CertAuth",
+    "JwtAuth",
+    "KubernetesAuth",
+    "LdapAuth",
+    "NoAuth",
+    "RadiusAuth",
+    "TokenAuth",
+    "UserpassAuth",
+]

@@ -5,7 +5,7 @@ Source: https://developer.hashicorp.com/vault/api-docs/auth/approle#login-with-a
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.secret import Secret
@@ -14,6 +14,10 @@ from raft_snapshot_agent.vault.auth.base import Login, login_path
 
 class AppRoleAuth(Settings):
     """Role ID and secret ID; a role without `bind_secret_id` needs no secret ID."""
+
+    advice: ClassVar = (
+        "check role_id, secret_id and mount; a secret ID may have expired or be used up"
+    )
 
     method: Literal["approle"]
     mount: str = "approle"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
+from urllib.parse import quote
+
+from raft_snapshot_agent.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +22,17 @@ def login_path(mount: str) -> str:
     return f"auth/{mount.strip('/')}/login"
 
 
+def password_login(mount: str, username: Secret, password: Secret) -> Login:
+    """Log in as the methods with user names do: the name is part of the path."""
+    name = quote(username.resolve(), safe="")
+    return Login(f"{login_path(mount)}/{name}", {"password": password.resolve()})
+
+
 class Auth(Protocol):
     """A way to get a token."""
+
+    advice: ClassVar[str]
+    """What to check where the server refuses the login."""
 
     @property
     def method(self) -> str: ...
@@ -30,4 +42,5 @@ class Auth(Protocol):
 
         Raises:
             ConfigError: A secret it needs is missing.
+            ServerError: Who vouches for this host does not answer.
         """

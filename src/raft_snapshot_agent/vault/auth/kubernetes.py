@@ -5,10 +5,10 @@ Source: https://developer.hashicorp.com/vault/api-docs/auth/kubernetes#login
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from raft_snapshot_agent.fields import Settings
-from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.secret import Plain, Secret
 from raft_snapshot_agent.vault.auth.base import Login, login_path
 
 _SERVICE_ACCOUNT = Secret("file:///var/run/secrets/kubernetes.io/serviceaccount/token")
@@ -17,10 +17,13 @@ _SERVICE_ACCOUNT = Secret("file:///var/run/secrets/kubernetes.io/serviceaccount/
 class KubernetesAuth(Settings):
     """A role and a projected token, which rotates and so is read anew at each login."""
 
+    advice: ClassVar = "check role, mount and the service account the role is bound to"
+
     method: Literal["kubernetes"]
     mount: str = "kubernetes"
-    role: str
+    role: Plain
     jwt: Secret = _SERVICE_ACCOUNT
 
     def login(self) -> Login:
-        return Login(login_path(self.mount), {"role": self.role, "jwt": self.jwt.resolve()})
+        body = {"role": self.role.resolve(), "jwt": self.jwt.resolve()}
+        return Login(login_path(self.mount), body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.secret import Secret
@@ -10,6 +10,8 @@ from raft_snapshot_agent.secret import Secret
 
 class TokenAuth(Settings):
     """A token as it is, or in a file that another agent refreshes."""
+
+    advice: ClassVar = "give a token that is good"
 
     method: Literal["token"]
     token: Secret

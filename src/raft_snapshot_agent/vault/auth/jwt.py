@@ -1,0 +1,27 @@
+"""Log in with a JWT of any issuer the server trusts.
+
+Source: https://developer.hashicorp.com/vault/api-docs/auth/jwt#jwt-login
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from raft_snapshot_agent.fields import Settings
+from raft_snapshot_agent.secret import Plain, Secret
+from raft_snapshot_agent.vault.auth.base import Login, login_path
+
+
+class JwtAuth(Settings):
+    """A role and a JWT, which ends soon and so is read anew at each login."""
+
+    advice: ClassVar = "check role and mount, and that the JWT is of today, for that audience"
+
+    method: Literal["jwt"]
+    mount: str = "jwt"
+    role: Plain
+    jwt: Secret
+
+    def login(self) -> Login:
+        body = {"role": self.role.resolve(), "jwt": self.jwt.resolve()}
+        return Login(login_path(self.mount), body)

@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from raft_snapshot_agent.errors import ConfigError, Denied, ServerError
 from raft_snapshot_agent.vault.answers import Answer, refusal
-from raft_snapshot_agent.vault.auth.base import Auth
+from raft_snapshot_agent.vault.auth.base import Auth, Prepared
 from raft_snapshot_agent.vault.client import Node
 
 _T = TypeVar("_T")
@@ -126,6 +127,8 @@ class Session:
                 "there is no way to log in",
                 hint="set vault.auth in the configuration, or VAULT_TOKEN",
             )
+        if isinstance(self._auth, Prepared):
+            self._auth.prepare(partial(node.call, namespace=self._namespace))
         login = self._auth.login()
         if isinstance(login, str):
             return Token(login, granted=self._clock(), ttl=0)

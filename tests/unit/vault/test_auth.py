@@ -73,6 +73,7 @@ def test_a_token_needs_no_login_and_may_rotate(tmp_path: Path) -> None:
         {"method": "kubernetes"},
         {"method": "token"},
         {"method": "approle", "role_id": "r", "secretid": "s"},
+        {"method": "approle", "role_id": "r", "wrapped": True},
         {"role_id": "r"},
     ],
 )

@@ -5,11 +5,16 @@ Source: https://developer.hashicorp.com/vault/api-docs/auth/approle#login-with-a
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+import re
+from typing import ClassVar, Literal, Self
 
+from pydantic import PrivateAttr, model_validator
+
+from raft_snapshot_agent.errors import Denied, ServerError
 from raft_snapshot_agent.fields import Settings
-from raft_snapshot_agent.secret import Secret
-from raft_snapshot_agent.vault.auth.base import Login, login_path
+from raft_snapshot_agent.secret import Secret, redact
+from raft_snapshot_agent.vault.answers import Answer
+from raft_snapshot_agent.vault.auth.base import Ask, Login, login_path
 
 
 class AppRoleAuth(Settings):
@@ -23,9 +28,69 @@ class AppRoleAuth(Settings):
     mount: str = "approle"
     role_id: Secret
     secret_id: Secret | None = None
+    wrapped: bool = False
+    """The secret ID is a wrapping token, to be unwrapped once."""
+    _unwrapped: dict[str, str] = PrivateAttr(default_factory=dict)
+    """The last wrapping token and the secret ID that was in it."""
+
+    @model_validator(mode="after")
+    def _something_to_unwrap(self) -> Self:
+        if self.wrapped and self.secret_id is None:
+            raise ValueError("wrapped goes with secret_id")
+        return self
+
+    def prepare(self, ask: Ask) -> None:
+        """Unwrap the secret ID, if that was not done yet."""
+        if not self.wrapped or self.secret_id is None:
+            return
+        wrapping = self.secret_id.resolve()
+        if wrapping not in self._unwrapped:
+            secret_id = unwrapped_secret_id(ask, wrapping, self.mount.strip("/"))
+            self._unwrapped.clear()
+            self._unwrapped[wrapping] = secret_id
 
     def login(self) -> Login:
         body = {"role_id": self.role_id.resolve()}
         if self.secret_id is not None:
-            body["secret_id"] = self.secret_id.resolve()
+            secret_id = self.secret_id.resolve()
+            body["secret_id"] = self._unwrapped.get(secret_id, secret_id)
         return Login(login_path(self.mount), body)
+
+
+def unwrapped_secret_id(ask: Ask, wrapping: str, mount: str) -> str:
+    """Take a secret ID out of its wrapping, once it is sure that the mount put it there.
+
+    Source: https://developer.hashicorp.com/vault/docs/concepts/response-wrapping
+
+    Raises:
+        Denied: The wrapping token is used up, has ended or is of somebody else.
+        ServerError: The server did not answer as it should.
+    """
+    known = _good(ask("POST", "sys/wrapping/lookup", body={"token": wrapping}), "looked up")
+    made_at = str((known.body.get("data") or {}).get("creation_path") or "")
+    if not re.fullmatch(rf"auth/{re.escape(mount)}/role/[^/]+/secret-id", made_at):
+        raise Denied(
+            f"the wrapping token in secret_id was made by {redact(made_at) or 'nobody known'},"
+            f" not by auth/{mount}/role/.../secret-id",
+            hint="somebody may have planted it: it was not unwrapped; find out who",
+        )
+    inside = _good(ask("POST", "sys/wrapping/unwrap", token=wrapping), "unwrapped")
+    secret_id = str((inside.body.get("data") or {}).get("secret_id") or "")
+    if not secret_id:
+        raise Denied("the wrapping token in secret_id held no secret ID", hint="make a new one")
+    return secret_id
+
+
+def _good(answer: Answer, what: str) -> Answer:
+    if answer.status == 200:
+        return answer
+    said = answer.errors or answer.status
+    if answer.status in (400, 403, 404):
+        raise Denied(
+            f"the wrapping token in secret_id cannot be {what}: {said}",
+            hint="it has ended or was used: if not by this agent before a restart, somebody else"
+            " may have the secret ID: destroy that, and give a new one",
+        )
+    raise ServerError(
+        f"the wrapping token in secret_id cannot be {what}: {said}", hint="look at the server's log"
+    )

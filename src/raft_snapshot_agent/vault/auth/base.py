@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 from urllib.parse import quote
 
 from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.vault.answers import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,4 +45,25 @@ class Auth(Protocol):
         Raises:
             ConfigError: A secret it needs is missing.
             ServerError: Who vouches for this host does not answer.
+        """
+
+
+class Ask(Protocol):
+    """Asks the server something."""
+
+    def __call__(
+        self, method: str, path: str, *, body: Mapping[str, Any] | None = None, token: str = ""
+    ) -> Answer: ...
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A way to log in that asks the server for something before it can."""
+
+    def prepare(self, ask: Ask) -> None:
+        """Ask for what the next login takes, if that is not known yet.
+
+        Raises:
+            ConfigError: A secret it needs is missing.
+            ServerError: The server refused.
         """

@@ -102,6 +102,25 @@ def environment_token(environment: Mapping[str, str]) -> str | None:
     return _variable(environment, "TOKEN")
 
 
+def environment_token_file(environment: Mapping[str, str]) -> Path | None:
+    """Return the file in `BAO_TOKEN_PATH`, else the one that `bao login` writes, if it is there.
+
+    For commands an operator types: whose token lies there is not to say what a daemon may do.
+    """
+    named = _variable(environment, "TOKEN_PATH")
+    if named is not None:
+        return Path(named).absolute()
+    usual = Path(environment.get("HOME") or "/", ".vault-token")
+    return usual if _is_file(usual) else None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def checked_address(address: str) -> str:
     """Return the address without a trailing slash.
 

@@ -148,7 +148,7 @@ def test_kubernetes_works_under_the_codes_names_and_the_documented_ones(
     keys = {"vault_auth_method": method, f"{names}_role": "r", f"{names}_path": "k"}
     auth = seed(**keys).config.vault.auth
     assert isinstance(auth, KubernetesAuth)
-    assert (auth.role, auth.mount) == ("r", "k")
+    assert (auth.role.resolve(), auth.mount) == ("r", "k")
 
 
 def test_the_usual_mount_of_kubernetes(seed: Callable[..., Loaded]) -> None:

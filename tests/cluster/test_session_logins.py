@@ -33,16 +33,87 @@ def test_a_wrong_secret_id_is_told_at_once(server: Server) -> None:
     wrong = AppRoleAuth.model_validate(
         {"method": "approle", "role_id": role.role_id, "secret_id": "hunter2"}
     )
-    session = Session(wrong)
-    for _ in range(2):
-        with pytest.raises(Denied) as raised:
-            session.authorised(server.node, server.snapshot)
+    with pytest.raises(Denied) as raised:
+        Session(wrong).authorised(server.node, server.snapshot)
     line = str(raised.value)
     assert line.startswith(f"login with approle at {server.node.address} was refused (auth/")
     assert "invalid role or secret ID (check role_id, secret_id and mount;" in line
     assert "hunter2" not in line
     assert role.role_id.resolve() not in line
-    assert server.asked() == [LOGIN, LOGIN]
+    assert server.asked() == [LOGIN]
+
+
+def test_a_refused_login_is_sent_again_too_seldom_to_lock_anybody_out(server: Server) -> None:
+    clock = Clock()
+    wrong = {"role_id": server.role().role_id, "secret_id": "hunter2"}
+    session = Session(AppRoleAuth.model_validate({"method": "approle", **wrong}), clock=clock)
+    sent: list[float] = []
+    # As the daemon does at worst, for two hours.
+    for _ in range(0, 7200, 5):
+        # To the server it is all within a second: in the end it really locks the role out.
+        with pytest.raises(Denied, match="was refused") as raised:
+            session.token(server.node)
+        assert "hunter2" not in str(raised.value)
+        sent += [clock.now] * len(server.asked())
+        clock.now += 5
+    assert len(sent) >= 5
+    for at in sent:
+        assert len([one for one in sent if at <= one < at + 900]) <= 4
+    assert "the same is not sent again for" in str(raised.value)
+
+
+def test_another_secret_is_tried_at_once(server: Server, tmp_path: Path) -> None:
+    role, file = server.role(), tmp_path / "secret_id"
+    assert role.secret_id is not None
+    file.write_text("hunter2")
+    given = {"role_id": role.role_id, "secret_id": f"file://{file}"}
+    session = Session(AppRoleAuth.model_validate({"method": "approle", **given}))
+    with pytest.raises(Denied):
+        session.token(server.node)
+    file.write_text(role.secret_id.resolve())
+    assert session.authorised(server.node, server.snapshot)
+
+
+def test_a_limited_token_is_replaced_before_it_is_refused(server: Server) -> None:
+    session = Session(server.role(token_num_uses=2))
+    for _ in range(4):
+        assert session.authorised(server.node, server.snapshot)
+    session.keep(server.node)
+    session.revoke(server.node)
+    assert server.asked() == [LOGIN, SNAPSHOT, SNAPSHOT] * 2
+
+
+def test_a_token_that_a_download_may_outlive_is_renewed_before(server: Server) -> None:
+    clock = Clock()
+    session = Session(server.role(token_ttl="90s"), clock=clock)
+    session.authorised(server.node, server.snapshot, lasting=3600)
+    clock.now += 20
+    session.authorised(server.node, server.snapshot, lasting=3600)
+    assert server.asked() == [LOGIN, SNAPSHOT, SNAPSHOT]
+    clock.now += 20
+    session.authorised(server.node, server.snapshot, lasting=10)
+    assert server.asked() == [SNAPSHOT]
+    session.authorised(server.node, server.snapshot, lasting=3600)
+    assert server.asked() == [RENEWAL, SNAPSHOT]
+
+
+def test_a_token_made_in_a_namespace_is_called_that(server: Server) -> None:
+    name = f"team{secrets.token_hex(3)}"
+    server.bao.api("POST", f"sys/namespaces/{name}", {})
+    server.bao.api("POST", f"{name}/sys/auth/approle", {"type": "approle"})
+    server.bao.api("POST", f"{name}/auth/approle/role/agent", {})
+    ids = {
+        "role_id": server.bao.api("GET", f"{name}/auth/approle/role/agent/role-id"),
+        "secret_id": server.bao.api("POST", f"{name}/auth/approle/role/agent/secret-id"),
+    }
+    given = {key: answer["data"][key] for key, answer in ids.items()}
+    auth = AppRoleAuth.model_validate({"method": "approle", **given})
+    session = Session(auth, namespace=name)
+    with pytest.raises(Denied, match=r"made in a namespace \(snapshots exist in the root"):
+        session.authorised(server.node, server.snapshot)
+    sent = [one.headers.get("X-Vault-Namespace") for one in server.proxy.requests]
+    assert server.asked() == [LOGIN, SNAPSHOT]
+    assert sent == [name, None]
 
 
 def test_a_secret_id_that_is_used_up_is_told_at_once(server: Server) -> None:

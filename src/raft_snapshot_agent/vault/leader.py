@@ -105,10 +105,11 @@ class Cluster:
 
     def _followed(self, node: Node, ask: Callable[[Node, str], _T]) -> _T:
         hops = 0
+        lasting = self._settings.snapshot_timeout.total_seconds()
         while True:
             self._used = node
             try:
-                return self.session.authorised(node, partial(ask, node))
+                return self.session.authorised(node, partial(ask, node), lasting=lasting)
             except Redirected as redirect:
                 if (hops := hops + 1) > _MOST_REDIRECTS:
                     raise

@@ -9,43 +9,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
 from raft_snapshot_agent.errors import ConfigError, Denied, ServerError
 from raft_snapshot_agent.vault.answers import Answer, refusal
-from raft_snapshot_agent.vault.auth.base import Auth, Prepared
+from raft_snapshot_agent.vault.auth.base import Auth, Login, Prepared
 from raft_snapshot_agent.vault.client import Node
+from raft_snapshot_agent.vault.refusals import Refused
+from raft_snapshot_agent.vault.token import Token, granted, in_namespace
+
+__all__ = ["Session", "Token"]
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token and what is known of its life, in seconds of the monotonic clock."""
-
-    value: str = field(repr=False)
-    granted: float
-    """Before the server was asked, so that it never ends earlier than we think."""
-    ttl: float
-    """Zero: it never ends, or somebody else looks after it."""
-    renewable: bool = False
-    ours: bool = False
-    """Whether this session made it, and so may renew and must revoke it."""
-    tried: float | None = None
-    """When the last attempt to renew it got no answer."""
-
-    @property
-    def renew_at(self) -> float:
-        """Two thirds of its life; after an attempt without an answer, half-way to its end."""
-        if self.tried is not None:
-            return (self.tried + self.ends_at) / 2
-        return self.granted + self.ttl * 2 / 3 if self.ttl else float("inf")
-
-    @property
-    def ends_at(self) -> float:
-        return self.granted + self.ttl if self.ttl else float("inf")
 
 
 class Session:
@@ -63,32 +40,43 @@ class Session:
         self._clock = clock
         self._lock = threading.RLock()
         self._token: Token | None = None
+        self._refused: Refused | None = None
         self.logins = 0
 
-    def authorised(self, node: Node, use: Callable[[str], _T]) -> _T:
+    def authorised(self, node: Node, use: Callable[[str], _T], *, lasting: float = 0) -> _T:
         """Do something with a good token; log in again once where it is refused.
+
+        Arguments:
+            node: Where to log in or renew, if need be.
+            use: What to do with the token.
+            lasting: How many seconds that may take: a token that might end before is renewed.
 
         Raises:
             Denied: Refused with a fresh token too: the policy does not allow it.
             ServerError: The login or the use itself failed.
         """
-        token = self.token(node)
+        token = self.token(node, lasting=lasting)
         try:
             return use(token)
-        except Denied:
+        except Denied as error:
+            self._blame_namespace(error, token)
             fresh = self._replace(node, token)
             if fresh is None:
                 raise
         return use(fresh)
 
-    def token(self, node: Node) -> str:
-        """Return a token that is not due for renewal; renew it or log in where it is."""
+    def token(self, node: Node, *, lasting: float = 0) -> str:
+        """Return a token for one use that is not due for renewal; renew it or log in."""
         with self._lock:
-            if self._token is None or not self._token.ours:
-                self._token = self._login(node)
-            elif self._clock() >= self._token.renew_at:
-                self._token = self._renewed(node, self._token) or self._login(node)
-            return self._token.value
+            token, now = self._token, self._clock()
+            if token is None or not token.ours or token.dead(now):
+                token = self._login(node)
+            elif now >= token.renew_at:
+                token = self._renewed(node, token) or self._login(node)
+            elif token.worn(now, lasting):
+                token = self._renewed(node, token) or token
+            self._token = token if token.uses is None else replace(token, uses=token.uses - 1)
+            return token.value
 
     def keep(self, node: Node) -> None:
         """Renew the token where that is due; one that may not be renewed is let go.
@@ -108,9 +96,18 @@ class Session:
         """End the token where this session made it; a server that refuses is no matter."""
         with self._lock:
             token, self._token = self._token, None
-            if token is None or not token.ours or self._clock() >= token.ends_at:
+            if token is None or not token.ours or token.dead(self._clock()):
                 return
             self._post(node, "auth/token/revoke-self", token.value)
+
+    def _blame_namespace(self, error: Denied, value: str) -> None:
+        """Say what is wrong with a token for which a new login is no mend."""
+        if in_namespace(value):
+            raise Denied(
+                f"{error.message}: the token was made in a namespace",
+                hint="snapshots exist in the root namespace only: log in there, without"
+                " vault.namespace",
+            ) from error
 
     def _replace(self, node: Node, refused: str) -> str | None:
         """Log in anew unless that cannot yield another token."""
@@ -132,13 +129,22 @@ class Session:
         login = self._auth.login()
         if isinstance(login, str):
             return Token(login, granted=self._clock(), ttl=0)
+        if self._refused is not None:
+            self._refused.check(login, self._clock())
+        return self._granted(node, login)
+
+    def _granted(self, node: Node, login: Login) -> Token:
         self.logins += 1
         asked = self._clock()
         answer = node.call("POST", login.path, body=login.body, namespace=self._namespace)
-        token = _granted(answer, asked)
-        if token is None:
-            raise self._refused(node, answer, login.path)
-        return token
+        token = granted(answer, asked)
+        if token is not None:
+            self._refused = None
+            return token
+        error = self._refusal(node, answer, login.path)
+        if isinstance(error, Denied) and self._auth is not None and self._auth.counted:
+            self._refused = Refused.now(login, error, asked, self._refused)
+        raise error
 
     def _renewed(self, node: Node, token: Token) -> Token | None:
         """Renew; nothing where that is refused, or no longer worth while near the maximum."""
@@ -149,7 +155,7 @@ class Session:
         answer = self._post(node, "auth/token/renew-self", token.value, body)
         if answer.status not in (200, 400, 403, 404):
             return replace(token, tried=self._clock())
-        renewed = _granted(answer, asked)
+        renewed = granted(answer, asked)
         return renewed if renewed is not None and renewed.ttl > token.ttl / 2 else None
 
     def _post(
@@ -160,7 +166,7 @@ class Session:
         except ServerError:
             return Answer(0, {})
 
-    def _refused(self, node: Node, answer: Answer, path: str) -> ServerError:
+    def _refusal(self, node: Node, answer: Answer, path: str) -> ServerError:
         method, advice = (self._auth.method, self._auth.advice) if self._auth else ("", "")
         if answer.status in (400, 403, 404):
             return Denied(
@@ -174,16 +180,3 @@ class Session:
                 hint="check vault.auth.mount, and that the role needs no MFA",
             )
         return refusal(answer, node.address, path)
-
-
-def _granted(answer: Answer, now: float) -> Token | None:
-    auth = answer.body.get("auth")
-    if answer.status != 200 or not isinstance(auth, dict) or not auth.get("client_token"):
-        return None
-    return Token(
-        value=str(auth["client_token"]),
-        granted=now,
-        ttl=float(auth.get("lease_duration") or 0),
-        renewable=auth.get("renewable") is True,
-        ours=True,
-    )

@@ -23,6 +23,7 @@ class AppRoleAuth(Settings):
     advice: ClassVar = (
         "check role_id, secret_id and mount; a secret ID may have expired or be used up"
     )
+    counted: ClassVar = True
 
     method: Literal["approle"]
     mount: str = "approle"

@@ -35,6 +35,8 @@ class Auth(Protocol):
 
     advice: ClassVar[str]
     """What to check where the server refuses the login."""
+    counted: ClassVar[bool]
+    """Whether the server counts refused logins and locks out who has too many."""
 
     @property
     def method(self) -> str: ...

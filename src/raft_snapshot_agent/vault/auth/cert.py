@@ -16,6 +16,7 @@ class CertAuth(Settings):
     """A role, or any that takes the certificate; the connection itself proves who we are."""
 
     advice: ClassVar = "check role, mount, vault.tls.client_cert and client_key"
+    counted: ClassVar = False
 
     method: Literal["cert"]
     mount: str = "cert"

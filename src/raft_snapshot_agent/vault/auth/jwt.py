@@ -16,6 +16,7 @@ class JwtAuth(Settings):
     """A role and a JWT, which ends soon and so is read anew at each login."""
 
     advice: ClassVar = "check role and mount, and that the JWT is of today, for that audience"
+    counted: ClassVar = False
 
     method: Literal["jwt"]
     mount: str = "jwt"

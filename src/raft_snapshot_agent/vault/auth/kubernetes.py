@@ -18,6 +18,7 @@ class KubernetesAuth(Settings):
     """A role and a projected token, which rotates and so is read anew at each login."""
 
     advice: ClassVar = "check role, mount and the service account the role is bound to"
+    counted: ClassVar = False
 
     method: Literal["kubernetes"]
     mount: str = "kubernetes"

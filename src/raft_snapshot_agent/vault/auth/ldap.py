@@ -16,6 +16,7 @@ class LdapAuth(Settings):
     """A user of an LDAP directory."""
 
     advice: ClassVar = "check username, password, mount and the groups it must be in"
+    counted: ClassVar = True
 
     method: Literal["ldap"]
     mount: str = "ldap"

@@ -11,6 +11,7 @@ class NoAuth(Settings):
     """For a Vault Agent, Vault Proxy or OpenBao Agent with auto-auth, perhaps on a unix socket."""
 
     advice: ClassVar = "check the auto-auth of the agent or proxy at vault.address"
+    counted: ClassVar = False
 
     method: Literal["none"]
 

@@ -16,6 +16,7 @@ class RadiusAuth(Settings):
     """A user of a RADIUS server."""
 
     advice: ClassVar = "check username, password and mount, and that the server reaches RADIUS"
+    counted: ClassVar = True
 
     method: Literal["radius"]
     mount: str = "radius"

@@ -12,6 +12,7 @@ class TokenAuth(Settings):
     """A token as it is, or in a file that another agent refreshes."""
 
     advice: ClassVar = "give a token that is good"
+    counted: ClassVar = False
 
     method: Literal["token"]
     token: Secret

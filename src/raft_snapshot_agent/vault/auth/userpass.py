@@ -16,6 +16,7 @@ class UserpassAuth(Settings):
     """A user of the server's own."""
 
     advice: ClassVar = "check username, password and mount; too many tries lock a user out"
+    counted: ClassVar = True
 
     method: Literal["userpass"]
     mount: str = "userpass"

@@ -1,0 +1,48 @@
+"""Logins that were refused are not sent again at once: too many lock a user or a role out.
+
+Source: https://developer.hashicorp.com/vault/docs/concepts/user-lockout (five tries within 15
+minutes by default, for userpass, ldap and approle).
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from raft_snapshot_agent.errors import Denied
+from raft_snapshot_agent.vault.auth.base import Login
+
+_PAUSES = (60.0, 240.0, 960.0)
+"""Seconds after the first, second and each later refusal; the last outlasts the counter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A login the server refused, how often in a row, and until when it is not sent again."""
+
+    login: Login
+    error: Denied
+    until: float
+    count: int = 1
+
+    @classmethod
+    def now(cls, login: Login, error: Denied, clock: float, before: Refused | None) -> Refused:
+        """Note a refusal; a login unlike the one before begins anew."""
+        count = before.count + 1 if before is not None and before.login == login else 1
+        pause = _PAUSES[min(count, len(_PAUSES)) - 1]
+        jitter = 1 + random.random() / 10  # noqa: S311 - no secret
+        return cls(login, error, clock + pause * jitter, count)
+
+    def check(self, login: Login, clock: float) -> None:
+        """Refuse the same login ourselves while it is too early for it.
+
+        Raises:
+            Denied: What the server said, and how long it is not asked again.
+        """
+        if login == self.login and clock < self.until:
+            left = f"{self.until - clock:.0f} s"
+            raise Denied(
+                f"{self.error.message}; lest anybody be locked out, the same is not sent again"
+                f" for {left}",
+                hint=self.error.hint,
+            )

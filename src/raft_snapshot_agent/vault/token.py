@@ -1,0 +1,67 @@
+"""What is known of a token: when it ends, and what it may still be used for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from raft_snapshot_agent.vault.answers import Answer
+
+_IN_A_NAMESPACE = re.compile(r"(?:hv[sb]|[sb])\.[\w-]+\.\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token and what is known of its life, in seconds of the monotonic clock."""
+
+    value: str = field(repr=False)
+    granted: float
+    """Before the server was asked, so that it never ends earlier than we think."""
+    ttl: float
+    """Zero: it never ends, or somebody else looks after it."""
+    renewable: bool = False
+    ours: bool = False
+    """Whether this session made it, and so may renew and must revoke it."""
+    tried: float | None = None
+    """When the last attempt to renew it got no answer."""
+    uses: int | None = None
+    """How many requests it is still good for; `None`: any number."""
+
+    @property
+    def renew_at(self) -> float:
+        """Two thirds of its life; after an attempt without an answer, half-way to its end."""
+        if self.tried is not None:
+            return (self.tried + self.ends_at) / 2
+        return self.granted + self.ttl * 2 / 3 if self.ttl else float("inf")
+
+    @property
+    def ends_at(self) -> float:
+        return self.granted + self.ttl if self.ttl else float("inf")
+
+    def dead(self, now: float) -> bool:
+        """Tell whether the server has forgotten it by now."""
+        return self.uses == 0 or now >= self.ends_at
+
+    def worn(self, now: float, lasting: float) -> bool:
+        """Tell whether something that lasts so long may outlive a token no longer fresh."""
+        return now >= self.granted + self.ttl / 3 and self.ends_at < now + lasting
+
+
+def granted(answer: Answer, now: float) -> Token | None:
+    """Read the token in the answer to a login or a renewal, if it has one."""
+    auth = answer.body.get("auth")
+    if answer.status != 200 or not isinstance(auth, dict) or not auth.get("client_token"):
+        return None
+    return Token(
+        value=str(auth["client_token"]),
+        granted=now,
+        ttl=float(auth.get("lease_duration") or 0),
+        renewable=auth.get("renewable") is True and not auth.get("num_uses"),
+        ours=True,
+        uses=int(auth.get("num_uses") or 0) or None,
+    )
+
+
+def in_namespace(token: str) -> bool:
+    """Tell whether a token was made in a namespace, which its ending says."""
+    return _IN_A_NAMESPACE.fullmatch(token) is not None

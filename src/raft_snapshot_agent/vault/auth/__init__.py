@@ -7,7 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
+from raft_snapshot_agent.vault.auth.aws import AwsAuth
+from raft_snapshot_agent.vault.auth.azure import AzureAuth
 from raft_snapshot_agent.vault.auth.cert import CertAuth
+from raft_snapshot_agent.vault.auth.gcp import GcpAuth
 from raft_snapshot_agent.vault.auth.jwt import JwtAuth
 from raft_snapshot_agent.vault.auth.kubernetes import KubernetesAuth
 from raft_snapshot_agent.vault.auth.ldap import LdapAuth
@@ -18,7 +21,10 @@ from raft_snapshot_agent.vault.auth.userpass import UserpassAuth
 
 AnyAuth = Annotated[
     AppRoleAuth
+    | AwsAuth
+    | AzureAuth
     | CertAuth
+    | GcpAuth
     | JwtAuth
     | KubernetesAuth
     | LdapAuth
@@ -32,7 +38,10 @@ AnyAuth = Annotated[
 __all__ = [
     "AnyAuth",
     "AppRoleAuth",
+    "AwsAuth",
+    "AzureAuth",
     "CertAuth",
+    "GcpAuth",
     "JwtAuth",
     "KubernetesAuth",
     "LdapAuth",

@@ -1,0 +1,128 @@
+"""Log in as an AWS principal or as an EC2 instance.
+
+Source: https://developer.hashicorp.com/vault/api-docs/auth/aws#login; for the instance,
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-identity-documents.html
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+from typing import Any, ClassVar, Literal
+
+from pydantic import PrivateAttr
+
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.fields import Settings
+from raft_snapshot_agent.secret import Plain, Secret
+from raft_snapshot_agent.vault.auth.base import Login, login_path
+from raft_snapshot_agent.vault.auth.vouching import Voucher
+
+_QUESTION = "Action=GetCallerIdentity&Version=2011-06-15"
+_FORM = "application/x-www-form-urlencoded; charset=utf-8"
+_SERVER_ID = "X-Vault-AWS-IAM-Server-ID"
+_INSTANCE = Voucher(
+    "the EC2 metadata service",
+    "type ec2 is for EC2 instances with IMDSv2; in a container its hop limit must be 2",
+)
+
+
+class AwsAuth(Settings):
+    """A question to STS that only this principal can sign, or the instance's identity."""
+
+    advice: ClassVar = (
+        "check role, mount, region and server_id_header; for type ec2 also the nonce of the"
+        " first login"
+    )
+    counted: ClassVar = False
+
+    method: Literal["aws"]
+    mount: str = "aws"
+    role: Plain
+    type: Literal["iam", "ec2"] = "iam"
+    region: Plain | None = None
+    """Whose STS is asked; the global one by default."""
+    server_id_header: Plain | None = None
+    """What the mount wants to see signed as `X-Vault-AWS-IAM-Server-ID`."""
+    nonce: Secret | None = None
+    """For `ec2`: the same at each login of this instance, after a restart, too."""
+    signature: Literal["pkcs7", "rsa2048", "identity"] = "pkcs7"
+    """For `ec2`: how the instance's identity is signed."""
+    _nonce: str = PrivateAttr(default_factory=lambda: secrets.token_hex(16))
+
+    def login(self) -> Login:
+        proof = self._signed_question() if self.type == "iam" else self._instance()
+        return Login(login_path(self.mount), {"role": self.role.resolve(), **proof})
+
+    def _signed_question(self) -> dict[str, str]:
+        region = None if self.region is None else self.region.resolve()
+        url = _sts(region)
+        headers = {"Content-Type": _FORM, "Host": url.split("/")[2]}
+        if self.server_id_header is not None:
+            headers[_SERVER_ID] = self.server_id_header.resolve()
+        signed = _signed(url, headers, region or "us-east-1")
+        return {
+            "iam_http_request_method": "POST",
+            "iam_request_url": _b64(url),
+            "iam_request_body": _b64(_QUESTION),
+            "iam_request_headers": _b64(json.dumps({key: [signed[key]] for key in signed})),
+        }
+
+    def _instance(self) -> dict[str, str]:
+        nonce = self._nonce if self.nonce is None else self.nonce.resolve()
+        if self.signature != "identity":
+            return {"pkcs7": "".join(_identity(self.signature).split()), "nonce": nonce}
+        signature = "".join(_identity("signature").split())
+        return {"identity": _b64(_identity("document")), "signature": signature, "nonce": nonce}
+
+
+def _sts(region: str | None) -> str:
+    if region is None:
+        return "https://sts.amazonaws.com/"
+    china = ".cn" if region.startswith("cn-") else ""
+    return f"https://sts.{region}.amazonaws.com{china}/"
+
+
+def _signed(url: str, headers: dict[str, str], region: str) -> dict[str, str]:
+    """Sign with whatever credentials the SDK finds."""
+    try:
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.exceptions import BotoCoreError
+        from botocore.session import get_session
+    except ImportError as error:
+        raise ConfigError(
+            "vault.auth: method aws with type iam needs botocore",
+            hint="install raft-snapshot-agent[aws-auth]",
+        ) from error
+    try:
+        found: Any = get_session().get_credentials()
+        frozen = None if found is None else found.get_frozen_credentials()
+    except BotoCoreError as error:
+        raise ConfigError(
+            f"vault.auth: the AWS credentials cannot be used: {error}",
+            hint="check AWS_PROFILE and the files it names",
+        ) from error
+    if frozen is None:
+        raise ConfigError(
+            "vault.auth: there are no AWS credentials to sign the login with",
+            hint="give this host a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        )
+    request = AWSRequest(method="POST", url=url, data=_QUESTION, headers=headers)
+    SigV4Auth(frozen, "sts", region).add_auth(request)
+    return dict(request.headers.items())
+
+
+def _identity(what: str) -> str:
+    service = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or "http://169.254.169.254"
+    root = f"{service.rstrip('/')}/latest"
+    lasting = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
+    token = _INSTANCE.ask("PUT", f"{root}/api/token", lasting)
+    shown = {"X-aws-ec2-metadata-token": token}
+    return _INSTANCE.ask("GET", f"{root}/dynamic/instance-identity/{what}", shown)
+
+
+def _b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()

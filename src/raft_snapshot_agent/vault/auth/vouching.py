@@ -1,0 +1,92 @@
+"""Asks those who vouch for this host: metadata servers and issuers of tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from raft_snapshot_agent.errors import Denied, ServerError, Unreachable
+from raft_snapshot_agent.secret import redact
+
+_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Voucher:
+    """Somebody who vouches for this host, as an operator knows them."""
+
+    name: str
+    hint: str
+    """What to check where there is no answer, or a refusal."""
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+    ) -> str:
+        """Ask and return the answer's text; no proxy is used, no redirect followed.
+
+        Raises:
+            Unreachable: There was no answer.
+            Denied: It was a refusal.
+        """
+        # Settings are read without the HTTP library, which takes its time to load.
+        import urllib3
+
+        from raft_snapshot_agent.vault.transport import translated
+
+        parts = urlsplit(url)
+        where = f"{self.name} at {parts.scheme}://{parts.netloc}"
+        with urllib3.PoolManager() as pool:
+            try:
+                with translated(where):
+                    response = pool.request(
+                        method,
+                        url,
+                        headers=dict(headers),
+                        body=body,
+                        timeout=urllib3.Timeout(total=_SECONDS),
+                        retries=False,
+                        redirect=False,
+                    )
+            except Unreachable as error:
+                raise Unreachable(error.message, hint=self.hint) from error
+        text = response.data.decode("utf-8", "replace").strip()
+        if response.status != 200:
+            said = redact(" ".join(text.split())[:200]) or "nothing"
+            raise Denied(f"{where} answers with {response.status}: {said}", hint=self.hint)
+        return text
+
+    def ask_json(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> dict[str, Any]:
+        """Ask for a JSON object.
+
+        Raises:
+            Unreachable: There was no answer.
+            Denied: It was a refusal.
+            ServerError: It was no such object.
+        """
+        try:
+            document = json.loads(self.ask(method, url, headers, body))
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise ServerError(f"{self.name} does not answer with JSON", hint=self.hint)
+        return document
+
+    def required(self, document: Mapping[str, Any], key: str) -> str:
+        """Take a text out of an answer.
+
+        Raises:
+            ServerError: It is not there.
+        """
+        value = document.get(key)
+        if not isinstance(value, str) or not value:
+            raise ServerError(f"{self.name} answers without {key}", hint=self.hint)
+        return value

@@ -9,10 +9,15 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.x509 import load_pem_x509_certificate
 from pydantic import TypeAdapter
 from tests.vouching import GRANTED, Voucher
 
@@ -39,8 +44,6 @@ def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Voucher]:
         monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
         monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", cloud.address)
         monkeypatch.setenv("GCE_METADATA_HOST", cloud.address.removeprefix("http://"))
-        for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):
-            monkeypatch.delenv(name, raising=False)
         yield cloud
 
 
@@ -265,6 +268,35 @@ def test_gcp_has_a_service_account_sign(
     claims = json.loads(asked.document["payload"])
     assert (claims["sub"], claims["aud"]) == (signer, "vault/agent")
     assert time.time() + 500 < claims["exp"] <= time.time() + 600
+
+
+def test_cf_signs_with_the_instances_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    issued = trustme.CA(key_type=trustme.KeyType.RSA).issue_cert(
+        "instance", key_type=trustme.KeyType.RSA
+    )
+    method = auth("cf", role="agent")
+    assert "needs CF_INSTANCE_CERT, which is missing" in refusal(method, ConfigError)
+    monkeypatch.setenv("CF_INSTANCE_CERT", str(tmp_path / "crt"))
+    monkeypatch.setenv("CF_INSTANCE_KEY", str(tmp_path / "key"))
+    assert "cannot read the secret in" in refusal(method, ConfigError)
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "crt")
+    (tmp_path / "key").write_text("hunter2")
+    assert "holds no RSA key" in refusal(method, ConfigError)
+    issued.private_key_pem.write_to_path(tmp_path / "key")
+    body = logged_in(method).body
+    certificate = (tmp_path / "crt").read_text().strip()
+    assert (body["role"], body["cf_instance_cert"]) == ("agent", certificate)
+    assert abs(time.time() - datetime.fromisoformat(body["signing_time"]).timestamp()) < 60
+    version, _, encoded = body["signature"].partition(":")
+    assert version == "v1"
+    key = load_pem_x509_certificate(certificate.encode()).public_key()
+    assert isinstance(key, rsa.RSAPublicKey)
+    key.verify(
+        base64.b64decode(encoded),
+        f"{body['signing_time']}{certificate}agent".encode(),
+        padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.AUTO),
+        hashes.SHA256(),
+    )
 
 
 _METHODS = [

@@ -10,6 +10,7 @@ from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.auth.aws import AwsAuth
 from raft_snapshot_agent.vault.auth.azure import AzureAuth
 from raft_snapshot_agent.vault.auth.cert import CertAuth
+from raft_snapshot_agent.vault.auth.cf import CfAuth
 from raft_snapshot_agent.vault.auth.gcp import GcpAuth
 from raft_snapshot_agent.vault.auth.jwt import JwtAuth
 from raft_snapshot_agent.vault.auth.kubernetes import KubernetesAuth
@@ -24,6 +25,7 @@ AnyAuth = Annotated[
     | AwsAuth
     | AzureAuth
     | CertAuth
+    | CfAuth
     | GcpAuth
     | JwtAuth
     | KubernetesAuth
@@ -41,6 +43,7 @@ __all__ = [
     "AwsAuth",
     "AzureAuth",
     "CertAuth",
+    "CfAuth",
     "GcpAuth",
     "JwtAuth",
     "KubernetesAuth",

@@ -1,0 +1,72 @@
+"""Log in as a Cloud Foundry app.
+
+Source: https://developer.hashicorp.com/vault/api-docs/auth/cf#login; what is signed, and how, is
+told by the server's own plugin: time, certificate and role, with RSA-PSS.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from datetime import UTC, datetime
+from typing import ClassVar, Literal
+
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.fields import Settings
+from raft_snapshot_agent.secret import Plain, Secret
+from raft_snapshot_agent.vault.auth.base import Login, login_path
+
+
+class CfAuth(Settings):
+    """The certificate that the platform gives each instance, and a signature with its key."""
+
+    advice: ClassVar = "check role, mount, and that this host's clock is right"
+    counted: ClassVar = False
+
+    method: Literal["cf"]
+    mount: str = "cf"
+    role: Plain
+
+    def login(self) -> Login:
+        role, certificate = self.role.resolve(), _content("CF_INSTANCE_CERT")
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        body = {
+            "role": role,
+            "cf_instance_cert": certificate,
+            "signing_time": now,
+            "signature": _signature(f"{now}{certificate}{role}".encode()),
+        }
+        return Login(login_path(self.mount), body)
+
+
+def _content(variable: str) -> str:
+    path = os.environ.get(variable, "").strip()
+    if not path:
+        raise ConfigError(
+            f"vault.auth: method cf needs {variable}, which is missing or empty",
+            hint="Cloud Foundry sets it for every app instance",
+        )
+    return Secret(f"file://{path}").resolve()
+
+
+def _signature(message: bytes) -> str:
+    key = _content("CF_INSTANCE_KEY")
+    try:
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import padding, rsa
+    except ImportError as error:
+        raise ConfigError(
+            "vault.auth: method cf needs cryptography", hint="install raft-snapshot-agent[cf-auth]"
+        ) from error
+    try:
+        private = serialization.load_pem_private_key(key.encode(), password=None)
+    except (TypeError, ValueError):
+        private = None
+    if not isinstance(private, rsa.RSAPrivateKey):
+        raise ConfigError(
+            "vault.auth: the file in CF_INSTANCE_KEY holds no RSA key",
+            hint="it must be the instance's own, in PEM",
+        )
+    scheme = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.MAX_LENGTH)
+    signed = private.sign(message, scheme, hashes.SHA256())
+    return f"v1:{base64.b64encode(signed).decode()}"

@@ -64,10 +64,10 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     if dialect(document) == "seed":
         translated = translate(document, environ)
         config = _completed(translated.config, environ)
-        notes = (*translated.notes, *_seed_notes(config), *_overruled(config, file, environ))
+        notes = (*translated.notes, *_seed_notes(config), *_general(config, file, environ))
         return Loaded(config, file, "seed", notes, translated.document, translated.origins)
     config = _completed(validate(Config, document.value, document), environ)
-    return Loaded(config, file, "agent", _overruled(config, file, environ), document)
+    return Loaded(config, file, "agent", _general(config, file, environ), document)
 
 
 def _search() -> tuple[Path, str] | None:
@@ -101,7 +101,8 @@ def _text(file: Path) -> str:
 
 def _from_environment(environ: Mapping[str, str]) -> Loaded:
     if any(environ.get(name) for name in _ENOUGH):
-        return Loaded(_completed(Config(), environ))
+        config = _completed(Config(), environ)
+        return Loaded(config, notes=_namespace_notes(config))
     places = ", ".join(str(place) for place in PLACES)
     raise ConfigError(
         f"no configuration: ${VARIABLE} is not set, and there is no file to read among {places}",
@@ -111,6 +112,17 @@ def _from_environment(environ: Mapping[str, str]) -> Loaded:
 
 def _completed(config: Config, environ: Mapping[str, str]) -> Config:
     return config.model_copy(update={"vault": config.vault.with_environment(environ)})
+
+
+def _general(config: Config, file: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
+    return (*_overruled(config, file, environ), *_namespace_notes(config))
+
+
+def _namespace_notes(config: Config) -> tuple[str, ...]:
+    if config.vault.namespace in (None, "", "root", "/"):
+        return ()
+    what = "a token made in a namespace cannot take snapshots, which are the root namespace's"
+    return (f"vault.namespace is {config.vault.namespace}: {what}",)
 
 
 def _overruled(config: Config, file: Path, environ: Mapping[str, str]) -> tuple[str, ...]:

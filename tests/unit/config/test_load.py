@@ -168,7 +168,7 @@ def test_the_file_wins_over_the_environment_and_says_so(load_text: LoadText) -> 
     assert loaded.config.vault.addresses == ("https://h:8200",)
     assert loaded.config.vault.auth == TokenAuth.model_validate({"method": "token", "token": "t"})
     assert loaded.config.vault.namespace == "n"
-    (note,) = loaded.notes
+    (note, _) = loaded.notes
     assert note.startswith("VAULT_ADDR is https://elsewhere:8200, but the address in ")
 
 
@@ -193,3 +193,12 @@ def test_an_environment_that_cannot_be_used_is_refused(load_text: LoadText) -> N
 def test_a_configuration_shows_no_secret(load_text: LoadText) -> None:
     text = "vault: {auth: {method: token, token: hunter22}}\n"
     assert "hunter22" not in repr(load_text("c.yaml", text))
+
+
+def test_a_namespace_is_noted_as_tokens_made_there_take_no_snapshots(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(YAML)
+    (note,) = load(file, {"VAULT_NAMESPACE": "team"}).notes
+    assert note.startswith("vault.namespace is team: a token made in a namespace cannot take")
+    bare = {"VAULT_ADDR": "https://h:8200", "VAULT_NAMESPACE": "root"}
+    assert load(file, bare | {"VAULT_ADDR": "https://yaml:8200"}).notes == ()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import leaks
 from tests.stores.fixtures import (
     container,
     openssh_server,
@@ -41,7 +42,24 @@ _OUTSIDE = (
     "VAULT_",
 )
 
+leaks.install()
+
 StartBao = Callable[..., OpenBaoCluster]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test after which a secret can be read anywhere."""
+    report = yield
+    for _, text in report.sections:
+        leaks.WATCH.read(text)
+    shown = leaks.WATCH.leaks() if report.when == "teardown" else []
+    if shown and report.passed:
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} shows a secret in:\n" + "\n".join(shown)
+    return report
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from tests.leaks import WATCH
+
 _BLOCK = 64 * 1024
 _CHUNKED = "transfer-encoding"
 
@@ -241,6 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         exchange = Exchange(self)
         self.server.requests.append(exchange.request)
+        WATCH.learn(self.headers.get("X-Vault-Token", ""))
         try:
             self.server.choose(exchange.request)(exchange)
         finally:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from tests.leaks import WATCH
+
 from raft_snapshot_agent.servers.process import LOOPBACK, until
 
 AGENT = (sys.executable, "-m", "raft_snapshot_agent")
@@ -33,6 +35,10 @@ class Ending:
     code: int
     data: bytes
     talk: str
+
+    def __post_init__(self) -> None:
+        WATCH.read(self.talk)
+        WATCH.read(self.data.decode(errors="replace"))
 
     @property
     def text(self) -> str:
@@ -126,6 +132,7 @@ class Terminal:
         self.process.wait()
         self._reader.join(_PATIENCE)
         os.close(self._ours)
+        WATCH.read(self.shown)
 
     def _read(self) -> None:
         with contextlib.suppress(OSError):  # a terminal's end is an error

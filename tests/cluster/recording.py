@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import urllib3
 from tests.lying import LyingProxy
 
+from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster, OpenBaoNode
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.vault.auth import AppRoleAuth
@@ -55,6 +57,14 @@ class Server:
             "secret_id": self.bao.api("POST", f"{path}/secret-id")["data"]["secret_id"],
         }
         return AppRoleAuth.model_validate({"method": "approle", **ids})
+
+    def wrapped(self, path: str) -> Secret:
+        """Make a wrapping token, as an operator does with -wrap-ttl."""
+        headers = {"X-Vault-Token": self.bao.root_token, "X-Vault-Wrap-TTL": "60s"}
+        url = f"{self.bao.leader().address}/v1/{path}"
+        with urllib3.PoolManager() as pool:
+            answer = pool.request("POST", url, json={"some": "thing"}, headers=headers)
+        return Secret(str(answer.json()["wrap_info"]["token"]))
 
     def snapshot(self, token: str) -> bool:
         self.node.open_snapshot(token).stop()

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from unittest import mock
 
 import boto3
 import pytest
+from tests.leaks import WATCH
 from tests.lying import LyingProxy
 
 from raft_snapshot_agent.__main__ import main
@@ -174,7 +175,11 @@ class Site:
         return sorted(local), sorted(remote)
 
     def files(self) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in self.folder.iterdir()}
+        found = {}
+        for path in self.folder.iterdir():
+            with suppress(FileNotFoundError):  # renamed or deleted since it was listed
+                found[path.name] = path.read_bytes()
+        return found
 
     def objects(self) -> dict[str, bytes]:
         return {key.removeprefix(PREFIX): self._object(key) for key in self.keys()}
@@ -235,6 +240,7 @@ class Running:
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
+        WATCH.read(self.said)
 
     @property
     def said(self) -> str:

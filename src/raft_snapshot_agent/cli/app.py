@@ -217,6 +217,18 @@ def restore(
 
 
 @app.command()
+def doctor(
+    context: typer.Context,
+    config: ConfigOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Check everything, change nothing, and say what to do."""
+    from raft_snapshot_agent.cli import doctor as command
+
+    return command.doctor(loaded(context, config), layout)
+
+
+@app.command()
 def demo() -> int:
     """Show all of it at work, on an embedded OpenBao cluster."""
     from raft_snapshot_agent.cli import demo as command

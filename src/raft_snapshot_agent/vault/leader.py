@@ -45,6 +45,8 @@ class Cluster:
         self._nodes: dict[str, Node] = {}
         self._used: Node | None = None
         self.session = Session(settings.auth, namespace=settings.namespace)
+        self._proxied = settings.auth is not None and settings.auth.method == "none"
+        """The token is a proxy's, so nobody can be asked past it."""
 
     def close(self) -> None:
         for node in self._nodes.values():
@@ -149,11 +151,15 @@ class Cluster:
         """Decide behind a load balancer: the leader must be on this very host."""
         if not is_own(standing.leader_address):
             raise _not_leader(node, standing)
+        if self._proxied:
+            return _leader(node, standing)
         return self._confirmed(standing.leader_address)
 
     def _anywhere(self, node: Node, standing: Standing) -> Leader:
         """Go to the leader itself; where it cannot be reached, stay where it answered."""
         announced = standing.leader_address
+        if self._proxied and announced:
+            return _leader(node, standing)
         try:
             if announced and _origin(announced) != _origin(node.address):
                 return self._elsewhere(node, announced)

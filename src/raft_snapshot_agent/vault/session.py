@@ -92,6 +92,11 @@ class Session:
         token = self._token
         return float("inf") if token is None else max(0.0, token.renew_at - self._clock())
 
+    @property
+    def uses(self) -> int | None:
+        """How many requests the token is still good for; `None`: any number."""
+        return None if self._token is None else self._token.uses
+
     def revoke(self, node: Node) -> None:
         """End the token where this session made it; a server that refuses is no matter."""
         with self._lock:

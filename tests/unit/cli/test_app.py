@@ -14,6 +14,7 @@ DESIGNED = {
     "release",
     "prune",
     "restore",
+    "doctor",
     "demo",
     "config",
     "config check",

@@ -50,6 +50,16 @@ class AppRoleAuth(Settings):
             self._unwrapped.clear()
             self._unwrapped[wrapping] = secret_id
 
+    def inspect(self, ask: Ask) -> None:
+        """Make sure, without using it up, that the wrapping token is good and of this mount.
+
+        Raises:
+            Denied: It is not.
+            ServerError: The server did not answer as it should.
+        """
+        if self.wrapped and self.secret_id is not None:
+            _look_up(ask, self.secret_id.resolve(), self.mount.strip("/"))
+
     def login(self) -> Login:
         body = {"role_id": self.role_id.resolve()}
         if self.secret_id is not None:
@@ -67,6 +77,15 @@ def unwrapped_secret_id(ask: Ask, wrapping: str, mount: str) -> str:
         Denied: The wrapping token is used up, has ended or is of somebody else.
         ServerError: The server did not answer as it should.
     """
+    _look_up(ask, wrapping, mount)
+    inside = _good(ask("POST", "sys/wrapping/unwrap", token=wrapping), "unwrapped")
+    secret_id = str((inside.body.get("data") or {}).get("secret_id") or "")
+    if not secret_id:
+        raise Denied("the wrapping token in secret_id held no secret ID", hint="make a new one")
+    return secret_id
+
+
+def _look_up(ask: Ask, wrapping: str, mount: str) -> None:
     known = _good(ask("POST", "sys/wrapping/lookup", body={"token": wrapping}), "looked up")
     made_at = str((known.body.get("data") or {}).get("creation_path") or "")
     if not re.fullmatch(rf"auth/{re.escape(mount)}/role/[^/]+/secret-id", made_at):
@@ -75,11 +94,6 @@ def unwrapped_secret_id(ask: Ask, wrapping: str, mount: str) -> str:
             f" not by auth/{mount}/role/.../secret-id",
             hint="somebody may have planted it: it was not unwrapped; find out who",
         )
-    inside = _good(ask("POST", "sys/wrapping/unwrap", token=wrapping), "unwrapped")
-    secret_id = str((inside.body.get("data") or {}).get("secret_id") or "")
-    if not secret_id:
-        raise Denied("the wrapping token in secret_id held no secret ID", hint="make a new one")
-    return secret_id
 
 
 def _good(answer: Answer, what: str) -> Answer:

@@ -1,0 +1,254 @@
+"""Checks everything and changes nothing: one small function per check, each with advice."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from urllib.parse import urlsplit
+
+import anyio
+
+from raft_snapshot_agent.config.check import check as check_configuration
+from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.errors import AgentError, NotLeader, ServerError, StorageDenied
+from raft_snapshot_agent.place import Place
+from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.vault.answers import SNAPSHOT_PATH
+from raft_snapshot_agent.vault.auth import AppRoleAuth
+from raft_snapshot_agent.vault.client import Node
+from raft_snapshot_agent.vault.hosts import is_local
+from raft_snapshot_agent.vault.leader import Cluster
+from raft_snapshot_agent.vault.session import Session
+from raft_snapshot_agent.vault.token import in_namespace
+
+_LIST_WITHIN = 30.0
+"""Seconds a storage gets to answer."""
+
+
+class Status(StrEnum):
+    """How a check ended."""
+
+    SUCCESS = "success"
+    WARNING = "warning"
+    FAILURE = "failure"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    check: str
+    status: Status
+    message: str
+    advice: str = ""
+    exit_code: int = 0
+    """What it makes of the whole: zero unless it is a failure."""
+
+
+@dataclass(slots=True)
+class Patient:
+    """What is checked, and what earlier checks learnt of it."""
+
+    config: Config
+    environ: Mapping[str, str]
+    places: Sequence[Place]
+    cluster: Cluster
+    node: Node | None = None
+    """The node to log in at: one that answered well, the leader if it did."""
+    token: str | None = field(default=None, repr=False)
+
+
+Check = Callable[[Patient], Awaitable[list[Finding]]]
+
+
+async def examine(patient: Patient) -> list[Finding]:
+    """Do every check in turn; what one finds is in the list, nothing is raised."""
+    found: list[Finding] = []
+    try:
+        for name, check in CHECKS.items():
+            try:
+                found += await check(patient)
+            except AgentError as error:
+                found.append(failure(name, error))
+    finally:
+        with anyio.CancelScope(shield=True):
+            await in_thread(partial(_leave, patient))
+    return found
+
+
+def failure(check: str, error: AgentError) -> Finding:
+    """Turn an error into what a check found."""
+    return Finding(check, Status.FAILURE, error.message, error.hint, error.exit_code)
+
+
+async def configuration(patient: Patient) -> list[Finding]:
+    """Try what can be known without contacting anybody; storages have a check of their own."""
+    alone = patient.config.model_copy(update={"storages": ()})
+    await in_thread(partial(check_configuration, alone, patient.environ))
+    return [Finding("configuration", Status.SUCCESS, "it is sound")]
+
+
+async def tls(patient: Patient) -> list[Finding]:
+    """Say which connections are protected; that certificates hold, reaching the nodes shows."""
+    return [_protected(address, patient.config) for address in patient.config.vault.addresses]
+
+
+def _protected(address: str, config: Config) -> Finding:
+    if not address.startswith("https:"):
+        if urlsplit(address).scheme == "unix" or is_local(address):
+            return Finding("tls", Status.SUCCESS, f"{address} stays on this host")
+        advice = "enable TLS on the server: the token and the snapshot can be read on the way"
+        return Finding("tls", Status.WARNING, f"{address} is not encrypted", advice)
+    if config.vault.tls.skip_verify:
+        advice = "set vault.tls.ca_file and take skip_verify out"
+        return Finding("tls", Status.WARNING, f"{address} is not verified", advice)
+    return Finding("tls", Status.SUCCESS, f"{address} is verified")
+
+
+async def nodes(patient: Patient) -> list[Finding]:
+    """Ask every node how it is."""
+    return [
+        await in_thread(partial(_node, patient, address))
+        for address in patient.config.vault.addresses
+    ]
+
+
+def _node(patient: Patient, address: str) -> Finding:
+    node = patient.cluster.node(address)
+    try:
+        standing = node.standing()
+        identity = node.identity()
+    except ServerError as error:
+        return failure("nodes", error)
+    patient.node = patient.node or node
+    server = f"{identity.product} {identity.version}".strip() or "a server"
+    if standing.is_self:
+        role = "leads"
+    elif standing.leader_address:
+        role = f"is a standby; {standing.leader_address} leads"
+    else:
+        role = "knows no leader"
+    status = Status.SUCCESS if standing.is_self or standing.leader_address else Status.WARNING
+    return Finding("nodes", status, f"{address} ({server}) {role}")
+
+
+async def leader(patient: Patient) -> list[Finding]:
+    """Say whether this agent is the one to work at the moment."""
+    try:
+        found = await in_thread(patient.cluster.leader)
+    except NotLeader as error:
+        message = f"not this agent's turn: {error.message}"
+        return [Finding("leader", Status.SUCCESS, message)]
+    patient.node = found.node
+    message = f"this agent's turn, with the leader at {found.node.address}"
+    return [Finding("leader", Status.SUCCESS, message)]
+
+
+async def namespace(patient: Patient) -> list[Finding]:
+    """Warn of a login where no token for snapshots comes from."""
+    name = patient.config.vault.namespace
+    if name is None:
+        return []
+    message = f"logins go to the namespace {name}, whose tokens cannot read snapshots"
+    return [Finding("namespace", Status.WARNING, message, "leave vault.namespace out")]
+
+
+async def login(patient: Patient) -> list[Finding]:
+    """Log in; the token is ended when all checks are done."""
+    node, auth = patient.node, patient.config.vault.auth
+    if node is None or auth is None:
+        why = "no node answers" if auth else "there is no way to log in"
+        return [Finding("login", Status.SKIPPED, why)]
+    if isinstance(auth, AppRoleAuth) and auth.wrapped:
+        ask = partial(node.call, namespace=patient.config.vault.namespace)
+        await in_thread(partial(auth.inspect, ask))
+        message = "the wrapping token is good; logging in would use it up"
+        return [Finding("login", Status.SKIPPED, message)]
+    patient.token = await in_thread(partial(patient.cluster.session.token, node))
+    said = [Finding("login", Status.SUCCESS, f"with {auth.method} at {node.address}")]
+    if in_namespace(patient.token):
+        message = "the token was made inside a namespace and cannot read snapshots"
+        advice = "make one in the root namespace"
+        said.append(Finding("namespace", Status.WARNING, message, advice))
+    return said
+
+
+async def rights(patient: Patient) -> list[Finding]:
+    """Hold what the token may do against what it needs."""
+    node, token = patient.node, patient.token
+    if node is None or token is None:
+        return [Finding("rights", Status.SKIPPED, "there is no token")]
+    session = patient.cluster.session
+    if session.uses == 0:
+        return [Finding("rights", Status.SKIPPED, "the token is good for one request only")]
+    return await in_thread(partial(_rights, node, token))
+
+
+def _rights(node: Node, token: str) -> list[Finding]:
+    paths = [SNAPSHOT_PATH, f"{SNAPSHOT_PATH}-force"]
+    answer = node.call("POST", "sys/capabilities-self", token=token, body={"paths": paths})
+    data = answer.body.get("data")
+    if answer.status != 200 or not isinstance(data, dict):
+        message = f"the token may not ask what it may do ({answer.errors or answer.status})"
+        advice = "grant update on sys/capabilities-self, or see whether a snapshot succeeds"
+        return [Finding("rights", Status.WARNING, message, advice)]
+    return [_judged({str(one) for path in paths for one in data.get(path) or ()}, data)]
+
+
+def _judged(all_of_them: set[str], data: Mapping[str, Sequence[str]]) -> Finding:
+    if not {"read", "root"} & set(data.get(SNAPSHOT_PATH) or ()):
+        message = f"the token may not read {SNAPSHOT_PATH}"
+        advice = f'give its policy: path "{SNAPSHOT_PATH}" {{ capabilities = ["read"] }}'
+        return Finding("rights", Status.FAILURE, message, advice, ServerError.exit_code)
+    if "root" in all_of_them:
+        message = "the token is a root token: it may do everything"
+        return Finding("rights", Status.WARNING, message, "give the agent a role of its own")
+    if more := sorted(all_of_them - {"read", "deny"}):
+        message = f"the token may do more to snapshots than read: {', '.join(more)}"
+        return Finding("rights", Status.WARNING, message, "read is enough; restore with another")
+    return Finding("rights", Status.SUCCESS, f"the token may read {SNAPSHOT_PATH} and no more")
+
+
+async def storages(patient: Patient) -> list[Finding]:
+    """List what every storage holds."""
+    if not patient.places:
+        return [Finding("storages", Status.SKIPPED, "none is configured")]
+    return [await _storage(place) for place in patient.places]
+
+
+async def _storage(place: Place) -> Finding:
+    try:
+        with anyio.fail_after(_LIST_WITHIN):
+            held = await place.stored()
+    except StorageDenied as error:
+        message = f"{place.name} may not be listed: {error.message}"
+        advice = "uploads may work all the same; retention and list need the right to list"
+        return Finding("storages", Status.WARNING, message, advice)
+    except TimeoutError:
+        message = f"{place.name} does not answer within {_LIST_WITHIN:g} s"
+        return Finding("storages", Status.FAILURE, message, "check its address", 2)
+    except AgentError as error:
+        return failure("storages", type(error)(f"{place.name}: {error.message}", hint=error.hint))
+    return Finding("storages", Status.SUCCESS, f"{place.name} holds {len(held)} snapshots")
+
+
+CHECKS: Mapping[str, Check] = {
+    "configuration": configuration,
+    "tls": tls,
+    "nodes": nodes,
+    "leader": leader,
+    "namespace": namespace,
+    "login": login,
+    "rights": rights,
+    "storages": storages,
+}
+
+
+def _leave(patient: Patient) -> None:
+    session: Session = patient.cluster.session
+    if patient.node is not None:
+        session.revoke(patient.node)
+    patient.cluster.close()

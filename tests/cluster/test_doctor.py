@@ -1,0 +1,191 @@
+"""`doctor` on a real server: what it finds, what it advises, and that it changes nothing."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cluster.command import Ending, call
+from tests.cluster.recording import LOGIN, REVOCATION, Server, recorded
+
+from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
+
+Doctor = Callable[..., Ending]
+
+
+@pytest.fixture
+def server(bao: OpenBaoCluster, approle: AppRole) -> Iterator[Server]:
+    with recorded(bao) as server:
+        yield server
+
+
+@pytest.fixture
+def doctor(server: Server, tmp_path: Path) -> Doctor:
+    """Run it; what is given replaces keys of `vault`."""
+    (tmp_path / "store").mkdir()
+
+    def run(*arguments: str, env: dict[str, str] | None = None, **vault: Any) -> Ending:
+        config = {
+            "vault": {"address": server.proxy.address, **vault},
+            "spool": str(tmp_path),
+            "storages": [{"type": "local", "path": str(tmp_path / "store")}],
+        }
+        file = tmp_path / "config.json"
+        file.write_text(json.dumps(config))
+        return call("doctor", "-c", file, *arguments, env=env)
+
+    return run
+
+
+def approle_of(server: Server, **parameters: Any) -> dict[str, Any]:
+    role = server.role(**parameters)
+    assert role.secret_id
+    ids = {"role_id": role.role_id.resolve(), "secret_id": role.secret_id.resolve()}
+    return {"method": "approle", **ids}
+
+
+def status(ending: Ending, check: str) -> tuple[str, str, str]:
+    (found,) = [one for one in ending.document if one["check"] == check]
+    return found["status"], found["message"], found["advice"]
+
+
+def test_a_sound_set_up_passes_every_check_and_leaves_nothing(
+    server: Server, doctor: Doctor, tmp_path: Path
+) -> None:
+    before = server.tokens()
+    ending = doctor("--format", "json", auth=approle_of(server))
+    assert (ending.code, ending.talk) == (0, "")
+    assert {one["status"] for one in ending.document} == {"success"}
+    assert [one["check"] for one in ending.document] == [
+        "configuration",
+        "tls",
+        "nodes",
+        "leader",
+        "login",
+        "rights",
+        "storages",
+    ]
+    asked = server.asked()
+    assert asked.count(LOGIN) == 1
+    assert asked[-1] == REVOCATION
+    assert server.tokens() <= before
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_it_prints_a_table(doctor: Doctor, server: Server) -> None:
+    ending = doctor(auth=approle_of(server))
+    heading, *rows = ending.text.splitlines()
+    assert heading.split() == ["CHECK", "STATUS", "MESSAGE", "ADVICE"]
+    assert len(rows) == 7
+
+
+def test_a_token_that_may_not_read_snapshots_fails(server: Server, doctor: Doctor) -> None:
+    auth = approle_of(server, token_policies=["default"])
+    ending = doctor("--format", "json", auth=auth)
+    assert ending.code == 2
+    how, what, advice = status(ending, "rights")
+    assert (how, what) == ("failure", "the token may not read sys/storage/raft/snapshot")
+    assert 'capabilities = ["read"]' in advice
+
+
+def test_a_token_that_may_do_more_is_warned_of(server: Server, doctor: Doctor) -> None:
+    root = {"method": "token", "token": server.bao.root_token}
+    how, what, _ = status(doctor("--format", "json", auth=root), "rights")
+    assert (how, what) == ("warning", "the token is a root token: it may do everything")
+
+    name = f"wide-{secrets.token_hex(4)}"
+    rule = 'path "sys/storage/raft/snapshot*" { capabilities = ["read", "update", "sudo"] }'
+    server.bao.api("PUT", f"sys/policies/acl/{name}", {"policy": rule})
+    ending = doctor("--format", "json", auth=approle_of(server, token_policies=[name]))
+    assert ending.code == 0
+    how, what, _ = status(ending, "rights")
+    assert how == "warning"
+    assert what == "the token may do more to snapshots than read: sudo, update"
+
+
+def test_a_token_that_may_not_ask_is_no_failure(server: Server, doctor: Doctor) -> None:
+    auth = approle_of(server, token_no_default_policy=True)
+    ending = doctor("--format", "json", auth=auth)
+    how, what, _ = status(ending, "rights")
+    assert (how, ending.code) == ("warning", 0)
+    assert "may not ask what it may do (1 error occurred: * permission denied)" in what or (
+        "may not ask what it may do (permission denied)" in what
+    )
+
+
+def test_a_refused_login_fails_and_the_other_checks_go_on(server: Server, doctor: Doctor) -> None:
+    auth = {**approle_of(server), "secret_id": "hunter2-hunter2"}
+    ending = doctor("--format", "json", auth=auth)
+    assert ending.code == 2
+    how, what, advice = status(ending, "login")
+    assert how == "failure"
+    assert "invalid role or secret ID" in what
+    assert "check role_id, secret_id and mount" in advice
+    assert status(ending, "rights")[0] == "skipped"
+    assert status(ending, "storages")[0] == "success"
+    assert "hunter2" not in ending.text
+
+
+def test_a_wrapped_secret_id_is_looked_at_but_not_used_up(server: Server, doctor: Doctor) -> None:
+    server.bao.api("POST", "auth/approle/role/doctor", {"token_policies": ["snapshot"]})
+    role_id = server.bao.api("GET", "auth/approle/role/doctor/role-id")["data"]["role_id"]
+    wrapped = server.wrapped("auth/approle/role/doctor/secret-id").resolve()
+    auth = {"method": "approle", "role_id": role_id, "secret_id": wrapped, "wrapped": True}
+    for _ in range(2):
+        ending = doctor("--format", "json", auth=auth)
+        assert status(ending, "login")[:2] == (
+            "skipped",
+            "the wrapping token is good; logging in would use it up",
+        )
+    auth["secret_id"] = server.wrapped("sys/wrapping/wrap").resolve()
+    assert status(doctor("--format", "json", auth=auth), "login")[0] == "failure"
+
+
+def test_a_namespace_is_warned_of(server: Server, doctor: Doctor) -> None:
+    ending = doctor("--format", "json", auth=approle_of(server), namespace="team")
+    how, what, advice = status(ending, "namespace")
+    assert (how, advice) == ("warning", "leave vault.namespace out")
+    assert "team" in what
+
+
+def test_a_missing_folder_is_told_and_not_made(
+    server: Server, doctor: Doctor, tmp_path: Path
+) -> None:
+    (tmp_path / "store").rmdir()
+    ending = doctor("--format", "json", auth=approle_of(server))
+    how, what, advice = status(ending, "storages")
+    assert (ending.code, how) == (2, "failure")
+    assert "No such file or directory" in what
+    assert advice.startswith("create the folder")
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_node_that_is_down_or_sealed_is_told(server: Server, doctor: Doctor) -> None:
+    sealed = {"errors": ["Vault is sealed"]}
+    server.proxy.override("/v1/sys/leader", 503, sealed)
+    ending = doctor("--format", "json", auth=approle_of(server))
+    assert ending.code == 2
+    assert status(ending, "nodes")[1:] == (
+        f"{server.proxy.address} is sealed",
+        "unseal it, then the agent goes on",
+    )
+    assert status(ending, "login")[0] == "skipped"
+
+
+@pytest.mark.parametrize("variable", ["HOME", "BAO_TOKEN_PATH"])
+def test_an_operators_own_token_is_used_by_hand_only(
+    server: Server, doctor: Doctor, tmp_path: Path, variable: str
+) -> None:
+    file = tmp_path / ".vault-token"
+    file.write_text(server.bao.root_token)
+    env = {variable: str(tmp_path if variable == "HOME" else file)}
+    assert status(doctor("--format", "json", env=env), "login")[0] == "success"
+    environment = {**env, "VAULT_ADDR": server.proxy.address}
+    assert call("save", tmp_path / "one.snap", env=environment).code == 0
+    daemon = call("run", "--once", "-c", tmp_path / "config.json", env=env)
+    assert daemon.code == 1
+    assert "there is no way to log in" in daemon.error

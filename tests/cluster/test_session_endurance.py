@@ -73,9 +73,8 @@ def lonely(start_bao: StartBao) -> OpenBaoCluster:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("most", ["0", "15s"])
-def test_a_minute_of_snapshots_each_second_fails_none(lonely: OpenBaoCluster, most: str) -> None:
-    cluster = agent(lonely, token_max_ttl=most)
+def test_a_minute_of_snapshots_each_second_fails_none(lonely: OpenBaoCluster) -> None:
+    cluster = agent(lonely, token_max_ttl="15s")
     begun = time.monotonic()
     taken = 0
     while (now := time.monotonic()) < begun + 60:
@@ -83,9 +82,9 @@ def test_a_minute_of_snapshots_each_second_fails_none(lonely: OpenBaoCluster, mo
         taken += 1
         time.sleep(max(0.0, now + 1 - time.monotonic()))
     logins = cluster.session.logins
-    print(f"{taken} snapshots in 60 s with tokens of 5 s, at most {most}: {logins} logins")
-    # One, or one for each lifetime and the part of one that is not worth a renewal.
-    assert logins <= (1 if most == "0" else 7)
+    print(f"{taken} snapshots in 60 s with tokens of 5 s, at most 15 s: {logins} logins")
+    # One for each lifetime, less the part that is not worth a renewal.
+    assert 4 <= logins <= 7
     cluster.revoke_token()
     cluster.close()
 

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -297,6 +298,20 @@ def test_cf_signs_with_the_instances_key(monkeypatch: pytest.MonkeyPatch, tmp_pa
         padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.AUTO),
         hashes.SHA256(),
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "module"), [("aws", "botocore.auth"), ("cf", "cryptography.hazmat.primitives")]
+)
+def test_an_extra_that_is_not_installed_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, method: str, module: str
+) -> None:
+    for name in ("CF_INSTANCE_CERT", "CF_INSTANCE_KEY"):
+        monkeypatch.setenv(name, str(tmp_path / "pem"))
+    (tmp_path / "pem").write_text("hunter2")
+    monkeypatch.setitem(sys.modules, module, None)
+    line = refusal(auth(method, role="agent"), ConfigError)
+    assert f"(install raft-snapshot-agent[{method}-auth])" in line
 
 
 _METHODS = [

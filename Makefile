@@ -17,7 +17,7 @@ help:
 demo: .venv/demo
 	@$(BIN)/raft-snapshot-agent demo
 
-test: .venv/dev
+test: .venv/dev .venv/azurite/stamp
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 
 check: .venv/dev
@@ -59,4 +59,11 @@ clean:
 
 .venv/dev: .venv/demo requirements/dev.txt
 	@$(PIP) --require-hashes --requirement requirements/dev.txt
+	@touch $@
+
+# Azure Blob Storage for the tests; node and npm come from a wheel.
+.venv/azurite/stamp: .venv/dev requirements/azurite/package.json requirements/azurite/package-lock.json
+	@mkdir -p .venv/azurite
+	@cp requirements/azurite/package.json requirements/azurite/package-lock.json .venv/azurite/
+	@cd .venv/azurite && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --no-audit --no-fund --silent
 	@touch $@

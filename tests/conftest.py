@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from tests import leaks
+from tests.azurite import Azurite
+from tests.fake_gcs import FakeGcs
 from tests.stores.fixtures import (
     container,
     openssh_server,
@@ -34,11 +36,14 @@ _OUTSIDE = (
     "GCE_METADATA_",
     "GOOGLE_",
     "IDENTITY_",
+    "MSI_",
     "NOTIFY_SOCKET",
     "OS_",
     "RAFT_SNAPSHOT_AGENT_",
     "SECRET_ACCESS_KEY",
     "ST_",
+    "SERVICE_ACCOUNT",
+    "STORAGE_EMULATOR_HOST",
     "VAULT_",
 )
 
@@ -120,3 +125,17 @@ def bucket(seaweed: SeaweedFS) -> str:
     name = f"test-{secrets.token_hex(6)}"
     seaweed.create_bucket(name)
     return name
+
+
+@pytest.fixture(scope="session")
+def fake_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeGcs]:
+    """A Google Cloud Storage that all tests of this process share."""
+    with FakeGcs(tmp_path_factory.mktemp("gcs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """An Azure Blob Storage that all tests of this process share."""
+    with Azurite(tmp_path_factory.mktemp("azurite")) as server:
+        yield server

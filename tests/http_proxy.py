@@ -49,6 +49,10 @@ class Exchange:
         self._upstream: http.client.HTTPConnection | None = None
         self.request = Request(handler.command, handler.path, handler.headers)
 
+    def body(self) -> bytes:
+        """Take the whole of the request's body."""
+        return b"".join(self._body())
+
     def forward(self) -> http.client.HTTPResponse:
         """Send the request upstream as it is, Host header and body included."""
         connection = self._upstream = self._proxy.connect()

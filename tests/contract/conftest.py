@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.places import S3, Local, Memory, Place, Sftp, Swift, Webdav
+from tests.azurite import Azurite
+from tests.contract.places import S3, Azure, Gcs, Local, Memory, Place, Sftp, Swift, Webdav
+from tests.fake_gcs import FakeGcs
 from tests.stores.fixtures import HAS_SSHD
 
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
@@ -36,6 +39,20 @@ def s3(seaweed: SeaweedFS, bucket: str, spools: Path) -> Iterator[S3]:
     place.client.close()
 
 
+@pytest.fixture
+def gcs(fake_gcs: FakeGcs, spools: Path) -> Gcs:
+    bucket = f"test-{secrets.token_hex(6)}"
+    fake_gcs.create_bucket(bucket)
+    return Gcs(fake_gcs, bucket, spools)
+
+
+@pytest.fixture
+def azure(azurite: Azurite, spools: Path) -> Azure:
+    container = f"test-{secrets.token_hex(6)}"
+    azurite.create_container(container)
+    return Azure(azurite, container, spools)
+
+
 def _place(kind: str, request: pytest.FixtureRequest) -> Place:
     def fixture(name: str) -> Any:
         return request.getfixturevalue(name)
@@ -57,13 +74,14 @@ def _place(kind: str, request: pytest.FixtureRequest) -> Place:
         case "webdav":
             return Webdav(fixture("webdav"), fixture("spools"))
         case _:
-            s3: S3 = fixture("s3")
-            return s3
+            store: Place = fixture(kind)
+            return store
 
 
-_LASTING = ["local", "local-other-file-system", "s3", "sftp", "swift", "webdav"]
+_SWEPT = ["local", "local-other-file-system", "s3", "sftp", "swift", "webdav"]
 if HAS_SSHD:
-    _LASTING.append("sftp-openssh")
+    _SWEPT.append("sftp-openssh")
+_LASTING = [*_SWEPT, "azure", "gcs"]
 
 
 @pytest.fixture(params=["memory", *_LASTING])
@@ -75,4 +93,10 @@ def place(request: pytest.FixtureRequest) -> Place:
 @pytest.fixture(params=_LASTING)
 def lasting_place(request: pytest.FixtureRequest) -> Place:
     """Each place that outlives a process."""
+    return _place(request.param, request)
+
+
+@pytest.fixture(params=_SWEPT)
+def swept_place(request: pytest.FixtureRequest) -> Place:
+    """Each place where the agent itself has to remove what crashed runs left."""
     return _place(request.param, request)

@@ -207,11 +207,12 @@ async def test_a_reader_may_stop_early(place: Place) -> None:
 async def test_location_names_the_object(place: Place) -> None:
     storage = place.open()
     assert storage.location(NAME).endswith(NAME)
-    assert storage.kind in {"memory", "local", "aws", "sftp", "swift", "webdav"}
+    known = {"memory", "local", "aws", "azure", "google", "sftp", "swift", "webdav"}
+    assert storage.kind in known
 
 
-async def test_what_a_killed_writer_left_is_swept(lasting_place: Place) -> None:
-    place = lasting_place
+async def test_what_a_killed_writer_left_is_swept(swept_place: Place) -> None:
+    place = swept_place
     storage = place.open("vault/")
     place.plant(["vault/notes.partial"])
     _store_half_and_die(place, OF_A_DEAD_RUN)
@@ -227,6 +228,7 @@ async def test_a_snapshot_can_be_stored_again_after_its_writer_was_killed(
 ) -> None:
     storage = lasting_place.open("vault/")
     _store_half_and_die(lasting_place, OF_A_DEAD_RUN)
+    assert lasting_place.keys() == []
     with whole(lasting_place.spools, b"another try") as source:
         await storage.put(OF_A_DEAD_RUN, source)
     assert await content(storage, OF_A_DEAD_RUN) == b"another try"
@@ -243,8 +245,8 @@ def _store_half_and_die(place: Place, name: str) -> None:
         writer.kill()
 
 
-async def test_what_a_living_writer_has_begun_is_not_swept(lasting_place: Place) -> None:
-    place = lasting_place
+async def test_what_a_living_writer_has_begun_is_not_swept(swept_place: Place) -> None:
+    place = swept_place
     storage = place.open()
     with Watched(place.spools) as source:
         async with beside(source, storage.put, NAME, source):

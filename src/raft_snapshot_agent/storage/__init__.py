@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from raft_snapshot_agent.storage.azure import AzureSettings
+from raft_snapshot_agent.storage.gcs import GcsSettings
 from raft_snapshot_agent.storage.local import LocalSettings
 from raft_snapshot_agent.storage.s3 import S3Settings
 from raft_snapshot_agent.storage.sftp import SftpSettings
@@ -13,6 +15,12 @@ from raft_snapshot_agent.storage.swift import SwiftSettings
 from raft_snapshot_agent.storage.webdav import WebdavSettings
 
 AnyStorage = Annotated[
-    LocalSettings | S3Settings | SftpSettings | SwiftSettings | WebdavSettings,
+    AzureSettings
+    | GcsSettings
+    | LocalSettings
+    | S3Settings
+    | SftpSettings
+    | SwiftSettings
+    | WebdavSettings,
     Field(discriminator="type"),
 ]

@@ -27,11 +27,15 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.storage.aws_keys import Keys
 from raft_snapshot_agent.storage.leftovers import Leftovers
-from raft_snapshot_agent.storage.object_errors import refusal
+from raft_snapshot_agent.storage.object_errors import Hints, refusal
 from raft_snapshot_agent.storage.s3 import Bucket
 
 _EMPTY = hashlib.sha256(b"").hexdigest()
-_RIGHTS = "s3:ListBucketMultipartUploads and s3:AbortMultipartUpload"
+_HINTS = Hints(
+    rights="s3:ListBucketMultipartUploads and s3:AbortMultipartUpload",
+    login="check access_key_id and secret_access_key, or the environment",
+    address="check region and endpoint",
+)
 _CONNECT = 5.0
 _RETRIES = urllib3.Retry(
     1, backoff_factor=0.5, status_forcelist=(500, 502, 503, 504), raise_on_status=False
@@ -87,7 +91,7 @@ class Uploads:
             why = type(getattr(error, "reason", None) or error).__name__
             raise StorageUnavailable(f"{doing}: {why}", hint="check endpoint and network") from None
         if answer.status not in {200, 204}:
-            raise refusal(doing, answer.status, answer.data.decode(errors="replace"), _RIGHTS)
+            raise refusal(doing, answer.status, answer.data.decode(errors="replace"), _HINTS)
         return answer.data
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from html import unescape
 
 from raft_snapshot_agent.errors import (
@@ -13,6 +14,19 @@ from raft_snapshot_agent.errors import (
     StorageUnavailable,
 )
 from raft_snapshot_agent.secret import redact
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What to try at one kind of store."""
+
+    rights: str
+    """What the credentials have to allow."""
+    login: str
+    """What to do where there are no credentials."""
+    address: str
+    """What to check where the store is not what was expected."""
+
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
@@ -26,11 +40,9 @@ _LONGEST = 200
 _REGION = "check region and endpoint"
 _KEYS = "check access_key_id and secret_access_key, or the environment"
 _ANSWERS: dict[str, tuple[type[StorageError], str, str]] = {
-    "NoSuchBucket": (
-        StorageError,
-        "the bucket does not exist",
-        "create it, or check bucket, region and endpoint",
-    ),
+    "NoSuchBucket": (StorageError, "the bucket does not exist", ""),
+    "ContainerNotFound": (StorageError, "the container does not exist", ""),
+    "BlobNotFound": (SnapshotNotFound, "there is none of that name", "try list"),
     "NoSuchKey": (SnapshotNotFound, "there is none of that name", "try list"),
     "InvalidAccessKeyId": (StorageDenied, "the access key ID is unknown there", _KEYS),
     "SignatureDoesNotMatch": (
@@ -47,46 +59,85 @@ _ANSWERS: dict[str, tuple[type[StorageError], str, str]] = {
     "XMinioStorageFull": (StorageFull, "no space left there", "make room, or keep fewer snapshots"),
 }
 _LATER = "it may pass; look at the store"
-_NO_CREDENTIALS = ("/latest/api/token", "/latest/meta-data", "Failed to read token file")
+_NO_CREDENTIALS = (
+    "/latest/api/token",
+    "/latest/meta-data",
+    "Failed to read token file",
+    "/computeMetadata/",
+    "resource=https%3A%2F%2Fstorage.azure.com",
+)
+_UNUSABLE = (
+    "credential error",
+    "pem file",
+    "RSA key",
+    "Access Key",
+    "SAS",
+    "federated token file",
+    "az account",
+)
+_UNKNOWN = {"AuthenticationFailed", "InvalidAuthenticationInfo"}
+_REASON = re.compile(r'"error(?:_description)?":\s*"([^"\\]+)')
+_STORE = re.compile(r"^Generic \w+ error: ")
 _BUSY = {"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"}
 
 
-def explain(doing: str, error: Exception, rights: str) -> StorageError:
+def explain(doing: str, error: Exception, hints: Hints) -> StorageError:
     """Translate an exception of obstore's.
 
-    `doing` tells what failed and where, such as `cannot list snapshots in s3://backups/`;
-    `rights` what the credentials need, for the hint when they are refused.
+    `doing` tells what failed and where, such as `cannot list snapshots in s3://backups/`.
     """
     text = str(error)
+    if "credential provider" in text:
+        return _not_logged_in(doing, text, hints)
     if _CODE.search(text):
-        return refusal(doing, int(_first(_STATUS, text) or 0), text, rights)
+        return refusal(doing, int(_first(_STATUS, text) or 0), text, hints)
     if isinstance(error, FileNotFoundError):
         kind, why, hint = _ANSWERS["NoSuchKey"]
         return kind(f"{doing}: {why}", hint=hint)
     if any(mark in text for mark in _NO_CREDENTIALS):
-        return StorageDenied(f"{doing}: there are no credentials", hint=_KEYS)
-    if status := _first(_STATUS, text):
-        return refusal(doing, int(status), text, rights)
+        return StorageDenied(f"{doing}: there are no credentials", hint=hints.login)
+    if any(mark in text for mark in _UNUSABLE):
+        return StorageDenied(f"{doing}: {_essence(text)}", hint=hints.login)
+    status = _first(_STATUS, text)
+    if "token request" in text and status.startswith("4"):
+        return _not_logged_in(doing, text, hints)
+    if status:
+        return refusal(doing, int(status), text, hints)
     if "HTTP error" in text:
         return _disconnected(doing, text)
-    hint = "move that object to another folder" if "invalid path" in text else _REGION
+    hint = "move that object to another folder" if "invalid path" in text else hints.address
     return StorageError(f"{doing}: {_essence(text)}", hint=hint)
 
 
-def refusal(doing: str, status: int, text: str, rights: str) -> StorageError:
+def _not_logged_in(doing: str, text: str, hints: Hints) -> StorageError:
+    if "TransportError" in text:  # of Google's library
+        why = "no answer from where tokens are exchanged"
+        return StorageUnavailable(f"{doing}: {why}", hint="check the network")
+    reason = _tidy(max(_REASON.findall(text), key=len, default=""))
+    answer = " ".join(filter(None, (_first(_STATUS, text), reason))) or _essence(text)
+    return StorageDenied(f"{doing}: the login was refused ({answer})", hint=hints.login)
+
+
+def refusal(doing: str, status: int, text: str, hints: Hints) -> StorageError:
     """Translate an answer that is no success; `text` came with it, an error document or not."""
     code = _first(_CODE, text)
     if code in _ANSWERS:
         kind, why, hint = _ANSWERS[code]
-        return kind(f"{doing}: {why}", hint=hint)
-    answer = " ".join(filter(None, (str(status or ""), code, _tidy(_first(_MESSAGE, text)))))
+        return kind(f"{doing}: {why}", hint=hint or f"create it, or {hints.address}")
+    answer = " ".join(filter(None, (str(status or ""), code, _message(text))))
     if status in {401, 403}:
-        return StorageDenied(f"{doing}: access denied ({answer})", hint=f"allow {rights}")
+        hint = hints.login if status == 401 or code in _UNKNOWN else f"allow {hints.rights}"
+        return StorageDenied(f"{doing}: access denied ({answer})", hint=hint)
     if status == 507:
         return StorageFull(f"{doing}: no space left there ({answer})", hint="make room there")
     if status in {408, 429} or status >= 500 or code in _BUSY:
         return StorageUnavailable(f"{doing}: the store answered {answer}", hint=_LATER)
-    return StorageError(f"{doing}: the store answered {answer}", hint=_REGION)
+    return StorageError(f"{doing}: the store answered {answer}", hint=hints.address)
+
+
+def _message(text: str) -> str:
+    """What the store says, without the number of the request that Azure adds."""
+    return _tidy(_first(_MESSAGE, text).partition("\nRequestId:")[0])
 
 
 def _disconnected(doing: str, text: str) -> StorageError:
@@ -106,7 +157,7 @@ def _disconnected(doing: str, text: str) -> StorageError:
 
 def _essence(text: str) -> str:
     paragraph = text.partition("\n\n")[0]
-    return _tidy(paragraph.rpartition(" - ")[2].removeprefix("Generic S3 error: "))
+    return _tidy(_STORE.sub("", paragraph.rpartition(" - ")[2]))
 
 
 def _tidy(text: str) -> str:

@@ -21,7 +21,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.storage.base import Entry, Source
 from raft_snapshot_agent.storage.leftovers import Leftovers
-from raft_snapshot_agent.storage.object_errors import explain
+from raft_snapshot_agent.storage.object_errors import Hints, explain
 from raft_snapshot_agent.threads import in_thread
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ class Place:
     """Of the bucket, as an operator would write it, such as `s3://backups`."""
     prefix: str
     """Empty, or with a slash at its end."""
-    rights: str
-    """What the credentials need, for hints."""
+    hints: Hints
     storage_class: str | None = None
     """In the store's own words; its default when missing."""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -65,8 +64,12 @@ class _Description(TypedDict, total=False):
 class Connect(Protocol):
     """Makes a client, with the credentials as they are now."""
 
-    def __call__(self, *, streaming: bool = False) -> ObjectStore:
-        """Make a client; one for `streaming` bounds the time between bytes, not the whole."""
+    def __call__(self, *, streaming: bool = False, writing: bool = False) -> ObjectStore:
+        """Make a client.
+
+        One for `streaming` bounds the time between bytes, not the whole; one for `writing` may
+        send along what an object is to become.
+        """
 
 
 Sweep = Callable[[Leftovers], int]
@@ -95,7 +98,7 @@ class ObjectStorage:
         feed = _Feed(source)
         first = await feed.first(PART)
         with self._explained(f"store {name}"):
-            store = await self._client()
+            store = await self._client(writing=True)
             if feed.ended:
                 whole = b"".join(first)
                 first.clear()
@@ -112,7 +115,7 @@ class ObjectStorage:
                     **self._described,
                 )
             await _finished(upload, feed)
-            return await self._stored(store, name, feed.position)
+            return await self._stored(await self._client(), name, feed.position)
 
     async def entries(self) -> list[Entry]:
         import obstore
@@ -155,8 +158,8 @@ class ObjectStorage:
             described["tags"] = dict(self._place.tags)
         return described
 
-    async def _client(self, *, streaming: bool = False) -> ObjectStore:
-        return await in_thread(partial(self._connect, streaming=streaming))
+    async def _client(self, *, streaming: bool = False, writing: bool = False) -> ObjectStore:
+        return await in_thread(partial(self._connect, streaming=streaming, writing=writing))
 
     async def _stored(self, store: ObjectStore, name: str, sent: int) -> int:
         import obstore
@@ -192,7 +195,7 @@ class ObjectStorage:
         # obstore raises NotImplementedError where a store lacks an operation.
         except (BaseError, OSError, ValueError, NotImplementedError) as error:
             # Without the cause: its text holds requests as they were signed.
-            raise explain(f"cannot {doing} in {self._folder}", error, self._place.rights) from None
+            raise explain(f"cannot {doing} in {self._folder}", error, self._place.hints) from None
 
     @property
     def _folder(self) -> str:

@@ -31,6 +31,7 @@ from raft_snapshot_agent.storage.connection import (
     retry_config,
 )
 from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.object_errors import Hints
 from raft_snapshot_agent.storage.objects import ObjectStorage, Place
 from raft_snapshot_agent.storage.settings import StorageSettings
 
@@ -38,7 +39,11 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config, S3Store
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_RIGHTS = "s3:PutObject, and to list, read and prune s3:ListBucket, s3:GetObject, s3:DeleteObject"
+_HINTS = Hints(
+    rights="s3:PutObject, and to list, read and prune s3:ListBucket, s3:GetObject, s3:DeleteObject",
+    login="check access_key_id and secret_access_key, or the environment",
+    address="check bucket, region and endpoint",
+)
 _CUSTOMER_KEY = 32
 """Bytes."""
 
@@ -146,12 +151,12 @@ class S3Settings(StorageSettings):
 
     def open(self) -> Storage:
         place = Place(
-            "aws", f"s3://{self.bucket}", self.prefix, _RIGHTS, self.storage_class, self.tags
+            "aws", f"s3://{self.bucket}", self.prefix, _HINTS, self.storage_class, self.tags
         )
         return ObjectStorage(place, partial(_connect, self), partial(_sweep, self))
 
 
-def _connect(settings: S3Settings, *, streaming: bool = False) -> S3Store:
+def _connect(settings: S3Settings, *, streaming: bool = False, writing: bool = False) -> S3Store:  # noqa: ARG001
     from obstore.store import S3Store
 
     bucket = bucket_of(settings)

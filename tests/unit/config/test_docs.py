@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from raft_snapshot_agent.config import load as loading
-from raft_snapshot_agent.config.dialects.seed import SeedAws, SeedFile, SeedLocal
+from raft_snapshot_agent.config.dialects.seed import (
+    SeedAws,
+    SeedAzure,
+    SeedFile,
+    SeedGoogle,
+    SeedLocal,
+)
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.show import schema
 from raft_snapshot_agent.errors import ConfigError
@@ -39,7 +45,7 @@ def test_every_key_of_ours_has_a_row() -> None:
 
 def test_every_key_of_the_originals_is_told() -> None:
     told = set(re.findall(r"\w+", SEEDS))
-    for part in (SeedFile, SeedLocal, SeedAws):
+    for part in (SeedFile, SeedLocal, SeedAws, SeedGoogle, SeedAzure):
         assert set(part.model_fields) <= told
 
 

@@ -8,8 +8,9 @@ from raft_snapshot_agent.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from raft_snapshot_agent.storage.object_errors import explain
+from raft_snapshot_agent.storage.object_errors import Hints, explain
 
+HINTS = Hints(rights="s3:PutObject", login="log in", address="check endpoint")
 AMAZONS = """\
 The operation lacked the necessary privileges to complete for path a: Error performing PUT \
 https://backups.s3.eu-central-1.amazonaws.com/a?X-Amz-Signature=cafe in 8.2ms - Server returned \
@@ -24,7 +25,7 @@ PermissionDenied {{ ... }}"""
 
 def explained(status: str, code: str, message: str = "because") -> StorageError:
     text = AMAZONS.format(status=status, code=code, message=message)
-    return explain("cannot store a in s3://backups/", Exception(text), "s3:PutObject")
+    return explain("cannot store a in s3://backups/", Exception(text), HINTS)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_what_the_store_says_is_shortened_and_cleaned() -> None:
 
 def test_an_answer_without_a_document_is_told_by_its_status() -> None:
     text = "Error performing HEAD http://x/y in 1ms - Server returned non-2xx status code: 502 Bad"
-    error = explain("cannot read", Exception(text), "")
+    error = explain("cannot read", Exception(text), HINTS)
     assert isinstance(error, StorageUnavailable)
     assert error.message == "cannot read: the store answered 502"
 
@@ -104,7 +105,7 @@ def test_a_connection_that_fails_is_told(inner: str, kind: type[StorageError], w
         "Generic S3 error: Error performing PUT https://minio:9000/backups/a in 2ms, after 4 "
         f"retries - HTTP error: error sending request\n\nDebug source:\n{inner}"
     )
-    error = explain("cannot store", Exception(text), "")
+    error = explain("cannot store", Exception(text), HINTS)
     assert type(error) is kind
     assert why in error.message
 
@@ -113,6 +114,6 @@ def test_what_is_unknown_is_told_in_one_line() -> None:
     text = (
         "Generic S3 error: Something odd at https://x/?sig=1\n\nDebug source:\nGeneric { secret }"
     )
-    error = explain("cannot store", Exception(text), "")
+    error = explain("cannot store", Exception(text), HINTS)
     assert type(error) is StorageError
     assert error.message == "cannot store: Something odd at the store"

@@ -22,8 +22,12 @@ from raft_snapshot_agent.fields import Count, PositiveDuration, Settings
 from raft_snapshot_agent.vault.settings import checked_address
 
 _PLACEHOLDER = re.compile(r"<[a-z0-9 ]+>?")
-_NOT_BUILT = {"google_storage": "bucket", "azure_storage": "container_name"}
-_DECIDING = {"local_storage": "path", "aws_storage": "s3_bucket", **_NOT_BUILT}
+_DECIDING = {
+    "local_storage": "path",
+    "aws_storage": "s3_bucket",
+    "google_storage": "bucket",
+    "azure_storage": "container_name",
+}
 _PREFIX = "raft_snapshots"
 _REGION = "us-east-1"
 
@@ -138,11 +142,10 @@ def translate(document: Document, environ: Mapping[str, str]) -> Translation:
     """Read the original's configuration.
 
     Raises:
-        ConfigError: A key is unknown, a value wrong, or a storage not built yet.
+        ConfigError: A key is unknown, or a value wrong.
     """
     folded = Document(document.name, _folded(document, document.value, ()), _folded_marks(document))
     validate(SeedFile, folded.value, folded)
-    _refuse_unbuilt(folded)
     draft = _Draft(folded.value)
     draft.value["naming"] = "seed"
     for key, ours in (("addr", "vault.address"), ("retain", "retention.last")):
@@ -151,6 +154,8 @@ def translate(document: Document, environ: Mapping[str, str]) -> Translation:
     _login(draft)
     _local(draft)
     _aws(draft, environ)
+    _google(draft)
+    _azure(draft)
     config = validate(Config, draft.value, folded, draft.origins)
     return Translation(config, folded, draft.origins, tuple(_ignored(folded)))
 
@@ -228,18 +233,24 @@ def _credentials(
     ]
 
 
-def _refuse_unbuilt(document: Document) -> None:
-    """Refuse the storages that exist in the original only.
+def _google(draft: _Draft) -> None:
+    bucket = draft.said.get("google_storage", {}).get("bucket")
+    if bucket is not None:
+        number = draft.storage("google_storage", "gcs")
+        draft.put(("storages", number, "bucket"), bucket, "google_storage", "bucket")
 
-    Raises:
-        ConfigError: One is configured.
-    """
-    for section, key in _NOT_BUILT.items():
-        if key in document.value.get(section, {}):
-            raise ConfigError(
-                f"{document.place((section,))}: {section.replace('_', ' ')} is not built yet",
-                hint=f"take {section} out; local_storage and aws_storage work",
-            )
+
+def _azure(draft: _Draft) -> None:
+    said = draft.said.get("azure_storage", {})
+    if "container_name" not in said:
+        return
+    number = draft.storage("azure_storage", "azure")
+    for ours, key in (
+        ("container", "container_name"),
+        ("account_name", "account_name"),
+        ("account_key", "account_key"),
+    ):
+        draft.put(("storages", number, ours), said.get(key), "azure_storage", key)
 
 
 def _ignored(document: Document) -> list[str]:

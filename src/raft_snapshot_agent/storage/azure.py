@@ -1,0 +1,231 @@
+"""Azure Blob Storage."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import AfterValidator, model_validator
+
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.storage.connection import (
+    client_config,
+    environment,
+    refuse_plain_http,
+    retry_config,
+    server_url,
+)
+from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.object_errors import Hints
+from raft_snapshot_agent.storage.objects import ObjectStorage, Place
+from raft_snapshot_agent.storage.settings import StorageSettings
+
+if TYPE_CHECKING:
+    from obstore.store import AzureConfig, AzureStore
+
+_CONTAINER = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
+_HINTS = Hints(
+    rights="the role Storage Blob Data Contributor on the container, or a SAS with racwdl",
+    login="set account_key, sas_token, connection_string or client_id, or give the instance "
+    "a managed identity",
+    address="check container, account_name and endpoint",
+)
+_SUFFIX = "core.windows.net"
+
+
+def _container(name: str) -> str:
+    if not _CONTAINER.fullmatch(name):
+        raise ValueError("must be the bare name of a container; folders in it belong into prefix")
+    return name
+
+
+def _account(name: str) -> str:
+    if not _ACCOUNT.fullmatch(name):
+        raise ValueError("must be the bare name of a storage account: no host, no URL")
+    return name
+
+
+class AzureSettings(StorageSettings):
+    """Snapshots in a container on Azure Blob Storage.
+
+    Where no credentials are given those of the environment are used: the AZURE_STORAGE_*
+    variables, then a service principal, a workload identity, the Azure CLI if
+    AZURE_USE_AZURE_CLI says so, and the managed identity of the instance.
+    """
+
+    type: Literal["azure"]
+    container: Annotated[str, AfterValidator(_container)]
+    account_name: Annotated[str, AfterValidator(_account)] | None = None
+    account_key: Secret | None = None
+    sas_token: Secret | None = None
+    connection_string: Secret | None = None
+    client_id: str | None = None
+    """Of a service principal, or of the workload's or the instance's identity."""
+    client_secret: Secret | None = None
+    tenant_id: str | None = None
+    endpoint: Annotated[str, AfterValidator(server_url)] | None = None
+    """Where the account answers, its name in the path included where it belongs there."""
+    allow_http: bool | None = None
+    """Whether an endpoint may go without TLS; true for one on loopback."""
+    ca_file: Path | None = None
+    """Certificates to trust beside the system's, in PEM."""
+    access_tier: Literal["Hot", "Cool", "Cold"] | None = None
+    """What new blobs cost; the account's default when missing."""
+
+    @model_validator(mode="after")
+    def _one_login(self) -> Self:
+        keys = ("account_key", "sas_token", "connection_string", "client_secret")
+        given = [key for key in keys if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give {' or '.join(given)}, not both")
+        if self.client_secret is not None and not (self.client_id and self.tenant_id):
+            raise ValueError("client_secret needs client_id and tenant_id")
+        return self
+
+    @model_validator(mode="after")
+    def _encrypted_in_transit(self) -> Self:
+        if self.endpoint is not None:
+            refuse_plain_http(self.endpoint, self.allow_http)
+        return self
+
+    def open(self) -> Storage:
+        place = Place("azure", f"az://{self.container}", self.prefix, _HINTS, self.access_tier)
+        return ObjectStorage(place, partial(_connect, self), _sweep)
+
+
+def _connect(
+    settings: AzureSettings,
+    *,
+    streaming: bool = False,
+    writing: bool = False,  # noqa: ARG001 - any of its clients may write
+) -> AzureStore:
+    from obstore.store import AzureStore
+
+    said = _connection_string(settings)
+    config = _account_config(settings, said) | _login(settings, said)
+    return AzureStore(
+        settings.container,
+        config={**config, "use_emulator": False, "skip_signature": False},
+        client_options=client_config(
+            config["endpoint"], settings.timeout, settings.ca_file, streaming=streaming
+        ),
+        retry_config=retry_config(settings.timeout),
+    )
+
+
+def _sweep(_leftovers: Leftovers) -> int:
+    """Leave blocks that nobody committed alone: Azure drops them after a week."""
+    return 0
+
+
+def _connection_string(settings: AzureSettings) -> dict[str, str]:
+    """Read the pairs of the connection string, the environment's where no login was given."""
+    if settings.connection_string is not None:
+        text: str | None = settings.connection_string.resolve()
+    elif _says_who(settings):
+        text = None
+    else:
+        text = environment("AZURE_STORAGE_CONNECTION_STRING")
+    pairs = (pair.partition("=") for pair in (text or "").split(";") if pair.strip())
+    said = {key.strip(): value.strip() for key, _, value in pairs}
+    if text and not said.keys() & {"AccountKey", "SharedAccessSignature"}:
+        raise ConfigError(
+            "the connection string has neither AccountKey nor SharedAccessSignature",
+            hint="copy it whole: az storage account show-connection-string",
+        )
+    return said
+
+
+def _says_who(settings: AzureSettings) -> bool:
+    return bool(settings.account_key or settings.sas_token or settings.client_id)
+
+
+def _account_config(settings: AzureSettings, said: dict[str, str]) -> AzureConfig:
+    name = (
+        settings.account_name
+        or said.get("AccountName")
+        or environment("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT")
+    )
+    endpoint = (
+        settings.endpoint or said.get("BlobEndpoint") or environment("AZURE_STORAGE_ENDPOINT")
+    )
+    if not name:
+        name = _account_of(endpoint)
+    if not endpoint:
+        endpoint = f"https://{name}.blob.{said.get('EndpointSuffix', _SUFFIX)}"
+    try:
+        refuse_plain_http(checked := server_url(endpoint), settings.allow_http)
+    except ValueError as error:
+        raise ConfigError(f"the endpoint {endpoint}: {error}") from error
+    return {"account_name": name, "endpoint": checked}
+
+
+def _account_of(endpoint: str | None) -> str:
+    """Tell the account from its endpoint: a SAS connection string names no other."""
+    match = re.match(r"https://([a-z0-9]{3,24})\.blob\.", endpoint or "")
+    if match is None:
+        raise ConfigError(
+            "the name of the storage account is missing",
+            hint="set account_name or AZURE_STORAGE_ACCOUNT_NAME",
+        )
+    return match[1]
+
+
+def _login(settings: AzureSettings, said: dict[str, str]) -> AzureConfig:
+    """Choose one way to log in: what the settings say, then what the environment does."""
+    if said:
+        return _by_key(said.get("AccountKey"), said.get("SharedAccessSignature")) or {}
+    if settings.account_key is not None:
+        return _by_key(settings.account_key.resolve(), None) or {}
+    if settings.sas_token is not None:
+        return _by_key(None, settings.sas_token.resolve()) or {}
+    if settings.client_id is None:
+        key_names = ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_KEY")
+        token_names = ("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY")
+        found = _by_key(environment(*key_names), environment(*token_names))
+        if found is not None:
+            return found
+    return _by_identity(settings)
+
+
+def _by_key(key: str | None, sas_token: str | None) -> AzureConfig | None:
+    if key:
+        return {"credential_type": "access_key", "account_key": key}
+    if sas_token:
+        return {"credential_type": "sas_token", "sas_key": sas_token}
+    return None
+
+
+def _by_identity(settings: AzureSettings) -> AzureConfig:
+    config: AzureConfig = {}
+    if authority := environment("AZURE_AUTHORITY_HOST"):
+        config["authority_host"] = authority.rstrip("/")  # set with one, joined with another
+    if client := settings.client_id or environment("AZURE_CLIENT_ID"):
+        config["client_id"] = client
+    if tenant := settings.tenant_id or environment("AZURE_TENANT_ID"):
+        config["tenant_id"] = tenant
+    secret = _client_secret(settings)
+    token_file = environment("AZURE_FEDERATED_TOKEN_FILE")
+    if client and tenant and secret:
+        return {**config, "credential_type": "client_secret", "client_secret": secret}
+    if client and tenant and token_file:
+        return {
+            **config,
+            "credential_type": "workload_identity",
+            "federated_token_file": token_file,
+        }
+    if settings.client_id is None and environment("AZURE_USE_AZURE_CLI") in {"true", "1"}:
+        return {"credential_type": "azure_cli"}
+    return {**config, "credential_type": "managed_identity"}
+
+
+def _client_secret(settings: AzureSettings) -> str | None:
+    if settings.client_secret is not None:
+        return settings.client_secret.resolve()
+    # The environment's belongs to the environment's client.
+    return None if settings.client_id else environment("AZURE_CLIENT_SECRET")

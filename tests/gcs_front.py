@@ -99,21 +99,33 @@ class GcsFront(HttpProxy):
     def _part(self, exchange: Exchange) -> None:
         query, content = exchange.request.query, exchange.body()
         with self._lock:
-            self._uploads[query["uploadId"][0]].parts[int(query["partNumber"][0])] = content
-        _answer(exchange, b"")
+            upload = self._uploads.get(query["uploadId"][0])
+            if upload is not None:
+                upload.parts[int(query["partNumber"][0])] = content
+        if upload is None:
+            _NO_UPLOAD(exchange)
+        else:
+            _answer(exchange, b"")
 
     def _complete(self, exchange: Exchange) -> None:
         listed = ET.fromstring(exchange.body()).iterfind("{*}Part/{*}PartNumber")
-        with self._lock:
-            upload = self._uploads.pop(exchange.request.query["uploadId"][0])
+        upload = self._taken(exchange)
+        if upload is None:
+            _NO_UPLOAD(exchange)
+            return
         content = b"".join(upload.parts[int(number.text or "")] for number in listed)
         self._store(upload.bucket, upload.key, content)
         _answer(exchange, _document("CompleteMultipartUploadResult", ETag='"x"'))
 
     def _abort(self, exchange: Exchange) -> None:
+        if self._taken(exchange) is None:
+            _NO_UPLOAD(exchange)
+        else:
+            exchange.answer(204, [], b"")
+
+    def _taken(self, exchange: Exchange) -> Upload | None:
         with self._lock:
-            self._uploads.pop(exchange.request.query["uploadId"][0])
-        exchange.answer(204, [], b"")
+            return self._uploads.pop(exchange.request.query["uploadId"][0], None)
 
     def _whole(self, exchange: Exchange) -> None:
         _, bucket, key = map(unquote, exchange.request.path.split("/", 2))
@@ -142,6 +154,9 @@ def _document(name: str, **fields: str) -> bytes:
     for key, value in fields.items():
         ET.SubElement(root, key).text = value
     return ET.tostring(root)
+
+
+_NO_UPLOAD = error(404, "NoSuchUpload", "The upload was completed or aborted.")
 
 
 def _decoded(text: str) -> bytes:

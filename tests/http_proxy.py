@@ -50,8 +50,11 @@ class Exchange:
         self.request = Request(handler.command, handler.path, handler.headers)
 
     def body(self) -> bytes:
-        """Take the whole of the request's body."""
-        return b"".join(self._body())
+        """Take the request's body, whole or not at all."""
+        content = b"".join(self._body())
+        if len(content) < int(self.request.headers.get("Content-Length") or 0):
+            raise ConnectionError("the request was cut off")
+        return content
 
     def forward(self) -> http.client.HTTPResponse:
         """Send the request upstream as it is, Host header and body included."""

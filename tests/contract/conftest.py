@@ -4,12 +4,13 @@ import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.azurite import Azurite
 from tests.contract.places import S3, Azure, Gcs, Local, Memory, Place, Sftp, Swift, Webdav
 from tests.fake_gcs import FakeGcs
+from tests.moto_store import MotoStore
 from tests.stores.fixtures import HAS_SSHD
 
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
@@ -35,6 +36,22 @@ def other_file_system(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def s3(seaweed: SeaweedFS, bucket: str, spools: Path) -> Iterator[S3]:
     place = S3(seaweed, bucket, spools)
+    yield place
+    place.client.close()
+
+
+@pytest.fixture(scope="session")
+def moto_store() -> Iterator[MotoStore]:
+    with MotoStore.start() as store:
+        yield store
+
+
+@pytest.fixture
+def moto(moto_store: MotoStore, spools: Path) -> Iterator[S3]:
+    """The emulation of Amazon S3, as another store that speaks its protocol."""
+    bucket = f"test-{secrets.token_hex(6)}"
+    moto_store.create_bucket(bucket)
+    place = S3(cast("SeaweedFS", moto_store), bucket, spools)  # what it is asked for, both have
     yield place
     place.client.close()
 
@@ -84,7 +101,7 @@ if HAS_SSHD:
 _LASTING = [*_SWEPT, "azure", "gcs"]
 
 
-@pytest.fixture(params=["memory", *_LASTING])
+@pytest.fixture(params=["memory", "moto", *_LASTING])
 def place(request: pytest.FixtureRequest) -> Place:
     """Each place there is, in turn."""
     return _place(request.param, request)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypedDict
 
 from anyio import move_on_after
 
+from raft_snapshot_agent.core.naming import snapshot_name
 from raft_snapshot_agent.errors import (
     ConfigError,
     SnapshotNotFound,
@@ -103,7 +104,7 @@ class ObjectStorage:
                 whole = b"".join(first)
                 first.clear()
                 upload = obstore.put_async(
-                    store, self._key(name), whole, use_multipart=False, **self._described
+                    store, self._key(name), whole, use_multipart=False, **self._described(name)
                 )
             else:
                 upload = obstore.put_async(
@@ -112,7 +113,7 @@ class ObjectStorage:
                     feed.rest(first),
                     chunk_size=PART,
                     max_concurrency=_PARALLEL,
-                    **self._described,
+                    **self._described(name),
                 )
             await _finished(upload, feed)
             return await self._stored(await self._client(), name, feed.position)
@@ -149,10 +150,10 @@ class ObjectStorage:
         with self._explained("sweep"):
             return await in_thread(partial(self._sweep, leftovers), abandon=True)
 
-    @property
-    def _described(self) -> _Description:
+    def _described(self, name: str) -> _Description:
         described: _Description = {}
-        if self._place.storage_class is not None:
+        # What lies beside a snapshot is read by every command: no archive for that.
+        if self._place.storage_class is not None and snapshot_name(name) == name:
             described["attributes"] = {"Storage-Class": self._place.storage_class}
         if self._place.tags:
             described["tags"] = dict(self._place.tags)

@@ -65,6 +65,17 @@ async def test_the_storage_class(store: MotoStore, bucket: str, size: int) -> No
     assert said["StorageClass"] == "STANDARD_IA"
 
 
+async def test_what_lies_beside_a_snapshot_stays_at_hand(store: MotoStore, bucket: str) -> None:
+    storage = opened(store, bucket, storage_class="GLACIER")
+    for name in (NAME, f"{NAME}.json", "raft-snapshot-guard.json"):
+        await storage.put(name, Content(b"{}"))
+
+    listed = store.client.list_objects_v2(Bucket=bucket)["Contents"]
+    classes = {one["Key"].removeprefix("prod/"): one["StorageClass"] for one in listed}
+    assert classes.pop(NAME) == "GLACIER"
+    assert set(classes.values()) == {"STANDARD"}
+
+
 @SIZES
 async def test_tags(store: MotoStore, bucket: str, size: int) -> None:
     tags = {"team": "platform + ops", "what": "vault=backup"}

@@ -69,6 +69,7 @@ class Agent:
         self._clock = clock
         self._dead: frozenset[str] = frozenset()
         """Runs that may have left something somewhere."""
+        self._filling: Spool | None = None
 
     async def run_once(self, names: Collection[str] | None = None) -> Report:
         """Take one snapshot and store it everywhere, or in the storages of these names.
@@ -83,6 +84,7 @@ class Agent:
             leader = await in_thread(self._find, abandon=True)
             report = replace(report, node=leader.node.address)
             with Spool.create(self._spool, run.id) as spool:
+                self._filling = spool
                 report = await self._store(run, leader, spool, report, places)
         except AgentError as error:
             report = replace(report, error=error)
@@ -91,6 +93,11 @@ class Agent:
         elif report.outcome is not Outcome.SKIPPED:
             self._dead |= {run.id}
         return replace(report, finished_at=self._clock())
+
+    @property
+    def received(self) -> int:
+        """Bytes of the present snapshot, or the last, that have arrived so far."""
+        return 0 if self._filling is None else self._filling.received
 
     async def run_and_leave(self) -> Report:
         """Take one snapshot and end the token, however that went."""

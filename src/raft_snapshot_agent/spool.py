@@ -163,6 +163,11 @@ class Spool:
         """Why the snapshot failed, if it did."""
         return self._error
 
+    @property
+    def received(self) -> int:
+        """Bytes that have arrived so far."""
+        return self._announced
+
     def meta(self) -> ArchiveMeta:
         """Wait for what `meta.json` says; block the calling thread."""
         self._until(lambda: self._meta is not None)

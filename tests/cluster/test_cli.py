@@ -213,6 +213,15 @@ def leads(server: LyingProxy) -> dict[str, object]:
 # list
 
 
+def test_save_shows_how_far_it_is_to_who_watches(site: Site) -> None:
+    with Terminal("save", "-c", site.configuration()) as terminal:
+        assert terminal.ended() == 0
+        assert "receiving" in terminal.shown
+        assert "Saved and verified: " in terminal.shown
+
+    assert "receiving" not in at(site, "save").talk
+
+
 def test_list_shows_every_storage(kept: Site, name: str) -> None:
     ended = at(kept, "list")
 

@@ -10,6 +10,7 @@ from raft_snapshot_agent import assembly
 from raft_snapshot_agent.agent import Agent, Place
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.operator import with_token_file
+from raft_snapshot_agent.cli.progress import shown
 from raft_snapshot_agent.cli.target import writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check, check_to_run
@@ -50,7 +51,11 @@ def save_to_stdout(loaded: Loaded) -> int:
 
 
 def _finish(agent: Agent) -> int:
-    report = wait_for(agent.run_and_leave)
+    async def work() -> Report:
+        async with shown(lambda: agent.received):
+            return await agent.run_and_leave()
+
+    report = wait_for(work)
     _tell(report)
     return report.exit_code
 

@@ -1,0 +1,45 @@
+"""How far a snapshot has come, for somebody who watches a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_EVERY = 0.1
+"""Seconds between two looks."""
+
+
+@asynccontextmanager
+async def shown(received: Callable[[], int]) -> AsyncIterator[None]:
+    """Show on standard error, if that is a terminal, how much was received; then wipe it away.
+
+    Arguments:
+        received: Tells it, in bytes.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("receiving"), DownloadColumn(binary_units=True), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        follower = asyncio.ensure_future(
+            _follow(progress, progress.add_task("", total=None), received)
+        )
+        try:
+            yield
+        finally:
+            follower.cancel()
+
+
+async def _follow(progress: Progress, task: TaskID, received: Callable[[], int]) -> None:
+    while True:
+        progress.update(task, completed=received())
+        await asyncio.sleep(_EVERY)

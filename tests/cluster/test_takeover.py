@@ -1,0 +1,185 @@
+"""Three agents, each beside its own node, while the leadership moves again and again."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from tests.cluster.recording import settled
+from tests.conftest import StartBao
+from tests.faults.site import Ending, Running, Site
+
+from raft_snapshot_agent.core.naming import parse
+from raft_snapshot_agent.servers.openbao import OpenBaoCluster, prepare_agent
+from raft_snapshot_agent.servers.process import until
+from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
+
+SEED = 20261123
+MOVES = ("step down", "kill", "suspend") * 3 + ("step down",)
+EVERY = timedelta(seconds=3)
+SECOND = timedelta(seconds=1)
+"""A name tells its time no more exactly."""
+SLOW = timedelta(seconds=2)
+"""What a busy machine adds to the time between a moment and what is noticed of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reign:
+    """The time from one election to the next loss of the leader."""
+
+    how: str
+    """The last leader was lost."""
+    lost: datetime
+    elected: datetime
+    ended: datetime
+
+
+class Unrest:
+    """Takes the leadership from whoever has it."""
+
+    def __init__(self, cluster: OpenBaoCluster, moments: random.Random) -> None:
+        self._cluster = cluster
+        self._moments = moments
+
+    def reigns(self) -> Iterator[Reign]:
+        """Move the leadership at random moments."""
+        how, lost, elected = "start", _now(), _now()
+        moves = list(MOVES)
+        self._moments.shuffle(moves)
+        for move in moves:
+            time.sleep(self._moments.uniform(0.2, 2) * EVERY.total_seconds())
+            yield Reign(how, lost, elected, _now())
+            how, lost = move, _now()
+            elected = self._moved(move)
+        time.sleep(2 * EVERY.total_seconds())
+        yield Reign(how, lost, elected, _now())
+
+    def _moved(self, how: str) -> datetime:
+        old = self._cluster.leader()
+        match how:
+            case "kill":
+                old.kill()
+                elected = self._elected()
+                self._cluster.restart(old)
+            case "suspend":
+                old.suspend()
+                elected = self._elected()
+                time.sleep(self._moments.uniform(0, 3))
+                old.resume()
+                old.wait_serving()
+            case _:
+                self._cluster.step_down()
+                elected = _now()
+        settled(self._cluster.nodes)
+        self._cluster.wait_voters()
+        return elected
+
+    def _elected(self) -> datetime:
+        self._cluster.leader()
+        return _now()
+
+
+@pytest.fixture
+def cluster(bao3: StartBao) -> OpenBaoCluster:
+    return bao3()
+
+
+@pytest.fixture
+def sites(
+    tmp_path: Path, seaweed: SeaweedFS, bucket: str, cluster: OpenBaoCluster
+) -> Iterator[list[Site]]:
+    """What each node's agent is told: a folder of its own, and the bucket they share."""
+    approle = prepare_agent(cluster)
+    with ExitStack() as opened:
+        sites = []
+        for node in cluster.nodes:
+            root = tmp_path / f"beside-{node.name}"
+            root.mkdir()
+            site = opened.enter_context(Site(root, seaweed, bucket, approle))
+            site.vault |= {"address": node.address, "timeout": "2s", "stall_timeout": "2s"}
+            site.more |= {"schedule": {"every": f"{EVERY.seconds}s"}, "run_on": "leader"}
+            sites.append(site)
+        yield sites
+
+
+def test_however_often_the_leader_changes_each_interval_gets_one_snapshot(
+    cluster: OpenBaoCluster, sites: list[Site]
+) -> None:
+    settled(cluster.nodes)
+    with ExitStack() as started:
+        agents = [started.enter_context(site.command("run")) for site in sites]
+        until(sites[0].keys, "the first snapshot is stored", within=30)
+        reigns = list(Unrest(cluster, random.Random(SEED)).reigns())  # noqa: S311
+        endings = [_ended(agent) for agent in agents]
+    assert [ending.code for ending in endings] == [0, 0, 0], [ending.said for ending in endings]
+    assert [site.leftovers() for site in sites] == [[], [], []]
+    taken = _everywhere_the_same(sites)
+    failures = sorted(moment for ending in endings for moment in _failures(ending))
+    _show(taken, reigns, failures)
+    _never_two(taken)
+    _never_none(taken, reigns, failures)
+    _taken_over(taken, reigns)
+
+
+def _ended(agent: Running) -> Ending:
+    assert agent.process.poll() is None, agent.said
+    agent.process.terminate()
+    return agent.ended()
+
+
+def _everywhere_the_same(sites: list[Site]) -> list[datetime]:
+    """Prove every snapshot whole, and in the bucket and in one folder; tell when they were."""
+    stored = sorted(sites[0].names()[1])
+    assert sorted(name for site in sites for name in site.names()[0]) == stored
+    parsed = [parse(name) for name in stored]
+    return sorted(one.taken_at for one in parsed if one)
+
+
+def _failures(ending: Ending) -> list[datetime]:
+    """When a run failed."""
+    lines = [line for line in ending.of_level("error") if "Snapshot failed: " in line]
+    return [datetime.fromisoformat(line.split(maxsplit=1)[0]) for line in lines]
+
+
+def _never_two(taken: list[datetime]) -> None:
+    near = [(a, b) for a, b in pairwise(taken) if b - a < EVERY - SECOND]
+    assert near == []
+
+
+def _never_none(taken: list[datetime], reigns: list[Reign], failures: list[datetime]) -> None:
+    """More than two intervals and an election apart only where none could be taken."""
+    election = max(reign.elected - reign.lost for reign in reigns)
+    far = [(a, b) for a, b in pairwise(taken) if b - a > 2 * EVERY + election + SECOND]
+    assert [gap for gap in far if not any(gap[0] <= one <= gap[1] for one in failures)] == []
+
+
+def _taken_over(taken: list[datetime], reigns: list[Reign]) -> None:
+    """Who leads for longer than an interval has taken one within it."""
+    latest = EVERY + SLOW
+    idle = [
+        reign
+        for reign in reigns
+        if reign.ended - reign.elected > latest
+        and not any(reign.elected - SECOND <= one <= reign.elected + latest for one in taken)
+    ]
+    assert idle == []
+
+
+def _show(taken: list[datetime], reigns: list[Reign], failures: list[datetime]) -> None:
+    print("distances:", *(f"{(b - a).total_seconds():g}" for a, b in pairwise(taken)))  # noqa: T201
+    events = [(one, "snapshot") for one in taken] + [(one, "failure") for one in failures]
+    for reign in reigns:
+        events += [(reign.lost, reign.how), (reign.elected, "elected")]
+    for moment, what in sorted(events):
+        print(f"{moment:%H:%M:%S.%f} {what}")  # noqa: T201
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -116,7 +116,7 @@ def test_however_often_the_leader_changes_each_interval_gets_one_snapshot(
     with ExitStack() as started:
         agents = [started.enter_context(site.command("run")) for site in sites]
         until(sites[0].keys, "the first snapshot is stored", within=30)
-        reigns = list(Unrest(cluster, random.Random(SEED)).reigns())  # noqa: S311
+        reigns = list(Unrest(cluster, random.Random(SEED)).reigns())
         endings = [_ended(agent) for agent in agents]
     assert [ending.code for ending in endings] == [0, 0, 0], [ending.said for ending in endings]
     assert [site.leftovers() for site in sites] == [[], [], []]
@@ -173,12 +173,12 @@ def _taken_over(taken: list[datetime], reigns: list[Reign]) -> None:
 
 
 def _show(taken: list[datetime], reigns: list[Reign], failures: list[datetime]) -> None:
-    print("distances:", *(f"{(b - a).total_seconds():g}" for a, b in pairwise(taken)))  # noqa: T201
+    print("distances:", *(f"{(b - a).total_seconds():g}" for a, b in pairwise(taken)))
     events = [(one, "snapshot") for one in taken] + [(one, "failure") for one in failures]
     for reign in reigns:
         events += [(reign.lost, reign.how), (reign.elected, "elected")]
     for moment, what in sorted(events):
-        print(f"{moment:%H:%M:%S.%f} {what}")  # noqa: T201
+        print(f"{moment:%H:%M:%S.%f} {what}")
 
 
 def _now() -> datetime:

@@ -83,7 +83,8 @@ class Daemon:
         self._woken = anyio.Event()
         self._next: Duty | None = None
         self._now = False
-        self._stood_by = False
+        self._in_doubt = False
+        """Whether another agent may have done meanwhile what is due."""
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; then finish or drop what is under way, within seconds."""
@@ -181,8 +182,7 @@ class Daemon:
         self._log.info("The new configuration is in force.")
 
     async def _go_on(self, table: Timetable) -> Timetable:
-        if self._stood_by:  # the storages know what the leader's agent has done meanwhile
-            table = table.after_others(await self._duty.agent.taken(), self._clock())
+        table = await self._looked(table)
         due = table.due(self._clock())
         if not due:
             return table
@@ -191,6 +191,12 @@ class Daemon:
         table = table.served(due, self._clock(), random.random())  # noqa: S311 - jitter
         self._tell_missed(table, due)
         return table
+
+    async def _looked(self, table: Timetable) -> Timetable:
+        """Put off what the storages say another agent has done meanwhile."""
+        if not self._in_doubt:
+            return table
+        return table.after_others(await self._duty.agent.taken(), self._clock())
 
     def _tell_missed(self, table: Timetable, served: Collection[str]) -> None:
         missed = max(table.lines[name].missed for name in served)
@@ -206,7 +212,7 @@ class Daemon:
         """
         for failures in itertools.count(1):
             report = await self._run_once(due)
-            self._stood_by = report.outcome is Outcome.SKIPPED
+            self._in_doubt = report.error is not None
             self._ran.set()
             log_report(self._log, report)
             self._notifier.status(summary(report))
@@ -220,7 +226,16 @@ class Daemon:
             self._log.info(f"Trying again in {wait.total_seconds():.0f} s.")
             if await self._rest_until(now + wait):
                 return False
+            if not (due := await self._left(due, table)):
+                self._log.info("Another agent has taken it meanwhile.")
+                return True
         return True
+
+    async def _left(self, due: Collection[str], table: Timetable) -> Collection[str]:
+        """Name what no other agent has done meanwhile; what a signal asks for is never done."""
+        if not table.due(self._clock()).issuperset(due):
+            return due
+        return (await self._looked(table)).due(self._clock()).intersection(due)
 
     async def _run_once(self, names: Collection[str]) -> Report:
         started = self._clock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import redirect_stderr
@@ -38,6 +39,7 @@ from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 LOGIN = "/v1/auth/approle/login"
 RENEW = "/v1/auth/token/renew-self"
 REVOKE = "/v1/auth/token/revoke-self"
+WHO_LEADS = "/v1/sys/leader"
 
 
 @pytest.fixture
@@ -99,6 +101,32 @@ def test_schedule_goes_on_over_restarts(site: Site) -> None:
     assert len(seconds_between(site)) == 2
     assert min(seconds_between(site)) >= 4
     assert site.leftovers() == []
+
+
+def test_what_another_agent_took_while_this_one_failed_is_not_taken_again(
+    site: Site, server: LyingProxy, bao: OpenBaoCluster
+) -> None:
+    every(site, "1h")
+    asked, answer = threading.Event(), threading.Event()
+
+    def lose_the_leader(exchange: Exchange) -> None:
+        asked.set()
+        answer.wait(30)
+        status(503, {"errors": ["no leader"]})(exchange)
+
+    server.behave(WHO_LEADS, lose_the_leader, times=1)
+    site.vault["timeout"] = "60s"
+    with site.command("run") as daemon:
+        assert asked.wait(30)
+        site.vault["address"] = bao.leader().address
+        assert site.run_once().code == 0
+        answer.set()
+        daemon.says("Another agent has taken it meanwhile.")
+        daemon.process.send_signal(signal.SIGUSR1)
+        wait_for(site, 2)
+        said = stop(daemon)
+    assert said.count("Snapshot failed: ") == said.count("Trying again in ") == 1
+    assert len(server.snapshot_requests) == 1
 
 
 def test_crash_loop_takes_no_extra_snapshots(site: Site, server: LyingProxy) -> None:

@@ -128,7 +128,8 @@ class Timetable:
         lines = dict(self.lines)
         for name, line in self.lines.items():
             anchor = _anchor(name, timings, taken, now)
-            slot = line.slot if anchor is None else line.timing.first(anchor, now)
+            # Whatever `catch_up` says: this agent was running, so nothing was missed.
+            slot = line.slot if anchor is None else line.timing.schedule.next_after(anchor, now)
             if slot - line.timing.early() > now:
                 lines[name] = replace(line, slot=max(slot, line.slot))
         return replace(self, lines=lines)

@@ -148,6 +148,15 @@ def test_what_another_agent_stored_meanwhile_is_not_stored_again() -> None:
     assert table.after_others({}, later) == table
 
 
+def test_whose_turn_it_is_after_another_agent_takes_its_turn_also_without_catching_up() -> None:
+    timings = {"s3": Timing(HOURLY, catch_up=False)}
+    table = Timetable.begin(timings, {"s3": [NOW - HOUR / 2]}, NOW)
+    due = NOW + HOUR / 2
+
+    assert table.next_due == due
+    assert table.after_others({"s3": [NOW - HOUR / 2]}, due + timedelta(seconds=1)).due(due)
+
+
 def test_the_jitter_puts_off_without_a_drift() -> None:
     timing = Timing(HOURLY, jitter=timedelta(minutes=10))
     table = Timetable.begin({"disk": timing}, {"disk": [NOW - HOUR]}, NOW)

@@ -11,7 +11,7 @@ import pytest
 import trustme
 from tests.cluster.recording import settled
 from tests.http_proxy import status
-from tests.lying import LyingProxy
+from tests.lying import CuttingTcpProxy, LyingProxy
 from tests.tls_proxy import TlsProxy
 
 from raft_snapshot_agent.errors import NoLeader, NotLeader, Sealed, ServerError, Unreachable
@@ -190,6 +190,20 @@ def test_behind_a_load_balancer_the_leader_must_be_on_this_host(
 
         balancer.override(WHO_LEADS, 200, _leads("", is_self=False))
         assert "has no leader" in refused(NoLeader, "leader", balancer.address)
+
+
+@pytest.mark.usefixtures("remote")
+def test_behind_a_round_robin_nobody_takes_the_answering_node_for_its_own(
+    three: OpenBaoCluster,
+) -> None:
+    """Every third answer says `is_self`, to the agents of all hosts."""
+    leading = three.leader().address
+    with CuttingTcpProxy("127.0.0.1", three.nodes[0].ports[0]) as balancer:
+        for node in three.nodes * 2:
+            balancer._upstream = ("127.0.0.1", node.ports[0])
+            line = refused(NotLeader, "leader", balancer.address)
+            assert line == f"{balancer.address} says the leader is {leading}"
+            assert find("anywhere", balancer.address).node.address == leading
 
 
 @pytest.mark.usefixtures("remote")

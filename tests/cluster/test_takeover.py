@@ -22,7 +22,7 @@ from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 
 SEED = 20261123
-MOVES = ("step down", "kill", "suspend") * 3 + ("step down",)
+MOVES = ("step down", "kill", "suspend") * 3
 EVERY = timedelta(seconds=3)
 SCHEDULE = {"every": f"{EVERY.seconds}s", "catch_up": False}
 """Nothing is missed while an agent runs, whoever leads."""

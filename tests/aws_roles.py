@@ -47,6 +47,8 @@ class Roles:
         self.lifetime = lifetime
         self.handed_out = 0
         self.forms: list[dict[str, str]] = []
+        self.answer: Behaviour | None = None
+        """What everybody gets in place of keys."""
         self._proxy = HttpProxy("http://127.0.0.1:1", self._choose)
         self.address = self._proxy.address
 
@@ -67,9 +69,16 @@ class Roles:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._proxy.stop()
+        self.stop()
+
+    def stop(self) -> None:
+        """End it, once or again."""
+        if not self._proxy.stopped.is_set():
+            self._proxy.stop()
 
     def _choose(self, request: Request) -> Behaviour:
+        if self.answer is not None:
+            return self.answer
         token = request.headers["X-aws-ec2-metadata-token"]
         match request.method, request.path:
             case "POST", "/":

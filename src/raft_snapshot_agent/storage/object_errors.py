@@ -73,10 +73,18 @@ _UNUSABLE = (
     "Access Key",
     "SAS",
     "federated token file",
+    "EKS token file",
     "az account",
 )
+# What the library asks for a role's keys: STS, or the agent of a container's platform.
+_ROLE = re.compile(
+    r"^Generic S3 error: Error performing "
+    r"(?:POST REDACTED|GET \S+(?://169\.254\.170\.|/v[12]/credentials)\S*) in "
+)
+_ROLE_HINT = "check the role, whom it trusts, and the AWS_* variables that lead to it"
 _UNKNOWN = {"AuthenticationFailed", "InvalidAuthenticationInfo"}
 _REASON = re.compile(r'"error(?:_description)?":\s*"([^"\\]+)')
+_JSON_MESSAGE = re.compile(r'"message":\s*"([^"\\]+)', re.IGNORECASE)
 _STORE = re.compile(r"^Generic \w+ error: ")
 _BUSY = {"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"}
 
@@ -89,6 +97,8 @@ def explain(doing: str, error: Exception, hints: Hints) -> StorageError:
     text = str(error)
     if "credential provider" in text:
         return _not_logged_in(doing, text, hints)
+    if _ROLE.search(text):
+        return _without_role(f"{doing}: no keys for the role", text)
     if _CODE.search(text):
         return refusal(doing, int(_first(_STATUS, text) or 0), text, hints)
     if isinstance(error, FileNotFoundError):
@@ -116,6 +126,21 @@ def _not_logged_in(doing: str, text: str, hints: Hints) -> StorageError:
     reason = _tidy(max(_REASON.findall(text), key=len, default=""))
     answer = " ".join(filter(None, (_first(_STATUS, text), reason))) or _essence(text)
     return StorageDenied(f"{doing}: the login was refused ({answer})", hint=hints.login)
+
+
+def _without_role(doing: str, text: str) -> StorageError:
+    status = _first(_STATUS, text)
+    said = _message(text) or _tidy(_first(_JSON_MESSAGE, text))
+    answer = " ".join(filter(None, (status, _first(_CODE, text), said)))
+    if status.startswith("4"):
+        return StorageDenied(f"{doing}: refused ({answer})", hint=_ROLE_HINT)
+    if "HTTP error" not in text:
+        why = f"the answer was {answer}" if status else _essence(text)
+        return StorageUnavailable(f"{doing}: {why}", hint=_ROLE_HINT)
+    error = _disconnected(doing, text)
+    if isinstance(error, StorageUnavailable):
+        return StorageUnavailable(error.message, hint=_ROLE_HINT)
+    return error
 
 
 def refusal(doing: str, status: int, text: str, hints: Hints) -> StorageError:

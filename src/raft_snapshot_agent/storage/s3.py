@@ -44,6 +44,8 @@ _HINTS = Hints(
     login="check access_key_id and secret_access_key, or the environment",
     address="check bucket, region and endpoint",
 )
+_LINK_LOCAL = "169.254.0.0/16,fd00:ec2::/32"
+"""Where a platform hands out a role's keys, to this host alone."""
 _CUSTOMER_KEY = 32
 """Bytes."""
 
@@ -277,4 +279,5 @@ def _client_options(bucket: Bucket, *, streaming: bool) -> ClientConfig:
         options["allow_invalid_certificates"] = True
     if bucket.proxy is not None:
         options["proxy_url"] = bucket.proxy
+        options["proxy_excludes"] = _LINK_LOCAL
     return options

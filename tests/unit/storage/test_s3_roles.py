@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,20 @@ import anyio
 import pytest
 from tests.aws_roles import IDENTITY, POD_PATH, POD_TOKEN, ROLE_ARN, TASK_PATH, Roles
 from tests.contract.sources import MIB, put_of
-from tests.http_proxy import Exchange, HttpProxy, Request, hang, pass_through, status
+from tests.http_proxy import Behaviour, Exchange, Request, hang, pass_through, status
 from tests.moto_store import MotoStore
 from tests.s3_faults import S3Faults
 
-from raft_snapshot_agent.errors import StorageDenied, StorageError
+from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnavailable
+from raft_snapshot_agent.storage import s3
 from raft_snapshot_agent.storage.base import Content, Storage
 from raft_snapshot_agent.storage.s3 import S3Settings
 
 NAME = "raft-snapshot-20261123T153000Z-i4711-0a1b2c.snap"
+DENIED = (
+    b"<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>"
+    b"Not authorized to perform sts:AssumeRoleWithWebIdentity</Message></Error></ErrorResponse>"
+)
 Environment = Callable[[Roles, pytest.MonkeyPatch, Path], None]
 
 
@@ -121,7 +127,7 @@ async def test_a_snapshot_is_stored_with_temporary_keys(
     stored = store.client.get_object(Bucket=bucket, Key=NAME)
     assert stored["Body"].read() == b"snapshot"
     assert signed_with(of(faults.requests, "PUT")) == ["001"]
-    assert signed_with(faults.requests)
+    assert len(signed_with(faults.requests)) == 2
 
 
 async def test_a_web_identity_is_shown_to_sts_as_it_is_now(
@@ -141,7 +147,7 @@ async def test_a_web_identity_is_shown_to_sts_as_it_is_now(
         "WebIdentityToken": IDENTITY,
     }
     (tmp_path / "token").write_text("a token of another issuer")
-    with pytest.raises(StorageError) as caught:
+    with pytest.raises(StorageDenied, match="400 InvalidIdentityToken") as caught:
         await storage.entries()
     assert roles.forms[-1]["WebIdentityToken"] == "a token of another issuer"
     assert "another issuer" not in str(caught.value)
@@ -212,22 +218,99 @@ async def test_keys_that_are_about_to_expire_are_exchanged_during_an_upload(
     assert store.client.head_object(Bucket=bucket, Key=NAME)["ContentLength"] == 26 * MIB
 
 
-@pytest.mark.parametrize("answer", [hang, status(500)], ids=["hangs", "fails"])
-@PLATFORMS
-async def test_a_platform_that_hands_out_nothing_is_told_soon(
+async def failing(
+    platform: Environment, answer: Behaviour | None, faults: S3Faults, folder: Path
+) -> StorageError:
+    """Store something where the platform answers so; without an answer it is not there at all."""
+    with Roles() as roles, pytest.MonkeyPatch.context() as environment:
+        platform(roles, environment, folder)
+        roles.answer = answer
+        if answer is None:
+            roles.stop()
+        storage = opened(faults, "backups", timeout="1s")
+        with anyio.fail_after(30), pytest.raises(StorageError) as caught:
+            await storage.put(NAME, Content(b"snapshot"))
+    assert faults.requests == []
+    assert "\n" not in str(caught.value)
+    assert IDENTITY not in str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (None, "Connection refused"),
+        (hang, "no answer in time"),
+        (status(500), "the answer was 500"),
+    ],
+)
+@pytest.mark.parametrize("platform", [web_identity, pod, task])
+async def test_a_platform_that_does_not_answer_is_told_soon(
     platform: Environment,
-    answer: Callable[[Exchange], None],
+    answer: Behaviour | None,
+    why: str,
+    faults: S3Faults,
+    tmp_path: Path,
+) -> None:
+    error = await failing(platform, answer, faults, tmp_path)
+    assert isinstance(error, StorageUnavailable)
+    assert "no keys for the role" in error.message
+    assert why in error.message
+    assert "AWS_*" in error.hint
+
+
+@pytest.mark.parametrize("answer", [None, hang, status(500), status(403)])
+async def test_a_host_without_a_role_is_told_soon(
+    answer: Behaviour | None, faults: S3Faults, tmp_path: Path
+) -> None:
+    error = await failing(instance, answer, faults, tmp_path)
+    assert isinstance(error, StorageDenied)
+    assert "there are no credentials" in error.message
+    assert "access_key_id" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("platform", "answer", "why"),
+    [
+        (
+            web_identity,
+            status(403, DENIED),
+            "refused (403 AccessDenied Not authorized to perform sts:AssumeRoleWithWebIdentity)",
+        ),
+        (pod, status(401, {"message": "Unauthorized"}), "refused (401 Unauthorized)"),
+        (task, status(404, {"Message": "no such task"}), "refused (404 no such task)"),
+    ],
+)
+async def test_a_role_that_is_refused_is_told_with_the_reason(
+    platform: Environment, answer: Behaviour, why: str, faults: S3Faults, tmp_path: Path
+) -> None:
+    error = await failing(platform, answer, faults, tmp_path)
+    assert isinstance(error, StorageDenied)
+    assert f"no keys for the role: {why}" in error.message
+    assert "trusts" in error.hint
+
+
+@pytest.mark.parametrize("platform", [web_identity, pod])
+async def test_a_token_file_that_is_missing_is_told(
+    platform: Environment,
     roles: Roles,
     faults: S3Faults,
-    bucket: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(roles, "_choose", lambda _: answer)
     platform(roles, monkeypatch, tmp_path)
-    roles._proxy.choose = lambda _: answer
-    storage = opened(faults, bucket, timeout="1s")
-    with anyio.fail_after(20), pytest.raises(StorageError) as caught:
-        await storage.put(NAME, Content(b"snapshot"))
-    print(repr(caught.value), caught.value.message, caught.value.hint)
-    assert faults.requests == []
+    (tmp_path / "token").unlink()
+    with pytest.raises(StorageDenied) as caught:
+        await opened(faults, "backups").entries()
+    assert "environment" in caught.value.hint
+
+
+def test_a_proxy_is_not_asked_for_what_is_this_hosts_own() -> None:
+    """Told by the options: the addresses are real on some hosts, and not to be asked by tests."""
+    settings = S3Settings.model_validate(
+        {"type": "s3", "bucket": "backups", "proxy": "http://proxy.example.org:3128"}
+    )
+    options = s3._client_options(s3.bucket_of(settings), streaming=False)
+    excluded = [ip_network(each) for each in options["proxy_excludes"].split(",")]
+    for address in ("169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254"):
+        assert any(ip_address(address) in network for network in excluded)

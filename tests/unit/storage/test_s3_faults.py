@@ -12,7 +12,7 @@ import anyio
 import pytest
 from tests.contract.places import S3
 from tests.contract.sources import MIB, NAME, Watched, beside, bytes_of, content, put_of
-from tests.http_proxy import Exchange, Request, pass_through, status
+from tests.http_proxy import Behaviour, Exchange, Request, pass_through, status
 from tests.s3_faults import S3Faults
 
 from raft_snapshot_agent.errors import (
@@ -228,6 +228,48 @@ async def test_an_object_that_arrived_short_is_removed(s3: S3, faults: S3Faults)
         await s3.open(endpoint=faults.address).put(NAME, Content(b"snapshot"))
     assert caught.value.message == f"s3://{s3.bucket}/{NAME} holds 5 bytes of 8 sent"
     assert s3.keys() == []
+
+
+def renamed(exchange: Exchange) -> None:
+    """Take a part, and answer with the ETag of another."""
+    answer = exchange.forward()
+    answer.read()
+    other = hashlib.md5(b"another part", usedforsecurity=False).hexdigest()
+    exchange.answer(200, [("ETag", f'"{other}"'), ("Content-Length", "0")], b"")
+
+
+def mismatch(code: str) -> Behaviour:
+    """Refuse a body that does not fit its checksum."""
+    said = f"<Error><Code>{code}</Code><Message>The checksums differ.</Message></Error>"
+    return status(400, said.encode())
+
+
+@pytest.mark.parametrize("size", [8, 30 * MIB], ids=["one request", "several parts"])
+@pytest.mark.parametrize("code", ["BadDigest", "XAmzContentSHA256Mismatch"])
+async def test_bytes_that_do_not_fit_their_checksum_leave_nothing(
+    s3: S3, faults: S3Faults, tmp_path: Path, code: str, size: int
+) -> None:
+    faults.behave(
+        lambda request: is_put(request) and request.query.get("partNumber") in (None, ["2"]),
+        mismatch(code),
+    )
+    with pytest.raises(StorageError) as caught:
+        await put_of(s3.open(endpoint=faults.address), tmp_path, size)
+    assert f"the store answered 400 {code} The checksums differ." in caught.value.message
+    assert not FORBIDDEN.search(str(caught.value))
+    assert s3.keys() == []
+    assert s3.pending() == []
+
+
+async def test_a_part_whose_etag_is_not_its_own_leaves_nothing(
+    s3: S3, faults: S3Faults, tmp_path: Path
+) -> None:
+    faults.behave(lambda request: request.query.get("partNumber") == ["2"], renamed)
+    with pytest.raises(StorageError) as caught:
+        await put_of(s3.open(endpoint=faults.address), tmp_path, 30 * MIB)
+    assert not FORBIDDEN.search(str(caught.value))
+    assert s3.keys() == []
+    assert s3.pending() == []
 
 
 async def test_an_object_that_is_not_there_afterwards_is_told(s3: S3, faults: S3Faults) -> None:

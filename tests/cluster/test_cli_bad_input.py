@@ -60,7 +60,7 @@ BAD: list[tuple[Callable[[str, Path], Document], str, Any, str]] = [
     (ours, "storage", [], "unknown key (did you mean 'storages'?)"),
     (ours, "storages", {}, "must be a list, not a mapping"),
     (ours, "storages.0.pth", "/x", "unknown key (did you mean 'path'?)"),
-    (ours, "storages.0.type", "ftp", "unknown type 'ftp' (one of local, s3)"),
+    (ours, "storages.0.type", "tape", "unknown type 'tape' (one of azure, gcs, local, s3,"),
     (ours, "storages.0.path", "/dev/null/x", "storage folder /dev/null/x cannot be written: "),
     (ours, "spool", "/dev/null", "the spool's folder /dev/null cannot be written: "),
     (the_seeds, "addr", "ADDRESS", "is not an address: write it with its scheme, such as"),

@@ -342,7 +342,7 @@ async def test_blobs_are_put_into_the_tier(azure: Azure, tmp_path: Path) -> None
     storage = azure.open(access_tier="Cool")
     await put_of(storage, tmp_path, 14 * MIB)
     await storage.put(f"{NAME}.json", Content(b"{}"))
-    assert azure.server.tiers(azure.container) == {NAME: "Cool", f"{NAME}.json": "Cool"}
+    assert azure.server.tiers(azure.container) == {NAME: "Cool", f"{NAME}.json": "Hot"}
 
 
 SIGNATURE = "SharedAccessSignature=sig=x"

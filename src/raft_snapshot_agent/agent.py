@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,16 +12,13 @@ from pathlib import Path
 
 import anyio
 
-from raft_snapshot_agent import __version__
-from raft_snapshot_agent.core.guard import Alarm
-from raft_snapshot_agent.core.naming import Naming, Run, manifest_name
+from raft_snapshot_agent.core.naming import Naming, Run
 from raft_snapshot_agent.core.report import Delivery, Outcome, Report
-from raft_snapshot_agent.core.snapshot import Manifest, Snapshot
-from raft_snapshot_agent.errors import AgentError, StorageError
+from raft_snapshot_agent.delivery import Consignment, deliver
+from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.intake import Download, as_failure, stop_when_cancelled, verify
 from raft_snapshot_agent.place import Place, Pruned
 from raft_snapshot_agent.spool import Spool, sweep
-from raft_snapshot_agent.storage.base import Content
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 
@@ -175,7 +171,7 @@ class Agent:
         download = Download(self.cluster, leader, spool, self._deadline)
         deliveries: dict[str, Delivery] = {}
 
-        async def deliver(place: Place) -> None:
+        async def delivered(place: Place) -> None:
             deliveries[place.name] = await self._deliver(place, run, leader, spool)
 
         async with anyio.create_task_group() as watch:
@@ -191,7 +187,7 @@ class Agent:
                     )
                 )
                 for place in places:
-                    tasks.start_soon(deliver, place)
+                    tasks.start_soon(delivered, place)
             watch.cancel_scope.cancel()
         if spool.error is not None:
             return replace(report, error=spool.error)
@@ -199,88 +195,6 @@ class Agent:
         return replace(report, snapshot=spool.verdict(), deliveries=ordered)
 
     async def _deliver(self, place: Place, run: Run, leader: Leader, spool: Spool) -> Delivery:
-        started = time.monotonic()
-        delivery = Delivery(place.name, place.storage.kind, required=place.required)
         trouble = await self._tidy(place)
-        before = await _before(place)
-        alarm: Alarm | None = None
-        try:
-            name = await self._name(place, run, spool)
-            if place.static_name is not None and place.with_manifest:
-                await _forget_old(place, name, spool)
-            size = await place.storage.put(name, spool)
-            snapshot = spool.verdict()
-            await _confirm(place, name, size, snapshot)
-            seconds = time.monotonic() - started
-            if place.with_manifest:
-                manifest = _manifest(name, run, leader, snapshot, seconds)
-                alarm = await place.watch(before, manifest)
-                await place.storage.put(manifest_name(name), Content(manifest.to_json()))
-            location = place.storage.location(name)
-        except Exception as error:  # noqa: BLE001 - one storage never costs another its snapshot
-            return replace(delivery, error=as_failure(error))
-        warnings = (trouble,) if trouble else ()
-        delivery = replace(delivery, location=location, seconds=seconds, warnings=warnings)
-        if alarm is not None:
-            return replace(delivery, alarm=str(alarm))
-        return await self._retain(place, delivery)
-
-    async def _name(self, place: Place, run: Run, spool: Spool) -> str:
-        meta = await in_thread(spool.meta)
-        return place.static_name or self._naming.name(run, meta.index)
-
-    async def _retain(self, place: Place, delivery: Delivery) -> Delivery:
-        if place.static_name is not None or place.retention.keeps_all or not place.prunes:
-            return delivery
-        try:
-            pruned = await self.prune(place)
-        except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
-            why = f"old snapshots are not pruned: {as_failure(error)}"
-            return replace(delivery, warnings=(*delivery.warnings, why))
-        warnings = (*delivery.warnings, *pruned.warnings)
-        return replace(delivery, deleted=pruned.deleted, warnings=warnings)
-
-
-async def _before(place: Place) -> Manifest | None:
-    """Read the manifest of what is the newest before this run; where that fails, of nothing."""
-    # It only decides whether old ones are pruned; where it fails, that will fail and tell.
-    with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
-        return await place.newest() if place.with_manifest else None
-    return None
-
-
-async def _forget_old(place: Place, name: str, spool: Spool) -> None:
-    """Drop the manifest of what is about to be replaced: it would not describe the new one."""
-    await in_thread(spool.verdict)
-    with suppress(StorageError):
-        await place.storage.delete(manifest_name(name))
-
-
-async def _confirm(place: Place, name: str, size: int, snapshot: Snapshot) -> None:
-    """Compare what the storage says it holds with what was verified."""
-    if size == snapshot.size:
-        return
-    with suppress(StorageError):
-        await place.storage.delete(name)
-    raise StorageError(
-        f"{place.storage.location(name)} holds {size} bytes, not the {snapshot.size} sent",
-        hint="it is not counted and was deleted where allowed; look at the storage's own log",
-    )
-
-
-def _manifest(name: str, run: Run, leader: Leader, snapshot: Snapshot, seconds: float) -> Manifest:
-    return Manifest(
-        snapshot=name,
-        taken_at=run.taken_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        index=snapshot.meta.index,
-        term=snapshot.meta.term,
-        size=snapshot.size,
-        sha256=snapshot.sha256,
-        duration=round(seconds, 3),
-        cluster_id=leader.identity.cluster_id,
-        cluster_name=leader.identity.cluster_name,
-        product=leader.identity.product,
-        version=leader.identity.version,
-        node=leader.node.address,
-        agent_version=__version__,
-    )
+        consignment = Consignment(run, self._naming, leader, spool, self._clock)
+        return await deliver(place, consignment, trouble)

@@ -17,7 +17,6 @@ from raft_snapshot_agent.agent import Agent
 from raft_snapshot_agent.core.report import Outcome, Report
 from raft_snapshot_agent.core.schedule import backoff
 from raft_snapshot_agent.core.timetable import Timetable, Timing
-from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.intake import as_failure
 from raft_snapshot_agent.logs import Log, log_report
 from raft_snapshot_agent.systemd import Notifier, summary
@@ -131,10 +130,12 @@ class Daemon:
         self._notifier.reloading()
         try:
             self._next = await in_thread(self._orders.load, abandon=True)
-        except AgentError as error:
-            self._log.error(f"The new configuration is refused, the old one stays: {error}")
+        except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
+            why = as_failure(error)
+            self._log.error(f"The new configuration is refused, the old one stays: {why}")
             self._notifier.ready("The new configuration is refused; see the log.")
         else:
+            self._notifier.ready("The new configuration waits for a snapshot under way.")
             self._woken.set()
 
     async def _live(self) -> None:
@@ -161,18 +162,19 @@ class Daemon:
             await self._rest_until(table.next_due)
             if self._next is not None:
                 await self._change(self._next)
-                table = await self._begin()
+                table = await self._begin(table)
             elif self._now:
                 self._now = False
                 await self._serve(table.lines.keys(), table)
             else:
                 table = await self._go_on(table)
 
-    async def _begin(self) -> Timetable:
+    async def _begin(self, before: Timetable | None = None) -> Timetable:
         agent = self._duty.agent
         for storage, trouble in (await agent.sweep()).items():
             self._log.warning(f"{storage}: {trouble}")
-        table = Timetable.begin(self._duty.timings(), await agent.taken(), self._clock())
+        taken = await agent.taken()
+        table = Timetable.begin(self._duty.timings(), taken, self._clock(), before)
         self._notifier.ready(f"Next snapshot at {table.next_due:%Y-%m-%d %H:%M:%S} UTC.")
         return table
 
@@ -186,9 +188,11 @@ class Daemon:
         due = table.due(self._clock())
         if not due:
             return table
-        if not await self._serve(due, table):
+        failed = await self._serve(due, table)
+        if failed is None:
             return table
-        table = table.served(due, self._clock(), random.random())  # noqa: S311 - jitter
+        table = table.served(due - failed, self._clock(), random.random())  # noqa: S311 - jitter
+        table = table.failed(failed, self._clock())
         self._tell_missed(table, due)
         return table
 
@@ -204,11 +208,11 @@ class Daemon:
             what = "1 snapshot was" if missed == 1 else f"{missed} snapshots were"
             self._log.warning(f"{what} due meanwhile and will not be made up for.")
 
-    async def _serve(self, due: Collection[str], table: Timetable) -> bool:
+    async def _serve(self, due: Collection[str], table: Timetable) -> frozenset[str] | None:
         """Take the snapshot that is due; try again while it fails and the next is not due.
 
         Returns:
-            Whether that is done with; not, if something else has to be done first.
+            The storages that did not get it; nothing if something else has to be done first.
         """
         for failures in itertools.count(1):
             report = await self._run_once(due)
@@ -217,19 +221,19 @@ class Daemon:
             log_report(self._log, report)
             self._notifier.status(summary(report))
             if report.outcome is not Outcome.FAILED:
-                return True
+                return frozenset(one.storage for one in report.deliveries if one.error)
             now = self._clock()
             left = table.served(due, now).next_due - now
             wait = backoff(failures, left, random.random())  # noqa: S311 - jitter is no secret
             if wait >= left:
-                return True
+                break
             self._log.info(f"Trying again in {wait.total_seconds():.0f} s.")
             if await self._rest_until(now + wait):
-                return False
+                return None
             if not (due := await self._left(due, table)):
                 self._log.info("Another agent has taken it meanwhile.")
-                return True
-        return True
+                break
+        return frozenset(due)
 
     async def _left(self, due: Collection[str], table: Timetable) -> Collection[str]:
         """Name what no other agent has done meanwhile; what a signal asks for is never done."""

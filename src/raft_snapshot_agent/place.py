@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 
 from raft_snapshot_agent.core.guard import GUARD_NAME, Alarm, alarm
-from raft_snapshot_agent.core.naming import AGENT, Naming, catalogue, manifest_name
+from raft_snapshot_agent.core.naming import AGENT, Layout, Naming, catalogue, manifest_name
 from raft_snapshot_agent.core.retention import Plan, Retention, plan
 from raft_snapshot_agent.core.snapshot import Beside, Manifest, Stored
 from raft_snapshot_agent.core.timetable import Timing
@@ -45,6 +45,13 @@ class Place:
     max_shrink: float = 1.0
     """The share of its size that a cluster may lose before nothing is pruned any more."""
 
+    @property
+    def replaces(self) -> bool:
+        """Whether a new snapshot may get the name of an older one."""
+        return self.with_manifest and (
+            self.static_name is not None or isinstance(self.naming, Layout)
+        )
+
     async def stored(self) -> tuple[Stored, ...]:
         """List the snapshots it holds, newest first."""
         return await self._catalogued(await self._sizes())
@@ -58,7 +65,7 @@ class Place:
 
     async def newest(self) -> Manifest | None:
         """Read the manifest of the newest snapshot that was proved whole, where that is allowed."""
-        if not self.prunes:
+        if not (self.prunes and self.with_manifest):
             return None
         verified = (one for one in await self.stored() if one.verified and not one.broken)
         one = next(verified, None)

@@ -10,6 +10,7 @@ import pytest
 from tests.cluster.command import Ending, call
 from tests.conftest import StartBao
 from tests.faults.site import Site
+from tests.s3_faults import S3Faults
 
 from raft_snapshot_agent.core.guard import GUARD_NAME
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, fill, prepare_agent
@@ -237,3 +238,53 @@ def test_bandwidth_is_kept(site: Site) -> None:
     assert ended.code == 0
     seconds = [float(line.rpartition("seconds=")[2]) for line in ended.of_level("info")[:1]]
     assert seconds[0] >= 1
+
+
+def test_a_storage_that_cannot_be_listed_leaves_the_guard_in_force(
+    site: Site, start_bao: StartBao
+) -> None:
+    assert site.run_once().code == 0
+    ((good,), _) = site.names()
+    swap(site, start_bao)
+    with S3Faults(site.seaweed.endpoint) as faults:
+        site.s3["endpoint"] = faults.address
+        site.more["storages"] = [site.s3]
+        faults.fail(lambda request: "list-type" in request.query, 500)
+        blind = site.run_once()
+    assert blind.code == 0
+    assert any("is stored without a manifest" in line for line in blind.of_level("warning"))
+    site.s3["endpoint"] = site.seaweed.endpoint
+
+    seeing = site.run_once()
+
+    assert any("the cluster is another: " in line for line in seeing.of_level("error"))
+    assert good in site.names()[1]
+    assert len(site.names()[1]) == 3
+
+
+def test_an_acknowledgement_can_be_tried_first(site: Site, start_bao: StartBao) -> None:
+    site.more["storages"] = [site.local]
+    assert site.run_once().code == 0
+    swap(site, start_bao)
+    assert site.run_once().code == 0
+
+    dry = at(site, "prune", "--acknowledge", "--dry-run")
+
+    assert "local: would be acknowledged: the cluster is another: " in dry.talk
+    assert (site.folder / GUARD_NAME).exists()
+
+
+def test_a_static_snapshot_that_was_found_broken_is_forgiven_its_successor(site: Site) -> None:
+    site.local["static_name"] = "latest.snap"
+    site.more |= {"storages": [site.local], "retention": {}}
+    assert site.run_once().code == 0
+    (site.folder / "latest.snap.broken").write_text("an older agent left this")
+
+    assert site.run_once().code == 0
+
+    assert not (site.folder / "latest.snap.broken").exists()
+    assert "verified" in at(site, "list").text
+    path = site.folder / "latest.snap"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert at(site, "verify", "--all").code == 4
+    assert not (site.folder / "latest.snap.broken").exists()

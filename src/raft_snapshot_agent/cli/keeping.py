@@ -36,7 +36,7 @@ def prune(
                 continue
             try:
                 if acknowledge:
-                    await _acknowledge(place)
+                    await _acknowledge(place, dry_run=dry_run)
                 done.append((place, await agent.prune(place, dry_run=dry_run)))
             except AgentError as error:
                 failed[place.name] = error.exit_code
@@ -71,11 +71,12 @@ def _decisions(place: Place, pruned: Pruned) -> list[dict[str, str]]:
     return kept + gone
 
 
-async def _acknowledge(place: Place) -> None:
+async def _acknowledge(place: Place, *, dry_run: bool) -> None:
     """Take an operator's word that the new cluster is the right one."""
-    found = await place.acknowledge()
+    found = await place.alarm() if dry_run else await place.acknowledge()
     if found is not None:
-        output.talk(f"{place.name}: acknowledged: {found}")
+        done = "would be acknowledged" if dry_run else "acknowledged"
+        output.talk(f"{place.name}: {done}: {found}")
 
 
 def hold(loaded: Loaded, name: str, only: str | None, reason: str) -> int:

@@ -181,8 +181,8 @@ async def _remember(origin: Origin, broken: str) -> None:
 
     Retention reads it: a broken snapshot is not one of those that are kept.
     """
-    if not isinstance(origin, StoredOrigin):
-        return
+    if not isinstance(origin, StoredOrigin) or origin.place.static_name is not None:
+        return  # a static one is replaced by the next, perhaps while it is read
     place, name = origin.place, origin.name
     try:
         if broken:

@@ -119,9 +119,9 @@ class Layout:
             raise ValueError(f"the suffix {self.suffix} is that of files beside a snapshot")
         for moment in _SAMPLES:
             parsed = self.parse(self._name(moment))
-            if parsed is None or abs(parsed.taken_at - moment) >= timedelta(days=1):
+            if parsed is None or abs(parsed.taken_at - moment) >= timedelta(minutes=1):
                 raise ValueError(
-                    f"the timestamp {self.timestamp!r} does not tell year, month and day"
+                    f"the timestamp {self.timestamp!r} does not tell the time to the minute"
                 )
 
     def run(self, now: datetime, entropy: str) -> Run:

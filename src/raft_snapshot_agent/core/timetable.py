@@ -11,6 +11,8 @@ from raft_snapshot_agent.core.schedule import Every, Schedule, credible_anchor
 _TAKEN_ALONG = 20
 """One that is due within this part of its interval is taken along with another."""
 _AT_MOST = timedelta(minutes=1)
+_SOONEST, _LATEST = timedelta(minutes=5), timedelta(hours=1)
+"""How long a storage that failed alone is left in peace: each try takes a snapshot of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,12 @@ class Line:
     put_off: timedelta = timedelta(0)
     missed: int = 0
     """How many slots went by unused before it."""
+    again: datetime | None = None
+    """When one that failed in this slot is tried again."""
 
     @property
     def due(self) -> datetime:
-        return self.slot + self.put_off
+        return self.again or self.slot + self.put_off
 
     def is_due(self, now: datetime) -> bool:
         """Tell whether a run at `now` serves this storage."""
@@ -68,6 +72,13 @@ class Line:
         """Go on to the next slot."""
         slot = self.timing.schedule.following(self.slot, now)
         return Line(self.timing, slot.at, self.timing.jitter * spread, slot.missed)
+
+    def failed(self, now: datetime) -> Line:
+        """Try again within the same slot, or go on to the next if that is near."""
+        interval = self.timing.schedule.following(now, now).at - now
+        again = now + min(max(interval / 10, _SOONEST), _LATEST)
+        following = self.served(now, 0.0)
+        return following if again >= following.slot else replace(self, again=again)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +93,7 @@ class Timetable:
         timings: Mapping[str, Timing],
         taken: Mapping[str, Iterable[datetime]],
         now: datetime,
+        before: Timetable | None = None,
     ) -> Timetable:
         """Go on where the storages say the last agent stopped; a crash loop takes no extra ones.
 
@@ -90,12 +102,17 @@ class Timetable:
             taken: When the snapshots that each holds were taken; one that is missing could not
                 be listed.
             now: The present time.
+            before: Under the configuration before this one; it knows of storages that cannot
+                be listed.
         """
-        lines = {
-            name: Line(timing, timing.first(_anchor(name, timings, taken, now), now))
-            for name, timing in timings.items()
-        }
-        return cls(lines)
+        old = before.lines if before is not None else {}
+
+        def line(name: str, timing: Timing) -> Line:
+            if name not in taken and name in old and old[name].timing == timing:
+                return old[name]
+            return Line(timing, timing.first(_anchor(name, timings, taken, now), now))
+
+        return cls({name: line(name, timing) for name, timing in timings.items()})
 
     @property
     def next_due(self) -> datetime:
@@ -117,6 +134,12 @@ class Timetable:
         lines = {name: self.lines[name].served(now, spread) for name in names}
         return replace(self, lines={**self.lines, **lines})
 
+    def failed(self, names: Iterable[str], now: datetime) -> Timetable:
+        """Try these storages again after a pause that hurts no server."""
+        return replace(
+            self, lines={**self.lines, **{name: self.lines[name].failed(now) for name in names}}
+        )
+
     def after_others(self, taken: Mapping[str, Iterable[datetime]], now: datetime) -> Timetable:
         """Put off what another agent has done meanwhile.
 
@@ -131,7 +154,7 @@ class Timetable:
             # Whatever `catch_up` says: this agent was running, so nothing was missed.
             slot = line.slot if anchor is None else line.timing.schedule.next_after(anchor, now)
             if slot - line.timing.early() > now:
-                lines[name] = replace(line, slot=max(slot, line.slot))
+                lines[name] = replace(line, slot=max(slot, line.slot), again=None)
         return replace(self, lines=lines)
 
 

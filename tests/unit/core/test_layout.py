@@ -64,8 +64,8 @@ def test_what_only_looks_like_a_name_of_the_fork_is_foreign(name: str) -> None:
     [
         FORK,
         Layout("vault-", "%Y%m%d-%H%M%S", ".bak"),
-        Layout("a", "2006-01-02", ""),
-        Layout("", "%Y-%j"),
+        Layout("a", "2006-01-02 15h04", ""),
+        Layout("", "%Y-%jT%H%M"),
     ],
 )
 def test_names_of_a_layout_are_known_only_where_it_is_configured(naming: Layout) -> None:
@@ -80,9 +80,11 @@ def test_names_of_a_layout_are_known_only_where_it_is_configured(naming: Layout)
     assert parse(AGENT.name(run, 7), naming) is not None
 
 
-@pytest.mark.parametrize("timestamp", ["", "%H%M%S", "15-04", "%d", "%Y", "daily"])
-def test_a_layout_that_does_not_tell_the_day_is_refused(timestamp: str) -> None:
-    with pytest.raises(ValueError, match="does not tell year, month and day"):
+@pytest.mark.parametrize(
+    "timestamp", ["", "%H%M%S", "15-04", "%d", "%Y", "daily", "%Y-%m-%d", "2006-01-02 15"]
+)
+def test_a_layout_that_does_not_tell_the_time_is_refused(timestamp: str) -> None:
+    with pytest.raises(ValueError, match="does not tell the time to the minute"):
         Layout("vault-", timestamp)
 
 

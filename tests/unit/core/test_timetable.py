@@ -181,3 +181,37 @@ def test_what_was_missed_is_caught_up_with_unless_told_otherwise() -> None:
     assert due(patient, [long_ago]) == NOW + timedelta(minutes=40)
     assert due(patient, []) == NOW + HOUR
     assert due(nightly, [long_ago - DAY]) == datetime(2026, 11, 24, 3, tzinfo=UTC)
+
+
+def test_a_storage_that_fails_alone_is_tried_again_within_its_slot() -> None:
+    table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_DAY}, {"disk": [], "s3": []}, NOW)
+    now = NOW + timedelta(seconds=5)
+
+    table = table.served({"disk"}, now).failed({"s3"}, now)
+
+    assert table.lines["disk"].due == NOW + HOUR
+    assert table.lines["s3"].due == now + HOUR
+    later = now + HOUR
+    assert table.served({"s3"}, later).lines["s3"].due == NOW + DAY, "the grid stays"
+    assert table.after_others({"disk": [], "s3": [later]}, later).lines["s3"].due > later
+
+
+def test_where_the_next_slot_is_near_a_failure_waits_for_it() -> None:
+    soon = Timing(Every(timedelta(minutes=4)))
+    table = Timetable.begin({"disk": soon}, {"disk": []}, NOW)
+
+    assert table.failed({"disk"}, NOW).next_due == NOW + timedelta(minutes=4)
+    hourly = Timetable.begin({"disk": EACH_HOUR}, {"disk": []}, NOW)
+    assert hourly.failed({"disk"}, NOW).next_due == NOW + timedelta(minutes=6)
+
+
+def test_a_new_configuration_forgets_nothing_of_a_storage_that_cannot_be_listed() -> None:
+    table = Timetable.begin({"vault": EACH_DAY}, {}, NOW).served({"vault"}, NOW)
+    later = NOW + timedelta(minutes=3)
+
+    again = Timetable.begin({"vault": EACH_DAY, "disk": EACH_HOUR}, {"disk": []}, later, table)
+
+    assert again.lines["vault"].due == NOW + DAY
+    assert again.due(later) == {"disk"}
+    other = Timetable.begin({"vault": EACH_HOUR}, {}, later, table)
+    assert other.due(later) == {"vault"}

@@ -61,9 +61,9 @@ clean:
 	@$(PIP) --require-hashes --requirement requirements/dev.txt
 	@touch $@
 
-# Azure Blob Storage for the tests; node and npm come from a wheel.
+# Azure Blob Storage for the tests; where this machine has no npm, the one from a wheel does.
 .venv/azurite/stamp: .venv/dev requirements/azurite/package.json requirements/azurite/package-lock.json
 	@mkdir -p .venv/azurite
 	@cp requirements/azurite/package.json requirements/azurite/package-lock.json .venv/azurite/
-	@cd .venv/azurite && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --no-audit --no-fund --silent
+	@cd .venv/azurite && PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --no-audit --no-fund --loglevel=error
 	@touch $@

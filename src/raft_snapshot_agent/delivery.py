@@ -88,7 +88,7 @@ async def deliver(place: Place, consignment: Consignment, trouble: str) -> Deliv
         manifest = consignment.manifest(name, snapshot, seconds)
         return await _vouched(place, manifest, before, delivery, consignment.clock)
     except Exception as error:  # noqa: BLE001 - one storage never costs another its snapshot
-        return replace(delivery, location="", error=as_failure(error))
+        return replace(delivery, location="", warnings=(), error=as_failure(error))
 
 
 async def _vouched(
@@ -101,7 +101,7 @@ async def _vouched(
     """Hold the snapshot against the one before, write its manifest, and prune."""
     if not place.replaces:
         before = await _looked(place)
-    if isinstance(before, StorageError) and not place.replaces:
+    if isinstance(before, StorageError) and not place.replaces and not place.retention.keeps_all:
         # With a manifest it would be what the next one is held against.
         why = f"the snapshot is stored without a manifest, and nothing is pruned: {before}"
         return replace(delivery, warnings=(*delivery.warnings, why))

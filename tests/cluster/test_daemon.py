@@ -16,7 +16,7 @@ import anyio
 import pytest
 import stamina
 from tests.conftest import StartBao
-from tests.faults.site import Running, Site
+from tests.faults.site import Running, Site, in_process
 from tests.lying import (
     Behaviour,
     CuttingTcpProxy,
@@ -119,7 +119,9 @@ def test_what_another_agent_took_while_this_one_failed_is_not_taken_again(
     with site.command("run") as daemon:
         assert asked.wait(30)
         site.vault["address"] = bao.leader().address
-        assert site.run_once().code == 0
+        # A file of its own: the daemon would see that its own one has changed.
+        other = site.configuration("other.yaml")
+        assert in_process("run", "--once", "-c", str(other)).code == 0
         answer.set()
         daemon.says("Another agent has taken it meanwhile.")
         daemon.process.send_signal(signal.SIGUSR1)

@@ -93,7 +93,9 @@ class Site:
             **self.more,
         }
         path = self.root / name
-        path.write_text(json.dumps(document, indent=2))
+        text = json.dumps(document, indent=2)
+        if not path.exists() or path.read_text() != text:  # a daemon takes new files for new orders
+            path.write_text(text)
         return path
 
     def behind(self, server: LyingProxy) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cluster.command import Ending, call
@@ -95,15 +96,19 @@ def test_a_cluster_that_lost_most_of_what_it_held(
 
 
 def _empty(site: Site) -> None:
-    """Let the newest manifests tell of a snapshot four times as large."""
+    """Let the newest manifests tell of an older snapshot, four times as large."""
     for path in site.folder.glob("*.json"):
-        manifest = json.loads(path.read_text())
-        path.write_text(json.dumps(manifest | {"size": manifest["size"] * 4}))
+        path.write_text(_four_times_as_large(json.loads(path.read_text())))
     for key in list(site.keys()):
         if key.endswith(".json"):
             body = json.loads(site.client.get_object(Bucket=site.bucket, Key=key)["Body"].read())
-            text = json.dumps(body | {"size": body["size"] * 4})
+            text = _four_times_as_large(body)
             site.client.put_object(Bucket=site.bucket, Key=key, Body=text.encode())
+
+
+def _four_times_as_large(manifest: dict[str, Any]) -> str:
+    older = {"size": manifest["size"] * 4, "taken_at": "2026-01-01T00:00:00Z"}
+    return json.dumps(manifest | older)
 
 
 def test_what_is_held_stays_until_it_is_released(site: Site) -> None:

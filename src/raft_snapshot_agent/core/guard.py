@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 
 from raft_snapshot_agent.core.snapshot import Manifest
 
 GUARD_NAME = "raft-snapshot-guard.json"
 """Lies in a storage for as long as nothing may be pruned there."""
+_EXACT = timedelta(seconds=1)
+"""A manifest tells its time no more exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,21 @@ def alarm(before: Manifest, now: Manifest, max_shrink: float) -> Alarm | None:
 def _suspicion(before: Manifest, now: Manifest, max_shrink: float) -> str:
     if before.cluster_id and now.cluster_id and before.cluster_id != now.cluster_id:
         return f"the cluster is another: {now.cluster_id}, before it was {before.cluster_id}"
+    if _at_once(before, now):
+        return ""  # of two agents' snapshots, taken at the same time, either may hold more
     if now.index < before.index:
         return f"the Raft index went back from {before.index} to {now.index}"
     if now.size < before.size * (1 - max_shrink):
         return f"the snapshot shrank from {before.size} to {now.size} bytes"
     return ""
+
+
+def _at_once(one: Manifest, other: Manifest) -> bool:
+    """Tell whether one was still being taken when the other was begun."""
+    try:
+        begun, begun_too = (datetime.fromisoformat(each.taken_at) for each in (one, other))
+        ended = begun + timedelta(seconds=one.duration) + _EXACT
+        ended_too = begun_too + timedelta(seconds=other.duration) + _EXACT
+        return begun < ended_too and begun_too < ended
+    except (ValueError, TypeError, OverflowError):  # not as we write it
+        return False

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -55,6 +56,29 @@ def test_a_wiped_or_swapped_cluster_does(now: Manifest, reason: str) -> None:
     assert found == Alarm(reason, "new.snap", "2026-11-23T15:30:00Z")
     assert str(found) == f"{reason} (since new.snap)"
     assert Alarm.from_json(found.to_json()) == found
+
+
+@pytest.mark.parametrize("seconds", [-3, -1, 0, 1, 4])
+def test_agents_that_work_at_the_same_time_raise_none(seconds: int) -> None:
+    """Either of them may store first, and either may hold more."""
+    begun = datetime.fromisoformat(BEFORE.taken_at) + timedelta(seconds=seconds)
+    beside = replace(NOW, taken_at=begun.isoformat(), duration=2.5, index=999, size=1)
+
+    assert alarm(replace(BEFORE, duration=3.5), beside, 0.5) is None
+    assert alarm(BEFORE, replace(beside, cluster_id="two"), 0.5) is not None
+
+
+@pytest.mark.parametrize("seconds", [-3600, -5, 6])
+def test_one_that_was_over_before_is_held_against_whatever_the_clock(seconds: int) -> None:
+    begun = datetime.fromisoformat(BEFORE.taken_at) + timedelta(seconds=seconds)
+    wiped = replace(NOW, taken_at=begun.isoformat(), index=3)
+
+    assert alarm(replace(BEFORE, duration=3.5), wiped, 0.5) is not None
+
+
+@pytest.mark.parametrize("taken_at", ["once", "2026-11-23T15:30:00", "9999-12-31T23:59:59Z"])
+def test_a_manifest_with_another_time_is_held_against_too(taken_at: str) -> None:
+    assert alarm(replace(BEFORE, taken_at=taken_at), replace(NOW, index=3), 0.5) is not None
 
 
 def test_how_much_a_cluster_may_shrink_is_the_operators_to_say() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
+from itertools import islice
 
 from raft_snapshot_agent.core.guard import GUARD_NAME, Alarm, alarm
 from raft_snapshot_agent.core.naming import AGENT, Layout, Naming, catalogue, manifest_name
@@ -14,6 +15,9 @@ from raft_snapshot_agent.core.timetable import Timing
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
 from raft_snapshot_agent.storage.base import Content, Storage
 from raft_snapshot_agent.storage.leftovers import Leftovers
+
+_TRIED = 10
+"""Manifests that are looked at until one can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,10 @@ class Place:
         if not (self.prunes and self.with_manifest):
             return None
         verified = (one for one in await self.stored() if one.verified and not one.broken)
-        one = next(verified, None)
-        return None if one is None else await self.manifest(one.name)
+        for one in islice(verified, _TRIED):  # a damaged manifest must not blind the guard
+            if manifest := await self.manifest(one.name):
+                return manifest
+        return None
 
     async def sweep(self, dead_runs: frozenset[str]) -> None:
         """Remove what crashed runs left half-written, where the credentials allow it."""

@@ -59,7 +59,7 @@ class NameLayout(Settings):
     suffix: FileSuffix = ".snap"
 
     @model_validator(mode="after")
-    def _tells_the_day(self) -> Self:
+    def _tells_the_time(self) -> Self:
         self.open()
         return self
 

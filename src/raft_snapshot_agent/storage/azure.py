@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, model_validator
@@ -19,10 +18,10 @@ from raft_snapshot_agent.storage.connection import (
     retry_config,
     server_url,
 )
+from raft_snapshot_agent.storage.endpoint import EndpointSettings
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.object_errors import Hints
 from raft_snapshot_agent.storage.objects import ObjectStorage, Place
-from raft_snapshot_agent.storage.settings import StorageSettings
 
 if TYPE_CHECKING:
     from obstore.store import AzureConfig, AzureStore
@@ -50,7 +49,7 @@ def _account(name: str) -> str:
     return name
 
 
-class AzureSettings(StorageSettings):
+class AzureSettings(EndpointSettings):
     """Snapshots in a container on Azure Blob Storage.
 
     Where no credentials are given those of the environment are used: the AZURE_STORAGE_*
@@ -70,10 +69,6 @@ class AzureSettings(StorageSettings):
     tenant_id: str | None = None
     endpoint: Annotated[str, AfterValidator(server_url)] | None = None
     """Where the account answers, its name in the path included where it belongs there."""
-    allow_http: bool | None = None
-    """Whether an endpoint may go without TLS; true for one on loopback."""
-    ca_file: Path | None = None
-    """Certificates to trust beside the system's, in PEM."""
     access_tier: Literal["Hot", "Cool", "Cold"] | None = None
     """What new blobs cost; the account's default when missing."""
 
@@ -85,12 +80,6 @@ class AzureSettings(StorageSettings):
             raise ValueError(f"give {' or '.join(given)}, not both")
         if self.client_secret is not None and not (self.client_id and self.tenant_id):
             raise ValueError("client_secret needs client_id and tenant_id")
-        return self
-
-    @model_validator(mode="after")
-    def _encrypted_in_transit(self) -> Self:
-        if self.endpoint is not None:
-            refuse_plain_http(self.endpoint, self.allow_http)
         return self
 
     def open(self) -> Storage:

@@ -6,9 +6,9 @@ import json
 import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator
 
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.storage.base import Storage
@@ -20,10 +20,10 @@ from raft_snapshot_agent.storage.connection import (
     refuse_plain_http,
     retry_config,
 )
+from raft_snapshot_agent.storage.endpoint import EndpointSettings
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.object_errors import Hints
 from raft_snapshot_agent.storage.objects import ObjectStorage, Place
-from raft_snapshot_agent.storage.settings import StorageSettings
 
 if TYPE_CHECKING:
     from obstore.store import GCSConfig, GCSCredential, GCSCredentialProvider, GCSStore
@@ -56,7 +56,7 @@ def _kms_key(name: str) -> str:
     return name
 
 
-class GcsSettings(StorageSettings):
+class GcsSettings(EndpointSettings):
     """Snapshots in a bucket on Google Cloud Storage.
 
     Without a file of credentials those of the environment are used: what
@@ -68,20 +68,10 @@ class GcsSettings(StorageSettings):
     bucket: Annotated[str, AfterValidator(_bucket)]
     endpoint: Endpoint | None = None
     """Another than Google's; STORAGE_EMULATOR_HOST names one that wants no credentials."""
-    allow_http: bool | None = None
-    """Whether an endpoint may go without TLS; true for one on loopback."""
-    ca_file: Path | None = None
-    """Certificates to trust beside the system's, in PEM."""
     service_account_file: Path | None = None
     """A service account's key, or any other file of credentials that Google's tools take."""
     kms_key_name: Annotated[str, AfterValidator(_kms_key)] | None = None
     """What new objects are encrypted with; the bucket's default when missing."""
-
-    @model_validator(mode="after")
-    def _encrypted_in_transit(self) -> Self:
-        if self.endpoint is not None:
-            refuse_plain_http(self.endpoint, self.allow_http)
-        return self
 
     def open(self) -> Storage:
         place = Place("google", f"gs://{self.bucket}", self.prefix, _HINTS)

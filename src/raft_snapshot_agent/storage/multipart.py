@@ -8,26 +8,21 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import quote, unquote, urlencode, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import quote, urlencode, urlsplit
 from xml.etree import ElementTree as ET
-
-import urllib3
 
 from raft_snapshot_agent.errors import (
     SnapshotNotFound,
     StorageDenied,
     StorageError,
-    StorageUnavailable,
 )
 from raft_snapshot_agent.storage.aws_keys import Keys
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.object_errors import Hints, refusal
+from raft_snapshot_agent.storage.plain_http import Http, Trust
 from raft_snapshot_agent.storage.s3 import Bucket
 
 _EMPTY = hashlib.sha256(b"").hexdigest()
@@ -35,10 +30,6 @@ _HINTS = Hints(
     rights="s3:ListBucketMultipartUploads and s3:AbortMultipartUpload",
     login="check access_key_id and secret_access_key, or the environment",
     address="check region and endpoint",
-)
-_CONNECT = 5.0
-_RETRIES = urllib3.Retry(
-    1, backoff_factor=0.5, status_forcelist=(500, 502, 503, 504), raise_on_status=False
 )
 
 
@@ -57,7 +48,8 @@ class Uploads:
     def __init__(self, bucket: Bucket, keys: Keys) -> None:
         self._bucket = bucket
         self._keys = keys
-        self._pool = _pool(bucket)
+        trust = Trust(bucket.ca_file, bucket.skip_verify)
+        self._http = Http(bucket.timeout, trust, bucket.proxy)
 
     def pending(self, prefix: str) -> Iterator[Upload]:
         """List those whose key begins with `prefix`, page by page.
@@ -85,11 +77,7 @@ class Uploads:
         url = f"{self._bucket.url}{path}?{_encoded(query)}"
         headers = sign(method, url, self._bucket.region, self._keys, datetime.now(UTC))
         doing = f"cannot sweep uploads in {self._bucket.url}"
-        try:
-            answer = self._pool.request(method, url, headers=headers, redirect=False)
-        except urllib3.exceptions.HTTPError as error:
-            why = type(getattr(error, "reason", None) or error).__name__
-            raise StorageUnavailable(f"{doing}: {why}", hint="check endpoint and network") from None
+        answer = self._http.ask(doing, method, url, headers)
         if answer.status not in {200, 204}:
             raise refusal(doing, answer.status, answer.data.decode(errors="replace"), _HINTS)
         return answer.data
@@ -148,33 +136,6 @@ def sign(method: str, url: str, region: str, keys: Keys, now: datetime) -> dict[
 
 def _encoded(query: dict[str, str]) -> str:
     return urlencode(sorted(query.items()), quote_via=quote, safe="")
-
-
-def _pool(bucket: Bucket) -> urllib3.PoolManager:
-    """Make a connection pool, through the environment's proxy where there is one."""
-    url = urlsplit(bucket.url)
-    seconds = bucket.timeout.total_seconds()
-    timeout = urllib3.Timeout(connect=min(_CONNECT, seconds), read=seconds)
-    options: dict[str, Any] = {"retries": _RETRIES, "timeout": timeout}
-    if bucket.skip_verify:
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was asked for
-        options["cert_reqs"] = "CERT_NONE"
-    elif bucket.ca_file is not None:
-        options["ssl_context"] = context = ssl.create_default_context()
-        context.load_verify_locations(bucket.ca_file)
-    proxy = bucket.proxy or getproxies().get(url.scheme)
-    if proxy and (bucket.proxy or not proxy_bypass(url.hostname or "")):
-        return urllib3.ProxyManager(proxy, proxy_headers=_proxy_headers(proxy), **options)
-    return urllib3.PoolManager(**options)
-
-
-def _proxy_headers(proxy: str) -> dict[str, str]:
-    url = urlsplit(proxy)
-    if url.username is None:
-        return {}
-    return urllib3.make_headers(
-        proxy_basic_auth=f"{unquote(url.username)}:{unquote(url.password or '')}"
-    )
 
 
 def _parsed(document: bytes) -> ET.Element:

@@ -193,8 +193,7 @@ class ObjectStorage:
             yield
         except ConfigError as error:
             raise StorageDenied(error.message, hint=error.hint) from error
-        # obstore raises NotImplementedError where a store lacks an operation.
-        except (BaseError, OSError, ValueError, NotImplementedError) as error:
+        except (BaseError, OSError, ValueError) as error:
             # Without the cause: its text holds requests as they were signed.
             raise explain(f"cannot {doing} in {self._folder}", error, self._place.hints) from None
 

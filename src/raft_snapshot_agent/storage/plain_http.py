@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.errors import (
@@ -42,16 +42,18 @@ class Trust:
 class Http:
     """Asks any server, over connections that are kept; safe to share between threads."""
 
-    def __init__(self, timeout: timedelta, trust: Trust) -> None:
+    def __init__(self, timeout: timedelta, trust: Trust, proxy: str | None = None) -> None:
         """Prepare; nothing is contacted.
 
         Arguments:
             timeout: How long each step of a request may take: to connect, to send a piece of the
                 body, to answer, to send the next piece of the answer.
             trust: Which certificates are good.
+            proxy: Its URL, with its credentials if it needs some; by default the environment's.
         """
         self._seconds = timeout.total_seconds()
         self._trust = trust
+        self._proxy = proxy
         self._proxies: dict[str, urllib3.ProxyManager] = {}
 
     def ask(
@@ -118,11 +120,14 @@ class Http:
         import urllib3
 
         parts = urlsplit(url)
-        proxy = getproxies().get(parts.scheme)
-        if not proxy or proxy_bypass(parts.hostname or ""):
+        proxy = self._proxy or getproxies().get(parts.scheme)
+        if not proxy or (not self._proxy and proxy_bypass(parts.hostname or "")):
             return self._pool
         if proxy not in self._proxies:
-            self._proxies[proxy] = urllib3.ProxyManager(proxy, **self._options)
+            headers = _proxy_headers(proxy)
+            self._proxies[proxy] = urllib3.ProxyManager(
+                proxy, proxy_headers=headers, **self._options
+            )
         return self._proxies[proxy]
 
     @cached_property
@@ -169,6 +174,17 @@ def refusal(
     if answer.status in _BUSY or answer.status >= 500:
         return StorageUnavailable(why, hint=_LATER)
     return StorageError(why, hint=otherwise)
+
+
+def _proxy_headers(proxy: str) -> dict[str, str]:
+    import urllib3
+
+    url = urlsplit(proxy)
+    if url.username is None:
+        return {}
+    return urllib3.make_headers(
+        proxy_basic_auth=f"{unquote(url.username)}:{unquote(url.password or '')}"
+    )
 
 
 def _context(ca_file: Path | None) -> ssl.SSLContext:

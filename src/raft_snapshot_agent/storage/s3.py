@@ -23,17 +23,15 @@ from raft_snapshot_agent.storage.aws_keys import (
 )
 from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.storage.connection import (
-    Endpoint,
     client_config,
     environment,
     environment_endpoint,
-    refuse_plain_http,
     retry_config,
 )
+from raft_snapshot_agent.storage.endpoint import EndpointSettings
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.object_errors import Hints
 from raft_snapshot_agent.storage.objects import ObjectStorage, Place
-from raft_snapshot_agent.storage.settings import StorageSettings
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config, S3Store
@@ -87,7 +85,7 @@ def _tags(tags: dict[str, str]) -> dict[str, str]:
     return tags
 
 
-class S3Settings(StorageSettings):
+class S3Settings(EndpointSettings):
     """Snapshots in a bucket on Amazon S3 or on a store that speaks its protocol.
 
     What is missing here comes from the AWS_* environment variables, and credentials that are
@@ -98,7 +96,6 @@ class S3Settings(StorageSettings):
     type: Literal["s3"]
     bucket: Annotated[str, AfterValidator(_bucket)]
     region: str | None = None
-    endpoint: Endpoint | None = None
     path_style: bool | None = None
     """`endpoint/bucket/key`, not `bucket.endpoint/key`; true for endpoints other than Amazon's."""
     access_key_id: Secret | None = None
@@ -106,10 +103,6 @@ class S3Settings(StorageSettings):
     session_token: Secret | None = None
     profile: str | None = None
     """Of the shared files of the AWS SDK, in place of the keys."""
-    allow_http: bool | None = None
-    """Whether an endpoint may go without TLS; true for one on loopback."""
-    ca_file: Path | None = None
-    """Certificates to trust beside the system's, in PEM."""
     skip_verify: bool = False
     """Trust any certificate. For tests only."""
     proxy: Secret | None = None
@@ -143,12 +136,6 @@ class S3Settings(StorageSettings):
             raise ValueError("bucket_key_enabled needs server_side_encryption: aws:kms")
         if self.sse_customer_key is not None and encryption:
             raise ValueError("give sse_customer_key or server_side_encryption, not both")
-        return self
-
-    @model_validator(mode="after")
-    def _encrypted_in_transit(self) -> Self:
-        if self.endpoint is not None:
-            refuse_plain_http(self.endpoint, self.allow_http)
         return self
 
     def open(self) -> Storage:

@@ -208,11 +208,11 @@ def test_nonsense_is_told(store: HttpProxy, body: bytes) -> None:
         swept(uploads_of(store))
 
 
-def test_a_store_that_is_busy_is_asked_again(store: HttpProxy) -> None:
-    answers = iter([status(503), status(200, page([]))])
-    store.choose = lambda _: next(answers)
-    assert swept(uploads_of(store)) == 0
-    assert len(store.requests) == 2
+def test_a_store_that_is_busy_may_be_asked_again(store: HttpProxy) -> None:
+    store.choose = lambda _: status(503)
+    with pytest.raises(StorageUnavailable, match="503"):
+        swept(uploads_of(store))
+    assert len(store.requests) == 1
 
 
 def test_a_store_that_fails_is_told(store: HttpProxy) -> None:
@@ -224,7 +224,7 @@ def test_a_store_that_hangs_is_told_without_signatures(store: HttpProxy) -> None
     store.choose = lambda _: hang
     with pytest.raises(StorageUnavailable) as caught:
         swept(uploads_of(store, 0.2))
-    assert "ReadTimeoutError" in str(caught.value)
+    assert "no answer in time" in str(caught.value)
     assert "Signature" not in str(caught.value)
 
 

@@ -228,7 +228,7 @@ async def test_a_certificate_of_an_unknown_ca_is_refused(over_tls: dict[str, Any
         await settings(**over_tls).open().entries()
     assert "UnknownIssuer" in caught.value.message
     assert "ca_file" in caught.value.hint
-    with pytest.raises(StorageError, match="SSLError"):
+    with pytest.raises(StorageError, match="the TLS certificate is not trusted"):
         await settings(**over_tls).open().sweep(Leftovers())
 
 

@@ -19,6 +19,8 @@ AgentError                 1  something here, on this host
 ├── VerificationError      4  the bytes are not a whole snapshot
 │   └── StaleSnapshot      4  whole, but older than the leader's state
 ├── NotLeader              5  only with --require-leader
+├── LeaseHeld              5  likewise
+├── LeaseLost              2  another agent took the lease meanwhile
 └── Stopped                0  the agent was told to stop
 ```
 """
@@ -119,6 +121,18 @@ class NotLeader(AgentError):
     """The node beside this agent does not lead the cluster."""
 
     exit_code = 5
+
+
+class LeaseHeld(AgentError):
+    """Another agent holds the lease, or may hold it."""
+
+    exit_code = 5
+
+
+class LeaseLost(AgentError):
+    """The lease is not this agent's any more; what was under way is dropped."""
+
+    exit_code = 2
 
 
 class Stopped(AgentError):

@@ -1,0 +1,1 @@
+"""The lease that lets one of several agents work."""

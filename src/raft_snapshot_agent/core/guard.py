@@ -70,6 +70,7 @@ def _at_once(one: Manifest, other: Manifest) -> bool:
         begun, begun_too = (datetime.fromisoformat(each.taken_at) for each in (one, other))
         ended = begun + timedelta(seconds=one.duration) + _EXACT
         ended_too = begun_too + timedelta(seconds=other.duration) + _EXACT
+        overlap = begun < ended_too and begun_too < ended
     except (ValueError, TypeError, OverflowError):  # not as we write it
         return False
-    return begun < ended_too and begun_too < ended
+    return overlap

@@ -129,13 +129,26 @@ class GcsFront(HttpProxy):
 
     def _whole(self, exchange: Exchange) -> None:
         _, bucket, key = map(unquote, exchange.request.path.split("/", 2))
-        self._store(bucket, key, exchange.body())
-        _answer(exchange, b"")
+        expected = exchange.request.headers.get("x-goog-if-generation-match")
+        with self._lock:  # fake-gcs-server knows no condition on such an upload
+            if expected not in (None, self._generation(bucket, key)):
+                _CONFLICT(exchange)
+                return
+            stored = self._store(bucket, key, exchange.body())
+        headers = [("ETag", f'"{stored["md5Hash"]}"'), ("x-goog-generation", stored["generation"])]
+        exchange.answer(200, [*headers, ("Content-Length", "0")], b"")
 
-    def _store(self, bucket: str, key: str, content: bytes) -> None:
+    def _generation(self, bucket: str, key: str) -> str:
+        url = f"{self._upstream_url}/storage/v1/b/{bucket}/o/{quote(key, safe='')}"
+        answer = self._pool.request("GET", url)
+        return "0" if answer.status == 404 else str(answer.json()["generation"])
+
+    def _store(self, bucket: str, key: str, content: bytes) -> dict[str, str]:
         to = f"{self._upstream_url}/upload/storage/v1/b/{bucket}/o?uploadType=media&name="
         answer = self._pool.request("POST", to + quote(key, safe=""), body=content)
         assert answer.status == 200, answer.data
+        found: dict[str, str] = answer.json()
+        return found
 
 
 def error(code: int, word: str, message: str) -> Callable[[Exchange], None]:
@@ -156,6 +169,7 @@ def _document(name: str, **fields: str) -> bytes:
     return ET.tostring(root)
 
 
+_CONFLICT = error(412, "PreconditionFailed", "At least one of the conditions did not hold.")
 _NO_UPLOAD = error(404, "NoSuchUpload", "The upload was completed or aborted.")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, model_validator
 
+from raft_snapshot_agent.core.lease import Register
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Storage
@@ -21,6 +22,7 @@ from raft_snapshot_agent.storage.connection import (
 from raft_snapshot_agent.storage.endpoint import EndpointSettings
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.object_errors import Hints
+from raft_snapshot_agent.storage.object_register import ObjectRegister
 from raft_snapshot_agent.storage.objects import ObjectStorage, Place
 
 if TYPE_CHECKING:
@@ -83,8 +85,13 @@ class AzureSettings(EndpointSettings):
         return self
 
     def open(self) -> Storage:
-        place = Place("azure", f"az://{self.container}", self.prefix, _HINTS, self.access_tier)
-        return ObjectStorage(place, partial(_connect, self), _sweep)
+        return ObjectStorage(self._where(), partial(_connect, self), _sweep)
+
+    def register(self, name: str) -> Register:
+        return ObjectRegister(self._where(), partial(_connect, self), name)
+
+    def _where(self) -> Place:
+        return Place("azure", f"az://{self.container}", self.prefix, _HINTS, self.access_tier)
 
 
 def _connect(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
+from raft_snapshot_agent.core.lease import Register
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.storage.connection import (
@@ -23,6 +24,7 @@ from raft_snapshot_agent.storage.connection import (
 from raft_snapshot_agent.storage.endpoint import EndpointSettings
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.object_errors import Hints
+from raft_snapshot_agent.storage.object_register import ObjectRegister
 from raft_snapshot_agent.storage.objects import ObjectStorage, Place
 
 if TYPE_CHECKING:
@@ -74,8 +76,13 @@ class GcsSettings(EndpointSettings):
     """What new objects are encrypted with; the bucket's default when missing."""
 
     def open(self) -> Storage:
-        place = Place("google", f"gs://{self.bucket}", self.prefix, _HINTS)
-        return ObjectStorage(place, partial(_connect, self), _sweep)
+        return ObjectStorage(self._where(), partial(_connect, self), _sweep)
+
+    def register(self, name: str) -> Register:
+        return ObjectRegister(self._where(), partial(_connect, self), name)
+
+    def _where(self) -> Place:
+        return Place("google", f"gs://{self.bucket}", self.prefix, _HINTS)
 
 
 def _connect(settings: GcsSettings, *, streaming: bool = False, writing: bool = False) -> GCSStore:

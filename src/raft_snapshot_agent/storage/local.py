@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, TypeVar, TypeVarTuple, Unpack
 from pydantic import AfterValidator, BeforeValidator
 
 from raft_snapshot_agent.claims import remove_if_abandoned
+from raft_snapshot_agent.core.lease import Register
 from raft_snapshot_agent.errors import (
     ConfigError,
     SnapshotNotFound,
@@ -33,6 +34,7 @@ from raft_snapshot_agent.storage import durable
 from raft_snapshot_agent.storage.base import Entry, Source, Storage
 from raft_snapshot_agent.storage.body import StoppableSource, in_stoppable_thread
 from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.local_register import LocalRegister
 from raft_snapshot_agent.storage.mounts import missing_mount
 from raft_snapshot_agent.storage.settings import StorageSettings
 from raft_snapshot_agent.storage.watched import Watched
@@ -104,6 +106,9 @@ class LocalSettings(StorageSettings):
 
     def open(self) -> Storage:
         return Watched(LocalStorage(self.folder, self.access, self.mounted), self.timeout)
+
+    def register(self, name: str) -> Register:
+        return LocalRegister(self.folder, name, self.access, self.mounted)
 
     def access(self) -> durable.Access:
         """Look up who the files are to belong to.

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, model_validator
 
+from raft_snapshot_agent.core.lease import Register
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.aws_keys import (
@@ -31,6 +32,7 @@ from raft_snapshot_agent.storage.connection import (
 from raft_snapshot_agent.storage.endpoint import EndpointSettings
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.object_errors import Hints
+from raft_snapshot_agent.storage.object_register import ObjectRegister
 from raft_snapshot_agent.storage.objects import ObjectStorage, Place
 
 if TYPE_CHECKING:
@@ -139,10 +141,15 @@ class S3Settings(EndpointSettings):
         return self
 
     def open(self) -> Storage:
-        place = Place(
+        return ObjectStorage(self._where(), partial(_connect, self), partial(_sweep, self))
+
+    def register(self, name: str) -> Register:
+        return ObjectRegister(self._where(), partial(_connect, self), name)
+
+    def _where(self) -> Place:
+        return Place(
             "aws", f"s3://{self.bucket}", self.prefix, _HINTS, self.storage_class, self.tags
         )
-        return ObjectStorage(place, partial(_connect, self), partial(_sweep, self))
 
 
 def _connect(settings: S3Settings, *, streaming: bool = False, writing: bool = False) -> S3Store:  # noqa: ARG001

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from raft_snapshot_agent.core.lease import Register
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import (
     PositiveDuration,
@@ -79,6 +80,20 @@ class StorageSettings(Settings):
     @abstractmethod
     def open(self) -> Storage:
         """Make the storage, without any I/O yet."""
+
+    def register(self, name: str) -> Register:  # noqa: ARG002 - most cannot
+        """Keep a lease's record beside the snapshots, without any I/O yet.
+
+        Arguments:
+            name: What the record is called, without the ending that says how it is written.
+
+        Raises:
+            ConfigError: It does not write only where nobody wrote meanwhile.
+        """
+        raise ConfigError(
+            f"{self.name} cannot keep a lease",
+            hint="take a storage of type azure, gcs, local or s3; it may hold nothing else",
+        )
 
     def check(self) -> None:
         """Make sure, before the first snapshot, that what this host has to offer is there.

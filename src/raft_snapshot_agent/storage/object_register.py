@@ -1,0 +1,91 @@
+"""A lease's record as an object, written only where nobody wrote meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from raft_snapshot_agent.core.lease import Record, Versioned
+from raft_snapshot_agent.errors import ConfigError, StorageDenied
+from raft_snapshot_agent.storage.object_errors import explain
+from raft_snapshot_agent.storage.objects import Connect, Place
+from raft_snapshot_agent.threads import in_thread
+
+if TYPE_CHECKING:
+    from obstore import UpdateVersion
+    from obstore.store import ObjectStore
+
+
+class ObjectRegister:
+    """Compare-and-swap by the store's own conditional writes."""
+
+    def __init__(self, place: Place, connect: Connect, name: str) -> None:
+        self._place = place
+        self._connect = connect
+        self._key = f"{place.prefix}{name}.json"
+        self._clients: dict[bool, ObjectStore] = {}
+
+    @property
+    def location(self) -> str:
+        return f"{self._place.url}/{self._key}"
+
+    async def read(self) -> Versioned | None:
+        import obstore
+
+        with self._explained("read"):
+            try:
+                answer = await obstore.get_async(await self._client(writing=False), self._key)
+            except FileNotFoundError:
+                return None
+            text = bytes(await answer.bytes_async())
+            return Versioned(Record.from_json(text), _version(answer.meta))
+
+    async def write(self, record: Record, expected: str | None) -> str | None:
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        with self._explained("write"):
+            client = await self._client(writing=True)
+            try:
+                put = await obstore.put_async(
+                    client, self._key, record.to_json(), mode=_mode(expected), use_multipart=False
+                )
+            except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+                return None  # also where it was deleted: whoever reads it again will see
+            return _version(put)
+
+    async def _client(self, *, writing: bool) -> ObjectStore:
+        # Used every few seconds: connections and short-lived credentials are kept.
+        if writing not in self._clients:
+            self._clients[writing] = await in_thread(partial(self._connect, writing=writing))
+        return self._clients[writing]
+
+    @contextlib.contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except ConfigError as error:
+            raise StorageDenied(error.message, hint=error.hint) from error
+        except (BaseError, OSError, ValueError) as error:
+            self._clients.clear()  # the credentials in a file may be others by now
+            doing = f"{doing} the lease {self.location}"
+            # Without the cause: its text holds requests as they were signed.
+            raise explain(f"cannot {doing}", error, self._place.hints) from None
+
+
+def _version(described: Mapping[str, Any]) -> str:
+    """Keep what the store tells the state of an object by: the one or the other, or both."""
+    found = {key: described.get(key) for key in ("e_tag", "version")}
+    return json.dumps({key: value for key, value in found.items() if value is not None})
+
+
+def _mode(expected: str | None) -> Literal["create"] | UpdateVersion:
+    if expected is None:
+        return "create"
+    version: UpdateVersion = json.loads(expected)
+    return version

@@ -104,6 +104,11 @@ class Lease:
         """Why the last look or renewal failed."""
 
     @property
+    def seconds(self) -> float:
+        """For how long after a renewal nobody else takes it."""
+        return self._seconds
+
+    @property
     def location(self) -> str:
         """Where the record lies."""
         return self._register.location
@@ -150,16 +155,10 @@ class Lease:
         why = f": {self.trouble}" if self.trouble else " yet"
         return LeaseHeld(f"the lease in {self.location} is not this agent's{why}")
 
-    async def keep(self, heard: Callable[[], None]) -> None:
-        """Take it whenever it is free, and keep it; never returns.
-
-        Arguments:
-            heard: Called after each look or renewal.
-        """
+    async def keep(self) -> None:
+        """Take it whenever it is free, and keep it; never returns."""
         while True:
-            pause = await self.look()
-            heard()
-            await self._sleep(pause)
+            await self._sleep(await self.look())
 
     async def look(self) -> float:
         """Renew it, or see whether it can be taken, and take it; no failure is raised.

@@ -1,0 +1,111 @@
+"""Thousands of interleavings of three agents, a record and a bad world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from tests.unit.lease.simulation import DURATION, EVERY, Faults, Host, World
+
+from raft_snapshot_agent.core.lease import Record
+from raft_snapshot_agent.lease.keeper import Lease
+
+SEEDS = 3000
+PARTS = 6
+AGENTS = 3
+END = 40 * DURATION
+
+
+def _run(seed: int) -> World:
+    world = World(seed, Faults())
+    world.hosts = [Host(world, f"{number}") for number in range(AGENTS)]
+    _plan(world)
+    world.run(END, lambda: _one_at_most(world))
+    return world
+
+
+def _plan(world: World) -> None:
+    """Let hosts be paused, killed and stopped at random moments while the world is bad."""
+    chance = world.random
+    for _ in range(chance.randrange(12)):
+        number, when = chance.randrange(AGENTS), chance.uniform(0, world.faults.until)
+        world.at(when, partial(chance.choice([_pause, _pause, _kill]), world, number))
+
+
+def _pause(world: World, number: int) -> None:
+    world.hosts[number].pause(world.random.uniform(0, 3 * DURATION))
+
+
+def _kill(world: World, number: int) -> None:
+    world.hosts[number].alive = False
+    world.hosts[number] = Host(world, f"{number} since {world.now:.3f}")
+
+
+def _one_at_most(world: World) -> None:
+    holders = [host.name for host in world.hosts if host.lease.tenure is not None]
+    assert len(holders) <= 1, (holders, world.now)
+
+
+def _judge(world: World) -> None:
+    twice = {slot: by for slot, by in world.store.completed.items() if len(by) > 1}
+    assert twice == {}
+    gone = world.recorded - world.store.data.keys()
+    assert gone == set(), "whoever comes next counts on it"
+    first = int(world.faults.until // EVERY) + 1
+    for slot in range(first, int(END // EVERY)):
+        (when,) = world.store.completed.get(slot, {"nobody": END}).values()
+        assert when - slot * EVERY <= 2 * DURATION, slot
+
+
+def _try(seeds: range) -> None:
+    for seed in seeds:
+        try:
+            _judge(_run(seed))
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_slot_is_completed_twice_and_none_is_lost(part: int) -> None:
+    _try(range(part, SEEDS, PARTS))
+
+
+def test_who_is_gone_is_followed_within_two_durations() -> None:
+    for seed in range(200):
+        world = World(seed, Faults(until=0.0))
+        world.hosts = [Host(world, f"{number}") for number in range(AGENTS)]
+        world.run(2 * DURATION, lambda: None)
+        (holder,) = [host for host in world.hosts if host.lease.tenure is not None]
+        holder.alive = False
+        world.hosts.remove(holder)
+        world.run(4 * DURATION, lambda: None)
+        assert [one for one in world.hosts if one.lease.tenure is not None], seed
+
+
+_SWAP = World.swap
+
+
+def _always(world: World, record: Record, _expected: str | None) -> str | None:
+    return _SWAP(world, record, world.found.version if world.found else None)
+
+
+async def _unasked(_: Lease, _term: int, _stored: object) -> None:
+    """Confirm whatever is asked."""
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "wrong"),
+    [
+        (World, "swap", _always),
+        (Lease, "confirm", _unasked),
+        (Lease, "holds", lambda lease, _term: lease._mine is not None),
+    ],
+    ids=["no compare", "no confirmation", "no doubt"],
+)
+def test_it_would_be_noticed(
+    monkeypatch: pytest.MonkeyPatch, owner: type, name: str, wrong: Callable[..., object]
+) -> None:
+    monkeypatch.setattr(owner, name, wrong)
+    with pytest.raises(AssertionError):
+        _try(range(SEEDS))

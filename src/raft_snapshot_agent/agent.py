@@ -12,11 +12,13 @@ from pathlib import Path
 
 import anyio
 
-from raft_snapshot_agent.core.naming import Naming, Run
+from raft_snapshot_agent.core.naming import Naming
 from raft_snapshot_agent.core.report import Delivery, Outcome, Report
 from raft_snapshot_agent.delivery import Consignment, deliver
-from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.errors import AgentError, LeaseHeld
 from raft_snapshot_agent.intake import Download, as_failure, stop_when_cancelled, verify
+from raft_snapshot_agent.lease.keeper import Lease, Tenure
+from raft_snapshot_agent.lease.taking import take
 from raft_snapshot_agent.place import Place, Pruned
 from raft_snapshot_agent.spool import Spool, sweep
 from raft_snapshot_agent.threads import in_thread
@@ -43,6 +45,7 @@ class Agent:
         spool: Path,
         deadline: float,
         find: Callable[[], Leader] | None = None,
+        lease: Lease | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Put the pieces together; nothing is contacted.
@@ -54,6 +57,7 @@ class Agent:
             spool: Folder of the local spool.
             deadline: Seconds a whole download may take.
             find: How to find the leader; by default under the configured leader rules.
+            lease: Whoever holds it works; without one this agent always may.
             clock: Tells the present time.
         """
         self.cluster = cluster
@@ -63,6 +67,7 @@ class Agent:
         self._deadline = deadline
         self._find = find or cluster.leader
         self._clock = clock
+        self.lease = lease
         self._dead: frozenset[str] = frozenset()
         """Runs that may have left something somewhere."""
         self._filling: Spool | None = None
@@ -77,11 +82,13 @@ class Agent:
         report = Report(run.id, started, started)
         try:
             self._dead |= await self._sweep_spools()
+            tenure = self._tenure()
             leader = await in_thread(self._find, abandon=True)
             report = replace(report, node=leader.node.address)
             with Spool.create(self._spool, run.id) as spool:
                 self._filling = spool
-                report = await self._store(run, leader, spool, report, places)
+                consignment = Consignment(run, self._naming, leader, spool, self._clock, tenure)
+                report = await self._store(consignment, report, places)
         except AgentError as error:
             report = replace(report, error=error)
         if report.outcome is Outcome.OK and not any(one.error for one in report.deliveries):
@@ -98,12 +105,22 @@ class Agent:
     async def run_and_leave(self) -> Report:
         """Take one snapshot and end the token, however that went."""
         try:
-            return await self.run_once()
+            async with anyio.create_task_group() as tasks:
+                if self.lease is not None:
+                    with suppress(LeaseHeld):  # the report will say so
+                        await take(self.lease)
+                    tasks.start_soon(self.lease.keep)
+                report = await self.run_once()
+                tasks.cancel_scope.cancel()
+            return report
         finally:
             await self.leave()
 
     async def leave(self) -> None:
-        """End the token this agent made; nobody waits long for that."""
+        """Give the lease back and end the token this agent made; nobody waits long for that."""
+        if self.lease is not None:
+            with anyio.move_on_after(_LEAVE_WITHIN, shield=True), suppress(AgentError):
+                await self.lease.release()
         with anyio.move_on_after(_LEAVE_WITHIN, shield=True), suppress(AgentError):
             await in_thread(self.cluster.revoke_token, abandon=True)
 
@@ -128,7 +145,8 @@ class Agent:
     async def taken(self) -> dict[str, list[datetime]]:
         """Say when the snapshots that each storage holds were taken.
 
-        A storage that cannot be listed is left out.
+        A storage that cannot be listed is left out. Where there is a lease, one without a manifest
+        may be withdrawn yet, and counts if the record of the lease says so.
         """
         times: dict[str, list[datetime]] = {}
 
@@ -136,11 +154,14 @@ class Agent:
             # Where that fails, its delivery will tell.
             with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
                 whole = (one for one in await place.stored() if not one.broken)
-                times[place.name] = [one.taken_at for one in whole]
+                sure = (one for one in whole if one.verified or self.lease is None)
+                times[place.name] = [one.taken_at for one in sure]
 
         async with anyio.create_task_group() as tasks:
             for place in self.places:
                 tasks.start_soon(listed, place)
+        for name, taken_at in {} if self.lease is None else self.lease.stored.items():
+            times.setdefault(name, []).append(taken_at)
         return times
 
     async def prune(self, place: Place, *, dry_run: bool = False) -> Pruned:
@@ -165,14 +186,28 @@ class Agent:
             return f"leftovers are not removed: {as_failure(error)}"
         return ""
 
+    def _tenure(self) -> Tenure | None:
+        """Hold on to the lease as it is now.
+
+        Raises:
+            LeaseHeld: Another agent is to work.
+        """
+        if self.lease is None:
+            return None
+        if (tenure := self.lease.tenure) is None:
+            raise self.lease.held_elsewhere()
+        return tenure
+
     async def _store(
-        self, run: Run, leader: Leader, spool: Spool, report: Report, places: Sequence[Place]
+        self, consignment: Consignment, report: Report, places: Sequence[Place]
     ) -> Report:
+        leader, spool = consignment.leader, consignment.spool
         download = Download(self.cluster, leader, spool, self._deadline)
         deliveries: dict[str, Delivery] = {}
 
         async def delivered(place: Place) -> None:
-            deliveries[place.name] = await self._deliver(place, run, leader, spool)
+            trouble = await self._tidy(place)
+            deliveries[place.name] = await deliver(place, consignment, trouble)
 
         async with anyio.create_task_group() as watch:
             watch.start_soon(stop_when_cancelled, download)
@@ -193,8 +228,3 @@ class Agent:
             return replace(report, error=spool.error)
         ordered = tuple(deliveries[place.name] for place in places)
         return replace(report, snapshot=spool.verdict(), deliveries=ordered)
-
-    async def _deliver(self, place: Place, run: Run, leader: Leader, spool: Spool) -> Delivery:
-        trouble = await self._tidy(place)
-        consignment = Consignment(run, self._naming, leader, spool, self._clock)
-        return await deliver(place, consignment, trouble)

@@ -9,6 +9,7 @@ from raft_snapshot_agent.agent import Agent, Place
 from raft_snapshot_agent.config.model import Config, naming_of, require_storages, spool_folder
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import RetentionPolicy, time_zone
+from raft_snapshot_agent.lease.keeper import Lease
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.vault.leader import Cluster
 
@@ -33,7 +34,7 @@ def agent(config: Config, destinations: Sequence[Place], *, by_hand: bool = Fals
     Arguments:
         config: What the agent is told.
         destinations: Where snapshots go to.
-        by_hand: An operator asks now: find the leader wherever it is.
+        by_hand: An operator asks now: find the leader wherever it is, whoever holds the lease.
     """
     cluster = Cluster(config.vault, config.run_on)
     return Agent(
@@ -43,7 +44,20 @@ def agent(config: Config, destinations: Sequence[Place], *, by_hand: bool = Fals
         spool=spool_folder(config, os.environ),
         deadline=config.vault.snapshot_timeout.total_seconds(),
         find=cluster.found if by_hand else None,
+        lease=None if by_hand else lease(config),
     )
+
+
+def lease(config: Config) -> Lease | None:
+    """Open the lease, where one is configured; nothing is contacted.
+
+    Raises:
+        ConfigError: Its storage cannot keep one.
+    """
+    if config.lease is None:
+        return None
+    keeper = next(one for one in config.storages if one.name == config.lease.storage)
+    return config.lease.open(keeper.register(config.lease.name))
 
 
 def _place(settings: AnyStorage, config: Config) -> Place:

@@ -18,6 +18,7 @@ from raft_snapshot_agent.core.report import Outcome, Report
 from raft_snapshot_agent.core.schedule import backoff
 from raft_snapshot_agent.core.timetable import Timetable, Timing
 from raft_snapshot_agent.intake import as_failure
+from raft_snapshot_agent.lease.keeper import Lease
 from raft_snapshot_agent.logs import Log, log_report
 from raft_snapshot_agent.systemd import Notifier, summary
 from raft_snapshot_agent.threads import in_thread
@@ -82,6 +83,10 @@ class Daemon:
         self._woken = anyio.Event()
         self._next: Duty | None = None
         self._now = False
+        self._looked_at_lease = anyio.Event()
+        self._term: int | None = None
+        """Of the lease, when it was taken last."""
+        self._took_over = False
         self._in_doubt = False
         """Whether another agent may have done meanwhile what is due."""
 
@@ -90,6 +95,7 @@ class Daemon:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._obey_signals, tasks.cancel_scope)
             tasks.start_soon(self._keep_token)
+            tasks.start_soon(self._keep_lease)
             tasks.start_soon(self._look_for_orders)
             tasks.start_soon(self._live)
             tasks.start_soon(self._loop)
@@ -156,13 +162,40 @@ class Daemon:
                 self._log.warning(f"The token is not renewed: {as_failure(error)}")
                 await anyio.sleep(_SLICE)
 
+    async def _keep_lease(self) -> None:
+        """Take the lease when it is free, and renew it."""
+        while True:
+            pause = _LOOK_EVERY
+            if (lease := self._duty.agent.lease) is not None:
+                pause = await lease.look()
+                self._note(lease)
+            self._looked_at_lease.set()
+            await anyio.sleep(pause)
+
+    def _note(self, lease: Lease) -> None:
+        """Tell when the lease is taken or lost; who takes it begins where the other stopped."""
+        term = None if lease.tenure is None else lease.tenure.term
+        if term == self._term:
+            return
+        if term is None:
+            self._log.warning(f"Not working any more: {lease.lost()}.")
+        else:
+            self._log.info(f"This agent holds the lease in {lease.location}.", term=term)
+            self._took_over = True
+            self._woken.set()
+        self._term = term
+
     async def _loop(self) -> None:
+        await self._looked_at_lease.wait()
         table = await self._begin()
         while True:
             await self._rest_until(table.next_due)
             if self._next is not None:
                 await self._change(self._next)
                 table = await self._begin(table)
+            elif self._took_over:
+                self._took_over = False
+                table = table.resumed(await self._duty.agent.taken(), self._clock())
             elif self._now:
                 self._now = False
                 await self._serve(table.lines.keys(), table)
@@ -179,7 +212,7 @@ class Daemon:
         return table
 
     async def _change(self, duty: Duty) -> None:
-        old, self._duty, self._next = self._duty, duty, None
+        old, self._duty, self._next, self._term = self._duty, duty, None, None
         await old.agent.leave()
         self._log.info("The new configuration is in force.")
 

@@ -15,11 +15,13 @@ from raft_snapshot_agent.core.guard import Alarm
 from raft_snapshot_agent.core.naming import Naming, Run, manifest_name
 from raft_snapshot_agent.core.report import Delivery
 from raft_snapshot_agent.core.snapshot import Beside, Manifest, Snapshot
-from raft_snapshot_agent.errors import StorageDenied, StorageError
+from raft_snapshot_agent.errors import LeaseLost, StorageDenied, StorageError
+from raft_snapshot_agent.fence import Fenced
 from raft_snapshot_agent.intake import as_failure
+from raft_snapshot_agent.lease.keeper import Tenure
 from raft_snapshot_agent.place import Place
 from raft_snapshot_agent.spool import Spool
-from raft_snapshot_agent.storage.base import Content
+from raft_snapshot_agent.storage.base import Content, Source
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.leader import Leader
 
@@ -36,6 +38,12 @@ class Consignment:
     leader: Leader
     spool: Spool
     clock: Callable[[], datetime]
+    tenure: Tenure | None = None
+    """Of the lease, where there is one; what was begun in it ends with it."""
+
+    @property
+    def source(self) -> Source:
+        return self.spool if self.tenure is None else Fenced(self.spool, self.tenure)
 
     async def name_for(self, place: Place) -> str:
         meta = await in_thread(self.spool.meta)
@@ -77,9 +85,10 @@ async def deliver(place: Place, consignment: Consignment, trouble: str) -> Deliv
         before = await _looked(place) if place.replaces else None
         if place.replaces:
             await _forget_old(place, name, consignment.spool)
-        size = await place.storage.put(name, consignment.spool)
+        size = await place.storage.put(name, consignment.source)
         snapshot = consignment.spool.verdict()
         await _confirm(place, name, size, snapshot)
+        await _still_ours(place, name, consignment)
         seconds = time.monotonic() - started
         location = place.storage.location(name)
         delivery = replace(delivery, location=location, seconds=seconds)
@@ -150,6 +159,24 @@ async def _forget_old(place: Place, name: str, spool: Spool) -> None:
     for beside in (Beside.MANIFEST, Beside.BROKEN):
         with suppress(StorageError):
             await place.storage.delete(beside.name_for(name))
+
+
+async def _still_ours(place: Place, name: str, consignment: Consignment) -> None:
+    """Let the lease decide whether it counts; whoever took the lease meanwhile takes another.
+
+    Raises:
+        LeaseLost: It does not, and was withdrawn.
+        AgentError: Nobody knows; it stays without a manifest.
+    """
+    if consignment.tenure is None:
+        return
+    try:
+        await consignment.tenure.confirm(place.name, consignment.run.taken_at)
+    except LeaseLost:
+        if not place.replaces:  # else the other's may have that name by now
+            with suppress(StorageError):
+                await place.storage.delete(name)
+        raise
 
 
 async def _confirm(place: Place, name: str, size: int, snapshot: Snapshot) -> None:

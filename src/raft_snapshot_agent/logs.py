@@ -13,6 +13,7 @@ from typing import Any, Literal
 import structlog
 
 from raft_snapshot_agent.core.report import Delivery, Outcome, Report
+from raft_snapshot_agent.errors import LeaseHeld
 from raft_snapshot_agent.secret import redact
 
 Format = Literal["text", "json", "hclog"]
@@ -48,6 +49,8 @@ def log_report(log: Log, report: Report) -> None:
     The first two sentences are the original agent's, word for word: people grep for them.
     """
     match report.outcome:
+        case Outcome.SKIPPED if isinstance(report.error, LeaseHeld):
+            log.info("Another agent holds the lease, skipping.", reason=str(report.error))
         case Outcome.SKIPPED:
             log.info("Not running on leader node, skipping.", reason=str(report.error))
         case Outcome.STOPPED:

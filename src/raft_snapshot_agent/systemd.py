@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from raft_snapshot_agent.core.report import Outcome, Report
+from raft_snapshot_agent.errors import LeaseHeld
 
 _MICROSECONDS = 1_000_000
 
@@ -69,7 +70,9 @@ def summary(report: Report) -> str:
             failed = ", ".join(one.storage for one in report.deliveries if one.error is not None)
             return f"Last snapshot did not reach {failed}; see the log."
         case Outcome.SKIPPED:
-            return "Standing by: this node does not lead."
+            held = isinstance(report.error, LeaseHeld)
+            why = "another agent holds the lease" if held else "this node does not lead"
+            return f"Standing by: {why}."
         case _:
             return "The last snapshot failed; see the log."
 

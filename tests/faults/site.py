@@ -179,7 +179,8 @@ class Site:
     def files(self) -> dict[str, bytes]:
         found = {}
         for path in self.folder.iterdir():
-            with suppress(FileNotFoundError):  # renamed or deleted since it was listed
+            # Renamed or deleted since it was listed, or a lease's folder.
+            with suppress(FileNotFoundError, IsADirectoryError):
                 found[path.name] = path.read_bytes()
         return found
 

@@ -42,6 +42,7 @@ def check(config: Config, environ: Mapping[str, str], place: Place = dotted) -> 
         _check_spool(spool_folder(config, environ))
     for index, storage in enumerate(config.storages):
         _check_folder(index, storage, place)
+    _check_lease(config, place)
 
 
 def check_to_run(
@@ -55,7 +56,8 @@ def check_to_run(
     Raises:
         ConfigError: Something is wrong that concerns all, or no storage is sound.
     """
-    check(config.model_copy(update={"storages": ()}), environ, place)
+    check(config.model_copy(update={"storages": (), "lease": None}), environ, place)
+    _check_lease(config, place)
     faults: dict[str, ConfigError] = {}
     for index, storage in enumerate(config.storages):
         try:
@@ -100,6 +102,14 @@ def _check_values(value: Any, path: KeyPath, place: Place) -> None:
 def _check_folder(index: int, storage: AnyStorage, place: Place) -> None:
     with _at(("storages", index, *_folder_key(storage)), place):
         storage.check()
+
+
+def _check_lease(config: Config, place: Place) -> None:
+    if config.lease is None:
+        return
+    keeper = next(one for one in config.storages if one.name == config.lease.storage)
+    with _at(("lease", "storage"), place):
+        keeper.register(config.lease.name)
 
 
 def _check_value(key: str | int, value: Any) -> None:

@@ -7,7 +7,14 @@ from datetime import datetime
 from enum import StrEnum
 
 from raft_snapshot_agent.core.snapshot import Snapshot
-from raft_snapshot_agent.errors import AgentError, NotLeader, PartialFailure, Stopped, StorageError
+from raft_snapshot_agent.errors import (
+    AgentError,
+    LeaseHeld,
+    NotLeader,
+    PartialFailure,
+    Stopped,
+    StorageError,
+)
 
 
 class Outcome(StrEnum):
@@ -17,7 +24,7 @@ class Outcome(StrEnum):
     PARTIAL = "partial"
     FAILED = "failed"
     SKIPPED = "skipped"
-    """Another host's agent is to work."""
+    """Another agent is to work."""
     STOPPED = "stopped"
 
 
@@ -59,7 +66,7 @@ class Report:
     @property
     def outcome(self) -> Outcome:
         match self.error:
-            case NotLeader():
+            case NotLeader() | LeaseHeld():
                 return Outcome.SKIPPED
             case Stopped():
                 return Outcome.STOPPED

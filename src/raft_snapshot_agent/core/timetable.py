@@ -140,6 +140,25 @@ class Timetable:
             self, lines={**self.lines, **{name: self.lines[name].failed(now) for name in names}}
         )
 
+    def resumed(self, taken: Mapping[str, Iterable[datetime]], now: datetime) -> Timetable:
+        """Take over from another agent: what it has not finished is due.
+
+        Arguments:
+            taken: When the snapshots that each storage holds now were taken; nothing: it is not
+                known of any.
+            now: The present time.
+        """
+        timings = {name: line.timing for name, line in self.lines.items()}
+
+        def line(name: str, timing: Timing) -> Line:
+            # Whatever `catch_up` says: this agent was running, so nothing was missed.
+            anchor = _anchor(name, timings, taken, now)
+            return Line(timing, timing.schedule.next_after(anchor, now))
+
+        if not taken:
+            return self
+        return Timetable({name: line(name, timing) for name, timing in timings.items()})
+
     def after_others(self, taken: Mapping[str, Iterable[datetime]], now: datetime) -> Timetable:
         """Put off what another agent has done meanwhile.
 

@@ -14,6 +14,7 @@ from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import ScheduleSettings
 
 LoadText = Callable[..., Loaded]
+Refusal = Callable[..., str]
 
 
 def test_a_snapshot_is_taken_every_hour_unless_told_otherwise() -> None:
@@ -110,3 +111,37 @@ def test_the_spool_lies_where_there_is_room(environ: dict[str, str], folder: str
 
 def test_a_configured_spool_comes_first() -> None:
     assert spool_folder(Config(spool=Path("/s")), {"CACHE_DIRECTORY": "/c"}) == Path("/s")
+
+
+LEASED = """
+vault: {auth: {method: token, token: t}}
+storages:
+  - {type: local, path: /var/backups}
+  - {type: sftp, host: h, path: /b, username: u, password: p, name: far}
+"""
+
+
+def test_a_lease_names_the_storage_that_keeps_it(load_text: LoadText) -> None:
+    config = load_text("a.yaml", LEASED + "lease: {type: storage, storage: local}\n").config
+    assert config.lease is not None
+    assert (config.lease.duration, config.lease.name) == (
+        timedelta(seconds=15),
+        "raft-snapshot-lease",
+    )
+
+
+@pytest.mark.parametrize(
+    ("lease", "told"),
+    [
+        (
+            "{type: storage, storage: s3}",
+            "lease.storage: no storage is called 's3'; there are: loc",
+        ),
+        ("{type: storage}", "lease.storage"),
+        ("{type: zookeeper, storage: local}", "lease.type"),
+        ("{type: storage, storage: local, duration: 1s}", "must be between 2s and 1h"),
+        ("{type: storage, storage: local, name: a/b}", "must be a plain file name"),
+    ],
+)
+def test_a_wrong_lease_is_told_with_its_place(refusal: Refusal, lease: str, told: str) -> None:
+    assert told in refusal("a.yaml", f"{LEASED}lease: {lease}\n")

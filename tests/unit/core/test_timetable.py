@@ -215,3 +215,16 @@ def test_a_new_configuration_forgets_nothing_of_a_storage_that_cannot_be_listed(
     assert again.due(later) == {"disk"}
     other = Timetable.begin({"vault": EACH_HOUR}, {}, later, table)
     assert other.due(later) == {"vault"}
+
+
+def test_who_takes_over_does_what_the_other_did_not_finish_also_without_catching_up() -> None:
+    timings = {"disk": Timing(HOURLY, catch_up=False), "s3": Timing(HOURLY, catch_up=False)}
+    table = Timetable.begin(timings, {"disk": [NOW], "s3": [NOW]}, NOW)
+    stood_by = table.served({"disk", "s3"}, NOW + HOUR)
+    later = NOW + HOUR + timedelta(seconds=20)
+
+    assert stood_by.next_due == NOW + 2 * HOUR
+    assert stood_by.resumed({"disk": [NOW], "s3": [NOW]}, later).due(later) == {"disk", "s3"}
+    done = stood_by.resumed({"disk": [NOW + HOUR], "s3": [NOW + HOUR]}, later)
+    assert done.next_due == NOW + 2 * HOUR
+    assert stood_by.resumed({}, later) == stood_by, "nobody knows"

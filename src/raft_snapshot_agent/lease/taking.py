@@ -1,0 +1,34 @@
+"""Waits for the lease, but not for an agent that is alive."""
+
+from __future__ import annotations
+
+import time
+
+import anyio
+
+from raft_snapshot_agent.core.lease import Record
+from raft_snapshot_agent.lease.keeper import Lease
+
+_PATIENCE = 1.5
+"""In durations: long enough to outlast a holder that is gone."""
+
+
+async def take(lease: Lease) -> None:
+    """Take the lease, or see that whoever holds it goes on renewing it.
+
+    Arguments:
+        lease: To be taken; nobody else keeps it meanwhile.
+
+    Raises:
+        LeaseHeld: It is not to be had.
+    """
+    give_up_at = time.monotonic() + lease.seconds * _PATIENCE
+    first: Record | None = None
+    while True:
+        pause = await lease.look()
+        if lease.tenure is not None:
+            return
+        first = first or lease.record
+        if lease.record != first or time.monotonic() > give_up_at:
+            raise lease.held_elsewhere()
+        await anyio.sleep(pause)

@@ -1,0 +1,214 @@
+"""Several agents away from the cluster, of which one works."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from tests.faults.site import PREFIX, Running, Site
+
+from raft_snapshot_agent.core.lease import Record
+from raft_snapshot_agent.core.naming import manifest_name, parse
+from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
+from raft_snapshot_agent.servers.process import until
+from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
+
+SEED = 20261125
+AGENTS = 3
+EVERY = timedelta(seconds=10)
+DURATION = timedelta(seconds=2)
+CHAOS = timedelta(minutes=2)
+SLOW = timedelta(seconds=4)
+"""What a busy machine adds: a start of the agent, a login, a run."""
+SKIPS = "Another agent holds the lease, skipping."
+TAKES = "This agent holds the lease in "
+
+
+class Crew:
+    """Agents on several hosts, which share a folder and a bucket."""
+
+    def __init__(self, sites: list[Site], keeper: str) -> None:
+        self.sites = sites
+        self.keeper = keeper
+        self.agents: list[Running] = []
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def start(self, number: int) -> Running:
+        running = self._opened.enter_context(self.sites[number].command("run"))
+        self.agents[number : number + 1] = [running]
+        return running
+
+    def record(self) -> Record | None:
+        """Read the lease's record as it lies there."""
+        site = self.sites[0]
+        if self.keeper == "s3":
+            key = f"{PREFIX}raft-snapshot-lease.json"
+            found = {key}.intersection(site.keys())
+            texts = [
+                site.client.get_object(Bucket=site.bucket, Key=one)["Body"].read() for one in found
+            ]
+        else:
+            files = site.folder.glob("raft-snapshot-lease/*.json")
+            texts = [max(files, key=lambda path: int(path.stem)).read_bytes()]
+        return Record.from_json(texts[-1]) if texts else None
+
+    def holder(self) -> int | None:
+        """Tell which agent holds the lease, by the process ID in its name."""
+        record = self.record()
+        pids = [str(agent.process.pid) for agent in self.agents]
+        pid = record.holder.rsplit("-", 2)[-2] if record and record.holder else ""
+        return pids.index(pid) if pid in pids else None
+
+    def stop(self) -> list[str]:
+        for agent in self.agents:
+            agent.process.send_signal(signal.SIGTERM)
+        endings = [agent.ended() for agent in self.agents]
+        assert [ending.code for ending in endings] == [0] * len(endings), endings
+        return [ending.said for ending in endings]
+
+    def taken(self, *, complete: bool) -> list[list[datetime]]:
+        """Say when what each storage holds was taken; `complete` needs a manifest."""
+        site = self.sites[0]
+        return [
+            sorted(
+                one.taken_at
+                for name in files
+                if (one := parse(name)) and (not complete or manifest_name(name) in files)
+            )
+            for files in (site.files(), site.objects())
+        ]
+
+
+@pytest.fixture
+def crew(
+    tmp_path: Path, seaweed: SeaweedFS, bucket: str, approle: AppRole, bao: OpenBaoCluster
+) -> Iterator[Callable[..., Crew]]:
+    with ExitStack() as opened:
+
+        def make(keeper: str, **more: Any) -> Crew:
+            sites = []
+            for number in range(AGENTS):
+                root = tmp_path / f"host-{number}"
+                root.mkdir()
+                site = opened.enter_context(Site(root, seaweed, bucket, approle))
+                site.folder = tmp_path / "shared"
+                site.local["path"] = str(site.folder)
+                site.folder.mkdir(exist_ok=True)
+                site.vault["address"] = bao.leader().address
+                lease = {"type": "storage", "storage": keeper, "duration": f"{DURATION.seconds}s"}
+                site.more |= {"run_on": "anywhere", "lease": lease, **more}
+                sites.append(site)
+            return opened.enter_context(Crew(sites, keeper))
+
+        yield make
+
+
+@pytest.mark.parametrize("keeper", ["local", "s3"])
+def test_one_of_two_works_and_the_other_takes_over_at_once_when_it_stops(
+    crew: Callable[..., Crew], keeper: str
+) -> None:
+    team = crew(keeper, schedule={"every": "3s"})
+    first = team.start(0)
+    first.says("Successfully created")
+    first.says(TAKES)
+    second = team.start(1)
+    second.says(SKIPS)
+    assert TAKES not in second.said
+    first.process.send_signal(signal.SIGTERM)
+    assert first.ended().code == 0
+    second.says("Successfully created", within=2 * DURATION.total_seconds() + 3)
+    assert second.said.index(TAKES) < second.said.index("Successfully created")
+    for taken in team.taken(complete=True):
+        assert min(b - a for a, b in pairwise(taken)) >= timedelta(seconds=2)
+
+
+def test_a_single_run_leaves_the_work_to_whoever_holds_the_lease(
+    crew: Callable[..., Crew],
+) -> None:
+    team = crew("s3", schedule={"every": "1h"})
+    team.start(0).says("Successfully created")
+    ending = team.sites[1].run_once()
+    assert (ending.code, SKIPS in ending.said) == (0, True), ending.said
+    assert team.sites[1].run_once("--require-leader").code == 5
+    assert [len(taken) for taken in team.taken(complete=True)] == [1, 1]
+    team.agents[0].process.kill()
+    ending = team.sites[1].run_once()
+    assert ending.code == 0
+    assert SKIPS not in ending.said
+    assert [len(taken) for taken in team.taken(complete=True)] == [2, 2]
+    assert (record := team.record())
+    assert record.free
+
+
+@pytest.mark.parametrize("keeper", ["local", "s3"])
+def test_killed_and_paused_for_two_minutes_no_slot_is_served_twice_and_none_is_lost(
+    crew: Callable[..., Crew], keeper: str
+) -> None:
+    team = crew(keeper, schedule={"every": f"{EVERY.seconds}s"})
+    for number in range(AGENTS):
+        team.start(number)
+    until(team.sites[0].keys, "the first snapshot is stored", within=30)
+    acts = _disturb(team, random.Random(SEED))
+    before = [len(taken) for taken in team.taken(complete=True)]
+    until(
+        lambda: all(map(int.__lt__, before, map(len, team.taken(complete=True)))),
+        "peace",
+        within=30,
+    )
+    said = team.stop()
+    print("acts:", *acts)
+    for complete, whole in zip(team.taken(complete=True), team.taken(complete=False), strict=True):
+        distances = [b - a for a, b in pairwise(complete)]
+        print("distances:", *(f"{one.total_seconds():g}" for one in distances))
+        # A holder that was late by less than the lease lasts goes on at its usual times.
+        assert min(distances) >= EVERY - DURATION - timedelta(seconds=1), said
+        assert max(b - a for a, b in pairwise(whole)) <= EVERY + 2 * DURATION + SLOW, said
+    assert [site.leftovers() for site in team.sites] == [[]] * AGENTS
+    team.sites[0].names()  # proves them whole
+
+
+def _disturb(team: Crew, moments: random.Random) -> list[str]:
+    """Kill, stop or suspend agents, most of them while they hold the lease; one at a time."""
+    acts: list[str] = []
+    end = time.monotonic() + CHAOS.total_seconds()
+    while time.monotonic() < end:
+        time.sleep(moments.uniform(1, 2.5) * 2 * DURATION.total_seconds())
+        holder = team.holder()
+        number = moments.randrange(AGENTS)
+        if holder is not None and moments.random() < 0.7:
+            number = holder
+        act = moments.choice(["kill", "suspend", "stop"])
+        acts.append(f"{act}{'*' if number == holder else ''}")
+        _act(team, number, act, moments)
+    return acts
+
+
+def _act(team: Crew, number: int, act: str, moments: random.Random) -> None:
+    process = team.agents[number].process
+    match act:
+        case "suspend":
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(moments.uniform(0.2, 3) * DURATION.total_seconds())
+            process.send_signal(signal.SIGCONT)
+        case "kill":
+            process.kill()
+            process.wait()
+            team.start(number)
+        case _:
+            process.send_signal(signal.SIGTERM)
+            assert team.agents[number].ended().code == 0
+            team.start(number)

@@ -37,6 +37,15 @@ class Answer:
         text = "; ".join(str(item) for item in listed) if isinstance(listed, list) else ""
         return redact(" ".join(text.replace("1 error occurred:\n\t*", "").split()))[:300]
 
+    @property
+    def of_dr_secondary(self) -> bool:
+        """Whether a node refused because its cluster only stands in for a lost one.
+
+        Source: Vault's answer to any request there, `Path disabled in replication DR secondary
+        mode`, as operators report it.
+        """
+        return "replication dr secondary mode" in self.errors.lower()
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -96,6 +105,11 @@ def refusal(answer: Answer, address: str, path: str, right: str = "read") -> Ser
         )
     if answer.status == 503 and "sealed" in answer.errors:
         return Sealed(f"{address} is sealed", hint="unseal it, then the agent goes on")
+    if answer.of_dr_secondary:
+        return ServerError(
+            f"{address} belongs to a DR secondary, which gives no snapshots",
+            hint="run the agent at the primary cluster; after a failover this one is it",
+        )
     return ServerError(says, hint=_advice(answer))
 
 

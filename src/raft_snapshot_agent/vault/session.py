@@ -173,7 +173,7 @@ class Session:
 
     def _refusal(self, node: Node, answer: Answer, path: str) -> ServerError:
         method, advice = (self._auth.method, self._auth.advice) if self._auth else ("", "")
-        if answer.status in (400, 403, 404):
+        if answer.status in (400, 403, 404) and not answer.of_dr_secondary:
             return Denied(
                 f"login with {method} at {node.address} was refused ({path}):"
                 f" {answer.errors or answer.status}",

@@ -77,6 +77,14 @@ def test_a_refusal_says_who_what_why_and_what_to_try(
         assert error.message.endswith(errors or str(status))
 
 
+def test_a_dr_secondary_is_told_as_such() -> None:
+    error = refusal(
+        answer(400, "path disabled in replication DR secondary mode"), "https://a", SNAPSHOT
+    )
+    assert error.message == "https://a belongs to a DR secondary, which gives no snapshots"
+    assert "at the primary cluster" in error.hint
+
+
 def test_a_redirect_is_told_with_its_target_but_no_password() -> None:
     error = Redirected("https://a", "https://me:hunter2@b/v1/x")
     assert str(error).startswith("https://a redirects to https://[hidden]@b/v1/x (")

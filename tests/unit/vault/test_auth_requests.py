@@ -10,7 +10,7 @@ import pytest
 from pydantic import TypeAdapter
 from tests.vouching import GRANTED, Voucher
 
-from raft_snapshot_agent.errors import ConfigError, Denied
+from raft_snapshot_agent.errors import ConfigError, Denied, ServerError
 from raft_snapshot_agent.vault.auth import AnyAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.session import Session
@@ -91,6 +91,17 @@ def test_a_refused_password_is_one_line_with_advice(
     assert line.startswith(f"login with {method} at {server.address} was refused")
     assert "(check username, password" in line
     assert "hunter2" not in line
+
+
+def test_a_login_at_a_dr_secondary_blames_no_credentials(server: Voucher, node: Node) -> None:
+    said = {"errors": ["Path disabled in replication DR secondary mode"]}
+    server.says = {"/v1/auth/userpass/login/agent": (400, said)}
+    session = Session(auth("userpass", username="agent", password=_PASSWORD))
+    for _ in range(2):  # nobody is locked out by it, so it is asked again
+        with pytest.raises(ServerError, match="belongs to a DR secondary") as raised:
+            session.token(node)
+        assert not isinstance(raised.value, Denied)
+    assert len(server.asked) == 2
 
 
 @pytest.mark.parametrize("role", ["snapshot", None])

@@ -15,7 +15,7 @@ import anyio
 from raft_snapshot_agent.core.naming import Naming
 from raft_snapshot_agent.core.report import Delivery, Outcome, Report
 from raft_snapshot_agent.delivery import Consignment, deliver
-from raft_snapshot_agent.errors import AgentError, LeaseHeld
+from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.intake import Download, as_failure, stop_when_cancelled, verify
 from raft_snapshot_agent.lease.keeper import Lease, Tenure
 from raft_snapshot_agent.lease.taking import take
@@ -107,7 +107,7 @@ class Agent:
         try:
             async with anyio.create_task_group() as tasks:
                 if self.lease is not None:
-                    with suppress(LeaseHeld):  # the report will say so
+                    with suppress(AgentError):  # the report will say so
                         await take(self.lease)
                     tasks.start_soon(self.lease.keep)
                 report = await self.run_once()
@@ -191,11 +191,12 @@ class Agent:
 
         Raises:
             LeaseHeld: Another agent is to work.
+            StorageUnavailable: Nobody knows which.
         """
         if self.lease is None:
             return None
         if (tenure := self.lease.tenure) is None:
-            raise self.lease.held_elsewhere()
+            raise self.lease.not_held()
         return tenure
 
     async def _store(

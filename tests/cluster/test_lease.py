@@ -154,6 +154,16 @@ def test_a_single_run_leaves_the_work_to_whoever_holds_the_lease(
     assert record.free
 
 
+def test_while_the_record_cannot_be_reached_each_agent_fails_loudly(
+    crew: Callable[..., Crew],
+) -> None:
+    team = crew("s3", schedule={"every": "3s"})
+    site = team.sites[0]
+    site.s3 |= {"endpoint": "http://127.0.0.1:9", "timeout": "2s"}
+    site.fails(2, "nobody knows whose turn it is: ")
+    team.start(0).says("Snapshot failed: nobody knows whose turn it is: ")
+
+
 @pytest.mark.parametrize("keeper", ["local", "s3"])
 def test_killed_and_paused_for_two_minutes_no_slot_is_served_twice_and_none_is_lost(
     crew: Callable[..., Crew], keeper: str

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 
 from raft_snapshot_agent.core.lease import Record, Register, Sighting, Versioned, good_until
-from raft_snapshot_agent.errors import AgentError, LeaseHeld, LeaseLost
+from raft_snapshot_agent.errors import AgentError, LeaseHeld, LeaseLost, StorageUnavailable
 
 _LOOKS = 3
 """How often within its duration a lease is renewed, or looked at."""
@@ -148,12 +148,15 @@ class Lease:
         why = f": {self.trouble}" if self.trouble else ""
         return LeaseLost(f"the lease in {self.location} was not renewed in time{why}")
 
-    def held_elsewhere(self) -> LeaseHeld:
-        """Say who is to work."""
+    def not_held(self) -> LeaseHeld | StorageUnavailable:
+        """Say who is to work; not to know it is a failure, lest all stand by for ever."""
+        if self.trouble is not None:
+            return StorageUnavailable(
+                f"nobody knows whose turn it is: {self.trouble.message}", hint=self.trouble.hint
+            )
         if self._mine is None and self.holder:
             return LeaseHeld(f"{self.holder} holds the lease in {self.location}")
-        why = f": {self.trouble}" if self.trouble else " yet"
-        return LeaseHeld(f"the lease in {self.location} is not this agent's{why}")
+        return LeaseHeld(f"the lease in {self.location} is not this agent's yet")
 
     async def keep(self) -> None:
         """Take it whenever it is free, and keep it; never returns."""

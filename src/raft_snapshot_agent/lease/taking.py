@@ -21,6 +21,7 @@ async def take(lease: Lease) -> None:
 
     Raises:
         LeaseHeld: It is not to be had.
+        StorageUnavailable: Nobody knows.
     """
     give_up_at = time.monotonic() + lease.seconds * _PATIENCE
     first: Record | None = None
@@ -30,5 +31,5 @@ async def take(lease: Lease) -> None:
             return
         first = first or lease.record
         if lease.record != first or time.monotonic() > give_up_at:
-            raise lease.held_elsewhere()
+            raise lease.not_held()
         await anyio.sleep(pause)

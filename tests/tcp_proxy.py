@@ -15,11 +15,12 @@ _BLOCK = 64 * 1024
 class CuttingTcpProxy:
     """Passes bytes both ways between its own port and a real server's."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, listen: str = LOOPBACK) -> None:
         self._upstream = (host, port)
+        self._host = listen
         # A claimed port: nobody takes it while it refuses.
         (self.port,) = free_ports(1)
-        self.address = f"http://{LOOPBACK}:{self.port}"
+        self.address = f"http://{listen}:{self.port}"
         self._lock = threading.Lock()
         self._moving = threading.Event()
         self._limit: int | None = None
@@ -60,7 +61,7 @@ class CuttingTcpProxy:
         self.limit_bytes = None
         self._moving.set()
         if self._listener is None:
-            self._listener = socket.create_server((LOOPBACK, self.port), backlog=128)
+            self._listener = socket.create_server((self._host, self.port), backlog=128)
             threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def stop(self) -> None:

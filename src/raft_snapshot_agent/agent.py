@@ -16,6 +16,7 @@ from raft_snapshot_agent.core.naming import Naming
 from raft_snapshot_agent.core.report import Delivery, Outcome, Report
 from raft_snapshot_agent.delivery import Consignment, deliver
 from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.gate import Gate, Pass
 from raft_snapshot_agent.intake import Download, as_failure, stop_when_cancelled, verify
 from raft_snapshot_agent.lease.keeper import Lease, Tenure
 from raft_snapshot_agent.lease.taking import take
@@ -44,8 +45,8 @@ class Agent:
         naming: Naming,
         spool: Path,
         deadline: float,
-        find: Callable[[], Leader] | None = None,
         lease: Lease | None = None,
+        gate: Gate | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Put the pieces together; nothing is contacted.
@@ -56,8 +57,8 @@ class Agent:
             naming: How they are called.
             spool: Folder of the local spool.
             deadline: Seconds a whole download may take.
-            find: How to find the leader; by default under the configured leader rules.
             lease: Whoever holds it works; without one this agent always may.
+            gate: Bounds how many snapshots are under way at once.
             clock: Tells the present time.
         """
         self.cluster = cluster
@@ -65,9 +66,9 @@ class Agent:
         self._naming = naming
         self._spool = spool
         self._deadline = deadline
-        self._find = find or cluster.leader
         self._clock = clock
         self.lease = lease
+        self._gate = gate or Gate(1)
         self._dead: frozenset[str] = frozenset()
         """Runs that may have left something somewhere."""
         self._filling: Spool | None = None
@@ -83,12 +84,15 @@ class Agent:
         try:
             self._dead |= await self._sweep_spools()
             tenure = self._tenure()
-            leader = await in_thread(self._find, abandon=True)
-            report = replace(report, node=leader.node.address)
-            with Spool.create(self._spool, run.id) as spool:
-                self._filling = spool
-                consignment = Consignment(run, self._naming, leader, spool, self._clock, tenure)
-                report = await self._store(consignment, report, places)
+            leader = await self._found()
+            async with self._gate.place() as passing:
+                if passing.waited:  # it may be another by now
+                    leader = await self._found()
+                report = replace(report, node=leader.node.address)
+                with Spool.create(self._spool, run.id) as spool:
+                    self._filling = spool
+                    consignment = Consignment(run, self._naming, leader, spool, self._clock, tenure)
+                    report = await self._store(consignment, report, places, passing)
         except AgentError as error:
             report = replace(report, error=error)
         if report.outcome is Outcome.OK and not any(one.error for one in report.deliveries):
@@ -199,8 +203,11 @@ class Agent:
             raise self.lease.not_held()
         return tenure
 
+    async def _found(self) -> Leader:
+        return await in_thread(self.cluster.leader, abandon=True)
+
     async def _store(
-        self, consignment: Consignment, report: Report, places: Sequence[Place]
+        self, consignment: Consignment, report: Report, places: Sequence[Place], passing: Pass
     ) -> Report:
         leader, spool = consignment.leader, consignment.spool
         download = Download(self.cluster, leader, spool, self._deadline)
@@ -212,6 +219,7 @@ class Agent:
 
         async with anyio.create_task_group() as watch:
             watch.start_soon(stop_when_cancelled, download)
+            watch.start_soon(passing.watch, lambda: spool.moved)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(download.run)
                 tasks.start_soon(

@@ -9,6 +9,7 @@ from raft_snapshot_agent.agent import Agent, Place
 from raft_snapshot_agent.config.model import Config, naming_of, require_storages, spool_folder
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import RetentionPolicy, time_zone
+from raft_snapshot_agent.gate import Gate
 from raft_snapshot_agent.lease.keeper import Lease
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.vault.leader import Cluster
@@ -28,23 +29,30 @@ def places(config: Config, only: str | None = None) -> tuple[Place, ...]:
     return chosen
 
 
-def agent(config: Config, destinations: Sequence[Place], *, by_hand: bool = False) -> Agent:
+def agent(
+    config: Config,
+    destinations: Sequence[Place],
+    *,
+    by_hand: bool = False,
+    gate: Gate | None = None,
+) -> Agent:
     """Put an agent together.
 
     Arguments:
         config: What the agent is told.
         destinations: Where snapshots go to.
         by_hand: An operator asks now: find the leader wherever it is, whoever holds the lease.
+        gate: Bounds how many snapshots are under way at once.
     """
-    cluster = Cluster(config.vault, config.run_on)
+    cluster = Cluster(config.vault, "anywhere" if by_hand else config.run_on)
     return Agent(
         cluster,
         destinations,
         naming=naming_of(config),
         spool=spool_folder(config, os.environ),
         deadline=config.vault.snapshot_timeout.total_seconds(),
-        find=cluster.found if by_hand else None,
         lease=None if by_hand else lease(config),
+        gate=gate,
     )
 
 

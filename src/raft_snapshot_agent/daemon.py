@@ -2,66 +2,57 @@
 
 from __future__ import annotations
 
-import itertools
-import random
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Protocol
 
 import anyio
 from anyio import CancelScope
+from anyio.abc import TaskGroup
 
-from raft_snapshot_agent.agent import Agent
-from raft_snapshot_agent.core.report import Outcome, Report
-from raft_snapshot_agent.core.schedule import backoff
-from raft_snapshot_agent.core.timetable import Timetable, Timing
 from raft_snapshot_agent.intake import as_failure
-from raft_snapshot_agent.lease.keeper import Lease
-from raft_snapshot_agent.logs import Log, log_report
-from raft_snapshot_agent.systemd import Notifier, summary
+from raft_snapshot_agent.logs import Log
+from raft_snapshot_agent.runner import Duty, Runner
+from raft_snapshot_agent.systemd import Notifier
 from raft_snapshot_agent.threads import in_thread
 
-_SLICE = 30.0
-"""Longest sleep in seconds: the wall clock may step and the host may be suspended."""
+__all__ = ["Daemon", "Duties", "Duty", "Orders"]
+
 _LOOK_EVERY = 5.0
 """Seconds between two looks at the configuration's file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Duty:
+class Duties:
     """What a daemon does until it is told otherwise."""
 
-    agent: Agent
-    timing: Timing
-    """For storages that have none of their own."""
+    clusters: Mapping[str, Duty]
+    """By the clusters' names; one alone needs none."""
     log: Log
-
-    def timings(self) -> dict[str, Timing]:
-        return {place.name: place.timing or self.timing for place in self.agent.places}
 
 
 class Orders(Protocol):
-    """Where the duty comes from."""
+    """Where the duties come from."""
 
     def changed(self) -> bool:
-        """Tell whether there is a new one since it was last asked for."""
+        """Tell whether there are new ones since they were last asked for."""
 
-    def load(self) -> Duty:
-        """Read it.
+    def load(self) -> Duties:
+        """Read them.
 
         Raises:
-            ConfigError: It is wrong.
+            ConfigError: They are wrong.
         """
 
 
 class Daemon:
-    """Takes snapshots on schedule until it is told to stop."""
+    """Takes snapshots on schedule until it is told to stop; no cluster waits for another."""
 
     def __init__(
         self,
-        duty: Duty,
+        duties: Duties,
         orders: Orders | None = None,
         *,
         notifier: Notifier | None = None,
@@ -70,223 +61,82 @@ class Daemon:
         """Prepare a daemon.
 
         Arguments:
-            duty: What it begins with.
-            orders: Where it looks for another; without them it never changes.
+            duties: What it begins with.
+            orders: Where it looks for others; without them they never change.
             notifier: Tells systemd.
             clock: Tells the present time.
         """
-        self._duty = duty
+        self._duties = duties
+        self._log = duties.log
         self._orders = orders
         self._notifier = notifier or Notifier({})
         self._clock = clock
-        self._ran = anyio.Event()
-        self._woken = anyio.Event()
-        self._next: Duty | None = None
-        self._now = False
-        self._looked_at_lease = anyio.Event()
-        self._term: int | None = None
-        """Of the lease, when it was taken last."""
-        self._took_over = False
-        self._in_doubt = False
-        """Whether another agent may have done meanwhile what is due."""
+        self._runners: dict[str, Runner] = {}
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; then finish or drop what is under way, within seconds."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._obey_signals, tasks.cancel_scope)
-            tasks.start_soon(self._keep_token)
-            tasks.start_soon(self._keep_lease)
-            tasks.start_soon(self._look_for_orders)
+            tasks.start_soon(self._obey_signals, tasks)
+            tasks.start_soon(self._look_for_orders, tasks)
             tasks.start_soon(self._live)
-            tasks.start_soon(self._loop)
-        await self._duty.agent.leave()
+            self._assign(self._duties, tasks)
         self._log.info("Stopped.")
 
-    @property
-    def _log(self) -> Log:
-        return self._duty.log
+    def _assign(self, duties: Duties, tasks: TaskGroup) -> None:
+        """Give each cluster's runner its duty; start new ones, end those that are gone."""
+        self._log = duties.log
+        for name in self._runners.keys() - duties.clusters.keys():
+            self._runners.pop(name).retire()
+        for name, duty in duties.clusters.items():
+            if name in self._runners:
+                self._runners[name].change(duty)
+            else:
+                runner = Runner(duty, self._notifier.about(name), clock=self._clock)
+                self._runners[name] = runner
+                tasks.start_soon(runner.run)
 
-    async def _obey_signals(self, scope: CancelScope) -> None:
+    async def _obey_signals(self, tasks: TaskGroup) -> None:
         wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
         with anyio.open_signal_receiver(*wanted) as signals:
             async for number in signals:
                 match number:
                     case signal.SIGHUP:
-                        await self._reload()
+                        await self._reload(tasks)
                     case signal.SIGUSR1:
                         self._log.info("Received SIGUSR1, taking a snapshot now.")
-                        self._now = True
-                        self._woken.set()
+                        for runner in self._runners.values():
+                            runner.take_now()
                     case _:
-                        self._log.info(f"Received {signal.Signals(number).name}, stopping.")
-                        self._notifier.stopping()
-                        scope.cancel()
+                        self._stop(signal.Signals(number), tasks.cancel_scope)
                         return
 
-    async def _look_for_orders(self) -> None:
+    def _stop(self, why: signal.Signals, scope: CancelScope) -> None:
+        self._log.info(f"Received {why.name}, stopping.")
+        self._notifier.stopping()
+        scope.cancel()
+
+    async def _look_for_orders(self, tasks: TaskGroup) -> None:
         while self._orders is not None:
             await anyio.sleep(_LOOK_EVERY)
             if await in_thread(self._orders.changed, abandon=True):
-                await self._reload()
+                await self._reload(tasks)
 
-    async def _reload(self) -> None:
+    async def _reload(self, tasks: TaskGroup) -> None:
         """Take a new configuration, if it is sound; a snapshot under way ends under the old."""
         if self._orders is None:
             return
         self._notifier.reloading()
         try:
-            self._next = await in_thread(self._orders.load, abandon=True)
+            duties = await in_thread(self._orders.load, abandon=True)
         except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
             why = as_failure(error)
             self._log.error(f"The new configuration is refused, the old one stays: {why}")
             self._notifier.ready("The new configuration is refused; see the log.")
         else:
             self._notifier.ready("The new configuration waits for a snapshot under way.")
-            self._woken.set()
+            self._assign(duties, tasks)
 
     async def _live(self) -> None:
         while self._notifier.heartbeat is not None:
             self._notifier.alive()
             await anyio.sleep(self._notifier.heartbeat.total_seconds())
-
-    async def _keep_token(self) -> None:
-        """Renew the token before it ends, also between two snapshots."""
-        while True:
-            cluster = self._duty.agent.cluster
-            with anyio.move_on_after(min(_SLICE, cluster.session.seconds_to_renewal() + 0.1)):
-                await self._ran.wait()  # with a new token, perhaps
-                self._ran = anyio.Event()
-            try:
-                await in_thread(self._duty.agent.cluster.keep_token, abandon=True)
-            except Exception as error:  # noqa: BLE001 - the next run logs in again
-                self._log.warning(f"The token is not renewed: {as_failure(error)}")
-                await anyio.sleep(_SLICE)
-
-    async def _keep_lease(self) -> None:
-        """Take the lease when it is free, and renew it."""
-        while True:
-            pause = _LOOK_EVERY
-            if (lease := self._duty.agent.lease) is not None:
-                pause = await lease.look()
-                self._note(lease)
-            self._looked_at_lease.set()
-            await anyio.sleep(pause)
-
-    def _note(self, lease: Lease) -> None:
-        """Tell when the lease is taken or lost; who takes it begins where the other stopped."""
-        term = None if lease.tenure is None else lease.tenure.term
-        if term == self._term:
-            return
-        if term is None:
-            self._log.warning(f"Not working any more: {lease.lost()}.")
-        else:
-            self._log.info(f"This agent holds the lease in {lease.location}.", term=term)
-            self._took_over = True
-            self._woken.set()
-        self._term = term
-
-    async def _loop(self) -> None:
-        await self._looked_at_lease.wait()
-        table = await self._begin()
-        while True:
-            await self._rest_until(table.next_due)
-            if self._next is not None:
-                await self._change(self._next)
-                table = await self._begin(table)
-            elif self._took_over:
-                self._took_over = False
-                table = table.resumed(await self._duty.agent.taken(), self._clock())
-            elif self._now:
-                self._now = False
-                await self._serve(table.lines.keys(), table)
-            else:
-                table = await self._go_on(table)
-
-    async def _begin(self, before: Timetable | None = None) -> Timetable:
-        agent = self._duty.agent
-        for storage, trouble in (await agent.sweep()).items():
-            self._log.warning(f"{storage}: {trouble}")
-        taken = await agent.taken()
-        table = Timetable.begin(self._duty.timings(), taken, self._clock(), before)
-        self._notifier.ready(f"Next snapshot at {table.next_due:%Y-%m-%d %H:%M:%S} UTC.")
-        return table
-
-    async def _change(self, duty: Duty) -> None:
-        old, self._duty, self._next, self._term = self._duty, duty, None, None
-        await old.agent.leave()
-        self._log.info("The new configuration is in force.")
-
-    async def _go_on(self, table: Timetable) -> Timetable:
-        table = await self._looked(table)
-        due = table.due(self._clock())
-        if not due:
-            return table
-        failed = await self._serve(due, table)
-        if failed is None:
-            return table
-        table = table.served(due - failed, self._clock(), random.random())  # noqa: S311 - jitter
-        table = table.failed(failed, self._clock())
-        self._tell_missed(table, due)
-        return table
-
-    async def _looked(self, table: Timetable) -> Timetable:
-        """Put off what the storages say another agent has done meanwhile."""
-        if not self._in_doubt:
-            return table
-        return table.after_others(await self._duty.agent.taken(), self._clock())
-
-    def _tell_missed(self, table: Timetable, served: Collection[str]) -> None:
-        missed = max(table.lines[name].missed for name in served)
-        if missed:
-            what = "1 snapshot was" if missed == 1 else f"{missed} snapshots were"
-            self._log.warning(f"{what} due meanwhile and will not be made up for.")
-
-    async def _serve(self, due: Collection[str], table: Timetable) -> frozenset[str] | None:
-        """Take the snapshot that is due; try again while it fails and the next is not due.
-
-        Returns:
-            The storages that did not get it; nothing if something else has to be done first.
-        """
-        for failures in itertools.count(1):
-            report = await self._run_once(due)
-            self._in_doubt = report.error is not None
-            self._ran.set()
-            log_report(self._log, report)
-            self._notifier.status(summary(report))
-            if report.outcome is not Outcome.FAILED:
-                return frozenset(one.storage for one in report.deliveries if one.error)
-            now = self._clock()
-            left = table.served(due, now).next_due - now
-            wait = backoff(failures, left, random.random())  # noqa: S311 - jitter is no secret
-            if wait >= left:
-                break
-            self._log.info(f"Trying again in {wait.total_seconds():.0f} s.")
-            if await self._rest_until(now + wait):
-                return None
-            if not (due := await self._left(due, table)):
-                self._log.info("Another agent has taken it meanwhile.")
-                break
-        return frozenset(due)
-
-    async def _left(self, due: Collection[str], table: Timetable) -> Collection[str]:
-        """Name what no other agent has done meanwhile; what a signal asks for is never done."""
-        if not table.due(self._clock()).issuperset(due):
-            return due
-        return (await self._looked(table)).due(self._clock()).intersection(due)
-
-    async def _run_once(self, names: Collection[str]) -> Report:
-        started = self._clock()
-        try:
-            return await self._duty.agent.run_once(names)
-        except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
-            return Report("", started, self._clock(), error=as_failure(error))
-
-    async def _rest_until(self, due: datetime) -> bool:
-        """Wait until it is `due`; tell whether something else has to be done before."""
-        while (left := due - self._clock()) > timedelta(0):
-            with anyio.move_on_after(min(_SLICE, left.total_seconds())):
-                await self._woken.wait()
-            if self._woken.is_set():
-                self._woken = anyio.Event()
-                return True
-        return False

@@ -43,6 +43,7 @@ class Spool:
         self._pending_size = 0
         self._written = 0
         self._announced = 0
+        self._handed_out = 0
         self._complete = False
         self._meta: ArchiveMeta | None = None
         self._snapshot: Snapshot | None = None
@@ -168,6 +169,11 @@ class Spool:
         """Bytes that have arrived so far."""
         return self._announced
 
+    @property
+    def moved(self) -> int:
+        """A number that grows while anything arrives or is handed on."""
+        return self._announced + self._handed_out
+
     def meta(self) -> ArchiveMeta:
         """Wait for what `meta.json` says; block the calling thread."""
         self._until(lambda: self._meta is not None)
@@ -204,6 +210,7 @@ class Spool:
     def read(self, position: int, size: int) -> bytes:
         """Read at most `size` bytes from `position`, waiting like `follow`; empty at the end."""
         available = self.follow(position) - position
+        self._handed_out += available
         try:
             with self._descriptor() as descriptor:
                 return os.pread(descriptor, min(size, available), position)

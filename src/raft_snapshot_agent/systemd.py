@@ -21,9 +21,21 @@ _MICROSECONDS = 1_000_000
 class Notifier:
     """Tells systemd how the service is; without systemd it tells nobody."""
 
-    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, environ: Mapping[str, str] = os.environ, subject: str = "") -> None:
+        """Find out from the environment whom to tell.
+
+        Arguments:
+            environ: As systemd gave it to the service.
+            subject: What every status begins with, where there is more than one.
+        """
+        self._environ = environ
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
         self._watchdog = _watchdog(environ)
+        self._subject = f"{subject}: " if subject else ""
+
+    def about(self, subject: str) -> Notifier:
+        """Tell the same of one of several things."""
+        return Notifier(self._environ, subject)
 
     @property
     def heartbeat(self) -> timedelta | None:
@@ -32,11 +44,11 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """Tell that the service works, after its start or a reload."""
-        self._send("READY=1", f"STATUS={_line(status)}")
+        self._send("READY=1", self._status(status))
 
     def status(self, status: str) -> None:
         """Tell what the service does, in a line for `systemctl status`."""
-        self._send(f"STATUS={_line(status)}")
+        self._send(self._status(status))
 
     def reloading(self) -> None:
         """Tell that the configuration is read anew; `ready` ends that."""
@@ -50,6 +62,9 @@ class Notifier:
     def alive(self) -> None:
         """Keep the watchdog quiet."""
         self._send("WATCHDOG=1")
+
+    def _status(self, text: str) -> str:
+        return f"STATUS={' '.join(f'{self._subject}{text}'.split())}"
 
     def _send(self, *assignments: str) -> None:
         if self._address is None:
@@ -91,7 +106,3 @@ def _watchdog(environ: Mapping[str, str]) -> timedelta | None:
         return None
     meant_for_us = not pid or pid == str(os.getpid())
     return interval if meant_for_us and interval > timedelta(0) else None
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())

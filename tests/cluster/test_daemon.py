@@ -16,7 +16,7 @@ import anyio
 import pytest
 import stamina
 from tests.conftest import StartBao
-from tests.faults.site import Running, Site, in_process
+from tests.faults.site import Running, Site, alone, in_process
 from tests.lying import (
     Behaviour,
     CuttingTcpProxy,
@@ -30,7 +30,6 @@ from tests.lying import (
 from raft_snapshot_agent import assembly
 from raft_snapshot_agent.config.load import load
 from raft_snapshot_agent.core.naming import parse
-from raft_snapshot_agent.daemon import Daemon, Duty
 from raft_snapshot_agent.logs import configure
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import until
@@ -211,7 +210,7 @@ async def test_bucket_that_is_down_at_the_start(site: Site, server: LyingProxy) 
         site.s3 |= {"endpoint": line.address, "timeout": "1s"}
         config = load(site.configuration(), {}).config
         agent = assembly.agent(config, assembly.places(config))
-        daemon = Daemon(Duty(agent, config.schedule.open(), configure("text", "info")))
+        daemon = alone(agent, config, configure("text", "info"))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(daemon.run)
             await says(said, "Could not store the snapshot in s3: ")

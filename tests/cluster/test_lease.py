@@ -7,7 +7,8 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -152,6 +153,28 @@ def test_a_single_run_leaves_the_work_to_whoever_holds_the_lease(
     assert [len(taken) for taken in team.taken(complete=True)] == [2, 2]
     assert (record := team.record())
     assert record.free
+
+
+def test_a_holder_that_slept_past_its_turn_makes_up_for_it(crew: Callable[..., Crew]) -> None:
+    """Alone, it holds the lease on waking, but not in the very moment."""
+    team = crew("local", schedule={"every": f"{EVERY.seconds}s"})
+    agent = team.start(0)
+    agent.says("Successfully created")
+    for _ in range(3):
+        taken = _newest(team)
+        time.sleep((taken + EVERY - datetime.now(UTC)).total_seconds() - 1)
+        agent.process.send_signal(signal.SIGSTOP)
+        time.sleep(1 + 2 * DURATION.total_seconds())
+        agent.process.send_signal(signal.SIGCONT)
+        until(partial(_is_newer, team, taken), "it has its turn", within=3)
+
+
+def _is_newer(team: Crew, than: datetime) -> bool:
+    return _newest(team) > than
+
+
+def _newest(team: Crew) -> datetime:
+    return team.taken(complete=True)[0][-1]
 
 
 def test_while_the_record_cannot_be_reached_each_agent_fails_loudly(

@@ -15,7 +15,7 @@ import yaml
 from tests.unit.cli.commands import COMMANDS
 
 from raft_snapshot_agent.cli.app import app
-from raft_snapshot_agent.config.load import load
+from raft_snapshot_agent.config.load import load_all
 from raft_snapshot_agent.errors import AgentError
 
 ROOT = Path(__file__).parents[2]
@@ -151,7 +151,7 @@ def test_every_example_loads(tmp_path: Path, page: str, language: str, text: str
     if {"storages", "vault", "addr"} & set(parts[0]):
         file = tmp_path / f"example.{language}"
         file.write_text(text)
-        assert load(file, {}).config.storages
+        assert all(one.config.storages for one in load_all(file, {}).clusters.values())
 
 
 def test_the_readme_shows_a_configuration() -> None:

@@ -22,9 +22,13 @@ from tests.leaks import WATCH
 from tests.lying import LyingProxy
 
 from raft_snapshot_agent.__main__ import main
+from raft_snapshot_agent.agent import Agent
+from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.archive import ArchiveVerifier
 from raft_snapshot_agent.core.naming import manifest_name, parse
 from raft_snapshot_agent.core.snapshot import Manifest, Snapshot
+from raft_snapshot_agent.daemon import Daemon, Duties, Duty
+from raft_snapshot_agent.logs import Log
 from raft_snapshot_agent.servers.openbao import AppRole
 from raft_snapshot_agent.servers.process import program, until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
@@ -81,6 +85,8 @@ class Site:
         }
         self.more: dict[str, Any] = {}
         self.server: LyingProxy | None = None
+        self.enter: tuple[str, ...] = ()
+        """What a command begins with that is to run on a host of its own."""
 
     # What the agent is told, and what it does.
 
@@ -144,7 +150,8 @@ class Site:
 
     def command(self, *arguments: str) -> Running:
         """Start the real command with this configuration; use it as a context manager."""
-        return Running(self.root, [AGENT, *arguments, "-c", str(self.configuration())])
+        words = [program(AGENT), *arguments, "-c", str(self.configuration())]
+        return Running(self.root, [*self.enter, *words])
 
     @contextmanager
     def piped(self, *arguments: str) -> Iterator[tuple[Running, IO[bytes]]]:
@@ -256,6 +263,11 @@ class Running:
     def ended(self, within: float = 30) -> Ending:
         """Wait for its end."""
         return Ending(self.process.wait(within), self.said)
+
+
+def alone(agent: Agent, config: Config, log: Log) -> Daemon:
+    """Make a daemon of one agent, whose configuration never changes."""
+    return Daemon(Duties({"": Duty(agent, config.schedule.open(), log)}, log))
 
 
 def in_process(*arguments: str) -> Ending:

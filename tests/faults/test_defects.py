@@ -8,13 +8,13 @@ from typing import Any
 
 import anyio
 import pytest
-from tests.faults.site import Site
+from tests.faults.site import Site, alone
 
-from raft_snapshot_agent import assembly
+from raft_snapshot_agent import assembly, runner
 from raft_snapshot_agent.agent import Agent
 from raft_snapshot_agent.config.load import load
 from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.daemon import Daemon, Duty
+from raft_snapshot_agent.core.timetable import Timetable
 from raft_snapshot_agent.logs import configure
 from raft_snapshot_agent.spool import Spool
 from raft_snapshot_agent.storage.local import LocalStorage
@@ -107,7 +107,7 @@ async def test_in_a_run_does_not_end_the_daemon(
     agent = assembly.agent(config, assembly.places(config))
     said = io.StringIO()
     with redirect_stderr(said), anyio.fail_after(60):
-        daemon = Daemon(Duty(agent, config.schedule.open(), configure("text", "info")))
+        daemon = alone(agent, config, configure("text", "info"))
         with monkeypatch.context() as broken:
             broken.setattr(Agent, "run_once", boom)
             broken.setattr(Cluster, "keep_token", boom)
@@ -119,4 +119,24 @@ async def test_in_a_run_does_not_end_the_daemon(
                 await says(said, "Successfully created aws snapshot")
                 tasks.cancel_scope.cancel()
     assert said.getvalue().count(TOLD) == 2
+    assert site.leftovers() == []
+
+
+async def test_between_two_runs_does_not_end_the_daemon(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load(site.configuration(), {}).config
+    agent = assembly.agent(config, assembly.places(config))
+    said = io.StringIO()
+    monkeypatch.setattr(runner, "_SLICE", 0.2)
+    with redirect_stderr(said), anyio.fail_after(60):
+        daemon = alone(agent, config, configure("text", "info"))
+        with monkeypatch.context() as broken:
+            broken.setattr(Timetable, "begin", boom)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(daemon.run)
+                await says(said, f"Beginning anew: {TOLD}")
+                broken.undo()
+                await says(said, "Successfully created aws snapshot")
+                tasks.cancel_scope.cancel()
     assert site.leftovers() == []

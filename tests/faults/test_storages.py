@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import anyio
 import pytest
-from tests.faults.site import Site
+from tests.faults.site import Site, alone
 from tests.lying import CuttingTcpProxy, Request, S3Faults
 
 from raft_snapshot_agent import agent as agents
 from raft_snapshot_agent import assembly
 from raft_snapshot_agent.config.load import load
-from raft_snapshot_agent.daemon import Daemon, Duty
 from raft_snapshot_agent.logs import configure
 from raft_snapshot_agent.servers.process import until
 
@@ -144,7 +143,7 @@ async def test_daemon_does_not_wait_for_ever_for_what_a_bucket_holds(
     behind.hang(lambda request: "list-type" in request.query)
     config = load(site.configuration(), {}).config
     agent = assembly.agent(config, assembly.places(config))
-    daemon = Daemon(Duty(agent, config.schedule.open(), configure("text", "error")))
+    daemon = alone(agent, config, configure("text", "error"))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(daemon.run)
         with anyio.fail_after(60):

@@ -38,6 +38,8 @@ def notifier(systemd: socket.socket) -> Notifier:
     [
         (lambda one: one.ready("Next snapshot\nsoon."), b"READY=1\nSTATUS=Next snapshot soon."),
         (lambda one: one.status("Works."), b"STATUS=Works."),
+        (lambda one: one.about("berlin").status("Works."), b"STATUS=berlin: Works."),
+        (lambda one: one.about("").status("Works."), b"STATUS=Works."),
         (lambda one: one.stopping(), b"STOPPING=1"),
         (lambda one: one.alive(), b"WATCHDOG=1"),
     ],

@@ -9,6 +9,7 @@ import typer
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.cli.options import (
+    ClusterOption,
     ConfigOption,
     Format,
     FormatOption,
@@ -16,6 +17,7 @@ from raft_snapshot_agent.cli.options import (
     SnapshotArgument,
     StorageOption,
     loaded,
+    loaded_fleet,
 )
 
 app = typer.Typer(
@@ -42,6 +44,7 @@ def _version(asked: bool) -> None:
 @app.callback()
 def root(
     config: ConfigOption = None,
+    cluster: ClusterOption = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
@@ -53,6 +56,7 @@ def root(
 def run(
     context: typer.Context,
     config: ConfigOption = None,
+    cluster: ClusterOption = None,
     once: Annotated[bool, typer.Option("--once", help="One snapshot now, then exit.")] = False,
     require_leader: Annotated[
         bool, typer.Option(help="With --once: exit 5 where another agent is to work.")
@@ -62,8 +66,9 @@ def run(
     from raft_snapshot_agent.cli import run as command
 
     if once:
-        return command.run_once(loaded(context, config), require_leader=require_leader)
-    command.run(lambda: loaded(context, config))
+        fleet = loaded_fleet(context, config, cluster)
+        return command.run_once(fleet, require_leader=require_leader)
+    command.run(lambda: loaded_fleet(context, config, cluster))
     return 0
 
 
@@ -75,29 +80,31 @@ def save(
         typer.Argument(metavar="[FILE|-]", help="Where to; by default every storage."),
     ] = None,
     config: ConfigOption = None,
+    cluster: ClusterOption = None,
     storage: StorageOption = None,
 ) -> int:
     """Take a snapshot now, wherever the leader is."""
     from raft_snapshot_agent.cli import save as command
 
     if file is None:
-        return command.save_everywhere(loaded(context, config), storage)
+        return command.save_everywhere(loaded(context, config, cluster), storage)
     if file == "-":
-        return command.save_to_stdout(loaded(context, config))
-    return command.save_to_file(loaded(context, config), Path(file))
+        return command.save_to_stdout(loaded(context, config, cluster))
+    return command.save_to_file(loaded(context, config, cluster), Path(file))
 
 
 @app.command("list")
 def list_(
     context: typer.Context,
     config: ConfigOption = None,
+    cluster: ClusterOption = None,
     storage: StorageOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
     """List what is stored."""
     from raft_snapshot_agent.cli import stored as command
 
-    return command.list_stored(loaded(context, config), storage, layout)
+    return command.list_stored(loaded(context, config, cluster), storage, layout)
 
 
 @app.command()
@@ -106,12 +113,15 @@ def inspect(
     snapshot: SnapshotArgument = None,
     latest: LatestOption = False,
     config: ConfigOption = None,
+    cluster: ClusterOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
     """Show what a snapshot says of itself."""
     from raft_snapshot_agent.cli import stored as command
 
-    return command.inspect(lambda: loaded(context, config), None if latest else snapshot, layout)
+    return command.inspect(
+        lambda: loaded(context, config, cluster), None if latest else snapshot, layout
+    )
 
 
 @app.command()
@@ -121,13 +131,16 @@ def verify(
     latest: LatestOption = False,
     every: Annotated[bool, typer.Option("--all", help="Everything that is stored.")] = False,
     config: ConfigOption = None,
+    cluster: ClusterOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
     """Read a snapshot to its end and prove it whole."""
     from raft_snapshot_agent.cli import stored as command
 
     wanted = None if latest or every else snapshot
-    return command.verify(lambda: loaded(context, config), wanted, every=every, layout=layout)
+    return command.verify(
+        lambda: loaded(context, config, cluster), wanted, every=every, layout=layout
+    )
 
 
 @app.command()
@@ -139,11 +152,14 @@ def fetch(
     ] = Path(),
     latest: LatestOption = False,
     config: ConfigOption = None,
+    cluster: ClusterOption = None,
 ) -> int:
     """Copy a stored snapshot to the local disk and prove it whole."""
     from raft_snapshot_agent.cli import stored as command
 
-    return command.fetch(lambda: loaded(context, config), None if latest else snapshot, output)
+    return command.fetch(
+        lambda: loaded(context, config, cluster), None if latest else snapshot, output
+    )
 
 
 @app.command()
@@ -155,6 +171,7 @@ def prune(
         typer.Option("--acknowledge", help="Accept that the cluster is another, or was wiped."),
     ] = False,
     config: ConfigOption = None,
+    cluster: ClusterOption = None,
     storage: StorageOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
@@ -162,7 +179,11 @@ def prune(
     from raft_snapshot_agent.cli import keeping as command
 
     return command.prune(
-        loaded(context, config), storage, dry_run=dry_run, acknowledge=acknowledge, layout=layout
+        loaded(context, config, cluster),
+        storage,
+        dry_run=dry_run,
+        acknowledge=acknowledge,
+        layout=layout,
     )
 
 
@@ -172,12 +193,13 @@ def hold(
     snapshot: Annotated[str, typer.Argument(metavar="NAME", help="As list shows it.")],
     reason: Annotated[str, typer.Option("--reason", help="Noted beside it.")] = "",
     config: ConfigOption = None,
+    cluster: ClusterOption = None,
     storage: StorageOption = None,
 ) -> int:
     """Keep a snapshot, whatever retention says."""
     from raft_snapshot_agent.cli import keeping as command
 
-    return command.hold(loaded(context, config), snapshot, storage, reason)
+    return command.hold(loaded(context, config, cluster), snapshot, storage, reason)
 
 
 @app.command()
@@ -185,12 +207,13 @@ def release(
     context: typer.Context,
     snapshot: Annotated[str, typer.Argument(metavar="NAME", help="As list shows it.")],
     config: ConfigOption = None,
+    cluster: ClusterOption = None,
     storage: StorageOption = None,
 ) -> int:
     """Give a held snapshot back to retention."""
     from raft_snapshot_agent.cli import keeping as command
 
-    return command.release(loaded(context, config), snapshot, storage)
+    return command.release(loaded(context, config, cluster), snapshot, storage)
 
 
 @app.command()
@@ -203,6 +226,7 @@ def restore(
         bool, typer.Option("--force", help="Accept the snapshot of another cluster.")
     ] = False,
     config: ConfigOption = None,
+    cluster: ClusterOption = None,
 ) -> int:
     """Put a snapshot back into the cluster, and wait until it is back.
 
@@ -212,7 +236,7 @@ def restore(
     from raft_snapshot_agent.cli import restoring as command
 
     return command.restore_snapshot(
-        loaded(context, config), None if latest else snapshot, yes=yes, force=force
+        loaded(context, config, cluster), None if latest else snapshot, yes=yes, force=force
     )
 
 
@@ -220,12 +244,13 @@ def restore(
 def doctor(
     context: typer.Context,
     config: ConfigOption = None,
+    cluster: ClusterOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
     """Check everything, change nothing, and say what to do."""
     from raft_snapshot_agent.cli import doctor as command
 
-    return command.doctor(loaded(context, config), layout)
+    return command.doctor(loaded(context, config, cluster), layout)
 
 
 @app.command()
@@ -237,19 +262,23 @@ def demo() -> int:
 
 
 @configuration.command("check")
-def config_check(context: typer.Context, config: ConfigOption = None) -> int:
+def config_check(
+    context: typer.Context, config: ConfigOption = None, cluster: ClusterOption = None
+) -> int:
     """Check the configuration without contacting anybody."""
     from raft_snapshot_agent.cli import configuration as command
 
-    return command.check(loaded(context, config))
+    return command.check(loaded_fleet(context, config, cluster))
 
 
 @configuration.command("show")
-def config_show(context: typer.Context, config: ConfigOption = None) -> int:
+def config_show(
+    context: typer.Context, config: ConfigOption = None, cluster: ClusterOption = None
+) -> int:
     """Print the effective configuration, secrets hidden."""
     from raft_snapshot_agent.cli import configuration as command
 
-    return command.show(loaded(context, config))
+    return command.show(loaded_fleet(context, config, cluster))
 
 
 @configuration.command("schema")

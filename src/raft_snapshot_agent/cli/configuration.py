@@ -6,25 +6,29 @@ import os
 
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.config.check import check as check_all
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.load import LoadedFleet
 from raft_snapshot_agent.config.show import schema as json_schema
-from raft_snapshot_agent.config.show import shown
+from raft_snapshot_agent.config.show import shown_fleet
 
 
-def check(loaded: Loaded) -> int:
+def check(fleet: LoadedFleet) -> int:
     """Check everything that can be known without contacting anybody."""
-    check_all(loaded.config, os.environ, loaded.place)
-    names = ", ".join(storage.name or "" for storage in loaded.config.storages) or "none"
-    where = loaded.path or "the environment"
-    output.talk(f"{where}: the configuration is good (storages: {names})")
-    for note in loaded.notes:
-        output.talk(f"note: {note}")
+    for loaded in fleet.clusters.values():
+        check_all(loaded.config, os.environ, loaded.place)
+    where = fleet.first.path or "the environment"
+    for name, loaded in fleet.clusters.items():
+        storages = ", ".join(one.name or "" for one in loaded.config.storages) or "none"
+        of_cluster = f" of cluster {name}" if name else ""
+        output.talk(f"{where}: the configuration{of_cluster} is good (storages: {storages})")
+    for loaded in fleet.clusters.values():
+        for note in loaded.notes:
+            output.talk(f"note: {note}")
     return 0
 
 
-def show(loaded: Loaded) -> int:
+def show(fleet: LoadedFleet) -> int:
     """Print the effective configuration; of secrets only where they come from."""
-    output.data(shown(loaded.config))
+    output.data(shown_fleet(fleet))
     return 0
 
 

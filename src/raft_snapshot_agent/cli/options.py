@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:  # loading it takes longer than all of --help
-    from raft_snapshot_agent.config.load import Loaded
+    from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 
 CONFIG_VARIABLE = "RAFT_SNAPSHOT_AGENT_CONFIG"
 
@@ -26,6 +26,9 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", metavar="FILE", help="The configuration file."),
 ]
+ClusterOption = Annotated[
+    str | None, typer.Option("--cluster", metavar="NAME", help="Which of several clusters.")
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print data.")]
 StorageOption = Annotated[
     str | None, typer.Option("--storage", metavar="NAME", help="Only this storage.")
@@ -40,8 +43,23 @@ SnapshotArgument = Annotated[
 ]
 
 
-def loaded(context: typer.Context, config: Path | None) -> Loaded:
-    """Load the configuration named before or behind the command, or the one that is found."""
-    from raft_snapshot_agent.config.load import load
+def loaded(context: typer.Context, config: Path | None, cluster: str | None) -> Loaded:
+    """Load what the configuration says of the one cluster that a command is for."""
+    return _all(context, config).one(_cluster(context, cluster))
 
-    return load(config or context.find_root().params.get("config"), os.environ)
+
+def loaded_fleet(context: typer.Context, config: Path | None, cluster: str | None) -> LoadedFleet:
+    """Load what the configuration says of all clusters, or of the one that is named."""
+    return _all(context, config).only(_cluster(context, cluster))
+
+
+def _all(context: typer.Context, config: Path | None) -> LoadedFleet:
+    """Load the configuration named before or behind the command, or the one that is found."""
+    from raft_snapshot_agent.config.load import load_all
+
+    return load_all(config or context.find_root().params.get("config"), os.environ)
+
+
+def _cluster(context: typer.Context, cluster: str | None) -> str | None:
+    named: str | None = context.find_root().params.get("cluster")
+    return cluster or named

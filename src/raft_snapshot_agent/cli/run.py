@@ -3,57 +3,105 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import anyio
+
 from raft_snapshot_agent import __version__, assembly
+from raft_snapshot_agent.cli.stored import worst
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.core.report import Outcome
-from raft_snapshot_agent.daemon import Daemon, Duty
-from raft_snapshot_agent.errors import NotLeader
+from raft_snapshot_agent.core.report import Outcome, Report
+from raft_snapshot_agent.daemon import Daemon, Duties, Duty
+from raft_snapshot_agent.errors import ConfigError, NotLeader
+from raft_snapshot_agent.gate import Gate
 from raft_snapshot_agent.logs import Log, configure, log_report
 from raft_snapshot_agent.systemd import Notifier
 
 
-def run(load: Callable[[], Loaded]) -> None:
+def run(load: Callable[[], LoadedFleet]) -> None:
     """Run the daemon until a signal ends it."""
-    import anyio
-
     orders = ConfiguredOrders(load)
     daemon = Daemon(orders.load(), orders, notifier=Notifier())
     anyio.run(daemon.run)
 
 
 class ConfiguredOrders:
-    """The duty as the configuration has it."""
+    """The duties as the configuration has them."""
 
-    def __init__(self, load: Callable[[], Loaded]) -> None:
+    def __init__(self, load: Callable[[], LoadedFleet]) -> None:
         self._load = load
         self._path: Path | None = None
         self._seen: tuple[int, ...] | None = None
+        self._begun = False
 
     def changed(self) -> bool:
         """Tell whether another file, or another text, is where the configuration was."""
         now = _fingerprint(self._path)
         return now is not None and now != self._seen
 
-    def load(self) -> Duty:
-        """Read the configuration and check all of it; a wrong one is looked at once."""
+    def load(self) -> Duties:
+        """Read the configuration and check all of it; a wrong one is looked at once.
+
+        At the start, what is wrong with one cluster must not cost the others their snapshots;
+        later on it is refused, for the old one is there.
+        """
         self._seen = _fingerprint(self._path)
-        loaded = self._load()
-        self._path = loaded.path
+        fleet = self._load()
+        self._path = fleet.first.path
         self._seen = self._seen or _fingerprint(self._path)
-        config = loaded.config
-        places = assembly.places(config)
-        faults = check_to_run(config, os.environ, loaded.place)
-        log = _log(loaded)
-        for storage, why in faults.items():
-            log.error(f"{storage} takes no snapshots as it is: {why}")
-        log.info(f"raft-snapshot-agent {__version__}: a snapshot {_appointments(config)}")
-        return Duty(assembly.agent(config, places), config.schedule.open(), log)
+        faults = _faults(fleet, suffices=not self._begun)
+        log = _log(fleet)
+        gate = Gate(fleet.concurrency)
+        duties = {}
+        for name, loaded in fleet.clusters.items():
+            told = _about(log, name)
+            if isinstance(fault := faults[name], ConfigError):
+                told.error(f"No snapshots are taken of this cluster as it is: {fault}")
+            else:
+                duties[name] = _duty(loaded.config, fault, gate, told)
+        self._begun = True
+        return Duties(duties, log)
+
+
+_Faults = Mapping[str, ConfigError]
+
+
+def _duty(config: Config, faults: _Faults, gate: Gate, log: Log) -> Duty:
+    for storage, why in faults.items():
+        log.error(f"{storage} takes no snapshots as it is: {why}")
+    agent = assembly.agent(config, assembly.places(config), gate=gate)
+    log.info(f"raft-snapshot-agent {__version__}: a snapshot {_appointments(config)}")
+    return Duty(agent, config.schedule.open(), log)
+
+
+def _faults(fleet: LoadedFleet, *, suffices: bool) -> dict[str, _Faults | ConfigError]:
+    """Check all that can be known of each cluster without contacting anybody.
+
+    Arguments:
+        fleet: The clusters.
+        suffices: Whether it is enough that one of them is sound.
+
+    Returns:
+        By cluster, what is wrong with some of its storages, or with all of it.
+
+    Raises:
+        ConfigError: No cluster is sound, or one is not and all are to be.
+    """
+    found: dict[str, _Faults | ConfigError] = {}
+    for name, loaded in fleet.clusters.items():
+        try:
+            assembly.places(loaded.config)
+            found[name] = check_to_run(loaded.config, os.environ, loaded.place)
+        except ConfigError as error:
+            found[name] = error
+    errors = [one for one in found.values() if isinstance(one, ConfigError)]
+    if errors and (not suffices or len(errors) == len(found)):
+        raise errors[0]
+    return found
 
 
 def _fingerprint(path: Path | None) -> tuple[int, ...] | None:
@@ -67,16 +115,38 @@ def _fingerprint(path: Path | None) -> tuple[int, ...] | None:
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def run_once(loaded: Loaded, *, require_leader: bool) -> int:
-    """Take one snapshot now if this agent is the one to work; return the exit code."""
-    config = loaded.config
-    places = assembly.places(config)
-    check_to_run(config, os.environ, loaded.place)
-    log = _log(loaded)
-    agent = assembly.agent(config, places)
+def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
+    """Take one snapshot now of each cluster for which this agent is the one to work.
 
-    report = wait_for(agent.run_and_leave)
-    log_report(log, report)
+    Returns:
+        The exit code, over several clusters as over several storages.
+    """
+    faults = _faults(fleet, suffices=True)
+    log = _log(fleet)
+    gate = Gate(fleet.concurrency)
+    codes: dict[str, int] = {}
+
+    async def one(name: str, loaded: Loaded) -> None:
+        told = _about(log, name)
+        if isinstance(fault := faults[name], ConfigError):
+            told.error(f"No snapshot is taken of this cluster as it is: {fault}")
+            codes[name] = fault.exit_code
+            return
+        agent = assembly.agent(loaded.config, assembly.places(loaded.config), gate=gate)
+        report = await agent.run_and_leave()
+        log_report(told, report)
+        codes[name] = _exit_code(report, require_leader=require_leader)
+
+    async def every() -> None:
+        async with anyio.create_task_group() as tasks:
+            for name, loaded in fleet.clusters.items():
+                tasks.start_soon(one, name, loaded)
+
+    wait_for(every)
+    return worst([code for code in codes.values() if code], len(codes))
+
+
+def _exit_code(report: Report, *, require_leader: bool) -> int:
     if report.outcome is Outcome.SKIPPED:
         return NotLeader.exit_code if require_leader else 0
     return report.exit_code
@@ -91,8 +161,15 @@ def _appointments(config: Config) -> str:
     return "; ".join(f"{when} to {', '.join(where)}" for when, where in names.items())
 
 
-def _log(loaded: Loaded) -> Log:
-    log = configure(loaded.config.log.format, loaded.config.log.level)
-    for note in loaded.notes:
-        log.info(note)
+def _about(log: Log, cluster: str) -> Log:
+    bound: Log = log.bind(cluster=cluster) if cluster else log
+    return bound
+
+
+def _log(fleet: LoadedFleet) -> Log:
+    settings = fleet.first.config.log
+    log = configure(settings.format, settings.level)
+    for loaded in fleet.clusters.values():
+        for note in loaded.notes:
+            log.info(note)
     return log

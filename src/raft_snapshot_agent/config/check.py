@@ -13,14 +13,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from raft_snapshot_agent.config.document import dotted
+from raft_snapshot_agent.config.faults import Place
 from raft_snapshot_agent.config.marks import KeyPath
 from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.errors import AgentError, ConfigError
 from raft_snapshot_agent.fields import time_zone
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage import AnyStorage
-
-Place = Callable[[KeyPath], str]
 
 
 def check(config: Config, environ: Mapping[str, str], place: Place = dotted) -> None:

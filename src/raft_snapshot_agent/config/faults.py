@@ -18,6 +18,10 @@ from raft_snapshot_agent.secret import HIDDEN, redact
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Node = dict[str, Any]
+Place = Callable[[KeyPath], str]
+"""Says where a key stands: `FILE:LINE:COLUMN: key`."""
+Origin = Callable[[KeyPath], KeyPath]
+"""Says where in the document a key comes from that stands elsewhere in what is validated."""
 
 _WANTED = {
     "int": "a whole number",
@@ -70,11 +74,9 @@ def validate(
     model: type[_Model],
     value: Mapping[str, Any],
     document: Document,
-    origins: Mapping[KeyPath, KeyPath] | None = None,
+    origin: Origin = lambda path: path,
 ) -> _Model:
     """Make a model of plain values, without guessing: `"5"` is no number, `1.5` not whole.
-
-    `origins` says where in the document a value comes from that stands elsewhere in `value`.
 
     Raises:
         ConfigError: Shows the first fault in the order of the file, and counts the others.
@@ -87,7 +89,7 @@ def validate(
     details = [detail for detail in details if detail["type"] != _CONSEQUENCE]
     schema = model.model_json_schema()
     faults = _told_once([_fault(detail, schema, value) for detail in details])
-    raise _first(document, [_moved(fault, origins or {}) for fault in faults])
+    raise _first(document, [replace(fault, path=origin(fault.path)) for fault in faults])
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -110,13 +112,6 @@ def _told_once(faults: list[_Fault]) -> list[_Fault]:
     """Leave out the missing key that a misspelt one was meant to be."""
     meant = {(*fault.path[:-1], fault.key) for fault in faults if fault.key}
     return [fault for fault in faults if fault.path not in meant]
-
-
-def _moved(fault: _Fault, origins: Mapping[KeyPath, KeyPath]) -> _Fault:
-    path = fault.path
-    while path and path not in origins:
-        path = path[:-1]
-    return replace(fault, path=origins.get(path, fault.path))
 
 
 def _fault(detail: ErrorDetails, schema: _Node, value: Any) -> _Fault:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from raft_snapshot_agent.config.clusters import Fleet, keep_apart, parts
 from raft_snapshot_agent.config.dialects import Dialect, dialect
 from raft_snapshot_agent.config.dialects.seed import translate
 from raft_snapshot_agent.config.document import Document, dotted, parse
-from raft_snapshot_agent.config.faults import validate
+from raft_snapshot_agent.config.faults import Origin, validate
 from raft_snapshot_agent.config.marks import KeyPath
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.errors import ConfigError
@@ -30,7 +31,7 @@ _ENOUGH = ("BAO_ADDR", "VAULT_ADDR", "BAO_TOKEN", "VAULT_TOKEN")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration, where it came from, and what an operator should know of it."""
+    """One cluster's configuration, where it came from, and what an operator should know of it."""
 
     config: Config
     path: Path | None = None
@@ -38,16 +39,69 @@ class Loaded:
     dialect: Dialect = "agent"
     notes: tuple[str, ...] = ()
     document: Document | None = field(default=None, repr=False, compare=False)
-    origins: Mapping[KeyPath, KeyPath] = field(default_factory=dict, repr=False, compare=False)
+    origin: Origin = field(default=lambda path: path, repr=False, compare=False)
 
     def place(self, path: KeyPath) -> str:
         """Say where a key of ours stands: `FILE:LINE:COLUMN: key`, the key as the file has it."""
         if self.document is None:
             return dotted(path)
-        return self.document.place(self.origins.get(path, path))
+        return self.document.place(self.origin(path))
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
+@dataclass(frozen=True, slots=True)
+class LoadedFleet:
+    """All that a file says: of one cluster, or of several by their names."""
+
+    clusters: Mapping[str, Loaded]
+    """By name; one cluster alone has none."""
+    concurrency: int = 1
+
+    @property
+    def first(self) -> Loaded:
+        """Whichever cluster, for what is the same for all: the log, the file."""
+        return next(iter(self.clusters.values()))
+
+    def only(self, name: str | None) -> LoadedFleet:
+        """Choose a cluster, or all.
+
+        Raises:
+            ConfigError: None is called like that.
+        """
+        if name is None:
+            return self
+        if not name or name not in self.clusters:
+            raise ConfigError(f"no cluster is called {name!r}", hint=self._there)
+        return LoadedFleet({name: self.clusters[name]}, self.concurrency)
+
+    def one(self, name: str | None) -> Loaded:
+        """Choose the cluster that a command is for.
+
+        Raises:
+            ConfigError: There are several, or none is called like that.
+        """
+        chosen = self.only(name)
+        if len(chosen.clusters) > 1:
+            raise ConfigError(
+                "there are several clusters: choose one with --cluster", hint=self._there
+            )
+        return chosen.first
+
+    @property
+    def _there(self) -> str:
+        names = ", ".join(filter(None, self.clusters))
+        return f"there are: {names}" if names else "the configuration names no clusters"
+
+
+def load(path: Path | None, environ: Mapping[str, str], cluster: str | None = None) -> Loaded:
+    """Load the configuration of one cluster; see `load_all`.
+
+    Raises:
+        ConfigError: There is none, or it is wrong, or it is not clear which cluster is meant.
+    """
+    return load_all(path, environ).one(cluster)
+
+
+def load_all(path: Path | None, environ: Mapping[str, str]) -> LoadedFleet:
     """Load the configuration from the path given, else from where it usually lies.
 
     What the file leaves out comes from `BAO_*` and `VAULT_*`.
@@ -58,16 +112,36 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     given = path or (Path(environ[VARIABLE]) if environ.get(VARIABLE) else None)
     found = (given, _text(given)) if given else _search()
     if found is None:
-        return _from_environment(environ)
+        return LoadedFleet({"": _from_environment(environ)})
     file, text = found
     document = parse(str(file), file.suffix.lower(), text)
     if dialect(document) == "seed":
-        translated = translate(document, environ)
-        config = _completed(translated.config, environ)
-        notes = (*translated.notes, *_seed_notes(config), *_general(config, file, environ))
-        return Loaded(config, file, "seed", notes, translated.document, translated.origins)
+        return LoadedFleet({"": _from_seed(document, file, environ)})
+    if "clusters" in document.value:
+        return _fleet(document, file, environ)
     config = _completed(validate(Config, document.value, document), environ)
-    return Loaded(config, file, "agent", _general(config, file, environ), document)
+    loaded = Loaded(config, file, "agent", _general(config, file, environ), document)
+    return LoadedFleet({"": loaded})
+
+
+def _from_seed(document: Document, file: Path, environ: Mapping[str, str]) -> Loaded:
+    translated = translate(document, environ)
+    config = _completed(translated.config, environ)
+    notes = (*translated.notes, *_seed_notes(config), *_general(config, file, environ))
+    return Loaded(config, file, "seed", notes, translated.document, translated.origin)
+
+
+def _fleet(document: Document, file: Path, environ: Mapping[str, str]) -> LoadedFleet:
+    common = {key: value for key, value in document.value.items() if key in Fleet.model_fields}
+    fleet = validate(Fleet, common, document)
+    clusters = {}
+    for part in parts(document.value, fleet):
+        config = validate(Config, part.value, document, part.origin)
+        config = _completed(config, environ).model_copy(update={"log": fleet.log})
+        notes = tuple(f"{part.name}: {note}" for note in _namespace_notes(config))
+        clusters[part.name] = Loaded(config, file, "agent", notes, document, part.origin)
+    keep_apart({name: (one.config, one.place) for name, one in clusters.items()})
+    return LoadedFleet(clusters, fleet.concurrency)
 
 
 def _search() -> tuple[Path, str] | None:

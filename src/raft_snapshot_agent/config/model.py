@@ -124,7 +124,7 @@ class Config(Settings):
         names = [storage.name for storage in info.data.get("storages", ())]
         if lease is not None and "storages" in info.data and lease.storage not in names:
             there = f"; there are: {', '.join(map(str, names))}" if names else ""
-            raise _misplaced(f"no storage is called {lease.storage!r}{there}", "storage")
+            raise misplaced(f"no storage is called {lease.storage!r}{there}", "storage")
         return lease
 
 
@@ -161,7 +161,7 @@ def _names(storages: tuple[AnyStorage, ...]) -> list[str]:
     given = [storage.name for storage in storages]
     for index, name in enumerate(given):
         if name is not None and name in given[:index]:
-            raise _misplaced(f"another storage is called {name!r} already", index, "name")
+            raise misplaced(f"another storage is called {name!r} already", index, "name")
     names: list[str] = []
     for storage in storages:
         names.append(storage.name or _free(storage.type, {*given, *names}))
@@ -180,10 +180,10 @@ def _retention(
         return storage.retention or common
     if storage.retention is not None:
         what = "a storage with static_name holds one snapshot, so it takes no retention"
-        raise _misplaced(what, index, "retention")
+        raise misplaced(what, index, "retention")
     return None
 
 
-def _misplaced(what: str, *at: str | int) -> PydanticCustomError:
+def misplaced(what: str, *at: str | int) -> PydanticCustomError:
     """Make an error that `faults` shows at a place further down than pydantic would."""
     return PydanticCustomError("misplaced", "{what}", {"what": what, "at": at})

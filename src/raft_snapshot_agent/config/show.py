@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from raft_snapshot_agent.config.clusters import Fleet
+from raft_snapshot_agent.config.load import LoadedFleet
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.duration import format_duration
 
@@ -19,10 +21,28 @@ def shown(config: Config) -> dict[str, Any]:
     return values
 
 
+def shown_fleet(fleet: LoadedFleet) -> dict[str, Any]:
+    """Return the same of all clusters."""
+    shows = {name: shown(one.config) for name, one in fleet.clusters.items()}
+    if "" in shows:
+        return shows[""]
+    log = next(iter([show.pop("log") for show in shows.values()]))
+    return {"log": log, "concurrency": fleet.concurrency, "clusters": shows}
+
+
 def schema() -> dict[str, Any]:
     """Return the JSON Schema, for editors and linters."""
+    described = Config.model_json_schema(schema_generator=_Schema)
+    common = Fleet.model_json_schema(schema_generator=_Schema)["properties"]
+    keys = described["properties"]
+    cluster = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {key: one for key, one in keys.items() if key not in common},
+    }
+    common["clusters"]["additionalProperties"] = cluster
     dialect = {"$schema": GenerateJsonSchema.schema_dialect}
-    return {**dialect, **Config.model_json_schema(schema_generator=_Schema)}
+    return {**dialect, **described, "properties": {**keys, **common}}
 
 
 class _Schema(GenerateJsonSchema):

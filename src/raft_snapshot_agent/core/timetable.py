@@ -13,6 +13,8 @@ _TAKEN_ALONG = 20
 _AT_MOST = timedelta(minutes=1)
 _SOONEST, _LATEST = timedelta(minutes=5), timedelta(hours=1)
 """How long a storage that failed alone is left in peace: each try takes a snapshot of its own."""
+_GLANCE = timedelta(seconds=1)
+"""How soon, at the soonest, who stood by looks again whether the other did the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Line:
     missed: int = 0
     """How many slots went by unused before it."""
     again: datetime | None = None
-    """When one that failed in this slot is tried again."""
+    """When one that failed, or was left to another agent, is looked at again in this slot."""
 
     @property
     def due(self) -> datetime:
@@ -73,11 +75,13 @@ class Line:
         slot = self.timing.schedule.following(self.slot, now)
         return Line(self.timing, slot.at, self.timing.jitter * spread, slot.missed)
 
-    def failed(self, now: datetime) -> Line:
-        """Try again within the same slot, or go on to the next if that is near."""
+    def postponed(
+        self, now: datetime, spread: float, soonest: timedelta, latest: timedelta
+    ) -> Line:
+        """Look again within the same slot, or go on to the next if that is near."""
         interval = self.timing.schedule.following(now, now).at - now
-        again = now + min(max(interval / 10, _SOONEST), _LATEST)
-        following = self.served(now, 0.0)
+        again = now + min(max(interval / 10, soonest), latest)
+        following = self.served(now, spread)
         return following if again >= following.slot else replace(self, again=again)
 
 
@@ -123,6 +127,10 @@ class Timetable:
         """Name the storages that a run at `now` serves."""
         return frozenset(name for name, line in self.lines.items() if line.is_due(now))
 
+    def looked_at_again(self, now: datetime) -> frozenset[str]:
+        """Name those of them whose slot was tried, or left to another agent, before."""
+        return frozenset(name for name in self.due(now) if self.lines[name].again is not None)
+
     def served(self, names: Iterable[str], now: datetime, spread: float = 0.0) -> Timetable:
         """Go on to the next slot of these storages.
 
@@ -136,9 +144,17 @@ class Timetable:
 
     def failed(self, names: Iterable[str], now: datetime) -> Timetable:
         """Try these storages again after a pause that hurts no server."""
-        return replace(
-            self, lines={**self.lines, **{name: self.lines[name].failed(now) for name in names}}
-        )
+        return self._postponed(names, now, 0.0, _SOONEST, _LATEST)
+
+    def stood_by(self, names: Iterable[str], now: datetime, spread: float = 0.0) -> Timetable:
+        """Look at these again soon: whoever is to serve them may be lost within the slot.
+
+        Arguments:
+            names: Of the storages.
+            now: The present time.
+            spread: As for `served`.
+        """
+        return self._postponed(names, now, spread, _GLANCE, _SOONEST)
 
     def resumed(self, taken: Mapping[str, Iterable[datetime]], now: datetime) -> Timetable:
         """Take over from another agent: what it has not finished is due.
@@ -153,7 +169,13 @@ class Timetable:
         def line(name: str, timing: Timing) -> Line:
             # Whatever `catch_up` says: this agent was running, so nothing was missed.
             anchor = _anchor(name, timings, taken, now)
-            return Line(timing, timing.schedule.next_after(anchor, now))
+            slot = timing.schedule.next_after(anchor, now)
+            own = _anchor(name, timings, {name: taken.get(name, ())}, now)
+            if anchor is not None and own is not None and slot > now:
+                # The others got theirs before the end came; then it goes on along with them.
+                left_out = timing.schedule.next_after(own, now) - timing.early() <= now
+                slot = anchor if left_out else slot
+            return Line(timing, slot)
 
         if not taken:
             return self
@@ -175,6 +197,17 @@ class Timetable:
             if slot - line.timing.early() > now:
                 lines[name] = replace(line, slot=max(slot, line.slot), again=None)
         return replace(self, lines=lines)
+
+    def _postponed(
+        self,
+        names: Iterable[str],
+        now: datetime,
+        spread: float,
+        soonest: timedelta,
+        latest: timedelta,
+    ) -> Timetable:
+        lines = {name: self.lines[name].postponed(now, spread, soonest, latest) for name in names}
+        return replace(self, lines={**self.lines, **lines})
 
 
 def _anchor(

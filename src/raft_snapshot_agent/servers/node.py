@@ -1,4 +1,4 @@
-"""One OpenBao server on loopback."""
+"""One OpenBao server, on loopback unless it is given a host of its own."""
 
 from __future__ import annotations
 
@@ -31,6 +31,15 @@ _RAFT = {
     "autopilot_update_interval": "100ms",
     "autopilot_reconcile_interval": "100ms",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Where a node runs."""
+
+    address: str = LOOPBACK
+    enter: tuple[str, ...] = ()
+    """What a command begins with that is to run there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +82,26 @@ class Initialised:
 class OpenBaoNode:
     """A node with a folder, two ports and a process of its own."""
 
-    def __init__(self, name: str, folder: Path, options: NodeOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        options: NodeOptions | None = None,
+        host: Host | None = None,
+    ) -> None:
         self.name = name
         self.folder = folder
         self.options = options or NodeOptions()
+        self.host = host or Host()
         bao = program("bao")
         self.ports = free_ports(2)
         scheme = "https" if self.options.tls else "http"
-        self.address = f"{scheme}://{LOOPBACK}:{self.ports[0]}"
-        self.cluster_address = f"https://{LOOPBACK}:{self.ports[1]}"
+        self.address = f"{scheme}://{self.host.address}:{self.ports[0]}"
+        self.cluster_address = f"https://{self.host.address}:{self.ports[1]}"
         self._pool = _pool(self.options.tls)
         self.process = ServerProcess(
             name,
-            [bao, "server", f"-config={folder / 'server.json'}"],
+            [*self.host.enter, bao, "server", f"-config={folder / 'server.json'}"],
             folder / "server.log",
             {"PATH": "/usr/bin:/bin", "HOME": str(folder), "TMPDIR": str(folder / "tmp")},
         )
@@ -246,8 +262,8 @@ class OpenBaoNode:
             else {"tls_disable": True}
         )
         listener = {
-            "address": f"{LOOPBACK}:{self.ports[0]}",
-            "cluster_address": f"{LOOPBACK}:{self.ports[1]}",
+            "address": f"{self.host.address}:{self.ports[0]}",
+            "cluster_address": f"{self.host.address}:{self.ports[1]}",
             # The limit on how long the upload of a restore may take.
             "http_read_timeout": "30m",
             **certificate,

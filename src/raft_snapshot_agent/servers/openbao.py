@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from raft_snapshot_agent.errors import NoLeader, ServerError
-from raft_snapshot_agent.servers.node import Initialised, NodeOptions, OpenBaoNode, TlsFiles
+from raft_snapshot_agent.servers.node import Host, Initialised, NodeOptions, OpenBaoNode, TlsFiles
 from raft_snapshot_agent.servers.process import until
 
 __all__ = [
@@ -55,11 +55,12 @@ class OpenBaoCluster:
         shares: int = 1,
         threshold: int = 1,
         options: NodeOptions | None = None,
+        hosts: Sequence[Host] = (),
     ) -> Self:
         """Start a cluster and wait until every node is a voter; use it as a context manager.
 
         Each node gets a folder of its own in `folder`, which is not removed afterwards. Of the
-        key `shares`, `threshold` unseal.
+        key `shares`, `threshold` unseal. With `hosts`, each node runs on one of its own.
 
         Raises:
             ServerError: A node does not come up.
@@ -68,7 +69,9 @@ class OpenBaoCluster:
         members: list[OpenBaoNode] = []
         try:
             for number in range(nodes):
-                members.append(OpenBaoNode(f"bao{number}", folder / f"bao{number}", options))
+                host = hosts[number] if hosts else None
+                name = f"bao{number}"
+                members.append(OpenBaoNode(name, folder / name, options, host))
                 members[-1].launch()
             members[0].wait_answering()
             cluster = cls(members, members[0].init(shares, threshold))

@@ -6,6 +6,8 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import urllib3
@@ -52,25 +54,44 @@ def open_pool(address: str, tls: TlsSettings) -> urllib3.HTTPConnectionPool:
 
 
 def _context(tls: TlsSettings) -> ssl.SSLContext:
+    """Trust and answer as the settings say; pools of equal settings share what was loaded."""
     try:
-        context = ssl.create_default_context(cafile=tls.ca_file, capath=tls.ca_path)
-        # OpenSSL finds only files whose names are hashes; the server's own clients read them all.
-        for file in sorted(tls.ca_path.iterdir()) if tls.ca_path else ():
-            if file.is_file():
-                context.load_verify_locations(file)
-        if tls.client_cert is not None:
-            # Without a password, an encrypted key would make OpenSSL ask for one on the terminal.
-            context.load_cert_chain(tls.client_cert, tls.client_key, password="")
+        return _loaded(tls, _stamps(tls))
     except (OSError, ssl.SSLError) as error:
         files = [str(f) for f in (tls.ca_file, tls.ca_path, tls.client_cert, tls.client_key) if f]
         raise ConfigError(
             f"vault.tls: cannot use {', '.join(files)}: {error.strerror or error}",
             hint="give readable PEM files that belong together",
         ) from error
+
+
+@lru_cache(maxsize=16)
+def _loaded(tls: TlsSettings, _: tuple[object, ...]) -> ssl.SSLContext:
+    """Load what may be a megabyte, as it is at the moment that the stamps tell of."""
+    context = ssl.create_default_context(cafile=tls.ca_file, capath=tls.ca_path)
+    # OpenSSL finds only files whose names are hashes; the server's own clients read them all.
+    for file in _files_in(tls.ca_path):
+        context.load_verify_locations(file)
+    if tls.client_cert is not None:
+        # Without a password, an encrypted key would make OpenSSL ask for one on the terminal.
+        context.load_cert_chain(tls.client_cert, tls.client_key, password="")
     if tls.skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _stamps(tls: TlsSettings) -> tuple[object, ...]:
+    """Tell the present state of every file that is loaded: certificates are renewed in place."""
+    usual = ssl.get_default_verify_paths().cafile
+    bundle = tls.ca_file or (Path(usual) if usual else None)
+    files = (bundle, tls.client_cert, tls.client_key, *_files_in(tls.ca_path))
+    states = ((file, file.stat()) for file in files if file is not None)
+    return tuple((file, one.st_mtime_ns, one.st_size, one.st_ino) for file, one in states)
+
+
+def _files_in(folder: Path | None) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.is_file()) if folder else []
 
 
 class _UnixConnection(HTTPConnection):

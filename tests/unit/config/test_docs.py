@@ -16,7 +16,7 @@ from raft_snapshot_agent.config.dialects.seed import (
     SeedGoogle,
     SeedLocal,
 )
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.load import load_all
 from raft_snapshot_agent.config.show import schema
 from raft_snapshot_agent.errors import ConfigError
 
@@ -26,10 +26,11 @@ OURS, SEEDS = PAGE.split("## The original agent's")
 
 
 @pytest.mark.parametrize(("suffix", "text"), EXAMPLES)
-def test_every_example_loads_and_has_storages(
-    load_text: Callable[..., Loaded], suffix: str, text: str
-) -> None:
-    assert load_text(f"example.{suffix}", text).config.storages
+def test_every_example_loads_and_has_storages(tmp_path: Path, suffix: str, text: str) -> None:
+    path = tmp_path / f"example.{suffix}"
+    path.write_text(text)
+    clusters = load_all(path, {}).clusters.values()
+    assert all(loaded.config.storages for loaded in clusters)
 
 
 def test_there_are_examples_in_every_format() -> None:

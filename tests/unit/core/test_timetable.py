@@ -228,3 +228,42 @@ def test_who_takes_over_does_what_the_other_did_not_finish_also_without_catching
     done = stood_by.resumed({"disk": [NOW + HOUR], "s3": [NOW + HOUR]}, later)
     assert done.next_due == NOW + 2 * HOUR
     assert stood_by.resumed({}, later) == stood_by, "nobody knows"
+
+
+def test_who_takes_over_serves_the_storage_that_the_other_had_not_reached_yet() -> None:
+    table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [NOW], "s3": [NOW]}, NOW)
+    slot = NOW + HOUR
+    now = slot + timedelta(seconds=20)
+
+    taken = table.resumed({"disk": [NOW, slot], "s3": [NOW]}, now)
+    assert taken.due(now) == {"s3"}
+    assert taken.served(["s3"], now).next_due == slot + HOUR, "from then on together again"
+    assert taken.served(["s3"], now).due(slot + HOUR) == {"disk", "s3"}
+
+    # A storage that was added today, or cannot be listed, goes by the others.
+    assert table.resumed({"disk": [slot], "s3": []}, now).due(now) == set()
+    assert table.resumed({"disk": [slot]}, now).due(now) == set()
+
+
+def test_who_stood_by_looks_again_within_the_slot_and_then_goes_on() -> None:
+    table = Timetable.begin({"s3": EACH_HOUR}, {"s3": [NOW]}, NOW)
+    now = NOW + HOUR
+
+    looks = []
+    while (now := table.next_due) < NOW + 2 * HOUR:
+        looks.append(now)
+        table = table.stood_by(table.due(now), now)
+    assert looks == [NOW + HOUR + number * timedelta(minutes=5) for number in range(12)]
+    assert table.next_due == NOW + 2 * HOUR
+
+    looked = Timetable.begin({"s3": EACH_HOUR}, {"s3": [NOW]}, NOW).stood_by(["s3"], NOW + HOUR)
+    done = looked.after_others({"s3": [NOW + HOUR]}, NOW + HOUR + timedelta(minutes=5))
+    assert done.next_due == NOW + 2 * HOUR
+    lost = looked.after_others({"s3": [NOW]}, NOW + HOUR + timedelta(minutes=5))
+    assert lost.due(NOW + HOUR + timedelta(minutes=5)) == {"s3"}
+
+
+def test_a_short_interval_is_looked_at_each_second_at_most() -> None:
+    often = Timing(Every(timedelta(seconds=3)))
+    table = Timetable.begin({"s3": often}, {"s3": []}, NOW).stood_by(["s3"], NOW)
+    assert table.next_due == NOW + timedelta(seconds=1)

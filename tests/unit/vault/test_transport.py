@@ -227,6 +227,23 @@ def test_certificate_files_that_cannot_be_used_are_a_matter_of_configuration(
     assert raised.value.hint
 
 
+def test_what_is_trusted_is_loaded_once_and_again_when_its_file_changes(
+    tmp_path: Path,
+) -> None:
+    authority = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(authority))
+
+    def trust(**tls: Any) -> Any:
+        return node("https://127.0.0.1", **tls)._pool.conn_kw["ssl_context"]
+
+    first = trust(ca_file=authority)
+    assert trust(ca_file=authority) is first
+    assert trust(ca_file=authority, skip_verify=True) is not first
+    assert trust(ca_path=tmp_path) is not first
+    trustme.CA().cert_pem.write_to_path(str(authority))
+    assert trust(ca_file=authority) is not first
+
+
 def test_a_damaged_file_in_the_folder_of_authorities_is_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "damaged.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n")
     with pytest.raises(ConfigError, match=r"vault\.tls: cannot use"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from raft_snapshot_agent.config.clusters import Fleet
 from raft_snapshot_agent.config.dialects.seed import SeedFile
 from raft_snapshot_agent.config.document import Document
 from raft_snapshot_agent.config.model import Config
@@ -18,7 +19,7 @@ def dialect(document: Document) -> Dialect:
     Raises:
         ConfigError: It mixes ours with the original agent's.
     """
-    ours = [key for key in document.value if key in Config.model_fields]
+    ours = [key for key in document.value if key in Config.model_fields | Fleet.model_fields]
     seeds = [key for key in document.value if key.lower() in SeedFile.model_fields]
     if ours and seeds:
         raise ConfigError(

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator
 
 from raft_snapshot_agent.config.document import Document
-from raft_snapshot_agent.config.faults import validate
+from raft_snapshot_agent.config.faults import Origin, validate
 from raft_snapshot_agent.config.marks import KeyPath, Mark
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.errors import ConfigError
@@ -102,7 +102,7 @@ class Translation:
     config: Config
     document: Document
     """The file, with its keys in small letters and without what says nothing."""
-    origins: Mapping[KeyPath, KeyPath]
+    origin: Origin
     """Where a key of ours stood in the file."""
     notes: tuple[str, ...] = ()
 
@@ -124,6 +124,13 @@ class _Draft:
         for key in ours[:-1]:
             inner = inner.setdefault(key, {}) if isinstance(key, str) else inner[key]
         inner[ours[-1]] = value
+
+    def origin(self, path: KeyPath) -> KeyPath:
+        """Say where a key of ours, or the nearest around it, stood in the file."""
+        around = path
+        while around and around not in self.origins:
+            around = around[:-1]
+        return self.origins.get(around, path)
 
     def first(self, *keys: str) -> tuple[Any, str]:
         """Return the first key that says something, and what it says."""
@@ -156,8 +163,8 @@ def translate(document: Document, environ: Mapping[str, str]) -> Translation:
     _aws(draft, environ)
     _google(draft)
     _azure(draft)
-    config = validate(Config, draft.value, folded, draft.origins)
-    return Translation(config, folded, draft.origins, tuple(_ignored(folded)))
+    config = validate(Config, draft.value, folded, draft.origin)
+    return Translation(config, folded, draft.origin, tuple(_ignored(folded)))
 
 
 def _login(draft: _Draft) -> None:

@@ -1,0 +1,144 @@
+"""Many clusters in one file: each with the keys of a file of its own, over common defaults."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from raft_snapshot_agent.config.document import value_at
+from raft_snapshot_agent.config.faults import Place
+from raft_snapshot_agent.config.marks import KeyPath
+from raft_snapshot_agent.config.model import Config, LogSettings, misplaced
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.fields import Settings
+from raft_snapshot_agent.storage import AnyStorage
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_MERGED: tuple[KeyPath, ...] = (("vault",), ("vault", "tls"), ("guard",))
+"""What a cluster may change in part; every other key replaces the default whole."""
+_WHERE = ("auth_url", "storage_url", "endpoint", "url", "account_name", "host", "port")
+_WHAT = ("bucket", "container", "project_name")
+"""What tells one storage from another, beside its folder."""
+
+
+class Fleet(Settings):
+    """What is said once for all the clusters of a file."""
+
+    log: LogSettings = LogSettings()
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = 4
+    """How many snapshots are under way at once; one that does not move is not counted."""
+    clusters: dict[str, dict[str, Any]] = Field(default={})
+    """The keys of each cluster; those at the top of the file are its defaults."""
+
+    @field_validator("clusters")
+    @classmethod
+    def _named(cls, clusters: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if not clusters:
+            raise ValueError("name at least one, such as `clusters: {prod: {vault: {...}}}`")
+        for name, keys in clusters.items():
+            if not _NAME.fullmatch(name):
+                raise misplaced("a cluster's name has letters, digits and . _ - only", name)
+            for key in Fleet.model_fields:
+                if key in keys:
+                    raise misplaced("stands at the top of the file, for all clusters", name, key)
+        return clusters
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One cluster's part of a file."""
+
+    name: str
+    own: Mapping[str, Any]
+    defaults: Mapping[str, Any]
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """What it would say in a file of its own."""
+        merged = _merged(self.defaults, self.own, ())
+        if "storages" not in self.own:
+            merged["storages"] = [self._apart(one) for one in _listed(self.defaults)]
+        return merged
+
+    def origin(self, path: KeyPath) -> KeyPath:
+        """Say where in the file a key of this cluster stands."""
+        depth = 1 + max((len(key) for key in _MERGED if path[: len(key)] == key), default=0)
+        key = path[:depth]
+        inherited = _has(self.defaults, key) and not _has(self.own, key)
+        return path if inherited else ("clusters", self.name, *path)
+
+    def _apart(self, storage: Any) -> Any:
+        """Give this cluster a folder of its own in a storage that others have as well."""
+        if not isinstance(storage, dict):
+            return storage
+        prefix = storage.get("prefix", "")
+        if not isinstance(prefix, str):
+            return storage
+        return {**storage, "prefix": f"{prefix.rstrip('/')}/{self.name}"}
+
+
+def parts(value: Mapping[str, Any], fleet: Fleet) -> list[Part]:
+    """Take a file that names clusters apart."""
+    defaults = {key: one for key, one in value.items() if key not in Fleet.model_fields}
+    return [Part(name, own, defaults) for name, own in fleet.clusters.items()]
+
+
+def keep_apart(clusters: Mapping[str, tuple[Config, Place]]) -> None:
+    """Make sure that no two clusters are the same, and none stores where another does.
+
+    Raises:
+        ConfigError: Two do.
+    """
+    known: dict[object, str] = {}
+    for name, (config, place) in clusters.items():
+        for path, what, identity in _identities(config):
+            other = known.setdefault(identity, name)
+            if other != name:
+                raise ConfigError(
+                    f"{place(path)}: {what} is that of the cluster {other} as well",
+                    hint="give each cluster its own",
+                )
+
+
+def _identities(config: Config) -> Iterator[tuple[KeyPath, str, object]]:
+    for index, address in enumerate(config.vault.addresses):
+        where = ("nodes", index) if config.vault.nodes else ("address",)
+        yield ("vault", *where), address, ("address", address)
+    for index, storage in enumerate(config.storages):
+        yield ("storages", index), "the place of these snapshots", _identity(storage)
+
+
+def _identity(storage: AnyStorage) -> object:
+    told = type(storage).model_fields.keys()
+    values = [getattr(storage, key) for key in (*_WHERE, *_WHAT) if key in told]
+    folder = PurePosixPath(str(getattr(storage, "path", "")), storage.prefix)
+    return (storage.type, *map(str, values), str(folder))
+
+
+def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any], at: KeyPath) -> dict[str, Any]:
+    merged = copy.deepcopy({**defaults})
+    if at == ("vault",) and own.keys() & {"address", "nodes"}:
+        merged = {key: one for key, one in merged.items() if key not in ("address", "nodes")}
+    for key, value in own.items():
+        old, path = merged.get(key), (*at, key)
+        if path in _MERGED and isinstance(old, dict) and isinstance(value, dict):
+            merged[key] = _merged(old, value, path)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _has(value: Mapping[str, Any], path: KeyPath) -> bool:
+    around = value_at(value, path[:-1])
+    return isinstance(around, dict) and path[-1] in around
+
+
+def _listed(defaults: Mapping[str, Any]) -> list[Any]:
+    storages = defaults.get("storages", [])
+    return storages if isinstance(storages, list) else [storages]

@@ -1,0 +1,252 @@
+"""One agent for many clusters, each of which is served as if it were alone."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+from tests.crowd import Crowd, Manner
+from tests.faults.site import Ending, Running, in_process
+
+from raft_snapshot_agent.core.naming import parse
+from raft_snapshot_agent.core.snapshot import Manifest
+from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
+from raft_snapshot_agent.servers.process import until
+from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
+
+CLUSTERS = 100
+HANG: list[Manner] = ["deaf", "stuck"]
+WELL: list[Manner] = ["well"]
+MANNERS = [*HANG * 5, *WELL * (CLUSTERS - 11)]
+HANGING = [f"c{number:02}" for number in range(10)]
+EVERY = timedelta(seconds=15)
+LENGTH = timedelta(seconds=60)
+SLOW = timedelta(seconds=3)
+"""What a busy machine adds, and a name's whole seconds."""
+MOST_MIB = 300
+
+
+@pytest.fixture
+def snapshot(bao: OpenBaoCluster) -> bytes:
+    address, token = bao.leader().address, bao.root_token
+    url = f"{address}/v1/sys/storage/raft/snapshot"
+    return urllib3.request("GET", url, headers={"X-Vault-Token": token}).data
+
+
+class Fleet:
+    """What an agent of many clusters is told, and what it stores."""
+
+    def __init__(self, root: Path, storages: list[dict[str, Any]], **common: Any) -> None:
+        self.root = root
+        self.common = {"spool": str(root / "spool"), "storages": storages, **common}
+        self.clusters: dict[str, dict[str, Any]] = {}
+        (root / "spool").mkdir()
+
+    def add(self, name: str, address: str, **more: Any) -> None:
+        auth = {"method": "approle", "role_id": "r", "secret_id": "s"}
+        self.clusters[name] = {"vault": {"address": address, "auth": auth}, **more}
+
+    def configuration(self) -> Path:
+        path = self.root / "agent.json"
+        path.write_text(json.dumps({**self.common, "clusters": self.clusters}))
+        return path
+
+    def command(self, *arguments: str) -> Running:
+        words = ["raft-snapshot-agent", *arguments, "-c", str(self.configuration())]
+        return Running(self.root, words)
+
+    def taken(self, name: str) -> list[datetime]:
+        files = (self.root / "stored" / name).glob("*.snap")
+        return sorted(one.taken_at for path in files if (one := parse(path.name)))
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    local = {"type": "local", "path": str(tmp_path / "stored")}
+    return Fleet(tmp_path, [local], run_on="anywhere")
+
+
+@pytest.fixture
+def opened() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def test_of_a_hundred_clusters_ten_hang_and_the_others_stay_on_time(
+    tmp_path: Path,
+    snapshot: bytes,
+    bao: OpenBaoCluster,
+    approle: AppRole,
+    seaweed: SeaweedFS,
+    bucket: str,
+    opened: ExitStack,
+) -> None:
+    bucket_of_all = {
+        "type": "s3",
+        "bucket": bucket,
+        "endpoint": seaweed.endpoint,
+        "region": seaweed.region,
+        "access_key_id": seaweed.access_key_id,
+        "secret_access_key": seaweed.secret_access_key,
+    }
+    local = {"type": "local", "path": str(tmp_path / "stored")}
+    every = {"every": f"{EVERY.seconds}s"}
+    fleet = Fleet(tmp_path, [local, bucket_of_all], run_on="anywhere", schedule=every)
+    crowd = opened.enter_context(Crowd(snapshot, MANNERS))
+    for number, address in enumerate(crowd.addresses):
+        fleet.add(f"c{number:02}", address)
+    fleet.add("real", bao.leader().address)
+    fleet.clusters["real"]["vault"]["auth"] |= {
+        "role_id": approle.role_id,
+        "secret_id": approle.secret_id,
+    }
+    healthy = sorted(fleet.clusters.keys() - set(HANGING))
+
+    daemon = opened.enter_context(fleet.command("run"))
+    until(lambda: all(map(fleet.taken, healthy)), "each has its first snapshot", within=60)
+    time.sleep(LENGTH.total_seconds())
+    memory = _peak_mib(daemon.process.pid)
+    daemon.process.send_signal(signal.SIGTERM)
+    ending = daemon.ended()
+
+    assert ending.code == 0, ending.said
+    late = {name: found for name in healthy if max(found := _distances(fleet, name)) > EVERY + SLOW}
+    print(f"peak memory: {memory:.0f} MiB; distances: {_spread(fleet, healthy)}")
+    assert late == {}
+    assert min(len(fleet.taken(name)) for name in healthy) >= LENGTH // EVERY
+    assert memory <= MOST_MIB
+    assert [fleet.taken(name) for name in HANGING] == [[]] * len(HANGING)
+    failed = [line for line in ending.of_level("error") if "Snapshot failed: " in line]
+    assert {line.rpartition("cluster=")[2].split()[0] for line in failed} <= set(HANGING)
+    assert {*HANGING[::2]} <= {line[-3:] for line in failed}, "the deaf ones are told of"
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def _distances(fleet: Fleet, name: str) -> list[timedelta]:
+    return [b - a for a, b in pairwise(fleet.taken(name))]
+
+
+def _spread(fleet: Fleet, names: list[str]) -> str:
+    found = sorted(one.total_seconds() for name in names for one in _distances(fleet, name))
+    return f"{found[0]:g} to {found[-1]:g} s, {found[len(found) // 2]:g} in the middle"
+
+
+def _peak_mib(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
+
+
+def test_a_single_run_serves_each_cluster_and_tells_of_each(
+    fleet: Fleet, snapshot: bytes, opened: ExitStack
+) -> None:
+    crowd = opened.enter_context(Crowd(snapshot, ["well", "well", "deaf"]))
+    for name, address in zip(("berlin", "paris", "rome"), crowd.addresses, strict=True):
+        fleet.add(name, address)
+    fleet.common["vault"] = {"timeout": "1s"}
+
+    ending = in_process("run", "--once", "-c", str(fleet.configuration()))
+    assert ending.code == 3, ending.said
+    assert "did not answer in time" in ending.only_error
+    assert ending.only_error.endswith("cluster=rome")
+    assert [len(fleet.taken(name)) for name in ("berlin", "paris", "rome")] == [1, 1, 0]
+    assert [_manifest(fleet, name).cluster_id for name in ("berlin", "paris")] == [
+        "crowd-0",
+        "crowd-1",
+    ]
+
+    ending = in_process("run", "--once", "--cluster", "paris", "-c", str(fleet.configuration()))
+    assert (ending.code, ending.of_level("warning", "error")) == (0, [])
+    assert [len(fleet.taken(name)) for name in ("berlin", "paris", "rome")] == [1, 2, 0]
+
+
+def _manifest(fleet: Fleet, name: str) -> Manifest:
+    (found,) = (fleet.root / "stored" / name).glob("*.snap.json")
+    return Manifest.from_json(found.read_bytes())
+
+
+def test_a_command_by_hand_is_for_one_cluster(
+    fleet: Fleet, snapshot: bytes, opened: ExitStack
+) -> None:
+    crowd = opened.enter_context(Crowd(snapshot, ["well", "well"]))
+    for name, address in zip(("berlin", "paris"), crowd.addresses, strict=True):
+        fleet.add(name, address)
+    path = str(fleet.configuration())
+
+    for command in ("save", "list", "verify", "prune", "doctor"):
+        ending = in_process(command, "-c", path)
+        assert ending.code == 1
+        assert ending.said == (
+            "error: there are several clusters: choose one with --cluster"
+            " (there are: berlin, paris)\n"
+        )
+    assert in_process("save", "--cluster", "paris", "-c", path).code == 0
+    assert in_process("--cluster", "paris", "verify", "--all", "-c", path).code == 0
+    said = in_process("list", "--cluster", "paris", "-c", path).said
+    assert str(fleet.taken("paris")[0].strftime("%Y%m%dT%H%M%SZ")) in said
+    assert fleet.taken("berlin") == []
+    wrong = in_process("list", "--cluster", "rome", "-c", path).said
+    assert wrong == "error: no cluster is called 'rome' (there are: berlin, paris)\n"
+    assert in_process("config", "check", "-c", path).said.count("is good") == 2
+
+
+def test_clusters_come_and_go_with_the_configuration(
+    fleet: Fleet, snapshot: bytes, opened: ExitStack
+) -> None:
+    crowd = opened.enter_context(Crowd(snapshot, ["well", "well", "well"]))
+    berlin, paris, rome = crowd.addresses
+    fleet.common["schedule"] = {"every": "1s"}
+    fleet.add("berlin", berlin)
+    fleet.add("paris", paris)
+    daemon = opened.enter_context(fleet.command("run"))
+    until(lambda: fleet.taken("berlin") and fleet.taken("paris"), "both are served", within=30)
+
+    del fleet.clusters["paris"]
+    fleet.add("rome", rome)
+    fleet.configuration()
+    daemon.process.send_signal(signal.SIGHUP)
+    until(lambda: fleet.taken("rome"), "the new one is served", within=30)
+    served = [len(fleet.taken(name)) for name in ("berlin", "paris")]
+    until(lambda: len(fleet.taken("berlin")) > served[0] + 2, "the old one goes on", within=30)
+    assert len(fleet.taken("paris")) <= served[1] + 1, "one may have been under way"
+
+    fleet.add("milan", rome)
+    fleet.configuration()
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.says("The new configuration is refused, the old one stays: ")
+    daemon.says(f"clusters.milan.vault.address: {rome} is that of the cluster rome as well")
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.ended().code == 0
+
+
+def test_what_is_wrong_with_one_cluster_costs_the_others_nothing_at_the_start(
+    fleet: Fleet, snapshot: bytes, opened: ExitStack
+) -> None:
+    crowd = opened.enter_context(Crowd(snapshot, ["well", "well"]))
+    berlin, paris = crowd.addresses
+    fleet.common["schedule"] = {"every": "1s"}
+    fleet.add("berlin", berlin)
+    fleet.add("paris", paris)
+    missing = fleet.root / "secret-id"
+    fleet.clusters["berlin"]["vault"]["auth"]["secret_id"] = f"file://{missing}"
+    daemon = opened.enter_context(fleet.command("run"))
+    until(lambda: fleet.taken("paris"), "the other is served", within=30)
+    assert "No snapshots are taken of this cluster as it is: " in daemon.said
+    assert "clusters.berlin.vault.auth.secret_id" in daemon.said
+
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.says("The new configuration is refused, the old one stays: ")
+    missing.write_text("s")
+    daemon.process.send_signal(signal.SIGHUP)
+    until(lambda: fleet.taken("berlin"), "it is served once it is mended", within=30)
+    daemon.process.send_signal(signal.SIGTERM)
+    ending: Ending = daemon.ended()
+    assert ending.code == 0

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from raft_snapshot_agent.config.clusters import Fleet
+from raft_snapshot_agent.config.load import LoadedFleet, load, load_all
+from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.config.show import schema, shown_fleet
+from raft_snapshot_agent.errors import ConfigError
+
+WriteFile = Callable[[str], Path]
+
+TWO = """
+    vault: {namespace: admin, timeout: 5s, tls: {ca_file: /ca.pem, server_name: vault}}
+    schedule: {every: 4h}
+    retention: {last: 7}
+    guard: {max_shrink: 25%}
+    log: {format: json}
+    concurrency: 2
+    storages:
+      - {type: s3, bucket: b, prefix: all}
+      - {type: local, path: /srv/vault}
+    clusters:
+      berlin:
+        vault: {address: 'https://berlin:8200', tls: {server_name: berlin}}
+      paris:
+        vault: {nodes: ['https://p1:8200', 'https://p2:8200'], auth: {method: token, token: x}}
+        run_on: anywhere
+        schedule: {cron: '@daily'}
+        storages: [{type: local, path: /srv/paris}]
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> WriteFile:
+    def write(text: str) -> Path:
+        path = tmp_path / "agent.yaml"
+        path.write_text(dedent(text))
+        return path
+
+    return write
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_all(path, {})
+    assert "\n" not in str(caught.value)
+    return str(caught.value).removeprefix(f"{path}:")
+
+
+@pytest.fixture
+def two(write: WriteFile) -> LoadedFleet:
+    return load_all(write(TWO), {"VAULT_TOKEN": "from the environment"})
+
+
+def test_the_top_of_the_file_holds_the_defaults(two: LoadedFleet) -> None:
+    berlin, paris = (two.clusters[name].config for name in ("berlin", "paris"))
+    assert two.concurrency == 2
+    assert {one.config.log.format for one in two.clusters.values()} == {"json"}
+    for config in (berlin, paris):
+        assert config.vault.namespace == "admin"
+        assert config.vault.timeout.total_seconds() == 5
+        assert config.guard.max_shrink == 0.25
+        assert str(config.vault.tls.ca_file) == "/ca.pem"
+        assert config.vault.auth is not None
+    assert (str(berlin.schedule), str(paris.schedule)) == ("every 4h", "at @daily")
+    assert (berlin.run_on, paris.run_on) == ("leader", "anywhere")
+
+
+def test_vault_tls_and_guard_are_changed_in_part_and_all_else_whole(two: LoadedFleet) -> None:
+    berlin, paris = (two.clusters[name].config for name in ("berlin", "paris"))
+    assert berlin.vault.addresses == ("https://berlin:8200",)
+    assert paris.vault.addresses == ("https://p1:8200", "https://p2:8200")
+    assert (berlin.vault.tls.server_name, paris.vault.tls.server_name) == ("berlin", "vault")
+    assert [one.retention and one.retention.last for one in paris.storages] == [7]
+
+
+def test_in_a_common_storage_each_cluster_has_a_folder_of_its_own(two: LoadedFleet) -> None:
+    berlin, paris = (two.clusters[name].config for name in ("berlin", "paris"))
+    assert [one.prefix for one in berlin.storages] == ["all/berlin/", "berlin/"]
+    assert [one.prefix for one in paris.storages] == [""]
+
+
+def test_a_cluster_with_nodes_takes_no_address_from_the_defaults(write: WriteFile) -> None:
+    path = write(
+        "{vault: {address: 'http://a:1'}, clusters: {x: {vault: {nodes: ['http://b:1']}}}}"
+    )
+    assert load(path, {}).config.vault.addresses == ("http://b:1",)
+
+
+def test_a_command_for_one_cluster_wants_its_name(two: LoadedFleet) -> None:
+    assert two.one("paris").config.run_on == "anywhere"
+    assert list(two.only("paris").clusters) == ["paris"]
+    assert list(two.only(None).clusters) == ["berlin", "paris"]
+    for name, words in ((None, "choose one with --cluster"), ("Paris", "no cluster is called")):
+        with pytest.raises(ConfigError, match=words) as caught:
+            two.one(name)
+        assert caught.value.hint == "there are: berlin, paris"
+
+
+def test_a_file_of_one_cluster_wants_no_name(write: WriteFile) -> None:
+    path = write("vault: {address: 'http://a:1'}")
+    assert load(path, {}).config.vault.addresses == ("http://a:1",)
+    with pytest.raises(ConfigError) as caught:
+        load(path, {}, "berlin")
+    assert caught.value.hint == "the configuration names no clusters"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("clusters: {}", "1:1: clusters: name at least one"),
+        ("clusters: [a]", "1:1: clusters: must be a mapping of keys, not a list"),
+        ("clusters: {a: 1}", "1:12: clusters.a: must be a mapping of keys, not a number"),
+        ("clusters: {a/b: {}}", "1:12: clusters.a/b: a cluster's name has letters, digits"),
+        ("clusters: {a: {log: {}}}", "1:16: clusters.a.log: stands at the top of the file"),
+        ("clusters: {a: {clusters: {}}}", "1:16: clusters.a.clusters: stands at the top"),
+        ("{clusters: {a: {}}, concurrency: 0}", "1:21: concurrency: must be 1 or more"),
+        (
+            "clusters: {a: {vault: {adress: 'http://a:1'}}}",
+            "1:24: clusters.a.vault.adress: unknown key (did you mean 'address'?)",
+        ),
+        (
+            "{vault: {tls: {ca_fil: /x}}, clusters: {a: {vault: {address: 'http://a:1'}}}}",
+            "1:16: vault.tls.ca_fil: unknown key (did you mean 'ca_file'?)",
+        ),
+        (
+            "{storages: [{type: local}], clusters: {a: {}}}",
+            "1:13: storages[0].path: required key is missing",
+        ),
+        (
+            "{storages: [{type: s3, bucket: b}], clusters: {a: {storages: [{type: local}]}}}",
+            "1:63: clusters.a.storages[0].path: required key is missing",
+        ),
+        (
+            "{storages: [{type: s3, bucket: b}], lease: {type: storage, storage: x}, clusters: {a: {}}}",
+            "1:60: lease.storage: no storage is called 'x'; there are: s3",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_where_it_stands(write: WriteFile, text: str, says: str) -> None:
+    assert refused(write(text)).startswith(says)
+
+
+def test_the_same_cluster_twice_is_refused(write: WriteFile) -> None:
+    path = write("""
+        clusters:
+          a: {vault: {nodes: ['http://a:1', 'http://b:1']}}
+          b: {vault: {address: 'http://b:1'}}
+    """)
+    assert refused(path).startswith("4:15: clusters.b.vault.address: http://b:1 is that of the")
+    path = write("{vault: {address: 'http://a:1'}, clusters: {a: {}, b: {}}}")
+    assert refused(path).startswith("1:10: vault.address: http://a:1 is that of the cluster a")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("{type: local, path: /srv/a/}", "{type: local, path: /srv, prefix: a}"),
+        ("{type: s3, bucket: b, storage_class: X}", "{type: s3, bucket: b, name: other}"),
+        ("{type: gcs, bucket: b}", "{type: gcs, bucket: b, required: false}"),
+        ("{type: azure, container: abc}", "{type: azure, container: abc}"),
+        (
+            "{type: sftp, host: h, username: u, password: p, path: /a}",
+            "{type: sftp, host: h, username: w, password: p, path: /a}",
+        ),
+        ("{type: webdav, url: 'https://h/a'}", "{type: webdav, url: 'https://h/a'}"),
+        ("{type: swift, container: c}", "{type: swift, container: c}"),
+    ],
+)
+def test_two_clusters_never_store_in_one_place(write: WriteFile, first: str, second: str) -> None:
+    path = write(
+        f"""
+        clusters:
+          a: {{vault: {{address: 'http://a:1'}}, storages: [{first}]}}
+          b: {{vault: {{address: 'http://b:1'}}, storages: [{second}]}}
+        """
+    )
+    said = refused(path)
+    assert "clusters.b.storages[0]: the place of these snapshots is that of the cluster a" in said
+
+    apart = path.read_text().replace("storages: [{type: ", "storages: [{prefix: one, type: ", 1)
+    path.write_text(apart)
+    if "prefix: a" not in second:
+        assert list(load_all(path, {}).clusters) == ["a", "b"]
+
+
+def test_what_is_in_force_is_shown_by_cluster(two: LoadedFleet) -> None:
+    shown = shown_fleet(two)
+    assert list(shown) == ["log", "concurrency", "clusters"]
+    assert list(shown["clusters"]) == ["berlin", "paris"]
+    assert "log" not in shown["clusters"]["berlin"]
+    assert shown["clusters"]["paris"]["vault"]["nodes"] == ["https://p1:8200", "https://p2:8200"]
+    assert "from the environment" not in json.dumps(shown)
+
+
+def test_the_schema_gives_a_cluster_every_key_but_those_of_the_whole() -> None:
+    described = schema()["properties"]
+    cluster = described["clusters"]["additionalProperties"]["properties"]
+    assert set(cluster) == set(Config.model_fields) - set(Fleet.model_fields)
+    assert set(described) == set(Config.model_fields) | set(Fleet.model_fields)

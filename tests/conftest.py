@@ -13,6 +13,7 @@ import pytest
 from tests import leaks
 from tests.azurite import Azurite
 from tests.fake_gcs import FakeGcs
+from tests.kube import Kube
 from tests.stores.fixtures import (
     container,
     openssh_server,
@@ -125,6 +126,15 @@ def bucket(seaweed: SeaweedFS) -> str:
     name = f"test-{secrets.token_hex(6)}"
     seaweed.create_bucket(name)
     return name
+
+
+@pytest.fixture
+def kube(tmp_path: Path) -> Iterator[Kube]:
+    """The API server of a Kubernetes cluster of the test's own."""
+    folder = tmp_path / "kubernetes"
+    folder.mkdir()
+    with Kube(folder) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -60,12 +60,9 @@ def lease(config: Config) -> Lease | None:
     """Open the lease, where one is configured; nothing is contacted.
 
     Raises:
-        ConfigError: Its storage cannot keep one.
+        ConfigError: Nothing can keep its record.
     """
-    if config.lease is None:
-        return None
-    keeper = next(one for one in config.storages if one.name == config.lease.storage)
-    return config.lease.open(keeper.register(config.lease.name))
+    return None if config.lease is None else config.lease.open(config.storages)
 
 
 def _place(settings: AnyStorage, config: Config) -> Place:

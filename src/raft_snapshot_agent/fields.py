@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from datetime import UTC, timedelta, tzinfo
 from difflib import get_close_matches
 from typing import Annotated, Any, Self
@@ -101,6 +102,17 @@ def time_zone(name: str) -> tzinfo:
             f"unknown time zone {name!r}",
             hint=f"did you mean {near[0]!r}?" if near else "write one such as Europe/Berlin",
         ) from error
+
+
+def require_extra(module: str, kind: str) -> None:
+    """Make sure that the library of an extra is installed; it is not loaded.
+
+    Raises:
+        ConfigError: It is not; the extra is called like the `type` that needs it.
+    """
+    if importlib.util.find_spec(module) is None:
+        wanted = f"pip install 'raft-snapshot-agent[{kind}]'"
+        raise ConfigError(f"type {kind} needs the extra: {wanted}")
 
 
 class ScheduleSettings(Settings):

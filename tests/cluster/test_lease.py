@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import pytest
 from tests.faults.site import PREFIX, Running, Site
+from tests.kube import Kube
 
 from raft_snapshot_agent.core.lease import Record
 from raft_snapshot_agent.core.naming import manifest_name, parse
@@ -96,7 +97,12 @@ class Crew:
 
 @pytest.fixture
 def crew(
-    tmp_path: Path, seaweed: SeaweedFS, bucket: str, approle: AppRole, bao: OpenBaoCluster
+    tmp_path: Path,
+    seaweed: SeaweedFS,
+    bucket: str,
+    approle: AppRole,
+    bao: OpenBaoCluster,
+    kube: Kube,
 ) -> Iterator[Callable[..., Crew]]:
     with ExitStack() as opened:
 
@@ -110,7 +116,12 @@ def crew(
                 site.local["path"] = str(site.folder)
                 site.folder.mkdir(exist_ok=True)
                 site.vault["address"] = bao.leader().address
-                lease = {"type": "storage", "storage": keeper, "duration": f"{DURATION.seconds}s"}
+                lease = {"type": "storage", "storage": keeper}
+                if keeper == "kubernetes":
+                    lease = {"type": "kubernetes"}
+                    (root / ".kube").mkdir()
+                    (root / ".kube/config").write_bytes(kube.kubeconfig().read_bytes())
+                lease["duration"] = f"{DURATION.seconds}s"
                 site.more |= {"run_on": "anywhere", "lease": lease, **more}
                 sites.append(site)
             return opened.enter_context(Crew(sites, keeper))
@@ -118,7 +129,7 @@ def crew(
         yield make
 
 
-@pytest.mark.parametrize("keeper", ["local", "s3"])
+@pytest.mark.parametrize("keeper", ["local", "s3", "kubernetes"])
 def test_one_of_two_works_and_the_other_takes_over_at_once_when_it_stops(
     crew: Callable[..., Crew], keeper: str
 ) -> None:

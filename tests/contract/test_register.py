@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 import pytest
 from tests.contract.conftest import _place
 from tests.contract.places import SETTINGS, Place
+from tests.kube import NAMESPACE, Kube
 
 from raft_snapshot_agent.core.lease import Record, Register, Versioned
 from raft_snapshot_agent.core.naming import catalogue
 from raft_snapshot_agent.errors import AgentError, ConfigError, StorageError
+from raft_snapshot_agent.lease.settings import KubernetesLease
 
 NAME = "raft-snapshot-lease"
 FIRST = Record("first", 1, 0, 15.0, "2026-11-25T12:00:00Z")
@@ -22,23 +26,66 @@ pytestmark = pytest.mark.anyio
 Open = Callable[[], Register]
 
 
-@pytest.fixture(params=["local", "s3", "moto", "azure", "gcs"])
-def kept(request: pytest.FixtureRequest) -> Place:
-    return _place(request.param, request)
+class Kept(Protocol):
+    """Where the record lies."""
+
+    def open(self) -> Register: ...
+
+    async def delete(self) -> None: ...
 
 
-@pytest.fixture
-def another(kept: Place) -> Open:
-    """Open the register as one more agent."""
+@dataclass(frozen=True)
+class InStorage:
+    place: Place
 
-    def opened() -> Register:
-        settings = SETTINGS.validate_python(kept.settings("prod/"))
+    def open(self) -> Register:
+        settings = SETTINGS.validate_python(self.place.settings("prod/"))
         if settings.type == "local":
             settings.check()
         found: Register = settings.register(NAME)
         return found
 
-    return opened
+    async def delete(self) -> None:
+        location = self.open().location
+        if location.startswith("/"):
+            for path in Path(location).iterdir():  # noqa: ASYNC240
+                path.unlink()
+        else:
+            await self.place.open("prod/").delete(f"{NAME}.json")
+
+
+@dataclass(frozen=True)
+class InKubernetes:
+    kube: Kube
+
+    def open(self) -> Register:
+        return KubernetesLease(type="kubernetes").register(())
+
+    async def delete(self) -> None:
+        del self.kube.leases[NAME]
+
+
+@pytest.fixture(params=["local", "s3", "moto", "azure", "gcs", "kubernetes"])
+def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Kept:
+    if request.param != "kubernetes":
+        return InStorage(_place(request.param, request))
+    kube: Kube = request.getfixturevalue("kube")
+    monkeypatch.setenv("KUBECONFIG", str(kube.kubeconfig()))
+    return InKubernetes(kube)
+
+
+@pytest.fixture
+async def another(kept: Kept) -> AsyncIterator[Open]:
+    """Open the register as one more agent."""
+    opened: list[Register] = []
+
+    def one_more() -> Register:
+        opened.append(kept.open())
+        return opened[-1]
+
+    yield one_more
+    for register in opened:
+        await register.close()
 
 
 @pytest.fixture
@@ -115,25 +162,24 @@ async def test_of_many_at_once_one_writes(register: Register, another: Open, beg
     assert (found.record.holder, found.version) == (winner, version)
 
 
-async def test_it_is_no_snapshot(register: Register, kept: Place) -> None:
+async def test_it_is_no_snapshot(register: Register, kept: Kept) -> None:
     await written(register, FIRST, None)
-    entries = await kept.open("prod/").entries()
-    assert catalogue((entry.name, entry.size) for entry in entries) == ()
+    if isinstance(kept, InStorage):
+        entries = await kept.place.open("prod/").entries()
+        assert catalogue((entry.name, entry.size) for entry in entries) == ()
 
 
-async def test_once_it_was_deleted_nobody_goes_on_with_it(register: Register, kept: Place) -> None:
+async def test_once_it_was_deleted_nobody_goes_on_with_it(register: Register, kept: Kept) -> None:
     version = await written(register, FIRST, None)
-    if register.location.startswith("/"):
-        for path in Path(register.location).iterdir():  # noqa: ASYNC240
-            path.unlink()
-    else:
-        await kept.open("prod/").delete(f"{NAME}.json")
+    await kept.delete()
     assert await register.read() is None
     assert await register.write(FIRST.renewed({}), version) is None
 
 
-async def test_the_location_is_told(register: Register) -> None:
-    assert f"/prod/{NAME}" in register.location
+async def test_the_location_is_told(register: Register, kept: Kept) -> None:
+    folder = "/prod" if isinstance(kept, InStorage) else f":{NAMESPACE}"
+    await register.read()
+    assert f"{folder}/{NAME}" in register.location
 
 
 async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ class Shelf:
     async def read(self) -> Versioned | None:
         return self.found
 
+    async def close(self) -> None: ...
+
     async def write(self, record: Record, expected: str | None) -> str | None:
         if expected != (self.found and self.found.version):
             return None

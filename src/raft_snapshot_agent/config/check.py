@@ -106,9 +106,9 @@ def _check_folder(index: int, storage: AnyStorage, place: Place) -> None:
 def _check_lease(config: Config, place: Place) -> None:
     if config.lease is None:
         return
-    keeper = next(one for one in config.storages if one.name == config.lease.storage)
-    with _at(("lease", "storage"), place):
-        keeper.register(config.lease.name)
+    with _at(("lease", config.lease.key), place):
+        config.lease.register(config.storages)
+        config.lease.check()
 
 
 def _check_value(key: str | int, value: Any) -> None:

@@ -17,9 +17,11 @@ from raft_snapshot_agent.config.marks import KeyPath
 from raft_snapshot_agent.config.model import Config, LogSettings, misplaced
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Settings
+from raft_snapshot_agent.lease.settings import USUAL_NAME, KubernetesLease
 from raft_snapshot_agent.storage import AnyStorage
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_UNFIT = re.compile(r"[^a-z0-9-]")
 _MERGED: tuple[KeyPath, ...] = (("vault",), ("vault", "tls"), ("guard",))
 """What a cluster may change in part; every other key replaces the default whole."""
 _WHERE = ("auth_url", "storage_url", "endpoint", "url", "account_name", "host", "port")
@@ -64,6 +66,8 @@ class Part:
         merged = _merged(self.defaults, self.own, ())
         if "storages" not in self.own:
             merged["storages"] = [self._apart(one) for one in _listed(self.defaults)]
+        if "lease" not in self.own and isinstance(lease := merged.get("lease"), dict):
+            merged["lease"] = self._own_lease(lease)
         return merged
 
     def origin(self, path: KeyPath) -> KeyPath:
@@ -81,6 +85,13 @@ class Part:
         if not isinstance(prefix, str):
             return storage
         return {**storage, "prefix": f"{prefix.rstrip('/')}/{self.name}"}
+
+    def _own_lease(self, lease: dict[str, Any]) -> dict[str, Any]:
+        """Give this cluster a Lease of its own; a record in a storage is in its folder anyway."""
+        name = lease.get("name", USUAL_NAME)
+        if lease.get("type") != "kubernetes" or not isinstance(name, str):
+            return lease
+        return {**lease, "name": f"{name}-{_UNFIT.sub('-', self.name.lower()).strip('-')}"}
 
 
 def parts(value: Mapping[str, Any], fleet: Fleet) -> list[Part]:
@@ -112,6 +123,9 @@ def _identities(config: Config) -> Iterator[tuple[KeyPath, str, object]]:
         yield ("vault", *where), address, ("address", address)
     for index, storage in enumerate(config.storages):
         yield ("storages", index), "the place of these snapshots", _identity(storage)
+    if isinstance(config.lease, KubernetesLease):
+        lease = config.lease
+        yield ("lease",), f"the lease {lease.name}", ("lease", lease.namespace, lease.name)
 
 
 def _identity(storage: AnyStorage) -> object:

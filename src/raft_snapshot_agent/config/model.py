@@ -21,7 +21,7 @@ from raft_snapshot_agent.core import naming
 from raft_snapshot_agent.core.naming import Layout, Naming
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import RetentionPolicy, ScheduleSettings, Settings
-from raft_snapshot_agent.lease.settings import LeaseSettings
+from raft_snapshot_agent.lease.settings import AnyLease, StorageLease
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.settings import FileName
 from raft_snapshot_agent.vault.settings import VaultSettings
@@ -93,7 +93,7 @@ class Config(Settings):
     retention: RetentionPolicy | None = None
     """For every storage that has none of its own; without any, everything is kept."""
     storages: tuple[AnyStorage, ...] = ()
-    lease: LeaseSettings | None = None
+    lease: AnyLease | None = None
     """Which of several agents works; without one each of them does, under the leader rules."""
     spool: Annotated[Path, AfterValidator(_absolute)] | None = None
     """The folder a snapshot streams into; see `spool_folder`."""
@@ -120,9 +120,11 @@ class Config(Settings):
 
     @field_validator("lease")
     @classmethod
-    def _kept(cls, lease: LeaseSettings | None, info: ValidationInfo) -> LeaseSettings | None:
+    def _kept(cls, lease: AnyLease | None, info: ValidationInfo) -> AnyLease | None:
         names = [storage.name for storage in info.data.get("storages", ())]
-        if lease is not None and "storages" in info.data and lease.storage not in names:
+        if not isinstance(lease, StorageLease) or "storages" not in info.data:
+            return lease
+        if lease.storage not in names:
             there = f"; there are: {', '.join(map(str, names))}" if names else ""
             raise misplaced(f"no storage is called {lease.storage!r}{there}", "storage")
         return lease

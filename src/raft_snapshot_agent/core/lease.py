@@ -116,6 +116,9 @@ class Register(Protocol):
             AgentError: It was not written, or nobody knows whether it was.
         """
 
+    async def close(self) -> None:
+        """Let go of connections; the next call makes new ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sighting:

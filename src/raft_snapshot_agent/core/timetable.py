@@ -173,7 +173,7 @@ class Timetable:
             own = _anchor(name, timings, {name: taken.get(name, ())}, now)
             if anchor is not None and own is not None and slot > now:
                 # The others got theirs before the end came; then it goes on along with them.
-                left_out = timing.schedule.next_after(own, now) - timing.early() <= now
+                left_out = timing.schedule.next_after(own, now) <= now
                 slot = anchor if left_out else slot
             return Line(timing, slot)
 

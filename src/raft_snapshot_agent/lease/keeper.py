@@ -213,8 +213,11 @@ class Lease:
             AgentError: That was not possible; it ends by itself.
         """
         mine, self._mine = self._mine, None
-        if mine is not None:
-            await self._register.write(mine.record.released(), mine.version)
+        try:
+            if mine is not None:
+                await self._register.write(mine.record.released(), mine.version)
+        finally:
+            await self._register.close()
 
     def _pause(self, asked_at: float) -> float:
         """Look soon enough to renew in time, or just when another's lease runs out."""

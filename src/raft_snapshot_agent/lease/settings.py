@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
+from abc import abstractmethod
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from raft_snapshot_agent.core.lease import Register
-from raft_snapshot_agent.fields import PositiveDuration, Settings
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.fields import PositiveDuration, Settings, require_extra
 from raft_snapshot_agent.lease.keeper import Lease
 from raft_snapshot_agent.lease.timely import Timely
 
 _SHORTEST, _LONGEST = timedelta(seconds=2), timedelta(hours=1)
+_SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+USUAL_NAME = "raft-snapshot-lease"
+
+
+class Storage(Protocol):
+    """What may keep a record."""
+
+    @property
+    def name(self) -> str | None: ...
+
+    def register(self, name: str) -> Register:
+        """Keep a record of that name.
+
+        Raises:
+            ConfigError: It cannot.
+        """
 
 
 def _bounded(duration: timedelta) -> timedelta:
@@ -30,25 +50,99 @@ def _plain(name: Any) -> Any:
     return name
 
 
+def _subdomain(name: str) -> str:
+    if not _SUBDOMAIN.fullmatch(name):
+        raise ValueError("must be a name as Kubernetes has them: small letters, digits, - and .")
+    return name
+
+
 class LeaseSettings(Settings):
-    """A record in one of the storages says which of several agents works."""
+    """A record says which of several agents works."""
+
+    duration: Annotated[PositiveDuration, AfterValidator(_bounded)] = timedelta(seconds=15)
+    """For how long after its last renewal an agent that is gone keeps the others from working."""
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """The key that says where the record lies."""
+
+    @abstractmethod
+    def register(self, storages: Iterable[Storage]) -> Register:
+        """Find what keeps the record; nothing is contacted.
+
+        Arguments:
+            storages: All that are configured.
+
+        Raises:
+            ConfigError: It cannot.
+        """
+
+    def check(self) -> None:
+        """Make sure that what this host has to offer is there.
+
+        Raises:
+            ConfigError: It is not.
+        """
+
+    def open(self, storages: Iterable[Storage]) -> Lease:
+        """Make this agent's view of the lease; nothing is contacted.
+
+        Raises:
+            ConfigError: Nothing can keep its record.
+        """
+        timely = Timely(self.register(storages), self.duration.total_seconds() / 4)
+        return Lease(timely, _holder(), self.duration)
+
+
+class StorageLease(LeaseSettings):
+    """The record lies in one of the storages."""
 
     type: Literal["storage"]
     storage: str
     """The name of the storage that keeps the record; all agents must reach the same one."""
-    duration: Annotated[PositiveDuration, AfterValidator(_bounded)] = timedelta(seconds=15)
-    """For how long after its last renewal an agent that is gone keeps the others from working."""
-    name: Annotated[str, AfterValidator(_plain)] = "raft-snapshot-lease"
+    name: Annotated[str, AfterValidator(_plain)] = USUAL_NAME
     """Of the record, below the storage's prefix."""
 
-    def open(self, register: Register) -> Lease:
-        """Make this agent's view of the lease; nothing is contacted.
+    @property
+    def key(self) -> str:
+        return "storage"
 
-        Arguments:
-            register: Keeps the record.
-        """
-        timely = Timely(register, self.duration.total_seconds() / 4)
-        return Lease(timely, _holder(), self.duration)
+    def register(self, storages: Iterable[Storage]) -> Register:
+        keepers = [one for one in storages if one.name == self.storage]
+        if not keepers:
+            names = ", ".join(str(one.name) for one in storages)
+            there = f"; there are: {names}" if names else ""
+            raise ConfigError(f"no storage is called {self.storage!r}{there}")
+        return keepers[0].register(self.name)
+
+
+class KubernetesLease(LeaseSettings):
+    """The record is a Lease of Kubernetes."""
+
+    type: Literal["kubernetes"]
+    namespace: Annotated[str, AfterValidator(_subdomain)] | None = None
+    """Where it lies; the pod's own, or that of the kubeconfig's context."""
+    name: Annotated[str, AfterValidator(_subdomain)] = USUAL_NAME
+    """Of the Lease."""
+
+    @property
+    def key(self) -> str:
+        return "type"
+
+    def register(self, storages: Iterable[Storage]) -> Register:  # noqa: ARG002 - it needs none
+        require_extra("lightkube", self.type)
+        from raft_snapshot_agent.lease.kubernetes_register import KubernetesRegister
+
+        return KubernetesRegister(self.name, self.namespace)
+
+    def check(self) -> None:
+        from raft_snapshot_agent.lease.kubernetes_register import configuration
+
+        configuration()
+
+
+AnyLease = Annotated[StorageLease | KubernetesLease, Field(discriminator="type")]
 
 
 def _holder() -> str:

@@ -31,6 +31,9 @@ class Timely:
     async def write(self, record: Record, expected: str | None) -> str | None:
         return await self._in_time(self.register.write(record, expected))
 
+    async def close(self) -> None:
+        await self._in_time(self.register.close())
+
     async def _in_time(self, call: Awaitable[_T]) -> _T:
         try:
             with anyio.fail_after(self.seconds):

@@ -53,6 +53,9 @@ class LocalRegister:
         work = partial(self._write, record.to_json(), int(expected or 0))
         return await in_thread(work, abandon=True)
 
+    async def close(self) -> None:
+        """Do nothing: files are closed where they are used."""
+
     def _read(self) -> Versioned | None:
         with self._explained("read"):
             for _ in range(_TRIES):

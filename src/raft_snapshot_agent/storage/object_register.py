@@ -57,6 +57,9 @@ class ObjectRegister:
                 return None  # also where it was deleted: whoever reads it again will see
             return _version(put)
 
+    async def close(self) -> None:
+        self._clients.clear()
+
     async def _client(self, *, writing: bool) -> ObjectStore:
         # Used every few seconds: connections and short-lived credentials are kept.
         if writing not in self._clients:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from abc import abstractmethod
 from datetime import timedelta
 from typing import Annotated
@@ -42,17 +41,6 @@ def _printable(text: str) -> str:
 
 Folder = Annotated[str, AfterValidator(_folder)]
 FileName = Annotated[str, AfterValidator(_file_name)]
-
-
-def require_extra(module: str, kind: str) -> None:
-    """Make sure that the library of an extra is installed; it is not loaded.
-
-    Raises:
-        ConfigError: It is not; the extra is called like the storage's `kind`.
-    """
-    if importlib.util.find_spec(module) is None:
-        wanted = f"pip install 'raft-snapshot-agent[{kind}]'"
-        raise ConfigError(f"type {kind} needs the extra: {wanted}")
 
 
 class StorageSettings(Settings):

@@ -18,10 +18,11 @@ from anyio import move_on_after
 from pydantic import AfterValidator, Field, model_validator
 
 from raft_snapshot_agent.errors import ConfigError, SnapshotNotFound, StorageError
+from raft_snapshot_agent.fields import require_extra
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Entry, Source, Storage
 from raft_snapshot_agent.storage.leftovers import Leftovers, fresh_partial, partial_of
-from raft_snapshot_agent.storage.settings import StorageSettings, require_extra
+from raft_snapshot_agent.storage.settings import StorageSettings
 
 if TYPE_CHECKING:
     from raft_snapshot_agent.storage.ssh import Files

@@ -204,3 +204,17 @@ def test_the_schema_gives_a_cluster_every_key_but_those_of_the_whole() -> None:
     cluster = described["clusters"]["additionalProperties"]["properties"]
     assert set(cluster) == set(Config.model_fields) - set(Fleet.model_fields)
     assert set(described) == set(Config.model_fields) | set(Fleet.model_fields)
+
+
+def test_each_cluster_has_a_lease_of_kubernetes_of_its_own(write: WriteFile) -> None:
+    path = write("""
+        lease: {type: kubernetes}
+        clusters:
+          Berlin_1: {vault: {address: 'http://a:1'}}
+          paris: {vault: {address: 'http://b:1'}, lease: {type: kubernetes, name: other}}
+    """)
+    leases = [one.config.lease for one in load_all(path, {}).clusters.values()]
+    assert [one.name for one in leases if one] == ["raft-snapshot-lease-berlin-1", "other"]
+
+    path.write_text(path.read_text().replace("name: other", "name: raft-snapshot-lease-berlin-1"))
+    assert "the lease raft-snapshot-lease-berlin-1 is that of the cluster" in refused(path)

@@ -240,6 +240,10 @@ def test_who_takes_over_serves_the_storage_that_the_other_had_not_reached_yet() 
     assert taken.served(["s3"], now).next_due == slot + HOUR, "from then on together again"
     assert taken.served(["s3"], now).due(slot + HOUR) == {"disk", "s3"}
 
+    # A moment before the slot there is nothing to make up for.
+    before = slot - timedelta(seconds=20)
+    assert table.resumed({"disk": [NOW], "s3": [NOW]}, before).next_due == slot
+
     # A storage that was added today, or cannot be listed, goes by the others.
     assert table.resumed({"disk": [slot], "s3": []}, now).due(now) == set()
     assert table.resumed({"disk": [slot]}, now).due(now) == set()

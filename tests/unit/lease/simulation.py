@@ -134,6 +134,8 @@ class World:
         found: Versioned | None = await self.call(lambda: self.found)
         return found
 
+    async def close(self) -> None: ...
+
     async def write(self, record: Record, expected: str | None) -> str | None:
         version: str | None = await self.call(lambda: self.swap(record, expected))
         return version

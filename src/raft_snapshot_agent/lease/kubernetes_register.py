@@ -1,0 +1,203 @@
+"""A lease's record as a Lease of Kubernetes.
+
+What kubectl shows is in the fields that leader elections use; the record itself is in an
+annotation. The API server writes only what carries the version that it has.
+
+Source: the API reference of coordination.k8s.io/v1 and "Resource Versions" in Kubernetes'
+API concepts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import anyio
+
+from raft_snapshot_agent.core.lease import Record, Versioned
+from raft_snapshot_agent.errors import ConfigError, StorageDenied, StorageUnavailable
+from raft_snapshot_agent.threads import in_thread
+
+if TYPE_CHECKING:
+    from lightkube import AsyncClient, KubeConfig
+    from lightkube.core.exceptions import ApiError
+    from lightkube.models.meta_v1 import ObjectMeta
+    from lightkube.resources.coordination_v1 import Lease
+
+_RECORD = "raft-snapshot-agent/record"
+_RIGHTS = "let the service account get, create and update leases of coordination.k8s.io there"
+
+
+class KubernetesRegister:
+    """Compare-and-swap by the resource version of a Lease."""
+
+    def __init__(self, name: str, namespace: str | None) -> None:
+        """Prepare; nothing is contacted.
+
+        Arguments:
+            name: Of the Lease.
+            namespace: Where it lies; by default the pod's, or that of the kubeconfig's context.
+        """
+        self._name = name
+        self._namespace = namespace
+        self._client: AsyncClient | None = None
+        self._seen: ObjectMeta | None = None
+        """What the server last sent: labels and owners that somebody else set stay."""
+
+    @property
+    def location(self) -> str:
+        return f"kubernetes:{f'{self._namespace}/' if self._namespace else ''}{self._name}"
+
+    async def read(self) -> Versioned | None:
+        from lightkube.resources.coordination_v1 import Lease
+
+        async with self._connected("read") as client:
+            with _expecting(404) as failed:
+                lease = await client.get(Lease, self._name)
+            return None if failed else self._noted(lease)
+
+    async def write(self, record: Record, expected: str | None) -> str | None:
+        async with self._connected("write") as client:
+            lease = self._lease(record, expected)
+            if expected is None:
+                with _expecting(409) as failed:
+                    lease = await client.create(lease)
+            else:
+                with _expecting(404, 409) as failed:
+                    lease = await client.replace(lease)
+            return None if failed else self._noted(lease).version
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            with anyio.CancelScope(shield=True):
+                await client.close()
+
+    @contextlib.asynccontextmanager
+    async def _connected(self, doing: str) -> AsyncIterator[AsyncClient]:
+        """Keep the connection while all goes well; the credentials may be others afterwards."""
+        with self._explained(doing):
+            try:
+                if self._client is None:
+                    self._client = await in_thread(self._opened)
+                yield self._client
+            except BaseException:
+                await self.close()
+                raise
+
+    def _opened(self) -> AsyncClient:
+        from lightkube import AsyncClient
+
+        client = AsyncClient(configuration().get(), namespace=self._namespace, lazy=False)
+        self._namespace = client.namespace
+        return client
+
+    def _noted(self, lease: Lease) -> Versioned:
+        self._seen = about = lease.metadata
+        text = ((about and about.annotations) or {}).get(_RECORD, "")
+        version = about.resourceVersion if about else None
+        return Versioned(Record.from_json(text.encode()), version or "")
+
+    def _lease(self, record: Record, expected: str | None) -> Lease:
+        from lightkube.models.coordination_v1 import LeaseSpec
+        from lightkube.models.meta_v1 import ObjectMeta
+        from lightkube.resources.coordination_v1 import Lease
+
+        now = _with_fraction(datetime.now(UTC))
+        seen = self._seen if self._seen and self._seen.resourceVersion == expected else None
+        about = ObjectMeta(
+            name=self._name,
+            namespace=self._namespace,
+            resourceVersion=expected,
+            labels=seen.labels if seen else None,
+            ownerReferences=seen.ownerReferences if seen else None,
+            annotations={**((seen and seen.annotations) or {}), _RECORD: record.to_json().decode()},
+        )
+        spec = LeaseSpec(
+            holderIdentity=record.holder or None,
+            leaseDurationSeconds=math.ceil(record.seconds),
+            acquireTime=_taken_at(record, now),
+            renewTime=now,
+            leaseTransitions=record.term,
+        )
+        return Lease(metadata=about, spec=spec)
+
+    @contextlib.contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        import httpx2
+        from lightkube.core.exceptions import ApiError
+        from lightkube.core.exceptions import ConfigError as Unconfigured
+
+        what = f"cannot {doing} the lease in {self.location}"
+        try:
+            yield
+        except ApiError as error:
+            raise _refused(what, error) from error
+        except (ConfigError, Unconfigured) as error:
+            raise StorageDenied(f"{what}: {error}") from error
+        except (httpx2.HTTPError, OSError, ValueError, LookupError) as error:
+            why = str(error) or type(error).__name__
+            raise StorageUnavailable(
+                f"{what}: {why}", hint="check that the API server can be reached from here"
+            ) from error
+
+
+def configuration() -> KubeConfig:
+    """Find the pod's service account, else the file in $KUBECONFIG, else ~/.kube/config.
+
+    Raises:
+        ConfigError: There is none, or it cannot be used.
+    """
+    from lightkube import KubeConfig
+
+    try:
+        config = KubeConfig.from_env()
+        config.get()
+    except Exception as error:  # the library trusts the file's shape
+        raise ConfigError(
+            f"no way to Kubernetes: {' '.join(str(error).split()) or type(error).__name__}",
+            hint="run in a pod with a service account, or set KUBECONFIG",
+        ) from error
+    return config
+
+
+@contextlib.contextmanager
+def _expecting(*codes: int) -> Iterator[list[int]]:
+    """Note an answer that is no failure; what it was for is then nowhere."""
+    from lightkube.core.exceptions import ApiError
+
+    noted: list[int] = []
+    try:
+        yield noted
+    except ApiError as error:
+        if error.status.code not in codes:
+            raise
+        noted.append(error.status.code)
+
+
+def _refused(what: str, error: ApiError) -> StorageDenied | StorageUnavailable:
+    said = " ".join((error.status.message or str(error.status.code)).split())
+    match error.status.code:
+        case 403:
+            return StorageDenied(f"{what}: {said}", hint=_RIGHTS)
+        case 401:
+            return StorageDenied(f"{what}: the token is refused", hint=_RIGHTS)
+        case 400 | 404 | 422:
+            return StorageDenied(f"{what}: {said}", hint="check lease.namespace and lease.name")
+        case _:
+            return StorageUnavailable(f"{what}: {said}")
+
+
+def _taken_at(record: Record, now: datetime) -> datetime:
+    try:
+        return _with_fraction(datetime.fromisoformat(record.taken_at).astimezone(UTC))
+    except ValueError:
+        return now
+
+
+def _with_fraction(moment: datetime) -> datetime:
+    """Keep a fraction of a second: the API server takes no moment without one."""
+    return moment if moment.microsecond else moment.replace(microsecond=1)

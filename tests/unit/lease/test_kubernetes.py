@@ -1,0 +1,162 @@
+"""A Lease of Kubernetes, beyond what every register does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lightkube import KubeConfig
+from tests.kube import NAMESPACE, TOKEN, Kube
+
+from raft_snapshot_agent.core.lease import Record, Register
+from raft_snapshot_agent.errors import ConfigError, StorageDenied, StorageUnavailable
+from raft_snapshot_agent.lease.settings import USUAL_NAME, KubernetesLease
+
+pytestmark = pytest.mark.anyio
+
+FIRST = Record("host-1", 3, 0, 2.5, "2026-11-25T12:00:00Z", {"s3": "2026-11-25T12:00:00+00:00"})
+
+
+Open = Callable[..., Register]
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Open]:
+    made: list[Register] = []
+
+    def open_one(**more: Any) -> Register:
+        made.append(KubernetesLease(type="kubernetes", **more).register(()))
+        return made[-1]
+
+    yield open_one
+    for register in made:
+        await register.close()
+
+
+@pytest.fixture
+def outside(kube: Kube, monkeypatch: pytest.MonkeyPatch) -> Kube:
+    monkeypatch.setenv("KUBECONFIG", str(kube.kubeconfig()))
+    return kube
+
+
+@pytest.fixture
+def pod(kube: Kube, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a pod finds: its service account and the API server's address."""
+    account = kube.service_account()
+    found = partial(KubeConfig.from_env, service_account=account)
+    monkeypatch.setattr(KubeConfig, "from_env", found)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(kube.port))
+    return account
+
+
+async def test_kubectl_shows_who_holds_it(opened: Open, outside: Kube) -> None:
+    await opened().write(FIRST, None)
+    spec = outside.leases[USUAL_NAME]["spec"]
+    assert spec["holderIdentity"] == "host-1"
+    assert spec["leaseDurationSeconds"] == 3
+    assert spec["leaseTransitions"] == 3
+    assert spec["acquireTime"].startswith("2026-11-25T12:00:00.")
+    assert outside.leases[USUAL_NAME]["metadata"]["namespace"] == NAMESPACE
+
+
+async def test_one_that_was_given_back_has_no_holder(opened: Open, outside: Kube) -> None:
+    register = opened()
+    version = await register.write(FIRST, None)
+    await register.write(FIRST.released(), version)
+    assert not outside.leases[USUAL_NAME]["spec"].get("holderIdentity")
+
+
+async def test_what_others_wrote_to_it_stays(opened: Open, outside: Kube) -> None:
+    register = opened()
+    await register.write(FIRST, None)
+    about = outside.leases[USUAL_NAME]["metadata"]
+    about["labels"] = {"app": "backup"}
+    about["annotations"]["team"] = "a"
+    about["ownerReferences"] = [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}]
+    found = await register.read()
+    assert found is not None
+    await register.write(found.record.renewed({}), found.version)
+    about = outside.leases[USUAL_NAME]["metadata"]
+    assert (about["labels"], about["annotations"]["team"]) == ({"app": "backup"}, "a")
+    assert about["ownerReferences"][0]["name"] == "p"
+
+
+async def test_one_that_somebody_else_made_is_not_taken_at_once(
+    opened: Open, outside: Kube
+) -> None:
+    register = opened()
+    await register.write(FIRST, None)
+    del outside.leases[USUAL_NAME]["metadata"]["annotations"]
+    found = await register.read()
+    assert found is not None
+    assert (found.record.free, found.record.seconds) == (False, 60)
+
+
+async def test_in_a_pod_the_token_may_be_another_each_time(
+    opened: Open, kube: Kube, pod: Path
+) -> None:
+    register = opened()
+    version = await register.write(FIRST, None)
+    kube.tokens = {"another"}
+    (pod / "token").write_text("another")
+    assert await register.write(FIRST.renewed({}), version)
+
+
+async def test_a_name_and_a_namespace_can_be_given(opened: Open, outside: Kube) -> None:
+    with pytest.raises(StorageDenied, match=r"write the lease in kubernetes:other/a\.b: .*forbid"):
+        await opened(namespace="other", name="a.b").write(FIRST, None)
+    await opened(namespace=NAMESPACE, name="a.b").write(FIRST, None)
+    assert list(outside.leases) == ["a.b"]
+
+
+@pytest.mark.parametrize(("verb", "doing"), [("get", "read"), ("create", "write")])
+async def test_a_right_that_is_missing_is_told(
+    opened: Open, outside: Kube, verb: str, doing: str
+) -> None:
+    outside.forbidden = {verb}
+    with pytest.raises(StorageDenied, match=f"cannot {doing} the lease in ") as caught:
+        await (opened().read() if doing == "read" else opened().write(FIRST, None))
+    assert "get, create and update leases of coordination.k8s.io" in caught.value.hint
+    assert TOKEN not in str(caught.value)
+
+
+async def test_a_token_that_is_refused_is_told(opened: Open, outside: Kube) -> None:
+    outside.tokens = set()
+    with pytest.raises(StorageDenied, match="the token is refused"):
+        await opened().read()
+
+
+async def test_a_server_that_is_not_there_is_told_and_found_again(
+    opened: Open, kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = kube.kubeconfig()
+    document = json.loads(path.read_text())
+    document["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:9"
+    path.write_text(json.dumps(document))
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    register = opened()
+    with pytest.raises(StorageUnavailable, match="cannot read the lease in kubernetes:"):
+        await register.read()
+    kube.kubeconfig()
+    assert await register.read() is None
+
+
+@pytest.mark.parametrize(
+    "text", [None, "{}", "nothing: [", "[]", '{"current-context": "x", "clusters": []}']
+)
+def test_a_host_that_knows_no_kubernetes_is_told_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    path = tmp_path / "kubeconfig"
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match="no way to Kubernetes") as caught:
+        KubernetesLease(type="kubernetes").check()
+    assert "\n" not in str(caught.value)
+    assert "KUBECONFIG" in caught.value.hint

@@ -226,6 +226,30 @@ def test_a_leader_that_is_announced_at_a_dead_address_is_used_where_it_answered(
         assert found.node.address == bao.leader().address
 
 
+def test_a_leader_that_is_announced_where_it_is_not_is_found_as_its_nodes_know_it(
+    three: OpenBaoCluster,
+) -> None:
+    leader, standby = three.leader(), three.standbys()[0]
+    nowhere = leader.address.replace("127.0.0.1", "127.0.0.2")
+    known = standby.api("GET", "sys/ha-status", token=three.root_token)
+    for one in known["data"]["nodes"]:
+        one["api_address"] = nowhere
+    auth = {"method": "token", "token": three.root_token}
+    with LyingProxy(standby.address) as node:
+        node.override(WHO_LEADS, 200, _leads(nowhere, is_self=False))
+        node.override("/v1/sys/ha-status", 200, known)
+        settings = VaultSettings.model_validate({"address": node.address, "auth": auth})
+        found = Cluster(settings, "anywhere").leader()
+        assert found.node.address == leader.address
+        for said in ({}, {"data": {"nodes": [{"active_node": True, "hostname": "["}]}}, [1]):
+            node.override("/v1/sys/ha-status", 200, said)
+            with pytest.raises(Unreachable, match=f"cannot reach {nowhere}"):
+                Cluster(settings, "anywhere").leader()
+        node.override("/v1/sys/ha-status", 403, {"errors": ["permission denied"]})
+        with pytest.raises(Unreachable, match=f"cannot reach {nowhere}"):
+            Cluster(settings, "anywhere").leader()
+
+
 def test_a_load_balancer_that_announces_itself_is_tried_on_a_new_connection(
     three: OpenBaoCluster,
 ) -> None:

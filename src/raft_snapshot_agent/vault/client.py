@@ -38,6 +38,9 @@ _HEADERS = {
     "X-Vault-Inconsistent": "fail",
 }
 
+_ADDRESSES = ("api_address", "cluster_address", "hostname")
+"""By what a node is known, in `sys/ha-status`."""
+
 
 class Node:
     """One server at one address."""
@@ -121,6 +124,21 @@ class Node:
             sealed=said.get("sealed") is True,
         )
 
+    def leaders_hosts(self, token: str) -> list[str]:
+        """Name the hosts at which the nodes of the cluster know their leader.
+
+        Source: the API page of `sys/ha-status`. It wants a right that few tokens have; without it
+        there are none.
+
+        Raises:
+            Unreachable: There was no answer.
+        """
+        data = self.call("GET", "sys/ha-status", token=token).body.get("data")
+        nodes = data.get("nodes") if isinstance(data, dict) else None
+        found = [one for one in nodes or () if isinstance(one, dict) and one.get("active_node")]
+        addresses = [str(one.get(key) or "") for one in found for key in _ADDRESSES]
+        return [host for address in addresses if (host := _host(address))]
+
     def open_snapshot(self, token: str) -> SnapshotStream:
         """Ask for a snapshot.
 
@@ -203,3 +221,12 @@ def _length(file: IO[bytes]) -> int:
     length = file.seek(0, 2)
     file.seek(0)
     return length
+
+
+def _host(address: str) -> str:
+    """Return the host of an address, or of what is only a name, as a URL writes it."""
+    try:
+        host = urlsplit(address if "://" in address else f"//{address}").hostname or ""
+    except ValueError:
+        return ""
+    return f"[{host}]" if ":" in host else host

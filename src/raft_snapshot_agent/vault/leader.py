@@ -8,12 +8,13 @@ speaks of the node that answered, so behind a load balancer it says nothing abou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import IO, Literal, TypeVar
 from urllib.parse import urljoin, urlsplit
 
-from raft_snapshot_agent.errors import NoLeader, NotLeader, ServerError
+from raft_snapshot_agent.errors import AgentError, NoLeader, NotLeader, ServerError
 from raft_snapshot_agent.vault.answers import Identity, Redirected, Standing
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.hosts import is_local, is_own
@@ -163,9 +164,9 @@ class Cluster:
         try:
             if announced and _origin(announced) != _origin(node.address):
                 return self._elsewhere(node, announced)
-        except ServerError:
+        except ServerError as error:
             if not standing.is_self:
-                raise
+                return self._known_otherwise(node, announced, error)
         if standing.is_self or not standing.ha_enabled:
             return _leader(node, standing)
         if not announced:
@@ -183,6 +184,29 @@ class Cluster:
                 hint="correct api_addr on the servers; the token is not sent there",
             )
         return self._confirmed(announced)
+
+    def _known_otherwise(self, node: Node, announced: str, error: ServerError) -> Leader:
+        """Try the names by which the cluster's own nodes know the leader.
+
+        Raises:
+            ServerError: What was wrong with the announced one, if none of them helps.
+        """
+        for address in self._other_ways(node, announced):
+            with suppress(ServerError):
+                return self._confirmed(address)
+        raise error
+
+    def _other_ways(self, node: Node, announced: str) -> list[str]:
+        if not _usable(announced) or _exposes(node, announced) or self.session.uses is not None:
+            return []
+        parts = urlsplit(announced)
+        try:
+            hosts = node.leaders_hosts(self.session.token(node))
+        except AgentError:
+            return []  # what is wrong with the announced address is what there is to tell
+        ports = f":{parts.port}" if parts.port else ""
+        ways = dict.fromkeys(f"{parts.scheme}://{host}{ports}{parts.path}" for host in hosts)
+        return [way for way in ways if way != announced and _usable(way)]
 
     def _confirmed(self, address: str) -> Leader:
         if not _usable(address):

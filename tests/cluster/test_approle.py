@@ -213,3 +213,14 @@ def test_a_secret_id_rotated_while_running_costs_no_snapshot(role: Role) -> None
     role.file.unlink()
     role.server.revoke(session.token(role.server.node))
     assert "cannot read the secret in" in role.refusal(session, ConfigError)
+
+
+def test_the_secret_id_may_be_a_credential_that_systemd_loaded(
+    role: Role, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`LoadCredential=secret_id:/path` lays a copy into a folder that only the service sees."""
+    role.hand_out()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(role.file.parent))
+    assert role.use(role.session(secret_id=f"credential://{role.file.name}"))
+    missing = role.refusal(role.session(secret_id="credential://missing"), ConfigError)
+    assert "missing" in missing

@@ -15,6 +15,7 @@ from tests.lying import CuttingTcpProxy, LyingProxy
 from tests.tls_proxy import TlsProxy
 
 from raft_snapshot_agent.errors import NoLeader, NotLeader, Sealed, ServerError, Unreachable
+from raft_snapshot_agent.servers.node import Host
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster
 from raft_snapshot_agent.servers.process import free_ports, release_ports, until
 from raft_snapshot_agent.vault import leader as rules
@@ -89,6 +90,28 @@ def test_a_single_node_leads(bao: OpenBaoCluster, run_on: RunOn) -> None:
     assert leader.active_since
     assert leader.identity.product == "openbao"
     assert leader.identity.cluster_id == node.seal_status()["cluster_id"]
+
+
+@pytest.mark.parametrize("run_on", BOTH)
+def test_a_cluster_on_ipv6(start_bao: StartBao, run_on: RunOn) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        pytest.skip(f"this machine has no IPv6: {error}")
+    (node,) = start_bao(hosts=[Host("[::1]")]).nodes
+    assert node.address.startswith("http://[::1]:")
+    assert find(run_on, node.address).node.address == node.address
+    assert find("anywhere", node.address.replace("[::1]", "[0:0::1]")).identity.initialized
+
+
+def test_a_performance_standby_is_told_as_such(three: OpenBaoCluster) -> None:
+    leader = three.leader().address
+    with LyingProxy(three.standbys()[0].address) as node:
+        said = {**_leads(leader, is_self=False), "performance_standby": True}
+        node.override(WHO_LEADS, 200, said)
+        line = refused(NotLeader, "leader", node.address)
+        assert line == f"{node.address}, a performance standby, says the leader is {leader}"
+        assert find("anywhere", node.address).node.address == leader
 
 
 def test_only_the_agent_beside_the_leader_works(three: OpenBaoCluster) -> None:

@@ -58,6 +58,8 @@ class Standing:
     active_since: str = ""
     """When the leader took over; a restore makes it take over anew."""
     ha_enabled: bool = True
+    performance_standby: bool = False
+    """Whether it answers reads itself (Vault Enterprise); it is a standby all the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,7 @@ class Node:
                 committed_index=int(answer.body.get("raft_committed_index") or 0),
                 active_since=str(answer.body.get("active_time") or ""),
                 ha_enabled=bool(answer.body["ha_enabled"]),
+                performance_standby=answer.body.get("performance_standby") is True,
             )
         except (ArithmeticError, KeyError, TypeError, ValueError) as error:
             raise ServerError(

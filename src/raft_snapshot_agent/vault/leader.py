@@ -234,7 +234,8 @@ def _not_leader(node: Node, standing: Standing) -> ServerError | NotLeader:
             f"the cluster has no leader, says {node.address}",
             hint="check that a majority of its nodes is up and unsealed",
         )
-    return NotLeader(f"{node.address} says the leader is {standing.leader_address}")
+    kind = ", a performance standby," if standing.performance_standby else ""
+    return NotLeader(f"{node.address}{kind} says the leader is {standing.leader_address}")
 
 
 def _exposes(node: Node, address: str) -> bool:

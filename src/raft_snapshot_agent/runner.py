@@ -159,8 +159,7 @@ class Runner:
                 await self._change(self._next)
                 table = await self._begin(table)
             elif self._took_over:
-                self._took_over = False
-                table = table.resumed(await self._duty.agent.taken(), self._clock())
+                table = await self._resume(table)
             elif self._now:
                 self._now = False
                 await self._serve(table.lines.keys(), table)
@@ -175,6 +174,14 @@ class Runner:
         table = Timetable.begin(self._duty.timings(), taken, self._clock(), before)
         self._notifier.ready(f"Next snapshot at {table.next_due:%Y-%m-%d %H:%M:%S} UTC.")
         return table
+
+    async def _resume(self, table: Timetable) -> Timetable:
+        """Go on where the agent stopped that held the lease before."""
+        self._took_over = False
+        taken = await self._duty.agent.taken()
+        # Each storage goes by what it holds itself; to ask once more what any holds would undo it.
+        self._in_doubt = self._in_doubt and not taken
+        return table.resumed(taken, self._clock())
 
     async def _change(self, duty: Duty) -> None:
         old, self._duty, self._next, self._term = self._duty, duty, None, None

@@ -70,4 +70,6 @@ def test_memory_does_not_grow_with_the_snapshot(
     small, large = peak(64), peak(256)
     print(f"peak at 64 MiB: {small} MiB, at 256 MiB: {large} MiB")
     assert large < 250
-    assert large - small < 40
+    # How much of 64 MiB is under way at once depends on who is faster: 122 to 168 MiB were seen.
+    # What grows with the snapshot would grow by three times 192 MiB.
+    assert large - small < 96

@@ -74,7 +74,7 @@ class Crowd:
     ) -> None:
         self._open.add(writer)
         try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError):
+            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 while True:
                     path = await _request(reader)
                     if self._manners[number] == "deaf":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,8 @@ _PREFIX = ".raft-snapshot-agent-"
 _SUFFIX = ".spool"
 _ANNOUNCE_EVERY = 1 << 20
 """Bytes between two wake-ups of the followers: fewer hand-overs cost less than the bytes."""
+_TRIES, _SWEPT_AFTER = 100, 0.01
+"""How often, and in seconds how soon, a spool is made again that a sweep took for a dead one's."""
 _MOST_PIECES = os.sysconf("SC_IOV_MAX")
 
 
@@ -58,13 +61,13 @@ class Spool:
         """
         path = folder / f"{_PREFIX}{run_id}{_SUFFIX}"
         try:
-            while True:
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-                if lock(descriptor) and os.fstat(descriptor).st_nlink:
+            for _ in range(_TRIES):
+                if (descriptor := _created(path)) is not None:
                     return cls(path, descriptor)
-                os.close(descriptor)  # another agent's sweep came in between
+                time.sleep(_SWEPT_AFTER)
         except OSError as error:
             raise _spool_error(folder, error) from error
+        raise SpoolError(f"the spool {path} is removed by others again and again")
 
     def __enter__(self) -> Self:
         return self
@@ -263,6 +266,18 @@ def sweep(folder: Path) -> frozenset[str]:
             if remove_if_abandoned(path):
                 dead.add(path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX))
     return frozenset(dead)
+
+
+def _created(path: Path) -> int | None:
+    """Make and lock a file; nothing where another agent's sweep came in between and removes it."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return None  # it is not removed yet
+    if lock(descriptor) and os.fstat(descriptor).st_nlink:
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _write_all(descriptor: int, gathered: list[bytes]) -> None:

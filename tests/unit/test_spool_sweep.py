@@ -91,3 +91,19 @@ def test_a_sweep_between_making_and_locking_costs_nothing(
     with Spool.create(tmp_path, "0a1b2c") as spool:
         spool.write(b"it has a name")
         assert len(files(tmp_path)) == 1
+
+
+def test_a_sweep_that_has_locked_and_not_yet_removed_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two agents, or two clusters of one, may share a folder; a sweep may be slow."""
+
+    def locked_by_a_slow_sweep(descriptor: int) -> bool:
+        monkeypatch.setattr(spools, "lock", claims.lock)
+        (path,) = tmp_path.iterdir()
+        threading.Timer(0.1, path.unlink).start()
+        return False
+
+    monkeypatch.setattr(spools, "lock", locked_by_a_slow_sweep)
+    with Spool.create(tmp_path, "1") as spool:
+        assert spool.path.exists()

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import AfterValidator, Field
 
 from raft_snapshot_agent.core.lease import Register
-from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import PositiveDuration, Settings, require_extra
 from raft_snapshot_agent.lease.keeper import Lease
 from raft_snapshot_agent.lease.timely import Timely
@@ -109,12 +108,8 @@ class StorageLease(LeaseSettings):
         return "storage"
 
     def register(self, storages: Iterable[Storage]) -> Register:
-        keepers = [one for one in storages if one.name == self.storage]
-        if not keepers:
-            names = ", ".join(str(one.name) for one in storages)
-            there = f"; there are: {names}" if names else ""
-            raise ConfigError(f"no storage is called {self.storage!r}{there}")
-        return keepers[0].register(self.name)
+        # There is one of that name, or the configuration would have been refused.
+        return next(one for one in storages if one.name == self.storage).register(self.name)
 
 
 class KubernetesLease(LeaseSettings):

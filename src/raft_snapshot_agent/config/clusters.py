@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from raft_snapshot_agent.config.document import value_at
-from raft_snapshot_agent.config.faults import Place
+from raft_snapshot_agent.config.document import Document, value_at
+from raft_snapshot_agent.config.faults import Place, nearest
 from raft_snapshot_agent.config.marks import KeyPath
 from raft_snapshot_agent.config.model import Config, LogSettings, misplaced
 from raft_snapshot_agent.errors import ConfigError
@@ -92,6 +92,21 @@ class Part:
         if lease.get("type") != "kubernetes" or not isinstance(name, str):
             return lease
         return {**lease, "name": f"{name}-{_UNFIT.sub('-', self.name.lower()).strip('-')}"}
+
+
+def refuse_misspelt(document: Document) -> None:
+    """Look for a key at the top that was meant to be one of a whole fleet.
+
+    Raises:
+        ConfigError: There is one; a cluster's own keys are validated with it.
+    """
+    known = {**Config.model_fields, **Fleet.model_fields}
+    for key in document.value:
+        near = "" if key in known else nearest(key, known)
+        if near in Fleet.model_fields and near not in Config.model_fields:
+            raise ConfigError(
+                f"{document.place((key,))}: unknown key", hint=f"did you mean {near!r}?"
+            )
 
 
 def parts(value: Mapping[str, Any], fleet: Fleet) -> list[Part]:

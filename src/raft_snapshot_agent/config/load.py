@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from raft_snapshot_agent.config.clusters import Fleet, keep_apart, parts
+from raft_snapshot_agent.config.clusters import Fleet, keep_apart, parts, refuse_misspelt
 from raft_snapshot_agent.config.dialects import Dialect, dialect
 from raft_snapshot_agent.config.dialects.seed import translate
 from raft_snapshot_agent.config.document import Document, dotted, parse
@@ -117,6 +117,7 @@ def load_all(path: Path | None, environ: Mapping[str, str]) -> LoadedFleet:
     document = parse(str(file), file.suffix.lower(), text)
     if dialect(document) == "seed":
         return LoadedFleet({"": _from_seed(document, file, environ)})
+    refuse_misspelt(document)
     if "clusters" in document.value:
         return _fleet(document, file, environ)
     config = _completed(validate(Config, document.value, document), environ)

@@ -26,7 +26,9 @@ def shown_fleet(fleet: LoadedFleet) -> dict[str, Any]:
     shows = {name: shown(one.config) for name, one in fleet.clusters.items()}
     if "" in shows:
         return shows[""]
-    log = next(iter([show.pop("log") for show in shows.values()]))
+    log = fleet.first.config.log.model_dump(mode="json")
+    for show in shows.values():
+        del show["log"]
     return {"log": log, "concurrency": fleet.concurrency, "clusters": shows}
 
 

@@ -114,6 +114,11 @@ def test_a_file_of_one_cluster_wants_no_name(write: WriteFile) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("cluster: {a: {}}", "1:1: cluster: unknown key (did you mean 'clusters'?)"),
+        (
+            "{concurency: 2, clusters: {a: {}}}",
+            "1:2: concurency: unknown key (did you mean 'concurrency'?)",
+        ),
         ("clusters: {}", "1:1: clusters: name at least one"),
         ("clusters: [a]", "1:1: clusters: must be a mapping of keys, not a list"),
         ("clusters: {a: 1}", "1:12: clusters.a: must be a mapping of keys, not a number"),

@@ -6,11 +6,12 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 WORKERS ?= 2
 
-.PHONY: help demo test check fix bench lock clean
+.PHONY: help demo test soak check fix bench lock clean
 
 help:
 	@echo "make demo   the agent's whole job on an embedded cluster, in about a minute"
-	@echo "make test   all tests, against real servers"
+	@echo "make test   all tests but the long ones, against real servers"
+	@echo "make soak   the long ones: minutes of failures, one after the other"
 	@echo "make check  ruff, mypy, import-linter, size budget"
 	@echo "make bench  speed side by side with the alternatives"
 
@@ -19,6 +20,9 @@ demo: .venv/demo
 
 test: .venv/dev .venv/azurite/stamp
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
+
+soak: .venv/dev .venv/azurite/stamp
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup -m soak
 
 check: .venv/dev
 	$(BIN)/ruff check .

@@ -12,12 +12,14 @@ AgentError                 1  something here, on this host
 │   └── Interrupted        2  the stream was cut or stalled
 ├── StorageError           2  one storage
 │   ├── StorageUnavailable 2  worth another try
-│   ├── StorageDenied      2  credentials or rights
+│   ├── StorageDenied      2  rights are missing
+│   │   └── LoginRefused   2  credentials are missing, wrong or expired: nothing will work
 │   ├── StorageFull        2  no space left
 │   └── SnapshotNotFound   2  no such snapshot there
 ├── PartialFailure         3  some storages failed
 ├── VerificationError      4  the bytes are not a whole snapshot
 │   └── StaleSnapshot      4  whole, but older than the leader's state
+├── RetentionSuspended     6  an alarm of the guard is active
 ├── NotLeader              5  only with --require-leader
 ├── LeaseHeld              5  likewise
 ├── LeaseLost              2  another agent took the lease meanwhile
@@ -90,7 +92,11 @@ class StorageUnavailable(StorageError):
 
 
 class StorageDenied(StorageError):
-    """Credentials are missing or wrong, or lack a right."""
+    """The credentials lack a right for this one request."""
+
+
+class LoginRefused(StorageDenied):
+    """Credentials are missing, wrong or expired, or the clocks differ: no request will succeed."""
 
 
 class StorageFull(StorageError):
@@ -115,6 +121,12 @@ class VerificationError(AgentError):
 
 class StaleSnapshot(VerificationError):
     """A whole snapshot, but older than the leader's state when it was asked for."""
+
+
+class RetentionSuspended(AgentError):
+    """Snapshots are stored, but an active alarm keeps old ones from being pruned."""
+
+    exit_code = 6
 
 
 class NotLeader(AgentError):

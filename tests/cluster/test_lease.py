@@ -192,6 +192,7 @@ def test_while_the_record_cannot_be_reached_each_agent_fails_loudly(
     team.start(0).says("Snapshot failed: nobody knows whose turn it is: ")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("keeper", ["local", "s3"])
 def test_killed_and_paused_for_two_minutes_no_slot_is_served_twice_and_none_is_lost(
     crew: Callable[..., Crew], keeper: str

@@ -72,6 +72,7 @@ def lonely(start_bao: StartBao) -> OpenBaoCluster:
     return start_bao()
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_a_minute_of_snapshots_each_second_fails_none(lonely: OpenBaoCluster) -> None:
     cluster = agent(lonely, token_max_ttl="15s")
@@ -148,6 +149,7 @@ def test_a_sealed_server_is_told_and_costs_no_login(lonely: OpenBaoCluster) -> N
     assert cluster.session.logins == 1
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(400)
 def test_ten_new_leaders_cost_no_snapshot_and_hardly_a_login(bao3: StartBao) -> None:
     bao = bao3()

@@ -164,6 +164,7 @@ def sites(
         yield sites
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_however_often_the_leader_changes_each_interval_gets_one_snapshot(
     cluster: OpenBaoCluster, hosts: Hosts | None, sites: list[Site]

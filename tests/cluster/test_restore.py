@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -202,9 +204,28 @@ def test_a_restore_that_was_confirmed_brings_the_old_secret_back(one: Field) -> 
 
     assert value == "before"
     assert f"Verified: {snapshot} is whole." in terminal.shown
-    assert f"Cluster {one.cluster.nodes[0].seal_status()['cluster_name']} at" in terminal.shown
-    assert "Restored index " in terminal.shown.splitlines()[-1]
-    assert f"{one.before(one.cluster.nodes[0]).address} leads again" in terminal.shown
+    name = one.cluster.nodes[0].seal_status()["cluster_name"]
+    assert f"Replaces the data of cluster {name} at" in terminal.shown
+    assert "secret IDs or passwords that logins need" in terminal.shown
+    assert "Restored the snapshot of index " in terminal.shown
+    assert f"{one.before(one.cluster.nodes[0]).address} leads; its Raft index" in terminal.shown
+    assert "What the agent finds now, with its own login:" in terminal.shown
+    checks = terminal.shown.rpartition("with its own login:")[2]
+    assert re.search(r"^login +success ", checks, re.MULTILINE)
+
+
+def test_a_login_that_the_restore_took_away_is_told_at_once(one: Field) -> None:
+    snapshot = one.save()
+    later = prepare_agent(one.cluster)  # the snapshot does not know this secret ID
+    there = copy(one)
+    there.approle = later
+
+    ended = call(
+        *("restore", snapshot.name, "--yes", "-c", there.configuration()), env=one.operator
+    )
+
+    assert ended.code == 0, ended.talk
+    assert re.search(r"^login +failure .*invalid", ended.text, re.MULTILINE)
 
 
 def test_a_restore_of_a_pipe_at_a_standbys_address_brings_three_nodes_back(three: Field) -> None:
@@ -246,7 +267,8 @@ def test_a_forced_restore_leaves_a_sealed_cluster_that_opens_with_the_old_keys(
         assert "--force: the servers will seal" in ended.talk
         assert ended.talk.splitlines()[-1] == (
             "Restored; the cluster is sealed now. Restart every node, then unseal it with the"
-            " keys of the cluster the snapshot was taken from."
+            " keys of the cluster the snapshot was taken from. Tokens and logins are that"
+            " cluster's as well; then run doctor."
         )
         (node,) = cluster.nodes
         assert node.seal_status()["sealed"] is True

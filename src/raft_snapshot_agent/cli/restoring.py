@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 import anyio
 
 from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.doctor import doctor
 from raft_snapshot_agent.cli.operator import with_token_file
+from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.stored import places_for
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check
@@ -29,7 +31,7 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
     """Restore a snapshot into the configured cluster; return the exit code."""
     if not (yes or sys.stdin.isatty()):
         raise ConfigError("nobody is there to confirm the restore", hint="give --yes")
-    loaded = with_token_file(loaded, os.environ)
+    agents, loaded = loaded, with_token_file(loaded, os.environ)
     places = places_for(lambda: loaded, wanted)
     config = loaded.config.model_copy(
         update={"vault": _by_operator(loaded.config.vault), "storages": ()}
@@ -37,7 +39,7 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
     check(config, os.environ, loaded.place)
     cluster = Cluster(config.vault, config.run_on)
 
-    async def work() -> None:
+    async def work() -> bool:
         origin = await choose(places, wanted)
         folder = spool_folder(config, os.environ)
         async with fetched(origin, folder) as got:
@@ -46,8 +48,11 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
             await _confirm(got, leader, yes=yes, force=force)
             back = await restore(cluster, leader, got.spool.path, force=force)
         _tell(got, back)
+        return back is not None
 
-    wait_for(work)
+    if wait_for(work):
+        output.talk("What the agent finds now, with its own login:")
+        doctor(agents, Format.TABLE)
     return 0
 
 
@@ -86,8 +91,10 @@ async def _confirm(got: Fetched, leader: Leader, *, yes: bool, force: bool) -> N
 def _question(got: Fetched, leader: Leader) -> str:
     name = leader.identity.cluster_name or leader.identity.cluster_id or leader.node.address
     return (
-        f"Cluster {name} at {leader.node.address}, now at index {leader.committed_index},"
-        f" goes back to index {got.snapshot.meta.index}{_taken(got.manifest)}."
+        f"Replaces the data of cluster {name} at {leader.node.address} (index"
+        f" {leader.committed_index}) with the snapshot{_taken(got.manifest)} (index"
+        f" {got.snapshot.meta.index}). What was written since is lost: secrets, policies,"
+        " tokens, and secret IDs or passwords that logins need."
     )
 
 
@@ -96,19 +103,20 @@ def _taken(manifest: Manifest | None) -> str:
         return ""
     try:
         then = datetime.fromisoformat(manifest.taken_at).astimezone(UTC)
-    except ValueError:  # somebody else wrote it
+    except (ValueError, OverflowError):  # somebody else wrote it
         return ""
-    return f", taken {output.moment(then)} ({output.age(then, datetime.now(UTC))} ago)"
+    return f" of {output.moment(then)}, {output.age(then, datetime.now(UTC))} old"
 
 
 def _tell(got: Fetched, back: Leader | None) -> None:
     if back is None:
         output.talk(
             "Restored; the cluster is sealed now. Restart every node, then unseal it with the"
-            " keys of the cluster the snapshot was taken from."
+            " keys of the cluster the snapshot was taken from. Tokens and logins are that"
+            " cluster's as well; then run doctor."
         )
         return
     output.talk(
-        f"Restored index {got.snapshot.meta.index}: {back.node.address} leads again"
-        f" at index {back.committed_index}."
+        f"Restored the snapshot of index {got.snapshot.meta.index}. {back.node.address} leads;"
+        f" its Raft index counts on from before and is {back.committed_index} now."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,13 +19,17 @@ def lock(descriptor: int) -> bool:
 
 
 def remove_if_abandoned(path: Path) -> bool:
-    """Remove a file of ours unless a living process holds its lock."""
+    """Remove a file of ours unless a living process holds its lock.
+
+    A link is not followed, a pipe not waited for: neither is a file of ours.
+    """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False  # gone meanwhile, or not ours to touch
     try:
-        return lock(descriptor) and _remove_this(descriptor, path)
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        return is_file and lock(descriptor) and _remove_this(descriptor, path)
     finally:
         os.close(descriptor)
 
@@ -32,7 +37,7 @@ def remove_if_abandoned(path: Path) -> bool:
 def _remove_this(descriptor: int, path: Path) -> bool:
     """Remove the very file that was locked, not one that has taken its name since."""
     with suppress(FileNotFoundError):
-        if os.path.samestat(os.fstat(descriptor), path.stat()):
+        if os.path.samestat(os.fstat(descriptor), path.lstat()):
             path.unlink()
             return True
     return False

@@ -19,6 +19,7 @@ from typing import Self
 from raft_snapshot_agent.claims import lock, remove_if_abandoned
 from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.errors import AgentError, SpoolError, Stopped
+from raft_snapshot_agent.private_folder import make_private_folder, private_folder
 
 _PREFIX = ".raft-snapshot-agent-"
 _SUFFIX = ".spool"
@@ -54,13 +55,13 @@ class Spool:
 
     @classmethod
     def create(cls, folder: Path, run_id: str) -> Self:
-        """Make an empty spool, mode 0600, in `folder`.
+        """Make an empty spool, mode 0600, in `folder`, or in one of our own if that is shared.
 
         Raises:
             SpoolError: The folder does not exist or cannot be written.
         """
-        path = folder / f"{_PREFIX}{run_id}{_SUFFIX}"
         try:
+            path = make_private_folder(folder) / f"{_PREFIX}{run_id}{_SUFFIX}"
             for _ in range(_TRIES):
                 if (descriptor := _created(path)) is not None:
                     return cls(path, descriptor)
@@ -261,6 +262,8 @@ def sweep(folder: Path) -> frozenset[str]:
         The run IDs they belonged to.
     """
     dead = set()
+    with suppress(FileNotFoundError):
+        folder = private_folder(folder)
     for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
         with suppress(OSError):  # what stays in the way there, the next spool will tell
             if remove_if_abandoned(path):

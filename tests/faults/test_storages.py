@@ -81,14 +81,14 @@ def test_bucket_does_not_exist(site: Site) -> None:
 
 def test_keys_are_wrong(site: Site) -> None:
     right, site.s3["secret_access_key"] = site.s3["secret_access_key"], "not-the-secret-key"
-    site.fails_partly("s3", "the secret access key does not fit the access key ID")
+    site.fails_partly("s3", "SignatureDoesNotMatch")
     site.s3["secret_access_key"] = right
     site.succeeds()
 
 
 def test_key_is_unknown(site: Site) -> None:
     site.s3["access_key_id"] = "NOBODYSKEY"
-    site.fails_partly("s3", "the access key ID is unknown there")
+    site.fails_partly("s3", "InvalidAccessKeyId")
 
 
 def test_file_with_the_key_is_missing(site: Site) -> None:

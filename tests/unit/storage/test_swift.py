@@ -411,3 +411,11 @@ async def test_a_token_goes_nowhere_unencrypted(place: Swift, keystone: Keystone
 def test_settings_that_make_no_sense_are_refused(more: dict[str, str], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         SETTINGS.validate_python({"type": "swift", "container": "c", **more})
+
+
+def test_a_storage_url_that_holds_the_container_is_refused() -> None:
+    url = "https://swift.example.org/v1/AUTH_backup"
+    named = {"type": "swift", "container": "vault backups", "auth_token": "token"}
+    SETTINGS.validate_python({**named, "storage_url": url})
+    with pytest.raises(ValidationError, match=f"write {url} "):
+        SETTINGS.validate_python({**named, "storage_url": f"{url}/vault%20backups/"})

@@ -47,6 +47,12 @@ class AgentError(Exception):
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
+def reason_of(error: BaseException) -> str:
+    """Return the reason that an exception gives, or its kind where it gives none; never empty."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    return reason or " ".join(str(error).split()) or type(error).__name__
+
+
 def _one_line(text: str) -> str:
     """Take out what would break the line or command a terminal: names are other people's."""
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())

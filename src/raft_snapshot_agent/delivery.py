@@ -22,6 +22,7 @@ from raft_snapshot_agent.lease.keeper import Tenure
 from raft_snapshot_agent.place import Place
 from raft_snapshot_agent.spool import Spool
 from raft_snapshot_agent.storage.base import Content, Source
+from raft_snapshot_agent.storage.listed import missing_from_list
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.leader import Leader
 
@@ -94,6 +95,8 @@ async def deliver(place: Place, consignment: Consignment, trouble: str) -> Deliv
         delivery = replace(delivery, location=location, seconds=seconds)
         if not place.with_manifest:
             return delivery
+        if place.prunes and (doubt := await missing_from_list(place.storage, name, size)):
+            delivery = replace(delivery, warnings=(*delivery.warnings, doubt))
         manifest = consignment.manifest(name, snapshot, seconds)
         return await _vouched(place, manifest, before, delivery, consignment.clock)
     except Exception as error:  # noqa: BLE001 - one storage never costs another its snapshot

@@ -39,12 +39,23 @@ class AgentError(Exception):
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
-        self.message = " ".join(message.split())
-        self.hint = " ".join(hint.split())
+        self.message = _one_line(message)
+        self.hint = _one_line(hint)
 
     def __str__(self) -> str:
         """Render as the one line an operator reads."""
         return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the reason that an exception gives, or its kind where it gives none; never empty."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    return reason or " ".join(str(error).split()) or type(error).__name__
+
+
+def _one_line(text: str) -> str:
+    """Take out what would break the line or command a terminal: names are other people's."""
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
 
 
 class ConfigError(AgentError):

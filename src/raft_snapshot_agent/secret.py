@@ -17,8 +17,15 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 _TOKENS = re.compile(
     r"(?<![A-Za-z0-9])"
     r"(?:hv[sbr]\.[\w-]{20,}|b\.[\w-]{20,}|[sr]\.[A-Za-z0-9]{20,}(?:\.\w+)?"
-    r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|A(?:KIA|SIA)[A-Z0-9]{12,})"
+    r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|A(?:KIA|SIA)[A-Z0-9]{12,}"
+    r"|AUTH_tk[0-9a-f]{16,}|gAAAA[\w=-]{20,})"
 )
+_PARAMETER = re.compile(
+    r"(?i)\b((?:x-amz-)?(?:sig|signature|security-token)|password|passwd|client_secret)"
+    r"=[^\s&;,'\"<>]+"
+)
+_HEADER = re.compile(r"\b((?i:bearer|basic)) (?=\S*(?:\d|=|[a-z][A-Z]))\S{8,}")
+"""Credentials as servers repeat them from a request."""
 HIDDEN = "[hidden]"
 
 
@@ -98,6 +105,17 @@ class Plain(Secret):
 def redact(text: str) -> str:
     """Hide what looks like a token, a key ID or a password inside a URL."""
     return _TOKENS.sub(HIDDEN, _CREDENTIALS.sub(f"{HIDDEN}@", text))
+
+
+def one_line(text: str, longest: int) -> str:
+    """Return another program's text on one line of at most `longest` characters.
+
+    Control characters and what looks like a credential are taken out.
+    """
+    printable = "".join(one if one.isprintable() else " " for one in text)
+    shown = redact(" ".join(printable.split()))
+    shown = _HEADER.sub(rf"\1 {HIDDEN}", _PARAMETER.sub(rf"\1={HIDDEN}", shown))
+    return shown if len(shown) <= longest else f"{shown[: longest - 3].rstrip()}..."
 
 
 def _credentials_directory() -> Path:

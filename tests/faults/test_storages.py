@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 from tests.faults.site import Site, alone
-from tests.lying import CuttingTcpProxy, Request, S3Faults
+from tests.lying import CuttingTcpProxy, Request, S3Faults, status
 
 from raft_snapshot_agent import agent as agents
 from raft_snapshot_agent import assembly
@@ -81,14 +81,14 @@ def test_bucket_does_not_exist(site: Site) -> None:
 
 def test_keys_are_wrong(site: Site) -> None:
     right, site.s3["secret_access_key"] = site.s3["secret_access_key"], "not-the-secret-key"
-    site.fails_partly("s3", "the secret access key does not fit the access key ID")
+    site.fails_partly("s3", "SignatureDoesNotMatch")
     site.s3["secret_access_key"] = right
     site.succeeds()
 
 
 def test_key_is_unknown(site: Site) -> None:
     site.s3["access_key_id"] = "NOBODYSKEY"
-    site.fails_partly("s3", "the access key ID is unknown there")
+    site.fails_partly("s3", "InvalidAccessKeyId")
 
 
 def test_file_with_the_key_is_missing(site: Site) -> None:
@@ -151,3 +151,12 @@ async def test_daemon_does_not_wait_for_ever_for_what_a_bucket_holds(
                 await anyio.sleep(0.05)
         tasks.cancel_scope.cancel()
     assert [len(names) for names in site.names()] == [1, 1]
+
+
+def test_bucket_whose_list_does_not_show_what_it_took(site: Site, behind: S3Faults) -> None:
+    empty = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+    behind.behave(lambda request: "list-type" in request.query, status(200, empty))
+    ending = site.run_once()
+    assert ending.code == 0, ending.said
+    assert "list does not show it" in ending.only_error
+    assert "likely endpoint, bucket or path" in ending.only_error

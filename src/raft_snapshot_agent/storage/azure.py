@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, model_validator
 
@@ -82,10 +83,16 @@ class AzureSettings(EndpointSettings):
             raise ValueError(f"give {' or '.join(given)}, not both")
         if self.client_secret is not None and not (self.client_id and self.tenant_id):
             raise ValueError("client_secret needs client_id and tenant_id")
+        if self.endpoint is not None:
+            _refuse_container_in(self.endpoint, self.container, self.account_name)
         return self
 
     def open(self) -> Storage:
         return ObjectStorage(self._where(), partial(_connect, self), _sweep)
+
+    def check(self) -> None:
+        """Make sure that an endpoint from the environment does not hold the container."""
+        _account_config(self, _connection_string(self))
 
     def register(self, name: str) -> Register:
         return ObjectRegister(self._where(), partial(_connect, self), name)
@@ -156,9 +163,31 @@ def _account_config(settings: AzureSettings, said: dict[str, str]) -> AzureConfi
         endpoint = f"https://{name}.blob.{said.get('EndpointSuffix', _SUFFIX)}"
     try:
         refuse_plain_http(checked := server_url(endpoint), settings.allow_http)
+        _refuse_container_in(checked, settings.container, name)
     except ValueError as error:
         raise ConfigError(f"the endpoint {endpoint}: {error}") from error
     return {"account_name": name, "endpoint": checked}
+
+
+def _refuse_container_in(endpoint: str, container: str, account: str | None) -> None:
+    """Refuse an endpoint with more than the account in it: nothing stored would be found.
+
+    Raises:
+        ValueError: It has; with the one to write.
+    """
+    url = urlsplit(endpoint)
+    folders = [folder for folder in url.path.split("/") if folder]
+    own_host = re.match(r"[a-z0-9]{3,24}\.blob\.", url.netloc) is not None
+    if own_host and folders:
+        right = ""
+    elif folders and folders[-1] == container and (len(folders) > 1 or container != account):
+        right = "".join(f"/{folder}" for folder in folders[:-1])
+    else:
+        return
+    raise ValueError(
+        "endpoint holds more than the account; the container is added to it anyway:"
+        f" write {url.scheme}://{url.netloc}{right}"
+    )
 
 
 def _account_of(endpoint: str | None) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator
 
 from raft_snapshot_agent import __version__
-from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.errors import ConfigError, reason_of
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
@@ -113,5 +113,5 @@ def _certificates(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(
-            f"cannot read the certificates in {path}: {error.strerror}", hint="check ca_file"
+            f"cannot read the certificates in {path}: {reason_of(error)}", hint="check ca_file"
         ) from error

@@ -28,6 +28,7 @@ from raft_snapshot_agent.errors import (
     StorageError,
     StorageFull,
     StorageUnavailable,
+    reason_of,
 )
 from raft_snapshot_agent.fields import PositiveDuration
 from raft_snapshot_agent.storage import durable
@@ -145,7 +146,7 @@ class LocalSettings(StorageSettings):
                 access.grant(file.fileno())
         except OSError as error:
             raise ConfigError(
-                f"storage folder {self.folder} cannot be written: {error.strerror}",
+                f"storage folder {self.folder} cannot be written: {reason_of(error)}",
                 hint=_denied_hint(error),
             ) from error
 
@@ -276,7 +277,7 @@ class LocalStorage:
 
 
 def _failure(doing: str, folder: Path, error: OSError) -> StorageError:
-    message = f"cannot {doing} in {folder}: {error.strerror}"
+    message = f"cannot {doing} in {folder}: {reason_of(error)}"
     if error.errno in _FULL:
         return StorageFull(message, hint="free some space there or keep fewer snapshots")
     if error.errno in _DENIED:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from raft_snapshot_agent.core.lease import Record, Versioned
-from raft_snapshot_agent.errors import StorageUnavailable
+from raft_snapshot_agent.errors import StorageUnavailable, reason_of
 from raft_snapshot_agent.storage import durable
 from raft_snapshot_agent.threads import in_thread
 
@@ -117,6 +117,6 @@ class LocalRegister:
             yield
         except OSError as error:
             raise StorageUnavailable(
-                f"cannot {doing} the lease {self._folder}: {error.strerror}",
+                f"cannot {doing} the lease {self._folder}: {reason_of(error)}",
                 hint="check the disk, and that the agent's user may write there",
             ) from error

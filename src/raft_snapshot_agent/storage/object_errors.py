@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from html import unescape
 
 from raft_snapshot_agent.errors import (
+    LoginRefused,
     SnapshotNotFound,
     StorageDenied,
     StorageError,
     StorageFull,
     StorageUnavailable,
 )
-from raft_snapshot_agent.secret import redact
+from raft_snapshot_agent.storage.error_codes import (
+    LATER,
+    NOT_THERE,
+    Meaning,
+    hint_in_words,
+    meaning_of,
+)
+from raft_snapshot_agent.storage.error_text import Said, read_document, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,39 +33,15 @@ class Hints:
     """What to do where there are no credentials."""
     address: str
     """What to check where the store is not what was expected."""
+    options: str = "look at what this store supports"
+    """What to leave out where the store does not know an option."""
 
 
 _STATUS = re.compile(r"status code: (\d{3})")
-_CODE = re.compile(r"<Code>(\w+)</Code>")
-_MESSAGE = re.compile(r"<Message>([^<]+)</Message>")
+_BODY = re.compile(r"status code: \d{3}[^:\n]*: (.*?)(?:\n\nDebug source:|\Z)", re.DOTALL)
 _CAUSE = re.compile(r'(?:message|error): "([^"\\]+)"')
 _CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
 _HOST = re.compile(r" (https?://[^/\s]+)")
-_URL = re.compile(r"https?://\S+")
-_LONGEST = 200
-
-_REGION = "check region and endpoint"
-_KEYS = "check access_key_id and secret_access_key, or the environment"
-_ANSWERS: dict[str, tuple[type[StorageError], str, str]] = {
-    "NoSuchBucket": (StorageError, "the bucket does not exist", ""),
-    "ContainerNotFound": (StorageError, "the container does not exist", ""),
-    "BlobNotFound": (SnapshotNotFound, "there is none of that name", "try list"),
-    "NoSuchKey": (SnapshotNotFound, "there is none of that name", "try list"),
-    "InvalidAccessKeyId": (StorageDenied, "the access key ID is unknown there", _KEYS),
-    "SignatureDoesNotMatch": (
-        StorageDenied,
-        "the secret access key does not fit the access key ID",
-        _KEYS,
-    ),
-    "ExpiredToken": (StorageDenied, "the session token has expired", "renew it"),
-    "InvalidToken": (StorageDenied, "the session token is not valid", "check session_token"),
-    "RequestTimeTooSkewed": (StorageDenied, "the clocks differ", "set this host's clock"),
-    "PermanentRedirect": (StorageError, "the bucket lies in another region", _REGION),
-    "AuthorizationHeaderMalformed": (StorageError, "the region is wrong", _REGION),
-    "QuotaExceeded": (StorageFull, "the quota is used up", "raise it, or keep fewer snapshots"),
-    "XMinioStorageFull": (StorageFull, "no space left there", "make room, or keep fewer snapshots"),
-}
-_LATER = "it may pass; look at the store"
 _NO_CREDENTIALS = (
     "/latest/api/token",
     "/latest/meta-data",
@@ -82,11 +65,15 @@ _ROLE = re.compile(
     r"(?:POST REDACTED|GET \S+(?://169\.254\.170\.|/v[12]/credentials)\S*) in "
 )
 _ROLE_HINT = "check the role, whom it trusts, and the AWS_* variables that lead to it"
-_UNKNOWN = {"AuthenticationFailed", "InvalidAuthenticationInfo"}
 _REASON = re.compile(r'"error(?:_description)?":\s*"([^"\\]+)')
-_JSON_MESSAGE = re.compile(r'"message":\s*"([^"\\]+)', re.IGNORECASE)
 _STORE = re.compile(r"^Generic \w+ error: ")
-_BUSY = {"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"}
+BARE_REDIRECT = "redirect without LOCATION"
+_READING = "cannot read"
+_ANSWERED = "the store answered"
+_RIGHTS_MISSING = (
+    "allow {rights}; where that is allowed, likely a policy there asks for more, such as"
+    " encryption or TLS"
+)
 
 
 def explain(doing: str, error: Exception, hints: Hints) -> StorageError:
@@ -99,43 +86,100 @@ def explain(doing: str, error: Exception, hints: Hints) -> StorageError:
         return _not_logged_in(doing, text, hints)
     if _ROLE.search(text):
         return _without_role(f"{doing}: no keys for the role", text)
-    if _CODE.search(text):
-        return refusal(doing, int(_first(_STATUS, text) or 0), text, hints)
-    if isinstance(error, FileNotFoundError):
-        kind, why, hint = _ANSWERS["NoSuchKey"]
-        return kind(f"{doing}: {why}", hint=hint)
-    if any(mark in text for mark in _NO_CREDENTIALS):
-        return StorageDenied(f"{doing}: there are no credentials", hint=hints.login)
-    if any(mark in text for mark in _UNUSABLE):
-        return StorageDenied(f"{doing}: {_essence(text)}", hint=hints.login)
-    status = _first(_STATUS, text)
-    if "token request" in text and status.startswith("4"):
+    said = read_document(_first(_BODY, text))
+    status = int(_first(_STATUS, text) or 0)
+    if "token request" in text and status // 100 == 4:
         return _not_logged_in(doing, text, hints)
+    if said.code:
+        return _refused(doing, status, said, hints)
+    if any(mark in text for mark in _NO_CREDENTIALS):
+        return _without_credentials(doing, text, hints)
+    if any(mark in text for mark in _UNUSABLE):
+        return LoginRefused(f"{doing}: {_essence(text)}", hint=hints.login)
+    if isinstance(error, FileNotFoundError) and doing.startswith(_READING):
+        why = f"{doing}: {NOT_THERE.why} ({said.with_status(status)})"
+        return SnapshotNotFound(why, hint=NOT_THERE.hint)
     if status:
-        return refusal(doing, int(status), text, hints)
+        return _refused(doing, status, said, hints)
     if "HTTP error" in text:
         return _disconnected(doing, text)
-    hint = "move that object to another folder" if "invalid path" in text else hints.address
+    return _unknown(doing, text, hints)
+
+
+def refusal(doing: str, status: int, text: str, hints: Hints) -> StorageError:
+    """Translate an answer that is no success; `text` came with it, an error document or not."""
+    return _refused(doing, status, read_document(text), hints)
+
+
+def _refused(doing: str, status: int, said: Said, hints: Hints) -> StorageError:
+    """Translate a refusal; the store's status, code and text always stand in the message."""
+    answer = said.with_status(status)
+    meaning = meaning_of(said.code, said.text) or _by_status(status)
+    if meaning is NOT_THERE and not doing.startswith(_READING):
+        meaning = _by_status(status)
+    if hint := hint_in_words(said.text):
+        meaning = Meaning(meaning.kind, meaning.why, hint)
+    if (said.region or said.endpoint) and not issubclass(meaning.kind, StorageDenied):
+        wanted = f"region: {said.region}" if said.region else f"the endpoint for {said.endpoint}"
+        meaning = Meaning(meaning.kind, meaning.why, f"likely set {wanted}")
+    told = f"{answer}" if meaning.why == _ANSWERED else f"({answer})"
+    hint = meaning.hint.format(
+        login=hints.login, address=hints.address, rights=hints.rights, options=hints.options
+    )
+    return meaning.kind(f"{doing}: {meaning.why} {told}", hint=hint)
+
+
+def _by_status(status: int) -> Meaning:
+    """Tell what an answer means whose code says no more."""
+    if status == 401:
+        return Meaning(LoginRefused, "access denied", "{login}")
+    if status == 403:
+        return Meaning(StorageDenied, "access denied", _RIGHTS_MISSING)
+    if status == 404:
+        return Meaning(
+            StorageError, _ANSWERED, "likely the bucket or container is missing: {address}"
+        )
+    if status == 507:
+        return Meaning(StorageFull, "no space left there", "make room there")
+    if status in {501, 505}:
+        return Meaning(StorageError, _ANSWERED, "{options}")
+    if status in {408, 429} or status >= 500:
+        return Meaning(StorageUnavailable, _ANSWERED, LATER)
+    if status // 100 == 3:
+        return Meaning(StorageError, _ANSWERED, "likely the bucket has another address: {address}")
+    return Meaning(StorageError, _ANSWERED, "{address}")
+
+
+def _unknown(doing: str, text: str, hints: Hints) -> StorageError:
+    hint = hints.address
+    if "invalid path" in text:
+        hint = "move that object to another folder"
+    elif BARE_REDIRECT in text:
+        hint = f"likely the bucket lies in another region: {hints.address}"
     return StorageError(f"{doing}: {_essence(text)}", hint=hint)
+
+
+def _without_credentials(doing: str, text: str, hints: Hints) -> StorageError:
+    """Say that none were found: where the last of the ways to some was refused or led nowhere."""
+    why = _essence(text)
+    return LoginRefused(f"{doing}: there are no credentials ({why})", hint=hints.login)
 
 
 def _not_logged_in(doing: str, text: str, hints: Hints) -> StorageError:
     if "TransportError" in text:  # of Google's library
-        why = "no answer from where tokens are exchanged"
+        why = f"no answer from where tokens are exchanged ({_essence(text)})"
         return StorageUnavailable(f"{doing}: {why}", hint="check the network")
-    reason = _tidy(max(_REASON.findall(text), key=len, default=""))
-    answer = " ".join(filter(None, (_first(_STATUS, text), reason))) or _essence(text)
-    return StorageDenied(f"{doing}: the login was refused ({answer})", hint=hints.login)
+    answer = _answer(text) or shortened(max(_REASON.findall(text), key=len, default=""))
+    answer = answer or _essence(text)
+    return LoginRefused(f"{doing}: the login was refused ({answer})", hint=hints.login)
 
 
 def _without_role(doing: str, text: str) -> StorageError:
-    status = _first(_STATUS, text)
-    said = _message(text) or _tidy(_first(_JSON_MESSAGE, text))
-    answer = " ".join(filter(None, (status, _first(_CODE, text), said)))
-    if status.startswith("4"):
-        return StorageDenied(f"{doing}: refused ({answer})", hint=_ROLE_HINT)
+    answer = _answer(text)
+    if answer.startswith("4"):
+        return LoginRefused(f"{doing}: refused ({answer})", hint=_ROLE_HINT)
     if "HTTP error" not in text:
-        why = f"the answer was {answer}" if status else _essence(text)
+        why = f"the answer was {answer}" if answer else _essence(text)
         return StorageUnavailable(f"{doing}: {why}", hint=_ROLE_HINT)
     error = _disconnected(doing, text)
     if isinstance(error, StorageUnavailable):
@@ -143,26 +187,10 @@ def _without_role(doing: str, text: str) -> StorageError:
     return error
 
 
-def refusal(doing: str, status: int, text: str, hints: Hints) -> StorageError:
-    """Translate an answer that is no success; `text` came with it, an error document or not."""
-    code = _first(_CODE, text)
-    if code in _ANSWERS:
-        kind, why, hint = _ANSWERS[code]
-        return kind(f"{doing}: {why}", hint=hint or f"create it, or {hints.address}")
-    answer = " ".join(filter(None, (str(status or ""), code, _message(text))))
-    if status in {401, 403}:
-        hint = hints.login if status == 401 or code in _UNKNOWN else f"allow {hints.rights}"
-        return StorageDenied(f"{doing}: access denied ({answer})", hint=hint)
-    if status == 507:
-        return StorageFull(f"{doing}: no space left there ({answer})", hint="make room there")
-    if status in {408, 429} or status >= 500 or code in _BUSY:
-        return StorageUnavailable(f"{doing}: the store answered {answer}", hint=_LATER)
-    return StorageError(f"{doing}: the store answered {answer}", hint=hints.address)
-
-
-def _message(text: str) -> str:
-    """What the store says, without the number of the request that Azure adds."""
-    return _tidy(_first(_MESSAGE, text).partition("\nRequestId:")[0])
+def _answer(text: str) -> str:
+    """Return status, code and text of an answer; empty where there was none."""
+    status = int(_first(_STATUS, text) or 0)
+    return read_document(_first(_BODY, text)).with_status(status) if status else ""
 
 
 def _disconnected(doing: str, text: str) -> StorageError:
@@ -171,23 +199,22 @@ def _disconnected(doing: str, text: str) -> StorageError:
     if certificate := _first(_CERTIFICATE, text):
         why = f"the TLS certificate is not trusted ({certificate})"
         return StorageError(f"{doing}: {why}", hint="set ca_file to the CA's certificate")
+    cause = shortened(_first(_CAUSE, text))
     if "kind: Timeout" in text:
         why = f"no answer in time on the connection{there}"
         return StorageUnavailable(f"{doing}: {why}", hint="on a slow link raise timeout")
     if "kind: Connect" in text:
-        why = f"no connection{there}: {_tidy(_first(_CAUSE, text)) or 'not reachable'}"
+        why = f"no connection{there}: {cause or 'not reachable'}"
         return StorageUnavailable(f"{doing}: {why}", hint="check endpoint and network")
-    return StorageUnavailable(f"{doing}: the connection{there} broke", hint=_LATER)
+    why = f"the connection{there} broke" + (f": {cause}" if cause else "")
+    return StorageUnavailable(f"{doing}: {why}", hint=LATER)
 
 
 def _essence(text: str) -> str:
+    """Return the library's own reason without its addresses; never empty."""
     paragraph = text.partition("\n\n")[0]
-    return _tidy(_STORE.sub("", paragraph.rpartition(" - ")[2]))
-
-
-def _tidy(text: str) -> str:
-    plain = " ".join(_URL.sub("the store", unescape(text)).split())
-    return redact(plain)[:_LONGEST]
+    essence = paragraph.rpartition(" - ")[2]
+    return shortened(_STORE.sub("", essence)) or "the library gives no reason"
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:

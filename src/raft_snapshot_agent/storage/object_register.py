@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from raft_snapshot_agent.core.lease import Record, Versioned
-from raft_snapshot_agent.errors import ConfigError, StorageDenied
+from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
 from raft_snapshot_agent.storage.object_errors import explain
-from raft_snapshot_agent.storage.objects import Connect, Place
+from raft_snapshot_agent.storage.objects import Connect, Heed, Place, heed_nothing
 from raft_snapshot_agent.threads import in_thread
 
 if TYPE_CHECKING:
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 class ObjectRegister:
     """Compare-and-swap by the store's own conditional writes."""
 
-    def __init__(self, place: Place, connect: Connect, name: str) -> None:
+    def __init__(
+        self, place: Place, connect: Connect, name: str, heed: Heed = heed_nothing
+    ) -> None:
         self._place = place
+        self._heed = heed
         self._connect = connect
         self._key = f"{place.prefix}{name}.json"
         self._clients: dict[bool, ObjectStore] = {}
@@ -44,6 +47,14 @@ class ObjectRegister:
             return Versioned(Record.from_json(text), _version(answer.meta))
 
     async def write(self, record: Record, expected: str | None) -> str | None:
+        try:
+            return await self._write(record, expected)
+        except StorageError as error:
+            if not await in_thread(partial(self._heed, error), abandon=True):
+                raise
+        return await self._write(record, expected)
+
+    async def _write(self, record: Record, expected: str | None) -> str | None:
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
@@ -73,7 +84,8 @@ class ObjectRegister:
         try:
             yield
         except ConfigError as error:
-            raise StorageDenied(error.message, hint=error.hint) from error
+            why = f"cannot {doing} the lease {self.location}: {error.message}"
+            raise LoginRefused(why, hint=error.hint) from error
         except (BaseError, OSError, ValueError) as error:
             self._clients.clear()  # the credentials in a file may be others by now
             doing = f"{doing} the lease {self.location}"

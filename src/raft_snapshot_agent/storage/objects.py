@@ -8,16 +8,16 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar
 
 from anyio import move_on_after
 
 from raft_snapshot_agent.core.naming import snapshot_name
 from raft_snapshot_agent.errors import (
     ConfigError,
+    LoginRefused,
     SnapshotNotFound,
     Stopped,
-    StorageDenied,
     StorageError,
 )
 from raft_snapshot_agent.storage.base import Entry, Source
@@ -27,6 +27,8 @@ from raft_snapshot_agent.threads import in_thread
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
+
+T = TypeVar("T")
 
 _STEP = 4 << 20
 _CHUNK = 1 << 20
@@ -75,15 +77,25 @@ class Connect(Protocol):
 
 Sweep = Callable[[Leftovers], int]
 """Removes what dead runs left half-uploaded, and says how much that was."""
+Heed = Callable[[StorageError], bool]
+"""Returns whether a request is worth trying again, now with what the store asked for."""
+
+
+def heed_nothing(_error: StorageError) -> bool:
+    """Send what is configured, whatever a store asks for."""
+    return False
 
 
 class ObjectStorage:
     """Snapshots as objects; what is not complete is never visible."""
 
-    def __init__(self, place: Place, connect: Connect, sweep: Sweep) -> None:
+    def __init__(
+        self, place: Place, connect: Connect, sweep: Sweep, heed: Heed = heed_nothing
+    ) -> None:
         self._place = place
         self._connect = connect
         self._sweep = sweep
+        self._heed = heed
 
     @property
     def kind(self) -> str:
@@ -93,6 +105,21 @@ class ObjectStorage:
         return f"{self._place.url}/{self._key(name)}"
 
     async def put(self, name: str, source: Source) -> int:
+        return await self._heeded(partial(self._put, name, source))
+
+    async def entries(self) -> list[Entry]:
+        return await self._heeded(self._entries)
+
+    async def _heeded(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask once more where the store said what it needs and that can be sent."""
+        try:
+            return await ask()
+        except StorageError as error:
+            if not await in_thread(partial(self._heed, error), abandon=True):
+                raise
+        return await ask()
+
+    async def _put(self, name: str, source: Source) -> int:
         import obstore
 
         _give_memory_back()
@@ -118,7 +145,7 @@ class ObjectStorage:
             await _finished(upload, feed)
             return await self._stored(await self._client(), name, feed.position)
 
-    async def entries(self) -> list[Entry]:
+    async def _entries(self) -> list[Entry]:
         import obstore
 
         with self._explained("list snapshots"):
@@ -192,7 +219,9 @@ class ObjectStorage:
         try:
             yield
         except ConfigError as error:
-            raise StorageDenied(error.message, hint=error.hint) from error
+            raise LoginRefused(
+                f"cannot {doing} in {self._folder}: {error.message}", hint=error.hint
+            ) from error
         except (BaseError, OSError, ValueError) as error:
             # Without the cause: its text holds requests as they were signed.
             raise explain(f"cannot {doing} in {self._folder}", error, self._place.hints) from None

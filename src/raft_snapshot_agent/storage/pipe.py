@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from typing import BinaryIO
 
-from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
+from raft_snapshot_agent.errors import SnapshotNotFound, StorageError, reason_of
 from raft_snapshot_agent.storage.base import Entry, Source
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.threads import in_thread
@@ -53,7 +53,7 @@ class PipeStorage:
                 position += os.write(self._pipe.fileno(), source.read(position, _STEP))
         except OSError as error:
             raise StorageError(
-                f"cannot write to standard output: {error.strerror}",
+                f"cannot write to standard output: {reason_of(error)}",
                 hint="the reading end is gone or full",
             ) from error
         return length

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +15,15 @@ from urllib.parse import unquote, urlsplit
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.errors import (
     ConfigError,
+    LoginRefused,
     StorageDenied,
     StorageError,
     StorageFull,
     StorageUnavailable,
+    reason_of,
 )
+from raft_snapshot_agent.secret import one_line
+from raft_snapshot_agent.storage.error_text import LONGEST, read_document
 
 if TYPE_CHECKING:
     import ssl
@@ -28,6 +33,9 @@ if TYPE_CHECKING:
 _CONNECT = 5.0
 _LATER = "it may pass; look at the store"
 _BUSY = {408, 423, 425, 429, 498}
+_SAID = 16 << 10
+"""Bytes of a refusal that are read."""
+_TEXT = re.compile(r"text/|json|xml", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +120,7 @@ class Http:
             yield
         # Without the cause: some of these hold the request with its credentials.
         except (HTTPError, OSError) as error:
-            raise _disconnected(doing, f"{urlsplit(url).netloc}", error) from None
+            raise _disconnected(doing, urlsplit(url).netloc or "the store", error) from None
 
     def _pool_for(self, url: str) -> urllib3.PoolManager:
         from urllib.request import getproxies, proxy_bypass
@@ -154,12 +162,14 @@ def refusal(
 
     Arguments:
         doing: What it was to be.
-        answer: Its status decides; its body stays unread.
+        answer: Its status decides; some of its body is read where that is text.
         denied: What to try when access is denied.
         otherwise: What to try when nothing more is known.
     """
-    told = f"{answer.status} {answer.reason or ''}".strip()
-    if answer.status in {401, 403}:
+    told = told_by(answer)
+    if answer.status == 401:
+        return LoginRefused(f"{doing}: the login was refused ({told})", hint=denied)
+    if answer.status == 403:
         return StorageDenied(f"{doing}: access denied ({told})", hint=denied)
     if answer.status == 413:
         hint = "raise its limit for the size of a request, or the quota"
@@ -171,9 +181,40 @@ def refusal(
         to = urlsplit(answer.headers.get("location", ""))
         hint = f"it points to {to.scheme}://{to.netloc}{to.path}: use that" if to.netloc else ""
         return StorageError(why, hint=hint or otherwise)
+    if answer.status in {501, 505}:
+        return StorageError(why, hint=f"the server does not know how to do this: {otherwise}")
     if answer.status in _BUSY or answer.status >= 500:
         return StorageUnavailable(why, hint=_LATER)
     return StorageError(why, hint=otherwise)
+
+
+def told_by(answer: urllib3.BaseHTTPResponse) -> str:
+    """Return status, reason and what the body says, as they stand in a message."""
+    status = f"{answer.status} {one_line(answer.reason or '', LONGEST)}".strip()
+    said = read_document(_text_of(answer))
+    text = said.text
+    for known in (
+        status,
+        str(answer.status),
+        answer.reason or "",
+    ):  # error pages begin with them, often twice
+        text = text.removeprefix(known).strip()
+    more = " ".join(filter(None, (said.code, text)))
+    return f"{status}: {more}" if more else status
+
+
+def _text_of(answer: urllib3.BaseHTTPResponse) -> str:
+    """Read the beginning of a body that is text; nothing where it does not arrive."""
+    from urllib3.exceptions import HTTPError
+
+    kind = answer.headers.get("content-type", "text/plain")
+    if not _TEXT.search(kind):
+        return ""
+    try:
+        document = answer.read(_SAID) or answer.data
+    except (HTTPError, OSError):
+        return ""
+    return document[:_SAID].decode(errors="replace")
 
 
 def _proxy_headers(proxy: str) -> dict[str, str]:
@@ -196,7 +237,8 @@ def _context(ca_file: Path | None) -> ssl.SSLContext:
             context.load_verify_locations(ca_file)
         except OSError as error:
             raise ConfigError(
-                f"cannot read the certificates in {ca_file}: {error.strerror}", hint="check ca_file"
+                f"cannot read the certificates in {ca_file}: {reason_of(error)}",
+                hint="check ca_file",
             ) from error
     return context
 
@@ -213,6 +255,7 @@ def _disconnected(doing: str, host: str, error: Exception) -> StorageError:
     match error:
         case SSLError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
             reason = str(error).partition("verify failed: ")[2].partition(" (_ssl")[0]
+            reason = one_line(reason, LONGEST) or "verification failed"
             why, hint = f"the TLS certificate is not trusted ({reason})", "set ca_file to the CA's"
             return StorageError(f"{doing}: {why}", hint=hint)
         case SSLError():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -34,9 +34,13 @@ from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.object_errors import Hints
 from raft_snapshot_agent.storage.object_register import ObjectRegister
 from raft_snapshot_agent.storage.objects import ObjectStorage, Place
+from raft_snapshot_agent.storage.s3_endpoint import amazon_endpoint, is_amazon, refuse_bucket_in
+from raft_snapshot_agent.storage.s3_options import checked_tags, what_to_leave_out
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config, S3Store
+
+    from raft_snapshot_agent.storage.s3_demands import Demands
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HINTS = Hints(
@@ -75,18 +79,6 @@ def _bucket(bucket: str) -> str:
     return bucket
 
 
-def _tags(tags: dict[str, str]) -> dict[str, str]:
-    """Hold tags against the rules of Amazon S3, "Categorizing your storage using tags"."""
-    if len(tags) > 10:
-        raise ValueError("an object has at most ten tags")
-    for key, value in tags.items():
-        if not (0 < len(key) <= 128 and len(value) <= 256):
-            raise ValueError("a tag's key has 1 to 128 characters, its value at most 256")
-        if not all(one.isalnum() or one in " +-=._:/@" for one in key + value):
-            raise ValueError("a tag takes letters, digits, spaces and + - = . _ : / @")
-    return tags
-
-
 class S3Settings(EndpointSettings):
     """Snapshots in a bucket on Amazon S3 or on a store that speaks its protocol.
 
@@ -110,14 +102,14 @@ class S3Settings(EndpointSettings):
     proxy: Secret | None = None
     """URL of an HTTP proxy; by default HTTPS_PROXY and NO_PROXY are honoured."""
     storage_class: str | None = None
-    tags: Annotated[dict[str, str], AfterValidator(_tags)] = {}  # noqa: RUF012 - it is copied
+    tags: Annotated[dict[str, str], AfterValidator(checked_tags)] = {}  # noqa: RUF012 - it is copied
     server_side_encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
     kms_key_id: str | None = None
     bucket_key_enabled: bool | None = None
     sse_customer_key: Secret | None = None
     """256 bits in base64: the store encrypts with them and forgets them (SSE-C)."""
     checksum: bool | None = None
-    """Send a SHA-256 that the store keeps; true for Amazon, others may refuse it."""
+    """Send a SHA-256 that the store keeps; by default to Amazon and to stores that ask for it."""
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
@@ -127,6 +119,8 @@ class S3Settings(EndpointSettings):
             raise ValueError("session_token needs access_key_id and secret_access_key")
         if self.profile is not None and self.access_key_id is not None:
             raise ValueError("give profile or access_key_id and secret_access_key, not both")
+        if self.endpoint is not None:
+            refuse_bucket_in(self.endpoint, self.bucket, self.path_style)
         return self
 
     @model_validator(mode="after")
@@ -141,25 +135,48 @@ class S3Settings(EndpointSettings):
         return self
 
     def open(self) -> Storage:
-        return ObjectStorage(self._where(), partial(_connect, self), partial(_sweep, self))
+        demands = self._demands()
+        connect, sweep = partial(_connect, self, demands), partial(_sweep, self)
+        return ObjectStorage(self._where(), connect, sweep, demands.heed)
 
     def register(self, name: str) -> Register:
-        return ObjectRegister(self._where(), partial(_connect, self), name)
+        demands = self._demands()
+        return ObjectRegister(self._where(), partial(_connect, self, demands), name, demands.heed)
+
+    def check(self) -> None:
+        """Make sure that an endpoint from the environment does not hold the bucket."""
+        if endpoint := _endpoint_of(self):
+            try:
+                refuse_bucket_in(endpoint, self.bucket, self.path_style)
+            except ValueError as error:
+                raise ConfigError(str(error)) from error
+
+    def _demands(self) -> Demands:
+        from raft_snapshot_agent.storage.s3_demands import Demands
+
+        return Demands(partial(bucket_of, self), checksum=self.checksum)
 
     def _where(self) -> Place:
+        hints = replace(_HINTS, options=what_to_leave_out(self))
         return Place(
-            "aws", f"s3://{self.bucket}", self.prefix, _HINTS, self.storage_class, self.tags
+            "aws", f"s3://{self.bucket}", self.prefix, hints, self.storage_class, self.tags
         )
 
 
-def _connect(settings: S3Settings, *, streaming: bool = False, writing: bool = False) -> S3Store:  # noqa: ARG001
+def _connect(
+    settings: S3Settings,
+    demands: Demands,
+    *,
+    streaming: bool = False,
+    writing: bool = False,  # noqa: ARG001 - any of its clients may write
+) -> S3Store:
     from obstore.store import S3Store
 
     bucket = bucket_of(settings)
     keys = _keys(settings)
     return S3Store(
         settings.bucket,
-        config=_store_config(settings, bucket),
+        config=_store_config(settings, bucket, demands.checksum),
         client_options=_client_options(bucket, streaming=streaming),
         retry_config=retry_config(bucket.timeout),
         # As plain keys they would be joined by a session token from the environment.
@@ -180,10 +197,10 @@ def _sweep(settings: S3Settings, leftovers: Leftovers) -> int:
 def bucket_of(settings: S3Settings) -> Bucket:
     """Find out where the bucket answers, from the settings and what the environment adds."""
     region = settings.region or _region(settings) or "us-east-1"
-    endpoint = urlsplit(_endpoint_of(settings) or _amazon(region))
+    endpoint = urlsplit(_endpoint_of(settings) or amazon_endpoint(region))
     path_style = settings.path_style
     if path_style is None:  # no certificate covers the subdomain of a name with dots
-        path_style = not _is_amazon(endpoint.hostname) or "." in settings.bucket
+        path_style = not is_amazon(endpoint.hostname) or "." in settings.bucket
     host, path = endpoint.netloc, f"/{settings.bucket}"
     if not path_style:
         host, path = f"{settings.bucket}.{endpoint.netloc}", ""
@@ -209,14 +226,6 @@ def _endpoint_of(settings: S3Settings) -> str | None:
     )
 
 
-def _amazon(region: str) -> str:
-    return f"https://s3.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
-
-
-def _is_amazon(host: str | None) -> bool:
-    return host is not None and host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-
-
 def _keys(settings: S3Settings) -> Keys | None:
     """Find static keys; nothing where the library has to find a role's."""
     if settings.profile is not None:
@@ -231,7 +240,7 @@ def _keys(settings: S3Settings) -> Keys | None:
     )
 
 
-def _store_config(settings: S3Settings, bucket: Bucket) -> S3Config:
+def _store_config(settings: S3Settings, bucket: Bucket, checksum: bool | None) -> S3Config:
     config: S3Config = {
         "region": bucket.region,
         "endpoint": bucket.endpoint,
@@ -249,7 +258,7 @@ def _store_config(settings: S3Settings, bucket: Bucket) -> S3Config:
         config["server_side_encryption"] = "sse-c"
         config["sse_customer_key_base64"] = _customer_key(settings.sse_customer_key)
     host = urlsplit(bucket.endpoint).hostname
-    if _is_amazon(host) if settings.checksum is None else settings.checksum:
+    if is_amazon(host) if checksum is None else checksum:
         config["checksum_algorithm"] = "sha256"
     return config
 

@@ -16,13 +16,15 @@ from anyio import fail_after, move_on_after
 
 from raft_snapshot_agent.errors import (
     ConfigError,
-    StorageDenied,
+    LoginRefused,
     StorageError,
-    StorageFull,
     StorageUnavailable,
+    reason_of,
 )
 from raft_snapshot_agent.storage.base import Source
+from raft_snapshot_agent.storage.leftovers import fresh_partial
 from raft_snapshot_agent.storage.sftp import SftpSettings
+from raft_snapshot_agent.storage.ssh_errors import LATER, explained
 from raft_snapshot_agent.threads import in_thread
 
 T = TypeVar("T")
@@ -32,10 +34,8 @@ _FLUSH_EVERY = 256 << 20
 """Bytes between two requests to bring the file to the disk: each must end within the timeout."""
 _KEEP_ALIVE = 15
 _CLOSE_WITHIN = 1.0
-_FULL = ("no space", "quota", "disk full")
 _PLAIN = {asyncssh.FILEXFER_TYPE_REGULAR, asyncssh.FILEXFER_TYPE_UNKNOWN}
 """Not every server tells what a file is."""
-_LATER = "it may pass; look at the server"
 
 # By itself the library tells of every connection, login and file.
 logging.getLogger("asyncssh").setLevel(logging.WARNING)
@@ -102,9 +102,29 @@ class Files:
         """Rename a file over whatever has the name."""
         try:
             await self._bounded(self._client.posix_rename(hidden, path))
-        except asyncssh.SFTPOpUnsupported:  # by itself SFTP refuses a name that is taken
-            await self.remove(path)
+        except (asyncssh.SFTPOpUnsupported, asyncssh.SFTPFailure):
+            await self._put_in_place_of(hidden, path)
+
+    async def _put_in_place_of(self, hidden: str, path: str) -> None:
+        """Rename a file to a name that is put aside first: SFTP itself refuses one that is taken.
+
+        For a moment nothing has the name. It is given back if the second renaming fails.
+        """
+        folder, slash, name = path.rpartition("/")
+        aside = f"{folder}{slash}{fresh_partial(name)}"
+        try:
+            await self._bounded(self._client.rename(path, aside))
+        except asyncssh.SFTPNoSuchFile:
             await self._bounded(self._client.rename(hidden, path))
+            return
+        try:
+            await self._bounded(self._client.rename(hidden, path))
+        except BaseException:
+            with move_on_after(self._timeout, shield=True), suppress(asyncssh.Error):
+                await self._client.rename(aside, path)
+            raise
+        with suppress(asyncssh.Error):  # a sweep finds it again
+            await self.remove(aside)
 
     async def opened(self, path: str) -> Any:
         """Open a file for reading; `None` if there is none."""
@@ -121,7 +141,7 @@ class Files:
             position += len(piece)
             yield piece
         if position < size:
-            raise StorageUnavailable(f"{path} ended after {position} of {size} bytes", hint=_LATER)
+            raise StorageUnavailable(f"{path} ended after {position} of {size} bytes", hint=LATER)
 
     async def remove(self, path: str) -> None:
         """Remove a file; one that is gone is no error."""
@@ -161,9 +181,9 @@ async def session(doing: str, settings: SftpSettings) -> AsyncIterator[Files]:
     except asyncssh.HostKeyNotVerifiable:
         raise guard.refusal(doing) from None
     except ConfigError as error:
-        raise StorageDenied(f"{doing}: {error.message}", hint=error.hint) from error
+        raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
     except (asyncssh.Error, OSError, ValueError) as error:
-        raise _explained(doing, settings, error) from error
+        raise explained(doing, settings, error) from error
 
 
 class _Guard(asyncssh.SSHClient):
@@ -222,7 +242,7 @@ def _private_key(settings: SftpSettings) -> asyncssh.SSHKey | None:
     try:
         return asyncssh.read_private_key(path, None if secret is None else secret.resolve())
     except (OSError, asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
+        why = reason_of(error)
         raise ConfigError(
             f"cannot use the private key in {path}: {why}",
             hint="check private_key_file and private_key_passphrase",
@@ -247,39 +267,3 @@ async def _scanned(client: asyncssh.SFTPClient, folder: str) -> AsyncGenerator[F
             moment = attributes.mtime
             touched = None if moment is None else datetime.fromtimestamp(moment, UTC)
             yield File(str(entry.filename), attributes.size or 0, touched)
-
-
-def _explained(doing: str, settings: SftpSettings, error: Exception) -> StorageError:
-    told = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
-    folder = settings.folder
-    match error:
-        case asyncssh.PermissionDenied():
-            hint = "check username, password and private_key_file"
-            return StorageDenied(f"{doing}: the login was refused", hint=hint)
-        case asyncssh.SFTPPermissionDenied() | asyncssh.SFTPWriteProtect():
-            hint = f"{settings.username} needs to read and write in {folder}"
-            return StorageDenied(f"{doing}: permission denied", hint=hint)
-        case asyncssh.SFTPNoSuchFile() | asyncssh.SFTPNoSuchPath():
-            hint = "create it, or check path"
-            return StorageError(f"{doing}: the folder does not exist", hint=hint)
-        case asyncssh.SFTPConnectionLost() | asyncssh.SFTPNoConnection():
-            return StorageUnavailable(f"{doing}: the connection broke", hint=_LATER)
-        case asyncssh.SFTPError():
-            return _failed(doing, str(told))
-        case asyncssh.ChannelOpenError() | asyncssh.KeyExchangeFailed():
-            return StorageError(f"{doing}: {told}", hint="check that the server offers SFTP")
-        case TimeoutError():
-            return StorageUnavailable(f"{doing}: no answer in time", hint="raise timeout")
-        case asyncssh.DisconnectError():
-            return StorageUnavailable(f"{doing}: {told or 'the connection broke'}", hint=_LATER)
-        case OSError():
-            hint = "check host, port and network"
-            return StorageUnavailable(f"{doing}: no connection: {told}", hint=hint)
-        case _:
-            return StorageError(f"{doing}: {told}", hint="check the settings of this storage")
-
-
-def _failed(doing: str, told: str) -> StorageError:
-    if any(mark in told.lower() for mark in _FULL):
-        return StorageFull(f"{doing}: {told}", hint="make room there, or keep fewer snapshots")
-    return StorageError(f"{doing}: {told}", hint="look at the server's disk space and its log")

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, ByteSize, model_validator
 
@@ -86,6 +87,12 @@ class SwiftSettings(StorageSettings):
             raise ValueError("give either an application credential or username and password")
         if self.auth_token is not None and self.storage_url is None:
             raise ValueError("auth_token needs storage_url")
+        if self.storage_url is not None:
+            account, _, last = self.storage_url.rpartition("/")
+            if unquote(last) == self.container:
+                raise ValueError(
+                    f"storage_url holds the container, which is added to it anyway: write {account}"
+                )
         for url in (self.auth_url, self.storage_url):
             if url is not None:
                 refuse_plain_http(url, self.allow_http)

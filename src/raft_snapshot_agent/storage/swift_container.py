@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from raft_snapshot_agent.errors import ConfigError, SnapshotNotFound, StorageDenied, StorageError
-from raft_snapshot_agent.storage.plain_http import Http, Trust, refusal
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    LoginRefused,
+    SnapshotNotFound,
+    StorageDenied,
+    StorageError,
+)
+from raft_snapshot_agent.storage.plain_http import Http, Trust, refusal, told_by
 from raft_snapshot_agent.storage.swift_login import Login
 
 if TYPE_CHECKING:
@@ -27,6 +33,7 @@ _SUCCESS = {200, 201, 202, 204}
 _NEWEST = {"x-newest": "true"}
 """Asks all replicas: one may not know yet what was just replaced."""
 _RIGHTS = "allow it to write, and to list, read and delete for the rest"
+_NO_CONTAINER = "the container does not exist"
 _CONTAINER = "create it, or check container, project and region"
 
 
@@ -48,6 +55,8 @@ class Container:
         ca_file = settings.ca_file or (Path(bundle) if bundle else None)
         self._http = Http(settings.timeout, Trust(ca_file))
         self._login = Login(settings, self._http)
+        self._address = ""
+        """Of the account, once it is known."""
 
     def shown(self, key: str) -> str:
         """Say where an object lies, as an operator would write it."""
@@ -115,7 +124,7 @@ class Container:
 
     def more(self, key: str, answer: BaseHTTPResponse) -> bytes:
         """Read on; empty at the end."""
-        with self._http.translated(f"cannot read {self.shown(key)}", "swift"):
+        with self._http.translated(f"cannot read {self.shown(key)}", self._address):
             return answer.read(_CHUNK)
 
     def delete(self, keys: Iterable[str]) -> None:
@@ -138,7 +147,7 @@ class Container:
             try:
                 answer = self._ask(doing, "GET", "", query=query | {"marker": marker})
             except SnapshotNotFound as error:
-                why = f"{doing}: the container does not exist"
+                why = error.message.replace("there is none of that name", _NO_CONTAINER)
                 raise StorageError(why, hint=_CONTAINER) from error
             page = _document(doing, answer.data) if answer.status != 204 else []
             if not page:
@@ -160,7 +169,8 @@ class Container:
         try:
             access = self._login.access()
         except ConfigError as error:
-            raise StorageDenied(f"{doing}: {error.message}", hint=error.hint) from error
+            raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
+        self._address = access.storage_url
         url = f"{access.storage_url}/{quote(self._name, safe='')}"
         url += f"/{quote(key)}" if key else ""
         url += f"?{urlencode(query)}" if query else ""
@@ -172,14 +182,22 @@ class Container:
     def _judge(self, doing: str, method: str, answer: BaseHTTPResponse) -> None:
         if answer.status in _SUCCESS:
             return
-        answer.close()
         if answer.status == 401:
             self._login.forget()
-        if answer.status == 404 and method == "PUT":
-            raise StorageError(f"{doing}: the container does not exist", hint=_CONTAINER)
-        if answer.status == 404:
-            raise SnapshotNotFound(f"{doing}: there is none of that name", hint="try list")
-        raise refusal(doing, answer, denied=_RIGHTS, otherwise="check container and storage_url")
+        try:
+            raise self._refused(doing, method, answer)
+        finally:
+            answer.close()
+
+    def _refused(self, doing: str, method: str, answer: BaseHTTPResponse) -> StorageError:
+        if answer.status != 404:
+            otherwise = "check container and storage_url"
+            return refusal(doing, answer, denied=_RIGHTS, otherwise=otherwise)
+        if method == "PUT":
+            why = f"{doing}: {_NO_CONTAINER} ({told_by(answer)})"
+            return StorageError(why, hint=_CONTAINER)
+        why = f"{doing}: there is none of that name ({told_by(answer)})"
+        return SnapshotNotFound(why, hint="try list")
 
 
 def _document(doing: str, text: bytes) -> list[dict[str, str]]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from raft_snapshot_agent.errors import ConfigError, StorageDenied, StorageError
+from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.connection import refuse_plain_http, server_url
-from raft_snapshot_agent.storage.plain_http import Http, refusal
+from raft_snapshot_agent.storage.plain_http import Http, refusal, told_by
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -199,5 +199,9 @@ def _endpoint(doing: str, answer: BaseHTTPResponse, region: str | None) -> str:
 
 def _refused(doing: str, answer: BaseHTTPResponse) -> StorageError:
     if answer.status in {401, 403}:
-        return StorageDenied(f"{doing}: the login was refused", hint=_CREDENTIALS)
+        why = f"{doing}: the login was refused ({told_by(answer)})"
+        return LoginRefused(why, hint=_CREDENTIALS)
+    if answer.status // 100 == 2:  # its body may hold what is secret
+        why = f"{doing}: the answer {answer.status} holds no token"
+        return StorageError(why, hint=_ADDRESS)
     return refusal(doing, answer, denied=_CREDENTIALS, otherwise=_ADDRESS)

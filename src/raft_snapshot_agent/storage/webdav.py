@@ -18,14 +18,21 @@ from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import AfterValidator, model_validator
 
-from raft_snapshot_agent.errors import ConfigError, SnapshotNotFound, StorageDenied, StorageError
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    LoginRefused,
+    SnapshotNotFound,
+    StorageDenied,
+    StorageError,
+)
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Entry, Source, Storage
 from raft_snapshot_agent.storage.body import Body, if_small, in_stoppable_thread, whole_length
 from raft_snapshot_agent.storage.connection import refuse_plain_http, server_url
 from raft_snapshot_agent.storage.leftovers import Leftovers, fresh_partial, partial_of
-from raft_snapshot_agent.storage.plain_http import Http, Trust, refusal
+from raft_snapshot_agent.storage.plain_http import Http, Trust, refusal, told_by
 from raft_snapshot_agent.storage.settings import StorageSettings
+from raft_snapshot_agent.storage.webdav_move import replace
 from raft_snapshot_agent.threads import in_thread
 
 if TYPE_CHECKING:
@@ -126,7 +133,8 @@ class WebdavStorage:
         hidden = fresh_partial(name)
         try:
             size = self._upload(doing, hidden, source, stop)
-            self._move(doing, hidden, self._url(name))
+            refused = partial(self._refused, doing)
+            replace(partial(self._move, doing), self._delete, refused, hidden, name)
         except BaseException:
             with contextlib.suppress(StorageError):
                 self._delete(hidden)
@@ -156,16 +164,14 @@ class WebdavStorage:
             raise StorageError(why, hint="look at the server's log")
         return length
 
-    def _move(self, doing: str, hidden: str, url: str) -> None:
+    def _move(self, doing: str, old: str, new: str) -> BaseHTTPResponse:
         # Behind a proxy that ends TLS, some servers take their own https:// for somebody else's.
-        for destination in (url, urlsplit(url).path):
+        for destination in (self._url(new), urlsplit(self._url(new)).path):
             headers = {"destination": destination, "overwrite": "T"}
-            answer = self._ask(doing, "MOVE", self._url(hidden), headers)
-            if answer.status in _SUCCESS:
-                return
+            answer = self._ask(doing, "MOVE", self._url(old), headers)
             if answer.status not in {400, 502}:
                 break
-        raise self._refused(doing, answer)
+        return answer
 
     def _stored(self, hidden: str) -> int | None:
         """Tell the size the server has; `None` where it does not tell us."""
@@ -193,7 +199,7 @@ class WebdavStorage:
         except SnapshotNotFound:
             above = self._ask(doing, "PROPFIND", f"{self._settings.url}/", {"depth": "0"})
             if above.status != 207:
-                raise self._missing(doing) from None
+                raise self._refused(doing, above) from None
         if files is None:
             why = f"cannot {doing} in {self._folder}: the server does not list folders"
             raise StorageError(why, hint="switch PROPFIND on there, and check url")
@@ -226,10 +232,11 @@ class WebdavStorage:
         answer = self._ask(f"read {name}", "GET", self._url(name), {}, streaming=True)
         if answer.status == 200:
             return answer
-        answer.close()
-        if answer.status in {404, 410}:
-            raise self._not_found(name)
-        raise self._refused(f"read {name}", answer)
+        try:
+            missing = answer.status in {404, 410}
+            raise self._not_found(name) if missing else self._refused(f"read {name}", answer)
+        finally:
+            answer.close()
 
     def _more(self, name: str, answer: BaseHTTPResponse) -> bytes:
         with self._http.translated(f"cannot read {name} in {self._folder}", self._base):
@@ -265,20 +272,22 @@ class WebdavStorage:
         try:
             headers = headers | self._settings.authorization()
         except ConfigError as error:
-            raise StorageDenied(f"{doing}: {error.message}", hint=error.hint) from error
+            raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
         return self._http.ask(doing, method, url, headers, body, streaming=streaming)
 
     def _url(self, name: str) -> str:
         return self._base + quote(name)
 
     def _refused(self, doing: str, answer: BaseHTTPResponse) -> StorageError:
-        if answer.status in {404, 409}:
-            return self._missing(doing)
+        if answer.status == 404:
+            return self._missing(doing, answer)
+        otherwise = "likely the folder does not exist: create it, or check url"
+        otherwise = otherwise if answer.status == 409 else "check url"
         doing = f"cannot {doing} in {self._folder}"
-        return refusal(doing, answer, denied=_RIGHTS, otherwise="check url")
+        return refusal(doing, answer, denied=_RIGHTS, otherwise=otherwise)
 
-    def _missing(self, doing: str) -> StorageError:
-        why = f"cannot {doing} in {self._folder}: the folder does not exist"
+    def _missing(self, doing: str, answer: BaseHTTPResponse) -> StorageError:
+        why = f"cannot {doing} in {self._folder}: the folder does not exist ({told_by(answer)})"
         return StorageError(why, hint="create it, or check url")
 
     def _known(self, name: str) -> str:

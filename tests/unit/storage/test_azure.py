@@ -16,6 +16,8 @@ from tests.http_proxy import Behaviour, HttpProxy, Request, status
 from tests.token_server import TokenServer
 
 from raft_snapshot_agent.errors import (
+    ConfigError,
+    LoginRefused,
     SnapshotNotFound,
     StorageDenied,
     StorageError,
@@ -258,7 +260,7 @@ async def test_a_login_that_is_refused_is_told(
     monkeypatch.setenv("AZURE_AUTHORITY_HOST", tokens.address)
     with pytest.raises(StorageDenied) as caught:
         await opened(**by_token, **CLIENT, client_secret="hush").entries()
-    assert f"the login was refused (401 {why})" in caught.value.message
+    assert f"the login was refused (401 invalid_client {why})" in caught.value.message
     assert "hush" not in str(caught.value)
 
 
@@ -277,11 +279,11 @@ async def test_a_login_that_does_not_answer_may_pass(
     ("wrong", "kind", "why"),
     [
         ({"container": "missing"}, StorageError, "the container does not exist"),
-        ({"account_key": OTHER_KEY}, StorageDenied, "access denied (403"),
-        ({"account_key": "%%"}, StorageDenied, "Invalid Access Key"),
-        ({"account_name": "nobody"}, StorageDenied, "access denied (403"),
-        ({"account_key": None, "sas_token": "sig"}, StorageDenied, "SAS"),
-        ({"account_key": None, "sas_token": "sig=x&sv=2023-11-03"}, StorageDenied, "403"),
+        ({"account_key": OTHER_KEY}, LoginRefused, "the login was refused (403"),
+        ({"account_key": "%%"}, LoginRefused, "Invalid Access Key"),
+        ({"account_name": "nobody"}, LoginRefused, "the login was refused (403"),
+        ({"account_key": None, "sas_token": "sig"}, LoginRefused, "SAS"),
+        ({"account_key": None, "sas_token": "sig=x&sv=2023-11-03"}, LoginRefused, "403"),
     ],
 )
 @pytest.mark.parametrize("verb", VERBS)
@@ -376,3 +378,31 @@ async def test_where_an_account_answers(
 def test_it_says_where_a_snapshot_lies() -> None:
     storage = opened(prefix="prod")
     assert (storage.kind, storage.location(NAME)) == ("azure", f"az://backups/prod/{NAME}")
+
+
+# An endpoint that holds the container.
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "mend"),
+    [
+        ("https://example.blob.core.windows.net/backups", "https://example.blob.core.windows.net"),
+        ("https://example.blob.core.windows.net/example", "https://example.blob.core.windows.net"),
+        ("https://azure.example.org/example/backups", "https://azure.example.org/example"),
+        ("https://azure.example.org/backups", "https://azure.example.org"),
+    ],
+)
+def test_an_endpoint_that_holds_the_container_is_refused(
+    endpoint: str, mend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: dict[str, Any] = {"type": "azure", "container": "backups", "account_name": "example"}
+    with pytest.raises(ValidationError, match=f"anyway: write {mend} "):
+        SETTINGS.validate_python({**named, "endpoint": endpoint})
+    monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", endpoint)
+    with pytest.raises(ConfigError, match=f"anyway: write {mend}$"):
+        SETTINGS.validate_python(named).check()
+
+
+def test_an_account_that_is_called_as_its_container_is_taken() -> None:
+    named = {"type": "azure", "container": "backups", "account_name": "backups"}
+    SETTINGS.validate_python({**named, "endpoint": "https://azure.example.org/backups"}).check()

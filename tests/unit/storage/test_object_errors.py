@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import pytest
+from tests.holes import HOLES
 
 from raft_snapshot_agent.errors import (
+    LoginRefused,
     StorageDenied,
     StorageError,
     StorageFull,
     StorageUnavailable,
 )
-from raft_snapshot_agent.storage.object_errors import Hints, explain
+from raft_snapshot_agent.storage.object_errors import Hints, explain, refusal
 
 HINTS = Hints(rights="s3:PutObject", login="log in", address="check endpoint")
 AMAZONS = """\
@@ -32,12 +34,19 @@ def explained(status: str, code: str, message: str = "because") -> StorageError:
     ("status", "code", "kind"),
     [
         ("404 Not Found", "NoSuchBucket", StorageError),
-        ("403 Forbidden", "InvalidAccessKeyId", StorageDenied),
-        ("403 Forbidden", "SignatureDoesNotMatch", StorageDenied),
+        ("403 Forbidden", "InvalidAccessKeyId", LoginRefused),
+        ("403 Forbidden", "SignatureDoesNotMatch", LoginRefused),
         ("403 Forbidden", "AccessDenied", StorageDenied),
-        ("401 Unauthorized", "Whatever", StorageDenied),
-        ("400 Bad Request", "ExpiredToken", StorageDenied),
-        ("403 Forbidden", "RequestTimeTooSkewed", StorageDenied),
+        ("401 Unauthorized", "Whatever", LoginRefused),
+        ("400 Bad Request", "ExpiredToken", LoginRefused),
+        ("400 Bad Request", "InvalidToken", LoginRefused),
+        ("403 Forbidden", "RequestTimeTooSkewed", LoginRefused),
+        ("403 Forbidden", "AuthenticationFailed", LoginRefused),
+        ("403 Forbidden", "KeyBasedAuthenticationNotPermitted", LoginRefused),
+        ("403 Forbidden", "AuthorizationPermissionMismatch", StorageDenied),
+        ("400 Bad Request", "KMS.DisabledException", StorageError),
+        ("501 Not Implemented", "NotImplemented", StorageError),
+        ("409 Conflict", "OperationAborted", StorageUnavailable),
         ("400 Bad Request", "AuthorizationHeaderMalformed", StorageError),
         ("400 Bad Request", "EntityTooLarge", StorageError),
         ("400 Bad Request", "RequestTimeout", StorageUnavailable),
@@ -56,12 +65,91 @@ def test_each_answer_is_an_error_of_its_kind(
     assert type(error) is kind
     assert error.message.startswith("cannot store a in s3://backups/: ")
     assert error.hint
+    assert f"{status[:3]} {code} because" in error.message
     for secret in ("AKIA", "cafe", "HMAC", "Debug", "https://", "<", "\n"):
         assert secret not in str(error)
 
 
 def test_the_rights_that_are_missing_are_named() -> None:
-    assert explained("403 Forbidden", "AccessDenied").hint == "allow s3:PutObject"
+    hint = explained("403 Forbidden", "AccessDenied").hint
+    assert hint.startswith("allow s3:PutObject; ")
+    assert "likely" in hint
+
+
+@pytest.mark.parametrize("code", ["SignatureDoesNotMatch", "InvalidAccessKeyId", "InvalidToken"])
+def test_a_cause_that_nobody_established_is_called_likely(code: str) -> None:
+    assert "likely" in explained("403 Forbidden", code, "We calculated another one.").hint
+
+
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        ("Content-MD5 OR x-amz-checksum- header is required", "set checksum: true"),
+        ("Missing required header for this request: Content-MD5", "set checksum: true"),
+        ("Please use virtual hosted style to access.", "set path_style: false"),
+        ("Client sent an HTTP request to an HTTPS server.", "https://"),
+    ],
+)
+def test_what_the_store_asks_for_is_named_with_its_key(message: str, hint: str) -> None:
+    assert hint in explained("400 Bad Request", "InvalidRequest", message).hint
+
+
+def test_the_region_that_the_store_names_is_told() -> None:
+    said = "wrong</Message><Region>eu-west-1</Region><Message>"
+    hint = explained("400 Bad Request", "AuthorizationHeaderMalformed", said).hint
+    assert hint == "likely set region: eu-west-1"
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ('{"error": {"code": 404, "message": "The resource could not be found."}}', "found."),
+        ('[{"Code": "Odd", "Message": "in a list"}]', "Odd in a list"),
+        ('{"message": ["no", "text"]}', "answered 400"),
+        ("{broken", "{broken"),
+        ("<html><title>400 Nope</title><script>x()</script></html>", "answered 400 Nope"),
+        ("\ufeff<s:exception>Sabre</s:exception><s:message>why</s:message>", "Sabre why"),
+        ("plain\x1b[31m words\x00\r\n of\u202e any length", "plain [31m words of any length"),
+        ("Authorization: Bearer abcdef0123456789 sig=c2ln&x", "Bearer [hidden] sig=[hidden]&x"),
+        ("x" * 100_000, "xxx..."),
+    ],
+)
+def test_an_answer_in_any_form_is_one_clean_line(body: str, told: str) -> None:
+    error = refusal("cannot list in s3://b/", 400, body, HINTS)
+    assert told in error.message
+    assert str(error).isprintable()
+    assert len(error.message) < 300
+
+
+ODD = (
+    "",
+    " ",
+    "\n\n",
+    "Generic S3 error: ",
+    "Generic S3 error: Error performing GET  in 1ms - HTTP error: error sending request",
+    "HTTP error\n\nDebug source:\nkind: Connect",
+    "HTTP error\n\nDebug source:\nkind: Timeout",
+    "Server returned non-2xx status code: 403",
+    "Server returned non-2xx status code: 403 Forbidden: <Code></Code><Message></Message>",
+    "Server returned non-2xx status code: 400 : {}",
+    "<Error><Code> </Code><Message> </Message></Error>",
+    "credential provider",
+    "credential provider TransportError",
+    "token request status code: 400 Bad: ",
+    "Generic S3 error: Error performing POST REDACTED in 1ms - status code: 400 Bad: ",
+    "Generic S3 error: Error performing POST REDACTED in 1ms - HTTP error",
+    "/latest/api/token",
+    "pem file",
+)
+
+
+@pytest.mark.parametrize("text", ODD)
+@pytest.mark.parametrize("kind", [Exception, FileNotFoundError])
+@pytest.mark.parametrize("doing", ["cannot read a in s3://b/", "cannot store a in s3://b/"])
+def test_no_message_has_a_hole(text: str, kind: type[Exception], doing: str) -> None:
+    error = explain(doing, kind(text), HINTS)
+    assert error.hint
+    assert not HOLES.search(str(error)), str(error)
 
 
 def test_what_the_store_says_is_shortened_and_cleaned() -> None:

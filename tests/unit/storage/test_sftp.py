@@ -22,6 +22,7 @@ from tests.contract.sources import (
     put_of,
     whole,
 )
+from tests.holes import HOLES
 from tests.stores.fixtures import Sshd
 from tests.stores.running import LOOPBACK, PASSWORD
 from tests.tcp_proxy import CuttingTcpProxy
@@ -36,6 +37,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.storage.base import Content, Storage
 from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.ssh_errors import explained
 
 BIG = 20 * MIB
 RUN = "0a1b2c"
@@ -208,6 +210,58 @@ async def test_a_server_without_extensions_will_do(
         await put_of(storage, place.spools, size)
         assert await content(storage) == bytes_of(size)
     assert place.keys() == [NAME]
+
+
+@pytest.mark.parametrize("error", [asyncssh.SFTPOpUnsupported, asyncssh.SFTPFailure])
+async def test_what_had_the_name_comes_back_when_the_new_one_does_not_get_it(
+    place: Sftp, monkeypatch: pytest.MonkeyPatch, error: Callable[[str], Exception]
+) -> None:
+    storage = place.open()
+    await storage.put(NAME, Content(b"the old one"))
+    real, renamed = SFTPClientHandler.rename, 0
+
+    async def unsupported(*_: object) -> None:
+        raise error("no")
+
+    async def rename(*arguments: Any) -> Any:
+        nonlocal renamed
+        renamed += 1
+        if renamed == 2:
+            raise asyncssh.SFTPFailure("the new one is refused")
+        return await real(*arguments)
+
+    monkeypatch.setattr(SFTPClientHandler, "posix_rename", unsupported)
+    monkeypatch.setattr(SFTPClientHandler, "rename", rename)
+    with pytest.raises(StorageError, match="the new one is refused"):
+        await storage.put(NAME, Content(b"the new one"))
+    assert await content(storage) == b"the old one"
+    assert place.keys() == [NAME]
+    assert place.pending() == []
+
+
+ODD = [
+    OSError(),
+    OSError("\n"),
+    TimeoutError(),
+    ValueError(),
+    asyncssh.PermissionDenied(""),
+    asyncssh.SFTPFailure(""),
+    asyncssh.SFTPNoSuchFile(""),
+    asyncssh.SFTPPermissionDenied(""),
+    asyncssh.SFTPConnectionLost(""),
+    asyncssh.DisconnectError(2, ""),
+    asyncssh.KeyExchangeFailed(""),
+    asyncssh.ChannelOpenError(1, "line\x1b[2J\nbreak"),
+]
+
+
+@pytest.mark.parametrize("error", ODD, ids=repr)
+def test_no_message_has_a_hole(place: Sftp, error: Exception) -> None:
+    settings = SETTINGS.validate_python(place.settings())
+    told = explained("cannot store a in sftp://host/", settings, error)
+    assert told.hint
+    assert str(told).isprintable()
+    assert not HOLES.search(str(told)), str(told)
 
 
 async def test_file_reaches_the_disk_before_it_gets_its_name(

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 from tests.contract.places import SETTINGS, Swift
 from tests.contract.sources import MIB, NAME, Watched, beside, bytes_of, content, put_of
-from tests.http_proxy import Exchange, Request
+from tests.holes import HOLES
+from tests.http_proxy import Exchange, Request, status
 from tests.s3_faults import S3Faults
 from tests.stores.fixtures import Account
 from tests.stores.keystone import (
@@ -23,6 +24,7 @@ from tests.tcp_proxy import CuttingTcpProxy
 
 from raft_snapshot_agent.errors import (
     ConfigError,
+    LoginRefused,
     SnapshotNotFound,
     StorageDenied,
     StorageError,
@@ -411,3 +413,48 @@ async def test_a_token_goes_nowhere_unencrypted(place: Swift, keystone: Keystone
 def test_settings_that_make_no_sense_are_refused(more: dict[str, str], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         SETTINGS.validate_python({"type": "swift", "container": "c", **more})
+
+
+def test_a_storage_url_that_holds_the_container_is_refused() -> None:
+    url = "https://swift.example.org/v1/AUTH_backup"
+    named = {"type": "swift", "container": "vault backups", "auth_token": "token"}
+    SETTINGS.validate_python({**named, "storage_url": url})
+    with pytest.raises(ValidationError, match=f"write {url} "):
+        SETTINGS.validate_python({**named, "storage_url": f"{url}/vault%20backups/"})
+
+
+# What the store says, and where it is.
+
+
+async def test_a_download_that_breaks_names_the_address(
+    place: Swift, faults: S3Faults, tmp_path: Path
+) -> None:
+    storage = behind(place, faults)
+    await put_of(storage, tmp_path, 3 * MIB)
+
+    def cut(exchange: Exchange) -> None:
+        answer = exchange.forward()
+        exchange.begin(answer.status, answer.getheaders())
+        exchange.send(answer.read(MIB))
+        exchange.cut()
+
+    faults.behave(is_download, cut)
+    address = faults.address.removeprefix("http://")
+    with pytest.raises(StorageUnavailable, match=f"the connection to {address} broke") as caught:
+        await content(storage)
+    assert not HOLES.search(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(401, LoginRefused), (403, StorageDenied), (404, StorageError)]
+)
+async def test_what_the_store_says_stands_in_the_message(
+    place: Swift, faults: S3Faults, code: int, kind: type[StorageError]
+) -> None:
+    said = status(code, b"<html><h1>Odd</h1><p>The server could not do it.</p></html>")
+    faults.behave(lambda request: not request.path.startswith("/auth"), said)
+    storage = behind(place, faults)
+    for asked in (storage.put(NAME, Content(b"x")), storage.entries()):
+        with pytest.raises(kind, match="The server could not do it") as caught:
+            await asked
+        assert not HOLES.search(str(caught.value))

@@ -19,7 +19,8 @@ from tests.contract.sources import (
     content,
     put_of,
 )
-from tests.http_proxy import Exchange, Request, pass_through
+from tests.holes import HOLES
+from tests.http_proxy import Exchange, Request, pass_through, status
 from tests.s3_faults import S3Faults
 from tests.stores.fixtures import Served
 from tests.stores.running import LOOPBACK, PASSWORD
@@ -27,6 +28,7 @@ from tests.tcp_proxy import CuttingTcpProxy
 from tests.tls_proxy import TlsProxy
 
 from raft_snapshot_agent.errors import (
+    LoginRefused,
     SnapshotNotFound,
     StorageDenied,
     StorageError,
@@ -208,9 +210,9 @@ VERBS: list[Callable[[Storage], Awaitable[object]]] = [
 async def test_a_wrong_password_is_told_by_every_verb(
     place: Webdav, verb: Callable[[Storage], Awaitable[object]]
 ) -> None:
-    with pytest.raises(StorageDenied) as caught:
+    with pytest.raises(LoginRefused) as caught:
         await verb(place.open(password="wrong-one"))
-    assert "access denied (401" in caught.value.message
+    assert "the login was refused (401" in caught.value.message
     assert "password" in caught.value.hint
     assert "wrong-one" not in str(caught.value)
 
@@ -221,8 +223,9 @@ async def test_a_missing_folder_is_told_and_not_made(
     place: Webdav, verb: Callable[[Storage], Awaitable[object]], prefix: str
 ) -> None:
     url = f"{place.settings()['url']}/missing"
-    with pytest.raises(StorageError, match="the folder does not exist") as caught:
+    with pytest.raises(StorageError) as caught:
         await verb(place.open(prefix, url=url))
+    assert "the folder does not exist" in str(caught.value)
     assert not isinstance(caught.value, SnapshotNotFound)
     assert not (place.root / "missing").exists()
 
@@ -345,3 +348,130 @@ def test_hrefs_may_be_whole_urls() -> None:
 def test_nonsense_is_no_list(answer: bytes) -> None:
     with pytest.raises(ValueError):
         list(parsed(answer))
+
+
+# Servers that do not move a file over another.
+
+
+def moves_over(place: Webdav) -> Callable[[Request], bool]:
+    """Tell the moves to a name that is taken."""
+
+    def over(request: Request) -> bool:
+        name = request.headers.get("destination", "").rpartition("/")[2]
+        return request.method == "MOVE" and (place.root / name).exists()
+
+    return over
+
+
+@pytest.mark.parametrize("code", [403, 405, 412, 500])
+async def test_a_server_that_does_not_move_over_a_file_gets_it_put_aside(
+    place: Webdav, faults: S3Faults, tmp_path: Path, code: int
+) -> None:
+    faults.fail(moves_over(place), code)
+    storage = behind(place, faults)
+    for size in (3, BIG, 5):
+        await put_of(storage, tmp_path, size)
+        assert await content(storage) == bytes_of(size)
+    assert place.keys() == [NAME]
+    assert place.pending() == []
+
+
+async def test_a_server_that_does_not_move_at_all_keeps_what_it_had(
+    place: Webdav, faults: S3Faults
+) -> None:
+    storage = behind(place, faults)
+    await storage.put(NAME, Content(b"the old one"))
+    faults.behave(asked("MOVE"), status(500, b"<html><h1>500 Internal</h1>the disk is odd</html>"))
+    with pytest.raises(StorageUnavailable, match=r"500 .*the disk is odd"):
+        await storage.put(NAME, Content(b"the new one"))
+    assert await content(storage) == b"the old one"
+    assert place.pending() == []
+
+
+async def test_what_was_put_aside_comes_back_when_the_new_one_cannot_be_moved(
+    place: Webdav, faults: S3Faults
+) -> None:
+    storage = behind(place, faults)
+    await storage.put(NAME, Content(b"the old one"))
+    moves = 0
+
+    def second(request: Request) -> bool:
+        nonlocal moves
+        moves += request.method == "MOVE"
+        return request.method == "MOVE" and moves in {1, 3}
+
+    faults.fail(second, 500)
+    with pytest.raises(StorageUnavailable):
+        await storage.put(NAME, Content(b"the new one"))
+    assert moves == 4
+    assert await content(storage) == b"the old one"
+    assert place.keys() == [NAME]
+    assert place.pending() == []
+
+
+# What the server says.
+
+SABRE = (
+    b"<d:error xmlns:d='DAV:' xmlns:s='http://sabredav.org/ns'><s:exception>"
+    b"Sabre\\DAV\\Exception\\Forbidden</s:exception><s:message>No upload here"
+    b"</s:message></d:error>"
+)
+SAYING: list[Callable[[Storage], Awaitable[object]]] = [
+    lambda storage: storage.put(NAME, Content(b"x")),
+    lambda storage: storage.entries(),
+    lambda storage: anext(storage.read(NAME)),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "body", "told"),
+    [
+        (
+            403,
+            StorageDenied,
+            SABRE,
+            "access denied (403 Forbidden: Sabre\\DAV\\Exception\\Forbidden No upload here)",
+        ),
+        (
+            500,
+            StorageUnavailable,
+            b"<html><head><title>500 Oh</title></head><body><p>the pool\x1b[2J is &amp; empty",
+            "the store answered 500 Internal Server Error: Oh the pool [2J is & empty",
+        ),
+        (
+            507,
+            StorageFull,
+            b'{"message": "quota of backup"}',
+            "(507 Insufficient Storage: quota of backup)",
+        ),
+        (401, LoginRefused, b"Authorization was Basic YmFja3VwOmh1c2g=", "Basic [hidden])"),
+        (409, StorageError, b"Parent folder", "the store answered 409 Conflict: Parent folder"),
+        (501, StorageError, b"", "the store answered 501"),
+    ],
+)
+@pytest.mark.parametrize("verb", SAYING)
+async def test_what_the_server_says_stands_in_the_message(
+    place: Webdav,
+    faults: S3Faults,
+    verb: Callable[[Storage], Awaitable[object]],
+    code: int,
+    kind: type[StorageError],
+    body: bytes,
+    told: str,
+) -> None:
+    faults.behave(lambda request: request.method not in {"MKCOL", "DELETE"}, status(code, body))
+    with pytest.raises(StorageError) as caught:
+        await verb(behind(place, faults))
+    if not (code == 501 and verb is SAYING[1]):
+        assert type(caught.value) is kind
+        assert told in caught.value.message
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
+    assert not HOLES.search(str(caught.value))
+
+
+async def test_a_refusal_without_end_is_cut(place: Webdav, faults: S3Faults) -> None:
+    faults.behave(asked("GET"), status(403, b"no " * (1 << 20)))
+    with pytest.raises(StorageDenied) as caught:
+        await anext(behind(place, faults).read(NAME))
+    assert len(caught.value.message) < 500

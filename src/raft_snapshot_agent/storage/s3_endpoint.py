@@ -1,0 +1,37 @@
+"""Addresses of S3 stores: Amazon's by region, and others that may hold the bucket already."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+
+def amazon_endpoint(region: str) -> str:
+    """Return where Amazon S3 answers in a region."""
+    return f"https://s3.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
+
+
+def is_amazon(host: str | None) -> bool:
+    """Return whether a host is Amazon's."""
+    return host is not None and host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
+
+def refuse_bucket_in(endpoint: str, bucket: str, path_style: bool | None) -> None:
+    """Refuse an endpoint that holds the bucket: its objects would lie below `bucket/bucket/`.
+
+    A store whose own name begins so can be reached with `path_style: true`, said on purpose.
+
+    Raises:
+        ValueError: It does; with the one to write.
+    """
+    url = urlsplit(endpoint)
+    host = url.netloc.removeprefix(f"{bucket.lower()}.")
+    amazon = is_amazon(url.hostname)
+    if host == url.netloc or (path_style and not amazon):
+        return
+    if amazon and not url.netloc.startswith(f"{bucket.lower()}.s3"):
+        return
+    otherwise = "" if amazon else "; if that is the store's own name, set path_style: true"
+    raise ValueError(
+        f"the endpoint {endpoint} holds the bucket, which is added to it anyway:"
+        f" write {url.scheme}://{host}{otherwise}"
+    )

@@ -113,7 +113,7 @@ def _explained(error: Exception) -> tuple[str, int]:
 
     match error:
         case AgentError():
-            return f"error: {error}\n", error.exit_code
+            return "".join(f"error: {line}\n" for line in error.lines), error.exit_code
         case BrokenPipeError():
             return "", _LOCAL  # whoever read has seen enough
         case OSError(errno=errno.ENOSPC):

@@ -129,8 +129,8 @@ class Daemon:
         try:
             duties = await in_thread(self._orders.load, abandon=True)
         except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
-            why = as_failure(error)
-            self._log.error(f"The new configuration is refused, the old one stays: {why}")
+            for line in as_failure(error).lines:
+                self._log.error(f"The new configuration is refused, the old one stays: {line}")
             self._notifier.ready("The new configuration is refused; see the log.")
         else:
             self._notifier.ready("The new configuration waits for a snapshot under way.")

@@ -12,7 +12,13 @@ import anyio
 
 from raft_snapshot_agent.config.check import check as check_configuration
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.errors import AgentError, NotLeader, ServerError, StorageDenied
+from raft_snapshot_agent.errors import (
+    AgentError,
+    NotLeader,
+    NotThereYet,
+    ServerError,
+    StorageDenied,
+)
 from raft_snapshot_agent.place import Place
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.answers import SNAPSHOT_PATH
@@ -223,6 +229,8 @@ async def _storage(place: Place) -> Finding:
     try:
         with anyio.fail_after(_LIST_WITHIN):
             held = await place.stored()
+    except NotThereYet as error:
+        return Finding("storages", Status.SKIPPED, f"{place.name}: {error.message}", error.hint)
     except StorageDenied as error:
         message = f"{place.name} may not be listed: {error.message}"
         advice = "uploads may work all the same; retention and list need the right to list"

@@ -3,6 +3,7 @@
 ```
 AgentError                 1  something here, on this host
 ├── ConfigError            1  the configuration is wrong
+│   └── ConfigFaults       1  in several places
 ├── SpoolError             1  the local disk failed or is full
 ├── ServerError            2  the Vault or OpenBao server
 │   ├── Unreachable        2  no connection, or none that TLS accepts
@@ -15,7 +16,8 @@ AgentError                 1  something here, on this host
 │   ├── StorageDenied      2  rights are missing
 │   │   └── LoginRefused   2  credentials are missing, wrong or expired: nothing will work
 │   ├── StorageFull        2  no space left
-│   └── SnapshotNotFound   2  no such snapshot there
+│   ├── SnapshotNotFound   2  no such snapshot there
+│   └── NotThereYet        2  no folder there: before the first snapshot it may be missing
 ├── PartialFailure         3  some storages failed
 ├── VerificationError      4  the bytes are not a whole snapshot
 │   └── StaleSnapshot      4  whole, but older than the leader's state
@@ -29,6 +31,7 @@ AgentError                 1  something here, on this host
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -46,6 +49,11 @@ class AgentError(Exception):
         """Render as the one line an operator reads."""
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What an operator reads: one line for each thing that is wrong."""
+        return (str(self),)
+
 
 def reason_of(error: BaseException) -> str:
     """Return the reason that an exception gives, or its kind where it gives none; never empty."""
@@ -60,6 +68,33 @@ def _one_line(text: str) -> str:
 
 class ConfigError(AgentError):
     """The configuration is wrong; the message names the place."""
+
+    @property
+    def each(self) -> tuple[ConfigError, ...]:
+        """The one thing that is wrong, or each of several."""
+        return (self,)
+
+
+class ConfigFaults(ConfigError):
+    """Several things are wrong with the configuration."""
+
+    def __init__(self, faults: Sequence[ConfigError]) -> None:
+        super().__init__("; ".join(map(str, faults)))
+        self.faults = tuple(faults)
+
+    @property
+    def each(self) -> tuple[ConfigError, ...]:
+        return self.faults
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return tuple(map(str, self.faults))
+
+
+def all_faults(faults: Sequence[ConfigError]) -> ConfigError:
+    """Return one error for one or more; what is said twice is said once."""
+    different = tuple({str(fault): fault for fault in faults}.values())
+    return different[0] if len(different) == 1 else ConfigFaults(different)
 
 
 class SpoolError(AgentError):
@@ -116,6 +151,10 @@ class StorageFull(StorageError):
 
 class SnapshotNotFound(StorageError):
     """The storage holds no snapshot of that name."""
+
+
+class NotThereYet(StorageError):
+    """The folder for the snapshots does not exist; the first snapshot makes it."""
 
 
 class PartialFailure(AgentError):

@@ -29,6 +29,12 @@ from raft_snapshot_agent.core.timetable import Timing
 from raft_snapshot_agent.errors import ConfigError
 
 _HOURLY = timedelta(hours=1)
+_LONGEST_TIMEOUT = timedelta(days=20)
+"""The operating system counts milliseconds in 31 bits."""
+
+
+MAY_BE_EMPTY = Field(json_schema_extra={"minLength": 0})
+"""For text of which the empty one means something; any other must not be empty."""
 
 
 class Settings(BaseModel):
@@ -49,6 +55,12 @@ def _positive(value: Any) -> Any:
     duration = _duration(value)
     if duration <= timedelta(0):
         raise ValueError("must be longer than zero")
+    return duration
+
+
+def _timeout(duration: timedelta) -> timedelta:
+    if duration > _LONGEST_TIMEOUT:
+        raise ValueError("must be at most 20 days")
     return duration
 
 
@@ -80,6 +92,10 @@ _go_syntax = WithJsonSchema({"type": "string", "examples": ["30s", "1h30m", "7d"
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), _as_text, _go_syntax]
 PositiveDuration = Annotated[timedelta, BeforeValidator(_positive), _as_text, _go_syntax]
+Timeout = Annotated[
+    timedelta, AfterValidator(_timeout), BeforeValidator(_positive), _as_text, _go_syntax
+]
+"""How long something may be waited for."""
 Count = Annotated[NonNegativeInt, BeforeValidator(_count)]
 Size = Annotated[ByteSize, Field(gt=0), BeforeValidator(_size)]
 Speed = Annotated[ByteSize, Field(gt=0), BeforeValidator(_speed)]
@@ -155,7 +171,14 @@ class ScheduleSettings(Settings):
         return Cron(self.cron or "", time_zone(self.timezone))
 
 
-@dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid", hide_input_in_errors=True))
+_POLICY = ConfigDict(
+    extra="forbid",
+    hide_input_in_errors=True,
+    json_schema_extra={"minProperties": 0},  # none of the common rules: keep all
+)
+
+
+@dataclass(frozen=True, slots=True, config=_POLICY)
 class RetentionPolicy(Retention):
     """`Retention` as the configuration writes it: errors name the very rule, durations are Go's."""
 

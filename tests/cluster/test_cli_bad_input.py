@@ -44,6 +44,9 @@ def put(document: Document, path: str, value: Any) -> None:
     *above, last = path.split(".")
     for key in above:
         document = document[int(key)] if key.isdecimal() else document.setdefault(key, {})  # type: ignore[index]
+    if value == "MISSING":
+        del document[last]
+        return
     document[last] = document[last].removeprefix("http://") if value == "ADDRESS" else value
 
 
@@ -58,7 +61,8 @@ BAD: list[tuple[Callable[[str, Path], Document], str, Any, str]] = [
     (ours, "retention.last", -1, "must be 0 or more"),
     (ours, "retention.last", "many", "must be a whole number"),
     (ours, "storage", [], "unknown key (did you mean 'storages'?)"),
-    (ours, "storages", {}, "must be a list, not a mapping"),
+    (ours, "storages", {}, "is empty (give it a value, or leave it out)"),
+    (ours, "vault.address", None, "has no value (give it a value, or leave it out)"),
     (ours, "storages.0.pth", "/x", "unknown key (did you mean 'path'?)"),
     (ours, "storages.0.type", "tape", "unknown type 'tape' (one of azure, gcs, local, s3,"),
     (ours, "storages.0.path", "/dev/null/x", "storage folder /dev/null/x cannot be written: "),
@@ -152,7 +156,7 @@ COMMANDS = [
     ("path", "value", "words"),
     [
         ("vault.auth.token", "env://NOBODY", "environment variable NOBODY is missing or empty"),
-        ("vault.auth", None, "there is no way to log in (set vault.auth, or BAO_TOKEN or"),
+        ("vault.auth", "MISSING", "there is no way to log in (set vault.auth, or BAO_TOKEN or"),
     ],
 )
 def test_a_missing_secret_is_found_before_anybody_is_asked(
@@ -188,7 +192,7 @@ def test_no_storage_at_all_is_refused(tmp_path: Path, command: str) -> None:
     file = tmp_path / "agent.json"
     with untouched() as address:
         document = ours(address, tmp_path)
-        document["storages"] = []
+        del document["storages"]
         file.write_text(json.dumps(document))
         ended = call(command, "-c", file)
 

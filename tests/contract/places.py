@@ -78,6 +78,7 @@ class Local:
     def open(self, prefix: str = "", **more: Any) -> Storage:
         settings = SETTINGS.validate_python(self.settings(prefix, **more))
         settings.check()
+        settings.prepare()
         storage: Storage = settings.open()
         return storage
 

@@ -41,7 +41,7 @@ class InStorage:
     def open(self) -> Register:
         settings = SETTINGS.validate_python(self.place.settings("prod/"))
         if settings.type == "local":
-            settings.check()
+            settings.prepare()
         found: Register = settings.register(NAME)
         return found
 

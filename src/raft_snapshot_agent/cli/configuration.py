@@ -9,18 +9,27 @@ from raft_snapshot_agent.config.check import check as check_all
 from raft_snapshot_agent.config.load import LoadedFleet
 from raft_snapshot_agent.config.show import schema as json_schema
 from raft_snapshot_agent.config.show import shown_fleet
+from raft_snapshot_agent.errors import ConfigError, all_faults
 
 
 def check(fleet: LoadedFleet) -> int:
-    """Check everything that can be known without contacting anybody."""
+    """Check everything that can be known without contacting anybody, and change nothing."""
+    faults: list[ConfigError] = []
     for loaded in fleet.clusters.values():
-        check_all(loaded.config, os.environ, loaded.place)
+        try:
+            check_all(loaded.config, os.environ, loaded.place)
+        except ConfigError as error:
+            faults += error.each
+    if faults:
+        raise all_faults(faults)
     where = fleet.first.path or "the environment"
     for name, loaded in fleet.clusters.items():
         storages = ", ".join(one.name or "" for one in loaded.config.storages) or "none"
         of_cluster = f" of cluster {name}" if name else ""
         output.talk(f"{where}: the configuration{of_cluster} is good (storages: {storages})")
     for loaded in fleet.clusters.values():
+        for warning in loaded.warnings:
+            output.talk(f"warning: {warning}")
         for note in loaded.notes:
             output.talk(f"note: {note}")
     return 0

@@ -14,7 +14,7 @@ from raft_snapshot_agent.cli.operator import with_token_file
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.stored import places_for
 from raft_snapshot_agent.cli.waiting import wait_for
-from raft_snapshot_agent.config.check import check
+from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.core.snapshot import Manifest
@@ -36,7 +36,7 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
     config = loaded.config.model_copy(
         update={"vault": _by_operator(loaded.config.vault), "storages": ()}
     )
-    check(config, os.environ, loaded.place)
+    check_to_run(config, os.environ, loaded.place)
     cluster = Cluster(config.vault, config.run_on)
 
     async def work() -> bool:

@@ -16,7 +16,7 @@ from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.report import Outcome, Report
 from raft_snapshot_agent.daemon import Daemon, Duties, Duty
-from raft_snapshot_agent.errors import ConfigError, NotLeader
+from raft_snapshot_agent.errors import ConfigError, NotLeader, all_faults
 from raft_snapshot_agent.gate import Gate
 from raft_snapshot_agent.logs import Log, configure, log_report
 from raft_snapshot_agent.systemd import Notifier
@@ -60,7 +60,8 @@ class ConfiguredOrders:
         for name, loaded in fleet.clusters.items():
             told = _about(log, name)
             if isinstance(fault := faults[name], ConfigError):
-                told.error(f"No snapshots are taken of this cluster as it is: {fault}")
+                for line in fault.lines:
+                    told.error(f"No snapshots are taken of this cluster as it is: {line}")
             else:
                 duties[name] = _duty(loaded.config, fault, gate, told)
         self._begun = True
@@ -71,8 +72,9 @@ _Faults = Mapping[str, ConfigError]
 
 
 def _duty(config: Config, faults: _Faults, gate: Gate, log: Log) -> Duty:
-    for storage, why in faults.items():
-        log.error(f"{storage} takes no snapshots as it is: {why}")
+    for storage, fault in faults.items():
+        for line in fault.lines:
+            log.error(f"Storage {storage} is not used, for its configuration is invalid: {line}")
     agent = assembly.agent(config, assembly.places(config), gate=gate)
     log.info(f"raft-snapshot-agent {__version__}: a snapshot {_appointments(config)}")
     return Duty(agent, config.schedule.open(), log)
@@ -100,7 +102,7 @@ def _faults(fleet: LoadedFleet, *, suffices: bool) -> dict[str, _Faults | Config
             found[name] = error
     errors = [one for one in found.values() if isinstance(one, ConfigError)]
     if errors and (not suffices or len(errors) == len(found)):
-        raise errors[0]
+        raise all_faults([one for error in errors for one in error.each])
     return found
 
 
@@ -129,7 +131,8 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
     async def one(name: str, loaded: Loaded) -> None:
         told = _about(log, name)
         if isinstance(fault := faults[name], ConfigError):
-            told.error(f"No snapshot is taken of this cluster as it is: {fault}")
+            for line in fault.lines:
+                told.error(f"No snapshots are taken of this cluster as it is: {line}")
             codes[name] = fault.exit_code
             return
         agent = assembly.agent(loaded.config, assembly.places(loaded.config), gate=gate)
@@ -169,7 +172,9 @@ def _about(log: Log, cluster: str) -> Log:
 def _log(fleet: LoadedFleet) -> Log:
     settings = fleet.first.config.log
     log = configure(settings.format, settings.level)
-    for loaded in fleet.clusters.values():
+    for name, loaded in fleet.clusters.items():
+        for warning in loaded.warnings:
+            _about(log, name).warning(warning)
         for note in loaded.notes:
             log.info(note)
     return log

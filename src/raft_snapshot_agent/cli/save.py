@@ -13,7 +13,7 @@ from raft_snapshot_agent.cli.operator import with_token_file
 from raft_snapshot_agent.cli.progress import shown
 from raft_snapshot_agent.cli.target import writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
-from raft_snapshot_agent.config.check import check, check_to_run
+from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.core.report import Report
 from raft_snapshot_agent.errors import ConfigError
@@ -35,7 +35,7 @@ def save_to_file(loaded: Loaded, target: Path) -> int:
     place = Place("file", LocalStorage(folder), static_name=target.name, with_manifest=False)
     loaded = with_token_file(loaded, os.environ)
     config = loaded.config.model_copy(update={"spool": folder, "storages": ()})
-    check(config, os.environ, loaded.place)
+    check_to_run(config, os.environ, loaded.place)
     return _finish(assembly.agent(config, [place], by_hand=True))
 
 
@@ -46,7 +46,7 @@ def save_to_stdout(loaded: Loaded) -> int:
     place = Place("stdout", PipeStorage(sys.stdout.buffer), static_name="-", with_manifest=False)
     loaded = with_token_file(loaded, os.environ)
     config = loaded.config.model_copy(update={"storages": ()})
-    check(config, os.environ, loaded.place)
+    check_to_run(config, os.environ, loaded.place)
     return _finish(assembly.agent(config, [place], by_hand=True))
 
 

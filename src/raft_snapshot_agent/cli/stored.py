@@ -19,6 +19,7 @@ from raft_snapshot_agent.core.snapshot import Beside, Snapshot, Stored
 from raft_snapshot_agent.errors import (
     AgentError,
     ConfigError,
+    NotThereYet,
     PartialFailure,
     StorageError,
     VerificationError,
@@ -45,6 +46,8 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
         for place in places:
             try:
                 rows.extend((place, stored) for stored in await place.stored())
+            except NotThereYet as error:
+                output.talk(f"{place.name}: {error}")
             except AgentError as error:
                 failures.append(error)
                 output.talk(f"error: {place.name}: {error}")

@@ -1,12 +1,12 @@
-"""What can be known of a configuration without contacting anything."""
+"""What can be known of a configuration without contacting anything, and without a change."""
 
 from __future__ import annotations
 
 import ssl
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +16,36 @@ from raft_snapshot_agent.config.document import dotted
 from raft_snapshot_agent.config.faults import Place
 from raft_snapshot_agent.config.marks import KeyPath
 from raft_snapshot_agent.config.model import Config, spool_folder
-from raft_snapshot_agent.errors import AgentError, ConfigError
+from raft_snapshot_agent.config.rules import contradictions
+from raft_snapshot_agent.errors import AgentError, ConfigError, all_faults
 from raft_snapshot_agent.fields import time_zone
+from raft_snapshot_agent.lease.settings import LeaseSettings
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage import AnyStorage
+from raft_snapshot_agent.storage.durable import make_folder, try_folder
 
 
 def check(config: Config, environ: Mapping[str, str], place: Place = dotted) -> None:
-    """Try everything that needs neither server nor storage; folders are made where missing.
+    """Try everything that needs neither server nor storage; nothing is changed.
 
     `environ` may name the spool's folder; `place` says where a key stands, as `Loaded.place` does.
 
     Raises:
-        ConfigError: The first thing that is wrong, and its key.
+        ConfigError: Lists everything that is wrong, each with its key.
     """
-    if config.vault.auth is None:
-        raise ConfigError(
-            f"{place(('vault', 'auth'))}: there is no way to log in",
-            hint="set vault.auth, or BAO_TOKEN or VAULT_TOKEN in the environment",
-        )
-    _check_values(config, (), place)
-    _check_pair(config, place)
-    with _at(("spool",), place):
-        _check_spool(spool_folder(config, environ))
+    faults = [*_common(config, environ, place)]
     for index, storage in enumerate(config.storages):
-        _check_folder(index, storage, place)
-    _check_lease(config, place)
+        faults += _of_storage(index, storage, place)
+    if faults:
+        raise all_faults(faults)
 
 
 def check_to_run(
     config: Config, environ: Mapping[str, str], place: Place = dotted
 ) -> dict[str, ConfigError]:
-    """Try the same, but let one sound storage suffice: the others must not cost it its snapshots.
+    """Check, and make the folders that are missing: the spool's and those of local storages.
+
+    One sound storage suffices: the others must not cost it its snapshots.
 
     Returns:
         What is wrong with the others.
@@ -55,18 +53,50 @@ def check_to_run(
     Raises:
         ConfigError: Something is wrong that concerns all, or no storage is sound.
     """
-    check(config.model_copy(update={"storages": (), "lease": None}), environ, place)
-    _check_lease(config, place)
-    faults: dict[str, ConfigError] = {}
+    faults = [*_common(config, environ, place)]
+    of_storages: dict[str, ConfigError] = {}
     for index, storage in enumerate(config.storages):
-        try:
-            _check_values(storage, ("storages", index), place)
-            _check_folder(index, storage, place)
-        except ConfigError as error:
-            faults[storage.name or storage.type] = error
-    if faults and len(faults) == len(config.storages):
-        raise next(iter(faults.values()))
-    return faults
+        found = _of_storage(index, storage, place)
+        if found := found or [*_caught(("storages", index), place, storage.prepare)]:
+            of_storages[storage.name or storage.type] = all_faults(found)
+    if faults or (of_storages and len(of_storages) == len(config.storages)):
+        raise all_faults([*faults, *(one for fault in of_storages.values() for one in fault.each)])
+    with _at(("spool",), place):
+        _make_spool(spool_folder(config, environ))
+    return of_storages
+
+
+def _common(config: Config, environ: Mapping[str, str], place: Place) -> Iterator[ConfigError]:
+    """List what is wrong beside the storages."""
+    if config.vault.auth is None:
+        yield ConfigError(
+            f"{place(('vault', 'auth'))}: there is no way to log in",
+            hint="set vault.auth, or BAO_TOKEN or VAULT_TOKEN in the environment",
+        )
+    for key in type(config).model_fields:
+        if key != "storages":
+            yield from _of_values(getattr(config, key), (key,), place)
+    yield from _caught(("vault", "tls", "client_cert"), place, lambda: _check_pair(config))
+    spool = spool_folder(config, environ)
+    yield from _caught(("spool",), place, lambda: _check_spool(spool))
+    yield from _of_lease(config, place)
+    for path, what, mend in contradictions(config):
+        yield ConfigError(f"{place(path)}: {what}", hint=mend)
+
+
+def _of_storage(index: int, storage: AnyStorage, place: Place) -> list[ConfigError]:
+    path: KeyPath = ("storages", index)
+    key = ("path",) if storage.type == "local" else ()
+    values = _of_values(storage, path, place)
+    return [*values, *_caught((*path, *key), place, storage.check)]
+
+
+def _caught(path: KeyPath, place: Place, work: Callable[[], object]) -> Iterator[ConfigError]:
+    try:
+        with _at(path, place):
+            work()
+    except ConfigError as error:
+        yield error
 
 
 @contextmanager
@@ -92,23 +122,20 @@ def _values(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
             yield path, value
 
 
-def _check_values(value: Any, path: KeyPath, place: Place) -> None:
+def _of_values(value: Any, path: KeyPath, place: Place) -> Iterator[ConfigError]:
     for inner, leaf in _values(value, path):
-        with _at(inner, place):
-            _check_value(inner[-1], leaf)
+        yield from _caught(inner, place, partial(_check_value, inner[-1], leaf))
 
 
-def _check_folder(index: int, storage: AnyStorage, place: Place) -> None:
-    with _at(("storages", index, *_folder_key(storage)), place):
-        storage.check()
+def _of_lease(config: Config, place: Place) -> Iterator[ConfigError]:
+    if config.lease is not None:
+        where = ("lease", config.lease.key)
+        yield from _caught(where, place, partial(_check_lease, config.lease, config.storages))
 
 
-def _check_lease(config: Config, place: Place) -> None:
-    if config.lease is None:
-        return
-    with _at(("lease", config.lease.key), place):
-        config.lease.register(config.storages)
-        config.lease.check()
+def _check_lease(lease: LeaseSettings, storages: Iterable[AnyStorage]) -> None:
+    lease.register(storages)
+    lease.check()
 
 
 def _check_value(key: str | int, value: Any) -> None:
@@ -122,12 +149,11 @@ def _check_value(key: str | int, value: Any) -> None:
         _readable(value, lambda: next(value.iterdir(), None))
 
 
-def _check_pair(config: Config, place: Place) -> None:
+def _check_pair(config: Config) -> None:
     certificate, key = config.vault.tls.client_cert, config.vault.tls.client_key
     if certificate is not None:
-        with _at(("vault", "tls", "client_cert"), place):
-            # An empty password makes an encrypted key fail instead of asking for one.
-            _readable(certificate, lambda: _context().load_cert_chain(certificate, key, ""))
+        # An empty password makes an encrypted key fail instead of asking for one.
+        _readable(certificate, lambda: _context().load_cert_chain(certificate, key, ""))
 
 
 def _readable(path: Path, read: Callable[[], object]) -> None:
@@ -149,15 +175,21 @@ def _context() -> ssl.SSLContext:
 
 
 def _check_spool(folder: Path) -> None:
+    with _spool_explained(folder, "cannot be written"):
+        try_folder(folder)
+
+
+def _make_spool(folder: Path) -> None:
+    with _spool_explained(folder, "cannot be made"):
+        make_folder(folder)
+
+
+@contextmanager
+def _spool_explained(folder: Path, what: str) -> Iterator[None]:
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        yield
     except OSError as error:
         raise ConfigError(
-            f"the spool's folder {folder} cannot be written: {error.strerror}",
+            f"the spool's folder {folder} {what}: {error.strerror}",
             hint="set spool to a folder of the agent's user, with room for a snapshot",
         ) from error
-
-
-def _folder_key(storage: AnyStorage) -> tuple[str, ...]:
-    return ("path",) if storage.type == "local" else ()

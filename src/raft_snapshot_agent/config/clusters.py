@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ class Part:
     def value(self) -> dict[str, Any]:
         """What it would say in a file of its own."""
         merged = _merged(self.defaults, self.own, ())
-        if "storages" not in self.own:
+        if "storages" in self.defaults and "storages" not in self.own:
             merged["storages"] = [self._apart(one) for one in _listed(self.defaults)]
         if "lease" not in self.own and isinstance(lease := merged.get("lease"), dict):
             merged["lease"] = self._own_lease(lease)
@@ -94,19 +95,18 @@ class Part:
         return {**lease, "name": f"{name}-{_UNFIT.sub('-', self.name.lower()).strip('-')}"}
 
 
-def refuse_misspelt(document: Document) -> None:
-    """Look for a key at the top that was meant to be one of a whole fleet.
+def misspelt(document: Document) -> dict[str, ConfigError]:
+    """Find the keys at the top that were meant to be those of a whole fleet.
 
-    Raises:
-        ConfigError: There is one; a cluster's own keys are validated with it.
+    A cluster's own keys are validated with it.
     """
     known = {**Config.model_fields, **Fleet.model_fields}
-    for key in document.value:
-        near = "" if key in known else nearest(key, known)
-        if near in Fleet.model_fields and near not in Config.model_fields:
-            raise ConfigError(
-                f"{document.place((key,))}: unknown key", hint=f"did you mean {near!r}?"
-            )
+    near = {key: nearest(key, known) for key in document.value if key not in known}
+    return {
+        key: ConfigError(f"{document.place((key,))}: unknown key", hint=f"did you mean {meant!r}?")
+        for key, meant in near.items()
+        if meant in Fleet.model_fields and meant not in Config.model_fields
+    }
 
 
 def parts(value: Mapping[str, Any], fleet: Fleet) -> list[Part]:
@@ -115,21 +115,17 @@ def parts(value: Mapping[str, Any], fleet: Fleet) -> list[Part]:
     return [Part(name, own, defaults) for name, own in fleet.clusters.items()]
 
 
-def keep_apart(clusters: Mapping[str, tuple[Config, Place]]) -> None:
-    """Make sure that no two clusters are the same, and none stores where another does.
-
-    Raises:
-        ConfigError: Two do.
-    """
+def keep_apart(clusters: Mapping[str, tuple[Config, Place]]) -> list[ConfigError]:
+    """Find the clusters that are the same as another, or store where another does."""
     known: dict[object, str] = {}
+    faults = []
     for name, (config, place) in clusters.items():
         for path, what, identity in _identities(config):
             other = known.setdefault(identity, name)
             if other != name:
-                raise ConfigError(
-                    f"{place(path)}: {what} is that of the cluster {other} as well",
-                    hint="give each cluster its own",
-                )
+                why = f"{place(path)}: {what} is that of the cluster {other} as well"
+                faults.append(ConfigError(why, hint="give each cluster its own"))
+    return faults
 
 
 def _identities(config: Config) -> Iterator[tuple[KeyPath, str, object]]:
@@ -137,16 +133,19 @@ def _identities(config: Config) -> Iterator[tuple[KeyPath, str, object]]:
         where = ("nodes", index) if config.vault.nodes else ("address",)
         yield ("vault", *where), address, ("address", address)
     for index, storage in enumerate(config.storages):
-        yield ("storages", index), "the place of these snapshots", _identity(storage)
+        yield ("storages", index), "the place of these snapshots", identity(storage)
     if isinstance(config.lease, KubernetesLease):
         lease = config.lease
         yield ("lease",), f"the lease {lease.name}", ("lease", lease.namespace, lease.name)
 
 
-def _identity(storage: AnyStorage) -> object:
+def identity(storage: AnyStorage) -> object:
+    """Return what two storages have in common that keep their snapshots in the same place."""
     told = type(storage).model_fields.keys()
     values = [getattr(storage, key) for key in (*_WHERE, *_WHAT) if key in told]
     folder = PurePosixPath(str(getattr(storage, "path", "")), storage.prefix)
+    if storage.type == "local":
+        folder = PurePosixPath(os.path.realpath(folder))  # two names of one folder
     return (storage.type, *map(str, values), str(folder))
 
 
@@ -165,7 +164,7 @@ def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any], at: KeyPath) ->
 
 def _has(value: Mapping[str, Any], path: KeyPath) -> bool:
     around = value_at(value, path[:-1])
-    return isinstance(around, dict) and path[-1] in around
+    return isinstance(around, dict) and bool(path) and path[-1] in around
 
 
 def _listed(defaults: Mapping[str, Any]) -> list[Any]:

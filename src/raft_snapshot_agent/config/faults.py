@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -13,11 +14,11 @@ from pydantic_core import ErrorDetails
 
 from raft_snapshot_agent.config.document import Document, kind, value_at
 from raft_snapshot_agent.config.marks import KeyPath, Mark
-from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.config.schema import Node, empty_values, follow, has_empty, without
+from raft_snapshot_agent.errors import ConfigError, all_faults
 from raft_snapshot_agent.secret import HIDDEN, redact
 
 _Model = TypeVar("_Model", bound=BaseModel)
-_Node = dict[str, Any]
 Place = Callable[[KeyPath], str]
 """Says where a key stands: `FILE:LINE:COLUMN: key`."""
 Origin = Callable[[KeyPath], KeyPath]
@@ -53,9 +54,9 @@ class _Finding:
     value: Any
     message: str
     context: Mapping[str, Any]
-    around: _Node
+    around: Node
     """The schema of the mapping that the last key of the path is in."""
-    node: _Node
+    node: Node
     """The schema of the value itself."""
 
 
@@ -75,21 +76,64 @@ def validate(
     value: Mapping[str, Any],
     document: Document,
     origin: Origin = lambda path: path,
+    *,
+    allow_empty: bool = False,
 ) -> _Model:
     """Make a model of plain values, without guessing: `"5"` is no number, `1.5` not whole.
 
+    Arguments:
+        model: What is made.
+        value: What the file says.
+        document: Where that stands.
+        origin: Where a key comes from that stands elsewhere in `value`.
+        allow_empty: Whether an empty value is as good as none.
+
     Raises:
-        ConfigError: Shows the first fault in the order of the file, and counts the others.
+        ConfigError: Lists every fault, in the order of the file.
     """
+    empty = () if allow_empty or not has_empty(value) else _empty(model, value)
     try:
         # JSON is the mode in which strict validation takes text for a path and lists for tuples.
-        return model.model_validate_json(json.dumps(value), strict=True)
+        text = json.dumps(without(value, {fault.path for fault in empty}))
+        made = model.model_validate_json(text, strict=True)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
+    else:
+        if not empty:
+            return made
+        details = []
+    faults = (*empty, *_not_about(empty, _faults(model, details, value)))
+    raise _in_order(document, [replace(fault, path=origin(fault.path)) for fault in faults])
+
+
+def _faults(model: type[BaseModel], details: list[ErrorDetails], value: Any) -> list[_Fault]:
     details = [detail for detail in details if detail["type"] != _CONSEQUENCE]
-    schema = model.model_json_schema()
-    faults = _told_once([_fault(detail, schema, value) for detail in details])
-    raise _first(document, [replace(fault, path=origin(fault.path)) for fault in faults])
+    schema = _schema_of(model) if details else {}
+    return _told_once([_fault(detail, schema, value) for detail in details])
+
+
+def _empty(model: type[BaseModel], value: Mapping[str, Any]) -> tuple[_Fault, ...]:
+    return tuple(
+        _Fault(path, what, "give it a value, or leave it out")
+        for path, what in empty_values(_schema_of(model), value)
+    )
+
+
+def _not_about(empty: Iterable[_Fault], faults: Iterable[_Fault]) -> list[_Fault]:
+    """Leave out what is only said because a value is empty, or was taken out for it."""
+    paths = {fault.path for fault in empty}
+    lists = {path[:-1] for path in paths if isinstance(path[-1], int)}
+    return [
+        fault
+        for fault in faults
+        if fault.path not in lists
+        and not any(fault.path[:length] in paths for length in range(len(fault.path) + 1))
+    ]
+
+
+@cache
+def _schema_of(model: type[BaseModel]) -> Node:
+    return model.model_json_schema()
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -98,14 +142,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return next(iter(get_close_matches(word, list(known), 1, cutoff)), "")
 
 
-def _first(document: Document, faults: list[_Fault]) -> ConfigError:
+def _in_order(document: Document, faults: list[_Fault]) -> ConfigError:
     def order(fault: _Fault) -> Mark:
         return document.mark(fault.path)
 
-    first = min(faults, key=order)
-    more = f"; and {len(faults) - 1} more" if len(faults) > 1 else ""
-    message = f"{document.place(first.path)}: {first.what}{more}"
-    return ConfigError(redact(message), hint=redact(first.hint))
+    return all_faults([_error(document, fault) for fault in sorted(faults, key=order)])
+
+
+def _error(document: Document, fault: _Fault) -> ConfigError:
+    message = f"{document.place(fault.path)}: {fault.what}"
+    return ConfigError(redact(message), hint=redact(fault.hint))
 
 
 def _told_once(faults: list[_Fault]) -> list[_Fault]:
@@ -114,8 +160,8 @@ def _told_once(faults: list[_Fault]) -> list[_Fault]:
     return [fault for fault in faults if fault.path not in meant]
 
 
-def _fault(detail: ErrorDetails, schema: _Node, value: Any) -> _Fault:
-    path, around, node = _follow(schema, detail["loc"])
+def _fault(detail: ErrorDetails, schema: Node, value: Any) -> _Fault:
+    path, around, node = follow(schema, detail["loc"])
     finding = _Finding(
         path, value_at(value, path), detail["msg"], detail.get("ctx", {}), around, node
     )
@@ -164,12 +210,18 @@ def _misplaced(finding: _Finding) -> _Fault:
 def _refused(finding: _Finding) -> _Fault:
     """Show a validator's own message, but no address with a password in it."""
     message = finding.message.removeprefix("Value error, ")
-    if isinstance(finding.value, str) and "@" in finding.value:
-        for text in (finding.value, finding.value.partition("://")[2]):
-            message = message.replace(text or HIDDEN, HIDDEN)
+    if isinstance(finding.value, str):
+        message = message.replace(_user_info(finding.value) or HIDDEN, HIDDEN)
     examples = ", ".join(finding.node.get("examples", []))
     shown = not examples or "such as" in message
     return _Fault(finding.path, message, "" if shown else f"write it like {examples}")
+
+
+def _user_info(value: str) -> str:
+    """Return what stands before the host in something like an address; those have no spaces."""
+    before, at, _ = value.rpartition("@")
+    is_address = "://" in before or not any(one.isspace() for one in value)
+    return before.rpartition("://")[2] if at and is_address else ""
 
 
 def _wrong_kind(finding: _Finding, wanted: str) -> _Fault:
@@ -191,31 +243,6 @@ def _tag_path(finding: _Finding) -> KeyPath:
 
 def _tags(finding: _Finding) -> list[str]:
     return list(finding.node.get("discriminator", {}).get("mapping", {}))
-
-
-def _follow(schema: _Node, loc: tuple[int | str, ...]) -> tuple[KeyPath, _Node, _Node]:
-    """Walk the JSON schema along pydantic's location, in which unions add a step of their own."""
-    path, around, node = KeyPath(), schema, schema
-    for step in loc:
-        mapping = node.get("discriminator", {}).get("mapping", {})
-        if step in mapping:
-            node = _plain(schema, {"$ref": mapping[step]})
-            continue
-        path, around = (*path, step), node
-        inner = node.get("items") if isinstance(step, int) else node.get("properties", {}).get(step)
-        node = _plain(schema, inner or {})
-    return path, around, node
-
-
-def _plain(schema: _Node, node: _Node) -> _Node:
-    """Resolve references, and take the type of `type or null`."""
-    while True:
-        if "$ref" in node:
-            node = schema["$defs"][node["$ref"].rpartition("/")[2]]
-        elif "anyOf" in node:
-            node = next(one for one in node["anyOf"] if one.get("type") != "null")
-        else:
-            return node
 
 
 _READERS: dict[str, Callable[[_Finding], _Fault]] = {

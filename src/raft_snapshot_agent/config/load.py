@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from raft_snapshot_agent.config.clusters import Fleet, keep_apart, parts, refuse_misspelt
+from raft_snapshot_agent.config.clusters import Fleet, Part, keep_apart, misspelt, parts
 from raft_snapshot_agent.config.dialects import Dialect, dialect
 from raft_snapshot_agent.config.dialects.seed import translate
 from raft_snapshot_agent.config.document import Document, dotted, parse
 from raft_snapshot_agent.config.faults import Origin, validate
 from raft_snapshot_agent.config.marks import KeyPath
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.config.rules import cautions
+from raft_snapshot_agent.errors import ConfigError, all_faults
 from raft_snapshot_agent.secret import redact
 
 VARIABLE = "RAFT_SNAPSHOT_AGENT_CONFIG"
@@ -46,6 +47,12 @@ class Loaded:
         if self.document is None:
             return dotted(path)
         return self.document.place(self.origin(path))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may work against what was wanted, one line each."""
+        found = cautions(self.config)
+        return tuple(f"{self.place(path)}: {what} ({mend})" for path, what, mend in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +124,18 @@ def load_all(path: Path | None, environ: Mapping[str, str]) -> LoadedFleet:
     document = parse(str(file), file.suffix.lower(), text)
     if dialect(document) == "seed":
         return LoadedFleet({"": _from_seed(document, file, environ)})
-    refuse_misspelt(document)
+    meant = misspelt(document)
+    rest = {key: value for key, value in document.value.items() if key not in meant}
+    try:
+        fleet = _ours(replace(document, value=rest), file, environ)
+    except ConfigError as error:
+        raise all_faults([*meant.values(), *error.each]) from None
+    if meant:
+        raise all_faults([*meant.values()])
+    return fleet
+
+
+def _ours(document: Document, file: Path, environ: Mapping[str, str]) -> LoadedFleet:
     if "clusters" in document.value:
         return _fleet(document, file, environ)
     config = _completed(validate(Config, document.value, document), environ)
@@ -133,16 +151,37 @@ def _from_seed(document: Document, file: Path, environ: Mapping[str, str]) -> Lo
 
 
 def _fleet(document: Document, file: Path, environ: Mapping[str, str]) -> LoadedFleet:
-    common = {key: value for key, value in document.value.items() if key in Fleet.model_fields}
-    fleet = validate(Fleet, common, document)
-    clusters = {}
+    fleet, faults = _fleets_own(document)
+    clusters: dict[str, Loaded] = {}
     for part in parts(document.value, fleet):
-        config = validate(Config, part.value, document, part.origin)
-        config = _completed(config, environ).model_copy(update={"log": fleet.log})
-        notes = tuple(f"{part.name}: {note}" for note in _namespace_notes(config))
-        clusters[part.name] = Loaded(config, file, "agent", notes, document, part.origin)
-    keep_apart({name: (one.config, one.place) for name, one in clusters.items()})
+        try:
+            clusters[part.name] = _cluster(part, fleet, document, file, environ)
+        except ConfigError as error:
+            faults += error.each
+    faults += keep_apart({name: (one.config, one.place) for name, one in clusters.items()})
+    if faults:
+        raise all_faults(faults)
     return LoadedFleet(clusters, fleet.concurrency)
+
+
+def _fleets_own(document: Document) -> tuple[Fleet, list[ConfigError]]:
+    """Read what is said once for all; what is wrong with it does not hide the clusters' faults."""
+    common = {key: value for key, value in document.value.items() if key in Fleet.model_fields}
+    try:
+        return validate(Fleet, common, document), []
+    except ConfigError as error:
+        named = common["clusters"] if isinstance(common["clusters"], dict) else {}
+        readable = {name: own for name, own in named.items() if isinstance(own, dict)}
+        return Fleet.model_construct(clusters=readable), [*error.each]
+
+
+def _cluster(
+    part: Part, fleet: Fleet, document: Document, file: Path, environ: Mapping[str, str]
+) -> Loaded:
+    config = validate(Config, part.value, document, part.origin)
+    config = _completed(config, environ).model_copy(update={"log": fleet.log})
+    notes = tuple(f"{part.name}: {note}" for note in _namespace_notes(config))
+    return Loaded(config, file, "agent", notes, document, part.origin)
 
 
 def _search() -> tuple[Path, str] | None:

@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from raft_snapshot_agent.core import naming
 from raft_snapshot_agent.core.naming import Layout, Naming
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.fields import RetentionPolicy, ScheduleSettings, Settings
+from raft_snapshot_agent.fields import MAY_BE_EMPTY, RetentionPolicy, ScheduleSettings, Settings
 from raft_snapshot_agent.lease.settings import AnyLease, StorageLease
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.settings import FileName
@@ -48,7 +48,7 @@ def _suffix(suffix: str) -> str:
 
 
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_share)]
-FileSuffix = Annotated[str, AfterValidator(_suffix)]
+FileSuffix = Annotated[str, AfterValidator(_suffix), MAY_BE_EMPTY]
 
 
 class NameLayout(Settings):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
 from raft_snapshot_agent.config.clusters import Fleet
 from raft_snapshot_agent.config.load import LoadedFleet
@@ -15,7 +16,7 @@ from raft_snapshot_agent.core.duration import format_duration
 
 def shown(config: Config) -> dict[str, Any]:
     """Return what is in force, defaults included; of secrets only their references."""
-    values = config.model_dump(mode="json", exclude_none=True)
+    values: dict[str, Any] = _said(config.model_dump(mode="json", exclude_none=True))
     if not config.vault.nodes:
         values["vault"] = {"address": config.vault.addresses[0], **values["vault"]}
     return values
@@ -47,8 +48,35 @@ def schema() -> dict[str, Any]:
     return {**dialect, **described, "properties": {**keys, **common}}
 
 
+def _said(value: Any) -> Any:
+    """Leave out lists and mappings that hold nothing: in a file they would be faults."""
+    match value:
+        case dict():
+            said = {key: _said(one) for key, one in value.items()}
+            return {key: one for key, one in said.items() if one not in ([], {})}
+        case list():
+            return [_said(one) for one in value]
+        case _:
+            return value
+
+
+def _without_null(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_null(one) for key, one in value.items() if one is not None}
+
+
 class _Schema(GenerateJsonSchema):
-    """Writes defaults as the file has them."""
+    """Writes defaults as the file has them, and no null, which a file must not have."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        described = super().default_schema(schema)
+        return {key: one for key, one in described.items() if (key, one) != ("default", None)}
 
     def encode_default(self, dft: Any) -> Any:
-        return format_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
+        if isinstance(dft, timedelta):
+            return format_duration(dft)
+        return _said(_without_null(super().encode_default(dft)))

@@ -22,6 +22,8 @@ _ALIASES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
+_NEVER = datetime(9000, 1, 1, tzinfo=UTC)
+"""Far enough to be never, near enough to add to."""
 _FIRST_WAIT = timedelta(seconds=5)
 _LONGEST_WAIT = timedelta(minutes=5)
 
@@ -123,7 +125,7 @@ class Cron:
         return Slot(upcoming, sum(1 for _ in islice(passed, MISSED_LIMIT)))
 
     def _first_after(self, moment: datetime) -> datetime:
-        return next(self._slots(moment))
+        return next(self._slots(moment), _NEVER)
 
     def _slots(self, moment: datetime) -> Iterator[datetime]:
         """Yield the slots after a moment, in order.
@@ -136,6 +138,15 @@ class Cron:
             slot = local.astimezone(UTC)
             if slot > moment:
                 yield slot
+
+
+def upcoming(schedule: Schedule, moment: datetime, count: int) -> list[datetime]:
+    """List the next points on the grid."""
+    slots = []
+    for _ in range(count):
+        moment = schedule.following(moment, moment).at
+        slots.append(moment)
+    return slots
 
 
 def credible_anchor(times: Iterable[datetime], now: datetime, slack: timedelta) -> datetime | None:

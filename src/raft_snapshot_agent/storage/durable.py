@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -17,6 +18,8 @@ from raft_snapshot_agent.storage.base import Source
 _STEP = 2 << 20
 _FLUSH_EVERY = 32 << 20
 """Bytes between two flushes while the file still grows: the last one is short then."""
+_NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
+"""How file systems and kernels say that they have no files without a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,37 @@ def make_folder(folder: Path, access: Access = _OURS) -> None:
     finally:
         os.close(descriptor)
     sync_folder(folder.parent)
+
+
+def try_folder(folder: Path, access: Access = _OURS) -> None:
+    """Try whether files can be made in a folder, or it can be made itself; nothing is changed.
+
+    Raises:
+        OSError: Neither.
+    """
+    there = folder
+    while not there.exists():
+        if there.is_symlink():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        there = there.parent
+    try:
+        # A file without a name: nobody sees it, and it is gone when it is closed.
+        descriptor = os.open(there, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in _NO_TMPFILE:
+            raise
+        return _must_be_writable(there)
+    try:
+        access.grant(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _must_be_writable(folder: Path) -> None:
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ import os
 import pwd
 import re
 import stat
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from functools import partial
@@ -23,18 +22,18 @@ from raft_snapshot_agent.claims import remove_if_abandoned
 from raft_snapshot_agent.core.lease import Register
 from raft_snapshot_agent.errors import (
     ConfigError,
+    NotThereYet,
     SnapshotNotFound,
     StorageDenied,
     StorageError,
-    StorageFull,
-    StorageUnavailable,
     reason_of,
 )
-from raft_snapshot_agent.fields import PositiveDuration
+from raft_snapshot_agent.fields import Timeout
 from raft_snapshot_agent.storage import durable
 from raft_snapshot_agent.storage.base import Entry, Source, Storage
 from raft_snapshot_agent.storage.body import StoppableSource, in_stoppable_thread
 from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.local_errors import denied_hint, failure
 from raft_snapshot_agent.storage.local_register import LocalRegister
 from raft_snapshot_agent.storage.mounts import missing_mount
 from raft_snapshot_agent.storage.settings import StorageSettings
@@ -46,13 +45,6 @@ T = TypeVar("T")
 
 _CHUNK = 1 << 20
 _MODE = re.compile(r"0?[0-7]{3}")
-
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
-_MISSING = {errno.ENOENT, errno.ENOTDIR}
-# EIO is not among them: after a failed fsync the kernel forgets that pages of the spool are not on
-# the disk, and another fsync would report a success that is none.
-_PASSING = {errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EBUSY}
 
 
 def _absolute(path: Path) -> Path:
@@ -89,7 +81,7 @@ class LocalSettings(StorageSettings):
 
     type: Literal["local"]
     path: Annotated[Path, AfterValidator(_absolute)]
-    timeout: PositiveDuration = timedelta(minutes=5)
+    timeout: Timeout = timedelta(minutes=5)
     """How long the file system may hang; a busy disk may take a while."""
     mode: Annotated[str, BeforeValidator(_octal)] = "0600"
     """Of the files; folders that the agent makes can be entered by those who may read."""
@@ -137,17 +129,22 @@ class LocalSettings(StorageSettings):
             )
 
     def check(self) -> None:
-        """Make the folder if it is missing, and try whether it can be written."""
+        """Try whether the folder can be written, or made; nothing is changed."""
+        self._with_folder(durable.try_folder)
+
+    def prepare(self) -> None:
+        """Make the folder if it is missing."""
+        self._with_folder(durable.make_folder)
+
+    def _with_folder(self, work: Callable[[Path, durable.Access], None]) -> None:
         access = self.access()
         self.mounted()
         try:
-            durable.make_folder(self.folder, access)
-            with tempfile.TemporaryFile(dir=self.folder) as file:
-                access.grant(file.fileno())
+            work(self.folder, access)
         except OSError as error:
             raise ConfigError(
                 f"storage folder {self.folder} cannot be written: {reason_of(error)}",
-                hint=_denied_hint(error),
+                hint=denied_hint(error),
             ) from error
 
 
@@ -218,7 +215,7 @@ class LocalStorage:
         try:
             yield
         except OSError as error:
-            raise _failure(doing, self._folder, error) from error
+            raise failure(doing, self._folder, error) from error
 
     def _put(self, name: str, source: Source, stop: Event) -> int:
         self._mounted()
@@ -230,13 +227,20 @@ class LocalStorage:
     def _entries(self) -> list[Entry]:
         self._mounted()
         found = []
-        with os.scandir(self._folder) as children:
+        with self._listing() as children:
             for child in children:
                 if durable.partial_of(child.name) is None and child.is_file(follow_symlinks=False):
                     with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
                         size = child.stat(follow_symlinks=False).st_size
                         found.append(Entry(child.name, size))
         return found
+
+    def _listing(self) -> contextlib.AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        try:
+            return os.scandir(self._folder)
+        except FileNotFoundError as error:
+            hint = "the first snapshot makes it, or mount what belongs there"
+            raise NotThereYet(f"{self._folder} does not exist yet", hint=hint) from error
 
     def _open(self, name: str) -> int:
         self._mounted()
@@ -274,25 +278,3 @@ class LocalStorage:
 
     def _not_found(self, name: str) -> SnapshotNotFound:
         return SnapshotNotFound(f"there is no {name} in {self._folder}", hint="try list")
-
-
-def _failure(doing: str, folder: Path, error: OSError) -> StorageError:
-    message = f"cannot {doing} in {folder}: {reason_of(error)}"
-    if error.errno in _FULL:
-        return StorageFull(message, hint="free some space there or keep fewer snapshots")
-    if error.errno in _DENIED:
-        return StorageDenied(message, hint=_denied_hint(error))
-    if error.errno in _MISSING:
-        return StorageError(message, hint="create the folder, or mount what belongs there")
-    if error.errno in _PASSING:
-        return StorageUnavailable(message, hint="check that the file system is mounted and answers")
-    return StorageError(message, hint="look for disk errors in the kernel's log")
-
-
-def _denied_hint(error: OSError) -> str:
-    if error.errno == errno.EROFS:
-        return "look in the kernel's log for why it became read-only, then mount it read-write"
-    hint = f"it must belong to the agent's user (uid {os.geteuid()})"
-    if error.errno == errno.EPERM:
-        hint += "; to give files to an owner or group of others needs root or CAP_CHOWN"
-    return hint

@@ -11,11 +11,12 @@ from pydantic import AfterValidator
 from raft_snapshot_agent.core.lease import Register
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import (
-    PositiveDuration,
+    MAY_BE_EMPTY,
     RetentionPolicy,
     ScheduleSettings,
     Settings,
     Speed,
+    Timeout,
 )
 from raft_snapshot_agent.storage.base import Storage
 
@@ -39,7 +40,7 @@ def _printable(text: str) -> str:
     return text
 
 
-Folder = Annotated[str, AfterValidator(_folder)]
+Folder = Annotated[str, AfterValidator(_folder), MAY_BE_EMPTY]
 FileName = Annotated[str, AfterValidator(_file_name)]
 
 
@@ -47,7 +48,7 @@ class StorageSettings(Settings):
     """One storage: what it is called, where in it the snapshots lie and how many are kept."""
 
     name: str | None = None
-    """What the log, the metrics and the report call it; derived from the type when missing."""
+    """Its name in the log and on the command line; derived from the type when missing."""
     prefix: Folder = ""
     """The folder of this cluster's snapshots: empty, or with exactly one slash at its end."""
     retention: RetentionPolicy | None = None
@@ -56,7 +57,7 @@ class StorageSettings(Settings):
 
     schedule: ScheduleSettings | None = None
     """When this storage takes a snapshot; the common schedule when missing."""
-    timeout: PositiveDuration = timedelta(seconds=60)
+    timeout: Timeout = timedelta(seconds=60)
     """How long the storage may go without an answer; not how long a snapshot may take."""
     required: bool = True
     """Whether a failure here is one of the run: in its exit code and in the log."""
@@ -84,8 +85,15 @@ class StorageSettings(Settings):
         )
 
     def check(self) -> None:
-        """Make sure, before the first snapshot, that what this host has to offer is there.
+        """Check, before the first snapshot, what this host has to offer; nothing is changed.
 
         Raises:
             ConfigError: It is not.
+        """
+
+    def prepare(self) -> None:
+        """Make what the first snapshot needs on this host and can be made.
+
+        Raises:
+            ConfigError: It cannot.
         """

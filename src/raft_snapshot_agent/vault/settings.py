@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from raft_snapshot_agent.core.duration import parse_duration
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.fields import PositiveDuration, Settings
+from raft_snapshot_agent.fields import Settings, Timeout
 from raft_snapshot_agent.vault.auth import AnyAuth, TokenAuth
 
 DEFAULT_ADDRESS = "https://127.0.0.1:8200"
@@ -47,11 +47,11 @@ class VaultSettings(Settings):
     """For the login only; snapshots exist in the root namespace alone."""
     tls: TlsSettings = TlsSettings()
     auth: AnyAuth | None = None
-    timeout: PositiveDuration = timedelta(seconds=10)
+    timeout: Timeout = timedelta(seconds=10)
     """For one API call."""
-    stall_timeout: PositiveDuration = timedelta(seconds=60)
+    stall_timeout: Timeout = timedelta(seconds=60)
     """For the first byte of a snapshot, and for each further one."""
-    snapshot_timeout: PositiveDuration = timedelta(hours=6)
+    snapshot_timeout: Timeout = timedelta(hours=6)
     """For a whole snapshot."""
 
     @field_validator("address")

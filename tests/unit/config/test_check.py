@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trustme
 
-from raft_snapshot_agent.config.check import check
+from raft_snapshot_agent.config.check import check, check_to_run
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.errors import ConfigError
 
@@ -55,6 +56,8 @@ def test_a_sound_configuration_passes_and_leaves_nothing_behind(
     loaded = load_text("c.yaml", text)
     check(loaded.config, {}, loaded.place)
     assert list((tmp_path / "spool").iterdir()) == []
+    assert not (tmp_path / "kept").exists()
+    assert check_to_run(loaded.config, {}, loaded.place) == {}
     assert list((tmp_path / "kept").iterdir()) == []
 
 
@@ -81,9 +84,10 @@ def test_a_seeds_folder_is_named_in_the_files_own_words(problem: Problem, tmp_pa
 
 
 def test_a_spool_that_cannot_be_written(problem: Problem, tmp_path: Path) -> None:
-    line = problem(f"{TOKEN}spool: {tmp_path}/missing\n")
+    (tmp_path / "file").touch()
+    line = problem(f"{TOKEN}spool: {tmp_path}/file/spool\n")
     assert line.startswith(
-        "c.yaml:2:1: spool: the spool's folder missing cannot be written: No such file"
+        "c.yaml:2:1: spool: the spool's folder file/spool cannot be written: Not a directory"
     )
     assert "(set spool to a folder" in line
 
@@ -136,8 +140,8 @@ def test_an_unknown_time_zone(problem: Problem) -> None:
 
 
 def test_without_a_file_the_key_alone_is_the_place(load_text: LoadText) -> None:
-    loaded = load_text("c.yaml", f"{TOKEN}spool: /no/such\n")
-    with pytest.raises(ConfigError, match=r"^spool: the spool's folder /no/such"):
+    loaded = load_text("c.yaml", f"{TOKEN}spool: /dev/null/such\n")
+    with pytest.raises(ConfigError, match=r"^spool: the spool's folder /dev/null/such"):
         check(loaded.config, {})
 
 
@@ -150,3 +154,69 @@ def test_a_storage_without_its_extra_is_told_with_its_place(
         "c.yaml:4:5: storages[1]: type sftp needs the extra: "
         "pip install 'raft-snapshot-agent[sftp]'"
     )
+
+
+def test_everything_that_is_wrong_is_told_at_once(load_text: LoadText, tmp_path: Path) -> None:
+    text = f"""
+        vault:
+          auth: {{method: approle, role_id: 'env://NO_SUCH', secret_id: 'env://NOR_THIS'}}
+          tls: {{ca_file: /no/such}}
+        spool: /dev/null/spool
+        storages:
+          - {{type: local, path: /dev/null/a}}
+          - {{type: local, path: {tmp_path}/b}}
+          - {{type: local, path: {tmp_path}/b, name: again}}
+          - {{type: s3, bucket: b, access_key_id: 'env://NO_KEY', secret_access_key: s}}
+    """
+    loaded = load_text("c.yaml", text)
+    with pytest.raises(ConfigError) as caught:
+        check(loaded.config, {}, loaded.place)
+    keys = [line.rpartition("/c.yaml:")[2].split(": ")[1] for line in caught.value.lines]
+    assert sorted(keys) == [
+        "spool",
+        "storages[0].path",
+        "storages[2]",
+        "storages[3].access_key_id",
+        "vault.auth.role_id",
+        "vault.auth.secret_id",
+        "vault.tls.ca_file",
+    ]
+
+
+def test_missing_folders_are_made_to_run_and_not_to_check(
+    load_text: LoadText, tmp_path: Path
+) -> None:
+    path, spool = tmp_path / "a" / "b", tmp_path / "c" / "spool"
+    text = f"{TOKEN}spool: {spool}\nstorages: [{{type: local, path: {path}, mode: '0640'}}]\n"
+    loaded = load_text("c.yaml", text)
+    before = tmp_path.stat().st_mtime_ns
+    check(loaded.config, {}, loaded.place)
+    assert {one.name for one in tmp_path.iterdir()} == {"c.yaml"}
+    assert tmp_path.stat().st_mtime_ns == before
+    assert check_to_run(loaded.config, {}, loaded.place) == {}
+    assert path.stat().st_mode & 0o777 == 0o750
+    assert spool.stat().st_mode & 0o777 == 0o700
+
+
+NOBODY = 65534
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_folder_of_another_user_is_refused(
+    load_text: LoadText, tmp_path: Path, existing: bool
+) -> None:
+    (folder := tmp_path / "kept").mkdir(mode=0o755)
+    for one in [tmp_path, *tmp_path.parents]:
+        if one != Path("/") and one != Path("/tmp"):
+            one.chmod(0o755)
+    text = f"{TOKEN}spool: /tmp\nstorages: [{{type: local, path: {folder}{'' if existing else '/new'}}}]\n"
+    loaded = load_text("c.yaml", text)
+    check(loaded.config, {}, loaded.place)
+    os.seteuid(NOBODY)
+    try:
+        with pytest.raises(ConfigError, match="cannot be written: Permission denied"):
+            check(loaded.config, {}, loaded.place)
+    finally:
+        os.seteuid(0)
+    assert list(folder.iterdir()) == []

@@ -119,7 +119,7 @@ def test_a_file_of_one_cluster_wants_no_name(write: WriteFile) -> None:
             "{concurency: 2, clusters: {a: {}}}",
             "1:2: concurency: unknown key (did you mean 'concurrency'?)",
         ),
-        ("clusters: {}", "1:1: clusters: name at least one"),
+        ("clusters: {}", "1:1: clusters: is empty (give it a value, or leave it out)"),
         ("clusters: [a]", "1:1: clusters: must be a mapping of keys, not a list"),
         ("clusters: {a: 1}", "1:12: clusters.a: must be a mapping of keys, not a number"),
         ("clusters: {a/b: {}}", "1:12: clusters.a/b: a cluster's name has letters, digits"),

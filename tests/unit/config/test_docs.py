@@ -16,7 +16,7 @@ from raft_snapshot_agent.config.dialects.seed import (
     SeedGoogle,
     SeedLocal,
 )
-from raft_snapshot_agent.config.load import load_all
+from raft_snapshot_agent.config.load import Loaded, load_all
 from raft_snapshot_agent.config.show import schema
 from raft_snapshot_agent.errors import ConfigError
 
@@ -55,10 +55,16 @@ def test_the_places_are_in_order() -> None:
     assert order == sorted(order)
 
 
-def test_the_error_shown_is_the_error_made(refusal: Callable[..., str]) -> None:
-    (shown,) = re.findall(r"^```text\n(.*)\n```", PAGE, re.MULTILINE)
-    text = "\n" * 8 + "storages:\n  - {type: local, path: /x}\n  - type: local\n    pth: /y\n"
-    assert refusal("config.yaml", text) == shown
+def test_the_errors_shown_are_the_errors_made(
+    load_text: Callable[..., Loaded], tmp_path: Path
+) -> None:
+    (shown,) = re.findall(r"^```text\n(.*?)\n```", PAGE, re.MULTILINE | re.DOTALL)
+    text = "# ours\nvault:\n  address:\n" + "\n" * 5
+    text += "storages:\n  - {type: local, path: /x}\n  - type: local\n    pth: /y\n"
+    with pytest.raises(ConfigError) as caught:
+        load_text("config.yaml", text)
+    lines = [line.replace(f"{tmp_path}/", "") for line in caught.value.lines]
+    assert [f"error: {line}" for line in lines] == shown.splitlines()
 
 
 def test_a_bare_environment_needs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.show import schema
+from raft_snapshot_agent.errors import ConfigError, ConfigFaults
+
 Refusal = Callable[..., str]
+LoadText = Callable[..., Loaded]
+Keys = tuple[tuple[str, ...], list[tuple[tuple[str, ...], str]]]
 
 
 @pytest.mark.parametrize(
@@ -21,7 +29,7 @@ Refusal = Callable[..., str]
         ("storages:\n  - path: /x\n", "c.yaml:2:5: storages[0].type: required key is missing (one of azure, gcs, local, s3, sftp, swift, webdav)"),
         ("storages:\n  - type: local\n", "c.yaml:2:5: storages[0].path: required key is missing"),
         ("storages: /x\n", "c.yaml:1:1: storages: must be a list, not text"),
-        ("storages:\n", "c.yaml:1:1: storages: must be a list, not nothing"),
+        ("storages:\n", "c.yaml:1:1: storages: has no value (give it a value, or leave it out)"),
         ("storages: [/x]\n", "c.yaml:1:12: storages[0]: must be a mapping of keys, not text"),
         ("vault: https://h:8200\n", "c.yaml:1:1: vault: must be a mapping of keys, not text"),
         ("retention: 5\n", "c.yaml:1:1: retention: must be a mapping of keys, not a number"),
@@ -62,7 +70,7 @@ def test_an_address_without_scheme_is_refused(refusal: Refusal, text: str, expec
         ("0s", "must be longer than zero (write it like 30s, 1h30m, 7d)"),
         ("-1h", "'-1h' is negative (write it like 30s, 1h30m, 7d)"),
         ("1x", "'1x' is not a duration such as 30s, 1h30m or 7d"),
-        ("''", "'' is not a duration such as 30s, 1h30m or 7d"),
+        ("''", "is empty (give it a value, or leave it out)"),
         ("3600", "write a duration with its unit, such as 30s or 1h30m"),
         ("1:30", "write a duration with its unit, such as 30s or 1h30m"),
         ("[1h]", "write a duration with its unit, such as 30s or 1h30m"),
@@ -82,7 +90,7 @@ def test_an_interval_that_is_none_is_refused(refusal: Refusal, value: str, expec
             "c.yaml:1:12: schedule.cron: '0 25 * * *' is not a cron expression",
         ),
         ("{cron: '@daily', every: 1h}", "c.yaml:1:1: schedule: give every or cron, not both"),
-        ("{every: null}", "c.yaml:1:1: schedule: give every or cron"),
+        ("{every: null}", "c.yaml:1:12: schedule.every: has no value"),
         ("{timezone: Europe/Berlin}", "c.yaml:1:1: schedule: timezone goes with cron"),
         ("1h", "c.yaml:1:1: schedule: must be a mapping of keys, not text"),
     ],
@@ -116,10 +124,128 @@ def test_a_count_that_is_no_whole_number_is_refused(
     assert refusal("c.yaml", text.format(value)) == f"c.yaml:{key}: {expected}"
 
 
-def test_the_first_fault_in_the_file_is_shown_and_the_others_are_counted(refusal: Refusal) -> None:
-    text = "storages: [{type: local}]\nrun_on: x\nretention: {last: no}\n"
-    line = refusal("c.yaml", text)
-    assert line == "c.yaml:1:12: storages[0].path: required key is missing; and 2 more"
+def test_every_fault_has_a_line_of_its_own_in_the_order_of_the_file(load_text: LoadText) -> None:
+    text = """storages:
+  - {type: local}
+  - {type: s3, bukcet: b, retention: {lst: 3}}
+run_on: x
+retention: {last: no, daily: -1}
+schedule: {evry: 1h}
+vault:
+  address:
+  tls: {skip_verify: "yes"}
+"""
+    with pytest.raises(ConfigFaults) as caught:
+        load_text("c.yaml", text)
+    lines = [line.rpartition("/")[2] for line in caught.value.lines]
+    assert lines == [
+        "c.yaml:2:5: storages[0].path: required key is missing",
+        "c.yaml:3:16: storages[1].bukcet: unknown key (did you mean 'bucket'?)",
+        "c.yaml:3:39: storages[1].retention.lst: unknown key (did you mean 'last'?)",
+        "c.yaml:4:1: run_on: unknown value 'x' (one of leader, anywhere)",
+        "c.yaml:5:13: retention.last: write a number",
+        "c.yaml:5:23: retention.daily: must be 0 or more",
+        "c.yaml:6:12: schedule.evry: unknown key (did you mean 'every'?)",
+        "c.yaml:8:3: vault.address: has no value (give it a value, or leave it out)",
+        "c.yaml:9:9: vault.tls.skip_verify: must be true or false, not text",
+    ]
+
+
+EMPTY = "(give it a value, or leave it out)"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("vault: {address: ''}", "1:9: vault.address: is empty"),
+        ("vault: {address: '  '}", "1:9: vault.address: is empty"),
+        ("vault: {nodes: []}", "1:9: vault.nodes: is empty"),
+        ("vault: {nodes: ['']}", "1:17: vault.nodes[0]: is empty"),
+        ("vault: {nodes: [null]}", "1:17: vault.nodes[0]: has no value"),
+        ("vault: {auth: {method: token, token: ''}}", "1:31: vault.auth.token: is empty"),
+        ("vault: {auth: {method: }}", "1:16: vault.auth.method: has no value"),
+        ("vault: {auth: {}}", "1:9: vault.auth: is empty"),
+        ("vault: {}", "1:1: vault: is empty"),
+        ("storages: []", "1:1: storages: is empty"),
+        ("storages: [{type: s3, bucket: ''}]", "1:23: storages[0].bucket: is empty"),
+        ("storages: [{type: s3, bucket: b, tags: {}}]", "1:34: storages[0].tags: is empty"),
+        ("storages: [{type: s3, bucket: b, profile: }]", "1:34: storages[0].profile: has no value"),
+        ("storages: [{}]", "1:12: storages[0]: is empty"),
+        ("spool: ''", "1:1: spool: is empty"),
+        ("lease: ", "1:1: lease: has no value"),
+        ("schedule: {cron: ''}", "1:12: schedule.cron: is empty"),
+        ("log: {level: ''}", "1:7: log.level: is empty"),
+    ],
+)
+def test_an_empty_value_is_told_once(refusal: Refusal, text: str, key: str) -> None:
+    assert refusal("c.yaml", text + "\nrun_on: leader\n") == f"c.yaml:{key} {EMPTY}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "storages: [{type: s3, bucket: b, prefix: ''}]",
+        "storages: [{type: s3, bucket: b, tags: {environment: ''}}]",
+        "{retention: {last: 3}, storages: [{type: s3, bucket: b, retention: {}}]}",
+        "name_layout: {prefix: vault-, suffix: ''}",
+        "clusters: {a: {}}",
+    ],
+)
+def test_an_empty_value_may_mean_something(load_text: LoadText, text: str) -> None:
+    assert load_text("c.yaml", text)
+
+
+def _keys(node: dict[str, Any], defs: dict[str, Any], path: tuple[str, ...]) -> Iterator[Keys]:
+    """Every key that the schema knows: its path, and what else must be there for it to be seen."""
+    if "$ref" in node:
+        node = {**defs[node["$ref"].rpartition("/")[2]], **node}
+    tag = node.get("discriminator", {}).get("propertyName")
+    for value, reference in node.get("discriminator", {}).get("mapping", {}).items():
+        for inner, around in _keys({"$ref": reference}, defs, path):
+            if inner[-1] != tag:
+                yield inner, [((*path, tag), value), *around]
+    for key, inner_node in node.get("properties", {}).items():
+        yield (*path, key), []
+        yield from _keys(inner_node, defs, (*path, key))
+    if "items" in node:
+        yield from _keys(node["items"], defs, (*path, "0"))
+
+
+def _document(around: list[tuple[tuple[str, ...], str]], path: tuple[str, ...], value: Any) -> Any:
+    document: dict[str, Any] = {}
+    for where, what in [*around, (path, value)]:
+        inner = document
+        for key in where[:-1]:
+            inner = inner.setdefault(key, {})
+        inner[where[-1]] = what
+    return _listed(document)
+
+
+def _listed(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return (
+        [_listed(value["0"])] if "0" in value else {key: _listed(one) for key, one in value.items()}
+    )
+
+
+EMPTIES: tuple[Any, ...] = (None, "", "  ", [], {})
+MEANT = {"prefix", "suffix", "retention"}
+
+
+def test_no_key_of_the_schema_takes_an_empty_value_that_means_nothing(load_text: LoadText) -> None:
+    described = schema()
+    found = _keys(described, described["$defs"], ())
+    keys = [one for one in found if one[0][0] not in ("concurrency", "clusters")]
+    assert len(keys) > 150
+    for path, around in keys:
+        for empty in EMPTIES:
+            if (path[-1] in MEANT and empty is not None) or path[-1] == "0":
+                continue
+            text = json.dumps(_document(around, path, empty))
+            with pytest.raises(ConfigError) as caught:
+                load_text("c.json", text)
+            assert EMPTY in str(caught.value) or "must be" in str(caught.value), (path, empty)
 
 
 def test_json_and_toml_faults_have_places_too(refusal: Refusal) -> None:

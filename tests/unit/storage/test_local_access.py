@@ -55,7 +55,7 @@ async def test_files_get_the_mode_and_folders_what_fits_it(
     tmp_path: Path, mode: str, file: int, folder: int
 ) -> None:
     local = settings(tmp_path / "backups", prefix="prod", mode=mode)
-    local.check()
+    local.prepare()
     with whole(tmp_path, b"snapshot") as source:
         await local.open().put(NAME, source)
     for path in (tmp_path / "backups", tmp_path / "backups/prod"):
@@ -68,7 +68,7 @@ async def test_a_spool_shares_no_file_that_others_may_read(tmp_path: Path) -> No
     private, shared = settings(tmp_path / "private"), settings(tmp_path / "shared", mode="0640")
     with whole(tmp_path, b"snapshot") as source:
         for local in (private, shared):
-            local.check()
+            local.prepare()
             await local.open().put(NAME, source)
         assert source.spool.path.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "private" / NAME).stat().st_mode & 0o777 == 0o600
@@ -77,7 +77,7 @@ async def test_a_spool_shares_no_file_that_others_may_read(tmp_path: Path) -> No
 
 def test_a_folder_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "backups").mkdir(mode=0o711)
-    settings(tmp_path / "backups", mode="0640").check()
+    settings(tmp_path / "backups", mode="0640").prepare()
     assert (tmp_path / "backups").stat().st_mode & 0o777 == 0o711
 
 
@@ -93,7 +93,7 @@ async def test_files_are_given_to_owner_and_group(
     tmp_path: Path, owners: list[tuple[int, int]], more: dict[str, Any], expected: tuple[int, int]
 ) -> None:
     local = settings(tmp_path / "backups", **more)
-    local.check()
+    local.prepare()
     owners.clear()
     await local.open().put(NAME, Content(b"snapshot"))
     assert owners == [expected]

@@ -147,25 +147,42 @@ def test_opening_touches_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_check_makes_the_folder_for_its_owner_alone(tmp_path: Path) -> None:
+def test_the_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     settings = local(tmp_path / "backups", prefix="prod/vault")
-    settings.check()
+    settings.prepare()
     assert (tmp_path / "backups/prod/vault").is_dir()
     for folder in ("backups", "backups/prod", "backups/prod/vault"):
         assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700
     assert list((tmp_path / "backups/prod/vault").iterdir()) == []
 
 
-def test_check_makes_the_folder_durably(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_makes_no_folder(tmp_path: Path) -> None:
+    local(tmp_path / "a/b").check()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_does_not_need_files_without_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "O_TMPFILE", os.O_DIRECTORY)  # as a kernel that does not know it
+    local(tmp_path / "a/b").check()
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="Not a directory"):
+        local(tmp_path / "file").check()
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_folder_is_made_durably(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[Path] = []
     monkeypatch.setattr(durable, "sync_folder", synced.append)
-    local(tmp_path / "a/b").check()
+    local(tmp_path / "a/b").prepare()
     assert synced == [tmp_path, tmp_path / "a"]
 
 
-def test_check_leaves_an_existing_folder_as_it_is(tmp_path: Path) -> None:
+def test_an_existing_folder_stays_as_it_is(tmp_path: Path) -> None:
     tmp_path.chmod(0o750)
     local(tmp_path).check()
+    local(tmp_path).prepare()
     assert tmp_path.stat().st_mode & 0o777 == 0o750
 
 
@@ -178,6 +195,7 @@ def test_check_tells_why_the_folder_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_check_tells_why_the_folder_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
     with pytest.raises(ConfigError) as caught:
         local("/proc").check()
     assert "/proc" in caught.value.message

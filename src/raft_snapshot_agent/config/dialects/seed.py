@@ -152,7 +152,7 @@ def translate(document: Document, environ: Mapping[str, str]) -> Translation:
         ConfigError: A key is unknown, or a value wrong.
     """
     folded = Document(document.name, _folded(document, document.value, ()), _folded_marks(document))
-    validate(SeedFile, folded.value, folded)
+    validate(SeedFile, folded.value, folded, allow_empty=True)
     draft = _Draft(folded.value)
     draft.value["naming"] = "seed"
     for key, ours in (("addr", "vault.address"), ("retain", "retention.last")):
@@ -163,7 +163,7 @@ def translate(document: Document, environ: Mapping[str, str]) -> Translation:
     _aws(draft, environ)
     _google(draft)
     _azure(draft)
-    config = validate(Config, draft.value, folded, draft.origin)
+    config = validate(Config, draft.value, folded, draft.origin, allow_empty=True)
     return Translation(config, folded, draft.origin, tuple(_ignored(folded)))
 
 

@@ -1,0 +1,190 @@
+"""Rules that lock each other, or work against each other; docs/decisions/0035 lists them all.
+
+Each concerns how storages are served, so without storages there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from raft_snapshot_agent.config.clusters import identity
+from raft_snapshot_agent.config.marks import KeyPath
+from raft_snapshot_agent.config.model import Config, naming_of
+from raft_snapshot_agent.core.duration import format_duration
+from raft_snapshot_agent.core.guard import GUARD_NAME
+from raft_snapshot_agent.core.naming import parse
+from raft_snapshot_agent.core.schedule import upcoming
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.fields import RetentionPolicy
+from raft_snapshot_agent.lease.settings import StorageLease
+from raft_snapshot_agent.storage import AnyStorage
+
+Finding = tuple[KeyPath, str, str]
+"""Where it stands, what is wrong with it, and the mend."""
+
+_SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+_SLOTS = 40
+"""How many points of a schedule are looked at."""
+_SHORTEST = timedelta(seconds=1)
+_LITTLE = 16 << 20
+"""Bytes that most snapshots are larger than."""
+
+
+def contradictions(config: Config) -> Iterator[Finding]:
+    """List what cannot work as it is configured."""
+    if not config.storages:
+        return
+    yield from _names(config)
+    yield from _lease_record(config)
+    yield from _same_place(config)
+    for index, storage in enumerate(config.storages):
+        yield from _schedule(config, index, storage)
+        yield from _deletes(config, index, storage)
+
+
+def cautions(config: Config) -> Iterator[Finding]:
+    """List what works, but may not be what was meant."""
+    if config.storages and not any(one.required for one in config.storages):
+        what = "no storage is required: a run is good as long as one of them got the snapshot"
+        yield ("storages",), what, "leave required out for those you rely on"
+    for index, storage in enumerate(config.storages):
+        yield from _idle_retention(config, index, storage)
+        yield from _slow(config, index, storage)
+    yield from _slow_lease(config)
+
+
+def _names(config: Config) -> Iterator[Finding]:
+    if config.name_layout is None:
+        return
+    if "naming" in config.model_fields_set:
+        yield ("naming",), "name_layout says how snapshots are named", "leave one of the two out"
+    naming = naming_of(config)
+    for index, storage in enumerate(config.storages):
+        slots = _slots(config, storage)
+        names = {naming.name(naming.run(slot, "000000"), 0) for slot in slots}
+        if storage.static_name is None and len(names) < len(slots):
+            what = f"two snapshots of {_called(index, storage)} would get the same name"
+            mend = "let it tell the time down to the seconds, or take snapshots less often"
+            yield ("name_layout", "timestamp"), f"{what}, {_when(config, storage)}", mend
+            return
+
+
+def _lease_record(config: Config) -> Iterator[Finding]:
+    """Find the record of a lease, or a static snapshot, in the place of another file."""
+    lease = config.lease if isinstance(config.lease, StorageLease) else None
+    taken = {GUARD_NAME: "the file of the guard"}
+    if lease is not None:
+        taken |= {lease.name: "the lease", f"{lease.name}.json": "the lease"}
+        if f"{lease.name}.json" == GUARD_NAME or parse(lease.name, naming_of(config)):
+            yield ("lease", "name"), "is the name of another file of the agent's", "choose another"
+    for index, storage in enumerate(config.storages):
+        what = taken.get(storage.static_name or "")
+        if what == "the lease" and (lease is None or lease.storage != storage.name):
+            continue
+        if what is not None:
+            path = ("storages", index, "static_name")
+            yield path, f"is the name of {what} in this storage", "choose another"
+
+
+def _same_place(config: Config) -> Iterator[Finding]:
+    known: dict[object, str] = {}
+    for index, storage in enumerate(config.storages):
+        # A snapshot with one name for ever may lie beside those with their times in their names.
+        what = (identity(storage), storage.static_name)
+        other = known.setdefault(what, _called(index, storage))
+        if other != _called(index, storage):
+            why = f"stores in the same place as {other}"
+            yield ("storages", index), why, "give each its own path, bucket or prefix"
+
+
+def _schedule(config: Config, index: int, storage: AnyStorage) -> Iterator[Finding]:
+    own = ("storages", index, "schedule") if storage.schedule else ("schedule",)
+    schedule, gap = storage.schedule or config.schedule, _gap(config, storage)
+    if gap is None:
+        return
+    if gap < _SHORTEST:
+        yield (*own, "every"), "is shorter than a snapshot takes", "write 1s or more"
+    elif schedule.jitter >= gap:
+        what = f"a snapshot may be put off past the next one, {_when(config, storage)}"
+        yield (*own, "jitter"), what, f"make it shorter than {format_duration(gap)}"
+
+
+def _deletes(config: Config, index: int, storage: AnyStorage) -> Iterator[Finding]:
+    policy = storage.retention or RetentionPolicy()
+    path = _retention_path(config, index, storage)
+    if not storage.prune and path[0] == "storages" and not policy.keeps_all:
+        mend = "leave out retention, or prune: false"
+        yield path, "nothing is deleted here, for prune is false", mend
+    elif storage.prune and policy.max_deletes == 0 and not policy.keeps_all:
+        mend = "write 1 or more, or leave the rules out"
+        yield (*path, "max_deletes"), "lets nothing be deleted, whatever the rules say", mend
+
+
+def _idle_retention(config: Config, index: int, storage: AnyStorage) -> Iterator[Finding]:
+    policy = storage.retention
+    if policy is None or not policy.keeps_all:
+        return
+    path = _retention_path(config, index, storage)
+    for key, idle in (("max_deletes", policy.max_deletes), ("min_keep", policy.min_keep > 1)):
+        if idle:
+            what = "changes nothing, for no rule says what is deleted"
+            yield (*path, key), what, "add a rule such as last: 24"
+
+
+def _slow(config: Config, index: int, storage: AnyStorage) -> Iterator[Finding]:
+    gap = _gap(config, storage)
+    if gap is None:
+        return
+    path: KeyPath = ("storages", index)
+    if "timeout" in storage.model_fields_set and storage.timeout >= gap:
+        what = f"while the storage hangs, snapshots are missed, {_when(config, storage)}"
+        yield (*path, "timeout"), what, f"make it shorter than {format_duration(gap)}"
+    if storage.bandwidth is not None and storage.bandwidth * gap.total_seconds() < _LITTLE:
+        sent = int(storage.bandwidth * gap.total_seconds())
+        what = f"only {sent} bytes can be sent until the next is due, {_when(config, storage)}"
+        yield (*path, "bandwidth"), what, "raise it, or take snapshots less often"
+
+
+def _slow_lease(config: Config) -> Iterator[Finding]:
+    lease = config.lease
+    gaps = [gap for one in config.storages if (gap := _gap(config, one)) is not None]
+    if lease is None or not gaps:
+        return
+    if 2 * lease.duration > min(gaps):
+        what = "an agent that is gone is followed only after snapshots were missed"
+        mend = f"make it {format_duration(min(gaps) / 2)} or less, or take snapshots less often"
+        yield ("lease", "duration"), what, mend
+    for index, storage in enumerate(config.storages):
+        if isinstance(lease, StorageLease) and storage.name == lease.storage and not storage.prune:
+            what = "the lease is read and replaced here, and not only written"
+            yield ("storages", index, "prune"), what, "keep the lease in another storage"
+
+
+def _retention_path(config: Config, index: int, storage: AnyStorage) -> KeyPath:
+    """Return where its retention stands: its own, or the common one, which is handed to it."""
+    inherited = storage.retention is config.retention
+    return ("retention",) if inherited else ("storages", index, "retention")
+
+
+def _gap(config: Config, storage: AnyStorage) -> timedelta | None:
+    """Return the shortest time between two snapshots, where that can be known."""
+    slots = _slots(config, storage)
+    return min((later - earlier for earlier, later in pairwise(slots)), default=None)
+
+
+def _slots(config: Config, storage: AnyStorage) -> list[datetime]:
+    try:
+        timing = (storage.schedule or config.schedule).open()
+    except ConfigError:
+        return []  # of a time zone that is told elsewhere
+    return upcoming(timing.schedule, _SOME_DAY, _SLOTS)
+
+
+def _when(config: Config, storage: AnyStorage) -> str:
+    return f"with one {storage.schedule or config.schedule}"
+
+
+def _called(index: int, storage: AnyStorage) -> str:
+    return storage.name or f"storages[{index}]"

@@ -1,0 +1,122 @@
+"""Walks along the JSON schema of a model, beside what a file says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from raft_snapshot_agent.config.marks import KeyPath
+
+Node = dict[str, Any]
+
+
+def follow(schema: Node, loc: tuple[int | str, ...]) -> tuple[KeyPath, Node, Node]:
+    """Follow pydantic's location, in which unions add a step of their own.
+
+    Returns:
+        The path in the file, the schema of the mapping its last key is in, and of its value.
+    """
+    path, around, node = KeyPath(), schema, schema
+    for step in loc:
+        mapping = node.get("discriminator", {}).get("mapping", {})
+        if step in mapping:
+            node = _resolved(schema, {"$ref": mapping[step]})
+            continue
+        path, around = (*path, step), node
+        inner = node.get("items") if isinstance(step, int) else node.get("properties", {}).get(step)
+        node = _resolved(schema, inner or {})
+    return path, around, node
+
+
+def has_empty(value: Any) -> bool:
+    """Return whether anything in it is null, or text, a list or a mapping without content."""
+    match value:
+        case dict():
+            return not value or any(map(has_empty, value.values()))
+        case list():
+            return not value or any(map(has_empty, value))
+        case str():
+            return not value.strip()
+        case _:
+            return value is None
+
+
+def empty_values(schema: Node, value: Any) -> Iterator[tuple[KeyPath, str]]:
+    """List the empty values of known keys, and what they lack.
+
+    Where an empty value means something, the schema says so: `minLength`, `minProperties` or
+    `minItems` is 0.
+    """
+    return _empty(schema, schema, value, ())
+
+
+def without(value: Any, paths: Collection[KeyPath], at: KeyPath = ()) -> Any:
+    """Copy a value without these keys; items of lists stay, for the others are counted."""
+    match value:
+        case dict():
+            kept = {key: one for key, one in value.items() if (*at, key) not in paths}
+            return {key: without(one, paths, (*at, key)) for key, one in kept.items()}
+        case list():
+            return [without(one, paths, (*at, number)) for number, one in enumerate(value)]
+        case _:
+            return value
+
+
+def _empty(schema: Node, node: Node, value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    node = _resolved(schema, node, value)
+    if path and (what := _lack(node, value)):
+        yield path, what
+        return
+    tag = node.get("discriminator", {}).get("propertyName")
+    inner: Mapping[Any, Any] = node.get("properties", {} if tag is None else {tag: {}})
+    match value:
+        case dict():
+            for key in value.keys() & inner.keys():
+                yield from _empty(schema, inner[key], value[key], (*path, key))
+        case list():
+            for number, one in enumerate(value):
+                yield from _empty(schema, node.get("items", {}), one, (*path, number))
+
+
+def _lack(node: Node, value: Any) -> str:
+    match value:
+        case None:
+            return "has no value"
+        case str() if not value.strip():
+            may = node.get("minLength") == 0
+        case dict() if not value:
+            may = node.get("minProperties") == 0
+        case list() if not value:
+            may = node.get("minItems") == 0
+        case _:
+            return ""
+    return "" if may else "is empty"
+
+
+def _resolved(schema: Node, node: Node, value: Any = None) -> Node:
+    """Resolve references, take the type of `type or null`, and the member a tag chooses."""
+    while True:
+        if "$ref" in node:
+            # What stands beside a reference is about this one use of it.
+            beside = {key: one for key, one in node.items() if key != "$ref"}
+            node = {**schema["$defs"][node["$ref"].rpartition("/")[2]], **beside}
+        elif "anyOf" in node:
+            beside = {key: one for key, one in node.items() if key != "anyOf"}
+            some: Node = next((one for one in node["anyOf"] if one.get("type") != "null"), {})
+            node = {**some, **beside}
+        elif member := _member(node, value):
+            node = {"$ref": member}
+        else:
+            return node
+
+
+def _member(node: Node, value: Any) -> str | None:
+    if not isinstance(value, dict) or "discriminator" not in node:
+        return None
+    tag = value.get(node["discriminator"]["propertyName"])
+    member: str | None = node["discriminator"].get("mapping", {}).get(tag) if _is_key(tag) else None
+    return member
+
+
+def _is_key(tag: Any) -> bool:
+    return isinstance(tag, str | int)

@@ -1,0 +1,46 @@
+"""What a disk refuses, in an operator's words."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from raft_snapshot_agent.errors import (
+    StorageDenied,
+    StorageError,
+    StorageFull,
+    StorageUnavailable,
+    reason_of,
+)
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_MISSING = {errno.ENOENT, errno.ENOTDIR}
+# EIO is not among them: after a failed fsync the kernel forgets that pages of the spool are not on
+# the disk, and another fsync would report a success that is none.
+_PASSING = {errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EBUSY}
+
+
+def failure(doing: str, folder: Path, error: OSError) -> StorageError:
+    """Describe what the operating system refused."""
+    message = f"cannot {doing} in {folder}: {reason_of(error)}"
+    if error.errno in _FULL:
+        return StorageFull(message, hint="free some space there or keep fewer snapshots")
+    if error.errno in _DENIED:
+        return StorageDenied(message, hint=denied_hint(error))
+    if error.errno in _MISSING:
+        return StorageError(message, hint="create the folder, or mount what belongs there")
+    if error.errno in _PASSING:
+        return StorageUnavailable(message, hint="check that the file system is mounted and answers")
+    return StorageError(message, hint="look for disk errors in the kernel's log")
+
+
+def denied_hint(error: OSError) -> str:
+    """Advise on a folder that cannot be written."""
+    if error.errno == errno.EROFS:
+        return "look in the kernel's log for why it became read-only, then mount it read-write"
+    hint = f"it must belong to the agent's user (uid {os.geteuid()})"
+    if error.errno == errno.EPERM:
+        hint += "; to give files to an owner or group of others needs root or CAP_CHOWN"
+    return hint

@@ -26,6 +26,7 @@ _NEVER = datetime(9000, 1, 1, tzinfo=UTC)
 """Far enough to be never, near enough to add to."""
 _FIRST_WAIT = timedelta(seconds=5)
 _LONGEST_WAIT = timedelta(minutes=5)
+_LONGEST_STEP = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +168,20 @@ def backoff(failures: int, interval: timedelta, jitter: float) -> timedelta:
     """
     doublings = min(max(failures - 1, 0), 6)
     return min(_FIRST_WAIT * (1 << doublings), interval, _LONGEST_WAIT) * (0.5 + jitter / 2)
+
+
+def next_try(since: datetime, now: datetime, interval: timedelta) -> datetime:
+    """Return when to try again what has been due since a given time.
+
+    The moments lie 5 s, 10 s, 16 s, 32 s, 64 s, and then each minute after `since`. They do not
+    depend on when the agent was started, so one that crashes in a loop keeps the same pauses.
+
+    Arguments:
+        since: When others were served.
+        now: The present time.
+        interval: Between snapshots; the first pause is at most a tenth of it.
+    """
+    age = max(now - since, timedelta(0))
+    doubled = timedelta(seconds=1 << int(age.total_seconds()).bit_length() >> 1)
+    step = min(max(doubled, min(_FIRST_WAIT, interval / 10)), _LONGEST_STEP)
+    return since + (age // step + 1) * step

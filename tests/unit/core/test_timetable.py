@@ -94,18 +94,84 @@ def test_a_restart_neither_skips_nor_doubles() -> None:
     assert len(times["s3"]) == 2
 
 
-def test_one_that_cannot_be_listed_or_is_empty_goes_by_the_others_on_its_schedule() -> None:
-    last = NOW - timedelta(minutes=30)
+def test_each_storage_goes_by_what_it_holds_itself() -> None:
+    """The agent was killed when one had its snapshot and the other had not."""
+    slot, now = NOW - timedelta(minutes=2), NOW
+    for lacking in ([slot - HOUR], []):  # one that is new, or was empty all along, lacks it too
+        table = Timetable.begin(
+            {"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [slot], "s3": lacking}, now
+        )
 
-    table = Timetable.begin(
-        {"disk": EACH_HOUR, "s3": EACH_HOUR, "new": EACH_DAY, "empty": EACH_HOUR},
-        {"disk": [last], "new": [], "empty": []},
-        NOW,
+        assert table.lines["disk"].due == slot + HOUR
+        assert table.lines["s3"].due - now <= timedelta(minutes=1)
+        then = table.lines["s3"].due
+        assert table.due(then) == {"s3"}
+        assert table.served({"s3"}, then).due(slot + HOUR) == {"disk", "s3"}, "together again"
+
+
+def test_a_crash_loop_tries_one_that_lacks_its_snapshot_at_growing_distances() -> None:
+    timings = {"disk": EACH_HOUR, "s3": EACH_HOUR}
+    tries: list[datetime] = []
+    now = NOW
+    while now < NOW + HOUR - timedelta(minutes=1):
+        table = Timetable.begin(timings, {"disk": [NOW], "s3": []}, now)
+        if table.next_due <= now + timedelta(seconds=2):  # it lives for two seconds each time
+            assert table.due(table.next_due) == {"s3"}
+            tries.append(table.next_due)
+        now += timedelta(seconds=3)
+
+    assert len(tries) <= 4 + 60
+    assert len([one for one in tries if one < NOW + timedelta(minutes=5)]) <= 9
+
+
+def test_one_that_cannot_be_listed_is_looked_at_again_before_it_is_served() -> None:
+    last = NOW - timedelta(minutes=30)
+    table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [last]}, NOW)
+    then = table.next_due
+
+    assert table.lines["disk"].due == last + HOUR
+    assert table.looked_at_again(then) == {"s3"}
+    assert table.after_look({"disk": [last]}, then).due(then) == set(), "still nobody knows"
+    assert table.after_look({"disk": [last], "s3": [last]}, then).next_due == last + HOUR
+    lacks = table.after_look({"disk": [last], "s3": [last - HOUR]}, then)
+    assert lacks.due(then) == {"s3"}
+    assert lacks.served({"s3"}, then).due(last + HOUR) == {"disk", "s3"}
+
+
+def test_without_catching_up_a_storage_that_is_new_waits_and_one_left_out_does_not() -> None:
+    patient = Timing(HOURLY, catch_up=False)
+    timings = {"disk": patient, "s3": patient}
+
+    new = Timetable.begin(timings, {"disk": [NOW], "s3": []}, NOW + timedelta(minutes=10))
+    left_out = Timetable.begin(
+        timings, {"disk": [NOW], "s3": [NOW - HOUR]}, NOW + timedelta(minutes=10)
     )
 
-    assert table.lines["s3"].due == table.lines["disk"].due == last + HOUR
-    assert table.lines["empty"].due == last + HOUR
-    assert table.due(NOW) == {"new"}
+    assert new.next_due == NOW + HOUR
+    assert left_out.next_due <= NOW + timedelta(minutes=11)
+
+
+def test_two_that_were_served_late_by_each_other_go_along_together_after_a_restart() -> None:
+    late = NOW + timedelta(minutes=6)
+    table = Timetable.begin(
+        {"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [NOW], "s3": [late]}, NOW + HOUR / 2
+    )
+
+    assert table.lines["disk"].due == table.lines["s3"].due == late + HOUR
+
+
+def test_cron_slots_are_the_same_for_a_storage_that_was_left_out() -> None:
+    timing = Timing(Cron("0 * * * *"))
+    table = Timetable.begin(
+        {"disk": timing, "s3": timing},
+        {"disk": [NOW - HOUR / 2], "s3": [NOW - HOUR]},
+        NOW - HOUR / 4,
+    )
+
+    assert table.lines["disk"].due == NOW + HOUR / 2
+    then = table.next_due
+    assert table.due(then) == {"s3"}
+    assert table.served({"s3"}, then).lines["s3"].due == NOW + HOUR / 2
 
 
 def test_slots_that_passed_during_a_run_are_counted() -> None:
@@ -126,14 +192,71 @@ def test_a_clock_that_was_set_back_does_not_stop_the_work() -> None:
     assert served.next_due == NOW - 5 * DAY + HOUR
 
 
-def test_several_agents_share_one_history() -> None:
+def test_who_stands_by_goes_by_what_all_can_see_and_not_by_its_own_disk() -> None:
     """Beside three nodes, each with a disk of its own and one bucket for all."""
-    last = NOW - timedelta(minutes=10)
-    mine, ours = [NOW - 30 * DAY], [last]
+    table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [NOW], "s3": [NOW]}, NOW)
+    slot = NOW + HOUR
+    now = slot + timedelta(minutes=5)
+    stood_by = table.stood_by({"disk", "s3"}, slot)
 
-    table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": mine, "s3": ours}, NOW)
+    done = stood_by.after_others({"disk": [NOW], "s3": [NOW, slot]}, now, private={"disk"})
+    assert done.next_due == slot + HOUR
+    assert stood_by.after_others({"disk": [NOW], "s3": [NOW]}, now, private={"disk"}).due(now) == {
+        "disk",
+        "s3",
+    }
 
-    assert table.lines["disk"].due == table.lines["s3"].due == last + HOUR
+
+def test_of_two_that_all_can_see_each_goes_by_what_it_holds() -> None:
+    table = Timetable.begin({"s3": EACH_HOUR, "gcs": EACH_HOUR}, {"s3": [NOW], "gcs": [NOW]}, NOW)
+    slot = NOW + HOUR
+    now = slot + timedelta(minutes=5)
+
+    left = table.stood_by({"s3", "gcs"}, slot).after_others({"s3": [slot], "gcs": [NOW]}, now)
+
+    assert left.due(now) == {"gcs"}
+
+
+def test_what_this_agent_owes_no_other_has_done() -> None:
+    table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [], "s3": []}, NOW)
+    table = table.served({"s3"}, NOW).failed({"disk"}, NOW)
+    now = table.next_due
+
+    assert table.after_others({"disk": [], "s3": [NOW]}, now, private={"disk"}).due(now) == {"disk"}
+    assert table.after_others({"s3": [NOW]}, now, private={"disk"}).due(now) == {"disk"}
+
+
+def test_a_storage_whose_failed_upload_arrived_after_all_is_served() -> None:
+    table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [], "s3": []}, NOW)
+    table = table.served({"disk"}, NOW).failed({"s3"}, NOW)
+    now = table.next_due
+
+    assert table.after_look({"s3": [NOW]}, now).next_due == NOW + HOUR
+    assert table.after_look({"s3": [NOW - HOUR]}, now).due(now) == {"s3"}
+    assert table.after_look({}, now).due(now) == {"s3"}, "it is known to have failed"
+
+
+def test_a_snapshot_of_the_slot_before_does_not_serve_this_one() -> None:
+    """A late one was stored just before the next slot, one by hand long before."""
+    for early in (timedelta(seconds=1), timedelta(minutes=20)):
+        table = Timetable.begin({"s3": EACH_HOUR}, {"s3": [NOW - HOUR]}, NOW)
+        table = table.served({"s3"}, NOW + HOUR - early)
+        slot = table.next_due
+        now = slot + timedelta(minutes=6)
+        by_hand = slot - timedelta(minutes=10)
+
+        failed = table.failed({"s3"}, slot)
+        assert failed.after_look({"s3": [NOW + HOUR - early]}, now).due(now) == {"s3"}
+        assert failed.after_look({"s3": [by_hand]}, now).due(now) == {"s3"}
+        assert failed.after_look({"s3": [slot]}, now).due(now) == set()
+
+
+def test_a_name_that_tells_only_the_minute_serves_its_slot() -> None:
+    begin = NOW + timedelta(seconds=40)
+    table = Timetable.begin({"s3": EACH_HOUR}, {"s3": []}, begin).failed({"s3"}, begin)
+    now = table.next_due
+
+    assert table.after_look({"s3": [NOW]}, now).due(now) == set()
 
 
 def test_what_another_agent_stored_meanwhile_is_not_stored_again() -> None:
@@ -236,6 +359,8 @@ def test_who_takes_over_serves_the_storage_that_the_other_had_not_reached_yet() 
     now = slot + timedelta(seconds=20)
 
     taken = table.resumed({"disk": [NOW, slot], "s3": [NOW]}, now)
+    now = taken.next_due
+    assert now < slot + timedelta(minutes=1)
     assert taken.due(now) == {"s3"}
     assert taken.served(["s3"], now).next_due == slot + HOUR, "from then on together again"
     assert taken.served(["s3"], now).due(slot + HOUR) == {"disk", "s3"}
@@ -244,9 +369,10 @@ def test_who_takes_over_serves_the_storage_that_the_other_had_not_reached_yet() 
     before = slot - timedelta(seconds=20)
     assert table.resumed({"disk": [NOW], "s3": [NOW]}, before).next_due == slot
 
-    # A storage that was added today, or cannot be listed, goes by the others.
-    assert table.resumed({"disk": [slot], "s3": []}, now).due(now) == set()
-    assert table.resumed({"disk": [slot]}, now).due(now) == set()
+    # One that cannot be listed is looked at again.
+    unknown = table.resumed({"disk": [slot]}, now)
+    assert unknown.due(now) == set()
+    assert unknown.looked_at_again(unknown.next_due) == {"s3"}
 
 
 def test_who_stood_by_looks_again_within_the_slot_and_then_goes_on() -> None:

@@ -1,0 +1,167 @@
+"""One storage's slot on its schedule: when it is due, and whether it was served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from raft_snapshot_agent.core.schedule import Every, Schedule, credible_anchor, next_try
+
+_TAKEN_ALONG = 20
+"""One that is due within this part of its interval is taken along with another."""
+_AT_MOST = timedelta(minutes=1)
+_SAME_SLOT = 4
+"""Two storages whose newest are less than this part of an interval apart go along together."""
+_NAMED_TO = timedelta(minutes=1)
+"""A name may tell the time no more exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When a storage is to get snapshots."""
+
+    schedule: Schedule
+    jitter: timedelta = timedelta(0)
+    """Each is put off by a random part of this."""
+    catch_up: bool = True
+    """Whether one that was missed while no agent ran is taken at the start."""
+
+    def first(self, anchor: datetime | None, now: datetime) -> datetime:
+        """Say when the first one is due.
+
+        Arguments:
+            anchor: When the newest stored one was taken; `None`: there is none.
+            now: The present time.
+        """
+        due = self.schedule.next_after(anchor, now)
+        if due > now or self.catch_up:
+            return due
+        return self.schedule.following(anchor or now, now).at
+
+    def early(self) -> timedelta:
+        """Say how much before its time one may be taken along with another.
+
+        Two that were last served together drift apart by the moment a run takes to begin; a
+        fixed distance is no appointment. The time of a cron expression is one.
+        """
+        if not isinstance(self.schedule, Every):
+            return timedelta(0)
+        return min(self.schedule.interval / _TAKEN_ALONG, _AT_MOST)
+
+    def drift(self) -> timedelta:
+        """Return how far apart two snapshots of one slot may be. Cron slots have fixed times."""
+        if not isinstance(self.schedule, Every):
+            return timedelta(0)
+        return self.schedule.interval / _SAME_SLOT
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One storage's next slot."""
+
+    timing: Timing
+    slot: datetime
+    put_off: timedelta = timedelta(0)
+    missed: int = 0
+    """How many slots went by unused before it."""
+    again: datetime | None = None
+    """When one that failed, or was left to another agent, is looked at again in this slot."""
+    seen: datetime | None = None
+    """The newest snapshot known when the slot was opened; only a newer one serves the slot."""
+    sure: bool = True
+    """False: it could not be listed, and may hold this slot's snapshot already."""
+    owed: bool = False
+    """Whether this agent tried to store this slot's snapshot there and failed."""
+
+    @property
+    def due(self) -> datetime:
+        return self.again or self.slot + self.put_off
+
+    def is_due(self, now: datetime) -> bool:
+        """Tell whether a run at `now` serves this storage."""
+        if self.again is not None:  # alone, after a pause that is meant
+            return self.again <= now
+        return self.due - self.timing.early() <= now
+
+    def served(self, now: datetime, spread: float) -> Line:
+        """Go on to the next slot."""
+        slot = self.timing.schedule.following(self.slot, now)
+        return Line(self.timing, slot.at, self.timing.jitter * spread, slot.missed, seen=now)
+
+    def is_served_by(self, newest: datetime | None) -> bool:
+        """Return whether the newest snapshot of the storage is this slot's."""
+        if newest is None or (self.seen is not None and newest <= self.seen):
+            return False
+        begin = self.slot - self.timing.early()
+        return newest > begin - _NAMED_TO
+
+    def postponed(
+        self, now: datetime, spread: float, soonest: timedelta, latest: timedelta
+    ) -> Line:
+        """Look again within the same slot, or go on to the next if that is near."""
+        interval = self.timing.schedule.following(now, now).at - now
+        again = now + min(max(interval / 10, soonest), latest)
+        following = self.served(now, spread)
+        return following if again >= following.slot else replace(self, again=again)
+
+
+def opened(
+    name: str,
+    timings: Mapping[str, Timing],
+    taken: Mapping[str, Iterable[datetime]],
+    now: datetime,
+    *,
+    running: bool,
+) -> Line:
+    """Return the slot a storage is in, by what it holds itself.
+
+    Where others on its schedule were served and it was not, or nobody knows, it is looked at
+    again at moments that do not depend on when this agent was started: were it due at once, a
+    crash loop would take a snapshot at every start for a storage that always fails.
+
+    Arguments:
+        name: Of the storage.
+        timings: Of all storages.
+        taken: When the snapshots that each holds were taken.
+        now: The present time.
+        running: Whether this agent ran all along, so that nothing was missed.
+    """
+    timing = timings[name]
+    anyone = newest_alike(name, timings, taken, now)
+    own = newest_credible(taken.get(name, ()), timing, now)
+    if anyone is not None and own is not None and anyone - own <= timing.drift():
+        own = anyone
+    first = timing.schedule.next_after if running else timing.first
+    holds = own is not None and timing.schedule.next_after(own, now) > now
+    if anyone is None or holds or timing.schedule.next_after(anyone, now) <= now:
+        return Line(timing, first(own if holds else anyone, now), seen=own)
+    if name in taken and own is None and not (running or timing.catch_up):
+        return Line(timing, first(anyone, now))
+    again = next_try(anyone, now, timing.schedule.following(now, now).at - now)
+    line = Line(timing, anyone, again=again, seen=own, sure=name in taken)
+    following = line.served(now, 0.0)
+    return replace(following, seen=own) if again >= following.slot else line
+
+
+def newest_credible(times: Iterable[datetime], timing: Timing, now: datetime) -> datetime | None:
+    """Return the newest time that is not too far in the future to be believed."""
+    interval = timing.schedule.following(now, now).at - now
+    return credible_anchor(times, now, interval)
+
+
+def newest_alike(
+    name: str,
+    timings: Mapping[str, Timing],
+    taken: Mapping[str, Iterable[datetime]],
+    now: datetime,
+) -> datetime | None:
+    """Find the newest snapshot in the storages that share a schedule, credible at `now`.
+
+    One storage on its own tells too little: it may have been added today, or lie on another host.
+    Where none on the schedule could be listed, all the others tell.
+    """
+    schedule = timings[name].schedule
+    alike = [other for other in taken if other in timings and timings[other].schedule == schedule]
+    times = [moment for other in alike or taken for moment in taken[other]]
+    return newest_credible(times, timings[name], now)

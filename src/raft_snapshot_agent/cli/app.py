@@ -246,11 +246,14 @@ def doctor(
     config: ConfigOption = None,
     cluster: ClusterOption = None,
     layout: FormatOption = Format.TABLE,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Write a small object to each storage; remove it.")
+    ] = False,
 ) -> int:
     """Check everything, change nothing, and say what to do."""
     from raft_snapshot_agent.cli import doctor as command
 
-    return command.doctor(loaded(context, config, cluster), layout)
+    return command.doctor(loaded(context, config, cluster), layout, probe=probe)
 
 
 @app.command()

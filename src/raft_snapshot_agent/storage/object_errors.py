@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import unescape
 
 from raft_snapshot_agent.errors import (
+    LoginRefused,
     SnapshotNotFound,
     StorageDenied,
     StorageError,
@@ -44,15 +45,15 @@ _ANSWERS: dict[str, tuple[type[StorageError], str, str]] = {
     "ContainerNotFound": (StorageError, "the container does not exist", ""),
     "BlobNotFound": (SnapshotNotFound, "there is none of that name", "try list"),
     "NoSuchKey": (SnapshotNotFound, "there is none of that name", "try list"),
-    "InvalidAccessKeyId": (StorageDenied, "the access key ID is unknown there", _KEYS),
+    "InvalidAccessKeyId": (LoginRefused, "the access key ID is unknown there", _KEYS),
     "SignatureDoesNotMatch": (
-        StorageDenied,
+        LoginRefused,
         "the secret access key does not fit the access key ID",
         _KEYS,
     ),
-    "ExpiredToken": (StorageDenied, "the session token has expired", "renew it"),
-    "InvalidToken": (StorageDenied, "the session token is not valid", "check session_token"),
-    "RequestTimeTooSkewed": (StorageDenied, "the clocks differ", "set this host's clock"),
+    "ExpiredToken": (LoginRefused, "the session token has expired", "renew it"),
+    "InvalidToken": (LoginRefused, "the session token is not valid", "check session_token"),
+    "RequestTimeTooSkewed": (LoginRefused, "the clocks differ", "set this host's clock"),
     "PermanentRedirect": (StorageError, "the bucket lies in another region", _REGION),
     "AuthorizationHeaderMalformed": (StorageError, "the region is wrong", _REGION),
     "QuotaExceeded": (StorageFull, "the quota is used up", "raise it, or keep fewer snapshots"),
@@ -82,7 +83,24 @@ _ROLE = re.compile(
     r"(?:POST REDACTED|GET \S+(?://169\.254\.170\.|/v[12]/credentials)\S*) in "
 )
 _ROLE_HINT = "check the role, whom it trusts, and the AWS_* variables that lead to it"
-_UNKNOWN = {"AuthenticationFailed", "InvalidAuthenticationInfo"}
+_UNKNOWN = {
+    # Azure's.
+    "AccountIsDisabled",
+    "AuthenticationFailed",
+    "AuthorizationFailure",  # of its firewall, too
+    "InvalidAuthenticationInfo",
+    "KeyBasedAuthenticationNotPermitted",
+    "NoAuthenticationInformation",
+    # Of S3 and of what speaks its protocol.
+    "AccountProblem",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "InvalidSecurity",
+    "NotSignedUp",
+    "RequestExpired",
+    "UnrecognizedClientException",
+}
+"""Codes that say that no request of this login will succeed."""
 _REASON = re.compile(r'"error(?:_description)?":\s*"([^"\\]+)')
 _JSON_MESSAGE = re.compile(r'"message":\s*"([^"\\]+)', re.IGNORECASE)
 _STORE = re.compile(r"^Generic \w+ error: ")
@@ -105,9 +123,9 @@ def explain(doing: str, error: Exception, hints: Hints) -> StorageError:
         kind, why, hint = _ANSWERS["NoSuchKey"]
         return kind(f"{doing}: {why}", hint=hint)
     if any(mark in text for mark in _NO_CREDENTIALS):
-        return StorageDenied(f"{doing}: there are no credentials", hint=hints.login)
+        return LoginRefused(f"{doing}: there are no credentials", hint=hints.login)
     if any(mark in text for mark in _UNUSABLE):
-        return StorageDenied(f"{doing}: {_essence(text)}", hint=hints.login)
+        return LoginRefused(f"{doing}: {_essence(text)}", hint=hints.login)
     status = _first(_STATUS, text)
     if "token request" in text and status.startswith("4"):
         return _not_logged_in(doing, text, hints)
@@ -125,7 +143,7 @@ def _not_logged_in(doing: str, text: str, hints: Hints) -> StorageError:
         return StorageUnavailable(f"{doing}: {why}", hint="check the network")
     reason = _tidy(max(_REASON.findall(text), key=len, default=""))
     answer = " ".join(filter(None, (_first(_STATUS, text), reason))) or _essence(text)
-    return StorageDenied(f"{doing}: the login was refused ({answer})", hint=hints.login)
+    return LoginRefused(f"{doing}: the login was refused ({answer})", hint=hints.login)
 
 
 def _without_role(doing: str, text: str) -> StorageError:
@@ -133,7 +151,7 @@ def _without_role(doing: str, text: str) -> StorageError:
     said = _message(text) or _tidy(_first(_JSON_MESSAGE, text))
     answer = " ".join(filter(None, (status, _first(_CODE, text), said)))
     if status.startswith("4"):
-        return StorageDenied(f"{doing}: refused ({answer})", hint=_ROLE_HINT)
+        return LoginRefused(f"{doing}: refused ({answer})", hint=_ROLE_HINT)
     if "HTTP error" not in text:
         why = f"the answer was {answer}" if status else _essence(text)
         return StorageUnavailable(f"{doing}: {why}", hint=_ROLE_HINT)
@@ -150,9 +168,10 @@ def refusal(doing: str, status: int, text: str, hints: Hints) -> StorageError:
         kind, why, hint = _ANSWERS[code]
         return kind(f"{doing}: {why}", hint=hint or f"create it, or {hints.address}")
     answer = " ".join(filter(None, (str(status or ""), code, _message(text))))
-    if status in {401, 403}:
-        hint = hints.login if status == 401 or code in _UNKNOWN else f"allow {hints.rights}"
-        return StorageDenied(f"{doing}: access denied ({answer})", hint=hint)
+    if status == 401 or code in _UNKNOWN:
+        return LoginRefused(f"{doing}: access denied ({answer})", hint=hints.login)
+    if status == 403:
+        return StorageDenied(f"{doing}: access denied ({answer})", hint=f"allow {hints.rights}")
     if status == 507:
         return StorageFull(f"{doing}: no space left there ({answer})", hint="make room there")
     if status in {408, 429} or status >= 500 or code in _BUSY:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from raft_snapshot_agent.core.lease import Record, Versioned
-from raft_snapshot_agent.errors import ConfigError, StorageDenied
+from raft_snapshot_agent.errors import ConfigError, LoginRefused
 from raft_snapshot_agent.storage.object_errors import explain
 from raft_snapshot_agent.storage.objects import Connect, Place
 from raft_snapshot_agent.threads import in_thread
@@ -73,7 +73,7 @@ class ObjectRegister:
         try:
             yield
         except ConfigError as error:
-            raise StorageDenied(error.message, hint=error.hint) from error
+            raise LoginRefused(error.message, hint=error.hint) from error
         except (BaseError, OSError, ValueError) as error:
             self._clients.clear()  # the credentials in a file may be others by now
             doing = f"{doing} the lease {self.location}"

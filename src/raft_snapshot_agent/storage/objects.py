@@ -15,9 +15,9 @@ from anyio import move_on_after
 from raft_snapshot_agent.core.naming import snapshot_name
 from raft_snapshot_agent.errors import (
     ConfigError,
+    LoginRefused,
     SnapshotNotFound,
     Stopped,
-    StorageDenied,
     StorageError,
 )
 from raft_snapshot_agent.storage.base import Entry, Source
@@ -192,7 +192,7 @@ class ObjectStorage:
         try:
             yield
         except ConfigError as error:
-            raise StorageDenied(error.message, hint=error.hint) from error
+            raise LoginRefused(error.message, hint=error.hint) from error
         except (BaseError, OSError, ValueError) as error:
             # Without the cause: its text holds requests as they were signed.
             raise explain(f"cannot {doing} in {self._folder}", error, self._place.hints) from None

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.errors import (
     ConfigError,
+    LoginRefused,
     StorageDenied,
     StorageError,
     StorageFull,
@@ -159,7 +160,9 @@ def refusal(
         otherwise: What to try when nothing more is known.
     """
     told = f"{answer.status} {answer.reason or ''}".strip()
-    if answer.status in {401, 403}:
+    if answer.status == 401:
+        return LoginRefused(f"{doing}: access denied ({told})", hint=denied)
+    if answer.status == 403:
         return StorageDenied(f"{doing}: access denied ({told})", hint=denied)
     if answer.status == 413:
         hint = "raise its limit for the size of a request, or the quota"

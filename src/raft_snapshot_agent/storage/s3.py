@@ -156,7 +156,7 @@ def _connect(settings: S3Settings, *, streaming: bool = False, writing: bool = F
     from obstore.store import S3Store
 
     bucket = bucket_of(settings)
-    keys = _keys(settings)
+    keys = keys_of(settings)
     return S3Store(
         settings.bucket,
         config=_store_config(settings, bucket),
@@ -170,7 +170,7 @@ def _connect(settings: S3Settings, *, streaming: bool = False, writing: bool = F
 def _sweep(settings: S3Settings, leftovers: Leftovers) -> int:
     from raft_snapshot_agent.storage import multipart
 
-    keys = _keys(settings)
+    keys = keys_of(settings)
     if keys is None:  # a role's, which the library keeps to itself
         return 0
     uploads = multipart.Uploads(bucket_of(settings), keys)
@@ -217,7 +217,7 @@ def _is_amazon(host: str | None) -> bool:
     return host is not None and host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
-def _keys(settings: S3Settings) -> Keys | None:
+def keys_of(settings: S3Settings) -> Keys | None:
     """Find static keys; nothing where the library has to find a role's."""
     if settings.profile is not None:
         return profile(settings.profile).required_keys()

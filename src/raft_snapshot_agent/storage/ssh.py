@@ -16,6 +16,7 @@ from anyio import fail_after, move_on_after
 
 from raft_snapshot_agent.errors import (
     ConfigError,
+    LoginRefused,
     StorageDenied,
     StorageError,
     StorageFull,
@@ -36,6 +37,7 @@ _FULL = ("no space", "quota", "disk full")
 _PLAIN = {asyncssh.FILEXFER_TYPE_REGULAR, asyncssh.FILEXFER_TYPE_UNKNOWN}
 """Not every server tells what a file is."""
 _LATER = "it may pass; look at the server"
+_CREDENTIALS = "check username, password and private_key_file"
 
 # By itself the library tells of every connection, login and file.
 logging.getLogger("asyncssh").setLevel(logging.WARNING)
@@ -161,7 +163,7 @@ async def session(doing: str, settings: SftpSettings) -> AsyncIterator[Files]:
     except asyncssh.HostKeyNotVerifiable:
         raise guard.refusal(doing) from None
     except ConfigError as error:
-        raise StorageDenied(f"{doing}: {error.message}", hint=error.hint) from error
+        raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
     except (asyncssh.Error, OSError, ValueError) as error:
         raise _explained(doing, settings, error) from error
 
@@ -251,11 +253,10 @@ async def _scanned(client: asyncssh.SFTPClient, folder: str) -> AsyncGenerator[F
 
 def _explained(doing: str, settings: SftpSettings, error: Exception) -> StorageError:
     told = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+    if _is_about_login(error, str(told)):
+        return LoginRefused(f"{doing}: the login was refused", hint=_CREDENTIALS)
     folder = settings.folder
     match error:
-        case asyncssh.PermissionDenied():
-            hint = "check username, password and private_key_file"
-            return StorageDenied(f"{doing}: the login was refused", hint=hint)
         case asyncssh.SFTPPermissionDenied() | asyncssh.SFTPWriteProtect():
             hint = f"{settings.username} needs to read and write in {folder}"
             return StorageDenied(f"{doing}: permission denied", hint=hint)
@@ -277,6 +278,13 @@ def _explained(doing: str, settings: SftpSettings, error: Exception) -> StorageE
             return StorageUnavailable(f"{doing}: no connection: {told}", hint=hint)
         case _:
             return StorageError(f"{doing}: {told}", hint="check the settings of this storage")
+
+
+def _is_about_login(error: Exception, told: str) -> bool:
+    if isinstance(error, asyncssh.PermissionDenied | asyncssh.IllegalUserName):
+        return True
+    # OpenSSH says it so after too many keys: as a breach of the protocol.
+    return isinstance(error, asyncssh.DisconnectError) and "authentication" in told.lower()
 
 
 def _failed(doing: str, told: str) -> StorageError:

@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from raft_snapshot_agent.errors import ConfigError, SnapshotNotFound, StorageDenied, StorageError
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    LoginRefused,
+    SnapshotNotFound,
+    StorageDenied,
+    StorageError,
+)
 from raft_snapshot_agent.storage.plain_http import Http, Trust, refusal
 from raft_snapshot_agent.storage.swift_login import Login
 
@@ -160,7 +166,7 @@ class Container:
         try:
             access = self._login.access()
         except ConfigError as error:
-            raise StorageDenied(f"{doing}: {error.message}", hint=error.hint) from error
+            raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
         url = f"{access.storage_url}/{quote(self._name, safe='')}"
         url += f"/{quote(key)}" if key else ""
         url += f"?{urlencode(query)}" if query else ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from raft_snapshot_agent.errors import ConfigError, StorageDenied, StorageError
+from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.connection import refuse_plain_http, server_url
 from raft_snapshot_agent.storage.plain_http import Http, refusal
@@ -199,5 +199,5 @@ def _endpoint(doing: str, answer: BaseHTTPResponse, region: str | None) -> str:
 
 def _refused(doing: str, answer: BaseHTTPResponse) -> StorageError:
     if answer.status in {401, 403}:
-        return StorageDenied(f"{doing}: the login was refused", hint=_CREDENTIALS)
+        return LoginRefused(f"{doing}: the login was refused", hint=_CREDENTIALS)
     return refusal(doing, answer, denied=_CREDENTIALS, otherwise=_ADDRESS)

@@ -18,7 +18,13 @@ from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import AfterValidator, model_validator
 
-from raft_snapshot_agent.errors import ConfigError, SnapshotNotFound, StorageDenied, StorageError
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    LoginRefused,
+    SnapshotNotFound,
+    StorageDenied,
+    StorageError,
+)
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Entry, Source, Storage
 from raft_snapshot_agent.storage.body import Body, if_small, in_stoppable_thread, whole_length
@@ -265,7 +271,7 @@ class WebdavStorage:
         try:
             headers = headers | self._settings.authorization()
         except ConfigError as error:
-            raise StorageDenied(f"{doing}: {error.message}", hint=error.hint) from error
+            raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
         return self._http.ask(doing, method, url, headers, body, streaming=streaming)
 
     def _url(self, name: str) -> str:

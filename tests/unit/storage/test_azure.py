@@ -16,6 +16,7 @@ from tests.http_proxy import Behaviour, HttpProxy, Request, status
 from tests.token_server import TokenServer
 
 from raft_snapshot_agent.errors import (
+    LoginRefused,
     SnapshotNotFound,
     StorageDenied,
     StorageError,
@@ -277,11 +278,11 @@ async def test_a_login_that_does_not_answer_may_pass(
     ("wrong", "kind", "why"),
     [
         ({"container": "missing"}, StorageError, "the container does not exist"),
-        ({"account_key": OTHER_KEY}, StorageDenied, "access denied (403"),
-        ({"account_key": "%%"}, StorageDenied, "Invalid Access Key"),
-        ({"account_name": "nobody"}, StorageDenied, "access denied (403"),
-        ({"account_key": None, "sas_token": "sig"}, StorageDenied, "SAS"),
-        ({"account_key": None, "sas_token": "sig=x&sv=2023-11-03"}, StorageDenied, "403"),
+        ({"account_key": OTHER_KEY}, LoginRefused, "access denied (403"),
+        ({"account_key": "%%"}, LoginRefused, "Invalid Access Key"),
+        ({"account_name": "nobody"}, LoginRefused, "access denied (403"),
+        ({"account_key": None, "sas_token": "sig"}, LoginRefused, "SAS"),
+        ({"account_key": None, "sas_token": "sig=x&sv=2023-11-03"}, LoginRefused, "403"),
     ],
 )
 @pytest.mark.parametrize("verb", VERBS)

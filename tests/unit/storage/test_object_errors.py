@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from raft_snapshot_agent.errors import (
+    LoginRefused,
     StorageDenied,
     StorageError,
     StorageFull,
@@ -32,12 +33,12 @@ def explained(status: str, code: str, message: str = "because") -> StorageError:
     ("status", "code", "kind"),
     [
         ("404 Not Found", "NoSuchBucket", StorageError),
-        ("403 Forbidden", "InvalidAccessKeyId", StorageDenied),
-        ("403 Forbidden", "SignatureDoesNotMatch", StorageDenied),
+        ("403 Forbidden", "InvalidAccessKeyId", LoginRefused),
+        ("403 Forbidden", "SignatureDoesNotMatch", LoginRefused),
         ("403 Forbidden", "AccessDenied", StorageDenied),
-        ("401 Unauthorized", "Whatever", StorageDenied),
-        ("400 Bad Request", "ExpiredToken", StorageDenied),
-        ("403 Forbidden", "RequestTimeTooSkewed", StorageDenied),
+        ("401 Unauthorized", "Whatever", LoginRefused),
+        ("400 Bad Request", "ExpiredToken", LoginRefused),
+        ("403 Forbidden", "RequestTimeTooSkewed", LoginRefused),
         ("400 Bad Request", "AuthorizationHeaderMalformed", StorageError),
         ("400 Bad Request", "EntityTooLarge", StorageError),
         ("400 Bad Request", "RequestTimeout", StorageUnavailable),

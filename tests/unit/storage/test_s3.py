@@ -15,6 +15,7 @@ from tests.http_proxy import HttpProxy, status
 from tests.s3_faults import S3Faults
 
 from raft_snapshot_agent.errors import (
+    LoginRefused,
     StorageDenied,
     StorageError,
 )
@@ -33,8 +34,8 @@ FORBIDDEN = re.compile(r"Signature=|X-Amz|\?|\n|Debug|RetryError|<|Credential=")
     ("wrong", "kind", "why", "hint"),
     [
         ({"bucket": "missing-bucket"}, StorageError, "the bucket does not exist", "create it"),
-        ({"access_key_id": "nobody"}, StorageDenied, "access key ID is unknown", "access_key_id"),
-        ({"secret_access_key": "no"}, StorageDenied, "does not fit", "secret_access_key"),
+        ({"access_key_id": "nobody"}, LoginRefused, "access key ID is unknown", "access_key_id"),
+        ({"secret_access_key": "no"}, LoginRefused, "does not fit", "secret_access_key"),
     ],
 )
 @pytest.mark.parametrize("verb", ["put", "entries", "read"])

@@ -27,6 +27,7 @@ _T = TypeVar("_T")
 LOOK_WITHIN = 30.0
 """Seconds that a storage gets to answer."""
 _LONGEST = 86400.0
+_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +68,24 @@ async def look(place: Place, timing: Timing, now: datetime) -> Holding:
     return Holding(place, error=error)
 
 
-async def look_at_all(
-    places: Sequence[Place], timing: Timing, now: datetime
-) -> tuple[Holding, ...]:
-    """Look at every storage at once; `timing` is for those that have none of their own."""
-    found: dict[str, Holding] = {}
+async def look_at_all(places: Sequence[tuple[Place, Timing]], now: datetime) -> tuple[Holding, ...]:
+    """Look at every storage, as many at once as is good for this host.
 
-    async def one(place: Place) -> None:
-        found[place.name] = await look(place, place.timing or timing, now)
+    Arguments:
+        places: Each with the schedule of those storages that have none of their own.
+        now: The present time.
+    """
+    found: dict[int, Holding] = {}
+    limit = anyio.CapacityLimiter(_AT_ONCE)
+
+    async def one(number: int, place: Place, timing: Timing) -> None:
+        async with limit:
+            found[number] = await look(place, place.timing or timing, now)
 
     async with anyio.create_task_group() as tasks:
-        for place in places:
-            tasks.start_soon(one, place)
-    return tuple(found[place.name] for place in places)
+        for number, (place, timing) in enumerate(places):
+            tasks.start_soon(one, number, place, timing)
+    return tuple(found[number] for number in range(len(places)))
 
 
 async def _looked(place: Place, timing: Timing, now: datetime) -> Holding:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from raft_snapshot_agent import __version__
+from raft_snapshot_agent.cli.config_app import configuration
 from raft_snapshot_agent.cli.options import (
     ClusterOption,
     ConfigOption,
@@ -19,6 +20,7 @@ from raft_snapshot_agent.cli.options import (
     loaded,
     loaded_fleet,
 )
+from raft_snapshot_agent.cli.plugin import PluginCommand
 
 app = typer.Typer(
     name="raft-snapshot-agent",
@@ -28,10 +30,10 @@ app = typer.Typer(
     help=(
         "Snapshots of the Raft storage of HashiCorp Vault and OpenBao, proved whole.\n\n"
         "Exit codes: 0 done, 1 local (usage, configuration), 2 remote (server or storage),"
-        " 3 partial, 4 verification failed, 5 not the leader, 130/143 signals."
+        " 3 partial, 4 verification failed, 5 not the leader, 6 an alarm is active,"
+        " 130/143 signals."
     ),
 )
-configuration = typer.Typer(no_args_is_help=True, help="Check and show the configuration.")
 app.add_typer(configuration, name="config")
 
 
@@ -256,37 +258,35 @@ def doctor(
     return command.doctor(loaded(context, config, cluster), layout, probe=probe)
 
 
+@app.command(cls=PluginCommand)
+def check(
+    context: typer.Context,
+    max_age: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="How old; by default the schedule says."),
+    ] = None,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    storage: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this storage; may be given again."),
+    ] = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Say in one line how fresh the storages are, for monitoring.
+
+    Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN. Only the storages are asked.
+    """
+    from raft_snapshot_agent.cli import check as command
+
+    return command.check(
+        lambda: loaded_fleet(context, config, cluster), storage or (), max_age, layout
+    )
+
+
 @app.command()
 def demo() -> int:
     """Show all of it at work, on an embedded OpenBao cluster."""
     from raft_snapshot_agent.cli import demo as command
 
     return command.demo()
-
-
-@configuration.command("check")
-def config_check(
-    context: typer.Context, config: ConfigOption = None, cluster: ClusterOption = None
-) -> int:
-    """Check the configuration without contacting anybody."""
-    from raft_snapshot_agent.cli import configuration as command
-
-    return command.check(loaded_fleet(context, config, cluster))
-
-
-@configuration.command("show")
-def config_show(
-    context: typer.Context, config: ConfigOption = None, cluster: ClusterOption = None
-) -> int:
-    """Print the effective configuration, secrets hidden."""
-    from raft_snapshot_agent.cli import configuration as command
-
-    return command.show(loaded_fleet(context, config, cluster))
-
-
-@configuration.command("schema")
-def config_schema() -> int:
-    """Print the JSON schema of the configuration."""
-    from raft_snapshot_agent.cli import configuration as command
-
-    return command.schema()

@@ -35,6 +35,11 @@ def data(document: Any) -> None:
     print(json.dumps(document, indent=2, default=str))
 
 
+def text(line: str) -> None:
+    """Print one line."""
+    print(plain(line))
+
+
 def table(rows: Sequence[Mapping[str, str]], layout: Format, document: Any = None) -> None:
     """Print rows under their keys as headings, or the document as JSON."""
     if layout is Format.JSON:

@@ -42,7 +42,8 @@ async def storages(patient: Patient) -> list[Finding]:
     if not patient.places:
         return [skipped(_CHECK, "none is configured")]
     timing = patient.config.schedule.open()
-    patient.holdings = await look_at_all(patient.places, timing, patient.now)
+    timed = [(place, timing) for place in patient.places]
+    patient.holdings = await look_at_all(timed, patient.now)
     return [finding for one in patient.holdings for finding in judge(one, patient.now)]
 
 

@@ -15,7 +15,7 @@ from raft_snapshot_agent.core.guard import Alarm
 from raft_snapshot_agent.core.naming import Naming, Run, manifest_name
 from raft_snapshot_agent.core.report import Delivery
 from raft_snapshot_agent.core.snapshot import Beside, Manifest, Snapshot
-from raft_snapshot_agent.errors import LeaseLost, StorageDenied, StorageError
+from raft_snapshot_agent.errors import LeaseLost, LoginRefused, StorageDenied, StorageError
 from raft_snapshot_agent.fence import Fenced
 from raft_snapshot_agent.intake import as_failure
 from raft_snapshot_agent.lease.keeper import Tenure
@@ -135,6 +135,8 @@ async def _looked(place: Place) -> Manifest | StorageError | None:
     try:
         with anyio.fail_after(_LOOK_WITHIN):
             return await place.newest()
+    except LoginRefused as error:
+        return error
     except StorageDenied:
         return None  # who may not list cannot prune
     except TimeoutError:

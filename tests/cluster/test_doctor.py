@@ -59,16 +59,17 @@ def test_a_sound_set_up_passes_every_check_and_leaves_nothing(
     before = server.tokens()
     ending = doctor("--format", "json", auth=approle_of(server))
     assert (ending.code, ending.talk) == (0, "")
-    assert {one["status"] for one in ending.document} == {"success"}
-    assert [one["check"] for one in ending.document] == [
-        "configuration",
-        "tls",
-        "nodes",
-        "leader",
-        "login",
-        "rights",
-        "storages",
-    ]
+    assert {one["check"]: one["status"] for one in ending.document} == {
+        "configuration": "success",
+        "nodes": "success",
+        "tls": "success",
+        "clock": "success",
+        "leader": "success",
+        "login": "success",
+        "rights": "success",
+        "storages": "warning",  # nothing was stored yet
+        "spool": "skipped",
+    }
     asked = server.asked()
     assert asked.count(LOGIN) == 1
     assert asked[-1] == REVOCATION
@@ -76,11 +77,45 @@ def test_a_sound_set_up_passes_every_check_and_leaves_nothing(
     assert list((tmp_path / "store").iterdir()) == []
 
 
-def test_it_prints_a_table(doctor: Doctor, server: Server) -> None:
-    ending = doctor(auth=approle_of(server))
-    heading, *rows = ending.text.splitlines()
-    assert heading.split() == ["CHECK", "STATUS", "MESSAGE", "ADVICE"]
-    assert len(rows) == 7
+def test_the_worst_comes_first_with_what_to_do_below(doctor: Doctor, server: Server) -> None:
+    auth = {**approle_of(server), "secret_id": "hunter2-hunter2"}
+    ending = doctor(auth=auth)
+    words = [line.split()[0] for line in ending.text.splitlines()]
+    ranked = [word for word in words if word != "->"]
+    order = ["failure", "warning", "skipped", "success"]
+    assert ranked == sorted(ranked, key=order.index)
+    assert words[:2] == ["failure", "->"]
+    assert ending.talk == "9 findings: 1 failed, 1 to look at, 2 not looked at, 5 good\n"
+
+
+def test_once_a_snapshot_is_stored_all_is_good(
+    server: Server, doctor: Doctor, tmp_path: Path
+) -> None:
+    doctor(auth=approle_of(server))  # writes the configuration
+    assert call("save", "-c", tmp_path / "config.json").code == 0
+    before = sorted((tmp_path / "store").iterdir())
+    ending = doctor("--format", "json", auth=approle_of(server))
+    assert {one["status"] for one in ending.document} == {"success"}
+    assert "holds 1 snapshot, the newest" in status(ending, "storages")[1]
+    assert sorted((tmp_path / "store").iterdir()) == before
+
+
+def test_a_server_clock_that_differs_is_warned_of(server: Server, doctor: Doctor) -> None:
+    server.proxy.override("/v1/sys/health", 200, {"server_time_utc": 1_700_000_000})
+    how, what, advice = status(doctor("--format", "json", auth=approle_of(server)), "clock")
+    assert (how, "ahead of" in what, "NTP" in advice) == ("warning", True, True)
+
+
+def test_a_lease_in_a_storage_is_no_obstacle(
+    server: Server, doctor: Doctor, tmp_path: Path
+) -> None:
+    doctor(auth=approle_of(server))
+    file = tmp_path / "config.json"
+    lease = {"type": "storage", "storage": "local"}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "lease": lease}))
+    ending = call("doctor", "-c", file, "--format", "json")
+    assert (ending.code, ending.talk) == (0, "")
+    assert "was never taken" in status(ending, "lease")[1]
 
 
 def test_a_token_that_may_not_read_snapshots_fails(server: Server, doctor: Doctor) -> None:
@@ -126,7 +161,7 @@ def test_a_refused_login_fails_and_the_other_checks_go_on(server: Server, doctor
     assert "invalid role or secret ID" in what
     assert "check role_id, secret_id and mount" in advice
     assert status(ending, "rights")[0] == "skipped"
-    assert status(ending, "storages")[0] == "success"
+    assert status(ending, "storages")[0] == "warning"
     assert "hunter2" not in ending.text
 
 

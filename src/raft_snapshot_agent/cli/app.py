@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from raft_snapshot_agent import __version__
+from raft_snapshot_agent.cli.config_app import configuration
 from raft_snapshot_agent.cli.options import (
     ClusterOption,
     ConfigOption,
@@ -19,6 +20,7 @@ from raft_snapshot_agent.cli.options import (
     loaded,
     loaded_fleet,
 )
+from raft_snapshot_agent.cli.plugin import PluginCommand
 
 app = typer.Typer(
     name="raft-snapshot-agent",
@@ -32,7 +34,6 @@ app = typer.Typer(
         " 130/143 signals."
     ),
 )
-configuration = typer.Typer(no_args_is_help=True, help="Check and show the configuration.")
 app.add_typer(configuration, name="config")
 
 
@@ -247,11 +248,40 @@ def doctor(
     config: ConfigOption = None,
     cluster: ClusterOption = None,
     layout: FormatOption = Format.TABLE,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Write a small object to each storage; remove it.")
+    ] = False,
 ) -> int:
     """Check everything, change nothing, and say what to do."""
     from raft_snapshot_agent.cli import doctor as command
 
-    return command.doctor(loaded(context, config, cluster), layout)
+    return command.doctor(loaded(context, config, cluster), layout, probe=probe)
+
+
+@app.command(cls=PluginCommand)
+def check(
+    context: typer.Context,
+    max_age: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="How old; by default the schedule says."),
+    ] = None,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    storage: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this storage; may be given again."),
+    ] = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Say in one line how fresh the storages are, for monitoring.
+
+    Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN. Only the storages are asked.
+    """
+    from raft_snapshot_agent.cli import check as command
+
+    return command.check(
+        lambda: loaded_fleet(context, config, cluster), storage or (), max_age, layout
+    )
 
 
 @app.command()
@@ -260,31 +290,3 @@ def demo() -> int:
     from raft_snapshot_agent.cli import demo as command
 
     return command.demo()
-
-
-@configuration.command("check")
-def config_check(
-    context: typer.Context, config: ConfigOption = None, cluster: ClusterOption = None
-) -> int:
-    """Check the configuration without contacting anybody."""
-    from raft_snapshot_agent.cli import configuration as command
-
-    return command.check(loaded_fleet(context, config, cluster))
-
-
-@configuration.command("show")
-def config_show(
-    context: typer.Context, config: ConfigOption = None, cluster: ClusterOption = None
-) -> int:
-    """Print the effective configuration, secrets hidden."""
-    from raft_snapshot_agent.cli import configuration as command
-
-    return command.show(loaded_fleet(context, config, cluster))
-
-
-@configuration.command("schema")
-def config_schema() -> int:
-    """Print the JSON schema of the configuration."""
-    from raft_snapshot_agent.cli import configuration as command
-
-    return command.schema()

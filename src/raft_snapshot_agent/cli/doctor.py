@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import asdict
 
 from raft_snapshot_agent import assembly
@@ -11,22 +12,61 @@ from raft_snapshot_agent.cli.operator import with_token_file
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
-from raft_snapshot_agent.doctor import Finding, Patient, examine
+from raft_snapshot_agent.doctor import (
+    CHECKS,
+    PROBE,
+    Finding,
+    Patient,
+    Status,
+    examine,
+    worst_first,
+)
 from raft_snapshot_agent.vault.leader import Cluster
 
 
-def doctor(loaded: Loaded, layout: Format) -> int:
-    """Check everything and change nothing; return the exit code."""
+def doctor(loaded: Loaded, layout: Format, *, probe: bool = False) -> int:
+    """Check everything and change nothing; return the exit code.
+
+    Arguments:
+        loaded: The configuration of one cluster.
+        layout: How the findings are printed.
+        probe: Write a small object to each storage, too, and remove it.
+    """
     config = with_token_file(loaded, os.environ).config
     places = assembly.places(config) if config.storages else ()
-    patient = Patient(config, os.environ, places, Cluster(config.vault, config.run_on))
+    cluster = Cluster(config.vault, config.run_on)
+    patient = Patient(config, os.environ, places, cluster, tell=output.talk)
+    checks = {**CHECKS, **PROBE} if probe else CHECKS
 
     async def work() -> list[Finding]:
-        return await examine(patient)
+        return await examine(patient, checks)
 
     found = wait_for(work)
-    rows = [asdict(finding) for finding in found]
-    for row in rows:
-        del row["exit_code"]
-    output.table(rows, layout)
+    if layout is Format.JSON:
+        output.data([_document(finding) for finding in found])
+    else:
+        output.report([_line(finding) for finding in worst_first(found)])
+        output.talk(_summary(found))
     return max((finding.exit_code for finding in found), default=0)
+
+
+def _document(finding: Finding) -> dict[str, str]:
+    document = asdict(finding)
+    del document["exit_code"]
+    return document
+
+
+def _line(finding: Finding) -> tuple[str, str, str, str]:
+    return finding.status.value, finding.check, finding.message, finding.advice
+
+
+def _summary(found: list[Finding]) -> str:
+    number = Counter(finding.status for finding in found)
+    words = {
+        Status.FAILURE: "failed",
+        Status.WARNING: "to look at",
+        Status.SKIPPED: "not looked at",
+        Status.SUCCESS: "good",
+    }
+    counts = ", ".join(f"{number[one]} {word}" for one, word in words.items() if number[one])
+    return f"{len(found)} findings: {counts}"

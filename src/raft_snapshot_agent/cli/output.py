@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from raft_snapshot_agent.cli.options import Format
+from raft_snapshot_agent.core.spans import span
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _NO_LIMIT = 10_000
-_SPANS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def talk(text: str) -> None:
@@ -31,6 +33,11 @@ def flush() -> None:
 def data(document: Any) -> None:
     """Print a JSON document."""
     print(json.dumps(document, indent=2, default=str))
+
+
+def text(line: str) -> None:
+    """Print one line."""
+    print(plain(line))
 
 
 def table(rows: Sequence[Mapping[str, str]], layout: Format, document: Any = None) -> None:
@@ -56,6 +63,34 @@ def table(rows: Sequence[Mapping[str, str]], layout: Format, document: Any = Non
         console.print(drawn)
     for line in capture.get().splitlines():
         print(line.rstrip())
+
+
+def report(findings: Sequence[tuple[str, str, str, str]]) -> None:
+    """Print what was found: a word, what it is about, what it is, and below it what to do."""
+    widths = [max(map(len, column), default=0) for column in zip(*findings, strict=True)][:2]
+    room = max(_columns() - sum(widths) - 4, 40)
+    for word, about, message, advice in findings:
+        first = f"{word.ljust(widths[0])}  {about.ljust(widths[1])}  "
+        for line in (*_wrapped(message, room), *_wrapped(advice, room, "-> ")):
+            print(f"{first}{line}".rstrip())
+            first = " " * len(first)
+
+
+def _columns() -> int:
+    """Return how wide the terminal is; what is read by a program is not broken into lines."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _NO_LIMIT
+
+
+def _wrapped(text: str, room: int, lead: str = "") -> list[str]:
+    """Break a text into lines, its words whole: a name that is broken cannot be copied."""
+    return textwrap.wrap(
+        plain(text),
+        room,
+        initial_indent=lead,
+        subsequent_indent=" " * len(lead),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def facts(pairs: Mapping[str, Any], layout: Format) -> None:
@@ -85,13 +120,7 @@ def size(count: int) -> str:
 
 def age(then: datetime, now: datetime) -> str:
     """Write how long ago something was, in its two largest units."""
-    seconds = int(max(now - then, timedelta(0)).total_seconds())
-    parts = []
-    for unit, span in _SPANS:
-        count, seconds = divmod(seconds, span)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts[:2]) or "0s"
+    return span(now - then)
 
 
 def moment(then: datetime) -> str:

@@ -173,7 +173,7 @@ def _connect(
     from obstore.store import S3Store
 
     bucket = bucket_of(settings)
-    keys = _keys(settings)
+    keys = keys_of(settings)
     return S3Store(
         settings.bucket,
         config=_store_config(settings, bucket, demands.checksum),
@@ -187,7 +187,7 @@ def _connect(
 def _sweep(settings: S3Settings, leftovers: Leftovers) -> int:
     from raft_snapshot_agent.storage import multipart
 
-    keys = _keys(settings)
+    keys = keys_of(settings)
     if keys is None:  # a role's, which the library keeps to itself
         return 0
     uploads = multipart.Uploads(bucket_of(settings), keys)
@@ -226,7 +226,7 @@ def _endpoint_of(settings: S3Settings) -> str | None:
     )
 
 
-def _keys(settings: S3Settings) -> Keys | None:
+def keys_of(settings: S3Settings) -> Keys | None:
     """Find static keys; nothing where the library has to find a role's."""
     if settings.profile is not None:
         return profile(settings.profile).required_keys()

@@ -26,7 +26,7 @@ def explained(doing: str, settings: SftpSettings, error: Exception) -> StorageEr
     told = one_line(getattr(error, "reason", None) or reason_of(error), _LONGEST)
     folder = settings.folder
     match error:
-        case asyncssh.PermissionDenied():
+        case _ if _is_about_login(error, told):
             hint = "check username, password and private_key_file"
             return LoginRefused(f"{doing}: the login was refused ({told})", hint=hint)
         case asyncssh.SFTPPermissionDenied() | asyncssh.SFTPWriteProtect():
@@ -52,6 +52,13 @@ def explained(doing: str, settings: SftpSettings, error: Exception) -> StorageEr
             return StorageUnavailable(f"{doing}: no connection: {told}", hint=hint)
         case _:
             return StorageError(f"{doing}: {told}", hint="check the settings of this storage")
+
+
+def _is_about_login(error: Exception, told: str) -> bool:
+    if isinstance(error, asyncssh.PermissionDenied | asyncssh.IllegalUserName):
+        return True
+    # OpenSSH says it so after too many keys: as a breach of the protocol.
+    return isinstance(error, asyncssh.DisconnectError) and "authentication" in told.lower()
 
 
 def _failed(doing: str, told: str) -> StorageError:

@@ -14,6 +14,7 @@ DESIGNED = {
     "release",
     "prune",
     "restore",
+    "check",
     "doctor",
     "demo",
     "config",

@@ -1,108 +1,43 @@
-"""Checks everything and changes nothing: one small function per check, each with advice."""
+"""The server: who leads, whether its connection is protected, and what the login may do."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from urllib.parse import urlsplit
 
-import anyio
-
-from raft_snapshot_agent.config.check import check as check_configuration
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.errors import (
-    AgentError,
-    NotLeader,
-    NotThereYet,
-    ServerError,
-    StorageDenied,
+from raft_snapshot_agent.doctor.findings import (
+    Finding,
+    Patient,
+    Status,
+    failure,
+    skipped,
+    success,
+    warning,
 )
-from raft_snapshot_agent.place import Place
+from raft_snapshot_agent.errors import NotLeader, ServerError, Unreachable
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.answers import SNAPSHOT_PATH
 from raft_snapshot_agent.vault.auth import AppRoleAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.hosts import is_local
-from raft_snapshot_agent.vault.leader import Cluster
-from raft_snapshot_agent.vault.session import Session
 from raft_snapshot_agent.vault.token import in_namespace
 
-_LIST_WITHIN = 30.0
-"""Seconds a storage gets to answer."""
-
-
-class Status(StrEnum):
-    """How a check ended."""
-
-    SUCCESS = "success"
-    WARNING = "warning"
-    FAILURE = "failure"
-    SKIPPED = "skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found."""
-
-    check: str
-    status: Status
-    message: str
-    advice: str = ""
-    exit_code: int = 0
-    """What it makes of the whole: zero unless it is a failure."""
-
-
-@dataclass(slots=True)
-class Patient:
-    """What is checked, and what earlier checks learnt of it."""
-
-    config: Config
-    environ: Mapping[str, str]
-    places: Sequence[Place]
-    cluster: Cluster
-    node: Node | None = None
-    """The node to log in at: one that answered well, the leader if it did."""
-    token: str | None = field(default=None, repr=False)
-
-
-Check = Callable[[Patient], Awaitable[list[Finding]]]
-
-
-async def examine(patient: Patient) -> list[Finding]:
-    """Do every check in turn; what one finds is in the list, nothing is raised."""
-    found: list[Finding] = []
-    try:
-        for name, check in CHECKS.items():
-            try:
-                found += await check(patient)
-            except AgentError as error:
-                found.append(failure(name, error))
-    finally:
-        with anyio.CancelScope(shield=True):
-            await in_thread(partial(_leave, patient))
-    return found
-
-
-def failure(check: str, error: AgentError) -> Finding:
-    """Turn an error into what a check found."""
-    return Finding(check, Status.FAILURE, error.message, error.hint, error.exit_code)
-
-
-async def configuration(patient: Patient) -> list[Finding]:
-    """Try what can be known without contacting anybody; storages have a check of their own."""
-    alone = patient.config.model_copy(update={"storages": ()})
-    await in_thread(partial(check_configuration, alone, patient.environ))
-    return [Finding("configuration", Status.SUCCESS, "it is sound")]
+_CLOCKS_APART = timedelta(seconds=30)
+"""More than this between two clocks is told: tokens, schedules and lists go by them."""
 
 
 async def tls(patient: Patient) -> list[Finding]:
-    """Say which connections are protected; that certificates hold, reaching the nodes shows."""
-    return [_protected(address, patient.config) for address in patient.config.vault.addresses]
+    """Say which connections are protected; whether a certificate holds, only an answer shows."""
+    return [
+        _protected(address, patient.config, answered=address in patient.answered)
+        for address in patient.config.vault.addresses
+    ]
 
 
-def _protected(address: str, config: Config) -> Finding:
+def _protected(address: str, config: Config, *, answered: bool) -> Finding:
     if not address.startswith("https:"):
         if urlsplit(address).scheme == "unix" or is_local(address):
             return Finding("tls", Status.SUCCESS, f"{address} stays on this host")
@@ -111,6 +46,8 @@ def _protected(address: str, config: Config) -> Finding:
     if config.vault.tls.skip_verify:
         advice = "set vault.tls.ca_file and take skip_verify out"
         return Finding("tls", Status.WARNING, f"{address} is not verified", advice)
+    if not answered:
+        return skipped("tls", f"{address} did not answer, so its certificate was not looked at")
     return Finding("tls", Status.SUCCESS, f"{address} is verified")
 
 
@@ -128,7 +65,12 @@ def _node(patient: Patient, address: str) -> Finding:
         standing = node.standing()
         identity = node.identity()
     except ServerError as error:
+        if not isinstance(error, Unreachable):
+            patient.answered.add(address)
         return failure("nodes", error)
+    patient.answered.add(address)
+    if standing.leader_address and not standing.is_self:
+        patient.leaders.add(standing.leader_address)
     patient.node = patient.node or node
     server = f"{identity.product} {identity.version}".strip() or "a server"
     if standing.is_self:
@@ -139,6 +81,29 @@ def _node(patient: Patient, address: str) -> Finding:
         role = "knows no leader"
     status = Status.SUCCESS if standing.is_self or standing.leader_address else Status.WARNING
     return Finding("nodes", status, f"{address} ({server}) {role}")
+
+
+async def clock(patient: Patient) -> list[Finding]:
+    """Hold this host's clock against the server's."""
+    node = patient.node
+    if node is None:
+        return [skipped("clock", "no node answers, so its clock was not looked at")]
+    return [await in_thread(partial(_clock, node))]
+
+
+def _clock(node: Node) -> Finding:
+    told = node.call("GET", "sys/health").body.get("server_time_utc")
+    if not isinstance(told, int):
+        return skipped("clock", f"{node.address} does not tell its time")
+    apart = datetime.now(UTC) - datetime.fromtimestamp(told, UTC)
+    if abs(apart) <= _CLOCKS_APART:
+        return success("clock", f"this host and {node.address} agree on the time")
+    by, way = (
+        f"{abs(apart).total_seconds():.0f} s",
+        "ahead of" if apart > timedelta(0) else "behind",
+    )
+    message = f"this host's clock is {by} {way} that of {node.address}"
+    return warning("clock", message, "set both by NTP: names, schedules and logins go by them")
 
 
 async def leader(patient: Patient) -> list[Finding]:
@@ -216,47 +181,3 @@ def _judged(all_of_them: set[str], data: Mapping[str, Sequence[str]]) -> Finding
         message = f"the token may do more to snapshots than read: {', '.join(more)}"
         return Finding("rights", Status.WARNING, message, "read is enough; restore with another")
     return Finding("rights", Status.SUCCESS, f"the token may read {SNAPSHOT_PATH} and no more")
-
-
-async def storages(patient: Patient) -> list[Finding]:
-    """List what every storage holds."""
-    if not patient.places:
-        return [Finding("storages", Status.SKIPPED, "none is configured")]
-    return [await _storage(place) for place in patient.places]
-
-
-async def _storage(place: Place) -> Finding:
-    try:
-        with anyio.fail_after(_LIST_WITHIN):
-            held = await place.stored()
-    except NotThereYet as error:
-        return Finding("storages", Status.SKIPPED, f"{place.name}: {error.message}", error.hint)
-    except StorageDenied as error:
-        message = f"{place.name} may not be listed: {error.message}"
-        advice = "uploads may work all the same; retention and list need the right to list"
-        return Finding("storages", Status.WARNING, message, advice)
-    except TimeoutError:
-        message = f"{place.name} does not answer within {_LIST_WITHIN:g} s"
-        return Finding("storages", Status.FAILURE, message, "check its address", 2)
-    except AgentError as error:
-        return failure("storages", type(error)(f"{place.name}: {error.message}", hint=error.hint))
-    return Finding("storages", Status.SUCCESS, f"{place.name} holds {len(held)} snapshots")
-
-
-CHECKS: Mapping[str, Check] = {
-    "configuration": configuration,
-    "tls": tls,
-    "nodes": nodes,
-    "leader": leader,
-    "namespace": namespace,
-    "login": login,
-    "rights": rights,
-    "storages": storages,
-}
-
-
-def _leave(patient: Patient) -> None:
-    session: Session = patient.cluster.session
-    if patient.node is not None:
-        session.revoke(patient.node)
-    patient.cluster.close()

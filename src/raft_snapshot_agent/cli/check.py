@@ -1,0 +1,106 @@
+"""`check`: whether every storage has a fresh snapshot, for monitoring systems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
+
+import typer
+
+from raft_snapshot_agent import assembly
+from raft_snapshot_agent.agent import Place
+from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.options import Format
+from raft_snapshot_agent.cli.waiting import wait_for
+from raft_snapshot_agent.config.load import LoadedFleet
+from raft_snapshot_agent.core.duration import parse_duration
+from raft_snapshot_agent.core.timetable import Timing
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.holdings import look_at_all
+from raft_snapshot_agent.intake import as_failure
+from raft_snapshot_agent.monitoring import (
+    Result,
+    State,
+    document,
+    judge,
+    line,
+    overall,
+    unknown_document,
+    unknown_line,
+)
+from raft_snapshot_agent.secret import redact
+
+Shelf = tuple[str, Place, Timing]
+"""A cluster's name, one of its storages, and the cluster's schedule."""
+
+
+def check(
+    load: Callable[[], LoadedFleet], names: Collection[str], max_age: str | None, layout: Format
+) -> int:
+    """Say in one line how fresh the storages are; return Nagios' exit code.
+
+    Arguments:
+        load: Loads the configuration.
+        names: Of the storages to look at; none: all.
+        max_age: How old the newest snapshot may be, as it was typed.
+        layout: One line, or a JSON document.
+    """
+    try:
+        results = _results(load, names, None if max_age is None else _age(max_age))
+    except typer.Exit:
+        raise
+    except Exception as error:  # noqa: BLE001 - monitoring systems read standard output
+        return _unknown(redact(str(as_failure(error))), layout)
+    if layout is Format.JSON:
+        output.data(document(results))
+    else:
+        output.text(line(results))
+    return int(overall(results))
+
+
+def _unknown(why: str, layout: Format) -> int:
+    if layout is Format.JSON:
+        output.data(unknown_document(why))
+    else:
+        output.text(unknown_line(why))
+    return int(State.UNKNOWN)
+
+
+def _results(
+    load: Callable[[], LoadedFleet], names: Collection[str], max_age: timedelta | None
+) -> list[Result]:
+    shelves = _chosen(_shelves(load()), names)
+    now = datetime.now(UTC)
+    timed = [(place, timing) for _, place, timing in shelves]
+    holdings = wait_for(lambda: look_at_all(timed, now))
+    return [
+        judge(holding, now, max_age, cluster)
+        for (cluster, *_), holding in zip(shelves, holdings, strict=True)
+    ]
+
+
+def _shelves(fleet: LoadedFleet) -> list[Shelf]:
+    return [
+        (cluster, place, loaded.config.schedule.open())
+        for cluster, loaded in fleet.clusters.items()
+        for place in assembly.places(loaded.config)
+    ]
+
+
+def _chosen(shelves: list[Shelf], names: Collection[str]) -> list[Shelf]:
+    known = dict.fromkeys(place.name for _, place, _ in shelves)
+    for name in names:
+        if name not in known:
+            hint = f"there are: {', '.join(known)}"
+            raise ConfigError(f"no storage is called {name!r}", hint=hint)
+    return [shelf for shelf in shelves if not names or shelf[1].name in names]
+
+
+def _age(text: str) -> timedelta:
+    try:
+        age = parse_duration(text)
+    except ValueError as error:
+        raise ConfigError(f"--max-age: {error}", hint="write the unit, such as 2h") from error
+    if not age:
+        raise ConfigError("--max-age: 0 is no age", hint="write how old it may be, such as 2h")
+    return age

@@ -1,0 +1,28 @@
+"""A command that a monitoring system runs: what is wrong with its arguments is told its way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+from typer.exceptions import TyperException
+
+
+class PluginCommand(TyperCommand):
+    """Ends with `UNKNOWN` where others end with a local failure, which would mean `WARNING`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments.
+
+        Raises:
+            typer.Exit: They are wrong; the line says why.
+        """
+        try:
+            return super().parse_args(ctx, args)
+        except TyperException as error:
+            from raft_snapshot_agent.cli import output
+            from raft_snapshot_agent.monitoring import State, unknown_line
+
+            output.text(unknown_line(f"{error.format_message().rstrip('.')} (see --help)"))
+            raise typer.Exit(int(State.UNKNOWN)) from error

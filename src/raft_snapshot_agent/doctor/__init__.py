@@ -1,0 +1,62 @@
+"""Checks everything and changes nothing: one small function per check, each with advice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import anyio
+
+from raft_snapshot_agent.doctor import host, lease, probe, server, stores, versions
+from raft_snapshot_agent.doctor.findings import Check, Finding, Patient, Status, failure
+from raft_snapshot_agent.intake import as_failure
+from raft_snapshot_agent.threads import in_thread
+
+__all__ = ["CHECKS", "PROBE", "Finding", "Patient", "Status", "examine", "worst_first"]
+
+CHECKS: Mapping[str, Check] = {
+    "configuration": host.configuration,
+    "nodes": server.nodes,
+    "tls": server.tls,
+    "clock": server.clock,
+    "leader": server.leader,
+    "namespace": server.namespace,
+    "login": server.login,
+    "rights": server.rights,
+    "lease": lease.lease,
+    "storages": stores.storages,
+    "members": stores.members,
+    "versions": versions.versions,
+    "spool": host.spool,
+}
+_ORDER = (Status.FAILURE, Status.WARNING, Status.SKIPPED, Status.SUCCESS)
+
+
+PROBE: Mapping[str, Check] = {"probe": probe.probe}
+"""What writes, and removes what it wrote."""
+
+
+async def examine(patient: Patient, checks: Mapping[str, Check] = CHECKS) -> list[Finding]:
+    """Do every check in turn; what one finds is in the list, nothing is raised."""
+    found: list[Finding] = []
+    try:
+        for name, check in checks.items():
+            try:
+                found += await check(patient)
+            except Exception as error:  # noqa: BLE001 - one check never hides another
+                found.append(failure(name, as_failure(error)))
+    finally:
+        with anyio.CancelScope(shield=True):
+            await in_thread(partial(_leave, patient))
+    return found
+
+
+def worst_first(findings: list[Finding]) -> list[Finding]:
+    """Order findings for a person; those of one kind stay in the order of the checks."""
+    return sorted(findings, key=lambda finding: _ORDER.index(finding.status))
+
+
+def _leave(patient: Patient) -> None:
+    if patient.node is not None:
+        patient.cluster.session.revoke(patient.node)
+    patient.cluster.close()

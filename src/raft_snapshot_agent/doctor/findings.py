@@ -1,0 +1,81 @@
+"""What a check finds, and what it is told about the patient."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.holdings import Holding
+from raft_snapshot_agent.place import Place
+from raft_snapshot_agent.vault.client import Node
+from raft_snapshot_agent.vault.leader import Cluster
+
+
+class Status(StrEnum):
+    """How a check ended."""
+
+    SUCCESS = "success"
+    WARNING = "warning"
+    FAILURE = "failure"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    check: str
+    status: Status
+    message: str
+    advice: str = ""
+    exit_code: int = 0
+    """What it makes of the whole: zero unless it is a failure."""
+
+
+@dataclass(slots=True)
+class Patient:
+    """What is checked, and what earlier checks learnt of it."""
+
+    config: Config
+    environ: Mapping[str, str]
+    places: Sequence[Place]
+    cluster: Cluster
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    node: Node | None = None
+    """The node to log in at: one that answered well, the leader if it did."""
+    token: str | None = field(default=None, repr=False)
+    answered: set[str] = field(default_factory=set)
+    """Addresses where a server answered, in whatever way: TLS was good there."""
+    leaders: set[str] = field(default_factory=set)
+    """Addresses at which other nodes are said to lead."""
+    tell: Callable[[str], None] = lambda _: None
+    """Says at once what no finding can say any more."""
+    holdings: Sequence[Holding] = ()
+    """What the storages hold, once they were listed."""
+
+
+Check = Callable[[Patient], Awaitable[list[Finding]]]
+
+
+def failure(check: str, error: AgentError) -> Finding:
+    """Turn an error into what a check found."""
+    return Finding(check, Status.FAILURE, error.message, error.hint, error.exit_code or 1)
+
+
+def success(check: str, message: str) -> Finding:
+    """Say that something was looked at and is good."""
+    return Finding(check, Status.SUCCESS, message)
+
+
+def warning(check: str, message: str, advice: str) -> Finding:
+    """Say what is not as it should be, and harms nothing yet."""
+    return Finding(check, Status.WARNING, message, advice)
+
+
+def skipped(check: str, why: str) -> Finding:
+    """Say what was not looked at, and why."""
+    return Finding(check, Status.SKIPPED, why)

@@ -1,0 +1,168 @@
+"""What a storage lets the agent do, found out by doing it with an object of its own."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+
+import anyio
+
+from raft_snapshot_agent.doctor.conditional import prove_kept
+from raft_snapshot_agent.doctor.findings import (
+    Finding,
+    Patient,
+    failure,
+    skipped,
+    success,
+    warning,
+)
+from raft_snapshot_agent.errors import (
+    AgentError,
+    LoginRefused,
+    StorageDenied,
+    StorageError,
+    StorageUnavailable,
+)
+from raft_snapshot_agent.intake import as_failure
+from raft_snapshot_agent.lease.settings import StorageLease
+from raft_snapshot_agent.place import Place
+from raft_snapshot_agent.storage.base import Content
+
+_CHECK = "probe"
+_STEP_WITHIN = 60.0
+_CLEAN_WITHIN = 15.0
+"""Seconds to take the object away again, whatever came before."""
+_NEEDED = "retention, list, verify and restore need the right to do it"
+
+
+@dataclass(slots=True)
+class Trial:
+    """One storage, tried with one small object."""
+
+    place: Place
+    name: str = field(default_factory=lambda: f"raft-snapshot-agent-probe-x{secrets.token_hex(6)}")
+    """No snapshot is called like that."""
+    content: bytes = field(default_factory=lambda: secrets.token_hex(32).encode())
+    done: list[str] = field(default_factory=list)
+    """What it may do."""
+    failed: dict[str, AgentError] = field(default_factory=dict)
+    """What it may not do, and why."""
+
+    async def run(self) -> None:
+        """Write, read back and list; then delete, in every ending."""
+        try:
+            if await self._try("write", self._write()):
+                await self._try("read back", self._read())
+                await self._try("list", self._list())
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._try("delete", self._delete(), _CLEAN_WITHIN)
+
+    @property
+    def left(self) -> str:
+        """Where the object stayed, or may have; empty where it did not."""
+        refused = isinstance(self.failed.get("write"), StorageDenied)
+        if "delete" not in self.failed or refused:
+            return ""
+        return self.place.storage.location(self.name)
+
+    async def _try(self, what: str, doing: Awaitable[None], within: float = _STEP_WITHIN) -> bool:
+        try:
+            with anyio.fail_after(within):
+                await doing
+        except TimeoutError:
+            self.failed[what] = StorageUnavailable(f"no answer within {within:g} s")
+        except Exception as error:  # noqa: BLE001 - each is what this storage may not do
+            self.failed[what] = as_failure(error)
+        else:
+            self.done.append(what)
+        return what in self.done
+
+    async def _write(self) -> None:
+        stored = await self.place.storage.put(self.name, Content(self.content))
+        if stored != len(self.content):
+            raise StorageError(f"it holds {stored} of {len(self.content)} bytes")
+
+    async def _read(self) -> None:
+        found = b"".join([piece async for piece in self.place.storage.read(self.name)])
+        if found != self.content:
+            raise StorageError("what is read is not what was written")
+
+    async def _list(self) -> None:
+        sizes = {entry.name: entry.size for entry in await self.place.storage.entries()}
+        if sizes.get(self.name) != len(self.content):
+            hint = "check that endpoint holds no bucket, and that prefix is right"
+            raise StorageError("what was just written is not in the list", hint=hint)
+
+    async def _delete(self) -> None:
+        await self.place.storage.delete(self.name)
+        if "list" in self.done:
+            names = {entry.name for entry in await self.place.storage.entries()}
+            if self.name in names:
+                raise StorageError("what was deleted is still in the list")
+
+
+async def probe(patient: Patient) -> list[Finding]:
+    """Try in every storage what the agent does there, and leave nothing behind."""
+    if not patient.places:
+        return [skipped(_CHECK, "no storage is configured")]
+    found = [finding for place in patient.places for finding in await _tried(place, patient)]
+    return [*found, *await _lease(patient)]
+
+
+async def _tried(place: Place, patient: Patient) -> list[Finding]:
+    trial = Trial(place)
+    try:
+        await trial.run()
+    except anyio.get_cancelled_exc_class():
+        if trial.left:
+            patient.tell(f"{trial.left} could not be removed: delete it by hand")
+        raise
+    return [*judge(trial), *_left(trial)]
+
+
+def judge(trial: Trial) -> list[Finding]:
+    """Say what a storage may do, and of the rest whether that is as it should be."""
+    name, may = trial.place.name, ", ".join(trial.done)
+    broken = {what: error for what, error in trial.failed.items() if not _is_right(what, error)}
+    missing = trial.failed.keys() - broken.keys()
+    if broken:
+        return [_cannot(name, what, error) for what, error in broken.items()]
+    if not missing:
+        return [success(_CHECK, f"{name} may {may}")]
+    told = f"{name} may {may}, but not {', '.join(one for one in trial.failed if one in missing)}"
+    if not trial.place.prunes:
+        return [success(_CHECK, f"{told}; with prune: false that is enough")]
+    return [warning(_CHECK, told, f"{_NEEDED}; set prune: false where that is meant")]
+
+
+def _is_right(what: str, error: AgentError) -> bool:
+    """Return whether only a right is missing that the agent can do without."""
+    denied = isinstance(error, StorageDenied) and not isinstance(error, LoginRefused)
+    return denied and what != "write"
+
+
+def _cannot(name: str, what: str, error: AgentError) -> Finding:
+    told = StorageError(f"{name} cannot {what}: {error.message}", hint=error.hint)
+    return failure(_CHECK, told)
+
+
+def _left(trial: Trial) -> list[Finding]:
+    if not trial.left:
+        return []
+    maybe = "stays" if "write" in trial.done else "may have stayed"
+    return [warning(_CHECK, f"{trial.left} {maybe}: it could not be deleted", "delete it by hand")]
+
+
+async def _lease(patient: Patient) -> list[Finding]:
+    """Try whether the storage that keeps the lease can."""
+    settings = patient.config.lease
+    if not isinstance(settings, StorageLease):
+        return []
+    for storage in patient.config.storages:
+        if storage.name == settings.storage:
+            await prove_kept(storage, patient.tell)
+            what = "refuses what a lease needs refused (conditional writes)"
+            return [success(_CHECK, f"{storage.name} {what}")]
+    return []

@@ -1,0 +1,168 @@
+"""The storages: what each holds, how fresh that is, and what keeps it from being pruned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import partial
+
+from raft_snapshot_agent.core.freshness import Census, Deadline, age
+from raft_snapshot_agent.core.snapshot import Stored
+from raft_snapshot_agent.core.spans import span
+from raft_snapshot_agent.doctor.findings import (
+    Finding,
+    Patient,
+    failure,
+    skipped,
+    success,
+    warning,
+)
+from raft_snapshot_agent.errors import (
+    LoginRefused,
+    NotThereYet,
+    RetentionSuspended,
+    StorageDenied,
+    StorageError,
+    VerificationError,
+)
+from raft_snapshot_agent.holdings import Holding, look_at_all
+from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.vault.client import Node
+
+_CHECK = "storages"
+_LOCAL = "local"
+_RUNS = "see that the agent beside the leader runs, and what its log says; or take one: save"
+_ALARM = (
+    "see whether the cluster is the right one; if so, prune --acknowledge --dry-run shows what"
+    " would go, and prune --acknowledge lets retention go on"
+)
+
+
+async def storages(patient: Patient) -> list[Finding]:
+    """List what every storage holds, and hold it against its schedule."""
+    if not patient.places:
+        return [skipped(_CHECK, "none is configured")]
+    timing = patient.config.schedule.open()
+    timed = [(place, timing) for place in patient.places]
+    patient.holdings = await look_at_all(timed, patient.now)
+    return [finding for one in patient.holdings for finding in judge(one, patient.now)]
+
+
+def judge(holding: Holding, now: datetime) -> list[Finding]:
+    """Say what is to be said of one storage."""
+    if holding.census is None:
+        return [_unlisted(holding)]
+    return [
+        _freshness(holding, holding.census, now),
+        *_alarmed(holding),
+        *_blemishes(holding.place.name, holding.census),
+    ]
+
+
+def _unlisted(holding: Holding) -> Finding:
+    place, error = holding.place, holding.error or StorageError("it was not listed")
+    if isinstance(error, NotThereYet):
+        return Finding(_CHECK, Status.SKIPPED, f"{place.name}: {error.message}", error.hint)
+    told = f"{place.name} may not be listed: {error.message}"
+    refused = isinstance(error, LoginRefused) or place.storage.kind == _LOCAL
+    if refused or not isinstance(error, StorageDenied):
+        named = StorageError(f"{place.name}: {error.message}", hint=error.hint)
+        return failure(_CHECK, named)
+    if not place.prunes:
+        why = "its credentials may only write (prune: false), so its snapshots were not looked at"
+        return skipped(_CHECK, f"{told}; {why}")
+    advice = "uploads may work all the same; retention and list need the right to list"
+    return warning(_CHECK, told, advice)
+
+
+def _freshness(holding: Holding, found: Census, now: datetime) -> Finding:
+    name, newest, due = holding.place.name, found.newest, holding.deadline
+    if newest is None or due is None:
+        return _none(holding, found)
+    old = span(age(newest.taken_at, now))
+    if due.is_missed(now):
+        return _overdue(holding, newest, due, now)
+    number = "1 snapshot" if found.whole == 1 else f"{found.whole} snapshots"
+    coming = f"the next is due at {due.due:%Y-%m-%d %H:%M:%S} UTC"
+    return success(_CHECK, f"{name} holds {number}, the newest {old} old; {coming}")
+
+
+def _overdue(holding: Holding, newest: Stored, due: Deadline, now: datetime) -> Finding:
+    old, late = span(age(newest.taken_at, now)), span(age(due.due, now))
+    message = (
+        f"{holding.place.name} is overdue: its newest snapshot is {old} old, and another was due"
+        f" {late} ago"
+    )
+    if holding.place.required:
+        return failure(_CHECK, StorageError(message, hint=_RUNS))
+    return warning(_CHECK, f"{message} (required: false)", _RUNS)
+
+
+def _none(holding: Holding, found: Census) -> Finding:
+    name = holding.place.name
+    if found.undated:
+        message = f"{name} holds {found.undated[0].name}, and no manifest tells when it was taken"
+        return warning(_CHECK, message, "verify it, or take another: save")
+    if found.ahead:
+        message = f"{name} holds nothing but snapshots that are dated in the future"
+        return failure(_CHECK, StorageError(message, hint="set the clocks; then take one: save"))
+    if found.broken:
+        message = f"{name} holds no whole snapshot: all {len(found.broken)} are known to be broken"
+        return failure(_CHECK, VerificationError(message, hint=_RUNS))
+    advice = "start the daemon, or take the first one: save"
+    return warning(_CHECK, f"{name} holds no snapshot yet", advice)
+
+
+def _alarmed(holding: Holding) -> list[Finding]:
+    if holding.alarm is None:
+        return []
+    message = f"{holding.place.name} is not pruned any more: {holding.alarm}"
+    return [failure(_CHECK, RetentionSuspended(message, hint=_ALARM))]
+
+
+def _blemishes(name: str, found: Census) -> list[Finding]:
+    said = []
+    if found.newest is not None and not found.newest.verified:
+        message = f"{name}: the newest, {found.newest.name}, has no manifest: nobody proved it"
+        said.append(warning(_CHECK, message, f"prove it: verify {found.newest.name}"))
+    if found.broken and found.whole:
+        message = f"{name}: known to be broken: {_named(found.broken)}"
+        advice = f"look once more: verify {found.broken[0].name}; take no restore from it"
+        said.append(warning(_CHECK, message, advice))
+    if found.ahead and found.whole:
+        message = f"{name}: dated in the future: {_named(found.ahead)}"
+        said.append(warning(_CHECK, message, "set the clocks of the agents' hosts by NTP"))
+    return said
+
+
+def _named(stored: Iterable[Stored]) -> str:
+    first, *others = (one.name for one in stored)
+    return f"{first} and {len(others)} more" if others else first
+
+
+async def members(patient: Patient) -> list[Finding]:
+    """Warn where each member's agent fills a folder of its own, and no other storage has all."""
+    config = patient.config
+    alone = config.storages and all(one.type == _LOCAL for one in config.storages)
+    if not alone or config.run_on != "leader" or config.lease is not None:
+        return []
+    others = len(config.vault.addresses) > 1 or patient.leaders
+    if not others and not await in_thread(partial(_has_standbys, patient)):
+        return []
+    message = "each member's folder holds only what was taken while it led"
+    advice = "add a storage that all members share, such as s3"
+    return [warning(_CHECK, message, advice)]
+
+
+def _has_standbys(patient: Patient) -> bool:
+    """Return whether the cluster is known to have several nodes; few tokens may ask."""
+    node, token = patient.node, patient.token
+    if node is None or token is None or patient.cluster.session.uses is not None:
+        return False
+    return _members(node, token) > 1
+
+
+def _members(node: Node, token: str) -> int:
+    data = node.call("GET", "sys/ha-status", token=token).body.get("data")
+    nodes = data.get("nodes") if isinstance(data, dict) else None
+    return len(nodes) if isinstance(nodes, list) else 0

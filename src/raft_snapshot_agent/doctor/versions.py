@@ -1,0 +1,61 @@
+"""Buckets that keep what retention deletes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+
+from raft_snapshot_agent.doctor.findings import (
+    Finding,
+    Patient,
+    failure,
+    skipped,
+    success,
+    warning,
+)
+from raft_snapshot_agent.errors import StorageError
+from raft_snapshot_agent.storage.s3 import S3Settings
+from raft_snapshot_agent.threads import in_thread
+
+_CHECK = "versions"
+_ADVICE = (
+    "add a lifecycle rule to the bucket that expires noncurrent versions"
+    " (NoncurrentVersionExpiration), or what is pruned goes on costing room"
+)
+
+
+async def versions(patient: Patient) -> list[Finding]:
+    """Warn of versioned buckets in which nothing ends old versions."""
+    silent = {one.place.name for one in patient.holdings if one.error is not None}
+    asked = (one for one in patient.config.storages if isinstance(one, S3Settings))
+    return [await _asked(one, silent) for one in asked if _deletes(one)]
+
+
+async def _asked(settings: S3Settings, silent: Collection[str]) -> Finding:
+    if settings.name in silent:
+        return skipped(_CHECK, f"{settings.name} could not be listed, so it was not asked further")
+    return await in_thread(partial(_versions, settings), abandon=True)
+
+
+def _deletes(settings: S3Settings) -> bool:
+    """Return whether the agent deletes or replaces anything there."""
+    retention = settings.retention
+    prunes = settings.prune and retention is not None and not retention.keeps_all
+    return prunes or settings.static_name is not None
+
+
+def _versions(settings: S3Settings) -> Finding:
+    from raft_snapshot_agent.storage.s3_versions import versioning
+
+    name = settings.name or settings.type
+    try:
+        found = versioning(settings)
+    except StorageError as error:
+        return failure(_CHECK, StorageError(f"{name}: {error.message}", hint=error.hint))
+    if found is None:
+        return skipped(_CHECK, f"{name} does not tell whether it keeps old versions")
+    if not found.kept:
+        return success(_CHECK, f"{name} keeps no old versions")
+    if found.ends:
+        return success(_CHECK, f"{name} keeps old versions, and a rule ends them")
+    return warning(_CHECK, f"{name} keeps every old version for ever", _ADVICE)

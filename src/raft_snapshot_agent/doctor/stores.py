@@ -12,6 +12,7 @@ from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.doctor.findings import (
     Finding,
     Patient,
+    Status,
     failure,
     skipped,
     success,

@@ -16,6 +16,7 @@ from raft_snapshot_agent.core.schedule import backoff
 from raft_snapshot_agent.core.timetable import Timetable, Timing
 from raft_snapshot_agent.intake import as_failure
 from raft_snapshot_agent.lease.keeper import Lease
+from raft_snapshot_agent.login import LoginCheck
 from raft_snapshot_agent.logs import Log, log_report
 from raft_snapshot_agent.systemd import Notifier, summary
 from raft_snapshot_agent.threads import in_thread
@@ -70,6 +71,7 @@ class Runner:
         self._took_over = False
         self._in_doubt = False
         """Whether another agent may have done meanwhile what is due."""
+        self._login = LoginCheck()
         self._stood_by = False
         """Whether the last run was left to another agent."""
 
@@ -124,6 +126,7 @@ class Runner:
             except Exception as error:  # noqa: BLE001 - the next run logs in again
                 self._log.warning(f"The token is not renewed: {as_failure(error)}")
                 await anyio.sleep(_SLICE)
+            await self._login.tried(self._duty.agent.cluster, self._log)
 
     async def _keep_lease(self) -> None:
         """Take the lease when it is free, and renew it."""

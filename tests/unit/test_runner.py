@@ -38,7 +38,9 @@ class Agent:
         self.served: list[frozenset[str]] = []
         self.places = [SimpleNamespace(name=name, timing=None) for name in self.held]
         session = SimpleNamespace(seconds_to_renewal=lambda: float("inf"))
-        self.cluster = SimpleNamespace(session=session, keep_token=lambda: None)
+        self.cluster = SimpleNamespace(
+            session=session, keep_token=lambda: None, try_login=lambda: False
+        )
 
     async def run_once(self, names: Collection[str]) -> Report:
         now = datetime.now(UTC)

@@ -27,6 +27,7 @@ from raft_snapshot_agent.errors import (
 from raft_snapshot_agent.intake import as_failure
 from raft_snapshot_agent.lease.settings import StorageLease
 from raft_snapshot_agent.place import Place
+from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.base import Content
 
 _CHECK = "probe"
@@ -160,9 +161,14 @@ async def _lease(patient: Patient) -> list[Finding]:
     settings = patient.config.lease
     if not isinstance(settings, StorageLease):
         return []
-    for storage in patient.config.storages:
-        if storage.name == settings.storage:
-            await prove_kept(storage, patient.tell)
-            what = "refuses what a lease needs refused (conditional writes)"
-            return [success(_CHECK, f"{storage.name} {what}")]
-    return []
+    kept = [one for one in patient.config.storages if one.name == settings.storage]
+    return [await _kept(storage, patient) for storage in kept]
+
+
+async def _kept(storage: AnyStorage, patient: Patient) -> Finding:
+    try:
+        await prove_kept(storage, patient.tell)
+    except AgentError as error:
+        return failure(_CHECK, error)
+    what = "refuses what a lease needs refused (conditional writes)"
+    return success(_CHECK, f"{storage.name} {what}")

@@ -101,6 +101,18 @@ class Cluster:
         if self._used is not None:
             self.session.keep(self._used)
 
+    def try_login(self) -> bool:
+        """Try whether a login would still work, once in `vault.login_check`; see `Session`.
+
+        Returns:
+            Whether it was tried, and works.
+
+        Raises:
+            AgentError: It was tried, and does not.
+        """
+        every = self._settings.login_check.total_seconds()
+        return self._used is not None and self.session.try_login(self._used, every)
+
     def revoke_token(self) -> None:
         """End the token where this agent made it."""
         if self._used is not None:

@@ -13,8 +13,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from raft_snapshot_agent.errors import ConfigError, Denied, ServerError
+from raft_snapshot_agent.errors import ConfigError, Denied, Sealed, ServerError, Unreachable
 from raft_snapshot_agent.vault.answers import Answer, refusal
+from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.auth.base import Auth, Login, Prepared
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.refusals import Refused
@@ -23,6 +24,7 @@ from raft_snapshot_agent.vault.token import Token, granted, in_namespace
 __all__ = ["Session", "Token"]
 
 _T = TypeVar("_T")
+_SOON = 300.0
 
 
 class Session:
@@ -41,6 +43,7 @@ class Session:
         self._lock = threading.RLock()
         self._token: Token | None = None
         self._refused: Refused | None = None
+        self._tried_at = clock()
         self.logins = 0
 
     def authorised(self, node: Node, use: Callable[[str], _T], *, lasting: float = 0) -> _T:
@@ -86,6 +89,40 @@ class Session:
         with self._lock:
             if self._token is not None and self._clock() >= self._token.renew_at:
                 self._token = self._renewed(node, self._token)
+
+    def try_login(self, node: Node, every: float) -> bool:
+        """Log in beside the token in use, if that is due, and end the token that yields.
+
+        A token outlives the login it came from; so it is known before the token ends.
+
+        Arguments:
+            node: Where to log in.
+            every: Seconds since the last login, or the last try; 0: never.
+
+        Returns:
+            Whether it was tried, and works.
+
+        Raises:
+            AgentError: It was tried, and does not.
+        """
+        with self._lock:
+            now = self._clock()
+            if not every or not self._may_try or now < self._tried_at + every:
+                return False
+            self._tried_at = now
+            try:
+                token = self._login(node)
+            except (Unreachable, Sealed):  # says nothing of the login: soon again
+                self._tried_at = now - every + min(every, _SOON)
+                return False
+            self._post(node, "auth/token/revoke-self", token.value)
+            return True
+
+    @property
+    def _may_try(self) -> bool:
+        """Whether a login uses nothing up; who never logged in has no need to know."""
+        wrapped = isinstance(self._auth, AppRoleAuth) and self._auth.wrapped
+        return self.logins > 0 and not wrapped
 
     def seconds_to_renewal(self) -> float:
         """Say when `keep` has something to do; infinity where the token needs no care."""
@@ -145,6 +182,7 @@ class Session:
         token = granted(answer, asked)
         if token is not None:
             self._refused = None
+            self._tried_at = asked
             return token
         error = self._refusal(node, answer, login.path)
         if isinstance(error, Denied) and self._auth is not None and self._auth.counted:

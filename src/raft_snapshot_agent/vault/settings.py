@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from raft_snapshot_agent.core.duration import parse_duration
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.fields import Settings, Timeout
+from raft_snapshot_agent.fields import Duration, Settings, Timeout
 from raft_snapshot_agent.vault.auth import AnyAuth, TokenAuth
 
 DEFAULT_ADDRESS = "https://127.0.0.1:8200"
@@ -53,6 +53,8 @@ class VaultSettings(Settings):
     """For the first byte of a snapshot, and for each further one."""
     snapshot_timeout: Timeout = timedelta(hours=6)
     """For a whole snapshot."""
+    login_check: Duration = timedelta(hours=1)
+    """How often the daemon tries whether a login would still work; 0: never."""
 
     @field_validator("address")
     @classmethod

@@ -1,0 +1,200 @@
+"""A login that would fail is told while the token it once gave still lives."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import redirect_stderr
+from pathlib import Path
+
+import pytest
+from tests.cluster.command import AGENT, environment
+from tests.cluster.recording import LOGIN, REVOCATION, Clock, Server, recorded
+
+from raft_snapshot_agent.errors import ConfigError, Denied
+from raft_snapshot_agent.login import LoginCheck
+from raft_snapshot_agent.logs import configure
+from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
+from raft_snapshot_agent.servers.process import ServerProcess, until
+from raft_snapshot_agent.vault.auth import TokenAuth
+from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
+from raft_snapshot_agent.vault.client import Node
+from raft_snapshot_agent.vault.leader import Cluster
+from raft_snapshot_agent.vault.session import Session
+from raft_snapshot_agent.vault.settings import VaultSettings
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+def server(bao: OpenBaoCluster, approle: AppRole) -> Iterator[Server]:
+    with recorded(bao) as server:
+        yield server
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def begun(server: Server, clock: Clock, auth: AppRoleAuth | TokenAuth | None = None) -> Session:
+    session = Session(auth or server.role(), clock=clock)
+    session.token(server.node)
+    server.asked()
+    return session
+
+
+def destroy(server: Server, session: Session) -> str:
+    """Take the secret ID away; return the role's path."""
+    assert isinstance(session._auth, AppRoleAuth)
+    assert session._auth.secret_id
+    for name in server.bao.api("LIST", "auth/approle/role")["data"]["keys"]:
+        path = f"auth/approle/role/{name}"
+        role_id = server.bao.api("GET", f"{path}/role-id")["data"]["role_id"]
+        if role_id == session._auth.role_id.resolve():
+            secret_id = session._auth.secret_id.resolve()
+            server.bao.api("POST", f"{path}/secret-id/destroy", {"secret_id": secret_id})
+            return path
+    raise AssertionError("no such role")
+
+
+def test_a_login_is_tried_once_an_hour_and_leaves_no_token(server: Server, clock: Clock) -> None:
+    session = begun(server, clock)
+    token, living = session.token(server.node), server.tokens()
+    clock.now += HOUR - 1
+    assert not session.try_login(server.node, HOUR)
+    assert server.asked() == []
+    clock.now += 1
+    assert session.try_login(server.node, HOUR)
+    assert server.asked() == [LOGIN, REVOCATION]
+    assert not session.try_login(server.node, HOUR)
+    assert server.tokens() <= living
+    assert session.token(server.node) == token
+
+
+def test_a_secret_that_was_destroyed_is_told_and_the_token_goes_on(
+    server: Server, clock: Clock
+) -> None:
+    session = begun(server, clock)
+    destroy(server, session)
+    clock.now += HOUR
+    with pytest.raises(Denied, match="invalid role or secret ID"):
+        session.try_login(server.node, HOUR)
+    assert session.authorised(server.node, server.snapshot)
+    assert server.asked().count(LOGIN) == 1
+    assert not session.try_login(server.node, HOUR)
+    clock.now += HOUR
+    with pytest.raises(Denied):
+        session.try_login(server.node, HOUR)
+
+
+def test_it_is_told_when_it_works_again(
+    server: Server, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = begun(server, clock)
+    path = destroy(server, session)
+    assert isinstance(session._auth, AppRoleAuth)
+    assert session._auth.secret_id
+    settings = VaultSettings(address=server.node.address)
+    cluster = Cluster(settings, "leader")
+    cluster.session, cluster._used = session, server.node
+    check, said = LoginCheck(), io.StringIO()
+
+    async def after_an_hour() -> str:
+        clock.now += HOUR
+        said.truncate(said.seek(0))
+        await check.tried(cluster, configure("text", "info"))
+        return said.getvalue()
+
+    async def work() -> None:
+        for _ in range(2):
+            assert "A new login would fail: login with approle" in await after_an_hour()
+        secret_id = session._auth.secret_id.resolve()  # type: ignore[union-attr]
+        server.bao.api("POST", f"{path}/custom-secret-id", {"secret_id": secret_id})
+        assert "A new login works again; it failed 2 times." in await after_an_hour()
+        assert await after_an_hour() == ""
+
+    import anyio
+
+    with redirect_stderr(said):
+        anyio.run(work)
+
+
+def test_a_secret_that_is_gone_from_this_host_is_told(
+    server: Server, clock: Clock, tmp_path: Path
+) -> None:
+    auth = server.role()
+    file = tmp_path / "secret_id"
+    assert auth.secret_id
+    file.write_text(auth.secret_id.resolve())
+    session = begun(server, clock, auth.model_copy(update={"secret_id": Secret(f"file://{file}")}))
+    file.unlink()
+    clock.now += HOUR
+    with pytest.raises(ConfigError):
+        session.try_login(server.node, HOUR)
+
+
+def test_a_server_that_is_away_says_nothing_of_the_login(server: Server, clock: Clock) -> None:
+    session = begun(server, clock)
+    clock.now += HOUR
+    away = Node("http://127.0.0.1:1", VaultSettings())
+    assert not session.try_login(away, HOUR)
+    clock.now += 299
+    assert not session.try_login(server.node, HOUR)
+    assert server.asked() == []
+    clock.now += 1
+    assert session.try_login(server.node, HOUR)
+
+
+def test_what_a_login_would_use_up_is_not_tried(server: Server, clock: Clock) -> None:
+    wrapped = server.role().model_copy(update={"wrapped": True})
+    wrapped._unwrapped[wrapped.secret_id.resolve()] = wrapped.secret_id.resolve()  # type: ignore[union-attr]
+    given = TokenAuth(method="token", token=Secret(server.bao.root_token))
+    for auth in (wrapped, given):
+        session = begun(server, clock, auth)
+        clock.now += 10 * HOUR
+        assert not session.try_login(server.node, HOUR)
+    session = begun(server, clock)
+    clock.now += 10 * HOUR
+    assert not session.try_login(server.node, 0)
+    assert not Session(server.role(), clock=clock).try_login(server.node, HOUR)
+    assert server.asked() == []
+
+
+def test_a_daemon_whose_role_was_deleted_says_so_and_stores_on(
+    server: Server, tmp_path: Path
+) -> None:
+    auth = server.role()
+    assert auth.secret_id
+    ids = {"role_id": auth.role_id.resolve(), "secret_id": auth.secret_id.resolve()}
+    store = tmp_path / "store"
+    store.mkdir()
+    config = {
+        "vault": {
+            "address": server.node.address,
+            "auth": {"method": "approle", **ids},
+            "login_check": "1s",
+        },
+        "spool": str(tmp_path),
+        "schedule": {"every": "1s"},
+        "storages": [{"type": "local", "path": str(store)}],
+    }
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config))
+    log = tmp_path / "log"
+    agent = ServerProcess("agent", [*AGENT, "run", "-c", str(file)], log, environment())
+    agent.start()
+    try:
+        until(lambda: any(store.glob("*.snap")), "a snapshot is stored", within=60.0)
+        for name in server.bao.api("LIST", "auth/approle/role")["data"]["keys"]:
+            role_id = server.bao.api("GET", f"auth/approle/role/{name}/role-id")["data"]["role_id"]
+            if role_id == ids["role_id"]:
+                server.bao.api("DELETE", f"auth/approle/role/{name}")
+        told = "A new login would fail: login with approle"
+        until(lambda: told in log.read_text(), "the daemon tells", within=60.0)
+        before = len(list(store.glob("*.snap")))
+        until(lambda: len(list(store.glob("*.snap"))) > before, "it stores on", within=60.0)
+    finally:
+        agent.kill()

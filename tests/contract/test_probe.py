@@ -1,0 +1,284 @@
+"""`doctor --probe` on every storage: what it may do is said, and nothing stays behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cluster.command import AGENT, environment
+from tests.contract.conftest import _place
+from tests.contract.places import S3, SETTINGS
+from tests.contract.places import Place as Somewhere
+from tests.http_proxy import Request
+from tests.lying import S3Faults
+
+from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.core.lease import Record, Versioned
+from raft_snapshot_agent.core.naming import parse
+from raft_snapshot_agent.doctor import Finding, Patient, Status
+from raft_snapshot_agent.doctor.conditional import prove
+from raft_snapshot_agent.doctor.probe import Trial, probe
+from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
+from raft_snapshot_agent.place import Place
+from raft_snapshot_agent.servers.process import until
+from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
+from raft_snapshot_agent.storage.base import Entry, Source
+from raft_snapshot_agent.storage.memory import MemoryStorage
+from raft_snapshot_agent.vault.leader import Cluster
+
+pytestmark = pytest.mark.anyio
+
+WHOLE = "store may write, read back, list, delete"
+
+
+def patient(*places: Place, told: list[str] | None = None, **config: Any) -> Patient:
+    vault = {"address": "http://127.0.0.1:1"}
+    parsed = Config.model_validate({"vault": vault, **config})
+    said = [] if told is None else told
+    return Patient(parsed, {}, places, Cluster(parsed.vault, "leader"), tell=said.append)
+
+
+async def test_every_storage_is_tried_and_left_as_it_was(place: Somewhere) -> None:
+    other = "prod/raft-snapshot-20261123T153000Z-i4711-0a1b2c.snap"
+    place.plant([other])
+    (finding,) = await probe(patient(Place("store", place.open("prod/"))))
+    assert (finding.status, finding.message) == (Status.SUCCESS, WHOLE)
+    assert place.keys() == [other]
+    assert place.pending() == []
+
+
+@pytest.mark.parametrize("kind", ["local", "s3", "moto", "azure", "gcs"])
+async def test_a_storage_that_keeps_leases_proves_it(
+    request: pytest.FixtureRequest, kind: str
+) -> None:
+    place = _place(kind, request)
+    settings = {"name": "store", **place.settings("prod/")}
+    opened = SETTINGS.validate_python(settings)
+    if kind == "local":
+        opened.check()
+    told: list[str] = []
+    lease = {"type": "storage", "storage": "store"}
+    whole, kept = await probe(
+        patient(Place("store", opened.open()), told=told, storages=[settings], lease=lease)
+    )
+    assert (whole.status, whole.message) == (Status.SUCCESS, WHOLE)
+    assert (kept.status, "refuses what a lease needs" in kept.message) == (Status.SUCCESS, True)
+    assert (place.keys(), place.pending(), told) == ([], [], [])
+
+
+class Faulty(MemoryStorage):
+    """A storage that fails at what it is told to."""
+
+    def __init__(self, **failing: Exception) -> None:
+        super().__init__()
+        self.failing = failing
+
+    def _fail(self, verb: str) -> None:
+        if verb in self.failing:
+            raise self.failing[verb]
+
+    async def put(self, name: str, source: Source) -> int:
+        self._fail("put")
+        size = await super().put(name, source)
+        self._fail("after")
+        return size
+
+    async def entries(self) -> list[Entry]:
+        self._fail("entries")
+        return await super().entries()
+
+    async def read(self, name: str) -> AsyncIterator[bytes]:
+        self._fail("read")
+        async for piece in super().read(name):
+            yield piece
+
+    async def delete(self, name: str) -> None:
+        self._fail("delete")
+        await super().delete(name)
+
+
+DENIED = StorageDenied("no such right")
+LOGIN = LoginRefused("the key is unknown", hint="check the keys")
+BROKEN = StorageError("the disk broke")
+
+
+async def tried(storage: Faulty, **more: Any) -> list[Finding]:
+    return await probe(patient(Place("store", storage, **more)))
+
+
+@pytest.mark.parametrize(
+    ("failing", "statuses", "message"),
+    [
+        ({"put": DENIED}, ["failure"], "store cannot write: no such right"),
+        ({"put": LOGIN}, ["failure"], "store cannot write: the key is unknown"),
+        ({"read": BROKEN}, ["failure"], "store cannot read back: the disk broke"),
+        ({"entries": LOGIN}, ["failure"], "store cannot list: the key is unknown"),
+        ({"read": RuntimeError("boom")}, ["failure"], "store cannot read back: unexpected"),
+        ({"entries": DENIED}, ["warning"], "store may write, read back, delete, but not list"),
+        ({"after": BROKEN}, ["failure"], "store cannot write: the disk broke"),
+    ],
+)
+async def test_what_it_may_not_do_is_said(
+    failing: dict[str, Exception], statuses: list[str], message: str
+) -> None:
+    storage = Faulty(**failing)
+    found = await tried(storage)
+    assert [one.status for one in found] == statuses
+    assert found[0].message.startswith(message)
+    assert (found[0].exit_code, storage._objects) == (2 if statuses[0] == "failure" else 0, {})
+
+
+async def test_credentials_that_may_only_write_are_enough_with_prune_false() -> None:
+    denied: dict[str, Exception] = {"read": DENIED, "entries": DENIED, "delete": DENIED}
+    fine, stays = await tried(Faulty(**denied), prunes=False)
+    assert (fine.status, fine.exit_code) == (Status.SUCCESS, 0)
+    told = "store may write, but not read back, list, delete; with prune: false that is enough"
+    assert fine.message == told
+    assert stays.status is Status.WARNING
+    assert stays.message.startswith("memory:raft-snapshot-agent-probe-")
+    assert stays.message.endswith("stays: it could not be deleted")
+    lacking, _ = await tried(Faulty(**denied))
+    assert lacking.status is Status.WARNING
+
+
+async def test_what_is_not_the_same_is_a_failure() -> None:
+    class Lying(Faulty):
+        async def read(self, name: str) -> AsyncIterator[bytes]:
+            yield b"something else"
+
+    class Elsewhere(Faulty):
+        async def entries(self) -> list[Entry]:
+            return []
+
+    class Deaf(Faulty):
+        async def delete(self, name: str) -> None: ...
+
+    for storage, told in (
+        (Lying(), "what is read is not what was written"),
+        (Elsewhere(), "what was just written is not in the list"),
+        (Deaf(), "what was deleted is still in the list"),
+    ):
+        found = await tried(storage)
+        assert (found[0].status, told in found[0].message) == (Status.FAILURE, True)
+
+
+def test_its_name_is_no_snapshots() -> None:
+    name = Trial(Place("store", MemoryStorage())).name
+    assert parse(name) is None
+    assert parse(f"{name}.json") is None
+
+
+class Register:
+    """A register whose store does not do what it must."""
+
+    location = "memory:probe.json"
+
+    def __init__(self, *, creates: bool = True, refuses: str = "both", swaps: bool = True) -> None:
+        self.creates, self.refuses, self.swaps = creates, refuses, swaps
+        self.record: Record | None = None
+        self.version = 0
+
+    async def read(self) -> Versioned | None:
+        return None if self.record is None else Versioned(self.record, str(self.version))
+
+    async def write(self, record: Record, expected: str | None) -> str | None:
+        if expected is None and self.record is not None and self.refuses in {"both", "second"}:
+            return None
+        if expected is None and not self.creates:
+            return None
+        stale = expected is not None and expected != str(self.version)
+        if stale and self.refuses in {"both", "old"}:
+            return None
+        if expected is not None and not stale and not self.swaps:
+            return None
+        self.record, self.version = record, self.version + 1
+        return str(self.version)
+
+    async def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("register", "told"),
+    [
+        (Register(creates=False), "refuses to create what is not there"),
+        (Register(refuses="old"), "creates a second time what is there"),
+        (Register(refuses="none"), "creates a second time what is there"),
+        (Register(refuses="second"), "accepts a write with an old version"),
+        (Register(swaps=False), "refuses a write with the present version"),
+    ],
+)
+async def test_a_store_that_cannot_keep_a_lease_is_told(register: Register, told: str) -> None:
+    with pytest.raises(StorageError, match=f"cannot keep a lease: the store {told}"):
+        await prove(register)
+    await prove(Register())
+
+
+async def test_a_store_that_ignores_conditions_is_told_and_left_clean(
+    request: pytest.FixtureRequest,
+) -> None:
+    place = _place("moto", request)
+    assert isinstance(place, S3)
+    with Unconditional(place.seaweed.endpoint) as store:
+        settings = {"name": "store", **place.settings("prod/", endpoint=store.address)}
+        opened = SETTINGS.validate_python(settings).open()
+        lease = {"type": "storage", "storage": "store"}
+        one = patient(Place("store", opened), storages=[settings], lease=lease)
+        whole, kept = await probe(one)
+    assert (whole.status, kept.status, kept.exit_code) == (Status.SUCCESS, Status.FAILURE, 2)
+    assert "cannot keep a lease: the store creates a second time what is there" in kept.message
+    assert place.keys() == []
+
+
+class Unconditional(S3Faults):
+    """Passes everything on but what a write depends on."""
+
+    def _choose(self, request: Request) -> Any:
+        for header in ("if-none-match", "if-match"):
+            del request.headers[header]
+        return super()._choose(request)
+
+
+def test_an_interrupted_probe_leaves_nothing(
+    request: pytest.FixtureRequest, seaweed: SeaweedFS, tmp_path: Path
+) -> None:
+    place = _place("s3", request)
+    assert isinstance(place, S3)
+
+    def reads(request: Request) -> bool:
+        return request.method == "GET" and "agent-probe-" in request.path
+
+    with S3Faults(seaweed.endpoint) as faults:
+        faults.hang(reads)
+        storage = place.settings("prod/", endpoint=faults.address)
+        vault = {"address": "http://127.0.0.1:1", "auth": {"method": "token", "token": "t"}}
+        file = tmp_path / "config.json"
+        file.write_text(json.dumps({"vault": vault, "storages": [storage], "spool": str(tmp_path)}))
+        command = [*AGENT, "doctor", "--probe", "-c", str(file)]
+        with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE) as agent:
+            until(lambda: any(map(reads, faults.requests)), "it reads back", within=60.0)
+            assert any("agent-probe-" in key for key in list(place.keys()))
+            agent.send_signal(signal.SIGINT)
+            assert agent.wait(60) == 130
+    assert place.keys() == []
+
+
+async def test_a_store_that_may_only_be_written_to(
+    request: pytest.FixtureRequest, seaweed: SeaweedFS
+) -> None:
+    place = _place("s3", request)
+    assert isinstance(place, S3)
+    uploader = seaweed.identities[1]
+    storage = place.open(
+        "prod/",
+        access_key_id=uploader.access_key_id,
+        secret_access_key=uploader.secret_access_key,
+    )
+    (finding,) = await probe(patient(Place("store", storage, prunes=False)))
+    assert finding.status is Status.SUCCESS
+    assert "not read back, list; with prune: false that is enough" in finding.message
+    assert place.keys() == []

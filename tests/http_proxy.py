@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
+import socket
 import ssl
 import sys
 import threading
@@ -56,11 +58,21 @@ class Exchange:
             raise ConnectionError("the request was cut off")
         return content
 
-    def forward(self) -> http.client.HTTPResponse:
-        """Send the request upstream as it is, Host header and body included."""
-        connection = self._upstream = self._proxy.connect()
+    def forward(
+        self, upstream: http.client.HTTPConnection | None = None, target: str | None = None
+    ) -> http.client.HTTPResponse:
+        """Send the request upstream as it is, Host header and body included.
+
+        Arguments:
+            upstream: Another one.
+            target: Another than was asked for.
+        """
+        connection = self._upstream = upstream or self._proxy.connect()
         connection.putrequest(
-            self.request.method, self.request.target, skip_host=True, skip_accept_encoding=True
+            self.request.method,
+            target or self.request.target,
+            skip_host=True,
+            skip_accept_encoding=True,
         )
         for name, value in self.request.headers.items():
             connection.putheader(name, value)
@@ -119,6 +131,21 @@ class Exchange:
     def pause(self, seconds: float | None = None) -> bool:
         """Keep the connection open and silent; false once the proxy was stopped."""
         return not self._proxy.stopped.wait(seconds)
+
+    def tunnel(self, upstream: socket.socket) -> None:
+        """Carry bytes between client and upstream until one of them closes."""
+        client = self._handler.connection
+        self._handler.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        self.cut()
+        other = {client: upstream, upstream: client}
+        while not self._proxy.stopped.is_set():
+            ready = select.select(list(other), (), (), 0.1)[0]
+            if getattr(client, "pending", int)():
+                ready = [client]
+            for one in ready:
+                if not (block := one.recv(_BLOCK)):
+                    return
+                other[one].sendall(block)
 
     def close(self) -> None:
         """Let go of upstream."""

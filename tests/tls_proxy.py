@@ -11,13 +11,17 @@ from tests.http_proxy import Behaviour, HttpProxy, Request
 
 
 class TlsProxy(HttpProxy):
-    """Listens on loopback with a certificate for 127.0.0.1 from `authority`."""
+    """Listens on loopback with a certificate for `name` from `authority`."""
 
     def __init__(
-        self, upstream: str, choose: Callable[[Request], Behaviour], authority: trustme.CA
+        self,
+        upstream: str,
+        choose: Callable[[Request], Behaviour],
+        authority: trustme.CA,
+        name: str = "127.0.0.1",
     ) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1").configure_cert(self._context)
+        authority.issue_cert(name).configure_cert(self._context)
         super().__init__(upstream, choose)
         self.address = self.address.replace("http:", "https:")
 

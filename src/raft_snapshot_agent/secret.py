@@ -59,9 +59,14 @@ class Secret:
                 return self._text
 
     @property
+    def is_reference(self) -> bool:
+        """Whether the secret itself lies elsewhere."""
+        return self._text.startswith(_SCHEMES)
+
+    @property
     def reference(self) -> str:
         """The reference, or a placeholder for a secret given as it is."""
-        return self._text if self._text.startswith(_SCHEMES) else HIDDEN
+        return self._text if self.is_reference else HIDDEN
 
     def __repr__(self) -> str:
         return f"Secret({self.reference!r})"

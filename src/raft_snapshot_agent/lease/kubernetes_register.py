@@ -19,15 +19,21 @@ import anyio
 
 from raft_snapshot_agent.core.lease import Record, Versioned
 from raft_snapshot_agent.errors import ConfigError, StorageDenied, StorageUnavailable
+from raft_snapshot_agent.network.failures import Trouble, not_accepted, refused_by_proxy
+from raft_snapshot_agent.network.proxies import Proxy, route
+from raft_snapshot_agent.network.trust import Trust, accept_partial_chains, context
 from raft_snapshot_agent.threads import in_thread
 
 if TYPE_CHECKING:
-    from lightkube import AsyncClient, KubeConfig
+    from httpx2 import AsyncHTTPTransport, Request, Response
+    from lightkube import AsyncClient
+    from lightkube.config.kubeconfig import SingleConfig
     from lightkube.core.exceptions import ApiError
     from lightkube.models.meta_v1 import ObjectMeta
     from lightkube.resources.coordination_v1 import Lease
 
 _RECORD = "raft-snapshot-agent/record"
+_REACHED = "check that the API server can be reached from here"
 _RIGHTS = "let the service account get, create and update leases of coordination.k8s.io there"
 
 
@@ -44,6 +50,8 @@ class KubernetesRegister:
         self._name = name
         self._namespace = namespace
         self._client: AsyncClient | None = None
+        self._server = ""
+        """The API server's address, once it is known."""
         self._seen: ObjectMeta | None = None
         """What the server last sent: labels and owners that somebody else set stay."""
 
@@ -91,7 +99,10 @@ class KubernetesRegister:
     def _opened(self) -> AsyncClient:
         from lightkube import AsyncClient
 
-        client = AsyncClient(configuration().get(), namespace=self._namespace, lazy=False)
+        config = configuration()
+        self._server = config.cluster.server
+        transport = _transport(config, route(self._server))
+        client = AsyncClient(config, namespace=self._namespace, lazy=False, transport=transport)
         self._namespace = client.namespace
         return client
 
@@ -139,13 +150,56 @@ class KubernetesRegister:
         except (ConfigError, Unconfigured) as error:
             raise StorageDenied(f"{what}: {error}") from error
         except (httpx2.HTTPError, OSError, ValueError, LookupError) as error:
-            why = str(error) or type(error).__name__
-            raise StorageUnavailable(
-                f"{what}: {why}", hint="check that the API server can be reached from here"
-            ) from error
+            raise self._unreached(what, error) from error
+
+    def _unreached(self, what: str, error: Exception) -> StorageUnavailable:
+        proxy = route(self._server)
+        why, hint = str(error) or type(error).__name__, _REACHED
+        if proxy is not None:
+            what = f"{what} through {proxy}"
+            if trouble := _proxy_trouble(error, proxy, self._server):
+                why, hint = trouble.why, trouble.hint
+        return StorageUnavailable(f"{what}: {why}", hint=hint)
 
 
-def configuration() -> KubeConfig:
+def _proxy_trouble(error: Exception, proxy: Proxy, server: str) -> Trouble | None:
+    import httpx2
+
+    if isinstance(error, httpx2.ProxyError):  # it says what the proxy answered
+        code, _, words = str(error).partition(" ")
+        return refused_by_proxy(int(code), words, proxy, server) if code.isdecimal() else None
+    if isinstance(error, httpx2.ConnectError) and "SSL" not in str(error):
+        return not_accepted(error, proxy)
+    return None
+
+
+def _transport(config: SingleConfig, proxy: Proxy | None) -> AsyncHTTPTransport:
+    """Make the connections as all others are made, and not as the library finds the environment."""
+    import httpx2
+    from lightkube.config.client_adapter import verify_cluster
+    from lightkube.config.models import User
+
+    trusted = verify_cluster(
+        config.cluster, config.user or User(), config.abs_file, trust_env=False
+    )
+    if not config.cluster.insecure:
+        accept_partial_chains(trusted)
+    if proxy is None:
+        return httpx2.AsyncHTTPTransport(verify=trusted, trust_env=False)
+
+    class Proxied(httpx2.AsyncHTTPTransport):
+        async def handle_async_request(self, request: Request) -> Response:
+            response = await super().handle_async_request(request)
+            if response.status_code == 407:  # to a request that went without a tunnel
+                raise httpx2.ProxyError(f"407 {response.reason_phrase}")
+            return response
+
+    tls = context(Trust()) if proxy.scheme == "https" else None
+    way = httpx2.Proxy(proxy.url, ssl_context=tls)
+    return Proxied(verify=trusted, trust_env=False, proxy=way)
+
+
+def configuration() -> SingleConfig:
     """Find the pod's service account, else the file in $KUBECONFIG, else ~/.kube/config.
 
     Raises:
@@ -154,13 +208,14 @@ def configuration() -> KubeConfig:
     from lightkube import KubeConfig
 
     try:
-        config = KubeConfig.from_env()
-        config.get()
+        config = KubeConfig.from_env().get()
     except Exception as error:  # the library trusts the file's shape
         raise ConfigError(
             f"no way to Kubernetes: {' '.join(str(error).split()) or type(error).__name__}",
             hint="run in a pod with a service account, or set KUBECONFIG",
         ) from error
+    if config is None:
+        raise ConfigError("no way to Kubernetes: the context names no cluster", hint="set one")
     return config
 
 

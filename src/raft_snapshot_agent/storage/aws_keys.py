@@ -119,6 +119,20 @@ def ambient_region() -> str | None:
     return found.region if found else None
 
 
+def key_services(region: str) -> list[str]:
+    """List whom the library asks for a role's keys, but for those that are asked directly anyway.
+
+    Arguments:
+        region: The bucket's.
+    """
+    named = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_METADATA_ENDPOINT")
+    services = [url for name in named if (url := environment(name))]
+    if environment("AWS_WEB_IDENTITY_TOKEN_FILE"):
+        sts = environment("AWS_ENDPOINT_URL_STS") or f"https://sts.{region}.amazonaws.com"
+        services.append(sts)
+    return services
+
+
 def _read(name: str) -> Profile | None:
     values: dict[str, str] = {}
     section = name if name == "default" else f"profile {name}"

@@ -37,6 +37,7 @@ _HINTS = Hints(
     "a managed identity",
     address="check container, account_name and endpoint",
 )
+_AUTHORITY = "https://login.microsoftonline.com"
 _SUFFIX = "core.windows.net"
 
 
@@ -98,7 +99,14 @@ class AzureSettings(EndpointSettings):
         return ObjectRegister(self._where(), partial(_connect, self), name)
 
     def _where(self) -> Place:
-        return Place("azure", f"az://{self.container}", self.prefix, _HINTS, self.access_tier)
+        return Place(
+            "azure",
+            f"az://{self.container}",
+            self.prefix,
+            _HINTS,
+            self.access_tier,
+            proxy=self.proxy,
+        )
 
 
 def _connect(
@@ -115,10 +123,23 @@ def _connect(
         settings.container,
         config={**config, "use_emulator": False, "skip_signature": False},
         client_options=client_config(
-            config["endpoint"], settings.timeout, settings.ca_file, streaming=streaming
+            config["endpoint"],
+            settings.timeout,
+            settings.ca_file,
+            streaming=streaming,
+            proxy=settings.proxy,
+            others=_token_services(config),
         ),
         retry_config=retry_config(settings.timeout),
     )
+
+
+def _token_services(config: AzureConfig) -> list[str]:
+    """List whom the library asks for tokens; beside those that are always asked directly."""
+    if config.get("credential_type") in {"client_secret", "workload_identity"}:
+        return [config.get("authority_host", _AUTHORITY)]
+    endpoint = environment("IDENTITY_ENDPOINT")
+    return [endpoint] if endpoint and config.get("credential_type") == "managed_identity" else []
 
 
 def _sweep(_leftovers: Leftovers) -> int:

@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import model_validator
 
+from raft_snapshot_agent.network.address import ProxyUrl
 from raft_snapshot_agent.storage.connection import Endpoint, refuse_plain_http
 from raft_snapshot_agent.storage.settings import StorageSettings
 
@@ -20,6 +21,8 @@ class EndpointSettings(StorageSettings):
     """Whether an endpoint may go without TLS; true for one on loopback."""
     ca_file: Path | None = None
     """Certificates to trust beside the system's, in PEM."""
+    proxy: ProxyUrl | None = None
+    """URL of an HTTP proxy; by default the environment's HTTPS_PROXY and NO_PROXY count."""
 
     @model_validator(mode="after")
     def _encrypted_in_transit(self) -> Self:

@@ -41,6 +41,7 @@ _HINTS = Hints(
     "a service account",
     address="check bucket and endpoint",
 )
+_TOKENS = ("https://oauth2.googleapis.com",)
 _WELL_KNOWN = ".config/gcloud/application_default_credentials.json"
 _PLAIN = {"service_account", "authorized_user"}
 """The kinds of credentials that the library reads by itself."""
@@ -82,7 +83,7 @@ class GcsSettings(EndpointSettings):
         return ObjectRegister(self._where(), partial(_connect, self), name)
 
     def _where(self) -> Place:
-        return Place("google", f"gs://{self.bucket}", self.prefix, _HINTS)
+        return Place("google", f"gs://{self.bucket}", self.prefix, _HINTS, proxy=self.proxy)
 
 
 def _connect(settings: GcsSettings, *, streaming: bool = False, writing: bool = False) -> GCSStore:
@@ -90,7 +91,14 @@ def _connect(settings: GcsSettings, *, streaming: bool = False, writing: bool = 
 
     emulator = None if settings.endpoint else _emulator(settings.allow_http)
     endpoint = settings.endpoint or emulator or _GOOGLE
-    client = client_config(endpoint, settings.timeout, settings.ca_file, streaming=streaming)
+    client = client_config(
+        endpoint,
+        settings.timeout,
+        settings.ca_file,
+        streaming=streaming,
+        proxy=settings.proxy,
+        others=() if emulator else _TOKENS,
+    )
     if writing and settings.kms_key_name is not None:
         client["default_headers"] = {_KMS_HEADER: settings.kms_key_name}
     config, provider = ({}, _nobody) if emulator else _login(settings)

@@ -13,6 +13,9 @@ from raft_snapshot_agent.errors import (
     StorageFull,
     StorageUnavailable,
 )
+from raft_snapshot_agent.network.address import ProxyAddress, looked_up
+from raft_snapshot_agent.network.failures import through_proxy
+from raft_snapshot_agent.storage.connection import trouble_at_proxy
 from raft_snapshot_agent.storage.error_codes import (
     LATER,
     NOT_THERE,
@@ -76,11 +79,19 @@ _RIGHTS_MISSING = (
 )
 
 
-def explain(doing: str, error: Exception, hints: Hints) -> StorageError:
+def explain(
+    doing: str, error: Exception, hints: Hints, proxy: ProxyAddress | None = None
+) -> StorageError:
     """Translate an exception of obstore's.
 
-    `doing` tells what failed and where, such as `cannot list snapshots in s3://backups/`.
+    `doing` tells what failed and where, such as `cannot list snapshots in s3://backups/`; `proxy`
+    is the one of the configuration.
     """
+    doing, trouble = through_proxy(doing, str(error), looked_up(proxy))
+    return _explained(doing, error, hints) if trouble is None else trouble_at_proxy(doing, trouble)
+
+
+def _explained(doing: str, error: Exception, hints: Hints) -> StorageError:
     text = str(error)
     if "credential provider" in text:
         return _not_logged_in(doing, text, hints)

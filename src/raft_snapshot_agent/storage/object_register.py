@@ -90,7 +90,7 @@ class ObjectRegister:
             self._clients.clear()  # the credentials in a file may be others by now
             doing = f"{doing} the lease {self.location}"
             # Without the cause: its text holds requests as they were signed.
-            raise explain(f"cannot {doing}", error, self._place.hints) from None
+            raise explain(f"cannot {doing}", error, self._place.hints, self._place.proxy) from None
 
 
 def _version(described: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from raft_snapshot_agent.errors import (
     Stopped,
     StorageError,
 )
+from raft_snapshot_agent.network.address import ProxyAddress
 from raft_snapshot_agent.storage.base import Entry, Source
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.object_errors import Hints, explain
@@ -55,6 +56,8 @@ class Place:
     storage_class: str | None = None
     """In the store's own words; its default when missing."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    proxy: ProxyAddress | None = None
+    """The one of the configuration."""
 
 
 class _Description(TypedDict, total=False):
@@ -224,7 +227,8 @@ class ObjectStorage:
             ) from error
         except (BaseError, OSError, ValueError) as error:
             # Without the cause: its text holds requests as they were signed.
-            raise explain(f"cannot {doing} in {self._folder}", error, self._place.hints) from None
+            what, place = f"cannot {doing} in {self._folder}", self._place
+            raise explain(what, error, place.hints, place.proxy) from None
 
     @property
     def _folder(self) -> str:

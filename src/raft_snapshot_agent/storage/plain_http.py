@@ -5,32 +5,33 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.errors import (
-    ConfigError,
     LoginRefused,
     StorageDenied,
     StorageError,
     StorageFull,
     StorageUnavailable,
-    reason_of,
 )
+from raft_snapshot_agent.network.address import ProxyAddress
+from raft_snapshot_agent.network.failures import proxy_trouble, refused_by_proxy
+from raft_snapshot_agent.network.pools import Pools
+from raft_snapshot_agent.network.trust import Trust
 from raft_snapshot_agent.secret import one_line
+from raft_snapshot_agent.storage.connection import trouble_at_proxy
 from raft_snapshot_agent.storage.error_text import LONGEST, read_document
 
 if TYPE_CHECKING:
-    import ssl
-
     import urllib3
 
+__all__ = ["Http", "Trust", "refusal"]
+
 _CONNECT = 5.0
+_SIGNER = "set ca_file to the authority that signed it: the root or an intermediate"
 _LATER = "it may pass; look at the store"
 _BUSY = {408, 423, 425, 429, 498}
 _SAID = 16 << 10
@@ -38,31 +39,20 @@ _SAID = 16 << 10
 _TEXT = re.compile(r"text/|json|xml", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """Whom to talk to."""
-
-    ca_file: Path | None = None
-    """Trusted beside the system's certificates."""
-    skip_verify: bool = False
-
-
 class Http:
     """Asks any server, over connections that are kept; safe to share between threads."""
 
-    def __init__(self, timeout: timedelta, trust: Trust, proxy: str | None = None) -> None:
+    def __init__(self, timeout: timedelta, trust: Trust, proxy: ProxyAddress | None = None) -> None:
         """Prepare; nothing is contacted.
 
         Arguments:
             timeout: How long each step of a request may take: to connect, to send a piece of the
                 body, to answer, to send the next piece of the answer.
             trust: Which certificates are good.
-            proxy: Its URL, with its credentials if it needs some; by default the environment's.
+            proxy: The one that the configuration names; by default the environment's.
         """
         self._seconds = timeout.total_seconds()
-        self._trust = trust
-        self._proxy = proxy
-        self._proxies: dict[str, urllib3.ProxyManager] = {}
+        self._pools = Pools(trust, proxy)
 
     def ask(
         self,
@@ -93,8 +83,10 @@ class Http:
         piecewise = body is not None and not isinstance(body, bytes)
         # While a body is sent, the time to connect bounds each piece of it.
         connect = self._seconds if piecewise else min(_CONNECT, self._seconds)
+        proxy = self._pools.through(url)
+        pool = self._pools.pool(proxy)
         with self.translated(doing, url):
-            return self._pool_for(url).request(
+            answer = pool.request(
                 method,
                 url,
                 body=body,
@@ -110,49 +102,27 @@ class Http:
                 retries=False,
                 preload_content=not streaming,
             )
+        if answer.status == 407 and proxy is not None:
+            answer.close()
+            trouble = refused_by_proxy(407, answer.reason or "", proxy, url)
+            raise trouble_at_proxy(f"{doing} through {proxy}", trouble)
+        return answer
 
     @contextmanager
     def translated(self, doing: str, url: str) -> Iterator[None]:
         """Turn what the HTTP library raises into one line for the operator."""
-        from urllib3.exceptions import HTTPError
+        from urllib3.exceptions import HTTPError, ProxyError
 
+        proxy = self._pools.through(url)
         try:
             yield
         # Without the cause: some of these hold the request with its credentials.
         except (HTTPError, OSError) as error:
+            if proxy is not None:
+                doing = f"{doing} through {proxy}"
+            if proxy is not None and isinstance(error, ProxyError):
+                raise trouble_at_proxy(doing, proxy_trouble(error, proxy, url)) from None
             raise _disconnected(doing, urlsplit(url).netloc or "the store", error) from None
-
-    def _pool_for(self, url: str) -> urllib3.PoolManager:
-        from urllib.request import getproxies, proxy_bypass
-
-        import urllib3
-
-        parts = urlsplit(url)
-        proxy = self._proxy or getproxies().get(parts.scheme)
-        if not proxy or (not self._proxy and proxy_bypass(parts.hostname or "")):
-            return self._pool
-        if proxy not in self._proxies:
-            headers = _proxy_headers(proxy)
-            self._proxies[proxy] = urllib3.ProxyManager(
-                proxy, proxy_headers=headers, **self._options
-            )
-        return self._proxies[proxy]
-
-    @cached_property
-    def _pool(self) -> urllib3.PoolManager:
-        import urllib3
-
-        return urllib3.PoolManager(maxsize=4, **self._options)
-
-    @cached_property
-    def _options(self) -> dict[str, Any]:
-        import urllib3
-        from urllib3.exceptions import InsecureRequestWarning
-
-        if not self._trust.skip_verify:
-            return {"ssl_context": _context(self._trust.ca_file)}
-        urllib3.disable_warnings(InsecureRequestWarning)
-        return {"cert_reqs": "CERT_NONE", "assert_hostname": False}
 
 
 def refusal(
@@ -217,32 +187,6 @@ def _text_of(answer: urllib3.BaseHTTPResponse) -> str:
     return document[:_SAID].decode(errors="replace")
 
 
-def _proxy_headers(proxy: str) -> dict[str, str]:
-    import urllib3
-
-    url = urlsplit(proxy)
-    if url.username is None:
-        return {}
-    return urllib3.make_headers(
-        proxy_basic_auth=f"{unquote(url.username)}:{unquote(url.password or '')}"
-    )
-
-
-def _context(ca_file: Path | None) -> ssl.SSLContext:
-    import ssl
-
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(ca_file)
-        except OSError as error:
-            raise ConfigError(
-                f"cannot read the certificates in {ca_file}: {reason_of(error)}",
-                hint="check ca_file",
-            ) from error
-    return context
-
-
 def _disconnected(doing: str, host: str, error: Exception) -> StorageError:
     from urllib3.exceptions import (
         ConnectTimeoutError,
@@ -256,7 +200,7 @@ def _disconnected(doing: str, host: str, error: Exception) -> StorageError:
         case SSLError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
             reason = str(error).partition("verify failed: ")[2].partition(" (_ssl")[0]
             reason = one_line(reason, LONGEST) or "verification failed"
-            why, hint = f"the TLS certificate is not trusted ({reason})", "set ca_file to the CA's"
+            why, hint = f"the TLS certificate is not trusted ({reason})", _SIGNER
             return StorageError(f"{doing}: {why}", hint=hint)
         case SSLError():
             return StorageError(f"{doing}: no TLS with {host}", hint="check the port and https")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,13 @@ from pydantic import AfterValidator, model_validator
 
 from raft_snapshot_agent.core.lease import Register
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.network.address import ProxyAddress
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.aws_keys import (
     Keys,
     ambient_keys,
     ambient_region,
+    key_services,
     profile,
 )
 from raft_snapshot_agent.storage.base import Storage
@@ -48,8 +51,6 @@ _HINTS = Hints(
     login="check access_key_id and secret_access_key, or the environment",
     address="check bucket, region and endpoint",
 )
-_LINK_LOCAL = "169.254.0.0/16,fd00:ec2::/32"
-"""Where a platform hands out a role's keys, to this host alone."""
 _CUSTOMER_KEY = 32
 """Bytes."""
 
@@ -66,7 +67,8 @@ class Bucket:
     ca_file: Path | None
     timeout: timedelta
     skip_verify: bool = False
-    proxy: str | None = field(default=None, repr=False)
+    proxy: ProxyAddress | None = None
+    """The one that the configuration names."""
 
     @property
     def url(self) -> str:
@@ -99,8 +101,6 @@ class S3Settings(EndpointSettings):
     """Of the shared files of the AWS SDK, in place of the keys."""
     skip_verify: bool = False
     """Trust any certificate. For tests only."""
-    proxy: Secret | None = None
-    """URL of an HTTP proxy; by default HTTPS_PROXY and NO_PROXY are honoured."""
     storage_class: str | None = None
     tags: Annotated[dict[str, str], AfterValidator(checked_tags)] = {}  # noqa: RUF012 - it is copied
     server_side_encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
@@ -159,7 +159,13 @@ class S3Settings(EndpointSettings):
     def _where(self) -> Place:
         hints = replace(_HINTS, options=what_to_leave_out(self))
         return Place(
-            "aws", f"s3://{self.bucket}", self.prefix, hints, self.storage_class, self.tags
+            "aws",
+            f"s3://{self.bucket}",
+            self.prefix,
+            hints,
+            self.storage_class,
+            self.tags,
+            proxy=self.proxy,
         )
 
 
@@ -177,7 +183,11 @@ def _connect(
     return S3Store(
         settings.bucket,
         config=_store_config(settings, bucket, demands.checksum),
-        client_options=_client_options(bucket, streaming=streaming),
+        client_options=_client_options(
+            bucket,
+            streaming=streaming,
+            others=key_services(bucket.region) if keys is None else (),
+        ),
         retry_config=retry_config(bucket.timeout),
         # As plain keys they would be joined by a session token from the environment.
         credential_provider=None if keys is None else keys.credential,
@@ -212,7 +222,7 @@ def bucket_of(settings: S3Settings) -> Bucket:
         ca_file=settings.ca_file or (Path(bundle) if bundle else None),
         timeout=settings.timeout,
         skip_verify=settings.skip_verify,
-        proxy=None if settings.proxy is None else settings.proxy.resolve(),
+        proxy=settings.proxy,
     )
 
 
@@ -276,11 +286,15 @@ def _customer_key(key: Secret) -> str:
     return text
 
 
-def _client_options(bucket: Bucket, *, streaming: bool) -> ClientConfig:
-    options = client_config(bucket.endpoint, bucket.timeout, bucket.ca_file, streaming=streaming)
+def _client_options(bucket: Bucket, *, streaming: bool, others: Iterable[str] = ()) -> ClientConfig:
+    options = client_config(
+        bucket.endpoint,
+        bucket.timeout,
+        bucket.ca_file,
+        streaming=streaming,
+        proxy=bucket.proxy,
+        others=others,
+    )
     if bucket.skip_verify:
         options["allow_invalid_certificates"] = True
-    if bucket.proxy is not None:
-        options["proxy_url"] = bucket.proxy
-        options["proxy_excludes"] = _LINK_LOCAL
     return options

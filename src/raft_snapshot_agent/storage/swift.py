@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from pydantic import AfterValidator, ByteSize, model_validator
 
 from raft_snapshot_agent.errors import SnapshotNotFound
+from raft_snapshot_agent.network.address import ProxyUrl
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Entry, Source, Storage
 from raft_snapshot_agent.storage.body import in_stoppable_thread
@@ -72,6 +73,8 @@ class SwiftSettings(StorageSettings):
     auth_token: Secret | None = None
     ca_file: Path | None = None
     """Certificates to trust beside the system's, in PEM."""
+    proxy: ProxyUrl | None = None
+    """URL of an HTTP proxy; by default the environment's HTTPS_PROXY and NO_PROXY count."""
     allow_http: bool | None = None
     """Whether addresses may go without TLS; true for those on loopback."""
     segment_size: Annotated[ByteSize, AfterValidator(_segment)] = ByteSize(1 << 30)

@@ -53,7 +53,7 @@ class Container:
         self._name = settings.container
         bundle = os.environ.get("OS_CACERT")
         ca_file = settings.ca_file or (Path(bundle) if bundle else None)
-        self._http = Http(settings.timeout, Trust(ca_file))
+        self._http = Http(settings.timeout, Trust(ca_file), settings.proxy)
         self._login = Login(settings, self._http)
         self._address = ""
         """Of the account, once it is known."""

@@ -1,8 +1,4 @@
-"""A folder on a WebDAV server: Nextcloud, ownCloud, Apache, storage boxes.
-
-A PUT is not known to be all or nothing on these servers, so a snapshot goes to a hidden name
-first and is moved when it is whole.
-"""
+"""A folder on a WebDAV server; a PUT there is not known to be all or nothing, so it is moved."""
 
 from __future__ import annotations
 
@@ -25,6 +21,7 @@ from raft_snapshot_agent.errors import (
     StorageDenied,
     StorageError,
 )
+from raft_snapshot_agent.network.address import ProxyUrl
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Entry, Source, Storage
 from raft_snapshot_agent.storage.body import Body, if_small, in_stoppable_thread, whole_length
@@ -60,6 +57,8 @@ class WebdavSettings(StorageSettings):
     """Sent as bearer, instead of username and password."""
     ca_file: Path | None = None
     """Certificates to trust beside the system's, in PEM."""
+    proxy: ProxyUrl | None = None
+    """URL of an HTTP proxy; by default the environment's HTTPS_PROXY and NO_PROXY count."""
     skip_verify: bool = False
     """Trust anybody. For tests only."""
     allow_http: bool | None = None
@@ -97,7 +96,8 @@ class WebdavStorage:
         self._folder = f"{settings.url}/{settings.prefix}"
         self._base = f"{settings.url}/{quote(settings.prefix)}"
         self._path = f"{unquote(urlsplit(settings.url).path)}/{settings.prefix}"
-        self._http = Http(settings.timeout, Trust(settings.ca_file, settings.skip_verify))
+        trust = Trust(settings.ca_file, settings.skip_verify)
+        self._http = Http(settings.timeout, trust, settings.proxy)
         self._made = False
 
     def location(self, name: str) -> str:

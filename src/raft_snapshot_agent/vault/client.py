@@ -26,7 +26,7 @@ from raft_snapshot_agent.vault.answers import (
 )
 from raft_snapshot_agent.vault.settings import VaultSettings
 from raft_snapshot_agent.vault.stream import SnapshotStream
-from raft_snapshot_agent.vault.transport import open_pool, translated
+from raft_snapshot_agent.vault.transport import Line
 
 _HEADERS = {
     "User-Agent": f"raft-snapshot-agent/{__version__}",
@@ -48,14 +48,13 @@ class Node:
     def __init__(self, address: str, settings: VaultSettings) -> None:
         self.address = address
         self._settings = settings
-        self._prefix = "" if address.startswith("unix:") else urlsplit(address).path.rstrip("/")
-        self._pool = open_pool(address, settings.tls)
+        self._line = Line(address, settings)
 
     def __repr__(self) -> str:
         return f"Node({self.address!r})"
 
     def close(self) -> None:
-        self._pool.close()
+        self._line.close()
 
     def call(
         self,
@@ -72,17 +71,14 @@ class Node:
             Unreachable: There was no answer.
         """
         seconds = self._settings.timeout.total_seconds()
-        with translated(self.address):
-            response = self._pool.urlopen(
-                method,
-                f"{self._prefix}/v1/{path}",
-                body=None if body is None else json.dumps(body),
-                headers=_headers(token, namespace),
-                timeout=urllib3.Timeout(total=seconds),
-                retries=False,
-                redirect=False,
-            )
-            return Answer.read(response.status, response.data)
+        response = self._line.ask(
+            method,
+            f"/v1/{path}",
+            body=None if body is None else json.dumps(body),
+            headers=_headers(token, namespace),
+            timeout=urllib3.Timeout(total=seconds),
+        )
+        return Answer.read(response.status, response.data)
 
     def standing(self) -> Standing:
         """Ask who leads.
@@ -149,20 +145,18 @@ class Node:
             ServerError: The server refused.
         """
         stall = self._settings.stall_timeout.total_seconds()
-        with translated(self.address, "stall_timeout"):
-            response = self._pool.urlopen(
-                "GET",
-                f"{self._prefix}/v1/{SNAPSHOT_PATH}",
-                headers=_headers(token),
-                timeout=urllib3.Timeout(connect=self._settings.timeout.total_seconds(), read=stall),
-                retries=False,
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
-            )
+        response = self._line.ask(
+            "GET",
+            f"/v1/{SNAPSHOT_PATH}",
+            patience="stall_timeout",
+            headers=_headers(token),
+            timeout=urllib3.Timeout(connect=self._settings.timeout.total_seconds(), read=stall),
+            preload_content=False,
+            decode_content=False,
+        )
         if response.status == 200:
             return SnapshotStream(self.address, response, stall)
-        with response, translated(self.address):
+        with response, self._line.translated():
             raise self._refused(response, response.read(1 << 16), "read")
 
     def send_snapshot(self, token: str, file: IO[bytes], *, force: bool) -> None:
@@ -173,19 +167,17 @@ class Node:
             ServerError: The server refused; nothing was changed.
         """
         path = f"{SNAPSHOT_PATH}-force" if force else SNAPSHOT_PATH
-        with translated(self.address, "snapshot_timeout"):
-            response = self._pool.urlopen(
-                "POST",
-                f"{self._prefix}/v1/{path}",
-                body=file,
-                headers={**_headers(token), "Content-Length": str(_length(file))},
-                timeout=urllib3.Timeout(
-                    connect=self._settings.timeout.total_seconds(),
-                    read=self._settings.snapshot_timeout.total_seconds(),
-                ),
-                retries=False,
-                redirect=False,
-            )
+        response = self._line.ask(
+            "POST",
+            f"/v1/{path}",
+            patience="snapshot_timeout",
+            body=file,
+            headers={**_headers(token), "Content-Length": str(_length(file))},
+            timeout=urllib3.Timeout(
+                connect=self._settings.timeout.total_seconds(),
+                read=self._settings.snapshot_timeout.total_seconds(),
+            ),
+        )
         if response.status != 204:
             raise self._refused(response, response.data, "update")
 

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from raft_snapshot_agent.core.duration import parse_duration
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Duration, Settings, Timeout
+from raft_snapshot_agent.network.address import ProxyAddress, ProxyUrl
 from raft_snapshot_agent.vault.auth import AnyAuth, TokenAuth
 
 DEFAULT_ADDRESS = "https://127.0.0.1:8200"
@@ -46,6 +47,8 @@ class VaultSettings(Settings):
     namespace: str | None = None
     """For the login only; snapshots exist in the root namespace alone."""
     tls: TlsSettings = TlsSettings()
+    proxy: ProxyUrl | None = None
+    """The HTTP proxy that leads to the servers; its key or variable leaves no host out."""
     auth: AnyAuth | None = None
     timeout: Timeout = timedelta(seconds=10)
     """For one API call."""
@@ -92,7 +95,9 @@ class VaultSettings(Settings):
             if "nodes" in given:
                 found.pop("address", None)
             merged = {**self.model_dump(exclude_unset=True), **found, "tls": tls}
-            return type(self).model_validate({**merged, "auth": self.auth or found.get("auth")})
+            # As they are: their texts would show no secrets.
+            secret = {key: getattr(self, key) or found.get(key) for key in ("auth", "proxy")}
+            return type(self).model_validate({**merged, **secret})
         except ValueError as error:
             raise ConfigError(
                 f"the environment (BAO_* or VAULT_*) cannot be used: {_first_line(error)}"
@@ -170,8 +175,29 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         "namespace": variable("NAMESPACE"),
         "auth": token and TokenAuth(method="token", token=token),
         "timeout": _seconds(variable("CLIENT_TIMEOUT")),
+        "proxy": _proxy(environment),
     }
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _proxy(environment: Mapping[str, str]) -> ProxyAddress | None:
+    """Find the proxy for the servers alone.
+
+    Source: `Config.ReadEnvironment` of OpenBao's Go client, and of Vault's.
+    """
+    for name in ("PROXY_ADDR", "HTTP_PROXY"):
+        if value := _variable(environment, name):
+            source = f"BAO_{name}" if f"BAO_{name}" in environment else f"VAULT_{name}"
+            return _checked(ProxyAddress(value, source), source)
+    return None
+
+
+def _checked(address: ProxyAddress, source: str) -> ProxyAddress:
+    try:
+        address.check()
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+    return address
 
 
 def _seconds(timeout: str | None) -> timedelta | None:

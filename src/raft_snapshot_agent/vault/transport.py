@@ -1,13 +1,13 @@
-"""Connections to a server: plain, TLS or unix socket, and their failures in plain words."""
+"""Connections to a server: plain, TLS, through a proxy or a unix socket; and their failures."""
 
 from __future__ import annotations
 
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import lru_cache
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
@@ -15,83 +15,92 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
-    InsecureRequestWarning,
     NameResolutionError,
     NewConnectionError,
+    ProxyError,
     SSLError,
 )
 from urllib3.exceptions import TimeoutError as TimedOut
 
 from raft_snapshot_agent.errors import ConfigError, Unreachable
-from raft_snapshot_agent.vault.settings import TlsSettings
+from raft_snapshot_agent.network.address import ProxyAddress
+from raft_snapshot_agent.network.failures import proxy_trouble, refused_by_proxy
+from raft_snapshot_agent.network.pools import open_pool
+from raft_snapshot_agent.network.proxies import Proxy, route
+from raft_snapshot_agent.network.trust import Trust
+from raft_snapshot_agent.vault.settings import TlsSettings, VaultSettings
 
 _CLIENT_CERTIFICATE = "set vault.tls.client_cert and vault.tls.client_key to a pair it accepts"
 
 
-def open_pool(address: str, tls: TlsSettings) -> urllib3.HTTPConnectionPool:
-    """Make a pool of connections to one address; nothing is contacted yet.
+class Line:
+    """The connections to one address."""
 
-    Raises:
-        ConfigError: A certificate or key file cannot be used.
-    """
-    parts = urlsplit(address)
-    if parts.scheme == "unix":
-        return _UnixPool(parts.path)
-    host = parts.hostname or ""
-    if parts.scheme == "http":
-        return urllib3.HTTPConnectionPool(host, parts.port or 80, maxsize=4)
-    if tls.skip_verify:
-        urllib3.disable_warnings(InsecureRequestWarning)
-    return urllib3.HTTPSConnectionPool(
-        host,
-        parts.port or 443,
-        maxsize=4,
-        ssl_context=_context(tls),
-        cert_reqs="CERT_NONE" if tls.skip_verify else "CERT_REQUIRED",
-        server_hostname=tls.server_name,
-        assert_hostname=False if tls.skip_verify else None,
+    def __init__(self, address: str, settings: VaultSettings) -> None:
+        """Make ready; nothing is contacted yet.
+
+        Raises:
+            ConfigError: A certificate or key file cannot be used, or a proxy's address.
+        """
+        proxy = _proxy(address, settings.proxy)
+        named = bool(settings.tls.ca_file or settings.tls.ca_path)
+        self._asked = Asked(address, address, proxy, named)
+        self._base = "" if address.startswith("unix:") else address
+        self._pool = _open_pool(address, settings.tls, proxy)
+
+    def ask(
+        self, method: str, path: str, *, patience: str = "timeout", **how: Any
+    ) -> urllib3.BaseHTTPResponse:
+        """Make one request; neither repeated nor redirected.
+
+        Arguments:
+            method: The verb.
+            path: Below the address.
+            patience: The setting below `vault` that says how long to wait for an answer.
+            how: Of urllib3's `urlopen`.
+
+        Raises:
+            Unreachable: There was no answer of the server's.
+        """
+        with self.translated(patience):
+            answer: urllib3.BaseHTTPResponse = self._pool.urlopen(
+                method, self._base + path, retries=False, redirect=False, **how
+            )
+        refuse_for_proxy(self._asked, answer)
+        return answer
+
+    def translated(self, patience: str = "timeout") -> AbstractContextManager[None]:
+        """Turn what the HTTP library raises into one line for the operator."""
+        return translated(self._asked, patience)
+
+    def close(self) -> None:
+        """Close all of them."""
+        self._pool.clear()
+
+
+def _proxy(address: str, configured: ProxyAddress | None) -> Proxy | None:
+    """Decide for an address; the server's own variables and the key leave no host out."""
+    given = None if configured is None else configured.proxy("vault.proxy")
+    return route(address, given)
+
+
+def _open_pool(address: str, tls: TlsSettings, proxy: Proxy | None) -> Any:
+    if address.startswith("unix:"):
+        return _UnixPool(urlsplit(address).path)
+    if address.startswith("http:"):
+        return open_pool(None, proxy)
+    trust = Trust(
+        ca_file=tls.ca_file,
+        ca_path=tls.ca_path,
+        skip_verify=tls.skip_verify,
+        system=False,
+        client_cert=tls.client_cert,
+        client_key=tls.client_key,
     )
-
-
-def _context(tls: TlsSettings) -> ssl.SSLContext:
-    """Trust and answer as the settings say; pools of equal settings share what was loaded."""
     try:
-        return _loaded(tls, _stamps(tls))
-    except (OSError, ssl.SSLError) as error:
-        files = [str(f) for f in (tls.ca_file, tls.ca_path, tls.client_cert, tls.client_key) if f]
-        raise ConfigError(
-            f"vault.tls: cannot use {', '.join(files)}: {error.strerror or error}",
-            hint="give readable PEM files that belong together",
-        ) from error
-
-
-@lru_cache(maxsize=16)
-def _loaded(tls: TlsSettings, _: tuple[object, ...]) -> ssl.SSLContext:
-    """Load what may be a megabyte, as it is at the moment that the stamps tell of."""
-    context = ssl.create_default_context(cafile=tls.ca_file, capath=tls.ca_path)
-    # OpenSSL finds only files whose names are hashes; the server's own clients read them all.
-    for file in _files_in(tls.ca_path):
-        context.load_verify_locations(file)
-    if tls.client_cert is not None:
-        # Without a password, an encrypted key would make OpenSSL ask for one on the terminal.
-        context.load_cert_chain(tls.client_cert, tls.client_key, password="")
-    if tls.skip_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _stamps(tls: TlsSettings) -> tuple[object, ...]:
-    """Tell the present state of every file that is loaded: certificates are renewed in place."""
-    usual = ssl.get_default_verify_paths().cafile
-    bundle = tls.ca_file or (Path(usual) if usual else None)
-    files = (bundle, tls.client_cert, tls.client_key, *_files_in(tls.ca_path))
-    states = ((file, file.stat()) for file in files if file is not None)
-    return tuple((file, one.st_mtime_ns, one.st_size, one.st_ino) for file, one in states)
-
-
-def _files_in(folder: Path | None) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.is_file()) if folder else []
+        return open_pool(trust, proxy, server_hostname=tls.server_name)
+    except ConfigError as error:
+        raise ConfigError(f"vault.tls: {error.message}", hint=error.hint) from error
 
 
 class _UnixConnection(HTTPConnection):
@@ -115,31 +124,66 @@ class _UnixPool(urllib3.HTTPConnectionPool):
         super().__init__("localhost", maxsize=4)
         self._path = path
 
+    def clear(self) -> None:
+        """Close what is open, as a pool for many addresses does."""
+        self.close()
+
     def _new_conn(self) -> HTTPConnection:
         return _UnixConnection(self._path)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who is asked, and how."""
+
+    url: str
+    shown: str
+    """How an operator knows them."""
+    proxy: Proxy | None = None
+    """What is in between."""
+    named: bool = False
+    """Whether the settings say which authorities to trust."""
+
+    def __str__(self) -> str:
+        return self.shown + (f" through {self.proxy}" if self.proxy else "")
+
+
 @contextmanager
-def translated(address: str, patience: str = "timeout") -> Iterator[None]:
+def translated(asked: Asked, patience: str = "timeout") -> Iterator[None]:
     """Turn what the HTTP library raises into one line for the operator.
 
     Arguments:
-        address: Who was asked.
+        asked: Who was asked.
         patience: The setting below `vault` that says how long to wait for an answer.
     """
     try:
         yield
     except (HTTPError, OSError) as error:
-        reason, hint = _explain(error, address, patience)
-        raise Unreachable(f"cannot reach {address}: {reason}", hint=hint) from error
+        reason, hint = _explain(error, asked, patience)
+        raise Unreachable(f"cannot reach {asked}: {reason}", hint=hint) from error
 
 
-def _explain(error: Exception, address: str, patience: str) -> tuple[str, str]:
+def refuse_for_proxy(asked: Asked, answer: urllib3.BaseHTTPResponse) -> None:
+    """Raise what a proxy answered in place of who was asked.
+
+    Raises:
+        Unreachable: It wants a login.
+    """
+    if answer.status == 407 and asked.proxy is not None:
+        answer.close()
+        trouble = refused_by_proxy(407, answer.reason or "", asked.proxy, asked.url)
+        raise Unreachable(f"cannot reach {asked}: {trouble.why}", hint=trouble.hint)
+
+
+def _explain(error: Exception, asked: Asked, patience: str) -> tuple[str, str]:
     match error:
+        case ProxyError() if asked.proxy is not None:
+            trouble = proxy_trouble(error, asked.proxy, asked.url)
+            return trouble.why, trouble.hint
         case SSLError():
-            return _explain_tls(error)
+            return _explain_tls(error, asked.named)
         case NameResolutionError():
-            return f"{urlsplit(address).hostname} has no address", "check the name and DNS"
+            return f"{urlsplit(asked.url).hostname} has no address", "check the name and DNS"
         case NewConnectionError():
             return _innermost(error), "check that the server runs and the address is right"
         case ConnectTimeoutError():
@@ -150,12 +194,13 @@ def _explain(error: Exception, address: str, patience: str) -> tuple[str, str]:
             return _innermost(error), "check that the server runs and speaks HTTP there"
 
 
-def _explain_tls(error: SSLError) -> tuple[str, str]:
+def _explain_tls(error: SSLError, named: bool) -> tuple[str, str]:
     text = str(error)
     if "WRONG_VERSION_NUMBER" in text or "record layer" in text:
         return "it speaks plain HTTP", "write the address with http:// or enable TLS there"
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return _untrusted(text.partition("certificate verify failed: ")[2].partition(" (_ssl")[0])
+        reason = text.partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
+        return _untrusted(reason, named)
     if "ALERT_CERTIFICATE_REQUIRED" in text:
         return "it wants a client certificate", _CLIENT_CERTIFICATE
     if "ALERT_BAD_CERTIFICATE" in text or "ALERT_UNKNOWN_CA" in text:
@@ -163,8 +208,12 @@ def _explain_tls(error: SSLError) -> tuple[str, str]:
     return f"TLS failed: {_innermost(error)}", "check vault.tls"
 
 
-def _untrusted(reason: str) -> tuple[str, str]:
+def _untrusted(reason: str, named: bool) -> tuple[str, str]:
     hint = "set vault.tls.ca_file to the authority that signed it"
+    if named:
+        hint = (
+            "none in vault.tls.ca_file or ca_path signed it: add the intermediate or root that did"
+        )
     if "mismatch" in reason:
         hint = "set vault.tls.server_name to a name it is valid for"
     elif "expired" in reason:

@@ -19,7 +19,8 @@ from tests.moto_store import MotoStore
 from tests.s3_faults import S3Faults
 
 from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnavailable
-from raft_snapshot_agent.storage import s3
+from raft_snapshot_agent.network.library import ProxyOptions
+from raft_snapshot_agent.storage import connection, s3
 from raft_snapshot_agent.storage.base import Content, Storage
 from raft_snapshot_agent.storage.s3 import S3Settings
 
@@ -85,8 +86,8 @@ def pod(roles: Roles, environment: pytest.MonkeyPatch, folder: Path) -> None:
 def task(roles: Roles, environment: pytest.MonkeyPatch, _: Path) -> None:
     """Reach the address that is only there in a task, 169.254.170.2, through a proxy."""
     environment.setenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", TASK_PATH)
-    environment.setenv("http_proxy", roles.address)
-    environment.setenv("no_proxy", "127.0.0.1")
+    way = ProxyOptions(roles.address, "127.0.0.1")
+    environment.setattr(connection, "proxy_options", lambda *_: way)
 
 
 def instance(roles: Roles, environment: pytest.MonkeyPatch, _: Path) -> None:
@@ -305,12 +306,15 @@ async def test_a_token_file_that_is_missing_is_told(
     assert "environment" in caught.value.hint
 
 
-def test_a_proxy_is_not_asked_for_what_is_this_hosts_own() -> None:
+@pytest.mark.parametrize("key", [{}, {"proxy": "http://proxy.example.org:3128"}])
+def test_a_proxy_is_not_asked_for_what_is_this_hosts_own(
+    key: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Told by the options: the addresses are real on some hosts, and not to be asked by tests."""
-    settings = S3Settings.model_validate(
-        {"type": "s3", "bucket": "backups", "proxy": "http://proxy.example.org:3128"}
-    )
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.org:3128")
+    settings = S3Settings.model_validate({"type": "s3", "bucket": "backups", **key})
     options = s3._client_options(s3.bucket_of(settings), streaming=False)
-    excluded = [ip_network(each) for each in options["proxy_excludes"].split(",")]
+    assert options["proxy_url"] == "http://proxy.example.org:3128"
+    excluded = [ip_network(each) for each in options["proxy_excludes"].split(",") if "/" in each]
     for address in ("169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254"):
         assert any(ip_address(address) in network for network in excluded)

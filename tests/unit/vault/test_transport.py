@@ -234,7 +234,7 @@ def test_what_is_trusted_is_loaded_once_and_again_when_its_file_changes(
     trustme.CA().cert_pem.write_to_path(str(authority))
 
     def trust(**tls: Any) -> Any:
-        return node("https://127.0.0.1", **tls)._pool.conn_kw["ssl_context"]
+        return node("https://127.0.0.1", **tls)._line._pool.connection_pool_kw["ssl_context"]
 
     first = trust(ca_file=authority)
     assert trust(ca_file=authority) is first
@@ -274,11 +274,12 @@ def test_an_encrypted_key_fails_instead_of_asking_for_its_password_on_the_termin
 _ON_A_TERMINAL = """
 import fcntl, sys, termios
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.vault.settings import TlsSettings
-from raft_snapshot_agent.vault.transport import open_pool
+from raft_snapshot_agent.vault.client import Node
+from raft_snapshot_agent.vault.settings import VaultSettings
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 try:
-    open_pool("https://a", TlsSettings(client_cert=sys.argv[1], client_key=sys.argv[2]))
+    tls = {"client_cert": sys.argv[1], "client_key": sys.argv[2]}
+    Node("https://a", VaultSettings(tls=tls))
 except ConfigError as error:
     print(error)
 """

@@ -9,6 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from raft_snapshot_agent.errors import Denied, ServerError, Unreachable
+from raft_snapshot_agent.network.pools import open_pool
+from raft_snapshot_agent.network.proxies import route
+from raft_snapshot_agent.network.trust import Trust
 from raft_snapshot_agent.secret import redact
 
 _SECONDS = 10.0
@@ -29,7 +32,7 @@ class Voucher:
         headers: Mapping[str, str],
         body: bytes | None = None,
     ) -> str:
-        """Ask and return the answer's text; no proxy is used, no redirect followed.
+        """Ask and return the answer's text; no redirect is followed.
 
         Raises:
             Unreachable: There was no answer.
@@ -38,13 +41,16 @@ class Voucher:
         # Settings are read without the HTTP library, which takes its time to load.
         import urllib3
 
-        from raft_snapshot_agent.vault.transport import translated
+        from raft_snapshot_agent.vault.transport import Asked, refuse_for_proxy, translated
 
         parts = urlsplit(url)
         where = f"{self.name} at {parts.scheme}://{parts.netloc}"
-        with urllib3.PoolManager() as pool:
+        proxy = route(url)
+        asked = Asked(url, where, proxy)
+        trust = Trust() if parts.scheme == "https" else None
+        with open_pool(trust, proxy) as pool:
             try:
-                with translated(where):
+                with translated(asked):
                     response = pool.request(
                         method,
                         url,
@@ -55,7 +61,9 @@ class Voucher:
                         redirect=False,
                     )
             except Unreachable as error:
-                raise Unreachable(error.message, hint=self.hint) from error
+                hint = error.hint if proxy else self.hint
+                raise Unreachable(error.message, hint=hint) from error
+        refuse_for_proxy(asked, response)
         text = response.data.decode("utf-8", "replace").strip()
         if response.status != 200:
             said = redact(" ".join(text.split())[:200]) or "nothing"

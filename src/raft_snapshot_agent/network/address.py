@@ -1,0 +1,80 @@
+"""A proxy's URL in the configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.network.proxies import WRITTEN, Proxy, checked_proxy
+from raft_snapshot_agent.secret import Secret
+
+
+class ProxyAddress(Secret):
+    """The URL of an HTTP proxy, or a reference to one; its user name and password stay hidden."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, text: str, source: str = "") -> None:
+        """Take the URL or a reference, and the variable it comes from, if from one."""
+        super().__init__(text)
+        self._source = source
+
+    def resolve(self) -> str:
+        """Look the URL up.
+
+        Raises:
+            ConfigError: It is missing, or no URL of a proxy.
+        """
+        text = super().resolve()
+        try:
+            checked_proxy(text)
+        except ValueError as error:
+            raise ConfigError(str(error), hint=WRITTEN) from None
+        return text
+
+    def check(self) -> None:
+        """Make sure that what stands here itself is the URL of a proxy.
+
+        Raises:
+            ValueError: It is not.
+        """
+        if not self.is_reference:
+            checked_proxy(self._text)
+
+    def proxy(self, key: str) -> Proxy:
+        """Return the proxy as it is now.
+
+        Arguments:
+            key: What names it where no variable does.
+
+        Raises:
+            ConfigError: It is missing, or no URL of a proxy.
+        """
+        return Proxy.parse(super().resolve(), self._source or key)
+
+    @property
+    def reference(self) -> str:
+        """The reference, or the URL without its credentials."""
+        if self.is_reference:
+            return self._text
+        url = checked_proxy(self._text)
+        return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+
+
+def _sound(address: ProxyAddress) -> ProxyAddress:
+    address.check()
+    return address
+
+
+def looked_up(address: ProxyAddress | None) -> Proxy | None:
+    """Return the proxy that a storage's configuration names, as it is now.
+
+    Raises:
+        ConfigError: It is missing, or no URL of a proxy.
+    """
+    return None if address is None else address.proxy("the storage's key proxy")
+
+
+ProxyUrl = Annotated[ProxyAddress, AfterValidator(_sound)]

@@ -1,0 +1,158 @@
+"""What went wrong on the way to a proxy or at one, told apart from what is behind it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from raft_snapshot_agent.network.exclusions import PORTS
+from raft_snapshot_agent.network.proxies import VARIABLES, Proxy, route
+
+if TYPE_CHECKING:
+    from urllib3.exceptions import ProxyError
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A failure that is the proxy's."""
+
+    why: str
+    hint: str
+    lasting: bool = False
+    """Whether another try is in vain."""
+
+
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3}) ?(.*)", re.DOTALL)
+_URL = re.compile(r"\bhttps?://[^\s/?\"]+")
+_STATUS = re.compile(r"status code: (\d{3}) ?([A-Za-z ]*)")
+_CAUSE = re.compile(r'(?:message|error): "([^"\\]+)"')
+_CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
+
+
+def proxy_trouble(error: ProxyError, proxy: Proxy, url: str) -> Trouble:
+    """Explain why there is no connection through a proxy, from what urllib3 raised."""
+    from urllib3.exceptions import (
+        ConnectTimeoutError,
+        NameResolutionError,
+        NewConnectionError,
+        SSLError,
+    )
+
+    cause = error.original_error
+    tunnel = _TUNNEL.search(str(cause))
+    if tunnel is not None:
+        return refused_by_proxy(int(tunnel[1]), tunnel[2], proxy, url)
+    match cause:
+        case NameResolutionError():
+            return _unreachable(f"{proxy.host} has no address", proxy)
+        case NewConnectionError():  # one of those that follow, by its class
+            return not_accepted(cause, proxy)
+        case ConnectTimeoutError() | TimeoutError():
+            return _unreachable("the proxy does not accept a connection in time", proxy)
+        case SSLError():
+            return _untrusted(_tls_reason(str(cause)), proxy)
+        case _:
+            return not_accepted(cause, proxy)
+
+
+def not_accepted(error: BaseException, proxy: Proxy) -> Trouble:
+    """Explain that there is no connection to the proxy, by the error at the bottom."""
+    reason = _innermost(error)
+    return _unreachable(f"the proxy does not accept the connection: {reason}", proxy)
+
+
+def refused_by_proxy(status: int, said: str, proxy: Proxy, url: str) -> Trouble:
+    """Explain an answer that is the proxy's own."""
+    there, answer = _destination(url), " ".join(f"{status} {said}".split())[:100]
+    if status == 407 and proxy.username is None:
+        example = f"{proxy.scheme}://user:password@{proxy.host}:{proxy.port}"
+        hint = f"write them into {proxy.source}: {example}"
+        return Trouble(f"the proxy demands a user name and a password ({answer})", hint, True)
+    if status == 407:
+        hint = f"correct them in {proxy.source}"
+        return Trouble(f"the proxy refuses the user name and password ({answer})", hint, True)
+    if status >= 500:
+        hint = f"look at the proxy's log{_or_without(proxy)}"
+        return Trouble(f"the proxy cannot reach {there} ({answer})", hint)
+    hint = f"allow it at the proxy{_or_without(proxy)}"
+    return Trouble(f"the proxy does not let us connect to {there} ({answer})", hint, True)
+
+
+def through_proxy(doing: str, text: str, configured: Proxy | None) -> tuple[str, Trouble | None]:
+    """Add the proxy to a message of the object store library, where one was in between.
+
+    Arguments:
+        doing: What failed.
+        text: What the library says.
+        configured: The proxy that the configuration names for this store.
+
+    Returns:
+        What failed, and through which proxy; and what is wrong with that, if that is known.
+    """
+    url = _URL.search(text)
+    proxy = route(url[0], configured) if url else None
+    if url is None or proxy is None:
+        return doing, None
+    status = _STATUS.search(text)
+    if status is None and "HTTP error" not in text:
+        return doing, None
+    if status is not None and (url[0].startswith("https:") or "<Code>" in text):
+        return doing, None  # what was sent through a tunnel, or is the store's own document
+    return f"{doing} through {proxy}", _trouble_in(text, status, proxy, url[0])
+
+
+def _trouble_in(text: str, status: re.Match[str] | None, proxy: Proxy, url: str) -> Trouble | None:
+    if "ProxyAuthRequired" in text or (status and status[1] == "407"):
+        return refused_by_proxy(407, "Proxy Authentication Required", proxy, url)
+    if status is not None:
+        return None
+    if "TunnelUnsuccessful" in text:
+        why = f"the proxy does not let us connect to {_destination(url)}, or cannot reach it"
+        return Trouble(why, f"look at the proxy's log{_or_without(proxy)}")
+    certificate = _CERTIFICATE.search(text)
+    if certificate and ("ConnectFailed" in text or url.startswith("http:")):
+        return _untrusted(certificate[1], proxy)
+    if "tcp connect error" in text or "dns error" in text:
+        cause = _CAUSE.search(text)
+        reason = cause[1].lower() if cause else "it is not reachable"
+        return _unreachable(f"the proxy does not accept the connection: {reason}", proxy)
+    return None
+
+
+def _unreachable(why: str, proxy: Proxy) -> Trouble:
+    return Trouble(why, f"check that the proxy runs, and {proxy.source}")
+
+
+def _untrusted(reason: str, proxy: Proxy) -> Trouble:
+    if reason:
+        hint = "name the authority that signed it in ca_file"
+        return Trouble(f"the proxy's certificate is not trusted: {reason}", hint, True)
+    hint = f"write its address in {proxy.source} with http://"
+    return Trouble("the proxy does not speak TLS", hint, True)
+
+
+def _tls_reason(text: str) -> str:
+    return text.partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
+
+
+def _or_without(proxy: Proxy) -> str:
+    if proxy.source in VARIABLES:
+        return ", or name the host in NO_PROXY"
+    return f", or take {proxy.source} out"
+
+
+def _destination(url: str) -> str:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = parts.port or PORTS[parts.scheme]
+    return f"{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _innermost(error: BaseException) -> str:
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return " ".join(str(error).split())[:100] or type(error).__name__

@@ -1,0 +1,71 @@
+"""Connections that are kept: direct ones, and through a proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from raft_snapshot_agent.network.address import ProxyAddress, looked_up
+from raft_snapshot_agent.network.proxies import Proxy, route
+from raft_snapshot_agent.network.trust import Trust, context
+
+if TYPE_CHECKING:
+    import urllib3
+
+_KEPT = 4
+
+
+def open_pool(trust: Trust | None, proxy: Proxy | None, **options: Any) -> urllib3.PoolManager:
+    """Make a pool of connections; nothing is contacted yet.
+
+    Arguments:
+        trust: Which certificates are good; nothing where there are none.
+        proxy: What all connections go through; nothing for direct ones.
+        options: Of the library's pools.
+
+    Raises:
+        ConfigError: A certificate or key file cannot be used.
+    """
+    # Settings are read without the HTTP library, which takes its time to load.
+    import urllib3
+
+    how = {"maxsize": _KEPT, **(_checks(trust) if trust else {}), **options}
+    if proxy is None:
+        return urllib3.PoolManager(**how)
+    tls = context((trust or Trust()).of_proxy()) if proxy.scheme == "https" else None
+    return urllib3.ProxyManager(
+        proxy.address, proxy_headers=proxy.headers, proxy_ssl_context=tls, **how
+    )
+
+
+def _checks(trust: Trust) -> Mapping[str, Any]:
+    import urllib3
+    from urllib3.exceptions import InsecureRequestWarning
+
+    checks: dict[str, Any] = {"ssl_context": context(trust), "cert_reqs": "CERT_REQUIRED"}
+    if trust.skip_verify:
+        urllib3.disable_warnings(InsecureRequestWarning)
+        checks |= {"cert_reqs": "CERT_NONE", "assert_hostname": False}
+    return checks
+
+
+class Pools:
+    """The pools of one client, which talks to several hosts; safe to share between threads."""
+
+    def __init__(self, trust: Trust, configured: ProxyAddress | None = None) -> None:
+        self._trust = trust
+        self._configured = configured
+        self._lock = Lock()
+        self._open: dict[Proxy | None, urllib3.PoolManager] = {}
+
+    def through(self, url: str) -> Proxy | None:
+        """Return the proxy that connections to a URL go through."""
+        return route(url, looked_up(self._configured))
+
+    def pool(self, proxy: Proxy | None) -> urllib3.PoolManager:
+        """Return the pool of what goes through a proxy, or goes directly."""
+        with self._lock:
+            if proxy not in self._open:
+                self._open[proxy] = open_pool(self._trust, proxy)
+            return self._open[proxy]

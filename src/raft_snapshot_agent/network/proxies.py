@@ -1,0 +1,166 @@
+"""Which proxy a connection goes through: a configured one, else the environment's.
+
+Source for the variables and their order: golang.org/x/net/http/httpproxy, `FromEnvironment`, which
+the official command line uses. `ALL_PROXY` is an addition: it counts where no other variable is
+set for the scheme.
+"""
+
+from __future__ import annotations
+
+import os
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.network.exclusions import (
+    PORTS,
+    Host,
+    excluded,
+    is_loopback,
+    is_metadata,
+)
+
+WRITTEN = "write http://host:port, with special characters in user name and password as %XX"
+_OF_SCHEME = {"http": ("HTTP_PROXY", "http_proxy"), "https": ("HTTPS_PROXY", "https_proxy")}
+_ANY = ("ALL_PROXY", "all_proxy")
+_EXCEPT = ("NO_PROXY", "no_proxy")
+VARIABLES = {*_OF_SCHEME["http"], *_OF_SCHEME["https"], *_ANY}
+"""Those that NO_PROXY makes exceptions from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy, and who says that it is to be used."""
+
+    scheme: str
+    host: str
+    """As in a URL: an IPv6 address in brackets."""
+    port: int
+    source: str
+    """The variable or key that names it."""
+    username: str | None = field(default=None, repr=False)
+    password: str = field(default="", repr=False)
+
+    @classmethod
+    def parse(cls, text: str, source: str) -> Proxy:
+        """Read the URL of a proxy.
+
+        Raises:
+            ConfigError: It is none, or of a kind that the agent does not speak to.
+        """
+        try:
+            url = checked_proxy(text)
+        except ValueError as error:
+            raise ConfigError(f"{source}: {error}", hint=WRITTEN) from None
+        host = url.hostname or ""
+        return cls(
+            scheme=url.scheme,
+            host=f"[{host}]" if ":" in host else host,
+            port=url.port or PORTS[url.scheme],
+            source=source,
+            username=None if url.username is None else unquote(url.username),
+            password=unquote(url.password or ""),
+        )
+
+    @property
+    def address(self) -> str:
+        """Its URL without the credentials."""
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Its URL with the credentials, for a library; never to be shown."""
+        if self.username is None:
+            return self.address
+        pair = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}"
+        return f"{self.scheme}://{pair}@{self.host}:{self.port}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What tells it who asks."""
+        if self.username is None:
+            return {}
+        pair = f"{self.username}:{self.password}".encode()
+        return {"proxy-authorization": f"Basic {b64encode(pair).decode()}"}
+
+    def __str__(self) -> str:
+        return f"the proxy {self.host}:{self.port} (set by {self.source})"
+
+
+def checked_proxy(text: str) -> SplitResult:
+    """Return the parts of a proxy's URL.
+
+    Raises:
+        ValueError: It is none; the text shows no password.
+    """
+    shown = text if "@" not in text else f"…@{text.rpartition('@')[2]}"
+    try:
+        url = urlsplit(text.strip())
+        usable = url.scheme in PORTS and url.hostname and url.port != 0
+    except ValueError:
+        raise ValueError(f"{shown!r} is not the URL of a proxy") from None
+    if url.scheme.startswith("socks"):
+        raise ValueError(f"{shown!r} is a SOCKS proxy, and only HTTP proxies can be used")
+    if not usable:
+        raise ValueError(f"{shown!r} is not the URL of a proxy, such as http://proxy.example:3128")
+    if url.path.strip("/") or url.query or url.fragment:
+        raise ValueError("the URL of a proxy ends after its port")
+    return url
+
+
+def route(
+    url: str, configured: Proxy | None = None, environ: Mapping[str, str] | None = None
+) -> Proxy | None:
+    """Return the proxy that connections to a URL go through, or nothing for a direct one.
+
+    Arguments:
+        url: Where the connection is to lead.
+        configured: The proxy that the configuration names for it: it is used for all hosts.
+        environ: Whose variables count otherwise; by default the process's.
+
+    Raises:
+        ConfigError: The variable that decides has a value that cannot be used.
+    """
+    parts = urlsplit(url)
+    host = Host.of(parts)
+    if parts.scheme not in PORTS or is_metadata(host):
+        return None
+    if configured is not None:
+        return configured
+    return _from_environment(parts.scheme, host, os.environ if environ is None else environ)
+
+
+def _from_environment(scheme: str, host: Host, environ: Mapping[str, str]) -> Proxy | None:
+    name, value = _first(environ, (*_OF_SCHEME[scheme], *_ANY))
+    if not value or is_loopback(host) or excluded(_first(environ, _EXCEPT)[1], host):
+        return None
+    if name in _OF_SCHEME["http"] and environ.get("REQUEST_METHOD"):
+        # Whoever calls a CGI script sets HTTP_PROXY with a header "Proxy".
+        raise ConfigError(
+            f"{name} is not used where REQUEST_METHOD is set, as in a CGI script",
+            hint="unset REQUEST_METHOD, or set the proxy in the configuration",
+        )
+    return Proxy.parse(_with_scheme(value), name)
+
+
+def check_environment(environ: Mapping[str, str]) -> None:
+    """Make sure that the proxy variables can be used.
+
+    Raises:
+        ConfigError: One cannot.
+    """
+    for names in (*_OF_SCHEME.values(), _ANY):
+        name, value = _first(environ, names)
+        if value:
+            Proxy.parse(_with_scheme(value), name)
+
+
+def _with_scheme(value: str) -> str:
+    return value if "://" in value else f"http://{value}"
+
+
+def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str]:
+    """Return the first of these variables that is set, and not to nothing."""
+    return next(((name, value) for name in names if (value := environ.get(name))), ("", ""))

@@ -1,0 +1,106 @@
+"""Which certificates are trusted, and what we show of our own."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from raft_snapshot_agent.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whom to talk to."""
+
+    ca_file: Path | None = None
+    """Certificates in PEM, of authorities at any place of a chain, or a server's own."""
+    skip_verify: bool = False
+    """Trust anybody."""
+    ca_path: Path | None = None
+    """A folder of such files."""
+    system: bool = True
+    """Whether the system's certificates are trusted, too."""
+    client_cert: Path | None = None
+    client_key: Path | None = None
+
+    def of_proxy(self) -> Trust:
+        """Return what to trust of a proxy: the system's authorities, and no less than here."""
+        return replace(self, system=True, client_cert=None, client_key=None)
+
+
+def context(trust: Trust) -> ssl.SSLContext:
+    """Return what connections with this trust use; equal ones share what was loaded.
+
+    Raises:
+        ConfigError: A file cannot be used.
+    """
+    try:
+        return _loaded(trust, _stamps(trust))
+    except (OSError, ssl.SSLError) as error:
+        given = (trust.ca_file, trust.ca_path, trust.client_cert, trust.client_key)
+        files = ", ".join(str(file) for file in given if file)
+        raise ConfigError(
+            f"cannot use {files}: {error.strerror or error}",
+            hint="give readable PEM files that belong together",
+        ) from error
+
+
+def accept_partial_chains(made: ssl.SSLContext) -> ssl.SSLContext:
+    """Take whatever certificate is trusted for the end of a chain, as Go does.
+
+    By itself OpenSSL asks for a chain up to a root. What Python 3.13 asks for beyond Go's rules,
+    such as key identifiers in every certificate, is not asked for.
+    """
+    made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    made.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return made
+
+
+@lru_cache(maxsize=32)
+def _loaded(trust: Trust, _: tuple[object, ...]) -> ssl.SSLContext:
+    """Load what may be a megabyte, as it is at the moment that the stamps tell of."""
+    system = trust.system or not (trust.ca_file or trust.ca_path)
+    made = accept_partial_chains(
+        ssl.create_default_context() if system else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    )
+    # OpenSSL finds only files whose names are hashes; the server's own clients read them all.
+    for file in (trust.ca_file, *_files_in(trust.ca_path)):
+        if file is not None:
+            made.load_verify_locations(file)
+    if trust.client_cert is not None:
+        # Without a password, an encrypted key would make OpenSSL ask for one on the terminal.
+        made.load_cert_chain(trust.client_cert, trust.client_key, password="")
+    if trust.skip_verify:
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+    return made
+
+
+def _stamps(trust: Trust) -> tuple[object, ...]:
+    """Tell the present state of every file that is loaded: certificates are renewed in place."""
+    usual = ssl.get_default_verify_paths().cafile
+    files = (
+        Path(usual) if usual else None,
+        trust.ca_file,
+        trust.client_cert,
+        trust.client_key,
+        *_files_in(trust.ca_path),
+    )
+    states = ((file, file.stat()) for file in files if file is not None)
+    return tuple((file, one.st_mtime_ns, one.st_size, one.st_ino) for file, one in states)
+
+
+def _files_in(folder: Path | None) -> list[Path]:
+    """List the files of a folder and of those below, which the server's own clients read, too."""
+    if folder is None:
+        return []
+    walk = os.walk(folder, onerror=_raise)
+    found = (Path(where, name) for where, _, names in walk for name in names)
+    return sorted(file for file in found if file.is_file())
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -18,7 +18,8 @@ AgentError                 1  something here, on this host
 │   └── SnapshotNotFound   2  no such snapshot there
 ├── PartialFailure         3  some storages failed
 ├── VerificationError      4  the bytes are not a whole snapshot
-│   └── StaleSnapshot      4  whole, but older than the leader's state
+│   ├── StaleSnapshot      4  whole, but older than the leader's state
+│   └── MismatchedSnapshot 4  whole, but not what its name or manifest describes
 ├── RetentionSuspended     6  an alarm of the guard is active
 ├── NotLeader              5  only with --require-leader
 ├── LeaseHeld              5  likewise
@@ -121,6 +122,10 @@ class VerificationError(AgentError):
 
 class StaleSnapshot(VerificationError):
     """A whole snapshot, but older than the leader's state when it was asked for."""
+
+
+class MismatchedSnapshot(VerificationError):
+    """A whole snapshot, but not the one that its name or its manifest describes."""
 
 
 class RetentionSuspended(AgentError):

@@ -168,13 +168,21 @@ class Agent:
             times.setdefault(name, []).append(taken_at)
         return times
 
-    async def prune(self, place: Place, *, dry_run: bool = False) -> Pruned:
-        """Delete what a storage is no longer to keep.
+    async def prune(
+        self,
+        place: Place,
+        *,
+        dry_run: bool = False,
+        acknowledged: bool = False,
+        broken: bool = False,
+    ) -> Pruned:
+        """Delete what a storage is no longer to keep; the arguments are those of `Place.prune`.
 
         Raises:
             StorageError: It could not be listed.
         """
-        return await place.prune(self._clock(), dry_run=dry_run)
+        now = self._clock()
+        return await place.prune(now, dry_run=dry_run, acknowledged=acknowledged, broken=broken)
 
     async def _sweep_spools(self) -> frozenset[str]:
         return await in_thread(lambda: sweep(self._spool))

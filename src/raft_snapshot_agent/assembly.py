@@ -12,6 +12,7 @@ from raft_snapshot_agent.fields import RetentionPolicy, time_zone
 from raft_snapshot_agent.gate import Gate
 from raft_snapshot_agent.lease.keeper import Lease
 from raft_snapshot_agent.storage import AnyStorage
+from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.vault.leader import Cluster
 
 
@@ -70,12 +71,16 @@ def _place(settings: AnyStorage, config: Config) -> Place:
     from raft_snapshot_agent.storage.paced import Paced
     from raft_snapshot_agent.storage.retrying import Retrying
 
-    storage = settings.open()
-    paced = storage if settings.bandwidth is None else Paced(storage, settings.bandwidth)
+    def opened() -> Storage:
+        storage = settings.open()
+        paced = storage if settings.bandwidth is None else Paced(storage, settings.bandwidth)
+        return Retrying(paced)
+
     retention = settings.retention or RetentionPolicy()
     return Place(
         name=settings.name or settings.type,
-        storage=Retrying(paced),
+        storage=opened(),
+        reopen=opened,
         retention=retention,
         zone=time_zone(retention.timezone),
         naming=naming_of(config),

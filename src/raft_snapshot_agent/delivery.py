@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import anyio
 
 from raft_snapshot_agent import __version__
-from raft_snapshot_agent.core.guard import Alarm
 from raft_snapshot_agent.core.naming import Naming, Run, manifest_name
 from raft_snapshot_agent.core.report import Delivery
-from raft_snapshot_agent.core.snapshot import Beside, Manifest, Snapshot
+from raft_snapshot_agent.core.snapshot import Beside, Instant, Manifest, Snapshot
 from raft_snapshot_agent.errors import LeaseLost, LoginRefused, StorageDenied, StorageError
 from raft_snapshot_agent.fence import Fenced
+from raft_snapshot_agent.guarding import History
 from raft_snapshot_agent.intake import as_failure
 from raft_snapshot_agent.lease.keeper import Tenure
 from raft_snapshot_agent.place import Place
@@ -24,6 +24,7 @@ from raft_snapshot_agent.spool import Spool
 from raft_snapshot_agent.storage.base import Content, Source
 from raft_snapshot_agent.storage.listed import missing_from_list
 from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.uptime import instant
 from raft_snapshot_agent.vault.leader import Leader
 
 _LOOK_WITHIN = 30.0
@@ -41,6 +42,8 @@ class Consignment:
     clock: Callable[[], datetime]
     tenure: Tenure | None = None
     """Of the lease, where there is one; what was begun in it ends with it."""
+    began: Instant = field(default_factory=instant)
+    """Before the server was asked."""
 
     @property
     def source(self) -> Source:
@@ -65,6 +68,10 @@ class Consignment:
             version=self.leader.identity.version,
             node=self.leader.node.address,
             agent_version=__version__,
+            clock=self.began.clock,
+            began=self.began.seconds,
+            ended=instant().seconds,
+            leading_since=self.leader.active_since,
         )
 
 
@@ -83,7 +90,7 @@ async def deliver(place: Place, consignment: Consignment, trouble: str) -> Deliv
     delivery = Delivery(place.name, place.storage.kind, warnings=warnings, required=place.required)
     try:
         name = await consignment.name_for(place)
-        before = await _looked(place) if place.replaces else None
+        before = await _looked(place, consignment) if place.replaces else None
         if place.replaces:
             await _forget_old(place, name, consignment.spool)
         size = await place.storage.put(name, consignment.source)
@@ -98,7 +105,7 @@ async def deliver(place: Place, consignment: Consignment, trouble: str) -> Deliv
         if place.prunes and (doubt := await missing_from_list(place.storage, name, size)):
             delivery = replace(delivery, warnings=(*delivery.warnings, doubt))
         manifest = consignment.manifest(name, snapshot, seconds)
-        return await _vouched(place, manifest, before, delivery, consignment.clock)
+        return await _vouched(place, manifest, before, delivery, consignment)
     except Exception as error:  # noqa: BLE001 - one storage never costs another its snapshot
         return replace(delivery, location="", warnings=(), error=as_failure(error))
 
@@ -106,35 +113,35 @@ async def deliver(place: Place, consignment: Consignment, trouble: str) -> Deliv
 async def _vouched(
     place: Place,
     manifest: Manifest,
-    before: Manifest | StorageError | None,
+    before: History | StorageError | None,
     delivery: Delivery,
-    clock: Callable[[], datetime],
+    consignment: Consignment,
 ) -> Delivery:
     """Hold the snapshot against the one before, write its manifest, and prune."""
     if not place.replaces:
-        before = await _looked(place)
+        before = await _looked(place, consignment)
     if isinstance(before, StorageError) and not place.replaces and not place.retention.keeps_all:
         # With a manifest it would be what the next one is held against.
         why = f"the snapshot is stored without a manifest, and nothing is pruned: {before}"
         return replace(delivery, warnings=(*delivery.warnings, why))
     known = None if isinstance(before, StorageError) else before
-    alarm: Alarm | None = await place.watch(known, manifest)
+    watched = await place.watch(known, manifest)
     name = manifest_name(manifest.snapshot)
-    await place.storage.put(name, Content(manifest.to_json()))
-    if alarm is not None:
-        return replace(delivery, alarm=str(alarm))
-    return await _retained(place, delivery, clock)
+    await place.storage.put(name, Content(watched.manifest.to_json()))
+    warnings = (*delivery.warnings, *watched.warnings, *filter(None, [watched.unsettled]))
+    delivery = replace(delivery, alarm=watched.alarm, warnings=warnings)
+    return await _retained(place, delivery, consignment.clock) if watched.may_prune else delivery
 
 
-async def _looked(place: Place) -> Manifest | StorageError | None:
-    """Read the newest manifest; nothing where there is none, or where nothing can be deleted.
+async def _looked(place: Place, consignment: Consignment) -> History | StorageError | None:
+    """Read what is stored already; nothing where there is none, or where nothing can be deleted.
 
     Returns:
         The error, where it is not known what the storage holds.
     """
     try:
         with anyio.fail_after(_LOOK_WITHIN):
-            return await place.newest()
+            return await place.history(consignment.began, consignment.run.taken_at)
     except LoginRefused as error:
         return error
     except StorageDenied:
@@ -155,13 +162,19 @@ async def _retained(place: Place, delivery: Delivery, clock: Callable[[], dateti
         why = f"old snapshots are not pruned: {as_failure(error)}"
         return replace(delivery, warnings=(*delivery.warnings, why))
     warnings = (*delivery.warnings, *pruned.warnings)
-    return replace(delivery, deleted=pruned.deleted, warnings=warnings)
+    return replace(
+        delivery,
+        deleted=pruned.deleted,
+        warnings=warnings,
+        counts=pruned.counts,
+        alarm=pruned.alarm,
+    )
 
 
 async def _forget_old(place: Place, name: str, spool: Spool) -> None:
     """Drop what lies beside a snapshot about to be replaced: it would not describe the new one."""
     await in_thread(spool.verdict)
-    for beside in (Beside.MANIFEST, Beside.BROKEN):
+    for beside in (Beside.MANIFEST, Beside.BROKEN, Beside.MISMATCH):
         with suppress(StorageError):
             await place.storage.delete(beside.name_for(name))
 

@@ -20,7 +20,8 @@ AgentError                 1  something here, on this host
 │   └── NotThereYet        2  no folder there: before the first snapshot it may be missing
 ├── PartialFailure         3  some storages failed
 ├── VerificationError      4  the bytes are not a whole snapshot
-│   └── StaleSnapshot      4  whole, but older than the leader's state
+│   ├── StaleSnapshot      4  whole, but older than the leader's state
+│   └── MismatchedSnapshot 4  whole, but not what its name or manifest describes
 ├── RetentionSuspended     6  an alarm of the guard is active
 ├── NotLeader              5  only with --require-leader
 ├── LeaseHeld              5  likewise
@@ -171,6 +172,10 @@ class VerificationError(AgentError):
 
 class StaleSnapshot(VerificationError):
     """A whole snapshot, but older than the leader's state when it was asked for."""
+
+
+class MismatchedSnapshot(VerificationError):
+    """A whole snapshot, but not the one that its name or its manifest describes."""
 
 
 class RetentionSuspended(AgentError):

@@ -192,5 +192,6 @@ class RetentionPolicy(Retention):
     min_keep: Count = 1
     max_space: Size | None = None
     max_deletes: Count | None = None
+    keep_broken: Duration = timedelta(days=30)
     timezone: str = "UTC"
     """Where days, weeks, months and years begin."""

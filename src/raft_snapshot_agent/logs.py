@@ -76,7 +76,9 @@ def _log_delivery(log: Log, report: Report, delivery: Delivery) -> None:
     for name in delivery.deleted:
         log.info(f"Deleted old snapshot {name}", storage=delivery.storage)
     for warning in delivery.warnings:
-        log.warning(f"{delivery.storage}: {warning}")
+        count = delivery.counts.get(warning)
+        told = {} if count is None else {"snapshots": count}
+        log.warning(f"{delivery.storage}: {warning}", **told)
     if delivery.alarm:
         why = f"{delivery.alarm}; to go on pruning, prune --acknowledge"
         log.error(f"{delivery.storage} is not pruned any more: {why}")

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from raft_snapshot_agent.agent import Place
-from raft_snapshot_agent.core.archive import ArchiveVerifier
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.snapshot import Manifest, Snapshot, Stored
 from raft_snapshot_agent.errors import (
     AgentError,
     SnapshotNotFound,
     Stopped,
+    StorageError,
     VerificationError,
 )
+from raft_snapshot_agent.reading import Copy, Expected, Reading, judge, read_once
 from raft_snapshot_agent.spool import Spool
 from raft_snapshot_agent.threads import in_thread
 
 _STEP = 1 << 20
+_AHEAD = timedelta(minutes=10)
+"""As far may the clock that a snapshot was named by be ahead of ours."""
 
 
 class Origin(Protocol):
@@ -34,8 +38,18 @@ class Origin(Protocol):
 
     def read(self) -> AsyncIterator[bytes]: ...
 
-    async def manifest(self) -> Manifest | None:
-        """Read what lies beside it; nothing where there is none."""
+    async def expected(self) -> Expected:
+        """Say what is known of it before it is read."""
+
+    def again(self) -> Origin | None:
+        """Open it for a second reading, independent of the first; nothing where there is none."""
+
+    async def remember(self, verdict: Reading) -> None:
+        """Note what a verdict says of it, where that is kept.
+
+        Raises:
+            StorageError: The note cannot be written.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +57,28 @@ class StoredOrigin:
     """A snapshot in one of the storages."""
 
     place: Place
-    name: str
+    stored: Stored
+    is_second: bool = False
 
     @property
     def label(self) -> str:
-        return self.place.storage.location(self.name)
+        return self.place.storage.location(self.stored.name)
 
     def read(self) -> AsyncIterator[bytes]:
-        return self.place.storage.read(self.name)
+        return self._copy.read()
 
-    async def manifest(self) -> Manifest | None:
-        return await self.place.manifest(self.name)
+    async def expected(self) -> Expected:
+        return await self._copy.expected()
+
+    def again(self) -> StoredOrigin:
+        return replace(self, is_second=True)
+
+    async def remember(self, verdict: Reading) -> None:
+        await self.place.verdicts.remember(self.stored, verdict, datetime.now(UTC))
+
+    @property
+    def _copy(self) -> Copy:
+        return self.place.verdicts.copy(self.stored, anew=self.is_second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +102,19 @@ class FileOrigin:
         finally:
             file.close()
 
-    async def manifest(self) -> Manifest | None:
+    async def expected(self) -> Expected:
         if self.path is None:
-            return None
+            return Expected()
         beside = self.path.with_name(manifest_name(self.path.name))
         try:
-            return Manifest.from_json(await in_thread(beside.read_bytes))
+            return Expected(manifest=Manifest.from_json(await in_thread(beside.read_bytes)))
         except (OSError, ValueError):
-            return None
+            return Expected()
+
+    def again(self) -> FileOrigin | None:
+        return None if self.path is None else self
+
+    async def remember(self, verdict: Reading) -> None: ...
 
     def _open(self) -> BinaryIO:
         if self.path is None:
@@ -119,19 +149,25 @@ async def choose(places: Sequence[Place], wanted: str | None) -> Origin:
     return await _named(places, wanted)
 
 
+async def judged(origin: Origin) -> Reading:
+    """Read a snapshot, twice unless it is whole, and say what it is worth."""
+    again = origin.again()
+    return await (read_once(origin) if again is None else judge(origin, again))
+
+
 async def examine(origin: Origin) -> Snapshot:
-    """Read a snapshot to its end and prove it whole.
+    """Read a snapshot to its end and prove it whole; its notes of being none go.
 
     Raises:
         VerificationError: It is not, or not the one its manifest describes.
         AgentError: It could not be read.
     """
-    verifier = ArchiveVerifier()
-    async for chunk in origin.read():
-        await in_thread(partial(verifier.feed, chunk))
-    snapshot = verifier.finish()
-    compare(snapshot, await origin.manifest())
-    return snapshot
+    verdict = await judged(origin)
+    if verdict.snapshot is None:
+        raise verdict.error or VerificationError("it is no snapshot")
+    with suppress(StorageError):  # it may be readable only
+        await origin.remember(verdict)
+    return verdict.snapshot
 
 
 @contextmanager
@@ -140,7 +176,7 @@ def naming(origin: Origin) -> Iterator[None]:
     try:
         yield
     except VerificationError as error:
-        raise VerificationError(f"{origin.label}: {error.message}", hint=error.hint) from error
+        raise type(error)(f"{origin.label}: {error.message}", hint=error.hint) from error
 
 
 async def pour(origin: Origin, spool: Spool) -> None:
@@ -157,44 +193,36 @@ async def pour(origin: Origin, spool: Spool) -> None:
         raise
 
 
-def compare(snapshot: Snapshot, manifest: Manifest | None) -> None:
-    """Hold a snapshot against its manifest.
-
-    Raises:
-        VerificationError: They do not belong together.
-    """
-    if manifest is not None and manifest.sha256 != snapshot.sha256:
-        raise VerificationError(
-            "it is whole, but not the snapshot its manifest describes: SHA-256"
-            f" {snapshot.sha256[:12]}... instead of {manifest.sha256[:12]}...",
-            hint="it was replaced after it was stored; do not trust it unless you know by whom",
-        )
-
-
 async def _latest(places: Sequence[Place]) -> Origin:
     found: list[tuple[Stored, Place]] = []
     trouble: AgentError | None = None
     for place in places:
         try:
-            found += [(one, place) for one in await place.stored() if not one.broken]
+            found += [(one, place) for one in await place.stored() if one.size]
         except AgentError as error:
             trouble = error
     if not found:
         raise trouble or SnapshotNotFound("no storage holds a snapshot", hint="take one: save")
-    stored, place = max(found, key=lambda pair: (pair[0].verified, pair[0].taken_at))
-    return StoredOrigin(place, stored.name)
+    now = datetime.now(UTC) + _AHEAD
+    stored, place = max(found, key=lambda pair: _rank(pair[0], now))
+    return StoredOrigin(place, stored)
+
+
+def _rank(stored: Stored, now: datetime) -> tuple[bool, bool, bool, datetime]:
+    """Order by what is known: the newest is nothing worth if it is broken, or from the future."""
+    return stored.counts, stored.taken_at <= now, stored.verified, stored.taken_at
 
 
 async def _named(places: Sequence[Place], name: str) -> Origin:
     trouble: AgentError | None = None
     for place in places:
         try:
-            names = {entry.name for entry in await place.storage.entries()}
+            found = await place.find(name)
         except AgentError as error:
             trouble = error
             continue
-        if name in names:
-            return StoredOrigin(place, name)
+        if found is not None:
+            return StoredOrigin(place, found)
     raise trouble or SnapshotNotFound(
         f"no snapshot is called {name}", hint="list shows what is stored; a file needs its path"
     )

@@ -5,16 +5,24 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 
 from raft_snapshot_agent.core.snapshot import Manifest, Snapshot
-from raft_snapshot_agent.errors import AgentError, NotLeader, Sealed, ServerError
+from raft_snapshot_agent.errors import (
+    AgentError,
+    NotLeader,
+    Sealed,
+    ServerError,
+    StorageError,
+    VerificationError,
+)
 from raft_snapshot_agent.intake import verify
-from raft_snapshot_agent.origin import Origin, compare, naming, pour
+from raft_snapshot_agent.origin import Origin, naming, pour
+from raft_snapshot_agent.reading import Reading, State, compare, differing
 from raft_snapshot_agent.spool import Spool
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.client import Node
@@ -47,15 +55,42 @@ async def fetched(origin: Origin, folder: Path) -> AsyncIterator[Fetched]:
         VerificationError: It is not whole, or not the one its manifest describes.
         AgentError: It could not be read.
     """
-    with Spool.create(folder, secrets.token_hex(8)) as spool:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(pour, origin, spool)
-            tasks.start_soon(verify, spool)
-        with naming(origin):
-            snapshot = spool.verdict()
-            manifest = await origin.manifest()
-            compare(snapshot, manifest)
-        yield Fetched(spool, snapshot, manifest)
+    with ExitStack() as spools:
+        yield await _fetched(origin, folder, spools)
+
+
+async def _fetched(origin: Origin, folder: Path, spools: ExitStack) -> Fetched:
+    """Copy it; what does not look whole is copied once more before that is said."""
+    with naming(origin):
+        try:
+            return await _copied(origin, spools.enter_context(_spool(folder)))
+        except (VerificationError, StorageError) as error:
+            first = error
+        if (again := origin.again()) is None:
+            raise first
+        spools.close()
+        try:
+            return await _copied(again, spools.enter_context(_spool(folder)))
+        except VerificationError as error:
+            if (type(error), error.message) == (type(first), first.message):
+                raise
+            raise differing(origin.label, first, error) from error
+
+
+def _spool(folder: Path) -> Spool:
+    return Spool.create(folder, secrets.token_hex(8))
+
+
+async def _copied(origin: Origin, spool: Spool) -> Fetched:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pour, origin, spool)
+        tasks.start_soon(verify, spool)
+    snapshot = spool.verdict()
+    expected = await origin.expected()
+    compare(snapshot, expected)
+    with suppress(StorageError):  # it may be readable only
+        await origin.remember(Reading(State.WHOLE, snapshot))
+    return Fetched(spool, snapshot, expected.manifest)
 
 
 async def restore(cluster: Cluster, leader: Leader, path: Path, *, force: bool) -> Leader | None:

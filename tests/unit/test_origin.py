@@ -14,6 +14,7 @@ from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.snapshot import Manifest
 from raft_snapshot_agent.errors import (
     AgentError,
+    MismatchedSnapshot,
     SnapshotNotFound,
     StorageDenied,
     VerificationError,
@@ -22,11 +23,11 @@ from raft_snapshot_agent.origin import (
     FileOrigin,
     StoredOrigin,
     choose,
-    compare,
     examine,
     naming,
     pour,
 )
+from raft_snapshot_agent.reading import Expected, compare
 from raft_snapshot_agent.spool import Spool
 from raft_snapshot_agent.storage.base import Content, Entry
 from raft_snapshot_agent.storage.memory import MemoryStorage
@@ -76,9 +77,14 @@ def named(key: str) -> str:
     return {"old": OLD, "new": NEW}[key]
 
 
+async def origin_of(holding: Place) -> StoredOrigin:
+    (stored,) = await holding.stored()
+    return StoredOrigin(holding, stored)
+
+
 def of(origin: object) -> tuple[str, str]:
     assert isinstance(origin, StoredOrigin)
-    return origin.place.name, origin.name
+    return origin.place.name, origin.stored.name
 
 
 # Which one is meant.
@@ -157,14 +163,14 @@ async def test_a_whole_one_is_proved_from_anywhere(
     file.write_bytes(WHOLE)
 
     assert await examine(FileOrigin(file)) == archives.verified(WHOLE)
-    assert await examine(StoredOrigin(await place(new=WHOLE), NEW)) == archives.verified(WHOLE)
+    assert await examine(await origin_of(await place(new=WHOLE))) == archives.verified(WHOLE)
     with file.open() as opened:
         monkeypatch.setattr("sys.stdin", opened)
         assert await examine(FileOrigin(None)) == archives.verified(WHOLE)
 
 
 async def test_a_broken_one_is_refused_and_named() -> None:
-    origin = StoredOrigin(await place(new=WHOLE[:-1]), NEW)
+    origin = await origin_of(await place(new=WHOLE[:-1]))
 
     words = f"^memory:{NEW}: the snapshot is broken"
     with pytest.raises(VerificationError, match=words), naming(origin):
@@ -173,7 +179,7 @@ async def test_a_broken_one_is_refused_and_named() -> None:
 
 async def test_one_that_its_manifest_does_not_describe_is_refused(tmp_path: Path) -> None:
     other = archives.archive(archives.members(state=b"another"))
-    stored = StoredOrigin(await place(verified=("new",), new=other), NEW)
+    stored = await origin_of(await place(verified=("new",), new=other))
     (tmp_path / NEW).write_bytes(other)
     (tmp_path / manifest_name(NEW)).write_bytes(described(NEW).to_json())
 
@@ -187,17 +193,30 @@ async def test_what_is_no_manifest_counts_as_none(tmp_path: Path, beside: bytes)
     (tmp_path / NEW).write_bytes(WHOLE)
     (tmp_path / manifest_name(NEW)).write_bytes(beside)
 
-    assert await FileOrigin(tmp_path / NEW).manifest() is None
+    assert (await FileOrigin(tmp_path / NEW).expected()).manifest is None
     assert await examine(FileOrigin(tmp_path / NEW)) == archives.verified(WHOLE)
 
 
 def test_a_manifest_is_compared_by_its_digest() -> None:
     snapshot = archives.verified(WHOLE)
 
-    compare(snapshot, None)
-    compare(snapshot, described(NEW))
-    with pytest.raises(VerificationError, match="SHA-256"):
-        compare(snapshot, replace(described(NEW), sha256="0" * 64))
+    compare(snapshot, Expected())
+    compare(snapshot, Expected(manifest=described(NEW)))
+    with pytest.raises(MismatchedSnapshot, match="SHA-256"):
+        compare(snapshot, Expected(manifest=replace(described(NEW), sha256="0" * 64)))
+
+
+@pytest.mark.parametrize(
+    "lying",
+    [replace(described(NEW), size=1), replace(described(NEW), index=1)],
+)
+def test_a_manifest_is_compared_by_what_it_tells(lying: Manifest) -> None:
+    snapshot = archives.verified(WHOLE)
+
+    with pytest.raises(MismatchedSnapshot, match="tells another size, index or term"):
+        compare(snapshot, Expected(manifest=lying))
+    with pytest.raises(MismatchedSnapshot, match="its name says index 5, it holds"):
+        compare(snapshot, Expected(index=5))
 
 
 @pytest.mark.parametrize(
@@ -221,7 +240,7 @@ class Endless(FileOrigin):
 
 async def test_pouring_fills_the_spool(tmp_path: Path) -> None:
     with Spool.create(tmp_path, "run") as spool:
-        await pour(StoredOrigin(await place(new=WHOLE), NEW), spool)
+        await pour(await origin_of(await place(new=WHOLE)), spool)
 
         assert spool.arrived(0) == len(WHOLE)
         assert spool.path.read_bytes() == WHOLE

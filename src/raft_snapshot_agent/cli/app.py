@@ -167,10 +167,22 @@ def fetch(
 @app.command()
 def prune(
     context: typer.Context,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it, do nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would do, and exit as it would.")
+    ] = False,
     acknowledge: Annotated[
         bool,
-        typer.Option("--acknowledge", help="Accept that the cluster is another, or was wiped."),
+        typer.Option(
+            "--acknowledge",
+            help="Accept that the cluster is another, or was wiped; show what the next prune"
+            " deletes, and delete nothing yet.",
+        ),
+    ] = False,
+    broken: Annotated[
+        bool,
+        typer.Option(
+            "--broken", help="Read what is said to be broken again, and delete it if it is."
+        ),
     ] = False,
     config: ConfigOption = None,
     cluster: ClusterOption = None,
@@ -180,13 +192,8 @@ def prune(
     """Delete what retention does not keep, and say why the rest stays."""
     from raft_snapshot_agent.cli import keeping as command
 
-    return command.prune(
-        loaded(context, config, cluster),
-        storage,
-        dry_run=dry_run,
-        acknowledge=acknowledge,
-        layout=layout,
-    )
+    wish = command.Wish(dry_run=dry_run, acknowledge=acknowledge, broken=broken)
+    return command.prune(loaded(context, config, cluster), storage, wish, layout)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from raft_snapshot_agent import assembly
 from raft_snapshot_agent.agent import Place, Pruned
@@ -15,17 +16,31 @@ from raft_snapshot_agent.core.snapshot import Beside
 from raft_snapshot_agent.errors import (
     AgentError,
     ConfigError,
+    RetentionSuspended,
     SnapshotNotFound,
     StorageError,
 )
 
 
-def prune(
-    loaded: Loaded, only: str | None, *, dry_run: bool, acknowledge: bool, layout: Format
-) -> int:
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an operator asks of `prune`."""
+
+    dry_run: bool = False
+    acknowledge: bool = False
+    """Take the operator's word that the cluster is the right one, and delete nothing yet."""
+    broken: bool = False
+    """Delete all that is broken, whenever it was condemned."""
+
+    @property
+    def plans(self) -> bool:
+        return self.dry_run or self.acknowledge
+
+
+def prune(loaded: Loaded, only: str | None, wish: Wish, layout: Format) -> int:
     """Apply retention now, saying why each snapshot is kept; return the exit code."""
     places = assembly.places(loaded.config, only)
-    agent = assembly.agent(loaded.config, places)
+    agent = assembly.agent(loaded.config, places, by_hand=True)
     done: list[tuple[Place, Pruned]] = []
     failed: dict[str, int] = {}
 
@@ -35,9 +50,12 @@ def prune(
                 output.talk(f"{place.name}: nothing is deleted: prune is false")
                 continue
             try:
-                if acknowledge:
-                    await _acknowledge(place, dry_run=dry_run)
-                done.append((place, await agent.prune(place, dry_run=dry_run)))
+                if wish.acknowledge:
+                    await _acknowledge(place, dry_run=wish.dry_run)
+                pruned = await agent.prune(
+                    place, dry_run=wish.plans, acknowledged=wish.acknowledge, broken=wish.broken
+                )
+                done.append((place, pruned))
             except AgentError as error:
                 failed[place.name] = error.exit_code
                 output.talk(f"error: {place.name}: {error}")
@@ -45,30 +63,57 @@ def prune(
     wait_for(work)
     output.table([row for place, pruned in done for row in _decisions(place, pruned)], layout)
     for place, pruned in done:
-        for warning in pruned.warnings:
-            failed[place.name] = StorageError.exit_code
-            output.talk(f"warning: {place.name}: {warning}")
-        verb = "would be deleted" if dry_run else "deleted"
-        count = len(pruned.plan.delete) if dry_run else len(pruned.deleted)
-        output.talk(f"{place.name}: {len(pruned.plan.keep)} kept, {count} {verb}")
+        if code := _tell(place, pruned, wish):
+            failed[place.name] = code
     return worst([*failed.values()], len(places))
 
 
+def _tell(place: Place, pruned: Pruned, wish: Wish) -> int:
+    """Sum up one storage; return the exit code."""
+    for warning in pruned.warnings:
+        count = pruned.counts.get(warning, 1)
+        more = f" ({count} snapshots)" if count > 1 else ""
+        output.talk(f"warning: {place.name}: {warning}{more}")
+    planned = pruned.plan
+    if planned.refused:
+        verb, count = "would be deleted but for that", len(planned.withheld)
+    elif wish.plans:
+        verb = "would be deleted by the next prune" if wish.acknowledge else "would be deleted"
+        count = len(planned.delete)
+    else:
+        verb, count = "deleted", len(pruned.deleted)
+    kept = len(planned.keep) - len(planned.withheld)
+    reviewed = 0 if wish.plans or planned.refused else count - len(planned.delete)
+    output.talk(f"{place.name}: {kept - max(reviewed, 0)} kept, {count} {verb}")
+    if planned.refused:
+        return RetentionSuspended.exit_code
+    return StorageError.exit_code if pruned.counts else 0
+
+
 def _decisions(place: Place, pruned: Pruned) -> list[dict[str, str]]:
-    kept = [
-        {"storage": place.name, "action": "keep", "name": one.name, "why": ", ".join(why)}
-        for one, why in pruned.plan.keep.items()
-    ]
+    planned = pruned.plan
     gone = [
-        {
-            "storage": place.name,
-            "action": "delete",
-            "name": one.name,
-            "why": "beyond max_space" if one in pruned.plan.crowded_out else "no rule keeps it",
-        }
-        for one in pruned.plan.delete
+        (one, "beyond max_space" if one in planned.crowded_out else "no rule keeps it")
+        for one in planned.delete
     ]
-    return kept + gone
+    withheld = [(one, "no rule keeps it; refused") for one in planned.withheld]
+    actions = {
+        "keep": [
+            (one, ", ".join(why))
+            for one, why in planned.keep.items()
+            if one not in planned.withheld and one not in planned.review
+        ],
+        "review": [
+            (one, ", ".join([*planned.keep[one], "deleted if two more readings find it so"]))
+            for one in planned.review
+        ],
+        "delete": [*gone, *withheld],
+    }
+    return [
+        {"storage": place.name, "action": action, "name": one.name, "why": why}
+        for action, rows in actions.items()
+        for one, why in rows
+    ]
 
 
 async def _acknowledge(place: Place, *, dry_run: bool) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import anyio
 
+from raft_snapshot_agent import assembly
+from raft_snapshot_agent.agent import Place
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.doctor import doctor
 from raft_snapshot_agent.cli.operator import with_token_file
@@ -17,11 +21,13 @@ from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import spool_folder
+from raft_snapshot_agent.core.notes import Restored
 from raft_snapshot_agent.core.snapshot import Manifest
-from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.errors import AgentError, ConfigError
 from raft_snapshot_agent.origin import choose
 from raft_snapshot_agent.restore import BY_FORCE, Fetched, fetched, restore
 from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.uptime import instant
 from raft_snapshot_agent.vault.auth import TokenAuth
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
@@ -33,6 +39,7 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
         raise ConfigError("nobody is there to confirm the restore", hint="give --yes")
     agents, loaded = loaded, with_token_file(loaded, os.environ)
     places = places_for(lambda: loaded, wanted)
+    everywhere = assembly.places(loaded.config) if loaded.config.storages else ()
     config = loaded.config.model_copy(
         update={"vault": _by_operator(loaded.config.vault), "storages": ()}
     )
@@ -46,6 +53,7 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
             output.talk(f"Verified: {origin.label} is whole.")
             leader = await in_thread(cluster.found)
             await _confirm(got, leader, yes=yes, force=force)
+            await _leave_word(everywhere, got, origin.label)
             back = await restore(cluster, leader, got.spool.path, force=force)
         _tell(got, back)
         return back is not None
@@ -54,6 +62,32 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
         output.talk("What the agent finds now, with its own login:")
         doctor(agents, Format.TABLE)
     return 0
+
+
+async def _leave_word(places: Sequence[Place], got: Fetched, label: str) -> None:
+    """Tell whoever takes the next snapshot what it follows on: no alarm is to be raised for it.
+
+    Before the restore, for an agent may take one as soon as it is done.
+    """
+    now = instant()
+    restored = Restored(
+        snapshot=Path(label).name,
+        at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        cluster_id=got.manifest.cluster_id if got.manifest else "",
+        index=got.snapshot.meta.index,
+        size=got.snapshot.size,
+        clock=now.clock,
+        uptime=now.seconds,
+    )
+    for place in places:
+        try:
+            if place.prunes:
+                await place.expect(restored)
+        except AgentError as error:
+            output.talk(
+                f"warning: {place.name}: the restore is not noted there: {error}."
+                " If the next snapshot raises an alarm: prune --acknowledge"
+            )
 
 
 def _by_operator(settings: VaultSettings) -> VaultSettings:

@@ -75,4 +75,5 @@ def _tell(report: Report) -> None:
         for warning in delivery.warnings:
             output.talk(f"warning: {delivery.storage}: {warning}")
         if delivery.alarm:
-            output.talk(f"alarm: {delivery.storage} is not pruned any more: {delivery.alarm}")
+            why = f"{delivery.alarm}; to go on pruning, prune --acknowledge"
+            output.talk(f"alarm: {delivery.storage} is not pruned any more: {why}")

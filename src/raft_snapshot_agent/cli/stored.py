@@ -15,16 +15,17 @@ from raft_snapshot_agent.cli.target import writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.core.naming import manifest_name
-from raft_snapshot_agent.core.snapshot import Beside, Snapshot, Stored
+from raft_snapshot_agent.core.snapshot import Snapshot, Stored
 from raft_snapshot_agent.errors import (
     AgentError,
     ConfigError,
     NotThereYet,
     PartialFailure,
+    RetentionSuspended,
     StorageError,
-    VerificationError,
 )
-from raft_snapshot_agent.origin import Origin, StoredOrigin, choose, examine, naming
+from raft_snapshot_agent.origin import Origin, StoredOrigin, choose, examine, judged, naming
+from raft_snapshot_agent.reading import Reading, State
 from raft_snapshot_agent.restore import fetched
 from raft_snapshot_agent.storage.base import Content
 from raft_snapshot_agent.storage.local import LocalStorage
@@ -45,7 +46,8 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     async def work() -> None:
         for place in places:
             try:
-                rows.extend((place, stored) for stored in await place.stored())
+                stored = await place.verdicts.dated(await place.stored())
+                rows.extend((place, one) for one in stored)
             except NotThereYet as error:
                 output.talk(f"{place.name}: {error}")
             except AgentError as error:
@@ -96,9 +98,13 @@ def _is_dated(stored: Stored) -> bool:
 
 
 def _state(stored: Stored) -> str:
-    if stored.broken:
-        return "broken"
     state = "verified" if stored.verified else "unverified"
+    if stored.mismatched:
+        state = "mismatch"
+    if stored.condemned and stored.condemned_at:
+        state = f"broken since {stored.condemned_at:%Y-%m-%d}"
+    elif stored.broken:
+        state = "broken" if stored.size else "empty"
     return f"{state}, held" if stored.held else state
 
 
@@ -109,7 +115,7 @@ def inspect(load: Callable[[], Loaded], wanted: str | None, layout: Format) -> i
         origin = await choose(places_for(load, wanted), wanted)
         with naming(origin):
             snapshot = await examine(origin)
-        manifest = await origin.manifest()
+        manifest = (await origin.expected()).manifest
         pairs = _facts(origin, snapshot)
         if manifest is not None:
             pairs |= {
@@ -146,16 +152,16 @@ def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layou
     codes: list[int] = []
 
     async def prove(origin: Origin) -> None:
+        verdict = await judged(origin)
+        if verdict.error is not None:
+            codes.append(verdict.error.exit_code)
+        rows.append(
+            {"state": str(verdict.state), "snapshot": origin.label, "detail": _detail(verdict)}
+        )
         try:
-            snapshot = await examine(origin)
-            rows.append(_verdict("whole", origin.label, f"index {snapshot.meta.index}"))
-            await _remember(origin, "")
-        except AgentError as error:
-            state = "broken" if isinstance(error, VerificationError) else "unreadable"
-            codes.append(error.exit_code)
-            rows.append(_verdict(state, origin.label, str(error)))
-            if state == "broken":
-                await _remember(origin, error.message)
+            await origin.remember(verdict)
+        except StorageError as error:
+            output.talk(f"warning: that is not noted for retention: {error}")
 
     async def work() -> None:
         places = places_for(load, wanted)
@@ -167,10 +173,10 @@ def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layou
                 stored = await place.stored()
             except AgentError as error:
                 codes.append(error.exit_code)
-                rows.append(_verdict("unreadable", place.name, str(error)))
+                rows.append(_verdict(State.UNREADABLE, place.name, str(error)))
                 continue
             for one in stored:
-                await prove(StoredOrigin(place, one.name))
+                await prove(StoredOrigin(place, one))
 
     wait_for(work)
     output.table(rows, layout)
@@ -179,31 +185,29 @@ def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layou
     return worst(codes, len(rows))
 
 
-async def _remember(origin: Origin, broken: str) -> None:
-    """Leave a note beside a stored snapshot that is broken, and none beside one that is whole.
-
-    Retention reads it: a broken snapshot is not one of those that are kept.
-    """
-    if not isinstance(origin, StoredOrigin) or origin.place.static_name is not None:
-        return  # a static one is replaced by the next, perhaps while it is read
-    place, name = origin.place, origin.name
-    try:
-        if broken:
-            await place.mark(name, Beside.BROKEN, broken)
-        elif any(one.condemned for one in await place.stored() if one.name == name):
-            await place.unmark(name, Beside.BROKEN)
-    except StorageError as error:
-        output.talk(f"warning: that is not noted for retention: {error}")
+def _detail(verdict: Reading) -> str:
+    if verdict.snapshot is None:
+        return str(verdict.error)
+    index = f"index {verdict.snapshot.meta.index}"
+    return (
+        f"{index}; only at the second reading, before: {verdict.before}"
+        if verdict.before
+        else index
+    )
 
 
-def _verdict(state: str, label: str, detail: str) -> dict[str, str]:
-    return {"state": state, "snapshot": label, "detail": detail}
+def _verdict(state: State, label: str, detail: str) -> dict[str, str]:
+    return {"state": state.value, "snapshot": label, "detail": detail}
 
 
 def worst(codes: Sequence[int], asked: int) -> int:
-    """Reduce failures to one exit code: a broken snapshot outdoes all, partial what is down."""
-    worst = max(codes, default=0)
-    if 0 < len(codes) < asked:
+    """Reduce failures to one exit code: a broken snapshot outdoes all, partial what is down.
+
+    An alarm is told where nothing else has failed.
+    """
+    failed = [code for code in codes if code != RetentionSuspended.exit_code]
+    worst = max(failed or codes, default=0)
+    if 0 < len(failed) < asked:
         return max(worst, PartialFailure.exit_code)
     return worst
 

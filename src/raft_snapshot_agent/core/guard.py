@@ -1,76 +1,264 @@
-"""When a new snapshot must not push out the old ones: the cluster was wiped, or is another."""
+"""When a new snapshot must not push out the old ones: the cluster was wiped, or is another.
+
+Each snapshot is held against those that were taken before it (docs/decisions/0031). In one
+cluster the state at a higher Raft index is the later one, and its term is never lower. A lower
+index in a snapshot that was certainly taken later means that the cluster went back; in one that
+was taken earlier or at the same time, or by a leader that had not heard yet that another leads,
+it means nothing.
+"""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from raft_snapshot_agent.core.snapshot import Manifest
+from raft_snapshot_agent.core.naming import ParsedName
+from raft_snapshot_agent.core.notes import GUARD_NAME, RESTORED_NAME, Alarm, Restored, moment
+from raft_snapshot_agent.core.snapshot import Instant, Manifest, Stored
 
-GUARD_NAME = "raft-snapshot-guard.json"
-"""Lies in a storage for as long as nothing may be pruned there."""
-_EXACT = timedelta(seconds=1)
-"""A manifest tells its time no more exactly."""
+__all__ = [
+    "GUARD_NAME",
+    "RESTORED_NAME",
+    "Alarm",
+    "Judgement",
+    "Point",
+    "Restored",
+    "Span",
+    "judge",
+    "suspects",
+    "trusted",
+]
+
+_APART = timedelta(seconds=60)
+"""More than the clocks of two hosts differ, and longer than a leader leads without a quorum."""
+_CLOSE = timedelta(seconds=5)
+"""As much may the servers' clocks differ for it to be told which of them led first."""
+
+_LOOKED_AT = 2
+"""Older snapshots whose names do not tell the index."""
 
 
 @dataclass(frozen=True, slots=True)
-class Alarm:
-    """Why a storage is not pruned until an operator says so."""
+class Span:
+    """From when to when something was done."""
 
-    reason: str
-    snapshot: str
-    """The first one that looks like another cluster's."""
-    since: str
-    """When that was taken, RFC 3339 in UTC."""
+    began: Instant
+    ended: Instant
+    started_at: datetime | None
+    """By the wall clock of its host; nothing: long ago, as far as is known."""
+    finished_at: datetime | None
 
-    def __str__(self) -> str:
-        return f"{self.reason} (since {self.snapshot})"
+    def precedes(self, other: Span, apart: timedelta = timedelta(0)) -> bool:
+        """Tell whether this was certainly over, and for how long, before the other began."""
+        seconds = apart.total_seconds()
+        if self.began.clock and self.began.clock == other.began.clock:
+            return self.ended.seconds + seconds <= other.began.seconds
+        if self.finished_at is None or other.started_at is None:
+            return True
+        gap = other.started_at.timestamp() - self.finished_at.timestamp()
+        return gap >= max(apart, _APART).total_seconds()
 
-    def to_json(self) -> bytes:
-        return (json.dumps(asdict(self), indent=2) + "\n").encode()
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point of a cluster's history: a snapshot, or what a restore put it back to."""
+
+    name: str
+    cluster_id: str
+    index: int
+    size: int
+    span: Span
+    term: int | None = None
+    node: str = ""
+    leading_since: datetime | None = None
+    history: str = ""
 
     @classmethod
-    def from_json(cls, text: bytes) -> Alarm:
-        """Read an alarm; one that is damaged is an alarm all the same."""
-        try:
-            fields = json.loads(text)
-            return cls(*(str(fields[name]) for name in ("reason", "snapshot", "since")))
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return cls("the note of an earlier alarm cannot be read", "unknown", "")
+    def of(cls, manifest: Manifest) -> Point:
+        """Read a manifest as a point of history."""
+        started_at = moment(manifest.taken_at)
+        return cls(
+            name=manifest.snapshot,
+            cluster_id=manifest.cluster_id,
+            index=manifest.index,
+            size=manifest.size,
+            span=Span(
+                Instant(manifest.clock, manifest.began),
+                Instant(manifest.clock, manifest.ended),
+                started_at,
+                _later(started_at, manifest.duration),
+            ),
+            term=manifest.term,
+            node=manifest.node,
+            leading_since=moment(manifest.leading_since),
+            history=manifest.history,
+        )
+
+    @classmethod
+    def after(cls, restored: Restored) -> Point:
+        """Read a restore as one: the index counts on from there, the term may be a fresh one."""
+        at, now = moment(restored.at), Instant(restored.clock, restored.uptime)
+        span = Span(now, now, at, at)
+        return cls(restored.snapshot, restored.cluster_id, restored.index, restored.size, span)
 
 
-def alarm(before: Manifest, now: Manifest, max_shrink: float) -> Alarm | None:
-    """Tell whether a snapshot looks like that of a wiped or another cluster.
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the guard thinks of a new snapshot."""
+
+    alarm: str = ""
+    """Why nothing is to be pruned until an operator says so; empty: no reason."""
+    unsettled: str = ""
+    """Why nothing is to be pruned this time."""
+    restored: bool = False
+    """Whether it is only the restore that explains it."""
+
+    @property
+    def is_fine(self) -> bool:
+        return not (self.alarm or self.unsettled)
+
+
+def trusted(manifest: Manifest, stored: Stored, parsed: ParsedName | None) -> bool:
+    """Tell whether a manifest agrees with what name and listing say of its snapshot."""
+    if (manifest.snapshot, manifest.size) != (stored.name, stored.size):
+        return False
+    if parsed is None:
+        return True
+    taken_at = moment(manifest.taken_at)
+    if taken_at is None or abs(taken_at - parsed.taken_at) >= timedelta(minutes=1):
+        return False
+    return parsed.index in (None, manifest.index)
+
+
+def suspects(listed: Sequence[Stored], anchor: Point) -> list[Stored]:
+    """Choose those that may hold a later state than the `anchor`, though their names are older."""
+    told = [one for one in listed if one.index is not None and one.index > anchor.index]
+    return told or [one for one in listed if one.index is None][:_LOOKED_AT]
+
+
+def judge(
+    others: Sequence[Point], now: Point, max_shrink: float, restored: Restored | None = None
+) -> Judgement:
+    """Hold a new snapshot against those of its history that were stored earlier.
 
     Arguments:
-        before: Of the newest snapshot that was stored earlier.
-        now: Of the new one.
+        others: The newest that was certainly taken before it, those newer than that one, and
+            those that may hold a later state; in any order.
+        now: The new one.
         max_shrink: The share of its size that a cluster may lose from one to the next.
+        restored: The last restore, if its note lies there: the snapshot may follow on what that
+            put back, or on what was there before.
     """
-    reason = _suspicion(before, now, max_shrink)
-    return Alarm(reason, now.snapshot, now.taken_at) if reason else None
+    found = _judge(others, now, max_shrink)
+    if restored is None or found.is_fine:
+        return found
+    mark = Point.after(restored)
+    if now.span.precedes(mark.span):
+        return found
+    since = [one for one in others if mark.span.precedes(one.span)]
+    explained = _judge(since, now, max_shrink)
+    if explained.is_fine:
+        explained = Judgement(_against(mark, now, max_shrink), restored=True)
+    return explained
 
 
-def _suspicion(before: Manifest, now: Manifest, max_shrink: float) -> str:
-    if before.cluster_id and now.cluster_id and before.cluster_id != now.cluster_id:
-        return f"the cluster is another: {now.cluster_id}, before it was {before.cluster_id}"
-    if _at_once(before, now):
-        return ""  # of two agents' snapshots, taken at the same time, either may hold more
+def _judge(others: Sequence[Point], now: Point, max_shrink: float) -> Judgement:
+    unsettled = ""
+    for one in others:
+        if not one.span.precedes(now.span):
+            alarm = _other_cluster(one, now) or _other_history(one, now)
+            unsettled = unsettled or _contradiction(one, now)
+        elif _outdated(one, now, others):
+            alarm, unsettled = _other_cluster(one, now), _deposed(one, now)
+        else:
+            alarm = _against(one, now, max_shrink)
+        if alarm:
+            return Judgement(alarm)
+    return Judgement(unsettled=unsettled)
+
+
+def _against(before: Point, now: Point, max_shrink: float) -> str:
+    """Tell what speaks against `now` being a later state of the same cluster."""
+    if reason := _other_cluster(before, now):
+        return reason
     if now.index < before.index:
         return f"the Raft index went back from {before.index} to {now.index}"
+    if reason := _other_history(before, now):
+        return reason
     if now.size < before.size * (1 - max_shrink):
         return f"the snapshot shrank from {before.size} to {now.size} bytes"
     return ""
 
 
-def _at_once(one: Manifest, other: Manifest) -> bool:
-    """Tell whether one was still being taken when the other was begun."""
-    try:
-        begun, begun_too = (datetime.fromisoformat(each.taken_at) for each in (one, other))
-        ended = begun + timedelta(seconds=one.duration) + _EXACT
-        ended_too = begun_too + timedelta(seconds=other.duration) + _EXACT
-        overlap = begun < ended_too and begun_too < ended
-    except (ValueError, TypeError, OverflowError):  # not as we write it
+def _other_cluster(one: Point, now: Point) -> str:
+    if one.cluster_id and now.cluster_id and one.cluster_id != now.cluster_id:
+        return f"the cluster is another: {now.cluster_id}, before it was {one.cluster_id}"
+    return ""
+
+
+def _other_history(one: Point, other: Point) -> str:
+    """Tell whether two states cannot be of one history: a higher index with a lower term."""
+    lower, higher = sorted((one, other), key=lambda point: point.index)
+    if lower.term is None or higher.term is None or lower.index == higher.index:
+        return ""
+    if higher.term < lower.term:
+        return (
+            f"the Raft term went back from {lower.term} (index {lower.index})"
+            f" to {higher.term} (index {higher.index})"
+        )
+    return ""
+
+
+def _outdated(before: Point, now: Point, others: Sequence[Point]) -> bool:
+    """Tell whether `now` may be of a leader that has not heard yet that another leads.
+
+    Such a one knows only of lower terms, and began to lead earlier. It gives up within seconds;
+    so it is none if a snapshot of it was taken a minute earlier, and even that was too late.
+    """
+    if now.term is None or before.term is None:
         return False
-    return overlap
+    if now.index >= before.index or now.term >= before.term or not _led_earlier(now, before):
+        return False
+    return not any(
+        (one.node, one.leading_since) == (now.node, now.leading_since)
+        and before.span.precedes(one.span)
+        and one.span.precedes(now.span, _APART)
+        for one in others
+    )
+
+
+def _led_earlier(one: Point, other: Point) -> bool:
+    if one.leading_since is None or other.leading_since is None:
+        return True  # as far as is known
+    close = timedelta(0) if one.node == other.node else _CLOSE
+    return one.leading_since < other.leading_since + close
+
+
+def _deposed(before: Point, now: Point) -> str:
+    return (
+        f"nothing is pruned this time: {now.node} had index {now.index} of term {now.term}, which"
+        f" {before.name} had left behind; did it not know that another leads?"
+    )
+
+
+def _contradiction(one: Point, now: Point) -> str:
+    """Tell whether the clocks say one order, and the Raft index the other."""
+    if now.index >= one.index or _starts(now) < _starts(one):
+        return ""
+    return (
+        f"nothing is pruned this time: the Raft index is {now.index}, and {one.name}, taken at"
+        f" about the same time, has {one.index}"
+    )
+
+
+def _starts(point: Point) -> tuple[float, float]:
+    started_at = point.span.started_at
+    return (0.0 if started_at is None else started_at.timestamp(), point.span.began.seconds)
+
+
+def _later(then: datetime | None, seconds: float) -> datetime | None:
+    try:
+        return None if then is None else then + timedelta(seconds=seconds)
+    except (ValueError, OverflowError):
+        return None

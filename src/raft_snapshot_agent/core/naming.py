@@ -12,6 +12,8 @@ from raft_snapshot_agent.core.layout import directives
 from raft_snapshot_agent.core.snapshot import Beside, Stored
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEARS = range(2, 9999)
+"""Moments of these years are moments in every time zone."""
 _MICROSECOND = timedelta(microseconds=1)
 _SAMPLES = (datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC), datetime(2031, 2, 9, 22, tzinfo=UTC))
 _ENTROPY = re.compile(r"[0-9A-Fa-f]{6,}")
@@ -136,13 +138,13 @@ class Layout:
         text = name.removeprefix(self.prefix).removesuffix(self.suffix)
         try:
             moment = datetime.strptime(text, self._directives)  # noqa: DTZ007 - below
-        except ValueError:
+            taken_at = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            # What reads loosely has to come out again to the letter.
+            if self._name(taken_at) != name:
+                return None
+            return ParsedName(taken_at.astimezone(UTC), None, None)
+        except (ValueError, OverflowError):
             return None
-        taken_at = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        # What reads loosely has to come out again to the letter.
-        if self._name(taken_at) != name:
-            return None
-        return ParsedName(taken_at.astimezone(UTC), None, None)
 
     def _name(self, moment: datetime) -> str:
         return f"{self.prefix}{moment.strftime(self._directives)}{self.suffix}"
@@ -167,7 +169,7 @@ def parse(name: str, naming: Naming = AGENT) -> ParsedName | None:
             agent's, the original's and its fork's.
     """
     known = (one.parse(name) for one in (AGENT, SEED, FORK, naming))
-    return next(filter(None, known), None)
+    return next((one for one in known if one and one.taken_at.year in _YEARS), None)
 
 
 def manifest_name(name: str) -> str:
@@ -198,6 +200,7 @@ def catalogue(entries: Iterable[tuple[str, int]], naming: Naming = AGENT) -> tup
             verified=sizes.get(manifest_name(name), 0) > 0,
             held=Beside.HOLD.name_for(name) in sizes,
             condemned=Beside.BROKEN.name_for(name) in sizes,
+            mismatched=Beside.MISMATCH.name_for(name) in sizes,
         )
         for name, size in sizes.items()
         if (parsed := parse(name, naming))

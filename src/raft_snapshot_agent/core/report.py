@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -12,6 +13,7 @@ from raft_snapshot_agent.errors import (
     LeaseHeld,
     NotLeader,
     PartialFailure,
+    RetentionSuspended,
     Stopped,
     StorageError,
 )
@@ -41,9 +43,12 @@ class Delivery:
     deleted: tuple[str, ...] = ()
     """Names that retention removed."""
     warnings: tuple[str, ...] = ()
-    """What went wrong without harming the snapshot, such as a refused delete."""
+    """What went wrong without harming the snapshot, such as a refused delete. The same words from
+    run to run while it lasts."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """How many snapshots a warning is about, where that is not in its words."""
     alarm: str = ""
-    """Why this storage is not pruned until an operator says so."""
+    """Why this storage is not pruned until an operator says so; at every run until then."""
     required: bool = True
     """Whether a failure here is a failure of the run."""
     error: AgentError | None = None
@@ -79,7 +84,9 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """The command's exit code: 0 done, 2 remote, 3 partial, 4 broken, 5 not the leader."""
+        """The command's exit code: 0 done, 2 remote, 3 partial, 4 broken, 5 not the leader,
+        6 all is stored, but an alarm is active.
+        """
         if self.error is not None:
             return self.error.exit_code
         match self.outcome:
@@ -87,5 +94,7 @@ class Report:
                 return PartialFailure.exit_code
             case Outcome.FAILED:
                 return StorageError.exit_code
+            case Outcome.OK if any(one.alarm for one in self.deliveries):
+                return RetentionSuspended.exit_code
             case _:
                 return 0

@@ -12,11 +12,14 @@ from raft_snapshot_agent.core.naming import newest_first
 from raft_snapshot_agent.core.snapshot import Stored
 
 _DAY = timedelta(days=1)
+_AHEAD = timedelta(minutes=10)
+"""As far may the clock that a snapshot was named by be ahead of ours."""
 
 _NEWEST, _NEWEST_VERIFIED = "newest", "newest verified"
-_NEWEST_PRESENT = "newest that is not from the future"
+_FUTURE = "dated in the future: fills no rule"
+_MISMATCH = "not what its manifest describes: fills no rule"
 _HELD, _MIN_KEEP = "held", "kept: min_keep"
-_PROTECTED = {_NEWEST, _NEWEST_VERIFIED, _NEWEST_PRESENT, _HELD}
+_PROTECTED = {_NEWEST, _NEWEST_VERIFIED, _HELD}
 
 # An hour is told by its distance from UTC too: it comes twice when daylight saving time ends.
 _PERIODS = {
@@ -57,6 +60,8 @@ class Retention:
     """Bytes."""
     max_deletes: int | None = None
     """A prune that would delete more deletes nothing instead."""
+    keep_broken: timedelta = timedelta(days=30)
+    """For how long one that was found broken is kept aside before it is read again and deleted."""
 
     def __post_init__(self) -> None:
         """Refuse numbers below zero.
@@ -67,8 +72,9 @@ class Retention:
         for rule in ("last", *_PERIODS, "min_keep", "max_space", "max_deletes"):
             if (getattr(self, rule) or 0) < 0:
                 raise ValueError(f"{rule} must not be negative")
-        if self.within is not None and self.within < timedelta(0):
-            raise ValueError("within must not be negative")
+        for age in ("within", "keep_broken"):
+            if (getattr(self, age) or timedelta(0)) < timedelta(0):
+                raise ValueError(f"{age} must not be negative")
 
     @property
     def keeps_all(self) -> bool:
@@ -96,6 +102,10 @@ class Plan:
     """Oldest first, so that a prune that is cut off has lost the least."""
     crowded_out: frozenset[Stored] = frozenset()
     """Those of them that a rule would keep, if there were room."""
+    review: tuple[Stored, ...] = ()
+    """Broken ones, among those that are kept, that go if they are found broken once more."""
+    withheld: tuple[Stored, ...] = ()
+    """Those, among the ones that are kept, that would be deleted but for `refused`."""
     refused: str = ""
     """Why nothing is deleted although the policy says so."""
 
@@ -106,12 +116,15 @@ def plan(
     now: datetime,
     zone: tzinfo = UTC,
     forbidden: str = "",
+    *,
+    at_once: bool = False,
 ) -> Plan:
     """Decide what stays.
 
-    The newest whole snapshot, the newest verified one, the newest whole one that is not dated
-    in the future and those an operator holds stay whatever the policy says. Broken ones fulfil
-    no rule; they go once something whole is newer.
+    The newest snapshot, the newest verified one and those an operator holds stay whatever the
+    policy says. Broken ones, those that are not what their manifest describes, and those dated
+    in the future fulfil no rule. Of these only broken ones go: when they have been condemned for
+    `keep_broken`, something newer counts, and whoever asks finds them broken once more.
 
     Arguments:
         stored: One storage's snapshots, in any order.
@@ -119,16 +132,24 @@ def plan(
         now: The present time.
         zone: Where days, weeks, months and years begin.
         forbidden: Why nothing may be deleted now, if so.
+        at_once: Whether broken ones are to go whenever they were condemned.
     """
     listed = newest_first(dict.fromkeys(stored))
     reasons = _reasons(listed, policy, now, zone)
-    crowded_out = _crowded_out(reasons, policy)
+    crowded_out = _crowded_out(reasons, policy, now)
     delete = tuple(one for one in reversed(listed) if not reasons[one] or one in crowded_out)
-    if refused := _refused(len(delete), policy, forbidden):
+    review = tuple(
+        one
+        for one in reversed(listed)
+        if one.broken and not one.held and _is_due(one, listed, policy, now, at_once=at_once)
+    )
+    refused = _refused(len(delete) + len(review), policy, forbidden)
+    if refused:
         reasons.update({one: ["nothing is deleted"] for one in delete})
-        return Plan({one: tuple(why) for one, why in reasons.items()}, (), refused=refused)
+        kept = {one: tuple(why) for one, why in reasons.items()}
+        return Plan(kept, (), withheld=delete, refused=refused)
     kept = {one: tuple(why) for one, why in reasons.items() if one not in {*delete}}
-    return Plan(kept, delete, crowded_out)
+    return Plan(kept, delete, crowded_out, review)
 
 
 def _refused(deletes: int, policy: Retention, forbidden: str) -> str:
@@ -137,45 +158,75 @@ def _refused(deletes: int, policy: Retention, forbidden: str) -> str:
     return f"would delete {deletes} snapshots, more than max_deletes {policy.max_deletes}"
 
 
+def _is_due(
+    one: Stored, listed: Sequence[Stored], policy: Retention, now: datetime, *, at_once: bool
+) -> bool:
+    """Tell whether a broken one is to be read again, and to go if it is still broken."""
+    if not any(other.counts and one.taken_at < other.taken_at <= now + _AHEAD for other in listed):
+        return False
+    if at_once:
+        return True
+    return not policy.keeps_all and (one.broken_since is None or _is_over(one, policy, now))
+
+
+def _is_over(one: Stored, policy: Retention, now: datetime) -> bool:
+    return one.broken_since is not None and one.broken_since <= now - policy.keep_broken
+
+
 def _reasons(
     listed: Sequence[Stored], policy: Retention, now: datetime, zone: tzinfo
 ) -> dict[Stored, list[str]]:
-    if policy.keeps_all:
-        return {one: ["no rule is set"] for one in listed}
     reasons: dict[Stored, list[str]] = {one: [] for one in listed}
-    whole = [one for one in listed if not one.broken]
-    for one, why in (*_guarded(whole, now), *_ruled(whole, policy, now, zone)):
-        reasons[one].append(why)
+    counting = [one for one in listed if one.counts]
+    present = [one for one in counting if one.taken_at <= now + _AHEAD]
+    if policy.keeps_all:
+        reasons.update({one: ["no rule is set"] for one in counting})
+    else:
+        for one, why in (*_guarded(counting, present), *_ruled(present, policy, now, zone)):
+            reasons[one].append(why)
     for one in listed:
-        if one.held:
-            reasons[one].append(_HELD)
-    for one in whole[: policy.min_keep]:
+        reasons[one] += _aside(one, now)
+    for one in present[: policy.min_keep]:
         reasons[one] = reasons[one] or [_MIN_KEEP]
-    for one in listed:
-        if one.broken and not (whole and whole[0].taken_at > one.taken_at):
-            reasons[one].append("broken, but nothing whole is newer")
     return reasons
 
 
-def _guarded(whole: Sequence[Stored], now: datetime) -> Iterator[tuple[Stored, str]]:
-    if not whole:
-        return
-    yield whole[0], _NEWEST
-    if verified := next((one for one in whole if one.verified), None):
+def _aside(one: Stored, now: datetime) -> Iterator[str]:
+    """Say why something stays that no rule is asked about."""
+    if one.held:
+        yield _HELD
+    if one.mismatched:
+        yield _MISMATCH
+    elif one.size == 0:
+        yield "empty: fills no rule"
+    elif one.condemned:
+        since = one.condemned_at
+        dated = since is not None and since <= now
+        yield f"broken since {since:%Y-%m-%d}" if dated else "said to be broken"
+    elif one.taken_at > now + _AHEAD:
+        yield _FUTURE
+
+
+def _guarded(counting: Sequence[Stored], present: Sequence[Stored]) -> Iterator[tuple[Stored, str]]:
+    """Protect the newest; of those from the future only where there is no other."""
+    for one in (present or counting)[:1]:
+        yield one, _NEWEST
+    if verified := next((one for one in (*present, *counting) if one.verified), None):
         yield verified, _NEWEST_VERIFIED
-    # Otherwise one snapshot from the future would push out every new one as soon as it is taken.
-    present = next((one for one in whole if one.taken_at <= now), None)
-    if present and present is not whole[0]:
-        yield present, _NEWEST_PRESENT
 
 
-def _crowded_out(reasons: Mapping[Stored, Sequence[str]], policy: Retention) -> frozenset[Stored]:
-    """Find what has to go, oldest first, for the rest to have room."""
+def _crowded_out(
+    reasons: Mapping[Stored, Sequence[str]], policy: Retention, now: datetime
+) -> frozenset[Stored]:
+    """Find what has to go for the rest to have room: what is from the future, then the oldest."""
     if not policy.max_space:
         return frozenset()
-    kept = [one for one, why in reasons.items() if why]
-    whole = [one for one in kept if not one.broken]
-    safe = {*whole[: policy.min_keep], *(one for one in kept if _PROTECTED & {*reasons[one]})}
+    kept = sorted(
+        (one for one, why in reasons.items() if why and one.counts),
+        key=lambda one: one.taken_at > now + _AHEAD,
+    )
+    present = [one for one in kept if one.taken_at <= now + _AHEAD]
+    safe = {*present[: policy.min_keep], *(one for one in kept if _PROTECTED & {*reasons[one]})}
     used = sum(one.size for one in safe)
     crowded: list[Stored] = []
     for one in (one for one in kept if one not in safe):
@@ -186,29 +237,29 @@ def _crowded_out(reasons: Mapping[Stored, Sequence[str]], policy: Retention) -> 
 
 
 def _ruled(
-    whole: Sequence[Stored], policy: Retention, now: datetime, zone: tzinfo
+    present: Sequence[Stored], policy: Retention, now: datetime, zone: tzinfo
 ) -> Iterator[tuple[Stored, str]]:
     if not policy.has_rules:
-        yield from ((one, "no rule is set") for one in whole)
+        yield from ((one, "no rule is set") for one in present)
     last = policy.last or 0
-    for number, one in enumerate(whole[:last], start=1):
+    for number, one in enumerate(present[:last], start=1):
         yield one, f"last {number} of {last}"
     for rule, count in policy.periods:
-        for period, one in _newest_of_each(whole, _PERIODS[rule], count, zone):
+        for period, one in _newest_of_each(present, _PERIODS[rule], count, zone):
             yield one, f"{rule} {period}"
-    if policy.within and whole:
-        # From now on only if the newest is from the future; else an old storage would run empty.
-        reference = min(now, whole[0].taken_at)
-        for one in whole:
+    if policy.within and present:
+        # Not from now on, or an old storage would run empty.
+        reference = min(now, present[0].taken_at)
+        for one in present:
             if reference - one.taken_at < policy.within:
                 yield one, f"within {_spoken(policy.within)}"
 
 
 def _newest_of_each(
-    whole: Sequence[Stored], layout: str, count: int, zone: tzinfo
+    present: Sequence[Stored], layout: str, count: int, zone: tzinfo
 ) -> Iterator[tuple[str, Stored]]:
     seen: set[str] = set()
-    for one in whole:
+    for one in present:
         if len(seen) >= count:
             return
         period = one.taken_at.astimezone(zone).strftime(layout)

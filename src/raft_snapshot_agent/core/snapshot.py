@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 FORMAT = 1
@@ -20,7 +20,9 @@ class Beside(StrEnum):
     HOLD = ".hold"
     """An operator said that it stays, whatever the rules say."""
     BROKEN = ".broken"
-    """A verification of the stored bytes failed."""
+    """Two readings agreed that it is no whole snapshot, or so somebody claims."""
+    MISMATCH = ".mismatch"
+    """What lies there is whole, but not the snapshot that name and manifest describe."""
 
     def name_for(self, snapshot: str) -> str:
         """Name the object beside a snapshot."""
@@ -67,12 +69,58 @@ class Stored:
     held: bool = False
     """Whether an operator said that it stays."""
     condemned: bool = False
-    """Whether a verification of the stored bytes failed."""
+    """Whether a note says that it was found broken."""
+    condemned_at: datetime | None = None
+    """Since when, where that was looked up and the note tells it."""
+    mismatched: bool = False
+    """Whether a note says that it is not the snapshot its manifest describes."""
 
     @property
     def broken(self) -> bool:
-        """Whether it is known to be no whole snapshot: it is empty, or was found broken."""
+        """Whether it is said to be no whole snapshot: it is empty, or a note condemns it."""
         return self.size == 0 or self.condemned
+
+    @property
+    def counts(self) -> bool:
+        """Whether it may be one of those that retention keeps."""
+        return not (self.broken or self.mismatched)
+
+    @property
+    def broken_since(self) -> datetime | None:
+        """Since when it is broken; an empty one holds nothing since the time in its name."""
+        return self.condemned_at if self.condemned or self.size else self.taken_at
+
+
+@dataclass(frozen=True, slots=True)
+class Condemnation:
+    """The note beside a snapshot that two readings found broken."""
+
+    reason: str
+    since: datetime | None
+    """When that was; nothing where the note does not tell, as those of earlier versions."""
+
+    def to_json(self) -> bytes:
+        since = "" if self.since is None else f"{self.since:%Y-%m-%dT%H:%M:%SZ}"
+        return (json.dumps({"reason": self.reason, "since": since}, indent=2) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Condemnation:
+        """Read a note, whoever wrote it; what is none of ours tells no time."""
+        try:
+            fields = json.loads(text)
+            since = datetime.fromisoformat(fields["since"]).astimezone(UTC)
+            return cls(str(fields["reason"]), since)
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            return cls("", None)
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """A moment by a clock that is never set: the order of two of them is certain."""
+
+    clock: str = ""
+    """Which clock; empty where there is none."""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +149,16 @@ class Manifest:
     agent_version: str
     encryption: str = "none"
     format: int = FORMAT
+    clock: str = ""
+    """Names the clock of `began` and `ended`, which no other host has; empty: they tell nothing."""
+    began: float = 0.0
+    """By that clock, in seconds, just before the server was asked."""
+    ended: float = 0.0
+    """By that clock, when the snapshot was stored."""
+    leading_since: str = ""
+    """When that server became the leader, by its own clock, RFC 3339."""
+    history: str = ""
+    """Name of the snapshot with which this history began, after an alarm or a restore."""
 
     def to_json(self) -> bytes:
         return (json.dumps(asdict(self), indent=2) + "\n").encode()

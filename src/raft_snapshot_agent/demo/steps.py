@@ -155,7 +155,7 @@ async def _verify_all(screen: Screen, stage: Stage) -> None:
         for place in stage.places:
             stored = await place.stored()
             digests.append(
-                {one.name: (await examine(StoredOrigin(place, one.name))).sha256 for one in stored}
+                {one.name: (await examine(StoredOrigin(place, one))).sha256 for one in stored}
             )
         if digests[0] != digests[1]:
             raise VerificationError("the two storages do not hold the same snapshots")
@@ -169,7 +169,7 @@ async def _restore_newest(screen: Screen, stage: Stage) -> None:
         newest = (await bucket.stored())[0]
         fresh = stage.folder / "fresh"
         async with (
-            fetched(StoredOrigin(bucket, newest.name), stage.folder / "spool") as got,
+            fetched(StoredOrigin(bucket, newest), stage.folder / "spool") as got,
             restored(got.spool.path, stage.cluster.unseal_keys, fresh) as node,
         ):
             path, token = f"secret/data/app/{_SECRETS - 1}", stage.cluster.root_token

@@ -197,7 +197,9 @@ def test_without_a_rule_everything_is_kept_even_what_is_broken(policy: Retention
 
     assert done.delete == ()
     assert done.refused == ""
-    assert done.keep == dict.fromkeys(stored, ("no rule is set",))
+    assert {done.keep[stored[0]], done.keep[stored[2]]} == {("no rule is set",)}
+    assert done.keep[stored[1]] == ("empty: fills no rule",)
+    assert done.review == ()
 
 
 def test_a_zero_beside_another_rule_asks_for_nothing() -> None:
@@ -220,13 +222,20 @@ def test_the_newest_verified_one_stays() -> None:
     }
 
 
-def test_a_snapshot_from_the_future_does_not_push_out_the_present() -> None:
-    stored = [ago(-9000), ago(-8999), ago(1), ago(2)]
+def test_snapshots_from_the_future_fill_no_rule_and_stay() -> None:
+    junk = [ago(-9000 - number, verified=True) for number in range(31)]
+    real = [ago(hours, verified=True) for hours in range(24)]
 
-    assert why(stored, Retention(last=1)) == {
-        "-9000 h ago": "newest, last 1 of 1",
-        "1 h ago": "newest that is not from the future",
-    }
+    done = plan([*junk, *real], Retention(last=5, daily=3, within=timedelta(hours=2)), NOW)
+
+    alone = plan(real, Retention(last=5, daily=3, within=timedelta(hours=2)), NOW)
+    assert done.delete == alone.delete
+    assert {one: done.keep[one] for one in alone.keep} == dict(alone.keep)
+    assert done.keep[junk[0]] == ("dated in the future: fills no rule",)
+
+
+def test_a_clock_that_is_a_little_ahead_is_not_the_future() -> None:
+    assert kept([ago(-0.1), ago(1)], Retention(last=1)) == ["-0.1 h ago"]
 
 
 def test_min_keep_stays_whatever_its_age() -> None:
@@ -240,22 +249,78 @@ def test_min_keep_stays_whatever_its_age() -> None:
     }
 
 
-def test_broken_ones_count_for_nothing_and_go() -> None:
-    stored = [ago(0), ago(1, size=0, verified=True), ago(2), ago(3, size=0), ago(4), ago(5)]
+def condemned(hours: float, days: float | None) -> Stored:
+    """One whose note says that it was found broken so many days ago."""
+    since = None if days is None else NOW - timedelta(days=days)
+    return replace(ago(hours, verified=True), condemned=True, condemned_at=since)
+
+
+def test_empty_ones_count_for_nothing_and_are_looked_at_after_keep_broken() -> None:
+    stored = [ago(0), ago(1, size=0, verified=True), ago(2), ago(721, size=0), ago(722)]
 
     done = plan(stored, Retention(last=2, min_keep=3), NOW)
 
-    assert [one.name for one in done.keep] == ["0 h ago", "2 h ago", "4 h ago"]
-    assert [one.name for one in done.delete] == ["5 h ago", "3 h ago", "1 h ago"]
+    assert [one.name for one in done.keep] == [one.name for one in stored]
+    assert done.keep[stored[1]] == ("empty: fills no rule",)
+    assert done.keep[stored[4]] == ("kept: min_keep",)
+    assert done.delete == ()
+    assert done.review == (stored[3],)
 
 
 def test_a_broken_one_stays_until_something_whole_is_newer() -> None:
-    stored = [ago(0, size=0), ago(1), ago(2, size=0), ago(3)]
+    stored = [condemned(0, 99), ago(1), condemned(2, 99), ago(3)]
 
-    assert why(stored, Retention(last=1)) == {
-        "0 h ago": "broken, but nothing whole is newer",
-        "1 h ago": "newest, last 1 of 1",
-    }
+    done = plan(stored, Retention(last=1), NOW)
+
+    assert done.review == (stored[2],)
+    assert done.delete == (stored[3],)
+
+
+@pytest.mark.parametrize(
+    ("days", "is_due"), [(29.9, False), (30, True), (31, True), (-9999, False), (None, True)]
+)
+def test_a_condemned_one_is_never_deleted_and_looked_at_again_when_its_time_is_over(
+    days: float | None, is_due: bool
+) -> None:
+    """A note that does not tell since when is looked into at once."""
+    one = condemned(5, days)
+
+    done = plan([ago(0), one], Retention(last=1), NOW)
+
+    assert done.delete == ()
+    assert done.review == ((one,) if is_due else ())
+    assert plan([ago(0), one], Retention(last=1, keep_broken=timedelta(365)), NOW).review == (
+        (one,) if days is None else ()
+    )
+
+
+def test_notes_beside_everything_delete_nothing() -> None:
+    """Whoever may create objects condemns the whole history, and adds one junk snapshot."""
+    real = [replace(ago(hours, verified=True), condemned=True) for hours in range(1, 25)]
+    junk = ago(0.5)
+
+    done = plan([junk, *real], Retention(last=1, min_keep=5), NOW)
+
+    assert done.delete == ()
+    assert set(done.keep) == {junk, *real}
+
+
+def test_without_a_rule_nothing_is_looked_at_but_by_hand() -> None:
+    stored = [ago(0), condemned(1, 99), condemned(2, 1), replace(ago(3), mismatched=True)]
+
+    assert plan(stored, Retention(), NOW).review == ()
+    assert plan(stored, Retention(), NOW, at_once=True).review == (stored[2], stored[1])
+
+
+def test_what_its_manifest_does_not_describe_fills_no_rule_and_stays() -> None:
+    stored = [replace(ago(0, verified=True), mismatched=True), ago(1), ago(2)]
+
+    done = plan(stored, Retention(last=1), NOW)
+
+    assert done.keep[stored[0]] == ("not what its manifest describes: fills no rule",)
+    assert done.keep[stored[1]] == ("newest", "last 1 of 1")
+    assert done.delete == (stored[2],)
+    assert done.review == ()
 
 
 def test_a_storage_of_broken_ones_is_left_alone() -> None:
@@ -285,6 +350,16 @@ def test_a_plan_that_deletes_too_much_deletes_nothing() -> None:
     assert list(refused.keep) == stored
     assert refused.keep[stored[1]] == ("last 2 of 2",)
     assert refused.keep[stored[4]] == ("nothing is deleted",)
+    assert refused.withheld == allowed.delete
+
+
+def test_what_is_to_be_read_again_counts_as_a_delete() -> None:
+    stored = [ago(0), condemned(1, 99), ago(2)]
+
+    refused = plan(stored, Retention(last=1, max_deletes=1), NOW)
+
+    assert refused.refused == "would delete 2 snapshots, more than max_deletes 1"
+    assert refused.review == ()
 
 
 def test_what_an_operator_holds_stays_whatever_the_rules_say() -> None:
@@ -293,17 +368,24 @@ def test_what_an_operator_holds_stays_whatever_the_rules_say() -> None:
     assert why(stored, Retention(last=1)) == {
         "0 h ago": "newest, last 1 of 1",
         "2 h ago": "held",
-        "3 h ago": "held",
+        "3 h ago": "held, empty: fills no rule",
     }
 
 
-def test_what_was_found_broken_fulfils_no_rule_and_goes() -> None:
-    stored = [ago(0), replace(ago(1, verified=True), condemned=True), ago(2), ago(3)]
+def test_what_was_found_broken_fulfils_no_rule() -> None:
+    stored = [ago(0), condemned(1, 3), ago(2), ago(3)]
 
     done = plan(stored, Retention(last=2), NOW)
 
-    assert [one.name for one in done.keep] == ["0 h ago", "2 h ago"]
-    assert [one.name for one in done.delete] == ["3 h ago", "1 h ago"]
+    assert [one.name for one in done.keep] == ["0 h ago", "1 h ago", "2 h ago"]
+    assert done.keep[stored[1]] == ("broken since 2026-11-20",)
+    assert [one.name for one in done.delete] == ["3 h ago"]
+
+
+def test_what_is_held_is_not_even_looked_at() -> None:
+    stored = [ago(0), replace(condemned(1, 99), held=True)]
+
+    assert plan(stored, Retention(last=1), NOW, at_once=True).review == ()
 
 
 def test_the_oldest_make_room() -> None:
@@ -321,6 +403,20 @@ def test_room_is_never_made_of_the_newest_the_held_or_the_least_number() -> None
 
     assert kept(stored, Retention(max_space=10)) == ["0 h ago", "2 h ago"]
     assert kept(stored, Retention(max_space=10, min_keep=2)) == ["0 h ago", "1 h ago", "2 h ago"]
+
+
+def test_what_is_from_the_future_makes_room_first() -> None:
+    stored = [ago(-9000, size=50), ago(0, size=10), ago(1, size=10), ago(2, size=10)]
+
+    assert plan(stored, Retention(max_space=70), NOW).crowded_out == {stored[0]}
+    assert plan(stored, Retention(max_space=20), NOW).crowded_out == {stored[0], stored[3]}
+
+
+def test_a_clock_that_was_set_back_deletes_nothing_that_has_room() -> None:
+    stored = [ago(-9000, size=50), ago(-9001, size=50, verified=True), ago(-9002, size=50)]
+
+    assert plan(stored, Retention(last=1), NOW).delete == ()
+    assert plan(stored, Retention(last=1, max_space=1), NOW).delete == (stored[0],)
 
 
 def test_nothing_is_deleted_while_it_is_forbidden() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
@@ -17,9 +16,17 @@ NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 LABELS = {"hourly": "%Y-%m-%d-%H%z", "daily": "%Y-%j", "weekly": "%G-%V", "monthly": "%Y-%m"}
 
 
+AHEAD = timedelta(minutes=10)
 STORED = st.builds(
-    lambda number, minutes, size, verified, held: Stored(
-        f"snapshot {number}", NOW - timedelta(minutes=minutes), size, verified=verified, held=held
+    lambda number, minutes, size, verified, held, note: Stored(
+        f"snapshot {number}",
+        NOW - timedelta(minutes=minutes),
+        size,
+        verified=verified,
+        held=held,
+        condemned=note is not None and note >= 0,
+        condemned_at=None if not note or note < 0 else NOW - timedelta(days=note),
+        mismatched=note == -1,
     ),
     number=st.integers(0, 10**9),
     # Dense around now, up to three years back and two days into the future.
@@ -29,6 +36,7 @@ STORED = st.builds(
     size=st.sampled_from([0, 1, 1, 1, 1]),
     verified=st.booleans(),
     held=st.sampled_from([False, False, False, True]),
+    note=st.sampled_from([None, None, None, None, None, -1, 0, 1, 29, 31]),
 )
 STORAGES = st.lists(STORED, max_size=30, unique_by=lambda one: one.name)
 COUNTS = st.none() | st.integers(0, 5)
@@ -64,21 +72,17 @@ def test_keep_and_delete_share_out_everything(
 def test_the_guards_hold_under_every_policy(
     stored: list[Stored], policy: Retention, zone: tzinfo
 ) -> None:
-    delete = plan(stored, policy, NOW, zone).delete
+    done = plan(stored, policy, NOW, zone)
 
-    whole = sorted((one for one in stored if one.size), key=lambda one: one.taken_at)
-    left = [one for one in whole if one not in delete]
-    for group in (
-        whole,
-        [one for one in whole if one.verified],
-        [one for one in whole if one.taken_at <= NOW],
-    ):
+    counting = sorted((one for one in stored if one.counts), key=lambda one: one.taken_at)
+    present = [one for one in counting if one.taken_at <= NOW + AHEAD]
+    left = [one for one in counting if one not in done.delete]
+    for group in (present, [one for one in present if one.verified], counting):
         assert not group or group[-1].taken_at in {one.taken_at for one in left}
-    assert len(left) >= min(policy.min_keep, len(whole))
-    assert not any(one.held for one in delete)
-    assert not any(one.broken for one in delete) or left[-1].taken_at > min(
-        one.taken_at for one in delete if one.broken
-    )
+    assert len([one for one in left if one in present]) >= min(policy.min_keep, len(present))
+    assert not any(one.held or not one.counts or one not in present for one in done.delete)
+    assert all(one.broken and not one.held for one in done.review)
+    assert all(any(other.taken_at > one.taken_at for other in present) for one in done.review)
 
 
 @relaxed
@@ -124,16 +128,34 @@ def test_the_order_of_the_listing_does_not_matter(
 
 @relaxed
 @given(stored=STORAGES, policy=POLICIES, zone=ZONES)
-def test_broken_ones_change_nothing_for_the_whole_ones(
+def test_what_does_not_count_changes_nothing_for_the_others(
     stored: list[Stored], policy: Retention, zone: tzinfo
 ) -> None:
-    whole = [one for one in stored if not one.broken]
+    counting = [one for one in stored if one.counts]
 
-    with_broken: Mapping[Stored, tuple[str, ...]] = plan(stored, policy, NOW, zone).keep
+    done = plan(stored, policy, NOW, zone)
 
-    assert {one: with_broken[one] for one in with_broken if not one.broken} == plan(
-        whole, policy, NOW, zone
+    assert {one: why for one, why in done.keep.items() if one.counts} == plan(
+        counting, policy, NOW, zone
     ).keep
+    assert all(one in done.keep for one in stored if not one.counts)
+
+
+@relaxed
+@given(stored=STORAGES, policy=POLICIES, zone=ZONES, junk=st.lists(STORED, max_size=40))
+def test_what_others_add_beyond_the_present_costs_nothing(
+    stored: list[Stored], policy: Retention, zone: tzinfo, junk: list[Stored]
+) -> None:
+    """Snapshots dated in the future, empty ones, and notes that condemn what is added."""
+    far = [
+        replace(one, name=f"junk {number}", taken_at=one.taken_at + timedelta(days=4000))
+        for number, one in enumerate(junk)
+    ]
+    empty = [replace(one, name=f"empty {one.name}", size=0) for one in far]
+
+    done = plan([*stored, *far, *empty], policy, NOW, zone)
+
+    assert set(done.delete) <= set(plan(stored, policy, NOW, zone).delete)
 
 
 @relaxed
@@ -143,7 +165,7 @@ def test_a_rule_keeps_the_newest_of_each_of_its_newest_periods(
 ) -> None:
     newest: dict[str, datetime] = {}
     for one in sorted(stored, key=lambda one: one.taken_at):
-        if not one.broken:
+        if one.counts and one.taken_at <= NOW + AHEAD:
             newest[one.taken_at.astimezone(zone).strftime(LABELS[rule])] = one.taken_at
     expected = sorted(newest.values(), reverse=True)[:count]
 
@@ -169,6 +191,8 @@ def test_what_is_left_has_room_unless_it_is_protected(
     }
     for one in tight.crowded_out:  # only for want of room, and never before an older one
         newer = [other for other in tight.keep if other.taken_at >= one.taken_at]
-        assert sum(other.size for other in [*tight.keep, one]) > room or not newer
-    guards = plan(stored, Retention(last=1, min_keep=policy.min_keep), NOW, zone).keep
-    assert {one for one in guards if not one.broken} <= set(tight.keep)
+        counting = [other for other in tight.keep if other.counts]
+        assert sum(other.size for other in [*counting, one]) > room or not newer
+    present = [one for one in stored if one.taken_at <= NOW + AHEAD]
+    guards = plan(present, Retention(last=1, min_keep=policy.min_keep), NOW, zone).keep
+    assert set(guards) <= set(tight.keep)

@@ -44,9 +44,12 @@ def test_a_negative_number_is_refused_by_name(rule: str) -> None:
         Retention(**rules)
 
 
-def test_a_negative_age_is_refused() -> None:
-    with pytest.raises(ValueError, match="within must not be negative"):
-        Retention(within=timedelta(seconds=-1))
+@pytest.mark.parametrize("rule", ["within", "keep_broken"])
+def test_a_negative_age_is_refused(rule: str) -> None:
+    rules: dict[str, Any] = {rule: timedelta(seconds=-1)}
+
+    with pytest.raises(ValueError, match=f"{rule} must not be negative"):
+        Retention(**rules)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +60,8 @@ def test_a_negative_age_is_refused() -> None:
         ({"within": "12x"}, "within"),
         ({"within": 7}, "within"),
         ({"within": "-1s"}, "within"),
+        ({"keep_broken": "-1h"}, "keep_broken"),
+        ({"keep_broken": 30}, "keep_broken"),
         ({"wihtin": "7d"}, "wihtin"),
     ],
 )

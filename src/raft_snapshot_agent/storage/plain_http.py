@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from raft_snapshot_agent import __version__
+from raft_snapshot_agent.error_text import LONGEST, read_document
 from raft_snapshot_agent.errors import (
     ConfigError,
     LoginRefused,
@@ -23,7 +24,6 @@ from raft_snapshot_agent.errors import (
     reason_of,
 )
 from raft_snapshot_agent.secret import one_line
-from raft_snapshot_agent.storage.error_text import LONGEST, read_document
 
 if TYPE_CHECKING:
     import ssl

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from raft_snapshot_agent.error_text import read_document
 from raft_snapshot_agent.errors import Denied, ServerError, Unreachable
-from raft_snapshot_agent.secret import redact
 
 _SECONDS = 10.0
 
@@ -58,8 +58,8 @@ class Voucher:
                 raise Unreachable(error.message, hint=self.hint) from error
         text = response.data.decode("utf-8", "replace").strip()
         if response.status != 200:
-            said = redact(" ".join(text.split())[:200]) or "nothing"
-            raise Denied(f"{where} answers with {response.status}: {said}", hint=self.hint)
+            said = read_document(text).with_status(response.status)
+            raise Denied(f"{where} answers with {said}", hint=self.hint)
         return text
 
     def ask_json(

@@ -114,7 +114,7 @@ def test_a_wrapping_token_that_somebody_else_used_is_told_and_not_tried_further(
     wrapping = role.hand_out(wrapped=True)
     role.server.bao.leader().api("POST", "sys/wrapping/unwrap", token=wrapping)
     line = role.refusal(role.session(wrapped=True))
-    assert "cannot be looked up: wrapping token is not valid or does not exist" in line
+    assert "cannot be looked up (400: wrapping token is not valid or does not exist)" in line
     assert "somebody else may have the secret ID: destroy that, and give a new one" in line
     assert role.server.asked() == [LOOKUP]
 

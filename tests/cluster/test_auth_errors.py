@@ -66,7 +66,7 @@ def told(bao: OpenBaoCluster, folder: Path, auth: Mapping[str, Any], **env: str)
         ),
         ({"method": "jwt", "role": "snapshot", "jwt": _SECRET}, "was refused (auth/errors-jwt/"),
         ({"method": "cert"}, "no client certificate found (check role, mount, vault.tls"),
-        ({"method": "token", "token": _SECRET}, "permission denied (the token needs read"),
+        ({"method": "token", "token": _SECRET}, "permission denied (likely the token needs read"),
     ],
 )
 def test_a_refusal_is_one_line(

@@ -205,7 +205,7 @@ def test_a_node_that_is_down_or_sealed_is_told(server: Server, doctor: Doctor) -
     ending = doctor("--format", "json", auth=approle_of(server))
     assert ending.code == 2
     assert status(ending, "nodes")[1:] == (
-        f"{server.proxy.address} is sealed",
+        f"{server.proxy.address} is sealed (503: Vault is sealed)",
         "unseal it, then the agent goes on",
     )
     assert status(ending, "login")[0] == "skipped"

@@ -44,7 +44,7 @@ MISFORTUNE = {"errors": ["internal error"]}
     ("code", "document", "words"),
     [
         (500, MISFORTUNE, "with 500: internal error"),
-        (503, SEALED, "is sealed (unseal it"),
+        (503, SEALED, "is sealed (503: Vault is sealed) (unseal it"),
         (429, QUOTA, "rate limit quota exceeded"),
         (502, {}, "with 502"),
     ],
@@ -64,7 +64,7 @@ def test_refusal(
 
 def test_page_of_a_proxy_is_shown_on_one_line(site: Site, server: LyingProxy) -> None:
     server.snapshot = status(503, b"<html>\n<body>\nupstream down\n</body></html>\n")
-    site.fails(2, "<html> <body> upstream down </body></html>")
+    site.fails(2, "with 503: upstream down (likely the server, or a proxy")
     server.behave(LEADER_PATH, status(200, b"<html>Welcome</html>"))
     site.fails(2, "does not answer sys/leader as Vault or OpenBao do")
 
@@ -140,7 +140,7 @@ def test_killed_in_the_middle(
         server.snapshot = pass_through
         site.fails(2, "cannot reach")
         node.start()
-        site.fails(2, "is sealed (unseal it")
+        site.fails(2, "is sealed (503: Vault is sealed) (unseal it")
         node.unseal(cluster.unseal_keys)
         node.wait_active()
         site.succeeds()

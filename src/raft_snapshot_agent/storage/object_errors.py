@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from raft_snapshot_agent.error_text import Said, read_document, shortened
 from raft_snapshot_agent.errors import (
     LoginRefused,
     SnapshotNotFound,
@@ -23,7 +24,6 @@ from raft_snapshot_agent.storage.error_codes import (
     hint_in_words,
     meaning_of,
 )
-from raft_snapshot_agent.storage.error_text import Said, read_document, shortened
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from raft_snapshot_agent import __version__
+from raft_snapshot_agent.error_text import LONGEST, read_document
 from raft_snapshot_agent.errors import (
     LoginRefused,
     StorageDenied,
@@ -23,7 +24,6 @@ from raft_snapshot_agent.network.pools import Pools
 from raft_snapshot_agent.network.trust import Trust
 from raft_snapshot_agent.secret import one_line
 from raft_snapshot_agent.storage.connection import trouble_at_proxy
-from raft_snapshot_agent.storage.error_text import LONGEST, read_document
 
 if TYPE_CHECKING:
     import urllib3

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raft_snapshot_agent.error_text import read_document
 from raft_snapshot_agent.errors import Denied, Sealed, ServerError
-from raft_snapshot_agent.secret import redact
+from raft_snapshot_agent.secret import one_line, redact
 
 SNAPSHOT_PATH = "sys/storage/raft/snapshot"
+_LONGEST = 300
+"""Characters of a server's complaint in a message."""
+_READ = 16 << 10
+"""Bytes of a body that are looked at for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +32,24 @@ class Answer:
         try:
             body = json.loads(text)
         except (RecursionError, ValueError):
-            said = [text[:200].decode("utf-8", "replace")] if text.strip() else []
-            return cls(status, {"errors": said})
+            said = read_document(text[:_READ].decode("utf-8", "replace")).text
+            return cls(status, {"errors": [said] if said else []})
         return cls(status, body if isinstance(body, dict) else {})
 
     @property
     def errors(self) -> str:
-        """What the server complains of, on one line, shortened."""
+        """What the server, or a proxy before it, complains of, on one line, shortened."""
         listed = self.body.get("errors")
-        text = "; ".join(str(item) for item in listed) if isinstance(listed, list) else ""
-        return redact(" ".join(text.replace("1 error occurred:\n\t*", "").split()))[:300]
+        if not isinstance(listed, list):
+            others = (self.body.get(key) for key in ("message", "error"))
+            listed = [one for one in others if isinstance(one, str)]
+        text = "; ".join(str(item) for item in listed if item)
+        return one_line(text.replace("1 error occurred:\n\t*", ""), _LONGEST)
+
+    @property
+    def told(self) -> str:
+        """Status and complaint as they stand in a message; never empty."""
+        return f"{self.status}: {self.errors}" if self.errors else str(self.status)
 
     @property
     def of_dr_secondary(self) -> bool:
@@ -87,10 +101,11 @@ class Redirected(ServerError):
 
 
 _OTHER_TOKEN = {"update": "; give one that has it in VAULT_TOKEN"}
+_BAD_TOKEN = re.compile(r"\b(?:invalid|bad|expired) token\b", re.IGNORECASE)
 
 
 def refusal(answer: Answer, address: str, path: str, right: str = "read") -> ServerError:
-    """Say in one line why the server refused.
+    """Say in one line why the server refused; its own words always stand in it.
 
     Arguments:
         answer: What it said.
@@ -98,21 +113,31 @@ def refusal(answer: Answer, address: str, path: str, right: str = "read") -> Ser
         path: What was asked for.
         right: The capability it takes.
     """
-    says = f"{address} answers {path} with {answer.status}"
-    if answer.errors:
-        says += f": {answer.errors}"
+    says = f"{address} answers {path} with {answer.told}"
     if answer.status == 403:
-        return Denied(
-            says, hint=f"the token needs {right} on {SNAPSHOT_PATH}{_OTHER_TOKEN.get(right, '')}"
-        )
+        return Denied(says, hint=_denied(answer, path, right))
     if answer.status == 503 and "sealed" in answer.errors:
-        return Sealed(f"{address} is sealed", hint="unseal it, then the agent goes on")
+        return Sealed(
+            f"{address} is sealed ({answer.told})", hint="unseal it, then the agent goes on"
+        )
     if answer.of_dr_secondary:
         return ServerError(
-            f"{address} belongs to a DR secondary, which gives no snapshots",
+            f"{address} belongs to a DR secondary, which gives no snapshots ({answer.told})",
             hint="run the agent at the primary cluster; after a failover this one is it",
         )
     return ServerError(says, hint=_advice(answer))
+
+
+def _denied(answer: Answer, path: str, right: str) -> str:
+    """Say what is likely missing where the server says no more than that it refuses."""
+    if path != SNAPSHOT_PATH:
+        return "likely a proxy or firewall in between: this path takes no token"
+    if _BAD_TOKEN.search(answer.errors):
+        return "the token has ended or never was one of this cluster: give another"
+    return (
+        f"likely the token needs {right} on {SNAPSHOT_PATH}, or has ended"
+        f"{_OTHER_TOKEN.get(right, '')}"
+    )
 
 
 _TOO_EARLY = ("nothing new to snapshot", "cannot take snapshot now")
@@ -125,14 +150,16 @@ def _advice(answer: Answer) -> str:
         case 400 if "HTTP request to an HTTPS server" in answer.errors:
             return "write the address with https://"
         case 400 if "namespace" in answer.errors:
-            return "snapshots exist in the root namespace only"
+            return "likely the namespace: snapshots exist in the root namespace only"
         case 400 | 404 if "unsupported path" in answer.errors or "raft" in answer.errors:
-            return "the cluster must use integrated (raft) storage"
+            return "likely the cluster does not use integrated (raft) storage, which it must"
         case 404:
-            return "check that vault.address points to the server itself"
+            return "likely vault.address points to something before the server, not to itself"
         case 429:
-            return "a rate limit is in force; the agent tries again later"
+            return "likely a rate limit is in force; the agent tries again later"
         case 500 if any(early in answer.errors for early in _TOO_EARLY):
             return "the node has just started; the agent tries again"
+        case 502 | 503 | 504:
+            return "likely the server, or a proxy before it, is busy or down: look at their logs"
         case _:
             return "look at the server's log"

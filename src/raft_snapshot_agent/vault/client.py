@@ -102,7 +102,7 @@ class Node:
         except (ArithmeticError, KeyError, TypeError, ValueError) as error:
             raise ServerError(
                 f"{self.address} does not answer sys/leader as Vault or OpenBao do",
-                hint="check that vault.address points to the server itself",
+                hint="likely vault.address points to something before the server, not to itself",
             ) from error
 
     def identity(self) -> Identity:

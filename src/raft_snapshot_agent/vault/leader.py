@@ -231,7 +231,7 @@ class Cluster:
         if not standing.is_self:
             raise NoLeader(
                 f"{address} is announced as the leader but says it is not",
-                hint="leadership is moving; the agent tries again",
+                hint="likely leadership is moving; the agent tries again",
             )
         return _leader(node, standing)
 

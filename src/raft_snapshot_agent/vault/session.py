@@ -213,13 +213,12 @@ class Session:
         method, advice = (self._auth.method, self._auth.advice) if self._auth else ("", "")
         if answer.status in (400, 403, 404) and not answer.of_dr_secondary:
             return Denied(
-                f"login with {method} at {node.address} was refused ({path}):"
-                f" {answer.errors or answer.status}",
+                f"login with {method} at {node.address} was refused ({path}): {answer.told}",
                 hint=advice,
             )
         if answer.status == 200:
             return Denied(
                 f"login with {method} at {node.address} gave no token",
-                hint="check vault.auth.mount, and that the role needs no MFA",
+                hint="likely vault.auth.mount is not where this method is, or it wants MFA",
             )
         return refusal(answer, node.address, path)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.holes import HOLES
 
 from raft_snapshot_agent.errors import Denied, Sealed, ServerError
 from raft_snapshot_agent.vault.answers import Answer, Redirected, refusal
@@ -22,7 +23,10 @@ def answer(status: int, *errors: str) -> Answer:
         (b'{"errors":["a","b"]}', "a; b"),
         (b'{"errors":["1 error occurred:\\n\\t* permission denied\\n\\n"]}', "permission denied"),
         (b"Client sent an HTTP request to an HTTPS server.\n", "Client sent an HTTP request"),
-        (b"<html>\n<h1>502\n</h1>", "<html> <h1>502 </h1>"),
+        (b"<html>\n<h1>502 Bad\n</h1><script>x()</script>", "502 Bad"),
+        (b'{"message":"Forbidden"}', "Forbidden"),
+        (b'{"error":"no upstream"}', "no upstream"),
+        (b"\x1b[31mred\x1b[0m\r\nnext", "[31mred [0m next"),
         (b'{"errors":[]}', ""),
         (b'{"errors":"no list"}', ""),
         (b"[]", ""),
@@ -51,13 +55,13 @@ def test_a_complaint_that_repeats_a_secret_is_redacted() -> None:
 @pytest.mark.parametrize(
     ("status", "errors", "kind", "hint"),
     [
-        (403, "permission denied", Denied, f"the token needs read on {SNAPSHOT}"),
+        (403, "permission denied", Denied, f"likely the token needs read on {SNAPSHOT}"),
         (503, "Vault is sealed", Sealed, "unseal it, then the agent goes on"),
-        (503, "no active Vault instance found", ServerError, "look at the server's log"),
+        (503, "no active Vault instance found", ServerError, "look at their logs"),
         (400, "operation unavailable in namespaces", ServerError, "root namespace only"),
-        (400, "raft storage is not in use", ServerError, "must use integrated (raft) storage"),
-        (404, "unsupported path", ServerError, "must use integrated (raft) storage"),
-        (404, "", ServerError, "check that vault.address points to the server itself"),
+        (400, "raft storage is not in use", ServerError, "integrated (raft) storage"),
+        (404, "unsupported path", ServerError, "integrated (raft) storage"),
+        (404, "", ServerError, "likely vault.address points to something before"),
         (429, "rate limit quota exceeded", ServerError, "the agent tries again later"),
         (500, "nothing new to snapshot", ServerError, "the node has just started"),
         (500, "", ServerError, "look at the server's log"),
@@ -71,17 +75,43 @@ def test_a_refusal_says_who_what_why_and_what_to_try(
     assert type(error) is kind
     assert hint in error.hint
     if kind is Sealed:
-        assert error.message == "https://a is sealed"
+        assert error.message == f"https://a is sealed (503: {errors})"
     else:
         assert error.message.startswith(f"https://a answers {SNAPSHOT} with {status}")
         assert error.message.endswith(errors or str(status))
+
+
+@pytest.mark.parametrize(
+    ("path", "errors", "hint"),
+    [
+        (SNAPSHOT, "permission denied", "likely"),
+        (SNAPSHOT, "2 errors occurred: permission denied, invalid token", "has ended"),
+        ("sys/leader", "Access denied by policy", "likely a proxy or firewall"),
+    ],
+)
+def test_a_refusal_blames_rights_only_where_they_are_needed(
+    path: str, errors: str, hint: str
+) -> None:
+    error = refusal(answer(403, errors), "https://a", path)
+    assert errors in error.message
+    assert hint in error.hint
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"errors":[""]}', b'{"errors":[null]}', b"<html>"])
+@pytest.mark.parametrize("status", [301, 400, 403, 404, 429, 500, 503])
+@pytest.mark.parametrize("path", [SNAPSHOT, "sys/leader"])
+def test_no_message_has_a_hole(body: bytes, status: int, path: str) -> None:
+    error = refusal(Answer.read(status, body), "https://a", path)
+    assert error.hint
+    assert not HOLES.search(str(error)), str(error)
 
 
 def test_a_dr_secondary_is_told_as_such() -> None:
     error = refusal(
         answer(400, "path disabled in replication DR secondary mode"), "https://a", SNAPSHOT
     )
-    assert error.message == "https://a belongs to a DR secondary, which gives no snapshots"
+    assert error.message.startswith("https://a belongs to a DR secondary, which gives no snapshots")
+    assert "path disabled" in error.message
     assert "at the primary cluster" in error.hint
 
 

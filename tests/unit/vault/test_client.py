@@ -179,7 +179,7 @@ def test_a_server_that_is_not_initialised_is_told_from_a_sealed_one(
         fresh.standing()
     fresh.close()
     proxy.override(LEADER, 503, {"errors": ["Vault is sealed"]})
-    with pytest.raises(Sealed, match=r"is sealed \(unseal it, then the agent goes on"):
+    with pytest.raises(Sealed, match=r"is sealed \(503: Vault is sealed\) \(unseal it, then"):
         node.standing()
 
 

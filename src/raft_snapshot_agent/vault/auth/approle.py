@@ -99,13 +99,14 @@ def _look_up(ask: Ask, wrapping: str, mount: str) -> None:
 def _good(answer: Answer, what: str) -> Answer:
     if answer.status == 200:
         return answer
-    said = answer.errors or answer.status
+    said = answer.told
     if answer.status in (400, 403, 404):
         raise Denied(
-            f"the wrapping token in secret_id cannot be {what}: {said}",
-            hint="it has ended or was used: if not by this agent before a restart, somebody else"
-            " may have the secret ID: destroy that, and give a new one",
+            f"the wrapping token in secret_id cannot be {what} ({said})",
+            hint="likely it has ended or was used: if not by this agent before a restart, somebody"
+            " else may have the secret ID: destroy that, and give a new one",
         )
     raise ServerError(
-        f"the wrapping token in secret_id cannot be {what}: {said}", hint="look at the server's log"
+        f"the wrapping token in secret_id cannot be {what} ({said})",
+        hint="look at the server's log",
     )

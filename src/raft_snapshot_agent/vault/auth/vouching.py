@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from raft_snapshot_agent.error_text import read_document
 from raft_snapshot_agent.errors import Denied, ServerError, Unreachable
 from raft_snapshot_agent.network.pools import open_pool
 from raft_snapshot_agent.network.proxies import route
 from raft_snapshot_agent.network.trust import Trust
-from raft_snapshot_agent.secret import redact
 
 _SECONDS = 10.0
 
@@ -66,8 +66,8 @@ class Voucher:
         refuse_for_proxy(asked, response)
         text = response.data.decode("utf-8", "replace").strip()
         if response.status != 200:
-            said = redact(" ".join(text.split())[:200]) or "nothing"
-            raise Denied(f"{where} answers with {response.status}: {said}", hint=self.hint)
+            said = read_document(text).with_status(response.status)
+            raise Denied(f"{where} answers with {said}", hint=self.hint)
         return text
 
     def ask_json(

@@ -1,6 +1,6 @@
-"""What a store says in an error document: XML, JSON, HTML or text, as code and text.
+"""What a server says in an error document: XML, JSON, HTML or text, as code and text.
 
-Stores, proxies and login pages answer in all of these, whatever was asked for.
+Servers, stores, proxies and login pages answer in all of these, whatever was asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from raft_snapshot_agent.secret import one_line
 
 LONGEST = 200
-"""Characters of a store's text in a message."""
+"""Characters of a server's text in a message."""
 _READ = 16 << 10
 """Characters of a document that are looked at."""
 _URL = re.compile(r"https?://[^\s'\"<>]+")
@@ -32,7 +32,7 @@ _TEXT_KEYS = ("message", "error_description", "detail", "description", "reason",
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a store gave as the reason."""
+    """What a server gave as the reason."""
 
     code: str = ""
     text: str = ""
@@ -58,7 +58,7 @@ def read_document(document: str) -> Said:
 
 
 def shortened(text: str) -> str:
-    """Return a store's text on one short line; addresses in it may hold signatures."""
+    """Return a server's text on one short line; addresses in it may hold signatures."""
     return one_line(_URL.sub("the store", unescape(text)), LONGEST)
 
 

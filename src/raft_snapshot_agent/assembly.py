@@ -12,6 +12,7 @@ from raft_snapshot_agent.fields import RetentionPolicy, time_zone
 from raft_snapshot_agent.gate import Gate
 from raft_snapshot_agent.lease.keeper import Lease
 from raft_snapshot_agent.storage import AnyStorage
+from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.vault.leader import Cluster
 
 
@@ -69,8 +70,9 @@ def _place(settings: AnyStorage, config: Config) -> Place:
     # `save FILE` starts without these.
     from raft_snapshot_agent.storage.paced import Paced
     from raft_snapshot_agent.storage.retrying import Retrying
+    from raft_snapshot_agent.storage.traced import Traced
 
-    storage = settings.open()
+    storage: Storage = Traced(settings.open())
     paced = storage if settings.bandwidth is None else Paced(storage, settings.bandwidth)
     retention = settings.retention or RetentionPolicy()
     return Place(

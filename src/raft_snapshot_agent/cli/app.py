@@ -8,7 +8,10 @@ from typing import Annotated
 import typer
 
 from raft_snapshot_agent import __version__
+from raft_snapshot_agent.cli.config_app import configuration
+from raft_snapshot_agent.cli.examples import add_examples
 from raft_snapshot_agent.cli.options import (
+    DEBUG,
     ClusterOption,
     ConfigOption,
     Format,
@@ -32,7 +35,6 @@ app = typer.Typer(
         " 130/143 signals."
     ),
 )
-configuration = typer.Typer(no_args_is_help=True, help="Check and show the configuration.")
 app.add_typer(configuration, name="config")
 
 
@@ -42,11 +44,21 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _debug(asked: bool) -> None:
+    if asked:
+        from raft_snapshot_agent.logs import configure
+
+        configure("text", "debug")
+
+
 @app.callback()
 def root(
     config: ConfigOption = None,
     cluster: ClusterOption = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    debug: Annotated[
+        bool,
+        typer.Option(DEBUG, callback=_debug, help="Show requests, and where an error came from."),
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -262,29 +274,5 @@ def demo() -> int:
     return command.demo()
 
 
-@configuration.command("check")
-def config_check(
-    context: typer.Context, config: ConfigOption = None, cluster: ClusterOption = None
-) -> int:
-    """Check the configuration without contacting anybody."""
-    from raft_snapshot_agent.cli import configuration as command
-
-    return command.check(loaded_fleet(context, config, cluster))
-
-
-@configuration.command("show")
-def config_show(
-    context: typer.Context, config: ConfigOption = None, cluster: ClusterOption = None
-) -> int:
-    """Print the effective configuration, secrets hidden."""
-    from raft_snapshot_agent.cli import configuration as command
-
-    return command.show(loaded_fleet(context, config, cluster))
-
-
-@configuration.command("schema")
-def config_schema() -> int:
-    """Print the JSON schema of the configuration."""
-    from raft_snapshot_agent.cli import configuration as command
-
-    return command.schema()
+add_examples(app)
+add_examples(configuration, "config")

@@ -16,6 +16,7 @@ import urllib3
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.errors import ConfigError, Sealed, ServerError
 from raft_snapshot_agent.secret import redact
+from raft_snapshot_agent.trace import traced
 from raft_snapshot_agent.vault.answers import (
     SNAPSHOT_PATH,
     Answer,
@@ -73,16 +74,21 @@ class Node:
         """
         seconds = self._settings.timeout.total_seconds()
         with translated(self.address):
-            response = self._pool.urlopen(
+            response = self._urlopen(
                 method,
                 f"{self._prefix}/v1/{path}",
                 body=None if body is None else json.dumps(body),
                 headers=_headers(token, namespace),
                 timeout=urllib3.Timeout(total=seconds),
-                retries=False,
-                redirect=False,
             )
             return Answer.read(response.status, response.data)
+
+    def _urlopen(self, method: str, path: str, **how: Any) -> urllib3.BaseHTTPResponse:
+        """Make one request, of which the log tells at its level `debug`."""
+        with traced(method, self.address + path) as request:
+            response = self._pool.urlopen(method, path, retries=False, redirect=False, **how)
+            request.status = response.status
+            return response
 
     def standing(self) -> Standing:
         """Ask who leads.
@@ -150,13 +156,11 @@ class Node:
         """
         stall = self._settings.stall_timeout.total_seconds()
         with translated(self.address, "stall_timeout"):
-            response = self._pool.urlopen(
+            response = self._urlopen(
                 "GET",
                 f"{self._prefix}/v1/{SNAPSHOT_PATH}",
                 headers=_headers(token),
                 timeout=urllib3.Timeout(connect=self._settings.timeout.total_seconds(), read=stall),
-                retries=False,
-                redirect=False,
                 preload_content=False,
                 decode_content=False,
             )
@@ -174,7 +178,7 @@ class Node:
         """
         path = f"{SNAPSHOT_PATH}-force" if force else SNAPSHOT_PATH
         with translated(self.address, "snapshot_timeout"):
-            response = self._pool.urlopen(
+            response = self._urlopen(
                 "POST",
                 f"{self._prefix}/v1/{path}",
                 body=file,
@@ -183,8 +187,6 @@ class Node:
                     connect=self._settings.timeout.total_seconds(),
                     read=self._settings.snapshot_timeout.total_seconds(),
                 ),
-                retries=False,
-                redirect=False,
             )
         if response.status != 204:
             raise self._refused(response, response.data, "update")

@@ -1,0 +1,37 @@
+"""The commands `config check`, `show` and `schema`: names, arguments and help."""
+
+from __future__ import annotations
+
+import typer
+
+from raft_snapshot_agent.cli.options import ClusterOption, ConfigOption, loaded_fleet
+
+configuration = typer.Typer(no_args_is_help=True, help="Check and show the configuration.")
+
+
+@configuration.command("check")
+def config_check(
+    context: typer.Context, config: ConfigOption = None, cluster: ClusterOption = None
+) -> int:
+    """Check the configuration: contact nobody, change nothing."""
+    from raft_snapshot_agent.cli import configuration as command
+
+    return command.check(loaded_fleet(context, config, cluster))
+
+
+@configuration.command("show")
+def config_show(
+    context: typer.Context, config: ConfigOption = None, cluster: ClusterOption = None
+) -> int:
+    """Print the effective configuration, secrets hidden."""
+    from raft_snapshot_agent.cli import configuration as command
+
+    return command.show(loaded_fleet(context, config, cluster))
+
+
+@configuration.command("schema")
+def config_schema() -> int:
+    """Print the JSON schema of the configuration."""
+    from raft_snapshot_agent.cli import configuration as command
+
+    return command.schema()

@@ -23,6 +23,7 @@ from raft_snapshot_agent.lease.taking import take
 from raft_snapshot_agent.place import Place, Pruned
 from raft_snapshot_agent.spool import Spool, sweep
 from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.trace import RUN
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 
 __all__ = ["Agent", "Place", "Pruned"]
@@ -80,6 +81,7 @@ class Agent:
         """
         places = [place for place in self.places if names is None or place.name in names]
         run = self._naming.run(started := self._clock(), secrets.token_hex(8))
+        RUN.set(run.id)
         report = Report(run.id, started, started)
         try:
             self._dead |= await self._sweep_spools()

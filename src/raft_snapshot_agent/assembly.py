@@ -70,9 +70,10 @@ def _place(settings: AnyStorage, config: Config) -> Place:
     # `save FILE` starts without these.
     from raft_snapshot_agent.storage.paced import Paced
     from raft_snapshot_agent.storage.retrying import Retrying
+    from raft_snapshot_agent.storage.traced import Traced
 
     def opened() -> Storage:
-        storage = settings.open()
+        storage: Storage = Traced(settings.open())
         paced = storage if settings.bandwidth is None else Paced(storage, settings.bandwidth)
         return Retrying(paced)
 

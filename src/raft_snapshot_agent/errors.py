@@ -40,6 +40,8 @@ class AgentError(Exception):
     """What failed, on what and why, and what to try."""
 
     exit_code: ClassVar[int] = 1
+    pause: float = 0.0
+    """Seconds before which another try is pointless."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

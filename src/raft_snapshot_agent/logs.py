@@ -1,4 +1,4 @@
-"""The log: what a run did, one fact a line, on standard error."""
+"""The log: one fact a line, on standard error."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any, Literal
 
 import structlog
 
-from raft_snapshot_agent.core.report import Delivery, Outcome, Report
-from raft_snapshot_agent.errors import LeaseHeld
+from raft_snapshot_agent import trace
 from raft_snapshot_agent.secret import redact
 
 Format = Literal["text", "json", "hclog"]
@@ -29,7 +28,7 @@ def configure(layout: Format, level: Level) -> Log:
 
     Arguments:
         layout: `hclog` lines up with the server's own log.
-        level: The least level that is written.
+        level: Less important lines are left out; `debug` has every request.
     """
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     renderer = {"json": _as_json, "hclog": _as_hclog}.get(layout, _as_text)
@@ -39,49 +38,24 @@ def configure(layout: Format, level: Level) -> Log:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    _listen(level)
     log: Log = structlog.get_logger()
     return log
 
 
-def log_report(log: Log, report: Report) -> None:
-    """Write what one run did.
+class _Forwarded(logging.Handler):
+    """Writes what `trace` says into the log."""
 
-    The first two sentences are the original agent's, word for word: people grep for them.
-    """
-    match report.outcome:
-        case Outcome.SKIPPED if isinstance(report.error, LeaseHeld):
-            log.info("Another agent holds the lease, skipping.", reason=str(report.error))
-        case Outcome.SKIPPED:
-            log.info("Not running on leader node, skipping.", reason=str(report.error))
-        case Outcome.STOPPED:
-            log.info("Stopped while a snapshot was under way; it is dropped.")
-        case _ if report.error is not None:
-            log.error(f"Snapshot failed: {report.error}")
-    for delivery in report.deliveries:
-        _log_delivery(log, report, delivery)
+    def emit(self, record: logging.LogRecord) -> None:
+        facts = getattr(record, trace.FACTS, {})
+        structlog.get_logger().debug(record.getMessage(), **facts)
 
 
-def _log_delivery(log: Log, report: Report, delivery: Delivery) -> None:
-    if delivery.error is not None:
-        tell = log.error if delivery.required else log.warning
-        tell(f"Could not store the snapshot in {delivery.storage}: {delivery.error}")
-        return
-    snapshot = report.snapshot
-    log.info(
-        f"Successfully created {delivery.kind} snapshot to {delivery.location}",
-        index=snapshot.meta.index if snapshot else None,
-        bytes=snapshot.size if snapshot else None,
-        seconds=round(delivery.seconds, 2),
-    )
-    for name in delivery.deleted:
-        log.info(f"Deleted old snapshot {name}", storage=delivery.storage)
-    for warning in delivery.warnings:
-        count = delivery.counts.get(warning)
-        told = {} if count is None else {"snapshots": count}
-        log.warning(f"{delivery.storage}: {warning}", **told)
-    if delivery.alarm:
-        why = f"{delivery.alarm}; to go on pruning, prune --acknowledge"
-        log.error(f"{delivery.storage} is not pruned any more: {why}")
+def _listen(level: Level) -> None:
+    """Take up what is asked of whom, where that is wanted."""
+    trace.LOGGER.handlers = [_Forwarded()] if level == "debug" else []
+    trace.LOGGER.setLevel(logging.DEBUG if level == "debug" else logging.ERROR)
+    trace.LOGGER.propagate = False
 
 
 _Event = MutableMapping[str, Any]
@@ -89,6 +63,8 @@ _Event = MutableMapping[str, Any]
 
 def _stamped(_: Any, __: str, event: _Event) -> _Event:
     now = datetime.now(UTC)
+    if "run" not in event and (run := trace.RUN.get()):
+        event["run"] = run
     event["timestamp"] = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
     return event
 

@@ -15,11 +15,13 @@ from raft_snapshot_agent.core.report import Outcome, Report
 from raft_snapshot_agent.core.schedule import backoff
 from raft_snapshot_agent.core.timetable import Timetable, Timing
 from raft_snapshot_agent.intake import as_failure
+from raft_snapshot_agent.journal import Journal
 from raft_snapshot_agent.lease.keeper import Lease
-from raft_snapshot_agent.login import LoginCheck
-from raft_snapshot_agent.logs import Log, log_report
+from raft_snapshot_agent.login import login_trouble
+from raft_snapshot_agent.logs import Log
 from raft_snapshot_agent.systemd import Notifier, summary
 from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.trace import RUN
 
 _SLICE = 30.0
 """Longest sleep in seconds: the wall clock may step and the host may be suspended."""
@@ -35,6 +37,8 @@ class Duty:
     timing: Timing
     """For storages that have none of their own."""
     log: Log
+    seed: bool = False
+    """Whether the log is to be the original agent's."""
 
     def timings(self) -> dict[str, Timing]:
         return {place.name: place.timing or self.timing for place in self.agent.places}
@@ -58,6 +62,7 @@ class Runner:
             clock: Tells the present time.
         """
         self._duty = duty
+        self._journal = Journal(duty.log, seed=duty.seed)
         self._notifier = notifier
         self._clock = clock
         self._ran = anyio.Event()
@@ -71,7 +76,6 @@ class Runner:
         self._took_over = False
         self._in_doubt = False
         """Whether another agent may have done meanwhile what is due."""
-        self._login = LoginCheck()
         self._stood_by = False
         """Whether the last run was left to another agent."""
 
@@ -82,8 +86,9 @@ class Runner:
                 try:
                     await self._work()
                 except* Exception as defects:  # noqa: BLE001 - it must not end the other clusters' work
-                    for defect in defects.exceptions:
-                        self._log.error(f"Beginning anew: {as_failure(defect)}")
+                    what = f"The schedule failed and starts again in {_SLICE:g} s"
+                    said = [f"{what}: {as_failure(one)}" for one in defects.exceptions]
+                    self._journal.trouble("schedule", said, self._clock(), "error")
                     await anyio.sleep(_SLICE)
         finally:
             await self._duty.agent.leave()
@@ -121,12 +126,15 @@ class Runner:
             with anyio.move_on_after(min(_SLICE, cluster.session.seconds_to_renewal() + 0.1)):
                 await self._ran.wait()  # with a new token, perhaps
                 self._ran = anyio.Event()
+            said = list[str]()
             try:
                 await in_thread(self._duty.agent.cluster.keep_token, abandon=True)
             except Exception as error:  # noqa: BLE001 - the next run logs in again
-                self._log.warning(f"The token is not renewed: {as_failure(error)}")
-                await anyio.sleep(_SLICE)
-            await self._login.tried(self._duty.agent.cluster, self._log)
+                said = [f"The token is not renewed: {as_failure(error)}"]
+            self._journal.trouble("token", said, self._clock())
+            if (refused := await login_trouble(cluster)) is not None:
+                self._journal.trouble("login", refused, self._clock())
+            await anyio.sleep(_SLICE if said else 0)
 
     async def _keep_lease(self) -> None:
         """Take the lease when it is free, and renew it."""
@@ -155,6 +163,7 @@ class Runner:
         await self._looked_at_lease.wait()
         table = await self._begin()
         while True:
+            RUN.set("")
             await self._rest_until(table.next_due)
             if self._retired:
                 return
@@ -172,11 +181,16 @@ class Runner:
     async def _begin(self, before: Timetable | None = None) -> Timetable:
         agent = self._duty.agent
         for storage, trouble in (await agent.sweep()).items():
-            self._log.warning(f"{storage}: {trouble}")
+            self._journal.trouble((storage, "warning"), [f"{storage}: {trouble}"], self._clock())
         taken = await agent.taken()
         table = Timetable.begin(self._duty.timings(), taken, self._clock(), before)
-        self._notifier.ready(f"Next snapshot at {table.next_due:%Y-%m-%d %H:%M:%S} UTC.")
+        self._notifier.ready(self._tell_next(table))
         return table
+
+    def _tell_next(self, table: Timetable) -> str:
+        following = f"Next snapshot at {table.next_due:%Y-%m-%d %H:%M:%S} UTC."
+        self._log.info(following)
+        return following
 
     async def _resume(self, table: Timetable) -> Timetable:
         """Go on where the agent stopped that held the lease before."""
@@ -188,6 +202,7 @@ class Runner:
 
     async def _change(self, duty: Duty) -> None:
         old, self._duty, self._next, self._term = self._duty, duty, None, None
+        self._journal.log = duty.log
         await old.agent.leave()
         self._log.info("The new configuration is in force.")
 
@@ -205,6 +220,8 @@ class Runner:
             return table.stood_by(due, now, spread)
         table = table.served(due - failed, now, spread).failed(failed, now)
         self._tell_missed(table, due)
+        if not failed:
+            self._tell_next(table)
         return table
 
     async def _looked(self, table: Timetable) -> Timetable:
@@ -219,9 +236,8 @@ class Runner:
 
     def _tell_missed(self, table: Timetable, served: Collection[str]) -> None:
         missed = max(table.lines[name].missed for name in served)
-        if missed:
-            what = "1 snapshot was" if missed == 1 else f"{missed} snapshots were"
-            self._log.warning(f"{what} due meanwhile and will not be made up for.")
+        said = [f"Scheduled snapshots skipped during the last run: {missed}."] if missed else []
+        self._journal.trouble("missed", said, self._clock())
 
     async def _serve(self, due: Collection[str], table: Timetable) -> frozenset[str] | None:
         """Take the snapshot that is due; try again while it fails and the next is not due.
@@ -231,15 +247,18 @@ class Runner:
         """
         for failures in itertools.count(1):
             report = await self._run_once(due)
-            self._tell(report, again=bool(table.looked_at_again(report.started_at)))
+            told = self._tell(report, again=bool(table.looked_at_again(report.started_at)))
             if report.outcome is not Outcome.FAILED:
                 return frozenset(one.storage for one in report.deliveries if one.error)
             now = self._clock()
             left = table.served(due, now).next_due - now
             wait = backoff(failures, left, random.random())  # noqa: S311 - jitter is no secret
+            if report.error is not None:
+                wait = max(wait, timedelta(seconds=report.error.pause))
             if wait >= left:
                 break
-            self._log.info(f"Trying again in {wait.total_seconds():.0f} s.")
+            if told:
+                self._log.info(f"Trying again in {wait.total_seconds():.0f} s.")
             if await self._rest_until(now + wait):
                 return None
             if not (due := await self._left(due, table)):
@@ -247,15 +266,17 @@ class Runner:
                 break
         return frozenset(due)
 
-    def _tell(self, report: Report, *, again: bool) -> None:
-        """Tell what a run did; to have stood by `again` in the same slot is no news."""
-        stood_by = report.outcome is Outcome.SKIPPED
+    def _tell(self, report: Report, *, again: bool) -> bool:
+        """Log the report, but only the first skip of a slot; return whether it was news."""
+        self._journal.trouble("schedule", [], self._clock())
+        stood_by, told = report.outcome is Outcome.SKIPPED, False
         if not (stood_by and self._stood_by and again):
-            log_report(self._log, report)
+            told = self._journal.report(report)
             self._notifier.status(summary(report))
         self._stood_by = stood_by
         self._in_doubt = report.error is not None
         self._ran.set()
+        return told
 
     async def _left(self, due: Collection[str], table: Timetable) -> Collection[str]:
         """Name what no other agent has done meanwhile; what a signal asks for is never done."""

@@ -107,7 +107,7 @@ def test_log_names_what_was_stored(site: Site) -> None:
     (name,) = site.names()[0]
     assert f" Successfully created local snapshot to {site.folder / name}  " in ending.said
     place = f"s3://{site.bucket}/prod/{name}"
-    assert f" Successfully created aws snapshot to {place}  " in ending.said
+    assert f" Successfully created s3 snapshot to {place}  " in ending.said
 
 
 def seed_configuration(site: Site, node: OpenBaoNode, approle: AppRole) -> Path:
@@ -153,7 +153,7 @@ def test_original_configuration_command_and_log(
             command = ["vault_raft_snapshot_agent", str(configuration)]
             agents.append(stack.enter_context(Running(tmp_path, command)))
         working, skipping = agents
-        until(lambda: working.said.count("Successfully created aws snapshot") > 2, "3", within=60)
+        until(lambda: working.said.count("Successfully created s3 snapshot") > 2, "3", within=60)
         skipping.says(" Not running on leader node, skipping.")
         for agent in agents:
             stop(agent)

@@ -485,7 +485,7 @@ def test_run_once_beside_the_leader_takes_a_snapshot(site: Site) -> None:
     (local,), (remote,) = site.names()
     assert f"Successfully created local snapshot to {site.folder / local}" in ended.talk
     bucket = f"s3://{site.bucket}/{PREFIX}"
-    assert f"Successfully created aws snapshot to {bucket}{remote}" in ended.talk
+    assert f"Successfully created s3 snapshot to {bucket}{remote}" in ended.talk
 
 
 @pytest.mark.parametrize(("option", "code"), [(None, 0), ("--require-leader", 5)])

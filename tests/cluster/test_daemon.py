@@ -172,7 +172,7 @@ def test_failed_attempts_are_spaced_out_until_one_succeeds(site: Site, server: L
     misfortune = times(2, status(500, {"errors": ["internal error"]}))
     server.snapshot = recording(moments, misfortune)
     with site.command("run") as daemon:
-        daemon.says("Successfully created aws snapshot", within=60)
+        daemon.says("Successfully created s3 snapshot", within=60)
         said = stop(daemon)
     assert said.count("Snapshot failed: ") == said.count("Trying again in ") == 2
     first, second, third = moments
@@ -216,7 +216,7 @@ async def test_bucket_that_is_down_at_the_start(site: Site, server: LyingProxy) 
             await says(said, "Could not store the snapshot in s3: ")
             assert len(site.names()[0]) >= 1
             line.restore()
-            await says(said, "Successfully created aws snapshot")
+            await says(said, "Successfully created s3 snapshot")
             tasks.cancel_scope.cancel()
     assert len(site.names()[1]) >= 1
     assert site.leftovers() == []

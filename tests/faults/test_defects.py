@@ -116,7 +116,7 @@ async def test_in_a_run_does_not_end_the_daemon(
                 await says(said, "The token is not renewed")
                 await says(said, "Trying again in")
                 broken.undo()
-                await says(said, "Successfully created aws snapshot")
+                await says(said, "Successfully created s3 snapshot")
                 tasks.cancel_scope.cancel()
     assert said.getvalue().count(TOLD) == 2
     assert site.leftovers() == []
@@ -135,8 +135,8 @@ async def test_between_two_runs_does_not_end_the_daemon(
             broken.setattr(Timetable, "begin", boom)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(daemon.run)
-                await says(said, f"Beginning anew: {TOLD}")
+                await says(said, f"starts again in 0.2 s: {TOLD}")
                 broken.undo()
-                await says(said, "Successfully created aws snapshot")
+                await says(said, "Successfully created s3 snapshot")
                 tasks.cancel_scope.cancel()
     assert site.leftovers() == []

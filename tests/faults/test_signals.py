@@ -36,7 +36,7 @@ def nothing_stays(site: Site) -> None:
 @BOTH
 def test_daemon_that_waits(site: Site, server: LyingProxy, number: signal.Signals) -> None:
     with site.command("run") as running:
-        running.says("Successfully created aws snapshot")
+        running.says("Successfully created s3 snapshot")
         said = stopped(running, number, 0)
     assert f"Received {number.name}, stopping." in said
     assert said.splitlines()[-1].endswith("Stopped.")

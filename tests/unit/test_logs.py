@@ -3,25 +3,19 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
 import structlog
 import time_machine
 
-from raft_snapshot_agent.core.report import Delivery, Report
-from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
-from raft_snapshot_agent.errors import (
-    AgentError,
-    NotLeader,
-    Stopped,
-    StorageFull,
-    Unreachable,
-)
-from raft_snapshot_agent.logs import Format, Level, configure, log_report
+from raft_snapshot_agent import trace
+from raft_snapshot_agent.errors import StorageFull, Unreachable
+from raft_snapshot_agent.intake import as_failure
+from raft_snapshot_agent.logs import Format, Level, configure
 
 AT = datetime(2026, 11, 23, 15, 30, 7, 5999, tzinfo=UTC)
-SNAPSHOT = Snapshot(ArchiveMeta(4711, 3, 27122), 31769, "ab" * 32)
 TOKEN = "hvs.CAESIJ1pOMGtQgbwLhRmCXKV8tdTnNoKhm0K"
 KEY_ID = "AKIAIOSFODNN7EXAMPLE"
 
@@ -45,14 +39,6 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
         return captured.err.splitlines()
 
     return read
-
-
-def report(*deliveries: Delivery, error: AgentError | None = None) -> Report:
-    return Report("0a1b2c", AT, AT, SNAPSHOT, "https://a:8200", deliveries, error)
-
-
-def stored(kind: str, location: str, **more: object) -> Delivery:
-    return Delivery(kind, kind, location, 1.2345, **more)  # type: ignore[arg-type]
 
 
 def test_text_lines_say_when_how_bad_what_and_the_facts(lines: Lines) -> None:
@@ -139,61 +125,47 @@ def test_every_fact_is_one_line_of_plain_characters(layout: Format, lines: Lines
     assert line.isprintable()
 
 
-def test_the_original_agents_sentence_of_success(lines: Lines) -> None:
-    log = configure("text", "info")
-    log_report(
-        log,
-        report(
-            stored("local", "/var/backups/raft_snapshot-1.snap"),
-            stored("aws", "s3://backups/prod/a.snap"),
-        ),
-    )
-    first, second = lines()
-    assert "Successfully created local snapshot to /var/backups/raft_snapshot-1.snap" in first
-    assert first.endswith("  index=4711 bytes=31769 seconds=1.23")
-    assert "Successfully created aws snapshot to s3://backups/prod/a.snap" in second
+def test_requests_are_told_at_debug_alone(lines: Lines) -> None:
+    def ask(level: Level) -> list[str]:
+        configure("text", level)
+        with trace.traced("GET", "https://vault:8200/v1/sys/leader") as request:
+            request.status = 200
+        with suppress(StorageFull), trace.traced("put", "s3://b/a.snap"):
+            raise StorageFull("full")
+        return [line.partition("Z ")[2] for line in lines()]
 
-
-def test_the_original_agents_sentence_where_another_node_leads(lines: Lines) -> None:
-    log_report(configure("json", "info"), report(error=NotLeader("b leads")))
-    (line,) = lines()
-    said = json.loads(line)
-    assert said["message"] == "Not running on leader node, skipping."
-    assert (said["level"], said["reason"]) == ("info", "b leads")
-
-
-def test_a_failed_run_is_one_line_of_error(lines: Lines) -> None:
-    error = Unreachable("cannot reach https://a:8200: refused", hint="start it")
-    log_report(configure("hclog", "info"), report(error=error))
-    (line,) = lines()
-    assert line.endswith(
-        " [ERROR] snapshot-agent: Snapshot failed: cannot reach https://a:8200: refused (start it)"
-    )
-
-
-def test_a_stopped_run_is_no_failure(lines: Lines) -> None:
-    log_report(configure("json", "info"), report(error=Stopped("told to stop")))
-    (line,) = lines()
-    assert json.loads(line)["level"] == "info"
-    assert "dropped" in line
-
-
-def test_a_failed_storage_is_told_beside_those_that_did_not_fail(lines: Lines) -> None:
-    failed = Delivery("disk", "local", error=StorageFull("no space left", hint="make some"))
-    log_report(configure("json", "info"), report(failed, stored("aws", "s3://b/a.snap")))
-    said = [(json.loads(line)["level"], json.loads(line)["message"]) for line in lines()]
-    assert said == [
-        ("error", "Could not store the snapshot in disk: no space left (make some)"),
-        ("info", "Successfully created aws snapshot to s3://b/a.snap"),
+    assert ask("info") == []
+    assert ask("debug") == [
+        "debug   GET https://vault:8200/v1/sys/leader  status=200 ms=0",
+        "debug   put s3://b/a.snap  status=StorageFull ms=0",
     ]
 
 
-def test_deletions_and_warnings_are_told_after_the_snapshot(lines: Lines) -> None:
-    delivery = stored("aws", "s3://b/c.snap", deleted=("a.snap", "b.snap"), warnings=("no list",))
-    log_report(configure("json", "info"), report(delivery))
-    said = [(json.loads(line)["level"], json.loads(line)["message"]) for line in lines()]
-    assert said[1:] == [
-        ("info", "Deleted old snapshot a.snap"),
-        ("info", "Deleted old snapshot b.snap"),
-        ("warning", "aws: no list"),
-    ]
+def test_where_a_defect_came_from_is_told_at_debug_alone(lines: Lines) -> None:
+    def fail(level: Level) -> list[str]:
+        configure("json", level)
+        with pytest.raises(RuntimeError) as caught:
+            raise RuntimeError(f"with {TOKEN}")
+        assert "unexpected" in str(as_failure(caught.value))
+        return lines()
+
+    assert fail("info") == []
+    said = fail("debug")
+    assert any("Traceback" in line for line in said)
+    assert any("raise RuntimeError" in line for line in said)
+    assert all(json.loads(line)["level"] == "debug" for line in said)
+    assert TOKEN not in "".join(said)
+
+
+def test_every_line_of_a_run_has_its_id(lines: Lines) -> None:
+    log = configure("text", "debug")
+    trace.RUN.set("0a1b2c")
+    log.info("Anything.")
+    with trace.traced("list", "s3://b/"):
+        pass
+    trace.RUN.set("")
+    log.info("Between two.")
+    first, second, third = lines()
+    assert first.endswith("Anything.  run=0a1b2c")
+    assert second.endswith("run=0a1b2c")
+    assert "run=" not in third

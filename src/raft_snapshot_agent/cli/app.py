@@ -9,7 +9,9 @@ import typer
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.cli.config_app import configuration
+from raft_snapshot_agent.cli.examples import add_examples
 from raft_snapshot_agent.cli.options import (
+    DEBUG,
     ClusterOption,
     ConfigOption,
     Format,
@@ -21,6 +23,7 @@ from raft_snapshot_agent.cli.options import (
     loaded_fleet,
 )
 from raft_snapshot_agent.cli.plugin import PluginCommand
+from raft_snapshot_agent.cli.stored_app import stored
 
 app = typer.Typer(
     name="raft-snapshot-agent",
@@ -34,6 +37,7 @@ app = typer.Typer(
         " 130/143 signals."
     ),
 )
+app.add_typer(stored)
 app.add_typer(configuration, name="config")
 
 
@@ -43,11 +47,21 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _debug(asked: bool) -> None:
+    if asked:
+        from raft_snapshot_agent.logs import configure
+
+        configure("text", "debug")
+
+
 @app.callback()
 def root(
     config: ConfigOption = None,
     cluster: ClusterOption = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    debug: Annotated[
+        bool,
+        typer.Option(DEBUG, callback=_debug, help="Show requests, and where an error came from."),
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -93,136 +107,6 @@ def save(
     if file == "-":
         return command.save_to_stdout(loaded(context, config, cluster))
     return command.save_to_file(loaded(context, config, cluster), Path(file))
-
-
-@app.command("list")
-def list_(
-    context: typer.Context,
-    config: ConfigOption = None,
-    cluster: ClusterOption = None,
-    storage: StorageOption = None,
-    layout: FormatOption = Format.TABLE,
-) -> int:
-    """List what is stored."""
-    from raft_snapshot_agent.cli import stored as command
-
-    return command.list_stored(loaded(context, config, cluster), storage, layout)
-
-
-@app.command()
-def inspect(
-    context: typer.Context,
-    snapshot: SnapshotArgument = None,
-    latest: LatestOption = False,
-    config: ConfigOption = None,
-    cluster: ClusterOption = None,
-    layout: FormatOption = Format.TABLE,
-) -> int:
-    """Show what a snapshot says of itself."""
-    from raft_snapshot_agent.cli import stored as command
-
-    return command.inspect(
-        lambda: loaded(context, config, cluster), None if latest else snapshot, layout
-    )
-
-
-@app.command()
-def verify(
-    context: typer.Context,
-    snapshot: SnapshotArgument = None,
-    latest: LatestOption = False,
-    every: Annotated[bool, typer.Option("--all", help="Everything that is stored.")] = False,
-    config: ConfigOption = None,
-    cluster: ClusterOption = None,
-    layout: FormatOption = Format.TABLE,
-) -> int:
-    """Read a snapshot to its end and prove it whole."""
-    from raft_snapshot_agent.cli import stored as command
-
-    wanted = None if latest or every else snapshot
-    return command.verify(
-        lambda: loaded(context, config, cluster), wanted, every=every, layout=layout
-    )
-
-
-@app.command()
-def fetch(
-    context: typer.Context,
-    snapshot: SnapshotArgument = None,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="A file, or a folder.")
-    ] = Path(),
-    latest: LatestOption = False,
-    config: ConfigOption = None,
-    cluster: ClusterOption = None,
-) -> int:
-    """Copy a stored snapshot to the local disk and prove it whole."""
-    from raft_snapshot_agent.cli import stored as command
-
-    return command.fetch(
-        lambda: loaded(context, config, cluster), None if latest else snapshot, output
-    )
-
-
-@app.command()
-def prune(
-    context: typer.Context,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what it would do, and exit as it would.")
-    ] = False,
-    acknowledge: Annotated[
-        bool,
-        typer.Option(
-            "--acknowledge",
-            help="Accept that the cluster is another, or was wiped; show what the next prune"
-            " deletes, and delete nothing yet.",
-        ),
-    ] = False,
-    broken: Annotated[
-        bool,
-        typer.Option(
-            "--broken", help="Read what is said to be broken again, and delete it if it is."
-        ),
-    ] = False,
-    config: ConfigOption = None,
-    cluster: ClusterOption = None,
-    storage: StorageOption = None,
-    layout: FormatOption = Format.TABLE,
-) -> int:
-    """Delete what retention does not keep, and say why the rest stays."""
-    from raft_snapshot_agent.cli import keeping as command
-
-    wish = command.Wish(dry_run=dry_run, acknowledge=acknowledge, broken=broken)
-    return command.prune(loaded(context, config, cluster), storage, wish, layout)
-
-
-@app.command()
-def hold(
-    context: typer.Context,
-    snapshot: Annotated[str, typer.Argument(metavar="NAME", help="As list shows it.")],
-    reason: Annotated[str, typer.Option("--reason", help="Noted beside it.")] = "",
-    config: ConfigOption = None,
-    cluster: ClusterOption = None,
-    storage: StorageOption = None,
-) -> int:
-    """Keep a snapshot, whatever retention says."""
-    from raft_snapshot_agent.cli import keeping as command
-
-    return command.hold(loaded(context, config, cluster), snapshot, storage, reason)
-
-
-@app.command()
-def release(
-    context: typer.Context,
-    snapshot: Annotated[str, typer.Argument(metavar="NAME", help="As list shows it.")],
-    config: ConfigOption = None,
-    cluster: ClusterOption = None,
-    storage: StorageOption = None,
-) -> int:
-    """Give a held snapshot back to retention."""
-    from raft_snapshot_agent.cli import keeping as command
-
-    return command.release(loaded(context, config, cluster), snapshot, storage)
 
 
 @app.command()
@@ -297,3 +181,8 @@ def demo() -> int:
     from raft_snapshot_agent.cli import demo as command
 
     return command.demo()
+
+
+add_examples(app)
+add_examples(stored)
+add_examples(configuration, "config")

@@ -1,4 +1,4 @@
-"""The commands of `config`: names, arguments and help."""
+"""The commands `config check`, `show` and `schema`: names, arguments and help."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ configuration = typer.Typer(no_args_is_help=True, help="Check and show the confi
 def config_check(
     context: typer.Context, config: ConfigOption = None, cluster: ClusterOption = None
 ) -> int:
-    """Check the configuration without contacting anybody."""
+    """Check the configuration: contact nobody, change nothing."""
     from raft_snapshot_agent.cli import configuration as command
 
     return command.check(loaded_fleet(context, config, cluster))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import anyio
 
 from raft_snapshot_agent import __version__, assembly
+from raft_snapshot_agent.cli.options import DEBUG
 from raft_snapshot_agent.cli.stored import worst
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
@@ -18,7 +20,8 @@ from raft_snapshot_agent.core.report import Outcome, Report
 from raft_snapshot_agent.daemon import Daemon, Duties, Duty
 from raft_snapshot_agent.errors import ConfigError, NotLeader, all_faults
 from raft_snapshot_agent.gate import Gate
-from raft_snapshot_agent.logs import Log, configure, log_report
+from raft_snapshot_agent.journal import Journal
+from raft_snapshot_agent.logs import Log, configure
 from raft_snapshot_agent.systemd import Notifier
 
 
@@ -63,7 +66,7 @@ class ConfiguredOrders:
                 for line in fault.lines:
                     told.error(f"No snapshots are taken of this cluster as it is: {line}")
             else:
-                duties[name] = _duty(loaded.config, fault, gate, told)
+                duties[name] = _duty(loaded, fault, gate, told)
         self._begun = True
         return Duties(duties, log)
 
@@ -71,13 +74,14 @@ class ConfiguredOrders:
 _Faults = Mapping[str, ConfigError]
 
 
-def _duty(config: Config, faults: _Faults, gate: Gate, log: Log) -> Duty:
+def _duty(loaded: Loaded, faults: _Faults, gate: Gate, log: Log) -> Duty:
+    config = loaded.config
     for storage, fault in faults.items():
         for line in fault.lines:
             log.error(f"Storage {storage} is not used, for its configuration is invalid: {line}")
     agent = assembly.agent(config, assembly.places(config), gate=gate)
     log.info(f"raft-snapshot-agent {__version__}: a snapshot {_appointments(config)}")
-    return Duty(agent, config.schedule.open(), log)
+    return Duty(agent, config.schedule.open(), log, seed=loaded.dialect == "seed")
 
 
 def _faults(fleet: LoadedFleet, *, suffices: bool) -> dict[str, _Faults | ConfigError]:
@@ -137,7 +141,7 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
             return
         agent = assembly.agent(loaded.config, assembly.places(loaded.config), gate=gate)
         report = await agent.run_and_leave()
-        log_report(told, report)
+        Journal(told, seed=loaded.dialect == "seed").report(report)
         codes[name] = _exit_code(report, require_leader=require_leader)
 
     async def every() -> None:
@@ -171,7 +175,7 @@ def _about(log: Log, cluster: str) -> Log:
 
 def _log(fleet: LoadedFleet) -> Log:
     settings = fleet.first.config.log
-    log = configure(settings.format, settings.level)
+    log = configure(settings.format, "debug" if DEBUG in sys.argv else settings.level)
     for name, loaded in fleet.clusters.items():
         for warning in loaded.warnings:
             _about(log, name).warning(warning)

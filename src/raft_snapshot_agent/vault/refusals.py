@@ -31,7 +31,8 @@ class Refused:
         count = before.count + 1 if before is not None and before.login == login else 1
         pause = _PAUSES[min(count, len(_PAUSES)) - 1]
         jitter = 1 + random.random() / 10  # noqa: S311 - no secret
-        return cls(login, error, clock + pause * jitter, count)
+        error.pause = pause * jitter
+        return cls(login, error, clock + error.pause, count)
 
     def check(self, login: Login, clock: float) -> None:
         """Refuse the same login ourselves while it is too early for it.
@@ -40,9 +41,10 @@ class Refused:
             Denied: What the server said, and how long it is not asked again.
         """
         if login == self.login and clock < self.until:
-            left = f"{self.until - clock:.0f} s"
-            raise Denied(
-                f"{self.error.message}; lest anybody be locked out, the same is not sent again"
-                f" for {left}",
+            left = self.until - clock
+            error = Denied(
+                f"{self.error.message}; login paused for {left:.0f} s to avoid a lockout",
                 hint=self.error.hint,
             )
+            error.pause = left
+            raise error

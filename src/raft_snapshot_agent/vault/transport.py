@@ -28,6 +28,7 @@ from raft_snapshot_agent.network.failures import proxy_trouble, refused_by_proxy
 from raft_snapshot_agent.network.pools import open_pool
 from raft_snapshot_agent.network.proxies import Proxy, route
 from raft_snapshot_agent.network.trust import Trust
+from raft_snapshot_agent.trace import traced
 from raft_snapshot_agent.vault.settings import TlsSettings, VaultSettings
 
 _CLIENT_CERTIFICATE = "set vault.tls.client_cert and vault.tls.client_key to a pair it accepts"
@@ -62,10 +63,11 @@ class Line:
         Raises:
             Unreachable: There was no answer of the server's.
         """
-        with self.translated(patience):
+        with self.translated(patience), traced(method, self._asked.url + path) as request:
             answer: urllib3.BaseHTTPResponse = self._pool.urlopen(
                 method, self._base + path, retries=False, redirect=False, **how
             )
+            request.status = answer.status
         refuse_for_proxy(self._asked, answer)
         return answer
 

@@ -1,0 +1,65 @@
+"""Examples for each command's `--help`."""
+
+from __future__ import annotations
+
+import typer
+
+_CONFIG = "-c /etc/raft-snapshot-agent/config.yaml"
+_NAME = "raft-snapshot-20261123T153000Z-i4711-0a1b2c.snap"
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "run": (
+        f"raft-snapshot-agent run {_CONFIG}",
+        "raft-snapshot-agent run --once --require-leader    # for cron and CronJobs",
+        "raft-snapshot-agent run --debug    # with every request in the log",
+    ),
+    "save": (
+        "raft-snapshot-agent save    # to every storage",
+        "raft-snapshot-agent save --storage s3",
+        "VAULT_ADDR=https://vault:8200 VAULT_TOKEN=... raft-snapshot-agent save vault.snap",
+        "raft-snapshot-agent save - | age -r age1... > vault.snap.age",
+    ),
+    "list": ("raft-snapshot-agent list", "raft-snapshot-agent list --storage s3 --format json"),
+    "inspect": ("raft-snapshot-agent inspect --latest", "raft-snapshot-agent inspect vault.snap"),
+    "verify": (
+        "raft-snapshot-agent verify --latest",
+        "raft-snapshot-agent verify --all    # everything that is stored",
+        "raft-snapshot-agent verify vault.snap    # a file: no configuration is needed",
+    ),
+    "fetch": (
+        "raft-snapshot-agent fetch --latest --output /tmp",
+        f"raft-snapshot-agent fetch {_NAME} -o vault.snap",
+    ),
+    "prune": (
+        "raft-snapshot-agent prune --dry-run    # what would be deleted, and why the rest stays",
+        "raft-snapshot-agent prune --storage s3",
+        "raft-snapshot-agent prune --acknowledge    # after an alarm, when you have looked",
+    ),
+    "hold": (
+        f"raft-snapshot-agent hold {_NAME}",
+        f"raft-snapshot-agent hold {_NAME} --reason 'before the upgrade'",
+    ),
+    "release": (f"raft-snapshot-agent release {_NAME}",),
+    "restore": (
+        "VAULT_TOKEN=... raft-snapshot-agent restore --latest",
+        "VAULT_TOKEN=... raft-snapshot-agent restore vault.snap --yes",
+        "VAULT_TOKEN=... raft-snapshot-agent restore vault.snap --force    # of another cluster",
+    ),
+    "doctor": ("raft-snapshot-agent doctor", "raft-snapshot-agent doctor --format json"),
+    "check": (
+        "raft-snapshot-agent check --max-age 2h    # for Nagios, Icinga and their like",
+        "raft-snapshot-agent check --storage s3 --format json",
+    ),
+    "demo": ("raft-snapshot-agent demo",),
+    "config check": (f"raft-snapshot-agent config check {_CONFIG}",),
+    "config show": ("raft-snapshot-agent config show",),
+    "config schema": ("raft-snapshot-agent config schema > raft-snapshot-agent.schema.json",),
+}
+
+
+def add_examples(app: typer.Typer, group: str = "") -> None:
+    """Give the help of each command its examples."""
+    for command in app.registered_commands:
+        name = command.name or getattr(command.callback, "__name__", "")
+        lines = EXAMPLES.get(f"{group} {name}".strip(), ())
+        # The control character keeps the lines from being filled as a paragraph.
+        command.epilog = "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))

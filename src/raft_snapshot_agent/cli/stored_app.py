@@ -1,0 +1,151 @@
+"""The commands that look after what is stored: names, arguments and help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raft_snapshot_agent.cli.options import (
+    ClusterOption,
+    ConfigOption,
+    Format,
+    FormatOption,
+    LatestOption,
+    SnapshotArgument,
+    StorageOption,
+    loaded,
+)
+
+stored = typer.Typer()
+
+
+@stored.command("list")
+def list_(
+    context: typer.Context,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    storage: StorageOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """List what is stored."""
+    from raft_snapshot_agent.cli import stored as command
+
+    return command.list_stored(loaded(context, config, cluster), storage, layout)
+
+
+@stored.command()
+def inspect(
+    context: typer.Context,
+    snapshot: SnapshotArgument = None,
+    latest: LatestOption = False,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Show what a snapshot says of itself."""
+    from raft_snapshot_agent.cli import stored as command
+
+    return command.inspect(
+        lambda: loaded(context, config, cluster), None if latest else snapshot, layout
+    )
+
+
+@stored.command()
+def verify(
+    context: typer.Context,
+    snapshot: SnapshotArgument = None,
+    latest: LatestOption = False,
+    every: Annotated[bool, typer.Option("--all", help="Everything that is stored.")] = False,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Read a snapshot to its end and prove it whole."""
+    from raft_snapshot_agent.cli import stored as command
+
+    wanted = None if latest or every else snapshot
+    return command.verify(
+        lambda: loaded(context, config, cluster), wanted, every=every, layout=layout
+    )
+
+
+@stored.command()
+def fetch(
+    context: typer.Context,
+    snapshot: SnapshotArgument = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="A file, or a folder.")
+    ] = Path(),
+    latest: LatestOption = False,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+) -> int:
+    """Copy a stored snapshot to the local disk and prove it whole."""
+    from raft_snapshot_agent.cli import stored as command
+
+    return command.fetch(
+        lambda: loaded(context, config, cluster), None if latest else snapshot, output
+    )
+
+
+@stored.command()
+def prune(
+    context: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would do, and exit as it would.")
+    ] = False,
+    acknowledge: Annotated[
+        bool,
+        typer.Option(
+            "--acknowledge",
+            help="Accept that the cluster is another, or was wiped; show what the next prune"
+            " deletes, and delete nothing yet.",
+        ),
+    ] = False,
+    broken: Annotated[
+        bool,
+        typer.Option(
+            "--broken", help="Read what is said to be broken again, and delete it if it is."
+        ),
+    ] = False,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    storage: StorageOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Delete what retention does not keep, and say why the rest stays."""
+    from raft_snapshot_agent.cli import keeping as command
+
+    wish = command.Wish(dry_run=dry_run, acknowledge=acknowledge, broken=broken)
+    return command.prune(loaded(context, config, cluster), storage, wish, layout)
+
+
+@stored.command()
+def hold(
+    context: typer.Context,
+    snapshot: Annotated[str, typer.Argument(metavar="NAME", help="As list shows it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Noted beside it.")] = "",
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    storage: StorageOption = None,
+) -> int:
+    """Keep a snapshot, whatever retention says."""
+    from raft_snapshot_agent.cli import keeping as command
+
+    return command.hold(loaded(context, config, cluster), snapshot, storage, reason)
+
+
+@stored.command()
+def release(
+    context: typer.Context,
+    snapshot: Annotated[str, typer.Argument(metavar="NAME", help="As list shows it.")],
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    storage: StorageOption = None,
+) -> int:
+    """Give a held snapshot back to retention."""
+    from raft_snapshot_agent.cli import keeping as command
+
+    return command.release(loaded(context, config, cluster), snapshot, storage)

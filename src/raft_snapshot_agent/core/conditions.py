@@ -1,0 +1,100 @@
+"""Which conditions last, and when each is told: when it begins, once an hour, when it ends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+AGAIN_AFTER = timedelta(hours=1)
+_KINDS = 10
+"""How many kinds of one condition are told apart; whatever comes after that counts as one more."""
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_NAME = re.compile(r"\S*[\d/.@_=\[\]]\S*")
+"""A word that is no word: a number, a time, a path, an address, the name of a snapshot."""
+
+
+class State(Enum):
+    """What is to be told of a condition."""
+
+    BEGINS = auto()
+    LASTS = auto()
+    ENDS = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Something to be told."""
+
+    state: State
+    text: str
+    """As it was seen last."""
+    since: datetime
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Lasting:
+    text: str
+    since: datetime
+    told: datetime
+    times: int = 1
+
+    def news(self, state: State) -> News:
+        return News(state, self.text, self.since, self.times)
+
+
+_Key = tuple[Hashable, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What lasts at the moment, each by where it is and its kind."""
+
+    lasting: Mapping[_Key, _Lasting] = field(default_factory=dict)
+
+    def observed(
+        self, where: Hashable, texts: Mapping[str, str], now: datetime, *, together: bool = False
+    ) -> tuple[Conditions, list[News]]:
+        """Take in what was just seen at one place, and return what is to be told.
+
+        Arguments:
+            where: Such as a storage.
+            texts: What is the case there now, by its kind; all else has ended.
+            now: The present time.
+            together: One replaces another, so none has ended before all have: a connection that
+                is now refused and now times out is one condition, of two kinds.
+        """
+        lasting, news = dict(self.lasting), list[News]()
+        for key in self._ended(where, texts, together=together):
+            news.append(lasting.pop(key).news(State.ENDS))
+        for kind, text in texts.items():
+            key = (where, kind if self._has_room(where, kind) else "")
+            lasting[key], told = _seen(lasting.get(key), text, now)
+            news += told
+        return Conditions(lasting), news
+
+    def _ended(self, where: Hashable, texts: Mapping[str, str], *, together: bool) -> list[_Key]:
+        here = [key for key in self.lasting if key[0] == where]
+        return [key for key in here if not texts or not (together or key[1] in texts)]
+
+    def _has_room(self, where: Hashable, kind: str) -> bool:
+        here = {key[1] for key in self.lasting if key[0] == where}
+        return kind in here or len(here) < _KINDS
+
+
+def _seen(before: _Lasting | None, text: str, now: datetime) -> tuple[_Lasting, list[News]]:
+    if before is None:
+        begun = _Lasting(text, now, now)
+        return begun, [begun.news(State.BEGINS)]
+    lasting = replace(before, text=text, times=before.times + 1)
+    if now - before.told < AGAIN_AFTER:
+        return lasting, []
+    return replace(lasting, told=now), [lasting.news(State.LASTS)]
+
+
+def kind_of(text: str) -> str:
+    """Return what two messages have in common that differ only in names, numbers and times."""
+    return " ".join(_NAME.sub("#", _QUOTED.sub("#", text)).split())

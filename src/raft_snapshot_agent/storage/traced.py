@@ -1,0 +1,54 @@
+"""Logging what is asked of a storage, at the level `debug`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, cast
+
+from raft_snapshot_agent.storage.base import Entry, Source, Storage
+from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.trace import traced
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+
+class Traced:
+    """A storage of which each request is logged."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    @property
+    def kind(self) -> str:
+        return self._storage.kind
+
+    def location(self, name: str) -> str:
+        return self._storage.location(name)
+
+    async def put(self, name: str, source: Source) -> int:
+        with traced("put", self.location(name)):
+            return await self._storage.put(name, source)
+
+    async def entries(self) -> list[Entry]:
+        with traced("list", self.location("")):
+            return await self._storage.entries()
+
+    async def read(self, name: str) -> AsyncIterator[bytes]:
+        stream = cast("AsyncGenerator[bytes]", self._storage.read(name))
+        async with aclosing(stream):
+            with traced("read", self.location(name)):
+                first = await anext(stream, b"")
+            if first:
+                yield first
+            async for piece in stream:
+                yield piece
+
+    async def delete(self, name: str) -> None:
+        with traced("delete", self.location(name)):
+            await self._storage.delete(name)
+
+    async def sweep(self, leftovers: Leftovers) -> int:
+        with traced("sweep", self.location("")):
+            return await self._storage.sweep(leftovers)

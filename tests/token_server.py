@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qsl
 
-from tests.gcs_front import TOKEN
 from tests.http_proxy import Behaviour, Exchange, HttpProxy, Request, status
 
+TOKEN = "a-token-from-elsewhere"
 _TOKEN: dict[str, Any] = {
     "access_token": TOKEN,
     "token_type": "Bearer",
@@ -22,9 +22,14 @@ class TokenServer:
     def __init__(self) -> None:
         self.forms: list[dict[str, str]] = []
         self.answer: Behaviour = status(200, _TOKEN)
+        self._answers: dict[str, Behaviour] = {}
         self._proxy = HttpProxy("http://127.0.0.1:1", self._choose)
         self.address = self._proxy.address
         self.stop = self._proxy.stop
+
+    def also(self, end: str, document: dict[str, Any]) -> None:
+        """Answer so where a path ends with this."""
+        self._answers[end] = status(200, document)
 
     @property
     def requests(self) -> list[Request]:
@@ -35,4 +40,6 @@ class TokenServer:
 
     def _give(self, exchange: Exchange) -> None:
         self.forms.append(dict(parse_qsl(exchange.body().decode())))
-        self.answer(exchange)
+        path = exchange.request.path
+        answers = (then for end, then in self._answers.items() if path.endswith(end))
+        next(answers, self.answer)(exchange)

@@ -1,50 +1,40 @@
-"""Google Cloud Storage."""
+"""Google Cloud Storage, by its JSON API."""
 
 from __future__ import annotations
 
-import json
 import re
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, ValidationInfo, field_validator
 
 from raft_snapshot_agent.core.lease import Register
-from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.errors import ConfigError, LoginRefused, SnapshotNotFound
+from raft_snapshot_agent.storage.base import Entry, Source, Storage
+from raft_snapshot_agent.storage.body import in_stoppable_thread
 from raft_snapshot_agent.storage.connection import (
     Endpoint,
     bare_endpoint,
-    client_config,
     environment,
     refuse_plain_http,
-    retry_config,
 )
 from raft_snapshot_agent.storage.endpoint import EndpointSettings
 from raft_snapshot_agent.storage.leftovers import Leftovers
-from raft_snapshot_agent.storage.object_errors import Hints
-from raft_snapshot_agent.storage.object_register import ObjectRegister
-from raft_snapshot_agent.storage.objects import ObjectStorage, Place
+from raft_snapshot_agent.threads import in_thread
 
 if TYPE_CHECKING:
-    from obstore.store import GCSConfig, GCSCredential, GCSCredentialProvider, GCSStore
+    from raft_snapshot_agent.storage.gcs_bucket import Bucket
+
+T = TypeVar("T")
 
 _GOOGLE = "https://storage.googleapis.com"
+_GOOGLES_HOST = "storage.googleapis.com"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
-_KMS_HEADER = "x-goog-encryption-kms-key-name"
-_HINTS = Hints(
-    rights="storage.objects.create and storage.objects.delete, and to list, read and prune "
-    "storage.objects.list and storage.objects.get: the role Storage Object User",
-    login="set service_account_file or GOOGLE_APPLICATION_CREDENTIALS, or give the instance "
-    "a service account",
-    address="check bucket and endpoint",
-)
-_TOKENS = ("https://oauth2.googleapis.com",)
-_WELL_KNOWN = ".config/gcloud/application_default_credentials.json"
-_PLAIN = {"service_account", "authorized_user"}
-"""The kinds of credentials that the library reads by itself."""
 
 
 def _bucket(bucket: str) -> str:
@@ -73,51 +63,137 @@ class GcsSettings(EndpointSettings):
     """Another than Google's; STORAGE_EMULATOR_HOST names one that wants no credentials."""
     service_account_file: Path | None = None
     """A service account's key, or any other file of credentials that Google's tools take."""
+    anonymous: bool = False
+    """Send no credentials: for emulators."""
     kms_key_name: Annotated[str, AfterValidator(_kms_key)] | None = None
     """What new objects are encrypted with; the bucket's default when missing."""
+    storage_class: Literal["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"] | None = None
+    """Of snapshots; the small files beside them stay in the bucket's."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _of_the_service(cls, endpoint: str | None) -> str | None:
+        if urlsplit(endpoint or "").netloc.endswith(f".{_GOOGLES_HOST}"):
+            raise ValueError(f"must not hold the bucket: use {_GOOGLE}")
+        return endpoint
+
+    @field_validator("bucket")
+    @classmethod
+    def _said_once(cls, bucket: str, info: ValidationInfo) -> str:
+        """Refuse a bucket's own address: snapshots would lie in a folder that nobody looks into."""
+        url = urlsplit(info.data.get("endpoint") or "")
+        if url.netloc.startswith(f"{bucket}.") and url.netloc != _GOOGLES_HOST:
+            mend = f"{url.scheme}://{url.netloc.removeprefix(f'{bucket}.')}"
+            raise ValueError(f"is in endpoint, too: use endpoint: {mend}")
+        return bucket
+
+    @field_validator("anonymous")
+    @classmethod
+    def _or_with_credentials(cls, anonymous: bool, info: ValidationInfo) -> bool:
+        if anonymous and info.data.get("service_account_file") is not None:
+            raise ValueError("sends no credentials: take it or service_account_file away")
+        return anonymous
 
     def open(self) -> Storage:
-        return ObjectStorage(self._where(), partial(_connect, self), _sweep)
+        return GcsStorage(self)
 
     def register(self, name: str) -> Register:
-        return ObjectRegister(self._where(), partial(_connect, self), name)
+        from raft_snapshot_agent.storage.gcs_register import GcsRegister
 
-    def _where(self) -> Place:
-        return Place("google", f"gs://{self.bucket}", self.prefix, _HINTS, proxy=self.proxy)
+        key = f"{self.prefix}{name}.json"
+        return GcsRegister(f"gs://{self.bucket}/{key}", key, partial(_connect, self))
 
 
-def _connect(settings: GcsSettings, *, streaming: bool = False, writing: bool = False) -> GCSStore:
-    from obstore.store import GCSStore
+class GcsStorage:
+    """Snapshots as objects; they appear when they are whole."""
+
+    kind = "google"
+
+    def __init__(self, settings: GcsSettings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def _bucket(self) -> Bucket:
+        return _connect(self._settings)
+
+    def location(self, name: str) -> str:
+        return f"gs://{self._settings.bucket}/{self._settings.prefix}{name}"
+
+    async def put(self, name: str, source: Source) -> int:
+        from raft_snapshot_agent.storage.gcs_upload import upload
+
+        key, storage_class = self._key(name), self._settings.storage_class
+        with _as_storage_error():
+            return await in_stoppable_thread(
+                lambda stop: upload(self._bucket, key, source, stop, storage_class)
+            )
+
+    async def entries(self) -> list[Entry]:
+        return await self._blocking(self._entries)
+
+    async def read(self, name: str) -> AsyncIterator[bytes]:
+        from raft_snapshot_agent.storage.gcs_download import Download
+
+        key = self._key(name)
+        download = await self._blocking(lambda: Download(self._bucket, key))
+        try:
+            while piece := await self._blocking(download.read_on):
+                yield piece
+        finally:
+            download.close()
+
+    async def delete(self, name: str) -> None:
+        key = self._key(name)
+        await self._blocking(lambda: self._bucket.delete(key))
+
+    async def sweep(self, _leftovers: Leftovers) -> int:
+        """Leave unfinished uploads to Google: nobody can list them, and they end after a week."""
+        return 0
+
+    def _entries(self) -> list[Entry]:
+        prefix = self._settings.prefix
+        objects = self._bucket.list_objects(prefix)
+        # The folder's own placeholder is not below it.
+        return [
+            Entry(one.key.removeprefix(prefix), one.size) for one in objects if one.key != prefix
+        ]
+
+    async def _blocking(self, work: Callable[[], T]) -> T:
+        with _as_storage_error():
+            return await in_thread(work, abandon=True)
+
+    def _key(self, name: str) -> str:
+        if name in {"", ".", ".."} or "/" in name:
+            where = f"gs://{self._settings.bucket}/{self._settings.prefix}"
+            raise SnapshotNotFound(f"there is no {name!r} in {where}", hint="try list")
+        return self._settings.prefix + name
+
+
+@contextmanager
+def _as_storage_error() -> Iterator[None]:
+    """Tell a configuration that cannot be used as a failure of this storage alone."""
+    try:
+        yield
+    except ConfigError as error:
+        raise LoginRefused(error.message, hint=error.hint) from error
+
+
+def _connect(settings: GcsSettings) -> Bucket:
+    from raft_snapshot_agent.storage.gcs_bucket import Bucket, Identity, Nobody
+    from raft_snapshot_agent.storage.gcs_login import Login
+    from raft_snapshot_agent.storage.plain_http import Http, Trust
 
     emulator = None if settings.endpoint else _emulator(settings.allow_http)
+    http = Http(settings.timeout, Trust(settings.ca_file), settings.proxy)
+    identity: Identity = Nobody()
+    if not (emulator or settings.anonymous):
+        identity = Login(http, settings.service_account_file)
     endpoint = settings.endpoint or emulator or _GOOGLE
-    client = client_config(
-        endpoint,
-        settings.timeout,
-        settings.ca_file,
-        streaming=streaming,
-        proxy=settings.proxy,
-        others=() if emulator else _TOKENS,
-    )
-    if writing and settings.kms_key_name is not None:
-        client["default_headers"] = {_KMS_HEADER: settings.kms_key_name}
-    config, provider = ({}, _nobody) if emulator else _login(settings)
-    return GCSStore(
-        settings.bucket,
-        config={**config, "base_url": endpoint, "skip_signature": False},
-        client_options=client,
-        retry_config=retry_config(settings.timeout),
-        credential_provider=provider,
-    )
-
-
-def _sweep(_leftovers: Leftovers) -> int:
-    """Leave unfinished uploads to the bucket's life cycle: only the library has the token."""
-    return 0
+    return Bucket(settings.bucket, endpoint, http, identity, settings.kms_key_name)
 
 
 def _emulator(allow_http: bool | None) -> str | None:
-    """Tell the emulator's address; Google's libraries take it with and without a scheme."""
+    """Return the emulator's address; Google's libraries take it with and without a scheme."""
     host = environment("STORAGE_EMULATOR_HOST")
     if host is None:
         return None
@@ -127,51 +203,3 @@ def _emulator(allow_http: bool | None) -> str | None:
     except ValueError as error:
         raise ConfigError(f"STORAGE_EMULATOR_HOST: {error}") from error
     return address
-
-
-def _nobody() -> GCSCredential:
-    return {"token": "", "expires_at": None}
-
-
-def _login(settings: GcsSettings) -> tuple[GCSConfig, GCSCredentialProvider | None]:
-    """Choose whose credentials: those of a file, or those the library finds by itself."""
-    path = settings.service_account_file or _default_credentials()
-    if path is None:
-        return {}, None
-    document = _document(path)
-    if document["type"] not in _PLAIN:
-        from raft_snapshot_agent.storage.gcs_federation import federated
-
-        return {}, federated(path, document)
-    if settings.service_account_file is None:
-        return {}, None
-    if document["type"] == "service_account":
-        return {"service_account": str(path)}, None
-    return {"application_credentials": str(path)}, None
-
-
-def _default_credentials() -> Path | None:
-    """Find the file of the application default credentials, as the library does.
-
-    Source: Google's AIP-4110.
-    """
-    named = environment("GOOGLE_APPLICATION_CREDENTIALS")
-    if named is not None:
-        return Path(named)
-    home = environment("HOME")
-    left_by_gcloud = Path(home or "/nonexistent") / _WELL_KNOWN
-    return left_by_gcloud if left_by_gcloud.exists() else None
-
-
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        why = error.strerror
-    except ValueError:
-        why = "it is not JSON"
-    else:
-        if isinstance(document, dict) and "type" in document:
-            return document
-        why = "it does not say of which type they are"
-    raise ConfigError(f"cannot read the Google credentials in {path}: {why}", hint=_HINTS.login)

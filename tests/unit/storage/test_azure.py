@@ -11,9 +11,8 @@ import pytest
 from pydantic import ValidationError
 from tests.contract.places import SETTINGS, Azure
 from tests.contract.sources import MIB, NAME, content, put_of
-from tests.gcs_front import TOKEN
 from tests.http_proxy import Behaviour, HttpProxy, Request, status
-from tests.token_server import TokenServer
+from tests.token_server import TOKEN, TokenServer
 
 from raft_snapshot_agent.errors import (
     ConfigError,

@@ -40,16 +40,29 @@ class Cloud:
         settings = {"timeout": "2s", "endpoint": self.faults.address + self.path, **more}
         return self.place.open(**settings)
 
+    @property
+    def parts(self) -> int:
+        """Into how many `SIZE` is cut."""
+        return 3 if isinstance(self.place, Gcs) else 4
+
     def is_part(self, request: Request) -> bool:
-        query = request.query
-        return request.method == "PUT" and ("partNumber" in query or query.get("comp") == ["block"])
+        if isinstance(self.place, Gcs):
+            return request.method == "PUT" and _range(request).endswith("/*")
+        return request.method == "PUT" and request.query.get("comp") == ["block"]
 
     def is_end(self, request: Request) -> bool:
         """Tell the request that makes an object of the parts."""
-        query = request.query
-        return query.get("comp") == ["blocklist"] or (
-            request.method == "POST" and "uploadId" in query
-        )
+        if isinstance(self.place, Gcs):
+            return request.method == "PUT" and not _range(request).endswith("/*")
+        return request.query.get("comp") == ["blocklist"]
+
+    def describes(self, request: Request) -> bool:
+        """Tell the request whose answer says what was stored."""
+        return request.method == ("POST" if isinstance(self.place, Gcs) else "HEAD")
+
+
+def _range(request: Request) -> str:
+    return request.headers.get("Content-Range", "")
 
 
 @pytest.fixture(params=["gcs", "azure"])
@@ -105,7 +118,7 @@ async def test_parts_that_fail_are_sent_again(cloud: Cloud, tmp_path: Path) -> N
     cloud.faults.fail(cloud.is_part, 503, times=2)
     assert await put_of(cloud.open(timeout="20s"), tmp_path, SIZE) == SIZE
     assert await content(cloud.place.open()) == bytes_of(SIZE)
-    assert len([one for one in cloud.faults.requests if cloud.is_part(one)]) == 6
+    assert len([one for one in cloud.faults.requests if cloud.is_part(one)]) == cloud.parts + 2
 
 
 async def test_parts_that_are_cut_off_are_sent_again(cloud: Cloud, tmp_path: Path) -> None:
@@ -182,7 +195,8 @@ async def test_a_store_that_refuses_connections_is_told(cloud: Cloud) -> None:
     storage = cloud.open(endpoint="http://127.0.0.1:1", timeout="1s")
     with pytest.raises(StorageUnavailable) as caught:
         await storage.put(NAME, Content(b"snapshot"))
-    assert "no connection to http://127.0.0.1:1: Connection refused" in caught.value.message
+    assert "no connection to" in caught.value.message
+    assert "127.0.0.1:1" in caught.value.message
 
 
 async def test_a_stream_that_is_cut_goes_on_where_it_was(cloud: Cloud, tmp_path: Path) -> None:
@@ -201,14 +215,13 @@ async def test_a_stream_that_is_cut_goes_on_where_it_was(cloud: Cloud, tmp_path:
 
 async def test_an_object_that_arrived_short_is_removed(cloud: Cloud) -> None:
     def short(exchange: Exchange) -> None:
-        headers = [
-            ("ETag", '"x"'),
-            ("Last-Modified", "Mon, 23 Nov 2026 15:30:00 GMT"),
-            ("Content-Length", "5"),
-        ]
-        exchange.answer(200, headers, b"")
+        answer = exchange.forward()
+        body = answer.read().replace(b'"size":"8"', b'"size":"5"')
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        headers["content-length"] = str(len(body) or 5)
+        exchange.answer(answer.status, headers.items(), body)
 
-    cloud.faults.behave(lambda request: request.method == "HEAD", short)
+    cloud.faults.behave(cloud.describes, short)
     with pytest.raises(StorageError, match="holds 5 bytes of 8 sent"):
         await cloud.open().put(NAME, Content(b"snapshot"))
     assert cloud.place.keys() == []

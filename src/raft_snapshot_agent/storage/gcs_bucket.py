@@ -1,0 +1,287 @@
+"""The requests of Cloud Storage's JSON API, to one bucket.
+
+Source: the reference of the JSON API, and "Perform resumable uploads".
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, urlencode, urlsplit
+
+from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageError
+from raft_snapshot_agent.storage.gcs_errors import Answer, refusal
+from raft_snapshot_agent.storage.plain_http import Http
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+_CHUNK = 1 << 20
+_PAGE = 1000
+_JSON = "application/json; charset=UTF-8"
+_BYTES = "application/octet-stream"
+_FIELDS = "name,size,md5Hash,generation"
+_SUCCESS = {200, 204, 206}
+GENERATION = "x-goog-generation"
+"""The header that tells it where an object is read."""
+GONE = {404, 410}
+CANCELLED = 499
+"""What is answered to the cancellation of an upload. Source: "Cancel an upload"."""
+
+
+class Identity(Protocol):
+    """Whose requests these are."""
+
+    def headers(self, doing: str) -> Mapping[str, str]:
+        """Return the headers that say so."""
+
+    def forget(self) -> bool:
+        """Say it anew next time; return whether that may help."""
+
+
+class Nobody:
+    """No credentials, for emulators and public buckets."""
+
+    def headers(self, _doing: str) -> Mapping[str, str]:
+        return {}
+
+    def forget(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """One object as the store describes it."""
+
+    key: str
+    size: int
+    md5: str
+    """In base64; empty where the store keeps none."""
+    generation: str
+
+    @classmethod
+    def of(cls, described: Mapping[str, Any]) -> Object:
+        return cls(
+            str(described["name"]),
+            int(described["size"]),
+            str(described.get("md5Hash", "")),
+            str(described.get("generation", "")),
+        )
+
+
+class Bucket:
+    """One bucket; safe to share between threads."""
+
+    def __init__(
+        self, name: str, endpoint: str, http: Http, identity: Identity, kms_key: str | None = None
+    ) -> None:
+        self._name = name
+        self._endpoint = endpoint
+        self._http = http
+        self._identity = identity
+        self._kms_key = kms_key
+
+    @property
+    def url(self) -> str:
+        """Its name, as an operator would write it."""
+        return f"gs://{self._name}"
+
+    def shown(self, key: str) -> str:
+        """Say where an object lies, as an operator would write it."""
+        return f"{self.url}/{key}"
+
+    def list_objects(self, prefix: str) -> Iterator[Object]:
+        """List the objects directly below a prefix, page by page."""
+        doing = f"cannot list snapshots in {self.shown(prefix)}"
+        query = {
+            "prefix": prefix,
+            "delimiter": "/",
+            "maxResults": str(_PAGE),
+            "fields": f"items({_FIELDS}),nextPageToken",
+        }
+        while True:
+            page = _document(doing, self._ask(doing, "GET", self._objects(query)))
+            yield from (_described(doing, item) for item in page.get("items", ()))
+            if not page.get("nextPageToken"):
+                return
+            query["pageToken"] = str(page["nextPageToken"])
+
+    def describe(self, key: str) -> Object:
+        """Look at one object.
+
+        Raises:
+            SnapshotNotFound: There is none of that name.
+        """
+        doing = f"cannot look at {self.shown(key)}"
+        answer = self._ask(doing, "GET", self._object(key, {"fields": _FIELDS}), of_object=True)
+        return _described(doing, _document(doing, answer))
+
+    def open(
+        self, doing: str, key: str, start: int = 0, generation: str | None = None
+    ) -> BaseHTTPResponse:
+        """Begin to read an object, at `start`; only that generation of it if one is given.
+
+        Raises:
+            SnapshotNotFound: There is none of that name.
+        """
+        condition = {"ifGenerationMatch": generation} if generation else {}
+        url = self._object(key, {"alt": "media", **condition})
+        headers = {"range": f"bytes={start}-"} if start else {}
+        return self._ask(doing, "GET", url, headers=headers, of_object=True, streaming=True)
+
+    def read_on(self, doing: str, answer: BaseHTTPResponse, size: int | None = _CHUNK) -> bytes:
+        """Read at most `size` bytes more, or all the rest; empty at the end."""
+        with self._http.translated(doing, self._endpoint):
+            return answer.read(size)
+
+    def delete(self, key: str, generation: str | None = None) -> None:
+        """Remove an object, or only that generation of it; what is gone is no error."""
+        condition = {"ifGenerationMatch": generation} if generation else {}
+        with suppress(SnapshotNotFound):
+            doing = f"cannot delete {self.shown(key)}"
+            self._ask(doing, "DELETE", self._object(key, condition), of_object=True)
+
+    def insert(
+        self, doing: str, content: bytes, metadata: Mapping[str, str], generation: str | None = None
+    ) -> Object | None:
+        """Store a small object in one request.
+
+        Arguments:
+            doing: What fails if this does.
+            content: All of it.
+            metadata: With its `name`; what else is there becomes the object's.
+            generation: What must be there now, `0`: nothing; whatever there is when missing.
+
+        Returns:
+            What the store describes; nothing where something else was there.
+        """
+        boundary = secrets.token_hex(16)
+        body = (
+            f"--{boundary}\r\ncontent-type: {_JSON}\r\n\r\n{json.dumps(metadata)}\r\n"
+            f"--{boundary}\r\ncontent-type: {_BYTES}\r\n\r\n"
+        ).encode()
+        body += content + f"\r\n--{boundary}--\r\n".encode()
+        condition = {"ifGenerationMatch": generation} if generation else {}
+        url = self._upload({"uploadType": "multipart", **condition})
+        headers = {"content-type": f"multipart/related; boundary={boundary}"}
+        answer = self.request(doing, "POST", url, headers, body)
+        return None if answer.status == 412 else self.described(doing, answer)
+
+    def begin(self, doing: str, metadata: Mapping[str, str]) -> str:
+        """Begin an upload that can be resumed.
+
+        Returns:
+            The address it goes on at. Only its path is the store's: tokens go to no other host.
+        """
+        url = self._upload({"uploadType": "resumable"})
+        headers = {"content-type": _JSON, "x-upload-content-type": _BYTES}
+        body = json.dumps(metadata).encode()
+        answer = self._ask(doing, "POST", url, headers=headers, body=body)
+        session = urlsplit(answer.headers.get("location", ""))
+        if not session.path:
+            raise StorageError(f"{doing}: the store began no upload", hint="check endpoint")
+        return f"{self._endpoint}{session.path}?{session.query}"
+
+    def cancel(self, doing: str, session: str) -> None:
+        """Drop an upload and what was sent for it; one that is gone is no error."""
+        answer = self.request(doing, "DELETE", session, {"content-length": "0"})
+        if answer.status not in {CANCELLED, 200, 204, *GONE}:
+            raise self.refused(doing, answer)
+
+    def described(self, doing: str, answer: BaseHTTPResponse) -> Object:
+        """Read what the store says of an object that it just stored."""
+        if answer.status not in {200, 201}:
+            raise self.refused(doing, answer)
+        return _described(doing, _document(doing, answer))
+
+    def refused(
+        self, doing: str, answer: BaseHTTPResponse, *, of_object: bool = False
+    ) -> StorageError:
+        """Translate an answer that is no success."""
+        with self._http.translated(doing, self._endpoint):
+            told = Answer.of(answer.status, answer.data)
+        error = refusal(doing, told, of_object=of_object)
+        if isinstance(error, LoginRefused) and isinstance(self._identity, Nobody):
+            return LoginRefused(error.message, hint="it wants a login: take anonymous: true away")
+        return error
+
+    def request(
+        self,
+        doing: str,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Iterable[bytes] | None = None,
+        *,
+        streaming: bool = False,
+    ) -> BaseHTTPResponse:
+        """Make a request with a token; where a kept one is refused, again with a new one.
+
+        A body in pieces must be one that can be sent twice.
+        """
+
+        def once() -> BaseHTTPResponse:
+            sent = {**headers, **self._identity.headers(doing)}
+            return self._http.ask(doing, method, url, sent, body, streaming=streaming)
+
+        answer = once()
+        if answer.status == 401 and self._identity.forget():
+            answer.close()
+            return once()
+        return answer
+
+    def _ask(
+        self,
+        doing: str,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        of_object: bool = False,
+        streaming: bool = False,
+    ) -> BaseHTTPResponse:
+        answer = self.request(doing, method, url, headers or {}, body, streaming=streaming)
+        if answer.status not in _SUCCESS:
+            raise self.refused(doing, answer, of_object=of_object)
+        return answer
+
+    def _objects(self, query: Mapping[str, str]) -> str:
+        return f"{self._endpoint}/storage/v1/b/{quote(self._name)}/o?{_encoded(query)}"
+
+    def _object(self, key: str, query: Mapping[str, str]) -> str:
+        place = f"{self._endpoint}/storage/v1/b/{quote(self._name)}/o/{quote(key, safe='')}"
+        return f"{place}?{_encoded(query)}" if query else place
+
+    def _upload(self, query: Mapping[str, str]) -> str:
+        key = {"kmsKeyName": self._kms_key} if self._kms_key else {}
+        place = f"{self._endpoint}/upload/storage/v1/b/{quote(self._name)}/o"
+        return f"{place}?{_encoded({**query, **key, 'fields': _FIELDS})}"
+
+
+def _encoded(query: Mapping[str, str]) -> str:
+    return urlencode(query, quote_via=quote, safe="")
+
+
+def _document(doing: str, answer: BaseHTTPResponse) -> dict[str, Any]:
+    try:
+        document = json.loads(answer.data)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise StorageError(
+            f"{doing}: the answer is not Cloud Storage's", hint="check endpoint and proxy"
+        )
+    return document
+
+
+def _described(doing: str, item: Mapping[str, Any]) -> Object:
+    try:
+        return Object.of(item)
+    except (KeyError, TypeError, ValueError) as error:
+        why = f"{doing}: the store describes an object without name or size"
+        raise StorageError(why, hint="check endpoint") from error

@@ -215,13 +215,9 @@ def _defect(verifier: ArchiveVerifier, piece: bytes) -> VerificationError | None
 
 
 def _unsteady(one: Reading, other: Reading) -> Reading:
-    return Reading(State.UNREADABLE, error=differing("", one.error, other.error))
-
-
-def differing(label: str, one: AgentError | None, other: AgentError | None) -> StorageError:
-    """Describe two readings that do not agree."""
-    said = ["" if error is None else error.message for error in (one, other)]
-    return StorageError(
-        f"{label}: two readings differ: {said[0]}; then {said[1]}".removeprefix(": "),
+    said = ["" if reading.error is None else reading.error.message for reading in (one, other)]
+    error = StorageError(
+        f"two readings differ: {said[0]}; then {said[1]}",
         hint="something on the way changes bytes; look at network, proxies and the storage",
     )
+    return Reading(State.UNREADABLE, error=error)

@@ -21,8 +21,8 @@ from raft_snapshot_agent.errors import (
     VerificationError,
 )
 from raft_snapshot_agent.intake import verify
-from raft_snapshot_agent.origin import Origin, naming, pour
-from raft_snapshot_agent.reading import Reading, State, compare, differing
+from raft_snapshot_agent.origin import Origin, examine, naming, pour
+from raft_snapshot_agent.reading import Reading, State, compare
 from raft_snapshot_agent.spool import Spool
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.client import Node
@@ -60,21 +60,16 @@ async def fetched(origin: Origin, folder: Path) -> AsyncIterator[Fetched]:
 
 
 async def _fetched(origin: Origin, folder: Path, spools: ExitStack) -> Fetched:
-    """Copy it; what does not look whole is copied once more before that is said."""
+    """Copy it; what does not look whole is judged before that is said, and copied if it is."""
     with naming(origin):
         try:
             return await _copied(origin, spools.enter_context(_spool(folder)))
-        except (VerificationError, StorageError) as error:
-            first = error
-        if (again := origin.again()) is None:
-            raise first
-        spools.close()
-        try:
-            return await _copied(again, spools.enter_context(_spool(folder)))
-        except VerificationError as error:
-            if (type(error), error.message) == (type(first), first.message):
+        except (VerificationError, StorageError):
+            spools.close()
+            if (again := origin.again()) is None:
                 raise
-            raise differing(origin.label, first, error) from error
+        await examine(origin)
+        return await _copied(again, spools.enter_context(_spool(folder)))
 
 
 def _spool(folder: Path) -> Spool:

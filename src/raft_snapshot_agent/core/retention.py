@@ -162,7 +162,8 @@ def _is_due(
     one: Stored, listed: Sequence[Stored], policy: Retention, now: datetime, *, at_once: bool
 ) -> bool:
     """Tell whether a broken one is to be read again, and to go if it is still broken."""
-    if not any(other.counts and one.taken_at < other.taken_at <= now + _AHEAD for other in listed):
+    newer = listed[: listed.index(one)]
+    if not any(other.counts and other.taken_at <= now + _AHEAD for other in newer):
         return False
     if at_once:
         return True

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from raft_snapshot_agent.core.naming import (
     AGENT,
     SEED,
+    Layout,
     Naming,
     ParsedName,
     Run,
@@ -185,3 +186,46 @@ def test_within_one_second_the_higher_index_is_newer() -> None:
     later = Stored("b", NOON + timedelta(seconds=1), 1)
 
     assert newest_first([unknown, low, later, high]) == (later, high, low, unknown)
+
+
+@settings(deadline=None, max_examples=500)
+@given(
+    name=st.one_of(
+        st.text(),
+        st.builds(
+            "{}{}{}".format,
+            st.sampled_from(["raft-snapshot-", "raft_snapshot-", "vault-", ""]),
+            st.one_of(
+                st.text("0123456789-+TZi_", max_size=40),
+                st.builds(
+                    "{:04}-{:02}-{:02}T{:02}-{:02}-{:02}{}".format,
+                    st.integers(0, 9999),
+                    *[st.integers(0, 99)] * 5,
+                    st.sampled_from(["Z", "Z-2359", "Z+2359", "-2359", "Z-9999", "Z+0000"]),
+                ),
+                st.builds("{:04}1231T235959Z-i{}".format, st.integers(0, 9999), INDEXES),
+            ),
+            st.sampled_from([".snap", ".snap.json", ".s", ""]),
+        ),
+    )
+)
+def test_no_name_is_an_error_and_every_moment_can_be_told_everywhere(name: str) -> None:
+    layouts = [AGENT, Layout("vault-", "2006-01-02T15-04-05Z-0700", ".s")]
+    for parsed in (parse(name, naming) for naming in layouts):
+        if parsed is not None:
+            for hours in (-23, 23):
+                parsed.taken_at.astimezone(timezone(timedelta(hours=hours)))
+    catalogue([(name, 1)])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "raft-snapshot-9999-12-31T23-59-59Z-2359.snap",
+        "raft-snapshot-9999-12-31T23-59-59Z+0000.snap",
+        "raft-snapshot-0001-01-01T00-00-00Z+2359.snap",
+    ],
+)
+def test_a_name_that_cannot_be_dated_is_foreign(name: str) -> None:
+    assert parse(name) is None
+    assert catalogue([(name, 1)]) == ()

@@ -117,7 +117,7 @@ def _verify(spool: Spool, committed_index: int, *, digest: bool) -> None:
             raise StaleSnapshot(
                 f"the snapshot is stale: it ends at index {snapshot.meta.index}, the leader had"
                 f" committed {committed_index}",
-                hint="a standby answered in the leader's place; the agent tries again",
+                hint="likely a standby answered in the leader's place; the agent tries again",
             )
         spool.accept(snapshot)
 

@@ -18,7 +18,7 @@ from typing import Self
 
 from raft_snapshot_agent.claims import lock, remove_if_abandoned
 from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
-from raft_snapshot_agent.errors import AgentError, SpoolError, Stopped
+from raft_snapshot_agent.errors import AgentError, SpoolError, Stopped, reason_of
 from raft_snapshot_agent.private_folder import make_private_folder, private_folder
 
 _PREFIX = ".raft-snapshot-agent-"
@@ -294,7 +294,8 @@ def _write_all(descriptor: int, gathered: list[bytes]) -> None:
 
 
 def _spool_error(folder: Path, error: OSError) -> SpoolError:
-    return SpoolError(
-        f"cannot spool the snapshot in {folder}: {error.strerror}",
-        hint="free some space there or set spool to a folder on a larger disk",
-    )
+    hint = "set spool to a folder that the agent's user may write to"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        hint = "free some space there or set spool to a folder on a larger disk"
+    why = f"cannot spool the snapshot in {folder}: {reason_of(error)}"
+    return SpoolError(why, hint=hint)

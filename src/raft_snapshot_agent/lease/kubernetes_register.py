@@ -18,10 +18,16 @@ from typing import TYPE_CHECKING
 import anyio
 
 from raft_snapshot_agent.core.lease import Record, Versioned
-from raft_snapshot_agent.errors import ConfigError, StorageDenied, StorageUnavailable
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    LoginRefused,
+    StorageDenied,
+    StorageUnavailable,
+)
 from raft_snapshot_agent.network.failures import Trouble, not_accepted, refused_by_proxy
 from raft_snapshot_agent.network.proxies import Proxy, route
 from raft_snapshot_agent.network.trust import Trust, accept_partial_chains, context
+from raft_snapshot_agent.secret import one_line
 from raft_snapshot_agent.threads import in_thread
 
 if TYPE_CHECKING:
@@ -34,6 +40,9 @@ if TYPE_CHECKING:
 
 _RECORD = "raft-snapshot-agent/record"
 _REACHED = "check that the API server can be reached from here"
+_ENDED = "likely it has ended, or is another cluster's: look at the service account or KUBECONFIG"
+_LONGEST = 200
+"""Characters of the API server's text in a message."""
 _RIGHTS = "let the service account get, create and update leases of coordination.k8s.io there"
 
 
@@ -154,7 +163,7 @@ class KubernetesRegister:
 
     def _unreached(self, what: str, error: Exception) -> StorageUnavailable:
         proxy = route(self._server)
-        why, hint = str(error) or type(error).__name__, _REACHED
+        why, hint = one_line(str(error) or type(error).__name__, _LONGEST), _REACHED
         if proxy is not None:
             what = f"{what} through {proxy}"
             if trouble := _proxy_trouble(error, proxy, self._server):
@@ -234,16 +243,16 @@ def _expecting(*codes: int) -> Iterator[list[int]]:
 
 
 def _refused(what: str, error: ApiError) -> StorageDenied | StorageUnavailable:
-    said = " ".join((error.status.message or str(error.status.code)).split())
+    said = one_line(f"{error.status.code} {error.status.message or ''}", _LONGEST)
     match error.status.code:
         case 403:
             return StorageDenied(f"{what}: {said}", hint=_RIGHTS)
         case 401:
-            return StorageDenied(f"{what}: the token is refused", hint=_RIGHTS)
+            return LoginRefused(f"{what}: the token is refused ({said})", hint=_ENDED)
         case 400 | 404 | 422:
             return StorageDenied(f"{what}: {said}", hint="check lease.namespace and lease.name")
         case _:
-            return StorageUnavailable(f"{what}: {said}")
+            return StorageUnavailable(f"{what}: {said}", hint="look at the API server")
 
 
 def _taken_at(record: Record, now: datetime) -> datetime:

@@ -61,6 +61,7 @@ _VIRTUAL = Meaning(
 )
 _BUSY = Meaning(StorageUnavailable, "the store answered", LATER)
 _OPTIONS = Meaning(StorageError, "the store does not know how to do this", "{options}")
+_TIER = Meaning(StorageError, "the access tier was refused", "check access_tier")
 _KMS = Meaning(StorageError, "the key of the encryption was refused", "check kms_key_id")
 
 MEANINGS: dict[str, Meaning] = {
@@ -147,6 +148,8 @@ def meaning_of(code: str, text: str) -> Meaning | None:
     """Return what an answer means; nothing for a code that tells no more than its text."""
     if code.startswith("KMS."):
         return _KMS
+    if "Tier" in code:
+        return _TIER
     if code in _REFUSALS and _NO_LOGIN.search(text):
         return _AUTHENTICATION
     return MEANINGS.get(code)
@@ -155,6 +158,16 @@ def meaning_of(code: str, text: str) -> Meaning | None:
 def hint_in_words(text: str) -> str:
     """Return what to set where the store says so in its text; empty where it does not."""
     return next((hint for pattern, hint in _IN_WORDS if pattern.search(text)), "")
+
+
+def hint_for_certificate(reason: str) -> str:
+    """Return what to try where a certificate is not trusted, by the TLS library's reason."""
+    lowered = reason.lower()
+    if "name" in lowered or "mismatch" in lowered:
+        return "it is another host's: write the address with a name it is valid for"
+    if "expired" in lowered or "not yet" in lowered or "notvalidyet" in lowered:
+        return "renew it there, or set this host's clock"
+    return "likely set ca_file to the authority that signed it: the root or an intermediate"
 
 
 def wants_checksum(text: str) -> bool:

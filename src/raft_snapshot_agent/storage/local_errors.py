@@ -33,7 +33,7 @@ def failure(doing: str, folder: Path, error: OSError) -> StorageError:
         return StorageError(message, hint="create the folder, or mount what belongs there")
     if error.errno in _PASSING:
         return StorageUnavailable(message, hint="check that the file system is mounted and answers")
-    return StorageError(message, hint="look for disk errors in the kernel's log")
+    return StorageError(message, hint="likely the disk: look in the kernel's log")
 
 
 def denied_hint(error: OSError) -> str:

@@ -21,6 +21,7 @@ from raft_snapshot_agent.storage.error_codes import (
     LATER,
     NOT_THERE,
     Meaning,
+    hint_for_certificate,
     hint_in_words,
     meaning_of,
 )
@@ -209,7 +210,7 @@ def _disconnected(doing: str, text: str) -> StorageError:
     there = f" to {host}" if host else ""
     if certificate := _first(_CERTIFICATE, text):
         why = f"the TLS certificate is not trusted ({certificate})"
-        return StorageError(f"{doing}: {why}", hint="set ca_file to the CA's certificate")
+        return StorageError(f"{doing}: {why}", hint=hint_for_certificate(certificate))
     cause = shortened(_first(_CAUSE, text))
     if "kind: Timeout" in text:
         why = f"no answer in time on the connection{there}"

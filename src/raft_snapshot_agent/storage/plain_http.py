@@ -24,6 +24,7 @@ from raft_snapshot_agent.network.pools import Pools
 from raft_snapshot_agent.network.trust import Trust
 from raft_snapshot_agent.secret import one_line
 from raft_snapshot_agent.storage.connection import trouble_at_proxy
+from raft_snapshot_agent.storage.error_codes import hint_for_certificate
 
 if TYPE_CHECKING:
     import urllib3
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Http", "Trust", "refusal"]
 
 _CONNECT = 5.0
-_SIGNER = "set ca_file to the authority that signed it: the root or an intermediate"
 _LATER = "it may pass; look at the store"
 _BUSY = {408, 423, 425, 429, 498}
 _SAID = 16 << 10
@@ -181,7 +181,7 @@ def _text_of(answer: urllib3.BaseHTTPResponse) -> str:
     if not _TEXT.search(kind):
         return ""
     try:
-        document = answer.read(_SAID) or answer.data
+        document = answer.read(_SAID) or answer.data or b""
     except (HTTPError, OSError):
         return ""
     return document[:_SAID].decode(errors="replace")
@@ -196,20 +196,31 @@ def _disconnected(doing: str, host: str, error: Exception) -> StorageError:
     )
     from urllib3.exceptions import TimeoutError as TimedOut
 
+    cause = _cause(error)
     match error:
         case SSLError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
             reason = str(error).partition("verify failed: ")[2].partition(" (_ssl")[0]
             reason = one_line(reason, LONGEST) or "verification failed"
-            why, hint = f"the TLS certificate is not trusted ({reason})", _SIGNER
+            why = f"the TLS certificate is not trusted ({reason})"
+            hint = hint_for_certificate(reason)
             return StorageError(f"{doing}: {why}", hint=hint)
         case SSLError():
-            return StorageError(f"{doing}: no TLS with {host}", hint="check the port and https")
+            why = f"no TLS with {host}{cause}"
+            return StorageError(f"{doing}: {why}", hint="check the port and https")
         case NameResolutionError():
             why, hint = f"{host} has no address", "check the name and DNS"
         case NewConnectionError() | ConnectionRefusedError():
-            why, hint = f"no connection to {host}", "check address and network"
+            why, hint = f"no connection to {host}{cause}", "check address and network"
         case ConnectTimeoutError() | TimedOut() | TimeoutError():
             why, hint = f"no answer in time from {host}", "on a slow link raise timeout"
         case _:
-            why, hint = f"the connection to {host} broke", _LATER
+            why, hint = f"the connection to {host} broke{cause}", _LATER
     return StorageUnavailable(f"{doing}: {why}", hint=hint)
+
+
+def _cause(error: BaseException) -> str:
+    """Return the system's reason at the bottom of the library's wrappings; empty without one."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
+    return f": {one_line(reason, LONGEST)}" if isinstance(reason, str) and reason.strip() else ""

@@ -190,6 +190,9 @@ class Container:
             answer.close()
 
     def _refused(self, doing: str, method: str, answer: BaseHTTPResponse) -> StorageError:
+        if answer.status == 413:
+            why = f"{doing}: too large for the store ({told_by(answer)})"
+            return StorageError(why, hint="likely lower segment_size, or raise the quota")
         if answer.status != 404:
             otherwise = "check container and storage_url"
             return refusal(doing, answer, denied=_RIGHTS, otherwise=otherwise)

@@ -74,7 +74,9 @@ class Upload:
             stored = self._container.put(key, _digested(body, digest))
             if stored != digest.hexdigest():
                 what = self._container.shown(key)
-                raise StorageUnavailable(f"{what} arrived changed", hint="look at the network")
+                raise StorageUnavailable(
+                    f"{what} arrived changed", hint="likely the network, or what is in between"
+                )
             yield {
                 "path": self._container.path(key),
                 "etag": stored,

@@ -12,7 +12,14 @@ import anyio
 
 from raft_snapshot_agent.config.check import check as check_configuration
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.errors import AgentError, NotLeader, ServerError, StorageDenied
+from raft_snapshot_agent.errors import (
+    AgentError,
+    ConfigError,
+    NotLeader,
+    ServerError,
+    StorageDenied,
+)
+from raft_snapshot_agent.lease.settings import holder
 from raft_snapshot_agent.place import Place
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.answers import SNAPSHOT_PATH
@@ -85,8 +92,8 @@ def failure(check: str, error: AgentError) -> Finding:
 
 
 async def configuration(patient: Patient) -> list[Finding]:
-    """Try what can be known without contacting anybody; storages have a check of their own."""
-    alone = patient.config.model_copy(update={"storages": ()})
+    """Try what needs nobody else; storages and the lease have checks of their own."""
+    alone = patient.config.model_copy(update={"storages": (), "lease": None})
     await in_thread(partial(check_configuration, alone, patient.environ))
     return [Finding("configuration", Status.SUCCESS, "it is sound")]
 
@@ -235,6 +242,21 @@ async def _storage(place: Place) -> Finding:
     return Finding("storages", Status.SUCCESS, f"{place.name} holds {len(held)} snapshots")
 
 
+async def lease(patient: Patient) -> list[Finding]:
+    """Say who holds the lease; a host that only types commands need not reach it."""
+    settings = patient.config.lease
+    if settings is None:
+        return []
+    try:
+        message = await holder(settings, patient.config.storages)
+    except ConfigError as error:
+        advice = f"{error.hint}; commands by hand need no lease"
+        return [
+            Finding("lease", Status.WARNING, f"the agent cannot run here: {error.message}", advice)
+        ]
+    return [Finding("lease", Status.SUCCESS, message)]
+
+
 CHECKS: Mapping[str, Check] = {
     "configuration": configuration,
     "tls": tls,
@@ -244,6 +266,7 @@ CHECKS: Mapping[str, Check] = {
     "login": login,
     "rights": rights,
     "storages": storages,
+    "lease": lease,
 }
 
 

@@ -15,6 +15,7 @@ AgentError                 1  something here, on this host
 │   ├── StorageDenied      2  rights are missing
 │   │   └── LoginRefused   2  credentials are missing, wrong or expired: nothing will work
 │   ├── StorageFull        2  no space left
+│   ├── UnreliableStore    2  it does not refuse, or does not take, what a lease rests on
 │   └── SnapshotNotFound   2  no such snapshot there
 ├── PartialFailure         3  some storages failed
 ├── VerificationError      4  the bytes are not a whole snapshot
@@ -101,6 +102,10 @@ class LoginRefused(StorageDenied):
 
 class StorageFull(StorageError):
     """The storage has no space left."""
+
+
+class UnreliableStore(StorageError):
+    """The store does not write conditionally: a lease kept there would hold back nobody."""
 
 
 class SnapshotNotFound(StorageError):

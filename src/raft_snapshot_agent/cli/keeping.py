@@ -25,7 +25,7 @@ def prune(
 ) -> int:
     """Apply retention now, saying why each snapshot is kept; return the exit code."""
     places = assembly.places(loaded.config, only)
-    agent = assembly.agent(loaded.config, places)
+    agent = assembly.agent(loaded.config, places, by_hand=True)
     done: list[tuple[Place, Pruned]] = []
     failed: dict[str, int] = {}
 

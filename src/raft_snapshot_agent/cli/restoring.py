@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import anyio
 
 from raft_snapshot_agent.cli import output
-from raft_snapshot_agent.cli.operator import with_token_file
+from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.stored import places_for
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check
@@ -29,7 +29,7 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
     """Restore a snapshot into the configured cluster; return the exit code."""
     if not (yes or sys.stdin.isatty()):
         raise ConfigError("nobody is there to confirm the restore", hint="give --yes")
-    loaded = with_token_file(loaded, os.environ)
+    loaded = by_hand(loaded, os.environ)
     places = places_for(lambda: loaded, wanted)
     config = loaded.config.model_copy(
         update={"vault": _by_operator(loaded.config.vault), "storages": ()}

@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING
 import anyio
 
 from raft_snapshot_agent.core.lease import Record, Versioned
-from raft_snapshot_agent.errors import ConfigError, StorageDenied, StorageUnavailable
+from raft_snapshot_agent.core.lease_record import moment
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    LoginRefused,
+    StorageDenied,
+    StorageUnavailable,
+)
 from raft_snapshot_agent.threads import in_thread
 
 if TYPE_CHECKING:
@@ -28,6 +34,9 @@ if TYPE_CHECKING:
     from lightkube.resources.coordination_v1 import Lease
 
 _RECORD = "raft-snapshot-agent/record"
+_LOGIN = "see whether the service account, or the user in the kubeconfig, is still there"
+_MOST_TRANSITIONS = (1 << 31) - 1
+"""The field is an int32."""
 _RIGHTS = "let the service account get, create and update leases of coordination.k8s.io there"
 
 
@@ -121,7 +130,7 @@ class KubernetesRegister:
             leaseDurationSeconds=math.ceil(record.seconds),
             acquireTime=_taken_at(record, now),
             renewTime=now,
-            leaseTransitions=record.term,
+            leaseTransitions=min(record.term, _MOST_TRANSITIONS),
         )
         return Lease(metadata=about, spec=spec)
 
@@ -131,7 +140,7 @@ class KubernetesRegister:
         from lightkube.core.exceptions import ApiError
         from lightkube.core.exceptions import ConfigError as Unconfigured
 
-        what = f"cannot {doing} the lease in {self.location}"
+        what = f"cannot {doing} the lease record {self.location}"
         try:
             yield
         except ApiError as error:
@@ -184,7 +193,7 @@ def _refused(what: str, error: ApiError) -> StorageDenied | StorageUnavailable:
         case 403:
             return StorageDenied(f"{what}: {said}", hint=_RIGHTS)
         case 401:
-            return StorageDenied(f"{what}: the token is refused", hint=_RIGHTS)
+            return LoginRefused(f"{what}: the token is refused ({said})", hint=_LOGIN)
         case 400 | 404 | 422:
             return StorageDenied(f"{what}: {said}", hint="check lease.namespace and lease.name")
         case _:
@@ -192,10 +201,7 @@ def _refused(what: str, error: ApiError) -> StorageDenied | StorageUnavailable:
 
 
 def _taken_at(record: Record, now: datetime) -> datetime:
-    try:
-        return _with_fraction(datetime.fromisoformat(record.taken_at).astimezone(UTC))
-    except ValueError:
-        return now
+    return _with_fraction(moment(record.taken_at) or now)
 
 
 def _with_fraction(moment: datetime) -> datetime:

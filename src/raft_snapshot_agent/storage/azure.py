@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, model_validator
 
-from raft_snapshot_agent.core.lease import Register
+from raft_snapshot_agent.core.lease import StoredRegister
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Storage
@@ -87,7 +87,7 @@ class AzureSettings(EndpointSettings):
     def open(self) -> Storage:
         return ObjectStorage(self._where(), partial(_connect, self), _sweep)
 
-    def register(self, name: str) -> Register:
+    def register(self, name: str) -> StoredRegister:
         return ObjectRegister(self._where(), partial(_connect, self), name)
 
     def _where(self) -> Place:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
-from raft_snapshot_agent.core.lease import Register
+from raft_snapshot_agent.core.lease import StoredRegister
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.storage.connection import (
@@ -78,7 +78,7 @@ class GcsSettings(EndpointSettings):
     def open(self) -> Storage:
         return ObjectStorage(self._where(), partial(_connect, self), _sweep)
 
-    def register(self, name: str) -> Register:
+    def register(self, name: str) -> StoredRegister:
         return ObjectRegister(self._where(), partial(_connect, self), name)
 
     def _where(self) -> Place:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, model_validator
 
-from raft_snapshot_agent.core.lease import Register
+from raft_snapshot_agent.core.lease import StoredRegister
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.aws_keys import (
@@ -143,7 +143,7 @@ class S3Settings(EndpointSettings):
     def open(self) -> Storage:
         return ObjectStorage(self._where(), partial(_connect, self), partial(_sweep, self))
 
-    def register(self, name: str) -> Register:
+    def register(self, name: str) -> StoredRegister:
         return ObjectRegister(self._where(), partial(_connect, self), name)
 
     def _where(self) -> Place:

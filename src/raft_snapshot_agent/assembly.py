@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 
 from raft_snapshot_agent.agent import Agent, Place
 from raft_snapshot_agent.config.model import Config, naming_of, require_storages, spool_folder
@@ -13,7 +14,11 @@ from raft_snapshot_agent.gate import Gate
 from raft_snapshot_agent.lease.keeper import Lease
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.leader import Cluster
+
+_CHECKS = 4
+"""A question whether the node leads takes no longer than this part of a lease's duration."""
 
 
 def places(config: Config, only: str | None = None) -> tuple[Place, ...]:
@@ -60,10 +65,24 @@ def agent(
 def lease(config: Config) -> Lease | None:
     """Open the lease, where one is configured; nothing is contacted.
 
+    Under `run_on: leader` an agent holds it only while its node leads.
+
     Raises:
         ConfigError: Nothing can keep its record.
     """
-    return None if config.lease is None else config.lease.open(config.storages)
+    if config.lease is None:
+        return None
+    if config.run_on == "anywhere":
+        return config.lease.open(config.storages)
+    # Connections of its own: it asks while a snapshot is under way.
+    timeout = min(config.vault.timeout, config.lease.duration / _CHECKS)
+    cluster = Cluster(config.vault.model_copy(update={"timeout": timeout}), config.run_on)
+    return config.lease.open(config.storages, partial(_leads, cluster))
+
+
+async def _leads(cluster: Cluster) -> None:
+    """Raise why the agent could take no snapshot now, such as `NotLeader`."""
+    await in_thread(cluster.leader, abandon=True)
 
 
 def _place(settings: AnyStorage, config: Config) -> Place:

@@ -16,6 +16,7 @@ AgentError                 1  something here, on this host
 │   ├── StorageDenied      2  rights are missing
 │   │   └── LoginRefused   2  credentials are missing, wrong or expired: nothing will work
 │   ├── StorageFull        2  no space left
+│   ├── UnreliableStore    2  it does not refuse, or does not take, what a lease rests on
 │   ├── SnapshotNotFound   2  no such snapshot there
 │   └── NotThereYet        2  no folder there: before the first snapshot it may be missing
 ├── PartialFailure         3  some storages failed
@@ -150,6 +151,10 @@ class LoginRefused(StorageDenied):
 
 class StorageFull(StorageError):
     """The storage has no space left."""
+
+
+class UnreliableStore(StorageError):
+    """The store does not write conditionally: a lease kept there would hold back nobody."""
 
 
 class SnapshotNotFound(StorageError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +17,7 @@ from raft_snapshot_agent.core.schedule import backoff
 from raft_snapshot_agent.core.timetable import Timetable, Timing
 from raft_snapshot_agent.intake import as_failure
 from raft_snapshot_agent.journal import Journal
+from raft_snapshot_agent.lease.changes import Changes
 from raft_snapshot_agent.lease.keeper import Lease
 from raft_snapshot_agent.login import login_trouble
 from raft_snapshot_agent.logs import Log
@@ -71,8 +73,7 @@ class Runner:
         self._now = False
         self._retired = False
         self._looked_at_lease = anyio.Event()
-        self._term: int | None = None
-        """Of the lease, when it was taken last."""
+        self._lease_changes = Changes()
         self._took_over = False
         self._in_doubt = False
         """Whether another agent may have done meanwhile what is due."""
@@ -147,17 +148,12 @@ class Runner:
             await anyio.sleep(pause)
 
     def _note(self, lease: Lease) -> None:
-        """Tell when the lease is taken or lost; who takes it begins where the other stopped."""
-        term = None if lease.tenure is None else lease.tenure.term
-        if term == self._term:
-            return
-        if term is None:
-            self._log.warning(f"Not working any more: {lease.lost()}.")
-        else:
-            self._log.info(f"This agent holds the lease in {lease.location}.", term=term)
+        """Log what became of the lease; who acquires it begins where the other stopped."""
+        for level, text in self._lease_changes.of(lease):
+            getattr(self._log, level)(text)
+        if self._lease_changes.acquired:
             self._took_over = True
             self._woken.set()
-        self._term = term
 
     async def _loop(self) -> None:
         await self._looked_at_lease.wait()
@@ -201,7 +197,7 @@ class Runner:
         return table.resumed(taken, self._clock())
 
     async def _change(self, duty: Duty) -> None:
-        old, self._duty, self._next, self._term = self._duty, duty, None, None
+        old, self._duty, self._next, self._lease_changes = self._duty, duty, None, Changes()
         self._journal.log = duty.log
         await old.agent.leave()
         self._log.info("The new configuration is in force.")
@@ -248,6 +244,7 @@ class Runner:
         for failures in itertools.count(1):
             report = await self._run_once(due)
             told = self._tell(report, again=bool(table.looked_at_again(report.started_at)))
+            await self._count(report)
             if report.outcome is not Outcome.FAILED:
                 return frozenset(one.storage for one in report.deliveries if one.error)
             now = self._clock()
@@ -285,11 +282,18 @@ class Runner:
         return (await self._looked(table)).due(self._clock()).intersection(due)
 
     async def _run_once(self, names: Collection[str]) -> Report:
-        started = self._clock()
+        started, lease = self._clock(), self._duty.agent.lease
         try:
-            return await self._duty.agent.run_once(names)
+            with nullcontext() if lease is None else lease.in_use():
+                return await self._duty.agent.run_once(names)
         except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
             return Report("", started, self._clock(), error=as_failure(error))
+
+    async def _count(self, report: Report) -> None:
+        """Give the lease to another agent after too many failures in a row."""
+        lease, outcome = self._duty.agent.lease, report.outcome
+        if lease is not None and outcome not in {Outcome.SKIPPED, Outcome.STOPPED}:
+            await lease.count(failed=outcome is not Outcome.OK)
 
     async def _rest_until(self, due: datetime) -> bool:
         """Wait until it is `due`; tell whether something else has to be done before."""

@@ -30,7 +30,7 @@ CHAOS = timedelta(minutes=2)
 SLOW = timedelta(seconds=4)
 """What a busy machine adds: a start of the agent, a login, a run."""
 SKIPS = "Another agent holds the lease, skipping."
-TAKES = "This agent holds the lease in "
+TAKES = "Acquired the lease in "
 
 
 class Crew:
@@ -188,8 +188,8 @@ def test_while_the_record_cannot_be_reached_each_agent_fails_loudly(
     team = crew("s3", schedule={"every": "3s"})
     site = team.sites[0]
     site.s3 |= {"endpoint": "http://127.0.0.1:9", "timeout": "2s"}
-    site.fails(2, "nobody knows whose turn it is: ")
-    team.start(0).says("Snapshot failed: nobody knows whose turn it is: ")
+    site.fails(2, "cannot read the lease record s3://")
+    team.start(0).says("Snapshot failed: cannot read the lease record s3://")
 
 
 @pytest.mark.soak

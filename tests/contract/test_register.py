@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +11,7 @@ from typing import Protocol
 import anyio
 import pytest
 from tests.contract.conftest import _place
-from tests.contract.places import SETTINGS, Place
+from tests.contract.places import S3, SETTINGS, Place
 from tests.kube import NAMESPACE, Kube
 
 from raft_snapshot_agent.core.lease import Record, Register, Versioned
@@ -200,8 +201,35 @@ async def test_a_store_that_is_not_there_is_told() -> None:
             "timeout": "1s",
         }
     )
-    with pytest.raises(AgentError, match=r"cannot read the lease s3://b/raft-snapshot-lease\.json"):
+    with pytest.raises(
+        AgentError, match=r"cannot read the lease record s3://b/raft-snapshot-lease\.json"
+    ):
         await settings.register(NAME).read()
+
+
+@pytest.mark.parametrize("kind", ["s3", "moto", "azure", "gcs"])
+async def test_a_bucket_that_is_missing_is_no_missing_record(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    place = _place(kind, request)
+    settings = place.settings("prod/")
+    register = SETTINGS.validate_python(settings).register(NAME)
+    version = await written(register, FIRST, None)
+    key = "container" if kind == "azure" else "bucket"
+    elsewhere = SETTINGS.validate_python({**settings, key: "there-is-none"}).register(NAME)
+    with pytest.raises(StorageError, match=f"cannot read the lease record .*{key}|does not exist"):
+        await elsewhere.read()
+    with pytest.raises(StorageError, match="cannot write the lease record"):
+        await elsewhere.write(FIRST, None)
+    with suppress(StorageError):
+        assert await elsewhere.write(FIRST, version) is None
+
+
+async def test_what_no_agent_wrote_is_not_fetched(s3: S3) -> None:
+    huge = b"{" + b" " * (2 << 20)
+    s3.client.put_object(Bucket=s3.bucket, Key=f"prod/{NAME}.json", Body=huge)
+    found = await SETTINGS.validate_python(s3.settings("prod/")).register(NAME).read()
+    assert found.record == Record("unknown", 0, 0, 60.0)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from raft_snapshot_agent.core.lease import Record, Versioned
 from raft_snapshot_agent.errors import LeaseLost
 from raft_snapshot_agent.fence import Fenced
+from raft_snapshot_agent.lease.clock import Clock
 from raft_snapshot_agent.lease.keeper import Lease, Tenure
 from raft_snapshot_agent.storage.base import Content
 from raft_snapshot_agent.storage.local import LocalStorage
@@ -62,14 +63,14 @@ def hours() -> Hours:
 
 @pytest.fixture
 async def tenure(shelf: Shelf, hours: Hours) -> Tenure:
-    lease = Lease(shelf, "first", timedelta(seconds=10), clock=hours)
+    lease = Lease(shelf, "first", timedelta(seconds=10), clock=Clock(now=hours))
     await lease.look()
     assert lease.tenure
     return lease.tenure
 
 
 async def _taken_over(shelf: Shelf, hours: Hours) -> Lease:
-    other = Lease(shelf, "second", timedelta(seconds=10), clock=hours)
+    other = Lease(shelf, "second", timedelta(seconds=10), clock=Clock(now=hours))
     await other.look()
     hours.now += 11
     await other.look()
@@ -87,7 +88,7 @@ async def test_nothing_stays_of_an_upload_that_outlasts_the_lease(
     tenure: Tenure, hours: Hours, tmp_path: Path
 ) -> None:
     hours.now += 9.5  # not renewed for more than nine tenths of its time
-    with pytest.raises(LeaseLost, match="the shelf was not renewed in time"):
+    with pytest.raises(LeaseLost, match="lost the lease in the shelf: it was not renewed in time"):
         await LocalStorage(tmp_path).put("a", Fenced(SNAPSHOT, tenure))
     assert await LocalStorage(tmp_path).entries() == []
 
@@ -104,7 +105,7 @@ async def test_nothing_is_confirmed_after_another_took_over(
     tenure: Tenure, shelf: Shelf, hours: Hours
 ) -> None:
     other = await _taken_over(shelf, hours)
-    with pytest.raises(LeaseLost, match="went to second meanwhile"):
+    with pytest.raises(LeaseLost, match="second took it"):
         await tenure.confirm("disk", TAKEN_AT)
     assert other.stored == {}
 

@@ -1,4 +1,4 @@
-"""The token of whoever types a command; the daemon never takes it."""
+"""What a command typed by an operator takes from the configuration, and what from the operator."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.vault.auth import TokenAuth
 from raft_snapshot_agent.vault.settings import environment_token_file
+
+
+def by_hand(loaded: Loaded, environ: Mapping[str, str]) -> Loaded:
+    """Log in with the operator's token where there is no login, and leave the lease out.
+
+    Who types a command means it: nothing of what keeps the lease need be there.
+    """
+    loaded = with_token_file(loaded, environ)
+    return replace(loaded, config=loaded.config.model_copy(update={"lease": None}))
 
 
 def with_token_file(loaded: Loaded, environ: Mapping[str, str]) -> Loaded:

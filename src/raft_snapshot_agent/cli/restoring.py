@@ -14,7 +14,7 @@ from raft_snapshot_agent import assembly
 from raft_snapshot_agent.agent import Place
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.doctor import doctor
-from raft_snapshot_agent.cli.operator import with_token_file
+from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.stored import places_for
 from raft_snapshot_agent.cli.waiting import wait_for
@@ -37,7 +37,7 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
     """Restore a snapshot into the configured cluster; return the exit code."""
     if not (yes or sys.stdin.isatty()):
         raise ConfigError("nobody is there to confirm the restore", hint="give --yes")
-    agents, loaded = loaded, with_token_file(loaded, os.environ)
+    agents, loaded = loaded, by_hand(loaded, os.environ)
     places = places_for(lambda: loaded, wanted)
     everywhere = assembly.places(loaded.config) if loaded.config.storages else ()
     config = loaded.config.model_copy(

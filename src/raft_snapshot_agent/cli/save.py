@@ -9,7 +9,7 @@ from pathlib import Path
 from raft_snapshot_agent import assembly
 from raft_snapshot_agent.agent import Agent, Place
 from raft_snapshot_agent.cli import output
-from raft_snapshot_agent.cli.operator import with_token_file
+from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.progress import shown
 from raft_snapshot_agent.cli.target import writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
@@ -23,7 +23,7 @@ from raft_snapshot_agent.storage.pipe import PipeStorage
 
 def save_everywhere(loaded: Loaded, only: str | None) -> int:
     """Take a snapshot into the configured storages; return the exit code."""
-    loaded = with_token_file(loaded, os.environ)
+    loaded = by_hand(loaded, os.environ)
     places = assembly.places(loaded.config, only)
     check_to_run(loaded.config, os.environ, loaded.place)
     return _finish(assembly.agent(loaded.config, places, by_hand=True))
@@ -33,7 +33,7 @@ def save_to_file(loaded: Loaded, target: Path) -> int:
     """Take a snapshot into a file, which appears only when it is whole; return the exit code."""
     folder = writable_folder(target)
     place = Place("file", LocalStorage(folder), static_name=target.name, with_manifest=False)
-    loaded = with_token_file(loaded, os.environ)
+    loaded = by_hand(loaded, os.environ)
     config = loaded.config.model_copy(update={"spool": folder, "storages": ()})
     check_to_run(config, os.environ, loaded.place)
     return _finish(assembly.agent(config, [place], by_hand=True))
@@ -44,7 +44,7 @@ def save_to_stdout(loaded: Loaded) -> int:
     if sys.stdout.isatty():
         raise ConfigError("a snapshot is no text for a terminal", hint="redirect it: save - > FILE")
     place = Place("stdout", PipeStorage(sys.stdout.buffer), static_name="-", with_manifest=False)
-    loaded = with_token_file(loaded, os.environ)
+    loaded = by_hand(loaded, os.environ)
     config = loaded.config.model_copy(update={"storages": ()})
     check_to_run(config, os.environ, loaded.place)
     return _finish(assembly.agent(config, [place], by_hand=True))

@@ -7,76 +7,23 @@ it. No clock is ever compared with another host's.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from typing import Protocol
+
+from raft_snapshot_agent.core.lease_record import Record
+
+__all__ = [
+    "ProbeRegister",
+    "Record",
+    "Register",
+    "Sighting",
+    "StoredRegister",
+    "Versioned",
+    "good_until",
+]
 
 _SAFE = 0.9
 """The part of its time that a holder believes in: clocks run at different speeds."""
-_LONGEST = timedelta(hours=1).total_seconds()
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Who holds the lease. No two that are ever written are alike."""
-
-    holder: str
-    """An ID that no other agent, nor this one after a restart, has; empty: it was given back."""
-    term: int
-    """Counts how often it was taken."""
-    beat: int
-    """Counts the renewals since."""
-    seconds: float
-    """For how long after a renewal nobody else takes it."""
-    taken_at: str = ""
-    """For people, RFC 3339; nothing is decided by it."""
-    stored: Mapping[str, str] = field(default_factory=dict)
-    """By storage, when the newest snapshot was taken that a holder saw through, RFC 3339."""
-
-    @property
-    def free(self) -> bool:
-        """Whether it was given back."""
-        return not self.holder
-
-    def renewed(self, stored: Mapping[str, str]) -> Record:
-        return replace(self, beat=self.beat + 1, stored={**self.stored, **stored})
-
-    def released(self) -> Record:
-        return replace(self, holder="", beat=self.beat + 1)
-
-    def stored_at(self) -> dict[str, datetime]:
-        """Say it in moments; what is none was written by somebody else."""
-        moments: dict[str, datetime] = {}
-        for storage, text in self.stored.items():
-            with suppress(ValueError):
-                moments[storage] = datetime.fromisoformat(text).astimezone(UTC)
-        return moments
-
-    def to_json(self) -> bytes:
-        return (json.dumps(asdict(self), indent=2) + "\n").encode()
-
-    @classmethod
-    def from_json(cls, text: bytes) -> Record:
-        """Read a record; one that is damaged is somebody's, until it was seen for long enough."""
-        try:
-            fields = json.loads(text)
-            return cls(
-                holder=str(fields["holder"]),
-                term=int(fields["term"]),
-                beat=int(fields["beat"]),
-                seconds=min(max(float(fields["seconds"]), 1.0), _LONGEST),
-                taken_at=str(fields.get("taken_at", "")),
-                stored={str(k): str(v) for k, v in fields.get("stored", {}).items()},
-            )
-        except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError, AttributeError):
-            return cls("unknown", 0, 0, _UNKNOWN)
-
-
-_UNKNOWN = 60.0
-"""Seconds that nobody takes a record that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +67,36 @@ class Register(Protocol):
         """Let go of connections; the next call makes new ones."""
 
 
+class StoredRegister(Register, Protocol):
+    """A register in a storage, which has to be proven first."""
+
+    def probe(self, name: str) -> ProbeRegister:
+        """Keep another record beside this one, to prove the store on; nothing is contacted yet.
+
+        Arguments:
+            name: Of letters and digits; who takes the same one has the same record.
+        """
+
+
+class ProbeRegister(Register, Protocol):
+    """A register whose record can be removed again."""
+
+    async def delete(self) -> None:
+        """Remove the record; one that is gone already is no error.
+
+        Raises:
+            StorageDenied: The credentials may not.
+            AgentError: That was not possible.
+        """
+
+    async def sweep(self) -> None:
+        """Remove what proofs that were killed left: probes older than this one by an hour.
+
+        Raises:
+            AgentError: That was not possible.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """The record as an agent that does not hold it last saw it."""
@@ -127,21 +104,40 @@ class Sighting:
     found: Versioned | None
     since: float
     """When it was first seen so, in seconds of a clock that never stops or steps."""
+    seconds: float = 0.0
+    """For how long its holder believes in a renewal, by the longest time it was seen to say."""
 
     def again(self, found: Versioned | None, now: float) -> Sighting:
         """Look once more."""
-        same = found is not None and self.found is not None and found.version == self.found.version
-        return self if same else Sighting(found, now)
+        before = self.found
+        if found is None:
+            return Sighting(None, now)
+        if before is not None and found.version == before.version:
+            return self
+        seconds = found.record.seconds
+        if before is not None and _tenure(before.record) == _tenure(found.record):
+            # A holder never changes it: a shorter one was written by somebody else.
+            seconds = max(seconds, self.seconds)
+        return Sighting(found, now, seconds)
 
-    def free_in(self, now: float) -> float:
-        """Say in how many seconds it may be taken, should nobody renew it until then."""
+    def free_in(self, now: float, at_least: float = 0.0) -> float:
+        """Return in how many seconds it may be taken, should nobody renew it until then.
+
+        Arguments:
+            now: By the same clock as `since`.
+            at_least: Seconds that it is left to its holder, whatever the record says.
+        """
         if self.found is None or self.found.record.free:
             return 0.0
-        return max(self.since + self.found.record.seconds - now, 0.0)
+        return max(self.since + max(self.seconds, at_least) - now, 0.0)
+
+
+def _tenure(record: Record) -> tuple[str, int]:
+    return record.holder, record.term
 
 
 def good_until(asked_at: float, seconds: float) -> float:
-    """Say until when a holder may believe in a renewal.
+    """Return until when a holder may believe in a renewal.
 
     Arguments:
         asked_at: When it asked for it: what others saw, they saw no earlier.

@@ -1,66 +1,31 @@
-"""Takes the lease, keeps it, and knows at any moment whether it is still held.
+"""Takes the lease, keeps it, gives it away, and knows at any moment whether it is still held.
 
-Nothing here waits but for its register and the `sleep` it is given, so that a simulation can run
-it through thousands of years.
+Nothing here waits but for its register, the candidacy and the `sleep` it is given, so that a
+simulation can run it through thousands of years.
 """
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-
-import anyio
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from raft_snapshot_agent.core.lease import Record, Register, Sighting, Versioned, good_until
-from raft_snapshot_agent.errors import AgentError, LeaseHeld, LeaseLost, StorageUnavailable
+from raft_snapshot_agent.errors import AgentError, LeaseHeld, LeaseLost
+from raft_snapshot_agent.lease.candidacy import Candidacy
+from raft_snapshot_agent.lease.clock import Clock
+from raft_snapshot_agent.lease.tenure import Tenure
+
+__all__ = ["Lease", "Tenure"]
 
 _LOOKS = 3
 """How often within its duration a lease is renewed, or looked at."""
 _TRIES = 3
 """A write of ours may meet another of ours, whose answer was lost."""
+_STAND_BACK = 1.0
+"""In durations: others look three times in one, so whoever wants it has it by then."""
 _NOTHING: Mapping[str, str] = {}
-
-
-def _awake() -> float:
-    """Seconds of a clock that goes on while the host is suspended, and is never set."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-@dataclass(frozen=True, slots=True)
-class Tenure:
-    """The lease from when it was taken until somebody else takes it."""
-
-    lease: Lease
-    term: int
-
-    def held(self) -> bool:
-        """Tell whether nobody else can hold it now; nobody is asked."""
-        return self.lease.holds(self.term)
-
-    def insist(self) -> None:
-        """Go on only while it is held.
-
-        Raises:
-            LeaseLost: It is not.
-        """
-        if not self.held():
-            raise self.lease.lost()
-
-    async def confirm(self, storage: str, taken_at: datetime) -> None:
-        """Write into the record that a storage has a snapshot, if nobody has taken it until now.
-
-        Arguments:
-            storage: Its name.
-            taken_at: When the snapshot was taken.
-
-        Raises:
-            LeaseLost: Somebody has, and will not find it there.
-            AgentError: Nobody knows whether it is there.
-        """
-        await self.lease.confirm(self.term, {storage: taken_at.isoformat()})
 
 
 class Lease:
@@ -72,10 +37,9 @@ class Lease:
         holder: str,
         duration: timedelta,
         *,
-        clock: Callable[[], float] = _awake,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-        spread: Callable[[], float] = random.random,
-        date: Callable[[], datetime] = lambda: datetime.now(UTC),
+        candidacy: Candidacy | None = None,
+        storages: Collection[str] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Prepare; nothing is asked yet.
 
@@ -83,29 +47,30 @@ class Lease:
             register: Keeps the record.
             holder: This agent, by an ID that no other has, nor this one after a restart.
             duration: For how long after a renewal nobody else takes it.
-            clock: Seconds; it goes on while the host sleeps, and is never set.
-            sleep: Waits that many seconds.
-            spread: A number from 0 to 1: not all agents look at the same moment.
-            date: Tells the present time, for people.
+            candidacy: Decides whether this agent is to hold it; without one it always is.
+            storages: The record tells of no others; by default it may tell of any.
+            clock: Tells the time; by default this host's.
         """
         self._register = register
         self._me = holder
         self._seconds = duration.total_seconds()
-        self._clock = clock
-        self._sleep = sleep
-        self._spread = spread
-        self._date = date
-        self._seen = Sighting(None, clock())
+        self._candidacy = candidacy or Candidacy()
+        self._storages = storages
+        self._clock = clock or Clock()
+        self._until = self._stands_back_until = self._clock.now()
+        self._seen = Sighting(None, self._until)
         self._mine: Versioned | None = None
         """The record while it is ours, as far as we know."""
-        self._until = clock()
         self._last_term = 0
+        self._runs = 0
+        """Under way; what they hold is not given away."""
+        self.gave_away = ""
+        """Why this agent gave it away last; empty once it was taken again."""
         self.trouble: AgentError | None = None
         """Why the last look or renewal failed."""
 
     @property
     def seconds(self) -> float:
-        """For how long after a renewal nobody else takes it."""
         return self._seconds
 
     @property
@@ -127,7 +92,7 @@ class Lease:
     @property
     def stored(self) -> Mapping[str, datetime]:
         """By storage, when the newest snapshot was taken that a holder saw through."""
-        return {} if self.record is None else self.record.stored_at()
+        return {} if self.record is None else self._known(self.record).stored_at()
 
     @property
     def tenure(self) -> Tenure | None:
@@ -137,31 +102,40 @@ class Lease:
         return Tenure(self, self._mine.record.term)
 
     def holds(self, term: int) -> bool:
-        """Tell whether this agent has held it since this term began, and does."""
+        """Return whether this agent has held it since this term began, and does."""
         mine = self._mine
-        return mine is not None and mine.record.term == term and self._clock() < self._until
+        return mine is not None and mine.record.term == term and self._clock.now() < self._until
 
     def lost(self) -> LeaseLost:
-        """Say who has it now."""
+        """Return an error that says who has it now."""
         if self._mine is None and self.holder:
-            return LeaseLost(f"the lease in {self.location} went to {self.holder} meanwhile")
+            return LeaseLost(f"lost the lease in {self.location}: {self.holder} took it")
         why = f": {self.trouble}" if self.trouble else ""
-        return LeaseLost(f"the lease in {self.location} was not renewed in time{why}")
+        return LeaseLost(f"lost the lease in {self.location}: it was not renewed in time{why}")
 
-    def not_held(self) -> LeaseHeld | StorageUnavailable:
-        """Say who is to work; not to know it is a failure, lest all stand by for ever."""
-        if self.trouble is not None:
-            return StorageUnavailable(
-                f"nobody knows whose turn it is: {self.trouble.message}", hint=self.trouble.hint
-            )
+    def not_held(self) -> AgentError:
+        """Return an error that says who is to work; not to know it is a failure, no standing by."""
+        if error := self.trouble or self._candidacy.obstacle:
+            return error.with_traceback(None)
         if self._mine is None and self.holder:
             return LeaseHeld(f"{self.holder} holds the lease in {self.location}")
+        if self.gave_away:
+            return LeaseHeld(f"gave away the lease in {self.location}: {self.gave_away}")
         return LeaseHeld(f"the lease in {self.location} is not this agent's yet")
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep it for as long as a run lasts: a snapshot that is whole by then counts."""
+        self._runs += 1
+        try:
+            yield
+        finally:
+            self._runs -= 1
 
     async def keep(self) -> None:
         """Take it whenever it is free, and keep it; never returns."""
         while True:
-            await self._sleep(await self.look())
+            await self._clock.sleep(await self.look())
 
     async def look(self) -> float:
         """Renew it, or see whether it can be taken, and take it; no failure is raised.
@@ -169,18 +143,27 @@ class Lease:
         Returns:
             Seconds until the next time.
         """
-        asked_at = self._clock()
+        asked_at = self._clock.now()
         try:
+            await self._candidacy.rely_on_store(asked_at)
             if self._mine is None:
                 await self._try_to_take()
             else:
                 await self._renew(self._mine.record.term)
+                await self._leave_to_others()
             self.trouble = None
         except LeaseLost:
             self.trouble = None
         except AgentError as error:
             self.trouble = error
         return self._pause(asked_at)
+
+    async def count(self, *, failed: bool) -> None:
+        """Count a run that ended; after too many failures in a row another agent gets its turn."""
+        if self._mine is not None and (why := self._candidacy.count(failed=failed)):
+            self._stands_back_until = self._clock.now() + self._seconds * _STAND_BACK
+            with suppress(AgentError):  # it is given back at the next look, or ends by itself
+                await self._give_away(why)
 
     async def confirm(self, term: int, stored: Mapping[str, str]) -> None:
         """Renew it now, whatever the time, if it was never lost since this term began.
@@ -201,56 +184,79 @@ class Lease:
                 raise (doubt or error) from error
             except AgentError as error:
                 doubt = doubt or error
-                await self._sleep(self._seconds / 10)
+                await self._clock.sleep(self._seconds / 10)
             else:
                 return
         raise doubt or self.lost()
 
     async def release(self) -> None:
-        """Give it back, so that another need not wait.
+        """Give it back for good, so that another need not wait.
 
         Raises:
             AgentError: That was not possible; it ends by itself.
         """
-        mine, self._mine = self._mine, None
         try:
-            if mine is not None:
-                await self._register.write(mine.record.released(), mine.version)
+            await self._give_away("this agent stops")
         finally:
             await self._register.close()
 
     def _pause(self, asked_at: float) -> float:
         """Look soon enough to renew in time, or just when another's lease runs out."""
-        now = self._clock()
-        regular = asked_at + self._seconds / _LOOKS * (0.8 + 0.2 * self._spread()) - now
-        if self._mine is None and self._seen.found is not None:
-            regular = min(regular, self._seen.free_in(now))
+        now = self._clock.now()
+        regular = asked_at + self._seconds / _LOOKS * (0.8 + 0.2 * self._clock.spread()) - now
+        if self._mine is None and (wait := self._seen.free_in(now, self._seconds)):
+            regular = min(regular, wait)
         return max(regular, self._seconds / 100)
 
     async def _try_to_take(self) -> None:
         found = await self._register.read()
-        self._seen = self._seen.again(found, self._clock())
-        if found is not None and found.record.holder == self._me:
-            self._mine = found  # the answer to our own write was lost; renewing it tells
-            self._last_term = found.record.term
-            return await self._renew(found.record.term)
-        if self._seen.free_in(self._clock()) > 0:
-            return None
-        asked_at = self._clock()
+        now = self._clock.now()
+        self._seen = self._seen.again(found, now)
+        if found is not None and found.record.holder not in ("", self._me):
+            self._stands_back_until = now  # somebody else had it meanwhile
+            if self._seen.free_in(now, self._seconds) > 0:
+                self._candidacy.obstacle = None  # nobody asks
+                return
+        if now < self._stands_back_until or not await self._candidacy.qualifies():
+            await self._give_back(found)
+            return
+        asked_at = self._clock.now()
         record = self._taken(found)
         version = await self._register.write(record, None if found is None else found.version)
         if version is not None:
             self._mine = Versioned(record, version)
             self._last_term = record.term
             self._until = good_until(asked_at, self._seconds)
-        return None
+            self.gave_away = ""
+
+    async def _give_back(self, found: Versioned | None) -> None:
+        """Give back what an answer that was lost kept from us: a taking, or a giving away."""
+        if found is not None and found.record.holder == self._me:
+            await self._register.write(found.record.released(), found.version)
+
+    async def _leave_to_others(self) -> None:
+        """Give it away where this agent could take no snapshot now."""
+        if not (self._runs or await self._candidacy.qualifies() or self._runs):
+            await self._give_away(str(self._candidacy.obstacle))
+
+    async def _give_away(self, why: str) -> None:
+        mine, self._mine = self._mine, None
+        if mine is None:
+            return
+        self.gave_away = why
+        self._seen = Sighting(None, self._clock.now())
+        await self._register.write(self._known(mine.record).released(), mine.version)
 
     def _taken(self, found: Versioned | None) -> Record:
-        # Should somebody delete the record: no tenure of this agent's has another's number.
+        # Also where it is ours already, and the answer was lost, and should somebody delete the
+        # record: no tenure of this agent's has another's number.
         term = 1 + max(self._last_term, 0 if found is None else found.record.term)
-        stored = {} if found is None else found.record.stored
-        taken_at = self._date().strftime("%Y-%m-%dT%H:%M:%SZ")
+        stored = {} if found is None else self._known(found.record).stored
+        taken_at = self._clock.date().strftime("%Y-%m-%dT%H:%M:%SZ")
         return Record(self._me, term, 0, self._seconds, taken_at, stored)
+
+    def _known(self, record: Record) -> Record:
+        return record if self._storages is None else record.only(self._storages)
 
     async def _renew(self, term: int, stored: Mapping[str, str] = _NOTHING) -> None:
         for _ in range(_TRIES):
@@ -259,12 +265,13 @@ class Lease:
             mine = self._mine
             if mine is None or mine.record.term != term:
                 raise self.lost()
-            asked_at = self._clock()
-            record = mine.record.renewed(stored)
+            asked_at = self._clock.now()
+            # What somebody else wrote into our record is not carried on.
+            record = replace(self._known(mine.record.renewed(stored)), seconds=self._seconds)
             version = await self._register.write(record, mine.version)
             if version is not None:
                 return self._believe(Versioned(record, version), asked_at)
-            await self._look_again(term)
+            await self._look_again(term, mine)
         raise self.lost()
 
     def _says(self, stored: Mapping[str, str]) -> bool:
@@ -278,12 +285,13 @@ class Lease:
                 self._mine = mine
             self._until = max(self._until, good_until(asked_at, self._seconds))
 
-    async def _look_again(self, term: int) -> None:
+    async def _look_again(self, term: int, refused: Versioned) -> None:
         """Find out who was faster: another agent, or another write of ours."""
         found = await self._register.read()
+        mine = self._mine
         if found is not None and (found.record.holder, found.record.term) == (self._me, term):
-            if self._mine is not None and found.record.beat >= self._mine.record.beat:
+            if mine is not None and (mine == refused or found.record.beat >= mine.record.beat):
                 self._mine = found
         else:
-            self._seen = Sighting(found, self._clock())
+            self._seen = Sighting(None, self._clock.now()).again(found, self._clock.now())
             self._mine = None

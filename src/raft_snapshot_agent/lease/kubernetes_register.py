@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from raft_snapshot_agent.core.lease import Record, Versioned
+from raft_snapshot_agent.core.lease_record import moment
 from raft_snapshot_agent.errors import (
     ConfigError,
     LoginRefused,
@@ -40,9 +41,11 @@ if TYPE_CHECKING:
 
 _RECORD = "raft-snapshot-agent/record"
 _REACHED = "check that the API server can be reached from here"
-_ENDED = "likely it has ended, or is another cluster's: look at the service account or KUBECONFIG"
+_LOGIN = "likely it has ended, or is another cluster's: look at the service account or KUBECONFIG"
 _LONGEST = 200
 """Characters of the API server's text in a message."""
+_MOST_TRANSITIONS = (1 << 31) - 1
+"""The field is an int32."""
 _RIGHTS = "let the service account get, create and update leases of coordination.k8s.io there"
 
 
@@ -141,7 +144,7 @@ class KubernetesRegister:
             leaseDurationSeconds=math.ceil(record.seconds),
             acquireTime=_taken_at(record, now),
             renewTime=now,
-            leaseTransitions=record.term,
+            leaseTransitions=min(record.term, _MOST_TRANSITIONS),
         )
         return Lease(metadata=about, spec=spec)
 
@@ -151,7 +154,7 @@ class KubernetesRegister:
         from lightkube.core.exceptions import ApiError
         from lightkube.core.exceptions import ConfigError as Unconfigured
 
-        what = f"cannot {doing} the lease in {self.location}"
+        what = f"cannot {doing} the lease record {self.location}"
         try:
             yield
         except ApiError as error:
@@ -248,7 +251,7 @@ def _refused(what: str, error: ApiError) -> StorageDenied | StorageUnavailable:
         case 403:
             return StorageDenied(f"{what}: {said}", hint=_RIGHTS)
         case 401:
-            return LoginRefused(f"{what}: the token is refused ({said})", hint=_ENDED)
+            return LoginRefused(f"{what}: the token is refused ({said})", hint=_LOGIN)
         case 400 | 404 | 422:
             return StorageDenied(f"{what}: {said}", hint="check lease.namespace and lease.name")
         case _:
@@ -256,10 +259,7 @@ def _refused(what: str, error: ApiError) -> StorageDenied | StorageUnavailable:
 
 
 def _taken_at(record: Record, now: datetime) -> datetime:
-    try:
-        return _with_fraction(datetime.fromisoformat(record.taken_at).astimezone(UTC))
-    except ValueError:
-        return now
+    return _with_fraction(moment(record.taken_at) or now)
 
 
 def _with_fraction(moment: datetime) -> datetime:

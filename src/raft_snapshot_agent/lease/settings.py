@@ -7,15 +7,19 @@ import re
 import secrets
 import socket
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import AfterValidator, Field
 
-from raft_snapshot_agent.core.lease import Register
+from raft_snapshot_agent.core.lease import Register, StoredRegister
+from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import PositiveDuration, Settings, require_extra
+from raft_snapshot_agent.lease.candidacy import Candidacy, granted
 from raft_snapshot_agent.lease.keeper import Lease
+from raft_snapshot_agent.lease.proof import prove
 from raft_snapshot_agent.lease.timely import Timely
 
 _SHORTEST, _LONGEST = timedelta(seconds=2), timedelta(hours=1)
@@ -29,7 +33,7 @@ class Storage(Protocol):
     @property
     def name(self) -> str | None: ...
 
-    def register(self, name: str) -> Register:
+    def register(self, name: str) -> StoredRegister:
         """Keep a record of that name.
 
         Raises:
@@ -60,6 +64,8 @@ class LeaseSettings(Settings):
 
     duration: Annotated[PositiveDuration, AfterValidator(_bounded)] = timedelta(seconds=15)
     """For how long after its last renewal an agent that is gone keeps the others from working."""
+    max_failures: Annotated[int, Field(ge=1, le=1000)] = 3
+    """Runs that fail in a row before the agent gives the lease away to one that may do better."""
 
     @property
     @abstractmethod
@@ -77,6 +83,17 @@ class LeaseSettings(Settings):
             ConfigError: It cannot.
         """
 
+    async def prove(self, storages: Iterable[Storage]) -> None:
+        """Prove that what keeps the record can; nothing to prove where it is known to.
+
+        Arguments:
+            storages: All that are configured.
+
+        Raises:
+            UnreliableStore: It cannot.
+            StorageError: The proof could not be finished.
+        """
+
     def check(self) -> None:
         """Make sure that what this host has to offer is there.
 
@@ -84,14 +101,29 @@ class LeaseSettings(Settings):
             ConfigError: It is not.
         """
 
-    def open(self, storages: Iterable[Storage]) -> Lease:
+    def open(
+        self, storages: Sequence[Storage], qualify: Callable[[], Awaitable[None]] = granted
+    ) -> Lease:
         """Make this agent's view of the lease; nothing is contacted.
+
+        Arguments:
+            storages: All that are configured.
+            qualify: Raises why this agent could take no snapshot now.
 
         Raises:
             ConfigError: Nothing can keep its record.
         """
-        timely = Timely(self.register(storages), self.duration.total_seconds() / 4)
-        return Lease(timely, _holder(), self.duration)
+        return Lease(
+            Timely(self.register(storages), self.duration.total_seconds() / 4),
+            _holder(),
+            self.duration,
+            candidacy=Candidacy(
+                prove=partial(self.prove, storages),
+                qualify=qualify,
+                max_failures=self.max_failures,
+            ),
+            storages=[one.name for one in storages if one.name is not None],
+        )
 
 
 class StorageLease(LeaseSettings):
@@ -107,9 +139,14 @@ class StorageLease(LeaseSettings):
     def key(self) -> str:
         return "storage"
 
-    def register(self, storages: Iterable[Storage]) -> Register:
-        # There is one of that name, or the configuration would have been refused.
-        return next(one for one in storages if one.name == self.storage).register(self.name)
+    def register(self, storages: Iterable[Storage]) -> StoredRegister:
+        for one in storages:
+            if one.name == self.storage:
+                return one.register(self.name)
+        raise ConfigError(f"no storage is called {self.storage!r}", hint="see lease.storage")
+
+    async def prove(self, storages: Iterable[Storage]) -> None:
+        await prove(self.register(storages), self.storage)
 
 
 class KubernetesLease(LeaseSettings):
@@ -135,6 +172,23 @@ class KubernetesLease(LeaseSettings):
         from raft_snapshot_agent.lease.kubernetes_register import configuration
 
         configuration()
+
+
+async def holder(settings: LeaseSettings, storages: Sequence[Storage]) -> str:
+    """Read the record and say who holds the lease; nothing is written.
+
+    Raises:
+        ConfigError: This host lacks what it takes.
+        StorageError: The record cannot be read.
+    """
+    settings.check()
+    register = Timely(settings.register(storages), settings.duration.total_seconds())
+    try:
+        found = await register.read()
+    finally:
+        await register.close()
+    who = "nobody" if found is None or found.record.free else found.record.holder
+    return f"{who} holds the lease in {register.location}"
 
 
 AnyLease = Annotated[StorageLease | KubernetesLease, Field(discriminator="type")]

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, model_validator
 
-from raft_snapshot_agent.core.lease import Register
+from raft_snapshot_agent.core.lease import StoredRegister
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Storage
@@ -95,7 +95,7 @@ class AzureSettings(EndpointSettings):
         """Make sure that an endpoint from the environment does not hold the container."""
         _account_config(self, _connection_string(self))
 
-    def register(self, name: str) -> Register:
+    def register(self, name: str) -> StoredRegister:
         return ObjectRegister(self._where(), partial(_connect, self), name)
 
     def _where(self) -> Place:

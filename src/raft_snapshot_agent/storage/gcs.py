@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ValidationInfo, field_validator
 
-from raft_snapshot_agent.core.lease import Register
+from raft_snapshot_agent.core.lease import StoredRegister
 from raft_snapshot_agent.errors import ConfigError, LoginRefused, SnapshotNotFound
 from raft_snapshot_agent.storage.base import Entry, Source, Storage
 from raft_snapshot_agent.storage.body import in_stoppable_thread
@@ -97,7 +97,7 @@ class GcsSettings(EndpointSettings):
     def open(self) -> Storage:
         return GcsStorage(self)
 
-    def register(self, name: str) -> Register:
+    def register(self, name: str) -> StoredRegister:
         from raft_snapshot_agent.storage.gcs_register import GcsRegister
 
         key = f"{self.prefix}{name}.json"

@@ -10,9 +10,11 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
+from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageError
 from raft_snapshot_agent.storage.gcs_errors import Answer, refusal
 from raft_snapshot_agent.storage.plain_http import Http
@@ -24,7 +26,7 @@ _CHUNK = 1 << 20
 _PAGE = 1000
 _JSON = "application/json; charset=UTF-8"
 _BYTES = "application/octet-stream"
-_FIELDS = "name,size,md5Hash,generation"
+_FIELDS = "name,size,md5Hash,generation,updated"
 _SUCCESS = {200, 204, 206}
 GENERATION = "x-goog-generation"
 """The header that tells it where an object is read."""
@@ -62,6 +64,8 @@ class Object:
     md5: str
     """In base64; empty where the store keeps none."""
     generation: str
+    updated: datetime | None = None
+    """When it was last written, by the store's clock, if it tells."""
 
     @classmethod
     def of(cls, described: Mapping[str, Any]) -> Object:
@@ -70,6 +74,7 @@ class Object:
             int(described["size"]),
             str(described.get("md5Hash", "")),
             str(described.get("generation", "")),
+            moment(str(described.get("updated", ""))),
         )
 
 

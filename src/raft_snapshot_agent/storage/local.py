@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, TypeVar, TypeVarTuple, Unpack
 from pydantic import AfterValidator, BeforeValidator
 
 from raft_snapshot_agent.claims import remove_if_abandoned
-from raft_snapshot_agent.core.lease import Register
+from raft_snapshot_agent.core.lease import StoredRegister
 from raft_snapshot_agent.errors import (
     ConfigError,
     NotThereYet,
@@ -100,7 +100,7 @@ class LocalSettings(StorageSettings):
     def open(self) -> Storage:
         return Watched(LocalStorage(self.folder, self.access, self.mounted), self.timeout)
 
-    def register(self, name: str) -> Register:
+    def register(self, name: str) -> StoredRegister:
         return LocalRegister(self.folder, name, self.access, self.mounted)
 
     def access(self) -> durable.Access:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,13 +13,18 @@ from functools import partial
 from pathlib import Path
 
 from raft_snapshot_agent.core.lease import Record, Versioned
-from raft_snapshot_agent.errors import StorageUnavailable, reason_of
+from raft_snapshot_agent.core.lease_record import RECORD_LIMIT
+from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnavailable, reason_of
 from raft_snapshot_agent.storage import durable
 from raft_snapshot_agent.threads import in_thread
 
 _KEPT = 20
 """Old records, so that who reads one that is just replaced still finds it."""
 _TRIES = 5
+_LEFT_BEHIND = 3600.0
+"""Seconds: a proof takes a few; what is older by this was left by one that was killed."""
+_LINKLESS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+"""What file systems answer that know no hard links; see link(2)."""
 
 
 class LocalRegister:
@@ -56,25 +63,36 @@ class LocalRegister:
     async def close(self) -> None:
         """Do nothing: files are closed where they are used."""
 
+    def probe(self, name: str) -> LocalProbe:
+        folder = self._folder
+        return LocalProbe(folder.parent, f"{folder.name}-probe-{name}", self._access, self._mounted)
+
     def _read(self) -> Versioned | None:
         with self._explained("read"):
             for _ in range(_TRIES):
                 if not (newest := self._newest()):
                     return None
                 with suppress(FileNotFoundError):  # many were written since it was listed
-                    return Versioned(Record.from_json(self._file(newest).read_bytes()), str(newest))
-        raise StorageUnavailable(f"the lease {self._folder} changes faster than it can be read")
+                    with self._file(newest).open("rb") as file:
+                        content = file.read(RECORD_LIMIT + 1)
+                    return Versioned(Record.from_json(content), str(newest))
+        raise StorageUnavailable(
+            f"the lease record {self._folder} changes faster than it can be read"
+        )
 
     def _write(self, content: bytes, expected: int) -> str | None:
         with self._explained("write"):
             durable.make_folder(self._folder, self._access())
-            if self._newest() != expected or not self._created(expected + 1, content):
+            if self._is_late(expected) or not self._created(expected + 1, content):
                 return None
             if self._newest() != expected + 1:  # others went on meanwhile, and cleaned up
                 self._file(expected + 1).unlink(missing_ok=True)
                 return None
             self._clean(expected + 1 - _KEPT)
             return str(expected + 1)
+
+    def _is_late(self, expected: int) -> bool:
+        return self._newest() != expected
 
     def _created(self, number: int, content: bytes) -> bool:
         """Give a file that is on the disk its number, unless there is one."""
@@ -85,13 +103,25 @@ class LocalRegister:
                 file.flush()
                 self._access().grant(file.fileno())
                 os.fsync(file.fileno())
-            os.link(path, self._file(number))
+            self._link(path, self._file(number))
         except FileExistsError:
             return False
         finally:
-            Path(path).unlink()
+            Path(path).unlink(missing_ok=True)
         durable.sync_folder(self._folder)
         return True
+
+    def _link(self, path: str, target: Path) -> None:
+        try:
+            os.link(path, target)
+        except OSError as error:
+            if error.errno not in _LINKLESS:
+                raise
+            raise StorageError(
+                f"cannot write the lease record {self._folder}: the file system makes no hard"
+                f" links ({error.strerror})",
+                hint="keep it on another file system",
+            ) from error
 
     def _clean(self, last: int) -> None:
         """Remove records up to a number, and what agents that died left of theirs."""
@@ -116,7 +146,35 @@ class LocalRegister:
             self._mounted()
             yield
         except OSError as error:
-            raise StorageUnavailable(
-                f"cannot {doing} the lease {self._folder}: {reason_of(error)}",
+            denied = error.errno in {errno.EACCES, errno.EPERM}
+            raise (StorageDenied if denied else StorageUnavailable)(
+                f"cannot {doing} the lease record {self._folder}: {reason_of(error)}",
                 hint="check the disk, and that the agent's user may write there",
             ) from error
+
+
+class LocalProbe(LocalRegister):
+    """A record in a folder of its own."""
+
+    async def delete(self) -> None:
+        await in_thread(self._delete, abandon=True)
+
+    async def sweep(self) -> None:
+        await in_thread(self._sweep, abandon=True)
+
+    def _is_late(self, expected: int) -> bool:
+        # Whatever can be seen before, the link must not replace a file: that is to be proven.
+        return bool(expected) and not self._newest()
+
+    def _delete(self) -> None:
+        with self._explained("delete"), suppress(FileNotFoundError):
+            shutil.rmtree(self._folder)
+
+    def _sweep(self) -> None:
+        with self._explained("sweep"):
+            probes = self._folder.parent.glob(f"{self._folder.name.rpartition('-')[0]}-*")
+            aged = [(path, path.stat().st_mtime) for path in probes]
+            newest = max((written for _, written in aged), default=0.0)
+            for path, written in aged:  # by the file system's own clock
+                if newest - written >= _LEFT_BEHIND:
+                    shutil.rmtree(path, ignore_errors=True)

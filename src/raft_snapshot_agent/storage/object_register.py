@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from raft_snapshot_agent.core.lease import Record, Versioned
-from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
+from raft_snapshot_agent.core.lease_record import RECORD_LIMIT
+from raft_snapshot_agent.errors import ConfigError, LoginRefused, SnapshotNotFound, StorageError
 from raft_snapshot_agent.storage.object_errors import explain
 from raft_snapshot_agent.storage.objects import Connect, Heed, Place, heed_nothing
 from raft_snapshot_agent.threads import in_thread
@@ -17,6 +19,11 @@ from raft_snapshot_agent.threads import in_thread
 if TYPE_CHECKING:
     from obstore import UpdateVersion
     from obstore.store import ObjectStore
+
+
+_NOT_IMPLEMENTED = "status code: 501"
+_LEFT_BEHIND = timedelta(hours=1)
+"""A proof takes seconds; what is older by this was left by one that was killed."""
 
 
 class ObjectRegister:
@@ -28,6 +35,7 @@ class ObjectRegister:
         self._place = place
         self._heed = heed
         self._connect = connect
+        self._name = name
         self._key = f"{place.prefix}{name}.json"
         self._clients: dict[bool, ObjectStore] = {}
 
@@ -41,9 +49,12 @@ class ObjectRegister:
         with self._explained("read"):
             try:
                 answer = await obstore.get_async(await self._client(writing=False), self._key)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                self._insist_on_bucket("read", error)
                 return None
-            text = bytes(await answer.bytes_async())
+            # What is too long is none of ours, and is not fetched.
+            whole = answer.meta["size"] <= RECORD_LIMIT
+            text = bytes(await answer.bytes_async()) if whole else b""
             return Versioned(Record.from_json(text), _version(answer.meta))
 
     async def write(self, record: Record, expected: str | None) -> str | None:
@@ -64,12 +75,16 @@ class ObjectRegister:
                 put = await obstore.put_async(
                     client, self._key, record.to_json(), mode=_mode(expected), use_multipart=False
                 )
-            except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+            except (AlreadyExistsError, PreconditionError, FileNotFoundError) as error:
+                self._insist_on_bucket("write", error)
                 return None  # also where it was deleted: whoever reads it again will see
             return _version(put)
 
     async def close(self) -> None:
         self._clients.clear()
+
+    def probe(self, name: str) -> ObjectProbe:
+        return ObjectProbe(self._place, self._connect, f"{self._name}-probe/{name}", self._heed)
 
     async def _client(self, *, writing: bool) -> ObjectStore:
         # Used every few seconds: connections and short-lived credentials are kept.
@@ -84,13 +99,52 @@ class ObjectRegister:
         try:
             yield
         except ConfigError as error:
-            why = f"cannot {doing} the lease {self.location}: {error.message}"
+            why = f"cannot {doing} the lease record {self.location}: {error.message}"
             raise LoginRefused(why, hint=error.hint) from error
         except (BaseError, OSError, ValueError) as error:
             self._clients.clear()  # the credentials in a file may be others by now
-            doing = f"{doing} the lease {self.location}"
             # Without the cause: its text holds requests as they were signed.
-            raise explain(f"cannot {doing}", error, self._place.hints, self._place.proxy) from None
+            raise self._error(doing, error) from None
+
+    def _insist_on_bucket(self, doing: str, error: Exception) -> None:
+        """Tell a record that is missing from a bucket that is: 404 is said of both.
+
+        Raises:
+            StorageError: It is not the record.
+        """
+        if "status code: 404" not in str(error):
+            return
+        explained = self._error(doing, FileNotFoundError(str(error)))
+        if not isinstance(explained, SnapshotNotFound):
+            raise explained from None
+
+    def _error(self, doing: str, error: Exception) -> StorageError:
+        what = f"cannot {doing} the lease record {self.location}"
+        explained = explain(what, error, self._place.hints, self._place.proxy)
+        if _NOT_IMPLEMENTED in str(error):  # no matter of waiting
+            return StorageError(explained.message, hint=explained.hint)
+        return explained
+
+
+class ObjectProbe(ObjectRegister):
+    """A record in a folder of probes, which has nothing else in it."""
+
+    async def delete(self) -> None:
+        import obstore
+
+        with self._explained("delete"), contextlib.suppress(FileNotFoundError):
+            await obstore.delete_async(await self._client(writing=True), self._key)
+
+    async def sweep(self) -> None:
+        import obstore
+
+        with self._explained("sweep"):
+            client = await self._client(writing=True)
+            found = await obstore.list(client, self._key.rpartition("/")[0]).collect_async()
+            newest = max((one["last_modified"] for one in found), default=None)
+            for one in found:  # by the store's own clock
+                if newest is not None and newest - one["last_modified"] >= _LEFT_BEHIND:
+                    await obstore.delete_async(client, one["path"])
 
 
 def _version(described: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, model_validator
 
-from raft_snapshot_agent.core.lease import Register
+from raft_snapshot_agent.core.lease import StoredRegister
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.network.address import ProxyAddress
 from raft_snapshot_agent.secret import Secret
@@ -139,7 +139,7 @@ class S3Settings(EndpointSettings):
         connect, sweep = partial(_connect, self, demands), partial(_sweep, self)
         return ObjectStorage(self._where(), connect, sweep, demands.heed)
 
-    def register(self, name: str) -> Register:
+    def register(self, name: str) -> StoredRegister:
         demands = self._demands()
         return ObjectRegister(self._where(), partial(_connect, self, demands), name, demands.heed)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from raft_snapshot_agent.core.lease import Register
+from raft_snapshot_agent.core.lease import StoredRegister
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import (
     MAY_BE_EMPTY,
@@ -70,7 +70,7 @@ class StorageSettings(Settings):
     def open(self) -> Storage:
         """Make the storage, without any I/O yet."""
 
-    def register(self, name: str) -> Register:  # noqa: ARG002 - most cannot
+    def register(self, name: str) -> StoredRegister:  # noqa: ARG002 - most cannot
         """Keep a lease's record beside the snapshots, without any I/O yet.
 
         Arguments:

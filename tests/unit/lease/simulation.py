@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from raft_snapshot_agent.core.lease import Record, Versioned
 from raft_snapshot_agent.errors import AgentError, LeaseLost, StorageUnavailable
+from raft_snapshot_agent.lease.clock import Clock
 from raft_snapshot_agent.lease.keeper import Lease, Tenure
 
 DURATION = 10.0
@@ -162,10 +163,12 @@ class Host:
             world,
             name,
             timedelta(seconds=DURATION),
-            clock=lambda: self._ahead + world.now * self._speed,
-            sleep=self.sleep,
-            spread=world.random.random,
-            date=lambda: BEGIN,
+            clock=Clock(
+                now=lambda: self._ahead + world.now * self._speed,
+                sleep=self.sleep,
+                spread=world.random.random,
+                date=lambda: BEGIN,
+            ),
         )
         self._start(self.lease.keep())
         self._start(self.work())

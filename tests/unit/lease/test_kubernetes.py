@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,12 @@ from lightkube import KubeConfig
 from tests.kube import NAMESPACE, TOKEN, Kube
 
 from raft_snapshot_agent.core.lease import Record, Register
-from raft_snapshot_agent.errors import ConfigError, StorageDenied, StorageUnavailable
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    LoginRefused,
+    StorageDenied,
+    StorageUnavailable,
+)
 from raft_snapshot_agent.lease.settings import USUAL_NAME, KubernetesLease
 
 pytestmark = pytest.mark.anyio
@@ -108,7 +114,9 @@ async def test_in_a_pod_the_token_may_be_another_each_time(
 
 
 async def test_a_name_and_a_namespace_can_be_given(opened: Open, outside: Kube) -> None:
-    with pytest.raises(StorageDenied, match=r"write the lease in kubernetes:other/a\.b: .*forbid"):
+    with pytest.raises(
+        StorageDenied, match=r"write the lease record kubernetes:other/a\.b: .*forbid"
+    ):
         await opened(namespace="other", name="a.b").write(FIRST, None)
     await opened(namespace=NAMESPACE, name="a.b").write(FIRST, None)
     assert list(outside.leases) == ["a.b"]
@@ -119,7 +127,7 @@ async def test_a_right_that_is_missing_is_told(
     opened: Open, outside: Kube, verb: str, doing: str
 ) -> None:
     outside.forbidden = {verb}
-    with pytest.raises(StorageDenied, match=f"cannot {doing} the lease in ") as caught:
+    with pytest.raises(StorageDenied, match=f"cannot {doing} the lease record ") as caught:
         await (opened().read() if doing == "read" else opened().write(FIRST, None))
     assert "get, create and update leases of coordination.k8s.io" in caught.value.hint
     assert TOKEN not in str(caught.value)
@@ -127,8 +135,32 @@ async def test_a_right_that_is_missing_is_told(
 
 async def test_a_token_that_is_refused_is_told(opened: Open, outside: Kube) -> None:
     outside.tokens = set()
-    with pytest.raises(StorageDenied, match="the token is refused"):
+    with pytest.raises(LoginRefused, match=r"the token is refused \(Unauthorized\)"):
         await opened().read()
+
+
+async def test_whatever_stands_in_the_record_it_can_be_taken_over(
+    opened: Open, outside: Kube
+) -> None:
+    register = opened()
+    await register.write(FIRST, None)
+    annotations = outside.leases[USUAL_NAME]["metadata"]["annotations"]
+    (key,) = annotations
+    for found in (
+        {"taken_at": "0001-01-01T00:00:00+14:00"},
+        {"taken_at": "9999-12-31T23:59:59-14:00"},
+        {"term": 2**31 - 1},
+        {"term": 2**70},
+        {"seconds": 1e300},
+        {"seconds": float("nan")},
+        {"holder": "x" * 10**5},
+    ):
+        annotations[key] = json.dumps(json.loads(FIRST.to_json()) | found)
+        seen = await register.read()
+        assert seen is not None
+        record = replace(seen.record, holder="me", term=seen.record.term + 1)
+        assert await register.write(record, seen.version)
+        annotations = outside.leases[USUAL_NAME]["metadata"]["annotations"]
 
 
 async def test_a_server_that_is_not_there_is_told_and_found_again(
@@ -140,7 +172,7 @@ async def test_a_server_that_is_not_there_is_told_and_found_again(
     path.write_text(json.dumps(document))
     monkeypatch.setenv("KUBECONFIG", str(path))
     register = opened()
-    with pytest.raises(StorageUnavailable, match="cannot read the lease in kubernetes:"):
+    with pytest.raises(StorageUnavailable, match="cannot read the lease record kubernetes:"):
         await register.read()
     kube.kubeconfig()
     assert await register.read() is None

@@ -1,0 +1,52 @@
+"""What became of the lease since it was last looked at, in words for the log."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from raft_snapshot_agent.errors import UnreliableStore
+from raft_snapshot_agent.lease.keeper import Lease
+
+Change = tuple[Literal["info", "warning", "error"], str]
+
+
+class Changes:
+    """Tells each change once."""
+
+    def __init__(self) -> None:
+        self._term: int | None = None
+        self._doubt: UnreliableStore | None = None
+        self.acquired = False
+        """Whether the lease was acquired since the look before."""
+
+    def of(self, lease: Lease) -> list[Change]:
+        """Return what changed since this was last asked, and how grave that is."""
+        term = None if lease.tenure is None else lease.tenure.term
+        changed, self._term = term != self._term, term
+        self.acquired = changed and term is not None
+        found = self._doubts(lease)
+        if changed:
+            found.append(_acquired(lease) if self.acquired else _left(lease))
+        return found
+
+    def _doubts(self, lease: Lease) -> list[Change]:
+        """Return at once, whenever a snapshot is due, that the store keeps no lease."""
+        before, self._doubt = self._doubt, _doubt(lease)
+        if self._doubt is None or before is not None:
+            return []
+        return [("error", f"No snapshots while the lease is kept there: {self._doubt}")]
+
+
+def _doubt(lease: Lease) -> UnreliableStore | None:
+    return lease.trouble if isinstance(lease.trouble, UnreliableStore) else None
+
+
+def _acquired(lease: Lease) -> Change:
+    return "info", f"Acquired the lease in {lease.location}."
+
+
+def _left(lease: Lease) -> Change:
+    if lease.gave_away:
+        return "info", f"Gave away the lease in {lease.location}: {lease.gave_away}."
+    why = lease.lost().message.removeprefix("lost the lease in ")
+    return "warning", f"Lost the lease in {why}; no snapshots until it is acquired again."

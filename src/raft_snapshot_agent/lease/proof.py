@@ -1,0 +1,171 @@
+"""Proves that a store keeps what a lease rests on, on a record of the proof's own.
+
+A store is not taken at its word: some ignore the conditions of a write, some refuse every write
+that has one, some show for a while what was replaced. Any of these lets two agents hold the lease,
+or none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import socket
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import anyio
+
+from raft_snapshot_agent.core.lease import ProbeRegister, Record, StoredRegister, Versioned
+from raft_snapshot_agent.errors import (
+    AgentError,
+    StorageDenied,
+    StorageError,
+    StorageFull,
+    StorageUnavailable,
+    UnreliableStore,
+)
+
+_WITHIN = 30.0
+"""Seconds for the whole proof; the library tries again for a while where a store fails."""
+_CLEAN_WITHIN = 5.0
+_AT_ONCE = 4
+"""Writes of which one may win."""
+_ELSEWHERE = "keep the lease in another storage, or as a Lease of Kubernetes (type: kubernetes)"
+_OTHERWISE = (StorageUnavailable, StorageDenied, StorageFull, UnreliableStore)
+"""Failures that say nothing of conditions."""
+
+
+async def prove(register: StoredRegister, storage: str) -> None:
+    """Prove that a store can keep a lease; the record that is made for it is removed.
+
+    Arguments:
+        register: Of the lease; its own record is neither read nor written.
+        storage: What the operator calls it.
+
+    Raises:
+        UnreliableStore: It cannot, and how that showed.
+        StorageError: The proof could not be finished.
+    """
+    probe = register.probe(secrets.token_hex(8))
+    try:
+        with anyio.fail_after(_WITHIN):
+            if not (removable := await _removes(probe)):
+                # One that cannot be removed is used again, lest there be more at each start.
+                probe = register.probe(_host())
+            await _Proof(probe, storage).run(removable=removable)
+    except TimeoutError as error:
+        raise StorageUnavailable(
+            f"storage {storage} could not be proven to keep a lease: {probe.location} was not"
+            f" written, read and removed within {_WITHIN:g} s",
+            hint="check the connection to the storage",
+        ) from error
+    finally:
+        with anyio.move_on_after(_CLEAN_WITHIN, shield=True):
+            with suppress(AgentError):
+                await probe.delete()
+            await probe.close()
+
+
+async def _removes(probe: ProbeRegister) -> bool:
+    try:
+        await probe.delete()
+    except StorageUnavailable:
+        raise
+    except StorageError:  # the right is missing, or the store does not do it
+        return False
+    return True
+
+
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:16]
+
+
+@dataclass(slots=True)
+class _Proof:
+    register: ProbeRegister
+    storage: str
+    _me: str = field(default_factory=lambda: f"probe-{secrets.token_hex(8)}")
+    _written: int = 0
+
+    async def run(self, *, removable: bool) -> None:
+        before = await self.register.read()  # one that could not be removed the last time
+        first = await self._accepts(before, "to create a record" if before is None else "to write")
+        with suppress(StorageError):
+            await self.register.sweep()
+        await self._refuses(None, first, "a second create", "If-None-Match")
+        second = await self._accepts(first, "to write a record whose version is the present one")
+        if second.version == first.version:
+            raise self._unfit("it gives a record that was rewritten the same version (ETag)")
+        await self._refuses(first.version, second, "a write with an old version", "If-Match")
+        await self._one_wins(second)
+        if removable:
+            await self._once_deleted(second)
+
+    async def _once_deleted(self, last: Versioned) -> None:
+        await self.register.delete()
+        if await self._read() is not None:
+            raise self._unfit("it still shows a record that was deleted")
+        if await self._write(last.version) is not None:
+            raise self._unfit("it writes a record that was deleted as if it were there (If-Match)")
+        await self._accepts(None, "to create a record that was deleted")
+
+    async def _accepts(self, expected: Versioned | None, what: str) -> Versioned:
+        written = await self._write(None if expected is None else expected.version)
+        if written is None:
+            raise self._unfit(f"it refuses {what}")
+        await self._shows(written)
+        return written
+
+    async def _refuses(self, expected: str | None, present: Versioned, what: str, by: str) -> None:
+        if await self._write(expected) is not None:
+            raise self._unfit(f"it takes {what}, as if it did not know the condition ({by})")
+        await self._shows(present)
+
+    async def _one_wins(self, present: Versioned) -> None:
+        won: list[Versioned] = []
+
+        async def compete() -> None:
+            if written := await self._write(present.version):
+                won.append(written)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(_AT_ONCE):
+                tasks.start_soon(compete)
+        if len(won) > 1:
+            raise self._unfit(f"of writes at the same moment it takes {len(won)} instead of one")
+
+    async def _shows(self, written: Versioned) -> None:
+        found = await self._read()
+        if found is None or found.record != written.record:
+            raise self._unfit("it does not show what was written last")
+        if found.version != written.version:
+            raise self._unfit(
+                "it names the version (ETag) of a record differently when it is written and read:"
+                f" {written.version} and {found.version}"
+            )
+
+    async def _read(self) -> Versioned | None:
+        try:
+            return await self.register.read()
+        except _OTHERWISE:
+            raise
+        except StorageError as error:
+            raise self._unfit(f"what it wrote cannot be read: {error.message}") from error
+
+    async def _write(self, expected: str | None) -> Versioned | None:
+        self._written += 1
+        record = Record(self._me, 1, self._written, 1.0)
+        try:
+            version = await self.register.write(record, expected)
+        except _OTHERWISE:
+            raise
+        except StorageError as error:
+            raise self._unfit(f"a conditional write fails: {error.message}") from error
+        return None if version is None else Versioned(record, version)
+
+    def _unfit(self, what: str) -> UnreliableStore:
+        where = self.register.location
+        return UnreliableStore(
+            f"storage {self.storage} cannot keep a lease: {what} (tried on {where})",
+            hint=_ELSEWHERE,
+        )

@@ -72,6 +72,8 @@ class Runner:
         """Whether another agent may have done meanwhile what is due."""
         self._stood_by = False
         """Whether the last run was left to another agent."""
+        self._owing = False
+        """Whether a storage failed in the last run; the snapshot may have arrived there."""
 
     async def run(self) -> None:
         """Run until it is retired, after a snapshot under way, or cancelled, at once."""
@@ -179,8 +181,8 @@ class Runner:
         """Go on where the agent stopped that held the lease before."""
         self._took_over = False
         taken = await self._duty.agent.taken()
-        # Each storage goes by what it holds itself; to ask once more what any holds would undo it.
-        self._in_doubt = self._in_doubt and not taken
+        if taken:  # from here on it is this agent's turn
+            self._in_doubt = self._stood_by = False
         return table.resumed(taken, self._clock())
 
     async def _change(self, duty: Duty) -> None:
@@ -200,19 +202,29 @@ class Runner:
         now, spread = self._clock(), random.random()  # noqa: S311 - jitter is no secret
         if self._stood_by:
             return table.stood_by(due, now, spread)
-        table = table.served(due - failed, now, spread).failed(failed, now)
+        table = table.served(due - failed, now, spread)
+        table = table.failed(failed, now, owed=not self._in_doubt)
         self._tell_missed(table, due)
         return table
 
     async def _looked(self, table: Timetable) -> Timetable:
-        """Put off what the storages say another agent has done meanwhile."""
-        if not self._in_doubt:
+        """Put off what the storages turn out to hold already, whoever stored it."""
+        if not (self._in_doubt or self._owing or table.looked_at_again(self._clock())):
             return table
         taken, now = await self._duty.agent.taken(), self._clock()
+        if not self._in_doubt:
+            return self._found(table, table.after_look(taken, now), now)
         if self._stood_by and not taken:
             # Nobody can tell whether the other has done it: trust that it has.
             return table.served(table.looked_at_again(now), now)
-        return table.after_others(taken, now)
+        return table.after_others(taken, now, self._duty.agent.private)
+
+    def _found(self, before: Timetable, after: Timetable, now: datetime) -> Timetable:
+        """Log which storages hold the snapshot of this slot after all."""
+        for name in sorted(before.due(now) - after.due(now)):
+            if before.lines[name].owed:
+                self._log.info(f"{name} holds this snapshot after all; it is not taken again.")
+        return after
 
     def _tell_missed(self, table: Timetable, served: Collection[str]) -> None:
         missed = max(table.lines[name].missed for name in served)
@@ -226,10 +238,12 @@ class Runner:
         Returns:
             The storages that did not get it; nothing if something else has to be done first.
         """
+        again = table.looked_at_again(self._clock()).intersection(due)
+        alone = again.issuperset(due) and len(again) < len(table.lines)
         for failures in itertools.count(1):
-            report = await self._run_once(due)
+            report = await self._run_once(due, again)
             self._tell(report, again=bool(table.looked_at_again(report.started_at)))
-            if report.outcome is not Outcome.FAILED:
+            if report.outcome is not Outcome.FAILED or (alone and report.error is None):
                 return frozenset(one.storage for one in report.deliveries if one.error)
             now = self._clock()
             left = table.served(due, now).next_due - now
@@ -240,8 +254,9 @@ class Runner:
             if await self._rest_until(now + wait):
                 return None
             if not (due := await self._left(due, table)):
-                self._log.info("Another agent has taken it meanwhile.")
+                self._log.info("The storages hold this snapshot already; it is not taken again.")
                 break
+            again = frozenset(due)
         return frozenset(due)
 
     def _tell(self, report: Report, *, again: bool) -> None:
@@ -252,18 +267,19 @@ class Runner:
             self._notifier.status(summary(report))
         self._stood_by = stood_by
         self._in_doubt = report.error is not None
+        self._owing = any(one.error for one in report.deliveries)
         self._ran.set()
 
     async def _left(self, due: Collection[str], table: Timetable) -> Collection[str]:
-        """Name what no other agent has done meanwhile; what a signal asks for is never done."""
+        """Return the storages still to serve. A run that a signal asked for keeps all."""
         if not table.due(self._clock()).issuperset(due):
             return due
         return (await self._looked(table)).due(self._clock()).intersection(due)
 
-    async def _run_once(self, names: Collection[str]) -> Report:
+    async def _run_once(self, names: Collection[str], again: Collection[str]) -> Report:
         started = self._clock()
         try:
-            return await self._duty.agent.run_once(names)
+            return await self._duty.agent.run_once(names, again=again)
         except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
             return Report("", started, self._clock(), error=as_failure(error))
 

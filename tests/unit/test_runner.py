@@ -36,11 +36,12 @@ class Agent:
         self.lease = lease
         self.held: dict[str, list[datetime]] = {"disk": [], "s3": []}
         self.served: list[frozenset[str]] = []
+        self.private = frozenset({"disk"})
         self.places = [SimpleNamespace(name=name, timing=None) for name in self.held]
         session = SimpleNamespace(seconds_to_renewal=lambda: float("inf"))
         self.cluster = SimpleNamespace(session=session, keep_token=lambda: None)
 
-    async def run_once(self, names: Collection[str]) -> Report:
+    async def run_once(self, names: Collection[str], *, again: Collection[str] = ()) -> Report:
         now = datetime.now(UTC)
         error = self.endings.pop(0) if self.endings else None
         if error is None:

@@ -1,0 +1,141 @@
+"""One snapshot per slot and storage, whatever fails: hundreds of faults at each step."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.slots.world import (
+    KILLS,
+    LAST,
+    STEPS,
+    WAYS,
+    Fault,
+    World,
+    in_slot,
+    present,
+)
+
+from raft_snapshot_agent.core.naming import AGENT, FORK, SEED, Layout
+from raft_snapshot_agent.storage.local import LocalStorage
+from raft_snapshot_agent.storage.memory import MemoryStorage
+
+SLOTS = 7
+BAD = (1.0, 4.0)
+"""Faults begin and end within these slots."""
+SEEDS = int(os.environ.get("SLOT_SEEDS", "80"))
+"""Of each kind of life; thousands take minutes."""
+PARTS = 4
+Lives = Callable[[int, Path], World]
+
+
+def _faults(chance: random.Random) -> list[Fault]:
+    faults = []
+    for _ in range(chance.choice([1, 1, 2, 3])):
+        begin = chance.choice([BAD[0], BAD[0], chance.uniform(*BAD)])
+        calls = chance.choice([1, 2, 3, 4, 10, 10_000])
+        end = chance.choice([BAD[1], begin + 0.3])
+        faults.append(Fault(chance.choice(STEPS), chance.choice(WAYS), begin, calls, end))
+    return faults
+
+
+def _world(chance: random.Random, root: Path) -> World:
+    namings = [AGENT, AGENT, SEED, FORK, Layout("vault-", "20060102T1504")]
+    world = World(root / "spool", naming=chance.choice(namings))
+    world.root.mkdir(parents=True)
+    folder = root / "folder"
+    folder.mkdir()
+    storage: Any = chance.choice([MemoryStorage, lambda: LocalStorage(folder)])()
+    world.add("good", MemoryStorage())
+    world.add("bad", storage)
+    return world
+
+
+def lived(seed: int, root: Path) -> World:
+    """Let a daemon live through bad hours and some good ones."""
+    chance = random.Random(seed)
+    world = _world(chance, root)
+    world.storages["bad"].faults = _faults(chance)
+    world.run(lambda: world.live(lambda: world.slot() >= SLOTS - 0.1))
+    return world
+
+
+def killed(seed: int, root: Path) -> World:
+    """Kill it at some steps, and start it again after some time."""
+    chance = random.Random(seed)
+    world = _world(chance, root)
+    slots = chance.sample([0, 1, 2, 3], chance.choice([1, 2]))
+    world.storages[chance.choice(["good", "bad"])].faults = [
+        Fault(chance.choice(STEPS), chance.choice(KILLS), slot, 1) for slot in slots
+    ]
+    pause = timedelta(seconds=chance.choice([2, 10, 100, 1000]))
+
+    async def lives() -> None:
+        while world.slot() < SLOTS - 0.5:
+            await world.live(lambda: world.slot() >= SLOTS - 0.1)
+            await world.rest(pause)
+
+    world.run(lives)
+    return world
+
+
+def writes_only(seed: int, root: Path) -> World:
+    """Nothing can be listed there, so nothing but the memory of the agent tells."""
+    chance = random.Random(seed)
+    world = _world(chance, root)
+    bad = world.storages["bad"]
+    world.options["bad"] = {"prunes": chance.choice([True, False])}
+    bad.faults = [Fault(step, "refused", -1, 10_000_000) for step in ("list", "read", "delete")]
+    bad.faults += [fault for fault in _faults(chance) if fault.step in {"put", "manifest"}]
+    world.run(lambda: world.live(lambda: world.slot() >= SLOTS - 0.1))
+    return world
+
+
+def judge(world: World) -> None:
+    bad, good = world.storages["bad"], world.storages["good"]
+    counts = [len(in_slot(bad, slot)) for slot in range(SLOTS)]
+    assert max(counts) == 1, counts
+    assert [len(in_slot(good, slot)) for slot in range(SLOTS)] == [1] * SLOTS
+    steady = [fault for fault in bad.faults if fault.step == "put" and fault.calls > 3]
+    for slot, count in enumerate(counts):
+        refused = any(fault.begin - 1 < slot < fault.end for fault in steady)
+        assert refused or count == 1, (slot, counts)
+    assert "unexpected" not in world.said.getvalue()
+
+
+def judge_retention(world: World) -> None:
+    judge(world)
+    assert len(present(world.storages["good"])) == LAST
+    assert len(present(world.storages["bad"])) == LAST
+
+
+def tried(live: Lives, look: Callable[[World], None], seeds: range) -> None:
+    for seed in seeds:
+        root = Path(tempfile.mkdtemp())
+        try:
+            world = live(seed, root)
+            look(world)
+        except AssertionError as error:
+            faults = [one.faults for one in world.storages.values()]
+            raise AssertionError(f"{live.__name__}, seed {seed}, {faults}: {error}") from error
+        finally:
+            shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize(
+    ("live", "look"),
+    [(lived, judge_retention), (killed, judge_retention), (writes_only, judge)],
+    ids=["faults", "kills", "may only write"],
+)
+def test_one_snapshot_per_slot_and_storage(
+    live: Lives, look: Callable[[World], None], part: int
+) -> None:
+    tried(live, look, range(part, SEEDS, PARTS))

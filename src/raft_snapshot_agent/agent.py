@@ -184,6 +184,7 @@ class Agent:
             # Where that fails, its delivery will tell.
             with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
                 await settle(place, self._unsettled, self.lease, self._clock)
+            with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
                 whole = [one for one in await place.stored() if not one.broken]
                 if any(one.taken_at == _UNKNOWN for one in whole):
                     return  # the name tells no time, and the manifest is missing

@@ -90,10 +90,9 @@ async def deliver(place: Place, consignment: Consignment, trouble: str) -> Deliv
         manifest, doubt = await _stored(place, name, consignment, started)
     except Exception as error:  # noqa: BLE001 - one storage never costs another its snapshot
         return replace(delivery, location="", warnings=(), error=as_failure(error))
-    warnings = (*delivery.warnings, *doubt)
-    delivery = replace(
-        delivery, location=location, seconds=time.monotonic() - started, warnings=warnings
-    )
+    seconds = time.monotonic() - started
+    told = (*delivery.warnings, *doubt)
+    delivery = replace(delivery, location=location, seconds=seconds, warnings=told)
     if not place.with_manifest:
         return delivery
     if not place.replaces:

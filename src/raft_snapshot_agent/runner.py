@@ -19,6 +19,7 @@ from raft_snapshot_agent.lease.keeper import Lease
 from raft_snapshot_agent.logs import Log, log_report
 from raft_snapshot_agent.systemd import Notifier, summary
 from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.unattended import Unattended
 
 _SLICE = 30.0
 """Longest sleep in seconds: the wall clock may step and the host may be suspended."""
@@ -72,6 +73,8 @@ class Runner:
         """Whether another agent may have done meanwhile what is due."""
         self._stood_by = False
         """Whether the last run was left to another agent."""
+        self._why = ""
+        self._unattended = Unattended(duty.log)
         self._owing = False
         """Whether a storage failed in the last run; the snapshot may have arrived there."""
 
@@ -202,8 +205,7 @@ class Runner:
         now, spread = self._clock(), random.random()  # noqa: S311 - jitter is no secret
         if self._stood_by:
             return table.stood_by(due, now, spread)
-        table = table.served(due - failed, now, spread)
-        table = table.failed(failed, now, owed=not self._in_doubt)
+        table = table.served(due - failed, now, spread).failed(failed, now, not self._in_doubt)
         self._tell_missed(table, due)
         return table
 
@@ -212,12 +214,15 @@ class Runner:
         if not (self._in_doubt or self._owing or table.looked_at_again(self._clock())):
             return table
         taken, now = await self._duty.agent.taken(), self._clock()
+        private = self._duty.agent.private
+        if self._stood_by:
+            self._unattended.look(self._duty.timings(), taken, now, self._why, private)
         if not self._in_doubt:
             return self._found(table, table.after_look(taken, now), now)
         if self._stood_by and not taken:
             # Nobody can tell whether the other has done it: trust that it has.
             return table.served(table.looked_at_again(now), now)
-        return table.after_others(taken, now, self._duty.agent.private)
+        return table.after_others(taken, now, private)
 
     def _found(self, before: Timetable, after: Timetable, now: datetime) -> Timetable:
         """Log which storages hold the snapshot of this slot after all."""
@@ -227,8 +232,7 @@ class Runner:
         return after
 
     def _tell_missed(self, table: Timetable, served: Collection[str]) -> None:
-        missed = max(table.lines[name].missed for name in served)
-        if missed:
+        if missed := max(table.lines[name].missed for name in served):
             what = "1 snapshot was" if missed == 1 else f"{missed} snapshots were"
             self._log.warning(f"{what} due meanwhile and will not be made up for.")
 
@@ -265,7 +269,9 @@ class Runner:
         if not (stood_by and self._stood_by and again):
             log_report(self._log, report)
             self._notifier.status(summary(report))
-        self._stood_by = stood_by
+        self._stood_by, self._why = stood_by, str(report.error)
+        if any(not one.error for one in report.deliveries):
+            self._unattended.at_work(report.finished_at)
         self._in_doubt = report.error is not None
         self._owing = any(one.error for one in report.deliveries)
         self._ran.set()

@@ -172,9 +172,9 @@ async def settle(
         del unsettled.doubtful[place.name]
     if not there or (lease is not None and not await _counts(place, manifest, lease, unsettled)):
         return
-    del unsettled.doubtful[place.name]
     before = await looked(place)
     await finish(place, manifest, before, Delivery(place.name, ""), unsettled, clock)
+    del unsettled.doubtful[place.name]
 
 
 async def _counts(place: Place, manifest: Manifest, lease: Lease, unsettled: Unsettled) -> bool:

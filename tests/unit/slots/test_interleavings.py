@@ -7,6 +7,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,18 @@ from tests.unit.slots.world import (
     Fault,
     World,
     in_slot,
+    most_at_once,
     present,
 )
 
+from raft_snapshot_agent import delivery as delivery_module
+from raft_snapshot_agent import settling
+from raft_snapshot_agent.agent import Agent, Place
+from raft_snapshot_agent.core import slots, timetable
 from raft_snapshot_agent.core.naming import AGENT, FORK, SEED, Layout
+from raft_snapshot_agent.core.report import Delivery
+from raft_snapshot_agent.core.timetable import Line, Timetable
+from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.storage.local import LocalStorage
 from raft_snapshot_agent.storage.memory import MemoryStorage
 
@@ -110,10 +119,14 @@ def judge(world: World) -> None:
     assert "unexpected" not in world.said.getvalue()
 
 
-def judge_retention(world: World) -> None:
+def judge_always(world: World) -> None:
+    """Judge retention too: in the end, and at any time where only notes failed."""
     judge(world)
     assert len(present(world.storages["good"])) == LAST
-    assert len(present(world.storages["bad"])) == LAST
+    bad = world.storages["bad"]
+    assert len(present(bad)) == LAST
+    if {fault.step for fault in bad.faults} <= {"put", "manifest", "sweep"}:
+        assert max(most_at_once(bad)) <= LAST + 1
 
 
 def tried(live: Lives, look: Callable[[World], None], seeds: range) -> None:
@@ -132,10 +145,114 @@ def tried(live: Lives, look: Callable[[World], None], seeds: range) -> None:
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize(
     ("live", "look"),
-    [(lived, judge_retention), (killed, judge_retention), (writes_only, judge)],
+    [(lived, judge_always), (killed, judge_always), (writes_only, judge)],
     ids=["faults", "kills", "may only write"],
 )
 def test_one_snapshot_per_slot_and_storage(
     live: Lives, look: Callable[[World], None], part: int
 ) -> None:
     tried(live, look, range(part, SEEDS, PARTS))
+
+
+def test_a_crash_loop_takes_no_extra_snapshots_where_one_storage_is_down(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.add("good", MemoryStorage())
+    world.add("bad", MemoryStorage()).faults = [Fault("put", "unavailable", 0, 1_000_000)]
+
+    async def lives() -> None:
+        for _ in range(40):
+            end = world.slot() + 25 / 3600
+            await world.live(lambda end=end: world.slot() >= end)  # type: ignore[misc]
+            await world.rest(timedelta(seconds=2))
+
+    world.run(lives)
+    assert world.slot() < 2
+    assert len(world.storages["good"].copies) == 1 + int(world.slot())
+    assert world.asked <= 10 + world.slot() * 60
+
+
+def test_who_is_killed_between_two_storages_serves_the_other_after_the_start(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    world.add("good", MemoryStorage())
+    world.add("bad", MemoryStorage()).faults = [Fault("put", "killed before", 0, 1)]
+
+    async def lives() -> None:
+        await world.live(lambda: False)
+        await world.rest(timedelta(seconds=20))
+        await world.live(lambda: world.slot() >= 2.5)
+
+    world.run(lives)
+    good, bad = world.storages.values()
+    assert [len(in_slot(good, slot)) for slot in range(3)][:2] == [1, 1]
+    assert [len(in_slot(bad, slot)) for slot in range(3)][:2] == [1, 1]
+    assert bad.copies[0].appeared - good.copies[0].appeared < timedelta(minutes=2)
+    assert world.asked == 4, "from then on both get the same one"
+
+
+def _new_names(agent: Any, _places: object, _again: object) -> dict[str, str]:
+    agent._unsettled.doubtful.clear()
+    return {}
+
+
+async def _untold(*_: object) -> None:
+    """Whether an upload that failed has arrived."""
+
+
+async def _strict(*args: Any) -> Delivery:
+    delivery = await FINISH(*args)
+    why = " ".join(delivery.warnings)
+    return replace(delivery, error=StorageError(why)) if "without a manifest" in why else delivery
+
+
+async def _unpruned(place: Place, delivery: Delivery, clock: Any) -> Delivery:
+    return delivery if delivery.warnings else await RETAINED(place, delivery, clock)
+
+
+def _by_any(name: str, timings: Any, taken: Any, now: Any, *, running: bool) -> Line:
+    anchor = slots.newest_alike(name, timings, taken, now)
+    first = timings[name].schedule.next_after if running else timings[name].first
+    return Line(timings[name], first(anchor, now))
+
+
+FINISH, RETAINED = delivery_module.finish, settling._retained
+
+
+@pytest.mark.parametrize(
+    ("live", "wrongs"),
+    [
+        (
+            lived,
+            [
+                (Agent, "_reused", _new_names),
+                (Timetable, "after_look", lambda table, *_: table),
+                (delivery_module, "is_there", _untold),
+            ],
+        ),
+        (
+            lived,
+            [
+                (delivery_module, "finish", _strict),
+                (Timetable, "after_look", lambda table, *_: table),
+            ],
+        ),
+        (lived, [(settling, "_retained", _unpruned)]),
+        (writes_only, [(Agent, "_reused", _new_names)]),
+        (killed, [(timetable, "opened", _by_any)]),
+    ],
+    ids=[
+        "another copy after a lost answer",
+        "a refused manifest is a failure",
+        "no pruning after a warning",
+        "another name where nothing can be listed",
+        "any storage tells for all",
+    ],
+)
+def test_it_would_be_noticed(
+    monkeypatch: pytest.MonkeyPatch, live: Lives, wrongs: list[tuple[Any, str, Any]]
+) -> None:
+    for owner, name, wrong in wrongs:
+        monkeypatch.setattr(owner, name, wrong)
+    with pytest.raises(AssertionError):
+        tried(live, judge if live is writes_only else judge_always, range(150))

@@ -41,7 +41,7 @@ from raft_snapshot_agent.vault.leader import Leader
 
 BEGIN = datetime(2026, 11, 25, 12, tzinfo=UTC)
 EVERY = timedelta(hours=1)
-LAST = 3
+LAST = 2
 STEPS = ("put", "manifest", "guard", "list", "read", "delete", "sweep")
 WAYS = ("refused", "unavailable", "lost", "hanging", "wrong")
 KILLS = ("killed before", "killed after")
@@ -359,3 +359,14 @@ def in_slot(storage: Faulty, number: int) -> list[Copy]:
 
 def present(storage: Faulty) -> list[Copy]:
     return [copy for copy in storage.copies if copy.gone is None]
+
+
+def most_at_once(storage: Faulty) -> list[int]:
+    """Count the copies at each moment when one appeared, that one included."""
+    return [
+        sum(
+            other.appeared <= copy.appeared and (other.gone is None or other.gone > copy.appeared)
+            for other in storage.copies
+        )
+        for copy in storage.copies
+    ]

@@ -21,6 +21,7 @@ from raft_snapshot_agent.intake import Download, as_failure, stop_when_cancelled
 from raft_snapshot_agent.lease.keeper import Lease, Tenure
 from raft_snapshot_agent.lease.taking import take
 from raft_snapshot_agent.place import Place, Pruned
+from raft_snapshot_agent.settling import Unsettled, settle
 from raft_snapshot_agent.spool import Spool, sweep
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.trace import RUN
@@ -33,6 +34,8 @@ _LEAVE_WITHIN = 3.0
 _SWEEP_WITHIN = 10.0
 _LIST_WITHIN = 30.0
 """Seconds that a storage gets to be swept and listed; one that hangs must hold up nobody."""
+_UNKNOWN = datetime.min.replace(tzinfo=UTC)
+"""The time of a snapshot whose static name tells none, where its manifest is missing."""
 
 
 class Agent:
@@ -73,11 +76,19 @@ class Agent:
         self._dead: frozenset[str] = frozenset()
         """Runs that may have left something somewhere."""
         self._filling: Spool | None = None
+        self._unsettled = Unsettled()
 
-    async def run_once(self, names: Collection[str] | None = None) -> Report:
+    async def run_once(
+        self, names: Collection[str] | None = None, *, again: Collection[str] = ()
+    ) -> Report:
         """Take one snapshot and store it everywhere, or in the storages of these names.
 
         What fails is in the report; nothing is raised.
+
+        Arguments:
+            names: Of the storages.
+            again: Those of them that were tried before in this slot. What may have arrived there
+                all the same is replaced.
         """
         places = [place for place in self.places if names is None or place.name in names]
         run = self._naming.run(started := self._clock(), secrets.token_hex(8))
@@ -93,7 +104,16 @@ class Agent:
                 report = replace(report, node=leader.node.address)
                 with Spool.create(self._spool, run.id) as spool:
                     self._filling = spool
-                    consignment = Consignment(run, self._naming, leader, spool, self._clock, tenure)
+                    consignment = Consignment(
+                        run,
+                        self._naming,
+                        leader,
+                        spool,
+                        self._clock,
+                        tenure,
+                        unsettled=self._unsettled,
+                        reused=self._reused(places, again),
+                    )
                     report = await self._store(consignment, report, places, passing)
         except AgentError as error:
             report = replace(report, error=error)
@@ -102,6 +122,11 @@ class Agent:
         elif report.outcome is not Outcome.SKIPPED:
             self._dead |= {run.id}
         return replace(report, finished_at=self._clock())
+
+    @property
+    def private(self) -> frozenset[str]:
+        """Names of the storages that other agents cannot see: folders of this host."""
+        return frozenset(one.name for one in self.places if one.storage.kind == "local")
 
     @property
     def received(self) -> int:
@@ -151,7 +176,8 @@ class Agent:
     async def taken(self) -> dict[str, list[datetime]]:
         """Say when the snapshots that each storage holds were taken.
 
-        A storage that cannot be listed is left out. Where there is a lease, one without a manifest
+        What became of an upload that failed is found out first. A storage that cannot be listed,
+        or does not tell when, is left out. Where there is a lease, one without a manifest
         may be withdrawn yet, and counts if the record of the lease says so.
         """
         times: dict[str, list[datetime]] = {}
@@ -159,7 +185,11 @@ class Agent:
         async def listed(place: Place) -> None:
             # Where that fails, its delivery will tell.
             with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
-                whole = (one for one in await place.stored() if not one.broken)
+                await settle(place, self._unsettled, self.lease, self._clock)
+            with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
+                whole = [one for one in await place.stored() if not one.broken]
+                if any(one.taken_at == _UNKNOWN for one in whole):
+                    return  # the name tells no time, and the manifest is missing
                 sure = (one for one in whole if one.verified or self.lease is None)
                 times[place.name] = [one.taken_at for one in sure]
 
@@ -212,6 +242,13 @@ class Agent:
         if (tenure := self.lease.tenure) is None:
             raise self.lease.not_held()
         return tenure
+
+    def _reused(self, places: Sequence[Place], again: Collection[str]) -> dict[str, str]:
+        """List the names to use once more; forget those of earlier slots."""
+        doubtful = self._unsettled.doubtful
+        for name in {place.name for place in places} - {*again}:
+            doubtful.pop(name, None)
+        return {name: doubtful[name].snapshot for name in again if name in doubtful}
 
     async def _found(self) -> Leader:
         return await in_thread(self.cluster.leader, abandon=True)

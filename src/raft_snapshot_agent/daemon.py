@@ -12,9 +12,10 @@ import anyio
 from anyio import CancelScope
 from anyio.abc import TaskGroup
 
+from raft_snapshot_agent.duty import Duty
 from raft_snapshot_agent.intake import as_failure
 from raft_snapshot_agent.logs import Log
-from raft_snapshot_agent.runner import Duty, Runner
+from raft_snapshot_agent.runner import Runner
 from raft_snapshot_agent.systemd import Notifier
 from raft_snapshot_agent.threads import in_thread
 

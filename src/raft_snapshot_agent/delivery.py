@@ -1,34 +1,29 @@
-"""What one storage gets of a run: the snapshot, its manifest, and what retention takes away."""
+"""What one storage gets of a run: the snapshot, whole and confirmed, or nothing."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-import anyio
-
 from raft_snapshot_agent import __version__
-from raft_snapshot_agent.core.naming import Naming, Run, manifest_name
+from raft_snapshot_agent.core.naming import Naming, Run
 from raft_snapshot_agent.core.report import Delivery
 from raft_snapshot_agent.core.snapshot import Beside, Instant, Manifest, Snapshot
-from raft_snapshot_agent.errors import LeaseLost, LoginRefused, StorageDenied, StorageError
+from raft_snapshot_agent.errors import AgentError, LeaseLost, StorageError
 from raft_snapshot_agent.fence import Fenced
-from raft_snapshot_agent.guarding import History
 from raft_snapshot_agent.intake import as_failure
 from raft_snapshot_agent.lease.keeper import Tenure
 from raft_snapshot_agent.place import Place
+from raft_snapshot_agent.settling import Unsettled, finish, is_there, looked
 from raft_snapshot_agent.spool import Spool
-from raft_snapshot_agent.storage.base import Content, Source
+from raft_snapshot_agent.storage.base import Source
 from raft_snapshot_agent.storage.listed import missing_from_list
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.uptime import instant
 from raft_snapshot_agent.vault.leader import Leader
-
-_LOOK_WITHIN = 30.0
-"""Seconds that a storage gets to tell what it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +39,9 @@ class Consignment:
     """Of the lease, where there is one; what was begun in it ends with it."""
     began: Instant = field(default_factory=instant)
     """Before the server was asked."""
+    unsettled: Unsettled = field(default_factory=Unsettled)
+    reused: Mapping[str, str] = field(default_factory=dict)
+    """By storage, the name of one that may have arrived in this slot: this one replaces it."""
 
     @property
     def source(self) -> Source:
@@ -51,7 +49,11 @@ class Consignment:
 
     async def name_for(self, place: Place) -> str:
         meta = await in_thread(self.spool.meta)
-        return place.static_name or self.naming.name(self.run, meta.index)
+        return (
+            place.static_name
+            or self.reused.get(place.name)
+            or self.naming.name(self.run, meta.index)
+        )
 
     def manifest(self, name: str, snapshot: Snapshot, seconds: float) -> Manifest:
         return Manifest(
@@ -78,7 +80,8 @@ class Consignment:
 async def deliver(place: Place, consignment: Consignment, trouble: str) -> Delivery:
     """Store a snapshot in one place, and let its retention see to the others there.
 
-    What fails is in the delivery; nothing is raised.
+    What fails is in the delivery; nothing is raised. Once the snapshot is stored, only warnings
+    follow: a failure would have it taken again.
 
     Arguments:
         place: The storage.
@@ -90,91 +93,72 @@ async def deliver(place: Place, consignment: Consignment, trouble: str) -> Deliv
     delivery = Delivery(place.name, place.storage.kind, warnings=warnings, required=place.required)
     try:
         name = await consignment.name_for(place)
-        before = await _looked(place, consignment) if place.replaces else None
-        if place.replaces:
-            await _forget_old(place, name, consignment.spool)
-        size = await place.storage.put(name, consignment.source)
-        snapshot = consignment.spool.verdict()
-        await _confirm(place, name, size, snapshot)
-        await _still_ours(place, name, consignment)
-        seconds = time.monotonic() - started
         location = place.storage.location(name)
-        delivery = replace(delivery, location=location, seconds=seconds)
-        if not place.with_manifest:
-            return delivery
-        if place.prunes and (doubt := await missing_from_list(place.storage, name, size)):
-            delivery = replace(delivery, warnings=(*delivery.warnings, doubt))
-        manifest = consignment.manifest(name, snapshot, seconds)
-        return await _vouched(place, manifest, before, delivery, consignment)
+        when = consignment.began, consignment.run.taken_at
+        before = await looked(place, *when) if place.replaces else None
+        manifest, doubt = await _stored(place, name, consignment, started)
     except Exception as error:  # noqa: BLE001 - one storage never costs another its snapshot
         return replace(delivery, location="", warnings=(), error=as_failure(error))
-
-
-async def _vouched(
-    place: Place,
-    manifest: Manifest,
-    before: History | StorageError | None,
-    delivery: Delivery,
-    consignment: Consignment,
-) -> Delivery:
-    """Hold the snapshot against the one before, write its manifest, and prune."""
+    seconds = time.monotonic() - started
+    told = (*delivery.warnings, *doubt)
+    delivery = replace(delivery, location=location, seconds=seconds, warnings=told)
+    if not place.with_manifest:
+        return delivery
+    if place.prunes and (missing := await missing_from_list(place.storage, name, manifest.size)):
+        delivery = replace(delivery, warnings=(*delivery.warnings, missing))
     if not place.replaces:
-        before = await _looked(place, consignment)
-    if isinstance(before, StorageError) and not place.replaces and not place.retention.keeps_all:
-        # With a manifest it would be what the next one is held against.
-        why = f"the snapshot is stored without a manifest, and nothing is pruned: {before}"
-        return replace(delivery, warnings=(*delivery.warnings, why))
-    known = None if isinstance(before, StorageError) else before
-    watched = await place.watch(known, manifest)
-    name = manifest_name(manifest.snapshot)
-    await place.storage.put(name, Content(watched.manifest.to_json()))
-    warnings = (*delivery.warnings, *watched.warnings, *filter(None, [watched.unsettled]))
-    delivery = replace(delivery, alarm=watched.alarm, warnings=warnings)
-    return await _retained(place, delivery, consignment.clock) if watched.may_prune else delivery
+        before = await looked(place, *when)
+    unsettled, clock = consignment.unsettled, consignment.clock
+    return await finish(place, manifest, before, delivery, unsettled, clock)
 
 
-async def _looked(place: Place, consignment: Consignment) -> History | StorageError | None:
-    """Read what is stored already; nothing where there is none, or where nothing can be deleted.
+async def _stored(
+    place: Place, name: str, consignment: Consignment, started: float
+) -> tuple[Manifest, tuple[str, ...]]:
+    """Store the snapshot; what fails after it was sent leaves it in doubt.
 
     Returns:
-        The error, where it is not known what the storage holds.
+        Its manifest, and what went wrong although it is there.
     """
+    reused = place.name in consignment.reused
+    if place.replaces or reused:
+        await _forget_old(place, name, consignment.spool)
+    size, failure = 0, None
     try:
-        with anyio.fail_after(_LOOK_WITHIN):
-            return await place.history(consignment.began, consignment.run.taken_at)
-    except LoginRefused as error:
-        return error
-    except StorageDenied:
-        return None  # who may not list cannot prune
-    except TimeoutError:
-        return StorageError(f"{place.name} did not tell within {_LOOK_WITHIN:g} s what it holds")
-    except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
-        found = as_failure(error)
-        return StorageError(found.message, hint=found.hint)
+        size = await place.storage.put(name, consignment.source)
+    except Exception as error:  # noqa: BLE001 - it may have arrived all the same
+        failure = error
+    try:
+        snapshot = await in_thread(consignment.spool.verdict)
+    except AgentError as error:
+        raise failure or error from None
+    manifest = consignment.manifest(name, snapshot, time.monotonic() - started)
+    consignment.unsettled.doubtful[place.name] = manifest
+    if failure is None:
+        await _confirm(place, name, size, snapshot)
+    elif (
+        reused  # what is there may be another's of the same length
+        or place.static_name is not None
+        or place.replaces
+        or isinstance(failure, LeaseLost)
+        or not await is_there(place, manifest)
+    ):
+        raise failure
+    await _still_ours(place, name, consignment)
+    del consignment.unsettled.doubtful[place.name]
+    return manifest, _in_spite_of(failure)
 
 
-async def _retained(place: Place, delivery: Delivery, clock: Callable[[], datetime]) -> Delivery:
-    if place.static_name is not None or place.retention.keeps_all or not place.prunes:
-        return delivery
-    try:
-        pruned = await place.prune(clock())
-    except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
-        why = f"old snapshots are not pruned: {as_failure(error)}"
-        return replace(delivery, warnings=(*delivery.warnings, why))
-    warnings = (*delivery.warnings, *pruned.warnings)
-    return replace(
-        delivery,
-        deleted=pruned.deleted,
-        warnings=warnings,
-        counts=pruned.counts,
-        alarm=pruned.alarm,
-    )
+def _in_spite_of(failure: Exception | None) -> tuple[str, ...]:
+    if failure is None:
+        return ()
+    return (f"it holds the snapshot, but reported a failure: {as_failure(failure)}",)
 
 
 async def _forget_old(place: Place, name: str, spool: Spool) -> None:
     """Drop what lies beside a snapshot about to be replaced: it would not describe the new one."""
     await in_thread(spool.verdict)
-    for beside in (Beside.MANIFEST, Beside.BROKEN, Beside.MISMATCH):
+    for beside in (Beside.MANIFEST, Beside.BROKEN):
         with suppress(StorageError):
             await place.storage.delete(beside.name_for(name))
 

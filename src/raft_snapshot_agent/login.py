@@ -19,3 +19,12 @@ async def login_trouble(cluster: Cluster) -> list[str] | None:
         why = as_failure(error)
         return [f"A new login would fail: {why}. Snapshots go on until the present token ends."]
     return [] if tried else None
+
+
+async def renewal_trouble(cluster: Cluster) -> list[str]:
+    """Renew the token before it ends; return what is wrong with that. Nothing is raised."""
+    try:
+        await in_thread(cluster.keep_token, abandon=True)
+    except Exception as error:  # noqa: BLE001 - the next run logs in again
+        return [f"The token is not renewed: {as_failure(error)}"]
+    return []

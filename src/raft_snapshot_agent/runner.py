@@ -6,44 +6,27 @@ import itertools
 import random
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import anyio
 
-from raft_snapshot_agent.agent import Agent
 from raft_snapshot_agent.core.report import Outcome, Report
 from raft_snapshot_agent.core.schedule import backoff
-from raft_snapshot_agent.core.timetable import Timetable, Timing
+from raft_snapshot_agent.core.timetable import Timetable
+from raft_snapshot_agent.duty import Duty
 from raft_snapshot_agent.intake import as_failure
 from raft_snapshot_agent.journal import Journal
 from raft_snapshot_agent.lease.changes import Changes
 from raft_snapshot_agent.lease.keeper import Lease
-from raft_snapshot_agent.login import login_trouble
+from raft_snapshot_agent.login import login_trouble, renewal_trouble
 from raft_snapshot_agent.logs import Log
 from raft_snapshot_agent.systemd import Notifier, summary
-from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.trace import RUN
+from raft_snapshot_agent.unattended import Unattended
+from raft_snapshot_agent.wake import SLICE, Wake
 
-_SLICE = 30.0
-"""Longest sleep in seconds: the wall clock may step and the host may be suspended."""
 _LOOK_EVERY = 5.0
 """Seconds between two looks for a lease where there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Duty:
-    """What is done for one cluster until it is told otherwise."""
-
-    agent: Agent
-    timing: Timing
-    """For storages that have none of their own."""
-    log: Log
-    seed: bool = False
-    """Whether the log is to be the original agent's."""
-
-    def timings(self) -> dict[str, Timing]:
-        return {place.name: place.timing or self.timing for place in self.agent.places}
 
 
 class Runner:
@@ -68,7 +51,7 @@ class Runner:
         self._notifier = notifier
         self._clock = clock
         self._ran = anyio.Event()
-        self._woken = anyio.Event()
+        self._wake = Wake(clock)
         self._next: Duty | None = None
         self._now = False
         self._retired = False
@@ -79,6 +62,10 @@ class Runner:
         """Whether another agent may have done meanwhile what is due."""
         self._stood_by = False
         """Whether the last run was left to another agent."""
+        self._why = ""
+        self._unattended = Unattended(duty.log)
+        self._owing = False
+        """Whether a storage failed in the last run; the snapshot may have arrived there."""
 
     async def run(self) -> None:
         """Run until it is retired, after a snapshot under way, or cancelled, at once."""
@@ -87,10 +74,10 @@ class Runner:
                 try:
                     await self._work()
                 except* Exception as defects:  # noqa: BLE001 - it must not end the other clusters' work
-                    what = f"The schedule failed and starts again in {_SLICE:g} s"
+                    what = f"The schedule failed and starts again in {SLICE:g} s"
                     said = [f"{what}: {as_failure(one)}" for one in defects.exceptions]
                     self._journal.trouble("schedule", said, self._clock(), "error")
-                    await anyio.sleep(_SLICE)
+                    await anyio.sleep(SLICE)
         finally:
             await self._duty.agent.leave()
 
@@ -104,17 +91,17 @@ class Runner:
     def change(self, duty: Duty) -> None:
         """Take another duty up as soon as no snapshot is under way."""
         self._next = duty
-        self._woken.set()
+        self._wake.up()
 
     def take_now(self) -> None:
         """Take a snapshot now, beside those on schedule."""
         self._now = True
-        self._woken.set()
+        self._wake.up()
 
     def retire(self) -> None:
         """End as soon as no snapshot is under way."""
         self._retired = True
-        self._woken.set()
+        self._wake.up()
 
     @property
     def _log(self) -> Log:
@@ -124,18 +111,14 @@ class Runner:
         """Renew the token before it ends, also between two snapshots."""
         while True:
             cluster = self._duty.agent.cluster
-            with anyio.move_on_after(min(_SLICE, cluster.session.seconds_to_renewal() + 0.1)):
+            with anyio.move_on_after(min(SLICE, cluster.session.seconds_to_renewal() + 0.1)):
                 await self._ran.wait()  # with a new token, perhaps
                 self._ran = anyio.Event()
-            said = list[str]()
-            try:
-                await in_thread(self._duty.agent.cluster.keep_token, abandon=True)
-            except Exception as error:  # noqa: BLE001 - the next run logs in again
-                said = [f"The token is not renewed: {as_failure(error)}"]
+            said = await renewal_trouble(cluster)
             self._journal.trouble("token", said, self._clock())
             if (refused := await login_trouble(cluster)) is not None:
                 self._journal.trouble("login", refused, self._clock())
-            await anyio.sleep(_SLICE if said else 0)
+            await anyio.sleep(SLICE if said else 0)
 
     async def _keep_lease(self) -> None:
         """Take the lease when it is free, and renew it."""
@@ -153,14 +136,14 @@ class Runner:
             getattr(self._log, level)(text)
         if self._lease_changes.acquired:
             self._took_over = True
-            self._woken.set()
+            self._wake.up()
 
     async def _loop(self) -> None:
         await self._looked_at_lease.wait()
         table = await self._begin()
         while True:
             RUN.set("")
-            await self._rest_until(table.next_due)
+            await self._wake.until(table.next_due)
             if self._retired:
                 return
             if self._next is not None:
@@ -192,8 +175,8 @@ class Runner:
         """Go on where the agent stopped that held the lease before."""
         self._took_over = False
         taken = await self._duty.agent.taken()
-        # Each storage goes by what it holds itself; to ask once more what any holds would undo it.
-        self._in_doubt = self._in_doubt and not taken
+        if taken:  # from here on it is this agent's turn
+            self._in_doubt = self._stood_by = False
         return table.resumed(taken, self._clock())
 
     async def _change(self, duty: Duty) -> None:
@@ -214,21 +197,33 @@ class Runner:
         now, spread = self._clock(), random.random()  # noqa: S311 - jitter is no secret
         if self._stood_by:
             return table.stood_by(due, now, spread)
-        table = table.served(due - failed, now, spread).failed(failed, now)
+        table = table.served(due - failed, now, spread).failed(failed, now, not self._in_doubt)
         self._tell_missed(table, due)
         if not failed:
             self._tell_next(table)
         return table
 
     async def _looked(self, table: Timetable) -> Timetable:
-        """Put off what the storages say another agent has done meanwhile."""
-        if not self._in_doubt:
+        """Put off what the storages turn out to hold already, whoever stored it."""
+        if not (self._in_doubt or self._owing or table.looked_at_again(self._clock())):
             return table
         taken, now = await self._duty.agent.taken(), self._clock()
+        private = self._duty.agent.private
+        if self._stood_by:
+            self._unattended.look(self._duty.timings(), taken, now, self._why, private)
+        if not self._in_doubt:
+            return self._found(table, table.after_look(taken, now), now)
         if self._stood_by and not taken:
             # Nobody can tell whether the other has done it: trust that it has.
             return table.served(table.looked_at_again(now), now)
-        return table.after_others(taken, now)
+        return table.after_others(taken, now, private)
+
+    def _found(self, before: Timetable, after: Timetable, now: datetime) -> Timetable:
+        """Log which storages hold the snapshot of this slot after all."""
+        for name in sorted(before.due(now) - after.due(now)):
+            if before.lines[name].owed:
+                self._log.info(f"{name} holds this snapshot after all; it is not taken again.")
+        return after
 
     def _tell_missed(self, table: Timetable, served: Collection[str]) -> None:
         missed = max(table.lines[name].missed for name in served)
@@ -241,11 +236,13 @@ class Runner:
         Returns:
             The storages that did not get it; nothing if something else has to be done first.
         """
+        again = table.looked_at_again(self._clock()).intersection(due)
+        alone = again.issuperset(due) and len(again) < len(table.lines)
         for failures in itertools.count(1):
-            report = await self._run_once(due)
+            report = await self._run_once(due, again)
             told = self._tell(report, again=bool(table.looked_at_again(report.started_at)))
             await self._count(report)
-            if report.outcome is not Outcome.FAILED:
+            if report.outcome is not Outcome.FAILED or (alone and report.error is None):
                 return frozenset(one.storage for one in report.deliveries if one.error)
             now = self._clock()
             left = table.served(due, now).next_due - now
@@ -256,11 +253,12 @@ class Runner:
                 break
             if told:
                 self._log.info(f"Trying again in {wait.total_seconds():.0f} s.")
-            if await self._rest_until(now + wait):
+            if await self._wake.until(now + wait):
                 return None
             if not (due := await self._left(due, table)):
-                self._log.info("Another agent has taken it meanwhile.")
+                self._log.info("The storages hold this snapshot already; it is not taken again.")
                 break
+            again = frozenset(due)
         return frozenset(due)
 
     def _tell(self, report: Report, *, again: bool) -> bool:
@@ -270,22 +268,25 @@ class Runner:
         if not (stood_by and self._stood_by and again):
             told = self._journal.report(report)
             self._notifier.status(summary(report))
-        self._stood_by = stood_by
+        self._stood_by, self._why = stood_by, str(report.error)
+        if any(not one.error for one in report.deliveries):
+            self._unattended.at_work(report.finished_at)
         self._in_doubt = report.error is not None
+        self._owing = any(one.error for one in report.deliveries)
         self._ran.set()
         return told
 
     async def _left(self, due: Collection[str], table: Timetable) -> Collection[str]:
-        """Name what no other agent has done meanwhile; what a signal asks for is never done."""
+        """Return the storages still to serve. A run that a signal asked for keeps all."""
         if not table.due(self._clock()).issuperset(due):
             return due
         return (await self._looked(table)).due(self._clock()).intersection(due)
 
-    async def _run_once(self, names: Collection[str]) -> Report:
+    async def _run_once(self, names: Collection[str], again: Collection[str]) -> Report:
         started, lease = self._clock(), self._duty.agent.lease
         try:
             with nullcontext() if lease is None else lease.in_use():
-                return await self._duty.agent.run_once(names)
+                return await self._duty.agent.run_once(names, again=again)
         except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
             return Report("", started, self._clock(), error=as_failure(error))
 
@@ -294,13 +295,3 @@ class Runner:
         lease, outcome = self._duty.agent.lease, report.outcome
         if lease is not None and outcome not in {Outcome.SKIPPED, Outcome.STOPPED}:
             await lease.count(failed=outcome is not Outcome.OK)
-
-    async def _rest_until(self, due: datetime) -> bool:
-        """Wait until it is `due`; tell whether something else has to be done before."""
-        while (left := due - self._clock()) > timedelta(0):
-            with anyio.move_on_after(min(_SLICE, left.total_seconds())):
-                await self._woken.wait()
-            if self._woken.is_set():
-                self._woken = anyio.Event()
-                return True
-        return False

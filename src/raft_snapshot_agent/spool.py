@@ -256,11 +256,7 @@ class Spool:
 
 
 def sweep(folder: Path) -> frozenset[str]:
-    """Remove the spools of dead agents.
-
-    Returns:
-        The run IDs they belonged to.
-    """
+    """Remove the spools of dead agents; return the run IDs they belonged to."""
     dead = set()
     with suppress(FileNotFoundError):
         folder = private_folder(folder)

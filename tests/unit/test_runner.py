@@ -12,14 +12,16 @@ from typing import Any
 import anyio
 import pytest
 
+from raft_snapshot_agent.core import overdue
 from raft_snapshot_agent.core.lease import Record, Versioned
 from raft_snapshot_agent.core.report import Report
 from raft_snapshot_agent.core.schedule import Every
 from raft_snapshot_agent.core.timetable import Timing
+from raft_snapshot_agent.duty import Duty
 from raft_snapshot_agent.errors import AgentError, LeaseHeld, NotLeader
 from raft_snapshot_agent.lease.keeper import Lease
 from raft_snapshot_agent.logs import configure
-from raft_snapshot_agent.runner import Duty, Runner
+from raft_snapshot_agent.runner import Runner
 from raft_snapshot_agent.systemd import Notifier
 
 pytestmark = pytest.mark.anyio
@@ -36,13 +38,14 @@ class Agent:
         self.lease = lease
         self.held: dict[str, list[datetime]] = {"disk": [], "s3": []}
         self.served: list[frozenset[str]] = []
+        self.private = frozenset({"disk"})
         self.places = [SimpleNamespace(name=name, timing=None) for name in self.held]
         session = SimpleNamespace(seconds_to_renewal=lambda: float("inf"))
         self.cluster = SimpleNamespace(
             session=session, keep_token=lambda: None, try_login=lambda: False
         )
 
-    async def run_once(self, names: Collection[str]) -> Report:
+    async def run_once(self, names: Collection[str], *, again: Collection[str] = ()) -> Report:
         now = datetime.now(UTC)
         error = self.endings.pop(0) if self.endings else None
         if error is None:
@@ -116,3 +119,15 @@ async def test_who_takes_over_serves_what_one_storage_alone_still_lacks() -> Non
 
     await run(agent, goes)
     assert agent.served == [{"s3"}]
+
+
+async def test_who_only_ever_stands_by_says_that_nobody_takes_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(overdue, "_LEAST", timedelta(0))
+    monkeypatch.setattr(overdue, "_MOST", timedelta(seconds=1))
+    agent = Agent(*(NotLeader("a standby") for _ in range(100)))
+    agent.held = {"disk": [], "s3": [datetime.now(UTC) - EVERY * 5]}
+    said = await run(agent, lambda said: "overdue" in said)
+    assert agent.served == []
+    assert said.count("overdue and nobody takes it") == 1

@@ -73,7 +73,7 @@ class Timetable:
         lines = {name: self.lines[name].served(now, spread) for name in names}
         return replace(self, lines={**self.lines, **lines})
 
-    def failed(self, names: Iterable[str], now: datetime, *, owed: bool = True) -> Timetable:
+    def failed(self, names: Iterable[str], now: datetime, owed: bool = True) -> Timetable:
         """Try these storages again after a pause that hurts no server.
 
         Arguments:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar
-
-from anyio import move_on_after
 
 from raft_snapshot_agent.core.naming import snapshot_name
 from raft_snapshot_agent.errors import (
     ConfigError,
     LoginRefused,
     SnapshotNotFound,
-    Stopped,
     StorageError,
 )
 from raft_snapshot_agent.network.address import ProxyAddress
 from raft_snapshot_agent.storage.base import Entry, Source
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.object_errors import Hints, explain
+from raft_snapshot_agent.storage.object_feed import Feed, finished
 from raft_snapshot_agent.threads import in_thread
 
 if TYPE_CHECKING:
@@ -31,15 +27,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_STEP = 4 << 20
 _CHUNK = 1 << 20
 # S3 takes 10,000 parts: 117 GiB. Three of these under way hold no more memory than four of 8 MiB.
 PART = 12 << 20
 _PARALLEL = 3
 _M_MMAP_THRESHOLD = -3
 """Source: glibc's malloc.h."""
-_GRACE = 5.0
-"""Seconds that a cancelled upload gets to take back what it sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +119,7 @@ class ObjectStorage:
         import obstore
 
         _give_memory_back()
-        feed = _Feed(source)
+        feed = Feed(source)
         first = await feed.first(PART)
         with self._explained(f"store {name}"):
             store = await self._client(writing=True)
@@ -145,7 +138,7 @@ class ObjectStorage:
                     max_concurrency=_PARALLEL,
                     **self._described(name),
                 )
-            await _finished(upload, feed)
+            await finished(upload, feed)
             return await self._stored(await self._client(), name, feed.position)
 
     async def _entries(self) -> list[Entry]:
@@ -242,63 +235,3 @@ def _give_memory_back() -> None:
 
     with contextlib.suppress(OSError, AttributeError):  # another C library has no such need
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _CHUNK)
-
-
-class _Feed:
-    """The pieces of a source as they arrive, and why they ended."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._stopped = False
-        self.position = 0
-        self.ended = False
-        self.error: BaseException | None = None
-
-    def stop(self) -> None:
-        """Fail at the next piece."""
-        self._stopped = True
-
-    async def first(self, size: int) -> deque[bytes]:
-        """Gather pieces until there are more than `size` bytes, or all."""
-        pieces: deque[bytes] = deque()
-        while self.position <= size and (piece := await self._piece()):
-            pieces.append(piece)
-        return pieces
-
-    async def rest(self, first: deque[bytes]) -> AsyncIterator[bytes]:
-        """Go on from the `first` pieces, giving them away too."""
-        while first:
-            yield first.popleft()
-        while piece := await self._piece():
-            yield piece
-
-    async def _piece(self) -> bytes:
-        try:
-            piece = await in_thread(self._read)
-        except BaseException as error:
-            self.error = error
-            raise
-        self.position += len(piece)
-        self.ended = not piece
-        return piece
-
-    def _read(self) -> bytes:
-        piece = self._source.read(self.position, _STEP)
-        if self._stopped:
-            raise Stopped("the upload was cancelled")
-        return piece
-
-
-async def _finished(upload: Awaitable[object], feed: _Feed) -> None:
-    # A cancelled upload leaves its parts pending for ever: it has to end by itself.
-    future = asyncio.ensure_future(upload)
-    try:
-        await asyncio.wait({future})
-    except asyncio.CancelledError:
-        feed.stop()
-        with move_on_after(_GRACE, shield=True):
-            await asyncio.wait({future})
-        future.add_done_callback(lambda ended: ended.exception())
-        raise
-    if error := future.exception():
-        raise feed.error or error

@@ -1,0 +1,260 @@
+"""One snapshot per slot and storage, whatever fails: hundreds of faults at each step."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.slots.world import (
+    KILLS,
+    LAST,
+    STEPS,
+    WAYS,
+    Fault,
+    World,
+    in_slot,
+    most_at_once,
+    present,
+)
+
+from raft_snapshot_agent import delivery as delivery_module
+from raft_snapshot_agent import settling
+from raft_snapshot_agent.agent import Agent, Place
+from raft_snapshot_agent.core import slots, timetable
+from raft_snapshot_agent.core.naming import AGENT, FORK, SEED, Layout
+from raft_snapshot_agent.core.report import Delivery
+from raft_snapshot_agent.core.timetable import Line, Timetable
+from raft_snapshot_agent.errors import StorageError
+from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.storage.local import LocalStorage
+from raft_snapshot_agent.storage.memory import MemoryStorage
+
+SLOTS = 7
+BAD = (1.0, 4.0)
+"""Faults begin and end within these slots."""
+SEEDS = int(os.environ.get("SLOT_SEEDS", "80"))
+"""Of each kind of life; thousands take minutes."""
+PARTS = 4
+Lives = Callable[[int, Path], World]
+
+
+def _faults(chance: random.Random) -> list[Fault]:
+    faults = []
+    for _ in range(chance.choice([1, 1, 2, 3])):
+        begin = chance.choice([BAD[0], BAD[0], chance.uniform(*BAD)])
+        calls = chance.choice([1, 2, 3, 4, 10, 10_000])
+        end = chance.choice([BAD[1], begin + 0.3])
+        faults.append(Fault(chance.choice(STEPS), chance.choice(WAYS), begin, calls, end))
+    return faults
+
+
+def _world(chance: random.Random, root: Path) -> World:
+    namings = [AGENT, AGENT, SEED, FORK, Layout("vault-", "20060102T1504")]
+    world = World(root / "spool", naming=chance.choice(namings))
+    world.root.mkdir(parents=True)
+    folder = root / "folder"
+    folder.mkdir()
+    kinds: list[Storage] = [MemoryStorage(), LocalStorage(folder)]
+    storage = chance.choice(kinds)
+    world.add("good", MemoryStorage())
+    world.add("bad", storage)
+    return world
+
+
+def lived(seed: int, root: Path) -> World:
+    """Let a daemon live through bad hours and some good ones."""
+    chance = random.Random(seed)
+    world = _world(chance, root)
+    world.storages["bad"].faults = _faults(chance)
+    world.run(lambda: world.live(lambda: world.slot() >= SLOTS - 0.1))
+    return world
+
+
+def killed(seed: int, root: Path) -> World:
+    """Kill it at some steps, and start it again after some time."""
+    chance = random.Random(seed)
+    world = _world(chance, root)
+    slots = chance.sample([0, 1, 2, 3], chance.choice([1, 2]))
+    world.storages[chance.choice(["good", "bad"])].faults = [
+        Fault(chance.choice(STEPS), chance.choice(KILLS), slot, 1) for slot in slots
+    ]
+    pause = timedelta(seconds=chance.choice([2, 10, 100, 1000]))
+
+    async def lives() -> None:
+        while world.slot() < SLOTS - 0.5:
+            await world.live(lambda: world.slot() >= SLOTS - 0.1)
+            await world.rest(pause)
+
+    world.run(lives)
+    return world
+
+
+def writes_only(seed: int, root: Path) -> World:
+    """Nothing can be listed there, so nothing but the memory of the agent tells."""
+    chance = random.Random(seed)
+    world = _world(chance, root)
+    bad = world.storages["bad"]
+    world.options["bad"] = {"prunes": chance.choice([True, False])}
+    bad.faults = [Fault(step, "refused", -1, 10_000_000) for step in ("list", "read", "delete")]
+    bad.faults += [fault for fault in _faults(chance) if fault.step in {"put", "manifest"}]
+    world.run(lambda: world.live(lambda: world.slot() >= SLOTS - 0.1))
+    return world
+
+
+def judge(world: World) -> None:
+    bad, good = world.storages["bad"], world.storages["good"]
+    counts = [len(in_slot(bad, slot)) for slot in range(SLOTS)]
+    assert max(counts) == 1, counts
+    assert [len(in_slot(good, slot)) for slot in range(SLOTS)] == [1] * SLOTS
+    steady = [fault for fault in bad.faults if fault.step == "put" and fault.calls > 3]
+    for slot, count in enumerate(counts):
+        refused = any(fault.begin - 1 < slot < fault.end for fault in steady)
+        assert refused or count == 1, (slot, counts)
+    assert "unexpected" not in world.said.getvalue()
+
+
+def judge_always(world: World) -> None:
+    """Judge retention too: in the end, and at any time where only notes failed."""
+    judge(world)
+    assert len(present(world.storages["good"])) == LAST
+    bad = world.storages["bad"]
+    assert len(present(bad)) == LAST
+    if {fault.step for fault in bad.faults} <= {"put", "manifest", "sweep"}:
+        assert max(most_at_once(bad)) <= LAST + 1
+
+
+def tried(live: Lives, look: Callable[[World], None], seeds: range) -> None:
+    for seed in seeds:
+        root = Path(tempfile.mkdtemp())
+        try:
+            world = live(seed, root)
+            look(world)
+        except AssertionError as error:
+            faults = [one.faults for one in world.storages.values()]
+            raise AssertionError(f"{live.__name__}, seed {seed}, {faults}: {error}") from error
+        finally:
+            shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize(
+    ("live", "look"),
+    [(lived, judge_always), (killed, judge_always), (writes_only, judge)],
+    ids=["faults", "kills", "may only write"],
+)
+def test_one_snapshot_per_slot_and_storage(
+    live: Lives, look: Callable[[World], None], part: int
+) -> None:
+    tried(live, look, range(part, SEEDS, PARTS))
+
+
+def test_a_crash_loop_takes_no_extra_snapshots_where_one_storage_is_down(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.add("good", MemoryStorage())
+    world.add("bad", MemoryStorage()).faults = [Fault("put", "unavailable", 0, 1_000_000)]
+
+    async def lives() -> None:
+        for _ in range(40):
+            end = world.slot() + 25 / 3600
+            await world.live(lambda end=end: world.slot() >= end)  # type: ignore[misc]
+            await world.rest(timedelta(seconds=2))
+
+    world.run(lives)
+    assert world.slot() < 2
+    assert len(world.storages["good"].copies) == 1 + int(world.slot())
+    assert world.asked <= 10 + world.slot() * 60
+
+
+def test_who_is_killed_between_two_storages_serves_the_other_after_the_start(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    world.add("good", MemoryStorage())
+    world.add("bad", MemoryStorage()).faults = [Fault("put", "killed before", 0, 1)]
+
+    async def lives() -> None:
+        await world.live(lambda: False)
+        await world.rest(timedelta(seconds=20))
+        await world.live(lambda: world.slot() >= 2.5)
+
+    world.run(lives)
+    good, bad = world.storages.values()
+    assert [len(in_slot(good, slot)) for slot in range(3)][:2] == [1, 1]
+    assert [len(in_slot(bad, slot)) for slot in range(3)][:2] == [1, 1]
+    assert bad.copies[0].appeared - good.copies[0].appeared < timedelta(minutes=2)
+    assert world.asked == 4, "from then on both get the same one"
+
+
+def _new_names(agent: Any, _places: object, _again: object) -> dict[str, str]:
+    agent._unsettled.doubtful.clear()
+    return {}
+
+
+async def _untold(*_: object) -> None:
+    """Whether an upload that failed has arrived."""
+
+
+async def _strict(*args: Any) -> Delivery:
+    delivery = await FINISH(*args)
+    why = " ".join(delivery.warnings)
+    return replace(delivery, error=StorageError(why)) if "without a manifest" in why else delivery
+
+
+async def _unpruned(place: Place, delivery: Delivery, clock: Any) -> Delivery:
+    return delivery if delivery.warnings else await RETAINED(place, delivery, clock)
+
+
+def _by_any(name: str, timings: Any, taken: Any, now: Any, *, running: bool) -> Line:
+    anchor = slots.newest_alike(name, timings, taken, now)
+    first = timings[name].schedule.next_after if running else timings[name].first
+    return Line(timings[name], first(anchor, now))
+
+
+FINISH, RETAINED = settling.finish, settling._retained
+
+
+@pytest.mark.parametrize(
+    ("live", "wrongs"),
+    [
+        (
+            lived,
+            [
+                (Agent, "_reused", _new_names),
+                (Timetable, "after_look", lambda table, *_: table),
+                (delivery_module, "is_there", _untold),
+            ],
+        ),
+        (
+            lived,
+            [
+                (delivery_module, "finish", _strict),
+                (Timetable, "after_look", lambda table, *_: table),
+            ],
+        ),
+        (lived, [(settling, "_retained", _unpruned)]),
+        (writes_only, [(Agent, "_reused", _new_names)]),
+        (killed, [(timetable, "opened", _by_any)]),
+    ],
+    ids=[
+        "another copy after a lost answer",
+        "a refused manifest is a failure",
+        "no pruning after a warning",
+        "another name where nothing can be listed",
+        "any storage tells for all",
+    ],
+)
+def test_it_would_be_noticed(
+    monkeypatch: pytest.MonkeyPatch, live: Lives, wrongs: list[tuple[Any, str, Any]]
+) -> None:
+    for owner, name, wrong in wrongs:
+        monkeypatch.setattr(owner, name, wrong)
+    with pytest.raises(AssertionError):
+        tried(live, judge if live is writes_only else judge_always, range(150))

@@ -389,7 +389,7 @@ async def test_googles_own_words_are_told(
         (b"", "503"),
         (b"[1]", "503"),
         (b'{"error": {"errors": 7, "message": ["?"]}}', "503"),
-        (b"https://user:hush@inner/x?token=hush broke", "503: [address] broke"),
+        (b"https://user:hush@inner/x?token=hush broke", "503 Service Unavailable: [address] broke"),
     ],
 )
 async def test_what_somebody_else_answers_is_told_shortly(gcs: Gcs, body: bytes, told: str) -> None:

@@ -208,7 +208,7 @@ class Bucket:
     ) -> StorageError:
         """Translate an answer that is no success."""
         with self._http.translated(doing, self._endpoint):
-            told = Answer.of(answer.status, answer.data)
+            told = Answer.of(answer)
         error = refusal(doing, told, of_object=of_object)
         if isinstance(error, LoginRefused) and isinstance(self._identity, Nobody):
             return LoginRefused(error.message, hint="it wants a login: take anonymous: true away")

@@ -10,7 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 from html import unescape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raft_snapshot_agent.errors import (
     LoginRefused,
@@ -21,6 +21,9 @@ from raft_snapshot_agent.errors import (
     StorageUnavailable,
 )
 from raft_snapshot_agent.secret import redact
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
 
 LOGIN_HINT = (
     "set service_account_file or GOOGLE_APPLICATION_CREDENTIALS, or give the instance a service "
@@ -64,20 +67,26 @@ class Answer:
     reason: str
     """Google's word for it, such as `forbidden`; may be empty."""
     message: str
-    """Google's sentence; may be empty."""
+    """Google's sentence, or whatever else was answered; may be empty."""
+    phrase: str = ""
+    """HTTP's words for the status, and of a proxy that may have said it."""
 
     @classmethod
-    def of(cls, status: int, body: bytes) -> Answer:
-        """Read the body of a refusal: JSON of Google's, or whatever a proxy said."""
+    def of(cls, answer: BaseHTTPResponse) -> Answer:
+        """Read a refusal: JSON of Google's, or whatever a proxy said."""
+        return cls.read(answer.status, answer.data, tidy(answer.reason or ""))
+
+    @classmethod
+    def read(cls, status: int, body: bytes, phrase: str = "") -> Answer:
         text = body.decode(errors="replace")
         try:
             document = json.loads(text)
         except ValueError:
-            return cls(status, "", tidy(_TAG.sub(" ", text)))
-        return cls(status, *_told(document))
+            return cls(status, "", tidy(_TAG.sub(" ", text)), phrase)
+        return cls(status, *_told(document), phrase)
 
     def __str__(self) -> str:
-        code = f"{self.status} {self.reason}".strip()
+        code = f"{self.status} {self.reason or self.phrase}".strip()
         return f"{code}: {self.message}" if self.message else code
 
 

@@ -46,7 +46,7 @@ class Transport:
         content = body.encode() if isinstance(body, str) else body
         answer = self._http.ask(self._doing, method, url, headers or {}, content)
         if answer.status >= 500 or answer.status in {408, 429}:
-            told = Answer.of(answer.status, answer.data)
+            told = Answer.of(answer)
             raise login_refusal(self._doing, "the server that exchanges tokens", told)
         return answer
 
@@ -90,7 +90,7 @@ def _reason(error: Exception) -> str:
     """Read the sentence, and what the server said where the library only keeps that."""
     told = tidy(str(error.args[0] if error.args else error))
     body = error.args[1] if len(error.args) > 1 else ""
-    answer = Answer.of(0, body.encode()) if isinstance(body, str) else Answer(0, "", "")
+    answer = Answer.read(0, body.encode()) if isinstance(body, str) else Answer(0, "", "")
     return told if not answer.message or answer.message in told else f"{told}: {answer.message}"
 
 

@@ -13,14 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageUnavailable
+from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
 from raft_snapshot_agent.storage.connection import environment
 from raft_snapshot_agent.storage.gcs_errors import LOGIN_HINT, Answer, login_refusal, tidy
 from raft_snapshot_agent.storage.gcs_key import PrivateKey
 from raft_snapshot_agent.storage.plain_http import Http
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
 
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _TOKENS = "https://oauth2.googleapis.com/token"
@@ -148,7 +151,7 @@ def _refreshed(http: Http, doing: str, document: dict[str, Any]) -> Token:
     headers = {"content-type": "application/x-www-form-urlencoded"}
     url = str(document.get("token_uri") or _TOKENS)
     answer = http.ask(doing, "POST", url, headers, urlencode(form).encode())
-    return _given(doing, "Google", answer.status, answer.data)
+    return _given(doing, "Google", answer)
 
 
 def _instance_token(http: Http, doing: str) -> Token:
@@ -157,7 +160,7 @@ def _instance_token(http: Http, doing: str) -> Token:
     url = f"http://{host}{_METADATA}?{urlencode({'scopes': SCOPE})}"
     try:
         answer = http.ask(doing, "GET", url, {"Metadata-Flavor": "Google"})
-    except StorageUnavailable as error:
+    except StorageError as error:
         if _on_google():  # where it may only not be ready yet
             raise
         why = error.message.removeprefix(f"{doing}: ")
@@ -168,15 +171,15 @@ def _instance_token(http: Http, doing: str) -> Token:
         ) from None
     if answer.status == 404:
         why = f"{doing}: there are no credentials: the instance has no service account"
-        raise LoginRefused(f"{why} ({Answer.of(404, answer.data)})", hint=LOGIN_HINT)
-    return _given(doing, "the metadata server", answer.status, answer.data)
+        raise LoginRefused(f"{why} ({Answer.of(answer)})", hint=LOGIN_HINT)
+    return _given(doing, "the metadata server", answer)
 
 
-def _given(doing: str, source: str, status: int, body: bytes) -> Token:
-    if status != 200:
-        raise login_refusal(doing, source, Answer.of(status, body))
+def _given(doing: str, source: str, answer: BaseHTTPResponse) -> Token:
+    if answer.status != 200:
+        raise login_refusal(doing, source, Answer.of(answer))
     try:
-        document = json.loads(body)
+        document = json.loads(answer.data)
         return Token(str(document["access_token"]), float(document["expires_in"]))
     except (KeyError, TypeError, ValueError):
         raise LoginRefused(f"{doing}: {source} gave no token", hint=LOGIN_HINT) from None

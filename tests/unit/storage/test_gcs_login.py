@@ -22,7 +22,7 @@ from tests.fake_gcs import service_account
 from tests.http_proxy import Behaviour, HttpProxy, Request, pass_through, status
 from tests.token_server import TOKEN, TokenServer
 
-from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageUnavailable
+from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError, StorageUnavailable
 from raft_snapshot_agent.storage import gcs_login
 from raft_snapshot_agent.storage.base import Content, Storage
 
@@ -180,7 +180,9 @@ async def test_an_instance_without_a_service_account_is_told(
 ) -> None:
     monkeypatch.setenv("GCE_METADATA_HOST", tokens.address.removeprefix("http://"))
     tokens.answer = status(404, b"no such account")
-    with pytest.raises(LoginRefused, match=r"no service account \(404: no such account\)"):
+    with pytest.raises(
+        LoginRefused, match=r"no service account \(404 Not Found: no such account\)"
+    ):
         await ambient(gcs, guarded).entries()
 
 
@@ -344,7 +346,9 @@ async def test_an_exchange_that_does_not_answer_may_pass(
     file = written(tmp_path, document)
     if not busy:
         file.write_text(file.read_text().replace(tokens.address, "http://127.0.0.1:1"))
-    with pytest.raises(StorageUnavailable, match="503: busy" if busy else "no connection"):
+    with pytest.raises(
+        StorageUnavailable, match="503 Service Unavailable: busy" if busy else "no connection"
+    ):
         await with_file(gcs, guarded, file).entries()
 
 
@@ -430,6 +434,6 @@ async def test_without_an_endpoint_google_is_asked(
 ) -> None:
     with HttpProxy("http://127.0.0.1:1", lambda _: status(502)) as proxy:
         monkeypatch.setenv("https_proxy", proxy.address)
-        with pytest.raises(StorageUnavailable):
+        with pytest.raises(StorageError):
             await gcs.open(endpoint=None, timeout="1s").entries()
         assert {request.target for request in proxy.requests} == {"storage.googleapis.com:443"}

@@ -11,7 +11,7 @@ from raft_snapshot_agent.storage.base import Storage
 
 _PAUSES = (0.0, 1.0, 3.0)
 """Seconds before each look: lists of some stores lag behind."""
-_WITHIN = 30.0
+_WITHIN = 10.0
 """Seconds that all looks may take."""
 
 

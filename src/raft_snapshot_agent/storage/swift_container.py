@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from raft_snapshot_agent.errors import (
     StorageError,
 )
 from raft_snapshot_agent.storage.plain_http import Http, Trust, refusal, told_by
-from raft_snapshot_agent.storage.swift_login import Login
+from raft_snapshot_agent.storage.swift_login import Access, Login
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -33,7 +33,6 @@ _SUCCESS = {200, 201, 202, 204}
 _NEWEST = {"x-newest": "true"}
 """Asks all replicas: one may not know yet what was just replaced."""
 _RIGHTS = "allow it to write, and to list, read and delete for the rest"
-_NO_CONTAINER = "the container does not exist"
 _CONTAINER = "create it, or check container, project and region"
 
 
@@ -144,11 +143,7 @@ class Container:
     def _pages(self, doing: str, query: dict[str, str]) -> Iterator[Object]:
         marker = ""
         while True:
-            try:
-                answer = self._ask(doing, "GET", "", query=query | {"marker": marker})
-            except SnapshotNotFound as error:
-                why = error.message.replace("there is none of that name", _NO_CONTAINER)
-                raise StorageError(why, hint=_CONTAINER) from error
+            answer = self._ask(doing, "GET", "", query=query | {"marker": marker})
             page = _document(doing, answer.data) if answer.status != 204 else []
             if not page:
                 return
@@ -166,38 +161,41 @@ class Container:
         query: dict[str, str] | None = None,
         streaming: bool = False,
     ) -> BaseHTTPResponse:
+        repeatable = body is None or isinstance(body, bytes)
+        path = f"/{quote(self._name, safe='')}" + (f"/{quote(key)}" if key else "")
+        path += f"?{urlencode(query)}" if query else ""
+        while True:
+            access = self._access(doing)
+            sent = {"x-auth-token": access.token, **(headers or {})}
+            url = access.storage_url + path
+            answer = self._http.ask(doing, method, url, sent, body, streaming=streaming)
+            if answer.status in _SUCCESS:
+                return answer
+            with closing(answer):
+                if answer.status != 401 or not repeatable:
+                    raise self._refused(doing, method, key, answer)
+            repeatable = False  # the token has ended: log in once more
+            self._login.forget()
+
+    def _access(self, doing: str) -> Access:
         try:
             access = self._login.access()
         except ConfigError as error:
             raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
         self._address = access.storage_url
-        url = f"{access.storage_url}/{quote(self._name, safe='')}"
-        url += f"/{quote(key)}" if key else ""
-        url += f"?{urlencode(query)}" if query else ""
-        sent = {"x-auth-token": access.token, **(headers or {})}
-        answer = self._http.ask(doing, method, url, sent, body, streaming=streaming)
-        self._judge(doing, method, answer)
-        return answer
+        return access
 
-    def _judge(self, doing: str, method: str, answer: BaseHTTPResponse) -> None:
-        if answer.status in _SUCCESS:
-            return
+    def _refused(self, doing: str, method: str, key: str, answer: BaseHTTPResponse) -> StorageError:
         if answer.status == 401:
             self._login.forget()
-        try:
-            raise self._refused(doing, method, answer)
-        finally:
-            answer.close()
-
-    def _refused(self, doing: str, method: str, answer: BaseHTTPResponse) -> StorageError:
         if answer.status == 413:
             why = f"{doing}: too large for the store ({told_by(answer)})"
             return StorageError(why, hint="likely lower segment_size, or raise the quota")
         if answer.status != 404:
             otherwise = "check container and storage_url"
             return refusal(doing, answer, denied=_RIGHTS, otherwise=otherwise)
-        if method == "PUT":
-            why = f"{doing}: {_NO_CONTAINER} ({told_by(answer)})"
+        if method == "PUT" or not key:
+            why = f"{doing}: the container does not exist ({told_by(answer)})"
             return StorageError(why, hint=_CONTAINER)
         why = f"{doing}: there is none of that name ({told_by(answer)})"
         return SnapshotNotFound(why, hint="try list")

@@ -121,6 +121,58 @@ def test_an_answer_in_any_form_is_one_clean_line(body: str, told: str) -> None:
     assert len(error.message) < 300
 
 
+MAC = (
+    "The MAC signature found in the HTTP request 'c2VjcmV0LXNpZ25hdHVyZS1vZi1vdXJz' is not the same"
+    " as any computed signature"
+)
+
+
+@pytest.mark.parametrize(
+    ("detail", "told"),
+    [
+        (
+            "Signature not valid in the specified time frame: Start [Mon] - Expiry [Tue]",
+            "time frame: Start [Mon] - Expiry [Tue])",
+        ),
+        (
+            f"{MAC}. Server used following string to sign: 'PUT x-ms'",
+            "request [hidden] is not the same as any computed signature.)",
+        ),
+    ],
+)
+def test_what_azure_says_of_a_login_is_told_without_the_signature(detail: str, told: str) -> None:
+    document = (
+        "<Error><Code>AuthenticationFailed</Code><Message>Server failed.\nRequestId:1\nTime:2"
+        f"</Message><AuthenticationErrorDetail>{detail}</AuthenticationErrorDetail></Error>"
+    )
+    error = refusal("cannot list in az://c/", 403, document, HINTS)
+    assert type(error) is LoginRefused
+    assert error.message.endswith(told)
+    assert "RequestId" not in error.message
+    assert "likely" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("AccessDenied", "Forbidden: No such key: GK0123"),
+        ("AccessDenied", "Forbidden: Invalid signature"),
+        ("AuthorizationFailure", "Server failed to authenticate the request."),
+    ],
+)
+def test_a_refused_login_is_one_by_whatever_code_it_is_told(code: str, message: str) -> None:
+    assert type(explained("403 Forbidden", code, message)) is LoginRefused
+
+
+@pytest.mark.parametrize(
+    ("certificate", "hint"),
+    [("UnknownIssuer", "ca_file"), ("NotValidForName", "another host's"), ("Expired", "renew")],
+)
+def test_a_certificate_is_not_trusted_for_a_reason(certificate: str, hint: str) -> None:
+    text = f"x - HTTP error: y\n\nDebug source:\nkind: Connect, InvalidCertificate({certificate})"
+    assert hint in explain("cannot list", Exception(text), HINTS).hint
+
+
 ODD = (
     "",
     " ",

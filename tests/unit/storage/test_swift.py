@@ -458,3 +458,22 @@ async def test_what_the_store_says_stands_in_the_message(
         with pytest.raises(kind, match="The server could not do it") as caught:
             await asked
         assert not HOLES.search(str(caught.value))
+
+
+async def test_a_token_that_has_ended_is_followed_by_another_login(
+    place: Swift, faults: S3Faults
+) -> None:
+    storage = behind(place, faults)
+    await storage.put(NAME, Content(b"snapshot"))
+
+    def logins() -> int:
+        return len([one for one in faults.requests if one.path.startswith("/auth")])
+
+    before = logins()
+    is_listing = lambda request: "format" in request.query  # noqa: E731
+    faults.fail(is_listing, 401, times=1)
+    assert [entry.name for entry in await storage.entries()] == [NAME]
+    assert logins() == before + 1
+    faults.fail(is_listing, 401)
+    with pytest.raises(LoginRefused, match="401"):
+        await storage.entries()

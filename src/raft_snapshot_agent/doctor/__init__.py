@@ -7,7 +7,7 @@ from functools import partial
 
 import anyio
 
-from raft_snapshot_agent.doctor import host, lease, probe, server, stores, versions
+from raft_snapshot_agent.doctor import host, lease, members, probe, server, stores, versions
 from raft_snapshot_agent.doctor.findings import Check, Finding, Patient, Status, failure
 from raft_snapshot_agent.intake import as_failure
 from raft_snapshot_agent.threads import in_thread
@@ -25,7 +25,7 @@ CHECKS: Mapping[str, Check] = {
     "rights": server.rights,
     "lease": lease.lease,
     "storages": stores.storages,
-    "members": stores.members,
+    "members": members.members,
     "versions": versions.versions,
     "spool": host.spool,
 }

@@ -127,6 +127,8 @@ def judge(trial: Trial) -> list[Finding]:
     """Say what a storage may do, and of the rest whether that is as it should be."""
     name, may = trial.place.name, ", ".join(trial.done)
     broken = {what: error for what, error in trial.failed.items() if not _is_right(what, error)}
+    if "write" in broken:
+        broken = {"write": broken["write"]}  # what else failed is of no interest then
     missing = trial.failed.keys() - broken.keys()
     if broken:
         return [_cannot(name, what, error) for what, error in broken.items()]

@@ -108,6 +108,8 @@ def _clock(node: Node) -> Finding:
 
 async def leader(patient: Patient) -> list[Finding]:
     """Say whether this agent is the one to work at the moment."""
+    if patient.node is None:
+        return [skipped("leader", "no node answers, so nobody knows who leads")]
     try:
         found = await in_thread(patient.cluster.leader)
     except NotLeader as error:

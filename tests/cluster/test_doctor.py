@@ -70,6 +70,7 @@ def test_a_sound_set_up_passes_every_check_and_leaves_nothing(
         "rights": "success",
         "storages": "warning",  # nothing was stored yet
         "spool": "skipped",
+        "probe": "skipped",
     }
     asked = server.asked()
     assert asked.count(LOGIN) == 1
@@ -86,7 +87,7 @@ def test_the_worst_comes_first_with_what_to_do_below(doctor: Doctor, server: Ser
     order = ["failure", "warning", "skipped", "success"]
     assert ranked == sorted(ranked, key=order.index)
     assert words[:2] == ["failure", "->"]
-    assert ending.talk == "9 findings: 1 failed, 1 to look at, 2 not looked at, 5 good\n"
+    assert ending.talk == "10 findings: 1 failed, 1 to look at, 3 not looked at, 5 good\n"
 
 
 def test_once_a_snapshot_is_stored_all_is_good(
@@ -95,7 +96,7 @@ def test_once_a_snapshot_is_stored_all_is_good(
     doctor(auth=approle_of(server))  # writes the configuration
     assert call("save", "-c", tmp_path / "config.json").code == 0
     before = sorted((tmp_path / "store").iterdir())
-    ending = doctor("--format", "json", auth=approle_of(server))
+    ending = doctor("--probe", "--format", "json", auth=approle_of(server))
     assert {one["status"] for one in ending.document} == {"success"}
     assert "holds 1 snapshot, the newest" in status(ending, "storages")[1]
     assert sorted((tmp_path / "store").iterdir()) == before

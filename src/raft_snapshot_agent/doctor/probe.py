@@ -104,6 +104,13 @@ class Trial:
                 raise StorageError("what was deleted is still in the list")
 
 
+async def untried(patient: Patient) -> list[Finding]:
+    """Say that nothing was written."""
+    if not patient.places:
+        return []
+    return [skipped(_CHECK, "whether the storages take what is written, doctor --probe tries")]
+
+
 async def probe(patient: Patient) -> list[Finding]:
     """Try in every storage what the agent does there, and leave nothing behind."""
     if not patient.places:

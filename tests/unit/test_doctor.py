@@ -119,6 +119,20 @@ async def test_an_overdue_storage_fails(age: timedelta, schedule: dict[str, str]
     assert (how, code) == ("warning", 0)
 
 
+async def test_a_folder_of_this_host_is_not_late_while_another_leads(tmp_path: Path) -> None:
+    storages = [{"type": "local", "path": str(tmp_path)}]
+    shared = await holding("s3", ago(days=3))
+    one = patient(storages=storages)
+    (tmp_path / named(ago(days=3))).write_text("snapshot")
+    one.places = [*assembly.places(one.config), shared]
+    one.stands_by = True
+    own, *_, late = await stores.storages(one)
+    assert (own.status, late.status) == ("skipped", "failure")
+    assert own.message.startswith("local: the newest is 3d old; another member leads")
+    one.stands_by = False
+    assert next(finding.status for finding in await stores.storages(one)) == "failure"
+
+
 async def test_a_storage_goes_by_its_own_schedule() -> None:
     own = Timing(Every(timedelta(days=7)))
     ((how, *_),) = await said(await holding("s3", ago(days=3), timing=own))

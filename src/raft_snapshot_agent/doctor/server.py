@@ -84,6 +84,7 @@ async def leader(patient: Patient) -> list[Finding]:
     try:
         found = await in_thread(patient.cluster.leader)
     except NotLeader as error:
+        patient.stands_by = True
         message = f"not this agent's turn: {error.message}"
         return [Finding("leader", Status.SUCCESS, message)]
     patient.node = found.node

@@ -45,15 +45,26 @@ async def storages(patient: Patient) -> list[Finding]:
     timing = patient.config.schedule.open()
     timed = [(place, timing) for place in patient.places]
     patient.holdings = await look_at_all(timed, patient.now)
-    return [finding for one in patient.holdings for finding in judge(one, patient.now)]
+    return [
+        finding
+        for one in patient.holdings
+        for finding in judge(one, patient.now, stands_by=patient.stands_by)
+    ]
 
 
-def judge(holding: Holding, now: datetime) -> list[Finding]:
-    """Say what is to be said of one storage."""
+def judge(holding: Holding, now: datetime, *, stands_by: bool = False) -> list[Finding]:
+    """Say what is to be said of one storage.
+
+    Arguments:
+        holding: The storage as it was found.
+        now: The present time.
+        stands_by: Another member's agent works, and a folder of this host gets nothing.
+    """
     if holding.census is None:
         return [_unlisted(holding)]
+    own = stands_by and holding.place.storage.kind == _LOCAL
     return [
-        _freshness(holding, holding.census, now),
+        _idle(holding, now) if own else _freshness(holding, holding.census, now),
         *_alarmed(holding),
         *_blemishes(holding.place.name, holding.census),
     ]
@@ -83,6 +94,14 @@ def _freshness(holding: Holding, found: Census, now: datetime) -> Finding:
     number = "1 snapshot" if found.whole == 1 else f"{found.whole} snapshots"
     coming = f"the next is due at {due.due:%Y-%m-%d %H:%M:%S} UTC"
     return success(_CHECK, f"{name} holds {number}, the newest {old} old; {coming}")
+
+
+def _idle(holding: Holding, now: datetime) -> Finding:
+    """Say of a folder that another member's agent does not fill how old it is, and no more."""
+    name, newest = holding.place.name, holding.newest
+    old = "not there" if newest is None else f"{span(age(newest.taken_at, now))} old"
+    why = "another member leads, and this host's folder gets nothing meanwhile"
+    return skipped(_CHECK, f"{name}: the newest is {old}; {why}, so it is not called late")
 
 
 def _overdue(holding: Holding, newest: Stored, due: Deadline, now: datetime) -> Finding:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from tests.cluster.command import Ending, call
 from tests.cluster.recording import LOGIN, REVOCATION, Server, recorded
+from tests.conftest import StartBao
 
-from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
+from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 
 Doctor = Callable[..., Ending]
 
@@ -69,6 +70,7 @@ def test_a_sound_set_up_passes_every_check_and_leaves_nothing(
         "rights": "success",
         "storages": "warning",  # nothing was stored yet
         "spool": "skipped",
+        "probe": "skipped",
     }
     asked = server.asked()
     assert asked.count(LOGIN) == 1
@@ -85,7 +87,7 @@ def test_the_worst_comes_first_with_what_to_do_below(doctor: Doctor, server: Ser
     order = ["failure", "warning", "skipped", "success"]
     assert ranked == sorted(ranked, key=order.index)
     assert words[:2] == ["failure", "->"]
-    assert ending.talk == "9 findings: 1 failed, 1 to look at, 2 not looked at, 5 good\n"
+    assert ending.talk == "10 findings: 1 failed, 1 to look at, 3 not looked at, 5 good\n"
 
 
 def test_once_a_snapshot_is_stored_all_is_good(
@@ -94,7 +96,7 @@ def test_once_a_snapshot_is_stored_all_is_good(
     doctor(auth=approle_of(server))  # writes the configuration
     assert call("save", "-c", tmp_path / "config.json").code == 0
     before = sorted((tmp_path / "store").iterdir())
-    ending = doctor("--format", "json", auth=approle_of(server))
+    ending = doctor("--probe", "--format", "json", auth=approle_of(server))
     assert {one["status"] for one in ending.document} == {"success"}
     assert "holds 1 snapshot, the newest" in status(ending, "storages")[1]
     assert sorted((tmp_path / "store").iterdir()) == before
@@ -224,3 +226,43 @@ def test_an_operators_own_token_is_used_by_hand_only(
     daemon = call("run", "--once", "-c", tmp_path / "config.json", env=env)
     assert daemon.code == 1
     assert "there is no way to log in" in daemon.error
+
+
+def test_a_local_folder_beside_one_of_three_is_warned_of(bao3: StartBao, tmp_path: Path) -> None:
+    cluster = bao3()
+    role = prepare_agent(cluster)
+    (tmp_path / "store").mkdir()
+    auth = {"method": "approle", "role_id": role.role_id, "secret_id": role.secret_id}
+    config = {
+        "vault": {"address": cluster.leader().address, "auth": auth},
+        "spool": str(tmp_path),
+        "storages": [{"type": "local", "path": str(tmp_path / "store")}],
+    }
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config))
+    assert call("save", "-c", file).code == 0
+    ending = call("doctor", "-c", file, "--format", "json")  # the snapshot tells the members
+    assert status(ending, "members")[0] == "warning"
+    assert "share" in status(ending, "members")[2]
+    standby = next(node for node in cluster.nodes if node is not cluster.leader())
+    config["vault"] = {"address": standby.address, "auth": auth}
+    config["storages"] = [{"type": "local", "path": str(tmp_path / "empty")}]
+    (tmp_path / "empty").mkdir()
+    file.write_text(json.dumps(config))
+    ending = call("doctor", "-c", file, "--format", "json")  # the standby tells its leader
+    assert status(ending, "members")[0] == "warning"
+    assert "not this agent's turn" in status(ending, "leader")[1]
+
+
+def test_a_certificate_that_nobody_showed_is_not_good(tmp_path: Path) -> None:
+    vault = {"address": "https://127.0.0.1:1", "auth": {"method": "token", "token": "t"}}
+    file = tmp_path / "config.json"
+    (tmp_path / "store").mkdir()
+    storages = [{"type": "local", "path": str(tmp_path / "store")}]
+    config = {"vault": vault, "spool": str(tmp_path), "storages": storages}
+    file.write_text(json.dumps(config))
+    ending = call("doctor", "-c", file, "--format", "json")
+    assert ending.code == 2
+    for check in ("tls", "clock", "leader", "login", "rights", "spool"):
+        assert status(ending, check)[0] == "skipped", check
+    assert status(ending, "nodes")[0] == "failure"

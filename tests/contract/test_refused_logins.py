@@ -94,6 +94,14 @@ WRONG: list[Any] = [
     pytest.param("webdav", {"password": "env://NOT_SET"}, id="webdav-missing"),
     pytest.param("swift", {"password": SECRET}, id="swift-password"),
     pytest.param("swift", {"password": "env://NOT_SET"}, id="swift-missing"),
+    pytest.param(
+        "s3",
+        {"access_key_id": None, "secret_access_key": None, "profile": "nobody"},
+        id="s3-profile",
+    ),
+    pytest.param(
+        "webdav", {"username": None, "password": None, "token": SECRET}, id="webdav-token"
+    ),
 ]
 
 
@@ -150,6 +158,16 @@ async def test_a_keystone_that_refuses_fails(swift_server: Account) -> None:
             "project_name": PROJECT,
         }
         await refused(settings)
+
+
+async def test_a_token_of_swift_that_has_ended_fails(swift_server: Account, container: str) -> None:
+    settings = {
+        "type": "swift",
+        "container": container,
+        "storage_url": swift_server.storage_url,
+        "auth_token": SECRET,
+    }
+    await refused(settings)
 
 
 async def test_who_may_only_write_to_s3_is_warned(

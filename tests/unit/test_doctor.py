@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -10,18 +11,19 @@ from typing import Any
 
 import pytest
 
-from raft_snapshot_agent import doctor
+from raft_snapshot_agent import assembly, doctor
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.guard import GUARD_NAME, Alarm
 from raft_snapshot_agent.core.lease import Record
 from raft_snapshot_agent.core.schedule import Every
 from raft_snapshot_agent.core.snapshot import Beside
 from raft_snapshot_agent.core.timetable import Timing
-from raft_snapshot_agent.doctor import Patient, Status, host, lease, server, stores
+from raft_snapshot_agent.doctor import Patient, Status, host, lease, members, server, stores
 from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageDenied, StorageUnavailable
 from raft_snapshot_agent.place import Place
 from raft_snapshot_agent.storage.base import Content, Entry
 from raft_snapshot_agent.storage.memory import MemoryStorage
+from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.answers import SNAPSHOT_PATH
 from raft_snapshot_agent.vault.leader import Cluster
 
@@ -117,6 +119,20 @@ async def test_an_overdue_storage_fails(age: timedelta, schedule: dict[str, str]
     assert (how, code) == ("warning", 0)
 
 
+async def test_a_folder_of_this_host_is_not_late_while_another_leads(tmp_path: Path) -> None:
+    storages = [{"type": "local", "path": str(tmp_path)}]
+    shared = await holding("s3", ago(days=3))
+    one = patient(storages=storages)
+    (tmp_path / named(ago(days=3))).write_text("snapshot")
+    one.places = [*assembly.places(one.config), shared]
+    one.stands_by = True
+    own, *_, late = await stores.storages(one)
+    assert (own.status, late.status) == ("skipped", "failure")
+    assert own.message.startswith("local: the newest is 3d old; another member leads")
+    one.stands_by = False
+    assert next(finding.status for finding in await stores.storages(one)) == "failure"
+
+
 async def test_a_storage_goes_by_its_own_schedule() -> None:
     own = Timing(Every(timedelta(days=7)))
     ((how, *_),) = await said(await holding("s3", ago(days=3), timing=own))
@@ -182,8 +198,30 @@ async def test_local_folders_alone_are_warned_of_in_a_cluster(
 ) -> None:
     one = patient(**{"storages": [LOCAL], **config})
     one.leaders |= leaders
-    found = await stores.members(one)
+    found = await members.members(one)
     assert [finding.status for finding in found] == (["warning"] if warned else [])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else for a while")
+async def test_a_folder_that_may_not_be_entered_is_a_failure(tmp_path: Path) -> None:
+    closed, spool = tmp_path / "closed", tmp_path / "spool"
+    closed.mkdir(mode=0o700)
+    spool.mkdir()
+    spool.chmod(0o777)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(folder.stat().st_mode | 0o011)
+    storages = [{"type": "local", "path": str(closed)}]
+    one = patient(storages=storages, spool=str(spool), vault={"auth": NOBODY})
+    one.places = assembly.places(one.config)
+    await in_thread(lambda: None)  # what is loaded late is loaded now
+    os.seteuid(65534)
+    try:
+        wrong, denied = [*await host.configuration(one), *await stores.storages(one)]
+    finally:
+        os.seteuid(0)
+    assert (wrong.status, wrong.exit_code) == ("failure", 1)
+    assert f"storage folder {closed} cannot be written: Permission denied" in wrong.message
+    assert (denied.status, denied.exit_code) == ("failure", 2)
 
 
 async def test_the_spool_needs_room_for_the_newest(

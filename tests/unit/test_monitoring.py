@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import anyio
 import pytest
 from tests.unit.test_doctor import Refusing, named
 
+from raft_snapshot_agent import holdings
 from raft_snapshot_agent.core.guard import GUARD_NAME, Alarm
 from raft_snapshot_agent.core.schedule import Every
 from raft_snapshot_agent.core.snapshot import Beside, Manifest
@@ -17,7 +20,7 @@ from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageUnava
 from raft_snapshot_agent.holdings import look, look_at_all
 from raft_snapshot_agent.monitoring import Result, State, document, judge, line, overall
 from raft_snapshot_agent.place import Place
-from raft_snapshot_agent.storage.base import Content
+from raft_snapshot_agent.storage.base import Content, Entry
 from raft_snapshot_agent.storage.memory import MemoryStorage
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -148,6 +151,32 @@ async def test_what_cannot_be_listed_is_unknown(error: Exception) -> None:
     state, message = await said(Place("s3", Refusing(error)))
     assert (state, message.startswith("cannot be listed: ")) == ("UNKNOWN", True)
     assert (await said(Place("s3", Refusing(error), required=False)))[0] == "WARNING"
+
+
+class Hanging(MemoryStorage):
+    """A storage that never answers."""
+
+    async def entries(self) -> list[Entry]:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+
+async def test_a_storage_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holdings, "LOOK_WITHIN", 0.05)
+    state, message = await said(Place("s3", Hanging()))
+    assert (state, "no answer within 0.05 s" in message) == ("UNKNOWN", True)
+
+
+async def test_an_alarm_that_may_not_be_read_hides_no_freshness() -> None:
+    class WriteAndList(MemoryStorage):
+        async def read(self, name: str) -> AsyncIterator[bytes]:
+            raise StorageDenied("no right to read")
+            yield b""
+
+    memory = WriteAndList()
+    name = named(ago(minutes=3))
+    memory._objects.update({name: b"snapshot", f"{name}.json": b"{}"})
+    assert await said(Place("s3", memory)) == ("OK", "3m old")
 
 
 async def test_the_worst_decides_and_comes_first() -> None:

@@ -7,7 +7,7 @@ from functools import partial
 
 import anyio
 
-from raft_snapshot_agent.doctor import host, lease, probe, server, stores, versions
+from raft_snapshot_agent.doctor import clocks, host, lease, members, probe, server, stores, versions
 from raft_snapshot_agent.doctor.findings import Check, Finding, Patient, Status, failure
 from raft_snapshot_agent.intake import as_failure
 from raft_snapshot_agent.threads import in_thread
@@ -18,22 +18,23 @@ CHECKS: Mapping[str, Check] = {
     "configuration": host.configuration,
     "nodes": server.nodes,
     "tls": server.tls,
-    "clock": server.clock,
     "leader": server.leader,
     "namespace": server.namespace,
     "login": server.login,
     "rights": server.rights,
     "lease": lease.lease,
     "storages": stores.storages,
-    "members": stores.members,
+    "clock": clocks.clocks,
+    "members": members.members,
     "versions": versions.versions,
     "spool": host.spool,
+    "probe": probe.untried,
 }
 _ORDER = (Status.FAILURE, Status.WARNING, Status.SKIPPED, Status.SUCCESS)
 
 
 PROBE: Mapping[str, Check] = {"probe": probe.probe}
-"""What writes, and removes what it wrote."""
+"""In place of the check of that name: it writes, and removes what it wrote."""
 
 
 async def examine(patient: Patient, checks: Mapping[str, Check] = CHECKS) -> list[Finding]:

@@ -52,6 +52,8 @@ class Patient:
     """Addresses where a server answered, in whatever way: TLS was good there."""
     leaders: set[str] = field(default_factory=set)
     """Addresses at which other nodes are said to lead."""
+    stands_by: bool = False
+    """Whether another member's agent is the one to work."""
     tell: Callable[[str], None] = lambda _: None
     """Says at once what no finding can say any more."""
     holdings: Sequence[Holding] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from functools import partial
+from pathlib import Path
 
 from raft_snapshot_agent.config.check import check as check_configuration
 from raft_snapshot_agent.config.model import spool_folder
@@ -51,9 +52,19 @@ def _check_storage(storage: AnyStorage) -> None:
     Raises:
         AgentError: It is not there.
     """
-    if storage.type == "local" and not os.path.lexists(storage.path):
-        return  # listing it tells
-    storage.check()
+    if storage.type != "local" or _is_there(storage.folder):  # else listing it tells
+        storage.check()
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether there is something of that name, as far as this user may know."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 async def spool(patient: Patient) -> list[Finding]:
@@ -63,13 +74,9 @@ async def spool(patient: Patient) -> list[Finding]:
     if not sizes:
         why = "no snapshot is known to tell how much room the spool needs"
         return [skipped("spool", why)]
-    try:
-        free = (await in_thread(partial(shutil.disk_usage, folder))).free
-    except OSError as error:
-        why = f"the spool's folder {folder} cannot be looked at: {error.strerror}"
-        raise SpoolError(why, hint="make it, or set spool to another folder") from error
+    free = (await in_thread(partial(shutil.disk_usage, _made(folder)))).free
     need = max(sizes)
-    told = f"{_mib(free)} free in {folder}, the newest snapshot has {_mib(need)}"
+    told = f"{_size(free)} free in {folder}, the newest snapshot has {_size(need)}"
     advice = "make room there, or set spool to a folder with more"
     if free < need:
         return [
@@ -80,5 +87,11 @@ async def spool(patient: Patient) -> list[Finding]:
     return [success("spool", told)]
 
 
-def _mib(size: int) -> str:
-    return f"{size / (1 << 20):.1f} MiB"
+def _made(folder: Path) -> Path:
+    """Return the folder, or the one that it would be made in."""
+    return next(one for one in (folder, *folder.parents) if one == one.parent or _is_there(one))
+
+
+def _size(count: int) -> str:
+    unit, size = ("GiB", 1 << 30) if count >= 1 << 30 else ("MiB", 1 << 20)
+    return f"{max(count / size, 0.1):.1f} {unit}"

@@ -104,6 +104,13 @@ class Trial:
                 raise StorageError("what was deleted is still in the list")
 
 
+async def untried(patient: Patient) -> list[Finding]:
+    """Say that nothing was written."""
+    if not patient.places:
+        return []
+    return [skipped(_CHECK, "whether the storages take what is written, doctor --probe tries")]
+
+
 async def probe(patient: Patient) -> list[Finding]:
     """Try in every storage what the agent does there, and leave nothing behind."""
     if not patient.places:
@@ -127,6 +134,8 @@ def judge(trial: Trial) -> list[Finding]:
     """Say what a storage may do, and of the rest whether that is as it should be."""
     name, may = trial.place.name, ", ".join(trial.done)
     broken = {what: error for what, error in trial.failed.items() if not _is_right(what, error)}
+    if "write" in broken:
+        broken = {"write": broken["write"]}  # what else failed is of no interest then
     missing = trial.failed.keys() - broken.keys()
     if broken:
         return [_cannot(name, what, error) for what, error in broken.items()]

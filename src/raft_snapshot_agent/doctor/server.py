@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -14,8 +13,6 @@ from raft_snapshot_agent.doctor.findings import (
     Status,
     failure,
     skipped,
-    success,
-    warning,
 )
 from raft_snapshot_agent.errors import NotLeader, ServerError, Unreachable
 from raft_snapshot_agent.threads import in_thread
@@ -24,9 +21,6 @@ from raft_snapshot_agent.vault.auth import AppRoleAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.hosts import is_local
 from raft_snapshot_agent.vault.token import in_namespace
-
-_CLOCKS_APART = timedelta(seconds=30)
-"""More than this between two clocks is told: tokens, schedules and lists go by them."""
 
 
 async def tls(patient: Patient) -> list[Finding]:
@@ -83,34 +77,14 @@ def _node(patient: Patient, address: str) -> Finding:
     return Finding("nodes", status, f"{address} ({server}) {role}")
 
 
-async def clock(patient: Patient) -> list[Finding]:
-    """Hold this host's clock against the server's."""
-    node = patient.node
-    if node is None:
-        return [skipped("clock", "no node answers, so its clock was not looked at")]
-    return [await in_thread(partial(_clock, node))]
-
-
-def _clock(node: Node) -> Finding:
-    told = node.call("GET", "sys/health").body.get("server_time_utc")
-    if not isinstance(told, int):
-        return skipped("clock", f"{node.address} does not tell its time")
-    apart = datetime.now(UTC) - datetime.fromtimestamp(told, UTC)
-    if abs(apart) <= _CLOCKS_APART:
-        return success("clock", f"this host and {node.address} agree on the time")
-    by, way = (
-        f"{abs(apart).total_seconds():.0f} s",
-        "ahead of" if apart > timedelta(0) else "behind",
-    )
-    message = f"this host's clock is {by} {way} that of {node.address}"
-    return warning("clock", message, "set both by NTP: names, schedules and logins go by them")
-
-
 async def leader(patient: Patient) -> list[Finding]:
     """Say whether this agent is the one to work at the moment."""
+    if patient.node is None:
+        return [skipped("leader", "no node answers, so nobody knows who leads")]
     try:
         found = await in_thread(patient.cluster.leader)
     except NotLeader as error:
+        patient.stands_by = True
         message = f"not this agent's turn: {error.message}"
         return [Finding("leader", Status.SUCCESS, message)]
     patient.node = found.node

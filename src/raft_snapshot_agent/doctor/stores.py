@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from functools import partial
 
 from raft_snapshot_agent.core.freshness import Census, Deadline, age
 from raft_snapshot_agent.core.snapshot import Stored
@@ -27,12 +26,14 @@ from raft_snapshot_agent.errors import (
     VerificationError,
 )
 from raft_snapshot_agent.holdings import Holding, look_at_all
-from raft_snapshot_agent.threads import in_thread
-from raft_snapshot_agent.vault.client import Node
 
 _CHECK = "storages"
 _LOCAL = "local"
-_RUNS = "see that the agent beside the leader runs, and what its log says; or take one: save"
+_CLOCKS = "set the clocks of the agents' hosts by NTP"
+_RUNS = (
+    "see that the agent beside the leader runs, and what its log says; to take one now:"
+    " raft-snapshot-agent save"
+)
 _ALARM = (
     "see whether the cluster is the right one; if so, prune --acknowledge --dry-run shows what"
     " would go, and prune --acknowledge lets retention go on"
@@ -46,15 +47,26 @@ async def storages(patient: Patient) -> list[Finding]:
     timing = patient.config.schedule.open()
     timed = [(place, timing) for place in patient.places]
     patient.holdings = await look_at_all(timed, patient.now)
-    return [finding for one in patient.holdings for finding in judge(one, patient.now)]
+    return [
+        finding
+        for one in patient.holdings
+        for finding in judge(one, patient.now, stands_by=patient.stands_by)
+    ]
 
 
-def judge(holding: Holding, now: datetime) -> list[Finding]:
-    """Say what is to be said of one storage."""
+def judge(holding: Holding, now: datetime, *, stands_by: bool = False) -> list[Finding]:
+    """Say what is to be said of one storage.
+
+    Arguments:
+        holding: The storage as it was found.
+        now: The present time.
+        stands_by: Another member's agent works, and a folder of this host gets nothing.
+    """
     if holding.census is None:
         return [_unlisted(holding)]
+    own = stands_by and holding.place.storage.kind == _LOCAL
     return [
-        _freshness(holding, holding.census, now),
+        _idle(holding, now) if own else _freshness(holding, holding.census, now),
         *_alarmed(holding),
         *_blemishes(holding.place.name, holding.census),
     ]
@@ -88,6 +100,14 @@ def _freshness(holding: Holding, found: Census, now: datetime) -> Finding:
     return success(_CHECK, f"{name} holds {number}, the newest {old} old; {coming}")
 
 
+def _idle(holding: Holding, now: datetime) -> Finding:
+    """Say of a folder that another member's agent does not fill how old it is, and no more."""
+    name, newest = holding.place.name, holding.newest
+    old = "not there" if newest is None else f"{span(age(newest.taken_at, now))} old"
+    why = "another member leads, and this host's folder gets nothing meanwhile"
+    return skipped(_CHECK, f"{name}: the newest is {old}; {why}, so it is not called late")
+
+
 def _overdue(holding: Holding, newest: Stored, due: Deadline, now: datetime) -> Finding:
     old, late = span(age(newest.taken_at, now)), span(age(due.due, now))
     message = (
@@ -103,14 +123,14 @@ def _none(holding: Holding, found: Census) -> Finding:
     name = holding.place.name
     if found.undated:
         message = f"{name} holds {found.undated[0].name}, and no manifest tells when it was taken"
-        return warning(_CHECK, message, "verify it, or take another: save")
+        return warning(_CHECK, message, "take another: raft-snapshot-agent save")
     if found.ahead:
         message = f"{name} holds nothing but snapshots that are dated in the future"
-        return failure(_CHECK, StorageError(message, hint="set the clocks; then take one: save"))
+        return failure(_CHECK, StorageError(message, hint=_CLOCKS))
     if found.broken:
         message = f"{name} holds no whole snapshot: all {len(found.broken)} are known to be broken"
         return failure(_CHECK, VerificationError(message, hint=_RUNS))
-    advice = "start the daemon, or take the first one: save"
+    advice = "start the daemon, or take the first one: raft-snapshot-agent save"
     return warning(_CHECK, f"{name} holds no snapshot yet", advice)
 
 
@@ -132,38 +152,10 @@ def _blemishes(name: str, found: Census) -> list[Finding]:
         said.append(warning(_CHECK, message, advice))
     if found.ahead and found.whole:
         message = f"{name}: dated in the future: {_named(found.ahead)}"
-        said.append(warning(_CHECK, message, "set the clocks of the agents' hosts by NTP"))
+        said.append(warning(_CHECK, message, _CLOCKS))
     return said
 
 
 def _named(stored: Iterable[Stored]) -> str:
     first, *others = (one.name for one in stored)
     return f"{first} and {len(others)} more" if others else first
-
-
-async def members(patient: Patient) -> list[Finding]:
-    """Warn where each member's agent fills a folder of its own, and no other storage has all."""
-    config = patient.config
-    alone = config.storages and all(one.type == _LOCAL for one in config.storages)
-    if not alone or config.run_on != "leader" or config.lease is not None:
-        return []
-    others = len(config.vault.addresses) > 1 or patient.leaders
-    if not others and not await in_thread(partial(_has_standbys, patient)):
-        return []
-    message = "each member's folder holds only what was taken while it led"
-    advice = "add a storage that all members share, such as s3"
-    return [warning(_CHECK, message, advice)]
-
-
-def _has_standbys(patient: Patient) -> bool:
-    """Return whether the cluster is known to have several nodes; few tokens may ask."""
-    node, token = patient.node, patient.token
-    if node is None or token is None or patient.cluster.session.uses is not None:
-        return False
-    return _members(node, token) > 1
-
-
-def _members(node: Node, token: str) -> int:
-    data = node.call("GET", "sys/ha-status", token=token).body.get("data")
-    nodes = data.get("nodes") if isinstance(data, dict) else None
-    return len(nodes) if isinstance(nodes, list) else 0

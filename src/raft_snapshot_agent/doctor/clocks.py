@@ -1,0 +1,80 @@
+"""Clocks: that of this host against those of the server and of the stores."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import partial
+from pathlib import Path
+
+from raft_snapshot_agent.doctor.findings import Finding, Patient, skipped, success, warning
+from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.storage import AnyStorage
+from raft_snapshot_agent.storage.plain_http import Http, Trust
+from raft_snapshot_agent.storage.s3 import S3Settings, bucket_of
+from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.vault.client import Node
+
+_CHECK = "clock"
+_APART = timedelta(seconds=30)
+"""More than this between two clocks is told: names, schedules and logins go by them."""
+_PATIENCE = timedelta(seconds=5)
+_ADDRESSES = ("url", "endpoint", "auth_url")
+"""The keys that say where a store answers."""
+
+
+async def clocks(patient: Patient) -> list[Finding]:
+    """Compare the clocks; a store that does not tell its time is passed over."""
+    found = [await in_thread(partial(_server, patient.node), abandon=True)]
+    silent = {one.place.name for one in patient.holdings if one.error is not None}
+    for storage in patient.config.storages:
+        if storage.name not in silent:
+            found += await in_thread(partial(_store, storage), abandon=True)
+    return found
+
+
+def _server(node: Node | None) -> Finding:
+    if node is None:
+        return skipped(_CHECK, "no node answers, so its clock was not looked at")
+    told = node.call("GET", "sys/health").body.get("server_time_utc")
+    if not isinstance(told, int):
+        return skipped(_CHECK, f"{node.address} does not tell its time")
+    return _compared(node.address, datetime.fromtimestamp(told, UTC))
+
+
+def _store(storage: AnyStorage) -> list[Finding]:
+    told = None
+    with suppress(AgentError, ValueError):
+        told = _date(storage)
+    return [] if told is None else [_compared(f"{storage.name}", told)]
+
+
+def _date(storage: AnyStorage) -> datetime | None:
+    """Ask a store, without credentials, for anything: every answer is dated."""
+    url = _address(storage)
+    if url is None:
+        return None
+    ca_file: Path | None = getattr(storage, "ca_file", None)
+    trust = Trust(ca_file, skip_verify=getattr(storage, "skip_verify", False))
+    answer = Http(_PATIENCE, trust).ask("cannot ask for the time", "HEAD", url, {})
+    date = answer.headers.get("date")
+    return parsedate_to_datetime(date) if date else None
+
+
+def _address(storage: AnyStorage) -> str | None:
+    if isinstance(storage, S3Settings):
+        return bucket_of(storage).endpoint
+    return next((url for key in _ADDRESSES if (url := getattr(storage, key, None))), None)
+
+
+def _compared(whose: str, told: datetime) -> Finding:
+    apart = datetime.now(UTC) - told
+    if abs(apart) <= _APART:
+        return success(_CHECK, f"this host and {whose} agree on the time")
+    by, way = (
+        f"{abs(apart).total_seconds():.0f} s",
+        "ahead of" if apart > timedelta(0) else "behind",
+    )
+    message = f"this host's clock is {by} {way} that of {whose}"
+    return warning(_CHECK, message, "set both by NTP: names, schedules and logins go by them")

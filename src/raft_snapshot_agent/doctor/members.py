@@ -1,0 +1,69 @@
+"""Members of a cluster that each fill a folder of their own."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+
+from raft_snapshot_agent.core.archive import ArchiveVerifier
+from raft_snapshot_agent.doctor.findings import Finding, Patient, warning
+from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.holdings import Holding
+from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.vault.client import Node
+
+_LOCAL = "local"
+_ENOUGH = 1 << 20
+"""Bytes of a snapshot in which the names of the members must have come."""
+
+
+async def members(patient: Patient) -> list[Finding]:
+    """Warn where no storage holds what every member took."""
+    config = patient.config
+    alone = config.storages and all(one.type == _LOCAL for one in config.storages)
+    if not alone or config.run_on != "leader" or config.lease is not None:
+        return []
+    if not await _several(patient):
+        return []
+    message = "each member's folder holds only what was taken while it led"
+    advice = "add a storage that all members share, such as s3"
+    return [warning("members", message, advice)]
+
+
+async def _several(patient: Patient) -> bool:
+    """Return whether anything tells that the cluster has several members."""
+    if len(patient.config.vault.addresses) > 1 or patient.leaders:
+        return True
+    if await in_thread(partial(_asked, patient)) > 1:
+        return True
+    return any([await _named(holding) > 1 for holding in patient.holdings])
+
+
+def _asked(patient: Patient) -> int:
+    """Count the nodes that the server tells of; few tokens may ask."""
+    node, token = patient.node, patient.token
+    if node is None or token is None or patient.cluster.session.uses is not None:
+        return 0
+    with suppress(AgentError):
+        return _nodes(node, token)
+    return 0
+
+
+def _nodes(node: Node, token: str) -> int:
+    data = node.call("GET", "sys/ha-status", token=token).body.get("data")
+    nodes = data.get("nodes") if isinstance(data, dict) else None
+    return len(nodes) if isinstance(nodes, list) else 0
+
+
+async def _named(holding: Holding) -> int:
+    """Count the members that the newest snapshot names, near its beginning."""
+    if holding.newest is None:
+        return 0
+    archive, fed = ArchiveVerifier(digest=False), 0
+    with suppress(AgentError):
+        async for piece in holding.place.storage.read(holding.newest.name):
+            archive.feed(piece)
+            fed += len(piece)
+            if archive.meta is not None or fed > _ENOUGH:
+                break
+    return 0 if archive.meta is None else len(archive.meta.servers)

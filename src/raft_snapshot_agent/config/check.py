@@ -18,6 +18,7 @@ from raft_snapshot_agent.config.marks import KeyPath
 from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.errors import AgentError, ConfigError
 from raft_snapshot_agent.fields import time_zone
+from raft_snapshot_agent.network.proxies import check_environment
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage import AnyStorage
 
@@ -35,6 +36,7 @@ def check(config: Config, environ: Mapping[str, str], place: Place = dotted) -> 
             f"{place(('vault', 'auth'))}: there is no way to log in",
             hint="set vault.auth, or BAO_TOKEN or VAULT_TOKEN in the environment",
         )
+    check_environment(environ)
     _check_values(config, (), place)
     _check_pair(config, place)
     with _at(("spool",), place):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,3 +61,25 @@ def test_every_public_class_says_what_it_is() -> None:
     ]
 
     assert bare == []
+
+
+_CONNECTIONS = re.compile(
+    r"PoolManager|ProxyManager|HTTPS?ConnectionPool|create_default_context|getproxies|proxy_bypass"
+    r"|proxy_from_url|trust_env=True|\brequests\.|urlopen\((?!\s*method)|http\.client|proxy_url\b"
+)
+_MAY_CONNECT = {
+    "network": "the one place that decides",
+    "servers": "its own servers, on loopback, for the demo",
+    "storage/connection.py": "hands the library what was decided",
+    "vault/transport.py": "unix sockets",
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_connections_are_decided_in_one_place(path: Path) -> None:
+    name = str(path.relative_to(SOURCE))
+    allowed = any(name == one or name.startswith(f"{one}/") for one in _MAY_CONNECT)
+    lines = enumerate(path.read_text().splitlines(), 1)
+    found = [f"{name}:{number}: {line}" for number, line in lines if _CONNECTIONS.search(line)]
+
+    assert allowed or found == []

@@ -21,7 +21,10 @@ class TlsProxy(HttpProxy):
         name: str = "127.0.0.1",
     ) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert(name).configure_cert(self._context)
+        issued = authority.issue_cert(name)
+        issued.configure_cert(self._context)
+        self.certificate = issued.cert_chain_pems[0].bytes()
+        """Its own alone."""
         super().__init__(upstream, choose)
         self.address = self.address.replace("http:", "https:")
 

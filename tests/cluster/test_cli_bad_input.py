@@ -52,6 +52,8 @@ def put(document: Document, path: str, value: Any) -> None:
 
 BAD: list[tuple[Callable[[str, Path], Document], str, Any, str]] = [
     (ours, "vault.address", "ADDRESS", "is not an address: write it with its scheme, such as"),
+    (ours, "vault.proxy", "proxy.example:3128", "'proxy.example:3128' is not the URL of a proxy"),
+    (ours, "vault.proxy", "env://HOME", "is not the URL of a proxy"),
     (ours, "vault.auth.token", "env://NOBODY", "environment variable NOBODY is missing or empty"),
     (ours, "vault.tls.ca_file", "/nonexistent", "cannot read /nonexistent: No such file"),
     (ours, "vault.auth.method", "approl", "unknown method 'approl' (did you mean 'approle'"),

@@ -20,6 +20,7 @@ from raft_snapshot_agent.config.rules import contradictions
 from raft_snapshot_agent.errors import AgentError, ConfigError, all_faults
 from raft_snapshot_agent.fields import time_zone
 from raft_snapshot_agent.lease.settings import LeaseSettings
+from raft_snapshot_agent.network.proxies import check_environment
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.durable import make_folder, try_folder
@@ -80,6 +81,10 @@ def _common(config: Config, environ: Mapping[str, str], place: Place) -> Iterato
     spool = spool_folder(config, environ)
     yield from _caught(("spool",), place, lambda: _check_spool(spool))
     yield from _of_lease(config, place)
+    try:
+        check_environment(environ)
+    except ConfigError as error:
+        yield error
     for path, what, mend in contradictions(config):
         yield ConfigError(f"{place(path)}: {what}", hint=mend)
 

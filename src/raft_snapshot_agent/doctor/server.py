@@ -21,6 +21,7 @@ from raft_snapshot_agent.vault.auth import AppRoleAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.hosts import is_local
 from raft_snapshot_agent.vault.token import in_namespace
+from raft_snapshot_agent.vault.transport import proxy_to
 
 
 async def tls(patient: Patient) -> list[Finding]:
@@ -32,6 +33,11 @@ async def tls(patient: Patient) -> list[Finding]:
 
 
 def _protected(address: str, config: Config, *, answered: bool) -> Finding:
+    proxy = proxy_to(address, config.vault.proxy)
+    if proxy is not None and not address.startswith("https:"):
+        message = f"{address} is not encrypted, and {proxy} reads along"
+        advice = "enable TLS on the server: the token and the snapshot can be read on the way"
+        return Finding("tls", Status.WARNING, message, advice)
     if not address.startswith("https:"):
         if urlsplit(address).scheme == "unix" or is_local(address):
             return Finding("tls", Status.SUCCESS, f"{address} stays on this host")

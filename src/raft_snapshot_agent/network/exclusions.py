@@ -79,12 +79,12 @@ def _network(entry: str) -> Rule:
 
 
 def _by_name(name: str) -> Rule:
-    """Match a domain: without a dot or `*.` in front itself, too."""
+    """Match a domain, and without a dot or `*.` in front itself, too; but no address."""
     if not name:
         return lambda _: False
     pattern = ascii_name(name.removeprefix("*")) if name.startswith("*.") else ascii_name(name)
     suffix = pattern if pattern.startswith(".") else f".{pattern}"
-    return lambda host: host.name.endswith(suffix) or host.name == pattern
+    return lambda host: host.ip is None and (host.name.endswith(suffix) or host.name == pattern)
 
 
 def _split(entry: str) -> tuple[str, str | None]:

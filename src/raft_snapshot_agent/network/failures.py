@@ -63,14 +63,23 @@ def not_accepted(error: BaseException, proxy: Proxy) -> Trouble:
     return _unreachable(f"the proxy does not accept the connection: {reason}", proxy)
 
 
+def broken_by_proxy(proxy: Proxy) -> Trouble:
+    """Explain a connection that ended at the proxy: to the plain HTTP behind it there is no other.
+
+    Some proxies refuse without hearing a request to its end, and their answer is lost.
+    """
+    return Trouble("the proxy broke the connection", f"look at its log: it may {_login(proxy)}")
+
+
 def refused_by_proxy(status: int, said: str, proxy: Proxy, url: str) -> Trouble:
     """Explain an answer that is the proxy's own."""
     there, answer = _destination(url), " ".join(f"{status} {said}".split())[:100]
-    if status == 407 and proxy.username is None:
+    wants_login = status in {401, 407}  # some proxies answer as a server would
+    if wants_login and proxy.username is None:
         example = f"{proxy.scheme}://user:password@{proxy.host}:{proxy.port}"
         hint = f"write them into {proxy.source}: {example}"
         return Trouble(f"the proxy demands a user name and a password ({answer})", hint, True)
-    if status == 407:
+    if wants_login:
         hint = f"correct them in {proxy.source}"
         return Trouble(f"the proxy refuses the user name and password ({answer})", hint, True)
     if status >= 500:
@@ -109,8 +118,9 @@ def _trouble_in(text: str, status: re.Match[str] | None, proxy: Proxy, url: str)
     if status is not None:
         return None
     if "TunnelUnsuccessful" in text:
-        why = f"the proxy does not let us connect to {_destination(url)}, or cannot reach it"
-        return Trouble(why, f"look at the proxy's log{_or_without(proxy)}")
+        why = f"the proxy makes no connection to {_destination(url)}"
+        hint = f"look at its log: it may {_login(proxy)}, or not allow that host"
+        return Trouble(why, f"{hint}{_or_without(proxy)}")
     certificate = _CERTIFICATE.search(text)
     if certificate and ("ConnectFailed" in text or url.startswith("http:")):
         return _untrusted(certificate[1], proxy)
@@ -119,6 +129,10 @@ def _trouble_in(text: str, status: re.Match[str] | None, proxy: Proxy, url: str)
         reason = cause[1].lower() if cause else "it is not reachable"
         return _unreachable(f"the proxy does not accept the connection: {reason}", proxy)
     return None
+
+
+def _login(proxy: Proxy) -> str:
+    return f"{'demand' if proxy.username is None else 'refuse'} a user name and password"
 
 
 def _unreachable(why: str, proxy: Proxy) -> Trouble:

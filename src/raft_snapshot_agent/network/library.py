@@ -1,6 +1,7 @@
-"""What the object store library is told, so that it decides nothing by itself.
+"""What libraries that connect by themselves are told, so that they decide nothing.
 
-It takes one proxy for all its connections, and reads the environment unless it is given one.
+The object store library takes one proxy for all its connections, and reads the environment unless
+it is given one. Amazon's has one function that reads it.
 """
 
 from __future__ import annotations
@@ -48,3 +49,17 @@ def proxy_options(urls: Iterable[str], configured: Proxy | None) -> ProxyOptions
         )
     direct = [urlsplit(url).hostname or "" for url, proxy in routes.items() if proxy is None]
     return ProxyOptions(next(iter(proxies)), ",".join((*OWN, *direct)))
+
+
+def decide_for_botocore() -> None:
+    """Put our reading of the environment in the place of botocore's, which knows no networks."""
+    import botocore.endpoint
+    import botocore.utils
+
+    for module in (botocore.endpoint, botocore.utils):
+        module.get_environ_proxies = _proxies_for
+
+
+def _proxies_for(url: str) -> dict[str, str]:
+    proxy = route(url)
+    return {} if proxy is None else {urlsplit(url).scheme: proxy.url}

@@ -104,7 +104,7 @@ def checked_proxy(text: str) -> SplitResult:
     if url.scheme.startswith("socks"):
         raise ValueError(f"{shown!r} is a SOCKS proxy, and only HTTP proxies can be used")
     if not usable:
-        raise ValueError(f"{shown!r} is not the URL of a proxy, such as http://proxy.example:3128")
+        raise ValueError(f"{shown!r} is not the URL of a proxy, such as http://proxy.internal:3128")
     if url.path.strip("/") or url.query or url.fragment:
         raise ValueError("the URL of a proxy ends after its port")
     return url

@@ -128,9 +128,14 @@ def key_services(region: str) -> list[str]:
     named = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_METADATA_ENDPOINT")
     services = [url for name in named if (url := environment(name))]
     if environment("AWS_WEB_IDENTITY_TOKEN_FILE"):
-        sts = environment("AWS_ENDPOINT_URL_STS") or f"https://sts.{region}.amazonaws.com"
-        services.append(sts)
+        services.append(sts(region))
     return services
+
+
+def sts(region: str | None = None) -> str:
+    """Tell where a web identity is exchanged for keys; by default in the environment's region."""
+    there = region or ambient_region() or "us-east-1"
+    return environment("AWS_ENDPOINT_URL_STS") or f"https://sts.{there}.amazonaws.com"
 
 
 def _read(name: str) -> Profile | None:

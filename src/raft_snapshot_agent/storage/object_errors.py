@@ -16,6 +16,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.network.address import ProxyAddress, looked_up
 from raft_snapshot_agent.network.failures import through_proxy
+from raft_snapshot_agent.storage.aws_keys import sts
 from raft_snapshot_agent.storage.connection import trouble_at_proxy
 from raft_snapshot_agent.storage.error_codes import (
     LATER,
@@ -88,7 +89,10 @@ def explain(
     `doing` tells what failed and where, such as `cannot list snapshots in s3://backups/`; `proxy`
     is the one of the configuration.
     """
-    doing, trouble = through_proxy(doing, str(error), looked_up(proxy))
+    text = str(error)
+    if "POST REDACTED" in text:  # of STS the library shows no address
+        text = text.replace("REDACTED", sts())
+    doing, trouble = through_proxy(doing, text, looked_up(proxy))
     return _explained(doing, error, hints) if trouble is None else trouble_at_proxy(doing, trouble)
 
 

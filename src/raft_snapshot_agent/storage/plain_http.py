@@ -19,8 +19,9 @@ from raft_snapshot_agent.errors import (
     StorageUnavailable,
 )
 from raft_snapshot_agent.network.address import ProxyAddress
-from raft_snapshot_agent.network.failures import proxy_trouble, refused_by_proxy
+from raft_snapshot_agent.network.failures import broken_by_proxy, proxy_trouble, refused_by_proxy
 from raft_snapshot_agent.network.pools import Pools
+from raft_snapshot_agent.network.proxies import Proxy
 from raft_snapshot_agent.network.trust import Trust
 from raft_snapshot_agent.secret import one_line
 from raft_snapshot_agent.storage.connection import trouble_at_proxy
@@ -102,27 +103,43 @@ class Http:
                 retries=False,
                 preload_content=not streaming,
             )
-        if answer.status == 407 and proxy is not None:
+        if proxy is not None and url.startswith("http:") and answer.status >= 400:
+            self._note(proxy, doing, url, answer)
+        return answer
+
+    @staticmethod
+    def _note(proxy: Proxy, doing: str, url: str, answer: urllib3.BaseHTTPResponse) -> None:
+        """Say that a refusal may be the proxy's, which without TLS is not to be told apart."""
+        if answer.status == 407:
             answer.close()
             trouble = refused_by_proxy(407, answer.reason or "", proxy, url)
             raise trouble_at_proxy(f"{doing} through {proxy}", trouble)
-        return answer
+        answer.reason = f"{answer.reason or ''} through {proxy}".strip()
 
     @contextmanager
     def translated(self, doing: str, url: str) -> Iterator[None]:
         """Turn what the HTTP library raises into one line for the operator."""
-        from urllib3.exceptions import HTTPError, ProxyError
+        from urllib3.exceptions import HTTPError
 
         proxy = self._pools.through(url)
         try:
             yield
         # Without the cause: some of these hold the request with its credentials.
         except (HTTPError, OSError) as error:
-            if proxy is not None:
-                doing = f"{doing} through {proxy}"
-            if proxy is not None and isinstance(error, ProxyError):
-                raise trouble_at_proxy(doing, proxy_trouble(error, proxy, url)) from None
-            raise _disconnected(doing, urlsplit(url).netloc or "the store", error) from None
+            if proxy is None:
+                host = urlsplit(url).netloc or "the store"
+                raise _disconnected(doing, host, error) from None
+            raise _at_proxy(f"{doing} through {proxy}", proxy, url, error) from None
+
+
+def _at_proxy(doing: str, proxy: Proxy, url: str, error: Exception) -> StorageError:
+    from urllib3.exceptions import ProtocolError, ProxyError
+
+    if isinstance(error, ProxyError):
+        return trouble_at_proxy(doing, proxy_trouble(error, proxy, url))
+    if isinstance(error, ProtocolError | OSError) and url.startswith("http:"):
+        return trouble_at_proxy(doing, broken_by_proxy(proxy))
+    return _disconnected(doing, urlsplit(url).netloc or "the store", error)
 
 
 def refusal(

@@ -17,6 +17,7 @@ from urllib3.exceptions import (
     HTTPError,
     NameResolutionError,
     NewConnectionError,
+    ProtocolError,
     ProxyError,
     SSLError,
 )
@@ -24,7 +25,7 @@ from urllib3.exceptions import TimeoutError as TimedOut
 
 from raft_snapshot_agent.errors import ConfigError, Unreachable
 from raft_snapshot_agent.network.address import ProxyAddress
-from raft_snapshot_agent.network.failures import proxy_trouble, refused_by_proxy
+from raft_snapshot_agent.network.failures import broken_by_proxy, proxy_trouble, refused_by_proxy
 from raft_snapshot_agent.network.pools import open_pool
 from raft_snapshot_agent.network.proxies import Proxy, route
 from raft_snapshot_agent.network.trust import Trust
@@ -43,7 +44,7 @@ class Line:
         Raises:
             ConfigError: A certificate or key file cannot be used, or a proxy's address.
         """
-        proxy = _proxy(address, settings.proxy)
+        proxy = proxy_to(address, settings.proxy)
         named = bool(settings.tls.ca_file or settings.tls.ca_path)
         self._asked = Asked(address, address, proxy, named)
         self._base = "" if address.startswith("unix:") else address
@@ -80,8 +81,12 @@ class Line:
         self._pool.clear()
 
 
-def _proxy(address: str, configured: ProxyAddress | None) -> Proxy | None:
-    """Decide for an address; the server's own variables and the key leave no host out."""
+def proxy_to(address: str, configured: ProxyAddress | None) -> Proxy | None:
+    """Return the proxy that leads to a server; its key and its own variables leave no host out.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
     given = None if configured is None else configured.proxy("vault.proxy")
     return route(address, given)
 
@@ -171,9 +176,11 @@ def refuse_for_proxy(asked: Asked, answer: urllib3.BaseHTTPResponse) -> None:
     Raises:
         Unreachable: It wants a login.
     """
-    if answer.status == 407 and asked.proxy is not None:
+    tunnel = asked.url.startswith("https:")
+    # The servers themselves answer with neither of them.
+    if asked.proxy is not None and not tunnel and answer.status in {401, 407}:
         answer.close()
-        trouble = refused_by_proxy(407, answer.reason or "", asked.proxy, asked.url)
+        trouble = refused_by_proxy(answer.status, answer.reason or "", asked.proxy, asked.url)
         raise Unreachable(f"cannot reach {asked}: {trouble.why}", hint=trouble.hint)
 
 
@@ -181,6 +188,9 @@ def _explain(error: Exception, asked: Asked, patience: str) -> tuple[str, str]:
     match error:
         case ProxyError() if asked.proxy is not None:
             trouble = proxy_trouble(error, asked.proxy, asked.url)
+            return trouble.why, trouble.hint
+        case ProtocolError() if asked.proxy is not None and asked.url.startswith("http:"):
+            trouble = broken_by_proxy(asked.proxy)
             return trouble.why, trouble.hint
         case SSLError():
             return _explain_tls(error, asked.named)

@@ -220,3 +220,25 @@ def test_a_folder_of_another_user_is_refused(
     finally:
         os.seteuid(0)
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["vault", "storages[0]"])
+def test_a_reference_to_a_proxy_is_followed(
+    problem: Problem, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setenv("PROXY", "proxy.example:3128")
+    vault = "proxy: env://PROXY, " if where == "vault" else ""
+    storage = "proxy: env://PROXY, " if where != "vault" else ""
+    text = (
+        f"vault: {{{vault}auth: {{method: token, token: t}}}}\n"
+        f"storages: [{{{storage}type: webdav, url: 'https://a.example'}}]"
+    )
+    assert f"{where}.proxy: 'proxy.example:3128' is not the URL of a proxy" in problem(text)
+
+
+def test_proxy_variables_that_cannot_be_used_are_told(problem: Problem, tmp_path: Path) -> None:
+    environ = {"TMPDIR": str(tmp_path), "https_proxy": "socks5://me:hunter2@proxy.example:1080"}
+    said = problem(TOKEN, environ=environ)
+    assert said.startswith("https_proxy: ")
+    assert "SOCKS" in said
+    assert "hunter2" not in said

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from botocore.session import get_session
+from botocore.utils import IMDSFetcher
 
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.network.library import proxy_options
 from raft_snapshot_agent.network.proxies import Proxy, check_environment, route
+from raft_snapshot_agent.vault.auth.aws import AwsAuth
 
 PROXY = "http://proxy.example:3128"
 OTHER = "http://other.example:3128"
@@ -82,6 +85,8 @@ def test_the_environment_is_read_as_go_reads_it(
         ("::ffff:10.0.0.1", ["http://10.0.0.1"], ["http://10.0.0.2"]),
         ("x.example,10.0.0.0/8,,", ["http://10.0.0.1", "http://x.example"], ["http://y.example"]),
         ("bücher.example", ["http://bücher.example", "http://xn--bcher-kva.example"], []),
+        (".0.0.1", [], ["http://10.0.0.1"]),
+        ("0.0.1", [], ["http://10.0.0.1"]),
         ("a.example b.example", [], ["http://a.example", "http://b.example"]),
         ("a.example/8", [], ["http://a.example"]),
         (":80", [], ["http://a.example"]),
@@ -168,3 +173,21 @@ def test_the_library_gets_one_proxy_or_none(monkeypatch: pytest.MonkeyPatch) -> 
         ConfigError, match=r"are behind different proxies: the proxy other.*its key"
     ):
         proxy_options(("http://s3.example", "https://sts.example"), None)
+
+
+def test_amazons_library_reads_the_environment_as_all_others_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A role that is assumed, over an instance that vouches."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, PROXY)
+    monkeypatch.setenv("NO_PROXY", "10.0.0.0/8")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    auth = AwsAuth.model_validate({"method": "aws", "role": "backup"})
+    assert "iam_request_url" in auth.login().body
+    sts = get_session().create_client("sts", "eu-central-1")
+    assert sts._endpoint.http_session._proxy_config._proxies == {"https": PROXY}
+    sts = get_session().create_client("sts", "eu-central-1", endpoint_url="https://10.1.2.3")
+    assert not sts._endpoint.http_session._proxy_config._proxies
+    assert not IMDSFetcher()._session._proxy_config._proxies

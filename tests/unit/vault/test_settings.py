@@ -253,3 +253,43 @@ def test_certificate_and_key_go_together(key: str) -> None:
 def test_an_unknown_way_to_log_in_is_refused() -> None:
     with pytest.raises(ValidationError, match="approle"):
         settings(auth={"method": "telepathy"})
+
+
+PROXY, OTHER = "http://proxy.example:3128", "http://other.example:3128"
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        ({"BAO_PROXY_ADDR": PROXY, "VAULT_PROXY_ADDR": OTHER}, (PROXY, "BAO_PROXY_ADDR")),
+        ({"VAULT_PROXY_ADDR": PROXY, "VAULT_HTTP_PROXY": OTHER}, (PROXY, "VAULT_PROXY_ADDR")),
+        ({"VAULT_PROXY_ADDR": PROXY, "BAO_HTTP_PROXY": OTHER}, (PROXY, "VAULT_PROXY_ADDR")),
+        ({"BAO_HTTP_PROXY": PROXY, "VAULT_HTTP_PROXY": OTHER}, (PROXY, "BAO_HTTP_PROXY")),
+        ({"VAULT_HTTP_PROXY": PROXY}, (PROXY, "VAULT_HTTP_PROXY")),
+        ({"BAO_PROXY_ADDR": "", "VAULT_PROXY_ADDR": OTHER}, None),
+        ({"BAO_PROXY_ADDR": "", "VAULT_HTTP_PROXY": PROXY}, (PROXY, "VAULT_HTTP_PROXY")),
+    ],
+)
+def test_the_servers_proxy_is_found_in_the_official_order(
+    environment: dict[str, str], expected: tuple[str, str] | None
+) -> None:
+    found = VaultSettings().with_environment(environment).proxy
+    proxy = found and found.proxy("vault.proxy")
+    assert (proxy and (proxy.address, proxy.source)) == expected
+
+
+def test_the_files_proxy_comes_before_the_environments() -> None:
+    settings = VaultSettings.model_validate({"proxy": f"http://me:password@{PROXY[7:]}"})
+    found = settings.with_environment({"BAO_PROXY_ADDR": OTHER}).proxy
+    assert found is not None
+    assert found.proxy("vault.proxy").source == "vault.proxy"
+    assert found.proxy("vault.proxy").password == "password"
+    dumped = settings.with_environment({}).model_dump(mode="json")
+    assert dumped["proxy"] == PROXY
+
+
+@pytest.mark.parametrize("name", ["BAO_PROXY_ADDR", "VAULT_PROXY_ADDR", "VAULT_HTTP_PROXY"])
+def test_a_variable_without_a_scheme_is_told(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: 'proxy.example:3128' is not the URL of a prox"):
+        VaultSettings().with_environment({name: "proxy.example:3128"})

@@ -16,6 +16,7 @@ from pydantic import PrivateAttr
 
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Settings
+from raft_snapshot_agent.network.library import decide_for_botocore
 from raft_snapshot_agent.secret import Plain, Secret
 from raft_snapshot_agent.vault.auth.base import Login, login_path
 from raft_snapshot_agent.vault.auth.vouching import Voucher
@@ -97,6 +98,7 @@ def _signed(url: str, headers: dict[str, str], region: str) -> dict[str, str]:
             "vault.auth: method aws with type iam needs botocore",
             hint="install raft-snapshot-agent[aws-auth]",
         ) from error
+    decide_for_botocore()
     try:
         found: Any = get_session().get_credentials()
         frozen = None if found is None else found.get_frozen_credentials()

@@ -28,7 +28,8 @@ app = typer.Typer(
     help=(
         "Snapshots of the Raft storage of HashiCorp Vault and OpenBao, proved whole.\n\n"
         "Exit codes: 0 done, 1 local (usage, configuration), 2 remote (server or storage),"
-        " 3 partial, 4 verification failed, 5 not the leader, 6 an alarm is active, 130/143 signals."
+        " 3 partial, 4 verification failed, 5 not the leader, 6 an alarm is active,"
+        " 130/143 signals."
     ),
 )
 configuration = typer.Typer(no_args_is_help=True, help="Check and show the configuration.")

@@ -135,9 +135,9 @@ async def _points(
     storage: Storage, stored: Sequence[Stored], naming: Naming | None, now: Span
 ) -> list[Point]:
     """Read back to the newest that was certainly taken before, and what may hold more than it."""
-    verified = [one for one in stored if one.verified][:_TRIED]  # whatever notes say of them
+    verified = [one for one in stored if one.verified]  # whatever notes say of them
     points: list[Point] = []
-    async for one, point in _read(storage, verified, naming):
+    async for one, point in _read(storage, verified[:_TRIED], naming):
         points.append(point)
         if not point.span.precedes(now):
             continue

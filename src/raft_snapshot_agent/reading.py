@@ -160,19 +160,17 @@ def compare(snapshot: Snapshot, expected: Expected) -> None:
         MismatchedSnapshot: They do not belong together.
     """
     manifest, meta = expected.manifest, snapshot.meta
-    if expected.index not in (None, meta.index):
-        why = f"its name says index {expected.index}, it holds {meta.index}"
-        raise MismatchedSnapshot(f"it is whole, but {why}", hint=_REPLACED)
-    if manifest is None:
-        return
-    if manifest.sha256 != snapshot.sha256:
+    if manifest is not None and manifest.sha256 != snapshot.sha256:
         raise MismatchedSnapshot(
             "it is whole, but not the snapshot its manifest describes: SHA-256"
             f" {snapshot.sha256[:12]}... instead of {manifest.sha256[:12]}...",
             hint=_REPLACED,
         )
-    told = (manifest.size, manifest.index, manifest.term)
-    if told != (snapshot.size, meta.index, meta.term):
+    if expected.index not in (None, meta.index):
+        why = f"its name says index {expected.index}, it holds {meta.index}"
+        raise MismatchedSnapshot(f"it is whole, but {why}", hint=_REPLACED)
+    told = manifest and (manifest.size, manifest.index, manifest.term)
+    if told not in (None, (snapshot.size, meta.index, meta.term)):
         raise MismatchedSnapshot(
             "it is whole, but its manifest tells another size, index or term", hint=_REPLACED
         )

@@ -11,6 +11,8 @@ import pytest
 from tests.faults.site import PREFIX, Ending, Site
 from tests.lying import Behaviour, Exchange, S3Faults, status
 
+from raft_snapshot_agent.servers.process import until
+
 pytestmark = pytest.mark.usefixtures("server")
 
 OLDEST = datetime(2021, 3, 1, tzinfo=UTC)
@@ -107,6 +109,34 @@ def test_refused_delete_is_a_warning(site: Site, s3: S3Faults, refusal: Behaviou
     s3.heal()
     assert site.run_once().code == 0
     assert [len(names) for names in site.names()] == [1, 1]
+
+
+def test_refused_deletes_are_not_asked_for_at_every_run(site: Site, s3: S3Faults) -> None:
+    """A bucket with a lock, and more past retention than fits on a screen."""
+    site.s3["endpoint"] = s3.address
+    old = old_names(12)
+    plant(site, [PREFIX + name for name in old])
+    site.more |= {
+        "retention": {"last": 1},
+        "storages": [site.s3],
+        "schedule": {"every": "1s"},
+    }
+    s3.behave(
+        lambda request: "delete" in request.query or request.method == "DELETE",
+        status(403, b"<Error><Code>AccessDenied</Code></Error>"),
+    )
+    with site.command("run") as daemon:
+        stored = "Successfully created"
+        until(lambda: daemon.said.count(stored) >= 4, "four snapshots are stored", within=90)
+        daemon.process.terminate()
+        ending = daemon.ended(60)
+    warnings = [line for line in ending.of_level("warning") if "not deleted: " in line]
+    assert all(f"{old[0]} and others are not deleted: " in line for line in warnings)
+    assert any("snapshots=12" in line for line in warnings)
+    refused = [request for request in s3.requests if "delete" in request.query]
+    runs = ending.said.count(stored)
+    assert len(warnings) <= runs, "one line a run at most"
+    assert len(refused) <= len(old) + 2 * runs, "each of the old once, and what is new"
 
 
 def test_keys_that_may_only_write(site: Site) -> None:

@@ -82,9 +82,9 @@ def _tell(place: Place, pruned: Pruned, wish: Wish) -> int:
         count = len(planned.delete)
     else:
         verb, count = "deleted", len(pruned.deleted)
-    kept = len(planned.keep) - len(planned.withheld)
-    reviewed = 0 if wish.plans or planned.refused else count - len(planned.delete)
-    output.talk(f"{place.name}: {kept - max(reviewed, 0)} kept, {count} {verb}")
+    gone = {*pruned.deleted, *(one.name for one in planned.withheld)}
+    kept = [one for one in planned.keep if one.name not in gone]
+    output.talk(f"{place.name}: {len(kept)} kept, {count} {verb}")
     if planned.refused:
         return RetentionSuspended.exit_code
     return StorageError.exit_code if pruned.counts else 0

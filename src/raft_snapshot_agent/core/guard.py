@@ -35,8 +35,8 @@ _APART = timedelta(seconds=60)
 _CLOSE = timedelta(seconds=5)
 """As much may the servers' clocks differ for it to be told which of them led first."""
 
-_LOOKED_AT = 2
-"""Older snapshots whose names do not tell the index."""
+_LOOKED_AT = 3
+"""Older snapshots that may hold a later state: the newest of them are enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +132,13 @@ def trusted(manifest: Manifest, stored: Stored, parsed: ParsedName | None) -> bo
 
 
 def suspects(listed: Sequence[Stored], anchor: Point) -> list[Stored]:
-    """Choose those that may hold a later state than the `anchor`, though their names are older."""
-    told = [one for one in listed if one.index is not None and one.index > anchor.index]
-    return told or [one for one in listed if one.index is None][:_LOOKED_AT]
+    """Choose those that may hold a later state than the `anchor`, though their names are older.
+
+    And the one that followed the newest of them: since then it has been so.
+    """
+    told = [one for one in listed if one.index is None or one.index > anchor.index]
+    followers = listed[: listed.index(told[0])][-1:] if told else ()
+    return [*followers, *told[:_LOOKED_AT]]
 
 
 def judge(
@@ -198,11 +202,14 @@ def _other_cluster(one: Point, now: Point) -> str:
 
 
 def _other_history(one: Point, other: Point) -> str:
-    """Tell whether two states cannot be of one history: a higher index with a lower term."""
-    lower, higher = sorted((one, other), key=lambda point: point.index)
-    if lower.term is None or higher.term is None or lower.index == higher.index:
+    """Tell whether two states cannot be of one history.
+
+    There a higher index never has a lower term, and one index has one term.
+    """
+    lower, higher = sorted((one, other), key=lambda point: (point.index, -(point.term or 0)))
+    if lower.term is None or higher.term is None:
         return ""
-    if higher.term < lower.term:
+    if higher.term < lower.term or (lower.index == higher.index and lower.term != higher.term):
         return (
             f"the Raft term went back from {lower.term} (index {lower.index})"
             f" to {higher.term} (index {higher.index})"

@@ -31,7 +31,13 @@ def test_what_is_shown_is_in_force_and_holds_no_secret(load_text: LoadText) -> N
     assert values["schedule"]["every"] == "1h"
     assert values["storages"][0]["name"] == "local"
     assert values["storages"][0]["retention"] == values["retention"]
-    assert values["retention"] == {"last": 24, "within": "36h", "min_keep": 1, "timezone": "UTC"}
+    assert values["retention"] == {
+        "last": 24,
+        "within": "36h",
+        "min_keep": 1,
+        "keep_broken": "720h",
+        "timezone": "UTC",
+    }
 
 
 def test_what_is_shown_can_be_loaded_again(load_text: LoadText) -> None:

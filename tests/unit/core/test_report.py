@@ -28,6 +28,7 @@ GOOD = Delivery("disk", "local", "/var/backups/a.snap")
 FULL = Delivery("disk", "local", error=StorageFull("no space left"))
 GONE = Delivery("s3", "aws", error=StorageUnavailable("no answer"))
 REFUSED = Delivery("gcs", "google", error=StorageDenied("no right to create"))
+ALARMED = Delivery("s3", "aws", "s3://b/a.snap", alarm="the cluster is another")
 GRUMBLING = Delivery("s3", "aws", "s3://b/a.snap", warnings=("a.snap is not deleted",))
 
 
@@ -46,6 +47,8 @@ def report(*deliveries: Delivery, error: AgentError | None = None) -> Report:
         ((GONE, FULL, GRUMBLING), Outcome.PARTIAL, 3),
         ((FULL,), Outcome.FAILED, 2),
         ((GONE, REFUSED), Outcome.FAILED, 2),
+        ((GOOD, ALARMED), Outcome.OK, 6),
+        ((ALARMED, FULL), Outcome.PARTIAL, 3),
     ],
 )
 def test_deliveries_decide_when_there_is_a_snapshot(

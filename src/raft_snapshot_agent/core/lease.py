@@ -110,10 +110,10 @@ class Sighting:
     def again(self, found: Versioned | None, now: float) -> Sighting:
         """Look once more."""
         before = self.found
+        if (found and found.version) == (before and before.version):
+            return self
         if found is None:
             return Sighting(None, now)
-        if before is not None and found.version == before.version:
-            return self
         seconds = found.record.seconds
         if before is not None and _tenure(before.record) == _tenure(found.record):
             # A holder never changes it: a shorter one was written by somebody else.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from raft_snapshot_agent.core.lease import Record
 from raft_snapshot_agent.errors import AgentError, UnreliableStore
 
+_STAND_BACK = 2.0
+"""In durations: others look three times in one of theirs, and have it by then."""
 _PROVE_AGAIN = 600.0
 """Seconds after which a store that failed its proof gets another chance."""
 
@@ -38,6 +41,9 @@ class Candidacy:
         self._proven = False
         self._doubt: UnreliableStore | None = None
         self._again = 0.0
+        self._stands_back = 0.0
+        """For how many durations a lease that is free is left to others."""
+        self._other = ("", 0)
         self.obstacle: AgentError | None = None
         """Why this agent could take no snapshot when it was last asked."""
 
@@ -79,8 +85,25 @@ class Candidacy:
             Why another agent is to have its turn; empty while this one keeps it.
         """
         self._failures = self._failures + 1 if failed else 0
+        if not failed:
+            self._stands_back = 0.0
         if self._failures < self._max_failures:
             return ""
-        count, self._failures = self._failures, 0
+        count, self._failures, self._stands_back = self._failures, 0, _STAND_BACK
         runs = "the last run" if count == 1 else f"the last {count} runs"
         return f"{runs} failed, another agent may do better"
+
+    def stands_back(self, durations: float) -> bool:
+        """Return whether one that may do better is still to have the time to take the lease.
+
+        Arguments:
+            durations: For how many of them it was free.
+        """
+        return durations < self._stands_back
+
+    def saw(self, other: Record) -> None:
+        """Note that another agent holds the lease: where all fail, the last to try is the last."""
+        tenure = (other.holder, other.term)
+        if tenure != self._other:
+            self._other = tenure
+            self._stands_back /= 2

@@ -23,8 +23,6 @@ _LOOKS = 3
 """How often within its duration a lease is renewed, or looked at."""
 _TRIES = 3
 """A write of ours may meet another of ours, whose answer was lost."""
-_STAND_BACK = 1.0
-"""In durations: others look three times in one, so whoever wants it has it by then."""
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -57,7 +55,7 @@ class Lease:
         self._candidacy = candidacy or Candidacy()
         self._storages = storages
         self._clock = clock or Clock()
-        self._until = self._stands_back_until = self._clock.now()
+        self._until = self._clock.now()
         self._seen = Sighting(None, self._until)
         self._mine: Versioned | None = None
         """The record while it is ours, as far as we know."""
@@ -75,7 +73,6 @@ class Lease:
 
     @property
     def location(self) -> str:
-        """Where the record lies."""
         return self._register.location
 
     @property
@@ -161,7 +158,6 @@ class Lease:
     async def count(self, *, failed: bool) -> None:
         """Count a run that ended; after too many failures in a row another agent gets its turn."""
         if self._mine is not None and (why := self._candidacy.count(failed=failed)):
-            self._stands_back_until = self._clock.now() + self._seconds * _STAND_BACK
             with suppress(AgentError):  # it is given back at the next look, or ends by itself
                 await self._give_away(why)
 
@@ -210,14 +206,16 @@ class Lease:
 
     async def _try_to_take(self) -> None:
         found = await self._register.read()
-        now = self._clock.now()
-        self._seen = self._seen.again(found, now)
+        self._seen = self._seen.again(found, now := self._clock.now())
         if found is not None and found.record.holder not in ("", self._me):
-            self._stands_back_until = now  # somebody else had it meanwhile
+            self._candidacy.saw(found.record)
             if self._seen.free_in(now, self._seconds) > 0:
                 self._candidacy.obstacle = None  # nobody asks
                 return
-        if now < self._stands_back_until or not await self._candidacy.qualifies():
+        elif self._candidacy.stands_back((now - self._seen.since) / self._seconds):
+            await self._give_back(found)
+            return
+        if not await self._candidacy.qualifies():
             await self._give_back(found)
             return
         asked_at = self._clock.now()

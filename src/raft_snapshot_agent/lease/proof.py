@@ -123,14 +123,20 @@ class _Proof:
 
     async def _one_wins(self, present: Versioned) -> None:
         won: list[Versioned] = []
+        failed: list[AgentError] = []
 
         async def compete() -> None:
-            if written := await self._write(present.version):
-                won.append(written)
+            try:
+                if written := await self._write(present.version):
+                    won.append(written)
+            except AgentError as error:
+                failed.append(error)
 
         async with anyio.create_task_group() as tasks:
             for _ in range(_AT_ONCE):
                 tasks.start_soon(compete)
+        if failed:
+            raise failed[0]
         if len(won) > 1:
             raise self._unfit(f"of writes at the same moment it takes {len(won)} instead of one")
 

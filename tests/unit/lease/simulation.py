@@ -12,10 +12,12 @@ import random
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from raft_snapshot_agent.core.lease import Record, Versioned
-from raft_snapshot_agent.errors import AgentError, LeaseLost, StorageUnavailable
+from raft_snapshot_agent.errors import AgentError, LeaseLost, NotLeader, StorageUnavailable
+from raft_snapshot_agent.lease.candidacy import Candidacy
 from raft_snapshot_agent.lease.clock import Clock
 from raft_snapshot_agent.lease.keeper import Lease, Tenure
 
@@ -23,7 +25,9 @@ DURATION = 10.0
 EVERY = 4 * DURATION
 BEGIN = datetime(2026, 11, 25, tzinfo=UTC)
 _IN_TIME = DURATION / 4
-"""Seconds that a host waits for an answer."""
+"""Seconds that a host waits for an answer of the storage's."""
+WELL = 0.0
+"""A host that is sick until then is none."""
 
 T = TypeVar("T")
 Resume = Callable[[Any, Exception | None], None]
@@ -85,6 +89,11 @@ class World:
         self.found: Versioned | None = None
         self.store = Store()
         self.hosts: list[Host] = []
+        self.leader: int | None = None
+        """Whose node leads; nobody minds while it is nothing."""
+        self.sick: dict[int, float] = {}
+        """Until when a host's snapshots fail."""
+        self.gave_away = 0
         self.recorded: set[str] = set()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
@@ -98,15 +107,15 @@ class World:
             event()
             check()
 
-    def call(self, landed: Callable[[], T]) -> Pause[T]:
+    def call(self, landed: Callable[[], T], within: float = _IN_TIME) -> Pause[T]:
         """Ask over the network: it may land late, or never, and the answer may be lost."""
-        return Pause(lambda resume: self._ask(landed, resume))
+        return Pause(lambda resume: self._ask(landed, within, resume))
 
-    def _ask(self, landed: Callable[[], T], resume: Resume) -> None:
+    def _ask(self, landed: Callable[[], T], within: float, resume: Resume) -> None:
         bad = self.now < self.faults.until
         there, back = self._delay(bad), self._delay(bad)
         fate = self.random.random() / self.faults.lost if bad and self.faults.lost else 9.0
-        deadline = self.now + _IN_TIME
+        deadline = self.now + within
         failure = StorageUnavailable("no answer")
         if fate < 0.5:
             self.at(deadline, lambda: resume(None, failure))
@@ -127,20 +136,6 @@ class World:
             return self.random.uniform(0, 3 * DURATION)
         return self.random.uniform(0, DURATION / 50)
 
-    # The register's side.
-
-    location = "the shelf"
-
-    async def read(self) -> Versioned | None:
-        found: Versioned | None = await self.call(lambda: self.found)
-        return found
-
-    async def close(self) -> None: ...
-
-    async def write(self, record: Record, expected: str | None) -> str | None:
-        version: str | None = await self.call(lambda: self.swap(record, expected))
-        return version
-
     def swap(self, record: Record, expected: str | None) -> str | None:
         if expected != (self.found and self.found.version):
             return None
@@ -149,20 +144,43 @@ class World:
         return self.found.version
 
 
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """The record, as a host that waits so long for an answer reaches it."""
+
+    world: World
+    within: float
+    location = "the shelf"
+
+    async def read(self) -> Versioned | None:
+        found: Versioned | None = await self.world.call(lambda: self.world.found, self.within)
+        return found
+
+    async def write(self, record: Record, expected: str | None) -> str | None:
+        swap = partial(self.world.swap, record, expected)
+        version: str | None = await self.world.call(swap, self.within)
+        return version
+
+    async def close(self) -> None: ...
+
+
 class Host:
     """One agent's host: its clock, its lease, and its work."""
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, name: str, number: int, duration: float) -> None:
         self.world = world
         self.name = name
+        self.number = number
+        self.duration = duration
         self.alive = True
         self._paused_until = 0.0
         self._speed = world.random.uniform(0.97, 1.03)
         self._ahead = world.random.uniform(0, 1000)
         self.lease = Lease(
-            world,
+            Remote(world, duration / 4),
             name,
-            timedelta(seconds=DURATION),
+            timedelta(seconds=duration),
+            candidacy=Candidacy(qualify=self.qualify),
             clock=Clock(
                 now=lambda: self._ahead + world.now * self._speed,
                 sleep=self.sleep,
@@ -172,6 +190,12 @@ class Host:
         )
         self._start(self.lease.keep())
         self._start(self.work())
+
+    async def qualify(self) -> None:
+        """Raise that another node leads."""
+        await self.sleep(DURATION / 100)
+        if self.world.leader not in {None, self.number}:
+            raise NotLeader("another node leads")
 
     def pause(self, seconds: float) -> None:
         self._paused_until = max(self._paused_until, self.world.now + seconds)
@@ -197,19 +221,32 @@ class Host:
         """Do what the agent does: look what is due, store, have it confirmed, vouch for it."""
         term, served = 0, -1
         while True:
+            await self.sleep(DURATION / 20)
             tenure = self.lease.tenure
             if tenure is None:
-                await self.sleep(DURATION / 20)
                 continue
-            try:
-                if tenure.term != term:
+            if tenure.term != term:
+                try:
                     newest = await self.world.call(self.world.store.newest)
-                    term, served = tenure.term, int(max(newest, self._recorded()) // EVERY)
-                if self.world.now // EVERY > served:
-                    served = await self._serve(tenure)
-            except AgentError:
-                term = 0
-            await self.sleep(DURATION / 20)
+                except AgentError:
+                    continue
+                term, served = tenure.term, int(max(newest, self._recorded()) // EVERY)
+            if self.world.now // EVERY > served and self.world.leader in {None, self.number}:
+                served = await self._try_to_serve(tenure)
+                term = term if served >= 0 else 0
+
+    async def _try_to_serve(self, tenure: Tenure) -> int:
+        try:
+            with self.lease.in_use():
+                served = await self._serve(tenure)
+        except LeaseLost:
+            return -1
+        except AgentError:
+            await self.lease.count(failed=True)
+            self.world.gave_away += self.lease.tenure is None
+            return -1
+        await self.lease.count(failed=False)
+        return served
 
     def _recorded(self) -> float:
         moments = self.lease.stored.values()
@@ -221,6 +258,8 @@ class Host:
         name = moment.isoformat()
         await self.sleep(world.random.uniform(0, DURATION / 2))
         tenure.insist()
+        if world.now < world.sick.get(self.number, WELL):
+            raise StorageUnavailable("it cannot be reached from here")
         await world.call(lambda: world.store.put(name, taken_at))
         try:
             await tenure.confirm("disk", moment)

@@ -18,10 +18,8 @@ from tests.http_proxy import Request
 from tests.lying import S3Faults
 
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.core.lease import Record, Versioned
 from raft_snapshot_agent.core.naming import parse
 from raft_snapshot_agent.doctor import Finding, Patient, Status
-from raft_snapshot_agent.doctor.conditional import prove
 from raft_snapshot_agent.doctor.probe import Trial, probe
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
 from raft_snapshot_agent.place import Place
@@ -173,51 +171,6 @@ def test_its_name_is_no_snapshots() -> None:
     assert parse(f"{name}.json") is None
 
 
-class Register:
-    """A register whose store does not do what it must."""
-
-    location = "memory:probe.json"
-
-    def __init__(self, *, creates: bool = True, refuses: str = "both", swaps: bool = True) -> None:
-        self.creates, self.refuses, self.swaps = creates, refuses, swaps
-        self.record: Record | None = None
-        self.version = 0
-
-    async def read(self) -> Versioned | None:
-        return None if self.record is None else Versioned(self.record, str(self.version))
-
-    async def write(self, record: Record, expected: str | None) -> str | None:
-        if expected is None and self.record is not None and self.refuses in {"both", "second"}:
-            return None
-        if expected is None and not self.creates:
-            return None
-        stale = expected is not None and expected != str(self.version)
-        if stale and self.refuses in {"both", "old"}:
-            return None
-        if expected is not None and not stale and not self.swaps:
-            return None
-        self.record, self.version = record, self.version + 1
-        return str(self.version)
-
-    async def close(self) -> None: ...
-
-
-@pytest.mark.parametrize(
-    ("register", "told"),
-    [
-        (Register(creates=False), "refuses to create what is not there"),
-        (Register(refuses="old"), "creates a second time what is there"),
-        (Register(refuses="none"), "creates a second time what is there"),
-        (Register(refuses="second"), "accepts a write with an old version"),
-        (Register(swaps=False), "refuses a write with the present version"),
-    ],
-)
-async def test_a_store_that_cannot_keep_a_lease_is_told(register: Register, told: str) -> None:
-    with pytest.raises(StorageError, match=f"cannot keep a lease: the store {told}"):
-        await prove(register)
-    await prove(Register())
-
-
 async def test_a_store_that_ignores_conditions_is_told_and_left_clean(
     request: pytest.FixtureRequest,
 ) -> None:
@@ -230,7 +183,7 @@ async def test_a_store_that_ignores_conditions_is_told_and_left_clean(
         one = patient(Place("store", opened), storages=[settings], lease=lease)
         whole, kept = await probe(one)
     assert (whole.status, kept.status, kept.exit_code) == (Status.SUCCESS, Status.FAILURE, 2)
-    assert "cannot keep a lease: the store creates a second time what is there" in kept.message
+    assert "storage store cannot keep a lease: it takes a second create" in kept.message
     assert place.keys() == []
 
 

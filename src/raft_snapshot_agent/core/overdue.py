@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from raft_snapshot_agent.core.freshness import deadline
 from raft_snapshot_agent.core.slots import Timing, newest_credible
-
-_LEAST, _MOST = timedelta(seconds=30), timedelta(hours=1)
-"""How late a snapshot may be: one interval, within these bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +35,12 @@ def overdue(
         now: The present time.
     """
     late = [
-        Overdue(newest, _due(timing, newest or since))
+        Overdue(newest, line.due)
         for name, timing in timings.items()
         if name in taken
         for newest in [_newest(taken, timing, now)]
-        if now > max(_due(timing, newest or since), since) + _tolerance(timing, now)
+        for line in [deadline(timing, newest or since)]
+        if now > max(line.due, since) + (line.late - line.due)
     ]
     return min(late, key=lambda one: one.due, default=None)
 
@@ -51,12 +50,3 @@ def _newest(
 ) -> datetime | None:
     """Find the newest in any storage: another one's may lie where not every agent looks."""
     return newest_credible((one for times in taken.values() for one in times), timing, now)
-
-
-def _due(timing: Timing, newest: datetime) -> datetime:
-    return timing.schedule.following(newest, newest).at + timing.jitter
-
-
-def _tolerance(timing: Timing, now: datetime) -> timedelta:
-    upcoming = timing.schedule.following(now, now).at
-    return min(max(timing.schedule.following(upcoming, upcoming).at - upcoming, _LEAST), _MOST)

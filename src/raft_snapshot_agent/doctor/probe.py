@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from raft_snapshot_agent.doctor.conditional import prove_kept
 from raft_snapshot_agent.doctor.findings import (
     Finding,
     Patient,
@@ -25,6 +24,7 @@ from raft_snapshot_agent.errors import (
     StorageUnavailable,
 )
 from raft_snapshot_agent.intake import as_failure
+from raft_snapshot_agent.lease.proof import prove
 from raft_snapshot_agent.lease.settings import StorageLease
 from raft_snapshot_agent.place import Place
 from raft_snapshot_agent.storage import AnyStorage
@@ -171,12 +171,12 @@ async def _lease(patient: Patient) -> list[Finding]:
     if not isinstance(settings, StorageLease):
         return []
     kept = [one for one in patient.config.storages if one.name == settings.storage]
-    return [await _kept(storage, patient) for storage in kept]
+    return [await _kept(storage, settings.name) for storage in kept]
 
 
-async def _kept(storage: AnyStorage, patient: Patient) -> Finding:
+async def _kept(storage: AnyStorage, record: str) -> Finding:
     try:
-        await prove_kept(storage, patient.tell)
+        await prove(storage.register(record), str(storage.name))
     except AgentError as error:
         return failure(_CHECK, error)
     what = "refuses what a lease needs refused (conditional writes)"

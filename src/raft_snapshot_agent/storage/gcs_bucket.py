@@ -99,9 +99,9 @@ class Bucket:
         """Say where an object lies, as an operator would write it."""
         return f"{self.url}/{key}"
 
-    def list_objects(self, prefix: str) -> Iterator[Object]:
+    def list_objects(self, prefix: str, doing: str = "") -> Iterator[Object]:
         """List the objects directly below a prefix, page by page."""
-        doing = f"cannot list snapshots in {self.shown(prefix)}"
+        doing = doing or f"cannot list snapshots in {self.shown(prefix)}"
         query = {
             "prefix": prefix,
             "delimiter": "/",

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
 from raft_snapshot_agent.core.lease import Record, Versioned
 from raft_snapshot_agent.core.lease_record import RECORD_LIMIT
-from raft_snapshot_agent.errors import ConfigError, LoginRefused, SnapshotNotFound, StorageError
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    LoginRefused,
+    SnapshotNotFound,
+    StorageDenied,
+    StorageError,
+)
 from raft_snapshot_agent.storage.gcs_bucket import GENERATION, Bucket
 from raft_snapshot_agent.threads import in_thread
 
@@ -54,6 +61,9 @@ class GcsRegister:
         try:
             answer = bucket.open(doing, self._key)
         except SnapshotNotFound:
+            # An emulator says the same where the bucket is missing; a listing does not.
+            with suppress(StorageDenied):
+                next(bucket.list_objects(self._key, doing), None)
             return None
         # Both from one answer: asked one after the other, they could be of two writes.
         generation = answer.headers.get(GENERATION, "")

@@ -519,10 +519,12 @@ async def test_a_lease_that_is_refused_says_why(gcs: Gcs) -> None:
     with S3Faults(gcs.server.endpoint) as faults:
         faults.behave(lambda _: True, status(403, told))
         settings = SETTINGS.validate_python(gcs.settings(endpoint=faults.address))
-        with pytest.raises(StorageDenied, match=r"cannot read the lease gs://.*objects\.get"):
+        with pytest.raises(
+            StorageDenied, match=r"cannot read the lease record gs://.*objects\.get"
+        ):
             await settings.register("lease").read()
-        with pytest.raises(StorageDenied, match="cannot write the lease gs://"):
+        with pytest.raises(StorageDenied, match="cannot write the lease record gs://"):
             await settings.register("lease").write(RECORD, None)
     missing = SETTINGS.validate_python(gcs.settings(bucket="missing-bucket"))
-    with pytest.raises(StorageError, match="cannot write the lease gs://missing-bucket"):
+    with pytest.raises(StorageError, match="cannot write the lease record gs://missing-bucket"):
         await missing.register("lease").write(RECORD, json.dumps("4711"))

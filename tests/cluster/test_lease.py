@@ -14,7 +14,9 @@ from typing import Any, Self
 
 import pytest
 from tests.faults.site import PREFIX, Running, Site
+from tests.http_proxy import Exchange
 from tests.kube import Kube
+from tests.s3_faults import S3Faults
 
 from raft_snapshot_agent.core.lease import Record
 from raft_snapshot_agent.core.naming import manifest_name, parse
@@ -190,6 +192,68 @@ def test_while_the_record_cannot_be_reached_each_agent_fails_loudly(
     site.s3 |= {"endpoint": "http://127.0.0.1:9", "timeout": "2s"}
     site.fails(2, "cannot read the lease record s3://")
     team.start(0).says("Snapshot failed: cannot read the lease record s3://")
+
+
+def test_on_a_store_that_ignores_conditions_no_agent_works_and_each_says_so(
+    crew: Callable[..., Crew], seaweed: SeaweedFS
+) -> None:
+    team = crew("s3", schedule={"every": "3s"})
+    with S3Faults(seaweed.endpoint) as front:
+        front.behave(lambda request: request.method == "PUT", _unconditionally)
+        for site in team.sites:
+            site.s3["endpoint"] = front.address
+        words = "storage s3 cannot keep a lease: it takes a second create"
+        team.sites[0].fails(2, words)
+        first, second = team.start(0), team.start(1)
+        for agent in (first, second):
+            agent.says(f"No snapshots while the lease is kept there: {words}")
+            agent.says(f"Snapshot failed: {words}")
+        assert "skipping" not in first.said + second.said
+        assert team.taken(complete=False) == [[], []]
+        assert [key for key in team.sites[0].keys() if "lease" in key] == []  # noqa: SIM118
+        team.stop()
+
+
+def _unconditionally(exchange: Exchange) -> None:
+    """Say of every write that it was done."""
+    response = exchange.forward()
+    body = response.read()
+    if response.status == 412:
+        exchange.answer(200, [("ETag", '"new"'), ("Content-Length", "0")], b"")
+    else:
+        exchange.answer(response.status, response.getheaders(), body)
+
+
+def test_who_fails_gives_the_lease_to_one_that_may_do_better(crew: Callable[..., Crew]) -> None:
+    team = crew("local", schedule={"every": "3s"})
+    team.sites[0].more["lease"] |= {"max_failures": 2}
+    team.sites[0].vault["auth"] = {**team.sites[0].vault["auth"], "secret_id": "mistyped"}
+    sick = team.start(0)
+    sick.says(TAKES)
+    well = team.start(1)
+    well.says("Successfully created", within=60)
+    why = "the last 2 runs failed, another agent may do better."
+    assert f"Gave away the lease in {team.sites[0].folder}/raft-snapshot-lease: {why}" in sick.said
+    assert sick.said.count("Snapshot failed: ") == 2
+    taken = len(team.taken(complete=True)[0])
+    until(lambda: len(team.taken(complete=True)[0]) > taken + 1, "slots go on", within=30)
+    assert sick.said.count(TAKES) == 1, "it is not taken straight back"
+
+
+def test_a_lone_agent_that_failed_takes_it_again_and_loses_no_slot_for_ever(
+    crew: Callable[..., Crew],
+) -> None:
+    team = crew("local", schedule={"every": "3s"})
+    site = team.sites[0]
+    site.more["lease"] |= {"max_failures": 1}
+    right = site.vault["auth"]["secret_id"]
+    (site.root / "secret_id").write_text("mistyped")
+    site.vault["auth"] = {**site.vault["auth"], "secret_id": f"file://{site.root}/secret_id"}
+    agent = team.start(0)
+    agent.says("Gave away the lease in ", within=60)
+    (site.root / "secret_id").write_text(right)
+    agent.says("Successfully created", within=90)
+    assert agent.said.count(TAKES) >= 2
 
 
 @pytest.mark.soak

@@ -67,6 +67,7 @@ async def prove(register: StoredRegister, storage: str) -> None:
 
 
 async def _removes(probe: ProbeRegister) -> bool:
+    await probe.read()  # what is wrong with the store as such is told by that
     try:
         await probe.delete()
     except StorageUnavailable:

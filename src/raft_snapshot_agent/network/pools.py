@@ -39,6 +39,14 @@ def open_pool(trust: Trust | None, proxy: Proxy | None, **options: Any) -> urlli
     )
 
 
+def kept(url: str, proxy: Proxy | None) -> bool:
+    """Return whether a connection may serve another request.
+
+    Without a tunnel some proxies end it after each answer, and do not say so.
+    """
+    return proxy is None or url.startswith("https:")
+
+
 def _checks(trust: Trust) -> Mapping[str, Any]:
     import urllib3
     from urllib3.exceptions import InsecureRequestWarning
@@ -63,8 +71,10 @@ class Pools:
         """Return the proxy that connections to a URL go through."""
         return route(url, looked_up(self._configured))
 
-    def pool(self, proxy: Proxy | None) -> urllib3.PoolManager:
-        """Return the pool of what goes through a proxy, or goes directly."""
+    def pool(self, url: str, proxy: Proxy | None) -> urllib3.PoolManager:
+        """Return the pool of what goes to a URL through a proxy, or goes directly."""
+        if not kept(url, proxy):
+            return open_pool(self._trust, proxy)
         with self._lock:
             if proxy not in self._open:
                 self._open[proxy] = open_pool(self._trust, proxy)

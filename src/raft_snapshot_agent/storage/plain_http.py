@@ -85,7 +85,7 @@ class Http:
         # While a body is sent, the time to connect bounds each piece of it.
         connect = self._seconds if piecewise else min(_CONNECT, self._seconds)
         proxy = self._pools.through(url)
-        pool = self._pools.pool(proxy)
+        pool = self._pools.pool(url, proxy)
         with self.translated(doing, url):
             answer = pool.request(
                 method,

@@ -26,7 +26,7 @@ from urllib3.exceptions import TimeoutError as TimedOut
 from raft_snapshot_agent.errors import ConfigError, Unreachable
 from raft_snapshot_agent.network.address import ProxyAddress
 from raft_snapshot_agent.network.failures import broken_by_proxy, proxy_trouble, refused_by_proxy
-from raft_snapshot_agent.network.pools import open_pool
+from raft_snapshot_agent.network.pools import kept, open_pool
 from raft_snapshot_agent.network.proxies import Proxy, route
 from raft_snapshot_agent.network.trust import Trust
 from raft_snapshot_agent.trace import traced
@@ -64,8 +64,11 @@ class Line:
         Raises:
             Unreachable: There was no answer of the server's.
         """
+        pool = self._pool
+        if not kept(self._asked.url, self._asked.proxy):
+            pool = open_pool(None, self._asked.proxy)
         with self.translated(patience), traced(method, self._asked.url + path) as request:
-            answer: urllib3.BaseHTTPResponse = self._pool.urlopen(
+            answer: urllib3.BaseHTTPResponse = pool.urlopen(
                 method, self._base + path, retries=False, redirect=False, **how
             )
             request.status = answer.status

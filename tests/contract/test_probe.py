@@ -58,7 +58,7 @@ async def test_a_storage_that_keeps_leases_proves_it(
     settings = {"name": "store", **place.settings("prod/")}
     opened = SETTINGS.validate_python(settings)
     if kind == "local":
-        opened.check()
+        opened.prepare()
     told: list[str] = []
     lease = {"type": "storage", "storage": "store"}
     whole, kept = await probe(

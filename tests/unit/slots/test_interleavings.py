@@ -33,13 +33,14 @@ from raft_snapshot_agent.core.naming import AGENT, FORK, SEED, Layout
 from raft_snapshot_agent.core.report import Delivery
 from raft_snapshot_agent.core.timetable import Line, Timetable
 from raft_snapshot_agent.errors import StorageError
+from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.storage.local import LocalStorage
 from raft_snapshot_agent.storage.memory import MemoryStorage
 
 SLOTS = 7
 BAD = (1.0, 4.0)
 """Faults begin and end within these slots."""
-SEEDS = int(os.environ.get("SLOT_SEEDS", "80"))
+SEEDS = int(os.environ.get("SLOT_SEEDS", "60"))
 """Of each kind of life; thousands take minutes."""
 PARTS = 4
 Lives = Callable[[int, Path], World]
@@ -61,7 +62,8 @@ def _world(chance: random.Random, root: Path) -> World:
     world.root.mkdir(parents=True)
     folder = root / "folder"
     folder.mkdir()
-    storage: Any = chance.choice([MemoryStorage, lambda: LocalStorage(folder)])()
+    storages: list[Storage] = [MemoryStorage(), LocalStorage(folder)]
+    storage = chance.choice(storages)
     world.add("good", MemoryStorage())
     world.add("bad", storage)
     return world
@@ -216,7 +218,7 @@ def _by_any(name: str, timings: Any, taken: Any, now: Any, *, running: bool) -> 
     return Line(timings[name], first(anchor, now))
 
 
-FINISH, RETAINED = delivery_module.finish, settling._retained
+FINISH, RETAINED = settling.finish, settling._retained
 
 
 @pytest.mark.parametrize(

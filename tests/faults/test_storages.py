@@ -100,10 +100,12 @@ def test_file_with_the_key_is_missing(site: Site) -> None:
 
 
 def test_manifest_is_refused(site: Site, behind: S3Faults) -> None:
-    """The snapshot counts all the same, as one that nobody vouches for."""
+    """The snapshot is stored all the same, as one that nobody vouches for."""
     behind.fail(lambda request: request.method == "PUT" and ".json" in request.path, 403)
     ending = site.run_once()
-    assert ending.code == 3
+    assert ending.code == 0
+    assert ending.of_level("warning") == [ending.only_error]
+    assert "is stored without a manifest: " in ending.only_error
     assert "access denied (403 AccessDenied a test wants this)" in ending.only_error
     assert [len(names) for names in site.names()] == [1, 1]
     assert site.leftovers() == []

@@ -92,7 +92,7 @@ def failure(check: str, error: AgentError) -> Finding:
 
 async def configuration(patient: Patient) -> list[Finding]:
     """Try what can be known without contacting anybody; storages have a check of their own."""
-    alone = patient.config.model_copy(update={"storages": ()})
+    alone = patient.config.model_copy(update={"storages": (), "lease": None})
     await in_thread(partial(check_configuration, alone, patient.environ))
     return [Finding("configuration", Status.SUCCESS, "it is sound")]
 

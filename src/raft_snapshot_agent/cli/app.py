@@ -17,6 +17,7 @@ from raft_snapshot_agent.cli.options import (
     Format,
     FormatOption,
     LatestOption,
+    OverwriteOption,
     SnapshotArgument,
     StorageOption,
     loaded,
@@ -95,6 +96,7 @@ def save(
     config: ConfigOption = None,
     cluster: ClusterOption = None,
     storage: StorageOption = None,
+    force: OverwriteOption = False,
 ) -> int:
     """Take a snapshot now, wherever the leader is."""
     from raft_snapshot_agent.cli import save as command
@@ -103,7 +105,7 @@ def save(
         return command.save_everywhere(loaded(context, config, cluster), storage)
     if file == "-":
         return command.save_to_stdout(loaded(context, config, cluster))
-    return command.save_to_file(loaded(context, config, cluster), Path(file))
+    return command.save_to_file(loaded(context, config, cluster), Path(file), overwrite=force)
 
 
 @app.command("list")
@@ -164,15 +166,15 @@ def fetch(
         Path, typer.Option("--output", "-o", metavar="FILE", help="A file, or a folder.")
     ] = Path(),
     latest: LatestOption = False,
+    force: OverwriteOption = False,
     config: ConfigOption = None,
     cluster: ClusterOption = None,
 ) -> int:
     """Copy a stored snapshot to the local disk and prove it whole."""
     from raft_snapshot_agent.cli import stored as command
 
-    return command.fetch(
-        lambda: loaded(context, config, cluster), None if latest else snapshot, output
-    )
+    wanted = None if latest else snapshot
+    return command.fetch(lambda: loaded(context, config, cluster), wanted, output, overwrite=force)
 
 
 @app.command()

@@ -32,7 +32,7 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
     loaded = with_token_file(loaded, os.environ)
     places = places_for(lambda: loaded, wanted)
     config = loaded.config.model_copy(
-        update={"vault": _by_operator(loaded.config.vault), "storages": ()}
+        update={"vault": _by_operator(loaded.config.vault), "storages": (), "lease": None}
     )
     check_to_run(config, os.environ, loaded.place)
     cluster = Cluster(config.vault, config.run_on)

@@ -17,6 +17,7 @@ from raft_snapshot_agent.cli.options import (
     Format,
     FormatOption,
     LatestOption,
+    OverwriteOption,
     SnapshotArgument,
     StorageOption,
     loaded,
@@ -98,6 +99,7 @@ def save(
     config: ConfigOption = None,
     cluster: ClusterOption = None,
     storage: StorageOption = None,
+    force: OverwriteOption = False,
 ) -> int:
     """Take a snapshot now, wherever the leader is."""
     from raft_snapshot_agent.cli import save as command
@@ -106,9 +108,135 @@ def save(
         return command.save_everywhere(loaded(context, config, cluster), storage)
     if file == "-":
         return command.save_to_stdout(loaded(context, config, cluster))
-    return command.save_to_file(loaded(context, config, cluster), Path(file))
+    return command.save_to_file(loaded(context, config, cluster), Path(file), overwrite=force)
 
 
+<<<<<<< HEAD
+=======
+@app.command("list")
+def list_(
+    context: typer.Context,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    storage: StorageOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """List what is stored."""
+    from raft_snapshot_agent.cli import stored as command
+
+    return command.list_stored(loaded(context, config, cluster), storage, layout)
+
+
+@app.command()
+def inspect(
+    context: typer.Context,
+    snapshot: SnapshotArgument = None,
+    latest: LatestOption = False,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Show what a snapshot says of itself."""
+    from raft_snapshot_agent.cli import stored as command
+
+    return command.inspect(
+        lambda: loaded(context, config, cluster), None if latest else snapshot, layout
+    )
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    snapshot: SnapshotArgument = None,
+    latest: LatestOption = False,
+    every: Annotated[bool, typer.Option("--all", help="Everything that is stored.")] = False,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Read a snapshot to its end and prove it whole."""
+    from raft_snapshot_agent.cli import stored as command
+
+    wanted = None if latest or every else snapshot
+    return command.verify(
+        lambda: loaded(context, config, cluster), wanted, every=every, layout=layout
+    )
+
+
+@app.command()
+def fetch(
+    context: typer.Context,
+    snapshot: SnapshotArgument = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="A file, or a folder.")
+    ] = Path(),
+    latest: LatestOption = False,
+    force: OverwriteOption = False,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+) -> int:
+    """Copy a stored snapshot to the local disk and prove it whole."""
+    from raft_snapshot_agent.cli import stored as command
+
+    wanted = None if latest else snapshot
+    return command.fetch(lambda: loaded(context, config, cluster), wanted, output, overwrite=force)
+
+
+@app.command()
+def prune(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it, do nothing.")] = False,
+    acknowledge: Annotated[
+        bool,
+        typer.Option("--acknowledge", help="Accept that the cluster is another, or was wiped."),
+    ] = False,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    storage: StorageOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Delete what retention does not keep, and say why the rest stays."""
+    from raft_snapshot_agent.cli import keeping as command
+
+    return command.prune(
+        loaded(context, config, cluster),
+        storage,
+        dry_run=dry_run,
+        acknowledge=acknowledge,
+        layout=layout,
+    )
+
+
+@app.command()
+def hold(
+    context: typer.Context,
+    snapshot: Annotated[str, typer.Argument(metavar="NAME", help="As list shows it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Noted beside it.")] = "",
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    storage: StorageOption = None,
+) -> int:
+    """Keep a snapshot, whatever retention says."""
+    from raft_snapshot_agent.cli import keeping as command
+
+    return command.hold(loaded(context, config, cluster), snapshot, storage, reason)
+
+
+@app.command()
+def release(
+    context: typer.Context,
+    snapshot: Annotated[str, typer.Argument(metavar="NAME", help="As list shows it.")],
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    storage: StorageOption = None,
+) -> int:
+    """Give a held snapshot back to retention."""
+    from raft_snapshot_agent.cli import keeping as command
+
+    return command.release(loaded(context, config, cluster), snapshot, storage)
+
+
+>>>>>>> manners
 @app.command()
 def restore(
     context: typer.Context,

@@ -16,6 +16,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "raft-snapshot-agent save    # to every storage",
         "raft-snapshot-agent save --storage s3",
         "VAULT_ADDR=https://vault:8200 VAULT_TOKEN=... raft-snapshot-agent save vault.snap",
+        "raft-snapshot-agent save --force vault.snap    # the same file each time, for cron",
         "raft-snapshot-agent save - | age -r age1... > vault.snap.age",
     ),
     "list": ("raft-snapshot-agent list", "raft-snapshot-agent list --storage s3 --format json"),

@@ -34,6 +34,9 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How to print dat
 StorageOption = Annotated[
     str | None, typer.Option("--storage", metavar="NAME", help="Only this storage.")
 ]
+OverwriteOption = Annotated[
+    bool, typer.Option("--force", help="Replace a file that is there already.")
+]
 LatestOption = Annotated[bool, typer.Option("--latest", help="The newest verified snapshot.")]
 SnapshotArgument = Annotated[
     str | None,

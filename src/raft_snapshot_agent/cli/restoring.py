@@ -41,7 +41,7 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
     places = places_for(lambda: loaded, wanted)
     everywhere = assembly.places(loaded.config) if loaded.config.storages else ()
     config = loaded.config.model_copy(
-        update={"vault": _by_operator(loaded.config.vault), "storages": ()}
+        update={"vault": _by_operator(loaded.config.vault), "storages": (), "lease": None}
     )
     check_to_run(config, os.environ, loaded.place)
     cluster = Cluster(config.vault, config.run_on)

@@ -212,16 +212,17 @@ def worst(codes: Sequence[int], asked: int) -> int:
     return worst
 
 
-def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path) -> int:
+def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overwrite: bool) -> int:
     """Copy a stored snapshot, proved whole, into a file or folder; return the exit code."""
     into_folder = target.is_dir()
     if into_folder and wanted == "-":
         raise ConfigError("standard input has no name to fetch it under", hint="add: -o FILE")
-    folder = writable_folder(target / "any" if into_folder else target)
+    folder = writable_folder(target / "*" if into_folder else target, overwrite=overwrite)
 
     async def work() -> None:
         origin = await choose(places_for(load, wanted), wanted)
         name = Path(origin.label).name if into_folder else target.name
+        writable_folder(folder / name, overwrite=overwrite)
         async with fetched(origin, folder) as got:
             copy = LocalStorage(folder)
             await copy.put(name, got.spool)

@@ -8,15 +8,20 @@ from pathlib import Path
 from raft_snapshot_agent.errors import ConfigError
 
 
-def writable_folder(target: Path) -> Path:
+def writable_folder(target: Path, *, overwrite: bool = False) -> Path:
     """Return the folder of a file that is to be written, after trying it.
 
     Raises:
-        ConfigError: Nothing can be written there.
+        ConfigError: Nothing can be written there, or something is there and is to stay.
     """
     folder = target.absolute().parent
     if target.is_dir():
         raise ConfigError(f"cannot write {target}: it is a folder", hint="give a file in it")
+    if target.exists() and not target.is_file():  # a device would be replaced by a file
+        raise ConfigError(f"cannot write {target}: it is no file", hint="- is standard output")
+    if target.exists() and not overwrite:
+        hint = "give --force to replace it, or another name"
+        raise ConfigError(f"{target} exists already", hint=hint)
     try:
         with tempfile.TemporaryFile(dir=folder):
             return folder

@@ -14,6 +14,7 @@ from raft_snapshot_agent.config.marks import KeyPath, Mark, TextError, json_mark
 from raft_snapshot_agent.errors import ConfigError
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
 _BEFORE = "look at the commas, quotes and brackets right before it"
 _Parsed = tuple[Any, dict[KeyPath, Mark]]
 
@@ -46,6 +47,7 @@ def parse(name: str, suffix: str, text: str) -> Document:
     """
     try:
         value, marks = _parser(suffix, text)(text) if text.strip() else (None, {})
+        _refuse_unwritable(value, (), marks)
     except TextError as error:
         place = _place(name, error.mark, error.path)
         raise ConfigError(f"{place}: {error}", hint=error.hint) from None
@@ -132,6 +134,22 @@ def _parse_toml(text: str) -> _Parsed:
     marks = toml_marks(text)
     _refuse_dates(value, (), marks)
     return value, marks
+
+
+def _refuse_unwritable(value: Any, path: KeyPath, marks: Mapping[KeyPath, Mark]) -> None:
+    """Refuse what no path, address or name can hold: the character zero, and half a character."""
+    match value:
+        case dict():
+            for key, child in value.items():
+                _refuse_unwritable(str(key), (*path, key), marks)
+                _refuse_unwritable(child, (*path, key), marks)
+        case list():
+            for index, child in enumerate(value):
+                _refuse_unwritable(child, (*path, index), marks)
+        case str() if found := _UNWRITABLE.search(value):
+            what = f"has a character that no value can hold: U+{ord(found.group()):04X}"
+            where = path if _UNWRITABLE.search(dotted(path)) is None else path[:-1]
+            raise TextError(what, marks.get(path, Mark(1, 1)), where, hint="take it out")
 
 
 def _refuse_dates(value: Any, path: KeyPath, marks: Mapping[KeyPath, Mark]) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator
 
@@ -28,7 +28,7 @@ _AS_LONG_AS_IT_TAKES = timedelta(days=7)
 
 def bare_endpoint(endpoint: str) -> str:
     """Accept scheme, host and port, and nothing else."""
-    url = urlsplit(endpoint)
+    url = _split(endpoint)
     if url.scheme not in {"http", "https"} or not url.hostname:
         raise ValueError("must be a URL with its scheme, such as https://minio.example.org:9000")
     if url.username or url.password or url.query or url.fragment or url.path.strip("/"):
@@ -38,12 +38,23 @@ def bare_endpoint(endpoint: str) -> str:
 
 def server_url(url: str) -> str:
     """Accept scheme, host, port and path, and cut the slashes off the end."""
-    parts = urlsplit(url)
+    parts = _split(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must be a URL with its scheme, such as https://store.example.org/backups")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("must be scheme, host, port and path only: no credentials, no query")
     return url.rstrip("/")
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        usable = urlsplit(url).port != 0
+    except ValueError:  # of a port that is none, or of brackets
+        usable = False
+    if not usable:
+        what = "its port must be a number from 1 to 65535, and an IPv6 address stands in brackets"
+        raise ValueError(f"is not a URL: {what}, such as https://[2001:db8::1]:9000")
+    return urlsplit(url)
 
 
 Endpoint = Annotated[str, AfterValidator(bare_endpoint)]

@@ -24,6 +24,10 @@ class Traced:
     def kind(self) -> str:
         return self._storage.kind
 
+    @property
+    def _folder(self) -> str:
+        return self.location("-").removesuffix("-")
+
     def location(self, name: str) -> str:
         return self._storage.location(name)
 
@@ -32,7 +36,7 @@ class Traced:
             return await self._storage.put(name, source)
 
     async def entries(self) -> list[Entry]:
-        with traced("list", self.location("")):
+        with traced("list", self._folder):
             return await self._storage.entries()
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
@@ -50,5 +54,5 @@ class Traced:
             await self._storage.delete(name)
 
     async def sweep(self, leftovers: Leftovers) -> int:
-        with traced("sweep", self.location("")):
+        with traced("sweep", self._folder):
             return await self._storage.sweep(leftovers)

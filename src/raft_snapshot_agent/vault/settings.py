@@ -139,8 +139,14 @@ def checked_address(address: str) -> str:
         return address
     if "@" in address:
         raise ValueError("an address holds no user name or password; use auth")
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+    try:
+        parts, port = urlsplit(address), urlsplit(address).port
+    except ValueError as error:
+        why = "its port must be a number up to 65535, and an IPv6 address stands in brackets"
+        raise ValueError(
+            f"{address!r} is not an address: {why}, such as https://[::1]:8200"
+        ) from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise ValueError(
             f"{address!r} is not an address: write it with its scheme, such as"
             f" https://{address.rsplit('://', maxsplit=1)[-1] or '127.0.0.1:8200'}"

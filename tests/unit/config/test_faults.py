@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.unit.config.schema_keys import document_with, keys_of
 
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.show import schema
@@ -14,7 +15,6 @@ from raft_snapshot_agent.errors import ConfigError, ConfigFaults
 
 Refusal = Callable[..., str]
 LoadText = Callable[..., Loaded]
-Keys = tuple[tuple[str, ...], list[tuple[tuple[str, ...], str]]]
 
 
 @pytest.mark.parametrize(
@@ -199,54 +199,20 @@ def test_an_empty_value_may_mean_something(load_text: LoadText, text: str) -> No
     assert load_text("c.yaml", text)
 
 
-def _keys(node: dict[str, Any], defs: dict[str, Any], path: tuple[str, ...]) -> Iterator[Keys]:
-    """Every key that the schema knows: its path, and what else must be there for it to be seen."""
-    if "$ref" in node:
-        node = {**defs[node["$ref"].rpartition("/")[2]], **node}
-    tag = node.get("discriminator", {}).get("propertyName")
-    for value, reference in node.get("discriminator", {}).get("mapping", {}).items():
-        for inner, around in _keys({"$ref": reference}, defs, path):
-            if inner[-1] != tag:
-                yield inner, [((*path, tag), value), *around]
-    for key, inner_node in node.get("properties", {}).items():
-        yield (*path, key), []
-        yield from _keys(inner_node, defs, (*path, key))
-    if "items" in node:
-        yield from _keys(node["items"], defs, (*path, "0"))
-
-
-def _document(around: list[tuple[tuple[str, ...], str]], path: tuple[str, ...], value: Any) -> Any:
-    document: dict[str, Any] = {}
-    for where, what in [*around, (path, value)]:
-        inner = document
-        for key in where[:-1]:
-            inner = inner.setdefault(key, {})
-        inner[where[-1]] = what
-    return _listed(document)
-
-
-def _listed(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    return (
-        [_listed(value["0"])] if "0" in value else {key: _listed(one) for key, one in value.items()}
-    )
-
-
 EMPTIES: tuple[Any, ...] = (None, "", "  ", [], {})
 MEANT = {"prefix", "suffix", "retention"}
 
 
 def test_no_key_of_the_schema_takes_an_empty_value_that_means_nothing(load_text: LoadText) -> None:
     described = schema()
-    found = _keys(described, described["$defs"], ())
+    found = keys_of(described)
     keys = [one for one in found if one[0][0] not in ("concurrency", "clusters")]
     assert len(keys) > 150
     for path, around in keys:
         for empty in EMPTIES:
             if (path[-1] in MEANT and empty is not None) or path[-1] == "0":
                 continue
-            text = json.dumps(_document(around, path, empty))
+            text = json.dumps(document_with(around, path, empty))
             with pytest.raises(ConfigError) as caught:
                 load_text("c.json", text)
             assert EMPTY in str(caught.value) or "must be" in str(caught.value), (path, empty)

@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.config.schema_keys import document_with, keys_of
 
+from raft_snapshot_agent.config.check import check
 from raft_snapshot_agent.config.dialects import dialect
 from raft_snapshot_agent.config.dialects.seed import SeedAws, SeedFile, translate
 from raft_snapshot_agent.config.document import parse
 from raft_snapshot_agent.config.faults import validate
+from raft_snapshot_agent.config.load import load_all
 from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.config.show import schema
 from raft_snapshot_agent.errors import ConfigError
 
 SUFFIXES = st.sampled_from([".yaml", ".json", ".toml", ""])
@@ -78,3 +84,60 @@ def test_any_text(suffix: str, text: str) -> None:
 def test_any_values(value: dict[str, Any]) -> None:
     for suffix in (".json", ".yaml"):
         assert re.fullmatch("f:.*", refusal(suffix, json.dumps(value)))
+
+
+ODD: list[Any] = [
+    *(10**400, -1, 0, 1.5, True, "x" * 5000, "\0", "/a\0b", "\ud800", "é\n", "/" + "a" * 300),
+    *(
+        "http://h:port",
+        "http://h:99999",
+        "http://h:-1",
+        "http://[::1",
+        "http://[zz]:80",
+        "https://ü:1",
+    ),
+    *("100000h", "36500d", "0.0000001s", "9" * 400 + "s", "* * * * *", "0 0 31 2 *", "@reboot"),
+    *("env://", "env://A=B", "file://", "file:///proc/self/mem", "credential://../x"),
+    *("%", "{0}", "-", "/", "..", "101%", "1e30GB", "-1GB", "Europe/../../etc/passwd", "/dev/null"),
+    *([[]], [[["x"]]], {"a": {"b": 1}}, {"a": "b", "c": None}),
+]
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_odd_values_of_every_key_are_refused_in_plain_words(tmp_path: Path, part: int) -> None:
+    described, path = schema(), tmp_path / "c.json"
+    environ = {"VAULT_TOKEN": "t", "TMPDIR": str(tmp_path)}
+    found = list(keys_of(described))
+    for where, around in found[part::8]:
+        for odd in ODD:
+            path.write_text(json.dumps(document_with(around, where, odd)))
+            for line in faults(path, environ):
+                assert line.startswith(f"{path}:"), line
+                assert not re.search(r"nexpected|could not be cast|Error|\n", line), line
+
+
+def faults(path: Path, environ: dict[str, str]) -> tuple[str, ...]:
+    try:
+        for loaded in load_all(path, environ).clusters.values():
+            assert isinstance(loaded.warnings, tuple)
+            check(loaded.config, environ, loaded.place)
+    except ConfigError as error:
+        return error.lines
+    return ()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("vault: {address: 'http://h:port'}", "1:9: vault.address: 'http://h:port' is not an address: its port must be a number up to 65535"),
+        ("vault: {nodes: ['http://[::1']}", "1:9: vault.nodes: 'http://[::1' is not an address: its port"),
+        ("storages: [{type: s3, bucket: b, endpoint: 'https://h:port'}]", "1:34: storages[0].endpoint: is not a URL: its port must be a number"),
+        ("schedule: {cron: '@dialy'}", "1:12: schedule.cron: '@dialy' is not a cron expression"),
+        ("vault: {timeout: 30d}", "1:9: vault.timeout: must be at most 20 days"),
+        ('run_on: "a\\0b"', "1:1: run_on: has a character that no value can hold: U+0000 (take it out)"),
+    ],
+)  # fmt: skip
+def test_odd_values_are_told_with_the_mend(tmp_path: Path, text: str, expected: str) -> None:
+    (path := tmp_path / "c.yaml").write_text(text)
+    (line,) = faults(path, {})
+    assert line.removeprefix(f"{path}:").startswith(expected)

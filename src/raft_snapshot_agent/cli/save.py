@@ -25,8 +25,7 @@ def save_everywhere(loaded: Loaded, only: str | None) -> int:
     """Take a snapshot into the configured storages; return the exit code."""
     loaded = by_hand(loaded, os.environ)
     places = assembly.places(loaded.config, only)
-    config = loaded.config.model_copy(update={"lease": None})  # an operator asks for none
-    check_to_run(config, os.environ, loaded.place)
+    check_to_run(loaded.config, os.environ, loaded.place)
     return _finish(assembly.agent(loaded.config, places, by_hand=True))
 
 
@@ -34,13 +33,8 @@ def save_to_file(loaded: Loaded, target: Path, *, overwrite: bool) -> int:
     """Take a snapshot into a file, which appears only when it is whole; return the exit code."""
     folder = writable_folder(target, overwrite=overwrite)
     place = Place("file", LocalStorage(folder), static_name=target.name, with_manifest=False)
-<<<<<<< HEAD
     loaded = by_hand(loaded, os.environ)
     config = loaded.config.model_copy(update={"spool": folder, "storages": ()})
-=======
-    loaded = with_token_file(loaded, os.environ)
-    config = loaded.config.model_copy(update={"spool": folder, "storages": (), "lease": None})
->>>>>>> manners
     check_to_run(config, os.environ, loaded.place)
     return _finish(assembly.agent(config, [place], by_hand=True))
 
@@ -50,13 +44,8 @@ def save_to_stdout(loaded: Loaded) -> int:
     if sys.stdout.isatty():
         raise ConfigError("a snapshot is no text for a terminal", hint="redirect it: save - > FILE")
     place = Place("stdout", PipeStorage(sys.stdout.buffer), static_name="-", with_manifest=False)
-<<<<<<< HEAD
     loaded = by_hand(loaded, os.environ)
     config = loaded.config.model_copy(update={"storages": ()})
-=======
-    loaded = with_token_file(loaded, os.environ)
-    config = loaded.config.model_copy(update={"storages": (), "lease": None})
->>>>>>> manners
     check_to_run(config, os.environ, loaded.place)
     return _finish(assembly.agent(config, [place], by_hand=True))
 

@@ -13,6 +13,7 @@ from raft_snapshot_agent.cli.options import (
     Format,
     FormatOption,
     LatestOption,
+    OverwriteOption,
     SnapshotArgument,
     StorageOption,
     loaded,
@@ -79,15 +80,15 @@ def fetch(
         Path, typer.Option("--output", "-o", metavar="FILE", help="A file, or a folder.")
     ] = Path(),
     latest: LatestOption = False,
+    force: OverwriteOption = False,
     config: ConfigOption = None,
     cluster: ClusterOption = None,
 ) -> int:
     """Copy a stored snapshot to the local disk and prove it whole."""
     from raft_snapshot_agent.cli import stored as command
 
-    return command.fetch(
-        lambda: loaded(context, config, cluster), None if latest else snapshot, output
-    )
+    wanted = None if latest else snapshot
+    return command.fetch(lambda: loaded(context, config, cluster), wanted, output, overwrite=force)
 
 
 @stored.command()

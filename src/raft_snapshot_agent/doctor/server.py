@@ -21,77 +21,7 @@ from raft_snapshot_agent.vault.auth import AppRoleAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.hosts import is_local
 from raft_snapshot_agent.vault.token import in_namespace
-<<<<<<< HEAD:src/raft_snapshot_agent/doctor/server.py
 from raft_snapshot_agent.vault.transport import proxy_to
-=======
-
-_LIST_WITHIN = 30.0
-"""Seconds a storage gets to answer."""
-
-
-class Status(StrEnum):
-    """How a check ended."""
-
-    SUCCESS = "success"
-    WARNING = "warning"
-    FAILURE = "failure"
-    SKIPPED = "skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found."""
-
-    check: str
-    status: Status
-    message: str
-    advice: str = ""
-    exit_code: int = 0
-    """What it makes of the whole: zero unless it is a failure."""
-
-
-@dataclass(slots=True)
-class Patient:
-    """What is checked, and what earlier checks learnt of it."""
-
-    config: Config
-    environ: Mapping[str, str]
-    places: Sequence[Place]
-    cluster: Cluster
-    node: Node | None = None
-    """The node to log in at: one that answered well, the leader if it did."""
-    token: str | None = field(default=None, repr=False)
-
-
-Check = Callable[[Patient], Awaitable[list[Finding]]]
-
-
-async def examine(patient: Patient) -> list[Finding]:
-    """Do every check in turn; what one finds is in the list, nothing is raised."""
-    found: list[Finding] = []
-    try:
-        for name, check in CHECKS.items():
-            try:
-                found += await check(patient)
-            except AgentError as error:
-                found.append(failure(name, error))
-    finally:
-        with anyio.CancelScope(shield=True):
-            await in_thread(partial(_leave, patient))
-    return found
-
-
-def failure(check: str, error: AgentError) -> Finding:
-    """Turn an error into what a check found."""
-    return Finding(check, Status.FAILURE, error.message, error.hint, error.exit_code)
-
-
-async def configuration(patient: Patient) -> list[Finding]:
-    """Try what can be known without contacting anybody; storages have a check of their own."""
-    alone = patient.config.model_copy(update={"storages": (), "lease": None})
-    await in_thread(partial(check_configuration, alone, patient.environ))
-    return [Finding("configuration", Status.SUCCESS, "it is sound")]
->>>>>>> manners:src/raft_snapshot_agent/doctor.py
 
 
 async def tls(patient: Patient) -> list[Finding]:

@@ -15,7 +15,8 @@ def test_the_folder_of_a_new_or_an_old_file_is_returned_untouched(
     (tmp_path / "old").write_text("content")
 
     for target in (tmp_path / "new", tmp_path / "old", Path("new"), Path("old")):
-        assert writable_folder(target) == tmp_path
+        assert writable_folder(target, overwrite=True) == tmp_path
+    assert writable_folder(Path("new")) == tmp_path
 
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("old", "content")]
 
@@ -28,6 +29,7 @@ def test_the_folder_of_a_new_or_an_old_file_is_returned_untouched(
         ("file/new", "cannot write file/new: Not a directory"),
         ("/proc/new", "cannot write /proc/new: "),
         ("", "it is a folder"),
+        ("file", "file exists already"),
     ],
 )
 def test_what_cannot_be_written_is_refused(

@@ -128,7 +128,7 @@ async def test_between_two_runs_does_not_end_the_daemon(
     config = load(site.configuration(), {}).config
     agent = assembly.agent(config, assembly.places(config))
     said = io.StringIO()
-    monkeypatch.setattr(runner, "_SLICE", 0.2)
+    monkeypatch.setattr(runner, "SLICE", 0.2)
     with redirect_stderr(said), anyio.fail_after(60):
         daemon = alone(agent, config, configure("text", "info"))
         with monkeypatch.context() as broken:

@@ -22,7 +22,7 @@ import anyio
 import stamina
 from tests.unit.core.archives import archive, members, meta
 
-from raft_snapshot_agent import runner
+from raft_snapshot_agent import runner, wake
 from raft_snapshot_agent.agent import Agent
 from raft_snapshot_agent.core.guard import GUARD_NAME
 from raft_snapshot_agent.core.naming import AGENT, Naming, parse, snapshot_name
@@ -261,6 +261,9 @@ class World:
 
     def keep_token(self) -> None: ...
 
+    def try_login(self) -> bool:
+        return False
+
     def revoke_token(self) -> None: ...
 
     def agent(self) -> Agent:
@@ -301,7 +304,8 @@ class World:
         """Run a coroutine in this world."""
         with (
             mock.patch.object(runner, "_LOOK_EVERY", _GLANCE),
-            mock.patch.object(runner, "_SLICE", 10 * _GLANCE),
+            mock.patch.object(runner, "SLICE", 10 * _GLANCE),
+            mock.patch.object(wake, "SLICE", 10 * _GLANCE),
             stamina.set_testing(True, attempts=3, cap=True),
             asyncio.Runner(loop_factory=lambda: _Loop(self)) as events,
         ):

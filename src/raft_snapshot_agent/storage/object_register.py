@@ -50,7 +50,7 @@ class ObjectRegister:
             try:
                 answer = await obstore.get_async(await self._client(writing=False), self._key)
             except FileNotFoundError as error:
-                self._insist_on_bucket(error)
+                self._insist_on_bucket("read", error)
                 return None
             # What is too long is none of ours, and is not fetched.
             whole = answer.meta["size"] <= RECORD_LIMIT
@@ -76,7 +76,7 @@ class ObjectRegister:
                     client, self._key, record.to_json(), mode=_mode(expected), use_multipart=False
                 )
             except (AlreadyExistsError, PreconditionError, FileNotFoundError) as error:
-                self._insist_on_bucket(error)
+                self._insist_on_bucket("write", error)
                 return None  # also where it was deleted: whoever reads it again will see
             return _version(put)
 
@@ -106,7 +106,7 @@ class ObjectRegister:
             # Without the cause: its text holds requests as they were signed.
             raise self._error(doing, error) from None
 
-    def _insist_on_bucket(self, error: Exception) -> None:
+    def _insist_on_bucket(self, doing: str, error: Exception) -> None:
         """Tell a record that is missing from a bucket that is: 404 is said of both.
 
         Raises:
@@ -114,7 +114,7 @@ class ObjectRegister:
         """
         if "status code: 404" not in str(error):
             return
-        explained = self._error("read", FileNotFoundError(str(error)))
+        explained = self._error(doing, FileNotFoundError(str(error)))
         if not isinstance(explained, SnapshotNotFound):
             raise explained from None
 

@@ -135,7 +135,7 @@ async def test_a_right_that_is_missing_is_told(
 
 async def test_a_token_that_is_refused_is_told(opened: Open, outside: Kube) -> None:
     outside.tokens = set()
-    with pytest.raises(LoginRefused, match=r"the token is refused \(Unauthorized\)"):
+    with pytest.raises(LoginRefused, match=r"the token is refused \(401 Unauthorized\)"):
         await opened().read()
 
 

@@ -13,7 +13,12 @@ from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.core.retention import Plan, Retention, plan
 from raft_snapshot_agent.core.snapshot import Beside, Instant, Manifest, Stored
 from raft_snapshot_agent.core.timetable import Timing
-from raft_snapshot_agent.errors import SnapshotNotFound, StorageError, StorageUnavailable
+from raft_snapshot_agent.errors import (
+    LoginRefused,
+    SnapshotNotFound,
+    StorageDenied,
+    StorageError,
+)
 from raft_snapshot_agent.guarding import History, Watched, look, watch
 from raft_snapshot_agent.reading import State
 from raft_snapshot_agent.refusals import Refusals
@@ -207,10 +212,11 @@ class Place:
             try:
                 await self._remove(one)
                 deleted.append(one.name)
-            except StorageUnavailable as error:
-                failed[one.name] = str(error)
             except StorageError as error:
-                self.refusals.note(one.name, str(error), now)
+                if isinstance(error, StorageDenied) and not isinstance(error, LoginRefused):
+                    self.refusals.note(one.name, str(error), now)  # such as a lock on the object
+                else:
+                    failed[one.name] = str(error)
         left = {
             **self.refusals.among(one.name for one in stored if one.name not in deleted),
             **failed,

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from raft_snapshot_agent.core import overdue
+from raft_snapshot_agent.core import freshness
 from raft_snapshot_agent.core.lease import Record, Versioned
 from raft_snapshot_agent.core.report import Report
 from raft_snapshot_agent.core.schedule import Every
@@ -124,8 +124,8 @@ async def test_who_takes_over_serves_what_one_storage_alone_still_lacks() -> Non
 async def test_who_only_ever_stands_by_says_that_nobody_takes_any(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(overdue, "_LEAST", timedelta(0))
-    monkeypatch.setattr(overdue, "_MOST", timedelta(seconds=1))
+    monkeypatch.setattr(freshness, "_LEAST_GRACE", timedelta(0))
+    monkeypatch.setattr(freshness, "_MOST_GRACE", timedelta(seconds=1))
     agent = Agent(*(NotLeader("a standby") for _ in range(100)))
     agent.held = {"disk": [], "s3": [datetime.now(UTC) - EVERY * 5]}
     said = await run(agent, lambda said: "overdue" in said)

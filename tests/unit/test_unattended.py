@@ -63,8 +63,8 @@ def test_the_end_is_told_too_and_the_next_time_is_another() -> None:
         ]
     )
 
-    assert [line.split()[1] for line in lines] == ["error", "info", "error"]
-    assert "are stored again; one was 3h overdue" in lines[1]
+    assert [line.split()[1] for line in lines] == ["error", "error", "info", "error"]
+    assert "are stored again; one was 3h overdue" in lines[2]
 
 
 def test_who_has_just_begun_to_stand_by_waits_for_the_others() -> None:

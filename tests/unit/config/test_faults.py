@@ -41,7 +41,7 @@ LoadText = Callable[..., Loaded]
         ("vault: {proxy: 'proxy.example:3128'}\n", "c.yaml:1:9: vault.proxy: 'proxy.example:3128' is not the URL of a proxy, such as http://proxy.internal:3128"),
         ("vault: {proxy: 'me:hunter2@proxy.example:3128'}\n", "c.yaml:1:9: vault.proxy: '…@proxy.example:3128' is not the URL of a proxy, such as http://proxy.internal:3128"),
         ("vault: {proxy: 'socks5://proxy.example'}\n", "c.yaml:1:9: vault.proxy: 'socks5://proxy.example' is a SOCKS proxy, and only HTTP proxies can be used"),
-        ("vault: {proxy: ''}\n", "c.yaml:1:9: vault.proxy: '' is not the URL of a proxy, such as http://proxy.internal:3128"),
+        ("vault: {proxy: ''}\n", "c.yaml:1:9: vault.proxy: is empty (give it a value, or leave it out)"),
         ("vault: {tls: {client_cert: /x}}\n", "c.yaml:1:9: vault.tls: client_cert and client_key go together"),
         ("storages: [{type: s3, bucket: b, region: no}]\n", "c.yaml:1:34: storages[0].region: must be text, not true or false (put it in quotes)"),
         ("run_on: ledaer\n", "c.yaml:1:1: run_on: unknown value 'ledaer' (did you mean 'leader'?)"),

@@ -40,7 +40,7 @@ from raft_snapshot_agent.storage.memory import MemoryStorage
 SLOTS = 7
 BAD = (1.0, 4.0)
 """Faults begin and end within these slots."""
-SEEDS = int(os.environ.get("SLOT_SEEDS", "60"))
+SEEDS = int(os.environ.get("SLOT_SEEDS", "32"))
 """Of each kind of life; thousands take minutes."""
 PARTS = 4
 Lives = Callable[[int, Path], World]
@@ -129,7 +129,9 @@ def judge_always(world: World) -> None:
     judge(world)
     assert len(present(world.storages["good"])) == LAST
     bad = world.storages["bad"]
-    assert len(present(bad)) == LAST
+    # What a storage refused to delete is not asked for again on the same day.
+    refused = [fault for fault in bad.faults if (fault.step, fault.way) == ("delete", "refused")]
+    assert len(present(bad)) == LAST or any(fault.struck for fault in refused)
     ways = {fault.way for one in world.storages.values() for fault in one.faults}
     if not ways & {*KILLS} and {fault.step for fault in bad.faults} <= {"put", "manifest", "sweep"}:
         assert max(most_at_once(bad)) <= LAST + 1

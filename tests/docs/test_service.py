@@ -133,7 +133,7 @@ def test_the_section_works_when_it_is_pasted(bao: OpenBaoCluster, tmp_path: Path
     assert "systemctl enable --now raft-snapshot-agent" in done.stdout
     stored = re.findall(r"^raft-snapshot-agent 600 (\S+)$", done.stdout, re.MULTILINE)
     assert sum(name.endswith(".snap") for name in stored) == 1
-    assert re.search(r"^login +success", done.stdout, re.MULTILINE)
+    assert re.search(r"^success +login ", done.stdout, re.MULTILINE)
     assert "failure" not in done.stdout
     assert done.stdout.count("verified") >= 2
     assert "Restored the snapshot of index" in done.stderr

@@ -174,7 +174,8 @@ def test_a_sealed_node_is_told(start_bao: StartBao) -> None:
     node.restart()
     for run_on in BOTH:
         line = refused(Sealed, run_on, node.address)
-        assert line == f"{node.address} is sealed (unseal it, then the agent goes on)"
+        said = f"{node.address} is sealed (503: Vault is sealed)"
+        assert line == f"{said} (unseal it, then the agent goes on)"
 
 
 def test_the_first_reason_is_told_where_no_node_helps(dead: str, bao: OpenBaoCluster) -> None:

@@ -10,7 +10,7 @@ from raft_snapshot_agent.core.lease import Record
 from raft_snapshot_agent.lease.keeper import Lease
 
 _PATIENCE = 1.5
-"""In durations: long enough to outlast a holder that is gone."""
+"""In durations since it was first seen: long enough to outlast a holder that is gone."""
 
 
 async def take(lease: Lease) -> None:
@@ -23,13 +23,16 @@ async def take(lease: Lease) -> None:
         LeaseHeld: It is not to be had.
         StorageUnavailable: Nobody knows.
     """
-    give_up_at = time.monotonic() + lease.seconds * _PATIENCE
+    patience = lease.seconds * _PATIENCE
+    give_up_at = time.monotonic() + patience
     first: Record | None = None
     while True:
         pause = await lease.look()
         if lease.tenure is not None:
             return
-        first = first or lease.record
+        if first is None and lease.record is not None:
+            # To prove the store came before that, and took what time it took.
+            first, give_up_at = lease.record, time.monotonic() + patience
         if lease.record != first or time.monotonic() > give_up_at:
             raise lease.not_held()
         await anyio.sleep(pause)

@@ -15,7 +15,7 @@ from raft_snapshot_agent.lease.taking import take
 
 pytestmark = pytest.mark.anyio
 
-DURATION = timedelta(seconds=0.2)
+DURATION = timedelta(seconds=0.6)
 
 
 async def test_the_time_that_the_proof_takes_is_not_taken_from_that_for_the_holder(
@@ -24,7 +24,7 @@ async def test_the_time_that_the_proof_takes_is_not_taken_from_that_for_the_hold
     shelf.put(Record("one that is gone", 1, 0, DURATION.total_seconds()))
 
     async def prove() -> None:
-        await anyio.sleep(4 * DURATION.total_seconds())
+        await anyio.sleep(2 * DURATION.total_seconds())
 
     lease = Lease(shelf, "me", DURATION, candidacy=Candidacy(prove=prove))
     await take(lease)

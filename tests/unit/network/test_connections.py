@@ -120,8 +120,8 @@ async def test_loopback_is_never_asked_through_the_environments_proxy(
 async def test_names_are_left_out_by_their_domain(kind: str, way: Way, tmp_path: Path) -> None:
     with answering(status(502)) as proxy:
         way.monkeypatch.setenv("HTTP_PROXY", url(proxy))
-        way.monkeypatch.setenv("NO_PROXY", ".backups.invalid")
-        inside, outside = "http://a.backups.invalid:81", "http://backups.invalid:81"
+        way.monkeypatch.setenv("NO_PROXY", ".store.invalid")
+        inside, outside = "http://a.store.invalid:81", "http://store.invalid:81"
         error = await said(ALL[kind], Way(inside, tmp_path, way.monkeypatch, timeout="1s"))
         assert error
         assert f":{proxy.port}" not in error

@@ -21,7 +21,7 @@ from raft_snapshot_agent.errors import (
     StorageError,
     StorageUnavailable,
 )
-from raft_snapshot_agent.storage import objects
+from raft_snapshot_agent.storage import object_feed, objects
 from raft_snapshot_agent.storage.base import Content, Storage
 
 FORBIDDEN = re.compile(r"Signature=|X-Amz|\?|\n|Debug|RetryError|<|Credential=")
@@ -300,7 +300,7 @@ async def test_the_placeholder_of_a_folder_is_no_entry(s3: S3) -> None:
 async def test_a_cancelled_put_does_not_wait_for_a_source_that_stands_still(
     s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(objects, "_GRACE", 0.1)
+    monkeypatch.setattr(object_feed, "_GRACE", 0.1)
     storage = s3.open()
     with Watched(tmp_path) as source:
         with anyio.fail_after(30):
@@ -327,7 +327,7 @@ async def test_a_cancelled_put_takes_back_what_it_sent(
             source.accept()
             return anyio.move_on_after(seconds, shield=shield)
 
-        monkeypatch.setattr(objects, "move_on_after", accept_and_wait)
+        monkeypatch.setattr(object_feed, "move_on_after", accept_and_wait)
         async with beside(source, storage.put, NAME, source) as tasks:
             source.grow(bytes_of(20 * MIB))
             await source.reached(20 * MIB)

@@ -40,7 +40,7 @@ from raft_snapshot_agent.storage.memory import MemoryStorage
 SLOTS = 7
 BAD = (1.0, 4.0)
 """Faults begin and end within these slots."""
-SEEDS = int(os.environ.get("SLOT_SEEDS", "32"))
+SEEDS = int(os.environ.get("SLOT_SEEDS", "70"))
 """Of each kind of life; thousands take minutes."""
 PARTS = 4
 Lives = Callable[[int, Path], World]

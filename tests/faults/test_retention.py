@@ -132,7 +132,7 @@ def test_refused_deletes_are_not_asked_for_at_every_run(site: Site, s3: S3Faults
         ending = daemon.ended(60)
     warnings = [line for line in ending.of_level("warning") if "not deleted: " in line]
     assert all(f"{old[0]} and others are not deleted: " in line for line in warnings)
-    assert any("snapshots=12" in line for line in warnings)
+    assert any("(snapshots: 12)" in line for line in warnings), warnings
     refused = [request for request in s3.requests if "delete" in request.query]
     runs = ending.said.count(stored)
     assert len(warnings) <= runs, "one line a run at most"

@@ -129,7 +129,7 @@ def test_bucket_that_hangs_while_it_is_swept_gets_its_snapshot_all_the_same(
     site: Site, behind: S3Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(agents, "_SWEEP_WITHIN", 0.5)
-    site.s3["timeout"] = "1h"
+    site.s3["timeout"] = "50m"
     behind.hang(lambda request: "uploads" in request.query)
     ending = site.run_once()
     assert ending.code == 0
@@ -141,7 +141,7 @@ async def test_daemon_does_not_wait_for_ever_for_what_a_bucket_holds(
     site: Site, behind: S3Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(agents, "_LIST_WITHIN", 0.5)
-    site.s3["timeout"] = "1h"
+    site.s3["timeout"] = "50m"
     behind.hang(lambda request: "list-type" in request.query)
     config = load(site.configuration(), {}).config
     agent = assembly.agent(config, assembly.places(config))

@@ -68,7 +68,7 @@ def test_addresses_that_are_understood(given: str, address: str) -> None:
         ("https://vault:port", "[Pp]ort"),
         ("https://vault:99999", "[Pp]ort"),
         ("https://vault:0", "is not an address"),
-        ("https://[::1", "Invalid IPv6 URL"),
+        ("https://[::1", "an IPv6 address stands in brackets"),
         ("unix:run/bao.sock", "is not an address"),
         ("unix://run/bao.sock", "is not an address"),
         ("https://vault:8200/?a=b", "it ends before . and #"),

@@ -19,18 +19,22 @@ from typing import Any
 from unittest import mock
 
 import anyio
+import anyio.lowlevel
 import stamina
 from tests.unit.core.archives import archive, members, meta
 
 from raft_snapshot_agent import runner, wake
 from raft_snapshot_agent.agent import Agent
 from raft_snapshot_agent.core.guard import GUARD_NAME
+from raft_snapshot_agent.core.lease import Register
 from raft_snapshot_agent.core.naming import AGENT, Naming, parse, snapshot_name
 from raft_snapshot_agent.core.retention import Retention
 from raft_snapshot_agent.core.schedule import Every
 from raft_snapshot_agent.core.timetable import Timing
 from raft_snapshot_agent.daemon import Daemon, Duties, Duty
 from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnavailable
+from raft_snapshot_agent.lease.clock import Clock
+from raft_snapshot_agent.lease.keeper import Lease
 from raft_snapshot_agent.logs import configure
 from raft_snapshot_agent.place import Place
 from raft_snapshot_agent.storage.base import Entry, Source, Storage
@@ -231,6 +235,8 @@ class World:
     said: io.StringIO = field(default_factory=io.StringIO)
     errors: tuple[Exception, ...] = ()
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    record: Register | None = None
+    """Keeps the record of a lease, where the agent is to have one."""
     _alive: anyio.CancelScope | None = None
 
     def now(self) -> datetime:
@@ -275,8 +281,25 @@ class World:
         ]
         cluster: Any = self
         return _Busy(
-            self, cluster, places, naming=self.naming, spool=self.root, deadline=60, clock=self.now
+            self,
+            cluster,
+            places,
+            naming=self.naming,
+            spool=self.root,
+            deadline=60,
+            clock=self.now,
+            lease=self._lease(),
         )
+
+    def _lease(self) -> Lease | None:
+        if self.record is None:
+            return None
+        clock = Clock(lambda: self.offset, self._pass, lambda: 0.5, self.now)
+        return Lease(self.record, f"agent-{self.offset}", timedelta(minutes=10), clock=clock)
+
+    async def _pass(self, seconds: float) -> None:
+        self.offset += seconds
+        await anyio.lowlevel.checkpoint()
 
     async def live(self, until: Callable[[], bool], **timing: Any) -> None:
         """Let a daemon of its own run until something is so, and kill it."""

@@ -88,10 +88,17 @@ async def test_the_proxy_of_the_environment_is_used(
 
 
 @plain_kinds
-@pytest.mark.parametrize("entry", ["0.0.0.0/8", "a.example,*", "{host}:{port}", " 0.0.0.0 ,x"])
-@pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
+@pytest.mark.parametrize(
+    ("variable", "entry"),
+    [
+        ("NO_PROXY", "0.0.0.0/8"),
+        ("no_proxy", "a.example,*"),
+        ("NO_PROXY", "{host}:{port}"),
+        ("no_proxy", " 0.0.0.0 ,x"),
+    ],
+)
 async def test_what_is_left_out_is_asked_directly(
-    kind: str, entry: str, variable: str, way: Way, origin: HttpProxy
+    kind: str, variable: str, entry: str, way: Way, origin: HttpProxy
 ) -> None:
     parts = urlsplit(way.address)
     with answering(status(502)) as proxy:

@@ -13,6 +13,8 @@ from tests.lying import Behaviour, Exchange, Request, S3Faults
 
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.snapshot import Condemnation
+from raft_snapshot_agent.storage import s3 as s3_storage
+from raft_snapshot_agent.storage.connection import retry_config
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -143,8 +145,17 @@ def test_no_command_trusts_one_bad_reading(
     ],
 )
 def test_what_cannot_be_read_twice_alike_is_unreadable(
-    site: Site, s3: S3Faults, name: str, behaviours: list[Behaviour]
+    site: Site,
+    s3: S3Faults,
+    name: str,
+    behaviours: list[Behaviour],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    pause = timedelta(milliseconds=10)  # before the client goes on where it was cut
+    backoff = {"init_backoff": pause, "max_backoff": pause, "base": 2}
+    monkeypatch.setattr(
+        s3_storage, "retry_config", lambda timeout: {**retry_config(timeout), "backoff": backoff}
+    )
     s3.behave(reads(name), in_turn(*behaviours))
 
     for command in (["verify", name], ["inspect", name], ["fetch", name, "-o", str(site.root)]):

@@ -211,7 +211,7 @@ def test_a_restore_that_was_confirmed_brings_the_old_secret_back(one: Field) -> 
     assert f"{one.before(one.cluster.nodes[0]).address} leads; its Raft index" in terminal.shown
     assert "What the agent finds now, with its own login:" in terminal.shown
     checks = terminal.shown.rpartition("with its own login:")[2]
-    assert re.search(r"^login +success ", checks, re.MULTILINE)
+    assert re.search(r"^success +login ", checks, re.MULTILINE)
 
 
 def test_a_login_that_the_restore_took_away_is_told_at_once(one: Field) -> None:
@@ -225,7 +225,7 @@ def test_a_login_that_the_restore_took_away_is_told_at_once(one: Field) -> None:
     )
 
     assert ended.code == 0, ended.talk
-    assert re.search(r"^login +failure .*invalid", ended.text, re.MULTILINE)
+    assert re.search(r"^failure +login .*invalid", ended.text, re.MULTILINE)
 
 
 def test_a_restore_of_a_pipe_at_a_standbys_address_brings_three_nodes_back(three: Field) -> None:

@@ -29,7 +29,9 @@ def home(bao: OpenBaoCluster, approle: AppRole, tmp_path: Path) -> Path:
 
 def save(bao: OpenBaoCluster, folder: Path, **environment: str | Path) -> Ending:
     env = {name: str(value) for name, value in environment.items()}
-    return call("save", folder / "a.snap", env={"VAULT_ADDR": bao.leader().address, **env})
+    return call(
+        "save", "--force", folder / "a.snap", env={"VAULT_ADDR": bao.leader().address, **env}
+    )
 
 
 def test_save_takes_the_token_that_a_login_left(

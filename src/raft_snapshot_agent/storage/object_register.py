@@ -114,9 +114,10 @@ class ObjectRegister:
         """
         if "status code: 404" not in str(error):
             return
-        explained = self._error(doing, FileNotFoundError(str(error)))
-        if not isinstance(explained, SnapshotNotFound):
-            raise explained from None
+        missing = FileNotFoundError(str(error))
+        # A key that is missing is only called that where something was to be read.
+        if not isinstance(self._error("read", missing), SnapshotNotFound):
+            raise self._error(doing, missing) from None
 
     def _error(self, doing: str, error: Exception) -> StorageError:
         what = f"cannot {doing} the lease record {self.location}"

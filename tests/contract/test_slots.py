@@ -59,6 +59,8 @@ def test_one_snapshot_per_slot(place: Place, tmp_path: Path) -> None:
     judge(lived(place, tmp_path / "agent", "prod/", faults), place, "prod/")
 
 
+# A daemon that is killed in a simulation closes no connection, as a process that is killed.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_one_snapshot_per_slot_in_many_lives(place: Place, tmp_path: Path) -> None:

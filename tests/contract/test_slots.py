@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from datetime import timedelta
 from pathlib import Path
@@ -80,3 +81,4 @@ def test_one_snapshot_per_slot_in_many_lives(place: Place, tmp_path: Path) -> No
             fault.calls = 1 if fault.way in KILLS else fault.calls
         prefix = f"life-{seed}/"
         judge(lived(place, tmp_path / f"agent-{seed}", prefix, faults), place, prefix)
+    gc.collect()  # here, and not in the midst of another test

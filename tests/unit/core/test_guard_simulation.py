@@ -182,6 +182,7 @@ def test_a_restore_by_hand_raises_none_and_the_next_rollback_does(
     assert "the Raft index went back" in world.complete(lost, 0.2).alarm
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.soak
 @settings(deadline=None, max_examples=3000)
 @given(seed=SEEDS, skew=SKEWS, every=EVERY)

@@ -135,10 +135,12 @@ def test_some_clusters_hang_and_the_others_stay_on_time(
     ending = daemon.ended()
 
     assert ending.code == 0, ending.said
-    late = {name: found for name in healthy if max(found := _distances(fleet, name)) > every + SLOW}
+    # A busy machine may cost one a slot; to wait for those that hang would cost it a minute.
+    bound = 2 * every + SLOW
+    late = {name: found for name in healthy if max(found := _distances(fleet, name)) > bound}
     print(f"peak memory: {memory:.0f} MiB; distances: {_spread(fleet, healthy)}")
     assert late == {}
-    assert min(len(fleet.taken(name)) for name in healthy) >= length // every
+    assert min(len(fleet.taken(name)) for name in healthy) >= length // every - 1
     assert memory <= MOST_MIB
     assert [fleet.taken(name) for name in hang] == [[]] * len(hang)
     failed = [line for line in ending.of_level("error") if "Snapshot failed: " in line]

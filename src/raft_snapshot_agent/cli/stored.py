@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from datetime import MINYEAR, UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,10 @@ from raft_snapshot_agent import assembly
 from raft_snapshot_agent.agent import Place
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.options import Format
-from raft_snapshot_agent.cli.target import writable_folder
+from raft_snapshot_agent.cli.target import refuse_terminal, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.snapshot import Snapshot, Stored
 from raft_snapshot_agent.errors import (
@@ -29,6 +33,7 @@ from raft_snapshot_agent.reading import Reading, State
 from raft_snapshot_agent.restore import fetched
 from raft_snapshot_agent.storage.base import Content
 from raft_snapshot_agent.storage.local import LocalStorage
+from raft_snapshot_agent.storage.pipe import PipeStorage
 
 
 def places_for(load: Callable[[], Loaded], wanted: str | None) -> Sequence[Place]:
@@ -229,6 +234,23 @@ def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overw
             if got.manifest is not None:
                 await copy.put(manifest_name(name), Content(got.manifest.to_json()))
         output.talk(f"Fetched and verified: {folder / name} (index {got.snapshot.meta.index})")
+
+    wait_for(work)
+    return 0
+
+
+def fetch_to_stdout(load: Callable[[], Loaded], wanted: str | None) -> int:
+    """Write a stored snapshot to standard output once it is proved whole; return the exit code."""
+    refuse_terminal("fetch -o -")
+    loaded = cache(load)
+    places = places_for(loaded, wanted)
+    folder = spool_folder(loaded().config if places else Config(), os.environ)
+
+    async def work() -> None:
+        origin = await choose(places, wanted)
+        async with fetched(origin, folder) as got:
+            await PipeStorage(sys.stdout.buffer).put("-", got.spool)
+        output.talk(f"Fetched and verified: {origin.label} (index {got.snapshot.meta.index})")
 
     wait_for(work)
     return 0

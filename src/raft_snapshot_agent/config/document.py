@@ -15,7 +15,7 @@ from raft_snapshot_agent.errors import ConfigError
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
-_KEY = re.compile(r"[\w.-]{1,64}")
+_KEY = re.compile(r"[\w./-]{1,64}")
 _BEFORE = "look at the commas, quotes and brackets right before it"
 _Parsed = tuple[Any, dict[KeyPath, Mark]]
 

@@ -15,8 +15,7 @@ _SPACES = "indent with spaces"
 _AROUND = "look at the indentation, quotes and brackets there and right before"
 _QUOTE = "put it in quotes if it is a value, such as a password"
 _BEGUN_BY_A_SIGN = ("tag", "alias", "anchor", "block scalar", "cannot start")
-_WORDS = re.compile(r",? ?(?:but )?(?:found |got )?'(?!<)[^']*\w[^']*'+")
-"""What is quoted from the file, and no sign of the syntax."""
+_QUOTED = re.compile(r"(?:,? ?(?:but )?(?:found|got) | )?'([^']*)'+")
 _PLAIN = {
     f"{_TAG}{name}"
     for name in ("map", "seq", "merge", "null", "bool", "int", "float", "str", "timestamp")
@@ -69,7 +68,7 @@ class _Builder:
         self.marks[path] = _mark(at.start_mark)
         return self.value(node, path)
 
-    def _pairs(self, node: yaml.Node, path: KeyPath) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+    def _pairs(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, tuple[yaml.Node, yaml.Node]]:
         own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         merged: list[yaml.Node] = []
         for key, child in node.value:
@@ -78,6 +77,9 @@ class _Builder:
                 merged += child.value if isinstance(child, yaml.SequenceNode) else [child]
             elif not isinstance(key, yaml.ScalarNode):
                 raise _odd("a key must be plain text", key, path)
+            elif node.flow_style and _is_bare(key, child):
+                # What follows a comma in a password without quotes.
+                raise _odd("a key has no value", key, path, _QUOTE)
             elif key.value in own:
                 raise given_twice(_mark(key.start_mark), (*path, key.value))
             else:
@@ -105,6 +107,12 @@ class _Builder:
             raise _odd(f"the aliases unfold to more than {_MOST_NODES} values", node, ())
 
 
+def _is_bare(key: yaml.Node, child: yaml.Node) -> bool:
+    """Return whether not even a colon follows a key."""
+    nothing: bool = child.value == "" and child.start_mark.index == key.end_mark.index
+    return nothing
+
+
 def _explained(problem: str, context: str) -> tuple[str, str]:
     """Return what the library found, without words of the file: they may be of a secret."""
     if "\\t" in problem:
@@ -112,7 +120,13 @@ def _explained(problem: str, context: str) -> tuple[str, str]:
     if any(word in problem for word in ("alias", "anchor")):
         return "a name, which * or & begins, that cannot be used", _QUOTE
     is_sign = any(word in problem + context for word in _BEGUN_BY_A_SIGN)
-    return _WORDS.sub("", problem), _QUOTE if is_sign else _AROUND
+    return _QUOTED.sub(_sign, problem), _QUOTE if is_sign else _AROUND
+
+
+def _sign(quoted: re.Match[str]) -> str:
+    """Keep what is quoted of the syntax, and take words of the file out."""
+    of_the_syntax = quoted[1].startswith("<") or not re.search(r"\w", quoted[1])
+    return quoted[0] if of_the_syntax else ""
 
 
 def _odd(what: str, node: yaml.Node, path: KeyPath, hint: str = "write it plainly") -> TextError:

@@ -24,7 +24,6 @@ from raft_snapshot_agent.secret import Plain, Secret
 
 CORE = "Hunter2hunter3"
 """Stands in every secret; nothing else has it."""
-# No comma: what follows one in braces is the name of a key, and names are told.
 SIGN = st.sampled_from([*"!*&|>%@`'\"{[]}#-?:, \\", "!!", "&a &", "*a*", "!<", "\\x", "- ", "? "])
 NASTY = st.builds(
     lambda before, after: f"{before}{CORE}{after}",

@@ -112,23 +112,24 @@ def _at(path: KeyPath, place: Place) -> Iterator[None]:
         raise ConfigError(f"{place(path)}: {error.message}", hint=error.hint) from error
 
 
-def _values(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+def values_of(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """List every value in a configuration, with its key."""
     match value:
         case BaseModel():
             for name in type(value).model_fields:
-                yield from _values(getattr(value, name), (*path, name))
+                yield from values_of(getattr(value, name), (*path, name))
         case _ if is_dataclass(value):
             for inner in fields(value):
-                yield from _values(getattr(value, inner.name), (*path, inner.name))
+                yield from values_of(getattr(value, inner.name), (*path, inner.name))
         case tuple():
             for index, item in enumerate(value):
-                yield from _values(item, (*path, index))
+                yield from values_of(item, (*path, index))
         case _:
             yield path, value
 
 
 def _of_values(value: Any, path: KeyPath, place: Place) -> Iterator[ConfigError]:
-    for inner, leaf in _values(value, path):
+    for inner, leaf in values_of(value, path):
         yield from _caught(inner, place, partial(_check_value, inner[-1], leaf))
 
 

@@ -23,7 +23,7 @@ from raft_snapshot_agent.network.failures import broken_by_proxy, proxy_trouble,
 from raft_snapshot_agent.network.pools import Pools
 from raft_snapshot_agent.network.proxies import Proxy
 from raft_snapshot_agent.network.trust import Trust
-from raft_snapshot_agent.secret import one_line
+from raft_snapshot_agent.secret import header_value, one_line
 from raft_snapshot_agent.storage.connection import trouble_at_proxy
 from raft_snapshot_agent.storage.error_codes import hint_for_certificate
 
@@ -81,6 +81,8 @@ class Http:
         """
         import urllib3
 
+        # As UTF-8, where the library would send Latin-1 or fail.
+        given = {name: header_value(value, f"header {name}") for name, value in headers.items()}
         piecewise = body is not None and not isinstance(body, bytes)
         # While a body is sent, the time to connect bounds each piece of it.
         connect = self._seconds if piecewise else min(_CONNECT, self._seconds)
@@ -94,8 +96,7 @@ class Http:
                 headers={
                     "user-agent": f"raft-snapshot-agent/{__version__}",
                     "accept-encoding": "identity",
-                    # As UTF-8, where the library would send Latin-1 or fail.
-                    **{name: value.encode().decode("latin-1") for name, value in headers.items()},
+                    **given,
                 },
                 chunked=piecewise and "content-length" not in headers,
                 timeout=urllib3.Timeout(connect=connect, read=self._seconds),

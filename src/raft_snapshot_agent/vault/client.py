@@ -15,7 +15,7 @@ import urllib3
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.errors import ConfigError, Sealed, ServerError
-from raft_snapshot_agent.secret import redact
+from raft_snapshot_agent.secret import header_value, redact
 from raft_snapshot_agent.vault.answers import (
     SNAPSHOT_PATH,
     Answer,
@@ -206,7 +206,7 @@ def _headers(token: str | None, namespace: str | None = None) -> dict[str, str]:
             )
         headers["X-Vault-Token"] = token
     if namespace:
-        headers["X-Vault-Namespace"] = namespace
+        headers["X-Vault-Namespace"] = header_value(namespace, "vault.namespace")
     return headers
 
 

@@ -93,6 +93,7 @@ def body(content: bytes, *headers: bytes) -> Pieces:
     """Answer 200 with a body, in good order but for these headers."""
     lines = b"".join(header + b"\r\n" for header in headers)
     length = b"Content-Length: %d\r\n" % len(content)
+    lines += b"Connection: close\r\n"
     return whole(OK + (b"" if b"ength" in lines else length) + lines + b"\r\n" + content)
 
 

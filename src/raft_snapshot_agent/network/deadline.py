@@ -11,10 +11,12 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
+_LOOK = 0.25
+"""Seconds between two looks whether it was put off, or brought forward."""
 _AGAIN = 0.05
 """Seconds after which a call that has not ended yet is cut off once more: it may have opened a
 connection just then."""
@@ -57,6 +59,10 @@ class Deadline:
     def grant(self, seconds: float) -> None:
         """Put it off, for what was done meanwhile."""
         self._until += seconds
+
+    def renew(self, seconds: float) -> None:
+        """Begin anew, from now on."""
+        self._until = time.monotonic() + seconds
 
     def watch(self, connection: Connection) -> None:
         """Cut this connection off when the time is over.
@@ -120,9 +126,6 @@ def within(seconds: float) -> Iterator[Deadline]:
 def enforced(seconds: float = math.inf) -> Iterator[Deadline]:
     """Give one call so many seconds, and cut its connection off when they are over."""
     with within(seconds) as deadline:
-        if math.isinf(deadline.left):
-            yield deadline
-            return
         ended = threading.Event()
         watchdog = threading.Thread(target=_cut_off, args=(deadline, ended), daemon=True)
         watchdog.start()
@@ -133,8 +136,26 @@ def enforced(seconds: float = math.inf) -> Iterator[Deadline]:
             watchdog.join()
 
 
+def stepwise(pieces: Iterable[bytes], seconds: float) -> Iterator[bytes]:
+    """Give each piece of a body so many seconds to be sent; waiting for one costs none.
+
+    What is left when the last was sent is for the answer.
+    """
+    steps = iter(pieces)
+    while True:
+        deadline = current()
+        if deadline is not None:
+            deadline.renew(math.inf)
+        piece = next(steps, None)
+        if deadline is not None:
+            deadline.renew(seconds)
+        if piece is None:
+            return
+        yield piece
+
+
 def _cut_off(deadline: Deadline, ended: threading.Event) -> None:
-    while not ended.wait(deadline.left or _AGAIN):
+    while not ended.wait(min(deadline.left, _LOOK) or _AGAIN):
         if not deadline.left:
             deadline.interrupt()
 

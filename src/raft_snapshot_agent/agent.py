@@ -101,7 +101,7 @@ class Agent:
             async with self._gate.place() as passing:
                 if passing.waited:  # it may be another by now
                     leader = await self._found()
-                report = replace(report, node=leader.node.address)
+                report = replace(report, node=leader.node.address, warnings=leader.troubles)
                 with Spool.create(self._spool, run.id) as spool:
                     self._filling = spool
                     consignment = Consignment(

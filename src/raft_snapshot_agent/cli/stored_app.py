@@ -92,7 +92,7 @@ def fetch(
 
 
 @stored.command()
-def prune(
+def prune(  # noqa: PLR0913, PLR0917 - each is an option of the command
     context: typer.Context,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would do, and exit as it would.")
@@ -111,6 +111,10 @@ def prune(
             "--broken", help="Read what is said to be broken again, and delete it if it is."
         ),
     ] = False,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Delete in one run what would be spread over several."),
+    ] = False,
     config: ConfigOption = None,
     cluster: ClusterOption = None,
     storage: StorageOption = None,
@@ -119,7 +123,7 @@ def prune(
     """Delete what retention does not keep, and say why the rest stays."""
     from raft_snapshot_agent.cli import keeping as command
 
-    wish = command.Wish(dry_run=dry_run, acknowledge=acknowledge, broken=broken)
+    wish = command.Wish(dry_run, acknowledge, broken, everything)
     return command.prune(loaded(context, config, cluster), storage, wish, layout)
 
 

@@ -51,8 +51,7 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     async def work() -> None:
         for place in places:
             try:
-                stored = await place.verdicts.dated(await place.stored())
-                rows.extend((place, one) for one in stored)
+                rows.extend((place, one) for one in await _listed(place))
             except NotThereYet as error:
                 output.talk(f"{place.name}: {error}")
             except AgentError as error:
@@ -72,6 +71,14 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     return worst([error.exit_code for error in failures], len(places))
 
 
+async def _listed(place: Place) -> tuple[Stored, ...]:
+    """List what a storage holds; who signed it is looked up where there is a key."""
+    stored = await place.stored()
+    if place.signing is not None:
+        stored = await place.proofs.worth(await place.proofs.judge(stored), stored)
+    return await place.verdicts.dated(stored)
+
+
 def _row(place: Place, stored: Stored, now: datetime) -> dict[str, str]:
     dated = _is_dated(stored)
     return {
@@ -81,7 +88,7 @@ def _row(place: Place, stored: Stored, now: datetime) -> dict[str, str]:
         "age": output.age(stored.taken_at, now) if dated else "-",
         "size": output.size(stored.size),
         "index": "-" if stored.index is None else str(stored.index),
-        "state": _state(stored),
+        "state": _state(place, stored),
     }
 
 
@@ -93,7 +100,7 @@ def _document(place: Place, stored: Stored) -> dict[str, Any]:
         "taken_at": output.moment(stored.taken_at) if _is_dated(stored) else None,
         "size": stored.size,
         "index": stored.index,
-        "state": _state(stored),
+        "state": _state(place, stored),
     }
 
 
@@ -102,8 +109,12 @@ def _is_dated(stored: Stored) -> bool:
     return stored.taken_at.year > MINYEAR
 
 
-def _state(stored: Stored) -> str:
+def _state(place: Place, stored: Stored) -> str:
     state = "verified" if stored.verified else "unverified"
+    if place.signing is not None:
+        state = "signed" if stored.signed else "unsigned"
+    if stored.doubt:
+        state = stored.doubt.removesuffix(": fills no rule")
     if stored.mismatched:
         state = "mismatch"
     if stored.condemned and stored.condemned_at:
@@ -121,7 +132,7 @@ def inspect(load: Callable[[], Loaded], wanted: str | None, layout: Format) -> i
         with naming(origin):
             snapshot = await examine(origin)
         manifest = (await origin.expected()).manifest
-        pairs = _facts(origin, snapshot)
+        pairs = _facts(origin, snapshot) | {"proof": await origin.proof()}
         if manifest is not None:
             pairs |= {
                 "taken_at": manifest.taken_at,
@@ -160,9 +171,7 @@ def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layou
         verdict = await judged(origin)
         if verdict.error is not None:
             codes.append(verdict.error.exit_code)
-        rows.append(
-            {"state": str(verdict.state), "snapshot": origin.label, "detail": _detail(verdict)}
-        )
+        rows.append(_verdict(verdict.state, origin.label, await _told(origin, verdict)))
         try:
             await origin.remember(verdict)
         except StorageError as error:
@@ -201,6 +210,21 @@ def _detail(verdict: Reading) -> str:
     )
 
 
+async def _told(origin: Origin, verdict: Reading) -> str:
+    """Say what came of it; and who vouches for it, where there is a key."""
+    detail = _detail(verdict)
+    if isinstance(origin, StoredOrigin) and origin.place.signing is not None:
+        return f"{detail}; {await _proof(origin)}"
+    return detail
+
+
+async def _proof(origin: Origin) -> str:
+    try:
+        return await origin.proof()
+    except AgentError as error:
+        return f"not known: {error.message}"
+
+
 def _verdict(state: State, label: str, detail: str) -> dict[str, str]:
     return {"state": state.value, "snapshot": label, "detail": detail}
 
@@ -234,6 +258,7 @@ def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overw
             if got.manifest is not None:
                 await copy.put(manifest_name(name), Content(got.manifest.to_json()))
         output.talk(f"Fetched and verified: {folder / name} (index {got.snapshot.meta.index})")
+        output.talk(f"Proof: {await _proof(origin)}.")
 
     wait_for(work)
     return 0

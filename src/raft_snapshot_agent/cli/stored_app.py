@@ -102,7 +102,7 @@ def fetch(
 
 
 @stored.command()
-def prune(
+def prune(  # noqa: PLR0913, PLR0917 - each is an option of the command
     context: typer.Context,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would do, and exit as it would.")
@@ -121,6 +121,10 @@ def prune(
             "--broken", help="Read what is said to be broken again, and delete it if it is."
         ),
     ] = False,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Delete in one run what would be spread over several."),
+    ] = False,
     config: ConfigOption = None,
     cluster: ClusterOption = None,
     storage: StorageOption = None,
@@ -130,7 +134,8 @@ def prune(
     from raft_snapshot_agent.cli import keeping as command
 
     only_one_of(acknowledge=acknowledge, broken=broken)
-    wish = command.Wish(dry_run=dry_run, acknowledge=acknowledge, broken=broken)
+    only_one_of(acknowledge=acknowledge, all=everything)
+    wish = command.Wish(dry_run, acknowledge, broken, everything)
     return command.prune(loaded(context, config, cluster), storage, wish, layout)
 
 

@@ -1,0 +1,117 @@
+"""A store lies in forty ways; beside it the honest one has its snapshot, and no history is lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from tests.adversary.agent import Bench, Outcome
+from tests.adversary.planted import history, lost, whole
+from tests.adversary.s3 import Store, answer
+from tests.adversary.store_lies import FAILED, LIES, STORED, Lie
+from tests.adversary.tricks import anything
+
+KEY = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
+SECRETS = ("AWS4-HMAC", "AKIDEXAMPLE", "A-SESSION-TOKEN", KEY)
+"""What belongs to the store and to nobody else."""
+WITHIN = 60.0
+"""Seconds after which a run, with time-outs of seconds, is called endless."""
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Store]:
+    """Somebody else's server, which takes all that comes."""
+    with Store() as one:
+        one.rules = [(anything, lambda exchange: answer(exchange, 200, b""))]
+        yield one
+
+
+class Trial:
+    """An agent whose stores lie, each in its way."""
+
+    def __init__(self, bench: Bench, cluster_id: str, elsewhere: Store, lies: list[str]) -> None:
+        self._bench = bench
+        self._elsewhere = elsewhere
+        self._good = history(cluster_id)
+        self._open = ExitStack()
+        self._stores = [self._open.enter_context(Store(name)) for name in lies]
+        for path, content in self._good.items():
+            (bench.honest / path).write_bytes(content)
+        for store in self._stores:
+            store.plant(self._good)
+            store.rules = [*LIES[store.name].rules(store, elsewhere.address)]
+        bench.storages = [
+            store.settings(session_token="A-SESSION-TOKEN-OF-OURS", sse_customer_key=KEY)
+            for store in self._stores
+        ]
+
+    def close(self) -> None:
+        self._open.close()
+
+    def holds(self) -> None:
+        """Run once while they lie, and once more when they do not."""
+        outcome = self._bench.run(within=WITHIN)
+        wrong = [words for store in self._stores for words in self._wrong(store, outcome)]
+        assert wrong == [], outcome.said
+        for store, settings in zip(self._stores, self._bench.storages, strict=True):
+            store.rules = []
+            settings["timeout"] = "30s"  # no lie is to be waited for any more
+        healed = self._bench.run(within=WITHIN)
+        assert healed.code in {0, 6}, healed.said
+        self._complete()
+
+    def _wrong(self, store: Store, outcome: Outcome) -> Iterator[str]:
+        lie: Lie = LIES[store.name]
+        about = re.compile(rf" {re.escape(store.name)}(?: snapshot to |: )")
+        lines = [line for line in outcome.said.splitlines() if about.search(line)]
+        told = [line for line in lines if "Z error " in line or "Z warning " in line]
+        stored = any("Successfully created" in line for line in lines)
+        if (STORED if stored else FAILED) not in lie.codes:
+            yield f"{store.name}: {'stored' if stored else 'not stored'}"
+        if not stored and not told:
+            yield f"{store.name}: nothing was said"
+        if len([line for line in told if "Could not store" in line]) > 1:
+            yield f"{store.name}: told in several lines"
+        if lie.quiet and told:
+            yield f"{store.name}: {told}"
+        if lie.words and not re.search(lie.words, "\n".join(told)):
+            yield f"{store.name}: {lie.words!r} is not in {told}"
+        sent = "\n".join(f"{one.target}\n{one.headers}" for one in self._elsewhere.requests)
+        yield from (f"{secret[:12]} went elsewhere" for secret in SECRETS if secret in sent)
+        self._complete()
+
+    def _complete(self) -> None:
+        held = {path.name: path.read_bytes() for path in self._bench.honest.iterdir()}
+        new = whole(held) - set(self._good)
+        assert new, "the honest storage has no new snapshot"
+        gone = {store.name: lost(self._good, store.files) for store in self._stores}
+        gone["honest"] = lost(self._good, held)
+        assert not any(gone.values()), gone
+
+
+def test_stores_that_lie_together_cost_no_good_snapshot(
+    bench: Bench, elsewhere: Store, cluster_id: str
+) -> None:
+    trial = Trial(
+        bench, cluster_id, elsewhere, [name for name, lie in LIES.items() if lie.gregarious]
+    )
+    try:
+        trial.holds()
+    finally:
+        trial.close()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", list(LIES))
+def test_a_lie_costs_no_good_snapshot(
+    name: str, bench: Bench, elsewhere: Store, cluster_id: str, request: pytest.FixtureRequest
+) -> None:
+    if LIES[name].beats:
+        request.applymarker(pytest.mark.xfail(reason=LIES[name].beats, strict=True))
+    trial = Trial(bench, cluster_id, elsewhere, [name])
+    try:
+        trial.holds()
+    finally:
+        trial.close()

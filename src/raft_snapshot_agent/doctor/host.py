@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from raft_snapshot_agent.config.check import check as check_configuration
+from raft_snapshot_agent.config.document import dotted
 from raft_snapshot_agent.config.model import spool_folder
+from raft_snapshot_agent.config.rules import cautions
 from raft_snapshot_agent.doctor.findings import (
     Finding,
     Patient,
@@ -17,8 +19,7 @@ from raft_snapshot_agent.doctor.findings import (
     success,
     warning,
 )
-from raft_snapshot_agent.errors import AgentError, ConfigError, SpoolError
-from raft_snapshot_agent.storage import AnyStorage
+from raft_snapshot_agent.errors import AgentError, ConfigError, SpoolError, StorageFull
 from raft_snapshot_agent.threads import in_thread
 
 _ROOM = 2
@@ -39,21 +40,13 @@ def _configuration(patient: Patient) -> list[Finding]:
         found.append(failure("configuration", error))
     for storage in config.storages:
         try:
-            _check_storage(storage)
+            storage.check()
         except AgentError as error:
             wrong = ConfigError(f"{storage.name}: {error.message}", hint=error.hint)
             found.append(failure("configuration", wrong))
+    for path, what, mend in cautions(config):
+        found.append(warning("configuration", f"{dotted(path)}: {what}", mend))
     return found or [success("configuration", "it is sound")]
-
-
-def _check_storage(storage: AnyStorage) -> None:
-    """Try what this host has to offer for a storage; a missing folder is not made.
-
-    Raises:
-        AgentError: It is not there.
-    """
-    if storage.type != "local" or _is_there(storage.folder):  # else listing it tells
-        storage.check()
 
 
 def _is_there(path: Path) -> bool:
@@ -85,6 +78,31 @@ async def spool(patient: Patient) -> list[Finding]:
     if free < need * _ROOM:
         return [warning("spool", f"there is little room: {told}", advice)]
     return [success("spool", told)]
+
+
+async def room(patient: Patient) -> list[Finding]:
+    """Say where the disk of a local storage has no room for another snapshot."""
+    newest = {one.place.name: one.newest.size for one in patient.holdings if one.newest is not None}
+    return [
+        finding
+        for storage in patient.config.storages
+        if storage.type == "local" and storage.name in newest
+        for finding in await in_thread(
+            partial(_room, storage.name, storage.folder, newest[storage.name])
+        )
+    ]
+
+
+def _room(name: str, folder: Path, need: int) -> list[Finding]:
+    free = shutil.disk_usage(folder).free
+    told = f"{_size(free)} free in {folder}, the newest snapshot has {_size(need)}"
+    advice = "make room there, or keep fewer snapshots: the new one comes before an old one goes"
+    if free < need:
+        full = StorageFull(f"{name} has no room for another snapshot: {told}", hint=advice)
+        return [failure("storages", full)]
+    if free < need * _ROOM:
+        return [warning("storages", f"{name} has little room: {told}", advice)]
+    return []
 
 
 def _made(folder: Path) -> Path:

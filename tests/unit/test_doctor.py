@@ -149,7 +149,7 @@ async def test_an_alarm_fails_with_its_own_code() -> None:
     await place.storage.put(GUARD_NAME, Content(alarm.to_json()))
     _, (how, what, code) = await said(place)
     assert (how, code) == ("failure", 6)
-    assert "s3 is not pruned any more: the cluster is another" in what
+    assert "retention suspended for s3: the cluster is another" in what
 
 
 async def test_what_is_broken_or_misdated_is_named_and_counts_for_nothing() -> None:
@@ -298,7 +298,7 @@ async def test_a_lease_is_shown(tmp_path: Path) -> None:
     }
     one = patient(**config)
     (finding,) = await lease.lease(one)
-    assert finding.message.startswith("nobody holds the lease in ")
+    assert finding.message.startswith("no agent holds the lease in ")
     register = one.config.storages[0].register("raft-snapshot-lease")
     await register.write(Record("host-1-abcd", 3, 0, 15.0), None)
     (finding,) = await lease.lease(one)

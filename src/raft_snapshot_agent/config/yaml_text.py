@@ -68,7 +68,9 @@ class _Builder:
         self.marks[path] = _mark(at.start_mark)
         return self.value(node, path)
 
-    def _pairs(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+    def _pairs(
+        self, node: yaml.MappingNode, path: KeyPath
+    ) -> dict[str, tuple[yaml.Node, yaml.Node]]:
         own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         merged: list[yaml.Node] = []
         for key, child in node.value:

@@ -171,7 +171,9 @@ class Cluster:
     def _anywhere(self, node: Node, standing: Standing) -> Leader:
         """Go to the leader itself; where it cannot be reached, stay where it answered."""
         announced = standing.leader_address
-        if self._proxied and announced:
+        # A socket is this very server's, and what it announces may be another's on this host.
+        own_socket = standing.is_self and node.address.startswith("unix:")
+        if own_socket or (self._proxied and announced):
             return _leader(node, standing)
         try:
             if announced and _origin(announced) != _origin(node.address):

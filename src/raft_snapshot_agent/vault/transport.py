@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,7 +10,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
-from urllib3.connection import HTTPConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -29,6 +27,7 @@ from raft_snapshot_agent.network.failures import broken_by_proxy, proxy_trouble,
 from raft_snapshot_agent.network.pools import kept, open_pool
 from raft_snapshot_agent.network.proxies import Proxy, route
 from raft_snapshot_agent.network.trust import Trust
+from raft_snapshot_agent.network.unix import UnixPool
 from raft_snapshot_agent.trace import traced
 from raft_snapshot_agent.vault.settings import TlsSettings, VaultSettings
 
@@ -96,7 +95,7 @@ def proxy_to(address: str, configured: ProxyAddress | None) -> Proxy | None:
 
 def _open_pool(address: str, tls: TlsSettings, proxy: Proxy | None) -> Any:
     if address.startswith("unix:"):
-        return _UnixPool(urlsplit(address).path)
+        return UnixPool(urlsplit(address).path)
     if address.startswith("http:"):
         return open_pool(None, proxy)
     trust = Trust(
@@ -111,35 +110,6 @@ def _open_pool(address: str, tls: TlsSettings, proxy: Proxy | None) -> Any:
         return open_pool(trust, proxy, server_hostname=tls.server_name)
     except ConfigError as error:
         raise ConfigError(f"vault.tls: {error.message}", hint=error.hint) from error
-
-
-class _UnixConnection(HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost")
-        self._path = path
-
-    def connect(self) -> None:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(self.timeout if isinstance(self.timeout, int | float) else None)
-        try:
-            connection.connect(self._path)
-        except OSError as error:
-            connection.close()
-            raise NewConnectionError(self, f"{self._path}: {error.strerror}") from error
-        self.sock = connection
-
-
-class _UnixPool(urllib3.HTTPConnectionPool):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", maxsize=4)
-        self._path = path
-
-    def clear(self) -> None:
-        """Close what is open, as a pool for many addresses does."""
-        self.close()
-
-    def _new_conn(self) -> HTTPConnection:
-        return _UnixConnection(self._path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,13 @@ from pydantic import AfterValidator, model_validator
 
 from raft_snapshot_agent.core.lease import StoredRegister
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.network.clear_text import refuse_plain_http
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.storage.connection import (
     client_config,
     environment,
-    refuse_plain_http,
     retry_config,
     server_url,
 )

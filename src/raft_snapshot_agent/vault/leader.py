@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 from raft_snapshot_agent.errors import AgentError, NoLeader, NotLeader, ServerError
 from raft_snapshot_agent.vault.answers import Identity, Redirected, Standing
 from raft_snapshot_agent.vault.client import Node
+from raft_snapshot_agent.vault.exposure import exposes
 from raft_snapshot_agent.vault.hosts import is_local, is_own
 from raft_snapshot_agent.vault.session import Session
 from raft_snapshot_agent.vault.settings import VaultSettings, checked_address
@@ -138,9 +139,14 @@ class Cluster:
         target = _origin(redirect.location, base=node.address)
         members = (*self._settings.addresses, node.standing().leader_address)
         known = {_origin(address): address for address in members if _usable(address)}
-        if target not in known or _exposes(node, target):
+        if target not in known or self._exposes(node, target):
             raise redirect
         return self.node(known[target])
+
+    def _exposes(self, node: Node, address: str) -> bool:
+        """Return whether going from a node to an address lets others read the token."""
+        gives_up_tls = node.address.startswith("https:") and not address.startswith("https:")
+        return gives_up_tls or exposes(address, self._settings)
 
     def _first_success(
         self, addresses: Iterable[str], find: Callable[[Node, Standing], Leader]
@@ -192,10 +198,11 @@ class Cluster:
         )
 
     def _elsewhere(self, node: Node, announced: str) -> Leader:
-        if _exposes(node, announced):
+        if self._exposes(node, announced):
             raise ServerError(
                 f"{node.address} announces the leader at {announced}, without TLS",
-                hint="correct api_addr on the servers; the token is not sent there",
+                hint="correct api_addr on the servers, or set vault.allow_http: true; the token is"
+                " not sent there",
             )
         return self._confirmed(announced)
 
@@ -211,7 +218,11 @@ class Cluster:
         raise error
 
     def _other_ways(self, node: Node, announced: str) -> list[str]:
-        if not _usable(announced) or _exposes(node, announced) or self.session.uses is not None:
+        if (
+            not _usable(announced)
+            or self._exposes(node, announced)
+            or self.session.uses is not None
+        ):
             return []
         parts = urlsplit(announced)
         try:
@@ -250,11 +261,6 @@ def _not_leader(node: Node, standing: Standing) -> ServerError | NotLeader:
         )
     kind = ", a performance standby," if standing.performance_standby else ""
     return NotLeader(f"{node.address}{kind} says the leader is {standing.leader_address}")
-
-
-def _exposes(node: Node, address: str) -> bool:
-    """Tell whether going from a node to an address gives up TLS."""
-    return node.address.startswith("https:") and not address.startswith("https:")
 
 
 def _usable(address: str) -> bool:

@@ -22,13 +22,13 @@ from urllib3.exceptions import (
 from urllib3.exceptions import TimeoutError as TimedOut
 
 from raft_snapshot_agent.errors import ConfigError, Unreachable
-from raft_snapshot_agent.network.address import ProxyAddress
 from raft_snapshot_agent.network.failures import broken_by_proxy, proxy_trouble, refused_by_proxy
 from raft_snapshot_agent.network.pools import kept, open_pool
-from raft_snapshot_agent.network.proxies import Proxy, route
+from raft_snapshot_agent.network.proxies import Proxy
 from raft_snapshot_agent.network.trust import Trust
 from raft_snapshot_agent.network.unix import UnixPool
 from raft_snapshot_agent.trace import traced
+from raft_snapshot_agent.vault.exposure import exposes, exposure, proxy_to
 from raft_snapshot_agent.vault.settings import TlsSettings, VaultSettings
 
 _CLIENT_CERTIFICATE = "set vault.tls.client_cert and vault.tls.client_key to a pair it accepts"
@@ -41,9 +41,12 @@ class Line:
         """Make ready; nothing is contacted yet.
 
         Raises:
-            ConfigError: A certificate or key file cannot be used, or a proxy's address.
+            ConfigError: A certificate or key file cannot be used, or a proxy's address; or others
+                could read the token on the way.
         """
         proxy = proxy_to(address, settings.proxy)
+        if exposes(address, settings):
+            raise exposure(address)
         named = bool(settings.tls.ca_file or settings.tls.ca_path)
         self._asked = Asked(address, address, proxy, named)
         self._base = "" if address.startswith("unix:") else address
@@ -81,16 +84,6 @@ class Line:
     def close(self) -> None:
         """Close all of them."""
         self._pool.clear()
-
-
-def proxy_to(address: str, configured: ProxyAddress | None) -> Proxy | None:
-    """Return the proxy that leads to a server; its key and its own variables leave no host out.
-
-    Raises:
-        ConfigError: It cannot be used.
-    """
-    given = None if configured is None else configured.proxy("vault.proxy")
-    return route(address, given)
 
 
 def _open_pool(address: str, tls: TlsSettings, proxy: Proxy | None) -> Any:

@@ -198,7 +198,7 @@ class Cluster:
         )
 
     def _elsewhere(self, node: Node, announced: str) -> Leader:
-        if self._exposes(node, announced):
+        if _usable(announced) and self._exposes(node, announced):
             raise ServerError(
                 f"{node.address} announces the leader at {announced}, without TLS",
                 hint="correct api_addr on the servers, or set vault.allow_http: true; the token is"

@@ -6,12 +6,15 @@ it, for they have no other address.
 
 from __future__ import annotations
 
+import os
 import socket
 from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
+from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.network.exclusions import Host, Ip, is_loopback, is_metadata
 from raft_snapshot_agent.network.proxies import Proxy
+from raft_snapshot_agent.secret import redact
 
 
 def in_clear(url: str, proxy: Proxy | None = None) -> bool:
@@ -39,6 +42,21 @@ def refuse_plain_http(endpoint: str, allowed: bool | None) -> None:
     """
     if (in_clear(endpoint) and not allowed) or (allowed is False and endpoint.startswith("http:")):
         raise ValueError(f"{endpoint} is not encrypted: use https, or set allow_http: true")
+
+
+def issuer(variable: str, usual: str) -> str:
+    """Return the address in the environment of who exchanges an identity, else the usual one.
+
+    Raises:
+        ConfigError: Others could read the identity on the way.
+    """
+    url = os.environ.get(variable) or usual
+    if in_clear(url):
+        raise ConfigError(
+            f"{variable} is {redact(url)}, and an identity is not sent there without TLS",
+            hint="use https://; no key allows it, for these services all have it",
+        )
+    return url
 
 
 def _is_here(host: Host) -> bool:

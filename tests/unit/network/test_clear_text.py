@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from raft_snapshot_agent.network.clear_text import in_clear, refuse_plain_http
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.network.clear_text import in_clear, issuer, refuse_plain_http
 from raft_snapshot_agent.network.proxies import Proxy
+from raft_snapshot_agent.storage.aws_keys import sts
 
 
 @pytest.mark.parametrize(
@@ -60,3 +62,13 @@ def test_a_storage_says_what_it_allows(allowed: bool | None, remote: bool, near:
             continue
         with pytest.raises(ValueError, match="is not encrypted: use https, or set allow_http"):
             refuse_plain_http(url, allowed)
+
+
+def test_no_identity_goes_to_its_issuer_in_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://sts.example.org")
+    with pytest.raises(ConfigError, match="an identity is not sent there without TLS"):
+        sts("eu-central-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:4566")
+    assert sts("eu-central-1") == issuer("AWS_ENDPOINT_URL_STS", "") == "http://127.0.0.1:4566"
+    monkeypatch.delenv("AWS_ENDPOINT_URL_STS")
+    assert sts("eu-central-1") == "https://sts.eu-central-1.amazonaws.com"

@@ -1,11 +1,12 @@
 """Rules that lock each other, or work against each other; docs/decisions/0035 lists them all.
 
-Each concerns how storages are served, so without storages there is none.
+Most concern how storages are served, so without storages there is none of those.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -20,6 +21,7 @@ from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import RetentionPolicy
 from raft_snapshot_agent.lease.settings import StorageLease
 from raft_snapshot_agent.storage import AnyStorage
+from raft_snapshot_agent.vault.exposure import exposure, is_readable
 
 Finding = tuple[KeyPath, str, str]
 """Where it stands, what is wrong with it, and the mend."""
@@ -34,6 +36,7 @@ _LITTLE = 16 << 20
 
 def contradictions(config: Config) -> Iterator[Finding]:
     """List what cannot work as it is configured."""
+    yield from _clear_text(config, allowed=False)
     if not config.storages:
         return
     yield from _names(config)
@@ -46,6 +49,7 @@ def contradictions(config: Config) -> Iterator[Finding]:
 
 def cautions(config: Config) -> Iterator[Finding]:
     """List what works, but may not be what was meant."""
+    yield from _clear_text(config, allowed=True)
     if config.storages and not any(one.required for one in config.storages):
         what = "no storage is required: a run is good as long as one of them got the snapshot"
         yield ("storages",), what, "leave required out for those you rely on"
@@ -53,6 +57,17 @@ def cautions(config: Config) -> Iterator[Finding]:
         yield from _idle_retention(config, index, storage)
         yield from _slow(config, index, storage)
     yield from _slow_lease(config)
+
+
+def _clear_text(config: Config, *, allowed: bool) -> Iterator[Finding]:
+    """Find the servers to which token and snapshot would go without TLS."""
+    vault = config.vault
+    for index, address in enumerate(vault.addresses):
+        path: KeyPath = ("vault", "nodes", index) if vault.nodes else ("vault", "address")
+        with suppress(ConfigError):  # of a proxy that cannot be used, which is told elsewhere
+            if vault.allow_http is allowed and is_readable(address, vault):
+                fault = exposure(address)
+                yield path, fault.message, "use https://" if allowed else fault.hint
 
 
 def _names(config: Config) -> Iterator[Finding]:

@@ -11,13 +11,13 @@ from pydantic import AfterValidator, model_validator
 
 from raft_snapshot_agent.core.lease import StoredRegister
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.network.clear_text import issuer, refuse_plain_http
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.storage.connection import (
     client_config,
     environment,
-    refuse_plain_http,
     retry_config,
     server_url,
 )
@@ -252,7 +252,8 @@ def _by_key(key: str | None, sas_token: str | None) -> AzureConfig | None:
 
 def _by_identity(settings: AzureSettings) -> AzureConfig:
     config: AzureConfig = {}
-    if authority := environment("AZURE_AUTHORITY_HOST"):
+    if environment("AZURE_AUTHORITY_HOST"):
+        authority = issuer("AZURE_AUTHORITY_HOST", _AUTHORITY)
         config["authority_host"] = authority.rstrip("/")  # set with one, joined with another
     if client := settings.client_id or environment("AZURE_CLIENT_ID"):
         config["client_id"] = client

@@ -19,6 +19,7 @@ from raft_snapshot_agent.network.deadline import within
 from raft_snapshot_agent.trace import trace_defect
 from raft_snapshot_agent.vault.answers import Identity, Redirected, Standing
 from raft_snapshot_agent.vault.client import Node
+from raft_snapshot_agent.vault.exposure import exposes
 from raft_snapshot_agent.vault.hosts import is_local, is_own
 from raft_snapshot_agent.vault.session import Session
 from raft_snapshot_agent.vault.settings import VaultSettings, checked_address
@@ -147,9 +148,14 @@ class Cluster:
         target = _origin(redirect.location, base=node.address)
         members = (*self._settings.addresses, node.standing().leader_address)
         known = {_origin(address): address for address in members if _usable(address)}
-        if target not in known or _exposes(node, target):
+        if target not in known or self._exposes(node, target):
             raise redirect
         return self.node(known[target])
+
+    def _exposes(self, node: Node, address: str) -> bool:
+        """Return whether going from a node to an address lets others read the token."""
+        gives_up_tls = node.address.startswith("https:") and not address.startswith("https:")
+        return gives_up_tls or exposes(address, self._settings)
 
     def _first_success(
         self, addresses: Iterable[str], find: Callable[[Node, Standing], Leader]
@@ -198,7 +204,9 @@ class Cluster:
     def _anywhere(self, node: Node, standing: Standing) -> Leader:
         """Go to the leader itself; where it cannot be reached, stay where it answered."""
         announced = standing.leader_address
-        if self._proxied and announced:
+        # A socket is this very server's, and what it announces may be another's on this host.
+        own_socket = standing.is_self and node.address.startswith("unix:")
+        if own_socket or (self._proxied and announced):
             return _leader(node, standing)
         try:
             if announced and _origin(announced) != _origin(node.address):
@@ -217,10 +225,11 @@ class Cluster:
         )
 
     def _elsewhere(self, node: Node, announced: str) -> Leader:
-        if _exposes(node, announced):
+        if _usable(announced) and self._exposes(node, announced):
             raise ServerError(
                 f"{node.address} announces the leader at {announced}, without TLS",
-                hint="correct api_addr on the servers; the token is not sent there",
+                hint="correct api_addr on the servers, or set vault.allow_http: true; the token is"
+                " not sent there",
             )
         return self._confirmed(announced)
 
@@ -236,7 +245,11 @@ class Cluster:
         raise error
 
     def _other_ways(self, node: Node, announced: str) -> list[str]:
-        if not _usable(announced) or _exposes(node, announced) or self.session.uses is not None:
+        if (
+            not _usable(announced)
+            or self._exposes(node, announced)
+            or self.session.uses is not None
+        ):
             return []
         parts = urlsplit(announced)
         try:
@@ -275,11 +288,6 @@ def _not_leader(node: Node, standing: Standing) -> ServerError | NotLeader:
         )
     kind = ", a performance standby," if standing.performance_standby else ""
     return NotLeader(f"{node.address}{kind} says the leader is {standing.leader_address}")
-
-
-def _exposes(node: Node, address: str) -> bool:
-    """Tell whether going from a node to an address gives up TLS."""
-    return node.address.startswith("https:") and not address.startswith("https:")
 
 
 def _usable(address: str) -> bool:

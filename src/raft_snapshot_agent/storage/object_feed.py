@@ -72,7 +72,8 @@ async def finished(upload: Awaitable[object], feed: Feed) -> None:
         feed.stop()
         with move_on_after(_GRACE, shield=True):
             await asyncio.wait({future})
-        future.add_done_callback(lambda ended: ended.exception())
+        future.cancel()  # with what it holds in memory, and its connections
+        future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         raise
     if error := future.exception():
         raise feed.error or error

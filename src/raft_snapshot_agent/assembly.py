@@ -112,6 +112,7 @@ def _place(settings: AnyStorage, config: Config) -> Place:
             Traced(settings.open()),
             _REQUESTS * settings.timeout,
             min_rate=settings.min_rate,
+            max_objects=settings.max_objects,
             hint="look at the store; where it is only slow, raise timeout or lower min_rate",
         )
         paced = storage if settings.bandwidth is None else Paced(storage, settings.bandwidth)

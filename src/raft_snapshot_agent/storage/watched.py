@@ -17,6 +17,7 @@ from raft_snapshot_agent.core.duration import format_duration
 from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.storage.base import Entry, Source, Storage
 from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.listing import too_many
 from raft_snapshot_agent.trace import touch
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Watched:
         timeout: timedelta,
         *,
         min_rate: int | None = None,
+        max_objects: int | None = None,
         hint: str = "look whether its file system hangs; where it is only slow, raise timeout",
     ) -> None:
         """Wrap a storage.
@@ -44,11 +46,13 @@ class Watched:
             storage: Does the work.
             timeout: For one step: a listing, a deletion, taking one more piece of a snapshot.
             min_rate: Bytes a second that it takes or sends at least, beside one `timeout`.
+            max_objects: The longest list that is taken.
             hint: What to try where it does not.
         """
         self._storage = storage
         self._timeout = timeout
         self._min_rate = min_rate
+        self._most = max_objects
         self._hint = hint
 
     @property
@@ -70,7 +74,10 @@ class Watched:
 
     async def entries(self) -> list[Entry]:
         with self._in_time(""):
-            return await self._storage.entries()
+            found = await self._storage.entries()
+        if self._most is not None and len(found) > self._most:
+            raise too_many(f"cannot list {self._shown('')}", self._most)
+        return found
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
         left = self._seconds
@@ -116,16 +123,20 @@ class Watched:
         except TimeoutError:
             raise (self._hung(name) if seconds == self._seconds else self._too_slow(name)) from None
 
+    def _shown(self, name: str) -> str:
+        """Say where an object lies, or all of them."""
+        return self.location(name) if name else self.location("-").removesuffix("-")
+
     def _too_slow(self, name: str) -> StorageError:
         return StorageError(
-            f"{self._storage.location(name)}: the store is slower than min_rate,"
+            f"{self._shown(name)}: the store is slower than min_rate,"
             f" {self._min_rate} bytes a second",
             hint=self._hint,
         )
 
     def _hung(self, name: str) -> StorageError:
         return StorageError(
-            f"{self._storage.location(name)} has not answered for {format_duration(self._timeout)}",
+            f"{self._shown(name)} has not answered for {format_duration(self._timeout)}",
             hint=self._hint,
         )
 

@@ -164,6 +164,29 @@ class Trickling:
         return 0
 
 
+class Full(Trickling):
+    """A storage that lists more than anybody needs."""
+
+    async def entries(self) -> list[Entry]:
+        return [Entry(str(number), 1) for number in range(60)]
+
+
+async def test_a_list_that_is_too_long_is_told() -> None:
+    assert len(await Watched(Full(), SOON, max_objects=60).entries()) == 60
+    with pytest.raises(StorageError, match="cannot list /mnt/: there are more than 50 objects"):
+        await Watched(Full(), SOON, max_objects=50).entries()
+
+
+async def test_an_object_store_that_hangs_while_it_lists_is_told() -> None:
+    with RawServer(lambda _: iter([60.0])) as server:
+        settings = S3Settings(
+            type="s3", bucket="b-b", endpoint=server.address, region="r", prefix="p/",
+            access_key_id=Secret("a"), secret_access_key=Secret("b"),
+        )  # fmt: skip
+        with pytest.raises(StorageError, match="s3://b-b/p/ has not answered for 300ms"):
+            await Watched(settings.open(), timedelta(milliseconds=300)).entries()
+
+
 @pytest.mark.parametrize(
     "verb", [lambda storage: storage.put(NAME, Content(bytes(10_000))), everything]
 )

@@ -13,21 +13,18 @@ from urllib.parse import quote, unquote, urlencode
 
 from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.storage.base import Entry
-from raft_snapshot_agent.storage.listing import PAGE, PAGE_BYTES, Listing
+from raft_snapshot_agent.storage.listing import PAGE, PAGE_BYTES, Listing, size_of
 from raft_snapshot_agent.storage.multipart import sign
 from raft_snapshot_agent.storage.object_errors import BARE_REDIRECT, Hints, refusal
 from raft_snapshot_agent.storage.plain_http import Http, Trust
 from raft_snapshot_agent.storage.xml_parts import parts
 
 if TYPE_CHECKING:
-    from xml.etree import ElementTree as ET
-
     from raft_snapshot_agent.storage.aws_keys import Keys
     from raft_snapshot_agent.storage.s3 import Bucket
 
 _TEXTS = ("IsTruncated", "NextContinuationToken", "EncodingType")
 _PARTS = frozenset({"Contents", "CommonPrefixes", *_TEXTS})
-_DIGITS = 19
 
 
 def list_bucket(doing: str, bucket: Bucket, keys: Keys, prefix: str, hints: Hints) -> list[Entry]:
@@ -75,7 +72,7 @@ def _page(document: bytes, prefix: str) -> tuple[dict[str, str], list[tuple[str,
         if kind in _TEXTS:
             texts[kind] = part.text or ""
         elif kind == "Contents":
-            listed.append((part.findtext("{*}Key", ""), _size(part)))
+            listed.append((part.findtext("{*}Key", ""), size_of(part.findtext("{*}Size", ""))))
         else:
             listed.append((part.findtext("{*}Prefix", ""), None))
     return texts, list(_entries(listed, prefix, encoded=texts.get("EncodingType") == "url"))
@@ -90,13 +87,6 @@ def _entries(
         # The folder's own placeholder is not below it.
         is_ours = size is not None and name != "" and key.startswith(prefix)
         yield key, Entry(name, size) if is_ours and size is not None else None
-
-
-def _size(part: ET.Element) -> int:
-    text = part.findtext("{*}Size", "").strip()
-    if not (text.isascii() and text.isdecimal() and len(text) < _DIGITS):
-        raise ValueError(f"it gives {text[:20]!r} as a size")
-    return int(text)
 
 
 def _encoded(query: dict[str, str]) -> str:

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from tests.unit.core.archives import archive, members, meta, verified
+from tests.unit.core.archives import members, meta, packed, tar, verified
 
 from raft_snapshot_agent import settling
 from raft_snapshot_agent.core.naming import AGENT, manifest_name, parse
@@ -49,8 +49,10 @@ def manifest_for(name: str, content: bytes, node: str = "https://bao:8200") -> M
     )
 
 
-def archive_of(index: int) -> bytes:
-    return archive(members(meta(Index=index)))
+def archive_of(index: int, written_at: datetime | None = None) -> bytes:
+    """Make a whole archive; of the time when it was written it may tell nothing."""
+    seconds = 0 if written_at is None else int(written_at.timestamp())
+    return packed(tar(members(meta(Index=index)), seconds))
 
 
 @dataclass

@@ -14,6 +14,7 @@ import json
 import re
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import cast
 
 from zlib_ng import zlib_ng
@@ -39,14 +40,7 @@ _MOST_ZERO_BLOCKS = 2048
 """At the end of the tar: two are needed, tar programs write up to some hundred."""
 # Its stub declares an instance where there is a class.
 _DAMAGED = cast("type[Exception]", zlib_ng.error)
-_UNREADABLE = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What nonsense in the place of JSON can raise."""
 _AGAIN = "do not rely on it; if fresh ones break too, look at the server's log and its seal"
 
@@ -132,6 +126,7 @@ class _Tar:
         self._padding = 0
         self._zero_blocks = 0
         self._pax_size: int | None = None
+        self._written_at: int | None = None
         self._state_size = 0
         self._small: dict[str, bytearray] = {}
         self._state = hashlib.sha256()
@@ -199,7 +194,7 @@ class _Tar:
 
     def _end_of_member(self) -> None:
         if self._name == META:
-            self.meta = _meta(bytes(self._small[META]))
+            self.meta = replace(_meta(bytes(self._small[META])), written_at=self._written_at)
         elif self._name == _PAX:
             self._pax_size = _pax_size(bytes(self._small.pop(_PAX)))
 
@@ -243,6 +238,8 @@ class _Tar:
         if info.name in self._seen:
             raise _broken(f"it holds {info.name} twice")
         self._seen.append(info.name)
+        if info.name == META:
+            self._written_at = int(info.mtime) or None
 
 
 def _meta(text: bytes) -> ArchiveMeta:

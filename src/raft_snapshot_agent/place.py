@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 
 from raft_snapshot_agent import reading
-from raft_snapshot_agent.core.flood import asked, flooded, slots
+from raft_snapshot_agent.core.flood import asked, flooded
 from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME, Alarm, Restored
 from raft_snapshot_agent.core.naming import AGENT, Layout, Naming, catalogue
 from raft_snapshot_agent.core.notes import moment
@@ -264,7 +264,7 @@ class Place:
             return None
         present = [one for one in stored if one.counts and one.taken_at <= now]
         since = present[1].taken_at if len(present) > 1 else now
-        return _LEAST_DELETES + slots(self.pace, since, now)
+        return _LEAST_DELETES + self.pace.following(since, now).missed
 
     async def _sizes(self) -> dict[str, int]:
         return {entry.name: entry.size for entry in await self.storage.entries()}

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 
 from raft_snapshot_agent import reading
-from raft_snapshot_agent.core.flood import asked, flooded, slots
+from raft_snapshot_agent.core.flood import asked, flooded
 from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME, Alarm, Restored
-from raft_snapshot_agent.core.naming import AGENT, Layout, Naming, catalogue, manifest_name
+from raft_snapshot_agent.core.naming import AGENT, Layout, Naming, catalogue
 from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.core.retention import Plan, Retention, plan
 from raft_snapshot_agent.core.schedule import Schedule
@@ -17,8 +17,8 @@ from raft_snapshot_agent.core.signing import SigningKeys
 from raft_snapshot_agent.core.snapshot import Beside, Instant, Manifest, Stored
 from raft_snapshot_agent.core.timetable import Timing
 from raft_snapshot_agent.deleting import Deleting
-from raft_snapshot_agent.errors import SnapshotNotFound
-from raft_snapshot_agent.guarding import History, Watched, look, watch
+from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageError
+from raft_snapshot_agent.guarding import History, Watched, admit, look, watch
 from raft_snapshot_agent.proofs import Proofs
 from raft_snapshot_agent.refusals import Refusals
 from raft_snapshot_agent.storage.base import Content, Storage
@@ -97,6 +97,22 @@ class Place:
         """List the snapshots it holds, newest first."""
         return await self._catalogued(await self._sizes())
 
+    async def current(self) -> tuple[Stored, ...]:
+        """List the same; where there is a key, the newest that counts is one that is signed.
+
+        Without one a manifest proves no time: whoever may write there may write it. Nor is
+        anything proved where manifests cannot be read.
+        """
+        stored = await self.stored()
+        if self.static_name is not None or self.signing is None:
+            return stored
+        try:
+            return await self.proofs.current(stored)
+        except LoginRefused:
+            raise
+        except StorageError:
+            return stored
+
     async def find(self, name: str) -> Stored | None:
         """Look for what has a name, be it one of a snapshot or not."""
         sizes = await self._sizes()
@@ -170,22 +186,9 @@ class Place:
         if found is None:
             return None
         if self.keys is None and self.static_name is None:
-            await self._admit()
+            await admit(self.proofs, await self.stored(), self.extra)
         await self.storage.delete(GUARD_NAME)
         return found
-
-    async def _admit(self) -> None:
-        """Let the newest manifests tell of all that lies there: none is too many any more.
-
-        Whoever may only create objects cannot do that.
-        """
-        stored = await self.stored()
-        known = await self.proofs.known(stored)
-        for witness in await self.proofs.witnesses(stored, asked(self.extra)):
-            if witness.never_saw(stored):
-                told = replace(witness.manifest, known=known)
-                name = manifest_name(witness.stored.name)
-                await self.storage.put(name, Content(told.to_json()))
 
     async def expect(self, restored: Restored) -> None:
         """Leave word of a restore for whoever takes the next snapshot."""
@@ -261,7 +264,7 @@ class Place:
             return None
         present = [one for one in stored if one.counts and one.taken_at <= now]
         since = present[1].taken_at if len(present) > 1 else now
-        return _LEAST_DELETES + slots(self.pace, since, now)
+        return _LEAST_DELETES + self.pace.following(since, now).missed
 
     async def _sizes(self) -> dict[str, int]:
         return {entry.name: entry.size for entry in await self.storage.entries()}

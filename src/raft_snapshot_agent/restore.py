@@ -83,6 +83,7 @@ async def _copied(origin: Origin, spool: Spool) -> Fetched:
     snapshot = spool.verdict()
     expected = await origin.expected()
     compare(snapshot, expected)
+    origin.confirm(snapshot)
     with suppress(StorageError):  # it may be readable only
         await origin.remember(Reading(State.WHOLE, snapshot))
     return Fetched(spool, snapshot, expected.manifest)

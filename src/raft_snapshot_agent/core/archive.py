@@ -13,6 +13,7 @@ import hashlib
 import json
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import cast
 
 from zlib_ng import zlib_ng
@@ -40,14 +41,7 @@ _MOST_ZERO_BLOCKS = 2048
 """At the end of the tar: two are needed, tar programs write up to some hundred."""
 # Its stub declares an instance where there is a class.
 _DAMAGED = cast("type[Exception]", zlib_ng.error)
-_UNREADABLE = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What nonsense in the place of JSON can raise."""
 
 
@@ -136,6 +130,7 @@ class _Tar:
         self._zero_blocks = 0
         self._pax_size: int | None = None
         self._pax_headers = 0
+        self._written_at: int | None = None
         self._state_size = 0
         self._small: dict[str, bytearray] = {}
         self._state = hashlib.sha256()
@@ -203,7 +198,7 @@ class _Tar:
 
     def _end_of_member(self) -> None:
         if self._name == META:
-            self.meta = _meta(bytes(self._small[META]))
+            self.meta = replace(_meta(bytes(self._small[META])), written_at=self._written_at)
         elif self._name == PAX:
             self._pax_size = pax_size(bytes(self._small.pop(PAX)))
 
@@ -250,6 +245,8 @@ class _Tar:
         if info.name in self._seen:
             raise broken(f"it holds {info.name} twice")
         self._seen.append(info.name)
+        if info.name == META:
+            self._written_at = int(info.mtime) or None
 
 
 def _meta(text: bytes) -> ArchiveMeta:

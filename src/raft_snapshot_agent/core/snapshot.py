@@ -44,6 +44,8 @@ class ArchiveMeta:
     """Bytes of `state.bin`, uncompressed."""
     servers: tuple[str, ...] = ()
     """Raft node IDs of the cluster's members."""
+    written_at: int | None = field(default=None, compare=False)
+    """When the server wrote it by its own clock, in seconds since 1970, where it tells."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from tests.stores.fixtures import (
     webdav_server,
 )
 
+from raft_snapshot_agent import redaction
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.seaweedfs import Identity, SeaweedFS
 
@@ -79,6 +80,12 @@ def no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(_OUTSIDE):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def no_known_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test hide what is a secret in another one, and plain text in this."""
+    monkeypatch.setattr(redaction, "_KNOWN", redaction._Known())
 
 
 @pytest.fixture(scope="session")

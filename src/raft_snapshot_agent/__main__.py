@@ -123,7 +123,12 @@ def _explained(error: Exception) -> tuple[str, int]:
             says = says.replace("Value error, ", "").rstrip(".\n")
             return says + "\n" if "\n" in says else f"error: {says} (see --help)\n", _LOCAL
         case _:
-            return f"error: unexpected {error!r} (a defect: please report it)\n", _LOCAL
+            from raft_snapshot_agent.trace import defect
+
+            return (
+                f"error: {defect(error)} (a defect: --debug shows more; please report it)\n",
+                _LOCAL,
+            )
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ class Agent:
             async with self._gate.place() as passing:
                 if passing.waited:  # it may be another by now
                     leader = await self._found()
-                report = replace(report, node=leader.node.address)
+                report = replace(report, node=leader.node.address, warnings=leader.troubles)
                 with Spool.create(self._spool, run.id) as spool:
                     self._filling = spool
                     consignment = Consignment(
@@ -207,6 +207,7 @@ class Agent:
         dry_run: bool = False,
         acknowledged: bool = False,
         broken: bool = False,
+        everything: bool = False,
     ) -> Pruned:
         """Delete what a storage is no longer to keep; the arguments are those of `Place.prune`.
 
@@ -214,7 +215,13 @@ class Agent:
             StorageError: It could not be listed.
         """
         now = self._clock()
-        return await place.prune(now, dry_run=dry_run, acknowledged=acknowledged, broken=broken)
+        return await place.prune(
+            now,
+            dry_run=dry_run,
+            acknowledged=acknowledged,
+            broken=broken,
+            everything=everything,
+        )
 
     async def _sweep_spools(self) -> frozenset[str]:
         return await in_thread(lambda: sweep(self._spool))

@@ -109,4 +109,7 @@ def _place(settings: AnyStorage, config: Config) -> Place:
         required=settings.required,
         prunes=settings.prune,
         max_shrink=config.guard.max_shrink,
+        signing=None if config.signing is None else config.signing.open,
+        pace=(settings.schedule or config.schedule).open().schedule,
+        extra=config.guard.max_extra,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,15 +18,14 @@ from raft_snapshot_agent.core.guard import (
     Span,
     judge,
     suspects,
-    trusted,
 )
-from raft_snapshot_agent.core.naming import Naming, parse
 from raft_snapshot_agent.core.snapshot import Instant, Manifest, Stored
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
+from raft_snapshot_agent.proofs import Proofs
 from raft_snapshot_agent.storage.base import Content, Storage
 
 _TRIED = 10
-"""Manifests that are read at most."""
+"""Manifests that are held against the new one at most; those that lie are not counted."""
 _SHOWN = 3
 """Names in a warning."""
 _AHEAD = timedelta(minutes=10)
@@ -43,6 +42,10 @@ class History:
     restored: Restored | None = None
     """A restore by hand since the last snapshot."""
     warnings: tuple[str, ...] = ()
+    known: str = ""
+    """What the new manifest is to tell of those that were there before it."""
+    flood: str = ""
+    """Why more came than can be explained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +67,25 @@ class Watched:
 
 
 async def look(
-    storage: Storage,
+    proofs: Proofs,
     stored: Sequence[Stored],
     names: frozenset[str],
-    naming: Naming | None,
     began: Instant,
     taken_at: datetime,
 ) -> History:
     """Read what a new snapshot is to be held against.
 
     Arguments:
-        storage: Where it is to be stored.
+        proofs: Of where it is to be stored.
         stored: The snapshots there, newest first.
         names: Of everything there.
-        naming: How snapshots are named there; nothing where one name is for all of them.
         began: Just before the server was asked for the new one.
         taken_at: The same by the wall clock.
     """
     now = Span(began, began, taken_at, taken_at)
     present = [one for one in stored if one.taken_at <= taken_at + _AHEAD]
-    points = await _points(storage, present, naming, now)
+    points = await _points(proofs, present, now)
+    storage = proofs.storage
     alarm = restored = None
     with suppress(SnapshotNotFound):  # taken away meanwhile
         if GUARD_NAME in names:
@@ -120,8 +122,8 @@ async def watch(
     now = replace(now, history=now.snapshot if beginning else inherited)
     if history.alarm is not None:
         return Watched(now, str(history.alarm), warnings=history.warnings)
-    if found.alarm:
-        raised = Alarm(found.alarm, now.snapshot, now.taken_at)
+    if reason := found.alarm or history.flood:
+        raised = Alarm(reason, now.snapshot, now.taken_at)
         if keeps_note:
             await storage.put(GUARD_NAME, Content(raised.to_json()))
         return Watched(now, str(raised), warnings=history.warnings)
@@ -131,31 +133,18 @@ async def watch(
     return Watched(now, unsettled=found.unsettled, warnings=history.warnings)
 
 
-async def _points(
-    storage: Storage, stored: Sequence[Stored], naming: Naming | None, now: Span
-) -> list[Point]:
+async def _points(proofs: Proofs, stored: Sequence[Stored], now: Span) -> list[Point]:
     """Read back to the newest that was certainly taken before, and what may hold more than it."""
-    verified = [one for one in stored if one.verified]  # whatever notes say of them
     points: list[Point] = []
-    async for one, point in _read(storage, verified[:_TRIED], naming):
-        points.append(point)
-        if not point.span.precedes(now):
-            continue
-        older = verified[verified.index(one) + 1 :]
-        more = [found async for _, found in _read(storage, suspects(older, point), naming)]
-        return [*points, *(found for found in more if found.history == point.history)]
+    async for one, manifest in proofs.credible(stored):  # whatever notes say of them
+        points.append(point := Point.of(manifest))
+        if point.span.precedes(now):
+            older = [other for other in stored[stored.index(one) + 1 :] if other.verified]
+            more = [Point.of(found) async for _, found in proofs.credible(suspects(older, point))]
+            return [*points, *(found for found in more if found.history == point.history)]
+        if len(points) == _TRIED:
+            break
     return points
-
-
-async def _read(
-    storage: Storage, listed: Sequence[Stored], naming: Naming | None
-) -> AsyncIterator[tuple[Stored, Point]]:
-    """Read manifests; one that is damaged, or that lies, must not blind the guard."""
-    for one in listed:
-        manifest = await reading.manifest(storage, one.name)
-        parsed = None if naming is None else parse(one.name, naming)
-        if manifest is not None and trusted(manifest, one, parsed):
-            yield one, Point.of(manifest)
 
 
 def _told(stored: Sequence[Stored]) -> tuple[str, ...]:

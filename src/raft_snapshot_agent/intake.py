@@ -12,7 +12,7 @@ from raft_snapshot_agent.core.snapshot import Snapshot
 from raft_snapshot_agent.errors import AgentError, Interrupted, StaleSnapshot, Stopped
 from raft_snapshot_agent.spool import Spool
 from raft_snapshot_agent.threads import in_thread
-from raft_snapshot_agent.trace import trace_defect
+from raft_snapshot_agent.trace import defect, trace_defect
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 from raft_snapshot_agent.vault.stream import SnapshotStream
 
@@ -96,9 +96,7 @@ def as_failure(error: Exception) -> AgentError:
     if isinstance(error, AgentError):
         return error
     trace_defect(error)
-    return AgentError(
-        f"unexpected {error!r}", hint="this is a defect of the agent: please report it"
-    )
+    return AgentError(defect(error), hint="this is a defect of the agent: please report it")
 
 
 @contextmanager

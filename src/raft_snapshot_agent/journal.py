@@ -55,6 +55,9 @@ class Journal:
         failed = report.error is not None and report.outcome is not Outcome.SKIPPED
         said = [f"Snapshot failed: {report.error}"] if failed else []
         told |= self._tell("run", said, now, "error", together=True)
+        if report.node:
+            passed = [f"Passed over a node: {warning}" for warning in report.warnings]
+            self._tell("nodes", passed, now, "warning")
         for delivery in report.deliveries:
             told |= self._delivered(report, delivery, now)
         return told

@@ -6,13 +6,14 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from raft_snapshot_agent.agent import Place
 from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.core.proof import AHEAD
 from raft_snapshot_agent.core.snapshot import Manifest, Snapshot, Stored
 from raft_snapshot_agent.errors import (
     AgentError,
@@ -26,8 +27,10 @@ from raft_snapshot_agent.spool import Spool
 from raft_snapshot_agent.threads import in_thread
 
 _STEP = 1 << 20
-_AHEAD = timedelta(minutes=10)
-"""As far may the clock that a snapshot was named by be ahead of ours."""
+_JUDGED = 300
+"""The newest, whose manifests are read to choose the latest; with more it would take minutes."""
+_DESCRIBED = "a manifest describes it, which anybody who may write there could have written"
+_NAMED = "nothing but its name tells of it"
 
 
 class Origin(Protocol):
@@ -43,6 +46,9 @@ class Origin(Protocol):
 
     def again(self) -> Origin | None:
         """Open it for a second reading, independent of the first; nothing where there is none."""
+
+    async def proof(self) -> str:
+        """Say who vouches for it."""
 
     async def remember(self, verdict: Reading) -> None:
         """Note what a verdict says of it, where that is kept.
@@ -72,6 +78,19 @@ class StoredOrigin:
 
     def again(self) -> StoredOrigin:
         return replace(self, is_second=True)
+
+    async def proof(self) -> str:
+        if self.place.static_name is None:
+            proofs, listed = self.place.proofs, await self.place.stored()
+            (judged,) = await proofs.worth(await proofs.judge(listed), [self.stored])
+        else:
+            judged = self.stored
+        if judged.signed:
+            return "signed with the agents' key"
+        told = judged.doubt.removesuffix(": fills no rule")
+        known = told or (_DESCRIBED if judged.verified else _NAMED)
+        unsigned = self.place.signing is not None and not told
+        return f"unsigned; {known}" if unsigned else known
 
     async def remember(self, verdict: Reading) -> None:
         await self.place.verdicts.remember(self.stored, verdict, datetime.now(UTC))
@@ -113,6 +132,9 @@ class FileOrigin:
 
     def again(self) -> FileOrigin | None:
         return None if self.path is None else self
+
+    async def proof(self) -> str:
+        return _NAMED if (await self.expected()).manifest is None else _DESCRIBED
 
     async def remember(self, verdict: Reading) -> None: ...
 
@@ -194,23 +216,39 @@ async def pour(origin: Origin, spool: Spool) -> None:
 
 
 async def _latest(places: Sequence[Place]) -> Origin:
+    """Choose the newest that is proved best: signed, or described by its manifest, or only named.
+
+    Neither one from the future, nor one that its manifest does not describe.
+    """
     found: list[tuple[Stored, Place]] = []
     trouble: AgentError | None = None
     for place in places:
         try:
-            found += [(one, place) for one in await place.stored() if one.size]
+            found += [(one, place) for one in await _proved(place)]
         except AgentError as error:
             trouble = error
     if not found:
         raise trouble or SnapshotNotFound("no storage holds a snapshot", hint="take one: save")
-    now = datetime.now(UTC) + _AHEAD
-    stored, place = max(found, key=lambda pair: _rank(pair[0], now))
+    now = datetime.now(UTC) + AHEAD
+    believed = [pair for pair in found if pair[0].counts and pair[0].taken_at <= now]
+    if not believed:
+        raise trouble or SnapshotNotFound(
+            f"none of the {len(found)} snapshots that are stored can be believed to be the latest",
+            hint="list and prune --dry-run say why; to use one all the same, give its name",
+        )
+    stored, place = max(believed, key=lambda pair: _rank(pair[0]))
     return StoredOrigin(place, stored)
 
 
-def _rank(stored: Stored, now: datetime) -> tuple[bool, bool, bool, datetime]:
-    """Order by what is known: the newest is nothing worth if it is broken, or from the future."""
-    return stored.counts, stored.taken_at <= now, stored.verified, stored.taken_at
+async def _proved(place: Place) -> list[Stored]:
+    """List what a storage holds, each with what it counts for as far as its manifests tell."""
+    stored = await place.stored()
+    judged = await place.proofs.worth(await place.proofs.judge(stored), stored[:_JUDGED])
+    return [*judged, *stored[_JUDGED:]]
+
+
+def _rank(stored: Stored) -> tuple[bool, bool, datetime]:
+    return stored.signed, stored.proved, stored.taken_at
 
 
 async def _named(places: Sequence[Place], name: str) -> Origin:

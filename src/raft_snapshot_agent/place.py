@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 
 from raft_snapshot_agent import reading
+from raft_snapshot_agent.core.flood import asked, flooded, slots
 from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME, Alarm, Restored
 from raft_snapshot_agent.core.naming import AGENT, Layout, Naming, catalogue, manifest_name
 from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.core.retention import Plan, Retention, plan
+from raft_snapshot_agent.core.schedule import Schedule
+from raft_snapshot_agent.core.signing import SigningKeys
 from raft_snapshot_agent.core.snapshot import Beside, Instant, Manifest, Stored
 from raft_snapshot_agent.core.timetable import Timing
-from raft_snapshot_agent.errors import (
-    LoginRefused,
-    SnapshotNotFound,
-    StorageDenied,
-    StorageError,
-)
+from raft_snapshot_agent.deleting import Deleting
+from raft_snapshot_agent.errors import SnapshotNotFound
 from raft_snapshot_agent.guarding import History, Watched, look, watch
-from raft_snapshot_agent.reading import State
+from raft_snapshot_agent.proofs import Proofs
 from raft_snapshot_agent.refusals import Refusals
 from raft_snapshot_agent.storage.base import Content, Storage
 from raft_snapshot_agent.storage.leftovers import Leftovers
@@ -28,8 +27,8 @@ from raft_snapshot_agent.verdicts import Verdicts
 
 _REVIEWED = 3
 """Broken snapshots that one run reads again: each costs twice its size."""
-_UNAVAILABLE = 3
-"""Deletes after which a storage that is not reachable is left alone."""
+_LEAST_DELETES = 24
+"""As many may go in one run whatever the schedule explains; `max_deletes` sets another number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,25 @@ class Place:
     reopen: Callable[[], Storage] | None = None
     """Opens the storage once more, with connections of its own."""
     refusals: Refusals = field(default_factory=Refusals)
+    signing: Callable[[], SigningKeys] | None = None
+    """Looks up what the manifests are signed with; nothing: anybody's count."""
+    pace: Schedule | None = None
+    """How many snapshots are to be expected; nothing: nobody knows, and none are too many."""
+    extra: int = 24
+    """So many more than that raise no alarm."""
+    told: dict[tuple[str, int, int], Manifest] = field(default_factory=dict)
+    """Manifests that were read already."""
+
+    @property
+    def keys(self) -> SigningKeys | None:
+        """What the manifests are signed with, looked up anew: it may have been changed."""
+        return None if self.signing is None else self.signing()
+
+    @property
+    def proofs(self) -> Proofs:
+        """What its listing and its manifests prove."""
+        naming = self.naming if self.static_name is None else None
+        return Proofs(self.storage, naming, self.keys, self.told)
 
     @property
     def replaces(self) -> bool:
@@ -114,8 +132,15 @@ class Place:
             return None
         sizes = await self._sizes()
         stored = await self._catalogued(sizes)
-        naming = self.naming if self.static_name is None else None
-        return await look(self.storage, stored, frozenset(sizes), naming, began, taken_at)
+        found = await look(self.proofs, stored, frozenset(sizes), began, taken_at)
+        if self.static_name is not None or (self.keys is None and self.retention.keeps_all):
+            return found  # nothing is ever deleted
+        found = replace(found, known=await self.proofs.known(stored))
+        if self.keys is not None or self.pace is None:
+            return found
+        witnesses = await self.proofs.witnesses(stored, asked(self.extra))
+        why = flooded(stored, witnesses, self.pace, taken_at, self.extra)
+        return replace(found, flood=why)
 
     async def watch(self, history: History | None, now: Manifest) -> Watched:
         """Hold a new snapshot against the history of its storage.
@@ -125,7 +150,12 @@ class Place:
             now: Of the new one; it is not stored yet, so that a crash in between forgets nothing.
         """
         keeps_note = self.static_name is None
-        return await watch(self.storage, history, now, self.max_shrink, keeps_note=keeps_note)
+        found = await watch(self.storage, history, now, self.max_shrink, keeps_note=keeps_note)
+        if history is not None:
+            found = replace(found, manifest=replace(found.manifest, known=history.known))
+        if self.keys is None:
+            return found
+        return replace(found, manifest=self.keys.sign(found.manifest))
 
     async def alarm(self) -> Alarm | None:
         """Read why it is not pruned; nothing where it is."""
@@ -137,9 +167,25 @@ class Place:
     async def acknowledge(self) -> Alarm | None:
         """Let it be pruned again; return why it was not."""
         found = await self.alarm()
-        if found is not None:
-            await self.storage.delete(GUARD_NAME)
+        if found is None:
+            return None
+        if self.keys is None and self.static_name is None:
+            await self._admit()
+        await self.storage.delete(GUARD_NAME)
         return found
+
+    async def _admit(self) -> None:
+        """Let the newest manifests tell of all that lies there: none is too many any more.
+
+        Whoever may only create objects cannot do that.
+        """
+        stored = await self.stored()
+        known = await self.proofs.known(stored)
+        for witness in await self.proofs.witnesses(stored, asked(self.extra)):
+            if witness.never_saw(stored):
+                told = replace(witness.manifest, known=known)
+                name = manifest_name(witness.stored.name)
+                await self.storage.put(name, Content(told.to_json()))
 
     async def expect(self, restored: Restored) -> None:
         """Leave word of a restore for whoever takes the next snapshot."""
@@ -168,6 +214,7 @@ class Place:
         dry_run: bool = False,
         acknowledged: bool = False,
         broken: bool = False,
+        everything: bool = False,
     ) -> Pruned:
         """Delete what it is no longer to keep.
 
@@ -176,82 +223,45 @@ class Place:
             dry_run: Plan it only.
             acknowledged: Whether an alarm is to be overlooked; for plans.
             broken: Whether to delete all that is broken, whenever it was condemned.
+            everything: Whether to delete in one run what would take several.
 
         Raises:
-            StorageError: It could not be listed.
+            StorageError: It could not be listed, or what is to stay could not be proved.
         """
         sizes = await self._sizes()
         alarm = None if acknowledged or GUARD_NAME not in sizes else await self.alarm()
         forbidden = f"{alarm}: to go on pruning, prune --acknowledge" if alarm else ""
         stored = await self.verdicts.dated(await self._catalogued(sizes))
-        planned = plan(stored, self.retention, now, self.zone, forbidden, at_once=broken)
-        done = Pruned(planned, alarm="" if alarm is None else str(alarm))
-        if planned.refused:
-            return replace(done, warnings=(planned.refused,))
+        most = None if everything else self._most(stored, now)
+
+        def planned(listed: Sequence[Stored]) -> Plan:
+            return plan(
+                listed, self.retention, now, self.zone, forbidden, at_once=broken, most=most
+            )
+
+        found = await self.proofs.settled(stored, planned)
+        done = Pruned(found, alarm="" if alarm is None else str(alarm))
+        if found.refused:
+            return replace(done, warnings=(found.refused,))
+        told = _left(found)
         if dry_run:
-            return done
-        deleted, warnings, counts = await self._delete(planned.delete, now)
-        for one in planned.review if broken else planned.review[:_REVIEWED]:
-            gone, said = await self._review(one, now, at_once=broken)
+            return replace(done, warnings=told)
+        deleting = Deleting(self.storage, self.verdicts, self.refusals)
+        deleted, warnings, counts = await deleting.delete(found.delete, now)
+        for one in found.review if broken else found.review[:_REVIEWED]:
+            gone, said = await deleting.review(one, now, at_once=broken)
             deleted += [one.name] if gone else []
             warnings += [said] if said else []
+        warnings += told
         return replace(done, deleted=tuple(deleted), warnings=tuple(warnings), counts=counts)
 
-    async def _delete(
-        self, stored: Iterable[Stored], now: datetime
-    ) -> tuple[list[str], list[str], dict[str, int]]:
-        """Delete what may be tried now; tell in one line what is left."""
-        deleted: list[str] = []
-        failed: dict[str, str] = {}
-        for one in stored:
-            if not self.refusals.is_due(one.name, now):
-                continue
-            if len(failed) >= _UNAVAILABLE:
-                failed[one.name] = "it was not tried"
-                continue
-            try:
-                await self._remove(one)
-                deleted.append(one.name)
-            except StorageError as error:
-                if isinstance(error, StorageDenied) and not isinstance(error, LoginRefused):
-                    self.refusals.note(one.name, str(error), now)  # such as a lock on the object
-                else:
-                    failed[one.name] = str(error)
-        left = {
-            **self.refusals.among(one.name for one in stored if one.name not in deleted),
-            **failed,
-        }
-        if not left:
-            return deleted, [], {}
-        name, why = next(iter(left.items()))
-        others = " and others are" if len(left) > 1 else " is"
-        warning = f"{name}{others} not deleted: {why}"
-        return deleted, [warning], {warning: len(left)}
-
-    async def _remove(self, stored: Stored) -> None:
-        for name in _with_it(stored):
-            await self.storage.delete(name)
-
-    async def _review(self, one: Stored, now: datetime, *, at_once: bool) -> tuple[bool, str]:
-        """Read a condemned snapshot again, and delete it only if it is broken by our own word.
-
-        Returns:
-            Whether it is gone, and what there is to tell.
-        """
-        if not self.refusals.is_due(one.name, now):
-            return False, f"{one.name} stays, though it is broken: {self.refusals.why(one.name)}"
-        try:
-            verdict = await self.verdicts.judge(one)
-            if verdict.state is State.BROKEN and (at_once or one.broken_since is not None):
-                await self._remove(one)
-                return True, ""
-            await self.verdicts.remember(one, verdict, now)
-        except StorageError as error:
-            self.refusals.note(one.name, str(error), now)
-            return False, f"{one.name} stays, though it is broken: {error}"
-        if verdict.state is State.WHOLE:
-            return False, f"{one.name} was said to be broken, and is whole: it counts again"
-        return False, f"{one.name} was said to be broken: {verdict.error}"
+    def _most(self, stored: Sequence[Stored], now: datetime) -> int | None:
+        """Return how many the schedule explains since the snapshot before the newest."""
+        if self.pace is None or self.retention.max_deletes is not None:
+            return None
+        present = [one for one in stored if one.counts and one.taken_at <= now]
+        since = present[1].taken_at if len(present) > 1 else now
+        return _LEAST_DELETES + slots(self.pace, since, now)
 
     async def _sizes(self) -> dict[str, int]:
         return {entry.name: entry.size for entry in await self.storage.entries()}
@@ -265,18 +275,12 @@ class Place:
         return (_static(self.static_name, sizes, manifest),)
 
 
-def _with_it(stored: Stored) -> list[str]:
-    """Order what goes with a snapshot: a crash in between leaves a snapshot, never an orphan."""
-    manifest = [manifest_name(stored.name)] if stored.verified else []
-    notes = [
-        beside.name_for(stored.name)
-        for beside, lies in (
-            (Beside.BROKEN, stored.condemned),
-            (Beside.MISMATCH, stored.mismatched),
-        )
-        if lies
-    ]
-    return [*manifest, stored.name, *notes]
+def _left(found: Plan) -> tuple[str, ...]:
+    """Tell in one line what is left to the next runs; the same words until it is done."""
+    if not found.left:
+        return ()
+    why = "more are past retention than the schedule explains: they go in the next runs"
+    return (f"{why} (all at once: prune --all; to allow more in each: retention.max_deletes)",)
 
 
 def _static(name: str, sizes: dict[str, int], manifest: Manifest | None) -> Stored:

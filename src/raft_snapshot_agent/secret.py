@@ -3,60 +3,64 @@
 from __future__ import annotations
 
 import os
-import re
+import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
-from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.errors import ConfigError, reason_of
+from raft_snapshot_agent.ownership import may_read, named
+from raft_snapshot_agent.redaction import HIDDEN, one_line, redact, remember
 
+__all__ = ["AUTHOR", "HIDDEN", "Plain", "Secret", "header_value", "one_line", "redact"]
+
+AUTHOR = "author"
+"""The key, in the context of a validation, of the user whose word the configuration is."""
 _SCHEMES = ("env://", "file://", "credential://")
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
-_TOKENS = re.compile(
-    r"(?<![A-Za-z0-9])"
-    r"(?:hv[sbr]\.[\w-]{20,}|b\.[\w-]{20,}|[sr]\.[A-Za-z0-9]{20,}(?:\.\w+)?"
-    r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|A(?:KIA|SIA)[A-Z0-9]{12,}"
-    r"|AUTH_tk[0-9a-f]{16,}|gAAAA[\w=-]{20,})"
-)
-_PARAMETER = re.compile(
-    r"(?i)\b((?:x-amz-)?(?:sig|signature|security-token)|password|passwd|client_secret)"
-    r"=[^\s&;,'\"<>]+"
-)
-_HEADER = re.compile(r"\b((?i:bearer|basic)) (?=\S*(?:\d|=|[a-z][A-Z]))\S{8,}")
-"""Credentials as servers repeat them from a request."""
-HIDDEN = "[hidden]"
+_LARGEST = 1 << 20
+"""Bytes of a secret's file: the largest are keys and tokens of a few kilobytes."""
 
 
 class Secret:
     """A secret given as it is, or as `env://NAME`, `file:///path` or `credential://NAME`.
 
     References are resolved at each use, so a rotated secret needs no restart. Neither `str` nor
-    `repr` shows more than the reference.
+    `repr` shows more than the reference, and what was resolved is hidden wherever it turns up.
     """
 
-    __slots__ = ("_text",)
+    __slots__ = ("_author", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._author: int | None = None
+
+    def by(self, author: int | None) -> Self:
+        """Note the user whose word this is: a file is read only if that one could; none: any."""
+        self._author = author
+        return self
 
     def resolve(self) -> str:
         """Look the secret up.
 
         Raises:
-            ConfigError: The variable, file or credential is missing, unreadable or empty.
+            ConfigError: It is missing, unreadable, empty, or no text of one line.
         """
-        scheme, separator, rest = self._text.partition("://")
-        match scheme + separator:
-            case "env://":
-                return _present(os.environ.get(rest, "").strip(), f"environment variable {rest}")
-            case "file://":
-                return _read(Path(rest))
-            case "credential://":
-                return _read(_credentials_directory() / rest)
-            case _:
-                return self._text
+        text = self.resolve_lines()
+        _must_be_one_line(text, self._where)
+        return text
+
+    def resolve_lines(self) -> str:
+        """Look up what may have several lines, such as a key in PEM.
+
+        Raises:
+            ConfigError: It is missing, unreadable, empty, or no text.
+        """
+        text = self._looked_up()
+        self._remember(text)
+        return text
 
     @property
     def is_reference(self) -> bool:
@@ -67,6 +71,25 @@ class Secret:
     def reference(self) -> str:
         """The reference, or a placeholder for a secret given as it is."""
         return self._text if self.is_reference else HIDDEN
+
+    @property
+    def _where(self) -> str:
+        return f"the secret in {self.reference}" if self.is_reference else "the secret"
+
+    def _remember(self, text: str) -> None:
+        remember(text)
+
+    def _looked_up(self) -> str:
+        scheme, separator, rest = self._text.partition("://")
+        match scheme + separator:
+            case "env://":
+                return _variable(rest)
+            case "file://":
+                return _read(Path(rest), self._author)
+            case "credential://":
+                return _read(_credential(rest), self._author)
+            case _:
+                return self._text.strip("\r\n")
 
     def __repr__(self) -> str:
         return f"Secret({self.reference!r})"
@@ -80,9 +103,19 @@ class Secret:
         return hash(self._text)
 
     @classmethod
+    def _validated(cls, text: str, info: ValidationInfo) -> Self:
+        path = text.removeprefix("file://")
+        if path != text and not Path(path).is_absolute():
+            raise ValueError(
+                "must be an absolute path, such as file:///etc/raft-snapshot-agent/token"
+            )
+        context = info.context
+        return cls(text).by(context.get(AUTHOR) if isinstance(context, Mapping) else None)
+
+    @classmethod
     def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Let pydantic read a secret from a string, and write only its reference."""
-        from_text = core_schema.no_info_after_validator_function(cls, handler(str))
+        from_text = core_schema.with_info_after_validator_function(cls._validated, handler(str))
         return core_schema.json_or_python_schema(
             json_schema=from_text,
             python_schema=core_schema.union_schema(
@@ -106,42 +139,89 @@ class Plain(Secret):
     def reference(self) -> str:
         return self._text
 
-
-def redact(text: str) -> str:
-    """Hide what looks like a token, a key ID or a password inside a URL."""
-    return _TOKENS.sub(HIDDEN, _CREDENTIALS.sub(f"{HIDDEN}@", text))
+    def _remember(self, text: str) -> None:
+        """It is no secret, so it may be shown."""
 
 
-def one_line(text: str, longest: int) -> str:
-    """Return another program's text on one line of at most `longest` characters.
+def header_value(text: str, what: str) -> str:
+    """Return a text as it goes into an HTTP header, in UTF-8.
 
-    Control characters and what looks like a credential are taken out.
+    Libraries name what they cannot send, and that would be the secret itself.
+
+    Arguments:
+        text: The value.
+        what: What it is, such as the key that holds it.
+
+    Raises:
+        ConfigError: It has characters that no header may hold.
     """
-    printable = "".join(one if one.isprintable() else " " for one in text)
-    shown = redact(" ".join(printable.split()))
-    shown = _HEADER.sub(rf"\1 {HIDDEN}", _PARAMETER.sub(rf"\1={HIDDEN}", shown))
-    return shown if len(shown) <= longest else f"{shown[: longest - 3].rstrip()}..."
+    if any(unicodedata.category(one) in {"Cc", "Cs"} for one in text):
+        raise ConfigError(
+            f"{what} holds a character that no HTTP header may hold",
+            hint="it must be the value and nothing else: no line break, and text in UTF-8",
+        )
+    return text.encode().decode("latin-1")
 
 
-def _credentials_directory() -> Path:
+def _must_be_one_line(text: str, where: str) -> None:
+    lines = len(text.splitlines())
+    if lines > 1:
+        raise ConfigError(
+            f"{where} has {lines} lines, and one is wanted", hint="leave only the secret there"
+        )
+    if any(unicodedata.category(one) == "Cc" for one in text):
+        raise ConfigError(
+            f"{where} holds a control character", hint="leave only the secret itself there"
+        )
+
+
+def _variable(name: str) -> str:
+    where = f"environment variable {name}"
+    text = os.environ.get(name, "").strip()
+    if not text.isascii() and any("\ud800" <= one <= "\udfff" for one in text):
+        remember(text)
+        raise ConfigError(
+            f"the secret in {where} is not text in UTF-8", hint="set it to text, or use file://"
+        )
+    return _present(text, where)
+
+
+def _credential(name: str) -> Path:
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if folder is None:
         raise ConfigError(
             "credential:// is used, but $CREDENTIALS_DIRECTORY is not set",
             hint="add LoadCredential= to the systemd unit",
         )
-    return Path(folder)
+    if "/" in name:
+        raise ConfigError(
+            f"credential://{name} is no name of a credential", hint="it has no / in it"
+        )
+    return Path(folder, name)
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, author: int | None) -> str:
     try:
-        text = path.read_text()
+        with path.open("rb") as file:
+            if author is not None and not may_read(author, file.fileno()):
+                raise ConfigError(
+                    f"cannot read the secret in {path}: the configuration {named(author)},"
+                    " who may not read it",
+                    hint="let root or the agent's user own the configuration",
+                )
+            content = file.read(_LARGEST + 1)
+        text = content.decode()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
+        reason = reason_of(error) if isinstance(error, OSError) else "not text"
         raise ConfigError(
             f"cannot read the secret in {path}: {reason}",
             hint="check that the file exists and that the agent's user may read it",
-        ) from error
+        ) from error if isinstance(error, OSError) else None
+    if len(content) > _LARGEST:
+        raise ConfigError(
+            f"cannot read the secret in {path}: it has more than {_LARGEST >> 20} MiB",
+            hint="name the file of the secret; no secret is that long, so no key raises this",
+        )
     return _present(text.strip(), f"file {path}")
 
 

@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 
 RUN: ContextVar[str] = ContextVar("run", default="")
 """The run that what is done now belongs to."""
+_PACKAGE = Path(__file__).parent
 LOGGER = logging.getLogger(__name__)
 FACTS = "facts"
 """The attribute of a record that holds its fields."""
@@ -46,6 +48,14 @@ def traced(method: str, target: str) -> Iterator[Request]:
         milliseconds = round((time.monotonic() - started) * 1000)
         facts = {"status": request.status, "ms": milliseconds}
         LOGGER.debug("%s %s", method, target, extra={FACTS: facts})
+
+
+def defect(error: BaseException) -> str:
+    """Describe an unexpected exception by its kind and place; what it says may hold a secret."""
+    places = [(Path(one.filename), one.lineno) for one in traceback.extract_tb(error.__traceback__)]
+    ours = [one for one in places if _PACKAGE in one[0].parents]
+    where = [f"{file.name}:{line}" for file, line in (ours or places)[-1:]]
+    return " in ".join([f"unexpected {type(error).__name__}", *where])
 
 
 def trace_defect(error: BaseException) -> None:

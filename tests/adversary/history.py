@@ -1,87 +1,139 @@
-"""A history of good snapshots, each a whole archive of its own; and what an intruder makes."""
+"""One storage over many runs: an agent that works, and somebody who may create objects there."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from tests.unit.core.archives import archive, members, meta
+from tests.unit.core.archives import archive, members, meta, verified
 
-from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.core.naming import manifest_name, parse
+from raft_snapshot_agent import settling
+from raft_snapshot_agent.core.naming import AGENT, manifest_name, parse
+from raft_snapshot_agent.core.report import Delivery
+from raft_snapshot_agent.core.retention import Retention
+from raft_snapshot_agent.core.schedule import Every
+from raft_snapshot_agent.core.signing import SigningKeys
+from raft_snapshot_agent.core.snapshot import Instant, Manifest
+from raft_snapshot_agent.place import Place
+from raft_snapshot_agent.settling import Unsettled
+from raft_snapshot_agent.storage.base import Content
+from raft_snapshot_agent.storage.memory import MemoryStorage
 
-DAYS = 8
-_INDEX = 10
-"""Of the oldest; a cluster that was just made is far beyond it."""
+BEGIN = datetime(2026, 11, 2, 0, 30, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+POLICY = Retention(last=5, hourly=8, daily=4, weekly=2, monthly=2, min_keep=2)
+EXTRA = 8
+KEYS = SigningKeys(b"k" * 32)
+TERM = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Forged:
-    """A snapshot made by hand: whole, and by itself not to be told from a real one."""
+def manifest_for(name: str, content: bytes, node: str = "https://bao:8200") -> Manifest:
+    """Describe a snapshot so that name, size, index and time agree."""
+    parsed = parse(name)
+    assert parsed is not None
+    return Manifest(
+        snapshot=name,
+        taken_at=f"{parsed.taken_at:%Y-%m-%dT%H:%M:%SZ}",
+        index=parsed.index or 0,
+        term=TERM,
+        size=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        duration=1.0,
+        cluster_id="one",
+        cluster_name="",
+        product="openbao",
+        version="2.7.2",
+        node=node,
+        agent_version="0",
+    )
 
-    name: str
-    archive: bytes
-    manifest: bytes
+
+def archive_of(index: int) -> bytes:
+    return archive(members(meta(Index=index)))
+
+
+@dataclass
+class Site:
+    """A storage and its agent."""
+
+    keys: SigningKeys | None = None
+    policy: Retention = POLICY
+    extra: int = EXTRA
+    storage: MemoryStorage = field(default_factory=MemoryStorage)
+    runs: int = 0
+    good: dict[str, bytes] = field(default_factory=dict)
+    """What the agent stored, with its manifest."""
+    alarms: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    deleted: list[int] = field(default_factory=list)
+    """How many each run deleted."""
+    fresh: bool = True
+    """Whether each run is of a process of its own, as under cron."""
+    _place: Place | None = None
 
     @property
-    def files(self) -> dict[str, bytes]:
-        return {self.name: self.archive, manifest_name(self.name): self.manifest}
+    def now(self) -> datetime:
+        return BEGIN + self.runs * HOUR
 
+    @property
+    def place(self) -> Place:
+        if self._place is None or self.fresh:
+            self._place = Place(
+                "memory",
+                self.storage,
+                self.policy,
+                signing=None if self.keys is None else self.signing,
+                pace=Every(HOUR),
+                extra=self.extra,
+                max_shrink=0.5,
+            )
+        return self._place
 
-def forged(moment: datetime, index: int, cluster_id: str, **claims: Any) -> Forged:
-    """Make a whole snapshot with a manifest that describes it, but for `claims`."""
-    state = f"the state at {index}".encode() * 40
-    content = archive(members(meta(Index=index, Term=1, Size=len(state)), state))
-    name = f"raft-snapshot-{moment:%Y%m%dT%H%M%SZ}-i{index}-{index:06x}.snap"
-    manifest = {
-        "snapshot": name,
-        "taken_at": f"{moment:%Y-%m-%dT%H:%M:%SZ}",
-        "index": index,
-        "term": 1,
-        "size": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "duration": 0.1,
-        "cluster_id": cluster_id,
-        "cluster_name": "vault-cluster",
-        "product": "openbao",
-        "version": "2.7.2",
-        "node": "http://127.0.0.1:8200",
-        "agent_version": "0.1.0",
-        "encryption": "none",
-        "format": 1,
-        "clock": "",
-        "began": 0.0,
-        "ended": 0.0,
-        "leading_since": "",
-        "history": "",
-    }
-    return Forged(name, content, json.dumps(manifest | claims, indent=2).encode())
+    def signing(self) -> SigningKeys:
+        assert self.keys is not None
+        return self.keys
 
+    async def run(self) -> Delivery:
+        """Take a snapshot, as the agent does once it is stored."""
+        index = 1000 + 10 * self.runs
+        name = AGENT.name(AGENT.run(self.now, "abcdef"), index)
+        return await self.take(name, archive_of(index))
 
-def history(cluster_id: str, days: int = DAYS) -> dict[str, bytes]:
-    """Make one good snapshot for each of the last days, the oldest first."""
-    today = datetime.now(UTC).replace(hour=3, minute=0, second=0, microsecond=0)
-    files: dict[str, bytes] = {}
-    for number in range(days):
-        moment = today - timedelta(days=days - number)
-        files |= forged(moment, _INDEX + number, cluster_id).files
-    return files
+    async def take(self, name: str, content: bytes) -> Delivery:
+        place, clock = self.place, lambda: self.now
+        told = replace(manifest_for(name, content), clock="host", began=3600.0 * self.runs)
+        told = replace(told, ended=told.began + 1, term=verified(content).meta.term)
+        await self.storage.put(name, Content(content))
+        before = await settling.looked(place, Instant(told.clock, told.began), self.now)
+        delivery = Delivery("memory", "memory")
+        done = await settling.finish(place, told, before, delivery, Unsettled(), clock)
+        self.good[name] = content
+        self.deleted.append(len(done.deleted))
+        self.alarms += [done.alarm] if done.alarm else []
+        self.warnings += done.warnings
+        self.runs += 1
+        return done
 
+    async def names(self) -> set[str]:
+        return {entry.name for entry in await self.storage.entries()}
 
-def whole(files: Mapping[str, bytes]) -> set[str]:
-    """Name what lies under a snapshot's name, each proved whole."""
-    names = {name for name in files if parse(name)}
-    for name in names:
-        verifier = ArchiveVerifier()
-        verifier.feed(files[name])
-        verifier.finish()
-    return names
+    async def held(self) -> set[str]:
+        """List the good snapshots that are still there, unchanged."""
+        found = set()
+        for name in await self.names() & self.good.keys():
+            content = b"".join([piece async for piece in self.storage.read(name)])
+            if content == self.good[name]:
+                found.add(name)
+        return found
 
+    async def add(self, name: str, content: bytes) -> None:
+        """Create an object, as somebody who cannot replace any."""
+        if name not in await self.names():
+            await self.storage.put(name, Content(content))
 
-def lost(before: Mapping[str, bytes], now: Mapping[str, bytes]) -> set[str]:
-    """Name the good snapshots that are not there any more, to the letter."""
-    return {name for name in before if name.endswith(".snap") and now.get(name) != before[name]}
+    async def forge(self, name: str, content: bytes, **lies: object) -> None:
+        """Create a snapshot with a manifest that agrees but for the lies."""
+        await self.add(name, content)
+        told = replace(manifest_for(name, content), **lies)  # type: ignore[arg-type]
+        await self.add(manifest_name(name), told.to_json())

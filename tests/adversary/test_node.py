@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from tests.adversary.agent import Bench, Outcome
-from tests.adversary.history import history, lost, whole
 from tests.adversary.node_lies import LIES, Node
+from tests.adversary.planted import history, lost, whole
 from tests.adversary.s3 import Store, answer
 from tests.adversary.tricks import anything
 

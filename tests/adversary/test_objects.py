@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.adversary.agent import Bench, Outcome
-from tests.adversary.history import history, lost, whole
+from tests.adversary.planted import history, lost, whole
 from tests.adversary.plants import BEATEN, CHANGES, PLANTS, Scene
 
 RUNS = 2

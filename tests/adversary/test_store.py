@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 from tests.adversary.agent import Bench, Outcome
-from tests.adversary.history import history, lost, whole
+from tests.adversary.planted import history, lost, whole
 from tests.adversary.s3 import Store, answer
 from tests.adversary.store_lies import FAILED, LIES, STORED, Lie
 from tests.adversary.tricks import anything

@@ -418,6 +418,40 @@ def test_fetch_copies_into_a_file_or_a_folder(kept: Site, name: str, tmp_path: P
         assert held == {called: original, manifest_name(called): beside}
 
 
+def test_fetch_to_standard_output_leaves_no_file(kept: Site, name: str, tmp_path: Path) -> None:
+    original = (kept.folder / name).read_bytes()
+    for wanted in (name, kept.folder / name):
+        taken = call("fetch", wanted, "-o", "-", "-c", kept.configuration(), cwd=tmp_path)
+        assert (taken.code, taken.data) == (0, original)
+    assert not (tmp_path / "-").exists()
+    (kept.folder / name).write_bytes(original[:-1])
+    cut = call("fetch", kept.folder / name, "-o", "-", cwd=tmp_path)
+    assert (cut.code, cut.data) == (4, b"")
+    assert kept.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("restore one.snap --latest --yes", "NAME and --latest do not go together"),
+        ("inspect one.snap --latest", "NAME and --latest do not go together"),
+        ("fetch one.snap --latest", "NAME and --latest do not go together"),
+        ("fetch -o - --force", "--force does nothing without FILE"),
+        ("verify one.snap --all", "NAME and --all do not go together"),
+        ("verify --latest --all", "--latest and --all do not go together"),
+        ("prune --acknowledge --broken", "--acknowledge and --broken do not go together"),
+        ("save one.snap --storage local", "FILE and --storage do not go together"),
+        ("save --force", "--force does nothing without FILE"),
+        ("save - --force", "--force does nothing without FILE"),
+        ("run --require-leader", "--require-leader does nothing without --once"),
+    ],
+)
+def test_no_option_is_passed_over_in_silence(arguments: str, words: str) -> None:
+    refused = call(*arguments.split())
+    assert (refused.code, refused.data) == (1, b"")
+    assert refused.error.startswith(f"error: {words} (")
+
+
 def test_fetch_of_a_pipe_needs_a_name(kept: Site, name: str, tmp_path: Path) -> None:
     content = (kept.folder / name).read_bytes()
 

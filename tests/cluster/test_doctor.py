@@ -154,6 +154,36 @@ def test_a_token_that_may_not_ask_is_no_failure(server: Server, doctor: Doctor) 
     )
 
 
+def test_a_given_token_that_is_no_longer_good_fails(server: Server, doctor: Doctor) -> None:
+    ended = {"method": "token", "token": "s.hunter2hunter2hunter2hunter2"}
+    ending = doctor("--format", "json", auth=ended)
+    assert ending.code == 2
+    how, what, advice = status(ending, "rights")
+    assert (how, advice) == ("failure", "give another token")
+    assert what == (
+        f"{server.proxy.address} does not know the token: it has ended, or is another cluster's"
+        " (403: permission denied)"
+    )
+    assert status(ending, "login")[:2] == ("skipped", "a token is given, so nobody logs in")
+
+
+def test_a_given_token_that_nobody_renews_is_warned_of(
+    server: Server, doctor: Doctor, tmp_path: Path
+) -> None:
+    made = {"policies": ["snapshot"], "ttl": "49h"}
+    token = server.bao.api("POST", "auth/token/create", made)["auth"]["client_token"]
+    ending = doctor("--format", "json", auth={"method": "token", "token": token})
+    assert ending.code == 0
+    how, what, advice = status(ending, "token")
+    assert how == "warning"
+    assert what == "the token ends in 2d, and the agent does not renew a token that is given"
+    assert "approle" in advice
+    file = tmp_path / "token"
+    file.write_text(token)  # somebody else refreshes it
+    ending = doctor("--format", "json", auth={"method": "token", "token": f"file://{file}"})
+    assert "token" not in {one["check"] for one in ending.document}
+
+
 def test_a_refused_login_fails_and_the_other_checks_go_on(server: Server, doctor: Doctor) -> None:
     auth = {**approle_of(server), "secret_id": "hunter2-hunter2"}
     ending = doctor("--format", "json", auth=auth)
@@ -220,7 +250,7 @@ def test_an_operators_own_token_is_used_by_hand_only(
     file = tmp_path / ".vault-token"
     file.write_text(server.bao.root_token)
     env = {variable: str(tmp_path if variable == "HOME" else file)}
-    assert status(doctor("--format", "json", env=env), "login")[0] == "success"
+    assert status(doctor("--format", "json", env=env), "rights")[0] == "warning"  # root's
     environment = {**env, "VAULT_ADDR": server.proxy.address}
     assert call("save", tmp_path / "one.snap", env=environment).code == 0
     daemon = call("run", "--once", "-c", tmp_path / "config.json", env=env)

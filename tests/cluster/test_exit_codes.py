@@ -11,11 +11,14 @@ from tests.cluster.test_cli import leads, working_site
 from tests.faults.site import PREFIX, Site, in_process
 from tests.lying import LyingProxy
 
+from raft_snapshot_agent.core.guard import GUARD_NAME, Alarm
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 
 NOWHERE = "http://127.0.0.1:9"
-LOCAL, REMOTE, PARTIAL, BROKEN, NOT_LEADER = 1, 2, 3, 4, 5
+LOCAL, REMOTE, PARTIAL, BROKEN, NOT_LEADER, SUSPENDED = 1, 2, 3, 4, 5, 6
+WARNING, UNKNOWN = 1, 3
+"""Of `check`, which has the exit codes of a plugin for monitoring systems."""
 
 _ALL: dict[str, list[str]] = {
     "run --once": ["run", "--once"],
@@ -33,14 +36,15 @@ _ALL: dict[str, list[str]] = {
     "release": ["release", "NAME"],
     "restore": ["restore", "NAME", "--yes"],
     "doctor": ["doctor"],
+    "check": ["check"],
     "config check": ["config", "check"],
     "config show": ["config", "show"],
 }
 _READS = dict.fromkeys(("inspect", "verify", "fetch", "hold", "release", "restore"), REMOTE)
 TABLE: dict[str, dict[str, int]] = {
     "all is well": dict.fromkeys(_ALL.keys() - {"restore"}, 0),
-    "an option nobody knows": dict.fromkeys(_ALL, LOCAL),
-    "a key nobody knows": dict.fromkeys(_ALL, LOCAL),
+    "an option nobody knows": {**dict.fromkeys(_ALL, LOCAL), "check": UNKNOWN},
+    "a key nobody knows": {**dict.fromkeys(_ALL, LOCAL), "check": UNKNOWN},
     "a secret that is missing": {
         "run --once": LOCAL,
         "save": LOCAL,
@@ -50,6 +54,7 @@ TABLE: dict[str, dict[str, int]] = {
         "config check": LOCAL,
         "config show": 0,
         "list": 0,
+        "check": 0,
     },
     "no server": {
         "run --once": REMOTE,
@@ -63,6 +68,7 @@ TABLE: dict[str, dict[str, int]] = {
         "fetch": 0,
         "prune": 0,
         "hold": 0,
+        "check": 0,
         "config check": 0,
     },
     "one storage down": {
@@ -74,6 +80,7 @@ TABLE: dict[str, dict[str, int]] = {
         "prune --dry-run": PARTIAL,
         "hold": PARTIAL,
         "doctor": REMOTE,
+        "check": UNKNOWN,
         "save FILE": 0,
         "config check": 0,
     },
@@ -85,6 +92,7 @@ TABLE: dict[str, dict[str, int]] = {
         "prune": REMOTE,
         "doctor": REMOTE,
         **_READS,
+        "check": UNKNOWN,
         "save FILE": 0,
         "config check": 0,
     },
@@ -96,6 +104,17 @@ TABLE: dict[str, dict[str, int]] = {
         "fetch": BROKEN,
         "restore": BROKEN,
         "list": 0,
+    },
+    "an alarm that nobody looked at": {
+        "run --once": SUSPENDED,
+        "save": SUSPENDED,
+        "prune": SUSPENDED,
+        "prune --dry-run": SUSPENDED,
+        "check": WARNING,
+        "list": 0,
+        "verify --all": 0,
+        "fetch": 0,
+        "save FILE": 0,
     },
     "a standby": {"run --once": 0, "run --once --require-leader": NOT_LEADER},
 }
@@ -130,13 +149,25 @@ def _change(site: Site, situation: str) -> None:
         case "all storages down":
             site.s3["bucket"] = "no-such-bucket"
             site.local = {"type": "webdav", "url": f"{NOWHERE}/x", "timeout": "1s"}
+        case "an alarm that nobody looked at":
+            _raise_alarm(site)
         case "a snapshot that broke":
-            for path in site.folder.glob("*.snap"):
-                path.write_bytes(path.read_bytes()[:-9])
-            for name, whole in site.objects().items():
-                if name.endswith(".snap"):
-                    key = f"{PREFIX}{name}"
-                    site.client.put_object(Bucket=site.bucket, Key=key, Body=whole[:-9])
+            _cut_off(site)
+
+
+def _raise_alarm(site: Site) -> None:
+    note = Alarm("the cluster is another", "a.snap", "2026-01-01T00:00:00Z").to_json()
+    (site.folder / GUARD_NAME).write_bytes(note)
+    site.client.put_object(Bucket=site.bucket, Key=f"{PREFIX}{GUARD_NAME}", Body=note)
+
+
+def _cut_off(site: Site) -> None:
+    for path in site.folder.glob("*.snap"):
+        path.write_bytes(path.read_bytes()[:-9])
+    for name, whole in site.objects().items():
+        if name.endswith(".snap"):
+            key = f"{PREFIX}{name}"
+            site.client.put_object(Bucket=site.bucket, Key=key, Body=whole[:-9])
 
 
 @pytest.mark.parametrize("situation", [one for one in TABLE if one != "a standby"])

@@ -158,6 +158,22 @@ def test_a_locked_bucket_gets_one_version_a_slot(site: Site, locked: Locked) -> 
     assert version.startswith(PREFIX)
 
 
+@pytest.mark.usefixtures("server")
+def test_a_delete_in_a_locked_bucket_hides_the_snapshot_and_keeps_it(
+    site: Site, locked: Locked
+) -> None:
+    locked.front.heal()
+    locked.front.behave(lambda request: request.method == "PUT", names_the_checksum)
+    site.s3 |= locked.settings()
+    site.more |= {"storages": [site.s3], "retention": {"last": 1}}
+    for _ in range(3):
+        ended = site.run_once()
+        assert (ended.code, ended.of_level("warning")) == (0, []), ended.said
+    listed = locked.store.client.list_objects_v2(Bucket=locked.bucket)
+    assert [one["Key"].endswith(".snap") for one in listed["Contents"]] == [True, False]
+    assert sum(name.endswith(".snap") for name in locked.versions()) == 3
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("storage", ["local", "s3"])
 def test_a_lone_agent_beside_a_standby_says_that_nobody_takes_snapshots(

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.core import archives
 
 from raft_snapshot_agent.agent import Place
-from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.core.naming import manifest_name, parse
 from raft_snapshot_agent.core.snapshot import Manifest
 from raft_snapshot_agent.errors import (
     AgentError,
@@ -63,13 +63,20 @@ def described(name: str, content: bytes = WHOLE) -> Manifest:
     )
 
 
+def agreeing(name: str) -> Manifest:
+    parsed = parse(name)
+    assert parsed is not None
+    taken_at = f"{parsed.taken_at:%Y-%m-%dT%H:%M:%SZ}"
+    return replace(described(name), taken_at=taken_at, index=parsed.index or 0)
+
+
 async def place(name: str = "memory", verified: tuple[str, ...] = (), **held: bytes) -> Place:
     """A storage that holds snapshots; `verified` ones have a manifest."""
     storage = MemoryStorage()
     for key, content in held.items():
         await storage.put(named(key), Content(content))
     for key in verified:
-        await storage.put(manifest_name(named(key)), Content(described(named(key)).to_json()))
+        await storage.put(manifest_name(named(key)), Content(agreeing(named(key)).to_json()))
     return Place(name, storage)
 
 

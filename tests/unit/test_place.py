@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -110,7 +111,12 @@ async def hold(
 ) -> None:
     """Store a snapshot and a manifest that tells of these."""
     taken_at = f"{NOW - hours * HOUR:%Y-%m-%dT%H:%M:%SZ}"
-    told = manifest(name, **{"index": index, "taken_at": taken_at, **lie})
+    own = {
+        "index": index,
+        "taken_at": taken_at,
+        "sha256": hashlib.sha256(name.encode()).hexdigest(),
+    }
+    told = manifest(name, **{**own, **lie})
     await place.storage.put(name, Content(b"abc"))
     await place.storage.put(manifest_name(name), Content(told.to_json()))
 

@@ -25,6 +25,7 @@ from raft_snapshot_agent.cli.options import (
 )
 from raft_snapshot_agent.cli.plugin import PluginCommand
 from raft_snapshot_agent.cli.stored_app import stored
+from raft_snapshot_agent.cli.together import needs, only_one_of
 
 app = typer.Typer(
     name="raft-snapshot-agent",
@@ -82,6 +83,8 @@ def run(
     """Run the daemon: snapshots on schedule, beside the leader only."""
     from raft_snapshot_agent.cli import run as command
 
+    if not once:
+        needs("--once", require_leader=require_leader)
     if once:
         fleet = loaded_fleet(context, config, cluster)
         return command.run_once(fleet, require_leader=require_leader)
@@ -104,6 +107,9 @@ def save(
     """Take a snapshot now, wherever the leader is."""
     from raft_snapshot_agent.cli import save as command
 
+    only_one_of(FILE=file, storage=storage)
+    if file in {None, "-"}:
+        needs("FILE", force=force)
     if file is None:
         return command.save_everywhere(loaded(context, config, cluster), storage)
     if file == "-":
@@ -130,6 +136,7 @@ def restore(
     """
     from raft_snapshot_agent.cli import restoring as command
 
+    only_one_of(NAME=snapshot, latest=latest)
     return command.restore_snapshot(
         loaded(context, config, cluster), None if latest else snapshot, yes=yes, force=force
     )

@@ -22,11 +22,12 @@ def check(fleet: LoadedFleet) -> int:
             faults += error.each
     if faults:
         raise all_faults(faults)
-    where = fleet.first.path or "the environment"
     for name, loaded in fleet.clusters.items():
         storages = ", ".join(one.name or "" for one in loaded.config.storages) or "none"
         of_cluster = f" of cluster {name}" if name else ""
-        output.talk(f"{where}: the configuration{of_cluster} is good (storages: {storages})")
+        output.talk(
+            f"{loaded.source}: the configuration{of_cluster} is good (storages: {storages})"
+        )
     for loaded in fleet.clusters.values():
         for warning in loaded.warnings:
             output.talk(f"warning: {warning}")
@@ -37,6 +38,7 @@ def check(fleet: LoadedFleet) -> int:
 
 def show(fleet: LoadedFleet) -> int:
     """Print the effective configuration; of secrets only where they come from."""
+    output.talk(f"configuration: {fleet.first.source}")
     output.data(shown_fleet(fleet))
     return 0
 

@@ -36,6 +36,8 @@ def doctor(loaded: Loaded, layout: Format, *, probe: bool = False) -> int:
     places = assembly.places(config) if config.storages else ()
     cluster = Cluster(config.vault, config.run_on)
     patient = Patient(config, os.environ, places, cluster, tell=output.talk)
+    patient.cautions = loaded.warnings
+    output.talk(f"configuration: {loaded.source}")
     checks = {**CHECKS, **PROBE} if probe else CHECKS
 
     async def work() -> list[Finding]:

@@ -31,6 +31,8 @@ class Wish:
     """Take the operator's word that the cluster is the right one, and delete nothing yet."""
     broken: bool = False
     """Delete all that is broken, whenever it was condemned."""
+    everything: bool = False
+    """Delete in one run what would be spread over several."""
 
     @property
     def plans(self) -> bool:
@@ -53,7 +55,11 @@ def prune(loaded: Loaded, only: str | None, wish: Wish, layout: Format) -> int:
                 if wish.acknowledge:
                     await _acknowledge(place, dry_run=wish.dry_run)
                 pruned = await agent.prune(
-                    place, dry_run=wish.plans, acknowledged=wish.acknowledge, broken=wish.broken
+                    place,
+                    dry_run=wish.plans,
+                    acknowledged=wish.acknowledge,
+                    broken=wish.broken,
+                    everything=wish.everything,
                 )
                 done.append((place, pruned))
             except AgentError as error:
@@ -84,7 +90,8 @@ def _tell(place: Place, pruned: Pruned, wish: Wish) -> int:
         verb, count = "deleted", len(pruned.deleted)
     gone = {*pruned.deleted, *(one.name for one in planned.withheld)}
     kept = [one for one in planned.keep if one.name not in gone]
-    output.talk(f"{place.name}: {len(kept)} kept, {count} {verb}")
+    later = f" ({len(planned.left)} of them go later)" if planned.left else ""
+    output.talk(f"{place.name}: {len(kept)} kept{later}, {count} {verb}")
     if planned.refused:
         return RetentionSuspended.exit_code
     return StorageError.exit_code if pruned.counts else 0

@@ -24,5 +24,6 @@ class PluginCommand(TyperCommand):
             from raft_snapshot_agent.cli import output
             from raft_snapshot_agent.monitoring import State, unknown_line
 
-            output.text(unknown_line(f"{error.format_message().rstrip('.')} (see --help)"))
+            says = error.format_message().replace("Value error, ", "").rstrip(".")
+            output.text(unknown_line(f"{says} (see --help)"))
             raise typer.Exit(int(State.UNKNOWN)) from error

@@ -50,7 +50,7 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
         origin = await choose(places, wanted)
         folder = spool_folder(config, os.environ)
         async with fetched(origin, folder) as got:
-            output.talk(f"Verified: {origin.label} is whole.")
+            output.talk(f"Verified: {origin.label} is whole. Proof: {await origin.proof()}.")
             leader = await in_thread(cluster.found)
             await _confirm(got, leader, yes=yes, force=force)
             await _leave_word(everywhere, got, origin.label)

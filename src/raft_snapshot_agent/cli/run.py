@@ -176,6 +176,7 @@ def _about(log: Log, cluster: str) -> Log:
 def _log(fleet: LoadedFleet) -> Log:
     settings = fleet.first.config.log
     log = configure(settings.format, "debug" if DEBUG in sys.argv else settings.level)
+    log.info(f"Configuration: {fleet.first.source}")
     for name, loaded in fleet.clusters.items():
         for warning in loaded.warnings:
             _about(log, name).warning(warning)

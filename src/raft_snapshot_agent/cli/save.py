@@ -11,12 +11,11 @@ from raft_snapshot_agent.agent import Agent, Place
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.progress import shown
-from raft_snapshot_agent.cli.target import writable_folder
+from raft_snapshot_agent.cli.target import refuse_terminal, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.core.report import Report
-from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.storage.local import LocalStorage
 from raft_snapshot_agent.storage.pipe import PipeStorage
 
@@ -41,8 +40,7 @@ def save_to_file(loaded: Loaded, target: Path, *, overwrite: bool) -> int:
 
 def save_to_stdout(loaded: Loaded) -> int:
     """Write a verified snapshot to standard output; return the exit code."""
-    if sys.stdout.isatty():
-        raise ConfigError("a snapshot is no text for a terminal", hint="redirect it: save - > FILE")
+    refuse_terminal("save -")
     place = Place("stdout", PipeStorage(sys.stdout.buffer), static_name="-", with_manifest=False)
     loaded = by_hand(loaded, os.environ)
     config = loaded.config.model_copy(update={"storages": ()})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from datetime import MINYEAR, UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,10 @@ from raft_snapshot_agent import assembly
 from raft_snapshot_agent.agent import Place
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.options import Format
-from raft_snapshot_agent.cli.target import writable_folder
+from raft_snapshot_agent.cli.target import refuse_terminal, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.snapshot import Snapshot, Stored
 from raft_snapshot_agent.errors import (
@@ -29,6 +33,7 @@ from raft_snapshot_agent.reading import Reading, State
 from raft_snapshot_agent.restore import fetched
 from raft_snapshot_agent.storage.base import Content
 from raft_snapshot_agent.storage.local import LocalStorage
+from raft_snapshot_agent.storage.pipe import PipeStorage
 
 
 def places_for(load: Callable[[], Loaded], wanted: str | None) -> Sequence[Place]:
@@ -46,8 +51,7 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     async def work() -> None:
         for place in places:
             try:
-                stored = await place.verdicts.dated(await place.stored())
-                rows.extend((place, one) for one in stored)
+                rows.extend((place, one) for one in await _listed(place))
             except NotThereYet as error:
                 output.talk(f"{place.name}: {error}")
             except AgentError as error:
@@ -67,6 +71,14 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     return worst([error.exit_code for error in failures], len(places))
 
 
+async def _listed(place: Place) -> tuple[Stored, ...]:
+    """List what a storage holds; who signed it is looked up where there is a key."""
+    stored = await place.stored()
+    if place.signing is not None:
+        stored = await place.proofs.worth(await place.proofs.judge(stored), stored)
+    return await place.verdicts.dated(stored)
+
+
 def _row(place: Place, stored: Stored, now: datetime) -> dict[str, str]:
     dated = _is_dated(stored)
     return {
@@ -76,7 +88,7 @@ def _row(place: Place, stored: Stored, now: datetime) -> dict[str, str]:
         "age": output.age(stored.taken_at, now) if dated else "-",
         "size": output.size(stored.size),
         "index": "-" if stored.index is None else str(stored.index),
-        "state": _state(stored),
+        "state": _state(place, stored),
     }
 
 
@@ -88,7 +100,7 @@ def _document(place: Place, stored: Stored) -> dict[str, Any]:
         "taken_at": output.moment(stored.taken_at) if _is_dated(stored) else None,
         "size": stored.size,
         "index": stored.index,
-        "state": _state(stored),
+        "state": _state(place, stored),
     }
 
 
@@ -97,8 +109,12 @@ def _is_dated(stored: Stored) -> bool:
     return stored.taken_at.year > MINYEAR
 
 
-def _state(stored: Stored) -> str:
+def _state(place: Place, stored: Stored) -> str:
     state = "verified" if stored.verified else "unverified"
+    if place.signing is not None:
+        state = "signed" if stored.signed else "unsigned"
+    if stored.doubt:
+        state = stored.doubt.removesuffix(": fills no rule")
     if stored.mismatched:
         state = "mismatch"
     if stored.condemned and stored.condemned_at:
@@ -116,7 +132,7 @@ def inspect(load: Callable[[], Loaded], wanted: str | None, layout: Format) -> i
         with naming(origin):
             snapshot = await examine(origin)
         manifest = (await origin.expected()).manifest
-        pairs = _facts(origin, snapshot)
+        pairs = _facts(origin, snapshot) | {"proof": await origin.proof()}
         if manifest is not None:
             pairs |= {
                 "taken_at": manifest.taken_at,
@@ -155,9 +171,7 @@ def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layou
         verdict = await judged(origin)
         if verdict.error is not None:
             codes.append(verdict.error.exit_code)
-        rows.append(
-            {"state": str(verdict.state), "snapshot": origin.label, "detail": _detail(verdict)}
-        )
+        rows.append(_verdict(verdict.state, origin.label, await _told(origin, verdict)))
         try:
             await origin.remember(verdict)
         except StorageError as error:
@@ -196,6 +210,21 @@ def _detail(verdict: Reading) -> str:
     )
 
 
+async def _told(origin: Origin, verdict: Reading) -> str:
+    """Say what came of it; and who vouches for it, where there is a key."""
+    detail = _detail(verdict)
+    if isinstance(origin, StoredOrigin) and origin.place.signing is not None:
+        return f"{detail}; {await _proof(origin)}"
+    return detail
+
+
+async def _proof(origin: Origin) -> str:
+    try:
+        return await origin.proof()
+    except AgentError as error:
+        return f"not known: {error.message}"
+
+
 def _verdict(state: State, label: str, detail: str) -> dict[str, str]:
     return {"state": state.value, "snapshot": label, "detail": detail}
 
@@ -229,6 +258,24 @@ def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overw
             if got.manifest is not None:
                 await copy.put(manifest_name(name), Content(got.manifest.to_json()))
         output.talk(f"Fetched and verified: {folder / name} (index {got.snapshot.meta.index})")
+        output.talk(f"Proof: {await _proof(origin)}.")
+
+    wait_for(work)
+    return 0
+
+
+def fetch_to_stdout(load: Callable[[], Loaded], wanted: str | None) -> int:
+    """Write a stored snapshot to standard output once it is proved whole; return the exit code."""
+    refuse_terminal("fetch -o -")
+    loaded = cache(load)
+    places = places_for(loaded, wanted)
+    folder = spool_folder(loaded().config if places else Config(), os.environ)
+
+    async def work() -> None:
+        origin = await choose(places, wanted)
+        async with fetched(origin, folder) as got:
+            await PipeStorage(sys.stdout.buffer).put("-", got.spool)
+        output.talk(f"Fetched and verified: {origin.label} (index {got.snapshot.meta.index})")
 
     wait_for(work)
     return 0

@@ -18,6 +18,7 @@ from raft_snapshot_agent.cli.options import (
     StorageOption,
     loaded,
 )
+from raft_snapshot_agent.cli.together import needs, only_one_of
 
 stored = typer.Typer()
 
@@ -48,6 +49,7 @@ def inspect(
     """Show what a snapshot says of itself."""
     from raft_snapshot_agent.cli import stored as command
 
+    only_one_of(NAME=snapshot, latest=latest)
     return command.inspect(
         lambda: loaded(context, config, cluster), None if latest else snapshot, layout
     )
@@ -66,6 +68,7 @@ def verify(
     """Read a snapshot to its end and prove it whole."""
     from raft_snapshot_agent.cli import stored as command
 
+    only_one_of(NAME=snapshot, latest=latest, all=every)
     wanted = None if latest or every else snapshot
     return command.verify(
         lambda: loaded(context, config, cluster), wanted, every=every, layout=layout
@@ -77,7 +80,10 @@ def fetch(
     context: typer.Context,
     snapshot: SnapshotArgument = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="A file, or a folder.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="A file, a folder, or - for standard output."
+        ),
     ] = Path(),
     latest: LatestOption = False,
     force: OverwriteOption = False,
@@ -87,12 +93,16 @@ def fetch(
     """Copy a stored snapshot to the local disk and prove it whole."""
     from raft_snapshot_agent.cli import stored as command
 
+    only_one_of(NAME=snapshot, latest=latest)
     wanted = None if latest else snapshot
+    if str(output) == "-":
+        needs("FILE", force=force)
+        return command.fetch_to_stdout(lambda: loaded(context, config, cluster), wanted)
     return command.fetch(lambda: loaded(context, config, cluster), wanted, output, overwrite=force)
 
 
 @stored.command()
-def prune(
+def prune(  # noqa: PLR0913, PLR0917 - each is an option of the command
     context: typer.Context,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would do, and exit as it would.")
@@ -111,6 +121,10 @@ def prune(
             "--broken", help="Read what is said to be broken again, and delete it if it is."
         ),
     ] = False,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Delete in one run what would be spread over several."),
+    ] = False,
     config: ConfigOption = None,
     cluster: ClusterOption = None,
     storage: StorageOption = None,
@@ -119,7 +133,9 @@ def prune(
     """Delete what retention does not keep, and say why the rest stays."""
     from raft_snapshot_agent.cli import keeping as command
 
-    wish = command.Wish(dry_run=dry_run, acknowledge=acknowledge, broken=broken)
+    only_one_of(acknowledge=acknowledge, broken=broken)
+    only_one_of(acknowledge=acknowledge, all=everything)
+    wish = command.Wish(dry_run, acknowledge, broken, everything)
     return command.prune(loaded(context, config, cluster), storage, wish, layout)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -30,3 +31,14 @@ def writable_folder(target: Path, *, overwrite: bool = False) -> Path:
             f"cannot write {target}: {error.strerror}",
             hint="give the path of a file in a folder that exists and is yours to write in",
         ) from error
+
+
+def refuse_terminal(command: str) -> None:
+    """Refuse to write a snapshot to a terminal.
+
+    Raises:
+        ConfigError: Standard output is one.
+    """
+    if sys.stdout.isatty():
+        hint = f"redirect it: {command} > FILE"
+        raise ConfigError("a snapshot is no text for a terminal", hint=hint)

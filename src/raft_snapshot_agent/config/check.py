@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from raft_snapshot_agent.config.document import dotted
 from raft_snapshot_agent.config.faults import Place
 from raft_snapshot_agent.config.marks import KeyPath
-from raft_snapshot_agent.config.model import Config, spool_folder
+from raft_snapshot_agent.config.model import Config, SigningSettings, spool_folder
 from raft_snapshot_agent.config.rules import contradictions
 from raft_snapshot_agent.errors import AgentError, ConfigError, all_faults
 from raft_snapshot_agent.fields import time_zone
@@ -81,6 +81,8 @@ def _common(config: Config, environ: Mapping[str, str], place: Place) -> Iterato
     spool = spool_folder(config, environ)
     yield from _caught(("spool",), place, lambda: _check_spool(spool))
     yield from _of_lease(config, place)
+    if config.signing is not None:
+        yield from _of_signing(config.signing, place)
     try:
         check_environment(environ)
     except ConfigError as error:
@@ -112,23 +114,24 @@ def _at(path: KeyPath, place: Place) -> Iterator[None]:
         raise ConfigError(f"{place(path)}: {error.message}", hint=error.hint) from error
 
 
-def _values(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+def values_of(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """List every value in a configuration, with its key."""
     match value:
         case BaseModel():
             for name in type(value).model_fields:
-                yield from _values(getattr(value, name), (*path, name))
+                yield from values_of(getattr(value, name), (*path, name))
         case _ if is_dataclass(value):
             for inner in fields(value):
-                yield from _values(getattr(value, inner.name), (*path, inner.name))
+                yield from values_of(getattr(value, inner.name), (*path, inner.name))
         case tuple():
             for index, item in enumerate(value):
-                yield from _values(item, (*path, index))
+                yield from values_of(item, (*path, index))
         case _:
             yield path, value
 
 
 def _of_values(value: Any, path: KeyPath, place: Place) -> Iterator[ConfigError]:
-    for inner, leaf in _values(value, path):
+    for inner, leaf in values_of(value, path):
         yield from _caught(inner, place, partial(_check_value, inner[-1], leaf))
 
 
@@ -136,6 +139,16 @@ def _of_lease(config: Config, place: Place) -> Iterator[ConfigError]:
     if config.lease is not None:
         where = ("lease", config.lease.key)
         yield from _caught(where, place, partial(_check_lease, config.lease, config.storages))
+
+
+def _of_signing(signing: SigningSettings, place: Place) -> Iterator[ConfigError]:
+    """Find a key that is too short; one that is missing is told as any other secret."""
+    try:
+        for secret in (signing.key, *signing.old_keys):
+            secret.resolve()
+    except ConfigError:
+        return
+    yield from _caught(("signing",), place, signing.open)
 
 
 def _check_lease(lease: LeaseSettings, storages: Iterable[AnyStorage]) -> None:

@@ -134,6 +134,8 @@ def _identities(config: Config) -> Iterator[tuple[KeyPath, str, object]]:
         yield ("vault", *where), address, ("address", address)
     for index, storage in enumerate(config.storages):
         yield ("storages", index), "the place of these snapshots", identity(storage)
+    if config.signing is not None:  # else one's snapshots could be put among the other's
+        yield ("signing", "key"), "the signing key", ("signing", config.signing.key)
     if isinstance(config.lease, KubernetesLease):
         lease = config.lease
         yield ("lease",), f"the lease {lease.name}", ("lease", lease.namespace, lease.name)

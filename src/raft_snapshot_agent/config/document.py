@@ -15,6 +15,7 @@ from raft_snapshot_agent.errors import ConfigError
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
+_KEY = re.compile(r"[\w./-]{1,64}")
 _BEFORE = "look at the commas, quotes and brackets right before it"
 _Parsed = tuple[Any, dict[KeyPath, Mark]]
 
@@ -27,6 +28,8 @@ class Document:
     """The file, as errors call it."""
     value: dict[str, Any] = field(repr=False)
     marks: Mapping[KeyPath, Mark] = field(repr=False)
+    author: int | None = None
+    """The user whose word it is, where that is neither root nor this process's user."""
 
     def mark(self, path: KeyPath) -> Mark:
         """Where a key stands, or the nearest one around it."""
@@ -64,8 +67,15 @@ def parse(name: str, suffix: str, text: str) -> Document:
 
 def dotted(path: KeyPath) -> str:
     """Write `storages[1].path`."""
-    parts = (f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    parts = (f"[{key}]" if isinstance(key, int) else f".{_shown(key)}" for key in path)
     return "".join(parts).removeprefix(".")
+
+
+def _shown(key: str) -> str:
+    """Cut off what no key has: `password:secret` without a space is all key to YAML."""
+    found = _KEY.match(key)
+    usual = found[0] if found else ""
+    return key if usual == key else f"{usual}..."
 
 
 def value_at(value: Any, path: KeyPath) -> Any:

@@ -16,7 +16,7 @@ from raft_snapshot_agent.config.document import Document, kind, value_at
 from raft_snapshot_agent.config.marks import KeyPath, Mark
 from raft_snapshot_agent.config.schema import Node, empty_values, follow, has_empty, without
 from raft_snapshot_agent.errors import ConfigError, all_faults
-from raft_snapshot_agent.secret import HIDDEN, redact
+from raft_snapshot_agent.secret import AUTHOR, HIDDEN, redact
 
 _Model = TypeVar("_Model", bound=BaseModel)
 Place = Callable[[KeyPath], str]
@@ -95,7 +95,7 @@ def validate(
     try:
         # JSON is the mode in which strict validation takes text for a path and lists for tuples.
         text = json.dumps(without(value, {fault.path for fault in empty}))
-        made = model.model_validate_json(text, strict=True)
+        made = model.model_validate_json(text, strict=True, context={AUTHOR: document.author})
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
     else:

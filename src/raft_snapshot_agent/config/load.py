@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,9 @@ from raft_snapshot_agent.config.clusters import Fleet, Part, keep_apart, misspel
 from raft_snapshot_agent.config.dialects import Dialect, dialect
 from raft_snapshot_agent.config.dialects.seed import translate
 from raft_snapshot_agent.config.document import Document, dotted, parse
+from raft_snapshot_agent.config.exposure import exposures
 from raft_snapshot_agent.config.faults import Origin, validate
+from raft_snapshot_agent.config.files import read, search
 from raft_snapshot_agent.config.marks import KeyPath
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.rules import cautions
@@ -52,7 +55,15 @@ class Loaded:
     def warnings(self) -> tuple[str, ...]:
         """What may work against what was wanted, one line each."""
         found = cautions(self.config)
-        return tuple(f"{self.place(path)}: {what} ({mend})" for path, what, mend in found)
+        told = (f"{self.place(path)}: {what} ({mend})" for path, what, mend in found)
+        if self.document is None:
+            return tuple(told)
+        return (*told, *exposures(self.config, self.document, os.environ))
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, as a person reads it."""
+        return "the environment" if self.path is None else str(self.path.absolute())
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +122,18 @@ def load(path: Path | None, environ: Mapping[str, str], cluster: str | None = No
 def load_all(path: Path | None, environ: Mapping[str, str]) -> LoadedFleet:
     """Load the configuration from the path given, else from where it usually lies.
 
-    What the file leaves out comes from `BAO_*` and `VAULT_*`.
+    One in the working directory that others may have put there is refused: it would get the
+    operator's token. What the file leaves out comes from `BAO_*` and `VAULT_*`.
 
     Raises:
         ConfigError: There is none, or it is wrong; the message names the place.
     """
     given = path or (Path(environ[VARIABLE]) if environ.get(VARIABLE) else None)
-    found = (given, _text(given)) if given else _search()
+    found = read(given) if given else search(PLACES)
     if found is None:
         return LoadedFleet({"": _from_environment(environ)})
-    file, text = found
-    document = parse(str(file), file.suffix.lower(), text)
+    file = found.path
+    document = replace(parse(str(file), file.suffix.lower(), found.text), author=found.author)
     if dialect(document) == "seed":
         return LoadedFleet({"": _from_seed(document, file, environ)})
     meant = misspelt(document)
@@ -182,35 +194,6 @@ def _cluster(
     config = _completed(config, environ).model_copy(update={"log": fleet.log})
     notes = tuple(f"{part.name}: {note}" for note in _namespace_notes(config))
     return Loaded(config, file, "agent", notes, document, part.origin)
-
-
-def _search() -> tuple[Path, str] | None:
-    for place in PLACES:
-        if _exists(place):
-            return place, _text(place)
-    return None
-
-
-def _exists(place: Path) -> bool:
-    try:
-        return place.exists()
-    except PermissionError:
-        return False  # in a folder that is closed to this user: nothing meant for them
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read the configuration {file}: {error.strerror}",
-            hint="check the path, and that the agent's user may read it",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"cannot read the configuration {file}: byte {error.start + 1} is not UTF-8",
-            hint="save it as UTF-8",
-        ) from None
 
 
 def _from_environment(environ: Mapping[str, str]) -> Loaded:

@@ -19,9 +19,17 @@ from pydantic_core import PydanticCustomError
 
 from raft_snapshot_agent.core import naming
 from raft_snapshot_agent.core.naming import Layout, Naming
+from raft_snapshot_agent.core.signing import SigningKeys
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.fields import MAY_BE_EMPTY, RetentionPolicy, ScheduleSettings, Settings
+from raft_snapshot_agent.fields import (
+    MAY_BE_EMPTY,
+    Count,
+    RetentionPolicy,
+    ScheduleSettings,
+    Settings,
+)
 from raft_snapshot_agent.lease.settings import AnyLease, StorageLease
+from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.settings import FileName
 from raft_snapshot_agent.vault.settings import VaultSettings
@@ -74,6 +82,29 @@ class GuardSettings(Settings):
 
     max_shrink: Share = 0.5
     """The share of its size that a cluster may lose from one snapshot to the next."""
+    max_extra: Count = 24
+    """How many more snapshots may come than the schedule explains, such as those of people."""
+
+
+class SigningSettings(Settings):
+    """The key that all agents of a cluster share, and that nobody else has."""
+
+    key: Secret
+    old_keys: tuple[Secret, ...] = ()
+    """What manifests were signed with before."""
+
+    def open(self) -> SigningKeys:
+        """Look the keys up.
+
+        Raises:
+            ConfigError: One is missing, or too short.
+        """
+        current, *old = (one.resolve().encode() for one in (self.key, *self.old_keys))
+        try:
+            return SigningKeys(current, tuple(old))
+        except ValueError as error:
+            hint = "make one: openssl rand -base64 32"
+            raise ConfigError(f"{error}, this one has fewer", hint=hint) from error
 
 
 class LogSettings(Settings):
@@ -103,6 +134,8 @@ class Config(Settings):
     name_layout: NameLayout | None = None
     """Names as yet another agent writes them, in place of `naming`."""
     guard: GuardSettings = GuardSettings()
+    signing: SigningSettings | None = None
+    """With it only snapshots whose manifests the agents signed fill the rules of retention."""
 
     @field_validator("storages")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -12,6 +13,9 @@ _MOST_NODES = 10_000
 _TAG = "tag:yaml.org,2002:"
 _SPACES = "indent with spaces"
 _AROUND = "look at the indentation, quotes and brackets there and right before"
+_QUOTE = "put it in quotes if it is a value, such as a password"
+_BEGUN_BY_A_SIGN = ("tag", "alias", "anchor", "block scalar", "cannot start")
+_QUOTED = re.compile(r"(?:,? ?(?:but )?(?:found|got) | )?'([^']*)'+")
 _PLAIN = {
     f"{_TAG}{name}"
     for name in ("map", "seq", "merge", "null", "bool", "int", "float", "str", "timestamp")
@@ -32,8 +36,7 @@ def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, Mark]]:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
-        what = error.problem or error.context or "it cannot be read"
-        hint = _SPACES if "\\t" in what else _AROUND
+        what, hint = _explained(error.problem or "it cannot be read", error.context or "")
         raise TextError(f"not YAML: {what}", _mark(at) if at else Mark(1, 1), hint=hint) from None
     except yaml.reader.ReaderError as error:
         before = text[: int(error.position)]
@@ -65,7 +68,9 @@ class _Builder:
         self.marks[path] = _mark(at.start_mark)
         return self.value(node, path)
 
-    def _pairs(self, node: yaml.Node, path: KeyPath) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+    def _pairs(
+        self, node: yaml.MappingNode, path: KeyPath
+    ) -> dict[str, tuple[yaml.Node, yaml.Node]]:
         own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         merged: list[yaml.Node] = []
         for key, child in node.value:
@@ -74,6 +79,9 @@ class _Builder:
                 merged += child.value if isinstance(child, yaml.SequenceNode) else [child]
             elif not isinstance(key, yaml.ScalarNode):
                 raise _odd("a key must be plain text", key, path)
+            elif node.flow_style and _is_bare(key, child):
+                # What follows a comma in a password without quotes.
+                raise _odd("a key has no value", key, path, _QUOTE)
             elif key.value in own:
                 raise given_twice(_mark(key.start_mark), (*path, key.value))
             else:
@@ -94,14 +102,37 @@ class _Builder:
 
     def _count(self, node: yaml.Node, path: KeyPath) -> None:
         if node.tag not in _PLAIN:
-            raise _odd(f"the tag {node.tag.replace(_TAG, '!!')} is not allowed", node, path)
+            # The tag itself may be a password that begins with an exclamation mark.
+            raise _odd("a tag, which ! begins, is not allowed", node, path, _QUOTE)
         self._left -= 1
         if self._left < 0:
             raise _odd(f"the aliases unfold to more than {_MOST_NODES} values", node, ())
 
 
-def _odd(what: str, node: yaml.Node, path: KeyPath) -> TextError:
-    return TextError(what, _mark(node.start_mark), path, hint="write it plainly")
+def _is_bare(key: yaml.Node, child: yaml.Node) -> bool:
+    """Return whether not even a colon follows a key."""
+    nothing: bool = child.value == "" and child.start_mark.index == key.end_mark.index
+    return nothing
+
+
+def _explained(problem: str, context: str) -> tuple[str, str]:
+    """Return what the library found, without words of the file: they may be of a secret."""
+    if "\\t" in problem:
+        return problem, _SPACES
+    if any(word in problem for word in ("alias", "anchor")):
+        return "a name, which * or & begins, that cannot be used", _QUOTE
+    is_sign = any(word in problem + context for word in _BEGUN_BY_A_SIGN)
+    return _QUOTED.sub(_sign, problem), _QUOTE if is_sign else _AROUND
+
+
+def _sign(quoted: re.Match[str]) -> str:
+    """Keep what is quoted of the syntax, and take words of the file out."""
+    of_the_syntax = quoted[1].startswith("<") or not re.search(r"\w", quoted[1])
+    return quoted[0] if of_the_syntax else ""
+
+
+def _odd(what: str, node: yaml.Node, path: KeyPath, hint: str = "write it plainly") -> TextError:
+    return TextError(what, _mark(node.start_mark), path, hint=hint)
 
 
 def _mark(mark: yaml.Mark) -> Mark:

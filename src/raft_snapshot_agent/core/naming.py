@@ -198,6 +198,7 @@ def catalogue(entries: Iterable[tuple[str, int]], naming: Naming = AGENT) -> tup
             size=size,
             index=parsed.index,
             verified=sizes.get(manifest_name(name), 0) > 0,
+            manifest_size=sizes.get(manifest_name(name), 0),
             held=Beside.HOLD.name_for(name) in sizes,
             condemned=Beside.BROKEN.name_for(name) in sizes,
             mismatched=Beside.MISMATCH.name_for(name) in sizes,

@@ -67,6 +67,8 @@ class Report:
     deliveries: tuple[Delivery, ...] = ()
     error: AgentError | None = None
     """Why there is no snapshot at all."""
+    warnings: tuple[str, ...] = ()
+    """What was wrong with servers that were asked before the one that it came from."""
 
     @property
     def outcome(self) -> Outcome:

@@ -18,8 +18,10 @@ _AHEAD = timedelta(minutes=10)
 _NEWEST, _NEWEST_VERIFIED = "newest", "newest verified"
 _FUTURE = "dated in the future: fills no rule"
 _MISMATCH = "not what its manifest describes: fills no rule"
+_COPIED = "stays while a copy of it does"
 _HELD, _MIN_KEEP = "held", "kept: min_keep"
-_PROTECTED = {_NEWEST, _NEWEST_VERIFIED, _HELD}
+_LEFT = "no rule keeps it; goes at one of the next runs"
+_PROTECTED = {_NEWEST, _NEWEST_VERIFIED}
 
 # An hour is told by its distance from UTC too: it comes twice when daylight saving time ends.
 _PERIODS = {
@@ -108,6 +110,8 @@ class Plan:
     """Those, among the ones that are kept, that would be deleted but for `refused`."""
     refused: str = ""
     """Why nothing is deleted although the policy says so."""
+    left: tuple[Stored, ...] = ()
+    """Those, among the ones that are kept, that go at one of the next runs."""
 
 
 def plan(
@@ -118,13 +122,16 @@ def plan(
     forbidden: str = "",
     *,
     at_once: bool = False,
+    most: int | None = None,
 ) -> Plan:
     """Decide what stays.
 
     The newest snapshot, the newest verified one and those an operator holds stay whatever the
-    policy says. Broken ones, those that are not what their manifest describes, and those dated
-    in the future fulfil no rule. Of these only broken ones go: when they have been condemned for
-    `keep_broken`, something newer counts, and whoever asks finds them broken once more.
+    policy says. Verified ones fulfil the rules as if there were no others: what has no manifest
+    never takes the place of one that has. Broken ones, those that are not what their manifest
+    describes or are in doubt, and those dated in the future fulfil no rule. Of these only broken
+    ones go: when they have been condemned for `keep_broken`, something newer counts, and whoever
+    asks finds them broken once more.
 
     Arguments:
         stored: One storage's snapshots, in any order.
@@ -133,6 +140,7 @@ def plan(
         zone: Where days, weeks, months and years begin.
         forbidden: Why nothing may be deleted now, if so.
         at_once: Whether broken ones are to go whenever they were condemned.
+        most: How many may go in one run, the oldest first.
     """
     listed = newest_first(dict.fromkeys(stored))
     reasons = _reasons(listed, policy, now, zone)
@@ -148,8 +156,11 @@ def plan(
         reasons.update({one: ["nothing is deleted"] for one in delete})
         kept = {one: tuple(why) for one, why in reasons.items()}
         return Plan(kept, (), withheld=delete, refused=refused)
-    kept = {one: tuple(why) for one, why in reasons.items() if one not in {*delete}}
-    return Plan(kept, delete, crowded_out, review)
+    delete, left = (delete, ()) if most is None else (delete[:most], delete[most:])
+    reasons.update({one: [_LEFT] for one in left})
+    gone = {*delete}
+    kept = {one: tuple(why) for one, why in reasons.items() if one not in gone}
+    return Plan(kept, delete, crowded_out, review, left=left)
 
 
 def _refused(deletes: int, policy: Retention, forbidden: str) -> str:
@@ -180,14 +191,17 @@ def _reasons(
     reasons: dict[Stored, list[str]] = {one: [] for one in listed}
     counting = [one for one in listed if one.counts]
     present = [one for one in counting if one.taken_at <= now + _AHEAD]
+    proved = [one for one in present if one.proved]
     if policy.keeps_all:
         reasons.update({one: ["no rule is set"] for one in counting})
     else:
         for one, why in (*_guarded(counting, present), *_ruled(present, policy, now, zone)):
             reasons[one].append(why)
+        for one, why in _ruled(proved, policy, now, zone):
+            reasons[one] = reasons[one] or [f"of the verified: {why}"]
     for one in listed:
         reasons[one] += _aside(one, now)
-    for one in present[: policy.min_keep]:
+    for one in (*present[: policy.min_keep], *proved[: policy.min_keep]):
         reasons[one] = reasons[one] or [_MIN_KEEP]
     return reasons
 
@@ -196,6 +210,8 @@ def _aside(one: Stored, now: datetime) -> Iterator[str]:
     """Say why something stays that no rule is asked about."""
     if one.held:
         yield _HELD
+    if one.copied:
+        yield _COPIED
     if one.mismatched:
         yield _MISMATCH
     elif one.size == 0:
@@ -206,34 +222,42 @@ def _aside(one: Stored, now: datetime) -> Iterator[str]:
         yield f"broken since {since:%Y-%m-%d}" if dated else "said to be broken"
     elif one.taken_at > now + _AHEAD:
         yield _FUTURE
+    elif one.doubt:
+        yield one.doubt
 
 
 def _guarded(counting: Sequence[Stored], present: Sequence[Stored]) -> Iterator[tuple[Stored, str]]:
     """Protect the newest; of those from the future only where there is no other."""
     for one in (present or counting)[:1]:
         yield one, _NEWEST
-    if verified := next((one for one in (*present, *counting) if one.verified), None):
+    if verified := next((one for one in (*present, *counting) if one.proved), None):
         yield verified, _NEWEST_VERIFIED
 
 
 def _crowded_out(
     reasons: Mapping[Stored, Sequence[str]], policy: Retention, now: datetime
 ) -> frozenset[Stored]:
-    """Find what has to go for the rest to have room: what is from the future, then the oldest."""
+    """Find what has to go for the rest to have room.
+
+    What is from the future goes first, then what has no manifest, then the oldest. What stays
+    for no other reason than that it is held takes no room: else whoever may lay notes beside
+    snapshots would push good ones out.
+    """
     if not policy.max_space:
         return frozenset()
-    kept = sorted(
-        (one for one, why in reasons.items() if why and one.counts),
-        key=lambda one: one.taken_at > now + _AHEAD,
-    )
+    kept = [one for one, why in reasons.items() if one.counts and {*why} - {_HELD, _COPIED}]
     present = [one for one in kept if one.taken_at <= now + _AHEAD]
-    safe = {*present[: policy.min_keep], *(one for one in kept if _PROTECTED & {*reasons[one]})}
-    used = sum(one.size for one in safe)
-    crowded: list[Stored] = []
-    for one in (one for one in kept if one not in safe):
-        used += one.size
-        if used > policy.max_space:
-            crowded.append(one)
+    proved = [one for one in present if one.proved]
+    safe = {*present[: policy.min_keep], *proved[: policy.min_keep]}
+    safe |= {one for one in kept if _PROTECTED & {*reasons[one]}}
+    used, crowded = 0, set[Stored]()
+    unproved, ahead = ([one for one in kept if one not in group] for group in (proved, present))
+    for group in (proved, [one for one in unproved if one not in ahead], ahead):
+        used += sum(one.size for one in group if one in safe)
+        for one in (one for one in group if one not in safe):
+            used += one.size
+            if used > policy.max_space and not (one.held or one.copied):
+                crowded.add(one)
     return frozenset(crowded)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -74,6 +74,21 @@ class Stored:
     """Since when, where that was looked up and the note tells it."""
     mismatched: bool = False
     """Whether a note says that it is not the snapshot its manifest describes."""
+    manifest_size: int = field(default=0, compare=False)
+    """Bytes of the manifest beside it; zero: there is none."""
+    unproved: bool = False
+    """Whether its manifest proves nothing: it may not be read, or is not signed as others are."""
+    signed: bool = False
+    """Whether its manifest was read, and carries the signature of the cluster's agents."""
+    doubt: str = ""
+    """Why it fills no rule although nobody found it broken; empty: no reason is known."""
+    copied: bool = False
+    """Whether a copy of it lies there under another name."""
+
+    @property
+    def proved(self) -> bool:
+        """Whether its manifest says that it was whole, as far as that is known."""
+        return self.verified and not self.unproved
 
     @property
     def broken(self) -> bool:
@@ -83,7 +98,7 @@ class Stored:
     @property
     def counts(self) -> bool:
         """Whether it may be one of those that retention keeps."""
-        return not (self.broken or self.mismatched)
+        return not (self.broken or self.mismatched or self.doubt)
 
     @property
     def broken_since(self) -> datetime | None:
@@ -159,6 +174,10 @@ class Manifest:
     """When that server became the leader, by its own clock, RFC 3339."""
     history: str = ""
     """Name of the snapshot with which this history began, after an alarm or a restore."""
+    known: str = ""
+    """Fingerprints of the snapshots that were there before; see `core.proof`."""
+    signature: str = ""
+    """By the key that all agents of the cluster share; empty: there is none."""
 
     def to_json(self) -> bytes:
         return (json.dumps(asdict(self), indent=2) + "\n").encode()

@@ -22,6 +22,7 @@ CHECKS: Mapping[str, Check] = {
     "namespace": server.namespace,
     "login": server.login,
     "rights": server.rights,
+    "token": server.token,
     "lease": lease.lease,
     "storages": stores.storages,
     "clock": clocks.clocks,

@@ -58,6 +58,8 @@ class Patient:
     """Says at once what no finding can say any more."""
     holdings: Sequence[Holding] = ()
     """What the storages hold, once they were listed."""
+    cautions: Sequence[str] = ()
+    """What works, but may not be what was meant by the configuration."""
 
 
 Check = Callable[[Patient], Awaitable[list[Finding]]]

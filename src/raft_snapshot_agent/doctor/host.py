@@ -43,7 +43,8 @@ def _configuration(patient: Patient) -> list[Finding]:
         except AgentError as error:
             wrong = ConfigError(f"{storage.name}: {error.message}", hint=error.hint)
             found.append(failure("configuration", wrong))
-    return found or [success("configuration", "it is sound")]
+    told = [warning("configuration", caution, "") for caution in patient.cautions]
+    return [*(found or [success("configuration", "it is sound")]), *told]
 
 
 def _check_storage(storage: AnyStorage) -> None:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from urllib.parse import urlsplit
 
 from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.doctor.findings import (
     Finding,
     Patient,
     Status,
     failure,
     skipped,
+    success,
+    warning,
 )
 from raft_snapshot_agent.errors import NotLeader, ServerError, Unreachable
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.answers import SNAPSHOT_PATH
-from raft_snapshot_agent.vault.auth import AppRoleAuth
+from raft_snapshot_agent.vault.auth import AnyAuth, AppRoleAuth, NoAuth, TokenAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.hosts import is_local
 from raft_snapshot_agent.vault.token import in_namespace
@@ -119,12 +123,20 @@ async def login(patient: Patient) -> list[Finding]:
         message = "the wrapping token is good; logging in would use it up"
         return [Finding("login", Status.SKIPPED, message)]
     patient.token = await in_thread(partial(patient.cluster.session.token, node))
-    said = [Finding("login", Status.SUCCESS, f"with {auth.method} at {node.address}")]
+    said = [_logged_in(auth, node)]
     if in_namespace(patient.token):
         message = "the token was made inside a namespace and cannot read snapshots"
         advice = "make one in the root namespace"
         said.append(Finding("namespace", Status.WARNING, message, advice))
     return said
+
+
+def _logged_in(auth: AnyAuth, node: Node) -> Finding:
+    if isinstance(auth, TokenAuth):
+        return skipped("login", "a token is given, so nobody logs in")
+    if isinstance(auth, NoAuth):
+        return skipped("login", f"{node.address} is a proxy that logs in (method none)")
+    return success("login", f"with {auth.method} at {node.address}")
 
 
 async def rights(patient: Patient) -> list[Finding]:
@@ -135,7 +147,42 @@ async def rights(patient: Patient) -> list[Finding]:
     session = patient.cluster.session
     if session.uses == 0:
         return [Finding("rights", Status.SKIPPED, "the token is good for one request only")]
+    if isinstance(patient.config.vault.auth, TokenAuth):
+        refused = await in_thread(partial(_unknown, node, token))
+        if refused is not None:
+            return [refused]
     return await in_thread(partial(_rights, node, token))
+
+
+def _unknown(node: Node, token: str) -> Finding | None:
+    """Ask what any token may ask: only one that has ended or is foreign is refused there.
+
+    Elsewhere the server refuses such a one in the words for a good one without the right.
+    """
+    answer = node.call("GET", "sys/internal/ui/mounts", token=token)
+    if answer.status != 403:
+        return None
+    message = f"{node.address} does not know the token: it has ended, or is another cluster's"
+    error = ServerError(f"{message} ({answer.told})", hint="give another token")
+    return failure("rights", error)
+
+
+async def token(patient: Patient) -> list[Finding]:
+    """Look at when a token ends that nobody renews: a file may be refreshed by somebody else."""
+    auth, node = patient.config.vault.auth, patient.node
+    if node is None or not patient.token or not isinstance(auth, TokenAuth):
+        return []
+    if auth.token.reference.startswith("file://"):
+        return []
+    ask = partial(node.call, "GET", "auth/token/lookup-self", token=patient.token)
+    data = (await in_thread(ask)).body.get("data")
+    left = data.get("ttl") if isinstance(data, dict) else None
+    if not isinstance(left, int) or left <= 0:
+        return []
+    ends = span(timedelta(seconds=left))
+    message = f"the token ends in {ends}, and the agent does not renew a token that is given"
+    advice = "give a way to log in, such as approle, or a file:// that another agent refreshes"
+    return [warning("token", message, advice)]
 
 
 def _rights(node: Node, token: str) -> list[Finding]:

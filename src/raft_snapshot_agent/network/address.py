@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import unquote
 
 from pydantic import AfterValidator
 
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.network.proxies import WRITTEN, Proxy, checked_proxy
+from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.secret import Secret
 
 
@@ -33,6 +35,10 @@ class ProxyAddress(Secret):
         except ValueError as error:
             raise ConfigError(str(error), hint=WRITTEN) from None
         return text
+
+    def _remember(self, text: str) -> None:
+        """Hide the password alone: the rest names the proxy in every message."""
+        remember(unquote(text.rpartition("@")[0].rpartition(":")[2]))
 
     def check(self) -> None:
         """Make sure that what stands here itself is the URL of a proxy.

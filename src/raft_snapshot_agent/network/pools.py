@@ -30,13 +30,18 @@ def open_pool(trust: Trust | None, proxy: Proxy | None, **options: Any) -> urlli
     # Settings are read without the HTTP library, which takes its time to load.
     import urllib3
 
+    from raft_snapshot_agent.network.connections import POOLS
+
     how = {"maxsize": _KEPT, **(_checks(trust) if trust else {}), **options}
     if proxy is None:
-        return urllib3.PoolManager(**how)
-    tls = context((trust or Trust()).of_proxy()) if proxy.scheme == "https" else None
-    return urllib3.ProxyManager(
-        proxy.address, proxy_headers=proxy.headers, proxy_ssl_context=tls, **how
-    )
+        pool = urllib3.PoolManager(**how)
+    else:
+        tls = context((trust or Trust()).of_proxy()) if proxy.scheme == "https" else None
+        pool = urllib3.ProxyManager(
+            proxy.address, proxy_headers=proxy.headers, proxy_ssl_context=tls, **how
+        )
+    pool.pool_classes_by_scheme = POOLS
+    return pool
 
 
 def kept(url: str, proxy: Proxy | None) -> bool:

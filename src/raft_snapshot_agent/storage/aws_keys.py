@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.storage.connection import environment
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ class Keys:
     access_key_id: str
     secret_access_key: str = field(repr=False)
     session_token: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for secret in (self.secret_access_key, self.session_token):
+            remember(secret or "")
 
     def credential(self) -> S3Credential:
         """Write them as the library reads them."""

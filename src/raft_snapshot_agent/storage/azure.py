@@ -11,6 +11,7 @@ from pydantic import AfterValidator, model_validator
 
 from raft_snapshot_agent.core.lease import StoredRegister
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.storage.connection import (
@@ -157,6 +158,8 @@ def _connection_string(settings: AzureSettings) -> dict[str, str]:
         text = environment("AZURE_STORAGE_CONNECTION_STRING")
     pairs = (pair.partition("=") for pair in (text or "").split(";") if pair.strip())
     said = {key.strip(): value.strip() for key, _, value in pairs}
+    for key in ("AccountKey", "SharedAccessSignature"):
+        remember(said.get(key, ""))
     if text and not said.keys() & {"AccountKey", "SharedAccessSignature"}:
         raise ConfigError(
             "the connection string has neither AccountKey nor SharedAccessSignature",

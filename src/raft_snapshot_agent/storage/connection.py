@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from datetime import timedelta
 from ipaddress import ip_address
@@ -17,10 +18,12 @@ from raft_snapshot_agent.errors import ConfigError, StorageError, StorageUnavail
 from raft_snapshot_agent.network.address import ProxyAddress, looked_up
 from raft_snapshot_agent.network.failures import Trouble
 from raft_snapshot_agent.network.library import proxy_options
+from raft_snapshot_agent.redaction import remember
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
+_OF_A_SECRET = re.compile("KEY$|SECRET|TOKEN$|PASSWORD|CONNECTION_STRING")
 _CONNECT = timedelta(seconds=5)
 _RETRY_FOR = timedelta(seconds=60)
 _AS_LONG_AS_IT_TAKES = timedelta(days=7)
@@ -69,7 +72,12 @@ def refuse_plain_http(endpoint: str, allowed: bool | None) -> None:
 
 def environment(*names: str) -> str | None:
     """Tell the first of these environment variables that is set, and not to nothing."""
-    return next((value for name in names if (value := os.environ.get(name))), None)
+    found = next((name for name in names if os.environ.get(name)), None)
+    if found is None:
+        return None
+    if _OF_A_SECRET.search(found):
+        remember(os.environ[found])
+    return os.environ[found]
 
 
 def environment_endpoint(allow_http: bool | None, *names: str) -> str | None:

@@ -189,7 +189,9 @@ def _connect(settings: GcsSettings) -> Bucket:
     if not (emulator or settings.anonymous):
         identity = Login(http, settings.service_account_file)
     endpoint = settings.endpoint or emulator or _GOOGLE
-    return Bucket(settings.bucket, endpoint, http, identity, settings.kms_key_name)
+    return Bucket(
+        settings.bucket, endpoint, http, identity, settings.kms_key_name, settings.max_objects
+    )
 
 
 def _emulator(allow_http: bool | None) -> str | None:

@@ -6,7 +6,6 @@ Source: the reference of the JSON API, and "Perform resumable uploads".
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,15 +16,14 @@ from urllib.parse import quote, urlencode, urlsplit
 from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageError
 from raft_snapshot_agent.storage.gcs_errors import Answer, refusal
+from raft_snapshot_agent.storage.gcs_multipart import BYTES, JSON, two_parts
+from raft_snapshot_agent.storage.listing import MOST_OBJECTS, PAGE, PAGE_BYTES, Listing
 from raft_snapshot_agent.storage.plain_http import Http
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 _CHUNK = 1 << 20
-_PAGE = 1000
-_JSON = "application/json; charset=UTF-8"
-_BYTES = "application/octet-stream"
 _FIELDS = "name,size,md5Hash,generation,updated"
 _SUCCESS = {200, 204, 206}
 GENERATION = "x-goog-generation"
@@ -82,13 +80,20 @@ class Bucket:
     """One bucket; safe to share between threads."""
 
     def __init__(
-        self, name: str, endpoint: str, http: Http, identity: Identity, kms_key: str | None = None
+        self,
+        name: str,
+        endpoint: str,
+        http: Http,
+        identity: Identity,
+        kms_key: str | None = None,
+        most: int = MOST_OBJECTS,
     ) -> None:
         self._name = name
         self._endpoint = endpoint
         self._http = http
         self._identity = identity
         self._kms_key = kms_key
+        self._most = most
 
     @property
     def url(self) -> str:
@@ -105,12 +110,16 @@ class Bucket:
         query = {
             "prefix": prefix,
             "delimiter": "/",
-            "maxResults": str(_PAGE),
+            "maxResults": str(PAGE),
             "fields": f"items({_FIELDS}),nextPageToken",
         }
+        listing: Listing[Object] = Listing(doing, self._most)
         while True:
-            page = _document(doing, self._ask(doing, "GET", self._objects(query)))
-            yield from (_described(doing, item) for item in page.get("items", ()))
+            answer = self._ask(doing, "GET", self._objects(query), most=PAGE_BYTES)
+            page = _document(doing, answer)
+            items = page.get("items", [])
+            objects = [_described(doing, item) for item in items if isinstance(items, list)]
+            yield from listing.page((one.key, one) for one in objects)
             if not page.get("nextPageToken"):
                 return
             query["pageToken"] = str(page["nextPageToken"])
@@ -138,10 +147,9 @@ class Bucket:
         headers = {"range": f"bytes={start}-"} if start else {}
         return self._ask(doing, "GET", url, headers=headers, of_object=True, streaming=True)
 
-    def read_on(self, doing: str, answer: BaseHTTPResponse, size: int | None = _CHUNK) -> bytes:
-        """Read at most `size` bytes more, or all the rest; empty at the end."""
-        with self._http.translated(doing, self._endpoint):
-            return answer.read(size)
+    def read_on(self, doing: str, answer: BaseHTTPResponse, size: int = _CHUNK) -> bytes:
+        """Read at most `size` bytes more; empty at the end."""
+        return self._http.more(doing, self._endpoint, answer, size)
 
     def delete(self, key: str, generation: str | None = None) -> None:
         """Remove an object, or only that generation of it; what is gone is no error."""
@@ -164,16 +172,10 @@ class Bucket:
         Returns:
             What the store describes; nothing where something else was there.
         """
-        boundary = secrets.token_hex(16)
-        body = (
-            f"--{boundary}\r\ncontent-type: {_JSON}\r\n\r\n{json.dumps(metadata)}\r\n"
-            f"--{boundary}\r\ncontent-type: {_BYTES}\r\n\r\n"
-        ).encode()
-        body += content + f"\r\n--{boundary}--\r\n".encode()
+        kind, body = two_parts(metadata, content)
         condition = {"ifGenerationMatch": generation} if generation else {}
         url = self._upload({"uploadType": "multipart", **condition})
-        headers = {"content-type": f"multipart/related; boundary={boundary}"}
-        answer = self.request(doing, "POST", url, headers, body)
+        answer = self.request(doing, "POST", url, {"content-type": kind}, body)
         return None if answer.status == 412 else self.described(doing, answer)
 
     def begin(self, doing: str, metadata: Mapping[str, str]) -> str:
@@ -183,7 +185,7 @@ class Bucket:
             The address it goes on at. Only its path is the store's: tokens go to no other host.
         """
         url = self._upload({"uploadType": "resumable"})
-        headers = {"content-type": _JSON, "x-upload-content-type": _BYTES}
+        headers = {"content-type": JSON, "x-upload-content-type": BYTES}
         body = json.dumps(metadata).encode()
         answer = self._ask(doing, "POST", url, headers=headers, body=body)
         session = urlsplit(answer.headers.get("location", ""))
@@ -223,6 +225,7 @@ class Bucket:
         body: bytes | Iterable[bytes] | None = None,
         *,
         streaming: bool = False,
+        most: int | None = None,
     ) -> BaseHTTPResponse:
         """Make a request with a token; where a kept one is refused, again with a new one.
 
@@ -231,7 +234,7 @@ class Bucket:
 
         def once() -> BaseHTTPResponse:
             sent = {**headers, **self._identity.headers(doing)}
-            return self._http.ask(doing, method, url, sent, body, streaming=streaming)
+            return self._http.ask(doing, method, url, sent, body, streaming=streaming, most=most)
 
         answer = once()
         if answer.status == 401 and self._identity.forget():
@@ -249,8 +252,11 @@ class Bucket:
         body: bytes | None = None,
         of_object: bool = False,
         streaming: bool = False,
+        most: int | None = None,
     ) -> BaseHTTPResponse:
-        answer = self.request(doing, method, url, headers or {}, body, streaming=streaming)
+        answer = self.request(
+            doing, method, url, headers or {}, body, streaming=streaming, most=most
+        )
         if answer.status not in _SUCCESS:
             raise self.refused(doing, answer, of_object=of_object)
         return answer
@@ -275,7 +281,7 @@ def _encoded(query: Mapping[str, str]) -> str:
 def _document(doing: str, answer: BaseHTTPResponse) -> dict[str, Any]:
     try:
         document = json.loads(answer.data)
-    except ValueError:
+    except (RecursionError, ValueError):
         document = None
     if not isinstance(document, dict):
         raise StorageError(
@@ -287,6 +293,6 @@ def _document(doing: str, answer: BaseHTTPResponse) -> dict[str, Any]:
 def _described(doing: str, item: Mapping[str, Any]) -> Object:
     try:
         return Object.of(item)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         why = f"{doing}: the store describes an object without name or size"
         raise StorageError(why, hint="check endpoint") from error

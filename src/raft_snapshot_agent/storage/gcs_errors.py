@@ -20,7 +20,7 @@ from raft_snapshot_agent.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from raft_snapshot_agent.secret import redact
+from raft_snapshot_agent.secret import one_line
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -81,7 +81,7 @@ class Answer:
         text = body.decode(errors="replace")
         try:
             document = json.loads(text)
-        except ValueError:
+        except (RecursionError, ValueError):
             return cls(status, "", tidy(_TAG.sub(" ", text)), phrase)
         return cls(status, *_told(document), phrase)
 
@@ -129,8 +129,7 @@ def login_refusal(doing: str, source: str, answer: Answer) -> StorageError:
 
 def tidy(text: str) -> str:
     """Put what somebody else wrote on one short line without addresses and secrets."""
-    plain = " ".join(_URL.sub("[address]", unescape(text)).split())
-    return redact(plain)[:_LONGEST]
+    return one_line(_URL.sub("[address]", unescape(text)), _LONGEST)
 
 
 def _rights(said: str) -> str:

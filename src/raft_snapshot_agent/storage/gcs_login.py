@@ -181,7 +181,7 @@ def _given(doing: str, source: str, answer: BaseHTTPResponse) -> Token:
     try:
         document = json.loads(answer.data)
         return Token(str(document["access_token"]), float(document["expires_in"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError):
         raise LoginRefused(f"{doing}: {source} gave no token", hint=LOGIN_HINT) from None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar
@@ -67,7 +67,8 @@ class GcsRegister:
             return None
         # Both from one answer: asked one after the other, they could be of two writes.
         generation = answer.headers.get(GENERATION, "")
-        record = Record.from_json(bucket.read_on(doing, answer, RECORD_LIMIT + 1))
+        with closing(answer):
+            record = Record.from_json(bucket.read_on(doing, answer, RECORD_LIMIT + 1))
         if not generation:
             raise StorageError(f"{doing}: the store tells no generation", hint="check endpoint")
         return Versioned(record, generation)

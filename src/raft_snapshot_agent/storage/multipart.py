@@ -21,10 +21,13 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.storage.aws_keys import Keys
 from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.listing import PAGE, PAGE_BYTES, Listing
 from raft_snapshot_agent.storage.object_errors import Hints, refusal
 from raft_snapshot_agent.storage.plain_http import Http, Trust
 from raft_snapshot_agent.storage.s3 import Bucket
+from raft_snapshot_agent.storage.xml_parts import parts
 
+_PARTS = frozenset({"Upload", "IsTruncated", "NextKeyMarker", "NextUploadIdMarker"})
 _EMPTY = hashlib.sha256(b"").hexdigest()
 _HINTS = Hints(
     rights="s3:ListBucketMultipartUploads and s3:AbortMultipartUpload",
@@ -50,21 +53,24 @@ class Uploads:
         self._keys = keys
         trust = Trust(bucket.ca_file, bucket.skip_verify)
         self._http = Http(bucket.timeout, trust, bucket.proxy)
+        self._doing = f"cannot sweep uploads in {bucket.url}"
 
     def pending(self, prefix: str) -> Iterator[Upload]:
         """List those whose key begins with `prefix`, page by page.
 
         Source: `ListMultipartUploads` of the S3 API.
         """
-        query = {"prefix": prefix, "uploads": ""}
+        query = {"prefix": prefix, "uploads": "", "max-uploads": str(PAGE)}
+        listing = Listing[Upload](self._doing, self._bucket.max_objects)
         while True:
             page = _parsed(self._ask("GET", "", query))
-            yield from map(_upload, page.iterfind("{*}Upload"))
-            if page.findtext("{*}IsTruncated") != "true":
+            found = [_upload(one) for one in page.get("Upload", ())]
+            yield from listing.page((f"{one.key} {one.id}", one) for one in found)
+            if _text(page, "IsTruncated") != "true":
                 return
             query |= {
-                "key-marker": page.findtext("{*}NextKeyMarker", ""),
-                "upload-id-marker": page.findtext("{*}NextUploadIdMarker", ""),
+                "key-marker": _text(page, "NextKeyMarker"),
+                "upload-id-marker": _text(page, "NextUploadIdMarker"),
             }
 
     def abort(self, upload: Upload) -> None:
@@ -76,10 +82,9 @@ class Uploads:
         path = f"/{quote(key)}" if key else ""
         url = f"{self._bucket.url}{path}?{_encoded(query)}"
         headers = sign(method, url, self._bucket.region, self._keys, datetime.now(UTC))
-        doing = f"cannot sweep uploads in {self._bucket.url}"
-        answer = self._http.ask(doing, method, url, headers)
+        answer = self._http.ask(self._doing, method, url, headers, most=PAGE_BYTES)
         if answer.status not in {200, 204}:
-            raise refusal(doing, answer.status, answer.data.decode(errors="replace"), _HINTS)
+            raise refusal(self._doing, answer.status, answer.data.decode(errors="replace"), _HINTS)
         return answer.data
 
 
@@ -138,18 +143,26 @@ def _encoded(query: dict[str, str]) -> str:
     return urlencode(sorted(query.items()), quote_via=quote, safe="")
 
 
-def _parsed(document: bytes) -> ET.Element:
-    text = document.decode(errors="replace")
-    if "<!DOCTYPE" in text:
-        raise StorageError("the list of unfinished uploads declares a document type")
+def _parsed(document: bytes) -> dict[str, list[ET.Element]]:
+    page: dict[str, list[ET.Element]] = {}
     try:
-        return ET.fromstring(text)  # noqa: S314 - without a document type there are no entities
-    except ET.ParseError as error:
-        raise StorageError(f"the list of unfinished uploads is not XML: {error}") from error
+        for part in parts(document, _PARTS):
+            page.setdefault(part.tag.rpartition("}")[2], []).append(part)
+    except ValueError as error:
+        raise StorageError(f"the list of unfinished uploads cannot be read: {error}") from error
+    return page
+
+
+def _text(page: dict[str, list[ET.Element]], name: str) -> str:
+    found = page.get(name)
+    return (found[0].text or "") if found else ""
 
 
 def _upload(element: ET.Element) -> Upload:
-    initiated = datetime.fromisoformat(element.findtext("{*}Initiated", ""))
+    try:
+        initiated = datetime.fromisoformat(element.findtext("{*}Initiated", ""))
+    except ValueError as error:
+        raise StorageError("the list of unfinished uploads tells no times") from error
     return Upload(
         key=element.findtext("{*}Key", ""),
         id=element.findtext("{*}UploadId", ""),

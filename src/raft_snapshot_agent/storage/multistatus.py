@@ -9,12 +9,16 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree as ET
 
+from raft_snapshot_agent.storage.xml_parts import parts
+
 ASKED = (
     b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>'
     b"<resourcetype/><getcontentlength/><getlastmodified/></prop></propfind>"
 )
 """The body of a PROPFIND. Source: RFC 4918, section 9.1."""
 _PROPERTY = "{DAV:}propstat/{DAV:}prop/{DAV:}"
+_FOLDER = f"{_PROPERTY}resourcetype/{{DAV:}}collection"
+_DIGITS = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +37,33 @@ def parsed(document: bytes) -> Iterator[File]:
     Raises:
         ValueError: It is no such answer.
     """
-    if b"<!DOCTYPE" in document:
-        raise ValueError("it declares a document type")
-    try:
-        tree = ET.fromstring(document)  # noqa: S314 - without a document type there are no entities
-    except ET.ParseError as error:
-        raise ValueError(str(error)) from error
-    for answer in tree.iterfind("{DAV:}response"):
-        if answer.find(f"{_PROPERTY}resourcetype/{{DAV:}}collection") is None:
-            yield _file(answer)
+    for answer in parts(document, {"response"}):
+        path = _path(answer)
+        if answer.tag == "{DAV:}response" and answer.find(_FOLDER) is None and path is not None:
+            yield _file(path, answer)
 
 
-def _file(answer: ET.Element) -> File:
+def _path(answer: ET.Element) -> str | None:
+    """Find out whose properties these are; nothing where nobody can be asked for it."""
     # An href may be a path or a whole URL.
-    path = urlsplit(answer.findtext("{DAV:}href", "").strip()).path
-    size = int(answer.findtext(f"{_PROPERTY}getcontentlength") or 0)
-    return File(unquote(path), size, _moment(answer.findtext(f"{_PROPERTY}getlastmodified")))
+    try:
+        return urlsplit(answer.findtext("{DAV:}href", "").strip()).path
+    except ValueError:
+        return None
+
+
+def _file(path: str, answer: ET.Element) -> File:
+    length = (answer.findtext(f"{_PROPERTY}getcontentlength") or "0").strip()
+    if not (length.isascii() and length.isdecimal() and len(length) < _DIGITS):
+        raise ValueError(f"it gives {length[:20]!r} as a size")
+    return File(unquote(path), int(length), _moment(answer.findtext(f"{_PROPERTY}getlastmodified")))
 
 
 def _moment(text: str | None) -> datetime | None:
     if not text:
         return None
-    moment = parsedate_to_datetime(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -19,11 +19,12 @@ from raft_snapshot_agent.errors import (
     StorageUnavailable,
 )
 from raft_snapshot_agent.network.address import ProxyAddress
+from raft_snapshot_agent.network.deadline import stepwise
 from raft_snapshot_agent.network.failures import broken_by_proxy, proxy_trouble, refused_by_proxy
 from raft_snapshot_agent.network.pools import Pools
 from raft_snapshot_agent.network.proxies import Proxy
 from raft_snapshot_agent.network.trust import Trust
-from raft_snapshot_agent.secret import one_line
+from raft_snapshot_agent.secret import header_value, one_line
 from raft_snapshot_agent.storage.connection import trouble_at_proxy
 from raft_snapshot_agent.storage.error_codes import hint_for_certificate
 
@@ -47,8 +48,8 @@ class Http:
         """Prepare; nothing is contacted.
 
         Arguments:
-            timeout: How long each step of a request may take: to connect, to send a piece of the
-                body, to answer, to send the next piece of the answer.
+            timeout: How long a request may take, from its beginning to the end of its answer;
+                where its body is sent in pieces, or its answer left to be read, each of these.
             trust: Which certificates are good.
             proxy: The one that the configuration names; by default the environment's.
         """
@@ -64,6 +65,7 @@ class Http:
         body: bytes | Iterable[bytes] | None = None,
         *,
         streaming: bool = False,
+        most: int | None = None,
     ) -> urllib3.BaseHTTPResponse:
         """Make one request; what is answered is the caller's to judge.
 
@@ -73,39 +75,57 @@ class Http:
             url: Encoded.
             headers: Beside those of every request.
             body: Sent in chunks unless it is `bytes` or `headers` tell its length.
-            streaming: Leave the answer's body to be read.
+            streaming: Leave the answer's body to be read, with `more`.
+            most: Bytes of any other answer; by default what is no list has.
 
         Raises:
             StorageUnavailable: There was no answer.
-            StorageError: The server is not who it should be.
+            StorageError: The server is not who it should be, or answers too much.
         """
         import urllib3
 
-        piecewise = body is not None and not isinstance(body, bytes)
+        from raft_snapshot_agent.network.exchange import SMALL, exchange
+
+        # As UTF-8, where the library would send Latin-1 or fail.
+        given = {name: header_value(value, f"header {name}") for name, value in headers.items()}
+        sent, piecewise = body, False
+        if body is not None and not isinstance(body, bytes):
+            sent, piecewise = stepwise(body, self._seconds), True
         # While a body is sent, the time to connect bounds each piece of it.
         connect = self._seconds if piecewise else min(_CONNECT, self._seconds)
         proxy = self._pools.through(url)
         pool = self._pools.pool(url, proxy)
         with self.translated(doing, url):
-            answer = pool.request(
+            answer = exchange(
+                pool,
                 method,
                 url,
-                body=body,
+                seconds=self._seconds,
+                most=most or SMALL,
+                streaming=streaming,
+                body=sent,
                 headers={
                     "user-agent": f"raft-snapshot-agent/{__version__}",
                     "accept-encoding": "identity",
-                    # As UTF-8, where the library would send Latin-1 or fail.
-                    **{name: value.encode().decode("latin-1") for name, value in headers.items()},
+                    **given,
                 },
                 chunked=piecewise and "content-length" not in headers,
                 timeout=urllib3.Timeout(connect=connect, read=self._seconds),
-                redirect=False,
-                retries=False,
-                preload_content=not streaming,
             )
         if proxy is not None and url.startswith("http:") and answer.status >= 400:
             self._note(proxy, doing, url, answer)
         return answer
+
+    def more(self, doing: str, url: str, answer: urllib3.BaseHTTPResponse, size: int) -> bytes:
+        """Read at most `size` bytes more of an answer; empty at the end.
+
+        Raises:
+            StorageUnavailable: They did not come.
+        """
+        from raft_snapshot_agent.network.exchange import read_on
+
+        with self.translated(doing, url):
+            return read_on(answer, size, self._seconds)
 
     @staticmethod
     def _note(proxy: Proxy, doing: str, url: str, answer: urllib3.BaseHTTPResponse) -> None:
@@ -213,8 +233,13 @@ def _disconnected(doing: str, host: str, error: Exception) -> StorageError:
     )
     from urllib3.exceptions import TimeoutError as TimedOut
 
+    from raft_snapshot_agent.network.exchange import Unacceptable
+
     cause = _cause(error)
     match error:
+        case Unacceptable():
+            hint = "look what answers there: it is no store of this type"
+            return StorageError(f"{doing}: {host}: {error}", hint=hint)
         case SSLError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
             reason = str(error).partition("verify failed: ")[2].partition(" (_ssl")[0]
             reason = one_line(reason, LONGEST) or "verification failed"

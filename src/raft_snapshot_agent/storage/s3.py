@@ -34,6 +34,7 @@ from raft_snapshot_agent.storage.connection import (
 )
 from raft_snapshot_agent.storage.endpoint import EndpointSettings
 from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.listing import MOST_OBJECTS
 from raft_snapshot_agent.storage.object_errors import Hints
 from raft_snapshot_agent.storage.object_register import ObjectRegister
 from raft_snapshot_agent.storage.objects import ObjectStorage, Place
@@ -69,6 +70,7 @@ class Bucket:
     skip_verify: bool = False
     proxy: ProxyAddress | None = None
     """The one that the configuration names."""
+    max_objects: int = MOST_OBJECTS
 
     @property
     def url(self) -> str:
@@ -158,15 +160,8 @@ class S3Settings(EndpointSettings):
 
     def _where(self) -> Place:
         hints = replace(_HINTS, options=what_to_leave_out(self))
-        return Place(
-            "aws",
-            f"s3://{self.bucket}",
-            self.prefix,
-            hints,
-            self.storage_class,
-            self.tags,
-            proxy=self.proxy,
-        )
+        url, more = f"s3://{self.bucket}", (self.storage_class, self.tags, self.proxy)
+        return Place("aws", url, self.prefix, hints, *more)
 
 
 def _connect(
@@ -223,6 +218,7 @@ def bucket_of(settings: S3Settings) -> Bucket:
         timeout=settings.timeout,
         skip_verify=settings.skip_verify,
         proxy=settings.proxy,
+        max_objects=settings.max_objects,
     )
 
 

@@ -12,6 +12,7 @@ from raft_snapshot_agent.storage.multipart import sign
 from raft_snapshot_agent.storage.object_errors import Hints, refusal
 from raft_snapshot_agent.storage.plain_http import Http, Trust
 from raft_snapshot_agent.storage.s3 import S3Settings, bucket_of, keys_of
+from raft_snapshot_agent.storage.xml_parts import parts
 
 if TYPE_CHECKING:
     from raft_snapshot_agent.storage.aws_keys import Keys
@@ -44,14 +45,14 @@ def versioning(settings: S3Settings) -> Versioning | None:
         return None
     try:
         status = _asked(settings, keys, "versioning")
-        if status is None or status.findtext("{*}Status") != "Enabled":
+        if status is None or _first(status, "Status") != "Enabled":
             return None if status is None else Versioning(kept=False)
         rules = _asked(settings, keys, "lifecycle")
     except LoginRefused:
         raise
     except StorageDenied:
         return None
-    ends = rules is not None and any(_ends(rule, settings.prefix) for rule in rules)
+    ends = any(_ends(rule, settings.prefix) for rule in rules or () if _is(rule, "Rule"))
     return Versioning(kept=True, ends=ends)
 
 
@@ -67,7 +68,7 @@ def _ends(rule: ET.Element, prefix: str) -> bool:
     return prefix.startswith(below)
 
 
-def _asked(settings: S3Settings, keys: Keys, what: str) -> ET.Element | None:
+def _asked(settings: S3Settings, keys: Keys, what: str) -> list[ET.Element] | None:
     """Ask for one thing that a bucket is set to; nothing where the store has no such setting."""
     bucket = bucket_of(settings)
     url = f"{bucket.url}/?{what}=" if not bucket.path else f"{bucket.url}?{what}="
@@ -79,13 +80,15 @@ def _asked(settings: S3Settings, keys: Keys, what: str) -> ET.Element | None:
         return None
     if answer.status != 200:
         raise refusal(doing, answer.status, text, _HINTS)
-    return _parsed(doing, text)
-
-
-def _parsed(doing: str, text: str) -> ET.Element:
-    if "<!DOCTYPE" in text:
-        raise StorageError(f"{doing}: the answer declares a document type")
     try:
-        return ET.fromstring(text)  # noqa: S314 - without a document type there are no entities
-    except ET.ParseError as error:
+        return list(parts(answer.data, {"Status", "Rule"}))
+    except ValueError as error:
         raise StorageError(f"{doing}: the answer makes no sense: {error}") from error
+
+
+def _is(part: ET.Element, name: str) -> bool:
+    return part.tag.rpartition("}")[2] == name
+
+
+def _first(found: list[ET.Element], name: str) -> str:
+    return next((part.text or "" for part in found if _is(part, name)), "")

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, ByteSize, PositiveInt
 
 from raft_snapshot_agent.core.lease import StoredRegister
 from raft_snapshot_agent.errors import ConfigError
@@ -19,6 +19,7 @@ from raft_snapshot_agent.fields import (
     Timeout,
 )
 from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.storage.listing import MOST_OBJECTS
 
 
 def _folder(prefix: str) -> str:
@@ -65,6 +66,11 @@ class StorageSettings(Settings):
     """False for credentials that may only write: the storage sees to old snapshots itself."""
     bandwidth: Speed | None = None
     """The most it is sent in a second."""
+
+    max_objects: PositiveInt = MOST_OBJECTS
+    """The longest list that is taken; a storage that lists more is hardly this cluster's alone."""
+    min_rate: Speed = ByteSize(32 << 10)
+    """Bytes a second that it takes at least, all in all, and sends when it is read."""
 
     @abstractmethod
     def open(self) -> Storage:

@@ -19,6 +19,7 @@ from raft_snapshot_agent.errors import (
     StorageDenied,
     StorageError,
 )
+from raft_snapshot_agent.storage.listing import PAGE, PAGE_BYTES, Listing
 from raft_snapshot_agent.storage.plain_http import Http, Trust, refusal, told_by
 from raft_snapshot_agent.storage.swift_login import Access, Login
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from raft_snapshot_agent.storage.swift import SwiftSettings
 
 _CHUNK = 1 << 20
-_PAGE = 10_000
+_PAGE = PAGE
 _SUCCESS = {200, 201, 202, 204}
 _NEWEST = {"x-newest": "true"}
 """Asks all replicas: one may not know yet what was just replaced."""
@@ -54,6 +55,7 @@ class Container:
         ca_file = settings.ca_file or (Path(bundle) if bundle else None)
         self._http = Http(settings.timeout, Trust(ca_file), settings.proxy)
         self._login = Login(settings, self._http)
+        self._most = settings.max_objects
         self._address = ""
         """Of the account, once it is known."""
 
@@ -100,7 +102,8 @@ class Container:
             return None
         except SnapshotNotFound:
             return 0
-        return int(answer.headers.get("content-length", 0))
+        length = answer.headers.get("content-length", "0")
+        return int(length) if length.isdecimal() else 0
 
     def segments(self, key: str) -> list[str]:
         """Name the segments an object is made of: none if it is plain or missing.
@@ -114,7 +117,7 @@ class Container:
             if head.headers.get("x-static-large-object", "").lower() == "true":
                 query = {"multipart-manifest": "get"}
                 answer = self._ask(doing, "GET", key, headers=_NEWEST, query=query)
-                return [self.key(one["name"]) for one in _document(doing, answer.data)]
+                return [self.key(str(one.get("name"))) for one in _document(doing, answer.data)]
         return []
 
     def opened(self, key: str) -> BaseHTTPResponse:
@@ -123,8 +126,7 @@ class Container:
 
     def more(self, key: str, answer: BaseHTTPResponse) -> bytes:
         """Read on; empty at the end."""
-        with self._http.translated(f"cannot read {self.shown(key)}", self._address):
-            return answer.read(_CHUNK)
+        return self._http.more(f"cannot read {self.shown(key)}", self._address, answer, _CHUNK)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; what is gone is no error."""
@@ -141,14 +143,18 @@ class Container:
         self.delete(segments)
 
     def _pages(self, doing: str, query: dict[str, str]) -> Iterator[Object]:
-        marker = ""
+        marker, listing = "", Listing[Object](doing, self._most)
         while True:
-            answer = self._ask(doing, "GET", "", query=query | {"marker": marker})
+            query = query | {"marker": marker}
+            answer = self._ask(doing, "GET", "", query=query, most=PAGE_BYTES)
             page = _document(doing, answer.data) if answer.status != 204 else []
             if not page:
                 return
-            yield from (_object(one) for one in page if "name" in one)
-            marker = page[-1].get("name") or page[-1]["subdir"]
+            named = [(str(one.get("name") or one.get("subdir")), one) for one in page]
+            yield from listing.page(
+                (name, _object(doing, one) if "name" in one else None) for name, one in named
+            )
+            marker = named[-1][0]
 
     def _ask(
         self,
@@ -160,15 +166,16 @@ class Container:
         headers: dict[str, str] | None = None,
         query: dict[str, str] | None = None,
         streaming: bool = False,
+        most: int | None = None,
     ) -> BaseHTTPResponse:
         repeatable = body is None or isinstance(body, bytes)
         path = f"/{quote(self._name, safe='')}" + (f"/{quote(key)}" if key else "")
-        path += f"?{urlencode(query)}" if query else ""
+        path += f"?{urlencode(query, errors='replace')}" if query else ""
         while True:
             access = self._access(doing)
             sent = {"x-auth-token": access.token, **(headers or {})}
             url = access.storage_url + path
-            answer = self._http.ask(doing, method, url, sent, body, streaming=streaming)
+            answer = self._http.ask(doing, method, url, sent, body, streaming=streaming, most=most)
             if answer.status in _SUCCESS:
                 return answer
             with closing(answer):
@@ -203,12 +210,18 @@ class Container:
 
 def _document(doing: str, text: bytes) -> list[dict[str, str]]:
     try:
-        document: list[dict[str, str]] = json.loads(text)
-    except ValueError as error:
+        document = json.loads(text)
+    except (RecursionError, ValueError) as error:
         raise StorageError(f"{doing}: the answer is not JSON", hint="check storage_url") from error
+    if not isinstance(document, list) or not all(isinstance(one, dict) for one in document):
+        raise StorageError(f"{doing}: the answer is no list", hint="check storage_url")
     return document
 
 
-def _object(listed: dict[str, str]) -> Object:
-    touched = datetime.fromisoformat(listed["last_modified"]).replace(tzinfo=UTC)
-    return Object(listed["name"], int(listed["bytes"]), touched)
+def _object(doing: str, listed: dict[str, str]) -> Object:
+    try:
+        touched = datetime.fromisoformat(listed["last_modified"]).replace(tzinfo=UTC)
+        return Object(str(listed["name"]), int(listed["bytes"]), touched)
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        why = f"{doing}: the store describes an object without size or time"
+        raise StorageError(why, hint="check storage_url") from error

@@ -183,7 +183,7 @@ def _endpoint(doing: str, answer: BaseHTTPResponse, region: str | None) -> str:
         ]
         regions = {str(store.get("region_id") or store.get("region")): store for store in stores}
         urls = {name: str(store["url"]) for name, store in regions.items()}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
         raise StorageError(f"{doing}: the answer has no catalog", hint=_ADDRESS) from error
     if region is None and len(urls) == 1:
         return next(iter(urls.values()))

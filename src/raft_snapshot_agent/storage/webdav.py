@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
@@ -27,6 +28,7 @@ from raft_snapshot_agent.storage.base import Entry, Source, Storage
 from raft_snapshot_agent.storage.body import Body, if_small, in_stoppable_thread, whole_length
 from raft_snapshot_agent.storage.connection import refuse_plain_http, server_url
 from raft_snapshot_agent.storage.leftovers import Leftovers, fresh_partial, partial_of
+from raft_snapshot_agent.storage.listing import LIST_BYTES, too_many
 from raft_snapshot_agent.storage.plain_http import Http, Trust, refusal, told_by
 from raft_snapshot_agent.storage.settings import StorageSettings
 from raft_snapshot_agent.storage.webdav_move import replace
@@ -41,6 +43,7 @@ T = TypeVar("T")
 
 _CHUNK = _SMALL = 1 << 20
 _SUCCESS = {200, 201, 204}
+_GONE = {200, 202, 204, 404, 410}
 _LENGTH_WANTED = {400, 411, 501}
 _RIGHTS = "check username, password or token; it needs to write, move, list, read and delete there"
 
@@ -185,10 +188,9 @@ class WebdavStorage:
 
     def _make_folder(self, doing: str) -> None:
         """Make the prefix where it is missing; what cannot be made the upload will tell."""
-        url = self._settings.url
+        url = f"{self._settings.url}/"
         for part in self._settings.prefix.split("/")[:-1] if not self._made else ():
-            url += f"/{quote(part)}"
-            self._ask(doing, "MKCOL", f"{url}/", {})
+            self._ask(doing, "MKCOL", url := f"{url}{quote(part)}/", {})
         self._made = True
 
     def _files(self, doing: str) -> list[tuple[str, File]]:
@@ -203,7 +205,7 @@ class WebdavStorage:
         if files is None:
             why = f"cannot {doing} in {self._folder}: the server does not list folders"
             raise StorageError(why, hint="switch PROPFIND on there, and check url")
-        named = ((file.path.removeprefix(self._path), file) for file in files)
+        named = [(file.path.removeprefix(self._path), file) for file in files]
         return [(name, file) for name, file in named if name and "/" not in name]
 
     def _listed(self, doing: str, url: str, *, depth: int) -> list[File] | None:
@@ -215,7 +217,7 @@ class WebdavStorage:
         from raft_snapshot_agent.storage.multistatus import ASKED, parsed
 
         headers = {"depth": str(depth), "content-type": "application/xml"}
-        answer = self._ask(doing, "PROPFIND", url, headers, ASKED)
+        answer = self._ask(doing, "PROPFIND", url, headers, ASKED, most=LIST_BYTES)
         if answer.status in {405, 501}:
             return None
         if answer.status in {404, 410}:
@@ -223,29 +225,29 @@ class WebdavStorage:
         if answer.status != 207:
             raise self._refused(doing, answer)
         try:
-            return list(parsed(answer.data))
+            files = list(islice(parsed(answer.data), self._settings.max_objects + 1))
         except ValueError as error:
             why = f"cannot {doing} in {self._folder}: the server's list makes no sense: {error}"
             raise StorageError(why, hint="check that url is WebDAV's") from error
+        if len(files) > (most := self._settings.max_objects):
+            raise too_many(f"cannot {doing} in {self._folder}", most)
+        return files
 
     def _get(self, name: str) -> BaseHTTPResponse:
         answer = self._ask(f"read {name}", "GET", self._url(name), {}, streaming=True)
         if answer.status == 200:
             return answer
-        try:
-            missing = answer.status in {404, 410}
-            raise self._not_found(name) if missing else self._refused(f"read {name}", answer)
-        finally:
-            answer.close()
+        answer.close()
+        missing = answer.status in {404, 410}
+        raise self._not_found(name) if missing else self._refused(f"read {name}", answer)
 
     def _more(self, name: str, answer: BaseHTTPResponse) -> bytes:
-        with self._http.translated(f"cannot read {name} in {self._folder}", self._base):
-            return answer.read(_CHUNK)
+        return self._http.more(f"cannot read {name} in {self._folder}", self._base, answer, _CHUNK)
 
     def _delete(self, name: str) -> None:
-        answer = self._ask(f"delete {name}", "DELETE", self._url(name), {})
-        if answer.status not in {200, 202, 204, 404, 410}:
-            raise self._refused(f"delete {name}", answer)
+        doing = f"delete {name}"
+        if (answer := self._ask(doing, "DELETE", self._url(name), {})).status not in _GONE:
+            raise self._refused(doing, answer)
 
     def _sweep(self, leftovers: Leftovers) -> int:
         now = datetime.now(UTC)
@@ -267,28 +269,26 @@ class WebdavStorage:
         body: bytes | Iterable[bytes] | None = None,
         *,
         streaming: bool = False,
+        most: int | None = None,
     ) -> BaseHTTPResponse:
         doing = f"cannot {doing} in {self._folder}"
         try:
             headers = headers | self._settings.authorization()
         except ConfigError as error:
             raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
-        return self._http.ask(doing, method, url, headers, body, streaming=streaming)
+        return self._http.ask(doing, method, url, headers, body, streaming=streaming, most=most)
 
     def _url(self, name: str) -> str:
         return self._base + quote(name)
 
     def _refused(self, doing: str, answer: BaseHTTPResponse) -> StorageError:
+        doing = f"cannot {doing} in {self._folder}"
         if answer.status == 404:
-            return self._missing(doing, answer)
+            why = f"{doing}: the folder does not exist ({told_by(answer)})"
+            return StorageError(why, hint="create it, or check url")
         otherwise = "likely the folder does not exist: create it, or check url"
         otherwise = otherwise if answer.status == 409 else "check url"
-        doing = f"cannot {doing} in {self._folder}"
         return refusal(doing, answer, denied=_RIGHTS, otherwise=otherwise)
-
-    def _missing(self, doing: str, answer: BaseHTTPResponse) -> StorageError:
-        why = f"cannot {doing} in {self._folder}: the folder does not exist ({told_by(answer)})"
-        return StorageError(why, hint="create it, or check url")
 
     def _known(self, name: str) -> str:
         if name in {"", ".", ".."} or "/" in name:

@@ -15,7 +15,7 @@ import urllib3
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.errors import ConfigError, Sealed, ServerError
-from raft_snapshot_agent.secret import redact
+from raft_snapshot_agent.secret import header_value, one_line
 from raft_snapshot_agent.vault.answers import (
     SNAPSHOT_PATH,
     Answer,
@@ -38,6 +38,9 @@ _HEADERS = {
     "X-Vault-Inconsistent": "fail",
 }
 
+_LONGEST = 300
+"""Characters of what a server says of itself."""
+_INDEXES = range(1 << 63)
 _ADDRESSES = ("api_address", "cluster_address", "hostname")
 """By what a node is known, in `sys/ha-status`."""
 
@@ -76,6 +79,7 @@ class Node:
             f"/v1/{path}",
             body=None if body is None else json.dumps(body),
             headers=_headers(token, namespace),
+            seconds=seconds,
             timeout=urllib3.Timeout(total=seconds),
         )
         return Answer.read(response.status, response.data)
@@ -93,9 +97,9 @@ class Node:
         try:
             return Standing(
                 is_self=answer.body.get("is_self") is True,
-                leader_address=redact(str(answer.body.get("leader_address") or "")).rstrip("/"),
-                committed_index=int(answer.body.get("raft_committed_index") or 0),
-                active_since=str(answer.body.get("active_time") or ""),
+                leader_address=_line(answer.body.get("leader_address")).rstrip("/"),
+                committed_index=_index(answer.body.get("raft_committed_index")),
+                active_since=_line(answer.body.get("active_time")),
                 ha_enabled=bool(answer.body["ha_enabled"]),
                 performance_standby=answer.body.get("performance_standby") is True,
             )
@@ -113,10 +117,10 @@ class Node:
         said = answer.body
         product = "openbao" if "commit_date" in said else "vault" if "build_date" in said else ""
         return Identity(
-            cluster_id=str(said.get("cluster_id") or ""),
-            cluster_name=str(said.get("cluster_name") or ""),
+            cluster_id=_line(said.get("cluster_id")),
+            cluster_name=_line(said.get("cluster_name")),
             product=product,
-            version=str(said.get("version") or ""),
+            version=_line(said.get("version")),
             initialized=said.get("initialized") is not False,
             sealed=said.get("sealed") is True,
         )
@@ -133,7 +137,7 @@ class Node:
         data = self.call("GET", "sys/ha-status", token=token).body.get("data")
         nodes = data.get("nodes") if isinstance(data, dict) else None
         found = [one for one in nodes or () if isinstance(one, dict) and one.get("active_node")]
-        addresses = [str(one.get(key) or "") for one in found for key in _ADDRESSES]
+        addresses = [_line(one.get(key)) for one in found for key in _ADDRESSES]
         return [host for address in addresses if (host := _host(address))]
 
     def open_snapshot(self, token: str) -> SnapshotStream:
@@ -145,19 +149,20 @@ class Node:
             ServerError: The server refused.
         """
         stall = self._settings.stall_timeout.total_seconds()
+        connect = self._settings.timeout.total_seconds()
         response = self._line.ask(
             "GET",
             f"/v1/{SNAPSHOT_PATH}",
             patience="stall_timeout",
             headers=_headers(token),
-            timeout=urllib3.Timeout(connect=self._settings.timeout.total_seconds(), read=stall),
-            preload_content=False,
-            decode_content=False,
+            seconds=connect + stall,
+            timeout=urllib3.Timeout(connect=connect, read=stall),
+            streaming=True,
         )
         if response.status == 200:
-            return SnapshotStream(self.address, response, stall)
-        with response, self._line.translated():
-            raise self._refused(response, response.read(1 << 16), "read")
+            return SnapshotStream(self.address, response, stall, self._settings.min_rate)
+        response.close()
+        raise self._refused(response, response.data, "read")
 
     def send_snapshot(self, token: str, file: IO[bytes], *, force: bool) -> None:
         """Hand a snapshot over for restoring; the server applies it after it answered.
@@ -172,6 +177,7 @@ class Node:
             f"/v1/{path}",
             patience="snapshot_timeout",
             body=file,
+            seconds=self._settings.snapshot_timeout.total_seconds(),
             headers={**_headers(token), "Content-Length": str(_length(file))},
             timeout=urllib3.Timeout(
                 connect=self._settings.timeout.total_seconds(),
@@ -206,8 +212,25 @@ def _headers(token: str | None, namespace: str | None = None) -> dict[str, str]:
             )
         headers["X-Vault-Token"] = token
     if namespace:
-        headers["X-Vault-Namespace"] = namespace
+        headers["X-Vault-Namespace"] = header_value(namespace, "vault.namespace")
     return headers
+
+
+def _line(said: object) -> str:
+    """Show what a server says of itself as one short line; nothing where it says nothing."""
+    return one_line(str(said), _LONGEST) if said else ""
+
+
+def _index(said: Any) -> int:
+    """Read a Raft index.
+
+    Raises:
+        ValueError: It is none.
+    """
+    index = int(said or 0)
+    if index not in _INDEXES:
+        raise ValueError("no index")
+    return index
 
 
 def _length(file: IO[bytes]) -> int:

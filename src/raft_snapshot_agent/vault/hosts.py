@@ -45,7 +45,7 @@ def _literal(host: str) -> _Ip | None:
 def _resolved(host: str) -> set[_Ip]:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
+    except (OSError, ValueError):  # of no name at all, too
         return set()
     ips = {_literal(str(sockaddr[0])) for *_, sockaddr in found}
     return {ip for ip in ips if ip is not None}

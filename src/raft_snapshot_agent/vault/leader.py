@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO, Literal, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from raft_snapshot_agent.errors import AgentError, NoLeader, NotLeader, ServerError
+from raft_snapshot_agent.network.deadline import within
+from raft_snapshot_agent.trace import trace_defect
 from raft_snapshot_agent.vault.answers import Identity, Redirected, Standing
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.hosts import is_local, is_own
@@ -23,6 +25,11 @@ from raft_snapshot_agent.vault.settings import VaultSettings, checked_address
 from raft_snapshot_agent.vault.stream import SnapshotStream
 
 _MOST_REDIRECTS = 3
+_CALLS = 3
+"""One node costs the search at most this many times `vault.timeout`."""
+_MOST_WAYS = 6
+"""Other addresses of the leader that are tried; a node may name any number."""
+_NONSENSE = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
 _PORTS = {"http": 80, "https": 443}
 _T = TypeVar("_T")
 
@@ -35,6 +42,8 @@ class Leader:
     committed_index: int
     active_since: str
     identity: Identity
+    troubles: tuple[str, ...] = ()
+    """What was wrong with the nodes that were asked before."""
 
 
 class Cluster:
@@ -145,14 +154,32 @@ class Cluster:
     def _first_success(
         self, addresses: Iterable[str], find: Callable[[Node, Standing], Leader]
     ) -> Leader:
-        first: ServerError | NotLeader | None = None
+        failed: list[ServerError | NotLeader] = []
         for address in addresses:
-            node = self.node(address)
             try:
-                return find(node, node.standing())
+                found = self._tried(self.node(address), find)
             except (ServerError, NotLeader) as error:
-                first = first or error
-        raise first or NoLeader("no address of the cluster is configured", hint="set vault.address")
+                failed.append(error)
+            else:
+                troubles = (str(one) for one in failed if not isinstance(one, NotLeader))
+                return replace(found, troubles=tuple(troubles))
+        if failed:
+            raise failed[0]
+        raise NoLeader("no address of the cluster is configured", hint="set vault.address")
+
+    def _tried(self, node: Node, find: Callable[[Node, Standing], Leader]) -> Leader:
+        """Ask one node; whatever it does ends within a time of its own, and not the search."""
+        try:
+            with within(_CALLS * self._settings.timeout.total_seconds()):
+                return find(node, node.standing())
+        except AgentError:
+            raise
+        except _NONSENSE as error:
+            trace_defect(error)
+            raise ServerError(
+                f"{node.address} answers with what no Vault or OpenBao does: {error!r}",
+                hint="look what answers there",
+            ) from error
 
     def _beside(self, node: Node, standing: Standing) -> Leader:
         """Decide for a node on this host: it knows itself whether it leads."""
@@ -218,7 +245,7 @@ class Cluster:
             return []  # what is wrong with the announced address is what there is to tell
         ports = f":{parts.port}" if parts.port else ""
         ways = dict.fromkeys(f"{parts.scheme}://{host}{ports}{parts.path}" for host in hosts)
-        return [way for way in ways if way != announced and _usable(way)]
+        return [way for way in ways if way != announced and _usable(way)][:_MOST_WAYS]
 
     def _confirmed(self, address: str) -> Leader:
         if not _usable(address):

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
 
 from raft_snapshot_agent.core.duration import parse_duration
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.fields import Duration, Settings, Timeout
+from raft_snapshot_agent.fields import Duration, Settings, Speed, Timeout
 from raft_snapshot_agent.network.address import ProxyAddress, ProxyUrl
 from raft_snapshot_agent.vault.auth import AnyAuth, TokenAuth
 
@@ -56,6 +56,8 @@ class VaultSettings(Settings):
     """For the first byte of a snapshot, and for each further one."""
     snapshot_timeout: Timeout = timedelta(hours=6)
     """For a whole snapshot."""
+    min_rate: Speed = ByteSize(32 << 10)
+    """Bytes a second that a snapshot comes with at least, after `stall_timeout`."""
     login_check: Duration = timedelta(hours=1)
     """How often the daemon tries whether a login would still work; 0: never."""
 

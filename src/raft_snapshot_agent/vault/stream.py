@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from contextlib import suppress
 
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.exceptions import TimeoutError as TimedOut
 
 from raft_snapshot_agent.errors import Interrupted
+from raft_snapshot_agent.network.exchange import reading
 
 _STEP = 1 << 20
 
@@ -18,8 +20,21 @@ class SnapshotStream:
     """The answer to a snapshot request, read at full speed."""
 
     def __init__(
-        self, address: str, response: urllib3.BaseHTTPResponse, stall_timeout: float
+        self,
+        address: str,
+        response: urllib3.BaseHTTPResponse,
+        stall_timeout: float,
+        min_rate: int,
     ) -> None:
+        """Take an answer over.
+
+        Arguments:
+            address: Of the server.
+            response: Of which only the head was read.
+            stall_timeout: Seconds between two bytes.
+            min_rate: Bytes a second that come at least, all in all.
+        """
+        self._min_rate = min_rate
         self._address = address
         self._response = response
         self._stall_timeout = stall_timeout
@@ -35,11 +50,19 @@ class SnapshotStream:
             Interrupted: The connection was cut or went silent.
         """
         try:
-            for chunk in self._response.stream(_STEP, decode_content=False):
-                self._received += len(chunk)
-                yield chunk
-        except TimedOut as error:
+            with reading(self._response, self._stall_timeout) as deadline:
+                # Not by `stream`, which believes any length of a chunk, and keeps all of it.
+                while chunk := self._response.read1(_STEP, decode_content=False):
+                    self._received += len(chunk)
+                    began = time.monotonic()
+                    yield chunk
+                    deadline.grant(time.monotonic() - began + len(chunk) / self._min_rate)
+        except ReadTimeoutError as error:
             raise self._interrupted(f"went silent for {self._stall_timeout:g} s") from error
+        except TimedOut as error:
+            raise self._interrupted(
+                f"came slower than vault.min_rate, {self._min_rate} bytes a second,"
+            ) from error
         except (HTTPError, OSError, ValueError) as error:
             raise self._interrupted("was cut off") from error
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.vault.answers import Answer
 
 _IN_A_NAMESPACE = re.compile(r"(?:hv[sb]|[sb])\.[\w-]+\.\w+")
@@ -52,6 +53,7 @@ def granted(answer: Answer, now: float) -> Token | None:
     auth = answer.body.get("auth")
     if answer.status != 200 or not isinstance(auth, dict) or not auth.get("client_token"):
         return None
+    remember(str(auth["client_token"]))
     return Token(
         value=str(auth["client_token"]),
         granted=now,

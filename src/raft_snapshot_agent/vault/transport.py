@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
-from urllib3.connection import HTTPConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -25,6 +24,8 @@ from urllib3.exceptions import TimeoutError as TimedOut
 
 from raft_snapshot_agent.errors import ConfigError, Unreachable
 from raft_snapshot_agent.network.address import ProxyAddress
+from raft_snapshot_agent.network.connections import PlainConnection, PlainPool
+from raft_snapshot_agent.network.exchange import SMALL, Unacceptable, exchange
 from raft_snapshot_agent.network.failures import broken_by_proxy, proxy_trouble, refused_by_proxy
 from raft_snapshot_agent.network.pools import kept, open_pool
 from raft_snapshot_agent.network.proxies import Proxy, route
@@ -51,15 +52,24 @@ class Line:
         self._pool = _open_pool(address, settings.tls, proxy)
 
     def ask(
-        self, method: str, path: str, *, patience: str = "timeout", **how: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        seconds: float,
+        patience: str = "timeout",
+        most: int = SMALL,
+        **how: Any,
     ) -> urllib3.BaseHTTPResponse:
         """Make one request; neither repeated nor redirected.
 
         Arguments:
             method: The verb.
             path: Below the address.
+            seconds: For all of it; see `exchange`.
             patience: The setting below `vault` that says how long to wait for an answer.
-            how: Of urllib3's `urlopen`.
+            most: Bytes of the answer.
+            how: Of `exchange`, or of urllib3's `urlopen`.
 
         Raises:
             Unreachable: There was no answer of the server's.
@@ -68,9 +78,7 @@ class Line:
         if not kept(self._asked.url, self._asked.proxy):
             pool = open_pool(None, self._asked.proxy)
         with self.translated(patience), traced(method, self._asked.url + path) as request:
-            answer: urllib3.BaseHTTPResponse = pool.urlopen(
-                method, self._base + path, retries=False, redirect=False, **how
-            )
+            answer = exchange(pool, method, self._base + path, seconds=seconds, most=most, **how)
             request.status = answer.status
         refuse_for_proxy(self._asked, answer)
         return answer
@@ -113,12 +121,13 @@ def _open_pool(address: str, tls: TlsSettings, proxy: Proxy | None) -> Any:
         raise ConfigError(f"vault.tls: {error.message}", hint=error.hint) from error
 
 
-class _UnixConnection(HTTPConnection):
+class _UnixConnection(PlainConnection):
     def __init__(self, path: str) -> None:
         super().__init__("localhost")
         self._path = path
 
     def connect(self) -> None:
+        self.watched()
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(self.timeout if isinstance(self.timeout, int | float) else None)
         try:
@@ -127,9 +136,10 @@ class _UnixConnection(HTTPConnection):
             connection.close()
             raise NewConnectionError(self, f"{self._path}: {error.strerror}") from error
         self.sock = connection
+        self.watched()
 
 
-class _UnixPool(urllib3.HTTPConnectionPool):
+class _UnixPool(PlainPool):
     def __init__(self, path: str) -> None:
         super().__init__("localhost", maxsize=4)
         self._path = path
@@ -138,7 +148,7 @@ class _UnixPool(urllib3.HTTPConnectionPool):
         """Close what is open, as a pool for many addresses does."""
         self.close()
 
-    def _new_conn(self) -> HTTPConnection:
+    def _new_conn(self) -> PlainConnection:
         return _UnixConnection(self._path)
 
 
@@ -203,6 +213,8 @@ def _explain(error: Exception, asked: Asked, patience: str) -> tuple[str, str]:
             return _innermost(error), "check that the server runs and the address is right"
         case ConnectTimeoutError():
             return "it does not accept a connection in time", "check host, port and firewall"
+        case Unacceptable():
+            return str(error), "look what answers at that address: it is no Vault or OpenBao"
         case TimedOut():
             return "it did not answer in time", f"check the server, or raise vault.{patience}"
         case _:

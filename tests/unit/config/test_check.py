@@ -41,10 +41,11 @@ def test_a_sound_configuration_passes_and_leaves_nothing_behind(
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     pair.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
     pair.private_key_pem.write_to_path(tmp_path / "key.pem")
+    (tmp_path / "token").write_text("hvs.token\n")
     (tmp_path / "spool").mkdir()
     text = f"""
         vault:
-          auth: {{method: token, token: 'file://{tmp_path}/key.pem'}}
+          auth: {{method: token, token: 'file://{tmp_path}/token'}}
           tls: {{ca_file: {tmp_path}/ca.pem, ca_path: {tmp_path}, client_cert: {tmp_path}/cert.pem,
                 client_key: {tmp_path}/key.pem}}
         schedule: {{cron: "@daily", timezone: Europe/Berlin}}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
@@ -151,7 +151,8 @@ def translate(document: Document, environ: Mapping[str, str]) -> Translation:
     Raises:
         ConfigError: A key is unknown, or a value wrong.
     """
-    folded = Document(document.name, _folded(document, document.value, ()), _folded_marks(document))
+    value, marks = _folded(document, document.value, ()), _folded_marks(document)
+    folded = replace(document, value=value, marks=marks)
     validate(SeedFile, folded.value, folded, allow_empty=True)
     draft = _Draft(folded.value)
     draft.value["naming"] = "seed"

@@ -46,7 +46,7 @@ def _content(variable: str) -> str:
             f"vault.auth: method cf needs {variable}, which is missing or empty",
             hint="Cloud Foundry sets it for every app instance",
         )
-    return Secret(f"file://{path}").resolve()
+    return Secret(f"file://{path}").resolve_lines()
 
 
 def _signature(message: bytes) -> str:

@@ -39,8 +39,9 @@ class Voucher:
             Denied: It was a refusal.
         """
         # Settings are read without the HTTP library, which takes its time to load.
-        import urllib3
+        from urllib3 import Timeout
 
+        from raft_snapshot_agent.network.exchange import exchange
         from raft_snapshot_agent.vault.transport import Asked, refuse_for_proxy, translated
 
         parts = urlsplit(url)
@@ -51,14 +52,14 @@ class Voucher:
         with open_pool(trust, proxy) as pool:
             try:
                 with translated(asked):
-                    response = pool.request(
+                    response = exchange(
+                        pool,
                         method,
                         url,
+                        seconds=_SECONDS,
                         headers=dict(headers),
                         body=body,
-                        timeout=urllib3.Timeout(total=_SECONDS),
-                        retries=False,
-                        redirect=False,
+                        timeout=Timeout(total=_SECONDS),
                     )
             except Unreachable as error:
                 hint = error.hint if proxy else self.hint
@@ -82,7 +83,7 @@ class Voucher:
         """
         try:
             document = json.loads(self.ask(method, url, headers, body))
-        except ValueError:
+        except (RecursionError, ValueError):
             document = None
         if not isinstance(document, dict):
             raise ServerError(f"{self.name} does not answer with JSON", hint=self.hint)

@@ -1,0 +1,37 @@
+"""Options that do not go together: none is passed over in silence."""
+
+from __future__ import annotations
+
+from raft_snapshot_agent.errors import ConfigError
+
+
+def only_one_of(**given: object) -> None:
+    """Refuse arguments of which each makes the others meaningless.
+
+    Each is named by its word on the command line, with `_` for `-`; a word in capitals is an
+    argument, any other an option.
+
+    Raises:
+        ConfigError: More than one of them is given.
+    """
+    words = [_shown(name) for name, value in given.items() if value]
+    if len(words) > 1:
+        raise ConfigError(f"{' and '.join(words)} do not go together", hint="give one of them")
+
+
+def needs(wanted: str, **given: object) -> None:
+    """Refuse options that mean nothing without `wanted`.
+
+    Raises:
+        ConfigError: One of them is given.
+    """
+    for name, value in given.items():
+        if value:
+            raise ConfigError(
+                f"{_shown(name)} does nothing without {wanted}",
+                hint=f"add {wanted}, or leave {_shown(name)} out",
+            )
+
+
+def _shown(name: str) -> str:
+    return name if name.isupper() else f"--{name.replace('_', '-')}"

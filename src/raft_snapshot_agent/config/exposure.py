@@ -1,0 +1,57 @@
+"""Secrets that every user of this host can read, and configurations that every user can change."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from raft_snapshot_agent.config.check import values_of
+from raft_snapshot_agent.config.document import Document, dotted
+from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.ownership import ANYBODY
+from raft_snapshot_agent.secret import Plain, Secret
+
+_OF_THE_PLATFORM = (Path("/run/secrets"), Path("/var/run/secrets"))
+"""Where containers get their secrets, readable for whoever is in there."""
+
+
+def exposures(config: Config, document: Document, environ: Mapping[str, str]) -> Iterator[str]:
+    """List them, one line each; in a pod nobody else is there to read."""
+    if "KUBERNETES_SERVICE_HOST" in environ:
+        return
+    if document.author == ANYBODY:
+        yield f"{document.name}: every user of this host can change it (chmod o-w {document.name})"
+    secrets = [(path, one) for path, one in values_of(config) if _is_secret(one)]
+    inline = [dotted(path) for path, one in secrets if not one.is_reference]
+    if inline and _is_public(Path(document.name)):
+        yield (
+            f"{document.name}: every user of this host can read it, and {', '.join(inline)} in it"
+            f" (chmod o-r {document.name}, or use file:// or env://)"
+        )
+    for file in dict.fromkeys(_files(one for _, one in secrets)):
+        if _is_public(file):
+            yield f"{file}: every user of this host can read this secret (chmod o-r {file})"
+
+
+def _is_secret(value: object) -> bool:
+    return isinstance(value, Secret) and not isinstance(value, Plain)
+
+
+def _files(secrets: Iterator[Secret]) -> Iterator[Path]:
+    for secret in secrets:
+        path = Path(secret.reference.removeprefix("file://"))
+        if path.is_absolute() and not any(map(path.is_relative_to, _OF_THE_PLATFORM)):
+            yield path
+
+
+def _is_public(file: Path) -> bool:
+    """Look at its mode, and at whether every user gets as far as that."""
+    try:
+        found = file.stat()
+        around = [folder.stat() for folder in file.resolve().parents]
+    except OSError:
+        return False  # what is wrong there is told by whoever reads it
+    is_file = stat.S_ISREG(found.st_mode)
+    reached = all(folder.st_mode & stat.S_IXOTH for folder in around)
+    return is_file and reached and bool(found.st_mode & stat.S_IROTH)

@@ -1,0 +1,105 @@
+"""Finds and reads the file of the configuration, and judges whose word it is."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.ownership import author, is_ours, others_swap, others_write
+
+_NAME_IT = "name it with --config if it is meant"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was read, and who could have written it."""
+
+    path: Path
+    text: str
+    author: int | None = None
+    """See `ownership.author`."""
+
+
+def search(places: Iterable[Path]) -> Written | None:
+    """Read the first file that is there; one in the working directory must be our own.
+
+    Raises:
+        ConfigError: It cannot be read, or another user may have put it there.
+    """
+    found = next((place for place in places if _exists(place)), None)
+    if found is None:
+        return None
+    if not found.is_absolute():
+        _refuse_foreign(found)
+    return read(found, named=found.is_absolute())
+
+
+def read(file: Path, *, named: bool = True) -> Written:
+    """Read the file that was named, or that lies in a usual place.
+
+    Raises:
+        ConfigError: It cannot be read, or it was not named and is not our own.
+    """
+    # Whoever found it would wait for ever where a neighbour laid a pipe.
+    flags = os.O_RDONLY | os.O_CLOEXEC | (0 if named else os.O_NONBLOCK)
+    try:
+        with os.fdopen(os.open(file, flags), "rb") as opened:
+            found = os.fstat(opened.fileno())
+            if not named:
+                _refuse(file, found)
+            content = opened.read()
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the configuration {file}: {error.strerror}",
+            hint="check the path, and that the agent's user may read it",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"cannot read the configuration {file}: byte {error.start + 1} is not UTF-8",
+            hint="save it as UTF-8",
+        ) from None
+    return Written(file, text, author(found))
+
+
+def _exists(place: Path) -> bool:
+    try:
+        return place.exists() or place.is_symlink()
+    except PermissionError:
+        return False  # in a folder that is closed to this user: nothing meant for them
+
+
+def _refuse_foreign(file: Path) -> None:
+    """Refuse a name in the working directory that another user may have put there."""
+    try:
+        _refuse(file, file.lstat())
+        folder = file.absolute().parent
+        if others_swap(folder.stat()):
+            raise _not_used(file, f"others may swap files in {folder}", f"chmod go-w {folder}")
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {file}: {error.strerror}") from error
+
+
+def _refuse(file: Path, found: os.stat_result) -> None:
+    for why, mend in _doubts(file.absolute(), found):
+        raise _not_used(file, why, mend)
+
+
+def _doubts(file: Path, found: os.stat_result) -> Iterator[tuple[str, str]]:
+    if not is_ours(found):
+        yield f"belongs to another user (user ID {found.st_uid})", ""
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
+        yield "is no regular file", ""
+    if others_write(found):
+        yield "can be written by other users", f"chmod go-w {file}"
+
+
+def _not_used(file: Path, why: str, mend: str) -> ConfigError:
+    return ConfigError(
+        f"{file.absolute()} lies in the working directory and {why}, so it is not used",
+        hint=" or ".join(filter(None, (mend, _NAME_IT))),
+    )

@@ -1,0 +1,109 @@
+"""When more snapshots came than agents and people take: somebody else may have put them there.
+
+A manifest tells which snapshots were there when its own was stored (docs/decisions/0037). Whoever
+may only create objects can add such a word, but cannot take one away: so any of them that speaks
+against what lies there now is heard.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from raft_snapshot_agent.core.proof import AHEAD, fingerprint
+from raft_snapshot_agent.core.schedule import Schedule
+from raft_snapshot_agent.core.snapshot import Manifest, Stored
+
+_AGENTS = 2
+"""Snapshots per slot: without a lease two agents may take one each."""
+_ASKED = 16
+"""Witnesses that are heard."""
+_COMPARED = 16
+"""Older snapshots that tell how many there used to be."""
+_FEW = 4
+_HINT = "delete what nobody of you took, or raise guard.max_extra"
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """A snapshot whose manifest tells which others were there before it."""
+
+    stored: Stored
+    manifest: Manifest
+    known: frozenset[str]
+    """Fingerprints of their names."""
+
+    def never_saw(self, listed: Sequence[Stored]) -> list[Stored]:
+        """List those that came after it, or claim to be older and were not there."""
+        return [
+            one
+            for one in listed
+            if one.name != self.stored.name and fingerprint(one.name) not in self.known
+        ]
+
+
+def asked(extra: int) -> int:
+    """Return how many witnesses are heard: fewer than would be too many for the last of them."""
+    return max(1, min(_ASKED, extra * 2 // 3))
+
+
+def slots(pace: Schedule, since: datetime, now: datetime) -> int:
+    """Count the points on the schedule between two moments, and the one under way."""
+    return pace.following(since, now).missed + 1
+
+
+def flooded(
+    listed: Sequence[Stored],
+    witnesses: Sequence[Witness],
+    pace: Schedule,
+    now: datetime,
+    extra: int,
+) -> str:
+    """Say why there are more new snapshots than can be explained; empty: there are not.
+
+    Arguments:
+        listed: What lies there, newest first.
+        witnesses: The newest that tell what was there before them.
+        pace: The schedule.
+        now: The present time.
+        extra: How many people may take by hand.
+    """
+    counted = [one for one in listed if one.counts and one.taken_at <= now + AHEAD]
+    for witness in witnesses:
+        fresh = witness.never_saw(counted)
+        allowed = extra + _AGENTS * slots(pace, witness.stored.taken_at, now)
+        if len(fresh) > allowed:
+            return (
+                f"{len(fresh)} snapshots came since {witness.stored.name}, of which schedule and"
+                f" guard.max_extra explain {allowed}: {_HINT}"
+            )
+    return _crowded(counted, pace, now, extra)
+
+
+def _crowded(counted: Sequence[Stored], pace: Schedule, now: datetime, extra: int) -> str:
+    """Find more within one interval than the schedule and the older ones lead to expect.
+
+    So many would hide all witnesses that another wrote.
+    """
+    slot = pace.following(now, now).at
+    interval = pace.following(slot, slot).at - slot
+    recent = [one for one in counted if now - one.taken_at < interval]
+    allowed = extra + _AGENTS * _usual(counted[len(recent) :], interval)
+    if len(recent) <= allowed:
+        return ""
+    return (
+        f"{len(recent)} snapshots are of the last {interval}, of which schedule and"
+        f" guard.max_extra explain {allowed}: {_HINT}"
+    )
+
+
+def _usual(older: Sequence[Stored], interval: timedelta) -> int:
+    """Count how many used to come in an interval: the schedule may be a new one."""
+    compared = older[:_COMPARED]
+    if len(compared) < _FEW:
+        return 1
+    gaps = [(newer.taken_at - one.taken_at).total_seconds() for newer, one in pairwise(compared)]
+    return max(1, round(interval.total_seconds() / max(1.0, statistics.median(gaps))))

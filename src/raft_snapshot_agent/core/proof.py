@@ -1,0 +1,140 @@
+"""The one judge of what counts as a real snapshot (docs/decisions/0037).
+
+A listing only claims. What a manifest says is held against name, listed size and time, against
+the key of the cluster's agents where they have one, and against the other manifests.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from raft_snapshot_agent.core.guard import trusted
+from raft_snapshot_agent.core.naming import Naming, ParsedName, newest_first, parse
+from raft_snapshot_agent.core.notes import moment
+from raft_snapshot_agent.core.signing import SigningKeys
+from raft_snapshot_agent.core.snapshot import Manifest, Stored
+
+AHEAD = timedelta(minutes=10)
+"""As far may the clock that a snapshot was named by be ahead of ours."""
+_SLOT = timedelta(days=1)
+"""So much later may another try of a slot be."""
+_BYTES, _LETTERS = 8, 11
+"""Of a fingerprint: long enough that nobody finds a name that has the one of another."""
+_MOST_KNOWN = 20_000
+"""Names that a manifest tells of: with more it would be longer than one that is read."""
+
+_DISAGREES = "name, size, index or time are not what its manifest tells: fills no rule"
+_NO_MANIFEST = "what lies there as its manifest is none: fills no rule"
+_WRONG = "the signature of its manifest is wrong: fills no rule"
+_UNSIGNED = "unsigned: fills no rule"
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A manifest that may not be read, or of which nobody knows what it says."""
+
+
+Told = Manifest | Unread | None
+"""What came of reading a manifest; nothing: it is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Says what a snapshot counts for, from what was read."""
+
+    naming: Naming | None
+    """How snapshots are named; nothing where one name is for all of them."""
+    keys: SigningKeys | None = None
+    accepted: frozenset[str] | None = None
+    """Fingerprints of the unsigned ones from before there was a key; nothing: all of them are."""
+
+    def signed(self, stored: Stored, told: Told) -> bool:
+        """Return whether the agents' key vouches for a snapshot."""
+        if self.keys is None or not isinstance(told, Manifest):
+            return False
+        return self._agrees(stored, told) and self.keys.has_signed(told)
+
+    def worth(self, stored: Stored, told: Told) -> Stored:
+        """Enter what one snapshot counts for, from what lies beside it."""
+        if not stored.verified:
+            return self._without_key(stored)
+        if isinstance(told, Unread):
+            return self._without_key(replace(stored, unproved=True))
+        if told is None:
+            return replace(stored, doubt=_NO_MANIFEST)
+        if not self._agrees(stored, told):
+            return replace(stored, doubt=_DISAGREES)
+        if self.signed(stored, told):
+            return replace(stored, signed=True)
+        if self.keys is not None and told.signature:
+            return replace(stored, doubt=_WRONG)
+        return self._without_key(replace(stored, unproved=self.keys is not None))
+
+    def _agrees(self, stored: Stored, told: Manifest) -> bool:
+        parsed = None if self.naming is None else parse(stored.name, self.naming)
+        return trusted(told, stored, parsed) or _tried_again(told, stored, parsed)
+
+    def _without_key(self, stored: Stored) -> Stored:
+        if self.keys is None or self.accepted is None:
+            return stored
+        return (
+            stored
+            if fingerprint(stored.name) in self.accepted
+            else replace(stored, doubt=_UNSIGNED)
+        )
+
+
+def without_copies(stored: Iterable[Stored], told: Mapping[str, Told]) -> tuple[Stored, ...]:
+    """Let each archive count once, by the manifest that tells of it first.
+
+    That one stays while there are copies: without it the next one would count. A signature is
+    proof enough: nobody else can describe an archive anew.
+    """
+    first: dict[str, Stored] = {}
+    judged: dict[str, Stored] = {}
+    listed = newest_first(stored)
+    for one in reversed(listed):
+        manifest = told.get(one.name)
+        judged[one.name] = one
+        if one.signed or not one.counts or not isinstance(manifest, Manifest):
+            continue
+        original = first.setdefault(manifest.sha256, one)
+        if manifest.sha256 and original is not one:
+            judged[one.name] = replace(one, doubt=f"a copy of {original.name}: fills no rule")
+            judged[original.name] = replace(original, copied=True)
+    return tuple(judged[one.name] for one in listed)
+
+
+def _tried_again(told: Manifest, stored: Stored, parsed: ParsedName | None) -> bool:
+    """Return whether a later try of the slot may have replaced what had that name.
+
+    The rules go by the name: nobody gains by a manifest that tells a later time.
+    """
+    taken_at = moment(told.taken_at)
+    if parsed is None or taken_at is None or told.index < (parsed.index or 0):
+        return False
+    same = (told.snapshot, told.size) == (stored.name, stored.size)
+    return same and timedelta(minutes=1) <= taken_at - parsed.taken_at < _SLOT
+
+
+def fingerprint(name: str) -> str:
+    """Return a short text that stands for a name."""
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).digest()[:_BYTES]
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def write_known(fingerprints: Sequence[str]) -> str:
+    """Write down which snapshots are there, newest first; the oldest are left out if they must."""
+    return "." + "".join(fingerprints[:_MOST_KNOWN])
+
+
+def read_known(manifest: Manifest) -> frozenset[str] | None:
+    """Read which snapshots were there; nothing where a manifest does not tell."""
+    if not manifest.known.startswith("."):
+        return None
+    text = manifest.known[1:]
+    return frozenset(text[at : at + _LETTERS] for at in range(0, len(text), _LETTERS))

@@ -1,0 +1,97 @@
+"""Deletes snapshots that are to go, each with what lies beside it: the last and smallest step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.core.snapshot import Beside, Stored
+from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
+from raft_snapshot_agent.reading import State
+from raft_snapshot_agent.refusals import Refusals
+from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.verdicts import Verdicts
+
+_UNAVAILABLE = 3
+"""Deletes after which a storage that is not reachable is left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deleting:
+    """Deletes in one place, and keeps in mind what it refused to delete."""
+
+    storage: Storage
+    verdicts: Verdicts
+    refusals: Refusals
+
+    async def delete(
+        self, stored: Iterable[Stored], now: datetime
+    ) -> tuple[list[str], list[str], dict[str, int]]:
+        """Delete what may be tried now; tell in one line what is left."""
+        deleted: list[str] = []
+        failed: dict[str, str] = {}
+        for one in stored:
+            if not self.refusals.is_due(one.name, now):
+                continue
+            if len(failed) >= _UNAVAILABLE:
+                failed[one.name] = "it was not tried"
+                continue
+            try:
+                await self._remove(one)
+                deleted.append(one.name)
+            except StorageError as error:
+                if isinstance(error, StorageDenied) and not isinstance(error, LoginRefused):
+                    self.refusals.note(one.name, str(error), now)  # such as a lock on the object
+                else:
+                    failed[one.name] = str(error)
+        left = {
+            **self.refusals.among(one.name for one in stored if one.name not in deleted),
+            **failed,
+        }
+        if not left:
+            return deleted, [], {}
+        name, why = next(iter(left.items()))
+        others = " and others are" if len(left) > 1 else " is"
+        warning = f"{name}{others} not deleted: {why}"
+        return deleted, [warning], {warning: len(left)}
+
+    async def _remove(self, stored: Stored) -> None:
+        for name in _with_it(stored):
+            await self.storage.delete(name)
+
+    async def review(self, one: Stored, now: datetime, *, at_once: bool) -> tuple[bool, str]:
+        """Read a condemned snapshot again, and delete it only if it is broken by our own word.
+
+        Returns:
+            Whether it is gone, and what there is to tell.
+        """
+        if not self.refusals.is_due(one.name, now):
+            return False, f"{one.name} stays, though it is broken: {self.refusals.why(one.name)}"
+        try:
+            verdict = await self.verdicts.judge(one)
+            if verdict.state is State.BROKEN and (at_once or one.broken_since is not None):
+                await self._remove(one)
+                return True, ""
+            await self.verdicts.remember(one, verdict, now)
+        except StorageError as error:
+            self.refusals.note(one.name, str(error), now)
+            return False, f"{one.name} stays, though it is broken: {error}"
+        if verdict.state is State.WHOLE:
+            return False, f"{one.name} was said to be broken, and is whole: it counts again"
+        return False, f"{one.name} was said to be broken: {verdict.error}"
+
+
+def _with_it(stored: Stored) -> list[str]:
+    """Order what goes with a snapshot: a crash in between leaves a snapshot, never an orphan."""
+    manifest = [manifest_name(stored.name)] if stored.verified else []
+    notes = [
+        beside.name_for(stored.name)
+        for beside, lies in (
+            (Beside.BROKEN, stored.condemned),
+            (Beside.MISMATCH, stored.mismatched),
+        )
+        if lies
+    ]
+    return [*manifest, stored.name, *notes]

@@ -1,0 +1,78 @@
+"""Connections that end with the deadline of whoever uses them, and take no nonsense for lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http.client import HTTPException, HTTPResponse
+from typing import Any
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from raft_snapshot_agent.network.deadline import current
+
+
+class _Response(HTTPResponse):
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
+        if size < 0:  # it would be read as "all there is"
+            raise HTTPException("a chunk has a negative length")
+        return size
+
+
+class Watched(HTTPConnection):
+    """What a connection adds: it says whose it is before it waits for anything."""
+
+    response_class = _Response
+    _used: Any = None
+    """The socket of the answer: the library forgets one that is not kept, and reads on."""
+
+    def sockets(self) -> Iterator[object]:
+        yield from (one for one in {self.sock, self._used} if one is not None)
+
+    def watched(self) -> None:
+        """Put it under the deadline of this thread.
+
+        Raises:
+            Passed: That is over.
+        """
+        self._used = self.sock
+        if (deadline := current()) is not None:
+            deadline.watch(self)
+
+    def connect(self) -> None:
+        self.watched()
+        super().connect()
+        self.watched()
+
+    def request(self, *args: Any, **more: Any) -> None:
+        self.watched()
+        super().request(*args, **more)
+
+    def getresponse(self) -> Any:
+        self.watched()
+        return super().getresponse()
+
+
+class PlainConnection(Watched):
+    """Without TLS."""
+
+
+class TlsConnection(Watched, HTTPSConnection):
+    """With TLS."""
+
+
+class PlainPool(HTTPConnectionPool):
+    """Connections without TLS to one host."""
+
+    ConnectionCls = PlainConnection
+
+
+class TlsPool(HTTPSConnectionPool):
+    """Connections with TLS to one host."""
+
+    ConnectionCls = TlsConnection
+
+
+POOLS = {"http": PlainPool, "https": TlsPool}
+"""By scheme."""

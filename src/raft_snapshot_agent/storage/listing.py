@@ -1,0 +1,69 @@
+"""What a store lists, page by page: it has an end, and each page brings something new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+from raft_snapshot_agent.errors import StorageError
+
+T = TypeVar("T")
+
+MOST_OBJECTS = 100_000
+"""Of a list, unless `max_objects` says otherwise."""
+PAGE = 500
+"""Objects of a page, where the store lets us say."""
+PAGE_BYTES = 4 << 20
+"""Of an answer with one page: 500 names as long and as odd as names can be."""
+LIST_BYTES = 16 << 20
+"""Of an answer with a whole list."""
+_MOST_IDLE = 10
+"""Pages in a row that bring nothing new; some stores send an empty one now and then."""
+
+
+class Listing(Generic[T]):
+    """The pages of one list so far."""
+
+    def __init__(self, doing: str, most: int) -> None:
+        """Begin.
+
+        Arguments:
+            doing: What fails if this does.
+            most: Objects and folders that are taken.
+        """
+        self._doing = doing
+        self._most = most
+        self._known: set[str] = set()
+        self._idle = 0
+
+    def page(self, items: Iterable[tuple[str, T | None]]) -> list[T]:
+        """Take a page: each name, and the object, or nothing for a folder.
+
+        Returns:
+            The objects that no earlier page had.
+
+        Raises:
+            StorageError: The list has no end, or is longer than is taken.
+        """
+        before, new = len(self._known), []
+        for name, item in items:
+            if name in self._known:
+                continue
+            if len(self._known) >= self._most:
+                raise too_many(self._doing, self._most)
+            self._known.add(name)
+            if item is not None:
+                new.append(item)
+        self._idle = 0 if len(self._known) > before else self._idle + 1
+        if self._idle > _MOST_IDLE:
+            why = f"{self._doing}: the pages of the list do not come to an end"
+            raise StorageError(why, hint="look at the store, and at what is in front of it")
+        return new
+
+
+def too_many(doing: str, most: int) -> StorageError:
+    """Describe a list that is longer than is taken."""
+    return StorageError(
+        f"{doing}: there are more than {most} objects",
+        hint="raise max_objects, or give these snapshots a folder of their own: prefix",
+    )

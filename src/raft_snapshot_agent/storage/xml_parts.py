@@ -1,0 +1,97 @@
+"""XML that a store sends, part by part: UTF-8, without a document type, of a sensible shape.
+
+Entities and document types are refused by the parser itself, so no other encoding hides them;
+only the parts that are asked for are kept, so memory follows them and not the document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from typing import Any
+from xml.etree import ElementTree as ET
+from xml.parsers import expat
+
+_STEP = 64 << 10
+_DEEPEST = 32
+_MOST_NODES = 2000
+"""Elements of one part."""
+
+
+def parts(document: bytes, wanted: Container[str]) -> Iterator[ET.Element]:
+    """Find the children of a document's root that have one of these names.
+
+    Arguments:
+        document: As it was sent.
+        wanted: Names, without their namespaces. The parts themselves have them, as `{DAV:}prop`.
+
+    Raises:
+        ValueError: It is no XML, or more than plain elements and text.
+    """
+    reader = _Reader(wanted)
+    try:
+        for start in range(0, len(document), _STEP):
+            reader.feed(document[start : start + _STEP])
+            yield from reader.taken()
+        reader.feed(b"", final=True)
+    except expat.ExpatError as error:
+        raise ValueError(f"it is not XML: {error}") from None
+    yield from reader.taken()
+
+
+class _Reader:
+    def __init__(self, wanted: Container[str]) -> None:
+        self._wanted = wanted
+        self._depth = 0
+        self._nodes = 0
+        self._part: ET.TreeBuilder | None = None
+        self._ready: list[ET.Element] = []
+        # Whatever encoding the document declares.
+        parser = self._parser = expat.ParserCreate("utf-8", "}")
+        parser.buffer_text = True
+        parser.StartDoctypeDeclHandler = _refuse("a document type")
+        parser.EntityDeclHandler = _refuse("an entity")
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text
+
+    def feed(self, text: bytes, *, final: bool = False) -> None:
+        self._parser.Parse(text, final)
+
+    def taken(self) -> list[ET.Element]:
+        taken, self._ready = self._ready, []
+        return taken
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise ValueError(f"it is nested deeper than {_DEEPEST} elements")
+        if self._depth == 2 and name.rpartition("}")[2] in self._wanted:
+            self._part, self._nodes = ET.TreeBuilder(), 0
+        if self._part is not None:
+            self._nodes += 1 + len(attributes)
+            if self._nodes > _MOST_NODES:
+                raise ValueError(f"one of its parts has more than {_MOST_NODES} elements")
+            self._part.start(_full(name), {})
+
+    def _end(self, name: str) -> None:
+        if self._part is not None:
+            element: Any = self._part.end(_full(name))
+            if self._depth == 2:
+                self._ready.append(element)
+                self._part = None
+        self._depth -= 1
+
+    def _text(self, text: str) -> None:
+        if self._part is not None:
+            self._part.data(text)
+
+
+def _full(name: str) -> str:
+    return f"{{{name}" if "}" in name else name
+
+
+def _refuse(what: str) -> Any:
+    def refuse(*_: object) -> None:
+        raise ValueError(f"it declares {what}")
+
+    return refuse

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 from unittest import mock
 
-from tests.adversary.history import forged
+from tests.adversary.good import forged
 from tests.unit.core.archives import archive, members, pax_member, pax_record, tar
 
 from raft_snapshot_agent.config.document import parse as parse_document

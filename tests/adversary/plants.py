@@ -333,11 +333,7 @@ CHANGES: dict[str, Callable[[Scene, Path], None]] = {
     "lays a pipe as the guard's note": guard_is_a_pipe,
 }
 
-_LATER = "what nobody proved pushes out what was proved"
 BEATEN: dict[str, str] = {
-    "lays junk over each day": _LATER,
-    "lays described junk over each day": _LATER,
-    "holds junk": _LATER,
-    "copies an old one with its index over each day": "a copy counts as another snapshot",
+    "lays described junk over each day": "what is described, and lies in the past, is believed",
 }
 """Why the agent is beaten by some of them, as long as it is."""

@@ -34,6 +34,8 @@ from raft_snapshot_agent.errors import (
     VerificationError,
 )
 from raft_snapshot_agent.storage import gcs_bucket, multipart, multistatus, swift_container
+from raft_snapshot_agent.storage.aws_keys import Keys
+from raft_snapshot_agent.storage.s3 import S3Settings, bucket_of
 from raft_snapshot_agent.vault.answers import Answer, refusal
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.settings import VaultSettings
@@ -134,7 +136,8 @@ def read_multistatus(data: bytes) -> None:
 
 
 def read_uploads(data: bytes) -> None:
-    uploads = multipart.Uploads.__new__(multipart.Uploads)
+    place = S3Settings(type="s3", bucket="b", region="r", allow_http=False)
+    uploads = multipart.Uploads(bucket_of(place), Keys("a", "b", None))
     with mock.patch.object(multipart.Uploads, "_ask", return_value=data):
         pages: Iterator[multipart.Upload] = uploads.pending("prod/")
         for _ in range(1000):
@@ -237,11 +240,9 @@ TARGETS: dict[str, Target] = {
     ),
     "names": Target(read_names, (_NAMES.encode(),)),
     "configuration": Target(read_configuration, (_CONFIG.encode(),), (ConfigError,)),
-    "multistatus": Target(
-        read_multistatus, (_MULTISTATUS,), (ValueError,), beaten="a time zone beyond all"
-    ),
+    "multistatus": Target(read_multistatus, (_MULTISTATUS,), (ValueError,)),
     "uploads": Target(read_uploads, (_UPLOADS,), (StorageError, ValueError)),
-    "bucket": Target(read_bucket, (_BUCKET,), (StorageError,), beaten="nesting"),
+    "bucket": Target(read_bucket, (_BUCKET,), (StorageError,)),
     "container": Target(
         read_container,
         (_CONTAINER,),

@@ -6,33 +6,17 @@ import json
 import os
 import socket
 import stat
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.adversary.agent import Bench
+from tests.adversary.agent import Bench, Worker
 from tests.adversary.s3 import Store, answer
 from tests.adversary.tricks import anything
 
 NOBODY = 65534
-TOKEN = "hvs.of-the-operator-alone"
 FILE = "raft-snapshot-agent.yaml"
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-
-
-def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Type a command in a folder, with the operator's token in the environment."""
-    return subprocess.run(
-        [sys.executable, "-m", "raft_snapshot_agent", *arguments],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder.parent), "VAULT_TOKEN": TOKEN},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def evil(address: str) -> str:
@@ -111,7 +95,7 @@ BY_ANOTHER = [owned_by_another, linked_to_another, link_of_another, in_a_folder_
 
 @pytest.mark.parametrize("lay", [*LAID, *(pytest.param(one, marks=root) for one in BY_ANOTHER)])
 def test_a_configuration_that_lies_about_is_not_used(
-    lay: Callable[[Path, str], None], tmp_path: Path
+    lay: Callable[[Path, str], None], worker: Worker, tmp_path: Path
 ) -> None:
     where = tmp_path / "about"
     where.mkdir()
@@ -119,14 +103,12 @@ def test_a_configuration_that_lies_about_is_not_used(
         elsewhere.rules = [(anything, lambda exchange: answer(exchange, 200, b"{}"))]
         lay(where / FILE, evil(elsewhere.address))
 
-        ended = command(where, "run", "--once")
+        ended = worker.run("run", "--once", folder=where).holds()
 
         assert elsewhere.requests == []
-    said = ended.stderr + ended.stdout
-    assert ended.returncode == 1, said
-    assert FILE in said
-    assert len(said.splitlines()) == 1
-    assert TOKEN not in said
+    assert ended.code == 1, ended.said
+    assert FILE in ended.said
+    assert len(ended.said.splitlines()) == 1
 
 
 def planted_pipe(path: Path) -> None:
@@ -193,12 +175,12 @@ def test_a_folder_that_was_swapped_for_a_link_is_left_as_it_is(name: str, bench:
 
 def test_what_the_agent_makes_is_its_users_alone_whatever_the_umask(bench: Bench) -> None:
     bench.honest.rmdir()
-    path = bench.configuration()
-    before = os.umask(0)
+    before, bench.worker = os.umask(0), Worker(bench.root)
     try:
-        ended = command(bench.root, "run", "--once", "-c", str(path))
+        ended = bench.run()
     finally:
         os.umask(before)
-    assert ended.returncode == 0, ended.stderr
+        bench.worker.stop()
+    assert ended.code == 0, ended.said
     made = [bench.honest, *bench.honest.iterdir(), bench.root / "spool"]
     assert [one for one in made if one.stat().st_mode & 0o077] == []

@@ -72,7 +72,7 @@ class Journal:
                 return True
             return False
         if self._works and isinstance(report.error, NotLeader):
-            self.log.info("This agent takes no snapshots any more: the node here does not lead.")
+            self.log.info("This agent no longer takes the snapshots: the node here does not lead.")
         self._works = False
         held = isinstance(report.error, LeaseHeld)
         text = "Another agent holds the lease, skipping." if held else _SKIPS
@@ -140,7 +140,7 @@ def _alarm(delivery: Delivery) -> list[str]:
     if not delivery.alarm:
         return []
     mend = "after checking, run prune --acknowledge"
-    return [f"Retention is suspended for {delivery.storage}: {delivery.alarm}; {mend}"]
+    return [f"Retention suspended for {delivery.storage}: {delivery.alarm}; {mend}"]
 
 
 def _by_kind(said: Iterable[str]) -> tuple[dict[str, str], dict[str, int]]:

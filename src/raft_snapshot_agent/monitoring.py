@@ -145,11 +145,11 @@ def _doubts(holding: Holding, found: Census, newest: Stored) -> list[str]:
     """Say what does not page anybody at night, and is to be looked at by day."""
     doubts = []
     if holding.alarm is not None:
-        doubts.append(f"not pruned any more: {holding.alarm}")
+        doubts.append(f"retention suspended: {holding.alarm}")
     if found.broken and found.broken[0].taken_at > newest.taken_at:
         doubts.append(f"a later one is known to be broken: {found.broken[0].name}")
     if not newest.verified:
-        doubts.append(f"{newest.name} has no manifest: nobody proved it")
+        doubts.append(f"{newest.name} has no manifest, so it was never verified")
     if found.ahead:
         doubts.append(f"{found.ahead[0].name} is dated in the future")
     return doubts

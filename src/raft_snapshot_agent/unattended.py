@@ -74,7 +74,7 @@ class Unattended:
 def _told(found: Overdue, now: datetime) -> str:
     late = format_duration(_whole(now - found.due))
     newest = "there is none" if found.newest is None else f"the newest is of {_at(found.newest)}"
-    return f"A snapshot of this cluster is {late} overdue and nobody takes it: {newest}"
+    return f"A snapshot of this cluster is {late} overdue and no agent takes it: {newest}"
 
 
 def _at(moment: datetime) -> str:

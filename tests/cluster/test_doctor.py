@@ -117,7 +117,7 @@ def test_a_lease_in_a_storage_is_no_obstacle(
     file.write_text(json.dumps({**json.loads(file.read_text()), "lease": lease}))
     ending = call("doctor", "-c", file, "--format", "json")
     assert (ending.code, ending.talk) == (0, "")
-    assert status(ending, "lease")[1].startswith("nobody holds the lease in ")
+    assert status(ending, "lease")[1].startswith("no agent holds the lease in ")
 
 
 def test_a_token_that_may_not_read_snapshots_fails(server: Server, doctor: Doctor) -> None:
@@ -164,7 +164,7 @@ def test_a_given_token_that_is_no_longer_good_fails(server: Server, doctor: Doct
         f"{server.proxy.address} does not know the token: it has ended, or is another cluster's"
         " (403: permission denied)"
     )
-    assert status(ending, "login")[:2] == ("skipped", "a token is given, so nobody logs in")
+    assert status(ending, "login")[:2] == ("skipped", "a token is given, so there is no login")
 
 
 def test_a_given_token_that_nobody_renews_is_warned_of(

@@ -112,10 +112,10 @@ def test_doctor_tells_of_the_lease_and_needs_none(site: Site, keeper: str) -> No
     match keeper:
         case "kubernetes":
             assert (ending.code, told["status"]) == (0, "warning")
-            assert "no way to Kubernetes" in told["message"]
+            assert "no access to Kubernetes" in told["message"]
         case "not reached":
             assert (ending.code, told["status"]) == (2, "failure")
             assert "cannot read the lease record s3://b/" in told["message"]
         case _:
             assert (ending.code, told["status"]) == (0, "success")
-            assert told["message"].startswith("nobody holds the lease in ")
+            assert told["message"].startswith("no agent holds the lease in ")

@@ -257,7 +257,7 @@ def test_what_is_wrong_with_one_cluster_costs_the_others_nothing_at_the_start(
     fleet.clusters["berlin"]["vault"]["auth"]["secret_id"] = f"file://{missing}"
     daemon = opened.enter_context(fleet.command("run"))
     until(lambda: fleet.taken("paris"), "the other is served", within=30)
-    assert "No snapshots are taken of this cluster as it is: " in daemon.said
+    assert "This cluster is disabled, its configuration is invalid: " in daemon.said
     assert "clusters.berlin.vault.auth.secret_id" in daemon.said
 
     daemon.process.send_signal(signal.SIGHUP)

@@ -300,7 +300,7 @@ async def test_a_drill_reads_a_secret_back_and_leaves_no_server(one: Field, tmp_
 
 
 def test_nobody_there_to_confirm_is_a_no(one: Field, snapshot: Path) -> None:
-    one.refuses(1, "nobody is there to confirm the restore (give --yes)", snapshot)
+    one.refuses(1, "no terminal to confirm the restore at (give --yes)", snapshot)
 
 
 @pytest.mark.parametrize("answer", ["no\n", "\n", "YES\n", "y\n", "\x04"])

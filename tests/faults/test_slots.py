@@ -185,5 +185,5 @@ def test_a_lone_agent_beside_a_standby_says_that_nobody_takes_snapshots(
     site.more |= {"storages": [chosen], "schedule": {"every": "5s"}}
     with site.command("run") as daemon:
         daemon.says("Not running on leader node, skipping.")
-        daemon.says("overdue and nobody takes it: there is none", within=90)
+        daemon.says("overdue and no agent takes it: there is none", within=90)
         assert " error " in daemon.said

@@ -149,7 +149,7 @@ async def test_an_alarm_fails_with_its_own_code() -> None:
     await place.storage.put(GUARD_NAME, Content(alarm.to_json()))
     _, (how, what, code) = await said(place)
     assert (how, code) == ("failure", 6)
-    assert "s3 is not pruned any more: the cluster is another" in what
+    assert "retention suspended for s3: the cluster is another" in what
 
 
 async def test_what_is_broken_or_misdated_is_named_and_counts_for_nothing() -> None:
@@ -253,6 +253,44 @@ async def test_a_storage_that_this_host_cannot_serve_is_no_sound_configuration(
     assert finding.message.startswith("local: ")
 
 
+async def test_a_folder_that_cannot_be_made_is_no_sound_configuration(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    wrong = {"type": "local", "path": str(tmp_path / "file" / "missing")}
+    one = patient(storages=[wrong], spool=str(tmp_path), vault={"auth": NOBODY})
+    (finding,) = await host.configuration(one)
+    assert (finding.status, finding.exit_code) == ("failure", 1)
+    to_be_made = {"type": "local", "path": str(tmp_path / "missing")}
+    one = patient(storages=[to_be_made], spool=str(tmp_path), vault={"auth": NOBODY})
+    (finding,) = await host.configuration(one)
+    assert finding.status == "success"
+    assert not (tmp_path / "missing").exists()
+
+
+async def test_what_config_check_warns_of_is_warned_of_here(tmp_path: Path) -> None:
+    optional = {"type": "local", "path": str(tmp_path), "required": False}
+    one = patient(storages=[optional], spool=str(tmp_path), vault={"auth": NOBODY})
+    (finding,) = await host.configuration(one)
+    assert finding.status == "warning"
+    assert finding.message.startswith("storages: no storage is required")
+    assert finding.advice
+
+
+async def test_a_local_storage_needs_room_for_another_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "raft-snapshot-20261126T115900Z-i5-0a1b2c.snap"
+    (tmp_path / name).write_bytes(b"12345678")
+    one = patient(storages=[{"type": "local", "path": str(tmp_path)}])
+    one.places = assembly.places(one.config)
+    assert await host.room(one) == []  # nothing was listed
+    await stores.storages(one)
+    for free, status, code in ((16, [], 0), (15, ["warning"], 0), (7, ["failure"], 2)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: Usage(free))
+        found = await host.room(one)
+        assert [finding.status for finding in found] == status
+        assert sum(finding.exit_code for finding in found) == code
+
+
 async def test_a_lease_is_shown(tmp_path: Path) -> None:
     config = {
         "storages": [{"type": "local", "path": str(tmp_path)}],
@@ -260,7 +298,7 @@ async def test_a_lease_is_shown(tmp_path: Path) -> None:
     }
     one = patient(**config)
     (finding,) = await lease.lease(one)
-    assert finding.message.startswith("nobody holds the lease in ")
+    assert finding.message.startswith("no agent holds the lease in ")
     register = one.config.storages[0].register("raft-snapshot-lease")
     await register.write(Record("host-1-abcd", 3, 0, 15.0), None)
     (finding,) = await lease.lease(one)

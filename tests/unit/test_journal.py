@@ -99,7 +99,7 @@ def test_skipping_is_told_when_it_begins_and_once_an_hour(said: Said) -> None:
     assert said() == [
         NOW_HERE,
         ("info", "Successfully created s3 snapshot to s3://b/a.snap"),
-        ("info", "This agent takes no snapshots any more: the node here does not lead."),
+        ("info", "This agent no longer takes the snapshots: the node here does not lead."),
         ("info", SKIP),
         ("info", SKIP),
         NOW_HERE,
@@ -183,7 +183,7 @@ def test_an_alarm_is_told_with_its_remedy_and_does_not_flood(said: Said) -> None
         "after checking, run prune --acknowledge",
     )
     assert [one for one in said() if one[0] == "error"] == [
-        ("error", f"Retention is suspended for s3: {went_back}; {mend}")
+        ("error", f"Retention suspended for s3: {went_back}; {mend}")
     ]
 
 

@@ -114,7 +114,7 @@ async def test_an_alarm_is_a_warning() -> None:
     alarm = Alarm("the cluster is another", "that.snap", "")
     await place.storage.put(GUARD_NAME, Content(alarm.to_json()))
     state, message = await said(place)
-    assert (state, "not pruned any more: the cluster is another" in message) == ("WARNING", True)
+    assert (state, "retention suspended: the cluster is another" in message) == ("WARNING", True)
 
 
 async def test_what_nobody_proved_is_a_warning() -> None:

@@ -130,4 +130,4 @@ async def test_who_only_ever_stands_by_says_that_nobody_takes_any(
     agent.held = {"disk": [], "s3": [datetime.now(UTC) - EVERY * 5]}
     said = await run(agent, lambda said: "overdue" in said)
     assert agent.served == []
-    assert said.count("overdue and nobody takes it") == 1
+    assert said.count("overdue and no agent takes it") == 1

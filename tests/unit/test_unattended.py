@@ -46,7 +46,7 @@ def test_one_that_nobody_serves_is_an_error_once_an_hour() -> None:
     assert len(lines) == 4
     assert all(" error " in line for line in lines)
     assert "30m overdue" not in lines[0]
-    assert "35m overdue and nobody takes it" in lines[0]
+    assert "35m overdue and no agent takes it" in lines[0]
     assert "the newest is of 2026-11-23 15:30:00 UTC" in lines[0]
     assert "run_on: anywhere" in lines[0]
     assert 'reason="a standby"' in lines[0]

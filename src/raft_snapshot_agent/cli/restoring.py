@@ -36,7 +36,7 @@ from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
 def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bool) -> int:
     """Restore a snapshot into the configured cluster; return the exit code."""
     if not (yes or sys.stdin.isatty()):
-        raise ConfigError("nobody is there to confirm the restore", hint="give --yes")
+        raise ConfigError("no terminal to confirm the restore at", hint="give --yes")
     agents, loaded = loaded, by_hand(loaded, os.environ)
     places = places_for(lambda: loaded, wanted)
     everywhere = assembly.places(loaded.config) if loaded.config.storages else ()

@@ -64,7 +64,7 @@ class ConfiguredOrders:
             told = _about(log, name)
             if isinstance(fault := faults[name], ConfigError):
                 for line in fault.lines:
-                    told.error(f"No snapshots are taken of this cluster as it is: {line}")
+                    told.error(f"This cluster is disabled, its configuration is invalid: {line}")
             else:
                 duties[name] = _duty(loaded, fault, gate, told)
         self._begun = True
@@ -78,7 +78,7 @@ def _duty(loaded: Loaded, faults: _Faults, gate: Gate, log: Log) -> Duty:
     config = loaded.config
     for storage, fault in faults.items():
         for line in fault.lines:
-            log.error(f"Storage {storage} is not used, for its configuration is invalid: {line}")
+            log.error(f"Storage {storage} is disabled, its configuration is invalid: {line}")
     agent = assembly.agent(config, assembly.places(config), gate=gate)
     log.info(f"raft-snapshot-agent {__version__}: a snapshot {_appointments(config)}")
     return Duty(agent, config.schedule.open(), log, seed=loaded.dialect == "seed")
@@ -136,7 +136,7 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
         told = _about(log, name)
         if isinstance(fault := faults[name], ConfigError):
             for line in fault.lines:
-                told.error(f"No snapshots are taken of this cluster as it is: {line}")
+                told.error(f"This cluster is disabled, its configuration is invalid: {line}")
             codes[name] = fault.exit_code
             return
         agent = assembly.agent(loaded.config, assembly.places(loaded.config), gate=gate)

@@ -73,5 +73,5 @@ def _tell(report: Report) -> None:
         for warning in delivery.warnings:
             output.talk(f"warning: {delivery.storage}: {warning}")
         if delivery.alarm:
-            why = f"{delivery.alarm}; to go on pruning, prune --acknowledge"
-            output.talk(f"alarm: {delivery.storage} is not pruned any more: {why}")
+            why = f"{delivery.alarm}; after checking, run prune --acknowledge"
+            output.talk(f"alarm: retention suspended for {delivery.storage}: {why}")

@@ -155,7 +155,7 @@ class _Tar:
         if self._left or self._padding:
             raise _broken(f"its tar ends inside {self._name}")
         if self._header or self._zero_blocks < 2:
-            raise _broken("its tar has no end")
+            raise _broken("truncated archive: the end marker is missing")
         missing = [name for name in _MEMBERS if name not in self._seen]
         if missing and missing != [SEALED]:
             raise _broken(f"{missing[0]} is missing")

@@ -29,6 +29,7 @@ CHECKS: Mapping[str, Check] = {
     "members": members.members,
     "versions": versions.versions,
     "spool": host.spool,
+    "room": host.room,
     "probe": probe.untried,
 }
 _ORDER = (Status.FAILURE, Status.WARNING, Status.SKIPPED, Status.SUCCESS)

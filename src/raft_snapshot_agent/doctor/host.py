@@ -17,8 +17,7 @@ from raft_snapshot_agent.doctor.findings import (
     success,
     warning,
 )
-from raft_snapshot_agent.errors import AgentError, ConfigError, SpoolError
-from raft_snapshot_agent.storage import AnyStorage
+from raft_snapshot_agent.errors import AgentError, ConfigError, SpoolError, StorageFull
 from raft_snapshot_agent.threads import in_thread
 
 _ROOM = 2
@@ -39,22 +38,12 @@ def _configuration(patient: Patient) -> list[Finding]:
         found.append(failure("configuration", error))
     for storage in config.storages:
         try:
-            _check_storage(storage)
+            storage.check()
         except AgentError as error:
             wrong = ConfigError(f"{storage.name}: {error.message}", hint=error.hint)
             found.append(failure("configuration", wrong))
-    told = [warning("configuration", caution, "") for caution in patient.cautions]
-    return [*(found or [success("configuration", "it is sound")]), *told]
-
-
-def _check_storage(storage: AnyStorage) -> None:
-    """Try what this host has to offer for a storage; a missing folder is not made.
-
-    Raises:
-        AgentError: It is not there.
-    """
-    if storage.type != "local" or _is_there(storage.folder):  # else listing it tells
-        storage.check()
+    found += [warning("configuration", caution, "") for caution in patient.cautions]
+    return found or [success("configuration", "it is sound")]
 
 
 def _is_there(path: Path) -> bool:
@@ -86,6 +75,31 @@ async def spool(patient: Patient) -> list[Finding]:
     if free < need * _ROOM:
         return [warning("spool", f"there is little room: {told}", advice)]
     return [success("spool", told)]
+
+
+async def room(patient: Patient) -> list[Finding]:
+    """Say where the disk of a local storage has no room for another snapshot."""
+    newest = {one.place.name: one.newest.size for one in patient.holdings if one.newest is not None}
+    return [
+        finding
+        for storage in patient.config.storages
+        if storage.type == "local" and storage.name in newest
+        for finding in await in_thread(
+            partial(_room, storage.name, storage.folder, newest[storage.name])
+        )
+    ]
+
+
+def _room(name: str, folder: Path, need: int) -> list[Finding]:
+    free = shutil.disk_usage(folder).free
+    told = f"{_size(free)} free in {folder}, the newest snapshot has {_size(need)}"
+    advice = "make room there, or keep fewer snapshots: the new one comes before an old one goes"
+    if free < need:
+        full = StorageFull(f"{name} has no room for another snapshot: {told}", hint=advice)
+        return [failure("storages", full)]
+    if free < need * _ROOM:
+        return [warning("storages", f"{name} has little room: {told}", advice)]
+    return []
 
 
 def _made(folder: Path) -> Path:

@@ -39,7 +39,7 @@ async def tls(patient: Patient) -> list[Finding]:
 def _protected(address: str, config: Config, *, answered: bool) -> Finding:
     proxy = proxy_to(address, config.vault.proxy)
     if proxy is not None and not address.startswith("https:"):
-        message = f"{address} is not encrypted, and {proxy} reads along"
+        message = f"{address} is not encrypted, and {proxy} can read everything"
         advice = "enable TLS on the server: the token and the snapshot can be read on the way"
         return Finding("tls", Status.WARNING, message, advice)
     if not address.startswith("https:"):
@@ -90,7 +90,7 @@ def _node(patient: Patient, address: str) -> Finding:
 async def leader(patient: Patient) -> list[Finding]:
     """Say whether this agent is the one to work at the moment."""
     if patient.node is None:
-        return [skipped("leader", "no node answers, so nobody knows who leads")]
+        return [skipped("leader", "no node answers, so the leader is unknown")]
     try:
         found = await in_thread(patient.cluster.leader)
     except NotLeader as error:
@@ -133,7 +133,7 @@ async def login(patient: Patient) -> list[Finding]:
 
 def _logged_in(auth: AnyAuth, node: Node) -> Finding:
     if isinstance(auth, TokenAuth):
-        return skipped("login", "a token is given, so nobody logs in")
+        return skipped("login", "a token is given, so there is no login")
     if isinstance(auth, NoAuth):
         return skipped("login", f"{node.address} is a proxy that logs in (method none)")
     return success("login", f"with {auth.method} at {node.address}")

@@ -137,18 +137,20 @@ def _none(holding: Holding, found: Census) -> Finding:
 def _alarmed(holding: Holding) -> list[Finding]:
     if holding.alarm is None:
         return []
-    message = f"{holding.place.name} is not pruned any more: {holding.alarm}"
+    message = f"retention suspended for {holding.place.name}: {holding.alarm}"
     return [failure(_CHECK, RetentionSuspended(message, hint=_ALARM))]
 
 
 def _blemishes(name: str, found: Census) -> list[Finding]:
     said = []
     if found.newest is not None and not found.newest.verified:
-        message = f"{name}: the newest, {found.newest.name}, has no manifest: nobody proved it"
+        message = (
+            f"{name}: the newest, {found.newest.name}, has no manifest, so it was never verified"
+        )
         said.append(warning(_CHECK, message, f"prove it: verify {found.newest.name}"))
     if found.broken and found.whole:
         message = f"{name}: known to be broken: {_named(found.broken)}"
-        advice = f"look once more: verify {found.broken[0].name}; take no restore from it"
+        advice = f"look once more: verify {found.broken[0].name}; do not restore from it"
         said.append(warning(_CHECK, message, advice))
     if found.ahead and found.whole:
         message = f"{name}: dated in the future: {_named(found.ahead)}"

@@ -223,11 +223,11 @@ def configuration() -> SingleConfig:
         config = KubeConfig.from_env().get()
     except Exception as error:  # the library trusts the file's shape
         raise ConfigError(
-            f"no way to Kubernetes: {' '.join(str(error).split()) or type(error).__name__}",
+            f"no access to Kubernetes: {' '.join(str(error).split()) or type(error).__name__}",
             hint="run in a pod with a service account, or set KUBECONFIG",
         ) from error
     if config is None:
-        raise ConfigError("no way to Kubernetes: the context names no cluster", hint="set one")
+        raise ConfigError("no access to Kubernetes: the context names no cluster", hint="set one")
     return config
 
 

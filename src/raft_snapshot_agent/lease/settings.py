@@ -187,7 +187,7 @@ async def holder(settings: LeaseSettings, storages: Sequence[Storage]) -> str:
         found = await register.read()
     finally:
         await register.close()
-    who = "nobody" if found is None or found.record.free else found.record.holder
+    who = "no agent" if found is None or found.record.free else found.record.holder
     return f"{who} holds the lease in {register.location}"
 
 

@@ -16,10 +16,12 @@ from raft_snapshot_agent.errors import (
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
-_MISSING = {errno.ENOENT, errno.ENOTDIR}
+_MISSING = {errno.ENOENT}
 # EIO is not among them: after a failed fsync the kernel forgets that pages of the spool are not on
 # the disk, and another fsync would report a success that is none.
 _PASSING = {errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EBUSY}
+_IN_THE_WAY = "a file is there: set path to a folder"
+_KEPT = "likely the file or its folder is immutable or another user's: see lsattr and ls -l"
 
 
 def failure(doing: str, folder: Path, error: OSError) -> StorageError:
@@ -28,9 +30,12 @@ def failure(doing: str, folder: Path, error: OSError) -> StorageError:
     if error.errno in _FULL:
         return StorageFull(message, hint="free some space there or keep fewer snapshots")
     if error.errno in _DENIED:
-        return StorageDenied(message, hint=denied_hint(error))
+        hint = _KEPT if error.errno == errno.EPERM and doing.startswith("delete") else None
+        return StorageDenied(message, hint=hint or denied_hint(error))
+    if error.errno == errno.ENOTDIR:
+        return StorageError(message, hint=_IN_THE_WAY)
     if error.errno in _MISSING:
-        return StorageError(message, hint="create the folder, or mount what belongs there")
+        return StorageError(message, hint=denied_hint(error))
     if error.errno in _PASSING:
         return StorageUnavailable(message, hint="check that the file system is mounted and answers")
     return StorageError(message, hint="likely the disk: look in the kernel's log")
@@ -38,6 +43,10 @@ def failure(doing: str, folder: Path, error: OSError) -> StorageError:
 
 def denied_hint(error: OSError) -> str:
     """Advise on a folder that cannot be written."""
+    if error.errno == errno.ENOTDIR:
+        return _IN_THE_WAY
+    if error.errno in _MISSING:
+        return "create the folder, or mount what belongs there"
     if error.errno == errno.EROFS:
         return "look in the kernel's log for why it became read-only, then mount it read-write"
     hint = f"it must belong to the agent's user (uid {os.geteuid()})"

@@ -46,6 +46,9 @@ _STATUS = re.compile(r"status code: (\d{3})")
 _BODY = re.compile(r"status code: \d{3}[^:\n]*: (.*?)(?:\n\nDebug source:|\Z)", re.DOTALL)
 _CAUSE = re.compile(r'(?:message|error): "([^"\\]+)"')
 _CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
+_TLS = re.compile(
+    r"error: (?:InvalidMessage|AlertReceived|PeerIncompatible|PeerMisbehaved)\(\s*(\w+)"
+)
 _HOST = re.compile(r" (https?://[^/\s]+)")
 _NO_CREDENTIALS = (
     "/latest/api/token",
@@ -219,8 +222,11 @@ def _disconnected(doing: str, text: str) -> StorageError:
     if "kind: Timeout" in text:
         why = f"no answer in time on the connection{there}"
         return StorageUnavailable(f"{doing}: {why}", hint="on a slow link raise timeout")
+    if alert := _first(_TLS, text):
+        why = f"no TLS with {host or 'the store'}: {alert}"
+        return StorageUnavailable(f"{doing}: {why}", hint="check the endpoint's port and https")
     if "kind: Connect" in text:
-        why = f"no connection{there}: {cause or 'not reachable'}"
+        why = f"no connection{there}" + (f": {cause}" if cause else "")
         return StorageUnavailable(f"{doing}: {why}", hint="check endpoint and network")
     why = f"the connection{there} broke" + (f": {cause}" if cause else "")
     return StorageUnavailable(f"{doing}: {why}", hint=LATER)

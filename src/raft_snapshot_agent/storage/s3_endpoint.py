@@ -24,11 +24,12 @@ def refuse_bucket_in(endpoint: str, bucket: str, path_style: bool | None) -> Non
         ValueError: It does; with the one to write.
     """
     url = urlsplit(endpoint)
-    host = url.netloc.removeprefix(f"{bucket.lower()}.")
+    whole = url.netloc.lower()
+    host = whole.removeprefix(f"{bucket.lower()}.")
     amazon = is_amazon(url.hostname)
-    if host == url.netloc or (path_style and not amazon):
+    if host == whole or (path_style and not amazon):
         return
-    if amazon and not url.netloc.startswith(f"{bucket.lower()}.s3"):
+    if amazon and not whole.startswith(f"{bucket.lower()}.s3"):
         return
     otherwise = "" if amazon else "; if that is the store's own name, set path_style: true"
     raise ValueError(

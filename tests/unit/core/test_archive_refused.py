@@ -90,10 +90,20 @@ def test_a_flipped_bit_inside_is_refused_though_gzips_checksum_is_right(
         pytest.param(b"\x1f", "cut off after 1 bytes", id="one byte"),
         pytest.param(b"\x1f\x8b\x09" + bytes(50), "gzip: ", id="another method"),
         pytest.param(PLAIN, "it is not a gzip archive", id="bare tar"),
-        pytest.param(packed(b""), "its tar has no end", id="nothing in gzip"),
+        pytest.param(
+            packed(b""), "truncated archive: the end marker is missing", id="nothing in gzip"
+        ),
         pytest.param(packed(b"a" * 512), "its tar header is damaged", id="no tar in gzip"),
-        pytest.param(packed(PLAIN[:-512]), "its tar has no end", id="one block at the end"),
-        pytest.param(packed(PLAIN[:-1000]), "its tar has no end", id="part of the end"),
+        pytest.param(
+            packed(PLAIN[:-512]),
+            "truncated archive: the end marker is missing",
+            id="one block at the end",
+        ),
+        pytest.param(
+            packed(PLAIN[:-1000]),
+            "truncated archive: the end marker is missing",
+            id="part of the end",
+        ),
         pytest.param(packed(PLAIN[:700]), "its tar ends inside meta.json", id="cut in meta"),
         pytest.param(packed(PLAIN[:1600]), "its tar ends inside state.bin", id="cut in state"),
         pytest.param(packed(bytes(10240)), "meta.json is missing", id="no member"),
@@ -101,7 +111,11 @@ def test_a_flipped_bit_inside_is_refused_though_gzips_checksum_is_right(
         pytest.param(WHOLE + b"\n", "bytes follow its end", id="newline behind"),
         pytest.param(WHOLE + WHOLE, "bytes follow its end", id="a second gzip member"),
         pytest.param(WHOLE + packed(b""), "bytes follow its end", id="an empty gzip member"),
-        pytest.param(packed(PLAIN + b"x"), "its tar has no end", id="a byte behind the tar"),
+        pytest.param(
+            packed(PLAIN + b"x"),
+            "truncated archive: the end marker is missing",
+            id="a byte behind the tar",
+        ),
         pytest.param(packed(PLAIN + b"x" * 512), "bytes follow the end of its tar", id="tar tail"),
         pytest.param(packed(PLAIN + PLAIN), "bytes follow the end of its tar", id="second tar"),
     ],

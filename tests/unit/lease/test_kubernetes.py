@@ -188,7 +188,7 @@ def test_a_host_that_knows_no_kubernetes_is_told_before_anything_runs(
     monkeypatch.setenv("KUBECONFIG", str(path))
     if text is not None:
         path.write_text(text)
-    with pytest.raises(ConfigError, match="no way to Kubernetes") as caught:
+    with pytest.raises(ConfigError, match="no access to Kubernetes") as caught:
         KubernetesLease(type="kubernetes").check()
     assert "\n" not in str(caught.value)
     assert "KUBECONFIG" in caught.value.hint

@@ -16,6 +16,7 @@ from raft_snapshot_agent.errors import ConfigError, StorageDenied, StorageError
 from raft_snapshot_agent.storage import mounts
 from raft_snapshot_agent.storage.base import Content
 from raft_snapshot_agent.storage.local import LocalSettings
+from raft_snapshot_agent.storage.local_errors import failure
 
 
 def settings(path: Path, **more: Any) -> LocalSettings:
@@ -180,3 +181,26 @@ def test_without_tables_nothing_counts_as_mounted(tmp_path: Path, tables: object
 
 def test_the_real_table_can_be_read() -> None:
     assert mounts.missing_mount(Path("/proc/self")) is None
+
+
+@pytest.mark.parametrize(
+    ("doing", "number", "hint"),
+    [
+        ("delete a.snap", errno.EPERM, "likely the file or its folder is immutable"),
+        ("delete a.snap", errno.EACCES, "it must belong to the agent's user"),
+        ("store a.snap", errno.EPERM, "needs root or CAP_CHOWN"),
+        ("list snapshots", errno.ENOTDIR, "a file is there: set path to a folder"),
+        ("list snapshots", errno.ENOENT, "create the folder, or mount what belongs there"),
+    ],
+)
+def test_a_hint_fits_what_was_refused(doing: str, number: int, hint: str) -> None:
+    error = failure(doing, Path("/var/backups"), OSError(number, os.strerror(number)))
+    assert hint in error.hint
+
+
+def test_a_file_where_the_folder_belongs_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ConfigError) as caught:
+            settings(path).check()
+        assert caught.value.hint == "a file is there: set path to a folder"

@@ -230,7 +230,17 @@ def test_an_answer_without_a_document_is_told_by_its_status() -> None:
             StorageUnavailable,
             "no connection to https://minio:9000: failed to lookup address",
         ),
-        ("kind: Connect", StorageUnavailable, "no connection to https://minio:9000: not reachable"),
+        ("kind: Connect", StorageUnavailable, "no connection to https://minio:9000"),
+        (
+            "kind: Connect, kind: InvalidData,\n error: InvalidMessage(\n InvalidContentType,\n)",
+            StorageUnavailable,
+            "no TLS with https://minio:9000: InvalidContentType",
+        ),
+        (
+            "kind: Connect, kind: InvalidData,\n error: AlertReceived(\n HandshakeFailure,\n)",
+            StorageUnavailable,
+            "no TLS with https://minio:9000: HandshakeFailure",
+        ),
         ("kind: Timeout", StorageUnavailable, "no answer in time"),
         ("kind: Request", StorageUnavailable, "the connection to https://minio:9000 broke"),
         (

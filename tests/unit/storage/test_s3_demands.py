@@ -184,6 +184,7 @@ def settings(bucket: str, endpoint: str | None, **more: Any) -> Any:
     [
         ("https://backups.s3.example.org", {}, "write https://s3.example.org;"),
         ("https://backups.s3.example.org:9000", {}, "write https://s3.example.org:9000;"),
+        ("https://BACKUPS.S3.example.org", {}, "write https://s3.example.org;"),
         ("https://backups.s3.example.org", {"path_style": False}, "write https://s3.example.org"),
         (
             "https://backups.s3.eu-central-1.amazonaws.com",

@@ -62,8 +62,8 @@ class Worker:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
-    def run(self, *arguments: str, within: float = 30.0) -> Outcome:
-        """Run a command.
+    def run(self, *arguments: str, within: float = 30.0, folder: Path | None = None) -> Outcome:
+        """Run a command, in its own folder or another.
 
         Raises:
             HungError: It did not end within so many seconds.
@@ -71,7 +71,8 @@ class Worker:
         process = self._running()
         assert process.stdin
         assert process.stdout
-        process.stdin.write(json.dumps(arguments).encode() + b"\n")
+        order = [str(folder or self._folder), arguments]
+        process.stdin.write(json.dumps(order).encode() + b"\n")
         process.stdin.flush()
         if not select.select([process.stdout], (), (), within)[0]:
             self.stop()

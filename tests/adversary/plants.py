@@ -107,6 +107,18 @@ def later_that_day_described(scene: Scene) -> Files:
     return files
 
 
+def many_each_day_described(scene: Scene) -> Files:
+    """More than schedule and people explain."""
+    files: Files = {}
+    for number, day in enumerate(scene.days):
+        for minute in range(8):
+            moment, index = day + timedelta(minutes=minute), 10 * number + minute
+            content = f"junk {index}".encode()
+            name = name_at(moment, index)
+            files |= described(name, content, moment, index, scene.cluster_id)
+    return files
+
+
 def later_that_day_empty_described(scene: Scene) -> Files:
     files: Files = {}
     for day in scene.days:
@@ -264,6 +276,7 @@ PLANTS: dict[str, Callable[[Scene], Files]] = {
     "lays whole ones into the future": future_whole,
     "lays junk over each day": later_that_day,
     "lays described junk over each day": later_that_day_described,
+    "lays much described junk over each day": many_each_day_described,
     "lays described emptiness over each day": later_that_day_empty_described,
     "copies an old one over each day": copies,
     "copies an old one with its index over each day": copies_of_that_index,
@@ -333,11 +346,5 @@ CHANGES: dict[str, Callable[[Scene, Path], None]] = {
     "lays a pipe as the guard's note": guard_is_a_pipe,
 }
 
-_LATER = "what nobody proved pushes out what was proved"
-BEATEN: dict[str, str] = {
-    "lays junk over each day": _LATER,
-    "lays described junk over each day": _LATER,
-    "holds junk": _LATER,
-    "copies an old one with its index over each day": "a copy counts as another snapshot",
-}
-"""Why the agent is beaten by some of them, as long as it is."""
+WANT_A_KEY = {"lays described junk over each day"}
+"""So few, and so well described, that without a key they look like what people take by hand."""

@@ -47,7 +47,7 @@ class Store:
         with self._lock:
             self.objects |= {f"{PREFIX}{name}": content for name, content in files.items()}
 
-    def settings(self, **more: object) -> dict[str, object]:
+    def settings(self) -> dict[str, object]:
         return {
             "type": "s3",
             "name": self.name,
@@ -58,7 +58,6 @@ class Store:
             "access_key_id": "AKIDEXAMPLE",
             "secret_access_key": "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY",
             "timeout": "2s",
-            **more,
         }
 
     def __enter__(self) -> Self:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from tests.adversary.agent import Bench, Outcome
 from tests.adversary.planted import history, lost, whole
-from tests.adversary.plants import BEATEN, CHANGES, PLANTS, Scene
+from tests.adversary.plants import CHANGES, PLANTS, WANT_A_KEY, Scene
 
+KEY = "a-key-of-the-agents-alone-0123456789"
 RUNS = 2
-COMMANDS = (("list",), ("verify", "--all"), ("prune", "--dry-run"), ("check",))
+COMMANDS = (("list",), ("prune", "--dry-run"), ("check",))
 """What an operator, a monitoring system and a cron job do."""
+ALL_COMMANDS = (*COMMANDS, ("verify", "--all"), ("list", "--format", "json"), ("prune",))
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -53,16 +55,19 @@ class Trial:
             for name, folder in self.folders.items()
         ]
 
-    def holds(self) -> None:
+    def holds(self, commands: Sequence[Sequence[str]] = COMMANDS) -> None:
         """Strike, let the agent run for a while and let people look: nothing good goes."""
+        first = self.bench.run(within=60)  # it knows what was there before
+        assert first.code == 0, first.said
         for name, folder in self.folders.items():
             ATTACKS[name](self.scene, folder)
         for _ in range(RUNS):
             outcome = self.bench.run(within=60)
             assert outcome.code in {0, 6}, outcome.said
             assert [*self._wrong(outcome)] == [], outcome.said
-        for words in COMMANDS:
+        for words in commands:
             self.bench.run(*words, within=60)
+        assert [*self._lost()] == []
 
     def _wrong(self, outcome: Outcome) -> Iterator[str]:
         for name in ("honest", *self.folders):
@@ -70,22 +75,29 @@ class Trial:
                 yield f"{name} has no new snapshot"
         if any(re.search(r" (in|for)? ?honest: ", line) for line in outcome.complaints):
             yield "the honest storage is complained of"
-        for name, folder in {"honest": self.bench.honest, **self.folders}.items():
-            if gone := lost(self.scene.good, files(folder)):
-                yield f"{name}: {len(gone)} good snapshots are gone, such as {min(gone)}"
+        yield from self._lost()
         if not whole(files(self.bench.honest)) - set(self.scene.names):
             yield "the honest storage holds no new snapshot"
 
+    def _lost(self) -> Iterator[str]:
+        for name, folder in {"honest": self.bench.honest, **self.folders}.items():
+            if gone := lost(self.scene.good, files(folder)):
+                yield f"{name}: {len(gone)} good snapshots are gone, such as {min(gone)}"
 
-def test_what_strangers_lay_costs_no_good_snapshot(bench: Bench, cluster_id: str) -> None:
-    Trial(bench, cluster_id, [name for name in ATTACKS if name not in BEATEN]).holds()
+
+@pytest.mark.parametrize("key", [False, True])
+def test_what_strangers_lay_costs_no_good_snapshot(
+    bench: Bench, cluster_id: str, *, key: bool
+) -> None:
+    if key:
+        bench.more["signing"] = {"key": KEY}
+    attacks = [name for name in ATTACKS if key or name not in WANT_A_KEY]
+    Trial(bench, cluster_id, attacks).holds()
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", ATTACKS)
-def test_an_attack_costs_no_good_snapshot(
-    name: str, bench: Bench, cluster_id: str, request: pytest.FixtureRequest
-) -> None:
-    if name in BEATEN:
-        request.applymarker(pytest.mark.xfail(reason=BEATEN[name], strict=True))
-    Trial(bench, cluster_id, [name]).holds()
+def test_an_attack_costs_no_good_snapshot(name: str, bench: Bench, cluster_id: str) -> None:
+    if name in WANT_A_KEY:
+        bench.more["signing"] = {"key": KEY}
+    Trial(bench, cluster_id, [name]).holds(ALL_COMMANDS)

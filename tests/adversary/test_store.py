@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
+from tests.adversary import dav, store_lies
 from tests.adversary.agent import Bench, Outcome
 from tests.adversary.planted import history, lost, whole
 from tests.adversary.s3 import Store, answer
-from tests.adversary.store_lies import FAILED, LIES, STORED, Lie
+from tests.adversary.store_lies import FAILED, STORED, Lie
 from tests.adversary.tricks import anything
 
 KEY = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
-SECRETS = ("AWS4-HMAC", "AKIDEXAMPLE", "A-SESSION-TOKEN", KEY)
+LIES: dict[str, Lie] = store_lies.LIES | dav.LIES
+SECRETS = ("AWS4-HMAC", "AKIDEXAMPLE", "A-SESSION-TOKEN", KEY, dav.SECRET)
 """What belongs to the store and to nobody else."""
 WITHIN = 60.0
 """Seconds after which a run, with time-outs of seconds, is called endless."""
@@ -28,6 +31,10 @@ def elsewhere() -> Iterator[Store]:
         yield one
 
 
+def _opened(name: str) -> Store | dav.DavStore:
+    return dav.DavStore(name) if name in dav.LIES else Store(name)
+
+
 class Trial:
     """An agent whose stores lie, each in its way."""
 
@@ -36,16 +43,16 @@ class Trial:
         self._elsewhere = elsewhere
         self._good = history(cluster_id)
         self._open = ExitStack()
-        self._stores = [self._open.enter_context(Store(name)) for name in lies]
+        self._stores: list[Any] = [self._open.enter_context(_opened(name)) for name in lies]
         for path, content in self._good.items():
             (bench.honest / path).write_bytes(content)
         for store in self._stores:
             store.plant(self._good)
             store.rules = [*LIES[store.name].rules(store, elsewhere.address)]
-        bench.storages = [
-            store.settings(session_token="A-SESSION-TOKEN-OF-OURS", sse_customer_key=KEY)
-            for store in self._stores
-        ]
+        bench.storages = [store.settings() for store in self._stores]
+        for settings in bench.storages:
+            if settings["type"] == "s3":
+                settings |= {"session_token": "A-SESSION-TOKEN-OF-OURS", "sse_customer_key": KEY}
 
     def close(self) -> None:
         self._open.close()
@@ -62,9 +69,11 @@ class Trial:
         assert healed.code in {0, 6}, healed.said
         self._complete()
 
-    def _wrong(self, store: Store, outcome: Outcome) -> Iterator[str]:
+    def _wrong(self, store: Any, outcome: Outcome) -> Iterator[str]:
         lie: Lie = LIES[store.name]
-        about = re.compile(rf" {re.escape(store.name)}(?: snapshot to |: )")
+        about = re.compile(
+            rf"(?:created|in|for|info|warning|error) +{store.name}(?: snapshot to |: )"
+        )
         lines = [line for line in outcome.said.splitlines() if about.search(line)]
         told = [line for line in lines if "Z error " in line or "Z warning " in line]
         stored = any("Successfully created" in line for line in lines)

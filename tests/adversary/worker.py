@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import threading
 import time
@@ -26,7 +27,9 @@ def work() -> None:
     stamina.set_testing(True, attempts=3, cap=True)  # tries as often, without the waits
     answers = sys.stdout
     for line in sys.stdin:
-        answers.write(json.dumps(measured(json.loads(line))) + "\n")
+        folder, arguments = json.loads(line)
+        os.chdir(folder)
+        answers.write(json.dumps(measured(arguments)) + "\n")
         answers.flush()
 
 

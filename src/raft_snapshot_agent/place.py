@@ -11,7 +11,7 @@ from raft_snapshot_agent.core.flood import asked, flooded
 from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME, Alarm, Restored
 from raft_snapshot_agent.core.naming import AGENT, Layout, Naming, catalogue
 from raft_snapshot_agent.core.notes import moment
-from raft_snapshot_agent.core.retention import Plan, Retention, plan
+from raft_snapshot_agent.core.retention import NEWEST, Plan, Retention, plan
 from raft_snapshot_agent.core.schedule import Schedule
 from raft_snapshot_agent.core.signing import SigningKeys
 from raft_snapshot_agent.core.snapshot import Beside, Instant, Manifest, Stored
@@ -42,6 +42,8 @@ class Pruned:
     """How many snapshots a warning is about, where that is not in its words."""
     alarm: str = ""
     """Why nothing is deleted until an operator says so."""
+    reviews: int = 0
+    """How many that are said to be broken are read again now, and go if they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,15 +245,16 @@ class Place:
             )
 
         found = await self.proofs.settled(stored, planned)
-        done = Pruned(found, alarm="" if alarm is None else str(alarm))
+        review = found.review if broken else found.review[:_REVIEWED]
+        done = Pruned(found, alarm="" if alarm is None else str(alarm), reviews=len(review))
         if found.refused:
             return replace(done, warnings=(found.refused,))
-        told = _left(found)
+        told = (*_left(found), *_cramped(found, self.retention))
         if dry_run:
             return replace(done, warnings=told)
         deleting = Deleting(self.storage, self.verdicts, self.refusals)
         deleted, warnings, counts = await deleting.delete(found.delete, now)
-        for one in found.review if broken else found.review[:_REVIEWED]:
+        for one in review:
             gone, said = await deleting.review(one, now, at_once=broken)
             deleted += [one.name] if gone else []
             warnings += [said] if said else []
@@ -284,6 +287,17 @@ def _left(found: Plan) -> tuple[str, ...]:
         return ()
     why = "more are past retention than the schedule explains: they go in the next runs"
     return (f"{why} (all at once: prune --all; to allow more in each: retention.max_deletes)",)
+
+
+def _cramped(found: Plan, policy: Retention) -> tuple[str, ...]:
+    """Tell where a single snapshot takes more room than all may have."""
+    newest = next((one for one, why in found.keep.items() if NEWEST in why), None)
+    if newest is None or not policy.max_space or newest.size <= policy.max_space:
+        return ()
+    return (
+        f"max_space {policy.max_space} is less than one snapshot has ({newest.size} bytes): only"
+        " the protected ones are kept (raise retention.max_space)",
+    )
 
 
 def _static(name: str, sizes: dict[str, int], manifest: Manifest | None) -> Stored:

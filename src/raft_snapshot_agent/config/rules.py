@@ -16,6 +16,7 @@ from raft_snapshot_agent.config.model import Config, naming_of
 from raft_snapshot_agent.core.duration import format_duration
 from raft_snapshot_agent.core.guard import GUARD_NAME
 from raft_snapshot_agent.core.naming import parse
+from raft_snapshot_agent.core.notes import RESTORED_NAME
 from raft_snapshot_agent.core.schedule import upcoming
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import RetentionPolicy
@@ -30,6 +31,7 @@ _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 _SLOTS = 40
 """How many points of a schedule are looked at."""
 _SHORTEST = timedelta(seconds=1)
+_RARELY = timedelta(minutes=1)
 _LITTLE = 16 << 20
 """Bytes that most snapshots are larger than."""
 
@@ -57,6 +59,10 @@ def cautions(config: Config) -> Iterator[Finding]:
         yield from _idle_retention(config, index, storage)
         yield from _slow(config, index, storage)
     yield from _slow_lease(config)
+    often = config.vault.login_check
+    if timedelta(0) < often < _RARELY:
+        what = f"the agent logs in every {format_duration(often)}, only to see whether it could"
+        yield ("vault", "login_check"), what, f"write {format_duration(_RARELY)} or more, or 0s"
 
 
 def _clear_text(config: Config, *, allowed: bool) -> Iterator[Finding]:
@@ -89,11 +95,12 @@ def _names(config: Config) -> Iterator[Finding]:
 def _lease_record(config: Config) -> Iterator[Finding]:
     """Find the record of a lease, or a static snapshot, in the place of another file."""
     lease = config.lease if isinstance(config.lease, StorageLease) else None
-    taken = {GUARD_NAME: "the file of the guard"}
+    taken = {GUARD_NAME: "the file of the guard", RESTORED_NAME: "the note of a restore"}
     if lease is not None:
-        taken |= {lease.name: "the lease", f"{lease.name}.json": "the lease"}
-        if f"{lease.name}.json" == GUARD_NAME or parse(lease.name, naming_of(config)):
+        names = {lease.name, f"{lease.name}.json"}
+        if names & taken.keys() or parse(lease.name, naming_of(config)):
             yield ("lease", "name"), "is the name of another file of the agent's", "choose another"
+        taken |= dict.fromkeys(names, "the lease")
     for index, storage in enumerate(config.storages):
         what = taken.get(storage.static_name or "")
         if what == "the lease" and (lease is None or lease.storage != storage.name):

@@ -64,7 +64,7 @@ class WebdavSettings(StorageSettings):
     proxy: ProxyUrl | None = None
     """URL of an HTTP proxy; by default the environment's HTTPS_PROXY and NO_PROXY count."""
     skip_verify: bool = False
-    """Trust anybody. For tests only."""
+    """Accept any certificate. For tests only."""
     allow_http: bool | None = None
     """Whether the URL may go without TLS; true for one on loopback."""
 

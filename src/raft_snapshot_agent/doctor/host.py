@@ -44,7 +44,7 @@ def _configuration(patient: Patient) -> list[Finding]:
             wrong = ConfigError(f"{storage.name}: {error.message}", hint=error.hint)
             found.append(failure("configuration", wrong))
     told = [warning("configuration", caution, "") for caution in patient.cautions]
-    return [*(found or [success("configuration", "it is sound")]), *told]
+    return [*(found or [success("configuration", f"{patient.source} is sound")]), *told]
 
 
 def _check_storage(storage: AnyStorage) -> None:

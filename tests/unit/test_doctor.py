@@ -271,7 +271,7 @@ async def test_what_config_check_warns_of_is_warned_of_here(tmp_path: Path) -> N
     optional = {"type": "local", "path": str(tmp_path), "required": False}
     one = patient(storages=[optional], spool=str(tmp_path), vault={"auth": NOBODY})
     one.cautions = Loaded(one.config).warnings
-    (finding,) = await host.configuration(one)
+    _, finding = await host.configuration(one)
     assert finding.status == "warning"
     assert finding.message.startswith("storages: no storage is required")
 

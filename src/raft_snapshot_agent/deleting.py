@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.core.retention import Plan
 from raft_snapshot_agent.core.snapshot import Beside, Stored
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
 from raft_snapshot_agent.reading import State
@@ -14,6 +15,8 @@ from raft_snapshot_agent.refusals import Refusals
 from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.verdicts import Verdicts
 
+_SHOWN = 3
+"""Names in a warning."""
 _UNAVAILABLE = 3
 """Deletes after which a storage that is not reachable is left alone."""
 
@@ -81,6 +84,21 @@ class Deleting:
         if verdict.state is State.WHOLE:
             return False, f"{one.name} was said to be broken, and is whole: it counts again"
         return False, f"{one.name} was said to be broken: {verdict.error}"
+
+
+def told(plan: Plan) -> tuple[str, ...]:
+    """Tell what a plan leaves undone; the same words from run to run while that lasts."""
+    if plan.refused:
+        return (plan.refused,)
+    said = []
+    if doubted := [one.name for one in plan.keep if one.doubt]:
+        more = f" and {len(doubted) - _SHOWN} more" if len(doubted) > _SHOWN else ""
+        names = ", ".join(doubted[:_SHOWN]) + more
+        said.append(f"in doubt, and counting for no rule: {names} (why: prune --dry-run)")
+    if plan.left:
+        why = "more are past retention than the schedule explains: they go in the next runs"
+        said.append(f"{why} (at once: prune --all; more in each: retention.max_deletes)")
+    return tuple(said)
 
 
 def _with_it(stored: Stored) -> list[str]:

@@ -16,7 +16,7 @@ from raft_snapshot_agent.core.schedule import Schedule
 from raft_snapshot_agent.core.signing import SigningKeys
 from raft_snapshot_agent.core.snapshot import Beside, Instant, Manifest, Stored
 from raft_snapshot_agent.core.timetable import Timing
-from raft_snapshot_agent.deleting import Deleting
+from raft_snapshot_agent.deleting import Deleting, told
 from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageError
 from raft_snapshot_agent.guarding import History, Watched, admit, look, watch
 from raft_snapshot_agent.proofs import Proofs
@@ -27,6 +27,7 @@ from raft_snapshot_agent.verdicts import Verdicts
 
 _REVIEWED = 3
 """Broken snapshots that one run reads again: each costs twice its size."""
+_GO_ON = ": to go on pruning, prune --acknowledge"
 _LEAST_DELETES = 24
 """As many may go in one run whatever the schedule explains; `max_deletes` sets another number."""
 
@@ -152,11 +153,14 @@ class Place:
         if self.static_name is not None or (self.keys is None and self.retention.keeps_all):
             return found  # nothing is ever deleted
         found = replace(found, known=await self.proofs.known(stored))
-        if self.keys is not None or self.pace is None:
-            return found
+        return replace(found, flood=await self._flood(stored, taken_at))
+
+    async def _flood(self, stored: Sequence[Stored], now: datetime) -> str:
+        """Say why more snapshots came than can be explained, where no key tells which count."""
+        if self.signing is not None or self.pace is None:
+            return ""
         witnesses = await self.proofs.witnesses(stored, asked(self.extra))
-        why = flooded(stored, witnesses, self.pace, taken_at, self.extra)
-        return replace(found, flood=why)
+        return flooded(stored, witnesses, self.pace, now, self.extra)
 
     async def watch(self, history: History | None, now: Manifest) -> Watched:
         """Hold a new snapshot against the history of its storage.
@@ -233,29 +237,31 @@ class Place:
         """
         sizes = await self._sizes()
         alarm = None if acknowledged or GUARD_NAME not in sizes else await self.alarm()
-        forbidden = f"{alarm}: to go on pruning, prune --acknowledge" if alarm else ""
+        forbidden = f"{alarm}{_GO_ON}" if alarm else ""
         stored = await self.verdicts.dated(await self._catalogued(sizes))
         most = None if everything else self._most(stored, now)
 
-        def planned(listed: Sequence[Stored]) -> Plan:
+        def planned(listed: Sequence[Stored], forbidden: str = forbidden) -> Plan:
             return plan(
                 listed, self.retention, now, self.zone, forbidden, at_once=broken, most=most
             )
 
         found = await self.proofs.settled(stored, planned)
+        if found.delete and not acknowledged and (why := await self._flood(stored, now)):
+            alarm = Alarm(why, stored[0].name, f"{now:%Y-%m-%dT%H:%M:%SZ}")
+            found = planned(stored, f"{alarm}{_GO_ON}")
+            if not dry_run:
+                await self.storage.put(GUARD_NAME, Content(alarm.to_json()))
         done = Pruned(found, alarm="" if alarm is None else str(alarm))
-        if found.refused:
-            return replace(done, warnings=(found.refused,))
-        told = _left(found)
-        if dry_run:
-            return replace(done, warnings=told)
+        if found.refused or dry_run:
+            return replace(done, warnings=told(found))
         deleting = Deleting(self.storage, self.verdicts, self.refusals)
         deleted, warnings, counts = await deleting.delete(found.delete, now)
         for one in found.review if broken else found.review[:_REVIEWED]:
             gone, said = await deleting.review(one, now, at_once=broken)
             deleted += [one.name] if gone else []
             warnings += [said] if said else []
-        warnings += told
+        warnings += told(found)
         return replace(done, deleted=tuple(deleted), warnings=tuple(warnings), counts=counts)
 
     def _most(self, stored: Sequence[Stored], now: datetime) -> int | None:
@@ -276,14 +282,6 @@ class Place:
             return ()
         manifest = await self.manifest(self.static_name)
         return (_static(self.static_name, sizes, manifest),)
-
-
-def _left(found: Plan) -> tuple[str, ...]:
-    """Tell in one line what is left to the next runs; the same words until it is done."""
-    if not found.left:
-        return ()
-    why = "more are past retention than the schedule explains: they go in the next runs"
-    return (f"{why} (all at once: prune --all; to allow more in each: retention.max_deletes)",)
 
 
 def _static(name: str, sizes: dict[str, int], manifest: Manifest | None) -> Stored:

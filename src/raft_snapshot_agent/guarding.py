@@ -28,6 +28,8 @@ from raft_snapshot_agent.storage.base import Content, Storage
 
 _TRIED = 10
 """Manifests that are held against the new one at most; those that lie are not counted."""
+_ADMITTED = 64
+"""Older manifests that are changed, too: they may be among the newest once others are gone."""
 _SHOWN = 3
 """Names in a warning."""
 _AHEAD = timedelta(minutes=10)
@@ -146,7 +148,7 @@ async def admit(proofs: Proofs, stored: Sequence[Stored], extra: int) -> None:
         extra: How many may come by hand.
     """
     known = await proofs.known(stored)
-    for witness in await proofs.witnesses(stored, asked(extra)):
+    for witness in await proofs.witnesses(stored, asked(extra) + _ADMITTED):
         if witness.never_saw(stored):
             told = replace(witness.manifest, known=known)
             name = manifest_name(witness.stored.name)

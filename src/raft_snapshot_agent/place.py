@@ -11,12 +11,12 @@ from raft_snapshot_agent.core.flood import asked, flooded
 from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME, Alarm, Restored
 from raft_snapshot_agent.core.naming import AGENT, Layout, Naming, catalogue
 from raft_snapshot_agent.core.notes import moment
-from raft_snapshot_agent.core.retention import NEWEST, Plan, Retention, plan
+from raft_snapshot_agent.core.retention import Plan, Retention, plan
 from raft_snapshot_agent.core.schedule import Schedule
 from raft_snapshot_agent.core.signing import SigningKeys
 from raft_snapshot_agent.core.snapshot import Beside, Instant, Manifest, Stored
 from raft_snapshot_agent.core.timetable import Timing
-from raft_snapshot_agent.deleting import Deleting
+from raft_snapshot_agent.deleting import Deleting, told
 from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageError
 from raft_snapshot_agent.guarding import History, Watched, admit, look, watch
 from raft_snapshot_agent.proofs import Proofs
@@ -27,6 +27,7 @@ from raft_snapshot_agent.verdicts import Verdicts
 
 _REVIEWED = 3
 """Broken snapshots that one run reads again: each costs twice its size."""
+_GO_ON = ": to go on pruning, prune --acknowledge"
 _LEAST_DELETES = 24
 """As many may go in one run whatever the schedule explains; `max_deletes` sets another number."""
 
@@ -154,11 +155,14 @@ class Place:
         if self.static_name is not None or (self.keys is None and self.retention.keeps_all):
             return found  # nothing is ever deleted
         found = replace(found, known=await self.proofs.known(stored))
-        if self.keys is not None or self.pace is None:
-            return found
+        return replace(found, flood=await self._flood(stored, taken_at))
+
+    async def _flood(self, stored: Sequence[Stored], now: datetime) -> str:
+        """Say why more snapshots came than can be explained, where no key tells which count."""
+        if self.signing is not None or self.pace is None:
+            return ""
         witnesses = await self.proofs.witnesses(stored, asked(self.extra))
-        why = flooded(stored, witnesses, self.pace, taken_at, self.extra)
-        return replace(found, flood=why)
+        return flooded(stored, witnesses, self.pace, now, self.extra)
 
     async def watch(self, history: History | None, now: Manifest) -> Watched:
         """Hold a new snapshot against the history of its storage.
@@ -235,30 +239,32 @@ class Place:
         """
         sizes = await self._sizes()
         alarm = None if acknowledged or GUARD_NAME not in sizes else await self.alarm()
-        forbidden = f"{alarm}: to go on pruning, prune --acknowledge" if alarm else ""
+        forbidden = f"{alarm}{_GO_ON}" if alarm else ""
         stored = await self.verdicts.dated(await self._catalogued(sizes))
         most = None if everything else self._most(stored, now)
 
-        def planned(listed: Sequence[Stored]) -> Plan:
+        def planned(listed: Sequence[Stored], forbidden: str = forbidden) -> Plan:
             return plan(
                 listed, self.retention, now, self.zone, forbidden, at_once=broken, most=most
             )
 
         found = await self.proofs.settled(stored, planned)
+        if found.delete and not acknowledged and (why := await self._flood(stored, now)):
+            alarm = Alarm(why, stored[0].name, f"{now:%Y-%m-%dT%H:%M:%SZ}")
+            found = planned(stored, f"{alarm}{_GO_ON}")
+            if not dry_run:
+                await self.storage.put(GUARD_NAME, Content(alarm.to_json()))
         review = found.review if broken else found.review[:_REVIEWED]
         done = Pruned(found, alarm="" if alarm is None else str(alarm), reviews=len(review))
-        if found.refused:
-            return replace(done, warnings=(found.refused,))
-        told = (*_left(found), *_cramped(found, self.retention))
-        if dry_run:
-            return replace(done, warnings=told)
+        if found.refused or dry_run:
+            return replace(done, warnings=told(found, self.retention))
         deleting = Deleting(self.storage, self.verdicts, self.refusals)
         deleted, warnings, counts = await deleting.delete(found.delete, now)
         for one in review:
             gone, said = await deleting.review(one, now, at_once=broken)
             deleted += [one.name] if gone else []
             warnings += [said] if said else []
-        warnings += told
+        warnings += told(found, self.retention)
         return replace(done, deleted=tuple(deleted), warnings=tuple(warnings), counts=counts)
 
     def _most(self, stored: Sequence[Stored], now: datetime) -> int | None:
@@ -279,25 +285,6 @@ class Place:
             return ()
         manifest = await self.manifest(self.static_name)
         return (_static(self.static_name, sizes, manifest),)
-
-
-def _left(found: Plan) -> tuple[str, ...]:
-    """Tell in one line what is left to the next runs; the same words until it is done."""
-    if not found.left:
-        return ()
-    why = "more are past retention than the schedule explains: they go in the next runs"
-    return (f"{why} (all at once: prune --all; to allow more in each: retention.max_deletes)",)
-
-
-def _cramped(found: Plan, policy: Retention) -> tuple[str, ...]:
-    """Tell where a single snapshot takes more room than all may have."""
-    newest = next((one for one, why in found.keep.items() if NEWEST in why), None)
-    if newest is None or not policy.max_space or newest.size <= policy.max_space:
-        return ()
-    return (
-        f"max_space {policy.max_space} is less than one snapshot has ({newest.size} bytes): only"
-        " the protected ones are kept (raise retention.max_space)",
-    )
 
 
 def _static(name: str, sizes: dict[str, int], manifest: Manifest | None) -> Stored:

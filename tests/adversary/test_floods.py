@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.adversary.history import BEGIN, HOUR, Site, archive_of
 
+from raft_snapshot_agent.core.guard import GUARD_NAME
 from raft_snapshot_agent.core.naming import AGENT, SEED
 from raft_snapshot_agent.core.retention import Retention
 from raft_snapshot_agent.core.schedule import Cron, Every
@@ -104,6 +105,10 @@ LIVES: dict[str, Life] = {
 }
 
 
+GOING_ON = [life for life in LIVES.values() if life is not _old_bucket]
+"""What may follow on another; hundreds that appear later in a storage are no ordinary work."""
+
+
 @pytest.mark.parametrize("life", LIVES.values(), ids=LIVES.keys())
 def test_ordinary_work_raises_no_alarm(life: Life) -> None:
     site = Site(policy=POLICY, extra=24)
@@ -119,7 +124,7 @@ def test_ordinary_work_raises_no_alarm(life: Life) -> None:
 @settings(deadline=None, max_examples=60)
 @given(
     seed=st.integers(0, 2**32),
-    lives=st.lists(st.sampled_from(list(LIVES.values())), min_size=1, max_size=3),
+    lives=st.lists(st.sampled_from(GOING_ON), min_size=1, max_size=3),
     policy=st.sampled_from([POLICY, Retention(last=3), Retention(daily=30), Retention(last=200)]),
 )
 def test_lives_one_after_another_raise_none(
@@ -183,5 +188,48 @@ def test_max_deletes_takes_the_place_of_that_bound() -> None:
             await site.run()
         site.policy = Retention(last=2, max_deletes=100)
         assert len((await site.run()).deleted) == 59
+
+    anyio.run(live)
+
+
+def test_whoever_only_prunes_is_warned_as_well() -> None:
+    site = Site(policy=Retention(last=20))
+
+    async def live() -> None:
+        for _ in range(30):
+            await site.run()
+        before = await site.held()
+        for number in range(60):
+            when = BEGIN + (site.elapsed - 1 - number / 7) * HOUR
+            name = AGENT.name(AGENT.run(when, f"{number:06x}"), 1000)
+            await site.forge(name, archive_of(1000 + number))
+        planned = await site.place.prune(site.now, dry_run=True, everything=True)
+        assert "max_extra" in planned.plan.refused
+        assert GUARD_NAME not in await site.names()
+        done = await site.place.prune(site.now, everything=True)
+        assert "prune --acknowledge" in done.plan.refused
+        assert done.alarm
+        assert before <= await site.held()
+        assert await site.place.acknowledge()
+        site.elapsed += 12
+        assert len((await site.place.prune(site.now, everything=True)).deleted) == 60
+
+    anyio.run(live)
+
+
+def test_what_counts_for_no_rule_is_named() -> None:
+    site = Site(policy=Retention(last=3))
+
+    async def live() -> None:
+        for _ in range(5):
+            await site.run()
+        for number in range(5):
+            name = AGENT.name(AGENT.run(site.now, f"{number:06x}"), 1000)
+            await site.forge(name, archive_of(1000 + number), index=1)
+        (told,) = (await site.run()).warnings
+        assert told.startswith("in doubt, and counting for no rule: raft-snapshot-")
+        assert " and 2 more (why: prune --dry-run)" in told
+        plan = (await site.place.prune(site.now, dry_run=True)).plan
+        assert any("not what its manifest tells" in why for (why, *_) in plan.keep.values())
 
     anyio.run(live)

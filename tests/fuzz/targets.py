@@ -251,7 +251,6 @@ TARGETS: dict[str, Target] = {
         read_container,
         (_CONTAINER,),
         (StorageError,),
-        beaten="a number beyond all, and what is no list of objects",
     ),
     "leader": Target(read_leader, (_LEADER, _SEAL, _AUTH, _HA)),
     "complaint": Target(read_complaint, _COMPLAINTS),

@@ -77,8 +77,9 @@ class Worker:
         if not select.select([process.stdout], (), (), within)[0]:
             self.stop()
             raise HungError(f"{' '.join(arguments)} did not end within {within:g} s")
-        line = process.stdout.readline()
-        assert line, "the agent's process died"
+        if not (line := process.stdout.readline()):
+            self.stop()
+            raise AssertionError("the agent's process died")
         outcome = Outcome(**json.loads(line))
         WATCH.read(outcome.said)
         return outcome

@@ -36,6 +36,7 @@ from raft_snapshot_agent.errors import (
 from raft_snapshot_agent.storage import gcs_bucket, multipart, multistatus, swift_container
 from raft_snapshot_agent.storage.aws_keys import Keys
 from raft_snapshot_agent.storage.s3 import S3Settings, bucket_of
+from raft_snapshot_agent.storage.swift import SwiftSettings
 from raft_snapshot_agent.vault.answers import Answer, refusal
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.settings import VaultSettings
@@ -156,7 +157,10 @@ def read_bucket(data: bytes) -> None:
 
 
 def read_container(data: bytes) -> None:
-    container = swift_container.Container.__new__(swift_container.Container)
+    settings = SwiftSettings(
+        type="swift", container="b", storage_url="https://s/v1/a", auth_token="token-of-a-test"
+    )
+    container = swift_container.Container(settings)
     pages = [_answer(data), _answer(b"[]")]
     with mock.patch.object(swift_container.Container, "_ask", side_effect=pages):
         list(container._pages("list", {}))
@@ -247,7 +251,6 @@ TARGETS: dict[str, Target] = {
         read_container,
         (_CONTAINER,),
         (StorageError,),
-        beaten="a number beyond all, and what is no list of objects",
     ),
     "leader": Target(read_leader, (_LEADER, _SEAL, _AUTH, _HA)),
     "complaint": Target(read_complaint, _COMPLAINTS),

@@ -53,5 +53,6 @@ async def _in_daemon_thread(work: Callable[[], _T]) -> _T:
     try:
         return await asyncio.wrap_future(future)
     except asyncio.CancelledError:
-        deadline.cut()
+        # Only then, for its failure must not come before the reason it was given up for.
+        asyncio.get_running_loop().call_soon(deadline.cut)
         raise

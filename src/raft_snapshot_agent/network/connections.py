@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 
@@ -51,7 +53,15 @@ class Watched(HTTPConnection):
 
     def getresponse(self) -> Any:
         self.watched()
-        return super().getresponse()
+        used = self.sock
+        try:
+            return super().getresponse()
+        except BaseException:
+            # The library lets go of a head that it does not take, but not of its socket.
+            if used is not None:
+                with suppress(OSError):
+                    os.close(used.detach())
+            raise
 
 
 class PlainConnection(Watched):

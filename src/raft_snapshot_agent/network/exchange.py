@@ -51,22 +51,31 @@ def exchange(
     Raises:
         HTTPError: There was no answer that can be taken.
     """
-    with _ended_in_time(seconds):
-        answer: urllib3.BaseHTTPResponse = pool.urlopen(
-            method, url, retries=False, redirect=False, preload_content=False,
-            decode_content=False, **how,
-        )  # fmt: skip
-        try:
-            if answer.status >= _FAILED:
-                return _replayed(method, answer, _beginning(method, answer))
-            _check_length(answer)
-            if streaming:
-                return answer
-            _check_encoding(method, answer)
-            return _replayed(method, answer, _whole(method, answer, most))
-        except BaseException:
+    answer: urllib3.BaseHTTPResponse | None = None
+    try:
+        with _ended_in_time(seconds):
+            answer = pool.urlopen(
+                method, url, retries=False, redirect=False, preload_content=False,
+                decode_content=False, **how,
+            )  # fmt: skip
+            assert answer is not None  # noqa: S101 - the pool is of any kind
+            return _taken(method, answer, most, streaming=streaming)
+    except BaseException:
+        if answer is not None:
             answer.close()
-            raise
+        raise
+
+
+def _taken(
+    method: str, answer: urllib3.BaseHTTPResponse, most: int, *, streaming: bool
+) -> urllib3.BaseHTTPResponse:
+    if answer.status >= _FAILED:
+        return _replayed(method, answer, _beginning(method, answer))
+    _check_length(answer)
+    if streaming:
+        return answer
+    _check_encoding(method, answer)
+    return _replayed(method, answer, _whole(method, answer, most))
 
 
 def read_on(answer: urllib3.BaseHTTPResponse, size: int, seconds: float) -> bytes:

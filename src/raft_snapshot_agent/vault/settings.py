@@ -59,7 +59,7 @@ class VaultSettings(Settings):
     snapshot_timeout: Timeout = timedelta(hours=6)
     """For a whole snapshot."""
     min_rate: Speed = ByteSize(32 << 10)
-    """Bytes a second that a snapshot comes with at least, after `stall_timeout`."""
+    """Bytes a second that a snapshot comes with at least, beside two `stall_timeout`."""
     login_check: Duration = timedelta(hours=1)
     """How often the daemon tries whether a login would still work; 0: never."""
 

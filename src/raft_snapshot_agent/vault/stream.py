@@ -51,7 +51,8 @@ class SnapshotStream:
             Interrupted: The connection was cut or went silent.
         """
         try:
-            with reading(self._response, self._stall_timeout) as deadline:
+            # Twice, so that silence is told as that.
+            with reading(self._response, 2 * self._stall_timeout) as deadline:
                 # Not by `stream`, which believes any length of a chunk, and keeps all of it.
                 while chunk := self._response.read1(_STEP, decode_content=False):
                     self._received += len(chunk)

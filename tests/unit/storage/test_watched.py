@@ -211,6 +211,7 @@ async def test_what_nobody_waits_for_any_more_is_cut_off() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
                 await in_thread(ask, abandon=True)
+        await asyncio.sleep(0.05)
         until(
             lambda: set(threading.enumerate()) <= before | set(server._threads),
             "the end of the thread",

@@ -200,7 +200,7 @@ SLOW = dripping(CHUNKED + b"1\r\nx\r\n" * 200, every=0.02)
 
 
 def test_a_snapshot_that_drips_is_given_up() -> None:
-    _, error = snapshot(SLOW, stall_timeout="600ms", min_rate="1MiB", timeout="10s")
+    _, error = snapshot(SLOW, stall_timeout="500ms", min_rate="1MiB", timeout="10s")
     assert isinstance(error, Interrupted)
     assert "slower than vault.min_rate" in str(error)
 

@@ -187,7 +187,7 @@ class Agent:
             with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
                 await settle(place, self._unsettled, self.lease, self._clock)
             with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
-                whole = [one for one in await place.stored() if not one.broken]
+                whole = [one for one in await place.current() if not (one.broken or one.doubt)]
                 if any(one.taken_at == _UNKNOWN for one in whole):
                     return  # the name tells no time, and the manifest is missing
                 sure = (one for one in whole if one.verified or self.lease is None)

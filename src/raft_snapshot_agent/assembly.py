@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 
 from raft_snapshot_agent.agent import Agent, Place
@@ -17,6 +18,10 @@ from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.leader import Cluster
 
+_REQUESTS = 6
+"""One step of a storage, such as a list or the end of an upload, is so many requests at most, or
+tries of one: it may take so many times the storage's time-out."""
+_SHORTEST = timedelta(minutes=10)
 _CHECKS = 4
 """A question whether the node leads takes no longer than this part of a lease's duration."""
 
@@ -62,6 +67,16 @@ def agent(
     )
 
 
+def patience(config: Config) -> float:
+    """Return for how many seconds a run of this cluster may stand still.
+
+    Nothing does for longer than its own time-out, so whatever does is dead.
+    """
+    longest = max((one.timeout for one in config.storages), default=_SHORTEST)
+    waits = (_SHORTEST, _REQUESTS * longest, config.vault.stall_timeout, config.vault.timeout)
+    return 2 * max(waits).total_seconds()
+
+
 def lease(config: Config) -> Lease | None:
     """Open the lease, where one is configured; nothing is contacted.
 
@@ -90,9 +105,16 @@ def _place(settings: AnyStorage, config: Config) -> Place:
     from raft_snapshot_agent.storage.paced import Paced
     from raft_snapshot_agent.storage.retrying import Retrying
     from raft_snapshot_agent.storage.traced import Traced
+    from raft_snapshot_agent.storage.watched import Watched
 
     def opened() -> Storage:
-        storage: Storage = Traced(settings.open())
+        storage: Storage = Watched(
+            Traced(settings.open()),
+            _REQUESTS * settings.timeout,
+            min_rate=settings.min_rate,
+            max_objects=settings.max_objects,
+            hint="look at the store; where it is only slow, raise timeout or lower min_rate",
+        )
         paced = storage if settings.bandwidth is None else Paced(storage, settings.bandwidth)
         return Retrying(paced)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+
+_OPEN_FILES = "/proc/self/fd"
+_NOT_LINKED = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}
+"""How file systems say that they have no second names."""
 
 
 def lock(descriptor: int) -> bool:
@@ -15,6 +20,28 @@ def lock(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    return True
+
+
+def link_open(descriptor: int, target: Path) -> bool:
+    """Give an open file another name; false where that cannot be done.
+
+    Raises:
+        OSError: There is such a name already, or no such folder.
+    """
+    try:
+        files = os.open(_OPEN_FILES, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        # With a folder's descriptor the library follows the link that stands for an open file.
+        os.link(str(descriptor), target, src_dir_fd=files)
+    except OSError as error:
+        if error.errno not in _NOT_LINKED:
+            raise
+        return False
+    finally:
+        os.close(files)
     return True
 
 

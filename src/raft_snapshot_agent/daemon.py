@@ -138,6 +138,16 @@ class Daemon:
             self._assign(duties, tasks)
 
     async def _live(self) -> None:
+        told = False
         while self._notifier.heartbeat is not None:
-            self._notifier.alive()
+            stuck = sorted(name for name, runner in self._runners.items() if runner.progress.stuck)
+            if not stuck:
+                self._notifier.alive()
+            elif not told:
+                where = f" of {', '.join(stuck)}" if stuck != [""] else ""
+                self._log.error(
+                    f"The snapshot{where} has made no progress for longer than all time-outs"
+                    " together; systemd is told no more that this agent lives, and restarts it."
+                )
+            told = bool(stuck)
             await anyio.sleep(self._notifier.heartbeat.total_seconds())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.core.retention import NEWEST, Plan, Retention
 from raft_snapshot_agent.core.snapshot import Beside, Stored
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
 from raft_snapshot_agent.reading import State
@@ -14,6 +15,8 @@ from raft_snapshot_agent.refusals import Refusals
 from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.verdicts import Verdicts
 
+_SHOWN = 3
+"""Names in a warning."""
 _UNAVAILABLE = 3
 """Deletes after which a storage that is not reachable is left alone."""
 
@@ -81,6 +84,30 @@ class Deleting:
         if verdict.state is State.WHOLE:
             return False, f"{one.name} was said to be broken, and is whole: it counts again"
         return False, f"{one.name} was said to be broken: {verdict.error}"
+
+
+def told(plan: Plan, policy: Retention) -> tuple[str, ...]:
+    """Tell what a plan leaves undone; the same words from run to run while that lasts."""
+    if plan.refused:
+        return (plan.refused,)
+    said = []
+    if doubted := [one.name for one in plan.keep if one.doubt]:
+        more = f" and {len(doubted) - _SHOWN} more" if len(doubted) > _SHOWN else ""
+        names = ", ".join(doubted[:_SHOWN]) + more
+        said.append(f"in doubt, and counting for no rule: {names} (why: prune --dry-run)")
+    if plan.left:
+        why = "more are past retention than the schedule explains: they go in the next runs"
+        said.append(f"{why} (at once: prune --all; more in each: retention.max_deletes)")
+    return (*said, *_cramped(plan, policy))
+
+
+def _cramped(plan: Plan, policy: Retention) -> tuple[str, ...]:
+    """Tell where a single snapshot takes more room than all may have."""
+    newest = next((one for one, why in plan.keep.items() if NEWEST in why), None)
+    if newest is None or not policy.max_space or newest.size <= policy.max_space:
+        return ()
+    why = f"max_space {policy.max_space} is less than one snapshot has ({newest.size} bytes)"
+    return (f"{why}: only protected ones are kept (raise retention.max_space)",)
 
 
 def _with_it(stored: Stored) -> list[str]:

@@ -12,6 +12,7 @@ from raft_snapshot_agent.errors import VerificationError
 from raft_snapshot_agent.restore import restore
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.servers.private import private_node
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.auth import TokenAuth
 from raft_snapshot_agent.vault.leader import Cluster
@@ -20,23 +21,26 @@ from raft_snapshot_agent.vault.settings import VaultSettings
 
 @asynccontextmanager
 async def restored(
-    snapshot: Path, unseal_keys: Sequence[str], folder: Path
+    snapshot: Path, unseal_keys: Sequence[str], folder: Path, *, must_be_closed: bool = True
 ) -> AsyncIterator[OpenBaoNode]:
     """Restore a snapshot into a fresh server, which lives until the context ends.
 
-    The server listens on loopback only: what it holds now are the real secrets, tokens and
-    leases.
+    What it holds then are the real secrets, tokens and leases. It is spoken to through a socket
+    that nobody else can reach, and from its first start on it can reach nobody: a lease that
+    production has renewed must not be revoked by its copy.
 
     Arguments:
         snapshot: A verified snapshot.
         unseal_keys: Enough key shares of the cluster it was taken from.
-        folder: Where the server keeps its data; an empty one.
+        folder: Where the server keeps its data; an empty one in a folder of ours.
+        must_be_closed: False for what is nobody's production, on hosts that cannot close it in.
 
     Raises:
+        ConfigError: It cannot be closed in here.
         VerificationError: The server did not take the snapshot.
         ServerError: It did not start, or the keys do not unseal what was restored.
     """
-    node = OpenBaoNode("drill", folder)
+    node = await in_thread(lambda: private_node("drill", folder, must_be_closed=must_be_closed))
     try:
         await in_thread(node.start)
         await _replace_state(node, snapshot)

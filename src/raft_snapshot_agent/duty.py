@@ -20,5 +20,8 @@ class Duty:
     seed: bool = False
     """Whether the log is to be the original agent's."""
 
+    patience: float = 3600.0
+    """Seconds after which a run that does not go on is taken for dead."""
+
     def timings(self) -> dict[str, Timing]:
         return {place.name: place.timing or self.timing for place in self.agent.places}

@@ -36,6 +36,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+_LONGEST = 4000
+"""Letters of a message; the longest of ours have some hundred."""
+
 
 class AgentError(Exception):
     """What failed, on what and why, and what to try."""
@@ -67,7 +70,9 @@ def reason_of(error: BaseException) -> str:
 
 def _one_line(text: str) -> str:
     """Take out what would break the line or command a terminal: names are other people's."""
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    shown = text[:_LONGEST]
+    line = " ".join("".join(one if one.isprintable() else " " for one in shown).split())
+    return line if len(text) <= _LONGEST else f"{line}..."
 
 
 class ConfigError(AgentError):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import anyio
+
+from raft_snapshot_agent.trace import PROGRESS
 
 _PATIENCE = 3.0
 """Seconds without a byte after which a snapshot gives its place up."""
@@ -29,7 +31,9 @@ class Gate:
         """Wait for a place, in the order of coming, and give it back at the end."""
         taken = Pass(self._limiter, self._patience)
         waited = self._limiter.available_tokens <= 0
-        await self._limiter.acquire_on_behalf_of(taken)
+        progress = PROGRESS.get()
+        with progress.paused() if progress else nullcontext():
+            await self._limiter.acquire_on_behalf_of(taken)
         taken.waited = waited
         try:
             yield taken

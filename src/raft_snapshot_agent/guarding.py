@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from raft_snapshot_agent import reading
+from raft_snapshot_agent.core.flood import asked
 from raft_snapshot_agent.core.guard import (
     GUARD_NAME,
     RESTORED_NAME,
@@ -19,6 +20,7 @@ from raft_snapshot_agent.core.guard import (
     judge,
     suspects,
 )
+from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.snapshot import Instant, Manifest, Stored
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
 from raft_snapshot_agent.proofs import Proofs
@@ -26,6 +28,8 @@ from raft_snapshot_agent.storage.base import Content, Storage
 
 _TRIED = 10
 """Manifests that are held against the new one at most; those that lie are not counted."""
+_ADMITTED = 64
+"""Older manifests that are changed, too: they may be among the newest once others are gone."""
 _SHOWN = 3
 """Names in a warning."""
 _AHEAD = timedelta(minutes=10)
@@ -131,6 +135,24 @@ async def watch(
         with suppress(StorageError):  # it does no harm, and the next run tries again
             await storage.delete(RESTORED_NAME)
     return Watched(now, unsettled=found.unsettled, warnings=history.warnings)
+
+
+async def admit(proofs: Proofs, stored: Sequence[Stored], extra: int) -> None:
+    """Let the newest manifests tell of all that lies there: none is too many any more.
+
+    Whoever may only create objects cannot do that.
+
+    Arguments:
+        proofs: Of the storage.
+        stored: The snapshots there, newest first.
+        extra: How many may come by hand.
+    """
+    known = await proofs.known(stored)
+    for witness in await proofs.witnesses(stored, asked(extra) + _ADMITTED):
+        if witness.never_saw(stored):
+            told = replace(witness.manifest, known=known)
+            name = manifest_name(witness.stored.name)
+            await proofs.storage.put(name, Content(told.to_json()))
 
 
 async def _points(proofs: Proofs, stored: Sequence[Stored], now: Span) -> list[Point]:

@@ -89,7 +89,7 @@ async def look_at_all(places: Sequence[tuple[Place, Timing]], now: datetime) -> 
 
 
 async def _looked(place: Place, timing: Timing, now: datetime) -> Holding:
-    found = census(await place.stored(), now)
+    found = census(await place.current(), now)
     alarm = await _readable(place.alarm())
     newest = found.newest
     if newest is None:

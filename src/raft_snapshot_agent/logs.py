@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
@@ -19,7 +18,8 @@ Format = Literal["text", "json", "hclog"]
 Level = Literal["debug", "info", "warning", "error"]
 Log = structlog.typing.FilteringBoundLogger
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_LONGEST = 8000
+"""Letters of a text in a line."""
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -74,7 +74,7 @@ def _clean(_: Any, __: str, event: _Event) -> _Event:
 
 
 def _presentable(value: Any) -> Any:
-    """Hide secrets, and keep to one line: line breaks and control characters become spaces."""
+    """Hide secrets, and keep to one short line: what a terminal would obey becomes spaces."""
     match value:
         case None | int() | float():
             return value
@@ -83,7 +83,8 @@ def _presentable(value: Any) -> Any:
         case dict():
             return {str(key): _presentable(item) for key, item in value.items()}
         case _:
-            return redact(_CONTROL.sub(" ", str(value)))
+            text = str(value)[:_LONGEST]
+            return redact("".join(one if one.isprintable() else " " for one in text))
 
 
 def _fields(event: Mapping[str, Any]) -> dict[str, Any]:

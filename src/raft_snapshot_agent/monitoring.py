@@ -165,7 +165,8 @@ def _short(text: str) -> str:
 
 def _plain(text: str) -> str:
     """Take out what would end the text before its end."""
-    return " ".join(text.replace("|", "/").split())
+    printable = "".join(one if one.isprintable() else " " for one in text)
+    return " ".join(printable.replace("|", "/").split())
 
 
 def _measured(result: Result) -> str:

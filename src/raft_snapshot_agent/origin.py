@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import MINYEAR, UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -17,6 +17,7 @@ from raft_snapshot_agent.core.proof import AHEAD
 from raft_snapshot_agent.core.snapshot import Manifest, Snapshot, Stored
 from raft_snapshot_agent.errors import (
     AgentError,
+    MismatchedSnapshot,
     SnapshotNotFound,
     Stopped,
     StorageError,
@@ -27,6 +28,8 @@ from raft_snapshot_agent.spool import Spool
 from raft_snapshot_agent.threads import in_thread
 
 _STEP = 1 << 20
+_APART = 86400
+"""Seconds that the clocks of server and agent may differ before a snapshot is not the latest."""
 _JUDGED = 300
 """The newest, whose manifests are read to choose the latest; with more it would take minutes."""
 _DESCRIBED = "a manifest describes it, which anybody who may write there could have written"
@@ -50,6 +53,13 @@ class Origin(Protocol):
     async def proof(self) -> str:
         """Say who vouches for it."""
 
+    def confirm(self, snapshot: Snapshot) -> None:
+        """Hold its archive against what it was chosen for.
+
+        Raises:
+            MismatchedSnapshot: It is another.
+        """
+
     async def remember(self, verdict: Reading) -> None:
         """Note what a verdict says of it, where that is kept.
 
@@ -65,6 +75,8 @@ class StoredOrigin:
     place: Place
     stored: Stored
     is_second: bool = False
+    is_latest: bool = False
+    """Whether it was chosen for its date, which its archive has to confirm then."""
 
     @property
     def label(self) -> str:
@@ -91,6 +103,16 @@ class StoredOrigin:
         known = told or (_DESCRIBED if judged.verified else _NAMED)
         unsigned = self.place.signing is not None and not told
         return f"unsigned; {known}" if unsigned else known
+
+    def confirm(self, snapshot: Snapshot) -> None:
+        written_at = snapshot.meta.written_at
+        if not self.is_latest or written_at is None or self.stored.taken_at.year == MINYEAR:
+            return
+        if abs(written_at - self.stored.taken_at.timestamp()) > _APART:
+            raise MismatchedSnapshot(
+                f"its server wrote it {_shown(written_at)}, and its name tells another day",
+                hint="it may be an old one under a new name; to use it all the same, give its name",
+            )
 
     async def remember(self, verdict: Reading) -> None:
         await self.place.verdicts.remember(self.stored, verdict, datetime.now(UTC))
@@ -132,6 +154,8 @@ class FileOrigin:
 
     def again(self) -> FileOrigin | None:
         return None if self.path is None else self
+
+    def confirm(self, snapshot: Snapshot) -> None: ...
 
     async def proof(self) -> str:
         return _NAMED if (await self.expected()).manifest is None else _DESCRIBED
@@ -187,6 +211,7 @@ async def examine(origin: Origin) -> Snapshot:
     verdict = await judged(origin)
     if verdict.snapshot is None:
         raise verdict.error or VerificationError("it is no snapshot")
+    origin.confirm(verdict.snapshot)
     with suppress(StorageError):  # it may be readable only
         await origin.remember(verdict)
     return verdict.snapshot
@@ -237,7 +262,14 @@ async def _latest(places: Sequence[Place]) -> Origin:
             hint="list and prune --dry-run say why; to use one all the same, give its name",
         )
     stored, place = max(believed, key=lambda pair: _rank(pair[0]))
-    return StoredOrigin(place, stored)
+    return StoredOrigin(place, stored, is_latest=True)
+
+
+def _shown(seconds: int) -> str:
+    try:
+        return f"at {datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except (ValueError, OverflowError, OSError):
+        return "at no time there is"
 
 
 async def _proved(place: Place) -> list[Stored]:

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 
 from raft_snapshot_agent import reading
-from raft_snapshot_agent.core.flood import asked, flooded, slots
+from raft_snapshot_agent.core.flood import asked, flooded
 from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME, Alarm, Restored
-from raft_snapshot_agent.core.naming import AGENT, Layout, Naming, catalogue, manifest_name
+from raft_snapshot_agent.core.naming import AGENT, Layout, Naming, catalogue
 from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.core.retention import Plan, Retention, plan
 from raft_snapshot_agent.core.schedule import Schedule
 from raft_snapshot_agent.core.signing import SigningKeys
 from raft_snapshot_agent.core.snapshot import Beside, Instant, Manifest, Stored
 from raft_snapshot_agent.core.timetable import Timing
-from raft_snapshot_agent.deleting import Deleting
-from raft_snapshot_agent.errors import SnapshotNotFound
-from raft_snapshot_agent.guarding import History, Watched, look, watch
+from raft_snapshot_agent.deleting import Deleting, told
+from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageError
+from raft_snapshot_agent.guarding import History, Watched, admit, look, watch
 from raft_snapshot_agent.proofs import Proofs
 from raft_snapshot_agent.refusals import Refusals
 from raft_snapshot_agent.storage.base import Content, Storage
@@ -27,6 +27,7 @@ from raft_snapshot_agent.verdicts import Verdicts
 
 _REVIEWED = 3
 """Broken snapshots that one run reads again: each costs twice its size."""
+_GO_ON = ": to go on pruning, prune --acknowledge"
 _LEAST_DELETES = 24
 """As many may go in one run whatever the schedule explains; `max_deletes` sets another number."""
 
@@ -42,6 +43,8 @@ class Pruned:
     """How many snapshots a warning is about, where that is not in its words."""
     alarm: str = ""
     """Why nothing is deleted until an operator says so."""
+    reviews: int = 0
+    """How many that are said to be broken are read again now, and go if they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,22 @@ class Place:
         """List the snapshots it holds, newest first."""
         return await self._catalogued(await self._sizes())
 
+    async def current(self) -> tuple[Stored, ...]:
+        """List the same; where there is a key, the newest that counts is one that is signed.
+
+        Without one a manifest proves no time: whoever may write there may write it. Nor is
+        anything proved where manifests cannot be read.
+        """
+        stored = await self.stored()
+        if self.static_name is not None or self.signing is None:
+            return stored
+        try:
+            return await self.proofs.current(stored)
+        except LoginRefused:
+            raise
+        except StorageError:
+            return stored
+
     async def find(self, name: str) -> Stored | None:
         """Look for what has a name, be it one of a snapshot or not."""
         sizes = await self._sizes()
@@ -136,11 +155,14 @@ class Place:
         if self.static_name is not None or (self.keys is None and self.retention.keeps_all):
             return found  # nothing is ever deleted
         found = replace(found, known=await self.proofs.known(stored))
-        if self.keys is not None or self.pace is None:
-            return found
+        return replace(found, flood=await self._flood(stored, taken_at))
+
+    async def _flood(self, stored: Sequence[Stored], now: datetime) -> str:
+        """Say why more snapshots came than can be explained, where no key tells which count."""
+        if self.signing is not None or self.pace is None:
+            return ""
         witnesses = await self.proofs.witnesses(stored, asked(self.extra))
-        why = flooded(stored, witnesses, self.pace, taken_at, self.extra)
-        return replace(found, flood=why)
+        return flooded(stored, witnesses, self.pace, now, self.extra)
 
     async def watch(self, history: History | None, now: Manifest) -> Watched:
         """Hold a new snapshot against the history of its storage.
@@ -170,22 +192,9 @@ class Place:
         if found is None:
             return None
         if self.keys is None and self.static_name is None:
-            await self._admit()
+            await admit(self.proofs, await self.stored(), self.extra)
         await self.storage.delete(GUARD_NAME)
         return found
-
-    async def _admit(self) -> None:
-        """Let the newest manifests tell of all that lies there: none is too many any more.
-
-        Whoever may only create objects cannot do that.
-        """
-        stored = await self.stored()
-        known = await self.proofs.known(stored)
-        for witness in await self.proofs.witnesses(stored, asked(self.extra)):
-            if witness.never_saw(stored):
-                told = replace(witness.manifest, known=known)
-                name = manifest_name(witness.stored.name)
-                await self.storage.put(name, Content(told.to_json()))
 
     async def expect(self, restored: Restored) -> None:
         """Leave word of a restore for whoever takes the next snapshot."""
@@ -230,29 +239,32 @@ class Place:
         """
         sizes = await self._sizes()
         alarm = None if acknowledged or GUARD_NAME not in sizes else await self.alarm()
-        forbidden = f"{alarm}: to go on pruning, prune --acknowledge" if alarm else ""
+        forbidden = f"{alarm}{_GO_ON}" if alarm else ""
         stored = await self.verdicts.dated(await self._catalogued(sizes))
         most = None if everything else self._most(stored, now)
 
-        def planned(listed: Sequence[Stored]) -> Plan:
+        def planned(listed: Sequence[Stored], forbidden: str = forbidden) -> Plan:
             return plan(
                 listed, self.retention, now, self.zone, forbidden, at_once=broken, most=most
             )
 
         found = await self.proofs.settled(stored, planned)
-        done = Pruned(found, alarm="" if alarm is None else str(alarm))
-        if found.refused:
-            return replace(done, warnings=(found.refused,))
-        told = _left(found)
-        if dry_run:
-            return replace(done, warnings=told)
+        if found.delete and not acknowledged and (why := await self._flood(stored, now)):
+            alarm = Alarm(why, stored[0].name, f"{now:%Y-%m-%dT%H:%M:%SZ}")
+            found = planned(stored, f"{alarm}{_GO_ON}")
+            if not dry_run:
+                await self.storage.put(GUARD_NAME, Content(alarm.to_json()))
+        review = found.review if broken else found.review[:_REVIEWED]
+        done = Pruned(found, alarm="" if alarm is None else str(alarm), reviews=len(review))
+        if found.refused or dry_run:
+            return replace(done, warnings=told(found, self.retention))
         deleting = Deleting(self.storage, self.verdicts, self.refusals)
         deleted, warnings, counts = await deleting.delete(found.delete, now)
-        for one in found.review if broken else found.review[:_REVIEWED]:
+        for one in review:
             gone, said = await deleting.review(one, now, at_once=broken)
             deleted += [one.name] if gone else []
             warnings += [said] if said else []
-        warnings += told
+        warnings += told(found, self.retention)
         return replace(done, deleted=tuple(deleted), warnings=tuple(warnings), counts=counts)
 
     def _most(self, stored: Sequence[Stored], now: datetime) -> int | None:
@@ -261,7 +273,7 @@ class Place:
             return None
         present = [one for one in stored if one.counts and one.taken_at <= now]
         since = present[1].taken_at if len(present) > 1 else now
-        return _LEAST_DELETES + slots(self.pace, since, now)
+        return _LEAST_DELETES + self.pace.following(since, now).missed
 
     async def _sizes(self) -> dict[str, int]:
         return {entry.name: entry.size for entry in await self.storage.entries()}
@@ -273,14 +285,6 @@ class Place:
             return ()
         manifest = await self.manifest(self.static_name)
         return (_static(self.static_name, sizes, manifest),)
-
-
-def _left(found: Plan) -> tuple[str, ...]:
-    """Tell in one line what is left to the next runs; the same words until it is done."""
-    if not found.left:
-        return ()
-    why = "more are past retention than the schedule explains: they go in the next runs"
-    return (f"{why} (all at once: prune --all; to allow more in each: retention.max_deletes)",)
 
 
 def _static(name: str, sizes: dict[str, int], manifest: Manifest | None) -> Stored:

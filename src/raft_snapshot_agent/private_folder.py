@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -27,18 +28,41 @@ def make_private_folder(folder: Path) -> Path:
     """Return the same, and make it if it is missing.
 
     Raises:
-        SpoolError: Something else has its name.
+        SpoolError: Something else has its name, or every user could swap it.
         OSError: It cannot be made.
     """
     own = private_folder(folder)
     if own == folder:
         return folder
-    own.mkdir(mode=0o700, exist_ok=True)
-    found = own.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+    mode = folder.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         raise SpoolError(
-            f"{own} is not a folder of this agent's user",
-            hint=f"others may write to {folder}: remove it, or set spool to another folder",
+            f"every user can put another folder in the place of {own}",
+            hint=f"chmod +t {folder}, as /tmp has it, or set spool to another folder",
         )
-    own.chmod(0o700)
+    own.mkdir(mode=0o700, exist_ok=True)
+    _close_to_others(own, folder)
     return own
+
+
+def _close_to_others(own: Path, folder: Path) -> None:
+    """Take all rights of others on a folder that is ours, and on no other that has its name."""
+    try:
+        descriptor = os.open(own, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENOTDIR, errno.EACCES}:
+            raise _not_ours(own, folder) from None
+        raise
+    try:
+        if os.fstat(descriptor).st_uid != os.geteuid():
+            raise _not_ours(own, folder)
+        os.fchmod(descriptor, 0o700)
+    finally:
+        os.close(descriptor)
+
+
+def _not_ours(own: Path, folder: Path) -> SpoolError:
+    return SpoolError(
+        f"{own} is not a folder of this agent's user",
+        hint=f"others may write to {folder}: remove it, or set spool to another folder",
+    )

@@ -114,6 +114,20 @@ class Proofs:
             if not plan.delete:
                 return plan
 
+    async def current(self, listed: Sequence[Stored]) -> tuple[Stored, ...]:
+        """Judge the newest, back to the first that is signed: its time can be believed.
+
+        Arguments:
+            listed: Newest first.
+        """
+        judge = await self.judge(listed)
+        judged: list[Stored] = []
+        for one in listed:
+            judged.append(judge.worth(one, await self.read(one)))
+            if judged[-1].signed and judged[-1].counts:
+                break
+        return (*judged, *listed[len(judged) :])
+
     async def known(self, listed: Sequence[Stored]) -> str:
         """Write down what the next manifest is to tell of those that lie there.
 

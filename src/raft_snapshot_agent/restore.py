@@ -14,6 +14,7 @@ import anyio
 from raft_snapshot_agent.core.snapshot import Manifest, Snapshot
 from raft_snapshot_agent.errors import (
     AgentError,
+    Denied,
     NotLeader,
     Sealed,
     ServerError,
@@ -83,6 +84,7 @@ async def _copied(origin: Origin, spool: Spool) -> Fetched:
     snapshot = spool.verdict()
     expected = await origin.expected()
     compare(snapshot, expected)
+    origin.confirm(snapshot)
     with suppress(StorageError):  # it may be readable only
         await origin.remember(Reading(State.WHOLE, snapshot))
     return Fetched(spool, snapshot, expected.manifest)
@@ -165,7 +167,7 @@ def _send(cluster: Cluster, leader: Leader, path: Path, *, force: bool) -> None:
     except ServerError as error:
         if "snapshot-force" not in error.message:
             raise
-        raise ServerError(
+        raise Denied(
             f"{leader.node.address} refuses the snapshot: it was made with other unseal keys",
             hint=BY_FORCE,
         ) from error

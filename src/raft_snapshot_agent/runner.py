@@ -21,7 +21,7 @@ from raft_snapshot_agent.lease.keeper import Lease
 from raft_snapshot_agent.login import login_trouble, renewal_trouble
 from raft_snapshot_agent.logs import Log
 from raft_snapshot_agent.systemd import Notifier, summary
-from raft_snapshot_agent.trace import RUN
+from raft_snapshot_agent.trace import RUN, Progress
 from raft_snapshot_agent.unattended import Unattended
 from raft_snapshot_agent.wake import SLICE, Wake
 
@@ -63,6 +63,7 @@ class Runner:
         self._stood_by = False
         """Whether the last run was left to another agent."""
         self._why = ""
+        self.progress = Progress()
         self._unattended = Unattended(duty.log)
         self._owing = False
         """Whether a storage failed in the last run; the snapshot may have arrived there."""
@@ -283,9 +284,9 @@ class Runner:
         return (await self._looked(table)).due(self._clock()).intersection(due)
 
     async def _run_once(self, names: Collection[str], again: Collection[str]) -> Report:
-        started, lease = self._clock(), self._duty.agent.lease
+        started, lease, patience = self._clock(), self._duty.agent.lease, self._duty.patience
         try:
-            with nullcontext() if lease is None else lease.in_use():
+            with lease.in_use() if lease else nullcontext(), self.progress.going(patience):
                 return await self._duty.agent.run_once(names, again=again)
         except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
             return Report("", started, self._clock(), error=as_failure(error))

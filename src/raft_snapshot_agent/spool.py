@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from raft_snapshot_agent.claims import lock, remove_if_abandoned
+from raft_snapshot_agent.claims import link_open, lock, remove_if_abandoned
 from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.errors import AgentError, SpoolError, Stopped, reason_of
 from raft_snapshot_agent.private_folder import make_private_folder, private_folder
@@ -191,14 +191,12 @@ class Spool:
         return self._snapshot
 
     def link(self, target: Path) -> bool:
-        """Give the growing file a second name; false where the file system cannot."""
-        try:
-            os.link(self._path, target)
-        except OSError as error:
-            if error.errno in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
-                return False
-            raise
-        return True
+        """Give the growing file a second name; false where the file system cannot.
+
+        It is the open file that gets it, not whatever has taken its first name since.
+        """
+        with self._descriptor() as descriptor:
+            return link_open(descriptor, target)
 
     def follow(self, position: int) -> int:
         """Wait until the file is longer than `position` bytes; block the calling thread.

@@ -6,10 +6,13 @@ import asyncio
 import math
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
 from threading import Thread
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
+
+from raft_snapshot_agent.network.deadline import Deadline, entered
 
 _T = TypeVar("_T")
 
@@ -24,7 +27,8 @@ async def in_thread(work: Callable[[], _T], *, abandon: bool = False) -> _T:
     Arguments:
         work: Takes no argument; use a lambda or `functools.partial`.
         abandon: Let a cancelled caller go on while `work` still runs, and the process end; only
-            for work that is harmless when nobody waits for it any more.
+            for work that is harmless when nobody waits for it any more. Its connections are
+            cut off, so that it ends soon.
     """
     if abandon:
         return await _in_daemon_thread(work)
@@ -35,12 +39,19 @@ async def _in_daemon_thread(work: Callable[[], _T]) -> _T:
     # The interpreter waits at its end for anyio's own threads, however long they take.
     future: Future[_T] = Future()
     future.set_running_or_notify_cancel()
+    deadline, context = Deadline(), copy_context()
 
     def run() -> None:
         try:
-            future.set_result(work())
+            with entered(deadline):
+                result = work()
+            future.set_result(result)
         except BaseException as error:  # noqa: BLE001 - it is the caller's
             future.set_exception(error)
 
-    Thread(target=run, daemon=True).start()
-    return await asyncio.wrap_future(future)
+    Thread(target=context.run, args=(run,), daemon=True).start()
+    try:
+        return await asyncio.wrap_future(future)
+    except asyncio.CancelledError:
+        deadline.cut()
+        raise

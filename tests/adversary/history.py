@@ -6,13 +6,13 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from tests.unit.core.archives import archive, members, meta, verified
+from tests.unit.core.archives import members, meta, packed, tar, verified
 
 from raft_snapshot_agent import settling
 from raft_snapshot_agent.core.naming import AGENT, manifest_name, parse
 from raft_snapshot_agent.core.report import Delivery
 from raft_snapshot_agent.core.retention import Retention
-from raft_snapshot_agent.core.schedule import Every
+from raft_snapshot_agent.core.schedule import Every, Schedule
 from raft_snapshot_agent.core.signing import SigningKeys
 from raft_snapshot_agent.core.snapshot import Instant, Manifest
 from raft_snapshot_agent.place import Place
@@ -49,8 +49,10 @@ def manifest_for(name: str, content: bytes, node: str = "https://bao:8200") -> M
     )
 
 
-def archive_of(index: int) -> bytes:
-    return archive(members(meta(Index=index)))
+def archive_of(index: int, written_at: datetime | None = None) -> bytes:
+    """Make a whole archive; of the time when it was written it may tell nothing."""
+    seconds = 0 if written_at is None else int(written_at.timestamp())
+    return packed(tar(members(meta(Index=index)), seconds))
 
 
 @dataclass
@@ -61,7 +63,10 @@ class Site:
     policy: Retention = POLICY
     extra: int = EXTRA
     storage: MemoryStorage = field(default_factory=MemoryStorage)
+    pace: Schedule = field(default_factory=lambda: Every(HOUR))
     runs: int = 0
+    elapsed: float = 0.0
+    """Hours since the beginning."""
     good: dict[str, bytes] = field(default_factory=dict)
     """What the agent stored, with its manifest."""
     alarms: list[str] = field(default_factory=list)
@@ -70,11 +75,11 @@ class Site:
     """How many each run deleted."""
     fresh: bool = True
     """Whether each run is of a process of its own, as under cron."""
-    _place: Place | None = None
+    _place: Place | None = field(default=None, init=False)
 
     @property
     def now(self) -> datetime:
-        return BEGIN + self.runs * HOUR
+        return BEGIN + self.elapsed * HOUR
 
     @property
     def place(self) -> Place:
@@ -84,25 +89,40 @@ class Site:
                 self.storage,
                 self.policy,
                 signing=None if self.keys is None else self.signing,
-                pace=Every(HOUR),
+                pace=self.pace,
                 extra=self.extra,
                 max_shrink=0.5,
             )
         return self._place
 
+    def copy(self) -> Site:
+        """Return one of its own in the same state."""
+        storage = MemoryStorage()
+        storage._objects = dict(self.storage._objects)
+        return replace(self, storage=storage, good=dict(self.good), alarms=[], warnings=[])
+
     def signing(self) -> SigningKeys:
         assert self.keys is not None
         return self.keys
 
-    async def run(self) -> Delivery:
-        """Take a snapshot, as the agent does once it is stored."""
-        index = 1000 + 10 * self.runs
-        name = AGENT.name(AGENT.run(self.now, "abcdef"), index)
-        return await self.take(name, archive_of(index))
+    async def run(self, after: float = 1.0, run: str = "abcdef") -> Delivery:
+        """Take a snapshot, as the agent does once it is stored, and let time pass.
+
+        Arguments:
+            after: Hours to the next.
+            run: Tells it from another of the same second.
+        """
+        index = 1000 + int(10 * self.elapsed)
+        name = AGENT.name(AGENT.run(self.now, run), index)
+        state = name.encode()
+        parts = members(meta(Index=index, Size=len(state)), state)
+        done = await self.take(name, packed(tar(parts, 0)))
+        self.elapsed += after
+        return done
 
     async def take(self, name: str, content: bytes) -> Delivery:
         place, clock = self.place, lambda: self.now
-        told = replace(manifest_for(name, content), clock="host", began=3600.0 * self.runs)
+        told = replace(manifest_for(name, content), clock="host", began=3600.0 * self.elapsed)
         told = replace(told, ended=told.began + 1, term=verified(content).meta.term)
         await self.storage.put(name, Content(content))
         before = await settling.looked(place, Instant(told.clock, told.began), self.now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -17,6 +18,7 @@ from tests.adversary.history import (
     EXTRA,
     HOUR,
     KEYS,
+    POLICY,
     Site,
     archive_of,
     manifest_for,
@@ -29,6 +31,7 @@ from raft_snapshot_agent.core.notes import Alarm, Restored
 from raft_snapshot_agent.core.retention import Retention
 from raft_snapshot_agent.core.signing import SigningKeys
 from raft_snapshot_agent.core.snapshot import Beside, Condemnation
+from raft_snapshot_agent.storage.base import Content
 
 BEFORE = 30
 """Runs until somebody gets at the storage."""
@@ -62,36 +65,45 @@ def forged(number: int, hours: float, **lies: object) -> Attack:
 
 
 @functools.cache
-def undisturbed(policy: Retention, runs: int, keys: SigningKeys | None) -> list[set[str]]:
-    """List what the policy keeps after each run where nobody else is at work."""
-    kept: list[set[str]] = []
+def undisturbed(
+    policy: Retention, runs: int, keys: SigningKeys | None
+) -> tuple[Site, list[set[str]]]:
+    """Let an agent work alone.
 
-    async def live() -> None:
-        site = Site(keys, policy)
-        for _ in range(runs):
+    Returns:
+        The storage after a while, and what the policy keeps after each run.
+    """
+    kept: list[set[str]] = []
+    site = Site(keys, policy)
+
+    async def live() -> Site:
+        begun = site
+        for number in range(runs):
+            if number == BEFORE:
+                begun = site.copy()
             await site.run()
             kept.append(await site.held())
-        assert site.alarms == []
-        assert not any("fills no rule" in why for why in site.warnings)
+        return begun
 
-    anyio.run(live)
-    return kept
+    begun = anyio.run(live)
+    assert site.alarms == site.warnings == []
+    return begun, kept
 
 
-def lived(site: Site, attack: Attack, runs: int) -> set[str]:
-    """Let somebody at a storage after a while; list what is lost at any time after that."""
-    expected = undisturbed(site.policy, BEFORE + runs, site.keys)
+def lived(attack: Attack, runs: int, keys: SigningKeys | None = None) -> tuple[Site, set[str]]:
+    """Let somebody at a storage after a while; return what is lost at any time after that."""
+    begun, expected = undisturbed(POLICY, BEFORE + runs, keys)
+    site = begun.copy()
     lost: set[str] = set()
 
     async def live() -> None:
-        for number in range(BEFORE + runs):
-            if number == BEFORE:
-                await attack(site)
+        await attack(site)
+        for number in range(BEFORE, BEFORE + runs):
             await site.run()
             lost.update(expected[number] - await site.held())
 
     anyio.run(live)
-    return lost
+    return site, lost
 
 
 # What needs no key: what lies is seen through.
@@ -131,12 +143,22 @@ def _lying(lie: dict[str, Any]) -> Attack:
     return forged(EXTRA, 0, **lie)
 
 
+async def _changed(site: Site) -> None:
+    """Let every manifest tell of another digest."""
+    for name in await site.names() & site.good.keys():
+        text = b"".join([piece async for piece in site.storage.read(manifest_name(name))])
+        digest = hashlib.sha256(site.good[name]).hexdigest().encode()
+        assert digest in text
+        await site.storage.put(manifest_name(name), Content(text.replace(digest, b"0" * 64)))
+
+
 SEEN_THROUGH: dict[str, Attack] = {
     "notes": _notes,
     "old notes": _old_notes,
     "junk": _junk,
     "copies": _copies,
     "holds": _holds,
+    "changed digests": _changed,
     "the future": forged(31, 24 * 400),
     **{f"a lie {number}": _lying(lie) for number, lie in enumerate(LIES)},
 }
@@ -147,9 +169,9 @@ SEEN_THROUGH: dict[str, Attack] = {
 def test_what_lies_costs_nothing_and_raises_no_alarm(
     keys: SigningKeys | None, attack: Attack
 ) -> None:
-    site = Site(keys)
+    site, lost = lived(attack, 20, keys)
 
-    assert lived(site, attack, 20) == set()
+    assert lost == set()
     assert site.alarms == []
 
 
@@ -159,10 +181,9 @@ def test_what_lies_costs_nothing_and_raises_no_alarm(
 @pytest.mark.parametrize("number", [EXTRA + 4, 31])
 @pytest.mark.parametrize("hours", [0, 20], ids=["just before", "long ago"])
 def test_many_that_look_real_are_an_alarm_and_cost_nothing(number: int, hours: int) -> None:
-    site = Site()
+    site, lost = lived(forged(number, hours), 15)
 
-    assert lived(site, forged(number, hours), 15) == set()
-    assert site.alarms
+    assert lost == set()
     assert len(site.alarms) == 15, "until somebody looked"
     assert "max_extra" in site.alarms[0]
 
@@ -184,9 +205,9 @@ def test_an_acknowledged_flood_raises_no_alarm_again() -> None:
 
 @pytest.mark.parametrize("number", [1, 3, EXTRA])
 def test_few_look_like_those_of_people_and_cost_no_more_than_theirs(number: int) -> None:
-    site = Site()
+    site, lost = lived(forged(number, 0), 20)
 
-    assert len(lived(site, forged(number, 0), 20)) <= 2 * number
+    assert len(lost) <= 2 * number
     assert site.alarms == []
 
 
@@ -195,12 +216,21 @@ def test_few_look_like_those_of_people_and_cost_no_more_than_theirs(number: int)
 
 @pytest.mark.parametrize("number", [3, 60])
 @pytest.mark.parametrize(
-    "lies", [{}, {"signature": "hmac-sha256:" + "0" * 64}, {"known": "."}], ids=str
+    "lies",
+    [
+        {},
+        {"signature": "hmac-sha256:" + "0" * 64},
+        {"known": "."},
+        {"signature": "\ud800", "history": "\ud800" * 99, "node": "\n"},
+        {"duration": float("inf"), "began": float("nan"), "clock": "host"},
+        {"leading_since": "9999-12-31T23:59:59-23:59", "term": 1 << 99},
+    ],
+    ids=str,
 )
 def test_with_a_key_nothing_that_others_add_counts(number: int, lies: dict[str, Any]) -> None:
-    site = Site(KEYS)
+    site, lost = lived(forged(number, 0, **lies), 20, KEYS)
 
-    assert lived(site, forged(number, 0, **lies), 20) == set()
+    assert lost == set()
     assert site.alarms == []
 
 
@@ -212,12 +242,12 @@ def test_a_signature_is_good_for_no_other_name() -> None:
             await site.add(later, site.good[name])
             await site.add(manifest_name(later), text.replace(name.encode(), later.encode()))
 
-    assert lived(Site(KEYS), attack, 20) == set()
+    assert lived(attack, 20, KEYS)[1] == set()
 
 
 def test_a_changed_key_is_known_by_the_old_one() -> None:
     site = Site(KEYS)
-    expected = undisturbed(site.policy, 30, None)
+    _, expected = undisturbed(site.policy, 30, None)
 
     async def live() -> None:
         for number in range(30):
@@ -232,7 +262,7 @@ def test_a_changed_key_is_known_by_the_old_one() -> None:
 
 def test_what_lay_there_before_the_key_goes_by_the_same_rules_and_is_not_pushed_out() -> None:
     site = Site()
-    expected = undisturbed(site.policy, 60, None)
+    _, expected = undisturbed(site.policy, 60, None)
 
     async def live() -> None:
         for number in range(60):
@@ -295,7 +325,7 @@ def attacks(draw: Any) -> list[tuple[int, Attack]]:
 
 POLICIES = st.sampled_from(
     [
-        Retention(last=5, hourly=8, daily=4, weekly=2, monthly=2, min_keep=2),
+        POLICY,
         Retention(last=2),
         Retention(daily=3, min_keep=3),
         Retention(within=12 * HOUR, weekly=1),
@@ -305,11 +335,11 @@ POLICIES = st.sampled_from(
 
 
 def judged(plans: list[tuple[int, Attack]], policy: Retention, runs: int) -> None:
-    expected = undisturbed(policy, BEFORE + runs, KEYS)
+    begun, expected = undisturbed(policy, BEFORE + runs, KEYS)
 
     async def live() -> None:
-        site = Site(KEYS, policy, fresh=False)
-        for number in range(BEFORE + runs):
+        site = replace(begun.copy(), fresh=False)
+        for number in range(BEFORE, BEFORE + runs):
             for _, attack in (plan for plan in plans if plan[0] == number):
                 await attack(site)
             await site.run()

@@ -87,7 +87,7 @@ def test_the_worst_comes_first_with_what_to_do_below(doctor: Doctor, server: Ser
     order = ["failure", "warning", "skipped", "success"]
     assert ranked == sorted(ranked, key=order.index)
     assert words[:2] == ["failure", "->"]
-    assert ending.talk == "10 findings: 1 failed, 1 to look at, 3 not looked at, 5 good\n"
+    assert ending.talk == ("10 findings: 1 failed, 1 to look at, 3 not looked at, 5 good\n")
 
 
 def test_once_a_snapshot_is_stored_all_is_good(

@@ -64,7 +64,7 @@ def own_name(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def find(run_on: RunOn, *addresses: str, **tls: Any) -> Leader:
     """Look for the leader as a new agent would."""
-    settings = VaultSettings.model_validate({"nodes": addresses, "tls": tls})
+    settings = VaultSettings.model_validate({"nodes": addresses, "tls": tls, "allow_http": True})
     cluster = Cluster(settings, run_on)
     try:
         return cluster.leader()

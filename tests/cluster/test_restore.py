@@ -23,6 +23,7 @@ from tests.http_proxy import Behaviour, Exchange, Request
 from tests.lying import SNAPSHOT_PATH, LyingProxy
 
 from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.core.notes import RESTORED_NAME
 from raft_snapshot_agent.drill import restored
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
@@ -373,6 +374,7 @@ def test_another_clusters_snapshot_without_manifest_is_refused_by_the_server(
         " (with --force it replaces this cluster, which then needs that one's unseal keys)"
     )
     assert at_once(one.cluster.nodes[0], marker, one.cluster.root_token) == "untouched"
+    assert not (one.folder / "snapshots" / RESTORED_NAME).exists()
 
 
 # Whose token counts.
@@ -387,6 +389,7 @@ def test_a_token_that_may_not_restore_is_told_which_one_would(one: Field, snapsh
     assert "403" in last
     assert "needs update on /v1/sys/storage/raft/snapshot" in last.replace("on sys/", "on /v1/sys/")
     assert "VAULT_TOKEN" in last
+    assert not (one.folder / "snapshots" / RESTORED_NAME).exists()
 
 
 def test_the_operators_token_counts_for_a_restore_only(one: Field, snapshot: Path) -> None:

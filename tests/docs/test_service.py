@@ -156,3 +156,52 @@ def test_the_unit_and_the_section_name_the_same_files() -> None:
     assert f"useradd --system --home-dir /var/lib/{unit['User']} " in section
     assert f"{unit['ReadWritePaths']}\n" in section
     assert f"path: {unit['ReadWritePaths']}}}" in section
+
+
+# Source: the manual pages systemd.exec(5), systemd.resource-control(5), systemd.service(5).
+SWITCHES = {
+    *("NoNewPrivileges", "ProtectHome", "ProtectClock", "ProtectHostname", "ProtectKernelLogs"),
+    *("ProtectKernelTunables", "ProtectKernelModules", "ProtectControlGroups", "PrivateTmp"),
+    *("PrivateDevices", "RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID", "RemoveIPC"),
+    "LockPersonality",
+}
+VALUES = {
+    "MemoryMax": r"\d+[KMG]",
+    "MemorySwapMax": "0",
+    "LimitCORE": "0",
+    "TasksMax": r"\d+",
+    "CapabilityBoundingSet": "",
+    "AmbientCapabilities": "",
+    "ProtectSystem": "strict",
+    "ProtectProc": "invisible",
+    "DevicePolicy": "closed",
+    "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6",
+    "KeyringMode": "private",
+    "SystemCallArchitectures": "native",
+    "SystemCallFilter": "@system-service",
+    "SystemCallErrorNumber": "EPERM",
+    "UMask": "0077",
+    "Type": "notify",
+    "ExecStart": r"/\S+ run --config /\S+",
+    "ExecReload": r"kill -HUP \$MAINPID",
+    "WatchdogSec": r"\d+min",
+    "Restart": "always",
+    "RestartSec": r"\d+s",
+    "TimeoutStopSec": r"\d+s",
+    "User": "[a-z-]+",
+    "CacheDirectory": "[a-z-]+",
+    "CacheDirectoryMode": "0700",
+    "ReadWritePaths": r"/\S+",
+}
+
+
+def test_the_unit_gives_no_more_than_is_needed() -> None:
+    service = UNIT.read_text().partition("[Service]\n")[2].partition("[Install]")[0]
+    lines = [one for one in service.splitlines() if one and not one.startswith("#")]
+    set_to = dict(line.split("=", 1) for line in lines)
+
+    assert len(set_to) == len(lines)
+    assert set_to.keys() == SWITCHES | VALUES.keys()
+    assert {set_to[name] for name in SWITCHES} == {"true"}
+    for name, pattern in VALUES.items():
+        assert re.fullmatch(pattern, set_to[name]), name

@@ -24,7 +24,7 @@ from raft_snapshot_agent.vault.stream import SnapshotStream
 
 pytestmark = pytest.mark.usefixtures("server")
 
-TOLD = "unexpected Defect in test_defects.py:"
+TOLD = "unexpected Defect in "
 
 
 class Defect(Exception):

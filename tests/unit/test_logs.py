@@ -169,3 +169,15 @@ def test_every_line_of_a_run_has_its_id(lines: Lines) -> None:
     assert first.endswith("Anything.  run=0a1b2c")
     assert second.endswith("run=0a1b2c")
     assert "run=" not in third
+
+
+@pytest.mark.parametrize("layout", ["text", "json", "hclog"])
+def test_text_of_others_is_one_short_line(
+    layout: Format, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = "a\nAll is well\x1b[2J\u202e\u200b\u2028" + "x" * 50_000
+    configure(layout, "info").warning(hostile, node=hostile, list=[hostile])
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert line.rstrip("\n").isprintable()
+    assert len(line) < 30_000

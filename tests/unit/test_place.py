@@ -67,6 +67,26 @@ async def test_refused_deletes_are_one_line_and_tried_once_a_day() -> None:
     assert len(storage.asked) == 31 + 31
 
 
+async def test_a_limit_below_the_size_of_one_snapshot_is_told() -> None:
+    place = await full(MemoryStorage(), 3)
+
+    small = await replace(place, retention=Retention(max_space=2)).prune(NOW)
+    enough = await replace(place, retention=Retention(max_space=3)).prune(NOW)
+
+    assert [one.startswith("max_space 2 is less than one snapshot") for one in small.warnings] == [
+        True
+    ]
+    assert enough.warnings == ()
+
+
+async def test_a_dry_run_counts_what_is_read_again() -> None:
+    storage = MemoryStorage()
+    place = await full(storage, 2)
+    await storage.put(f"{named(1)}.broken", Content(b"{}"))
+
+    assert (await place.prune(NOW, dry_run=True)).reviews == 1
+
+
 async def test_a_storage_that_cannot_be_reached_is_not_asked_for_each() -> None:
     storage = Locked(refusal=StorageUnavailable("it is down"))
     place = await full(storage)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from raft_snapshot_agent import claims
 from raft_snapshot_agent import spool as spools
 from raft_snapshot_agent.claims import remove_if_abandoned
 from raft_snapshot_agent.errors import SpoolError
+from raft_snapshot_agent.private_folder import make_private_folder
 from raft_snapshot_agent.spool import Spool
 
 OWN = f"raft-snapshot-agent-{os.geteuid()}"
@@ -111,3 +113,47 @@ def test_a_killed_agents_spool_is_found_in_its_own_folder(shared: Path) -> None:
 
     assert spools.sweep(shared) == {"dead01"}
     assert [*(shared / OWN).iterdir()] == []
+
+
+def test_a_folder_swapped_for_a_link_is_not_chmodded(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir(mode=0o755)
+    real = os.open
+
+    def swapped(path: str | Path, *how: object, **more: object) -> int:
+        descriptor = real(path, *how, **more)  # type: ignore[arg-type]
+        if Path(path).name == OWN:
+            (shared / OWN).rename(shared / "moved")
+            (shared / OWN).symlink_to(theirs)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", swapped)
+    make_private_folder(shared)
+
+    assert theirs.stat().st_mode & 0o777 == 0o755
+    assert (shared / "moved").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_in_which_everybody_can_swap_is_refused(shared: Path) -> None:
+    shared.chmod(0o777)
+    with pytest.raises(SpoolError) as caught:
+        Spool.create(shared, RUN)
+    assert caught.value.hint.startswith(f"chmod +t {shared}")
+
+
+def test_a_file_in_the_spools_place_gets_no_snapshots_name(tmp_path: Path) -> None:
+    with Spool.create(tmp_path, RUN) as spool:
+        spool.write(b"ours")
+        spool.path.rename(tmp_path / "moved")
+        spool.path.write_bytes(b"planted")
+
+        assert spool.link(tmp_path / "snapshot")
+        assert (tmp_path / "snapshot").read_bytes() == b"ours"
+
+
+def test_without_proc_a_spool_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "_OPEN_FILES", str(tmp_path / "no-proc"))
+    with Spool.create(tmp_path, RUN) as spool:
+        assert not spool.link(tmp_path / "snapshot")

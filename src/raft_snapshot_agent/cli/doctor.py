@@ -37,7 +37,7 @@ def doctor(loaded: Loaded, layout: Format, *, probe: bool = False) -> int:
     cluster = Cluster(config.vault, config.run_on)
     patient = Patient(config, os.environ, places, cluster, tell=output.talk)
     patient.cautions = loaded.warnings
-    output.talk(f"configuration: {loaded.source}")
+    patient.source = loaded.source
     checks = {**CHECKS, **PROBE} if probe else CHECKS
 
     async def work() -> list[Finding]:

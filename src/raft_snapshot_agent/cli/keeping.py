@@ -91,6 +91,8 @@ def _tell(place: Place, pruned: Pruned, wish: Wish) -> int:
     gone = {*pruned.deleted, *(one.name for one in planned.withheld)}
     kept = [one for one in planned.keep if one.name not in gone]
     later = f" ({len(planned.left)} of them go later)" if planned.left else ""
+    again = f" ({pruned.reviews} of them read again, and deleted if broken)"
+    later += again if pruned.reviews and wish.plans else ""
     output.talk(f"{place.name}: {len(kept)} kept{later}, {count} {verb}")
     if planned.refused:
         return RetentionSuspended.exit_code

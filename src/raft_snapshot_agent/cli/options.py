@@ -60,7 +60,9 @@ def loaded_fleet(context: typer.Context, config: Path | None, cluster: str | Non
 def _all(context: typer.Context, config: Path | None) -> LoadedFleet:
     """Load the configuration named before or behind the command, or the one that is found."""
     from raft_snapshot_agent.config.load import load_all
+    from raft_snapshot_agent.dumps import forbid_dumps
 
+    forbid_dumps()
     return load_all(config or context.find_root().params.get("config"), os.environ)
 
 

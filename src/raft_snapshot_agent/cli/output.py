@@ -17,12 +17,14 @@ from raft_snapshot_agent.core.spans import span
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _NO_LIMIT = 10_000
+_LONGEST = 4000
+"""Letters of a text; the longest of ours have some hundred."""
 
 
 def talk(text: str) -> None:
     """Tell the person in front of the terminal; nobody listening is no reason to stop."""
     with suppress(OSError):
-        print(plain(text), file=sys.stderr, flush=True)
+        print(one_line(text), file=sys.stderr, flush=True)
 
 
 def flush() -> None:
@@ -37,7 +39,7 @@ def data(document: Any) -> None:
 
 def text(line: str) -> None:
     """Print one line."""
-    print(plain(line))
+    print(one_line(line))
 
 
 def table(rows: Sequence[Mapping[str, str]], layout: Format, document: Any = None) -> None:
@@ -56,7 +58,7 @@ def table(rows: Sequence[Mapping[str, str]], layout: Format, document: Any = Non
     for key in rows[0]:
         drawn.add_column(key.upper(), no_wrap=True)
     for row in rows:
-        drawn.add_row(*(Text(plain(cell)) for cell in row.values()))
+        drawn.add_row(*(Text(one_line(cell)) for cell in row.values()))
     # A name that is broken into several lines cannot be copied from a terminal.
     console = Console(width=_NO_LIMIT, highlight=False)
     with console.capture() as capture:
@@ -84,7 +86,7 @@ def _columns() -> int:
 def _wrapped(text: str, room: int, lead: str = "") -> list[str]:
     """Break a text into lines, its words whole: a name that is broken cannot be copied."""
     return textwrap.wrap(
-        plain(text),
+        one_line(text),
         room,
         initial_indent=lead,
         subsequent_indent=" " * len(lead),
@@ -100,11 +102,17 @@ def facts(pairs: Mapping[str, Any], layout: Format) -> None:
         return
     width = max(map(len, pairs), default=0)
     for key, value in pairs.items():
-        print(f"{key.ljust(width)}  {plain(str(value))}")
+        print(f"{key.ljust(width)}  {one_line(str(value))}")
+
+
+def one_line(text: str) -> str:
+    """Show a text as one short line: names, manifests and answers may be anybody's."""
+    line = plain(text[:_LONGEST]).replace("\n", " ")
+    return line if len(text) <= _LONGEST else f"{line}..."
 
 
 def plain(text: str) -> str:
-    """Replace what a terminal would obey: names, manifests and answers may be anybody's."""
+    """Replace what a terminal would obey, but for line breaks."""
     return "".join(one if one.isprintable() or one == "\n" else "?" for one in text)
 
 

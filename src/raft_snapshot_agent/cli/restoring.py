@@ -23,7 +23,7 @@ from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.core.notes import Restored
 from raft_snapshot_agent.core.snapshot import Manifest
-from raft_snapshot_agent.errors import AgentError, ConfigError
+from raft_snapshot_agent.errors import AgentError, ConfigError, Denied
 from raft_snapshot_agent.origin import choose
 from raft_snapshot_agent.restore import BY_FORCE, Fetched, fetched, restore
 from raft_snapshot_agent.threads import in_thread
@@ -54,7 +54,11 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
             leader = await in_thread(cluster.found)
             await _confirm(got, leader, yes=yes, force=force)
             await _leave_word(everywhere, got, origin.label)
-            back = await restore(cluster, leader, got.spool.path, force=force)
+            try:
+                back = await restore(cluster, leader, got.spool.path, force=force)
+            except Denied:  # nothing was replaced
+                await _take_back(everywhere)
+                raise
         _tell(got, back)
         return back is not None
 
@@ -88,6 +92,16 @@ async def _leave_word(places: Sequence[Place], got: Fetched, label: str) -> None
                 f"warning: {place.name}: the restore is not noted there: {error}."
                 " If the next snapshot raises an alarm: prune --acknowledge"
             )
+
+
+async def _take_back(places: Sequence[Place]) -> None:
+    """Remove the note of a restore that was refused: the next snapshot does not follow on it."""
+    for place in places:
+        try:
+            if place.prunes:
+                await place.expect_nothing()
+        except AgentError as error:
+            output.talk(f"warning: {place.name}: the note of the restore stays there: {error}")
 
 
 def _by_operator(settings: VaultSettings) -> VaultSettings:

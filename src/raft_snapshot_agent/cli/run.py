@@ -81,7 +81,13 @@ def _duty(loaded: Loaded, faults: _Faults, gate: Gate, log: Log) -> Duty:
             log.error(f"Storage {storage} is disabled, its configuration is invalid: {line}")
     agent = assembly.agent(config, assembly.places(config), gate=gate)
     log.info(f"raft-snapshot-agent {__version__}: a snapshot {_appointments(config)}")
-    return Duty(agent, config.schedule.open(), log, seed=loaded.dialect == "seed")
+    return Duty(
+        agent,
+        config.schedule.open(),
+        log,
+        seed=loaded.dialect == "seed",
+        patience=assembly.patience(config),
+    )
 
 
 def _faults(fleet: LoadedFleet, *, suffices: bool) -> dict[str, _Faults | ConfigError]:

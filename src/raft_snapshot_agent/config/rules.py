@@ -1,11 +1,12 @@
 """Rules that lock each other, or work against each other; docs/decisions/0035 lists them all.
 
-Each concerns how storages are served, so without storages there is none.
+Most concern how storages are served, so without storages there is none of those.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -15,11 +16,13 @@ from raft_snapshot_agent.config.model import Config, naming_of
 from raft_snapshot_agent.core.duration import format_duration
 from raft_snapshot_agent.core.guard import GUARD_NAME
 from raft_snapshot_agent.core.naming import parse
+from raft_snapshot_agent.core.notes import RESTORED_NAME
 from raft_snapshot_agent.core.schedule import upcoming
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import RetentionPolicy
 from raft_snapshot_agent.lease.settings import StorageLease
 from raft_snapshot_agent.storage import AnyStorage
+from raft_snapshot_agent.vault.exposure import exposure, is_readable
 
 Finding = tuple[KeyPath, str, str]
 """Where it stands, what is wrong with it, and the mend."""
@@ -28,12 +31,14 @@ _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 _SLOTS = 40
 """How many points of a schedule are looked at."""
 _SHORTEST = timedelta(seconds=1)
+_RARELY = timedelta(minutes=1)
 _LITTLE = 16 << 20
 """Bytes that most snapshots are larger than."""
 
 
 def contradictions(config: Config) -> Iterator[Finding]:
     """List what cannot work as it is configured."""
+    yield from _clear_text(config, allowed=False)
     if not config.storages:
         return
     yield from _names(config)
@@ -46,6 +51,7 @@ def contradictions(config: Config) -> Iterator[Finding]:
 
 def cautions(config: Config) -> Iterator[Finding]:
     """List what works, but may not be what was meant."""
+    yield from _clear_text(config, allowed=True)
     if config.storages and not any(one.required for one in config.storages):
         what = "no storage is required: a run is good as long as one of them got the snapshot"
         yield ("storages",), what, "leave required out for those you rely on"
@@ -53,6 +59,21 @@ def cautions(config: Config) -> Iterator[Finding]:
         yield from _idle_retention(config, index, storage)
         yield from _slow(config, index, storage)
     yield from _slow_lease(config)
+    often = config.vault.login_check
+    if timedelta(0) < often < _RARELY:
+        what = f"the agent logs in every {format_duration(often)}, only to see whether it could"
+        yield ("vault", "login_check"), what, f"write {format_duration(_RARELY)} or more, or 0s"
+
+
+def _clear_text(config: Config, *, allowed: bool) -> Iterator[Finding]:
+    """Find the servers to which token and snapshot would go without TLS."""
+    vault = config.vault
+    for index, address in enumerate(vault.addresses):
+        path: KeyPath = ("vault", "nodes", index) if vault.nodes else ("vault", "address")
+        with suppress(ConfigError):  # of a proxy that cannot be used, which is told elsewhere
+            if vault.allow_http is allowed and is_readable(address, vault):
+                fault = exposure(address)
+                yield path, fault.message, "use https://" if allowed else fault.hint
 
 
 def _names(config: Config) -> Iterator[Finding]:
@@ -74,11 +95,12 @@ def _names(config: Config) -> Iterator[Finding]:
 def _lease_record(config: Config) -> Iterator[Finding]:
     """Find the record of a lease, or a static snapshot, in the place of another file."""
     lease = config.lease if isinstance(config.lease, StorageLease) else None
-    taken = {GUARD_NAME: "the file of the guard"}
+    taken = {GUARD_NAME: "the file of the guard", RESTORED_NAME: "the note of a restore"}
     if lease is not None:
-        taken |= {lease.name: "the lease", f"{lease.name}.json": "the lease"}
-        if f"{lease.name}.json" == GUARD_NAME or parse(lease.name, naming_of(config)):
+        names = {lease.name, f"{lease.name}.json"}
+        if names & taken.keys() or parse(lease.name, naming_of(config)):
             yield ("lease", "name"), "is the name of another file of the agent's", "choose another"
+        taken |= dict.fromkeys(names, "the lease")
     for index, storage in enumerate(config.storages):
         what = taken.get(storage.static_name or "")
         if what == "the lease" and (lease is None or lease.storage != storage.name):

@@ -11,23 +11,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import cast
 
 from zlib_ng import zlib_ng
 
+from raft_snapshot_agent.core.archive_text import PAX, SUMS, broken, pax_size, read_sums
 from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.errors import VerificationError
 
-META, STATE, SUMS, SEALED = "meta.json", "state.bin", "SHA256SUMS", "SHA256SUMS.sealed"
+META, STATE, SEALED = "meta.json", "state.bin", "SHA256SUMS.sealed"
 _MEMBERS = (META, STATE, SUMS, SEALED)
 _HASHED = (META, STATE)
-_PAX = "its PAX header"
-_PAX_LENGTH = re.compile(rb"([0-9]{1,7}) ")
-_PAX_REFUSED = (b"path", b"linkpath")
-"""Records that would make a member another than the one whose header was read."""
 _BLOCK = 512
 _SLICE = 1 << 17
 """Bytes inflated at a time: what a call does not consume it hands back as a copy."""
@@ -35,20 +32,17 @@ _STEP = 1 << 18
 """Most bytes a slice may become at once: fits the processor's cache, bounds a hostile archive."""
 _SMALL = 1 << 20
 """Most bytes of any member but state.bin; real ones have a few hundred."""
+_MOST_PAX = 8
+"""PAX headers; Go writes one, for a state over 8 GiB."""
+_FREE, _MOST_RATIO = 256 << 20, 200
+"""Bytes that any archive may become, and for how many times its size: sealed data does not
+compress, so what becomes more was made to keep us busy."""
 _MOST_ZERO_BLOCKS = 2048
 """At the end of the tar: two are needed, tar programs write up to some hundred."""
 # Its stub declares an instance where there is a class.
 _DAMAGED = cast("type[Exception]", zlib_ng.error)
-_UNREADABLE = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What nonsense in the place of JSON can raise."""
-_AGAIN = "do not rely on it; if fresh ones break too, look at the server's log and its seal"
 
 
 class ArchiveVerifier:
@@ -67,7 +61,7 @@ class ArchiveVerifier:
         self._inflate = zlib_ng.decompressobj(wbits=31)
         self._tar = _Tar()
         self._sha256 = hashlib.sha256() if digest else None
-        self._size = 0
+        self._size = self._content = 0
 
     @property
     def meta(self) -> ArchiveMeta | None:
@@ -81,13 +75,16 @@ class ArchiveVerifier:
             VerificationError: This can no longer become a whole snapshot.
         """
         if self._size == 0 and not bytes(chunk[:2]).startswith(b"\x1f\x8b"[: len(chunk)]):
-            raise _broken("it is not a gzip archive")
+            raise broken("it is not a gzip archive")
         self._size += len(chunk)
         if self._sha256 is not None:
             self._sha256.update(chunk)
         view = memoryview(chunk)
         for start in range(0, len(view), _SLICE):
             for piece in self._inflated(view[start : start + _SLICE]):
+                self._content += len(piece)
+                if self._content > _FREE + _MOST_RATIO * self._size:
+                    raise broken(f"it becomes more than {_MOST_RATIO} times its size")
                 self._tar.feed(memoryview(piece))
 
     def finish(self) -> Snapshot:
@@ -97,25 +94,25 @@ class ArchiveVerifier:
             VerificationError: The archive is cut off, or its hashes do not hold.
         """
         if self._size == 0:
-            raise _broken("it is empty")
+            raise broken("it is empty")
         if not self._inflate.eof:
-            raise _broken(f"it is cut off after {self._size} bytes")
+            raise broken(f"it is cut off after {self._size} bytes")
         meta = self._tar.finish()
         sha256 = self._sha256.hexdigest() if self._sha256 is not None else ""
         return Snapshot(meta=meta, size=self._size, sha256=sha256)
 
     def _inflated(self, part: memoryview) -> Iterator[bytes]:
         if self._inflate.eof:
-            raise _broken("bytes follow its end")
+            raise broken("bytes follow its end")
         rest: bytes | memoryview = part
         while True:
             try:
                 piece = self._inflate.decompress(rest, _STEP)
             except _DAMAGED as error:
-                raise _broken(f"gzip: {str(error).rpartition(': ')[2]}") from error
+                raise broken(f"gzip: {str(error).rpartition(': ')[2]}") from error
             yield piece
             if self._inflate.unused_data:
-                raise _broken("bytes follow its end")
+                raise broken("bytes follow its end")
             rest = self._inflate.unconsumed_tail
             if self._inflate.eof or (not rest and len(piece) < _STEP):
                 return
@@ -132,6 +129,8 @@ class _Tar:
         self._padding = 0
         self._zero_blocks = 0
         self._pax_size: int | None = None
+        self._pax_headers = 0
+        self._written_at: int | None = None
         self._state_size = 0
         self._small: dict[str, bytearray] = {}
         self._state = hashlib.sha256()
@@ -153,12 +152,12 @@ class _Tar:
 
     def finish(self) -> ArchiveMeta:
         if self._left or self._padding:
-            raise _broken(f"its tar ends inside {self._name}")
+            raise broken(f"its tar ends inside {self._name}")
         if self._header or self._zero_blocks < 2:
-            raise _broken("truncated archive: the end marker is missing")
+            raise broken("truncated archive: the end marker is missing")
         missing = [name for name in _MEMBERS if name not in self._seen]
         if missing and missing != [SEALED]:
-            raise _broken(f"{missing[0]} is missing")
+            raise broken(f"{missing[0]} is missing")
         if missing or not self._small[SEALED]:
             raise VerificationError(
                 f"the snapshot is broken: {SEALED} is missing or empty",
@@ -167,7 +166,7 @@ class _Tar:
             )
         assert self.meta is not None  # noqa: S101 - meta.json has been seen
         if self.meta.size != self._state_size:
-            raise _broken(f"{STATE} has {self._state_size} bytes, {META} says {self.meta.size}")
+            raise broken(f"{STATE} has {self._state_size} bytes, {META} says {self.meta.size}")
         self._compare()
         return self.meta
 
@@ -176,14 +175,14 @@ class _Tar:
             META: hashlib.sha256(self._small[META]).hexdigest(),
             STATE: self._state.hexdigest(),
         }
-        listed = _sums(bytes(self._small[SUMS]))
+        listed = read_sums(bytes(self._small[SUMS]))
         for name, digest in listed:
             if name not in actual:
-                raise _broken(f"{SUMS} lists {name[:40]!r}")
+                raise broken(f"{SUMS} lists {name[:40]!r}")
             if actual[name] != digest:
-                raise _broken(f"the hash of {name} does not match {SUMS}")
+                raise broken(f"the hash of {name} does not match {SUMS}")
         if missing := [name for name in _HASHED if name not in dict(listed)]:
-            raise _broken(f"{SUMS} does not list {missing[0]}")
+            raise broken(f"{SUMS} does not list {missing[0]}")
 
     def _body(self, data: memoryview) -> memoryview:
         part = data[: self._left]
@@ -199,9 +198,9 @@ class _Tar:
 
     def _end_of_member(self) -> None:
         if self._name == META:
-            self.meta = _meta(bytes(self._small[META]))
-        elif self._name == _PAX:
-            self._pax_size = _pax_size(bytes(self._small.pop(_PAX)))
+            self.meta = replace(_meta(bytes(self._small[META])), written_at=self._written_at)
+        elif self._name == PAX:
+            self._pax_size = pax_size(bytes(self._small.pop(PAX)))
 
     def _block(self) -> None:
         if len(self._header) < _BLOCK:
@@ -211,7 +210,7 @@ class _Tar:
         if any(block) and not self._zero_blocks:
             self._open(block)
         elif any(block) or self._zero_blocks == _MOST_ZERO_BLOCKS:
-            raise _broken("bytes follow the end of its tar")
+            raise broken("bytes follow the end of its tar")
         else:
             self._zero_blocks += 1
 
@@ -219,30 +218,35 @@ class _Tar:
         try:
             info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         except tarfile.HeaderError as error:
-            raise _broken(f"its tar header is damaged: {error}") from error
+            raise broken(f"its tar header is damaged: {error}") from error
         self._left = info.size if self._pax_size is None else self._pax_size
         self._pax_size = None
         if self._left < 0:
-            raise _broken("its tar header is damaged: negative size")
+            raise broken("its tar header is damaged: negative size")
         self._padding = -self._left % _BLOCK
         if info.type == tarfile.XHDTYPE:
-            self._name = _PAX
+            self._name = PAX
+            self._pax_headers += 1
+            if self._pax_headers > _MOST_PAX:
+                raise broken(f"it has more than {_MOST_PAX} PAX headers")
         else:
             self._name = info.name
             self._admit(info)
         if self._name != STATE:
             if self._left > _SMALL:
-                raise _broken(f"{self._name} has {self._left} bytes")
+                raise broken(f"{self._name} has {self._left} bytes")
             self._small[self._name] = bytearray()
         if not self._left:
             self._end_of_member()
 
     def _admit(self, info: tarfile.TarInfo) -> None:
         if info.name not in _MEMBERS or info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
-            raise _broken(f"it holds an unexpected member {info.name[:40]!r}")
+            raise broken(f"it holds an unexpected member {info.name[:40]!r}")
         if info.name in self._seen:
-            raise _broken(f"it holds {info.name} twice")
+            raise broken(f"it holds {info.name} twice")
         self._seen.append(info.name)
+        if info.name == META:
+            self._written_at = int(info.mtime) or None
 
 
 def _meta(text: bytes) -> ArchiveMeta:
@@ -256,45 +260,4 @@ def _meta(text: bytes) -> ArchiveMeta:
             servers=tuple(str(server.get("ID", "")) for server in servers),
         )
     except _UNREADABLE as error:
-        raise _broken(f"{META} cannot be read") from error
-
-
-def _sums(text: bytes) -> list[tuple[str, str]]:
-    """Read lines of `<hex digest>  <name>`, as sha256sum writes them, as name and digest."""
-    lines = text.decode("utf-8", "replace").splitlines()
-    pairs = (line.split(maxsplit=1) for line in lines if line.strip())
-    try:
-        return [(name, digest.lower()) for digest, name in pairs]
-    except ValueError as error:
-        raise _broken(f"{SUMS} cannot be read") from error
-
-
-def _pax_size(records: bytes) -> int | None:
-    r"""Find the size in PAX records, which Go writes for members over 8 GiB.
-
-    Source: IEEE Std 1003.1, pax, "pax Extended Header": `<length> <key>=<value>\n`.
-    """
-    size: int | None = None
-    position = 0
-    while position < len(records):
-        length = _PAX_LENGTH.match(records, position)
-        end = position + int(length[1]) if length else 0
-        if length is None or not length.end() < end <= len(records):
-            raise _broken(f"{_PAX} is damaged")
-        key, _, value = records[length.end() : end - 1].partition(b"=")
-        if key == b"size":
-            size = _decimal(value)
-        elif key in _PAX_REFUSED:
-            raise _broken(f"{_PAX} sets {key.decode()}")
-        position = end
-    return size
-
-
-def _decimal(text: bytes) -> int:
-    if not text.isdigit() or len(text) > 19:
-        raise _broken(f"{_PAX} is damaged")
-    return int(text)
-
-
-def _broken(why: str) -> VerificationError:
-    return VerificationError(f"the snapshot is broken: {why}", hint=_AGAIN)
+        raise broken(f"{META} cannot be read") from error

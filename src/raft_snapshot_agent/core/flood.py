@@ -19,8 +19,8 @@ from raft_snapshot_agent.core.snapshot import Manifest, Stored
 
 _AGENTS = 2
 """Snapshots per slot: without a lease two agents may take one each."""
-_ASKED = 16
-"""Witnesses that are heard."""
+_MORE = 8
+"""Witnesses that are heard beside those that may come in one interval unnoticed."""
 _COMPARED = 16
 """Older snapshots that tell how many there used to be."""
 _FEW = 4
@@ -46,8 +46,8 @@ class Witness:
 
 
 def asked(extra: int) -> int:
-    """Return how many witnesses are heard: fewer than would be too many for the last of them."""
-    return max(1, min(_ASKED, extra * 2 // 3))
+    """Return how many witnesses are heard: more than may hide the others in one interval."""
+    return extra + _MORE
 
 
 def slots(pace: Schedule, since: datetime, now: datetime) -> int:
@@ -72,9 +72,10 @@ def flooded(
         extra: How many people may take by hand.
     """
     counted = [one for one in listed if one.counts and one.taken_at <= now + AHEAD]
-    for witness in witnesses:
+    for newer, witness in enumerate(witnesses):
         fresh = witness.never_saw(counted)
-        allowed = extra + _AGENTS * slots(pace, witness.stored.taken_at, now)
+        # Each of those that came later tells itself that it is of an agent.
+        allowed = extra + newer + _AGENTS * slots(pace, witness.stored.taken_at, now)
         if len(fresh) > allowed:
             return (
                 f"{len(fresh)} snapshots came since {witness.stored.name}, of which schedule and"
@@ -91,7 +92,10 @@ def _crowded(counted: Sequence[Stored], pace: Schedule, now: datetime, extra: in
     slot = pace.following(now, now).at
     interval = pace.following(slot, slot).at - slot
     recent = [one for one in counted if now - one.taken_at < interval]
-    allowed = extra + _AGENTS * _usual(counted[len(recent) :], interval)
+    older = counted[len(recent) :]
+    allowed = extra + _AGENTS * _usual(
+        older if len(older) >= _FEW else counted[-_COMPARED:], interval
+    )
     if len(recent) <= allowed:
         return ""
     return (

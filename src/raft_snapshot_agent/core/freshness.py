@@ -50,7 +50,7 @@ def census(stored: Iterable[Stored], now: datetime) -> Census:
         now: The present time.
     """
     listed = tuple(stored)
-    whole = [one for one in listed if not one.broken]
+    whole = [one for one in listed if not (one.broken or one.doubt)]
     dated = [one for one in whole if one.taken_at.year > MINYEAR]
     believed = [one for one in dated if one.taken_at - now <= AHEAD]
     return Census(

@@ -15,13 +15,13 @@ _DAY = timedelta(days=1)
 _AHEAD = timedelta(minutes=10)
 """As far may the clock that a snapshot was named by be ahead of ours."""
 
-_NEWEST, _NEWEST_VERIFIED = "newest", "newest verified"
+NEWEST, _NEWEST_VERIFIED = "newest", "newest verified"
 _FUTURE = "dated in the future: fills no rule"
 _MISMATCH = "not what its manifest describes: fills no rule"
 _COPIED = "stays while a copy of it does"
 _HELD, _MIN_KEEP = "held", "kept: min_keep"
 _LEFT = "no rule keeps it; goes at one of the next runs"
-_PROTECTED = {_NEWEST, _NEWEST_VERIFIED}
+_PROTECTED = {NEWEST, _NEWEST_VERIFIED}
 
 # An hour is told by its distance from UTC too: it comes twice when daylight saving time ends.
 _PERIODS = {
@@ -229,7 +229,7 @@ def _aside(one: Stored, now: datetime) -> Iterator[str]:
 def _guarded(counting: Sequence[Stored], present: Sequence[Stored]) -> Iterator[tuple[Stored, str]]:
     """Protect the newest; of those from the future only where there is no other."""
     for one in (present or counting)[:1]:
-        yield one, _NEWEST
+        yield one, NEWEST
     if verified := next((one for one in (*present, *counting) if one.proved), None):
         yield verified, _NEWEST_VERIFIED
 

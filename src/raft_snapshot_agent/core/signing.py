@@ -43,7 +43,7 @@ class SigningKeys:
 
     def has_signed(self, manifest: Manifest) -> bool:
         """Return whether one of the keys made the signature of a manifest."""
-        told = manifest.signature.encode()
+        told = manifest.signature.encode(errors="surrogatepass")
         made = [_signature(manifest, key).encode() for key in (self.current, *self.old)]
         return any([hmac.compare_digest(told, one) for one in made])  # noqa: C419 - in equal time
 

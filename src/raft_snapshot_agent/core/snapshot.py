@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from raft_snapshot_agent.core.notes import one_line
+
 FORMAT = 1
 
 _JSON_TYPES = {"str": (str,), "int": (int,), "float": (float, int)}
@@ -42,6 +44,8 @@ class ArchiveMeta:
     """Bytes of `state.bin`, uncompressed."""
     servers: tuple[str, ...] = ()
     """Raft node IDs of the cluster's members."""
+    written_at: int | None = field(default=None, compare=False)
+    """When the server wrote it by its own clock, in seconds since 1970, where it tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,7 @@ class Condemnation:
         try:
             fields = json.loads(text)
             since = datetime.fromisoformat(fields["since"]).astimezone(UTC)
-            return cls(str(fields["reason"]), since)
+            return cls(one_line(fields["reason"]), since)
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return cls("", None)
 

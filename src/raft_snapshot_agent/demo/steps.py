@@ -170,7 +170,9 @@ async def _restore_newest(screen: Screen, stage: Stage) -> None:
         fresh = stage.folder / "fresh"
         async with (
             fetched(StoredOrigin(bucket, newest), stage.folder / "spool") as got,
-            restored(got.spool.path, stage.cluster.unseal_keys, fresh) as node,
+            restored(
+                got.spool.path, stage.cluster.unseal_keys, fresh, must_be_closed=False
+            ) as node,
         ):
             path, token = f"secret/data/app/{_SECRETS - 1}", stage.cluster.root_token
             answer = node.api("GET", path, token=token)

@@ -58,6 +58,8 @@ class Patient:
     """Says at once what no finding can say any more."""
     holdings: Sequence[Holding] = ()
     """What the storages hold, once they were listed."""
+    source: str = "it"
+    """Where the configuration comes from."""
     cautions: Sequence[str] = ()
     """What works, but may not be what was meant by the configuration."""
 

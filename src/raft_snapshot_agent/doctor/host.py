@@ -42,8 +42,8 @@ def _configuration(patient: Patient) -> list[Finding]:
         except AgentError as error:
             wrong = ConfigError(f"{storage.name}: {error.message}", hint=error.hint)
             found.append(failure("configuration", wrong))
-    found += [warning("configuration", caution, "") for caution in patient.cautions]
-    return found or [success("configuration", "it is sound")]
+    told = [warning("configuration", caution, "") for caution in patient.cautions]
+    return [*(found or [success("configuration", f"{patient.source} is sound")]), *told]
 
 
 def _is_there(path: Path) -> bool:

@@ -23,9 +23,9 @@ from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.answers import SNAPSHOT_PATH
 from raft_snapshot_agent.vault.auth import AnyAuth, AppRoleAuth, NoAuth, TokenAuth
 from raft_snapshot_agent.vault.client import Node
+from raft_snapshot_agent.vault.exposure import proxy_to
 from raft_snapshot_agent.vault.hosts import is_local
 from raft_snapshot_agent.vault.token import in_namespace
-from raft_snapshot_agent.vault.transport import proxy_to
 
 
 async def tls(patient: Patient) -> list[Finding]:

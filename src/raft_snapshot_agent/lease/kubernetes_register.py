@@ -25,6 +25,7 @@ from raft_snapshot_agent.errors import (
     StorageDenied,
     StorageUnavailable,
 )
+from raft_snapshot_agent.lease.kubernetes_bounds import bounded
 from raft_snapshot_agent.network.failures import Trouble, not_accepted, refused_by_proxy
 from raft_snapshot_agent.network.proxies import Proxy, route
 from raft_snapshot_agent.network.trust import Trust, accept_partial_chains, context
@@ -196,10 +197,16 @@ def _transport(config: SingleConfig, proxy: Proxy | None) -> AsyncHTTPTransport:
     )
     if not config.cluster.insecure:
         accept_partial_chains(trusted)
-    if proxy is None:
-        return httpx2.AsyncHTTPTransport(verify=trusted, trust_env=False)
 
-    class Proxied(httpx2.AsyncHTTPTransport):
+    class Bounded(httpx2.AsyncHTTPTransport):
+        async def handle_async_request(self, request: Request) -> Response:
+            request.headers["accept-encoding"] = "identity"
+            return bounded(await super().handle_async_request(request))
+
+    if proxy is None:
+        return Bounded(verify=trusted, trust_env=False)
+
+    class Proxied(Bounded):
         async def handle_async_request(self, request: Request) -> Response:
             response = await super().handle_async_request(request)
             if response.status_code == 407:  # to a request that went without a tunnel

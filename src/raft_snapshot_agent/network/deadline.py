@@ -56,6 +56,10 @@ class Deadline:
         own = max(self._until - time.monotonic(), 0.0)
         return own if self._outer is None else min(own, self._outer.left)
 
+    def belong_to(self, outer: Deadline | None) -> None:
+        """End no later than another."""
+        self._outer = outer
+
     def grant(self, seconds: float) -> None:
         """Put it off, for what was done meanwhile."""
         self._until += seconds
@@ -113,6 +117,14 @@ def entered(deadline: Deadline) -> Iterator[Deadline]:
     finally:
         _HERE.deadline = before
         deadline.forget()
+
+
+@contextmanager
+def within_thread(deadline: Deadline) -> Iterator[Deadline]:
+    """Do work under a deadline that others hold, inside that of this thread."""
+    deadline.belong_to(current())
+    with entered(deadline):
+        yield deadline
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from typing import Any
 import urllib3
 
 from raft_snapshot_agent.errors import ServerError, Unreachable
+from raft_snapshot_agent.network.unix import UnixPool
+from raft_snapshot_agent.servers.answers import Answer, Initialised
 from raft_snapshot_agent.servers.process import (
     LOOPBACK,
     ServerProcess,
@@ -20,6 +22,7 @@ from raft_snapshot_agent.servers.process import (
     until,
 )
 
+SOCKET = "api.sock"
 _SERVING = (200, 429)  # active, standby
 _PATIENCE = 60.0
 # Whatever the listener's options, the node answers for itself instead of asking the leader.
@@ -40,6 +43,12 @@ class Host:
     address: str = LOOPBACK
     enter: tuple[str, ...] = ()
     """What a command begins with that is to run there."""
+    ports: tuple[int, int] | None = None
+    """Those of the API and of the cluster, where nobody else takes them."""
+    program: Path | None = None
+    """The server's program; by default the one that is installed."""
+    socket: bool = False
+    """Whether it is spoken to through a unix socket in the node's folder, and no port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +71,6 @@ class NodeOptions:
     """Further top-level settings, such as `seal` or `disable_standby_reads`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a node said."""
-
-    status: int
-    document: Any
-    """The parsed JSON, or nothing where the answer was empty or not JSON."""
-
-
-@dataclass(frozen=True, slots=True)
-class Initialised:
-    """What `sys/init` hands out, once."""
-
-    unseal_keys: tuple[str, ...] = field(repr=False)
-    root_token: str = field(repr=False)
-
-
 class OpenBaoNode:
     """A node with a folder, two ports and a process of its own."""
 
@@ -93,17 +85,20 @@ class OpenBaoNode:
         self.folder = folder
         self.options = options or NodeOptions()
         self.host = host or Host()
-        bao = program("bao")
-        self.ports = free_ports(2)
+        bao = str(self.host.program or program("bao"))
+        self.ports = self.host.ports or tuple(free_ports(2))
         scheme = "https" if self.options.tls else "http"
-        self.address = f"{scheme}://{self.host.address}:{self.ports[0]}"
+        self._api_address = f"{scheme}://{self.host.address}:{self.ports[0]}"
+        self.address = f"unix://{folder / SOCKET}" if self.host.socket else self._api_address
+        self._base = "" if self.host.socket else self.address
         self.cluster_address = f"https://{self.host.address}:{self.ports[1]}"
-        self._pool = _pool(self.options.tls)
+        self._pool = UnixPool(str(folder / SOCKET)) if self.host.socket else _pool(self.options.tls)
         self.process = ServerProcess(
             name,
             [*self.host.enter, bao, "server", f"-config={folder / 'server.json'}"],
             folder / "server.log",
             {"PATH": "/usr/bin:/bin", "HOME": str(folder), "TMPDIR": str(folder / "tmp")},
+            folder if self.host.socket else None,
         )
 
     def launch(self) -> None:
@@ -112,6 +107,7 @@ class OpenBaoNode:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("data", "tmp"):
             (self.folder / name).mkdir(exist_ok=True)
+        (self.folder / SOCKET).unlink(missing_ok=True)
         (self.folder / "server.json").write_text(json.dumps(self._configuration(), indent=2))
         self.process.start()
 
@@ -150,7 +146,8 @@ class OpenBaoNode:
     def discard(self) -> None:
         """Kill it for good and give its ports back."""
         self.kill()
-        release_ports(self.ports)
+        if self.host.ports is None:
+            release_ports(self.ports)
 
     def request(
         self,
@@ -172,7 +169,7 @@ class OpenBaoNode:
         try:
             response = self._pool.request(
                 method,
-                f"{self.address}/v1/{path}",
+                f"{self._base}/v1/{path}",
                 json=body,
                 headers=headers,
                 timeout=timeout,
@@ -181,7 +178,7 @@ class OpenBaoNode:
             )
         except urllib3.exceptions.HTTPError as error:
             raise Unreachable(f"{self.name} at {self.address}: {error}") from error
-        return Answer(response.status, _parsed(response.data))
+        return Answer.read(response.status, response.data)
 
     def api(self, method: str, path: str, body: Any = None, token: str | None = None) -> Any:
         """Ask `/v1/PATH` and return the parsed answer, nothing for an empty one.
@@ -194,7 +191,7 @@ class OpenBaoNode:
         if answer.status // 100 == 2:
             return answer.document
         raise ServerError(
-            f"{self.name}: {method} /v1/{path} answered {answer.status}: {_errors(answer)}"
+            f"{self.name}: {method} /v1/{path} answered {answer.status}: {answer.errors}"
         )
 
     def is_leader(self) -> bool:
@@ -271,29 +268,22 @@ class OpenBaoNode:
         }
         raft = {"path": str(self.folder / "data"), "node_id": self.name, **_RAFT}
         return {
-            "api_addr": self.address,
+            "api_addr": self._api_address,
             "cluster_addr": self.cluster_address,
             "storage": {"raft": raft},
-            "listener": {"tcp": listener},
+            "listener": {"tcp": listener, **self._socket()},
             "log_level": "info",
             **self.options.server,
         }
+
+    def _socket(self) -> dict[str, Any]:
+        """Name the socket from within the folder: the path of a socket has 107 bytes at most."""
+        if not self.host.socket:
+            return {}
+        return {"unix": {"address": SOCKET, "http_read_timeout": "30m", "tls_disable": True}}
 
 
 def _pool(tls: TlsFiles | None) -> urllib3.PoolManager:
     if tls is None:
         return urllib3.PoolManager()
     return urllib3.PoolManager(ca_certs=str(tls.ca))
-
-
-def _parsed(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError:
-        return None
-
-
-def _errors(answer: Answer) -> str:
-    if not isinstance(answer.document, dict):
-        return "no reason given"
-    return "; ".join(answer.document.get("errors") or ()) or "no reason given"

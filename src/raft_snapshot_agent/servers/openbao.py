@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from raft_snapshot_agent.errors import NoLeader, ServerError
-from raft_snapshot_agent.servers.node import Host, Initialised, NodeOptions, OpenBaoNode, TlsFiles
+from raft_snapshot_agent.servers.answers import Initialised
+from raft_snapshot_agent.servers.node import Host, NodeOptions, OpenBaoNode, TlsFiles
 from raft_snapshot_agent.servers.process import until
 
 __all__ = [

@@ -24,6 +24,8 @@ T = TypeVar("T")
 # SeaweedFS takes each port + 10000 too; both ranges lie below those of outgoing connections.
 _TWIN = 10_000
 _PORTS = range(10_000, 20_000)
+_NOBODY_ELSE = 0o077
+"""Sockets, logs and data are the starting user's."""
 _claims: dict[int, socket.socket] = {}
 
 # Reads end of file when the parent is gone, however it went. PR_SET_PDEATHSIG would need a
@@ -95,8 +97,17 @@ def until(condition: Callable[[], T], what: str, *, within: float, pause: float 
 class ServerProcess:
     """One server in a session of its own, with a clean environment and its output in a file."""
 
-    def __init__(self, name: str, argv: Sequence[str], log_path: Path, env: dict[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        log_path: Path,
+        env: dict[str, str],
+        folder: Path | None = None,
+    ) -> None:
+        """Make ready; `folder` is the one it runs in, by default this process's."""
         self.name = name
+        self._folder = folder
         self.log_path = log_path
         self._argv = list(argv)
         self._env = env
@@ -121,7 +132,13 @@ class ServerProcess:
     def start(self) -> None:
         """Start it; its log is appended to."""
         with self.log_path.open("ab") as log:
-            self._server = _spawn(self._argv, self._env, stdin=subprocess.DEVNULL, output=log)
+            self._server = _spawn(
+                self._argv,
+                self._env,
+                stdin=subprocess.DEVNULL,
+                output=log,
+                folder=self._folder,
+            )
         guard = ["/bin/sh", "-c", _GUARD, "guard", str(self._server.pid)]
         self._guard = _spawn(guard, {}, stdin=subprocess.PIPE, output=subprocess.DEVNULL)
 
@@ -198,12 +215,19 @@ class ServerProcess:
 
 
 def _spawn(
-    argv: list[str], env: dict[str, str], *, stdin: int, output: int | IO[bytes]
+    argv: list[str],
+    env: dict[str, str],
+    *,
+    stdin: int,
+    output: int | IO[bytes],
+    folder: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             argv,
             env=env,
+            cwd=folder,
+            umask=_NOBODY_ELSE,
             stdin=stdin,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.network.clear_text import issuer
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.storage.connection import environment
 
@@ -140,7 +141,7 @@ def key_services(region: str) -> list[str]:
 def sts(region: str | None = None) -> str:
     """Tell where a web identity is exchanged for keys; by default in the environment's region."""
     there = region or ambient_region() or "us-east-1"
-    return environment("AWS_ENDPOINT_URL_STS") or f"https://sts.{there}.amazonaws.com"
+    return issuer("AWS_ENDPOINT_URL_STS", f"https://sts.{there}.amazonaws.com")
 
 
 def _read(name: str) -> Profile | None:

@@ -11,13 +11,13 @@ from pydantic import AfterValidator, model_validator
 
 from raft_snapshot_agent.core.lease import StoredRegister
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.network.clear_text import issuer, refuse_plain_http
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.secret import Secret
-from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.storage.base import Entry, Storage
 from raft_snapshot_agent.storage.connection import (
     client_config,
     environment,
-    refuse_plain_http,
     retry_config,
     server_url,
 )
@@ -90,7 +90,8 @@ class AzureSettings(EndpointSettings):
         return self
 
     def open(self) -> Storage:
-        return ObjectStorage(self._where(), partial(_connect, self), _sweep)
+        connect, listed = partial(_connect, self), partial(_listed, self)
+        return ObjectStorage(self._where(), connect, _sweep, listed=listed)
 
     def check(self) -> None:
         """Make sure that an endpoint from the environment does not hold the container."""
@@ -133,6 +134,20 @@ def _connect(
         ),
         retry_config=retry_config(settings.timeout),
     )
+
+
+def _listed(settings: AzureSettings, doing: str) -> list[Entry] | None:
+    from raft_snapshot_agent.storage.azure_list import Container, list_container
+    from raft_snapshot_agent.storage.plain_http import Http, Trust
+
+    said = _connection_string(settings)
+    where, login = _account_config(settings, said), _login(settings, said)
+    key, sas = login.get("account_key", ""), login.get("sas_key", "")
+    container = Container(where["endpoint"], where["account_name"], settings.container, key, sas)
+    if not container.usable:  # an identity's, whose tokens the library keeps to itself
+        return None
+    http = Http(settings.timeout, Trust(settings.ca_file), settings.proxy)
+    return list_container(doing, http, container, settings.prefix, _HINTS, settings.max_objects)
 
 
 def _token_services(config: AzureConfig) -> list[str]:
@@ -252,7 +267,8 @@ def _by_key(key: str | None, sas_token: str | None) -> AzureConfig | None:
 
 def _by_identity(settings: AzureSettings) -> AzureConfig:
     config: AzureConfig = {}
-    if authority := environment("AZURE_AUTHORITY_HOST"):
+    if environment("AZURE_AUTHORITY_HOST"):
+        authority = issuer("AZURE_AUTHORITY_HOST", _AUTHORITY)
         config["authority_host"] = authority.rstrip("/")  # set with one, joined with another
     if client := settings.client_id or environment("AZURE_CLIENT_ID"):
         config["client_id"] = client

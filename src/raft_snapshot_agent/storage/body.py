@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TypeVar
@@ -12,6 +11,7 @@ from typing import TypeVar
 from anyio import move_on_after
 
 from raft_snapshot_agent.errors import Stopped
+from raft_snapshot_agent.network.deadline import Deadline, within_thread
 from raft_snapshot_agent.storage.base import Source
 from raft_snapshot_agent.threads import in_thread
 
@@ -90,13 +90,22 @@ def whole_length(source: Source) -> int:
 
 
 async def in_stoppable_thread(work: Callable[[Event], T]) -> T:
-    """Run `work` in a thread; when the caller is cancelled set its event, and wait a moment."""
-    stop = Event()
-    future = asyncio.ensure_future(in_thread(partial(work, stop), abandon=True))
+    """Run `work` in a thread; when the caller is cancelled set its event, and wait a moment.
+
+    What it is waiting for is cut off, so that it can take back what it sent.
+    """
+    stop, deadline = Event(), Deadline()
+
+    def run() -> T:
+        with within_thread(deadline):
+            return work(stop)
+
+    future = asyncio.ensure_future(in_thread(run, abandon=True))
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
         stop.set()
+        deadline.interrupt()
         with move_on_after(_GRACE, shield=True):
             await asyncio.wait({future})
         future.cancel()

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterable
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import SplitResult, urlsplit
@@ -16,6 +15,7 @@ from pydantic import AfterValidator
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.errors import ConfigError, StorageError, StorageUnavailable, reason_of
 from raft_snapshot_agent.network.address import ProxyAddress, looked_up
+from raft_snapshot_agent.network.clear_text import refuse_plain_http
 from raft_snapshot_agent.network.failures import Trouble
 from raft_snapshot_agent.network.library import proxy_options
 from raft_snapshot_agent.redaction import remember
@@ -61,13 +61,6 @@ def _split(url: str) -> SplitResult:
 
 
 Endpoint = Annotated[str, AfterValidator(bare_endpoint)]
-
-
-def refuse_plain_http(endpoint: str, allowed: bool | None) -> None:
-    """Refuse an endpoint without TLS, unless that is `allowed` or, not said, on loopback."""
-    url = urlsplit(endpoint)
-    if url.scheme == "http" and not (_is_loopback(url.hostname) if allowed is None else allowed):
-        raise ValueError(f"{endpoint} is not encrypted: use https, or set allow_http: true")
 
 
 def environment(*names: str) -> str | None:
@@ -146,15 +139,6 @@ def retry_config(timeout: timedelta) -> RetryConfig:
             "base": 2,
         },
     }
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host is None or host == "localhost":
-        return host is not None
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _certificates(path: Path) -> bytes:

@@ -8,7 +8,8 @@ from typing import Self
 from pydantic import model_validator
 
 from raft_snapshot_agent.network.address import ProxyUrl
-from raft_snapshot_agent.storage.connection import Endpoint, refuse_plain_http
+from raft_snapshot_agent.network.clear_text import refuse_plain_http
+from raft_snapshot_agent.storage.connection import Endpoint
 from raft_snapshot_agent.storage.settings import StorageSettings
 
 

@@ -14,13 +14,13 @@ from pydantic import AfterValidator, ValidationInfo, field_validator
 
 from raft_snapshot_agent.core.lease import StoredRegister
 from raft_snapshot_agent.errors import ConfigError, LoginRefused, SnapshotNotFound
+from raft_snapshot_agent.network.clear_text import refuse_plain_http
 from raft_snapshot_agent.storage.base import Entry, Source, Storage
 from raft_snapshot_agent.storage.body import in_stoppable_thread
 from raft_snapshot_agent.storage.connection import (
     Endpoint,
     bare_endpoint,
     environment,
-    refuse_plain_http,
 )
 from raft_snapshot_agent.storage.endpoint import EndpointSettings
 from raft_snapshot_agent.storage.leftovers import Leftovers

@@ -17,6 +17,7 @@ PAGE_BYTES = 4 << 20
 """Of an answer with one page: 500 names as long and as odd as names can be."""
 LIST_BYTES = 16 << 20
 """Of an answer with a whole list."""
+_DIGITS = 19
 _MOST_IDLE = 10
 """Pages in a row that bring nothing new; some stores send an empty one now and then."""
 
@@ -59,6 +60,18 @@ class Listing(Generic[T]):
             why = f"{self._doing}: the pages of the list do not come to an end"
             raise StorageError(why, hint="look at the store, and at what is in front of it")
         return new
+
+
+def size_of(text: str) -> int:
+    """Read the size of an object.
+
+    Raises:
+        ValueError: It is none.
+    """
+    text = text.strip()
+    if not (text.isascii() and text.isdecimal() and len(text) < _DIGITS):
+        raise ValueError(f"it gives {text[:20]!r} as a size")
+    return int(text)
 
 
 def too_many(doing: str, most: int) -> StorageError:

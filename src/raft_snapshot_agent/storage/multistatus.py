@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree as ET
 
+from raft_snapshot_agent.storage.listing import size_of
 from raft_snapshot_agent.storage.xml_parts import parts
 
 ASKED = (
@@ -18,7 +19,6 @@ ASKED = (
 """The body of a PROPFIND. Source: RFC 4918, section 9.1."""
 _PROPERTY = "{DAV:}propstat/{DAV:}prop/{DAV:}"
 _FOLDER = f"{_PROPERTY}resourcetype/{{DAV:}}collection"
-_DIGITS = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,8 @@ def _path(answer: ET.Element) -> str | None:
 
 
 def _file(path: str, answer: ET.Element) -> File:
-    length = (answer.findtext(f"{_PROPERTY}getcontentlength") or "0").strip()
-    if not (length.isascii() and length.isdecimal() and len(length) < _DIGITS):
-        raise ValueError(f"it gives {length[:20]!r} as a size")
-    return File(unquote(path), int(length), _moment(answer.findtext(f"{_PROPERTY}getlastmodified")))
+    size = size_of(answer.findtext(f"{_PROPERTY}getcontentlength") or "0")
+    return File(unquote(path), size, _moment(answer.findtext(f"{_PROPERTY}getlastmodified")))
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -13,6 +13,8 @@ from raft_snapshot_agent.storage.base import Source
 from raft_snapshot_agent.threads import in_thread
 
 _STEP = 4 << 20
+_AT_LAST = 120.0
+"""Seconds after which one that nobody waits for is ended, whatever becomes of what it sent."""
 _GRACE = 5.0
 """Seconds that a cancelled upload gets to take back what it sent."""
 
@@ -72,7 +74,9 @@ async def finished(upload: Awaitable[object], feed: Feed) -> None:
         feed.stop()
         with move_on_after(_GRACE, shield=True):
             await asyncio.wait({future})
-        future.add_done_callback(lambda ended: ended.exception())
+        # It may still take back what it sent; then it lets go of its memory and connections.
+        asyncio.get_running_loop().call_later(_AT_LAST, future.cancel)
+        future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         raise
     if error := future.exception():
         raise feed.error or error

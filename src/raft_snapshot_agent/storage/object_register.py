@@ -17,11 +17,12 @@ from raft_snapshot_agent.storage.objects import Connect, Heed, Place, heed_nothi
 from raft_snapshot_agent.threads import in_thread
 
 if TYPE_CHECKING:
-    from obstore import UpdateVersion
+    from obstore import ObjectMeta, UpdateVersion
     from obstore.store import ObjectStore
 
 
 _NOT_IMPLEMENTED = "status code: 501"
+_MOST_PROBES = 1000
 _LEFT_BEHIND = timedelta(hours=1)
 """A proof takes seconds; what is older by this was left by one that was killed."""
 
@@ -141,7 +142,11 @@ class ObjectProbe(ObjectRegister):
 
         with self._explained("sweep"):
             client = await self._client(writing=True)
-            found = await obstore.list(client, self._key.rpartition("/")[0]).collect_async()
+            found: list[ObjectMeta] = []
+            async for some in obstore.list(client, self._key.rpartition("/")[0]):
+                found += some
+                if len(found) > _MOST_PROBES:  # hardly ours: whoever they belong to keeps them
+                    return
             newest = max((one["last_modified"] for one in found), default=None)
             for one in found:  # by the store's own clock
                 if newest is not None and newest - one["last_modified"] >= _LEFT_BEHIND:

@@ -73,6 +73,8 @@ class Connect(Protocol):
 
 Sweep = Callable[[Leftovers], int]
 """Removes what dead runs left half-uploaded, and says how much that was."""
+List = Callable[[str], list[Entry] | None]
+"""Lists what lies below the prefix, given what fails if that does; nothing: the library has to."""
 Heed = Callable[[StorageError], bool]
 """Returns whether a request is worth trying again, now with what the store asked for."""
 
@@ -82,15 +84,26 @@ def heed_nothing(_error: StorageError) -> bool:
     return False
 
 
+def left_to_library(_doing: str) -> list[Entry] | None:
+    """Have the library list."""
+    return None
+
+
 class ObjectStorage:
     """Snapshots as objects; what is not complete is never visible."""
 
     def __init__(
-        self, place: Place, connect: Connect, sweep: Sweep, heed: Heed = heed_nothing
+        self,
+        place: Place,
+        connect: Connect,
+        sweep: Sweep,
+        heed: Heed = heed_nothing,
+        listed: List = left_to_library,
     ) -> None:
         self._place = place
         self._connect = connect
         self._sweep = sweep
+        self._listed = listed
         self._heed = heed
 
     @property
@@ -145,6 +158,10 @@ class ObjectStorage:
         import obstore
 
         with self._explained("list snapshots"):
+            doing = f"cannot list snapshots in {self._folder}"
+            listed = await in_thread(partial(self._listed, doing), abandon=True)
+            if listed is not None:
+                return listed
             store = await self._client()
             found = await obstore.list_with_delimiter_async(store, self._place.prefix or None)
         prefix = self._place.prefix

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -25,7 +26,7 @@ from raft_snapshot_agent.storage.aws_keys import (
     key_services,
     profile,
 )
-from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.storage.base import Entry, Storage
 from raft_snapshot_agent.storage.connection import (
     client_config,
     environment,
@@ -137,9 +138,9 @@ class S3Settings(EndpointSettings):
         return self
 
     def open(self) -> Storage:
-        demands = self._demands()
-        connect, sweep = partial(_connect, self, demands), partial(_sweep, self)
-        return ObjectStorage(self._where(), connect, sweep, demands.heed)
+        sweep, listed, demands = partial(_sweep, self), partial(_listed, self), self._demands()
+        connect = partial(_connect, self, demands)
+        return ObjectStorage(self._where(), connect, sweep, demands.heed, listed)
 
     def register(self, name: str) -> StoredRegister:
         demands = self._demands()
@@ -175,14 +176,11 @@ def _connect(
 
     bucket = bucket_of(settings)
     keys = keys_of(settings)
+    others = key_services(bucket.region) if keys is None else ()
     return S3Store(
         settings.bucket,
         config=_store_config(settings, bucket, demands.checksum),
-        client_options=_client_options(
-            bucket,
-            streaming=streaming,
-            others=key_services(bucket.region) if keys is None else (),
-        ),
+        client_options=_client_options(bucket, streaming=streaming, others=others),
         retry_config=retry_config(bucket.timeout),
         # As plain keys they would be joined by a session token from the environment.
         credential_provider=None if keys is None else keys.credential,
@@ -192,11 +190,18 @@ def _connect(
 def _sweep(settings: S3Settings, leftovers: Leftovers) -> int:
     from raft_snapshot_agent.storage import multipart
 
-    keys = keys_of(settings)
-    if keys is None:  # a role's, which the library keeps to itself
+    if (keys := keys_of(settings)) is None:  # a role's, which the library keeps to itself
         return 0
     uploads = multipart.Uploads(bucket_of(settings), keys)
     return multipart.sweep(uploads, settings.prefix, leftovers, datetime.now(UTC))
+
+
+def _listed(settings: S3Settings, doing: str) -> list[Entry] | None:
+    from raft_snapshot_agent.storage.s3_list import list_bucket
+
+    if (keys := keys_of(settings)) is None:  # a role's, which the library keeps to itself
+        return None
+    return list_bucket(doing, bucket_of(settings), keys, settings.prefix, _HINTS)
 
 
 def bucket_of(settings: S3Settings) -> Bucket:
@@ -270,11 +275,9 @@ def _store_config(settings: S3Settings, bucket: Bucket, checksum: bool | None) -
 
 
 def _customer_key(key: Secret) -> str:
-    text = key.resolve()
-    try:
+    text, length = key.resolve(), 0
+    with suppress(ValueError):
         length = len(b64decode(text, validate=True))
-    except ValueError:
-        length = 0
     if length != _CUSTOMER_KEY:
         raise ConfigError(
             "sse_customer_key is not 32 bytes in base64", hint="make one: openssl rand -base64 32"

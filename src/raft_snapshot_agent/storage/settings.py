@@ -48,7 +48,7 @@ FileName = Annotated[str, AfterValidator(_file_name)]
 class StorageSettings(Settings):
     """One storage: what it is called, where in it the snapshots lie and how many are kept."""
 
-    name: str | None = None
+    name: Annotated[str, AfterValidator(_printable)] | None = None
     """Its name in the log and on the command line; derived from the type when missing."""
     prefix: Folder = ""
     """The folder of this cluster's snapshots: empty, or with exactly one slash at its end."""

@@ -23,6 +23,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.storage.base import Source
 from raft_snapshot_agent.storage.leftovers import fresh_partial
+from raft_snapshot_agent.storage.listing import too_many
 from raft_snapshot_agent.storage.sftp import SftpSettings
 from raft_snapshot_agent.storage.ssh_errors import LATER, explained
 from raft_snapshot_agent.threads import in_thread
@@ -53,8 +54,9 @@ class File:
 class Files:
     """The files of one SFTP session."""
 
-    def __init__(self, client: asyncssh.SFTPClient, timeout: float) -> None:
+    def __init__(self, client: asyncssh.SFTPClient, timeout: float, most: int) -> None:
         self._client = client
+        self._most = most
         self._timeout = timeout
 
     async def listed(self, path: str, prefix: str) -> list[File]:
@@ -62,7 +64,12 @@ class Files:
         try:
             with fail_after(self._timeout):
                 async with aclosing(_scanned(self._client, path + prefix)) as names:
-                    return [file async for file in names]
+                    files: list[File] = []
+                    async for file in names:
+                        if len(files) >= self._most:
+                            raise too_many(f"cannot list {path}{prefix}", self._most)
+                        files.append(file)
+                    return files
         except asyncssh.SFTPNoSuchFile:
             if not prefix:
                 raise
@@ -172,7 +179,7 @@ async def session(doing: str, settings: SftpSettings) -> AsyncIterator[Files]:
             timeout = settings.timeout.total_seconds()
             with fail_after(timeout):
                 client = await connection.start_sftp_client(path_errors="surrogateescape")
-            yield Files(client, timeout)
+            yield Files(client, timeout, settings.max_objects)
         finally:
             connection.close()
             with move_on_after(_CLOSE_WITHIN, shield=True):
@@ -264,6 +271,13 @@ async def _scanned(client: asyncssh.SFTPClient, folder: str) -> AsyncGenerator[F
     async for entry in client.scandir(folder):
         attributes = entry.attrs
         if attributes.type in _PLAIN:
-            moment = attributes.mtime
-            touched = None if moment is None else datetime.fromtimestamp(moment, UTC)
-            yield File(str(entry.filename), attributes.size or 0, touched)
+            yield File(str(entry.filename), attributes.size or 0, _moment(attributes.mtime))
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    if seconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):  # one odd file must not end a list
+        return None

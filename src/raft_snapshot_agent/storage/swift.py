@@ -16,10 +16,11 @@ from pydantic import AfterValidator, ByteSize, model_validator
 
 from raft_snapshot_agent.errors import SnapshotNotFound
 from raft_snapshot_agent.network.address import ProxyUrl
+from raft_snapshot_agent.network.clear_text import refuse_plain_http
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Entry, Source, Storage
 from raft_snapshot_agent.storage.body import in_stoppable_thread
-from raft_snapshot_agent.storage.connection import refuse_plain_http, server_url
+from raft_snapshot_agent.storage.connection import server_url
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.settings import StorageSettings
 from raft_snapshot_agent.threads import in_thread

@@ -11,8 +11,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
+from raft_snapshot_agent.network.clear_text import refuse_plain_http
 from raft_snapshot_agent.secret import Secret
-from raft_snapshot_agent.storage.connection import refuse_plain_http, server_url
+from raft_snapshot_agent.storage.connection import server_url
 from raft_snapshot_agent.storage.plain_http import Http, refusal, told_by
 
 if TYPE_CHECKING:

@@ -23,10 +23,11 @@ from raft_snapshot_agent.errors import (
     StorageError,
 )
 from raft_snapshot_agent.network.address import ProxyUrl
+from raft_snapshot_agent.network.clear_text import refuse_plain_http
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Entry, Source, Storage
 from raft_snapshot_agent.storage.body import Body, if_small, in_stoppable_thread, whole_length
-from raft_snapshot_agent.storage.connection import refuse_plain_http, server_url
+from raft_snapshot_agent.storage.connection import server_url
 from raft_snapshot_agent.storage.leftovers import Leftovers, fresh_partial, partial_of
 from raft_snapshot_agent.storage.listing import LIST_BYTES, too_many
 from raft_snapshot_agent.storage.plain_http import Http, Trust, refusal, told_by
@@ -63,7 +64,7 @@ class WebdavSettings(StorageSettings):
     proxy: ProxyUrl | None = None
     """URL of an HTTP proxy; by default the environment's HTTPS_PROXY and NO_PROXY count."""
     skip_verify: bool = False
-    """Trust anybody. For tests only."""
+    """Accept any certificate. For tests only."""
     allow_http: bool | None = None
     """Whether the URL may go without TLS; true for one on loopback."""
 

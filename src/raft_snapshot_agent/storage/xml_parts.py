@@ -13,12 +13,14 @@ from xml.parsers import expat
 
 _STEP = 64 << 10
 _DEEPEST = 32
+_DEPTHS = (2, 3)
+"""Of parts, where the root is the first."""
 _MOST_NODES = 2000
 """Elements of one part."""
 
 
 def parts(document: bytes, wanted: Container[str]) -> Iterator[ET.Element]:
-    """Find the children of a document's root that have one of these names.
+    """Find the children of a document's root, and theirs, that have one of these names.
 
     Arguments:
         document: As it was sent.
@@ -41,7 +43,7 @@ def parts(document: bytes, wanted: Container[str]) -> Iterator[ET.Element]:
 class _Reader:
     def __init__(self, wanted: Container[str]) -> None:
         self._wanted = wanted
-        self._depth = 0
+        self._depth = self._top = 0
         self._nodes = 0
         self._part: ET.TreeBuilder | None = None
         self._ready: list[ET.Element] = []
@@ -65,18 +67,19 @@ class _Reader:
         self._depth += 1
         if self._depth > _DEEPEST:
             raise ValueError(f"it is nested deeper than {_DEEPEST} elements")
-        if self._depth == 2 and name.rpartition("}")[2] in self._wanted:
-            self._part, self._nodes = ET.TreeBuilder(), 0
+        is_wanted = self._depth in _DEPTHS and name.rpartition("}")[2] in self._wanted
+        if is_wanted and self._part is None:
+            self._part, self._nodes, self._top = ET.TreeBuilder(), 0, self._depth
         if self._part is not None:
             self._nodes += 1 + len(attributes)
             if self._nodes > _MOST_NODES:
                 raise ValueError(f"one of its parts has more than {_MOST_NODES} elements")
-            self._part.start(_full(name), {})
+            self._part.start(_full(name), attributes)
 
     def _end(self, name: str) -> None:
         if self._part is not None:
             element: Any = self._part.end(_full(name))
-            if self._depth == 2:
+            if self._depth == self._top:
                 self._ready.append(element)
                 self._part = None
         self._depth -= 1

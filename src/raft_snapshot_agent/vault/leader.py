@@ -12,16 +12,18 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO, Literal, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from raft_snapshot_agent.errors import AgentError, NoLeader, NotLeader, ServerError
 from raft_snapshot_agent.network.deadline import within
 from raft_snapshot_agent.trace import trace_defect
+from raft_snapshot_agent.vault.addresses import origin, usable
 from raft_snapshot_agent.vault.answers import Identity, Redirected, Standing
 from raft_snapshot_agent.vault.client import Node
+from raft_snapshot_agent.vault.exposure import exposes
 from raft_snapshot_agent.vault.hosts import is_local, is_own
 from raft_snapshot_agent.vault.session import Session
-from raft_snapshot_agent.vault.settings import VaultSettings, checked_address
+from raft_snapshot_agent.vault.settings import VaultSettings
 from raft_snapshot_agent.vault.stream import SnapshotStream
 
 _MOST_REDIRECTS = 3
@@ -30,7 +32,6 @@ _CALLS = 3
 _MOST_WAYS = 6
 """Other addresses of the leader that are tried; a node may name any number."""
 _NONSENSE = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
-_PORTS = {"http": 80, "https": 443}
 _T = TypeVar("_T")
 
 
@@ -144,12 +145,17 @@ class Cluster:
 
         The token goes along, so the target must be configured or announced as the leader.
         """
-        target = _origin(redirect.location, base=node.address)
+        target = origin(redirect.location, base=node.address)
         members = (*self._settings.addresses, node.standing().leader_address)
-        known = {_origin(address): address for address in members if _usable(address)}
-        if target not in known or _exposes(node, target):
+        known = {origin(address): address for address in members if usable(address)}
+        if target not in known or self._exposes(node, target):
             raise redirect
         return self.node(known[target])
+
+    def _exposes(self, node: Node, address: str) -> bool:
+        """Return whether going from a node to an address lets others read the token."""
+        gives_up_tls = node.address.startswith("https:") and not address.startswith("https:")
+        return gives_up_tls or exposes(address, self._settings)
 
     def _first_success(
         self, addresses: Iterable[str], find: Callable[[Node, Standing], Leader]
@@ -198,10 +204,12 @@ class Cluster:
     def _anywhere(self, node: Node, standing: Standing) -> Leader:
         """Go to the leader itself; where it cannot be reached, stay where it answered."""
         announced = standing.leader_address
-        if self._proxied and announced:
+        # A socket is this very server's, and what it announces may be another's on this host.
+        own_socket = standing.is_self and node.address.startswith("unix:")
+        if own_socket or (self._proxied and announced):
             return _leader(node, standing)
         try:
-            if announced and _origin(announced) != _origin(node.address):
+            if announced and origin(announced) != origin(node.address):
                 return self._elsewhere(node, announced)
         except ServerError as error:
             if not standing.is_self:
@@ -217,10 +225,11 @@ class Cluster:
         )
 
     def _elsewhere(self, node: Node, announced: str) -> Leader:
-        if _exposes(node, announced):
+        if usable(announced) and self._exposes(node, announced):
             raise ServerError(
                 f"{node.address} announces the leader at {announced}, without TLS",
-                hint="correct api_addr on the servers; the token is not sent there",
+                hint="correct api_addr on the servers, or set vault.allow_http: true; the token is"
+                " not sent there",
             )
         return self._confirmed(announced)
 
@@ -236,7 +245,7 @@ class Cluster:
         raise error
 
     def _other_ways(self, node: Node, announced: str) -> list[str]:
-        if not _usable(announced) or _exposes(node, announced) or self.session.uses is not None:
+        if not usable(announced) or self._exposes(node, announced) or self.session.uses is not None:
             return []
         parts = urlsplit(announced)
         try:
@@ -245,10 +254,10 @@ class Cluster:
             return []  # what is wrong with the announced address is what there is to tell
         ports = f":{parts.port}" if parts.port else ""
         ways = dict.fromkeys(f"{parts.scheme}://{host}{ports}{parts.path}" for host in hosts)
-        return [way for way in ways if way != announced and _usable(way)][:_MOST_WAYS]
+        return [way for way in ways if way != announced and usable(way)][:_MOST_WAYS]
 
     def _confirmed(self, address: str) -> Leader:
-        if not _usable(address):
+        if not usable(address):
             raise ServerError(
                 f"the leader announces itself at {address}, which is no address",
                 hint="correct api_addr on the servers",
@@ -275,26 +284,3 @@ def _not_leader(node: Node, standing: Standing) -> ServerError | NotLeader:
         )
     kind = ", a performance standby," if standing.performance_standby else ""
     return NotLeader(f"{node.address}{kind} says the leader is {standing.leader_address}")
-
-
-def _exposes(node: Node, address: str) -> bool:
-    """Tell whether going from a node to an address gives up TLS."""
-    return node.address.startswith("https:") and not address.startswith("https:")
-
-
-def _usable(address: str) -> bool:
-    try:
-        return checked_address(address) == address
-    except ValueError:
-        return False
-
-
-def _origin(address: str, *, base: str = "") -> str:
-    """Reduce an address to scheme, host and port, so that two ways to write it compare equal."""
-    try:
-        parts = urlsplit(urljoin(base, address))
-        port = parts.port or _PORTS[parts.scheme]
-    except (KeyError, ValueError):
-        return address
-    host = parts.hostname or ""
-    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"

@@ -47,6 +47,8 @@ class VaultSettings(Settings):
     namespace: str | None = None
     """For the login only; snapshots exist in the root namespace alone."""
     tls: TlsSettings = TlsSettings()
+    allow_http: bool = False
+    """Whether the token and the snapshot may leave this host without TLS."""
     proxy: ProxyUrl | None = None
     """The HTTP proxy that leads to the servers; its key or variable leaves no host out."""
     auth: AnyAuth | None = None

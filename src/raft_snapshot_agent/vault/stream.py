@@ -12,6 +12,7 @@ from urllib3.exceptions import TimeoutError as TimedOut
 
 from raft_snapshot_agent.errors import Interrupted
 from raft_snapshot_agent.network.exchange import reading
+from raft_snapshot_agent.trace import touch
 
 _STEP = 1 << 20
 
@@ -54,6 +55,7 @@ class SnapshotStream:
                 # Not by `stream`, which believes any length of a chunk, and keeps all of it.
                 while chunk := self._response.read1(_STEP, decode_content=False):
                     self._received += len(chunk)
+                    touch()
                     began = time.monotonic()
                     yield chunk
                     deadline.grant(time.monotonic() - began + len(chunk) / self._min_rate)

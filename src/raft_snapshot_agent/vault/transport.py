@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -23,14 +22,14 @@ from urllib3.exceptions import (
 from urllib3.exceptions import TimeoutError as TimedOut
 
 from raft_snapshot_agent.errors import ConfigError, Unreachable
-from raft_snapshot_agent.network.address import ProxyAddress
-from raft_snapshot_agent.network.connections import PlainConnection, PlainPool
 from raft_snapshot_agent.network.exchange import SMALL, Unacceptable, exchange
 from raft_snapshot_agent.network.failures import broken_by_proxy, proxy_trouble, refused_by_proxy
 from raft_snapshot_agent.network.pools import kept, open_pool
-from raft_snapshot_agent.network.proxies import Proxy, route
+from raft_snapshot_agent.network.proxies import Proxy
 from raft_snapshot_agent.network.trust import Trust
+from raft_snapshot_agent.network.unix import UnixPool
 from raft_snapshot_agent.trace import traced
+from raft_snapshot_agent.vault.exposure import exposes, exposure, proxy_to
 from raft_snapshot_agent.vault.settings import TlsSettings, VaultSettings
 
 _CLIENT_CERTIFICATE = "set vault.tls.client_cert and vault.tls.client_key to a pair it accepts"
@@ -43,9 +42,12 @@ class Line:
         """Make ready; nothing is contacted yet.
 
         Raises:
-            ConfigError: A certificate or key file cannot be used, or a proxy's address.
+            ConfigError: A certificate or key file cannot be used, or a proxy's address; or others
+                could read the token on the way.
         """
         proxy = proxy_to(address, settings.proxy)
+        if exposes(address, settings):
+            raise exposure(address)
         named = bool(settings.tls.ca_file or settings.tls.ca_path)
         self._asked = Asked(address, address, proxy, named)
         self._base = "" if address.startswith("unix:") else address
@@ -92,19 +94,9 @@ class Line:
         self._pool.clear()
 
 
-def proxy_to(address: str, configured: ProxyAddress | None) -> Proxy | None:
-    """Return the proxy that leads to a server; its key and its own variables leave no host out.
-
-    Raises:
-        ConfigError: It cannot be used.
-    """
-    given = None if configured is None else configured.proxy("vault.proxy")
-    return route(address, given)
-
-
 def _open_pool(address: str, tls: TlsSettings, proxy: Proxy | None) -> Any:
     if address.startswith("unix:"):
-        return _UnixPool(urlsplit(address).path)
+        return UnixPool(urlsplit(address).path)
     if address.startswith("http:"):
         return open_pool(None, proxy)
     trust = Trust(
@@ -119,37 +111,6 @@ def _open_pool(address: str, tls: TlsSettings, proxy: Proxy | None) -> Any:
         return open_pool(trust, proxy, server_hostname=tls.server_name)
     except ConfigError as error:
         raise ConfigError(f"vault.tls: {error.message}", hint=error.hint) from error
-
-
-class _UnixConnection(PlainConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost")
-        self._path = path
-
-    def connect(self) -> None:
-        self.watched()
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(self.timeout if isinstance(self.timeout, int | float) else None)
-        try:
-            connection.connect(self._path)
-        except OSError as error:
-            connection.close()
-            raise NewConnectionError(self, f"{self._path}: {error.strerror}") from error
-        self.sock = connection
-        self.watched()
-
-
-class _UnixPool(PlainPool):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", maxsize=4)
-        self._path = path
-
-    def clear(self) -> None:
-        """Close what is open, as a pool for many addresses does."""
-        self.close()
-
-    def _new_conn(self) -> PlainConnection:
-        return _UnixConnection(self._path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import pytest
 
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.options import Format
+from raft_snapshot_agent.errors import AgentError
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 ROWS = [{"name": "a", "why": "last 1 of 3"}, {"name": "long", "why": "[bold]newest[/bold]"}]
@@ -112,3 +113,24 @@ def test_what_a_terminal_would_obey_is_shown_instead(capsys: pytest.CaptureFixtu
     said = capsys.readouterr()
     assert said.err == "a?[2Jb?c?\n"
     assert said.out == "cluster  a?[2Jb?c?\nWHY\na?[2Jb?c?\n"
+
+
+HOSTILE = "a\nAll is well\r\x1b[2J\u202e\u200b\u2028\x07" + "x" * 50_000
+
+
+@pytest.mark.parametrize("layout", Format)
+def test_text_of_others_is_one_short_line_wherever_it_is_shown(
+    layout: Format, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output.table([{"name": HOSTILE}], layout)
+    output.facts({"cluster": HOSTILE}, layout)
+    output.talk(HOSTILE)
+    output.text(HOSTILE)
+    output.report([("failure", "storage", HOSTILE, HOSTILE)])
+    output.talk(str(AgentError(HOSTILE, hint=HOSTILE)))
+    captured = capsys.readouterr()
+    told = captured.out + captured.err
+    assert all(one.isprintable() or one == "\n" for one in told)
+    assert not any(line.startswith("All is well") for line in told.splitlines())
+    if layout is Format.TABLE:
+        assert len(told) < 60_000

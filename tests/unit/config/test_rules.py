@@ -35,6 +35,9 @@ def without_column(line: str) -> str:
         (f"storages: [{{{S3}, static_name: raft-snapshot-guard.json}}]", "2: storages[0].static_name: is the name of the file of the guard"),
         (f"storages: [{{{S3}, static_name: x.json}}]\nlease: {{type: storage, storage: s3, name: x}}", "2: storages[0].static_name: is the name of the lease"),
         (f"storages: [{{{S3}}}]\nlease: {{type: storage, storage: s3, name: raft-snapshot-guard}}", "3: lease.name: is the name of another file"),
+        (f"storages: [{{{S3}}}]\nlease: {{type: storage, storage: s3, name: raft-snapshot-guard.json}}", "3: lease.name: is the name of another file"),
+        (f"storages: [{{{S3}}}]\nlease: {{type: storage, storage: s3, name: raft-snapshot-restored}}", "3: lease.name: is the name of another file"),
+        (f"storages: [{{{S3}, static_name: raft-snapshot-restored.json}}]", "2: storages[0].static_name: is the name of the note of a restore"),
         (f"storages: [{{{S3}, prune: false, retention: {{last: 3}}}}]", "2: storages[0].retention: nothing is deleted here, for prune is false"),
         (f"retention: {{last: 3, max_deletes: 0}}\nstorages: [{{{S3}}}]", "2: retention.max_deletes: lets nothing be deleted"),
         (f"storages: [{{{S3}, retention: {{max_space: 1GB, max_deletes: 0}}}}]", "2: storages[0].retention.max_deletes: lets nothing"),
@@ -103,3 +106,18 @@ def test_a_folder_by_another_name_is_the_same_folder(load_text: LoadText, tmp_pa
     made = loaded(load_text, f"storages: [{local}{tmp_path}/x}}, {local}{tmp_path}/link/x}}]")
     with pytest.raises(ConfigError, match=r"storages\[1\]: stores in the same place as local"):
         check(made.config, {"TMPDIR": str(tmp_path)}, made.place)
+
+
+def test_logins_that_nobody_needs_are_warned_of(load_text: LoadText) -> None:
+    vault = "vault: {auth: {method: token, token: t}, login_check: "
+    for every, number in (("1s", 1), ("59s", 1), ("1m", 0), ("0s", 0)):
+        made = load_text("c.yaml", f"{vault}{every}}}\nstorages: [{{{S3}}}]")
+        assert len(made.warnings) == number
+        assert all("vault.login_check: the agent logs in every" in one for one in made.warnings)
+
+
+@pytest.mark.parametrize("name", ["a\\nb", "a\\x1b[2Jb", "a\\u2028b"])
+def test_a_storage_has_a_name_of_one_line(load_text: LoadText, name: str) -> None:
+    text = f'storages: [{{{S3}, name: "{name}"}}]'
+    with pytest.raises(ConfigError, match=r"storages\[0\]\.name: .*character"):
+        loaded(load_text, text)

@@ -18,6 +18,7 @@ from raft_snapshot_agent.errors import VerificationError
 
 STATE = bytes(range(256)) * 3
 INDEX, TERM = 4711, 3
+WRITTEN_AT = 1_764_000_000
 Parts = dict[str, bytes]
 
 
@@ -48,14 +49,16 @@ def members(meta_json: bytes | None = None, state: bytes = STATE) -> Parts:
     return hashed | {"SHA256SUMS": sums(hashed), "SHA256SUMS.sealed": b"sealed " * 26}
 
 
-def header(name: str, size: int, *, kind: bytes = tarfile.REGTYPE) -> bytes:
+def header(
+    name: str, size: int, *, kind: bytes = tarfile.REGTYPE, written_at: int = WRITTEN_AT
+) -> bytes:
     info = tarfile.TarInfo(name)
-    info.size, info.mode, info.mtime, info.type = size, 0o600, 1_764_000_000, kind
+    info.size, info.mode, info.mtime, info.type = size, 0o600, written_at, kind
     return info.tobuf(tarfile.GNU_FORMAT)
 
 
-def member(name: str, data: bytes) -> bytes:
-    return header(name, len(data)) + padded(data)
+def member(name: str, data: bytes, written_at: int = WRITTEN_AT) -> bytes:
+    return header(name, len(data), written_at=written_at) + padded(data)
 
 
 def pax_member(name: str, data: bytes, records: bytes, size: int = 0) -> bytes:
@@ -76,9 +79,11 @@ def padded(data: bytes) -> bytes:
     return data + bytes(-len(data) % 512)
 
 
-def tar(parts: Mapping[str, bytes] | Iterable[tuple[str, bytes]]) -> bytes:
+def tar(
+    parts: Mapping[str, bytes] | Iterable[tuple[str, bytes]], written_at: int = WRITTEN_AT
+) -> bytes:
     pairs = parts.items() if isinstance(parts, Mapping) else parts
-    return b"".join(member(name, data) for name, data in pairs) + bytes(1024)
+    return b"".join(member(name, data, written_at) for name, data in pairs) + bytes(1024)
 
 
 def packed(plain: bytes, level: int = 0) -> bytes:

@@ -7,7 +7,7 @@ import random
 import tarfile
 import tracemalloc
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -156,3 +156,32 @@ def test_nothing_but_a_verdict_comes_of_any_damage(seed: int) -> None:
     except VerificationError as error:
         outcome = error
     assert isinstance(outcome, Snapshot | VerificationError)
+
+
+def test_thousands_of_pax_headers_cost_nothing() -> None:
+    one = header("pax", 0, kind=tarfile.XHDTYPE)
+    with pytest.raises(VerificationError, match="more than 8 PAX headers"):
+        verified(packed(one * 200_000))
+
+
+def test_what_becomes_much_more_than_it_is_is_refused_before_it_did(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("raft_snapshot_agent.core.archive._FREE", 8 * MIB)
+    fed: list[int] = []
+
+    def bomb() -> Iterator[bytes]:
+        squeezed = zlib.compressobj(9, zlib.DEFLATED, 31)
+        yield squeezed.compress(member("meta.json", meta()) + header("state.bin", 1 << 33))
+        while True:
+            yield squeezed.compress(bytes(MIB)) + squeezed.flush(zlib.Z_SYNC_FLUSH)
+
+    def feed() -> None:
+        verifier = ArchiveVerifier()
+        for piece in bomb():
+            fed.append(len(piece))
+            verifier.feed(piece)
+
+    with pytest.raises(VerificationError, match="more than 200 times its size"):
+        feed()
+    assert sum(fed) < MIB

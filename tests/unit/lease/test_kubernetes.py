@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from lightkube import KubeConfig
 from tests.kube import NAMESPACE, TOKEN, Kube
+from tests.raw_server import OK, Pieces, RawServer, body, endless
 
 from raft_snapshot_agent.core.lease import Record, Register
 from raft_snapshot_agent.errors import (
@@ -192,3 +194,27 @@ def test_a_host_that_knows_no_kubernetes_is_told_before_anything_runs(
         KubernetesLease(type="kubernetes").check()
     assert "\n" not in str(caught.value)
     assert "KUBECONFIG" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("lie", "why"),
+    [
+        (endless(OK + b"\r\n", b" " * 65536), "longer than 4194304 bytes"),
+        (body(gzip.compress(b"{}"), b"Content-Encoding: gzip"), "nobody asked for"),
+    ],
+)
+async def test_an_answer_that_is_too_much_is_a_failure(
+    lie: Pieces, why: str, opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RawServer(lie) as server:
+        config = {
+            "clusters": [{"name": "c", "cluster": {"server": server.address}}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": "n"}}],
+            "users": [{"name": "u", "user": {"token": TOKEN}}],
+            "current-context": "x",
+        }
+        (tmp_path / "config").write_text(json.dumps(config))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+        with pytest.raises(StorageUnavailable, match=why):
+            await opened().read()
+        assert server.sent < 32 << 20

@@ -405,3 +405,34 @@ def test_an_endpoint_that_holds_the_container_is_refused(
 def test_an_account_that_is_called_as_its_container_is_taken() -> None:
     named = {"type": "azure", "container": "backups", "account_name": "backups"}
     SETTINGS.validate_python({**named, "endpoint": "https://azure.example.org/backups"}).check()
+
+
+@pytest.mark.parametrize("rights", ["", "rwdl"])
+async def test_names_of_any_form_do_not_end_a_list(azure: Azure, rights: str) -> None:
+    azure.plant(["vault//x", "vault/a b+c%2F", "vault/\u202e", "vault/d/e"])
+    sas: dict[str, Any] = {}
+    if rights:
+        sas = {"account_key": None, "sas_token": azure.server.sas(azure.container, rights)}
+    storage = azure.open("vault/", **sas)
+    await storage.put(NAME, Content(b"snapshot"))
+    names = {entry.name for entry in await storage.entries()}
+    assert names == {NAME, "a b+c%2F", "\u202e"}
+
+
+PAGE = (
+    b"<EnumerationResults><Blobs><Blob><Name>a</Name><Properties><Content-Length>1"
+    b"</Content-Length></Properties></Blob></Blobs><NextMarker>m</NextMarker></EnumerationResults>"
+)
+
+
+async def test_pages_that_do_not_end_are_told(azure: Azure) -> None:
+    with HttpProxy(azure.server.endpoint, lambda _: status(200, PAGE)) as proxy:
+        with pytest.raises(StorageError, match="do not come to an end"):
+            await azure.open(endpoint=f"{proxy.address}/a").entries()
+        assert len(proxy.requests) < 20
+
+
+async def test_a_container_with_too_many_blobs_is_told(azure: Azure) -> None:
+    azure.plant(map(str, range(4)))
+    with pytest.raises(StorageError, match="more than 3 objects"):
+        await azure.open(max_objects=3).entries()

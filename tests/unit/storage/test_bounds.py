@@ -16,9 +16,12 @@ from pydantic import TypeAdapter
 from tests.raw_server import OK, Pieces, RawServer, body, dripping, endless, whole
 
 from raft_snapshot_agent.errors import StorageError
+from raft_snapshot_agent.reading import small
+from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.storage.s3 import S3Settings
 from raft_snapshot_agent.storage.xml_parts import parts
 
 MIB = 1 << 20
@@ -255,3 +258,39 @@ def test_only_what_is_wanted_is_kept() -> None:
         tracemalloc.stop()
     assert [(one.tag, one.text) for one in found] == [("y", "1"), ("{N}y", "2")]
     assert peak < 20 * MIB
+
+
+def s3(address: str, **more: Any) -> Storage:
+    settings = S3Settings(
+        type="s3", bucket="b-b", endpoint=address, region="r",
+        access_key_id=Secret("a"), secret_access_key=Secret("b"), **more,
+    )  # fmt: skip
+    return settings.open()
+
+
+def huge(length: bytes) -> Pieces:
+    about = (
+        b'Last-Modified: Mon, 05 Jan 2026 00:00:00 GMT\r\nETag: "a"\r\nContent-Length: %b\r\n\r\n'
+    )
+    return endless(OK + about % length, b" " * 65536)
+
+
+@pytest.mark.parametrize("kind", ["s3", *KINDS])
+async def test_a_manifest_of_two_gigabytes_is_cut_while_it_comes(kind: str) -> None:
+    with RawServer(huge(b"2147483648")) as server:
+        storage = s3(server.address) if kind == "s3" else opened(kind, server.address)
+        text = await small(storage, "raft-snapshot-guard.json")
+        assert len(text) == MIB
+        assert server.sent < 64 * MIB
+
+
+async def test_a_lease_record_of_two_gigabytes_is_not_fetched() -> None:
+    with RawServer(huge(b"2147483648")) as server:
+        settings = S3Settings(
+            type="s3", bucket="b-b", endpoint=server.address, region="r",
+            access_key_id=Secret("a"), secret_access_key=Secret("b"),
+        )  # fmt: skip
+        found = await settings.register("lease").read()
+        assert server.sent < 16 * MIB
+    assert found is not None
+    assert found.record.holder == "unknown"

@@ -14,6 +14,7 @@ from tests.contract.sources import MIB, NAME, Watched, beside, bytes_of, whole
 from raft_snapshot_agent.errors import (
     NotThereYet,
     SnapshotNotFound,
+    Stopped,
     StorageDenied,
     StorageError,
     StorageFull,
@@ -302,6 +303,6 @@ async def test_a_spool_that_was_closed_fails_its_follower(
 ) -> None:
     spool = Spool.create(tmp_path, "0a1b2c")
     spool.close()
-    with pytest.raises(StorageError):
+    with pytest.raises(Stopped):
         await storage.put(NAME, spool)
     assert files(folder) == []

@@ -227,7 +227,7 @@ def over_tls(tmp_path: Path) -> Iterator[dict[str, Any]]:
 async def test_a_certificate_of_an_unknown_ca_is_refused(over_tls: dict[str, Any]) -> None:
     with pytest.raises(StorageError) as caught:
         await settings(**over_tls).open().entries()
-    assert "UnknownIssuer" in caught.value.message
+    assert "is not trusted" in caught.value.message
     assert "ca_file" in caught.value.hint
     with pytest.raises(StorageError, match="the TLS certificate is not trusted"):
         await settings(**over_tls).open().sweep(Leftovers())
@@ -249,7 +249,7 @@ async def test_a_private_ca_may_be_named_by_the_environment(
 
 
 async def test_a_ca_file_that_is_missing_is_told(over_tls: dict[str, Any]) -> None:
-    with pytest.raises(StorageError, match="cannot read the certificates"):
+    with pytest.raises(StorageError, match=r"cannot use /missing\.pem"):
         await settings(**over_tls, ca_file="/missing.pem").open().entries()
 
 

@@ -278,12 +278,56 @@ async def test_an_object_that_is_not_there_afterwards_is_told(s3: S3, faults: S3
         await s3.open(endpoint=faults.address).put(NAME, Content(b"snapshot"))
 
 
-async def test_an_object_that_nothing_can_list_is_told(s3: S3, faults: S3Faults) -> None:
-    listing = (
-        b"<ListBucketResult><IsTruncated>false</IsTruncated><CommonPrefixes>"
-        b"<Prefix>vault//</Prefix></CommonPrefixes></ListBucketResult>"
+ODD = (
+    b"<ListBucketResult><IsTruncated>false</IsTruncated><CommonPrefixes>"
+    b"<Prefix>vault//</Prefix></CommonPrefixes><Contents><Key>vault/..</Key><Size>1</Size>"
+    b"<LastModified>2026-01-01T00:00:00Z</LastModified>"
+    b"</Contents><Contents><Key>vault/a.snap</Key><Size>2</Size>"
+    b"<LastModified>2026-01-01T00:00:00Z</LastModified></Contents></ListBucketResult>"
+)
+
+
+async def test_keys_of_any_form_do_not_end_a_list(s3: S3, faults: S3Faults) -> None:
+    faults.behave(everything, status(200, ODD))
+    found = await s3.open("vault/", endpoint=faults.address).entries()
+    assert [(one.name, one.size) for one in found] == [("..", 1), ("a.snap", 2)]
+
+
+async def test_what_others_put_into_a_bucket_does_not_end_a_list(s3: S3) -> None:
+    for key in ("vault//x", "vault/\x01", "vault/a b+c%2F", "vault/\u202e", "vault/d/e"):
+        s3.client.put_object(Bucket=s3.bucket, Key=key, Body=b"1")
+    storage = s3.open("vault/")
+    await storage.put(NAME, Content(b"snapshot"))
+    names = {entry.name for entry in await storage.entries()}
+    assert {NAME, "\x01", "a b+c%2F", "\u202e"} <= names
+
+
+async def test_pages_that_do_not_end_are_told(s3: S3, faults: S3Faults) -> None:
+    page = (
+        b"<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t"
+        b"</NextContinuationToken><Contents><Key>a</Key><Size>1</Size></Contents>"
+        b"</ListBucketResult>"
     )
-    faults.behave(everything, status(200, listing))
+    faults.behave(everything, status(200, page))
+    with pytest.raises(StorageError, match="do not come to an end"):
+        await s3.open(endpoint=faults.address).entries()
+    assert len(faults.requests) < 20
+
+
+async def test_a_bucket_with_too_many_objects_is_told(s3: S3) -> None:
+    for number in range(4):
+        s3.client.put_object(Bucket=s3.bucket, Key=f"{number}", Body=b"1")
+    with pytest.raises(StorageError, match="more than 3 objects") as caught:
+        await s3.open(max_objects=3).entries()
+    assert "max_objects" in caught.value.hint
+
+
+async def test_the_library_tells_which_object_it_cannot_list(
+    s3: S3, faults: S3Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has to do where only the library finds the keys."""
+    monkeypatch.setattr("raft_snapshot_agent.storage.s3._listed", lambda *_: None)
+    faults.behave(everything, status(200, ODD))
     with pytest.raises(StorageError) as caught:
         await s3.open("vault/", endpoint=faults.address).entries()
     assert '"vault//"' in caught.value.message

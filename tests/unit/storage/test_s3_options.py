@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -244,11 +245,11 @@ def signers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Who signed the requests of a sweep, of which the headers are at hand."""
     found: list[str] = []
 
-    def request(_: object, _method: str, _url: str, headers: dict[str, str], **_more: Any) -> Any:
+    def urlopen(_: object, _method: str, _url: str, headers: dict[str, str], **_more: Any) -> Any:
         found.append(headers["authorization"].partition("Credential=")[2].split("/")[0])
-        return urllib3.HTTPResponse(b"<a/>", status=200, preload_content=True)
+        return urllib3.HTTPResponse(io.BytesIO(b"<a/>"), status=200, preload_content=False)
 
-    monkeypatch.setattr(urllib3.PoolManager, "request", request)
+    monkeypatch.setattr(urllib3.PoolManager, "urlopen", urlopen)
     return found
 
 

@@ -378,3 +378,12 @@ def test_settings_that_make_no_sense_are_refused(more: dict[str, Any], why: str)
 )
 def test_the_location_is_a_url_without_secrets(more: dict[str, Any], url: str) -> None:
     assert SETTINGS.validate_python(SOUND | more).open().location("x.snap") == url
+
+
+async def test_a_folder_with_too_many_files_is_told(place: Sftp) -> None:
+    storage = place.open(max_objects=3)
+    for number in range(4):
+        await storage.put(f"{number}.snap", Content(b"x"))
+    with pytest.raises(StorageError, match="more than 3 objects") as caught:
+        await storage.entries()
+    assert "max_objects" in caught.value.hint

@@ -156,6 +156,7 @@ def translate(document: Document, environ: Mapping[str, str]) -> Translation:
     validate(SeedFile, folded.value, folded, allow_empty=True)
     draft = _Draft(folded.value)
     draft.value["naming"] = "seed"
+    draft.value["vault"] = {"allow_http": True}  # as the original does; it is warned of
     for key, ours in (("addr", "vault.address"), ("retain", "retention.last")):
         draft.put(tuple(ours.split(".")), folded.value.get(key), key)
     draft.put(("schedule", "every"), folded.value.get("frequency"), "frequency")

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Settings
+from raft_snapshot_agent.network.clear_text import issuer
 from raft_snapshot_agent.secret import Plain, Secret
 from raft_snapshot_agent.vault.auth.base import Login, login_path
 from raft_snapshot_agent.vault.auth.vouching import Voucher
@@ -60,7 +61,7 @@ def _proof(resource: str) -> dict[str, str]:
 
 
 def _workload(resource: str) -> str:
-    authority = os.environ.get("AZURE_AUTHORITY_HOST") or "https://login.microsoftonline.com"
+    authority = issuer("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com")
     assertion = Secret(f"file://{os.environ['AZURE_FEDERATED_TOKEN_FILE']}").resolve()
     form = {
         "grant_type": "client_credentials",

@@ -1,0 +1,41 @@
+"""How much of an answer of Kubernetes' API is taken: its library reads all, and decodes it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from httpx2 import Response
+
+_MOST = 4 << 20
+"""Bytes; etcd keeps no object over 1.5 MiB. There is no key for it."""
+
+
+def bounded(response: Response) -> Response:
+    """Let an answer fail once it is longer than is taken; one that is encoded fails at once.
+
+    Raises:
+        DecodingError: Nobody asked for that encoding.
+    """
+    import httpx2
+
+    # The request was asynchronous, and so is its answer.
+    stream = cast("httpx2.AsyncByteStream", response.stream)
+
+    class Bounded(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            taken = 0
+            async for piece in stream:
+                taken += len(piece)
+                if taken > _MOST:
+                    raise httpx2.ReadError(f"its answer is longer than {_MOST} bytes")
+                yield piece
+
+        async def aclose(self) -> None:
+            await stream.aclose()
+
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise httpx2.DecodingError("its answer is encoded, which nobody asked for")
+    response.stream = Bounded()
+    return response

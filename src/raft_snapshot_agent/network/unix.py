@@ -1,0 +1,63 @@
+"""HTTP through a unix socket."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from urllib3.exceptions import NewConnectionError
+
+from raft_snapshot_agent.network.connections import PlainConnection, PlainPool
+
+_KEPT = 4
+_LONGEST = 107
+"""Bytes of a path in the address of a unix socket."""
+
+
+class UnixPool(PlainPool):
+    """Connections to one socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", maxsize=_KEPT)
+        self._path = path
+
+    def clear(self) -> None:
+        """Close what is open, as a pool for many addresses does; it can be used again."""
+        self.close()
+        self.pool = self.QueueCls(_KEPT)
+        for _ in range(_KEPT):
+            self.pool.put(None)
+
+    def _new_conn(self) -> PlainConnection:
+        return _UnixConnection(self._path)
+
+
+class _UnixConnection(PlainConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        self.watched()
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(self.timeout if isinstance(self.timeout, int | float) else None)
+        try:
+            _connect(connection, self._path)
+        except OSError as error:
+            connection.close()
+            raise NewConnectionError(self, f"{self._path}: {error.strerror}") from error
+        self.sock = connection
+        self.watched()
+
+
+def _connect(connection: socket.socket, path: str) -> None:
+    """Connect to a socket of any path, by way of its open folder where that is too long."""
+    if len(os.fsencode(path)) <= _LONGEST:
+        connection.connect(path)
+        return
+    folder = os.open(Path(path).parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        connection.connect(f"/proc/self/fd/{folder}/{Path(path).name}")
+    finally:
+        os.close(folder)

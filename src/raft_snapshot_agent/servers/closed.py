@@ -1,0 +1,127 @@
+"""Becomes a program that can reach nobody: `python -I -S closed.py FOLDER PROGRAM [ARGUMENT...]`.
+
+It runs in user, network, mount and IPC namespaces of its own. There is no interface but loopback,
+no abstract socket of others, and no file or socket but FOLDER, the program and what is in /usr.
+Python 3.11 has none of these calls, and `unshare` and `ip` are not on every host. Nothing of the
+agent is imported: this is a process of its own that has one thread and no secrets.
+
+Source: the manual pages user_namespaces(7), pivot_root(2), capabilities(7) and netdevice(7).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import resource
+import socket
+import struct
+import sys
+from pathlib import Path
+
+REFUSED = 77
+"""The exit code where this host gives no such namespaces."""
+_NEW = 0x10000000 | 0x40000000 | 0x00020000 | 0x08000000 | 0x04000000
+"""User, network, mount, IPC and UTS."""
+_BIND, _REC, _PRIVATE, _REMOUNT, _RDONLY = 0x1000, 0x4000, 0x40000, 0x20, 0x1
+_NOSUID, _NODEV, _DETACH = 0x2, 0x4, 0x2
+_NO_NEW_PRIVS, _CAPBSET_DROP, _CAPABILITIES = 38, 24, 64
+_GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 0x1
+_OUTSIDE = ("192.0.2.1", 53)
+"""An address for documentation: nobody has it."""
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def main() -> None:
+    """Close this process in and become the program."""
+    root, program, arguments = Path(sys.argv[1]), Path(sys.argv[2]).resolve(), sys.argv[2:]
+    try:
+        _leave_the_host()
+        _only_loopback()
+        _only_these_files(root, program)
+        _without_rights()
+    except OSError as error:
+        sys.stderr.write(f"no namespaces of its own: {error.strerror or error}\n")
+        sys.exit(REFUSED)
+    os.chdir(root)
+    os.execv(program, arguments)  # noqa: S606 - no shell is wanted
+
+
+def _leave_the_host() -> None:
+    user, group = os.geteuid(), os.getegid()
+    _call("unshare", _NEW)
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+    Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+
+
+def _only_loopback() -> None:
+    """Switch loopback on, and prove that no packet leaves.
+
+    Raises:
+        OSError: It does.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        flags = fcntl.ioctl(probe, _GET_FLAGS, struct.pack("16sh22x", b"lo", 0))
+        up = struct.unpack("16sh22x", flags)[1] | _UP
+        fcntl.ioctl(probe, _SET_FLAGS, struct.pack("16sh22x", b"lo", up))
+        others = [name for _, name in socket.if_nameindex() if name != "lo"]
+        # Kernels put tunnels that are down into each new namespace.
+        if probe.connect_ex(_OUTSIDE) != errno.ENETUNREACH:
+            raise OSError(errno.EISCONN, f"the network is still there: {', '.join(others)}")
+
+
+def _only_these_files(folder: Path, program: Path) -> None:
+    _mount("none", Path("/"), "", _REC | _PRIVATE)
+    root = folder / "root"
+    root.mkdir(exist_ok=True)
+    _mount("tmpfs", root, "tmpfs", _NOSUID | _NODEV, "size=64m,mode=0755")
+    for shared in ("/usr", "/dev/null", "/dev/urandom", "/dev/random", str(program)):
+        _show(Path(shared), root, read_only=not shared.startswith("/dev"))
+    for link in ("bin", "lib", "lib64", "sbin"):
+        if Path("/", link).is_symlink():
+            (root / link).symlink_to(Path("/", link).readlink())
+    _show(folder, root)
+    os.chdir(root)
+    _call("pivot_root", b".", b".")
+    _call("umount2", b".", _DETACH)
+
+
+def _show(path: Path, root: Path, *, read_only: bool = False) -> None:
+    """Let a file or folder of the host be seen below the new root, under its own name."""
+    if not path.exists():
+        return
+    there = root / path.relative_to("/")
+    if path.is_dir():
+        there.mkdir(parents=True, exist_ok=True)
+    else:
+        there.parent.mkdir(parents=True, exist_ok=True)
+        if not there.exists():
+            there.touch()
+    _mount(str(path), there, "", _BIND)
+    if read_only:
+        kept = os.statvfs(there).f_flag & (_NOSUID | _NODEV)  # what the host locked stays
+        _mount("none", there, "", _BIND | _REMOUNT | _RDONLY | kept)
+
+
+def _without_rights() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for capability in range(_CAPABILITIES):
+        _libc.prctl(_CAPBSET_DROP, capability, 0, 0, 0)  # those that there are
+    _call("prctl", _NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def _mount(source: str, target: Path, kind: str, flags: int, data: str = "") -> None:
+    options = data.encode() or None
+    _call("mount", source.encode(), os.fsencode(target), kind.encode() or None, flags, options)
+
+
+def _call(name: str, *arguments: int | bytes | None) -> None:
+    if getattr(_libc, name)(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Which way leads to a server, and whether others could read the token on it."""
+
+from __future__ import annotations
+
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.network.address import ProxyAddress
+from raft_snapshot_agent.network.clear_text import in_clear
+from raft_snapshot_agent.network.proxies import Proxy, route
+from raft_snapshot_agent.vault.settings import VaultSettings
+
+
+def proxy_to(address: str, configured: ProxyAddress | None) -> Proxy | None:
+    """Return the proxy that leads to a server; its key and its own variables leave no host out.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
+    given = None if configured is None else configured.proxy("vault.proxy")
+    return route(address, given)
+
+
+def exposes(address: str, settings: VaultSettings) -> bool:
+    """Return whether others could read the token on its way to a server, and may not.
+
+    This is asked for every address: configured ones, and those that servers announce.
+
+    Raises:
+        ConfigError: The proxy cannot be used.
+    """
+    return not settings.allow_http and is_readable(address, settings)
+
+
+def is_readable(address: str, settings: VaultSettings) -> bool:
+    """Return whether others could read the token on its way to a server, allowed or not.
+
+    Raises:
+        ConfigError: The proxy cannot be used.
+    """
+    return in_clear(address, proxy_to(address, settings.proxy))
+
+
+def exposure(address: str) -> ConfigError:
+    """Say so."""
+    return ConfigError(
+        f"{address} is not encrypted: the token and the snapshot could be read on the way",
+        hint="use https://, or set vault.allow_http: true",
+    )

@@ -221,9 +221,9 @@ LIES: dict[str, Lie] = {
     "gives a token of 5 MB": Lie(logged_in(client_token="x" * 5_000_000), served=False),
     "gives a token for ever": Lie(logged_in(lease_duration=10**30), served=False),
     "gives a token for no time": Lie(logged_in(lease_duration=-(10**30)), served=False),
-    "gives a token for half a word": Lie(
-        logged_in(lease_duration="soon"), served=False, beats="a defect"
-    ),
+    "gives a token for half a word": Lie(logged_in(lease_duration="soon"), served=False),
+    "gives a token for no number": Lie(logged_in(lease_duration=float("inf")), served=False),
+    "gives a token for words": Lie(logged_in(num_uses="many"), served=False),
     "sends no snapshot": Lie(as_snapshot(empty()), served=False),
     "sends half a snapshot": Lie(as_snapshot(halve()), served=False),
     "cuts a snapshot": Lie(as_snapshot(cut_after(9000)), served=False),

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.vault.answers import Answer
 
+_MOST = 2.0**53
+"""More is no number of seconds or uses that a server means."""
 _IN_A_NAMESPACE = re.compile(r"(?:hv[sb]|[sb])\.[\w-]+\.\w+")
 
 
@@ -57,11 +59,18 @@ def granted(answer: Answer, now: float) -> Token | None:
     return Token(
         value=str(auth["client_token"]),
         granted=now,
-        ttl=float(auth.get("lease_duration") or 0),
+        ttl=_number(auth.get("lease_duration")),
         renewable=auth.get("renewable") is True and not auth.get("num_uses"),
         ours=True,
-        uses=int(auth.get("num_uses") or 0) or None,
+        uses=int(_number(auth.get("num_uses"))) or None,
     )
+
+
+def _number(said: object) -> float:
+    """Read a number of a server's; what is none, or none to count with, is zero."""
+    if isinstance(said, bool) or not isinstance(said, int | float):
+        return 0.0
+    return float(said) if 0 <= said <= _MOST else 0.0
 
 
 def in_namespace(token: str) -> bool:

@@ -61,7 +61,7 @@ async def look(place: Place, timing: Timing, now: datetime) -> Holding:
         with anyio.fail_after(LOOK_WITHIN):
             return await _looked(place, timing, now)
     except TimeoutError:
-        why = f"no answer within {LOOK_WITHIN:g} s"
+        why = f"cannot list snapshots: no answer within {LOOK_WITHIN:g} s"
         error: AgentError = StorageUnavailable(why, hint="check its address and the network")
     except Exception as defect:  # noqa: BLE001 - one storage never hides another
         error = as_failure(defect)

@@ -120,7 +120,7 @@ def unknown_document(why: str) -> dict[str, Any]:
 def _state(holding: Holding, old: timedelta | None, limit: timedelta | None) -> tuple[State, str]:
     found = holding.census
     if found is None:
-        why = "cannot be listed" if holding.error is None else f"cannot be listed: {holding.error}"
+        why = "cannot list snapshots" if holding.error is None else str(holding.error)
         return State.UNKNOWN, why
     if found.newest is None or old is None or limit is None:
         return _nothing(found)

@@ -18,6 +18,7 @@ from raft_snapshot_agent.core.snapshot import Beside, Manifest
 from raft_snapshot_agent.core.timetable import Timing
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageUnavailable
 from raft_snapshot_agent.holdings import look, look_at_all
+from raft_snapshot_agent.intake import as_failure
 from raft_snapshot_agent.monitoring import Result, State, document, judge, line, overall
 from raft_snapshot_agent.place import Place
 from raft_snapshot_agent.storage.base import Content, Entry
@@ -149,7 +150,7 @@ async def test_a_static_name_goes_by_its_manifest() -> None:
 )
 async def test_what_cannot_be_listed_is_unknown(error: Exception) -> None:
     state, message = await said(Place("s3", Refusing(error)))
-    assert (state, message.startswith("cannot be listed: ")) == ("UNKNOWN", True)
+    assert (state, message == str(as_failure(error))) == ("UNKNOWN", True)
     assert (await said(Place("s3", Refusing(error), required=False)))[0] == "WARNING"
 
 
@@ -193,7 +194,7 @@ async def test_the_worst_decides_and_comes_first() -> None:
     assert overall(results[:2]) is State.WARNING
     assert overall(results[:1]) is State.OK
     told, _, measured = line(results).partition(" | ")
-    assert told.startswith("RAFT SNAPSHOTS CRITICAL - late: 5d old, at most 1h30m; away: cannot")
+    assert told.startswith("RAFT SNAPSHOTS CRITICAL - late: 5d old, at most 1h30m; away: gone")
     assert "prod/s3: 12m old" in told
     assert "\n" not in told
     values = measured.split(" ")

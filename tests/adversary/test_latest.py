@@ -115,7 +115,15 @@ async def test_nothing_that_can_be_believed_is_told_as_that() -> None:
         (True, SAME, "the signature of its manifest is wrong"),
         (False, OLD + "x", "nothing but its name"),
     ],
-    ids=["signed", "described", "not signed", "no manifest", "no key", "wrong signature", "odd name"],
+    ids=[
+        "signed",
+        "described",
+        "not signed",
+        "no manifest",
+        "no key",
+        "wrong signature",
+        "odd name",
+    ],
 )
 async def test_it_is_told_who_vouches_for_a_snapshot(signed: bool, name: str, words: str) -> None:
     site = await stored(signed=signed)

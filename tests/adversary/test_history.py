@@ -329,7 +329,7 @@ POLICIES = st.sampled_from(
         Retention(last=2),
         Retention(daily=3, min_keep=3),
         Retention(within=12 * HOUR, weekly=1),
-        Retention(last=10, max_space=4000),
+        Retention(last=10, max_space=30_000),
     ]
 )
 

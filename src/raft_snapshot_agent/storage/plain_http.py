@@ -88,6 +88,8 @@ class Http:
 
         # As UTF-8, where the library would send Latin-1 or fail.
         given = {name: header_value(value, f"header {name}") for name, value in headers.items()}
+        if "host" in given:  # as the library spells it, or a request to a proxy has two of them
+            given["Host"] = given.pop("host")
         sent, piecewise = body, False
         if body is not None and not isinstance(body, bytes):
             sent, piecewise = stepwise(body, self._seconds), True

@@ -53,7 +53,10 @@ Ask = Callable[[Way], Awaitable[object]]
 def _node(way: Way) -> Node:
     tls = {} if way.ca_file is None else {"ca_file": way.ca_file}
     settings = {"timeout": way.timeout, "stall_timeout": way.timeout, "tls": tls}
-    return Node(way.address, VaultSettings.model_validate({**settings, "proxy": way.proxy}))
+    return Node(
+        way.address,
+        VaultSettings.model_validate({"allow_http": True, **settings, "proxy": way.proxy}),
+    )
 
 
 async def server(way: Way) -> object:

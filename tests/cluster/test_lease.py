@@ -147,6 +147,11 @@ def test_one_of_two_works_and_the_other_takes_over_at_once_when_it_stops(
     assert first.ended().code == 0
     second.says("Successfully created", within=2 * DURATION.total_seconds() + 3)
     assert second.said.index(TAKES) < second.said.index("Successfully created")
+    until(
+        lambda: all(len(taken) > 1 for taken in team.taken(complete=True)),
+        "each storage has one of both",
+        within=30,
+    )
     for taken in team.taken(complete=True):
         assert min(b - a for a, b in pairwise(taken)) >= timedelta(seconds=2)
 

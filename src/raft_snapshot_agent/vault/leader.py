@@ -254,7 +254,8 @@ class Cluster:
             return []  # what is wrong with the announced address is what there is to tell
         ports = f":{parts.port}" if parts.port else ""
         ways = dict.fromkeys(f"{parts.scheme}://{host}{ports}{parts.path}" for host in hosts)
-        return [way for way in ways if way != announced and usable(way)][:_MOST_WAYS]
+        known = [way for way in ways if way != announced and usable(way)]
+        return [way for way in known if not self._exposes(node, way)][:_MOST_WAYS]
 
     def _confirmed(self, address: str) -> Leader:
         if not usable(address):

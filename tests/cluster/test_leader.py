@@ -251,6 +251,10 @@ def test_a_leader_that_is_announced_at_a_dead_address_is_used_where_it_answered(
         assert found.node.address == bao.leader().address
 
 
+HOSTS = ["[", "vault-0.example.org"]
+"""No name at all, and one that over http:// is another host's."""
+
+
 def test_a_leader_that_is_announced_where_it_is_not_is_found_as_its_nodes_know_it(
     three: OpenBaoCluster,
 ) -> None:
@@ -266,7 +270,8 @@ def test_a_leader_that_is_announced_where_it_is_not_is_found_as_its_nodes_know_i
         settings = VaultSettings.model_validate({"address": node.address, "auth": auth})
         found = Cluster(settings, "anywhere").leader()
         assert found.node.address == leader.address
-        for said in ({}, {"data": {"nodes": [{"active_node": True, "hostname": "["}]}}, [1]):
+        told = [{"data": {"nodes": [{"active_node": True, "hostname": host}]}} for host in HOSTS]
+        for said in ({}, [1], *told):
             node.override("/v1/sys/ha-status", 200, said)
             with pytest.raises(Unreachable, match=f"cannot reach {nowhere}"):
                 Cluster(settings, "anywhere").leader()

@@ -21,7 +21,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
 def bench(tmp_path: Path, worker: Worker, bao: OpenBaoCluster, approle: AppRole) -> Bench:
     """An agent with an honest storage and a real server."""
     auth = {"method": "approle", "role_id": approle.role_id, "secret_id": approle.secret_id}
-    vault = {"address": bao.leader().address, "auth": auth, "timeout": "2s", "stall_timeout": "4s"}
+    vault = {"address": bao.leader().address, "auth": auth, "timeout": "3s", "stall_timeout": "6s"}
     made = Bench(tmp_path, worker, vault)
     made.honest.mkdir()
     return made

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.adversary.planted import DAYS, forged
+from tests.adversary.good import DAYS, forged
 from tests.adversary.tricks import SHOUT
 
 from raft_snapshot_agent.core.naming import AGENT

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from tests.adversary.agent import Bench, Outcome
+from tests.adversary.good import history, lost, whole
 from tests.adversary.node_lies import LIES, Node
-from tests.adversary.planted import history, lost, whole
 from tests.adversary.s3 import Store, answer
 from tests.adversary.tricks import anything
 
-WITHIN = 60.0
+WITHIN = 120.0
 """Seconds after which a run, with time-outs of seconds, is called endless."""
 
 

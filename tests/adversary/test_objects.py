@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.adversary.agent import Bench, Outcome
-from tests.adversary.planted import history, lost, whole
+from tests.adversary.good import history, lost, whole
 from tests.adversary.plants import CHANGES, PLANTS, WANT_A_KEY, Scene
 
 KEY = "a-key-of-the-agents-alone-0123456789"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.adversary import dav, store_lies
 from tests.adversary.agent import Bench, Outcome
-from tests.adversary.planted import history, lost, whole
+from tests.adversary.good import history, lost, whole
 from tests.adversary.s3 import Store, answer
 from tests.adversary.store_lies import FAILED, STORED, Lie
 from tests.adversary.tricks import anything

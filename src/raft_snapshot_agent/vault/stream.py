@@ -40,6 +40,7 @@ class SnapshotStream:
         self._response = response
         self._stall_timeout = stall_timeout
         self._received = 0
+        self._read = False
 
     def chunks(self) -> Generator[bytes]:
         """Read to the end and close the connection in every ending.
@@ -50,6 +51,7 @@ class SnapshotStream:
         Raises:
             Interrupted: The connection was cut or went silent.
         """
+        self._read = True
         try:
             # Twice, so that silence is told as that.
             with reading(self._response, 2 * self._stall_timeout) as deadline:
@@ -69,13 +71,15 @@ class SnapshotStream:
         except (HTTPError, OSError, ValueError) as error:
             raise self._interrupted("was cut off") from error
         finally:
+            self._read = False
             self.stop()
 
     def stop(self) -> None:
         """End the reading, from any thread."""
         with suppress(Exception):
             self._response.shutdown()
-        self._response.close()
+        if not self._read:  # else whoever reads closes it: the library fails in strange ways
+            self._response.close()
 
     def _interrupted(self, what: str) -> Interrupted:
         return Interrupted(

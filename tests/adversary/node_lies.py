@@ -59,15 +59,13 @@ class Lie:
     """Whether the agent gets its snapshot all the same, from the next node."""
     words: str = ""
     """A pattern that one of the lines for the operator has."""
-    beats: str = ""
-    """Why the agent is beaten by it, as long as it is."""
     heavy: bool = False
     """Whether it costs memory, processor or more than ten seconds: it is tried alone."""
 
     @property
     def gregarious(self) -> bool:
         """Whether it is tried together with others in every run of the tests."""
-        return not (self.beats or self.heavy)
+        return not self.heavy
 
 
 def at(path: str) -> Callable[[Request], bool]:

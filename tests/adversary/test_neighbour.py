@@ -16,6 +16,7 @@ from tests.adversary.tricks import anything
 
 NOBODY = 65534
 FILE = "raft-snapshot-agent.yaml"
+# Both users are needed: whoever runs the tests as himself has no second one.
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
 

@@ -56,7 +56,7 @@ def closed_in(tmp_path: Path) -> Path:
     folder = tmp_path / "drill"
     folder.mkdir(mode=0o700)
     found = isolation(folder)
-    if not found.works:
+    if not found.works:  # what the agent does there is tried at the end
         pytest.skip(f"no namespaces here: {found.why}")
     return folder
 
@@ -87,7 +87,7 @@ def test_nothing_gets_out(closed_in: Path, tmp_path: Path) -> None:
     ):
         port = str(tcp.getsockname()[1])
         python = "/usr/bin/python3"  # the test's own may lie where the program sees nothing
-        if not Path(python).exists():
+        if not Path(python).exists():  # elsewhere nothing runs in there but the server itself
             pytest.skip("needs a Python of the system")
         done = subprocess.run(
             [*private._enter(closed_in), python, "-c", PROGRAM, name, path, port],

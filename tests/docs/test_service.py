@@ -126,6 +126,7 @@ def test_the_section_works_when_it_is_pasted(bao: OpenBaoCluster, tmp_path: Path
         timeout=280,
         check=False,
     )
+    # The README's lines write to /etc: on a machine that gives no mount namespace they must not run.
     if "Operation not permitted" in done.stderr:
         pytest.skip(f"a host of its own needs mount namespaces: {done.stderr.splitlines()[0]}")
 

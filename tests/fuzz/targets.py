@@ -55,8 +55,6 @@ class Target:
     examples: tuple[bytes, ...]
     allowed: tuple[type[Exception], ...] = ()
     """What it may raise; anything else is a defect."""
-    beaten: str = ""
-    """What it stumbles over, as long as it does."""
 
 
 def shown(text: str) -> None:

@@ -57,12 +57,6 @@ def measured(target: Target, data: bytes) -> None:
         tracemalloc.stop()
 
 
-@pytest.fixture(autouse=True)
-def as_long_as_it_stumbles(request: pytest.FixtureRequest) -> None:
-    if why := TARGETS[request.node.callspec.params["name"]].beaten:
-        request.applymarker(pytest.mark.xfail(reason=why, strict=True))
-
-
 @pytest.mark.parametrize("name", TARGETS)
 def test_what_was_stumbled_over_is_read(name: str) -> None:
     for data in examples(name):

@@ -203,6 +203,7 @@ async def test_local_folders_alone_are_warned_of_in_a_cluster(
     assert [finding.status for finding in found] == (["warning"] if warned else [])
 
 
+# A folder that root may not enter does not exist, and an ordinary user cannot become another.
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else for a while")
 async def test_a_folder_that_may_not_be_entered_is_a_failure(tmp_path: Path) -> None:
     closed, spool = tmp_path / "closed", tmp_path / "spool"

@@ -93,7 +93,7 @@ def test_a_planted_pipe_holds_up_no_sweep(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("owner", [0, 12345])
 def test_a_folder_of_another_user_is_shared_unless_it_is_roots(tmp_path: Path, owner: int) -> None:
-    if os.geteuid() != 0:
+    if os.geteuid() != 0:  # an ordinary user cannot make a folder of another's
         pytest.skip("only root can give a folder away")
     folder = tmp_path / "folder"
     folder.mkdir(mode=0o755)

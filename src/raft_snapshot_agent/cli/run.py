@@ -12,7 +12,7 @@ import anyio
 from raft_snapshot_agent import __version__, assembly
 from raft_snapshot_agent.cli.options import DEBUG
 from raft_snapshot_agent.cli.stored import worst
-from raft_snapshot_agent.cli.waiting import wait_for
+from raft_snapshot_agent.cli.waiting import collect_as_usual, wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
@@ -29,6 +29,7 @@ def run(load: Callable[[], LoadedFleet]) -> None:
     """Run the daemon until a signal ends it."""
     orders = ConfiguredOrders(load)
     daemon = Daemon(orders.load(), orders, notifier=Notifier())
+    collect_as_usual()
     anyio.run(daemon.run)
 
 

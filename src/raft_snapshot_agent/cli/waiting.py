@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -12,6 +13,13 @@ from anyio import CancelScope
 from anyio.abc import TaskStatus
 
 _T = TypeVar("_T")
+_USUAL = (700, 10, 10)
+"""Python's own thresholds, which the start of the program raises."""
+
+
+def collect_as_usual() -> None:
+    """Look for garbage as often as Python does: an error that failed work leaves holds much."""
+    gc.set_threshold(*_USUAL)
 
 
 def wait_for(work: Callable[[], Awaitable[_T]]) -> _T:
@@ -20,6 +28,7 @@ def wait_for(work: Callable[[], Awaitable[_T]]) -> _T:
     Raises:
         typer.Exit: A signal came.
     """
+    collect_as_usual()
     try:
         return anyio.run(_guarded, work)
     except ExceptionGroup as group:

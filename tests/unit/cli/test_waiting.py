@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import weakref
 
 import anyio
 import anyio.lowlevel
@@ -56,3 +58,28 @@ def test_a_signal_does_not_undo_what_was_done() -> None:
 
     assert wait_for(work) == "done"
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+class Circle:
+    """Holds itself, as an error holds the frames that hold it."""
+
+    itself: Circle
+
+
+def test_garbage_is_looked_for_while_work_is_done() -> None:
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 20)  # as at the start of the program
+
+    async def work() -> bool:
+        circle = Circle()
+        circle.itself = circle
+        lives = weakref.ref(circle)
+        del circle
+        await anyio.lowlevel.checkpoint()
+        more: list[list[int]] = [[] for _ in range(2000)]
+        return len(more) == 2000 and lives() is None
+
+    try:
+        assert wait_for(work)
+    finally:
+        gc.set_threshold(*before)

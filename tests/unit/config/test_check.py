@@ -202,6 +202,7 @@ def test_missing_folders_are_made_to_run_and_not_to_check(
 NOBODY = 65534
 
 
+# What is refused is a folder of somebody else's: an ordinary user cannot make one.
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("existing", [True, False])
 def test_a_folder_of_another_user_is_refused(

@@ -17,6 +17,7 @@ NEIGHBOUR = 54321
 YAML = "vault: {address: 'https://yaml:8200'}\n"
 FILE = "raft-snapshot-agent.yaml"
 
+# An ordinary user cannot make a file of another's; what modes decide is tried without it.
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import importlib.util
 from datetime import UTC, timedelta, tzinfo
 from difflib import get_close_matches
@@ -70,8 +71,12 @@ def _count(value: Any) -> Any:
     return value
 
 
+_SIZE = re.compile(r"\s*[0-9]*\.?[0-9]+\s*[A-Za-z]*\s*")
+
+
 def _size(value: Any) -> Any:
-    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+    is_text = isinstance(value, str) and _SIZE.fullmatch(value)
+    if is_text or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value
     raise ValueError("write a size such as 500MB or 20GiB")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import importlib.util
+import re
 from datetime import UTC, timedelta, tzinfo
 from difflib import get_close_matches
 from typing import Annotated, Any, Self

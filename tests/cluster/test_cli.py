@@ -424,8 +424,8 @@ def test_fetch_to_standard_output_leaves_no_file(kept: Site, name: str, tmp_path
         taken = call("fetch", wanted, "-o", "-", "-c", kept.configuration(), cwd=tmp_path)
         assert (taken.code, taken.data) == (0, original)
     assert not (tmp_path / "-").exists()
-    (kept.folder / name).write_bytes(original[:-1])
-    cut = call("fetch", kept.folder / name, "-o", "-", cwd=tmp_path)
+    (tmp_path / name).write_bytes(original[:-1])
+    cut = call("fetch", tmp_path / name, "-o", "-")
     assert (cut.code, cut.data) == (4, b"")
     assert kept.leftovers() == []
 

@@ -145,14 +145,15 @@ def _encoding(answer: urllib3.BaseHTTPResponse) -> str:
 def _whole(method: str, answer: urllib3.BaseHTTPResponse, most: int) -> bytes:
     """Read an answer to its end, which lets its connection be used again."""
     declared = int(answer.headers.get("content-length", "0").partition(",")[0])
-    content = io.BytesIO()
-    if declared <= most or method == "HEAD":
-        while content.tell() <= most and (piece := answer.read(_STEP, decode_content=False)):
-            content.write(piece)
-    if content.tell() > most or (declared > most and method != "HEAD"):
-        raise Unacceptable(f"its answer is longer than {most} bytes, a limit that is fixed")
-    answer.release_conn()
-    return content.getvalue()
+    # Closed at once: an error's traceback would keep what came until garbage is looked for.
+    with io.BytesIO() as content:
+        if declared <= most or method == "HEAD":
+            while content.tell() <= most and (piece := answer.read(_STEP, decode_content=False)):
+                content.write(piece)
+        if content.tell() > most or (declared > most and method != "HEAD"):
+            raise Unacceptable(f"its answer is longer than {most} bytes, a limit that is fixed")
+        answer.release_conn()
+        return content.getvalue()
 
 
 def _beginning(method: str, answer: urllib3.BaseHTTPResponse) -> bytes:

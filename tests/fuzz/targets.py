@@ -158,10 +158,10 @@ def read_container(data: bytes) -> None:
     settings = SwiftSettings(
         type="swift", container="b", storage_url="https://s/v1/a", auth_token="token-of-a-test"
     )
-    container = swift_container.Container(settings)
+    opened = swift_container.Container(settings)
     pages = [_answer(data), _answer(b"[]")]
     with mock.patch.object(swift_container.Container, "_ask", side_effect=pages):
-        list(container._pages("list", {}))
+        list(opened._pages("list", {}))
 
 
 def read_leader(data: bytes) -> None:

@@ -25,7 +25,7 @@ from tests.stores.fixtures import (
 
 from raft_snapshot_agent import redaction
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
-from raft_snapshot_agent.servers.seaweedfs import Identity, SeaweedFS
+from raft_snapshot_agent.servers.seaweedfs import S3Identity, SeaweedFS
 
 __all__ = ["container", "openssh_server", "sftp_server", "swift_server", "webdav", "webdav_server"]
 
@@ -122,7 +122,7 @@ def bao3(start_bao: StartBao) -> StartBao:
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     """An S3 store that all tests of this process share; its second identity may only write."""
-    uploader = Identity.fresh("uploader", "Write")
+    uploader = S3Identity.fresh("uploader", "Write")
     with SeaweedFS.start(tmp_path_factory.mktemp("seaweed"), (uploader,)) as store:
         yield store
 

@@ -15,17 +15,17 @@ from tests.aws_roles import IDENTITY, ROLE_ARN
 from tests.kube import NAMESPACE, TOKEN
 
 from raft_snapshot_agent.errors import AgentError
-from raft_snapshot_agent.lease.kubernetes_register import KubernetesRegister
-from raft_snapshot_agent.storage.aws_keys import Keys
-from raft_snapshot_agent.storage.azure import AzureSettings
-from raft_snapshot_agent.storage.gcs import GcsSettings
-from raft_snapshot_agent.storage.multipart import Uploads
-from raft_snapshot_agent.storage.s3 import S3Settings, bucket_of
+from raft_snapshot_agent.lease.kubernetes_store import KubernetesRegister
+from raft_snapshot_agent.storage.azure.azure import AzureSettings
+from raft_snapshot_agent.storage.gcs.gcs import GcsSettings
+from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials
+from raft_snapshot_agent.storage.s3.multipart import Uploads
+from raft_snapshot_agent.storage.s3.s3 import S3Settings, bucket_of
 from raft_snapshot_agent.storage.settings import StorageSettings
-from raft_snapshot_agent.storage.swift import SwiftSettings
-from raft_snapshot_agent.storage.webdav import WebdavSettings
+from raft_snapshot_agent.storage.swift.swift import SwiftSettings
+from raft_snapshot_agent.storage.webdav.webdav import WebdavSettings
 from raft_snapshot_agent.threads import in_thread
-from raft_snapshot_agent.vault.auth.vouching import Voucher
+from raft_snapshot_agent.vault.auth.cloud_identity import CloudIdentity
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.settings import VaultSettings
 
@@ -72,7 +72,9 @@ async def snapshot(way: Way) -> object:
 async def voucher(way: Way) -> object:
     if way.ca_file is not None:
         way.monkeypatch.setenv("SSL_CERT_FILE", str(way.ca_file))
-    return await in_thread(partial(Voucher("somebody", "check it").ask, "GET", way.address, {}))
+    return await in_thread(
+        partial(CloudIdentity("somebody", "check it").ask, "GET", way.address, {})
+    )
 
 
 def _s3(way: Way, **more: Any) -> S3Settings:
@@ -92,7 +94,7 @@ async def s3_lease(way: Way) -> object:
 
 
 async def sweep(way: Way) -> object:
-    uploads = Uploads(bucket_of(_s3(way)), Keys("AKIAEXAMPLE", "secret"))
+    uploads = Uploads(bucket_of(_s3(way)), AwsCredentials("AKIAEXAMPLE", "secret"))
     return await in_thread(lambda: list(uploads.pending("")))
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Self
 
 from raft_snapshot_agent.errors import AgentError
-from raft_snapshot_agent.servers.node import Host
+from raft_snapshot_agent.servers.node import NodeHost
 from raft_snapshot_agent.servers.process import program
 
 
@@ -26,7 +26,8 @@ class Hosts:
         self._made = ExitStack()
         self.gateway = f"{self._network}.1"
         self.hosts = [
-            Host(f"{self._network}.{11 + number}", self._enter(number)) for number in self._numbers
+            NodeHost(f"{self._network}.{11 + number}", self._enter(number))
+            for number in self._numbers
         ]
 
     def cut(self, number: int) -> None:

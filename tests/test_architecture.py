@@ -70,7 +70,7 @@ _CONNECTIONS = re.compile(
 _MAY_CONNECT = {
     "network": "the one place that decides",
     "servers": "its own servers, on loopback, for the demo",
-    "storage/connection.py": "hands the library what was decided",
+    "storage/objectstore/connection.py": "hands the library what was decided",
     "vault/transport.py": "unix sockets",
 }
 

@@ -123,7 +123,7 @@ def _explained(error: Exception) -> tuple[str, int]:
             says = says.replace("Value error, ", "").rstrip(".\n")
             return says + "\n" if "\n" in says else f"error: {says} (see --help)\n", _LOCAL
         case _:
-            from raft_snapshot_agent.trace import defect
+            from raft_snapshot_agent.observe.trace import defect
 
             return (
                 f"error: {defect(error)} (a defect: --debug shows more; please report it)\n",

@@ -26,7 +26,7 @@ from pydantic.dataclasses import dataclass
 from raft_snapshot_agent.core.duration import format_duration, parse_duration
 from raft_snapshot_agent.core.retention import Retention
 from raft_snapshot_agent.core.schedule import Cron, Every, Schedule
-from raft_snapshot_agent.core.timetable import Timing
+from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.errors import ConfigError
 
 _HOURLY = timedelta(hours=1)
@@ -162,13 +162,13 @@ class ScheduleSettings(Settings):
     def __str__(self) -> str:
         return f"every {format_duration(self.every)}" if self.every else f"at {self.cron}"
 
-    def open(self) -> Timing:
+    def open(self) -> ScheduleSpec:
         """Make the schedule.
 
         Raises:
             ConfigError: This host does not know the time zone.
         """
-        return Timing(self._schedule(), self.jitter, self.catch_up)
+        return ScheduleSpec(self._schedule(), self.jitter, self.catch_up)
 
     def _schedule(self) -> Schedule:
         if self.every is not None:

@@ -8,16 +8,16 @@ from datetime import UTC, datetime, timedelta
 
 from tests.unit.core.archives import members, meta, packed, tar, verified
 
-from raft_snapshot_agent import settling
+from raft_snapshot_agent.backup import finish
+from raft_snapshot_agent.backup.finish import Unsettled
 from raft_snapshot_agent.core.naming import AGENT, manifest_name, parse
-from raft_snapshot_agent.core.report import Delivery
+from raft_snapshot_agent.core.report import StorageResult
 from raft_snapshot_agent.core.retention import Retention
 from raft_snapshot_agent.core.schedule import Every, Schedule
 from raft_snapshot_agent.core.signing import SigningKeys
 from raft_snapshot_agent.core.snapshot import Instant, Manifest
-from raft_snapshot_agent.place import Place
-from raft_snapshot_agent.settling import Unsettled
-from raft_snapshot_agent.storage.base import Content
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.storage.memory import MemoryStorage
 
 BEGIN = datetime(2026, 11, 2, 0, 30, tzinfo=UTC)
@@ -75,16 +75,16 @@ class Site:
     """How many each run deleted."""
     fresh: bool = True
     """Whether each run is of a process of its own, as under cron."""
-    _place: Place | None = field(default=None, init=False)
+    _place: Destination | None = field(default=None, init=False)
 
     @property
     def now(self) -> datetime:
         return BEGIN + self.elapsed * HOUR
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Destination:
         if self._place is None or self.fresh:
-            self._place = Place(
+            self._place = Destination(
                 "memory",
                 self.storage,
                 self.policy,
@@ -105,7 +105,7 @@ class Site:
         assert self.keys is not None
         return self.keys
 
-    async def run(self, after: float = 1.0, run: str = "abcdef") -> Delivery:
+    async def run(self, after: float = 1.0, run: str = "abcdef") -> StorageResult:
         """Take a snapshot, as the agent does once it is stored, and let time pass.
 
         Arguments:
@@ -120,14 +120,14 @@ class Site:
         self.elapsed += after
         return done
 
-    async def take(self, name: str, content: bytes) -> Delivery:
+    async def take(self, name: str, content: bytes) -> StorageResult:
         place, clock = self.place, lambda: self.now
         told = replace(manifest_for(name, content), clock="host", began=3600.0 * self.elapsed)
         told = replace(told, ended=told.began + 1, term=verified(content).meta.term)
-        await self.storage.put(name, Content(content))
-        before = await settling.looked(place, Instant(told.clock, told.began), self.now)
-        delivery = Delivery("memory", "memory")
-        done = await settling.finish(place, told, before, delivery, Unsettled(), clock)
+        await self.storage.put(name, BytesSource(content))
+        before = await finish.looked(place, Instant(told.clock, told.began), self.now)
+        delivery = StorageResult("memory", "memory")
+        done = await finish.finish(place, told, before, delivery, Unsettled(), clock)
         self.good[name] = content
         self.deleted.append(len(done.deleted))
         self.alarms += [done.alarm] if done.alarm else []
@@ -150,7 +150,7 @@ class Site:
     async def add(self, name: str, content: bytes) -> None:
         """Create an object, as somebody who cannot replace any."""
         if name not in await self.names():
-            await self.storage.put(name, Content(content))
+            await self.storage.put(name, BytesSource(content))
 
     async def forge(self, name: str, content: bytes, **lies: object) -> None:
         """Create a snapshot with a manifest that agrees but for the lies."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from raft_snapshot_agent.core.snapshot import Beside
+from raft_snapshot_agent.core.snapshot import Sidecar
 
 _BASES = (
     "raft-snapshot-9999-12-31T23-59-59Z-2359.snap",
@@ -46,7 +46,7 @@ _BARE = st.one_of(
     st.builds("raft_snapshot-{}.snap".format, st.integers(0, 10**20)),
     st.text(_PLAIN, min_size=1, max_size=30),
 )
-_ENDINGS = st.sampled_from(["", "", "", *Beside, ".partial", ".json.json", ".hold.broken"])
+_ENDINGS = st.sampled_from(["", "", "", *Sidecar, ".partial", ".json.json", ".hold.broken"])
 
 
 def _fits(name: str) -> bool:

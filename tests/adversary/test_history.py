@@ -30,8 +30,8 @@ from raft_snapshot_agent.core.naming import AGENT, manifest_name
 from raft_snapshot_agent.core.notes import Alarm, Restored
 from raft_snapshot_agent.core.retention import Retention
 from raft_snapshot_agent.core.signing import SigningKeys
-from raft_snapshot_agent.core.snapshot import Beside, Condemnation
-from raft_snapshot_agent.storage.base import Content
+from raft_snapshot_agent.core.snapshot import Condemnation, Sidecar
+from raft_snapshot_agent.storage.base import BytesSource
 
 BEFORE = 30
 """Runs until somebody gets at the storage."""
@@ -112,15 +112,15 @@ def lived(attack: Attack, runs: int, keys: SigningKeys | None = None) -> tuple[S
 async def _notes(site: Site) -> None:
     """Condemn everything, and add one junk snapshot of a byte."""
     for name in list(site.good):
-        await site.add(Beside.BROKEN.name_for(name), b"")
+        await site.add(Sidecar.BROKEN.name_for(name), b"")
     await site.add(named(site.runs - 0.5), b"x")
 
 
 async def _old_notes(site: Site) -> None:
     note = Condemnation("it is broken", BEGIN - timedelta(days=99)).to_json()
     for name in list(site.good):
-        await site.add(Beside.BROKEN.name_for(name), note)
-        await site.add(Beside.MISMATCH.name_for(name), b"it is another\n")
+        await site.add(Sidecar.BROKEN.name_for(name), note)
+        await site.add(Sidecar.MISMATCH.name_for(name), b"it is another\n")
 
 
 async def _junk(site: Site) -> None:
@@ -136,7 +136,7 @@ async def _copies(site: Site) -> None:
 
 async def _holds(site: Site) -> None:
     for name in list(site.good):
-        await site.add(Beside.HOLD.name_for(name), b"mine\n")
+        await site.add(Sidecar.HOLD.name_for(name), b"mine\n")
 
 
 def _lying(lie: dict[str, Any]) -> Attack:
@@ -149,7 +149,7 @@ async def _changed(site: Site) -> None:
         text = b"".join([piece async for piece in site.storage.read(manifest_name(name))])
         digest = hashlib.sha256(site.good[name]).hexdigest().encode()
         assert digest in text
-        await site.storage.put(manifest_name(name), Content(text.replace(digest, b"0" * 64)))
+        await site.storage.put(manifest_name(name), BytesSource(text.replace(digest, b"0" * 64)))
 
 
 SEEN_THROUGH: dict[str, Attack] = {

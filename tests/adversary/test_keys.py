@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from tests.adversary.history import KEYS, Site, archive_of, manifest_for
 
-from raft_snapshot_agent.agent import Agent
+from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.cli.app import app
 from raft_snapshot_agent.config.load import load_all
 from raft_snapshot_agent.core.naming import AGENT, manifest_name
 from raft_snapshot_agent.core.schedule import Every
-from raft_snapshot_agent.core.timetable import Timing
+from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.destination.holdings import look
 from raft_snapshot_agent.errors import AgentError, ConfigError
-from raft_snapshot_agent.holdings import look
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 KEY = "k" * 32
@@ -45,7 +45,7 @@ async def stored() -> Site:
 async def test_freshness_goes_by_what_is_signed() -> None:
     site = await stored()
 
-    holding = await look(site.place, Timing(Every(timedelta(hours=1))), NOW)
+    holding = await look(site.place, ScheduleSpec(Every(timedelta(hours=1))), NOW)
 
     assert holding.newest is not None
     assert holding.newest.name == named(5)

@@ -10,10 +10,10 @@ import pytest
 from tests.adversary.history import KEYS, Site, archive_of, manifest_for
 
 from raft_snapshot_agent.core.naming import AGENT, manifest_name
-from raft_snapshot_agent.core.snapshot import Beside
+from raft_snapshot_agent.core.snapshot import Sidecar
 from raft_snapshot_agent.errors import MismatchedSnapshot, SnapshotNotFound
-from raft_snapshot_agent.origin import StoredOrigin, choose, examine
-from raft_snapshot_agent.storage.base import Content
+from raft_snapshot_agent.restore.reader import StoredOrigin, choose, examine
+from raft_snapshot_agent.storage.base import BytesSource
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 OLD, GOOD = (
@@ -33,9 +33,9 @@ async def stored(*, signed: bool) -> Site:
     site = Site(KEYS if signed else None)
     for name, content in ((OLD, OLD_CONTENT), (GOOD, GOOD_CONTENT)):
         told = manifest_for(name, content)
-        await site.storage.put(name, Content(content))
+        await site.storage.put(name, BytesSource(content))
         beside = KEYS.sign(told) if signed else told
-        await site.storage.put(manifest_name(name), Content(beside.to_json()))
+        await site.storage.put(manifest_name(name), BytesSource(beside.to_json()))
     return site
 
 
@@ -137,6 +137,6 @@ async def test_it_is_told_who_vouches_for_a_snapshot(signed: bool, name: str, wo
 
 async def test_notes_take_nothing_from_the_latest() -> None:
     site = await stored(signed=True)
-    await site.add(Beside.BROKEN.name_for(GOOD), b"")
+    await site.add(Sidecar.BROKEN.name_for(GOOD), b"")
 
     assert await chosen(site) == OLD, "until somebody reads the other: it is said to be broken"

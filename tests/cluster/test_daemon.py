@@ -27,13 +27,13 @@ from tests.lying import (
     times,
 )
 
-from raft_snapshot_agent import assembly
 from raft_snapshot_agent.config.load import load
 from raft_snapshot_agent.core.naming import parse
-from raft_snapshot_agent.logs import configure
+from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
+from raft_snapshot_agent.service import assembly
 
 LOGIN = "/v1/auth/approle/login"
 RENEW = "/v1/auth/token/renew-self"

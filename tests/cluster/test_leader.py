@@ -15,7 +15,7 @@ from tests.lying import CuttingTcpProxy, LyingProxy
 from tests.tls_proxy import TlsProxy
 
 from raft_snapshot_agent.errors import NoLeader, NotLeader, Sealed, ServerError, Unreachable
-from raft_snapshot_agent.servers.node import Host
+from raft_snapshot_agent.servers.node import NodeHost
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster
 from raft_snapshot_agent.servers.process import free_ports, release_ports, until
 from raft_snapshot_agent.vault import leader as rules
@@ -99,7 +99,7 @@ def test_a_cluster_on_ipv6(start_bao: StartBao, run_on: RunOn) -> None:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError as error:
         pytest.skip(f"this machine has no IPv6: {error}")
-    (node,) = start_bao(hosts=[Host("[::1]")]).nodes
+    (node,) = start_bao(hosts=[NodeHost("[::1]")]).nodes
     assert node.address.startswith("http://[::1]:")
     assert find(run_on, node.address).node.address == node.address
     assert find("anywhere", node.address.replace("[::1]", "[0:0::1]")).identity.initialized

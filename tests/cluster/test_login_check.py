@@ -12,10 +12,10 @@ from tests.cluster.command import AGENT, environment
 from tests.cluster.recording import LOGIN, REVOCATION, Clock, Server, recorded
 
 from raft_snapshot_agent.errors import ConfigError, Denied
-from raft_snapshot_agent.login import login_trouble
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.process import ServerProcess, until
+from raft_snapshot_agent.service.login import login_trouble
 from raft_snapshot_agent.vault.auth import TokenAuth
 from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.client import Node

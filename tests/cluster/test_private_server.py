@@ -17,8 +17,8 @@ from typing import Self
 
 import pytest
 
-from raft_snapshot_agent.drill import restored
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.restore.drill import restored
 from raft_snapshot_agent.servers import private
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster

@@ -24,7 +24,7 @@ from tests.lying import SNAPSHOT_PATH, LyingProxy
 
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.notes import RESTORED_NAME
-from raft_snapshot_agent.drill import restored
+from raft_snapshot_agent.restore.drill import restored
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import until

@@ -27,7 +27,7 @@ from raft_snapshot_agent.servers.process import (
     release_ports,
     until,
 )
-from raft_snapshot_agent.servers.seaweedfs import Identity, SeaweedFS
+from raft_snapshot_agent.servers.seaweedfs import S3Identity, SeaweedFS
 
 StartBao = Callable[..., OpenBaoCluster]
 SNAPSHOT = "sys/storage/raft/snapshot"
@@ -39,7 +39,7 @@ def login(node: OpenBaoNode, approle: AppRole) -> str:
     return str(answer["auth"]["client_token"])
 
 
-def s3(store: SeaweedFS, bucket: str, identity: Identity) -> S3Store:
+def s3(store: SeaweedFS, bucket: str, identity: S3Identity) -> S3Store:
     return S3Store(
         bucket,
         endpoint=store.endpoint,
@@ -164,8 +164,8 @@ def test_s3_takes_and_lists_objects_with_the_owners_keys(seaweed: SeaweedFS, buc
 
 
 def test_s3_refuses_wrong_keys_and_missing_buckets(seaweed: SeaweedFS, bucket: str) -> None:
-    stranger = Identity.fresh("stranger")
-    forger = Identity("owner", seaweed.access_key_id, "not the key")
+    stranger = S3Identity.fresh("stranger")
+    forger = S3Identity("owner", seaweed.access_key_id, "not the key")
     for identity in (stranger, forger):
         with pytest.raises(BaseError, match=r"403|privileges"):
             obstore.put(s3(seaweed, bucket, identity), "x", b"x")

@@ -38,9 +38,9 @@ from raft_snapshot_agent.errors import (
     Unreachable,
     VerificationError,
 )
-from raft_snapshot_agent.intake import verify
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster, fill
-from raft_snapshot_agent.spool import Spool
+from raft_snapshot_agent.transfer.download import verify
+from raft_snapshot_agent.transfer.spool import Spool
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.settings import VaultSettings
 from raft_snapshot_agent.vault.stream import SnapshotStream

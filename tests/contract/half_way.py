@@ -11,8 +11,8 @@ from pathlib import Path
 import anyio
 from pydantic import TypeAdapter
 
-from raft_snapshot_agent.spool import Spool
 from raft_snapshot_agent.storage import AnyStorage
+from raft_snapshot_agent.transfer.spool import Spool
 
 _MIB = 1 << 20
 _SIZE = 40 * _MIB

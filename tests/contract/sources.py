@@ -13,8 +13,8 @@ from anyio.abc import TaskGroup
 
 from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.errors import AgentError, Stopped
-from raft_snapshot_agent.spool import Spool
 from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.transfer.spool import Spool
 
 MIB = 1 << 20
 NAME = "raft-snapshot-20261123T153000Z-i4711-0a1b2c.snap"

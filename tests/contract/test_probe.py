@@ -19,13 +19,13 @@ from tests.lying import S3Faults
 
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.naming import parse
-from raft_snapshot_agent.doctor import Finding, Patient, Status
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.doctor import CheckContext, CheckResult, Status
 from raft_snapshot_agent.doctor.probe import Trial, probe
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
-from raft_snapshot_agent.place import Place
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
-from raft_snapshot_agent.storage.base import Entry, Source
+from raft_snapshot_agent.storage.base import Entry, UploadSource
 from raft_snapshot_agent.storage.memory import MemoryStorage
 from raft_snapshot_agent.vault.leader import Cluster
 
@@ -34,17 +34,17 @@ pytestmark = pytest.mark.anyio
 WHOLE = "store may write, read back, list, delete"
 
 
-def patient(*places: Place, told: list[str] | None = None, **config: Any) -> Patient:
+def patient(*places: Destination, told: list[str] | None = None, **config: Any) -> CheckContext:
     vault = {"address": "http://127.0.0.1:1"}
     parsed = Config.model_validate({"vault": vault, **config})
     said = [] if told is None else told
-    return Patient(parsed, {}, places, Cluster(parsed.vault, "leader"), tell=said.append)
+    return CheckContext(parsed, {}, places, Cluster(parsed.vault, "leader"), tell=said.append)
 
 
 async def test_every_storage_is_tried_and_left_as_it_was(place: Somewhere) -> None:
     other = "prod/raft-snapshot-20261123T153000Z-i4711-0a1b2c.snap"
     place.plant([other])
-    (finding,) = await probe(patient(Place("store", place.open("prod/"))))
+    (finding,) = await probe(patient(Destination("store", place.open("prod/"))))
     assert (finding.status, finding.message) == (Status.SUCCESS, WHOLE)
     assert place.keys() == [other]
     assert place.pending() == []
@@ -62,7 +62,7 @@ async def test_a_storage_that_keeps_leases_proves_it(
     told: list[str] = []
     lease = {"type": "storage", "storage": "store"}
     whole, kept = await probe(
-        patient(Place("store", opened.open()), told=told, storages=[settings], lease=lease)
+        patient(Destination("store", opened.open()), told=told, storages=[settings], lease=lease)
     )
     assert (whole.status, whole.message) == (Status.SUCCESS, WHOLE)
     assert (kept.status, "refuses what a lease needs" in kept.message) == (Status.SUCCESS, True)
@@ -80,7 +80,7 @@ class Faulty(MemoryStorage):
         if verb in self.failing:
             raise self.failing[verb]
 
-    async def put(self, name: str, source: Source) -> int:
+    async def put(self, name: str, source: UploadSource) -> int:
         self._fail("put")
         size = await super().put(name, source)
         self._fail("after")
@@ -105,8 +105,8 @@ LOGIN = LoginRefused("the key is unknown", hint="check the keys")
 BROKEN = StorageError("the disk broke")
 
 
-async def tried(storage: Faulty, **more: Any) -> list[Finding]:
-    return await probe(patient(Place("store", storage, **more)))
+async def tried(storage: Faulty, **more: Any) -> list[CheckResult]:
+    return await probe(patient(Destination("store", storage, **more)))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ async def test_what_is_not_the_same_is_a_failure() -> None:
 
 
 def test_its_name_is_no_snapshots() -> None:
-    name = Trial(Place("store", MemoryStorage())).name
+    name = Trial(Destination("store", MemoryStorage())).name
     assert parse(name) is None
     assert parse(f"{name}.json") is None
 
@@ -180,7 +180,7 @@ async def test_a_store_that_ignores_conditions_is_told_and_left_clean(
         settings = {"name": "store", **place.settings("prod/", endpoint=store.address)}
         opened = SETTINGS.validate_python(settings).open()
         lease = {"type": "storage", "storage": "store"}
-        one = patient(Place("store", opened), storages=[settings], lease=lease)
+        one = patient(Destination("store", opened), storages=[settings], lease=lease)
         whole, kept = await probe(one)
     assert (whole.status, kept.status, kept.exit_code) == (Status.SUCCESS, Status.FAILURE, 2)
     assert "storage store cannot keep a lease: it takes a second create" in kept.message
@@ -231,7 +231,7 @@ async def test_a_store_that_may_only_be_written_to(
         access_key_id=uploader.access_key_id,
         secret_access_key=uploader.secret_access_key,
     )
-    (finding,) = await probe(patient(Place("store", storage, prunes=False)))
+    (finding,) = await probe(patient(Destination("store", storage, prunes=False)))
     assert finding.status is Status.SUCCESS
     assert "not read back, list; with prune: false that is enough" in finding.message
     assert place.keys() == []

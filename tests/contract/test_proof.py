@@ -21,7 +21,7 @@ from tests.s3_faults import S3Faults
 from raft_snapshot_agent.errors import StorageError, StorageUnavailable, UnreliableStore
 from raft_snapshot_agent.lease import proof
 from raft_snapshot_agent.lease.settings import StorageLease
-from raft_snapshot_agent.storage import object_register
+from raft_snapshot_agent.storage.objectstore import lease_store
 
 pytestmark = pytest.mark.anyio
 
@@ -264,7 +264,7 @@ async def test_a_store_that_does_not_answer_is_not_called_a_liar(
 async def test_what_a_killed_agent_left_is_removed_later(
     moto: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(object_register, "_LEFT_BEHIND", timedelta(seconds=1))
+    monkeypatch.setattr(lease_store, "_LEFT_BEHIND", timedelta(seconds=1))
     moto.plant([f"prod/{NAME}-probe/left.json", "prod/another.json"])
     await anyio.sleep(2)
     await prove(settings_of(moto))

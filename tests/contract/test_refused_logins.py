@@ -20,12 +20,12 @@ from tests.stores.keystone import PROJECT, running_keystone
 from tests.stores.running import PASSWORD, USERNAME
 
 from raft_snapshot_agent.core.schedule import Every
-from raft_snapshot_agent.core.timetable import Timing
-from raft_snapshot_agent.doctor import Finding, Status
+from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.holdings import look
+from raft_snapshot_agent.doctor import CheckResult, Status
 from raft_snapshot_agent.doctor.stores import judge
 from raft_snapshot_agent.errors import LoginRefused
-from raft_snapshot_agent.holdings import look
-from raft_snapshot_agent.place import Place
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 
 pytestmark = pytest.mark.anyio
@@ -43,16 +43,16 @@ S3_CODES = {
 AZURE_CODES = {"AuthenticationFailed": 403, "InvalidAuthenticationInfo": 400, "Other": 401}
 
 
-async def said_of(settings: dict[str, Any]) -> Finding:
+async def said_of(settings: dict[str, Any]) -> CheckResult:
     """What the doctor says of a storage that cannot be listed."""
     opened = SETTINGS.validate_python({"name": "store", "timeout": "20s", **settings})
-    place = Place("store", opened.open(), prunes=opened.prune)
-    (finding,) = judge(await look(place, Timing(Every(timedelta(hours=1))), NOW), NOW)
+    place = Destination("store", opened.open(), prunes=opened.prune)
+    (finding,) = judge(await look(place, ScheduleSpec(Every(timedelta(hours=1))), NOW), NOW)
     assert SECRET not in f"{finding}"
     return finding
 
 
-async def refused(settings: dict[str, Any]) -> Finding:
+async def refused(settings: dict[str, Any]) -> CheckResult:
     with pytest.raises(LoginRefused):
         await SETTINGS.validate_python(settings).open().entries()
     finding = await said_of(settings)

@@ -14,7 +14,7 @@ from tests.contract.conftest import _place
 from tests.contract.places import S3, SETTINGS, Place
 from tests.kube import NAMESPACE, Kube
 
-from raft_snapshot_agent.core.lease import Record, Register, Versioned
+from raft_snapshot_agent.core.lease import LeaseStore, Record, Versioned
 from raft_snapshot_agent.core.naming import catalogue
 from raft_snapshot_agent.errors import AgentError, ConfigError, StorageError
 from raft_snapshot_agent.lease.settings import KubernetesLease
@@ -24,13 +24,13 @@ FIRST = Record("first", 1, 0, 15.0, "2026-11-25T12:00:00Z")
 
 pytestmark = pytest.mark.anyio
 
-Open = Callable[[], Register]
+Open = Callable[[], LeaseStore]
 
 
 class Kept(Protocol):
     """Where the record lies."""
 
-    def open(self) -> Register: ...
+    def open(self) -> LeaseStore: ...
 
     async def delete(self) -> None: ...
 
@@ -39,11 +39,11 @@ class Kept(Protocol):
 class InStorage:
     place: Place
 
-    def open(self) -> Register:
+    def open(self) -> LeaseStore:
         settings = SETTINGS.validate_python(self.place.settings("prod/"))
         if settings.type == "local":
             settings.prepare()
-        found: Register = settings.register(NAME)
+        found: LeaseStore = settings.register(NAME)
         return found
 
     async def delete(self) -> None:
@@ -59,7 +59,7 @@ class InStorage:
 class InKubernetes:
     kube: Kube
 
-    def open(self) -> Register:
+    def open(self) -> LeaseStore:
         return KubernetesLease(type="kubernetes").register(())
 
     async def delete(self) -> None:
@@ -78,9 +78,9 @@ def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Kep
 @pytest.fixture
 async def another(kept: Kept) -> AsyncIterator[Open]:
     """Open the register as one more agent."""
-    opened: list[Register] = []
+    opened: list[LeaseStore] = []
 
-    def one_more() -> Register:
+    def one_more() -> LeaseStore:
         opened.append(kept.open())
         return opened[-1]
 
@@ -90,32 +90,32 @@ async def another(kept: Kept) -> AsyncIterator[Open]:
 
 
 @pytest.fixture
-def register(another: Open) -> Register:
+def register(another: Open) -> LeaseStore:
     return another()
 
 
-async def written(register: Register, record: Record, expected: str | None) -> str:
+async def written(register: LeaseStore, record: Record, expected: str | None) -> str:
     version = await register.write(record, expected)
     assert version is not None
     return version
 
 
-async def test_at_first_there_is_none(register: Register) -> None:
+async def test_at_first_there_is_none(register: LeaseStore) -> None:
     assert await register.read() is None
 
 
-async def test_what_is_written_is_read_by_every_agent(register: Register, another: Open) -> None:
+async def test_what_is_written_is_read_by_every_agent(register: LeaseStore, another: Open) -> None:
     version = await written(register, FIRST, None)
     assert await register.read() == await another().read() == Versioned(FIRST, version)
 
 
-async def test_only_one_can_make_it(register: Register, another: Open) -> None:
+async def test_only_one_can_make_it(register: LeaseStore, another: Open) -> None:
     version = await written(register, FIRST, None)
     assert await another().write(Record("second", 1, 0, 15.0), None) is None
     assert await register.read() == Versioned(FIRST, version)
 
 
-async def test_it_goes_on_from_what_was_expected(register: Register, another: Open) -> None:
+async def test_it_goes_on_from_what_was_expected(register: LeaseStore, another: Open) -> None:
     version = await written(register, FIRST, None)
     for _ in range(25):
         found = await another().read()
@@ -127,7 +127,7 @@ async def test_it_goes_on_from_what_was_expected(register: Register, another: Op
 
 
 async def test_who_expects_what_was_replaced_writes_nothing(
-    register: Register, another: Open
+    register: LeaseStore, another: Open
 ) -> None:
     old = await written(register, FIRST, None)
     version = await written(register, FIRST.renewed({}), old)
@@ -136,7 +136,7 @@ async def test_who_expects_what_was_replaced_writes_nothing(
     assert await register.read() == Versioned(FIRST.renewed({}), version)
 
 
-async def test_an_old_version_stays_old_however_often_it_was_replaced(register: Register) -> None:
+async def test_an_old_version_stays_old_however_often_it_was_replaced(register: LeaseStore) -> None:
     old = version = await written(register, FIRST, None)
     record = FIRST
     for _ in range(30):
@@ -147,7 +147,7 @@ async def test_an_old_version_stays_old_however_often_it_was_replaced(register: 
 
 
 @pytest.mark.parametrize("begun", [False, True])
-async def test_of_many_at_once_one_writes(register: Register, another: Open, begun: bool) -> None:
+async def test_of_many_at_once_one_writes(register: LeaseStore, another: Open, begun: bool) -> None:
     expected = await written(register, FIRST, None) if begun else None
     versions: dict[str, str | None] = {}
 
@@ -163,21 +163,21 @@ async def test_of_many_at_once_one_writes(register: Register, another: Open, beg
     assert (found.record.holder, found.version) == (winner, version)
 
 
-async def test_it_is_no_snapshot(register: Register, kept: Kept) -> None:
+async def test_it_is_no_snapshot(register: LeaseStore, kept: Kept) -> None:
     await written(register, FIRST, None)
     if isinstance(kept, InStorage):
         entries = await kept.place.open("prod/").entries()
         assert catalogue((entry.name, entry.size) for entry in entries) == ()
 
 
-async def test_once_it_was_deleted_nobody_goes_on_with_it(register: Register, kept: Kept) -> None:
+async def test_once_it_was_deleted_nobody_goes_on_with_it(register: LeaseStore, kept: Kept) -> None:
     version = await written(register, FIRST, None)
     await kept.delete()
     assert await register.read() is None
     assert await register.write(FIRST.renewed({}), version) is None
 
 
-async def test_the_location_is_told(register: Register, kept: Kept) -> None:
+async def test_the_location_is_told(register: LeaseStore, kept: Kept) -> None:
     folder = "/prod" if isinstance(kept, InStorage) else f":{NAMESPACE}"
     await register.read()
     assert f"{folder}/{NAME}" in register.location

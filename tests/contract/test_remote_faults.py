@@ -16,9 +16,9 @@ from tests.http_proxy import Exchange, Request
 from tests.s3_faults import S3Faults
 
 from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnavailable
-from raft_snapshot_agent.storage.base import Content, Storage
+from raft_snapshot_agent.storage.base import BytesSource, Storage
 from raft_snapshot_agent.storage.leftovers import Leftovers
-from raft_snapshot_agent.storage.retrying import Retrying
+from raft_snapshot_agent.storage.wrappers.retrying import RetryingStorage
 
 _MOMENT = timedelta(milliseconds=10)
 
@@ -35,7 +35,7 @@ class Broken:
         storage = self.place.open(endpoint=self.faults.address + self.path, **more)
         # The object store library asks again by itself; for the others, what the agent wraps
         # round every storage does.
-        return Retrying(storage, wait=_MOMENT) if isinstance(self.place, Gcs) else storage
+        return RetryingStorage(storage, wait=_MOMENT) if isinstance(self.place, Gcs) else storage
 
 
 @pytest.fixture(params=["s3", "moto", "gcs", "azure"])
@@ -101,7 +101,7 @@ async def test_a_store_that_hangs_up_within_a_part_is_asked_again(
 async def test_a_store_that_never_answers_is_given_up(broken: Broken) -> None:
     broken.faults.hang(everything)
     with pytest.raises(StorageUnavailable):
-        await broken.open(timeout="1s").put(NAME, Content(b"snapshot"))
+        await broken.open(timeout="1s").put(NAME, BytesSource(b"snapshot"))
     broken.faults.heal()
     assert broken.place.keys() == []
 
@@ -110,7 +110,7 @@ async def test_credentials_that_may_only_write_are_enough(broken: Broken, tmp_pa
     broken.faults.fail(lambda request: not writes(request), 403)
     storage = broken.open()
     assert await put_of(storage, tmp_path, 20 * MIB) == 20 * MIB
-    await storage.put(f"{NAME}.json", Content(b"{}"))
+    await storage.put(f"{NAME}.json", BytesSource(b"{}"))
     with pytest.raises(StorageDenied):
         await storage.entries()
     with pytest.raises(StorageDenied):

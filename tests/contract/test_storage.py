@@ -14,10 +14,10 @@ from tests.contract.places import Place, Swift
 from tests.contract.sources import MIB, NAME, Watched, beside, bytes_of, content, whole
 
 from raft_snapshot_agent.errors import SnapshotNotFound, Stopped, VerificationError
-from raft_snapshot_agent.storage import swift_container
-from raft_snapshot_agent.storage.base import Content, Storage
+from raft_snapshot_agent.storage.base import BytesSource, Storage
 from raft_snapshot_agent.storage.leftovers import Leftovers
-from raft_snapshot_agent.storage.objects import PART
+from raft_snapshot_agent.storage.objectstore.objects import PART
+from raft_snapshot_agent.storage.swift import container
 
 OTHER = "raft-snapshot-20261123T163000Z-i4712-0d1e2f.snap"
 OF_A_DEAD_RUN = "raft-snapshot-20261123T153000Z-i4711-dead01.snap"
@@ -39,7 +39,7 @@ async def test_what_was_put_is_read_back(place: Place, size: int) -> None:
 
 async def test_a_manifest_is_put_like_a_snapshot(place: Place) -> None:
     storage = place.open()
-    await storage.put(f"{NAME}.json", Content(b"{}"))
+    await storage.put(f"{NAME}.json", BytesSource(b"{}"))
     assert await content(storage, f"{NAME}.json") == b"{}"
 
 
@@ -100,7 +100,7 @@ async def _put_until_stopped(storage: Storage, source: Watched) -> None:
 
 async def test_a_source_that_fails_leaves_what_had_the_name_before(place: Place) -> None:
     storage = place.open()
-    await storage.put(NAME, Content(b"before"))
+    await storage.put(NAME, BytesSource(b"before"))
     with Watched(place.spools) as source:
         source.grow(bytes_of(14 * MIB))
         error = VerificationError("the snapshot is cut off")
@@ -111,7 +111,7 @@ async def test_a_source_that_fails_leaves_what_had_the_name_before(place: Place)
 
 async def test_put_replaces_what_had_the_name(place: Place) -> None:
     storage = place.open()
-    await storage.put(NAME, Content(b"the first, which is longer"))
+    await storage.put(NAME, BytesSource(b"the first, which is longer"))
     with whole(place.spools, b"the second") as source:
         await storage.put(NAME, source)
     assert await content(storage, NAME) == b"the second"
@@ -127,14 +127,14 @@ async def test_an_empty_storage_has_no_entries(place: Place) -> None:
 async def test_foreign_objects_are_entries_and_folders_are_not(place: Place) -> None:
     storage = place.open("vault/")
     place.plant(["vault/notes.txt", "vault/old/raft_snapshot-1.snap", "README"])
-    await storage.put(NAME, Content(b"ours"))
+    await storage.put(NAME, BytesSource(b"ours"))
     assert await names(storage) == {NAME, "notes.txt"}
 
 
 @pytest.mark.parametrize("prefix", ["Sicherung für Vault/", "a+b/c%20d/~x/", "日本/"])
 async def test_any_printable_prefix_will_do(place: Place, prefix: str) -> None:
     storage = place.open(prefix)
-    await storage.put(NAME, Content(b"ours"))
+    await storage.put(NAME, BytesSource(b"ours"))
     assert await names(storage) == {NAME}
     assert await content(storage, NAME) == b"ours"
     assert place.keys() == [prefix + NAME]
@@ -144,8 +144,8 @@ async def test_any_printable_prefix_will_do(place: Place, prefix: str) -> None:
 
 async def test_prefixes_that_begin_alike_are_apart(place: Place) -> None:
     vault, prod = place.open("vault/"), place.open("vault-prod/")
-    await vault.put(NAME, Content(b"vault"))
-    await prod.put(OTHER, Content(b"prod"))
+    await vault.put(NAME, BytesSource(b"vault"))
+    await prod.put(OTHER, BytesSource(b"prod"))
     assert await names(vault) == {NAME}
     assert await names(prod) == {OTHER}
 
@@ -156,7 +156,7 @@ async def test_more_entries_than_one_page_holds(
     many = 1003
     if isinstance(place, Swift):  # its pages hold ten times as many
         many = 103
-        monkeypatch.setattr(swift_container, "_PAGE", 50)
+        monkeypatch.setattr(container, "_PAGE", 50)
     storage = place.open("vault/")
     planted = {f"raft_snapshot-{number}.snap" for number in range(many)}
     place.plant(f"vault/{name}" for name in planted)
@@ -174,8 +174,8 @@ async def test_reading_what_is_not_there(place: Place, name: str) -> None:
 
 async def test_a_deleted_snapshot_is_gone_and_its_neighbour_is_not(place: Place) -> None:
     storage = place.open()
-    await storage.put(NAME, Content(b"one"))
-    await storage.put(OTHER, Content(b"two"))
+    await storage.put(NAME, BytesSource(b"one"))
+    await storage.put(OTHER, BytesSource(b"two"))
     await storage.delete(NAME)
     assert await names(storage) == {OTHER}
 

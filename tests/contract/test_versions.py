@@ -12,7 +12,7 @@ from tests.http_proxy import status
 from tests.lying import S3Faults
 
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.doctor import Finding, Patient
+from raft_snapshot_agent.doctor import CheckContext, CheckResult
 from raft_snapshot_agent.doctor.versions import versions
 from raft_snapshot_agent.vault.leader import Cluster
 
@@ -29,13 +29,13 @@ def store(request: pytest.FixtureRequest) -> S3:
     return place
 
 
-async def found(place: S3, **more: Any) -> list[Finding]:
+async def found(place: S3, **more: Any) -> list[CheckResult]:
     settings = place.settings(PREFIX, **{"retention": {"last": 3}, **more})
     config = Config.model_validate(
         {"vault": {"address": "http://127.0.0.1:1"}, "storages": [settings]}
     )
     cluster = Cluster(config.vault, "leader")
-    return await versions(Patient(config, {}, (), cluster, datetime.now(UTC)))
+    return await versions(CheckContext(config, {}, (), cluster, datetime.now(UTC)))
 
 
 async def said(place: S3, **more: Any) -> str:

@@ -24,7 +24,7 @@ import obstore.store
 
 import raft_snapshot_agent.cli.app
 import raft_snapshot_agent.cli.run
-import raft_snapshot_agent.storage.multipart
+import raft_snapshot_agent.storage.s3.multipart
 from raft_snapshot_agent.__main__ import main as command
 
 _CHANGES = (
@@ -55,7 +55,7 @@ _LOADED = (
     obstore.store,
     raft_snapshot_agent.cli.app,
     raft_snapshot_agent.cli.run,
-    raft_snapshot_agent.storage.multipart,
+    raft_snapshot_agent.storage.s3.multipart,
 )
 
 

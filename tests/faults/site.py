@@ -22,16 +22,16 @@ from tests.leaks import WATCH
 from tests.lying import LyingProxy
 
 from raft_snapshot_agent.__main__ import main
-from raft_snapshot_agent.agent import Agent
+from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.archive import ArchiveVerifier
 from raft_snapshot_agent.core.naming import manifest_name, parse
 from raft_snapshot_agent.core.snapshot import Manifest, Snapshot
-from raft_snapshot_agent.daemon import Daemon, Duties, Duty
-from raft_snapshot_agent.logs import Log
+from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.servers.openbao import AppRole
 from raft_snapshot_agent.servers.process import program, until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
+from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
 
 AGENT = "raft-snapshot-agent"
 PREFIX = "prod/"
@@ -267,7 +267,7 @@ class Running:
 
 def alone(agent: Agent, config: Config, log: Log) -> Daemon:
     """Make a daemon of one agent, whose configuration never changes."""
-    return Daemon(Duties({"": Duty(agent, config.schedule.open(), log)}, log))
+    return Daemon(ActiveConfig({"": ClusterService(agent, config.schedule.open(), log)}, log))
 
 
 def in_process(*arguments: str) -> Ending:

@@ -10,15 +10,15 @@ import anyio
 import pytest
 from tests.faults.site import Site, alone
 
-from raft_snapshot_agent import assembly, runner
-from raft_snapshot_agent.agent import Agent
+from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.config.load import load
 from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.core.timetable import Timetable
-from raft_snapshot_agent.logs import configure
-from raft_snapshot_agent.spool import Spool
-from raft_snapshot_agent.storage.local import LocalStorage
-from raft_snapshot_agent.storage.objects import ObjectStorage
+from raft_snapshot_agent.core.timetable import ScheduleState
+from raft_snapshot_agent.observe.logs import configure
+from raft_snapshot_agent.service import assembly, cluster_loop
+from raft_snapshot_agent.storage.local.local import LocalStorage
+from raft_snapshot_agent.storage.objectstore.objects import ObjectStorage
+from raft_snapshot_agent.transfer.spool import Spool
 from raft_snapshot_agent.vault.leader import Cluster
 from raft_snapshot_agent.vault.stream import SnapshotStream
 
@@ -129,11 +129,11 @@ async def test_between_two_runs_does_not_end_the_daemon(
     config = load(site.configuration(), {}).config
     agent = assembly.agent(config, assembly.places(config))
     said = io.StringIO()
-    monkeypatch.setattr(runner, "SLICE", 0.2)
+    monkeypatch.setattr(cluster_loop, "SLICE", 0.2)
     with redirect_stderr(said), anyio.fail_after(60):
         daemon = alone(agent, config, configure("text", "info"))
         with monkeypatch.context() as broken:
-            broken.setattr(Timetable, "begin", boom)
+            broken.setattr(ScheduleState, "begin", boom)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(daemon.run)
                 await says(said, f"starts again in 0.2 s: {TOLD}")

@@ -6,9 +6,9 @@ import pytest
 from tests.faults.site import Site
 from tests.lying import LyingProxy, Request, S3Faults
 
-from raft_snapshot_agent import assembly
 from raft_snapshot_agent.config.load import load
 from raft_snapshot_agent.core.report import Outcome
+from raft_snapshot_agent.service import assembly
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ from tests.lying import Behaviour, Exchange, Request, S3Faults
 
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.snapshot import Condemnation
-from raft_snapshot_agent.storage import s3 as s3_storage
-from raft_snapshot_agent.storage.connection import retry_config
+from raft_snapshot_agent.storage.objectstore.connection import retry_config
+from raft_snapshot_agent.storage.s3 import s3 as s3_storage
 
 pytestmark = pytest.mark.usefixtures("server")
 

@@ -16,8 +16,8 @@ from tests.adversary.good import forged
 from tests.unit.core.archives import archive, members, pax_member, pax_record, tar
 
 from raft_snapshot_agent.config.document import parse as parse_document
-from raft_snapshot_agent.config.faults import validate
 from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.config.validation import validate
 from raft_snapshot_agent.core.archive import ArchiveVerifier
 from raft_snapshot_agent.core.guard import Point, judge, trusted
 from raft_snapshot_agent.core.lease_record import Record
@@ -33,10 +33,13 @@ from raft_snapshot_agent.errors import (
     StorageError,
     VerificationError,
 )
-from raft_snapshot_agent.storage import gcs_bucket, multipart, multistatus, swift_container
-from raft_snapshot_agent.storage.aws_keys import Keys
-from raft_snapshot_agent.storage.s3 import S3Settings, bucket_of
-from raft_snapshot_agent.storage.swift import SwiftSettings
+from raft_snapshot_agent.storage.gcs import bucket
+from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials
+from raft_snapshot_agent.storage.s3 import multipart
+from raft_snapshot_agent.storage.s3.s3 import S3Settings, bucket_of
+from raft_snapshot_agent.storage.swift import container
+from raft_snapshot_agent.storage.swift.swift import SwiftSettings
+from raft_snapshot_agent.storage.webdav import multistatus
 from raft_snapshot_agent.vault.answers import Answer, refusal
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.settings import VaultSettings
@@ -136,9 +139,9 @@ def read_multistatus(data: bytes) -> None:
 
 def read_uploads(data: bytes) -> None:
     place = S3Settings(type="s3", bucket="b", region="r", allow_http=False)
-    uploads = multipart.Uploads(bucket_of(place), Keys("a", "b", None))
+    uploads = multipart.Uploads(bucket_of(place), AwsCredentials("a", "b", None))
     with mock.patch.object(multipart.Uploads, "_ask", return_value=data):
-        pages: Iterator[multipart.Upload] = uploads.pending("prod/")
+        pages: Iterator[multipart.MultipartUpload] = uploads.pending("prod/")
         for _ in range(1000):
             if next(pages, None) is None:
                 return
@@ -149,18 +152,18 @@ def _answer(data: bytes) -> Any:
 
 
 def read_bucket(data: bytes) -> None:
-    document = gcs_bucket._document("list", cast("Any", _answer(data)))
+    document = bucket._document("list", cast("Any", _answer(data)))
     for item in document.get("items", ()):
-        gcs_bucket._described("list", item)
+        bucket._described("list", item)
 
 
 def read_container(data: bytes) -> None:
     settings = SwiftSettings(
         type="swift", container="b", storage_url="https://s/v1/a", auth_token="token-of-a-test"
     )
-    opened = swift_container.Container(settings)
+    opened = container.Container(settings)
     pages = [_answer(data), _answer(b"[]")]
-    with mock.patch.object(swift_container.Container, "_ask", side_effect=pages):
+    with mock.patch.object(container.Container, "_ask", side_effect=pages):
         list(opened._pages("list", {}))
 
 

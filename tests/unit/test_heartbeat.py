@@ -12,14 +12,14 @@ from typing import Any
 import anyio
 import pytest
 
+from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter
 from raft_snapshot_agent.core.report import Report
 from raft_snapshot_agent.core.schedule import Every
-from raft_snapshot_agent.core.timetable import Timing
-from raft_snapshot_agent.daemon import Daemon, Duties, Duty
-from raft_snapshot_agent.gate import Gate
-from raft_snapshot_agent.logs import configure
-from raft_snapshot_agent.systemd import Notifier
-from raft_snapshot_agent.trace import PROGRESS, Progress, traced
+from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.observe.logs import configure
+from raft_snapshot_agent.observe.systemd import Notifier
+from raft_snapshot_agent.observe.trace import PROGRESS, Progress, traced
+from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
 
 EVERY = datetime(2026, 1, 2, tzinfo=UTC) - datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -77,7 +77,7 @@ async def goes_on() -> None:
 
 
 async def waits_for_its_turn() -> None:
-    gate = Gate(1)
+    gate = ConcurrencyLimiter(1)
     async with gate.place(), gate.place():
         pass
 
@@ -88,8 +88,8 @@ async def beats(does: Any, systemd: socket.socket, path: Path) -> tuple[bool, bo
     agent: Any = Standing(does)
     agent.places = (type("Place", (), {"name": "a", "timing": None}),)
     log = configure("text", "info")
-    duty = Duty(agent, Timing(Every(EVERY)), log, patience=1.0)
-    daemon = Daemon(Duties({"": duty}, log), notifier=Notifier(environ))
+    duty = ClusterService(agent, ScheduleSpec(Every(EVERY)), log, patience=1.0)
+    daemon = Daemon(ActiveConfig({"": duty}, log), notifier=Notifier(environ))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(daemon._live)
         daemon._assign(daemon._duties, tasks)

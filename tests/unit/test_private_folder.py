@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from raft_snapshot_agent import claims
-from raft_snapshot_agent import spool as spools
-from raft_snapshot_agent.claims import remove_if_abandoned
+from raft_snapshot_agent import flock
 from raft_snapshot_agent.errors import SpoolError
+from raft_snapshot_agent.flock import remove_if_abandoned
 from raft_snapshot_agent.private_folder import make_private_folder
-from raft_snapshot_agent.spool import Spool
+from raft_snapshot_agent.transfer import spool as spools
+from raft_snapshot_agent.transfer.spool import Spool
 
 OWN = f"raft-snapshot-agent-{os.geteuid()}"
 RUN = "0a1b2c"
@@ -105,7 +105,7 @@ def test_a_folder_of_another_user_is_shared_unless_it_is_roots(tmp_path: Path, o
 
 def test_a_killed_agents_spool_is_found_in_its_own_folder(shared: Path) -> None:
     code = (
-        "import os, sys, pathlib; from raft_snapshot_agent.spool import Spool;"
+        "import os, sys, pathlib; from raft_snapshot_agent.transfer.spool import Spool;"
         "spool = Spool.create(pathlib.Path(sys.argv[1]), 'dead01'); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(shared)], check=False)
@@ -154,6 +154,6 @@ def test_a_file_in_the_spools_place_gets_no_snapshots_name(tmp_path: Path) -> No
 
 
 def test_without_proc_a_spool_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "_OPEN_FILES", str(tmp_path / "no-proc"))
+    monkeypatch.setattr(flock, "_OPEN_FILES", str(tmp_path / "no-proc"))
     with Spool.create(tmp_path, RUN) as spool:
         assert not spool.link(tmp_path / "snapshot")

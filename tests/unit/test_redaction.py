@@ -16,8 +16,8 @@ from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.network.address import ProxyAddress
 from raft_snapshot_agent.redaction import HIDDEN, redact, remember
 from raft_snapshot_agent.secret import Plain, Secret, header_value, one_line
-from raft_snapshot_agent.storage.aws_keys import Keys
-from raft_snapshot_agent.storage.connection import environment
+from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials
+from raft_snapshot_agent.storage.objectstore.connection import environment
 from raft_snapshot_agent.vault.answers import Answer
 from raft_snapshot_agent.vault.token import granted
 
@@ -98,7 +98,7 @@ def test_what_comes_by_other_ways_is_known(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("AZURE_CLIENT_SECRET", "of-the-client")
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     environment("AZURE_CLIENT_SECRET"), environment("AWS_REGION")
-    Keys("AKID", "secret-access-key", "session-token")
+    AwsCredentials("AKID", "secret-access-key", "session-token")
     granted(Answer(200, {"auth": {"client_token": "custom-token"}}), 0.0)
     text = "of-the-client secret-access-key session-token custom-token eu-central-1"
     assert redact(text) == f"{HIDDEN} {HIDDEN} {HIDDEN} {HIDDEN} eu-central-1"

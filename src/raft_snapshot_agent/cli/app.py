@@ -51,7 +51,7 @@ def _version(asked: bool) -> None:
 
 def _debug(asked: bool) -> None:
     if asked:
-        from raft_snapshot_agent.logs import configure
+        from raft_snapshot_agent.observe.logs import configure
 
         configure("text", "debug")
 

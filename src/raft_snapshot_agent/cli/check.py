@@ -7,20 +7,17 @@ from datetime import UTC, datetime, timedelta
 
 import typer
 
-from raft_snapshot_agent import assembly
-from raft_snapshot_agent.agent import Place
+from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import LoadedFleet
 from raft_snapshot_agent.core.duration import parse_duration
-from raft_snapshot_agent.core.timetable import Timing
-from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.holdings import look_at_all
-from raft_snapshot_agent.intake import as_failure
-from raft_snapshot_agent.monitoring import (
+from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.destination.holdings import look_at_all
+from raft_snapshot_agent.doctor.check import (
+    CheckState,
     Result,
-    State,
     document,
     judge,
     line,
@@ -28,9 +25,12 @@ from raft_snapshot_agent.monitoring import (
     unknown_document,
     unknown_line,
 )
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.secret import redact
+from raft_snapshot_agent.service import assembly
 
-Shelf = tuple[str, Place, Timing]
+Shelf = tuple[str, Destination, ScheduleSpec]
 """A cluster's name, one of its storages, and the cluster's schedule."""
 
 
@@ -63,7 +63,7 @@ def _unknown(why: str, layout: Format) -> int:
         output.data(unknown_document(why))
     else:
         output.text(unknown_line(why))
-    return int(State.UNKNOWN)
+    return int(CheckState.UNKNOWN)
 
 
 def _results(

@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from dataclasses import asdict
 
-from raft_snapshot_agent import assembly
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.operator import with_token_file
 from raft_snapshot_agent.cli.options import Format
@@ -15,12 +14,13 @@ from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.doctor import (
     CHECKS,
     PROBE,
-    Finding,
-    Patient,
+    CheckContext,
+    CheckResult,
     Status,
     examine,
     worst_first,
 )
+from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.vault.leader import Cluster
 
 
@@ -35,12 +35,12 @@ def doctor(loaded: Loaded, layout: Format, *, probe: bool = False) -> int:
     config = with_token_file(loaded, os.environ).config
     places = assembly.places(config) if config.storages else ()
     cluster = Cluster(config.vault, config.run_on)
-    patient = Patient(config, os.environ, places, cluster, tell=output.talk)
+    patient = CheckContext(config, os.environ, places, cluster, tell=output.talk)
     patient.cautions = loaded.warnings
     patient.source = loaded.source
     checks = {**CHECKS, **PROBE} if probe else CHECKS
 
-    async def work() -> list[Finding]:
+    async def work() -> list[CheckResult]:
         return await examine(patient, checks)
 
     found = wait_for(work)
@@ -52,17 +52,17 @@ def doctor(loaded: Loaded, layout: Format, *, probe: bool = False) -> int:
     return max((finding.exit_code for finding in found), default=0)
 
 
-def _document(finding: Finding) -> dict[str, str]:
+def _document(finding: CheckResult) -> dict[str, str]:
     document = asdict(finding)
     del document["exit_code"]
     return document
 
 
-def _line(finding: Finding) -> tuple[str, str, str, str]:
+def _line(finding: CheckResult) -> tuple[str, str, str, str]:
     return finding.status.value, finding.check, finding.message, finding.advice
 
 
-def _summary(found: list[Finding]) -> str:
+def _summary(found: list[CheckResult]) -> str:
     number = Counter(finding.status for finding in found)
     words = {
         Status.FAILURE: "failed",

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from raft_snapshot_agent import assembly
-from raft_snapshot_agent.agent import Place, Pruned
+from raft_snapshot_agent.backup.agent import Destination, Pruned
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.stored import worst
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
-from raft_snapshot_agent.core.snapshot import Beside
+from raft_snapshot_agent.core.snapshot import Sidecar
 from raft_snapshot_agent.errors import (
     AgentError,
     ConfigError,
@@ -20,6 +19,7 @@ from raft_snapshot_agent.errors import (
     SnapshotNotFound,
     StorageError,
 )
+from raft_snapshot_agent.service import assembly
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def prune(loaded: Loaded, only: str | None, wish: Wish, layout: Format) -> int:
     """Apply retention now, saying why each snapshot is kept; return the exit code."""
     places = assembly.places(loaded.config, only)
     agent = assembly.agent(loaded.config, places, by_hand=True)
-    done: list[tuple[Place, Pruned]] = []
+    done: list[tuple[Destination, Pruned]] = []
     failed: dict[str, int] = {}
 
     async def work() -> None:
@@ -74,7 +74,7 @@ def prune(loaded: Loaded, only: str | None, wish: Wish, layout: Format) -> int:
     return worst([*failed.values()], len(places))
 
 
-def _tell(place: Place, pruned: Pruned, wish: Wish) -> int:
+def _tell(place: Destination, pruned: Pruned, wish: Wish) -> int:
     """Sum up one storage; return the exit code."""
     for warning in pruned.warnings:
         count = pruned.counts.get(warning, 1)
@@ -99,7 +99,7 @@ def _tell(place: Place, pruned: Pruned, wish: Wish) -> int:
     return StorageError.exit_code if pruned.counts else 0
 
 
-def _decisions(place: Place, pruned: Pruned) -> list[dict[str, str]]:
+def _decisions(place: Destination, pruned: Pruned) -> list[dict[str, str]]:
     planned = pruned.plan
     gone = [
         (one, "beyond max_space" if one in planned.crowded_out else "no rule keeps it")
@@ -125,7 +125,7 @@ def _decisions(place: Place, pruned: Pruned) -> list[dict[str, str]]:
     ]
 
 
-async def _acknowledge(place: Place, *, dry_run: bool) -> None:
+async def _acknowledge(place: Destination, *, dry_run: bool) -> None:
     """Take an operator's word that the new cluster is the right one."""
     found = await place.alarm() if dry_run else await place.acknowledge()
     if found is not None:
@@ -136,12 +136,12 @@ async def _acknowledge(place: Place, *, dry_run: bool) -> None:
 def hold(loaded: Loaded, name: str, only: str | None, reason: str) -> int:
     """Keep a snapshot wherever it is stored, whatever retention says; return the exit code."""
     note = reason or "held by an operator"
-    return _each(loaded, name, only, "held", lambda place: place.mark(name, Beside.HOLD, note))
+    return _each(loaded, name, only, "held", lambda place: place.mark(name, Sidecar.HOLD, note))
 
 
 def release(loaded: Loaded, name: str, only: str | None) -> int:
     """Give a held snapshot back to retention; return the exit code."""
-    return _each(loaded, name, only, "released", lambda place: place.unmark(name, Beside.HOLD))
+    return _each(loaded, name, only, "released", lambda place: place.unmark(name, Sidecar.HOLD))
 
 
 def _each(
@@ -149,11 +149,11 @@ def _each(
     name: str,
     only: str | None,
     done: str,
-    deed: Callable[[Place], Awaitable[None]],
+    deed: Callable[[Destination], Awaitable[None]],
 ) -> int:
     places = assembly.places(loaded.config, only)
     codes: list[int] = []
-    found: list[Place] = []
+    found: list[Destination] = []
 
     async def work() -> None:
         for place in places:
@@ -175,7 +175,7 @@ def _each(
     return worst(codes, len(places))
 
 
-def _replaced(place: Place) -> ConfigError:
+def _replaced(place: Destination) -> ConfigError:
     return ConfigError(
         f"{place.static_name} is replaced by every snapshot",
         hint="fetch it to keep it, or store it without static_name",

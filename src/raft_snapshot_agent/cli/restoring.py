@@ -10,8 +10,7 @@ from pathlib import Path
 
 import anyio
 
-from raft_snapshot_agent import assembly
-from raft_snapshot_agent.agent import Place
+from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.doctor import doctor
 from raft_snapshot_agent.cli.operator import by_hand
@@ -24,8 +23,9 @@ from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.core.notes import Restored
 from raft_snapshot_agent.core.snapshot import Manifest
 from raft_snapshot_agent.errors import AgentError, ConfigError, Denied
-from raft_snapshot_agent.origin import choose
-from raft_snapshot_agent.restore import BY_FORCE, Fetched, fetched, restore
+from raft_snapshot_agent.restore.reader import choose
+from raft_snapshot_agent.restore.restore import BY_FORCE, Fetched, fetched, restore
+from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.uptime import instant
 from raft_snapshot_agent.vault.auth import TokenAuth
@@ -68,7 +68,7 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
     return 0
 
 
-async def _leave_word(places: Sequence[Place], got: Fetched, label: str) -> None:
+async def _leave_word(places: Sequence[Destination], got: Fetched, label: str) -> None:
     """Tell whoever takes the next snapshot what it follows on: no alarm is to be raised for it.
 
     Before the restore, for an agent may take one as soon as it is done.
@@ -94,7 +94,7 @@ async def _leave_word(places: Sequence[Place], got: Fetched, label: str) -> None
             )
 
 
-async def _take_back(places: Sequence[Place]) -> None:
+async def _take_back(places: Sequence[Destination]) -> None:
     """Remove the note of a restore that was refused: the next snapshot does not follow on it."""
     for place in places:
         try:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import anyio
 
-from raft_snapshot_agent import __version__, assembly
+from raft_snapshot_agent import __version__
+from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter
 from raft_snapshot_agent.cli.options import DEBUG
 from raft_snapshot_agent.cli.stored import worst
 from raft_snapshot_agent.cli.waiting import collect_as_usual, wait_for
@@ -17,12 +18,12 @@ from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.report import Outcome, Report
-from raft_snapshot_agent.daemon import Daemon, Duties, Duty
 from raft_snapshot_agent.errors import ConfigError, NotLeader, all_faults
-from raft_snapshot_agent.gate import Gate
-from raft_snapshot_agent.journal import Journal
-from raft_snapshot_agent.logs import Log, configure
-from raft_snapshot_agent.systemd import Notifier
+from raft_snapshot_agent.observe.logs import Log, configure
+from raft_snapshot_agent.observe.run_log import Journal
+from raft_snapshot_agent.observe.systemd import Notifier
+from raft_snapshot_agent.service import assembly
+from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
 
 
 def run(load: Callable[[], LoadedFleet]) -> None:
@@ -47,7 +48,7 @@ class ConfiguredOrders:
         now = _fingerprint(self._path)
         return now is not None and now != self._seen
 
-    def load(self) -> Duties:
+    def load(self) -> ActiveConfig:
         """Read the configuration and check all of it; a wrong one is looked at once.
 
         At the start, what is wrong with one cluster must not cost the others their snapshots;
@@ -59,7 +60,7 @@ class ConfiguredOrders:
         self._seen = self._seen or _fingerprint(self._path)
         faults = _faults(fleet, suffices=not self._begun)
         log = _log(fleet)
-        gate = Gate(fleet.concurrency)
+        gate = ConcurrencyLimiter(fleet.concurrency)
         duties = {}
         for name, loaded in fleet.clusters.items():
             told = _about(log, name)
@@ -69,20 +70,20 @@ class ConfiguredOrders:
             else:
                 duties[name] = _duty(loaded, fault, gate, told)
         self._begun = True
-        return Duties(duties, log)
+        return ActiveConfig(duties, log)
 
 
 _Faults = Mapping[str, ConfigError]
 
 
-def _duty(loaded: Loaded, faults: _Faults, gate: Gate, log: Log) -> Duty:
+def _duty(loaded: Loaded, faults: _Faults, gate: ConcurrencyLimiter, log: Log) -> ClusterService:
     config = loaded.config
     for storage, fault in faults.items():
         for line in fault.lines:
             log.error(f"Storage {storage} is disabled, its configuration is invalid: {line}")
     agent = assembly.agent(config, assembly.places(config), gate=gate)
     log.info(f"raft-snapshot-agent {__version__}: a snapshot {_appointments(config)}")
-    return Duty(
+    return ClusterService(
         agent,
         config.schedule.open(),
         log,
@@ -136,7 +137,7 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
     """
     faults = _faults(fleet, suffices=True)
     log = _log(fleet)
-    gate = Gate(fleet.concurrency)
+    gate = ConcurrencyLimiter(fleet.concurrency)
     codes: dict[str, int] = {}
 
     async def one(name: str, loaded: Loaded) -> None:

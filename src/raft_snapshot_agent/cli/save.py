@@ -6,8 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from raft_snapshot_agent import assembly
-from raft_snapshot_agent.agent import Agent, Place
+from raft_snapshot_agent.backup.agent import Agent, Destination
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.progress import shown
@@ -16,7 +15,8 @@ from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.core.report import Report
-from raft_snapshot_agent.storage.local import LocalStorage
+from raft_snapshot_agent.service import assembly
+from raft_snapshot_agent.storage.local.local import LocalStorage
 from raft_snapshot_agent.storage.pipe import PipeStorage
 
 
@@ -31,7 +31,7 @@ def save_everywhere(loaded: Loaded, only: str | None) -> int:
 def save_to_file(loaded: Loaded, target: Path, *, overwrite: bool) -> int:
     """Take a snapshot into a file, which appears only when it is whole; return the exit code."""
     folder = writable_folder(target, overwrite=overwrite)
-    place = Place("file", LocalStorage(folder), static_name=target.name, with_manifest=False)
+    place = Destination("file", LocalStorage(folder), static_name=target.name, with_manifest=False)
     loaded = by_hand(loaded, os.environ)
     config = loaded.config.model_copy(update={"spool": folder, "storages": ()})
     check_to_run(config, os.environ, loaded.place)
@@ -41,7 +41,9 @@ def save_to_file(loaded: Loaded, target: Path, *, overwrite: bool) -> int:
 def save_to_stdout(loaded: Loaded) -> int:
     """Write a verified snapshot to standard output; return the exit code."""
     refuse_terminal("save -")
-    place = Place("stdout", PipeStorage(sys.stdout.buffer), static_name="-", with_manifest=False)
+    place = Destination(
+        "stdout", PipeStorage(sys.stdout.buffer), static_name="-", with_manifest=False
+    )
     loaded = by_hand(loaded, os.environ)
     config = loaded.config.model_copy(update={"storages": ()})
     check_to_run(config, os.environ, loaded.place)

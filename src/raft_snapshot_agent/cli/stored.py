@@ -10,8 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from raft_snapshot_agent import assembly
-from raft_snapshot_agent.agent import Place
+from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.target import refuse_terminal, writable_folder
@@ -20,6 +19,7 @@ from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.snapshot import Snapshot, Stored
+from raft_snapshot_agent.destination.verification import Reading, SnapshotState
 from raft_snapshot_agent.errors import (
     AgentError,
     ConfigError,
@@ -28,15 +28,22 @@ from raft_snapshot_agent.errors import (
     RetentionSuspended,
     StorageError,
 )
-from raft_snapshot_agent.origin import Origin, StoredOrigin, choose, examine, judged, naming
-from raft_snapshot_agent.reading import Reading, State
-from raft_snapshot_agent.restore import fetched
-from raft_snapshot_agent.storage.base import Content
-from raft_snapshot_agent.storage.local import LocalStorage
+from raft_snapshot_agent.restore.reader import (
+    SnapshotReader,
+    StoredOrigin,
+    choose,
+    examine,
+    judged,
+    naming,
+)
+from raft_snapshot_agent.restore.restore import fetched
+from raft_snapshot_agent.service import assembly
+from raft_snapshot_agent.storage.base import BytesSource
+from raft_snapshot_agent.storage.local.local import LocalStorage
 from raft_snapshot_agent.storage.pipe import PipeStorage
 
 
-def places_for(load: Callable[[], Loaded], wanted: str | None) -> Sequence[Place]:
+def places_for(load: Callable[[], Loaded], wanted: str | None) -> Sequence[Destination]:
     """Open the storages a name is looked up in; a file needs none, nor a configuration."""
     if wanted == "-" or (wanted is not None and ("/" in wanted or Path(wanted).is_file())):
         return ()
@@ -45,7 +52,7 @@ def places_for(load: Callable[[], Loaded], wanted: str | None) -> Sequence[Place
 
 def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     """Show what every storage holds; return the exit code."""
-    rows: list[tuple[Place, Stored]] = []
+    rows: list[tuple[Destination, Stored]] = []
     failures: list[AgentError] = []
 
     async def work() -> None:
@@ -71,7 +78,7 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     return worst([error.exit_code for error in failures], len(places))
 
 
-async def _listed(place: Place) -> tuple[Stored, ...]:
+async def _listed(place: Destination) -> tuple[Stored, ...]:
     """List what a storage holds; who signed it is looked up where there is a key."""
     stored = await place.stored()
     if place.signing is not None:
@@ -79,7 +86,7 @@ async def _listed(place: Place) -> tuple[Stored, ...]:
     return await place.verdicts.dated(stored)
 
 
-def _row(place: Place, stored: Stored, now: datetime) -> dict[str, str]:
+def _row(place: Destination, stored: Stored, now: datetime) -> dict[str, str]:
     dated = _is_dated(stored)
     return {
         "storage": place.name,
@@ -92,7 +99,7 @@ def _row(place: Place, stored: Stored, now: datetime) -> dict[str, str]:
     }
 
 
-def _document(place: Place, stored: Stored) -> dict[str, Any]:
+def _document(place: Destination, stored: Stored) -> dict[str, Any]:
     return {
         "storage": place.name,
         "name": stored.name,
@@ -109,7 +116,7 @@ def _is_dated(stored: Stored) -> bool:
     return stored.taken_at.year > MINYEAR
 
 
-def _state(place: Place, stored: Stored) -> str:
+def _state(place: Destination, stored: Stored) -> str:
     state = "verified" if stored.verified else "unverified"
     if place.signing is not None:
         state = "signed" if stored.signed else "unsigned"
@@ -149,7 +156,7 @@ def inspect(load: Callable[[], Loaded], wanted: str | None, layout: Format) -> i
     return 0
 
 
-def _facts(origin: Origin, snapshot: Snapshot) -> dict[str, Any]:
+def _facts(origin: SnapshotReader, snapshot: Snapshot) -> dict[str, Any]:
     return {
         "snapshot": origin.label,
         "state": "whole",
@@ -167,7 +174,7 @@ def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layou
     rows: list[dict[str, str]] = []
     codes: list[int] = []
 
-    async def prove(origin: Origin) -> None:
+    async def prove(origin: SnapshotReader) -> None:
         verdict = await judged(origin)
         if verdict.error is not None:
             codes.append(verdict.error.exit_code)
@@ -187,7 +194,7 @@ def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layou
                 stored = await place.stored()
             except AgentError as error:
                 codes.append(error.exit_code)
-                rows.append(_verdict(State.UNREADABLE, place.name, str(error)))
+                rows.append(_verdict(SnapshotState.UNREADABLE, place.name, str(error)))
                 continue
             for one in stored:
                 await prove(StoredOrigin(place, one))
@@ -210,7 +217,7 @@ def _detail(verdict: Reading) -> str:
     )
 
 
-async def _told(origin: Origin, verdict: Reading) -> str:
+async def _told(origin: SnapshotReader, verdict: Reading) -> str:
     """Say what came of it; and who vouches for it, where there is a key."""
     detail = _detail(verdict)
     if isinstance(origin, StoredOrigin) and origin.place.signing is not None:
@@ -218,14 +225,14 @@ async def _told(origin: Origin, verdict: Reading) -> str:
     return detail
 
 
-async def _proof(origin: Origin) -> str:
+async def _proof(origin: SnapshotReader) -> str:
     try:
         return await origin.proof()
     except AgentError as error:
         return f"not known: {error.message}"
 
 
-def _verdict(state: State, label: str, detail: str) -> dict[str, str]:
+def _verdict(state: SnapshotState, label: str, detail: str) -> dict[str, str]:
     return {"state": state.value, "snapshot": label, "detail": detail}
 
 
@@ -256,7 +263,7 @@ def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overw
             copy = LocalStorage(folder)
             await copy.put(name, got.spool)
             if got.manifest is not None:
-                await copy.put(manifest_name(name), Content(got.manifest.to_json()))
+                await copy.put(manifest_name(name), BytesSource(got.manifest.to_json()))
         output.talk(f"Fetched and verified: {folder / name} (index {got.snapshot.meta.index})")
         output.talk(f"Proof: {await _proof(origin)}.")
 

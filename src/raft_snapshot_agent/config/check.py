@@ -13,20 +13,20 @@ from typing import Any
 from pydantic import BaseModel
 
 from raft_snapshot_agent.config.document import dotted
-from raft_snapshot_agent.config.faults import Place
-from raft_snapshot_agent.config.marks import KeyPath
 from raft_snapshot_agent.config.model import Config, SigningSettings, spool_folder
+from raft_snapshot_agent.config.positions import KeyPath
 from raft_snapshot_agent.config.rules import contradictions
+from raft_snapshot_agent.config.validation import KeyPosition
 from raft_snapshot_agent.errors import AgentError, ConfigError, all_faults
 from raft_snapshot_agent.fields import time_zone
 from raft_snapshot_agent.lease.settings import LeaseSettings
 from raft_snapshot_agent.network.proxies import check_environment
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage import AnyStorage
-from raft_snapshot_agent.storage.durable import make_folder, try_folder
+from raft_snapshot_agent.storage.local.atomic_write import make_folder, try_folder
 
 
-def check(config: Config, environ: Mapping[str, str], place: Place = dotted) -> None:
+def check(config: Config, environ: Mapping[str, str], place: KeyPosition = dotted) -> None:
     """Try everything that needs neither server nor storage; nothing is changed.
 
     `environ` may name the spool's folder; `place` says where a key stands, as `Loaded.place` does.
@@ -42,7 +42,7 @@ def check(config: Config, environ: Mapping[str, str], place: Place = dotted) -> 
 
 
 def check_to_run(
-    config: Config, environ: Mapping[str, str], place: Place = dotted
+    config: Config, environ: Mapping[str, str], place: KeyPosition = dotted
 ) -> dict[str, ConfigError]:
     """Check, and make the folders that are missing: the spool's and those of local storages.
 
@@ -67,7 +67,9 @@ def check_to_run(
     return of_storages
 
 
-def _common(config: Config, environ: Mapping[str, str], place: Place) -> Iterator[ConfigError]:
+def _common(
+    config: Config, environ: Mapping[str, str], place: KeyPosition
+) -> Iterator[ConfigError]:
     """List what is wrong beside the storages."""
     if config.vault.auth is None:
         yield ConfigError(
@@ -91,14 +93,14 @@ def _common(config: Config, environ: Mapping[str, str], place: Place) -> Iterato
         yield ConfigError(f"{place(path)}: {what}", hint=mend)
 
 
-def _of_storage(index: int, storage: AnyStorage, place: Place) -> list[ConfigError]:
+def _of_storage(index: int, storage: AnyStorage, place: KeyPosition) -> list[ConfigError]:
     path: KeyPath = ("storages", index)
     key = ("path",) if storage.type == "local" else ()
     values = _of_values(storage, path, place)
     return [*values, *_caught((*path, *key), place, storage.check)]
 
 
-def _caught(path: KeyPath, place: Place, work: Callable[[], object]) -> Iterator[ConfigError]:
+def _caught(path: KeyPath, place: KeyPosition, work: Callable[[], object]) -> Iterator[ConfigError]:
     try:
         with _at(path, place):
             work()
@@ -107,7 +109,7 @@ def _caught(path: KeyPath, place: Place, work: Callable[[], object]) -> Iterator
 
 
 @contextmanager
-def _at(path: KeyPath, place: Place) -> Iterator[None]:
+def _at(path: KeyPath, place: KeyPosition) -> Iterator[None]:
     try:
         yield
     except AgentError as error:
@@ -130,18 +132,18 @@ def values_of(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
             yield path, value
 
 
-def _of_values(value: Any, path: KeyPath, place: Place) -> Iterator[ConfigError]:
+def _of_values(value: Any, path: KeyPath, place: KeyPosition) -> Iterator[ConfigError]:
     for inner, leaf in values_of(value, path):
         yield from _caught(inner, place, partial(_check_value, inner[-1], leaf))
 
 
-def _of_lease(config: Config, place: Place) -> Iterator[ConfigError]:
+def _of_lease(config: Config, place: KeyPosition) -> Iterator[ConfigError]:
     if config.lease is not None:
         where = ("lease", config.lease.key)
         yield from _caught(where, place, partial(_check_lease, config.lease, config.storages))
 
 
-def _of_signing(signing: SigningSettings, place: Place) -> Iterator[ConfigError]:
+def _of_signing(signing: SigningSettings, place: KeyPosition) -> Iterator[ConfigError]:
     """Find a key that is too short; one that is missing is told as any other secret."""
     try:
         for secret in (signing.key, *signing.old_keys):

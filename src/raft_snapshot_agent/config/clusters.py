@@ -13,9 +13,9 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from raft_snapshot_agent.config.document import Document, value_at
-from raft_snapshot_agent.config.faults import Place, nearest
-from raft_snapshot_agent.config.marks import KeyPath
 from raft_snapshot_agent.config.model import Config, LogSettings, misplaced
+from raft_snapshot_agent.config.positions import KeyPath
+from raft_snapshot_agent.config.validation import KeyPosition, nearest
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.lease.settings import USUAL_NAME, KubernetesLease
@@ -54,7 +54,7 @@ class Fleet(Settings):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ClusterSection:
     """One cluster's part of a file."""
 
     name: str
@@ -109,13 +109,13 @@ def misspelt(document: Document) -> dict[str, ConfigError]:
     }
 
 
-def parts(value: Mapping[str, Any], fleet: Fleet) -> list[Part]:
+def parts(value: Mapping[str, Any], fleet: Fleet) -> list[ClusterSection]:
     """Take a file that names clusters apart."""
     defaults = {key: one for key, one in value.items() if key not in Fleet.model_fields}
-    return [Part(name, own, defaults) for name, own in fleet.clusters.items()]
+    return [ClusterSection(name, own, defaults) for name, own in fleet.clusters.items()]
 
 
-def keep_apart(clusters: Mapping[str, tuple[Config, Place]]) -> list[ConfigError]:
+def keep_apart(clusters: Mapping[str, tuple[Config, KeyPosition]]) -> list[ConfigError]:
     """Find the clusters that are the same as another, or store where another does."""
     known: dict[object, str] = {}
     faults = []

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, time
 from typing import Any
 
-from raft_snapshot_agent.config.marks import KeyPath, Mark, TextError, json_marks, toml_marks
+from raft_snapshot_agent.config.positions import KeyPath, Mark, TextError, json_marks, toml_marks
 from raft_snapshot_agent.errors import ConfigError
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")

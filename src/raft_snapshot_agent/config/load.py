@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from raft_snapshot_agent.config.clusters import Fleet, Part, keep_apart, misspelt, parts
+from raft_snapshot_agent.config.clusters import ClusterSection, Fleet, keep_apart, misspelt, parts
 from raft_snapshot_agent.config.dialects import Dialect, dialect
 from raft_snapshot_agent.config.dialects.seed import translate
 from raft_snapshot_agent.config.document import Document, dotted, parse
 from raft_snapshot_agent.config.exposure import exposures
-from raft_snapshot_agent.config.faults import Origin, validate
 from raft_snapshot_agent.config.files import read, search
-from raft_snapshot_agent.config.marks import KeyPath
 from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.config.positions import KeyPath
 from raft_snapshot_agent.config.rules import cautions
+from raft_snapshot_agent.config.validation import Origin, validate
 from raft_snapshot_agent.errors import ConfigError, all_faults
 from raft_snapshot_agent.secret import redact
 
@@ -188,7 +188,7 @@ def _fleets_own(document: Document) -> tuple[Fleet, list[ConfigError]]:
 
 
 def _cluster(
-    part: Part, fleet: Fleet, document: Document, file: Path, environ: Mapping[str, str]
+    part: ClusterSection, fleet: Fleet, document: Document, file: Path, environ: Mapping[str, str]
 ) -> Loaded:
     config = validate(Config, part.value, document, part.origin)
     config = _completed(config, environ).model_copy(update={"log": fleet.log})

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from raft_snapshot_agent.config.clusters import identity
-from raft_snapshot_agent.config.marks import KeyPath
 from raft_snapshot_agent.config.model import Config, naming_of
+from raft_snapshot_agent.config.positions import KeyPath
 from raft_snapshot_agent.core.duration import format_duration
 from raft_snapshot_agent.core.guard import GUARD_NAME
 from raft_snapshot_agent.core.naming import parse
@@ -24,7 +24,7 @@ from raft_snapshot_agent.lease.settings import StorageLease
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.vault.exposure import exposure, is_readable
 
-Finding = tuple[KeyPath, str, str]
+RuleConflict = tuple[KeyPath, str, str]
 """Where it stands, what is wrong with it, and the mend."""
 
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,7 +36,7 @@ _LITTLE = 16 << 20
 """Bytes that most snapshots are larger than."""
 
 
-def contradictions(config: Config) -> Iterator[Finding]:
+def contradictions(config: Config) -> Iterator[RuleConflict]:
     """List what cannot work as it is configured."""
     yield from _clear_text(config, allowed=False)
     if not config.storages:
@@ -49,7 +49,7 @@ def contradictions(config: Config) -> Iterator[Finding]:
         yield from _deletes(config, index, storage)
 
 
-def cautions(config: Config) -> Iterator[Finding]:
+def cautions(config: Config) -> Iterator[RuleConflict]:
     """List what works, but may not be what was meant."""
     yield from _clear_text(config, allowed=True)
     if config.storages and not any(one.required for one in config.storages):
@@ -65,7 +65,7 @@ def cautions(config: Config) -> Iterator[Finding]:
         yield ("vault", "login_check"), what, f"write {format_duration(_RARELY)} or more, or 0s"
 
 
-def _clear_text(config: Config, *, allowed: bool) -> Iterator[Finding]:
+def _clear_text(config: Config, *, allowed: bool) -> Iterator[RuleConflict]:
     """Find the servers to which token and snapshot would go without TLS."""
     vault = config.vault
     for index, address in enumerate(vault.addresses):
@@ -76,7 +76,7 @@ def _clear_text(config: Config, *, allowed: bool) -> Iterator[Finding]:
                 yield path, fault.message, "use https://" if allowed else fault.hint
 
 
-def _names(config: Config) -> Iterator[Finding]:
+def _names(config: Config) -> Iterator[RuleConflict]:
     if config.name_layout is None:
         return
     if "naming" in config.model_fields_set:
@@ -92,7 +92,7 @@ def _names(config: Config) -> Iterator[Finding]:
             return
 
 
-def _lease_record(config: Config) -> Iterator[Finding]:
+def _lease_record(config: Config) -> Iterator[RuleConflict]:
     """Find the record of a lease, or a static snapshot, in the place of another file."""
     lease = config.lease if isinstance(config.lease, StorageLease) else None
     taken = {GUARD_NAME: "the file of the guard", RESTORED_NAME: "the note of a restore"}
@@ -110,7 +110,7 @@ def _lease_record(config: Config) -> Iterator[Finding]:
             yield path, f"is the name of {what} in this storage", "choose another"
 
 
-def _same_place(config: Config) -> Iterator[Finding]:
+def _same_place(config: Config) -> Iterator[RuleConflict]:
     known: dict[object, str] = {}
     for index, storage in enumerate(config.storages):
         # A snapshot with one name for ever may lie beside those with their times in their names.
@@ -121,7 +121,7 @@ def _same_place(config: Config) -> Iterator[Finding]:
             yield ("storages", index), why, "give each its own path, bucket or prefix"
 
 
-def _schedule(config: Config, index: int, storage: AnyStorage) -> Iterator[Finding]:
+def _schedule(config: Config, index: int, storage: AnyStorage) -> Iterator[RuleConflict]:
     own = ("storages", index, "schedule") if storage.schedule else ("schedule",)
     schedule, gap = storage.schedule or config.schedule, _gap(config, storage)
     if gap is None:
@@ -133,7 +133,7 @@ def _schedule(config: Config, index: int, storage: AnyStorage) -> Iterator[Findi
         yield (*own, "jitter"), what, f"make it shorter than {format_duration(gap)}"
 
 
-def _deletes(config: Config, index: int, storage: AnyStorage) -> Iterator[Finding]:
+def _deletes(config: Config, index: int, storage: AnyStorage) -> Iterator[RuleConflict]:
     policy = storage.retention or RetentionPolicy()
     path = _retention_path(config, index, storage)
     if not storage.prune and path[0] == "storages" and not policy.keeps_all:
@@ -144,7 +144,7 @@ def _deletes(config: Config, index: int, storage: AnyStorage) -> Iterator[Findin
         yield (*path, "max_deletes"), "lets nothing be deleted, whatever the rules say", mend
 
 
-def _idle_retention(config: Config, index: int, storage: AnyStorage) -> Iterator[Finding]:
+def _idle_retention(config: Config, index: int, storage: AnyStorage) -> Iterator[RuleConflict]:
     policy = storage.retention
     if policy is None or not policy.keeps_all:
         return
@@ -155,7 +155,7 @@ def _idle_retention(config: Config, index: int, storage: AnyStorage) -> Iterator
             yield (*path, key), what, "add a rule such as last: 24"
 
 
-def _slow(config: Config, index: int, storage: AnyStorage) -> Iterator[Finding]:
+def _slow(config: Config, index: int, storage: AnyStorage) -> Iterator[RuleConflict]:
     gap = _gap(config, storage)
     if gap is None:
         return
@@ -169,7 +169,7 @@ def _slow(config: Config, index: int, storage: AnyStorage) -> Iterator[Finding]:
         yield (*path, "bandwidth"), what, "raise it, or take snapshots less often"
 
 
-def _slow_lease(config: Config) -> Iterator[Finding]:
+def _slow_lease(config: Config) -> Iterator[RuleConflict]:
     lease = config.lease
     gaps = [gap for one in config.storages if (gap := _gap(config, one)) is not None]
     if lease is None or not gaps:

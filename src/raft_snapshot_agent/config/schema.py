@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from raft_snapshot_agent.config.marks import KeyPath
+from raft_snapshot_agent.config.positions import KeyPath
 
 Node = dict[str, Any]
 

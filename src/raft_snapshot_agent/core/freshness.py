@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import MINYEAR, datetime, timedelta
 
 from raft_snapshot_agent.core.snapshot import Stored
-from raft_snapshot_agent.core.timetable import Timing
+from raft_snapshot_agent.core.timetable import ScheduleSpec
 
 AHEAD = timedelta(minutes=5)
 """A snapshot may be dated this much later than now: the clocks of two hosts differ."""
@@ -62,7 +62,7 @@ def census(stored: Iterable[Stored], now: datetime) -> Census:
     )
 
 
-def deadline(timing: Timing, newest: datetime, took: float = 0) -> Deadline:
+def deadline(timing: ScheduleSpec, newest: datetime, took: float = 0) -> Deadline:
     """Return when the snapshot after the newest one is due by its schedule, and when it is late.
 
     Late is: the next slot, the jitter, the time the last one took to be stored, and a grace of

@@ -13,11 +13,11 @@ from typing import Protocol
 from raft_snapshot_agent.core.lease_record import Record
 
 __all__ = [
+    "LeaseStore",
+    "Observation",
     "ProbeRegister",
     "Record",
-    "Register",
-    "Sighting",
-    "StoredRegister",
+    "StoredLeaseStore",
     "Versioned",
     "good_until",
 ]
@@ -35,7 +35,7 @@ class Versioned:
     """What another write has to expect; in the words of whatever keeps the record."""
 
 
-class Register(Protocol):
+class LeaseStore(Protocol):
     """Keeps one record; writing is compare-and-swap."""
 
     @property
@@ -67,7 +67,7 @@ class Register(Protocol):
         """Let go of connections; the next call makes new ones."""
 
 
-class StoredRegister(Register, Protocol):
+class StoredLeaseStore(LeaseStore, Protocol):
     """A register in a storage, which has to be proven first."""
 
     def probe(self, name: str) -> ProbeRegister:
@@ -78,7 +78,7 @@ class StoredRegister(Register, Protocol):
         """
 
 
-class ProbeRegister(Register, Protocol):
+class ProbeRegister(LeaseStore, Protocol):
     """A register whose record can be removed again."""
 
     async def delete(self) -> None:
@@ -98,7 +98,7 @@ class ProbeRegister(Register, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class Observation:
     """The record as an agent that does not hold it last saw it."""
 
     found: Versioned | None
@@ -107,18 +107,18 @@ class Sighting:
     seconds: float = 0.0
     """For how long its holder believes in a renewal, by the longest time it was seen to say."""
 
-    def again(self, found: Versioned | None, now: float) -> Sighting:
+    def again(self, found: Versioned | None, now: float) -> Observation:
         """Look once more."""
         before = self.found
         if (found and found.version) == (before and before.version):
             return self
         if found is None:
-            return Sighting(None, now)
+            return Observation(None, now)
         seconds = found.record.seconds
         if before is not None and _tenure(before.record) == _tenure(found.record):
             # A holder never changes it: a shorter one was written by somebody else.
             seconds = max(seconds, self.seconds)
-        return Sighting(found, now, seconds)
+        return Observation(found, now, seconds)
 
     def free_in(self, now: float, at_least: float = 0.0) -> float:
         """Return in how many seconds it may be taken, should nobody renew it until then.

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from raft_snapshot_agent.core.layout import directives
-from raft_snapshot_agent.core.snapshot import Beside, Stored
+from raft_snapshot_agent.core.snapshot import Sidecar, Stored
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEARS = range(2, 9999)
@@ -25,7 +25,7 @@ _SEED_NAME = re.compile(r"raft_snapshot-(0|[1-9][0-9]{0,18})\.snap")
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunId:
     """One attempt at a snapshot: what its name is made of before anything is known of it."""
 
     id: str
@@ -45,7 +45,7 @@ class ParsedName:
 class Naming(Protocol):
     """One way to name snapshots."""
 
-    def run(self, now: datetime, entropy: str) -> Run:
+    def run(self, now: datetime, entropy: str) -> RunId:
         """Begin a run.
 
         Arguments:
@@ -53,7 +53,7 @@ class Naming(Protocol):
             entropy: Random hex text, at least six digits: two agents that meet do not collide.
         """
 
-    def name(self, run: Run, index: int) -> str:
+    def name(self, run: RunId, index: int) -> str:
         """Name the snapshot of a run by its Raft index."""
 
     def parse(self, name: str) -> ParsedName | None:
@@ -64,10 +64,10 @@ class Naming(Protocol):
 class _AgentNaming:
     """`raft-snapshot-20261123T153000Z-i4711-0a1b2c.snap`."""
 
-    def run(self, now: datetime, entropy: str) -> Run:
-        return Run(_hex(entropy)[:6], now.astimezone(UTC).replace(microsecond=0))
+    def run(self, now: datetime, entropy: str) -> RunId:
+        return RunId(_hex(entropy)[:6], now.astimezone(UTC).replace(microsecond=0))
 
-    def name(self, run: Run, index: int) -> str:
+    def name(self, run: RunId, index: int) -> str:
         return f"raft-snapshot-{run.taken_at:%Y%m%dT%H%M%SZ}-i{index}-{run.id}.snap"
 
     def parse(self, name: str) -> ParsedName | None:
@@ -84,12 +84,12 @@ class _SeedNaming:
     A `datetime` knows microseconds; the last three digits are entropy.
     """
 
-    def run(self, now: datetime, entropy: str) -> Run:
+    def run(self, now: datetime, entropy: str) -> RunId:
         taken_at = now.astimezone(UTC)
         microseconds = (taken_at - _EPOCH) // _MICROSECOND
-        return Run(str(microseconds * 1000 + int(_hex(entropy), 16) % 1000), taken_at)
+        return RunId(str(microseconds * 1000 + int(_hex(entropy), 16) % 1000), taken_at)
 
-    def name(self, run: Run, index: int) -> str:  # noqa: ARG002
+    def name(self, run: RunId, index: int) -> str:  # noqa: ARG002
         return f"raft_snapshot-{run.id}.snap"
 
     def parse(self, name: str) -> ParsedName | None:
@@ -117,7 +117,7 @@ class Layout:
         Raises:
             ValueError: The message says why.
         """
-        if self.suffix in {*Beside}:
+        if self.suffix in {*Sidecar}:
             raise ValueError(f"the suffix {self.suffix} is that of files beside a snapshot")
         for moment in _SAMPLES:
             parsed = self.parse(self._name(moment))
@@ -126,10 +126,10 @@ class Layout:
                     f"the timestamp {self.timestamp!r} does not tell the time to the minute"
                 )
 
-    def run(self, now: datetime, entropy: str) -> Run:
+    def run(self, now: datetime, entropy: str) -> RunId:
         return AGENT.run(now, entropy)
 
-    def name(self, run: Run, index: int) -> str:  # noqa: ARG002
+    def name(self, run: RunId, index: int) -> str:  # noqa: ARG002
         return self._name(run.taken_at)
 
     def parse(self, name: str) -> ParsedName | None:
@@ -174,12 +174,12 @@ def parse(name: str, naming: Naming = AGENT) -> ParsedName | None:
 
 def manifest_name(name: str) -> str:
     """Name the manifest that lies beside a snapshot."""
-    return Beside.MANIFEST.name_for(name)
+    return Sidecar.MANIFEST.name_for(name)
 
 
 def snapshot_name(name: str) -> str:
     """Name the snapshot that an object belongs to: itself, or the one it lies beside."""
-    ending = next((ending for ending in Beside if name.endswith(ending)), "")
+    ending = next((ending for ending in Sidecar if name.endswith(ending)), "")
     return name.removesuffix(ending)
 
 
@@ -199,9 +199,9 @@ def catalogue(entries: Iterable[tuple[str, int]], naming: Naming = AGENT) -> tup
             index=parsed.index,
             verified=sizes.get(manifest_name(name), 0) > 0,
             manifest_size=sizes.get(manifest_name(name), 0),
-            held=Beside.HOLD.name_for(name) in sizes,
-            condemned=Beside.BROKEN.name_for(name) in sizes,
-            mismatched=Beside.MISMATCH.name_for(name) in sizes,
+            held=Sidecar.HOLD.name_for(name) in sizes,
+            condemned=Sidecar.BROKEN.name_for(name) in sizes,
+            mismatched=Sidecar.MISMATCH.name_for(name) in sizes,
         )
         for name, size in sizes.items()
         if (parsed := parse(name, naming))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from raft_snapshot_agent.core.freshness import deadline
-from raft_snapshot_agent.core.slots import Timing, newest_credible
+from raft_snapshot_agent.core.slots import ScheduleSpec, newest_credible
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Overdue:
 
 
 def overdue(
-    timings: Mapping[str, Timing],
+    timings: Mapping[str, ScheduleSpec],
     taken: Mapping[str, Iterable[datetime]],
     since: datetime,
     now: datetime,
@@ -46,7 +46,7 @@ def overdue(
 
 
 def _newest(
-    taken: Mapping[str, Iterable[datetime]], timing: Timing, now: datetime
+    taken: Mapping[str, Iterable[datetime]], timing: ScheduleSpec, now: datetime
 ) -> datetime | None:
     """Find the newest in any storage: another one's may lie where not every agent looks."""
     return newest_credible((one for times in taken.values() for one in times), timing, now)

@@ -31,7 +31,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class StorageResult:
     """What one storage got of a run."""
 
     storage: str
@@ -64,7 +64,7 @@ class Report:
     snapshot: Snapshot | None = None
     node: str = ""
     """Address of the server it came from."""
-    deliveries: tuple[Delivery, ...] = ()
+    deliveries: tuple[StorageResult, ...] = ()
     error: AgentError | None = None
     """Why there is no snapshot at all."""
     warnings: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ _NAMED_TO = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class ScheduleSpec:
     """When a storage is to get snapshots."""
 
     schedule: Schedule
@@ -57,10 +57,10 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class NextRun:
     """One storage's next slot."""
 
-    timing: Timing
+    timing: ScheduleSpec
     slot: datetime
     put_off: timedelta = timedelta(0)
     missed: int = 0
@@ -84,10 +84,10 @@ class Line:
             return self.again <= now
         return self.due - self.timing.early() <= now
 
-    def served(self, now: datetime, spread: float) -> Line:
+    def served(self, now: datetime, spread: float) -> NextRun:
         """Go on to the next slot."""
         slot = self.timing.schedule.following(self.slot, now)
-        return Line(self.timing, slot.at, self.timing.jitter * spread, slot.missed, seen=now)
+        return NextRun(self.timing, slot.at, self.timing.jitter * spread, slot.missed, seen=now)
 
     def is_served_by(self, newest: datetime | None) -> bool:
         """Return whether the newest snapshot of the storage is this slot's."""
@@ -98,7 +98,7 @@ class Line:
 
     def postponed(
         self, now: datetime, spread: float, soonest: timedelta, latest: timedelta
-    ) -> Line:
+    ) -> NextRun:
         """Look again within the same slot, or go on to the next if that is near."""
         interval = self.timing.schedule.following(now, now).at - now
         again = now + min(max(interval / 10, soonest), latest)
@@ -108,12 +108,12 @@ class Line:
 
 def opened(
     name: str,
-    timings: Mapping[str, Timing],
+    timings: Mapping[str, ScheduleSpec],
     taken: Mapping[str, Iterable[datetime]],
     now: datetime,
     *,
     running: bool,
-) -> Line:
+) -> NextRun:
     """Return the slot a storage is in, by what it holds itself.
 
     Where others on its schedule were served and it was not, or nobody knows, it is looked at
@@ -135,16 +135,18 @@ def opened(
     first = timing.schedule.next_after if running else timing.first
     holds = own is not None and timing.schedule.next_after(own, now) > now
     if anyone is None or holds or timing.schedule.next_after(anyone, now) <= now:
-        return Line(timing, first(own if holds else anyone, now), seen=own)
+        return NextRun(timing, first(own if holds else anyone, now), seen=own)
     if name in taken and own is None and not (running or timing.catch_up):
-        return Line(timing, first(anyone, now))
+        return NextRun(timing, first(anyone, now))
     again = next_try(anyone, now, timing.schedule.following(now, now).at - now)
-    line = Line(timing, anyone, again=again, seen=own, sure=name in taken)
+    line = NextRun(timing, anyone, again=again, seen=own, sure=name in taken)
     following = line.served(now, 0.0)
     return replace(following, seen=own) if again >= following.slot else line
 
 
-def newest_credible(times: Iterable[datetime], timing: Timing, now: datetime) -> datetime | None:
+def newest_credible(
+    times: Iterable[datetime], timing: ScheduleSpec, now: datetime
+) -> datetime | None:
     """Return the newest time that is not too far in the future to be believed."""
     interval = timing.schedule.following(now, now).at - now
     return credible_anchor(times, now, interval)
@@ -152,7 +154,7 @@ def newest_credible(times: Iterable[datetime], timing: Timing, now: datetime) ->
 
 def newest_alike(
     name: str,
-    timings: Mapping[str, Timing],
+    timings: Mapping[str, ScheduleSpec],
     taken: Mapping[str, Iterable[datetime]],
     now: datetime,
 ) -> datetime | None:

@@ -14,7 +14,7 @@ FORMAT = 1
 _JSON_TYPES = {"str": (str,), "int": (int,), "float": (float, int)}
 
 
-class Beside(StrEnum):
+class Sidecar(StrEnum):
     """What may lie beside a stored snapshot, by the ending after the snapshot's name."""
 
     MANIFEST = ".json"

@@ -6,9 +6,15 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from raft_snapshot_agent.core.slots import Line, Timing, newest_alike, newest_credible, opened
+from raft_snapshot_agent.core.slots import (
+    NextRun,
+    ScheduleSpec,
+    newest_alike,
+    newest_credible,
+    opened,
+)
 
-__all__ = ["Line", "Timetable", "Timing"]
+__all__ = ["NextRun", "ScheduleSpec", "ScheduleState"]
 
 _SOONEST, _LATEST = timedelta(minutes=5), timedelta(hours=1)
 """How long a storage that failed alone is left in peace: each try takes a snapshot of its own."""
@@ -17,19 +23,19 @@ _GLANCE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Timetable:
+class ScheduleState:
     """Every storage's next slot."""
 
-    lines: Mapping[str, Line]
+    lines: Mapping[str, NextRun]
 
     @classmethod
     def begin(
         cls,
-        timings: Mapping[str, Timing],
+        timings: Mapping[str, ScheduleSpec],
         taken: Mapping[str, Iterable[datetime]],
         now: datetime,
-        before: Timetable | None = None,
-    ) -> Timetable:
+        before: ScheduleState | None = None,
+    ) -> ScheduleState:
         """Go on where the storages say the last agent stopped; a crash loop takes no extra ones.
 
         Arguments:
@@ -42,7 +48,7 @@ class Timetable:
         """
         old = before.lines if before is not None else {}
 
-        def line(name: str, timing: Timing) -> Line:
+        def line(name: str, timing: ScheduleSpec) -> NextRun:
             if name not in taken and name in old and old[name].timing == timing:
                 return old[name]
             return opened(name, timings, taken, now, running=False)
@@ -62,7 +68,7 @@ class Timetable:
         """Name those of them whose slot was tried, or left to another agent, before."""
         return frozenset(name for name in self.due(now) if self.lines[name].again is not None)
 
-    def served(self, names: Iterable[str], now: datetime, spread: float = 0.0) -> Timetable:
+    def served(self, names: Iterable[str], now: datetime, spread: float = 0.0) -> ScheduleState:
         """Go on to the next slot of these storages.
 
         Arguments:
@@ -73,7 +79,7 @@ class Timetable:
         lines = {name: self.lines[name].served(now, spread) for name in names}
         return replace(self, lines={**self.lines, **lines})
 
-    def failed(self, names: Iterable[str], now: datetime, owed: bool = True) -> Timetable:
+    def failed(self, names: Iterable[str], now: datetime, owed: bool = True) -> ScheduleState:
         """Try these storages again after a pause that hurts no server.
 
         Arguments:
@@ -83,7 +89,7 @@ class Timetable:
         """
         return self._postponed(names, now, 0.0, _SOONEST, _LATEST, owed=owed)
 
-    def stood_by(self, names: Iterable[str], now: datetime, spread: float = 0.0) -> Timetable:
+    def stood_by(self, names: Iterable[str], now: datetime, spread: float = 0.0) -> ScheduleState:
         """Look at these again soon: whoever is to serve them may be lost within the slot.
 
         Arguments:
@@ -93,7 +99,7 @@ class Timetable:
         """
         return self._postponed(names, now, spread, _GLANCE, _SOONEST)
 
-    def resumed(self, taken: Mapping[str, Iterable[datetime]], now: datetime) -> Timetable:
+    def resumed(self, taken: Mapping[str, Iterable[datetime]], now: datetime) -> ScheduleState:
         """Take over from another agent: what it has not finished is due.
 
         Whatever `catch_up` says: this agent was running, so nothing was missed.
@@ -109,7 +115,7 @@ class Timetable:
         lines = {name: opened(name, timings, taken, now, running=True) for name in timings}
         return replace(self, lines=lines)
 
-    def after_look(self, taken: Mapping[str, Iterable[datetime]], now: datetime) -> Timetable:
+    def after_look(self, taken: Mapping[str, Iterable[datetime]], now: datetime) -> ScheduleState:
         """Go on to the next slot where a storage turns out to hold this slot's snapshot.
 
         Each storage goes by its own listing. One that cannot be listed stays due if this agent
@@ -136,7 +142,7 @@ class Timetable:
         taken: Mapping[str, Iterable[datetime]],
         now: datetime,
         private: Collection[str] = (),
-    ) -> Timetable:
+    ) -> ScheduleState:
         """Put off what another agent has done meanwhile.
 
         Arguments:
@@ -166,7 +172,7 @@ class Timetable:
         latest: timedelta,
         *,
         owed: bool = False,
-    ) -> Timetable:
+    ) -> ScheduleState:
         lines = dict(self.lines)
         for name in names:
             line = lines[name].postponed(now, spread, soonest, latest)

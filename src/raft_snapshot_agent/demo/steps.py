@@ -13,20 +13,20 @@ from pathlib import Path
 
 import anyio
 
-from raft_snapshot_agent import assembly
-from raft_snapshot_agent.agent import Place
+from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.config.load import load
 from raft_snapshot_agent.core.naming import newest_first
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.demo.screen import Screen
-from raft_snapshot_agent.drill import restored
 from raft_snapshot_agent.errors import AgentError, ServerError, VerificationError
-from raft_snapshot_agent.origin import StoredOrigin, examine
-from raft_snapshot_agent.restore import fetched
+from raft_snapshot_agent.restore.drill import restored
+from raft_snapshot_agent.restore.reader import StoredOrigin, examine
+from raft_snapshot_agent.restore.restore import fetched
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import ServerProcess
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
+from raft_snapshot_agent.service import assembly
 
 _SECRETS = 50
 _EVERY = 3
@@ -39,7 +39,7 @@ class Stage:
 
     folder: Path
     cluster: OpenBaoCluster
-    places: tuple[Place, ...]
+    places: tuple[Destination, ...]
     agents: dict[str, ServerProcess]
 
 

@@ -8,11 +8,11 @@ from functools import partial
 import anyio
 
 from raft_snapshot_agent.doctor import clocks, host, lease, members, probe, server, stores, versions
-from raft_snapshot_agent.doctor.findings import Check, Finding, Patient, Status, failure
-from raft_snapshot_agent.intake import as_failure
+from raft_snapshot_agent.doctor.findings import Check, CheckContext, CheckResult, Status, failure
+from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.threads import in_thread
 
-__all__ = ["CHECKS", "PROBE", "Finding", "Patient", "Status", "examine", "worst_first"]
+__all__ = ["CHECKS", "PROBE", "CheckContext", "CheckResult", "Status", "examine", "worst_first"]
 
 CHECKS: Mapping[str, Check] = {
     "configuration": host.configuration,
@@ -39,9 +39,9 @@ PROBE: Mapping[str, Check] = {"probe": probe.probe}
 """In place of the check of that name: it writes, and removes what it wrote."""
 
 
-async def examine(patient: Patient, checks: Mapping[str, Check] = CHECKS) -> list[Finding]:
+async def examine(patient: CheckContext, checks: Mapping[str, Check] = CHECKS) -> list[CheckResult]:
     """Do every check in turn; what one finds is in the list, nothing is raised."""
-    found: list[Finding] = []
+    found: list[CheckResult] = []
     try:
         for name, check in checks.items():
             try:
@@ -54,12 +54,12 @@ async def examine(patient: Patient, checks: Mapping[str, Check] = CHECKS) -> lis
     return found
 
 
-def worst_first(findings: list[Finding]) -> list[Finding]:
+def worst_first(findings: list[CheckResult]) -> list[CheckResult]:
     """Order findings for a person; those of one kind stay in the order of the checks."""
     return sorted(findings, key=lambda finding: _ORDER.index(finding.status))
 
 
-def _leave(patient: Patient) -> None:
+def _leave(patient: CheckContext) -> None:
     if patient.node is not None:
         patient.cluster.session.revoke(patient.node)
     patient.cluster.close()

@@ -8,11 +8,11 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 
-from raft_snapshot_agent.doctor.findings import Finding, Patient, skipped, success, warning
+from raft_snapshot_agent.doctor.findings import CheckContext, CheckResult, skipped, success, warning
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.storage import AnyStorage
-from raft_snapshot_agent.storage.plain_http import Http, Trust
-from raft_snapshot_agent.storage.s3 import S3Settings, bucket_of
+from raft_snapshot_agent.storage.http.http import Http, TlsOptions
+from raft_snapshot_agent.storage.s3.s3 import S3Settings, bucket_of
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.client import Node
 
@@ -24,7 +24,7 @@ _ADDRESSES = ("url", "endpoint", "auth_url")
 """The keys that say where a store answers."""
 
 
-async def clocks(patient: Patient) -> list[Finding]:
+async def clocks(patient: CheckContext) -> list[CheckResult]:
     """Compare the clocks; a store that does not tell its time is passed over."""
     found = [await in_thread(partial(_server, patient.node), abandon=True)]
     silent = {one.place.name for one in patient.holdings if one.error is not None}
@@ -34,7 +34,7 @@ async def clocks(patient: Patient) -> list[Finding]:
     return found
 
 
-def _server(node: Node | None) -> Finding:
+def _server(node: Node | None) -> CheckResult:
     if node is None:
         return skipped(_CHECK, "no node answers, so its clock was not looked at")
     told = node.call("GET", "sys/health").body.get("server_time_utc")
@@ -43,7 +43,7 @@ def _server(node: Node | None) -> Finding:
     return _compared(node.address, datetime.fromtimestamp(told, UTC))
 
 
-def _store(storage: AnyStorage) -> list[Finding]:
+def _store(storage: AnyStorage) -> list[CheckResult]:
     told = None
     with suppress(AgentError, ValueError):
         told = _date(storage)
@@ -56,7 +56,7 @@ def _date(storage: AnyStorage) -> datetime | None:
     if url is None:
         return None
     ca_file: Path | None = getattr(storage, "ca_file", None)
-    trust = Trust(ca_file, skip_verify=getattr(storage, "skip_verify", False))
+    trust = TlsOptions(ca_file, skip_verify=getattr(storage, "skip_verify", False))
     answer = Http(_PATIENCE, trust).ask("cannot ask for the time", "HEAD", url, {})
     date = answer.headers.get("date")
     return parsedate_to_datetime(date) if date else None
@@ -68,7 +68,7 @@ def _address(storage: AnyStorage) -> str | None:
     return next((url for key in _ADDRESSES if (url := getattr(storage, key, None))), None)
 
 
-def _compared(whose: str, told: datetime) -> Finding:
+def _compared(whose: str, told: datetime) -> CheckResult:
     apart = datetime.now(UTC) - told
     if abs(apart) <= _APART:
         return success(_CHECK, f"this host and {whose} agree on the time")

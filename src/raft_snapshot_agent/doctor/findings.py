@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.holdings import Holding
 from raft_snapshot_agent.errors import AgentError
-from raft_snapshot_agent.holdings import Holding
-from raft_snapshot_agent.place import Place
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.leader import Cluster
 
@@ -25,7 +25,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What one check found."""
 
     check: str
@@ -37,12 +37,12 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Patient:
+class CheckContext:
     """What is checked, and what earlier checks learnt of it."""
 
     config: Config
     environ: Mapping[str, str]
-    places: Sequence[Place]
+    places: Sequence[Destination]
     cluster: Cluster
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     node: Node | None = None
@@ -64,24 +64,24 @@ class Patient:
     """What works, but may not be what was meant by the configuration."""
 
 
-Check = Callable[[Patient], Awaitable[list[Finding]]]
+Check = Callable[[CheckContext], Awaitable[list[CheckResult]]]
 
 
-def failure(check: str, error: AgentError) -> Finding:
+def failure(check: str, error: AgentError) -> CheckResult:
     """Turn an error into what a check found."""
-    return Finding(check, Status.FAILURE, error.message, error.hint, error.exit_code or 1)
+    return CheckResult(check, Status.FAILURE, error.message, error.hint, error.exit_code or 1)
 
 
-def success(check: str, message: str) -> Finding:
+def success(check: str, message: str) -> CheckResult:
     """Say that something was looked at and is good."""
-    return Finding(check, Status.SUCCESS, message)
+    return CheckResult(check, Status.SUCCESS, message)
 
 
-def warning(check: str, message: str, advice: str) -> Finding:
+def warning(check: str, message: str, advice: str) -> CheckResult:
     """Say what is not as it should be, and harms nothing yet."""
-    return Finding(check, Status.WARNING, message, advice)
+    return CheckResult(check, Status.WARNING, message, advice)
 
 
-def skipped(check: str, why: str) -> Finding:
+def skipped(check: str, why: str) -> CheckResult:
     """Say what was not looked at, and why."""
-    return Finding(check, Status.SKIPPED, why)
+    return CheckResult(check, Status.SKIPPED, why)

@@ -10,8 +10,8 @@ from pathlib import Path
 from raft_snapshot_agent.config.check import check as check_configuration
 from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.doctor.findings import (
-    Finding,
-    Patient,
+    CheckContext,
+    CheckResult,
     failure,
     skipped,
     success,
@@ -24,12 +24,12 @@ _ROOM = 2
 """In newest snapshots: less is told."""
 
 
-async def configuration(patient: Patient) -> list[Finding]:
+async def configuration(patient: CheckContext) -> list[CheckResult]:
     """Try what can be known without contacting anybody, each storage on its own."""
     return await in_thread(partial(_configuration, patient))
 
 
-def _configuration(patient: Patient) -> list[Finding]:
+def _configuration(patient: CheckContext) -> list[CheckResult]:
     config, found = patient.config, []
     alone = config.model_copy(update={"storages": (), "lease": None})
     try:
@@ -57,7 +57,7 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-async def spool(patient: Patient) -> list[Finding]:
+async def spool(patient: CheckContext) -> list[CheckResult]:
     """Say whether a snapshot as large as the newest has room in the spool."""
     folder = spool_folder(patient.config, patient.environ)
     sizes = [one.newest.size for one in patient.holdings if one.newest is not None]
@@ -77,7 +77,7 @@ async def spool(patient: Patient) -> list[Finding]:
     return [success("spool", told)]
 
 
-async def room(patient: Patient) -> list[Finding]:
+async def room(patient: CheckContext) -> list[CheckResult]:
     """Say where the disk of a local storage has no room for another snapshot."""
     newest = {one.place.name: one.newest.size for one in patient.holdings if one.newest is not None}
     return [
@@ -90,7 +90,7 @@ async def room(patient: Patient) -> list[Finding]:
     ]
 
 
-def _room(name: str, folder: Path, need: int) -> list[Finding]:
+def _room(name: str, folder: Path, need: int) -> list[CheckResult]:
     free = shutil.disk_usage(folder).free
     told = f"{_size(free)} free in {folder}, the newest snapshot has {_size(need)}"
     advice = "make room there, or keep fewer snapshots: the new one comes before an old one goes"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import anyio
 
-from raft_snapshot_agent.doctor.findings import Finding, Patient, failure, success, warning
+from raft_snapshot_agent.doctor.findings import CheckContext, CheckResult, failure, success, warning
 from raft_snapshot_agent.errors import ConfigError, StorageUnavailable
 from raft_snapshot_agent.lease.settings import holder
 
 _READ_WITHIN = 30.0
 
 
-async def lease(patient: Patient) -> list[Finding]:
+async def lease(patient: CheckContext) -> list[CheckResult]:
     """Read the lease's record, where one is configured; who only types commands need not."""
     settings = patient.config.lease
     if settings is None:

@@ -6,9 +6,9 @@ from contextlib import suppress
 from functools import partial
 
 from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.doctor.findings import Finding, Patient, warning
+from raft_snapshot_agent.destination.holdings import Holding
+from raft_snapshot_agent.doctor.findings import CheckContext, CheckResult, warning
 from raft_snapshot_agent.errors import AgentError
-from raft_snapshot_agent.holdings import Holding
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.client import Node
 
@@ -17,7 +17,7 @@ _ENOUGH = 1 << 20
 """Bytes of a snapshot in which the names of the members must have come."""
 
 
-async def members(patient: Patient) -> list[Finding]:
+async def members(patient: CheckContext) -> list[CheckResult]:
     """Warn where no storage holds what every member took."""
     config = patient.config
     alone = config.storages and all(one.type == _LOCAL for one in config.storages)
@@ -30,7 +30,7 @@ async def members(patient: Patient) -> list[Finding]:
     return [warning("members", message, advice)]
 
 
-async def _several(patient: Patient) -> bool:
+async def _several(patient: CheckContext) -> bool:
     """Return whether anything tells that the cluster has several members."""
     if len(patient.config.vault.addresses) > 1 or patient.leaders:
         return True
@@ -39,7 +39,7 @@ async def _several(patient: Patient) -> bool:
     return any([await _named(holding) > 1 for holding in patient.holdings])
 
 
-def _asked(patient: Patient) -> int:
+def _asked(patient: CheckContext) -> int:
     """Count the nodes that the server tells of; few tokens may ask."""
     node, token = patient.node, patient.token
     if node is None or token is None or patient.cluster.session.uses is not None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.doctor.findings import (
-    Finding,
-    Patient,
+    CheckContext,
+    CheckResult,
     failure,
     skipped,
     success,
@@ -23,12 +24,11 @@ from raft_snapshot_agent.errors import (
     StorageError,
     StorageUnavailable,
 )
-from raft_snapshot_agent.intake import as_failure
 from raft_snapshot_agent.lease.proof import prove
 from raft_snapshot_agent.lease.settings import StorageLease
-from raft_snapshot_agent.place import Place
+from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage import AnyStorage
-from raft_snapshot_agent.storage.base import Content
+from raft_snapshot_agent.storage.base import BytesSource
 
 _CHECK = "probe"
 _STEP_WITHIN = 60.0
@@ -41,7 +41,7 @@ _NEEDED = "retention, list, verify and restore need the right to do it"
 class Trial:
     """One storage, tried with one small object."""
 
-    place: Place
+    place: Destination
     name: str = field(default_factory=lambda: f"raft-snapshot-agent-probe-x{secrets.token_hex(6)}")
     """No snapshot is called like that."""
     content: bytes = field(default_factory=lambda: secrets.token_hex(32).encode())
@@ -81,7 +81,7 @@ class Trial:
         return what in self.done
 
     async def _write(self) -> None:
-        stored = await self.place.storage.put(self.name, Content(self.content))
+        stored = await self.place.storage.put(self.name, BytesSource(self.content))
         if stored != len(self.content):
             raise StorageError(f"it holds {stored} of {len(self.content)} bytes")
 
@@ -104,14 +104,14 @@ class Trial:
                 raise StorageError("what was deleted is still in the list")
 
 
-async def untried(patient: Patient) -> list[Finding]:
+async def untried(patient: CheckContext) -> list[CheckResult]:
     """Say that nothing was written."""
     if not patient.places:
         return []
     return [skipped(_CHECK, "whether the storages take what is written, doctor --probe tries")]
 
 
-async def probe(patient: Patient) -> list[Finding]:
+async def probe(patient: CheckContext) -> list[CheckResult]:
     """Try in every storage what the agent does there, and leave nothing behind."""
     if not patient.places:
         return [skipped(_CHECK, "no storage is configured")]
@@ -119,7 +119,7 @@ async def probe(patient: Patient) -> list[Finding]:
     return [*found, *await _lease(patient)]
 
 
-async def _tried(place: Place, patient: Patient) -> list[Finding]:
+async def _tried(place: Destination, patient: CheckContext) -> list[CheckResult]:
     trial = Trial(place)
     try:
         await trial.run()
@@ -130,7 +130,7 @@ async def _tried(place: Place, patient: Patient) -> list[Finding]:
     return [*judge(trial), *_left(trial)]
 
 
-def judge(trial: Trial) -> list[Finding]:
+def judge(trial: Trial) -> list[CheckResult]:
     """Say what a storage may do, and of the rest whether that is as it should be."""
     name, may = trial.place.name, ", ".join(trial.done)
     broken = {what: error for what, error in trial.failed.items() if not _is_right(what, error)}
@@ -153,19 +153,19 @@ def _is_right(what: str, error: AgentError) -> bool:
     return denied and what != "write"
 
 
-def _cannot(name: str, what: str, error: AgentError) -> Finding:
+def _cannot(name: str, what: str, error: AgentError) -> CheckResult:
     told = StorageError(f"{name} cannot {what}: {error.message}", hint=error.hint)
     return failure(_CHECK, told)
 
 
-def _left(trial: Trial) -> list[Finding]:
+def _left(trial: Trial) -> list[CheckResult]:
     if not trial.left:
         return []
     maybe = "stays" if "write" in trial.done else "may have stayed"
     return [warning(_CHECK, f"{trial.left} {maybe}: it could not be deleted", "delete it by hand")]
 
 
-async def _lease(patient: Patient) -> list[Finding]:
+async def _lease(patient: CheckContext) -> list[CheckResult]:
     """Try whether the storage that keeps the lease can."""
     settings = patient.config.lease
     if not isinstance(settings, StorageLease):
@@ -174,7 +174,7 @@ async def _lease(patient: Patient) -> list[Finding]:
     return [await _kept(storage, settings.name) for storage in kept]
 
 
-async def _kept(storage: AnyStorage, record: str) -> Finding:
+async def _kept(storage: AnyStorage, record: str) -> CheckResult:
     try:
         await prove(storage.register(record), str(storage.name))
     except AgentError as error:

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.doctor.findings import (
-    Finding,
-    Patient,
+    CheckContext,
+    CheckResult,
     Status,
     failure,
     skipped,
@@ -28,7 +28,7 @@ from raft_snapshot_agent.vault.hosts import is_local
 from raft_snapshot_agent.vault.token import in_namespace
 
 
-async def tls(patient: Patient) -> list[Finding]:
+async def tls(patient: CheckContext) -> list[CheckResult]:
     """Say which connections are protected; whether a certificate holds, only an answer shows."""
     return [
         _protected(address, patient.config, answered=address in patient.answered)
@@ -36,26 +36,26 @@ async def tls(patient: Patient) -> list[Finding]:
     ]
 
 
-def _protected(address: str, config: Config, *, answered: bool) -> Finding:
+def _protected(address: str, config: Config, *, answered: bool) -> CheckResult:
     proxy = proxy_to(address, config.vault.proxy)
     if proxy is not None and not address.startswith("https:"):
         message = f"{address} is not encrypted, and {proxy} can read everything"
         advice = "enable TLS on the server: the token and the snapshot can be read on the way"
-        return Finding("tls", Status.WARNING, message, advice)
+        return CheckResult("tls", Status.WARNING, message, advice)
     if not address.startswith("https:"):
         if urlsplit(address).scheme == "unix" or is_local(address):
-            return Finding("tls", Status.SUCCESS, f"{address} stays on this host")
+            return CheckResult("tls", Status.SUCCESS, f"{address} stays on this host")
         advice = "enable TLS on the server: the token and the snapshot can be read on the way"
-        return Finding("tls", Status.WARNING, f"{address} is not encrypted", advice)
+        return CheckResult("tls", Status.WARNING, f"{address} is not encrypted", advice)
     if config.vault.tls.skip_verify:
         advice = "set vault.tls.ca_file and take skip_verify out"
-        return Finding("tls", Status.WARNING, f"{address} is not verified", advice)
+        return CheckResult("tls", Status.WARNING, f"{address} is not verified", advice)
     if not answered:
         return skipped("tls", f"{address} did not answer, so its certificate was not looked at")
-    return Finding("tls", Status.SUCCESS, f"{address} is verified")
+    return CheckResult("tls", Status.SUCCESS, f"{address} is verified")
 
 
-async def nodes(patient: Patient) -> list[Finding]:
+async def nodes(patient: CheckContext) -> list[CheckResult]:
     """Ask every node how it is."""
     return [
         await in_thread(partial(_node, patient, address))
@@ -63,7 +63,7 @@ async def nodes(patient: Patient) -> list[Finding]:
     ]
 
 
-def _node(patient: Patient, address: str) -> Finding:
+def _node(patient: CheckContext, address: str) -> CheckResult:
     node = patient.cluster.node(address)
     try:
         standing = node.standing()
@@ -84,10 +84,10 @@ def _node(patient: Patient, address: str) -> Finding:
     else:
         role = "knows no leader"
     status = Status.SUCCESS if standing.is_self or standing.leader_address else Status.WARNING
-    return Finding("nodes", status, f"{address} ({server}) {role}")
+    return CheckResult("nodes", status, f"{address} ({server}) {role}")
 
 
-async def leader(patient: Patient) -> list[Finding]:
+async def leader(patient: CheckContext) -> list[CheckResult]:
     """Say whether this agent is the one to work at the moment."""
     if patient.node is None:
         return [skipped("leader", "no node answers, so the leader is unknown")]
@@ -96,42 +96,42 @@ async def leader(patient: Patient) -> list[Finding]:
     except NotLeader as error:
         patient.stands_by = True
         message = f"not this agent's turn: {error.message}"
-        return [Finding("leader", Status.SUCCESS, message)]
+        return [CheckResult("leader", Status.SUCCESS, message)]
     patient.node = found.node
     message = f"this agent's turn, with the leader at {found.node.address}"
-    return [Finding("leader", Status.SUCCESS, message)]
+    return [CheckResult("leader", Status.SUCCESS, message)]
 
 
-async def namespace(patient: Patient) -> list[Finding]:
+async def namespace(patient: CheckContext) -> list[CheckResult]:
     """Warn of a login where no token for snapshots comes from."""
     name = patient.config.vault.namespace
     if name is None:
         return []
     message = f"logins go to the namespace {name}, whose tokens cannot read snapshots"
-    return [Finding("namespace", Status.WARNING, message, "leave vault.namespace out")]
+    return [CheckResult("namespace", Status.WARNING, message, "leave vault.namespace out")]
 
 
-async def login(patient: Patient) -> list[Finding]:
+async def login(patient: CheckContext) -> list[CheckResult]:
     """Log in; the token is ended when all checks are done."""
     node, auth = patient.node, patient.config.vault.auth
     if node is None or auth is None:
         why = "no node answers" if auth else "there is no way to log in"
-        return [Finding("login", Status.SKIPPED, why)]
+        return [CheckResult("login", Status.SKIPPED, why)]
     if isinstance(auth, AppRoleAuth) and auth.wrapped:
         ask = partial(node.call, namespace=patient.config.vault.namespace)
         await in_thread(partial(auth.inspect, ask))
         message = "the wrapping token is good; logging in would use it up"
-        return [Finding("login", Status.SKIPPED, message)]
+        return [CheckResult("login", Status.SKIPPED, message)]
     patient.token = await in_thread(partial(patient.cluster.session.token, node))
     said = [_logged_in(auth, node)]
     if in_namespace(patient.token):
         message = "the token was made inside a namespace and cannot read snapshots"
         advice = "make one in the root namespace"
-        said.append(Finding("namespace", Status.WARNING, message, advice))
+        said.append(CheckResult("namespace", Status.WARNING, message, advice))
     return said
 
 
-def _logged_in(auth: AnyAuth, node: Node) -> Finding:
+def _logged_in(auth: AnyAuth, node: Node) -> CheckResult:
     if isinstance(auth, TokenAuth):
         return skipped("login", "a token is given, so there is no login")
     if isinstance(auth, NoAuth):
@@ -139,14 +139,14 @@ def _logged_in(auth: AnyAuth, node: Node) -> Finding:
     return success("login", f"with {auth.method} at {node.address}")
 
 
-async def rights(patient: Patient) -> list[Finding]:
+async def rights(patient: CheckContext) -> list[CheckResult]:
     """Hold what the token may do against what it needs."""
     node, token = patient.node, patient.token
     if node is None or token is None:
-        return [Finding("rights", Status.SKIPPED, "there is no token")]
+        return [CheckResult("rights", Status.SKIPPED, "there is no token")]
     session = patient.cluster.session
     if session.uses == 0:
-        return [Finding("rights", Status.SKIPPED, "the token is good for one request only")]
+        return [CheckResult("rights", Status.SKIPPED, "the token is good for one request only")]
     if isinstance(patient.config.vault.auth, TokenAuth):
         refused = await in_thread(partial(_unknown, node, token))
         if refused is not None:
@@ -154,7 +154,7 @@ async def rights(patient: Patient) -> list[Finding]:
     return await in_thread(partial(_rights, node, token))
 
 
-def _unknown(node: Node, token: str) -> Finding | None:
+def _unknown(node: Node, token: str) -> CheckResult | None:
     """Ask what any token may ask: only one that has ended or is foreign is refused there.
 
     Elsewhere the server refuses such a one in the words for a good one without the right.
@@ -167,7 +167,7 @@ def _unknown(node: Node, token: str) -> Finding | None:
     return failure("rights", error)
 
 
-async def token(patient: Patient) -> list[Finding]:
+async def token(patient: CheckContext) -> list[CheckResult]:
     """Look at when a token ends that nobody renews: a file may be refreshed by somebody else."""
     auth, node = patient.config.vault.auth, patient.node
     if node is None or not patient.token or not isinstance(auth, TokenAuth):
@@ -185,26 +185,28 @@ async def token(patient: Patient) -> list[Finding]:
     return [warning("token", message, advice)]
 
 
-def _rights(node: Node, token: str) -> list[Finding]:
+def _rights(node: Node, token: str) -> list[CheckResult]:
     paths = [SNAPSHOT_PATH, f"{SNAPSHOT_PATH}-force"]
     answer = node.call("POST", "sys/capabilities-self", token=token, body={"paths": paths})
     data = answer.body.get("data")
     if answer.status != 200 or not isinstance(data, dict):
         message = f"the token may not ask what it may do ({answer.errors or answer.status})"
         advice = "grant update on sys/capabilities-self, or see whether a snapshot succeeds"
-        return [Finding("rights", Status.WARNING, message, advice)]
+        return [CheckResult("rights", Status.WARNING, message, advice)]
     return [_judged({str(one) for path in paths for one in data.get(path) or ()}, data)]
 
 
-def _judged(all_of_them: set[str], data: Mapping[str, Sequence[str]]) -> Finding:
+def _judged(all_of_them: set[str], data: Mapping[str, Sequence[str]]) -> CheckResult:
     if not {"read", "root"} & set(data.get(SNAPSHOT_PATH) or ()):
         message = f"the token may not read {SNAPSHOT_PATH}"
         advice = f'give its policy: path "{SNAPSHOT_PATH}" {{ capabilities = ["read"] }}'
-        return Finding("rights", Status.FAILURE, message, advice, ServerError.exit_code)
+        return CheckResult("rights", Status.FAILURE, message, advice, ServerError.exit_code)
     if "root" in all_of_them:
         message = "the token is a root token: it may do everything"
-        return Finding("rights", Status.WARNING, message, "give the agent a role of its own")
+        return CheckResult("rights", Status.WARNING, message, "give the agent a role of its own")
     if more := sorted(all_of_them - {"read", "deny"}):
         message = f"the token may do more to snapshots than read: {', '.join(more)}"
-        return Finding("rights", Status.WARNING, message, "read is enough; restore with another")
-    return Finding("rights", Status.SUCCESS, f"the token may read {SNAPSHOT_PATH} and no more")
+        return CheckResult(
+            "rights", Status.WARNING, message, "read is enough; restore with another"
+        )
+    return CheckResult("rights", Status.SUCCESS, f"the token may read {SNAPSHOT_PATH} and no more")

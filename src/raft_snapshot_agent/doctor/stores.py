@@ -8,9 +8,10 @@ from datetime import datetime
 from raft_snapshot_agent.core.freshness import Census, Deadline, age
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
+from raft_snapshot_agent.destination.holdings import Holding, look_at_all
 from raft_snapshot_agent.doctor.findings import (
-    Finding,
-    Patient,
+    CheckContext,
+    CheckResult,
     Status,
     failure,
     skipped,
@@ -25,7 +26,6 @@ from raft_snapshot_agent.errors import (
     StorageError,
     VerificationError,
 )
-from raft_snapshot_agent.holdings import Holding, look_at_all
 
 _CHECK = "storages"
 _LOCAL = "local"
@@ -40,7 +40,7 @@ _ALARM = (
 )
 
 
-async def storages(patient: Patient) -> list[Finding]:
+async def storages(patient: CheckContext) -> list[CheckResult]:
     """List what every storage holds, and hold it against its schedule."""
     if not patient.places:
         return [skipped(_CHECK, "none is configured")]
@@ -54,7 +54,7 @@ async def storages(patient: Patient) -> list[Finding]:
     ]
 
 
-def judge(holding: Holding, now: datetime, *, stands_by: bool = False) -> list[Finding]:
+def judge(holding: Holding, now: datetime, *, stands_by: bool = False) -> list[CheckResult]:
     """Say what is to be said of one storage.
 
     Arguments:
@@ -72,10 +72,10 @@ def judge(holding: Holding, now: datetime, *, stands_by: bool = False) -> list[F
     ]
 
 
-def _unlisted(holding: Holding) -> Finding:
+def _unlisted(holding: Holding) -> CheckResult:
     place, error = holding.place, holding.error or StorageError("it was not listed")
     if isinstance(error, NotThereYet):
-        return Finding(_CHECK, Status.SKIPPED, f"{place.name}: {error.message}", error.hint)
+        return CheckResult(_CHECK, Status.SKIPPED, f"{place.name}: {error.message}", error.hint)
     told = f"{place.name} may not be listed: {error.message}"
     refused = isinstance(error, LoginRefused) or place.storage.kind == _LOCAL
     if refused or not isinstance(error, StorageDenied):
@@ -88,7 +88,7 @@ def _unlisted(holding: Holding) -> Finding:
     return warning(_CHECK, told, advice)
 
 
-def _freshness(holding: Holding, found: Census, now: datetime) -> Finding:
+def _freshness(holding: Holding, found: Census, now: datetime) -> CheckResult:
     name, newest, due = holding.place.name, found.newest, holding.deadline
     if newest is None or due is None:
         return _none(holding, found)
@@ -100,7 +100,7 @@ def _freshness(holding: Holding, found: Census, now: datetime) -> Finding:
     return success(_CHECK, f"{name} holds {number}, the newest {old} old; {coming}")
 
 
-def _idle(holding: Holding, now: datetime) -> Finding:
+def _idle(holding: Holding, now: datetime) -> CheckResult:
     """Say of a folder that another member's agent does not fill how old it is, and no more."""
     name, newest = holding.place.name, holding.newest
     old = "not there" if newest is None else f"{span(age(newest.taken_at, now))} old"
@@ -108,7 +108,7 @@ def _idle(holding: Holding, now: datetime) -> Finding:
     return skipped(_CHECK, f"{name}: the newest is {old}; {why}, so it is not called late")
 
 
-def _overdue(holding: Holding, newest: Stored, due: Deadline, now: datetime) -> Finding:
+def _overdue(holding: Holding, newest: Stored, due: Deadline, now: datetime) -> CheckResult:
     old, late = span(age(newest.taken_at, now)), span(age(due.due, now))
     message = (
         f"{holding.place.name} is overdue: its newest snapshot is {old} old, and another was due"
@@ -119,7 +119,7 @@ def _overdue(holding: Holding, newest: Stored, due: Deadline, now: datetime) -> 
     return warning(_CHECK, f"{message} (required: false)", _RUNS)
 
 
-def _none(holding: Holding, found: Census) -> Finding:
+def _none(holding: Holding, found: Census) -> CheckResult:
     name = holding.place.name
     if found.undated:
         message = f"{name} holds {found.undated[0].name}, and no manifest tells when it was taken"
@@ -134,14 +134,14 @@ def _none(holding: Holding, found: Census) -> Finding:
     return warning(_CHECK, f"{name} holds no snapshot yet", advice)
 
 
-def _alarmed(holding: Holding) -> list[Finding]:
+def _alarmed(holding: Holding) -> list[CheckResult]:
     if holding.alarm is None:
         return []
     message = f"retention suspended for {holding.place.name}: {holding.alarm}"
     return [failure(_CHECK, RetentionSuspended(message, hint=_ALARM))]
 
 
-def _blemishes(name: str, found: Census) -> list[Finding]:
+def _blemishes(name: str, found: Census) -> list[CheckResult]:
     said = []
     if found.newest is not None and not found.newest.verified:
         message = (

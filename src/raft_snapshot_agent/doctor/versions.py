@@ -6,15 +6,15 @@ from collections.abc import Collection
 from functools import partial
 
 from raft_snapshot_agent.doctor.findings import (
-    Finding,
-    Patient,
+    CheckContext,
+    CheckResult,
     failure,
     skipped,
     success,
     warning,
 )
 from raft_snapshot_agent.errors import StorageError
-from raft_snapshot_agent.storage.s3 import S3Settings
+from raft_snapshot_agent.storage.s3.s3 import S3Settings
 from raft_snapshot_agent.threads import in_thread
 
 _CHECK = "versions"
@@ -24,14 +24,14 @@ _ADVICE = (
 )
 
 
-async def versions(patient: Patient) -> list[Finding]:
+async def versions(patient: CheckContext) -> list[CheckResult]:
     """Warn of versioned buckets in which nothing ends old versions."""
     silent = {one.place.name for one in patient.holdings if one.error is not None}
     asked = (one for one in patient.config.storages if isinstance(one, S3Settings))
     return [await _asked(one, silent) for one in asked if _deletes(one)]
 
 
-async def _asked(settings: S3Settings, silent: Collection[str]) -> Finding:
+async def _asked(settings: S3Settings, silent: Collection[str]) -> CheckResult:
     if settings.name in silent:
         return skipped(_CHECK, f"{settings.name} could not be listed, so it was not asked further")
     return await in_thread(partial(_versions, settings), abandon=True)
@@ -44,8 +44,8 @@ def _deletes(settings: S3Settings) -> bool:
     return prunes or settings.static_name is not None
 
 
-def _versions(settings: S3Settings) -> Finding:
-    from raft_snapshot_agent.storage.s3_versions import versioning
+def _versions(settings: S3Settings) -> CheckResult:
+    from raft_snapshot_agent.storage.s3.versions import versioning
 
     name = settings.name or settings.type
     try:

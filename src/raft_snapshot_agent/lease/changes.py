@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from raft_snapshot_agent.errors import UnreliableStore
-from raft_snapshot_agent.lease.keeper import Lease
+from raft_snapshot_agent.lease.holder import Lease
 
 Change = tuple[Literal["info", "warning", "error"], str]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from raft_snapshot_agent.core.lease import ProbeRegister, Record, StoredRegister, Versioned
+from raft_snapshot_agent.core.lease import ProbeRegister, Record, StoredLeaseStore, Versioned
 from raft_snapshot_agent.errors import (
     AgentError,
     StorageDenied,
@@ -35,7 +35,7 @@ _OTHERWISE = (StorageUnavailable, StorageDenied, StorageFull, UnreliableStore)
 """Failures that say nothing of conditions."""
 
 
-async def prove(register: StoredRegister, storage: str) -> None:
+async def prove(register: StoredLeaseStore, storage: str) -> None:
     """Prove that a store can keep a lease; the record that is made for it is removed.
 
     Arguments:

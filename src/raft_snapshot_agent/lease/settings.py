@@ -14,26 +14,26 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import AfterValidator, Field
 
-from raft_snapshot_agent.core.lease import Register, StoredRegister
+from raft_snapshot_agent.core.lease import LeaseStore, StoredLeaseStore
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import PositiveDuration, Settings, require_extra
 from raft_snapshot_agent.lease.candidacy import Candidacy, granted
-from raft_snapshot_agent.lease.keeper import Lease
+from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.lease.proof import prove
-from raft_snapshot_agent.lease.timely import Timely
+from raft_snapshot_agent.lease.timeout import Timely
 
 _SHORTEST, _LONGEST = timedelta(seconds=2), timedelta(hours=1)
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 USUAL_NAME = "raft-snapshot-lease"
 
 
-class Storage(Protocol):
+class StorageRef(Protocol):
     """What may keep a record."""
 
     @property
     def name(self) -> str | None: ...
 
-    def register(self, name: str) -> StoredRegister:
+    def register(self, name: str) -> StoredLeaseStore:
         """Keep a record of that name.
 
         Raises:
@@ -73,7 +73,7 @@ class LeaseSettings(Settings):
         """The key that says where the record lies."""
 
     @abstractmethod
-    def register(self, storages: Iterable[Storage]) -> Register:
+    def register(self, storages: Iterable[StorageRef]) -> LeaseStore:
         """Find what keeps the record; nothing is contacted.
 
         Arguments:
@@ -83,7 +83,7 @@ class LeaseSettings(Settings):
             ConfigError: It cannot.
         """
 
-    async def prove(self, storages: Iterable[Storage]) -> None:
+    async def prove(self, storages: Iterable[StorageRef]) -> None:
         """Prove that what keeps the record can; nothing to prove where it is known to.
 
         Arguments:
@@ -102,7 +102,7 @@ class LeaseSettings(Settings):
         """
 
     def open(
-        self, storages: Sequence[Storage], qualify: Callable[[], Awaitable[None]] = granted
+        self, storages: Sequence[StorageRef], qualify: Callable[[], Awaitable[None]] = granted
     ) -> Lease:
         """Make this agent's view of the lease; nothing is contacted.
 
@@ -139,13 +139,13 @@ class StorageLease(LeaseSettings):
     def key(self) -> str:
         return "storage"
 
-    def register(self, storages: Iterable[Storage]) -> StoredRegister:
+    def register(self, storages: Iterable[StorageRef]) -> StoredLeaseStore:
         for one in storages:
             if one.name == self.storage:
                 return one.register(self.name)
         raise ConfigError(f"no storage is called {self.storage!r}", hint="see lease.storage")
 
-    async def prove(self, storages: Iterable[Storage]) -> None:
+    async def prove(self, storages: Iterable[StorageRef]) -> None:
         await prove(self.register(storages), self.storage)
 
 
@@ -162,19 +162,19 @@ class KubernetesLease(LeaseSettings):
     def key(self) -> str:
         return "type"
 
-    def register(self, storages: Iterable[Storage]) -> Register:  # noqa: ARG002 - it needs none
+    def register(self, storages: Iterable[StorageRef]) -> LeaseStore:  # noqa: ARG002 - it needs none
         require_extra("lightkube", self.type)
-        from raft_snapshot_agent.lease.kubernetes_register import KubernetesRegister
+        from raft_snapshot_agent.lease.kubernetes_store import KubernetesRegister
 
         return KubernetesRegister(self.name, self.namespace)
 
     def check(self) -> None:
-        from raft_snapshot_agent.lease.kubernetes_register import configuration
+        from raft_snapshot_agent.lease.kubernetes_store import configuration
 
         configuration()
 
 
-async def holder(settings: LeaseSettings, storages: Sequence[Storage]) -> str:
+async def holder(settings: LeaseSettings, storages: Sequence[StorageRef]) -> str:
     """Read the record and say who holds the lease; nothing is written.
 
     Raises:

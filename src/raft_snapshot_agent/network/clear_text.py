@@ -12,7 +12,7 @@ from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.network.exclusions import Host, Ip, is_loopback, is_metadata
+from raft_snapshot_agent.network.exclusions import ExcludedHost, Ip, is_loopback, is_metadata
 from raft_snapshot_agent.network.proxies import Proxy
 from raft_snapshot_agent.secret import redact
 
@@ -25,12 +25,12 @@ def in_clear(url: str, proxy: Proxy | None = None) -> bool:
     """
     try:
         parts = urlsplit(url)
-        host = Host.of(parts)
+        host = ExcludedHost.of(parts)
     except ValueError:
         return True
     if parts.scheme in ("https", "unix"):
         return False
-    near = _is_here(host) and (proxy is None or _is_here(Host.of(urlsplit(proxy.address))))
+    near = _is_here(host) and (proxy is None or _is_here(ExcludedHost.of(urlsplit(proxy.address))))
     return not near and not is_metadata(host)
 
 
@@ -59,7 +59,7 @@ def issuer(variable: str, usual: str) -> str:
     return url
 
 
-def _is_here(host: Host) -> bool:
+def _is_here(host: ExcludedHost) -> bool:
     return is_loopback(host) or (host.ip is not None and _is_own(host.ip))
 
 

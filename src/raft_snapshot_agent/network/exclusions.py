@@ -18,7 +18,7 @@ PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class ExcludedHost:
     """Where a connection leads."""
 
     name: str
@@ -26,12 +26,12 @@ class Host:
     ip: Ip | None
 
     @classmethod
-    def of(cls, url: SplitResult) -> Host:
+    def of(cls, url: SplitResult) -> ExcludedHost:
         name = ascii_name(url.hostname or "")
         return cls(name, url.port or PORTS.get(url.scheme, 0), _address(name))
 
 
-Rule = Callable[[Host], bool]
+Rule = Callable[[ExcludedHost], bool]
 
 _OWN_NETWORKS = ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32")
 _OWN_NAMES = ("metadata", "metadata.google.internal")
@@ -40,11 +40,11 @@ OWN = (*_OWN_NETWORKS, *_OWN_NAMES)
 for them in IPv6 at Amazon and by name at Google."""
 
 
-def is_loopback(host: Host) -> bool:
+def is_loopback(host: ExcludedHost) -> bool:
     return host.name == "localhost" or (host.ip is not None and host.ip.is_loopback)
 
 
-def is_metadata(host: Host) -> bool:
+def is_metadata(host: ExcludedHost) -> bool:
     """Return whether this is a service of the platform for this very host.
 
     A proxy would ask its own, and so hand out another host's identity.
@@ -55,7 +55,7 @@ def is_metadata(host: Host) -> bool:
     )
 
 
-def excluded(no_proxy: str, host: Host) -> bool:
+def excluded(no_proxy: str, host: ExcludedHost) -> bool:
     """Return whether `NO_PROXY` exempts a host."""
     entries = [entry.strip().lower() for entry in no_proxy.split(",")]
     return "*" in entries or any(_rule(entry)(host) for entry in entries if entry)

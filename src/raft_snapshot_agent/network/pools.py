@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from raft_snapshot_agent.network.address import ProxyAddress, looked_up
 from raft_snapshot_agent.network.proxies import Proxy, route
-from raft_snapshot_agent.network.trust import Trust, context
+from raft_snapshot_agent.network.trust import TlsOptions, context
 
 if TYPE_CHECKING:
     import urllib3
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _KEPT = 4
 
 
-def open_pool(trust: Trust | None, proxy: Proxy | None, **options: Any) -> urllib3.PoolManager:
+def open_pool(trust: TlsOptions | None, proxy: Proxy | None, **options: Any) -> urllib3.PoolManager:
     """Make a pool of connections; nothing is contacted yet.
 
     Arguments:
@@ -36,7 +36,7 @@ def open_pool(trust: Trust | None, proxy: Proxy | None, **options: Any) -> urlli
     if proxy is None:
         pool = urllib3.PoolManager(**how)
     else:
-        tls = context((trust or Trust()).of_proxy()) if proxy.scheme == "https" else None
+        tls = context((trust or TlsOptions()).of_proxy()) if proxy.scheme == "https" else None
         pool = urllib3.ProxyManager(
             proxy.address, proxy_headers=proxy.headers, proxy_ssl_context=tls, **how
         )
@@ -52,7 +52,7 @@ def kept(url: str, proxy: Proxy | None) -> bool:
     return proxy is None or url.startswith("https:")
 
 
-def _checks(trust: Trust) -> Mapping[str, Any]:
+def _checks(trust: TlsOptions) -> Mapping[str, Any]:
     import urllib3
     from urllib3.exceptions import InsecureRequestWarning
 
@@ -66,7 +66,7 @@ def _checks(trust: Trust) -> Mapping[str, Any]:
 class Pools:
     """The pools of one client, which talks to several hosts; safe to share between threads."""
 
-    def __init__(self, trust: Trust, configured: ProxyAddress | None = None) -> None:
+    def __init__(self, trust: TlsOptions, configured: ProxyAddress | None = None) -> None:
         self._trust = trust
         self._configured = configured
         self._lock = Lock()

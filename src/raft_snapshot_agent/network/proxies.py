@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.network.exclusions import (
     PORTS,
-    Host,
+    ExcludedHost,
     excluded,
     is_loopback,
     is_metadata,
@@ -124,7 +124,7 @@ def route(
         ConfigError: The variable that decides has a value that cannot be used.
     """
     parts = urlsplit(url)
-    host = Host.of(parts)
+    host = ExcludedHost.of(parts)
     if parts.scheme not in PORTS or is_metadata(host):
         return None
     if configured is not None:
@@ -132,7 +132,7 @@ def route(
     return _from_environment(parts.scheme, host, os.environ if environ is None else environ)
 
 
-def _from_environment(scheme: str, host: Host, environ: Mapping[str, str]) -> Proxy | None:
+def _from_environment(scheme: str, host: ExcludedHost, environ: Mapping[str, str]) -> Proxy | None:
     name, value = _first(environ, (*_OF_SCHEME[scheme], *_ANY))
     if not value or is_loopback(host) or excluded(_first(environ, _EXCEPT)[1], host):
         return None

@@ -12,7 +12,7 @@ from raft_snapshot_agent.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class TlsOptions:
     """Whom to talk to."""
 
     ca_file: Path | None = None
@@ -26,12 +26,12 @@ class Trust:
     client_cert: Path | None = None
     client_key: Path | None = None
 
-    def of_proxy(self) -> Trust:
+    def of_proxy(self) -> TlsOptions:
         """Return what to trust of a proxy: the system's authorities, and no less than here."""
         return replace(self, system=True, client_cert=None, client_key=None)
 
 
-def context(trust: Trust) -> ssl.SSLContext:
+def context(trust: TlsOptions) -> ssl.SSLContext:
     """Return what connections with this trust use; equal ones share what was loaded.
 
     Raises:
@@ -60,7 +60,7 @@ def accept_partial_chains(made: ssl.SSLContext) -> ssl.SSLContext:
 
 
 @lru_cache(maxsize=32)
-def _loaded(trust: Trust, _: tuple[object, ...]) -> ssl.SSLContext:
+def _loaded(trust: TlsOptions, _: tuple[object, ...]) -> ssl.SSLContext:
     """Load what may be a megabyte, as it is at the moment that the stamps tell of."""
     system = trust.system or not (trust.ca_file or trust.ca_path)
     made = accept_partial_chains(
@@ -79,7 +79,7 @@ def _loaded(trust: Trust, _: tuple[object, ...]) -> ssl.SSLContext:
     return made
 
 
-def _stamps(trust: Trust) -> tuple[object, ...]:
+def _stamps(trust: TlsOptions) -> tuple[object, ...]:
     """Tell the present state of every file that is loaded: certificates are renewed in place."""
     usual = ssl.get_default_verify_paths().cafile
     files = (

@@ -12,7 +12,7 @@ import urllib3
 
 from raft_snapshot_agent.errors import ServerError, Unreachable
 from raft_snapshot_agent.network.unix import UnixPool
-from raft_snapshot_agent.servers.answers import Answer, Initialised
+from raft_snapshot_agent.servers.answers import Initialised, NodeAnswer
 from raft_snapshot_agent.servers.process import (
     LOOPBACK,
     ServerProcess,
@@ -37,7 +37,7 @@ _RAFT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class NodeHost:
     """Where a node runs."""
 
     address: str = LOOPBACK
@@ -79,12 +79,12 @@ class OpenBaoNode:
         name: str,
         folder: Path,
         options: NodeOptions | None = None,
-        host: Host | None = None,
+        host: NodeHost | None = None,
     ) -> None:
         self.name = name
         self.folder = folder
         self.options = options or NodeOptions()
-        self.host = host or Host()
+        self.host = host or NodeHost()
         bao = str(self.host.program or program("bao"))
         self.ports = self.host.ports or tuple(free_ports(2))
         scheme = "https" if self.options.tls else "http"
@@ -157,7 +157,7 @@ class OpenBaoNode:
         token: str | None = None,
         *,
         timeout: float = 30.0,
-    ) -> Answer:
+    ) -> NodeAnswer:
         """Send `body` as JSON to `/v1/PATH`, and take any answer; redirects are not followed.
 
         Each wait for the server is bounded by `timeout` seconds.
@@ -178,7 +178,7 @@ class OpenBaoNode:
             )
         except urllib3.exceptions.HTTPError as error:
             raise Unreachable(f"{self.name} at {self.address}: {error}") from error
-        return Answer.read(response.status, response.data)
+        return NodeAnswer.read(response.status, response.data)
 
     def api(self, method: str, path: str, body: Any = None, token: str | None = None) -> Any:
         """Ask `/v1/PATH` and return the parsed answer, nothing for an empty one.
@@ -243,13 +243,13 @@ class OpenBaoNode:
         self.process.check()
         return self._asked("sys/health").status
 
-    def _asked(self, path: str) -> Answer:
+    def _asked(self, path: str) -> NodeAnswer:
         if not self.process.alive or self.process.suspended:
-            return Answer(0, None)
+            return NodeAnswer(0, None)
         try:
             return self.request("GET", path, timeout=2.0)
         except Unreachable:
-            return Answer(0, None)
+            return NodeAnswer(0, None)
 
     def _configuration(self) -> dict[str, Any]:
         tls = self.options.tls

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from raft_snapshot_agent.errors import NoLeader, ServerError
 from raft_snapshot_agent.servers.answers import Initialised
-from raft_snapshot_agent.servers.node import Host, NodeOptions, OpenBaoNode, TlsFiles
+from raft_snapshot_agent.servers.node import NodeHost, NodeOptions, OpenBaoNode, TlsFiles
 from raft_snapshot_agent.servers.process import until
 
 __all__ = [
@@ -56,7 +56,7 @@ class OpenBaoCluster:
         shares: int = 1,
         threshold: int = 1,
         options: NodeOptions | None = None,
-        hosts: Sequence[Host] = (),
+        hosts: Sequence[NodeHost] = (),
     ) -> Self:
         """Start a cluster and wait until every node is a voter; use it as a context manager.
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from raft_snapshot_agent.claims import lock, remove_if_abandoned
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.flock import lock, remove_if_abandoned
 from raft_snapshot_agent.private_folder import make_private_folder
 from raft_snapshot_agent.servers import closed
-from raft_snapshot_agent.servers.node import Host, OpenBaoNode
+from raft_snapshot_agent.servers.node import NodeHost, OpenBaoNode
 from raft_snapshot_agent.servers.process import program
 
 OPEN = (
@@ -74,7 +74,7 @@ def private_node(name: str, folder: Path, *, must_be_closed: bool) -> OpenBaoNod
     folder.chmod(0o700)
     found = isolation(folder)
     if found.works:
-        host = Host(enter=_enter(folder), ports=_PORTS, program=_binary(), socket=True)
+        host = NodeHost(enter=_enter(folder), ports=_PORTS, program=_binary(), socket=True)
     elif must_be_closed:
         raise ConfigError(
             f"a restored copy cannot be kept from reaching others here: {found.why}",
@@ -82,7 +82,7 @@ def private_node(name: str, folder: Path, *, must_be_closed: bool) -> OpenBaoNod
             " profile), or use a host or pod without network",
         )
     else:
-        host = Host(program=_binary(), socket=True)
+        host = NodeHost(program=_binary(), socket=True)
     return OpenBaoNode(name, folder, host=host)
 
 

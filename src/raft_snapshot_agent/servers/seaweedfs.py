@@ -28,7 +28,7 @@ _EVERYTHING = ("Admin", "Read", "Write", "List", "Tagging")
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class S3Identity:
     """Somebody with S3 keys."""
 
     name: str
@@ -55,9 +55,9 @@ class SeaweedFS:
 
     region = "us-east-1"
 
-    def __init__(self, folder: Path, identities: tuple[Identity, ...] = ()) -> None:
+    def __init__(self, folder: Path, identities: tuple[S3Identity, ...] = ()) -> None:
         self.folder = folder
-        self.owner = Identity.fresh("owner")
+        self.owner = S3Identity.fresh("owner")
         self.identities = (self.owner, *identities)
         weed = program("weed")
         self.ports = dict(zip(_ROLES, free_ports(len(_ROLES)), strict=True))
@@ -72,7 +72,7 @@ class SeaweedFS:
         )
 
     @classmethod
-    def start(cls, folder: Path, identities: tuple[Identity, ...] = ()) -> Self:
+    def start(cls, folder: Path, identities: tuple[S3Identity, ...] = ()) -> Self:
         """Start a store and wait until it takes objects; use it as a context manager.
 
         It keeps everything in `folder`, which is not removed afterwards. The `identities` may

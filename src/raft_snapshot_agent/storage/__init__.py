@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from raft_snapshot_agent.storage.azure import AzureSettings
-from raft_snapshot_agent.storage.gcs import GcsSettings
-from raft_snapshot_agent.storage.local import LocalSettings
-from raft_snapshot_agent.storage.s3 import S3Settings
-from raft_snapshot_agent.storage.sftp import SftpSettings
-from raft_snapshot_agent.storage.swift import SwiftSettings
-from raft_snapshot_agent.storage.webdav import WebdavSettings
+from raft_snapshot_agent.storage.azure.azure import AzureSettings
+from raft_snapshot_agent.storage.gcs.gcs import GcsSettings
+from raft_snapshot_agent.storage.local.local import LocalSettings
+from raft_snapshot_agent.storage.s3.s3 import S3Settings
+from raft_snapshot_agent.storage.sftp.sftp import SftpSettings
+from raft_snapshot_agent.storage.swift.swift import SwiftSettings
+from raft_snapshot_agent.storage.webdav.webdav import WebdavSettings
 
 AnyStorage = Annotated[
     AzureSettings

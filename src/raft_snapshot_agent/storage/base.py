@@ -10,7 +10,7 @@ from typing import Protocol
 from raft_snapshot_agent.storage.leftovers import Leftovers
 
 
-class Source(Protocol):
+class UploadSource(Protocol):
     """A snapshot in a local file that may still be growing.
 
     Its end is only reached once the snapshot was verified; until then a follower waits.
@@ -56,7 +56,7 @@ class Storage(Protocol):
     def location(self, name: str) -> str:
         """Say where `name` lies, as an operator would write it; no credentials in it."""
 
-    async def put(self, name: str, source: Source) -> int:
+    async def put(self, name: str, source: UploadSource) -> int:
         """Store a snapshot, following it while it grows, and replace what had that name.
 
         It appears under `name` only when it is complete and durable. When the source or the
@@ -91,7 +91,7 @@ class Storage(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class BytesSource:
     """A source that is in memory already: a manifest."""
 
     content: bytes

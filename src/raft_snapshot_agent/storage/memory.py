@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 from raft_snapshot_agent.errors import SnapshotNotFound
-from raft_snapshot_agent.storage.base import Entry, Source
+from raft_snapshot_agent.storage.base import Entry, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.threads import in_thread
 
@@ -23,7 +23,7 @@ class MemoryStorage:
     def location(self, name: str) -> str:
         return f"memory:{name}"
 
-    async def put(self, name: str, source: Source) -> int:
+    async def put(self, name: str, source: UploadSource) -> int:
         pieces = await in_thread(lambda: list(_pieces(source)))
         self._objects[name] = b"".join(pieces)
         return len(self._objects[name])
@@ -45,7 +45,7 @@ class MemoryStorage:
         return 0
 
 
-def _pieces(source: Source) -> Iterator[bytes]:
+def _pieces(source: UploadSource) -> Iterator[bytes]:
     position = 0
     while piece := source.read(position, _STEP):
         position += len(piece)

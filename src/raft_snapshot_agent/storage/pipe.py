@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import BinaryIO
 
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageError, reason_of
-from raft_snapshot_agent.storage.base import Entry, Source
+from raft_snapshot_agent.storage.base import Entry, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.threads import in_thread
 
@@ -25,7 +25,7 @@ class PipeStorage:
     def location(self, name: str) -> str:
         return "standard output" if name == "-" else name
 
-    async def put(self, _name: str, source: Source) -> int:
+    async def put(self, _name: str, source: UploadSource) -> int:
         # A reader that stalls holds the thread for as long as it likes.
         return await in_thread(lambda: self._copy(source), abandon=True)
 
@@ -42,7 +42,7 @@ class PipeStorage:
     async def sweep(self, _leftovers: Leftovers) -> int:
         return 0
 
-    def _copy(self, source: Source) -> int:
+    def _copy(self, source: UploadSource) -> int:
         length = 0
         while (reached := source.follow(length)) > length:
             length = reached

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, ByteSize, PositiveInt
 
-from raft_snapshot_agent.core.lease import StoredRegister
+from raft_snapshot_agent.core.lease import StoredLeaseStore
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import (
     MAY_BE_EMPTY,
@@ -19,7 +19,7 @@ from raft_snapshot_agent.fields import (
     Timeout,
 )
 from raft_snapshot_agent.storage.base import Storage
-from raft_snapshot_agent.storage.listing import MOST_OBJECTS
+from raft_snapshot_agent.storage.http.pages import MOST_OBJECTS
 
 
 def _folder(prefix: str) -> str:
@@ -76,7 +76,7 @@ class StorageSettings(Settings):
     def open(self) -> Storage:
         """Make the storage, without any I/O yet."""
 
-    def register(self, name: str) -> StoredRegister:  # noqa: ARG002 - most cannot
+    def register(self, name: str) -> StoredLeaseStore:  # noqa: ARG002 - most cannot
         """Keep a lease's record beside the snapshots, without any I/O yet.
 
         Arguments:

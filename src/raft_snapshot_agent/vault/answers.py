@@ -62,7 +62,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LeaderStatus:
     """What a node says of the cluster's leader (`sys/leader`)."""
 
     is_self: bool

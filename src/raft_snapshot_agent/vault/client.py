@@ -20,13 +20,13 @@ from raft_snapshot_agent.vault.answers import (
     SNAPSHOT_PATH,
     Answer,
     Identity,
+    LeaderStatus,
     Redirected,
-    Standing,
     refusal,
 )
 from raft_snapshot_agent.vault.settings import VaultSettings
 from raft_snapshot_agent.vault.stream import SnapshotStream
-from raft_snapshot_agent.vault.transport import Line
+from raft_snapshot_agent.vault.transport import Connection
 
 _HEADERS = {
     "User-Agent": f"raft-snapshot-agent/{__version__}",
@@ -51,7 +51,7 @@ class Node:
     def __init__(self, address: str, settings: VaultSettings) -> None:
         self.address = address
         self._settings = settings
-        self._line = Line(address, settings)
+        self._line = Connection(address, settings)
 
     def __repr__(self) -> str:
         return f"Node({self.address!r})"
@@ -84,7 +84,7 @@ class Node:
         )
         return Answer.read(response.status, response.data)
 
-    def standing(self) -> Standing:
+    def standing(self) -> LeaderStatus:
         """Ask who leads.
 
         Raises:
@@ -95,7 +95,7 @@ class Node:
         if answer.status != 200:
             raise self._not_serving(refusal(answer, self.address, "sys/leader"))
         try:
-            return Standing(
+            return LeaderStatus(
                 is_self=answer.body.get("is_self") is True,
                 leader_address=_line(answer.body.get("leader_address")).rstrip("/"),
                 committed_index=_index(answer.body.get("raft_committed_index")),

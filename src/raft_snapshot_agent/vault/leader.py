@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from raft_snapshot_agent.errors import AgentError, NoLeader, NotLeader, ServerError
 from raft_snapshot_agent.network.deadline import within
-from raft_snapshot_agent.trace import trace_defect
+from raft_snapshot_agent.observe.trace import trace_defect
 from raft_snapshot_agent.vault.addresses import origin, usable
-from raft_snapshot_agent.vault.answers import Identity, Redirected, Standing
+from raft_snapshot_agent.vault.answers import Identity, LeaderStatus, Redirected
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.exposure import exposes
 from raft_snapshot_agent.vault.hosts import is_local, is_own
@@ -158,7 +158,7 @@ class Cluster:
         return gives_up_tls or exposes(address, self._settings)
 
     def _first_success(
-        self, addresses: Iterable[str], find: Callable[[Node, Standing], Leader]
+        self, addresses: Iterable[str], find: Callable[[Node, LeaderStatus], Leader]
     ) -> Leader:
         failed: list[ServerError | NotLeader] = []
         for address in addresses:
@@ -173,7 +173,7 @@ class Cluster:
             raise failed[0]
         raise NoLeader("no address of the cluster is configured", hint="set vault.address")
 
-    def _tried(self, node: Node, find: Callable[[Node, Standing], Leader]) -> Leader:
+    def _tried(self, node: Node, find: Callable[[Node, LeaderStatus], Leader]) -> Leader:
         """Ask one node; whatever it does ends within a time of its own, and not the search."""
         try:
             with within(_CALLS * self._settings.timeout.total_seconds()):
@@ -187,13 +187,13 @@ class Cluster:
                 hint="look what answers there",
             ) from error
 
-    def _beside(self, node: Node, standing: Standing) -> Leader:
+    def _beside(self, node: Node, standing: LeaderStatus) -> Leader:
         """Decide for a node on this host: it knows itself whether it leads."""
         if standing.is_self or not standing.ha_enabled:
             return _leader(node, standing)
         raise _not_leader(node, standing)
 
-    def _behind(self, node: Node, standing: Standing) -> Leader:
+    def _behind(self, node: Node, standing: LeaderStatus) -> Leader:
         """Decide behind a load balancer: the leader must be on this very host."""
         if not is_own(standing.leader_address):
             raise _not_leader(node, standing)
@@ -201,7 +201,7 @@ class Cluster:
             return _leader(node, standing)
         return self._confirmed(standing.leader_address)
 
-    def _anywhere(self, node: Node, standing: Standing) -> Leader:
+    def _anywhere(self, node: Node, standing: LeaderStatus) -> Leader:
         """Go to the leader itself; where it cannot be reached, stay where it answered."""
         announced = standing.leader_address
         # A socket is this very server's, and what it announces may be another's on this host.
@@ -273,11 +273,11 @@ class Cluster:
         return _leader(node, standing)
 
 
-def _leader(node: Node, standing: Standing) -> Leader:
+def _leader(node: Node, standing: LeaderStatus) -> Leader:
     return Leader(node, standing.committed_index, standing.active_since, node.identity())
 
 
-def _not_leader(node: Node, standing: Standing) -> ServerError | NotLeader:
+def _not_leader(node: Node, standing: LeaderStatus) -> ServerError | NotLeader:
     if not standing.leader_address:
         return NoLeader(
             f"the cluster has no leader, says {node.address}",

@@ -18,7 +18,7 @@ from raft_snapshot_agent.vault.answers import Answer, refusal
 from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.auth.base import Auth, Login, Prepared
 from raft_snapshot_agent.vault.client import Node
-from raft_snapshot_agent.vault.refusals import Refused
+from raft_snapshot_agent.vault.login_backoff import LoginBackoff
 from raft_snapshot_agent.vault.token import Token, granted, in_namespace
 
 __all__ = ["Session", "Token"]
@@ -42,7 +42,7 @@ class Session:
         self._clock = clock
         self._lock = threading.RLock()
         self._token: Token | None = None
-        self._refused: Refused | None = None
+        self._refused: LoginBackoff | None = None
         self._tried_at = clock()
         self.logins = 0
 
@@ -186,7 +186,7 @@ class Session:
             return token
         error = self._refusal(node, answer, login.path)
         if isinstance(error, Denied) and self._auth is not None and self._auth.counted:
-            self._refused = Refused.now(login, error, asked, self._refused)
+            self._refused = LoginBackoff.now(login, error, asked, self._refused)
         raise error
 
     def _renewed(self, node: Node, token: Token) -> Token | None:

@@ -12,7 +12,7 @@ from urllib3.exceptions import TimeoutError as TimedOut
 
 from raft_snapshot_agent.errors import Interrupted
 from raft_snapshot_agent.network.exchange import reading
-from raft_snapshot_agent.trace import touch
+from raft_snapshot_agent.observe.trace import touch
 
 _STEP = 1 << 20
 

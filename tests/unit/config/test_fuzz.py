@@ -19,10 +19,10 @@ from raft_snapshot_agent.config.check import check
 from raft_snapshot_agent.config.dialects import dialect
 from raft_snapshot_agent.config.dialects.seed import SeedAws, SeedFile, translate
 from raft_snapshot_agent.config.document import parse
-from raft_snapshot_agent.config.faults import validate
 from raft_snapshot_agent.config.load import load_all
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.show import schema
+from raft_snapshot_agent.config.validation import validate
 from raft_snapshot_agent.errors import ConfigError
 
 SUFFIXES = st.sampled_from([".yaml", ".json", ".toml", ""])

@@ -12,8 +12,8 @@ import pytest
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.core.schedule import Every
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.storage.local import LocalSettings
-from raft_snapshot_agent.storage.s3 import S3Settings
+from raft_snapshot_agent.storage.local.local import LocalSettings
+from raft_snapshot_agent.storage.s3.s3 import S3Settings
 from raft_snapshot_agent.vault.auth import AppRoleAuth, KubernetesAuth
 
 LoadText = Callable[..., Loaded]

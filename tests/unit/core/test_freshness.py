@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from raft_snapshot_agent.core.freshness import census, deadline
 from raft_snapshot_agent.core.schedule import Cron, Every
 from raft_snapshot_agent.core.snapshot import Stored
-from raft_snapshot_agent.core.timetable import Timing
+from raft_snapshot_agent.core.timetable import ScheduleSpec
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -29,12 +29,12 @@ HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
     ],
 )
 def test_a_fixed_distance_is_late_after_a_grace(interval: timedelta, grace: timedelta) -> None:
-    found = deadline(Timing(Every(interval)), NOW)
+    found = deadline(ScheduleSpec(Every(interval)), NOW)
     assert (found.due, found.late) == (NOW + interval, NOW + interval + grace)
 
 
 def test_jitter_and_the_time_a_snapshot_takes_are_waited_for() -> None:
-    found = deadline(Timing(Every(HOUR), jitter=10 * MINUTE), NOW, took=1200)
+    found = deadline(ScheduleSpec(Every(HOUR), jitter=10 * MINUTE), NOW, took=1200)
     assert found.late == NOW + HOUR + 10 * MINUTE + 20 * MINUTE + 30 * MINUTE
 
 
@@ -48,7 +48,7 @@ def test_jitter_and_the_time_a_snapshot_takes_are_waited_for() -> None:
     ],
 )
 def test_a_cron_expression_goes_by_its_appointments(taken: datetime, due: datetime) -> None:
-    found = deadline(Timing(Cron("0 3 * * *")), taken)
+    found = deadline(ScheduleSpec(Cron("0 3 * * *")), taken)
     assert (found.due, found.late) == (due, due + HOUR)
     assert not found.is_missed(due + HOUR)
     assert found.is_missed(due + HOUR + timedelta(seconds=1))
@@ -56,20 +56,20 @@ def test_a_cron_expression_goes_by_its_appointments(taken: datetime, due: dateti
 
 def test_a_weekend_is_no_delay() -> None:
     friday = datetime(2026, 11, 27, 17, 0, 3, tzinfo=UTC)
-    found = deadline(Timing(Cron("0 9-17 * * 1-5")), friday)
+    found = deadline(ScheduleSpec(Cron("0 9-17 * * 1-5")), friday)
     assert found.due == datetime(2026, 11, 30, 9, tzinfo=UTC)
 
 
 def test_a_time_that_summer_takes_away_comes_after_it() -> None:
     berlin = ZoneInfo("Europe/Berlin")
     taken = datetime(2026, 3, 28, 1, 30, 2, tzinfo=UTC)
-    found = deadline(Timing(Cron("30 2 * * *", berlin)), taken)
+    found = deadline(ScheduleSpec(Cron("30 2 * * *", berlin)), taken)
     assert taken < found.due <= datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 
 
 @given(st.integers(1, 10**7), st.integers(0, 10**5))
 def test_it_is_never_late_before_it_is_due(interval: int, jitter: int) -> None:
-    timing = Timing(Every(timedelta(seconds=interval)), timedelta(seconds=jitter))
+    timing = ScheduleSpec(Every(timedelta(seconds=interval)), timedelta(seconds=jitter))
     found = deadline(timing, NOW)
     assert NOW < found.due < found.late
 

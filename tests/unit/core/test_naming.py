@@ -12,7 +12,7 @@ from raft_snapshot_agent.core.naming import (
     Layout,
     Naming,
     ParsedName,
-    Run,
+    RunId,
     catalogue,
     manifest_name,
     newest_first,
@@ -30,14 +30,14 @@ INDEXES = st.integers(0, 2**64 - 1)
 def test_our_name_tells_time_index_and_run() -> None:
     run = AGENT.run(NOON + timedelta(microseconds=999_999), "0A1B2C3D4E")
 
-    assert run == Run("0a1b2c", NOON)
+    assert run == RunId("0a1b2c", NOON)
     assert AGENT.name(run, 4711) == "raft-snapshot-20261123T153000Z-i4711-0a1b2c.snap"
 
 
 def test_the_original_agents_name_is_nanoseconds() -> None:
     run = SEED.run(NOON, "0000ff")
 
-    assert run == Run("1795447800000000255", NOON)
+    assert run == RunId("1795447800000000255", NOON)
     assert SEED.name(run, 4711) == "raft_snapshot-1795447800000000255.snap"
 
 

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from raft_snapshot_agent.core.schedule import Cron, Every, Schedule
-from raft_snapshot_agent.core.timetable import Timetable, Timing
+from raft_snapshot_agent.core.timetable import ScheduleSpec, ScheduleState
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 HOURLY, DAILY = Every(HOUR), Every(DAY)
-EACH_HOUR, EACH_DAY = Timing(HOURLY), Timing(DAILY)
+EACH_HOUR, EACH_DAY = ScheduleSpec(HOURLY), ScheduleSpec(DAILY)
 
 
 def simulated(
@@ -21,8 +21,8 @@ def simulated(
     **taken: list[datetime],
 ) -> list[tuple[datetime, frozenset[str]]]:
     """Let the time pass; each run takes as long as that. Returns when which storages were served."""
-    timings = {name: Timing(schedule) for name, schedule in schedules.items()}
-    table = Timetable.begin(timings, taken, begin)
+    timings = {name: ScheduleSpec(schedule) for name, schedule in schedules.items()}
+    table = ScheduleState.begin(timings, taken, begin)
     now, runs = begin, []
     while now < begin + length:
         now = max(now, table.next_due)
@@ -83,7 +83,7 @@ def test_a_restart_neither_skips_nor_doubles() -> None:
     times: dict[str, list[datetime]] = {"disk": [], "s3": []}
     now = NOW
     while now < NOW + 2 * DAY:
-        table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_DAY}, times, now)
+        table = ScheduleState.begin({"disk": EACH_HOUR, "s3": EACH_DAY}, times, now)
         if table.next_due > now:
             now += timedelta(minutes=7)  # it crashes and begins anew before anything is due
             continue
@@ -98,7 +98,7 @@ def test_each_storage_goes_by_what_it_holds_itself() -> None:
     """The agent was killed when one had its snapshot and the other had not."""
     slot, now = NOW - timedelta(minutes=2), NOW
     for lacking in ([slot - HOUR], []):  # one that is new, or was empty all along, lacks it too
-        table = Timetable.begin(
+        table = ScheduleState.begin(
             {"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [slot], "s3": lacking}, now
         )
 
@@ -114,7 +114,7 @@ def test_a_crash_loop_tries_one_that_lacks_its_snapshot_at_growing_distances() -
     tries: list[datetime] = []
     now = NOW
     while now < NOW + HOUR - timedelta(minutes=1):
-        table = Timetable.begin(timings, {"disk": [NOW], "s3": []}, now)
+        table = ScheduleState.begin(timings, {"disk": [NOW], "s3": []}, now)
         if table.next_due <= now + timedelta(seconds=2):  # it lives for two seconds each time
             assert table.due(table.next_due) == {"s3"}
             tries.append(table.next_due)
@@ -126,7 +126,7 @@ def test_a_crash_loop_tries_one_that_lacks_its_snapshot_at_growing_distances() -
 
 def test_one_that_cannot_be_listed_is_looked_at_again_before_it_is_served() -> None:
     last = NOW - timedelta(minutes=30)
-    table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [last]}, NOW)
+    table = ScheduleState.begin({"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [last]}, NOW)
     then = table.next_due
 
     assert table.lines["disk"].due == last + HOUR
@@ -139,11 +139,11 @@ def test_one_that_cannot_be_listed_is_looked_at_again_before_it_is_served() -> N
 
 
 def test_without_catching_up_a_storage_that_is_new_waits_and_one_left_out_does_not() -> None:
-    patient = Timing(HOURLY, catch_up=False)
+    patient = ScheduleSpec(HOURLY, catch_up=False)
     timings = {"disk": patient, "s3": patient}
 
-    new = Timetable.begin(timings, {"disk": [NOW], "s3": []}, NOW + timedelta(minutes=10))
-    left_out = Timetable.begin(
+    new = ScheduleState.begin(timings, {"disk": [NOW], "s3": []}, NOW + timedelta(minutes=10))
+    left_out = ScheduleState.begin(
         timings, {"disk": [NOW], "s3": [NOW - HOUR]}, NOW + timedelta(minutes=10)
     )
 
@@ -153,7 +153,7 @@ def test_without_catching_up_a_storage_that_is_new_waits_and_one_left_out_does_n
 
 def test_two_that_were_served_late_by_each_other_go_along_together_after_a_restart() -> None:
     late = NOW + timedelta(minutes=6)
-    table = Timetable.begin(
+    table = ScheduleState.begin(
         {"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [NOW], "s3": [late]}, NOW + HOUR / 2
     )
 
@@ -161,8 +161,8 @@ def test_two_that_were_served_late_by_each_other_go_along_together_after_a_resta
 
 
 def test_cron_slots_are_the_same_for_a_storage_that_was_left_out() -> None:
-    timing = Timing(Cron("0 * * * *"))
-    table = Timetable.begin(
+    timing = ScheduleSpec(Cron("0 * * * *"))
+    table = ScheduleState.begin(
         {"disk": timing, "s3": timing},
         {"disk": [NOW - HOUR / 2], "s3": [NOW - HOUR]},
         NOW - HOUR / 4,
@@ -175,7 +175,7 @@ def test_cron_slots_are_the_same_for_a_storage_that_was_left_out() -> None:
 
 
 def test_slots_that_passed_during_a_run_are_counted() -> None:
-    table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_DAY}, {"disk": [], "s3": []}, NOW)
+    table = ScheduleState.begin({"disk": EACH_HOUR, "s3": EACH_DAY}, {"disk": [], "s3": []}, NOW)
 
     served = table.served({"disk", "s3"}, NOW + 3 * HOUR + timedelta(minutes=1))
 
@@ -185,7 +185,7 @@ def test_slots_that_passed_during_a_run_are_counted() -> None:
 
 
 def test_a_clock_that_was_set_back_does_not_stop_the_work() -> None:
-    table = Timetable.begin({"disk": EACH_HOUR}, {"disk": []}, NOW)
+    table = ScheduleState.begin({"disk": EACH_HOUR}, {"disk": []}, NOW)
 
     served = table.served({"disk"}, NOW - 5 * DAY)
 
@@ -194,7 +194,9 @@ def test_a_clock_that_was_set_back_does_not_stop_the_work() -> None:
 
 def test_who_stands_by_goes_by_what_all_can_see_and_not_by_its_own_disk() -> None:
     """Beside three nodes, each with a disk of its own and one bucket for all."""
-    table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [NOW], "s3": [NOW]}, NOW)
+    table = ScheduleState.begin(
+        {"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [NOW], "s3": [NOW]}, NOW
+    )
     slot = NOW + HOUR
     now = slot + timedelta(minutes=5)
     stood_by = table.stood_by({"disk", "s3"}, slot)
@@ -208,7 +210,9 @@ def test_who_stands_by_goes_by_what_all_can_see_and_not_by_its_own_disk() -> Non
 
 
 def test_of_two_that_all_can_see_each_goes_by_what_it_holds() -> None:
-    table = Timetable.begin({"s3": EACH_HOUR, "gcs": EACH_HOUR}, {"s3": [NOW], "gcs": [NOW]}, NOW)
+    table = ScheduleState.begin(
+        {"s3": EACH_HOUR, "gcs": EACH_HOUR}, {"s3": [NOW], "gcs": [NOW]}, NOW
+    )
     slot = NOW + HOUR
     now = slot + timedelta(minutes=5)
 
@@ -218,7 +222,7 @@ def test_of_two_that_all_can_see_each_goes_by_what_it_holds() -> None:
 
 
 def test_what_this_agent_owes_no_other_has_done() -> None:
-    table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [], "s3": []}, NOW)
+    table = ScheduleState.begin({"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [], "s3": []}, NOW)
     table = table.served({"s3"}, NOW).failed({"disk"}, NOW)
     now = table.next_due
 
@@ -227,7 +231,7 @@ def test_what_this_agent_owes_no_other_has_done() -> None:
 
 
 def test_a_storage_whose_failed_upload_arrived_after_all_is_served() -> None:
-    table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [], "s3": []}, NOW)
+    table = ScheduleState.begin({"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [], "s3": []}, NOW)
     table = table.served({"disk"}, NOW).failed({"s3"}, NOW)
     now = table.next_due
 
@@ -239,7 +243,7 @@ def test_a_storage_whose_failed_upload_arrived_after_all_is_served() -> None:
 def test_a_snapshot_of_the_slot_before_does_not_serve_this_one() -> None:
     """A late one was stored just before the next slot, one by hand long before."""
     for early in (timedelta(seconds=1), timedelta(minutes=20)):
-        table = Timetable.begin({"s3": EACH_HOUR}, {"s3": [NOW - HOUR]}, NOW)
+        table = ScheduleState.begin({"s3": EACH_HOUR}, {"s3": [NOW - HOUR]}, NOW)
         table = table.served({"s3"}, NOW + HOUR - early)
         slot = table.next_due
         now = slot + timedelta(minutes=6)
@@ -253,14 +257,14 @@ def test_a_snapshot_of_the_slot_before_does_not_serve_this_one() -> None:
 
 def test_a_name_that_tells_only_the_minute_serves_its_slot() -> None:
     begin = NOW + timedelta(seconds=40)
-    table = Timetable.begin({"s3": EACH_HOUR}, {"s3": []}, begin).failed({"s3"}, begin)
+    table = ScheduleState.begin({"s3": EACH_HOUR}, {"s3": []}, begin).failed({"s3"}, begin)
     now = table.next_due
 
     assert table.after_look({"s3": [NOW]}, now).due(now) == set()
 
 
 def test_what_another_agent_stored_meanwhile_is_not_stored_again() -> None:
-    table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_DAY}, {"disk": [], "s3": []}, NOW)
+    table = ScheduleState.begin({"disk": EACH_HOUR, "s3": EACH_DAY}, {"disk": [], "s3": []}, NOW)
     later = NOW + timedelta(seconds=3)
 
     put_off = table.after_others({"disk": [NOW], "s3": []}, later)
@@ -272,8 +276,8 @@ def test_what_another_agent_stored_meanwhile_is_not_stored_again() -> None:
 
 
 def test_whose_turn_it_is_after_another_agent_takes_its_turn_also_without_catching_up() -> None:
-    timings = {"s3": Timing(HOURLY, catch_up=False)}
-    table = Timetable.begin(timings, {"s3": [NOW - HOUR / 2]}, NOW)
+    timings = {"s3": ScheduleSpec(HOURLY, catch_up=False)}
+    table = ScheduleState.begin(timings, {"s3": [NOW - HOUR / 2]}, NOW)
     due = NOW + HOUR / 2
 
     assert table.next_due == due
@@ -281,8 +285,8 @@ def test_whose_turn_it_is_after_another_agent_takes_its_turn_also_without_catchi
 
 
 def test_the_jitter_puts_off_without_a_drift() -> None:
-    timing = Timing(HOURLY, jitter=timedelta(minutes=10))
-    table = Timetable.begin({"disk": timing}, {"disk": [NOW - HOUR]}, NOW)
+    timing = ScheduleSpec(HOURLY, jitter=timedelta(minutes=10))
+    table = ScheduleState.begin({"disk": timing}, {"disk": [NOW - HOUR]}, NOW)
     moments = []
     for spread in (0.0, 0.5, 1.0, 0.0):
         table = table.served({"disk"}, table.next_due + timedelta(seconds=5), spread)
@@ -294,11 +298,11 @@ def test_the_jitter_puts_off_without_a_drift() -> None:
 
 def test_what_was_missed_is_caught_up_with_unless_told_otherwise() -> None:
     long_ago = NOW - timedelta(hours=5, minutes=20)
-    patient = Timing(HOURLY, catch_up=False)
-    nightly = Timing(Cron("0 3 * * *"), catch_up=False)
+    patient = ScheduleSpec(HOURLY, catch_up=False)
+    nightly = ScheduleSpec(Cron("0 3 * * *"), catch_up=False)
 
-    def due(timing: Timing, taken: list[datetime]) -> datetime:
-        return Timetable.begin({"disk": timing}, {"disk": taken}, NOW).next_due
+    def due(timing: ScheduleSpec, taken: list[datetime]) -> datetime:
+        return ScheduleState.begin({"disk": timing}, {"disk": taken}, NOW).next_due
 
     assert due(EACH_HOUR, [long_ago]) == NOW
     assert due(patient, [long_ago]) == NOW + timedelta(minutes=40)
@@ -307,7 +311,7 @@ def test_what_was_missed_is_caught_up_with_unless_told_otherwise() -> None:
 
 
 def test_a_storage_that_fails_alone_is_tried_again_within_its_slot() -> None:
-    table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_DAY}, {"disk": [], "s3": []}, NOW)
+    table = ScheduleState.begin({"disk": EACH_HOUR, "s3": EACH_DAY}, {"disk": [], "s3": []}, NOW)
     now = NOW + timedelta(seconds=5)
 
     table = table.served({"disk"}, now).failed({"s3"}, now)
@@ -320,29 +324,32 @@ def test_a_storage_that_fails_alone_is_tried_again_within_its_slot() -> None:
 
 
 def test_where_the_next_slot_is_near_a_failure_waits_for_it() -> None:
-    soon = Timing(Every(timedelta(minutes=4)))
-    table = Timetable.begin({"disk": soon}, {"disk": []}, NOW)
+    soon = ScheduleSpec(Every(timedelta(minutes=4)))
+    table = ScheduleState.begin({"disk": soon}, {"disk": []}, NOW)
 
     assert table.failed({"disk"}, NOW).next_due == NOW + timedelta(minutes=4)
-    hourly = Timetable.begin({"disk": EACH_HOUR}, {"disk": []}, NOW)
+    hourly = ScheduleState.begin({"disk": EACH_HOUR}, {"disk": []}, NOW)
     assert hourly.failed({"disk"}, NOW).next_due == NOW + timedelta(minutes=6)
 
 
 def test_a_new_configuration_forgets_nothing_of_a_storage_that_cannot_be_listed() -> None:
-    table = Timetable.begin({"vault": EACH_DAY}, {}, NOW).served({"vault"}, NOW)
+    table = ScheduleState.begin({"vault": EACH_DAY}, {}, NOW).served({"vault"}, NOW)
     later = NOW + timedelta(minutes=3)
 
-    again = Timetable.begin({"vault": EACH_DAY, "disk": EACH_HOUR}, {"disk": []}, later, table)
+    again = ScheduleState.begin({"vault": EACH_DAY, "disk": EACH_HOUR}, {"disk": []}, later, table)
 
     assert again.lines["vault"].due == NOW + DAY
     assert again.due(later) == {"disk"}
-    other = Timetable.begin({"vault": EACH_HOUR}, {}, later, table)
+    other = ScheduleState.begin({"vault": EACH_HOUR}, {}, later, table)
     assert other.due(later) == {"vault"}
 
 
 def test_who_takes_over_does_what_the_other_did_not_finish_also_without_catching_up() -> None:
-    timings = {"disk": Timing(HOURLY, catch_up=False), "s3": Timing(HOURLY, catch_up=False)}
-    table = Timetable.begin(timings, {"disk": [NOW], "s3": [NOW]}, NOW)
+    timings = {
+        "disk": ScheduleSpec(HOURLY, catch_up=False),
+        "s3": ScheduleSpec(HOURLY, catch_up=False),
+    }
+    table = ScheduleState.begin(timings, {"disk": [NOW], "s3": [NOW]}, NOW)
     stood_by = table.served({"disk", "s3"}, NOW + HOUR)
     later = NOW + HOUR + timedelta(seconds=20)
 
@@ -354,7 +361,9 @@ def test_who_takes_over_does_what_the_other_did_not_finish_also_without_catching
 
 
 def test_who_takes_over_serves_the_storage_that_the_other_had_not_reached_yet() -> None:
-    table = Timetable.begin({"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [NOW], "s3": [NOW]}, NOW)
+    table = ScheduleState.begin(
+        {"disk": EACH_HOUR, "s3": EACH_HOUR}, {"disk": [NOW], "s3": [NOW]}, NOW
+    )
     slot = NOW + HOUR
     now = slot + timedelta(seconds=20)
 
@@ -376,7 +385,7 @@ def test_who_takes_over_serves_the_storage_that_the_other_had_not_reached_yet() 
 
 
 def test_who_stood_by_looks_again_within_the_slot_and_then_goes_on() -> None:
-    table = Timetable.begin({"s3": EACH_HOUR}, {"s3": [NOW]}, NOW)
+    table = ScheduleState.begin({"s3": EACH_HOUR}, {"s3": [NOW]}, NOW)
     now = NOW + HOUR
 
     looks = []
@@ -386,7 +395,7 @@ def test_who_stood_by_looks_again_within_the_slot_and_then_goes_on() -> None:
     assert looks == [NOW + HOUR + number * timedelta(minutes=5) for number in range(12)]
     assert table.next_due == NOW + 2 * HOUR
 
-    looked = Timetable.begin({"s3": EACH_HOUR}, {"s3": [NOW]}, NOW).stood_by(["s3"], NOW + HOUR)
+    looked = ScheduleState.begin({"s3": EACH_HOUR}, {"s3": [NOW]}, NOW).stood_by(["s3"], NOW + HOUR)
     done = looked.after_others({"s3": [NOW + HOUR]}, NOW + HOUR + timedelta(minutes=5))
     assert done.next_due == NOW + 2 * HOUR
     lost = looked.after_others({"s3": [NOW]}, NOW + HOUR + timedelta(minutes=5))
@@ -394,6 +403,6 @@ def test_who_stood_by_looks_again_within_the_slot_and_then_goes_on() -> None:
 
 
 def test_a_short_interval_is_looked_at_each_second_at_most() -> None:
-    often = Timing(Every(timedelta(seconds=3)))
-    table = Timetable.begin({"s3": often}, {"s3": []}, NOW).stood_by(["s3"], NOW)
+    often = ScheduleSpec(Every(timedelta(seconds=3)))
+    table = ScheduleState.begin({"s3": often}, {"s3": []}, NOW).stood_by(["s3"], NOW)
     assert table.next_due == NOW + timedelta(seconds=1)

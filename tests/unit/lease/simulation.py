@@ -19,7 +19,7 @@ from raft_snapshot_agent.core.lease import Record, Versioned
 from raft_snapshot_agent.errors import AgentError, LeaseLost, NotLeader, StorageUnavailable
 from raft_snapshot_agent.lease.candidacy import Candidacy
 from raft_snapshot_agent.lease.clock import Clock
-from raft_snapshot_agent.lease.keeper import Lease, Tenure
+from raft_snapshot_agent.lease.holder import HeldLease, Lease
 
 DURATION = 10.0
 EVERY = 4 * DURATION
@@ -235,7 +235,7 @@ class Host:
                 served = await self._try_to_serve(tenure)
                 term = term if served >= 0 else 0
 
-    async def _try_to_serve(self, tenure: Tenure) -> int:
+    async def _try_to_serve(self, tenure: HeldLease) -> int:
         try:
             with self.lease.in_use():
                 served = await self._serve(tenure)
@@ -252,7 +252,7 @@ class Host:
         moments = self.lease.stored.values()
         return max(((one - BEGIN).total_seconds() for one in moments), default=-1.0)
 
-    async def _serve(self, tenure: Tenure) -> int:
+    async def _serve(self, tenure: HeldLease) -> int:
         world, taken_at = self.world, self.world.now
         moment = BEGIN + timedelta(seconds=taken_at)
         name = moment.isoformat()

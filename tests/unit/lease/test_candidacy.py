@@ -19,7 +19,7 @@ from raft_snapshot_agent.errors import (
 from raft_snapshot_agent.lease.candidacy import Candidacy
 from raft_snapshot_agent.lease.changes import Changes
 from raft_snapshot_agent.lease.clock import Clock
-from raft_snapshot_agent.lease.keeper import Lease
+from raft_snapshot_agent.lease.holder import Lease
 
 pytestmark = pytest.mark.anyio
 

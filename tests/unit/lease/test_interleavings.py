@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 from tests.unit.lease.simulation import DURATION, EVERY, Faults, Host, World
 
-from raft_snapshot_agent.core.lease import Record, Sighting
+from raft_snapshot_agent.core.lease import Observation, Record
 from raft_snapshot_agent.lease.candidacy import Candidacy
-from raft_snapshot_agent.lease.keeper import Lease
+from raft_snapshot_agent.lease.holder import Lease
 
 FEW, SEEDS = 600, 3000
 """Each defect that is tried below shows in the first sixty."""
@@ -128,7 +128,7 @@ async def _unasked(*_: object) -> bool:
         (World, "swap", _always),
         (Lease, "confirm", _unasked),
         (Lease, "holds", lambda lease, _term: lease._mine is not None),
-        (Sighting, "free_in", lambda seen, now, own: max(seen.since + own - now, 0.0)),
+        (Observation, "free_in", lambda seen, now, own: max(seen.since + own - now, 0.0)),
         (Candidacy, "qualifies", _unasked),
         (Candidacy, "count", lambda _self, failed: ""),
     ],

@@ -15,7 +15,7 @@ from lightkube import KubeConfig
 from tests.kube import NAMESPACE, TOKEN, Kube
 from tests.raw_server import OK, Pieces, RawServer, body, endless
 
-from raft_snapshot_agent.core.lease import Record, Register
+from raft_snapshot_agent.core.lease import LeaseStore, Record
 from raft_snapshot_agent.errors import (
     ConfigError,
     LoginRefused,
@@ -29,14 +29,14 @@ pytestmark = pytest.mark.anyio
 FIRST = Record("host-1", 3, 0, 2.5, "2026-11-25T12:00:00Z", {"s3": "2026-11-25T12:00:00+00:00"})
 
 
-Open = Callable[..., Register]
+Open = Callable[..., LeaseStore]
 
 
 @pytest.fixture
 async def opened() -> AsyncIterator[Open]:
-    made: list[Register] = []
+    made: list[LeaseStore] = []
 
-    def open_one(**more: Any) -> Register:
+    def open_one(**more: Any) -> LeaseStore:
         made.append(KubernetesLease(type="kubernetes", **more).register(()))
         return made[-1]
 

@@ -14,7 +14,7 @@ import pytest
 from raft_snapshot_agent.core.lease import Record, Versioned
 from raft_snapshot_agent.errors import StorageUnavailable, UnreliableStore
 from raft_snapshot_agent.lease.candidacy import Candidacy, granted
-from raft_snapshot_agent.lease.keeper import Lease
+from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.lease.proof import prove
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,7 @@ from tests.unit.lease.shelf import Hours, Shelf
 from raft_snapshot_agent.core.lease_record import RECORD_LIMIT, Record
 from raft_snapshot_agent.errors import LeaseLost
 from raft_snapshot_agent.lease.clock import Clock
-from raft_snapshot_agent.lease.keeper import Lease
+from raft_snapshot_agent.lease.holder import Lease
 
 FIRST = Record("first", 3, 7, 15.0, "2026-11-25T12:00:00Z", {"s3": "2026-11-25T12:00:00+00:00"})
 UNKNOWN = Record("unknown", 0, 0, 60.0)

@@ -9,9 +9,9 @@ import pytest
 from tests.unit.lease.shelf import Shelf
 
 from raft_snapshot_agent.core.lease import Record
+from raft_snapshot_agent.lease.acquire import take
 from raft_snapshot_agent.lease.candidacy import Candidacy
-from raft_snapshot_agent.lease.keeper import Lease
-from raft_snapshot_agent.lease.taking import take
+from raft_snapshot_agent.lease.holder import Lease
 
 pytestmark = pytest.mark.anyio
 

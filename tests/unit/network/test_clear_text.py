@@ -7,7 +7,7 @@ import pytest
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.network.clear_text import in_clear, issuer, refuse_plain_http
 from raft_snapshot_agent.network.proxies import Proxy
-from raft_snapshot_agent.storage.aws_keys import sts
+from raft_snapshot_agent.storage.objectstore.aws_profile import sts
 
 
 @pytest.mark.parametrize(

@@ -332,7 +332,7 @@ async def test_a_proxy_that_hangs_is_named(
     kind: str, scheme: str, way: Way, tmp_path: Path
 ) -> None:
     asked = Way(f"{scheme}://{HERE}:1", tmp_path, way.monkeypatch, timeout="1s")
-    way.monkeypatch.setattr("raft_snapshot_agent.vault.auth.vouching._SECONDS", 1.0)
+    way.monkeypatch.setattr("raft_snapshot_agent.vault.auth.cloud_identity._SECONDS", 1.0)
     with socket.create_server((LOOPBACK, 0)) as silent:
         port = silent.getsockname()[1]
         way.monkeypatch.setenv("ALL_PROXY", f"http://{USER}:{PASSWORD}@{LOOPBACK}:{port}")

@@ -25,16 +25,16 @@ from tests.unit.slots.world import (
     present,
 )
 
-from raft_snapshot_agent import delivery as delivery_module
-from raft_snapshot_agent import settling
-from raft_snapshot_agent.agent import Agent, Place
+from raft_snapshot_agent.backup import delivery as delivery_module
+from raft_snapshot_agent.backup import finish
+from raft_snapshot_agent.backup.agent import Agent, Destination
 from raft_snapshot_agent.core import slots, timetable
 from raft_snapshot_agent.core.naming import AGENT, FORK, SEED, Layout
-from raft_snapshot_agent.core.report import Delivery
-from raft_snapshot_agent.core.timetable import Line, Timetable
+from raft_snapshot_agent.core.report import StorageResult
+from raft_snapshot_agent.core.timetable import NextRun, ScheduleState
 from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.storage.base import Storage
-from raft_snapshot_agent.storage.local import LocalStorage
+from raft_snapshot_agent.storage.local.local import LocalStorage
 from raft_snapshot_agent.storage.memory import MemoryStorage
 
 SLOTS = 7
@@ -208,23 +208,23 @@ async def _untold(*_: object) -> None:
     """Whether an upload that failed has arrived."""
 
 
-async def _strict(*args: Any) -> Delivery:
+async def _strict(*args: Any) -> StorageResult:
     delivery = await FINISH(*args)
     why = " ".join(delivery.warnings)
     return replace(delivery, error=StorageError(why)) if "without a manifest" in why else delivery
 
 
-async def _unpruned(place: Place, delivery: Delivery, clock: Any) -> Delivery:
+async def _unpruned(place: Destination, delivery: StorageResult, clock: Any) -> StorageResult:
     return delivery if delivery.warnings else await RETAINED(place, delivery, clock)
 
 
-def _by_any(name: str, timings: Any, taken: Any, now: Any, *, running: bool) -> Line:
+def _by_any(name: str, timings: Any, taken: Any, now: Any, *, running: bool) -> NextRun:
     anchor = slots.newest_alike(name, timings, taken, now)
     first = timings[name].schedule.next_after if running else timings[name].first
-    return Line(timings[name], first(anchor, now))
+    return NextRun(timings[name], first(anchor, now))
 
 
-FINISH, RETAINED = settling.finish, settling._retained
+FINISH, RETAINED = finish.finish, finish._retained
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ FINISH, RETAINED = settling.finish, settling._retained
             lived,
             [
                 (Agent, "_reused", _new_names),
-                (Timetable, "after_look", lambda table, *_: table),
+                (ScheduleState, "after_look", lambda table, *_: table),
                 (delivery_module, "is_there", _untold),
             ],
         ),
@@ -242,10 +242,10 @@ FINISH, RETAINED = settling.finish, settling._retained
             lived,
             [
                 (delivery_module, "finish", _strict),
-                (Timetable, "after_look", lambda table, *_: table),
+                (ScheduleState, "after_look", lambda table, *_: table),
             ],
         ),
-        (lived, [(settling, "_retained", _unpruned)]),
+        (lived, [(finish, "_retained", _unpruned)]),
         (writes_only, [(Agent, "_reused", _new_names)]),
         (killed, [(timetable, "opened", _by_any)]),
     ],

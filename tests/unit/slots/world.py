@@ -23,23 +23,23 @@ import anyio.lowlevel
 import stamina
 from tests.unit.core.archives import archive, members, meta
 
-from raft_snapshot_agent import runner, wake
-from raft_snapshot_agent.agent import Agent
+from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.core.guard import GUARD_NAME
-from raft_snapshot_agent.core.lease import Register
+from raft_snapshot_agent.core.lease import LeaseStore
 from raft_snapshot_agent.core.naming import AGENT, Naming, parse, snapshot_name
 from raft_snapshot_agent.core.retention import Retention
 from raft_snapshot_agent.core.schedule import Every
-from raft_snapshot_agent.core.timetable import Timing
-from raft_snapshot_agent.daemon import Daemon, Duties, Duty
+from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnavailable
 from raft_snapshot_agent.lease.clock import Clock
-from raft_snapshot_agent.lease.keeper import Lease
-from raft_snapshot_agent.logs import configure
-from raft_snapshot_agent.place import Place
-from raft_snapshot_agent.storage.base import Entry, Source, Storage
+from raft_snapshot_agent.lease.holder import Lease
+from raft_snapshot_agent.observe.logs import configure
+from raft_snapshot_agent.service import cluster_loop, wake
+from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
+from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
-from raft_snapshot_agent.storage.retrying import Retrying
+from raft_snapshot_agent.storage.wrappers.retrying import RetryingStorage
 from raft_snapshot_agent.vault.answers import Identity
 from raft_snapshot_agent.vault.leader import Leader
 
@@ -128,7 +128,7 @@ class Faulty:
     def location(self, name: str) -> str:
         return self._storage.location(name)
 
-    async def put(self, name: str, source: Source) -> int:
+    async def put(self, name: str, source: UploadSource) -> int:
         step = "guard" if name == GUARD_NAME else "put"
         if snapshot_name(name) != name:
             step = "manifest"
@@ -235,7 +235,7 @@ class World:
     said: io.StringIO = field(default_factory=io.StringIO)
     errors: tuple[Exception, ...] = ()
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
-    record: Register | None = None
+    record: LeaseStore | None = None
     """Keeps the record of a lease, where the agent is to have one."""
     _alive: anyio.CancelScope | None = None
 
@@ -274,7 +274,9 @@ class World:
 
     def agent(self) -> Agent:
         places = [
-            Place(name, Retrying(storage), Retention(last=LAST), naming=self.naming, **options)
+            Destination(
+                name, RetryingStorage(storage), Retention(last=LAST), naming=self.naming, **options
+            )
             for (name, storage), options in zip(
                 self.storages.items(), self.options.values(), strict=True
             )
@@ -304,8 +306,10 @@ class World:
     async def live(self, until: Callable[[], bool], **timing: Any) -> None:
         """Let a daemon of its own run until something is so, and kill it."""
         with redirect_stderr(self.said):
-            duty = Duty(self.agent(), Timing(Every(EVERY), **timing), configure("text", "info"))
-            daemon = Daemon(Duties({"": duty}, duty.log), clock=self.now)
+            duty = ClusterService(
+                self.agent(), ScheduleSpec(Every(EVERY), **timing), configure("text", "info")
+            )
+            daemon = Daemon(ActiveConfig({"": duty}, duty.log), clock=self.now)
             async with anyio.create_task_group() as tasks:
                 self._alive = tasks.cancel_scope
                 tasks.start_soon(daemon.run)
@@ -326,8 +330,8 @@ class World:
     def run(self, work: Callable[[], Any]) -> None:
         """Run a coroutine in this world."""
         with (
-            mock.patch.object(runner, "_LOOK_EVERY", _GLANCE),
-            mock.patch.object(runner, "SLICE", 10 * _GLANCE),
+            mock.patch.object(cluster_loop, "_LOOK_EVERY", _GLANCE),
+            mock.patch.object(cluster_loop, "SLICE", 10 * _GLANCE),
             mock.patch.object(wake, "SLICE", 10 * _GLANCE),
             stamina.set_testing(True, attempts=3, cap=True),
             asyncio.Runner(loop_factory=lambda: _Loop(self)) as events,

@@ -15,14 +15,14 @@ import pytest
 from pydantic import TypeAdapter
 from tests.raw_server import OK, Pieces, RawServer, body, dripping, endless, whole
 
+from raft_snapshot_agent.destination.verification import small
 from raft_snapshot_agent.errors import StorageError
-from raft_snapshot_agent.reading import small
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.base import Storage
-from raft_snapshot_agent.storage.s3 import S3Settings
-from raft_snapshot_agent.storage.xml_parts import parts
+from raft_snapshot_agent.storage.http.xml_parts import parts
+from raft_snapshot_agent.storage.s3.s3 import S3Settings
 
 MIB = 1 << 20
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"

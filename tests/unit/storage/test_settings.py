@@ -8,7 +8,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.storage import AnyStorage, durable
+from raft_snapshot_agent.storage import AnyStorage
+from raft_snapshot_agent.storage.local import atomic_write
 
 SETTINGS: TypeAdapter[Any] = TypeAdapter(AnyStorage)
 KEYS = {"access_key_id": "mine", "secret_access_key": "it's hidden"}
@@ -174,7 +175,7 @@ def test_check_does_not_need_files_without_names(
 
 def test_the_folder_is_made_durably(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr(durable, "sync_folder", synced.append)
+    monkeypatch.setattr(atomic_write, "sync_folder", synced.append)
     local(tmp_path / "a/b").prepare()
     assert synced == [tmp_path, tmp_path / "a"]
 

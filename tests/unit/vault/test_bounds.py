@@ -15,8 +15,8 @@ import pytest
 from tests.raw_server import OK, Pieces, RawServer, body, dripping, endless, whole
 
 from raft_snapshot_agent.errors import AgentError, Interrupted, ServerError, Unreachable
-from raft_snapshot_agent.vault.answers import Standing
-from raft_snapshot_agent.vault.auth.vouching import Voucher
+from raft_snapshot_agent.vault.answers import LeaderStatus
+from raft_snapshot_agent.vault.auth.cloud_identity import CloudIdentity
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 from raft_snapshot_agent.vault.settings import VaultSettings
@@ -123,7 +123,7 @@ def test_the_search_is_over_in_time_whatever_a_node_names(honest: RawServer) -> 
 
 
 def test_all_that_one_node_costs_the_search_is_bounded() -> None:
-    def find(node: Node, _: Standing) -> Leader:
+    def find(node: Node, _: LeaderStatus) -> Leader:
         for _again in range(20):
             with suppress(ServerError):
                 node.identity()
@@ -176,8 +176,8 @@ def test_every_call_has_a_deadline(ask: str) -> None:
 
 @pytest.mark.parametrize("lie", ["it never ends", "gzip", "a dripping body", "a huge length"])
 def test_who_vouches_for_a_host_is_bounded(lie: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raft_snapshot_agent.vault.auth.vouching._SECONDS", 0.4)
-    voucher = Voucher("the metadata service", "look at it")
+    monkeypatch.setattr("raft_snapshot_agent.vault.auth.cloud_identity._SECONDS", 0.4)
+    voucher = CloudIdentity("the metadata service", "look at it")
     with RawServer(LIES[lie]) as liar, pytest.raises(AgentError, match="metadata service"):
         voucher.ask("GET", f"{liar.address}/latest", {})
 

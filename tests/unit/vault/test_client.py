@@ -16,7 +16,7 @@ from raft_snapshot_agent import __version__
 from raft_snapshot_agent.core.archive import ArchiveVerifier
 from raft_snapshot_agent.errors import AgentError, ConfigError, Denied, Sealed, ServerError
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
-from raft_snapshot_agent.vault.answers import Identity, Redirected, Standing, refusal
+from raft_snapshot_agent.vault.answers import Identity, LeaderStatus, Redirected, refusal
 from raft_snapshot_agent.vault.auth import AppRoleAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.session import Session
@@ -128,24 +128,27 @@ def test_a_leader_says_that_it_leads(node: Node, bao: OpenBaoCluster) -> None:
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
-        ({"ha_enabled": True, "is_self": False, "raft_committed_index": 7}, Standing(False, "", 7)),
+        (
+            {"ha_enabled": True, "is_self": False, "raft_committed_index": 7},
+            LeaderStatus(False, "", 7),
+        ),
         (
             {"ha_enabled": True, "is_self": False, "leader_address": "", "last_wal": 3},
-            Standing(False, "", 0),
+            LeaderStatus(False, "", 0),
         ),
-        ({"ha_enabled": False}, Standing(False, "", 0, ha_enabled=False)),
+        ({"ha_enabled": False}, LeaderStatus(False, "", 0, ha_enabled=False)),
         (
             {"ha_enabled": True, "is_self": "true", "leader_address": "https://a/"},
-            Standing(False, "https://a", 0),
+            LeaderStatus(False, "https://a", 0),
         ),
         (
             {"ha_enabled": True, "leader_address": "https://me:hunter2@a"},
-            Standing(False, "https://[hidden]@a", 0),
+            LeaderStatus(False, "https://[hidden]@a", 0),
         ),
     ],
 )
 def test_what_other_nodes_say_of_the_leader(
-    proxy: LyingProxy, node: Node, document: dict[str, Any], expected: Standing
+    proxy: LyingProxy, node: Node, document: dict[str, Any], expected: LeaderStatus
 ) -> None:
     proxy.override(LEADER, 200, document)
     assert node.standing() == expected

@@ -8,7 +8,7 @@ import pytest
 
 from raft_snapshot_agent.errors import ConfigError, ServerError
 from raft_snapshot_agent.secret import Secret
-from raft_snapshot_agent.vault.answers import Identity, Redirected, Standing
+from raft_snapshot_agent.vault.answers import Identity, LeaderStatus, Redirected
 from raft_snapshot_agent.vault.auth import TokenAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.leader import Cluster
@@ -27,9 +27,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Who was asked who leads; each says that it stands by, and that REMOTE leads."""
     found: list[str] = []
 
-    def standing(node: Node) -> Standing:
+    def standing(node: Node) -> LeaderStatus:
         found.append(node.address)
-        return Standing(node.address == REMOTE, REMOTE, 1, "")
+        return LeaderStatus(node.address == REMOTE, REMOTE, 1, "")
 
     monkeypatch.setattr(Node, "standing", standing)
     monkeypatch.setattr(Node, "identity", lambda _: Identity())
@@ -68,7 +68,7 @@ def test_allowing_it_does_not_let_a_server_take_tls_away(asked: list[str]) -> No
 
 
 def test_a_socket_whose_server_leads_is_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    leads = Standing(True, "http://127.0.0.1:8200", 1, "")
+    leads = LeaderStatus(True, "http://127.0.0.1:8200", 1, "")
     monkeypatch.setattr(Node, "standing", lambda _: leads)
     monkeypatch.setattr(Node, "identity", lambda _: Identity())
     socket = "unix:///run/vault.sock"

@@ -19,12 +19,12 @@ from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.network.library import decide_for_botocore
 from raft_snapshot_agent.secret import Plain, Secret
 from raft_snapshot_agent.vault.auth.base import Login, login_path
-from raft_snapshot_agent.vault.auth.vouching import Voucher
+from raft_snapshot_agent.vault.auth.cloud_identity import CloudIdentity
 
 _QUESTION = "Action=GetCallerIdentity&Version=2011-06-15"
 _FORM = "application/x-www-form-urlencoded; charset=utf-8"
 _SERVER_ID = "X-Vault-AWS-IAM-Server-ID"
-_INSTANCE = Voucher(
+_INSTANCE = CloudIdentity(
     "the EC2 metadata service",
     "type ec2 is for EC2 instances with IMDSv2; in a container its hop limit must be 2",
 )

@@ -15,14 +15,16 @@ from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.network.clear_text import issuer
 from raft_snapshot_agent.secret import Plain, Secret
 from raft_snapshot_agent.vault.auth.base import Login, login_path
-from raft_snapshot_agent.vault.auth.vouching import Voucher
+from raft_snapshot_agent.vault.auth.cloud_identity import CloudIdentity
 
-_MACHINE = Voucher(
+_MACHINE = CloudIdentity(
     "the Azure metadata service",
     "this must be an Azure machine with a managed identity, and resource one that exists",
 )
-_APP = Voucher("the app's identity endpoint", "give the app a managed identity, and check resource")
-_ISSUER = Voucher(
+_APP = CloudIdentity(
+    "the app's identity endpoint", "give the app a managed identity, and check resource"
+)
+_ISSUER = CloudIdentity(
     "Microsoft Entra",
     "check AZURE_TENANT_ID, AZURE_CLIENT_ID, the federated credential and resource",
 )

@@ -15,13 +15,13 @@ from urllib.parse import quote, urlencode
 from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.secret import Plain
 from raft_snapshot_agent.vault.auth.base import Login, login_path
-from raft_snapshot_agent.vault.auth.vouching import Voucher
+from raft_snapshot_agent.vault.auth.cloud_identity import CloudIdentity
 
-_HOST = Voucher(
+_HOST = CloudIdentity(
     "Google's metadata server",
     "this must run on Google Cloud, with a service account; check vault.auth.service_account",
 )
-_SIGNER = Voucher(
+_SIGNER = CloudIdentity(
     "Google's IAM",
     "the host's account needs roles/iam.serviceAccountTokenCreator on the account that signs",
 )

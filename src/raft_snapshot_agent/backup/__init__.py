@@ -1,0 +1,1 @@
+"""One run: download, verify, store everywhere, finish."""

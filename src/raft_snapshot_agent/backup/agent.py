@@ -1,0 +1,297 @@
+"""The straight line: stream, spool, verify, store everywhere at once, manifest, retention."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import anyio
+
+from raft_snapshot_agent.backup.delivery import RunContext, deliver
+from raft_snapshot_agent.backup.finish import Unsettled, settle
+from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter, Permit
+from raft_snapshot_agent.core.naming import Naming
+from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
+from raft_snapshot_agent.destination.destination import Destination, Pruned
+from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.lease.acquire import take
+from raft_snapshot_agent.lease.holder import HeldLease, Lease
+from raft_snapshot_agent.observe.trace import RUN, as_failure
+from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.transfer.download import Download, stop_when_cancelled, verify
+from raft_snapshot_agent.transfer.spool import Spool, sweep
+from raft_snapshot_agent.vault.leader import Cluster, Leader
+
+__all__ = ["Agent", "Destination", "Pruned"]
+
+_LEAVE_WITHIN = 3.0
+"""Seconds to wait for the server to revoke a token."""
+_SWEEP_WITHIN = 10.0
+_LIST_WITHIN = 30.0
+"""Seconds that a storage gets to be swept and listed; one that hangs must hold up nobody."""
+_UNKNOWN = datetime.min.replace(tzinfo=UTC)
+"""The time of a snapshot whose static name tells none, where its manifest is missing."""
+
+
+class Agent:
+    """Takes snapshots of one cluster into its storages."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        places: Sequence[Destination],
+        *,
+        naming: Naming,
+        spool: Path,
+        deadline: float,
+        lease: Lease | None = None,
+        gate: ConcurrencyLimiter | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Put the pieces together; nothing is contacted.
+
+        Arguments:
+            cluster: Where snapshots come from.
+            places: Where they go to.
+            naming: How they are called.
+            spool: Folder of the local spool.
+            deadline: Seconds a whole download may take.
+            lease: Whoever holds it works; without one this agent always may.
+            gate: Bounds how many snapshots are under way at once.
+            clock: Tells the present time.
+        """
+        self.cluster = cluster
+        self.places = places
+        self._naming = naming
+        self._spool = spool
+        self._deadline = deadline
+        self._clock = clock
+        self.lease = lease
+        self._gate = gate or ConcurrencyLimiter(1)
+        self._dead: frozenset[str] = frozenset()
+        """Runs that may have left something somewhere."""
+        self._filling: Spool | None = None
+        self._unsettled = Unsettled()
+
+    async def run_once(
+        self, names: Collection[str] | None = None, *, again: Collection[str] = ()
+    ) -> Report:
+        """Take one snapshot and store it everywhere, or in the storages of these names.
+
+        What fails is in the report; nothing is raised.
+
+        Arguments:
+            names: Of the storages.
+            again: Those of them that were tried before in this slot. What may have arrived there
+                all the same is replaced.
+        """
+        places = [place for place in self.places if names is None or place.name in names]
+        run = self._naming.run(started := self._clock(), secrets.token_hex(8))
+        RUN.set(run.id)
+        report = Report(run.id, started, started)
+        try:
+            self._dead |= await self._sweep_spools()
+            tenure = self._tenure()
+            leader = await self._found()
+            async with self._gate.place() as passing:
+                if passing.waited:  # it may be another by now
+                    leader = await self._found()
+                report = replace(report, node=leader.node.address, warnings=leader.troubles)
+                with Spool.create(self._spool, run.id) as spool:
+                    self._filling = spool
+                    consignment = RunContext(
+                        run,
+                        self._naming,
+                        leader,
+                        spool,
+                        self._clock,
+                        tenure,
+                        unsettled=self._unsettled,
+                        reused=self._reused(places, again),
+                    )
+                    report = await self._store(consignment, report, places, passing)
+        except AgentError as error:
+            report = replace(report, error=error)
+        if report.outcome is Outcome.OK and not any(one.error for one in report.deliveries):
+            self._dead = frozenset()
+        elif report.outcome is not Outcome.SKIPPED:
+            self._dead |= {run.id}
+        return replace(report, finished_at=self._clock())
+
+    @property
+    def private(self) -> frozenset[str]:
+        """Names of the storages that other agents cannot see: folders of this host."""
+        return frozenset(one.name for one in self.places if one.storage.kind == "local")
+
+    @property
+    def received(self) -> int:
+        """Bytes of the present snapshot, or the last, that have arrived so far."""
+        return 0 if self._filling is None else self._filling.received
+
+    async def run_and_leave(self) -> Report:
+        """Take one snapshot and end the token, however that went."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                if self.lease is not None:
+                    with suppress(AgentError):  # the report will say so
+                        await take(self.lease)
+                    tasks.start_soon(self.lease.keep)
+                report = await self.run_once()
+                tasks.cancel_scope.cancel()
+            return report
+        finally:
+            await self.leave()
+
+    async def leave(self) -> None:
+        """Give the lease back and end the token this agent made; nobody waits long for that."""
+        if self.lease is not None:
+            with anyio.move_on_after(_LEAVE_WITHIN, shield=True), suppress(AgentError):
+                await self.lease.release()
+        with anyio.move_on_after(_LEAVE_WITHIN, shield=True), suppress(AgentError):
+            await in_thread(self.cluster.revoke_token, abandon=True)
+
+    async def sweep(self) -> dict[str, str]:
+        """Remove what crashed runs left behind.
+
+        Returns:
+            The storages where that was not possible, and why.
+        """
+        self._dead |= await self._sweep_spools()
+        troubles: dict[str, str] = {}
+
+        async def tidied(place: Destination) -> None:
+            if trouble := await self._tidy(place):
+                troubles[place.name] = trouble
+
+        async with anyio.create_task_group() as tasks:
+            for place in self.places:
+                tasks.start_soon(tidied, place)
+        return troubles
+
+    async def taken(self) -> dict[str, list[datetime]]:
+        """Say when the snapshots that each storage holds were taken.
+
+        What became of an upload that failed is found out first. A storage that cannot be listed,
+        or does not tell when, is left out. Where there is a lease, one without a manifest
+        may be withdrawn yet, and counts if the record of the lease says so.
+        """
+        times: dict[str, list[datetime]] = {}
+
+        async def listed(place: Destination) -> None:
+            # Where that fails, its delivery will tell.
+            with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
+                await settle(place, self._unsettled, self.lease, self._clock)
+            with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
+                whole = [one for one in await place.current() if not (one.broken or one.doubt)]
+                if any(one.taken_at == _UNKNOWN for one in whole):
+                    return  # the name tells no time, and the manifest is missing
+                sure = (one for one in whole if one.verified or self.lease is None)
+                times[place.name] = [one.taken_at for one in sure]
+
+        async with anyio.create_task_group() as tasks:
+            for place in self.places:
+                tasks.start_soon(listed, place)
+        for name, taken_at in {} if self.lease is None else self.lease.stored.items():
+            times.setdefault(name, []).append(taken_at)
+        return times
+
+    async def prune(
+        self,
+        place: Destination,
+        *,
+        dry_run: bool = False,
+        acknowledged: bool = False,
+        broken: bool = False,
+        everything: bool = False,
+    ) -> Pruned:
+        """Delete what a storage is no longer to keep; the arguments are those of `Place.prune`.
+
+        Raises:
+            StorageError: It could not be listed.
+        """
+        now = self._clock()
+        return await place.prune(
+            now,
+            dry_run=dry_run,
+            acknowledged=acknowledged,
+            broken=broken,
+            everything=everything,
+        )
+
+    async def _sweep_spools(self) -> frozenset[str]:
+        return await in_thread(lambda: sweep(self._spool))
+
+    async def _tidy(self, place: Destination) -> str:
+        """Remove what dead runs left in a storage; say why that is not possible."""
+        try:
+            with anyio.fail_after(_SWEEP_WITHIN):
+                await place.sweep(self._dead)
+        except TimeoutError:
+            return f"leftovers are not removed: no answer within {_SWEEP_WITHIN:g} s"
+        except Exception as error:  # noqa: BLE001 - it must not cost a snapshot
+            return f"leftovers are not removed: {as_failure(error)}"
+        return ""
+
+    def _tenure(self) -> HeldLease | None:
+        """Hold on to the lease as it is now.
+
+        Raises:
+            LeaseHeld: Another agent is to work.
+            StorageUnavailable: Nobody knows which.
+        """
+        if self.lease is None:
+            return None
+        if (tenure := self.lease.tenure) is None:
+            raise self.lease.not_held()
+        return tenure
+
+    def _reused(self, places: Sequence[Destination], again: Collection[str]) -> dict[str, str]:
+        """List the names to use once more; forget those of earlier slots."""
+        doubtful = self._unsettled.doubtful
+        for name in {place.name for place in places} - {*again}:
+            doubtful.pop(name, None)
+        return {name: doubtful[name].snapshot for name in again if name in doubtful}
+
+    async def _found(self) -> Leader:
+        return await in_thread(self.cluster.leader, abandon=True)
+
+    async def _store(
+        self,
+        consignment: RunContext,
+        report: Report,
+        places: Sequence[Destination],
+        passing: Permit,
+    ) -> Report:
+        leader, spool = consignment.leader, consignment.spool
+        download = Download(self.cluster, leader, spool, self._deadline)
+        deliveries: dict[str, StorageResult] = {}
+
+        async def delivered(place: Destination) -> None:
+            trouble = await self._tidy(place)
+            deliveries[place.name] = await deliver(place, consignment, trouble)
+
+        async with anyio.create_task_group() as watch:
+            watch.start_soon(stop_when_cancelled, download)
+            watch.start_soon(passing.watch, lambda: spool.moved)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(download.run)
+                tasks.start_soon(
+                    partial(
+                        verify,
+                        spool,
+                        committed_index=leader.committed_index,
+                        digest=any(place.with_manifest for place in places),
+                    )
+                )
+                for place in places:
+                    tasks.start_soon(delivered, place)
+            watch.cancel_scope.cancel()
+        if spool.error is not None:
+            return replace(report, error=spool.error)
+        ordered = tuple(deliveries[place.name] for place in places)
+        return replace(report, snapshot=spool.verdict(), deliveries=ordered)

@@ -1,0 +1,195 @@
+"""What one storage gets of a run: the snapshot, whole and confirmed, or nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from raft_snapshot_agent import __version__
+from raft_snapshot_agent.backup.fencing import FencedSource
+from raft_snapshot_agent.backup.finish import Unsettled, finish, is_there, looked
+from raft_snapshot_agent.core.naming import Naming, RunId
+from raft_snapshot_agent.core.report import StorageResult
+from raft_snapshot_agent.core.snapshot import Instant, Manifest, Sidecar, Snapshot
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.errors import AgentError, LeaseLost, StorageError
+from raft_snapshot_agent.lease.holder import HeldLease
+from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.storage.base import UploadSource
+from raft_snapshot_agent.storage.wrappers.listing import missing_from_list
+from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.transfer.spool import Spool
+from raft_snapshot_agent.uptime import instant
+from raft_snapshot_agent.vault.leader import Leader
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """One snapshot on its way."""
+
+    run: RunId
+    naming: Naming
+    leader: Leader
+    spool: Spool
+    clock: Callable[[], datetime]
+    tenure: HeldLease | None = None
+    """Of the lease, where there is one; what was begun in it ends with it."""
+    began: Instant = field(default_factory=instant)
+    """Before the server was asked."""
+    unsettled: Unsettled = field(default_factory=Unsettled)
+    reused: Mapping[str, str] = field(default_factory=dict)
+    """By storage, the name of one that may have arrived in this slot: this one replaces it."""
+
+    @property
+    def source(self) -> UploadSource:
+        return self.spool if self.tenure is None else FencedSource(self.spool, self.tenure)
+
+    async def name_for(self, place: Destination) -> str:
+        meta = await in_thread(self.spool.meta)
+        return (
+            place.static_name
+            or self.reused.get(place.name)
+            or self.naming.name(self.run, meta.index)
+        )
+
+    def manifest(self, name: str, snapshot: Snapshot, seconds: float) -> Manifest:
+        return Manifest(
+            snapshot=name,
+            taken_at=self.run.taken_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            index=snapshot.meta.index,
+            term=snapshot.meta.term,
+            size=snapshot.size,
+            sha256=snapshot.sha256,
+            duration=round(seconds, 3),
+            cluster_id=self.leader.identity.cluster_id,
+            cluster_name=self.leader.identity.cluster_name,
+            product=self.leader.identity.product,
+            version=self.leader.identity.version,
+            node=self.leader.node.address,
+            agent_version=__version__,
+            clock=self.began.clock,
+            began=self.began.seconds,
+            ended=instant().seconds,
+            leading_since=self.leader.active_since,
+        )
+
+
+async def deliver(place: Destination, consignment: RunContext, trouble: str) -> StorageResult:
+    """Store a snapshot in one place, and let its retention see to the others there.
+
+    What fails is in the delivery; nothing is raised. Once the snapshot is stored, only warnings
+    follow: a failure would have it taken again.
+
+    Arguments:
+        place: The storage.
+        consignment: The snapshot, following the spool while it grows.
+        trouble: What went wrong there before, without harm.
+    """
+    started = time.monotonic()
+    warnings = (trouble,) if trouble else ()
+    delivery = StorageResult(
+        place.name, place.storage.kind, warnings=warnings, required=place.required
+    )
+    try:
+        name = await consignment.name_for(place)
+        location = place.storage.location(name)
+        when = consignment.began, consignment.run.taken_at
+        before = await looked(place, *when) if place.replaces else None
+        manifest, doubt = await _stored(place, name, consignment, started)
+    except Exception as error:  # noqa: BLE001 - one storage never costs another its snapshot
+        return replace(delivery, location="", warnings=(), error=as_failure(error))
+    seconds = time.monotonic() - started
+    told = (*delivery.warnings, *doubt)
+    delivery = replace(delivery, location=location, seconds=seconds, warnings=told)
+    if not place.with_manifest:
+        return delivery
+    if place.prunes and (missing := await missing_from_list(place.storage, name, manifest.size)):
+        delivery = replace(delivery, warnings=(*delivery.warnings, missing))
+    if not place.replaces:
+        before = await looked(place, *when)
+    unsettled, clock = consignment.unsettled, consignment.clock
+    return await finish(place, manifest, before, delivery, unsettled, clock)
+
+
+async def _stored(
+    place: Destination, name: str, consignment: RunContext, started: float
+) -> tuple[Manifest, tuple[str, ...]]:
+    """Store the snapshot; what fails after it was sent leaves it in doubt.
+
+    Returns:
+        Its manifest, and what went wrong although it is there.
+    """
+    reused = place.name in consignment.reused
+    if place.replaces or reused:
+        await _forget_old(place, name, consignment.spool)
+    size, failure = 0, None
+    try:
+        size = await place.storage.put(name, consignment.source)
+    except Exception as error:  # noqa: BLE001 - it may have arrived all the same
+        failure = error
+    try:
+        snapshot = await in_thread(consignment.spool.verdict)
+    except AgentError as error:
+        raise failure or error from None
+    manifest = consignment.manifest(name, snapshot, time.monotonic() - started)
+    consignment.unsettled.doubtful[place.name] = manifest
+    if failure is None:
+        await _confirm(place, name, size, snapshot)
+    elif (
+        reused  # what is there may be another's of the same length
+        or place.static_name is not None
+        or place.replaces
+        or isinstance(failure, LeaseLost)
+        or not await is_there(place, manifest)
+    ):
+        raise failure
+    await _still_ours(place, name, consignment)
+    del consignment.unsettled.doubtful[place.name]
+    return manifest, _in_spite_of(failure)
+
+
+def _in_spite_of(failure: Exception | None) -> tuple[str, ...]:
+    if failure is None:
+        return ()
+    return (f"it holds the snapshot, but reported a failure: {as_failure(failure)}",)
+
+
+async def _forget_old(place: Destination, name: str, spool: Spool) -> None:
+    """Drop what lies beside a snapshot about to be replaced: it would not describe the new one."""
+    await in_thread(spool.verdict)
+    for beside in (Sidecar.MANIFEST, Sidecar.BROKEN):
+        with suppress(StorageError):
+            await place.storage.delete(beside.name_for(name))
+
+
+async def _still_ours(place: Destination, name: str, consignment: RunContext) -> None:
+    """Let the lease decide whether it counts; whoever took the lease meanwhile takes another.
+
+    Raises:
+        LeaseLost: It does not, and was withdrawn.
+        AgentError: Nobody knows; it stays without a manifest.
+    """
+    if consignment.tenure is None:
+        return
+    try:
+        await consignment.tenure.confirm(place.name, consignment.run.taken_at)
+    except LeaseLost:
+        if not place.replaces:  # else the other's may have that name by now
+            with suppress(StorageError):
+                await place.storage.delete(name)
+        raise
+
+
+async def _confirm(place: Destination, name: str, size: int, snapshot: Snapshot) -> None:
+    """Compare what the storage says it holds with what was verified."""
+    if size == snapshot.size:
+        return
+    with suppress(StorageError):
+        await place.storage.delete(name)
+    raise StorageError(
+        f"{place.storage.location(name)} holds {size} bytes, not the {snapshot.size} sent",
+        hint="it is not counted and was deleted where allowed; look at the storage's own log",
+    )

@@ -1,0 +1,230 @@
+"""What follows once a snapshot is stored: guard, manifest, retention. Nothing of it undoes that."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import anyio
+
+from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.core.notes import moment
+from raft_snapshot_agent.core.report import StorageResult
+from raft_snapshot_agent.core.snapshot import Instant, Manifest
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.guard import History
+from raft_snapshot_agent.errors import (
+    AgentError,
+    LeaseLost,
+    LoginRefused,
+    StorageDenied,
+    StorageError,
+)
+from raft_snapshot_agent.lease.holder import Lease
+from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.storage.base import BytesSource
+
+_LOOK_WITHIN = 30.0
+"""Seconds that a storage gets to tell what it holds."""
+_NOTE_WITHIN = 60.0
+"""Seconds that a storage gets to take a manifest or the guard's note."""
+_PRUNE_WITHIN = 600.0
+"""Seconds that a storage gets to delete what is past retention; the next run goes on."""
+_EPOCH = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """What an agent does not know yet of the snapshots it stored, by storage."""
+
+    doubtful: dict[str, Manifest] = field(default_factory=dict)
+    """The one whose upload failed; it may have arrived all the same."""
+    unvouched: defaultdict[str, list[Manifest]] = field(
+        default_factory=lambda: defaultdict(list[Manifest])
+    )
+    """Those that are stored without a manifest until the storage can be listed, oldest first."""
+
+
+async def is_there(place: Destination, manifest: Manifest) -> bool | None:
+    """Look whether a storage holds a snapshot in full length.
+
+    Returns:
+        Nothing where that cannot be known: it cannot be listed, or lists another length.
+    """
+    if not place.prunes:
+        return None
+    try:
+        with anyio.fail_after(_LOOK_WITHIN):
+            sizes = {entry.name: entry.size for entry in await place.storage.entries()}
+    except Exception:  # noqa: BLE001 - the failure that led here is the one to tell
+        return None
+    if manifest.snapshot not in sizes:
+        return False
+    return True if sizes[manifest.snapshot] == manifest.size else None
+
+
+async def looked(
+    place: Destination, began: Instant, taken_at: datetime
+) -> History | StorageError | None:
+    """Read what a new snapshot is compared with; nothing where nothing can be deleted.
+
+    Arguments:
+        place: The storage.
+        began: Just before the server was asked for the new one.
+        taken_at: The same by the wall clock.
+
+    Returns:
+        The error, where it is not known what the storage holds.
+    """
+    try:
+        with anyio.fail_after(_LOOK_WITHIN):
+            return await place.history(began, taken_at)
+    except LoginRefused as error:
+        return error
+    except StorageDenied:
+        return None  # who may not list cannot prune
+    except TimeoutError:
+        return StorageError(f"{place.name} did not tell within {_LOOK_WITHIN:g} s what it holds")
+    except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
+        found = as_failure(error)
+        return StorageError(found.message, hint=found.hint)
+
+
+async def finish(
+    place: Destination,
+    manifest: Manifest,
+    before: History | StorageError | None,
+    delivery: StorageResult,
+    unsettled: Unsettled,
+    clock: Callable[[], datetime],
+) -> StorageResult:
+    """Compare with the previous snapshot, write the manifest, and prune.
+
+    What fails is a warning of the delivery: the snapshot is stored, and no other is taken in
+    its place.
+
+    Arguments:
+        place: The storage.
+        manifest: Of the snapshot it holds now.
+        before: What the storage held before it; an error: that is not known.
+        delivery: What has come about so far.
+        unsettled: What is not known yet, of this and earlier snapshots.
+        clock: Tells the present time.
+    """
+    if isinstance(before, StorageError) and not place.replaces and not place.retention.keeps_all:
+        # With a manifest it would be what the next one is compared with.
+        unsettled.unvouched[place.name].append(manifest)
+        why = f"the snapshot is stored without a manifest, and nothing is pruned: {before}"
+        return _warned(delivery, why)
+    waiting = unsettled.unvouched.pop(place.name, [])
+    for each in waiting:
+        delivery, _ = await _vouched(place, each, await _looked_for(place, each), delivery)
+    if waiting:
+        before = await _looked_for(place, manifest)
+    delivery, may_prune = await _vouched(place, manifest, before, delivery)
+    return await _retained(place, delivery, clock) if may_prune else delivery
+
+
+async def _looked_for(place: Destination, manifest: Manifest) -> History | StorageError | None:
+    """Look for a snapshot that was stored earlier, by what its manifest says of the time."""
+    taken_at = moment(manifest.taken_at) or _EPOCH
+    return await looked(place, Instant(manifest.clock, manifest.began), taken_at)
+
+
+async def _vouched(
+    place: Destination,
+    manifest: Manifest,
+    before: History | StorageError | None,
+    delivery: StorageResult,
+) -> tuple[StorageResult, bool]:
+    """Write a manifest; return whether pruning may go on after it."""
+    name = manifest.snapshot
+    try:
+        with anyio.fail_after(_NOTE_WITHIN):
+            known = None if isinstance(before, StorageError) else before
+            watched = await place.watch(known, manifest)
+    except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
+        why = f"{name} is stored without a manifest, and nothing is pruned: {_told(error)}"
+        return _warned(delivery, why), False
+    try:
+        with anyio.fail_after(_NOTE_WITHIN):
+            await place.storage.put(manifest_name(name), BytesSource(watched.manifest.to_json()))
+    except Exception as error:  # noqa: BLE001 - likewise
+        why = f"{name} is stored without a manifest: {_told(error)}"
+        delivery = _warned(delivery, why)
+    delivery = _warned(delivery, *watched.warnings, *filter(None, [watched.unsettled]))
+    return replace(delivery, alarm=watched.alarm or delivery.alarm), watched.may_prune
+
+
+async def _retained(
+    place: Destination, delivery: StorageResult, clock: Callable[[], datetime]
+) -> StorageResult:
+    if place.static_name is not None or place.retention.keeps_all or not place.prunes:
+        return delivery
+    try:
+        with anyio.fail_after(_PRUNE_WITHIN):
+            pruned = await place.prune(clock())
+    except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
+        return _warned(delivery, f"old snapshots are not pruned: {_told(error)}")
+    deleted = (*delivery.deleted, *pruned.deleted)
+    delivery = replace(delivery, deleted=deleted, counts=pruned.counts, alarm=pruned.alarm)
+    return _warned(delivery, *pruned.warnings)
+
+
+async def settle(
+    place: Destination, unsettled: Unsettled, lease: Lease | None, clock: Callable[[], datetime]
+) -> None:
+    """Find out about a snapshot whose upload failed, and complete it if it arrived.
+
+    Arguments:
+        place: The storage.
+        unsettled: Keeps what is still not known.
+        lease: Decides whether the snapshot counts, where there is one.
+        clock: Tells the present time.
+    """
+    if (manifest := unsettled.doubtful.get(place.name)) is None or place.replaces:
+        return
+    there = await is_there(place, manifest)
+    if there is False:
+        del unsettled.doubtful[place.name]
+    if not there or (lease is not None and not await _counts(place, manifest, lease, unsettled)):
+        return
+    before = await _looked_for(place, manifest)
+    await finish(place, manifest, before, StorageResult(place.name, ""), unsettled, clock)
+    del unsettled.doubtful[place.name]
+
+
+async def _counts(
+    place: Destination, manifest: Manifest, lease: Lease, unsettled: Unsettled
+) -> bool:
+    """Enter it in the record of the lease; withdraw it where another agent took another."""
+    taken_at = datetime.fromisoformat(manifest.taken_at)
+    recorded = lease.stored.get(place.name, _EPOCH)
+    try:
+        if recorded > taken_at:
+            raise lease.lost()
+        if recorded < taken_at:
+            if lease.tenure is None:
+                return False
+            await lease.tenure.confirm(place.name, taken_at)
+    except LeaseLost:
+        with suppress(StorageError):
+            await place.storage.delete(manifest.snapshot)
+            del unsettled.doubtful[place.name]
+        return False
+    except AgentError:
+        return False
+    return True
+
+
+def _warned(delivery: StorageResult, *why: str) -> StorageResult:
+    return replace(delivery, warnings=(*delivery.warnings, *why))
+
+
+def _told(error: Exception) -> AgentError | str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {_NOTE_WITHIN:g} s"
+    return as_failure(error)

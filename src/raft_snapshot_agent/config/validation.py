@@ -1,0 +1,256 @@
+"""Turns what pydantic finds wrong into one line with its place and its mend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from raft_snapshot_agent.config.document import Document, kind, value_at
+from raft_snapshot_agent.config.positions import KeyPath, Mark
+from raft_snapshot_agent.config.schema import Node, empty_values, follow, has_empty, without
+from raft_snapshot_agent.errors import ConfigError, all_faults
+from raft_snapshot_agent.secret import AUTHOR, HIDDEN, redact
+
+_Model = TypeVar("_Model", bound=BaseModel)
+KeyPosition = Callable[[KeyPath], str]
+"""Says where a key stands: `FILE:LINE:COLUMN: key`."""
+Origin = Callable[[KeyPath], KeyPath]
+"""Says where in the document a key comes from that stands elsewhere in what is validated."""
+
+_WANTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "text",
+    "path": "text",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a mapping of keys",
+    "model": "a mapping of keys",
+    "dataclass": "a mapping of keys",
+}
+_CONSEQUENCE = "default_factory_not_called"
+"""What pydantic adds when a key that the default depends on is wrong."""
+_BOUNDS = {
+    "greater_than_equal": "must be {ge} or more",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be {le} or less",
+    "less_than": "must be less than {lt}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What pydantic found, where, and what the schema says of that place."""
+
+    path: KeyPath
+    value: Any
+    message: str
+    context: Mapping[str, Any]
+    around: Node
+    """The schema of the mapping that the last key of the path is in."""
+    node: Node
+    """The schema of the value itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """One thing that is wrong."""
+
+    path: KeyPath
+    what: str
+    hint: str = ""
+    key: str = ""
+    """The key that the hint suggests."""
+
+
+def validate(
+    model: type[_Model],
+    value: Mapping[str, Any],
+    document: Document,
+    origin: Origin = lambda path: path,
+    *,
+    allow_empty: bool = False,
+) -> _Model:
+    """Make a model of plain values, without guessing: `"5"` is no number, `1.5` not whole.
+
+    Arguments:
+        model: What is made.
+        value: What the file says.
+        document: Where that stands.
+        origin: Where a key comes from that stands elsewhere in `value`.
+        allow_empty: Whether an empty value is as good as none.
+
+    Raises:
+        ConfigError: Lists every fault, in the order of the file.
+    """
+    empty = () if allow_empty or not has_empty(value) else _empty(model, value)
+    try:
+        # JSON is the mode in which strict validation takes text for a path and lists for tuples.
+        text = json.dumps(without(value, {fault.path for fault in empty}))
+        made = model.model_validate_json(text, strict=True, context={AUTHOR: document.author})
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+    else:
+        if not empty:
+            return made
+        details = []
+    faults = (*empty, *_not_about(empty, _faults(model, details, value)))
+    raise _in_order(document, [replace(fault, path=origin(fault.path)) for fault in faults])
+
+
+def _faults(model: type[BaseModel], details: list[ErrorDetails], value: Any) -> list[_Fault]:
+    details = [detail for detail in details if detail["type"] != _CONSEQUENCE]
+    schema = _schema_of(model) if details else {}
+    return _told_once([_fault(detail, schema, value) for detail in details])
+
+
+def _empty(model: type[BaseModel], value: Mapping[str, Any]) -> tuple[_Fault, ...]:
+    return tuple(
+        _Fault(path, what, "give it a value, or leave it out")
+        for path, what in empty_values(_schema_of(model), value)
+    )
+
+
+def _not_about(empty: Iterable[_Fault], faults: Iterable[_Fault]) -> list[_Fault]:
+    """Leave out what is only said because a value is empty, or was taken out for it."""
+    paths = {fault.path for fault in empty}
+    lists = {path[:-1] for path in paths if isinstance(path[-1], int)}
+    return [
+        fault
+        for fault in faults
+        if fault.path not in lists
+        and not any(fault.path[:length] in paths for length in range(len(fault.path) + 1))
+    ]
+
+
+@cache
+def _schema_of(model: type[BaseModel]) -> Node:
+    return model.model_json_schema()
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the known word that was probably meant, or nothing."""
+    cutoff = 0.6 if len(word) > 2 else 0.5
+    return next(iter(get_close_matches(word, list(known), 1, cutoff)), "")
+
+
+def _in_order(document: Document, faults: list[_Fault]) -> ConfigError:
+    def order(fault: _Fault) -> Mark:
+        return document.mark(fault.path)
+
+    return all_faults([_error(document, fault) for fault in sorted(faults, key=order)])
+
+
+def _error(document: Document, fault: _Fault) -> ConfigError:
+    message = f"{document.place(fault.path)}: {fault.what}"
+    return ConfigError(redact(message), hint=redact(fault.hint))
+
+
+def _told_once(faults: list[_Fault]) -> list[_Fault]:
+    """Leave out the missing key that a misspelt one was meant to be."""
+    meant = {(*fault.path[:-1], fault.key) for fault in faults if fault.key}
+    return [fault for fault in faults if fault.path not in meant]
+
+
+def _fault(detail: ErrorDetails, schema: Node, value: Any) -> _Fault:
+    path, around, node = follow(schema, detail["loc"])
+    finding = _Finding(
+        path, value_at(value, path), detail["msg"], detail.get("ctx", {}), around, node
+    )
+    kind_of_error = detail["type"]
+    if kind_of_error in _BOUNDS:
+        return _Fault(path, _BOUNDS[kind_of_error].format(**finding.context))
+    if kind_of_error in _READERS:
+        return _READERS[kind_of_error](finding)
+    wanted = _WANTED.get(kind_of_error.split("_")[0])
+    return _wrong_kind(finding, wanted) if wanted else _refused(finding)
+
+
+def _missing(finding: _Finding) -> _Fault:
+    return _Fault(finding.path, "required key is missing")
+
+
+def _unknown_key(finding: _Finding) -> _Fault:
+    known = list(finding.around.get("properties", {}))
+    key = nearest(str(finding.path[-1]), known)
+    return _Fault(finding.path, "unknown key", _suggestion(key, known), key)
+
+
+def _missing_tag(finding: _Finding) -> _Fault:
+    return _Fault(_tag_path(finding), "required key is missing", _suggestion("", _tags(finding)))
+
+
+def _unknown_tag(finding: _Finding) -> _Fault:
+    path, tag = _tag_path(finding), finding.context["tag"]
+    known = _tags(finding)
+    return _Fault(path, f"unknown {path[-1]} {tag!r}", _suggestion(nearest(tag, known), known))
+
+
+def _unknown_value(finding: _Finding) -> _Fault:
+    known = [str(one) for one in finding.node.get("enum", [finding.node.get("const")])]
+    if not isinstance(finding.value, str):
+        what = f"must be one of {', '.join(known)}, not {kind(finding.value)}"
+        return _Fault(finding.path, what, _quotes(finding.value))
+    hint = _suggestion(nearest(finding.value, known), known)
+    return _Fault(finding.path, f"unknown value {finding.value!r}", hint)
+
+
+def _misplaced(finding: _Finding) -> _Fault:
+    return _Fault((*finding.path, *finding.context["at"]), finding.message)
+
+
+def _refused(finding: _Finding) -> _Fault:
+    """Show a validator's own message, but no address with a password in it."""
+    message = finding.message.removeprefix("Value error, ")
+    if isinstance(finding.value, str):
+        message = message.replace(_user_info(finding.value) or HIDDEN, HIDDEN)
+    examples = ", ".join(finding.node.get("examples", []))
+    shown = not examples or "such as" in message
+    return _Fault(finding.path, message, "" if shown else f"write it like {examples}")
+
+
+def _user_info(value: str) -> str:
+    """Return what stands before the host in something like an address; those have no spaces."""
+    before, at, _ = value.rpartition("@")
+    is_address = "://" in before or not any(one.isspace() for one in value)
+    return before.rpartition("://")[2] if at and is_address else ""
+
+
+def _wrong_kind(finding: _Finding, wanted: str) -> _Fault:
+    hint = _quotes(finding.value) if wanted == "text" else ""
+    return _Fault(finding.path, f"must be {wanted}, not {kind(finding.value)}", hint)
+
+
+def _quotes(value: Any) -> str:
+    return "put it in quotes" if isinstance(value, bool | int | float) else ""
+
+
+def _suggestion(near: str, known: Iterable[str]) -> str:
+    return f"did you mean {near!r}?" if near else f"one of {', '.join(known)}"
+
+
+def _tag_path(finding: _Finding) -> KeyPath:
+    return (*finding.path, finding.context["discriminator"].strip("'"))
+
+
+def _tags(finding: _Finding) -> list[str]:
+    return list(finding.node.get("discriminator", {}).get("mapping", {}))
+
+
+_READERS: dict[str, Callable[[_Finding], _Fault]] = {
+    "missing": _missing,
+    "extra_forbidden": _unknown_key,
+    "unexpected_keyword_argument": _unknown_key,
+    "union_tag_not_found": _missing_tag,
+    "union_tag_invalid": _unknown_tag,
+    "literal_error": _unknown_value,
+    "misplaced": _misplaced,
+}

@@ -1,0 +1,1 @@
+"""A storage and what it keeps: listing, verification, guard, retention."""

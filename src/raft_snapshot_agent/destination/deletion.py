@@ -1,0 +1,124 @@
+"""Deletes snapshots that are to go, each with what lies beside it: the last and smallest step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.core.retention import NEWEST, Plan, Retention
+from raft_snapshot_agent.core.snapshot import Sidecar, Stored
+from raft_snapshot_agent.destination.refused_deletes import Refusals
+from raft_snapshot_agent.destination.verdicts import Verdicts
+from raft_snapshot_agent.destination.verification import SnapshotState
+from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
+from raft_snapshot_agent.storage.base import Storage
+
+_SHOWN = 3
+"""Names in a warning."""
+_UNAVAILABLE = 3
+"""Deletes after which a storage that is not reachable is left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deleting:
+    """Deletes in one place, and keeps in mind what it refused to delete."""
+
+    storage: Storage
+    verdicts: Verdicts
+    refusals: Refusals
+
+    async def delete(
+        self, stored: Iterable[Stored], now: datetime
+    ) -> tuple[list[str], list[str], dict[str, int]]:
+        """Delete what may be tried now; tell in one line what is left."""
+        deleted: list[str] = []
+        failed: dict[str, str] = {}
+        for one in stored:
+            if not self.refusals.is_due(one.name, now):
+                continue
+            if len(failed) >= _UNAVAILABLE:
+                failed[one.name] = "it was not tried"
+                continue
+            try:
+                await self._remove(one)
+                deleted.append(one.name)
+            except StorageError as error:
+                if isinstance(error, StorageDenied) and not isinstance(error, LoginRefused):
+                    self.refusals.note(one.name, str(error), now)  # such as a lock on the object
+                else:
+                    failed[one.name] = str(error)
+        left = {
+            **self.refusals.among(one.name for one in stored if one.name not in deleted),
+            **failed,
+        }
+        if not left:
+            return deleted, [], {}
+        name, why = next(iter(left.items()))
+        others = " and others are" if len(left) > 1 else " is"
+        warning = f"{name}{others} not deleted: {why}"
+        return deleted, [warning], {warning: len(left)}
+
+    async def _remove(self, stored: Stored) -> None:
+        for name in _with_it(stored):
+            await self.storage.delete(name)
+
+    async def review(self, one: Stored, now: datetime, *, at_once: bool) -> tuple[bool, str]:
+        """Read a condemned snapshot again, and delete it only if it is broken by our own word.
+
+        Returns:
+            Whether it is gone, and what there is to tell.
+        """
+        if not self.refusals.is_due(one.name, now):
+            return False, f"{one.name} stays, though it is broken: {self.refusals.why(one.name)}"
+        try:
+            verdict = await self.verdicts.judge(one)
+            if verdict.state is SnapshotState.BROKEN and (at_once or one.broken_since is not None):
+                await self._remove(one)
+                return True, ""
+            await self.verdicts.remember(one, verdict, now)
+        except StorageError as error:
+            self.refusals.note(one.name, str(error), now)
+            return False, f"{one.name} stays, though it is broken: {error}"
+        if verdict.state is SnapshotState.WHOLE:
+            return False, f"{one.name} was said to be broken, and is whole: it counts again"
+        return False, f"{one.name} was said to be broken: {verdict.error}"
+
+
+def told(plan: Plan, policy: Retention) -> tuple[str, ...]:
+    """Tell what a plan leaves undone; the same words from run to run while that lasts."""
+    if plan.refused:
+        return (plan.refused,)
+    said = []
+    if doubted := [one.name for one in plan.keep if one.doubt]:
+        more = f" and {len(doubted) - _SHOWN} more" if len(doubted) > _SHOWN else ""
+        names = ", ".join(doubted[:_SHOWN]) + more
+        said.append(f"in doubt, and counting for no rule: {names} (why: prune --dry-run)")
+    if plan.left:
+        why = "more are past retention than the schedule explains: they go in the next runs"
+        said.append(f"{why} (at once: prune --all; more in each: retention.max_deletes)")
+    return (*said, *_cramped(plan, policy))
+
+
+def _cramped(plan: Plan, policy: Retention) -> tuple[str, ...]:
+    """Tell where a single snapshot takes more room than all may have."""
+    newest = next((one for one, why in plan.keep.items() if NEWEST in why), None)
+    if newest is None or not policy.max_space or newest.size <= policy.max_space:
+        return ()
+    why = f"max_space {policy.max_space} is less than one snapshot has ({newest.size} bytes)"
+    return (f"{why}: only protected ones are kept (raise retention.max_space)",)
+
+
+def _with_it(stored: Stored) -> list[str]:
+    """Order what goes with a snapshot: a crash in between leaves a snapshot, never an orphan."""
+    manifest = [manifest_name(stored.name)] if stored.verified else []
+    notes = [
+        beside.name_for(stored.name)
+        for beside, lies in (
+            (Sidecar.BROKEN, stored.condemned),
+            (Sidecar.MISMATCH, stored.mismatched),
+        )
+        if lies
+    ]
+    return [*manifest, stored.name, *notes]

@@ -1,0 +1,193 @@
+"""The guard of one storage: what a new snapshot is held against, and the notes that it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
+
+from raft_snapshot_agent.core.flood import asked
+from raft_snapshot_agent.core.guard import (
+    GUARD_NAME,
+    RESTORED_NAME,
+    Alarm,
+    Point,
+    Restored,
+    Span,
+    judge,
+    suspects,
+)
+from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.core.snapshot import Instant, Manifest, Stored
+from raft_snapshot_agent.destination import verification
+from raft_snapshot_agent.destination.proofs import Proofs
+from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
+from raft_snapshot_agent.storage.base import BytesSource, Storage
+
+_TRIED = 10
+"""Manifests that are held against the new one at most; those that lie are not counted."""
+_ADMITTED = 64
+"""Older manifests that are changed, too: they may be among the newest once others are gone."""
+_SHOWN = 3
+"""Names in a warning."""
+_AHEAD = timedelta(minutes=10)
+"""What is dated later than that is from the future, and blinds nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a new snapshot is held against, and what is wrong with the stored ones."""
+
+    points: tuple[Point, ...] = ()
+    alarm: Alarm | None = None
+    """Raised earlier, and not acknowledged yet."""
+    restored: Restored | None = None
+    """A restore by hand since the last snapshot."""
+    warnings: tuple[str, ...] = ()
+    known: str = ""
+    """What the new manifest is to tell of those that were there before it."""
+    flood: str = ""
+    """Why more came than can be explained."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardResult:
+    """What the guard says of a new snapshot."""
+
+    manifest: Manifest
+    """Of the new one, as it is to be stored."""
+    alarm: str = ""
+    """Why nothing is pruned until an operator says so."""
+    unsettled: str = ""
+    """Why nothing is pruned this time."""
+    warnings: tuple[str, ...] = ()
+    """The same from run to run while what they tell of lasts."""
+
+    @property
+    def may_prune(self) -> bool:
+        return not (self.alarm or self.unsettled)
+
+
+async def look(
+    proofs: Proofs,
+    stored: Sequence[Stored],
+    names: frozenset[str],
+    began: Instant,
+    taken_at: datetime,
+) -> History:
+    """Read what a new snapshot is to be held against.
+
+    Arguments:
+        proofs: Of where it is to be stored.
+        stored: The snapshots there, newest first.
+        names: Of everything there.
+        began: Just before the server was asked for the new one.
+        taken_at: The same by the wall clock.
+    """
+    now = Span(began, began, taken_at, taken_at)
+    present = [one for one in stored if one.taken_at <= taken_at + _AHEAD]
+    points = await _points(proofs, present, now)
+    storage = proofs.storage
+    alarm = restored = None
+    with suppress(SnapshotNotFound):  # taken away meanwhile
+        if GUARD_NAME in names:
+            alarm = Alarm.from_json(await verification.small(storage, GUARD_NAME))
+    with suppress(SnapshotNotFound):
+        if RESTORED_NAME in names:
+            restored = Restored.from_json(await verification.small(storage, RESTORED_NAME))
+    return History(tuple(points), alarm, restored, _told(stored))
+
+
+async def watch(
+    storage: Storage,
+    history: History | None,
+    now: Manifest,
+    max_shrink: float,
+    *,
+    keeps_note: bool,
+) -> GuardResult:
+    """Hold a new snapshot against the others, and leave a note where an alarm is raised.
+
+    Arguments:
+        storage: Where it is stored.
+        history: What was stored earlier; nothing where no snapshot is held against others.
+        now: The new one.
+        max_shrink: The share of its size that a cluster may lose from one to the next.
+        keeps_note: Whether the alarm lasts until it is acknowledged.
+    """
+    if history is None:
+        return GuardResult(now)
+    point = Point.of(now)
+    found = judge(history.points, point, max_shrink, history.restored)
+    beginning = found.alarm or (found.restored and found.is_fine)
+    inherited = history.points[0].history if history.points else ""
+    now = replace(now, history=now.snapshot if beginning else inherited)
+    if history.alarm is not None:
+        return GuardResult(now, str(history.alarm), warnings=history.warnings)
+    if reason := found.alarm or history.flood:
+        raised = Alarm(reason, now.snapshot, now.taken_at)
+        if keeps_note:
+            await storage.put(GUARD_NAME, BytesSource(raised.to_json()))
+        return GuardResult(now, str(raised), warnings=history.warnings)
+    if history.restored and Point.after(history.restored).span.precedes(point.span):
+        with suppress(StorageError):  # it does no harm, and the next run tries again
+            await storage.delete(RESTORED_NAME)
+    return GuardResult(now, unsettled=found.unsettled, warnings=history.warnings)
+
+
+async def admit(proofs: Proofs, stored: Sequence[Stored], extra: int) -> None:
+    """Let the newest manifests tell of all that lies there: none is too many any more.
+
+    Whoever may only create objects cannot do that.
+
+    Arguments:
+        proofs: Of the storage.
+        stored: The snapshots there, newest first.
+        extra: How many may come by hand.
+    """
+    known = await proofs.known(stored)
+    for witness in await proofs.witnesses(stored, asked(extra) + _ADMITTED):
+        if witness.never_saw(stored):
+            told = replace(witness.manifest, known=known)
+            name = manifest_name(witness.stored.name)
+            await proofs.storage.put(name, BytesSource(told.to_json()))
+
+
+async def _points(proofs: Proofs, stored: Sequence[Stored], now: Span) -> list[Point]:
+    """Read back to the newest that was certainly taken before, and what may hold more than it."""
+    points: list[Point] = []
+    async for one, manifest in proofs.credible(stored):  # whatever notes say of them
+        points.append(point := Point.of(manifest))
+        if point.span.precedes(now):
+            older = [other for other in stored[stored.index(one) + 1 :] if other.verified]
+            more = [Point.of(found) async for _, found in proofs.credible(suspects(older, point))]
+            return [*points, *(found for found in more if found.history == point.history)]
+        if len(points) == _TRIED:
+            break
+    return points
+
+
+def _told(stored: Sequence[Stored]) -> tuple[str, ...]:
+    """Name those that count for nothing."""
+    broken = [one.name for one in stored if one.broken]
+    mismatched = [one.name for one in stored if one.mismatched and not one.broken]
+    told = []
+    if broken:
+        told.append(
+            f"said to be broken, and counting for no rule: {_named(broken)}"
+            " (verify reads them again; prune --broken deletes what is broken)"
+        )
+    if mismatched:
+        told.append(
+            f"whole, but not what their manifests describe, and counting for no rule:"
+            f" {_named(mismatched)} (find out who replaced them)"
+        )
+    return tuple(told)
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    shown = ", ".join(islice(names, _SHOWN))
+    return f"{shown} and {more} more" if more > 0 else shown

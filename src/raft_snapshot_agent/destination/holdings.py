@@ -1,0 +1,117 @@
+"""What a storage holds at a moment, by its own listing, and by when it must hold more."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+import anyio
+
+from raft_snapshot_agent.core.freshness import Census, Deadline, census, deadline
+from raft_snapshot_agent.core.guard import Alarm
+from raft_snapshot_agent.core.snapshot import Manifest, Stored
+from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.errors import (
+    AgentError,
+    LoginRefused,
+    StorageDenied,
+    StorageUnavailable,
+)
+from raft_snapshot_agent.observe.trace import as_failure
+
+_T = TypeVar("_T")
+
+LOOK_WITHIN = 30.0
+"""Seconds that a storage gets to answer."""
+_LONGEST = 86400.0
+_AT_ONCE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One storage as it was found."""
+
+    place: Destination
+    census: Census | None = None
+    """Nothing where it could not be listed."""
+    deadline: Deadline | None = None
+    """Nothing where there is no snapshot to count from."""
+    alarm: Alarm | None = None
+    error: AgentError | None = None
+    """Why it could not be listed."""
+
+    @property
+    def newest(self) -> Stored | None:
+        """The newest whole snapshot whose date can be believed."""
+        return None if self.census is None else self.census.newest
+
+
+async def look(place: Destination, timing: ScheduleSpec, now: datetime) -> Holding:
+    """Look at one storage; what fails is in the holding, nothing is raised.
+
+    Arguments:
+        place: The storage.
+        timing: When it is to get snapshots.
+        now: The present time.
+    """
+    try:
+        with anyio.fail_after(LOOK_WITHIN):
+            return await _looked(place, timing, now)
+    except TimeoutError:
+        why = f"cannot list snapshots: no answer within {LOOK_WITHIN:g} s"
+        error: AgentError = StorageUnavailable(why, hint="check its address and the network")
+    except Exception as defect:  # noqa: BLE001 - one storage never hides another
+        error = as_failure(defect)
+    return Holding(place, error=error)
+
+
+async def look_at_all(
+    places: Sequence[tuple[Destination, ScheduleSpec]], now: datetime
+) -> tuple[Holding, ...]:
+    """Look at every storage, as many at once as is good for this host.
+
+    Arguments:
+        places: Each with the schedule of those storages that have none of their own.
+        now: The present time.
+    """
+    found: dict[int, Holding] = {}
+    limit = anyio.CapacityLimiter(_AT_ONCE)
+
+    async def one(number: int, place: Destination, timing: ScheduleSpec) -> None:
+        async with limit:
+            found[number] = await look(place, place.timing or timing, now)
+
+    async with anyio.create_task_group() as tasks:
+        for number, (place, timing) in enumerate(places):
+            tasks.start_soon(one, number, place, timing)
+    return tuple(found[number] for number in range(len(places)))
+
+
+async def _looked(place: Destination, timing: ScheduleSpec, now: datetime) -> Holding:
+    found = census(await place.current(), now)
+    alarm = await _readable(place.alarm())
+    newest = found.newest
+    if newest is None:
+        return Holding(place, found, alarm=alarm)
+    manifest = await _readable(place.manifest(newest.name)) if newest.verified else None
+    due = deadline(timing, newest.taken_at, _seconds(manifest))
+    return Holding(place, found, due, alarm)
+
+
+async def _readable(reading: Awaitable[_T | None]) -> _T | None:
+    """Return what is read; nothing where only the right to read is missing."""
+    try:
+        return await reading
+    except LoginRefused:
+        raise
+    except StorageDenied:
+        return None
+
+
+def _seconds(manifest: Manifest | None) -> float:
+    """Return how long a snapshot took; nothing where what its manifest says makes no sense."""
+    took = 0.0 if manifest is None else manifest.duration
+    return took if 0 <= took <= _LONGEST else 0.0

@@ -1,0 +1,83 @@
+"""What the stored snapshots of one place are worth, and the notes that say so beside them.
+
+A note is a claim: it takes a snapshot out of the rules, and it deletes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from raft_snapshot_agent.core.naming import Naming, parse
+from raft_snapshot_agent.core.snapshot import Condemnation, Sidecar, Stored
+from raft_snapshot_agent.destination import verification
+from raft_snapshot_agent.destination.verification import Copy, Reading, SnapshotState
+from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
+from raft_snapshot_agent.storage.base import BytesSource, Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """Finds out what snapshots are worth, and remembers it beside them."""
+
+    storage: Storage
+    naming: Naming
+    static_name: str | None
+    reopen: Callable[[], Storage] | None
+
+    async def dated(self, stored: Iterable[Stored]) -> tuple[Stored, ...]:
+        """Look up since when those are broken that are condemned."""
+        return tuple([await self._dated(one) if one.condemned else one for one in stored])
+
+    def copy(self, stored: Stored, *, anew: bool = False) -> Copy:
+        """Open a snapshot to be read.
+
+        Arguments:
+            stored: Which one.
+            anew: Whether over connections that no other reading has used.
+        """
+        storage = self.reopen() if anew and self.reopen else self.storage
+        parsed = None if self.static_name else parse(stored.name, self.naming)
+        return Copy(storage, stored.name, stored.size, parsed.index if parsed else None)
+
+    async def judge(self, stored: Stored) -> Reading:
+        """Read a snapshot, twice unless it is whole, and say what it is worth."""
+        return await verification.judge(self.copy(stored), self.copy(stored, anew=True))
+
+    async def remember(self, stored: Stored, verdict: Reading, now: datetime) -> None:
+        """Leave the notes beside a snapshot that this verdict calls for.
+
+        One that was condemned already stays so since then; one that is whole loses its notes. A
+        static one has none: it is replaced by the next, perhaps while it is read.
+        """
+        if self.static_name is not None or verdict.state is SnapshotState.UNREADABLE:
+            return
+        if verdict.state is SnapshotState.BROKEN:
+            await self._condemn(stored, verdict, now)
+        if verdict.state is SnapshotState.MISMATCH:
+            await self._note(stored.name, Sidecar.MISMATCH, f"{verdict.error}\n".encode())
+        if stored.condemned and verdict.state is not SnapshotState.BROKEN:
+            await self.storage.delete(Sidecar.BROKEN.name_for(stored.name))
+        if stored.mismatched and verdict.state is SnapshotState.WHOLE:
+            await self.storage.delete(Sidecar.MISMATCH.name_for(stored.name))
+
+    async def _condemn(self, stored: Stored, verdict: Reading, now: datetime) -> None:
+        """Note when a snapshot was found broken first; an empty one needs no note to be seen."""
+        since = (await self._dated(stored)).condemned_at if stored.condemned else None
+        if since is None and stored.size:
+            note = Condemnation("" if verdict.error is None else verdict.error.message, now)
+            await self._note(stored.name, Sidecar.BROKEN, note.to_json())
+
+    async def _note(self, name: str, beside: Sidecar, text: bytes) -> None:
+        await self.storage.put(beside.name_for(name), BytesSource(text))
+
+    async def _dated(self, one: Stored) -> Stored:
+        try:
+            note = await verification.small(self.storage, Sidecar.BROKEN.name_for(one.name))
+        except SnapshotNotFound:
+            return replace(one, condemned=False, condemned_at=None)
+        except StorageError:
+            # Nobody knows since when: long enough to be named, never to be deleted.
+            return replace(one, condemned_at=datetime.max.replace(tzinfo=UTC))
+        return replace(one, condemned=True, condemned_at=Condemnation.from_json(note).since)

@@ -1,0 +1,38 @@
+"""Waits for the lease, but not for an agent that is alive."""
+
+from __future__ import annotations
+
+import time
+
+import anyio
+
+from raft_snapshot_agent.core.lease import Record
+from raft_snapshot_agent.lease.holder import Lease
+
+_PATIENCE = 1.5
+"""In durations since it was first seen: long enough to outlast a holder that is gone."""
+
+
+async def take(lease: Lease) -> None:
+    """Take the lease, or see that whoever holds it goes on renewing it.
+
+    Arguments:
+        lease: To be taken; nobody else keeps it meanwhile.
+
+    Raises:
+        LeaseHeld: It is not to be had.
+        StorageUnavailable: Nobody knows.
+    """
+    patience = lease.seconds * _PATIENCE
+    give_up_at = time.monotonic() + patience
+    first: Record | None = None
+    while True:
+        pause = await lease.look()
+        if lease.tenure is not None:
+            return
+        if first is None and lease.record is not None:
+            # To prove the store came before that, and took what time it took.
+            first, give_up_at = lease.record, time.monotonic() + patience
+        if lease.record != first or time.monotonic() > give_up_at:
+            raise lease.not_held()
+        await anyio.sleep(pause)

@@ -1,0 +1,44 @@
+"""A register that answers in time or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import anyio
+
+from raft_snapshot_agent.core.lease import LeaseStore, Record, Versioned
+from raft_snapshot_agent.errors import StorageUnavailable
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Timely:
+    """Bounds the time of every call: a late answer is worth nothing to a lease."""
+
+    register: LeaseStore
+    seconds: float
+
+    @property
+    def location(self) -> str:
+        return self.register.location
+
+    async def read(self) -> Versioned | None:
+        return await self._in_time(self.register.read())
+
+    async def write(self, record: Record, expected: str | None) -> str | None:
+        return await self._in_time(self.register.write(record, expected))
+
+    async def close(self) -> None:
+        await self._in_time(self.register.close())
+
+    async def _in_time(self, call: Awaitable[_T]) -> _T:
+        try:
+            with anyio.fail_after(self.seconds):
+                return await call
+        except TimeoutError as error:
+            raise StorageUnavailable(
+                f"the lease in {self.location}: no answer within {self.seconds:g} s"
+            ) from error

@@ -1,0 +1,155 @@
+"""What the log says of runs, and of what lasts: when it begins, once an hour, and when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from datetime import datetime
+
+from raft_snapshot_agent.core.conditions import Conditions, State, kind_of
+from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
+from raft_snapshot_agent.errors import LeaseHeld, NotLeader
+from raft_snapshot_agent.observe.logs import Level, Log
+
+_SKIPS = "Not running on leader node, skipping."
+"""The original agent's sentence, word for word: people search for it."""
+
+
+class Journal:
+    """The log of one cluster's runs."""
+
+    def __init__(self, log: Log, *, seed: bool = False) -> None:
+        """Begin with nothing known.
+
+        Arguments:
+            log: Where it is written.
+            seed: The original agent is stood in for, whose skipping is counted by its lines:
+                each is written.
+        """
+        self.log = log
+        self._seed = seed
+        self._conditions = Conditions()
+        self._works: bool | None = None
+        """Whether this agent took the last snapshot, or tried to."""
+
+    def report(self, report: Report) -> bool:
+        """Write what a run did; return whether anything of it was new."""
+        log: Log = self.log.bind(run=report.run_id) if report.run_id else self.log
+        if report.outcome is Outcome.STOPPED:
+            log.info("Stopped while a snapshot was under way; it is dropped.")
+            return True
+        before, self.log = self.log, log
+        try:
+            return self._report(report)
+        finally:
+            self.log = before
+
+    def trouble(
+        self, where: Hashable, texts: Iterable[str], now: datetime, level: Level = "warning"
+    ) -> None:
+        """Write what is wrong somewhere now; nothing: all is well again."""
+        self._tell(where, texts, now, level)
+
+    def _report(self, report: Report) -> bool:
+        now = report.started_at
+        told = self._turn(report)
+        failed = report.error is not None and report.outcome is not Outcome.SKIPPED
+        said = [f"Snapshot failed: {report.error}"] if failed else []
+        told |= self._tell("run", said, now, "error", together=True)
+        if report.node:
+            passed = [f"Passed over a node: {warning}" for warning in report.warnings]
+            self._tell("nodes", passed, now, "warning")
+        for delivery in report.deliveries:
+            told |= self._delivered(report, delivery, now)
+        return told
+
+    def _turn(self, report: Report) -> bool:
+        """Write whether it is this agent's turn."""
+        if report.outcome is not Outcome.SKIPPED:
+            if report.node and self._works is not True:
+                self._works = True
+                self._conditions, _ = self._conditions.observed("turn", {}, report.started_at)
+                self.log.info("This agent takes the snapshots now.", node=report.node)
+                return True
+            return False
+        if self._works and isinstance(report.error, NotLeader):
+            self.log.info("This agent no longer takes the snapshots: the node here does not lead.")
+        self._works = False
+        held = isinstance(report.error, LeaseHeld)
+        text = "Another agent holds the lease, skipping." if held else _SKIPS
+        if self._seed:
+            self.log.info(text, reason=str(report.error))
+            return True
+        return self._tell("turn", [text], report.started_at, "info", reason=str(report.error))
+
+    def _delivered(self, report: Report, delivery: StorageResult, now: datetime) -> bool:
+        name = delivery.storage
+        level: Level = "error" if delivery.required else "warning"
+        why = [f"Could not store the snapshot in {name}: {delivery.error}"]
+        told = self._tell((name, "put"), why if delivery.error else [], now, level, together=True)
+        if delivery.error is not None:
+            return told
+        self._stored(report, delivery)
+        warnings = [f"{name}: {_counted(warning, delivery)}" for warning in delivery.warnings]
+        self._tell((name, "warning"), warnings, now, "warning")
+        self._tell((name, "alarm"), _alarm(delivery), now, "error", together=True)
+        return True
+
+    def _stored(self, report: Report, delivery: StorageResult) -> None:
+        # The original's sentence too; it says `aws` of every S3 store.
+        what = delivery.kind if self._seed else delivery.storage
+        snapshot = report.snapshot
+        self.log.info(
+            f"Successfully created {what} snapshot to {delivery.location}",
+            index=snapshot.meta.index if snapshot else None,
+            bytes=snapshot.size if snapshot else None,
+            seconds=round(delivery.seconds, 2),
+        )
+        for name in delivery.deleted:
+            self.log.info(f"Deleted old snapshot {name}", storage=delivery.storage)
+
+    def _tell(
+        self,
+        where: Hashable,
+        said: Iterable[str],
+        now: datetime,
+        level: Level,
+        *,
+        together: bool = False,
+        **facts: object,
+    ) -> bool:
+        texts, more = _by_kind(said)
+        self._conditions, news = self._conditions.observed(where, texts, now, together=together)
+        write = getattr(self.log, level)
+        for one in news:
+            lasted = {"since": f"{one.since:%Y-%m-%dT%H:%M:%SZ}", "times": one.times}
+            if one.state is State.ENDS:
+                self.log.info(f"Over: {one.text}", **lasted)
+                continue
+            alike = more.get(kind_of(one.text), 0)
+            fields = {**facts, **({"more_like_it": alike} if alike else {})}
+            write(one.text, **fields, **(lasted if one.state is State.LASTS else {}))
+        return bool(news)
+
+
+def _counted(warning: str, delivery: StorageResult) -> str:
+    count = delivery.counts.get(warning)
+    return warning if count is None else f"{warning} (snapshots: {count})"
+
+
+def _alarm(delivery: StorageResult) -> list[str]:
+    if not delivery.alarm:
+        return []
+    mend = "after checking, run prune --acknowledge"
+    return [f"Retention suspended for {delivery.storage}: {delivery.alarm}; {mend}"]
+
+
+def _by_kind(said: Iterable[str]) -> tuple[dict[str, str], dict[str, int]]:
+    """Return the first text of each kind, and how many more are like it."""
+    texts: dict[str, str] = {}
+    more: dict[str, int] = {}
+    for text in said:
+        kind = kind_of(text)
+        if kind in texts:
+            more[kind] = more.get(kind, 0) + 1
+        texts.setdefault(kind, text)
+    return texts, more

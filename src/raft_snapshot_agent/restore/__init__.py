@@ -1,0 +1,1 @@
+"""The way back: read a stored snapshot, restore it, or try that."""

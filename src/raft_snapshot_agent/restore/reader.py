@@ -1,0 +1,298 @@
+"""Where an existing snapshot comes from: a storage, a file, or standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import MINYEAR, UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from raft_snapshot_agent.backup.agent import Destination
+from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.core.proof import AHEAD
+from raft_snapshot_agent.core.snapshot import Manifest, Snapshot, Stored
+from raft_snapshot_agent.destination.verification import Copy, Expected, Reading, judge, read_once
+from raft_snapshot_agent.errors import (
+    AgentError,
+    MismatchedSnapshot,
+    SnapshotNotFound,
+    Stopped,
+    StorageError,
+    VerificationError,
+)
+from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.transfer.spool import Spool
+
+_STEP = 1 << 20
+_APART = 86400
+"""Seconds that the clocks of server and agent may differ before a snapshot is not the latest."""
+_JUDGED = 300
+"""The newest, whose manifests are read to choose the latest; with more it would take minutes."""
+_DESCRIBED = "a manifest describes it, which anybody who may write there could have written"
+_NAMED = "nothing but its name tells of it"
+
+
+class SnapshotReader(Protocol):
+    """A snapshot that can be read from its beginning."""
+
+    @property
+    def label(self) -> str: ...
+
+    def read(self) -> AsyncIterator[bytes]: ...
+
+    async def expected(self) -> Expected:
+        """Say what is known of it before it is read."""
+
+    def again(self) -> SnapshotReader | None:
+        """Open it for a second reading, independent of the first; nothing where there is none."""
+
+    async def proof(self) -> str:
+        """Say who vouches for it."""
+
+    def confirm(self, snapshot: Snapshot) -> None:
+        """Hold its archive against what it was chosen for.
+
+        Raises:
+            MismatchedSnapshot: It is another.
+        """
+
+    async def remember(self, verdict: Reading) -> None:
+        """Note what a verdict says of it, where that is kept.
+
+        Raises:
+            StorageError: The note cannot be written.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOrigin:
+    """A snapshot in one of the storages."""
+
+    place: Destination
+    stored: Stored
+    is_second: bool = False
+    is_latest: bool = False
+    """Whether it was chosen for its date, which its archive has to confirm then."""
+
+    @property
+    def label(self) -> str:
+        return self.place.storage.location(self.stored.name)
+
+    def read(self) -> AsyncIterator[bytes]:
+        return self._copy.read()
+
+    async def expected(self) -> Expected:
+        return await self._copy.expected()
+
+    def again(self) -> StoredOrigin:
+        return replace(self, is_second=True)
+
+    async def proof(self) -> str:
+        if self.place.static_name is None:
+            proofs, listed = self.place.proofs, await self.place.stored()
+            (judged,) = await proofs.worth(await proofs.judge(listed), [self.stored])
+        else:
+            judged = self.stored
+        if judged.signed:
+            return "signed with the agents' key"
+        told = judged.doubt.removesuffix(": fills no rule")
+        known = told or (_DESCRIBED if judged.verified else _NAMED)
+        unsigned = self.place.signing is not None and not told
+        return f"unsigned; {known}" if unsigned else known
+
+    def confirm(self, snapshot: Snapshot) -> None:
+        written_at = snapshot.meta.written_at
+        if not self.is_latest or written_at is None or self.stored.taken_at.year == MINYEAR:
+            return
+        if abs(written_at - self.stored.taken_at.timestamp()) > _APART:
+            raise MismatchedSnapshot(
+                f"its server wrote it {_shown(written_at)}, and its name tells another day",
+                hint="it may be an old one under a new name; to use it all the same, give its name",
+            )
+
+    async def remember(self, verdict: Reading) -> None:
+        await self.place.verdicts.remember(self.stored, verdict, datetime.now(UTC))
+
+    @property
+    def _copy(self) -> Copy:
+        return self.place.verdicts.copy(self.stored, anew=self.is_second)
+
+
+@dataclass(frozen=True, slots=True)
+class FileOrigin:
+    """A snapshot in a file, or on standard input."""
+
+    path: Path | None
+
+    @property
+    def label(self) -> str:
+        return "standard input" if self.path is None else str(self.path)
+
+    async def read(self) -> AsyncIterator[bytes]:
+        file = await in_thread(self._open)
+        try:
+            # Who waits at a terminal or for a slow pipe must be able to give up.
+            while chunk := await in_thread(partial(file.read, _STEP), abandon=self.path is None):
+                yield chunk
+        except OSError as error:
+            raise AgentError(f"cannot read {self.label}: {error.strerror}") from error
+        finally:
+            file.close()
+
+    async def expected(self) -> Expected:
+        if self.path is None:
+            return Expected()
+        beside = self.path.with_name(manifest_name(self.path.name))
+        try:
+            return Expected(manifest=Manifest.from_json(await in_thread(beside.read_bytes)))
+        except (OSError, ValueError):
+            return Expected()
+
+    def again(self) -> FileOrigin | None:
+        return None if self.path is None else self
+
+    def confirm(self, snapshot: Snapshot) -> None: ...
+
+    async def proof(self) -> str:
+        return _NAMED if (await self.expected()).manifest is None else _DESCRIBED
+
+    async def remember(self, verdict: Reading) -> None: ...
+
+    def _open(self) -> BinaryIO:
+        if self.path is None:
+            # Unbuffered: Python cannot end while a thread holds the buffer's lock.
+            return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise AgentError(
+                f"cannot read {self.path}: {error.strerror}", hint="check path and rights"
+            ) from error
+
+
+async def choose(places: Sequence[Destination], wanted: str | None) -> SnapshotReader:
+    """Find a snapshot.
+
+    Arguments:
+        places: The storages to look in, in order.
+        wanted: A snapshot's name, a file's path, `-` for standard input; `None`: the newest
+            one that was verified, else the newest.
+
+    Raises:
+        SnapshotNotFound: There is none.
+        StorageError: No storage could be asked.
+    """
+    if wanted is None:
+        return await _latest(places)
+    if wanted == "-":
+        return FileOrigin(None)
+    if "/" in wanted or await in_thread(Path(wanted).is_file):
+        return FileOrigin(Path(wanted))
+    return await _named(places, wanted)
+
+
+async def judged(origin: SnapshotReader) -> Reading:
+    """Read a snapshot, twice unless it is whole, and say what it is worth."""
+    again = origin.again()
+    return await (read_once(origin) if again is None else judge(origin, again))
+
+
+async def examine(origin: SnapshotReader) -> Snapshot:
+    """Read a snapshot to its end and prove it whole; its notes of being none go.
+
+    Raises:
+        VerificationError: It is not, or not the one its manifest describes.
+        AgentError: It could not be read.
+    """
+    verdict = await judged(origin)
+    if verdict.snapshot is None:
+        raise verdict.error or VerificationError("it is no snapshot")
+    origin.confirm(verdict.snapshot)
+    with suppress(StorageError):  # it may be readable only
+        await origin.remember(verdict)
+    return verdict.snapshot
+
+
+@contextmanager
+def naming(origin: SnapshotReader) -> Iterator[None]:
+    """Let the error about a broken snapshot say which one it is."""
+    try:
+        yield
+    except VerificationError as error:
+        raise type(error)(f"{origin.label}: {error.message}", hint=error.hint) from error
+
+
+async def pour(origin: SnapshotReader, spool: Spool) -> None:
+    """Copy a snapshot into a spool; a failure is the spool's."""
+    try:
+        async for chunk in origin.read():
+            await in_thread(partial(spool.write, chunk))
+        spool.complete()
+    except AgentError as error:
+        spool.fail(error)
+    except BaseException:
+        # A signal or a defect: whoever follows the spool would wait for ever.
+        spool.fail(Stopped("reading the snapshot was given up"))
+        raise
+
+
+async def _latest(places: Sequence[Destination]) -> SnapshotReader:
+    """Choose the newest that is proved best: signed, or described by its manifest, or only named.
+
+    Neither one from the future, nor one that its manifest does not describe.
+    """
+    found: list[tuple[Stored, Destination]] = []
+    trouble: AgentError | None = None
+    for place in places:
+        try:
+            found += [(one, place) for one in await _proved(place)]
+        except AgentError as error:
+            trouble = error
+    if not found:
+        raise trouble or SnapshotNotFound("no storage holds a snapshot", hint="take one: save")
+    now = datetime.now(UTC) + AHEAD
+    believed = [pair for pair in found if pair[0].counts and pair[0].taken_at <= now]
+    if not believed:
+        raise trouble or SnapshotNotFound(
+            f"none of the {len(found)} snapshots that are stored can be believed to be the latest",
+            hint="list and prune --dry-run say why; to use one all the same, give its name",
+        )
+    stored, place = max(believed, key=lambda pair: _rank(pair[0]))
+    return StoredOrigin(place, stored, is_latest=True)
+
+
+def _shown(seconds: int) -> str:
+    try:
+        return f"at {datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except (ValueError, OverflowError, OSError):
+        return "at no time there is"
+
+
+async def _proved(place: Destination) -> list[Stored]:
+    """List what a storage holds, each with what it counts for as far as its manifests tell."""
+    stored = await place.stored()
+    judged = await place.proofs.worth(await place.proofs.judge(stored), stored[:_JUDGED])
+    return [*judged, *stored[_JUDGED:]]
+
+
+def _rank(stored: Stored) -> tuple[bool, bool, datetime]:
+    return stored.signed, stored.proved, stored.taken_at
+
+
+async def _named(places: Sequence[Destination], name: str) -> SnapshotReader:
+    trouble: AgentError | None = None
+    for place in places:
+        try:
+            found = await place.find(name)
+        except AgentError as error:
+            trouble = error
+            continue
+        if found is not None:
+            return StoredOrigin(place, found)
+    raise trouble or SnapshotNotFound(
+        f"no snapshot is called {name}", hint="list shows what is stored; a file needs its path"
+    )

@@ -1,0 +1,141 @@
+"""From a configuration to the objects that do the work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+
+from raft_snapshot_agent.backup.agent import Agent, Destination
+from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter
+from raft_snapshot_agent.config.model import Config, naming_of, require_storages, spool_folder
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.fields import RetentionPolicy, time_zone
+from raft_snapshot_agent.lease.holder import Lease
+from raft_snapshot_agent.storage import AnyStorage
+from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.vault.leader import Cluster
+
+_REQUESTS = 6
+"""One step of a storage, such as a list or the end of an upload, is so many requests at most, or
+tries of one: it may take so many times the storage's time-out."""
+_SHORTEST = timedelta(minutes=10)
+_CHECKS = 4
+"""A question whether the node leads takes no longer than this part of a lease's duration."""
+
+
+def places(config: Config, only: str | None = None) -> tuple[Destination, ...]:
+    """Open the configured storages; nothing is contacted.
+
+    Raises:
+        ConfigError: None is configured, or none is called `only`.
+    """
+    opened = tuple(_place(settings, config) for settings in require_storages(config))
+    chosen = tuple(place for place in opened if only in (None, place.name))
+    if not chosen:
+        names = ", ".join(place.name for place in opened)
+        raise ConfigError(f"no storage is called {only!r}", hint=f"there are: {names}")
+    return chosen
+
+
+def agent(
+    config: Config,
+    destinations: Sequence[Destination],
+    *,
+    by_hand: bool = False,
+    gate: ConcurrencyLimiter | None = None,
+) -> Agent:
+    """Put an agent together.
+
+    Arguments:
+        config: What the agent is told.
+        destinations: Where snapshots go to.
+        by_hand: An operator asks now: find the leader wherever it is, whoever holds the lease.
+        gate: Bounds how many snapshots are under way at once.
+    """
+    cluster = Cluster(config.vault, "anywhere" if by_hand else config.run_on)
+    return Agent(
+        cluster,
+        destinations,
+        naming=naming_of(config),
+        spool=spool_folder(config, os.environ),
+        deadline=config.vault.snapshot_timeout.total_seconds(),
+        lease=None if by_hand else lease(config),
+        gate=gate,
+    )
+
+
+def patience(config: Config) -> float:
+    """Return for how many seconds a run of this cluster may stand still.
+
+    Nothing does for longer than its own time-out, so whatever does is dead.
+    """
+    longest = max((one.timeout for one in config.storages), default=_SHORTEST)
+    waits = (_SHORTEST, _REQUESTS * longest, config.vault.stall_timeout, config.vault.timeout)
+    return 2 * max(waits).total_seconds()
+
+
+def lease(config: Config) -> Lease | None:
+    """Open the lease, where one is configured; nothing is contacted.
+
+    Under `run_on: leader` an agent holds it only while its node leads.
+
+    Raises:
+        ConfigError: Nothing can keep its record.
+    """
+    if config.lease is None:
+        return None
+    if config.run_on == "anywhere":
+        return config.lease.open(config.storages)
+    # Connections of its own: it asks while a snapshot is under way.
+    timeout = min(config.vault.timeout, config.lease.duration / _CHECKS)
+    cluster = Cluster(config.vault.model_copy(update={"timeout": timeout}), config.run_on)
+    return config.lease.open(config.storages, partial(_leads, cluster))
+
+
+async def _leads(cluster: Cluster) -> None:
+    """Raise why the agent could take no snapshot now, such as `NotLeader`."""
+    await in_thread(cluster.leader, abandon=True)
+
+
+def _place(settings: AnyStorage, config: Config) -> Destination:
+    # `save FILE` starts without these.
+    from raft_snapshot_agent.storage.wrappers.rate_limited import RateLimitedStorage
+    from raft_snapshot_agent.storage.wrappers.retrying import RetryingStorage
+    from raft_snapshot_agent.storage.wrappers.timeout import TimeoutStorage
+    from raft_snapshot_agent.storage.wrappers.traced import Traced
+
+    def opened() -> Storage:
+        storage: Storage = TimeoutStorage(
+            Traced(settings.open()),
+            _REQUESTS * settings.timeout,
+            min_rate=settings.min_rate,
+            max_objects=settings.max_objects,
+            hint="look at the store; where it is only slow, raise timeout or lower min_rate",
+        )
+        paced = (
+            storage
+            if settings.bandwidth is None
+            else RateLimitedStorage(storage, settings.bandwidth)
+        )
+        return RetryingStorage(paced)
+
+    retention = settings.retention or RetentionPolicy()
+    return Destination(
+        name=settings.name or settings.type,
+        storage=opened(),
+        reopen=opened,
+        retention=retention,
+        zone=time_zone(retention.timezone),
+        naming=naming_of(config),
+        static_name=settings.static_name,
+        timing=None if settings.schedule is None else settings.schedule.open(),
+        required=settings.required,
+        prunes=settings.prune,
+        max_shrink=config.guard.max_shrink,
+        signing=None if config.signing is None else config.signing.open,
+        pace=(settings.schedule or config.schedule).open().schedule,
+        extra=config.guard.max_extra,
+    )

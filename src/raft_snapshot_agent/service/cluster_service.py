@@ -1,0 +1,27 @@
+"""What is done for one cluster until it is told otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raft_snapshot_agent.backup.agent import Agent
+from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.observe.logs import Log
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterService:
+    """What is done for one cluster until it is told otherwise."""
+
+    agent: Agent
+    timing: ScheduleSpec
+    """For storages that have none of their own."""
+    log: Log
+    seed: bool = False
+    """Whether the log is to be the original agent's."""
+
+    patience: float = 3600.0
+    """Seconds after which a run that does not go on is taken for dead."""
+
+    def timings(self) -> dict[str, ScheduleSpec]:
+        return {place.name: place.timing or self.timing for place in self.agent.places}

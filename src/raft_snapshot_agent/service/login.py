@@ -1,0 +1,30 @@
+"""Whether the agent could log in again, told while its token still lives."""
+
+from __future__ import annotations
+
+from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.vault.leader import Cluster
+
+
+async def login_trouble(cluster: Cluster) -> list[str] | None:
+    """Try the login, if that is due; nothing is raised.
+
+    Returns:
+        What is wrong with it, if anything; nothing where it was not tried.
+    """
+    try:
+        tried = await in_thread(cluster.try_login, abandon=True)
+    except Exception as error:  # noqa: BLE001 - the token in use is good
+        why = as_failure(error)
+        return [f"A new login would fail: {why}. Snapshots go on until the present token ends."]
+    return [] if tried else None
+
+
+async def renewal_trouble(cluster: Cluster) -> list[str]:
+    """Renew the token before it ends; return what is wrong with that. Nothing is raised."""
+    try:
+        await in_thread(cluster.keep_token, abandon=True)
+    except Exception as error:  # noqa: BLE001 - the next run logs in again
+        return [f"The token is not renewed: {as_failure(error)}"]
+    return []

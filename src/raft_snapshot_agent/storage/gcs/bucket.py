@@ -1,0 +1,298 @@
+"""The requests of Cloud Storage's JSON API, to one bucket.
+
+Source: the reference of the JSON API, and "Perform resumable uploads".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, urlencode, urlsplit
+
+from raft_snapshot_agent.core.notes import moment
+from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageError
+from raft_snapshot_agent.storage.gcs.errors import GcsAnswer, refusal
+from raft_snapshot_agent.storage.gcs.multipart import BYTES, JSON, two_parts
+from raft_snapshot_agent.storage.http.http import Http
+from raft_snapshot_agent.storage.http.pages import MOST_OBJECTS, PAGE, PAGE_BYTES, Listing
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+_CHUNK = 1 << 20
+_FIELDS = "name,size,md5Hash,generation,updated"
+_SUCCESS = {200, 204, 206}
+GENERATION = "x-goog-generation"
+"""The header that tells it where an object is read."""
+GONE = {404, 410}
+CANCELLED = 499
+"""What is answered to the cancellation of an upload. Source: "Cancel an upload"."""
+
+
+class GcsIdentity(Protocol):
+    """Whose requests these are."""
+
+    def headers(self, doing: str) -> Mapping[str, str]:
+        """Return the headers that say so."""
+
+    def forget(self) -> bool:
+        """Say it anew next time; return whether that may help."""
+
+
+class Nobody:
+    """No credentials, for emulators and public buckets."""
+
+    def headers(self, _doing: str) -> Mapping[str, str]:
+        return {}
+
+    def forget(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class GcsObject:
+    """One object as the store describes it."""
+
+    key: str
+    size: int
+    md5: str
+    """In base64; empty where the store keeps none."""
+    generation: str
+    updated: datetime | None = None
+    """When it was last written, by the store's clock, if it tells."""
+
+    @classmethod
+    def of(cls, described: Mapping[str, Any]) -> GcsObject:
+        return cls(
+            str(described["name"]),
+            int(described["size"]),
+            str(described.get("md5Hash", "")),
+            str(described.get("generation", "")),
+            moment(str(described.get("updated", ""))),
+        )
+
+
+class GcsBucket:
+    """One bucket; safe to share between threads."""
+
+    def __init__(
+        self,
+        name: str,
+        endpoint: str,
+        http: Http,
+        identity: GcsIdentity,
+        kms_key: str | None = None,
+        most: int = MOST_OBJECTS,
+    ) -> None:
+        self._name = name
+        self._endpoint = endpoint
+        self._http = http
+        self._identity = identity
+        self._kms_key = kms_key
+        self._most = most
+
+    @property
+    def url(self) -> str:
+        """Its name, as an operator would write it."""
+        return f"gs://{self._name}"
+
+    def shown(self, key: str) -> str:
+        """Say where an object lies, as an operator would write it."""
+        return f"{self.url}/{key}"
+
+    def list_objects(self, prefix: str, doing: str = "") -> Iterator[GcsObject]:
+        """List the objects directly below a prefix, page by page."""
+        doing = doing or f"cannot list snapshots in {self.shown(prefix)}"
+        query = {
+            "prefix": prefix,
+            "delimiter": "/",
+            "maxResults": str(PAGE),
+            "fields": f"items({_FIELDS}),nextPageToken",
+        }
+        listing: Listing[GcsObject] = Listing(doing, self._most)
+        while True:
+            answer = self._ask(doing, "GET", self._objects(query), most=PAGE_BYTES)
+            page = _document(doing, answer)
+            items = page.get("items", [])
+            objects = [_described(doing, item) for item in items if isinstance(items, list)]
+            yield from listing.page((one.key, one) for one in objects)
+            if not page.get("nextPageToken"):
+                return
+            query["pageToken"] = str(page["nextPageToken"])
+
+    def describe(self, key: str) -> GcsObject:
+        """Look at one object.
+
+        Raises:
+            SnapshotNotFound: There is none of that name.
+        """
+        doing = f"cannot look at {self.shown(key)}"
+        answer = self._ask(doing, "GET", self._object(key, {"fields": _FIELDS}), of_object=True)
+        return _described(doing, _document(doing, answer))
+
+    def open(
+        self, doing: str, key: str, start: int = 0, generation: str | None = None
+    ) -> BaseHTTPResponse:
+        """Begin to read an object, at `start`; only that generation of it if one is given.
+
+        Raises:
+            SnapshotNotFound: There is none of that name.
+        """
+        condition = {"ifGenerationMatch": generation} if generation else {}
+        url = self._object(key, {"alt": "media", **condition})
+        headers = {"range": f"bytes={start}-"} if start else {}
+        return self._ask(doing, "GET", url, headers=headers, of_object=True, streaming=True)
+
+    def read_on(self, doing: str, answer: BaseHTTPResponse, size: int = _CHUNK) -> bytes:
+        """Read at most `size` bytes more; empty at the end."""
+        return self._http.more(doing, self._endpoint, answer, size)
+
+    def delete(self, key: str, generation: str | None = None) -> None:
+        """Remove an object, or only that generation of it; what is gone is no error."""
+        condition = {"ifGenerationMatch": generation} if generation else {}
+        with suppress(SnapshotNotFound):
+            doing = f"cannot delete {self.shown(key)}"
+            self._ask(doing, "DELETE", self._object(key, condition), of_object=True)
+
+    def insert(
+        self, doing: str, content: bytes, metadata: Mapping[str, str], generation: str | None = None
+    ) -> GcsObject | None:
+        """Store a small object in one request.
+
+        Arguments:
+            doing: What fails if this does.
+            content: All of it.
+            metadata: With its `name`; what else is there becomes the object's.
+            generation: What must be there now, `0`: nothing; whatever there is when missing.
+
+        Returns:
+            What the store describes; nothing where something else was there.
+        """
+        kind, body = two_parts(metadata, content)
+        condition = {"ifGenerationMatch": generation} if generation else {}
+        url = self._upload({"uploadType": "multipart", **condition})
+        answer = self.request(doing, "POST", url, {"content-type": kind}, body)
+        return None if answer.status == 412 else self.described(doing, answer)
+
+    def begin(self, doing: str, metadata: Mapping[str, str]) -> str:
+        """Begin an upload that can be resumed.
+
+        Returns:
+            The address it goes on at. Only its path is the store's: tokens go to no other host.
+        """
+        url = self._upload({"uploadType": "resumable"})
+        headers = {"content-type": JSON, "x-upload-content-type": BYTES}
+        body = json.dumps(metadata).encode()
+        answer = self._ask(doing, "POST", url, headers=headers, body=body)
+        session = urlsplit(answer.headers.get("location", ""))
+        if not session.path:
+            raise StorageError(f"{doing}: the store began no upload", hint="check endpoint")
+        return f"{self._endpoint}{session.path}?{session.query}"
+
+    def cancel(self, doing: str, session: str) -> None:
+        """Drop an upload and what was sent for it; one that is gone is no error."""
+        answer = self.request(doing, "DELETE", session, {"content-length": "0"})
+        if answer.status not in {CANCELLED, 200, 204, *GONE}:
+            raise self.refused(doing, answer)
+
+    def described(self, doing: str, answer: BaseHTTPResponse) -> GcsObject:
+        """Read what the store says of an object that it just stored."""
+        if answer.status not in {200, 201}:
+            raise self.refused(doing, answer)
+        return _described(doing, _document(doing, answer))
+
+    def refused(
+        self, doing: str, answer: BaseHTTPResponse, *, of_object: bool = False
+    ) -> StorageError:
+        """Translate an answer that is no success."""
+        with self._http.translated(doing, self._endpoint):
+            told = GcsAnswer.of(answer)
+        error = refusal(doing, told, of_object=of_object)
+        if isinstance(error, LoginRefused) and isinstance(self._identity, Nobody):
+            return LoginRefused(error.message, hint="it wants a login: take anonymous: true away")
+        return error
+
+    def request(
+        self,
+        doing: str,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Iterable[bytes] | None = None,
+        *,
+        streaming: bool = False,
+        most: int | None = None,
+    ) -> BaseHTTPResponse:
+        """Make a request with a token; where a kept one is refused, again with a new one.
+
+        A body in pieces must be one that can be sent twice.
+        """
+
+        def once() -> BaseHTTPResponse:
+            sent = {**headers, **self._identity.headers(doing)}
+            return self._http.ask(doing, method, url, sent, body, streaming=streaming, most=most)
+
+        answer = once()
+        if answer.status == 401 and self._identity.forget():
+            answer.close()
+            return once()
+        return answer
+
+    def _ask(
+        self,
+        doing: str,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        of_object: bool = False,
+        streaming: bool = False,
+        most: int | None = None,
+    ) -> BaseHTTPResponse:
+        answer = self.request(
+            doing, method, url, headers or {}, body, streaming=streaming, most=most
+        )
+        if answer.status not in _SUCCESS:
+            raise self.refused(doing, answer, of_object=of_object)
+        return answer
+
+    def _objects(self, query: Mapping[str, str]) -> str:
+        return f"{self._endpoint}/storage/v1/b/{quote(self._name)}/o?{_encoded(query)}"
+
+    def _object(self, key: str, query: Mapping[str, str]) -> str:
+        place = f"{self._endpoint}/storage/v1/b/{quote(self._name)}/o/{quote(key, safe='')}"
+        return f"{place}?{_encoded(query)}" if query else place
+
+    def _upload(self, query: Mapping[str, str]) -> str:
+        key = {"kmsKeyName": self._kms_key} if self._kms_key else {}
+        place = f"{self._endpoint}/upload/storage/v1/b/{quote(self._name)}/o"
+        return f"{place}?{_encoded({**query, **key, 'fields': _FIELDS})}"
+
+
+def _encoded(query: Mapping[str, str]) -> str:
+    return urlencode(query, quote_via=quote, safe="")
+
+
+def _document(doing: str, answer: BaseHTTPResponse) -> dict[str, Any]:
+    try:
+        document = json.loads(answer.data)
+    except (RecursionError, ValueError):
+        document = None
+    if not isinstance(document, dict):
+        raise StorageError(
+            f"{doing}: the answer is not Cloud Storage's", hint="check endpoint and proxy"
+        )
+    return document
+
+
+def _described(doing: str, item: Mapping[str, Any]) -> GcsObject:
+    try:
+        return GcsObject.of(item)
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        why = f"{doing}: the store describes an object without name or size"
+        raise StorageError(why, hint="check endpoint") from error

@@ -1,0 +1,62 @@
+"""How an object is read to its end, over as many connections as that takes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from raft_snapshot_agent.errors import StorageUnavailable
+from raft_snapshot_agent.storage.gcs.bucket import GENERATION, GcsBucket
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+_WAITS = (0.1, 1.0, 2.0)
+"""Seconds before it goes on after a connection that broke."""
+
+
+class GcsDownload:
+    """One object, as it was when it was opened."""
+
+    def __init__(self, bucket: GcsBucket, key: str) -> None:
+        """Begin to read.
+
+        Raises:
+            SnapshotNotFound: There is none of that name.
+        """
+        self._bucket = bucket
+        self._key = key
+        self._doing = f"cannot read {bucket.shown(key)}"
+        self._position = 0
+        self._answer = bucket.open(self._doing, key)
+        self._generation = self._answer.headers.get(GENERATION, "")
+
+    def read_on(self) -> bytes:
+        """Read the next piece; empty at the end."""
+        for wait in _WAITS:
+            try:
+                return self._piece(self._answer)
+            except StorageUnavailable:
+                self._answer.close()
+                time.sleep(wait)
+            try:
+                self._answer = self._reopened()
+            except StorageUnavailable:
+                continue
+        return self._piece(self._answer)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._answer.close()
+
+    def _piece(self, answer: BaseHTTPResponse) -> bytes:
+        piece = self._bucket.read_on(self._doing, answer)
+        self._position += len(piece)
+        return piece
+
+    def _reopened(self) -> BaseHTTPResponse:
+        answer = self._bucket.open(self._doing, self._key, self._position, self._generation)
+        if self._position and answer.status != 206:
+            answer.close()
+            raise StorageUnavailable(f"{self._doing}: the store does not go on where it broke off")
+        return answer

@@ -1,0 +1,150 @@
+"""What Google's services answer when they refuse, in one line for the operator.
+
+Source: "HTTP status and error codes for JSON" of Cloud Storage's documentation, and RFC 6749,
+section 5.2, for where tokens come from.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from html import unescape
+from typing import TYPE_CHECKING, Any
+
+from raft_snapshot_agent.errors import (
+    LoginRefused,
+    SnapshotNotFound,
+    StorageDenied,
+    StorageError,
+    StorageFull,
+    StorageUnavailable,
+)
+from raft_snapshot_agent.secret import one_line
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+LOGIN_HINT = (
+    "set service_account_file or GOOGLE_APPLICATION_CREDENTIALS, or give the instance a service "
+    "account"
+)
+_ROLE = "the role Storage Object User on the bucket"
+_RIGHTS = (
+    "likely a right is missing: allow storage.objects.create and storage.objects.delete, and to "
+    f"list, read and prune storage.objects.list and storage.objects.get: {_ROLE}"
+)
+_REFUSED_HINT = (
+    "likely the credentials are of another project, revoked or expired, or this host's clock is "
+    "wrong; check service_account_file or GOOGLE_APPLICATION_CREDENTIALS"
+)
+_LATER = "it may pass; look at the store"
+_LONGEST = 300
+_TAG = re.compile(r"<[^>]*>")
+_URL = re.compile(r"https?://\S+")
+_PERMISSION = re.compile(r"\b(?:storage|cloudkms|serviceusage)\.[A-Za-z]+\.[A-Za-z]+\b")
+_CHECKSUM = re.compile(r"md5|crc32c|checksum|hash", re.IGNORECASE)
+_TOO_FAST = {"rateLimitExceeded", "userRateLimitExceeded", "backendError", "internalError"}
+_QUOTA = (StorageFull, "a quota is used up", "raise the quota, or keep fewer snapshots")
+_REASONS: dict[str, tuple[type[StorageError], str, str]] = {
+    "quotaExceeded": _QUOTA,
+    "dailyLimitExceeded": _QUOTA,
+    "accountDisabled": (StorageDenied, "access denied", "enable billing for the bucket's project"),
+    "retentionPolicyNotMet": (
+        StorageDenied,
+        "the bucket keeps it",
+        "its retention policy ends some day; until then nothing can be deleted or replaced",
+    ),
+    "objectUnderActiveHold": (StorageDenied, "the bucket keeps it", "release the object's hold"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GcsAnswer:
+    """What a refusal says."""
+
+    status: int
+    reason: str
+    """Google's word for it, such as `forbidden`; may be empty."""
+    message: str
+    """Google's sentence, or whatever else was answered; may be empty."""
+    phrase: str = ""
+    """HTTP's words for the status, and of a proxy that may have said it."""
+
+    @classmethod
+    def of(cls, answer: BaseHTTPResponse) -> GcsAnswer:
+        """Read a refusal: JSON of Google's, or whatever a proxy said."""
+        return cls.read(answer.status, answer.data, tidy(answer.reason or ""))
+
+    @classmethod
+    def read(cls, status: int, body: bytes, phrase: str = "") -> GcsAnswer:
+        text = body.decode(errors="replace")
+        try:
+            document = json.loads(text)
+        except (RecursionError, ValueError):
+            return cls(status, "", tidy(_TAG.sub(" ", text)), phrase)
+        return cls(status, *_told(document), phrase)
+
+    def __str__(self) -> str:
+        code = f"{self.status} {self.reason or self.phrase}".strip()
+        return f"{code}: {self.message}" if self.message else code
+
+
+def refusal(doing: str, answer: GcsAnswer, *, of_object: bool = False) -> StorageError:
+    """Translate an answer of Cloud Storage that is no success.
+
+    Arguments:
+        doing: What it was to be.
+        answer: As it came.
+        of_object: Whether one was asked for that need not be there.
+    """
+    status, reason, said = answer.status, answer.reason, answer.message
+    if status == 401:
+        return LoginRefused(f"{doing}: the login was refused ({answer})", hint=_REFUSED_HINT)
+    if reason in _TOO_FAST or status in {408, 429} or status >= 500:
+        return StorageUnavailable(f"{doing}: the store answered {answer}", hint=_LATER)
+    if reason in _REASONS:
+        kind, why, hint = _REASONS[reason]
+        return kind(f"{doing}: {why} ({answer})", hint=hint)
+    if status == 403:
+        return StorageDenied(f"{doing}: access denied ({answer})", hint=_rights(said))
+    if status == 400 and _CHECKSUM.search(said):
+        why = f"{doing}: the bytes arrived changed ({answer})"
+        return StorageUnavailable(why, hint="look at the network")
+    if status == 404 and of_object and "bucket does not exist" not in said:
+        return SnapshotNotFound(f"{doing}: there is none of that name ({answer})", hint="try list")
+    if status == 404 and reason:
+        hint = "create it, or check bucket and endpoint"
+        return StorageError(f"{doing}: the bucket does not exist ({answer})", hint=hint)
+    return StorageError(f"{doing}: the store answered {answer}", hint="check bucket and endpoint")
+
+
+def login_refusal(doing: str, source: str, answer: GcsAnswer) -> StorageError:
+    """Translate an answer of whoever gives out tokens that is no success."""
+    if answer.status in {408, 429} or answer.status >= 500:
+        return StorageUnavailable(f"{doing}: {source} answered {answer}", hint=_LATER)
+    why = f"{doing}: the login was refused by {source} ({answer})"
+    return LoginRefused(why, hint=_REFUSED_HINT)
+
+
+def tidy(text: str) -> str:
+    """Put what somebody else wrote on one short line without addresses and secrets."""
+    return one_line(_URL.sub("[address]", unescape(text)), _LONGEST)
+
+
+def _rights(said: str) -> str:
+    named = _PERMISSION.search(said)
+    return f"allow {named[0]}; {_ROLE} has what is needed" if named else _RIGHTS
+
+
+def _told(document: Any) -> tuple[str, str]:
+    """Find word and sentence in the three forms that Google's services use."""
+    error = document.get("error") if isinstance(document, dict) else None
+    if isinstance(error, str):
+        return tidy(error), tidy(str(document.get("error_description", "")))
+    if not isinstance(error, dict):
+        return "", ""
+    details = error.get("errors")
+    first = details[0] if isinstance(details, list) and details else {}
+    reason = first.get("reason") if isinstance(first, dict) else None
+    return tidy(str(reason or error.get("status") or "")), tidy(str(error.get("message", "")))

@@ -1,0 +1,123 @@
+"""Google credentials that somebody else's token is exchanged for: Google's library knows how.
+
+It asks over the agent's own connections, so that proxies, time-outs and `ca_file` hold for it,
+too.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raft_snapshot_agent.errors import ConfigError, LoginRefused
+from raft_snapshot_agent.storage.gcs.errors import LOGIN_HINT, GcsAnswer, login_refusal, tidy
+from raft_snapshot_agent.storage.gcs.token import SCOPE, GcsToken
+from raft_snapshot_agent.storage.http.http import Http
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+_HOUR = 3600.0
+_CHECK = "check the pool, the provider, the service account and who may impersonate it"
+
+
+class Transport:
+    """Requests as Google's library makes them.
+
+    Source: `google.auth.transport.Request`.
+    """
+
+    def __init__(self, http: Http, doing: str) -> None:
+        self._http = http
+        self._doing = doing
+
+    def __call__(
+        self,
+        url: str,
+        method: str = "GET",
+        body: bytes | str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **_: Any,
+    ) -> BaseHTTPResponse:
+        """Make a request; the library sees refusals, and the agent whom to ask again."""
+        content = body.encode() if isinstance(body, str) else body
+        answer = self._http.ask(self._doing, method, url, headers or {}, content)
+        if answer.status >= 500 or answer.status in {408, 429}:
+            told = GcsAnswer.of(answer)
+            raise login_refusal(self._doing, "the server that exchanges tokens", told)
+        return answer
+
+
+def federated(http: Http, doing: str, path: Path, document: dict[str, Any]) -> GcsToken:
+    """Get a token as a file of credentials says.
+
+    Raises:
+        ConfigError: Google's library is not installed, or does not understand the file.
+        LoginRefused: The exchange was refused.
+        StorageUnavailable: Whoever exchanges tokens did not answer.
+    """
+    try:
+        from google.auth.exceptions import GoogleAuthError, OAuthError, RefreshError
+    except ImportError:
+        raise ConfigError(
+            f"the Google credentials in {path} are of the kind {document['type']}, which needs "
+            "google-auth",
+            hint="pip install 'raft-snapshot-agent[gcs-federation]'",
+        ) from None
+    try:
+        credentials = _credentials(document)
+        credentials.refresh(Transport(http, doing))
+    except (OAuthError, RefreshError) as error:
+        why = f"{doing}: the login was refused ({_reason(error)})"
+        raise LoginRefused(why, hint=_CHECK) from None
+    except (GoogleAuthError, OSError) as error:
+        why = f"cannot use the Google credentials in {path}: {_reason(error)}"
+        raise ConfigError(why, hint=LOGIN_HINT) from None
+    return GcsToken(str(credentials.token), _left(credentials.expiry))
+
+
+def _left(expiry: datetime | None) -> float:
+    """Return for how many seconds a token is good; the library says it in UTC without a zone."""
+    if expiry is None:
+        return _HOUR
+    return (expiry.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
+
+
+def _reason(error: Exception) -> str:
+    """Read the sentence, and what the server said where the library only keeps that."""
+    told = tidy(str(error.args[0] if error.args else error))
+    body = error.args[1] if len(error.args) > 1 else ""
+    answer = GcsAnswer.read(0, body.encode()) if isinstance(body, str) else GcsAnswer(0, "", "")
+    return told if not answer.message or answer.message in told else f"{told}: {answer.message}"
+
+
+def _credentials(document: dict[str, Any]) -> Any:
+    """Choose as Google's library does, whose own chooser asks for the project, too.
+
+    Source: `google.auth.default`.
+    """
+    match document["type"]:
+        case "impersonated_service_account":
+            kind = _module("impersonated_credentials").Credentials
+            return kind.from_impersonated_service_account_info(document, scopes=[SCOPE])
+        case "external_account_authorized_user":
+            kind = _module("external_account_authorized_user").Credentials
+            return kind.from_info(document)
+        case "external_account":
+            kind = _module(_external(document["credential_source"])).Credentials
+            return kind.from_info(document, scopes=[SCOPE])
+        case unknown:
+            raise ValueError(f"{unknown} is no kind of credentials")
+
+
+def _external(source: dict[str, Any]) -> str:
+    if str(source.get("environment_id", "")).startswith("aws"):
+        return "aws"
+    return "pluggable" if "executable" in source else "identity_pool"
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"google.auth.{name}")

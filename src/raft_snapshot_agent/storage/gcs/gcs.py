@@ -1,0 +1,203 @@
+"""Google Cloud Storage, by its JSON API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, ValidationInfo, field_validator
+
+from raft_snapshot_agent.core.lease import StoredLeaseStore
+from raft_snapshot_agent.errors import ConfigError, LoginRefused, SnapshotNotFound
+from raft_snapshot_agent.network.clear_text import refuse_plain_http
+from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
+from raft_snapshot_agent.storage.http.body import in_stoppable_thread
+from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.objectstore.connection import Endpoint, bare_endpoint, environment
+from raft_snapshot_agent.storage.objectstore.endpoint import EndpointSettings
+from raft_snapshot_agent.threads import in_thread
+
+if TYPE_CHECKING:
+    from raft_snapshot_agent.storage.gcs.bucket import GcsBucket
+
+T = TypeVar("T")
+
+_GOOGLE = "https://storage.googleapis.com"
+_GOOGLES_HOST = "storage.googleapis.com"
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
+
+
+def _bucket(bucket: str) -> str:
+    if not _BUCKET.fullmatch(bucket):
+        raise ValueError("must be the bare name of a bucket: no gs://, folders belong into prefix")
+    return bucket
+
+
+def _kms_key(name: str) -> str:
+    if not _KMS_KEY.fullmatch(name):
+        raise ValueError("must be projects/.../locations/.../keyRings/.../cryptoKeys/...")
+    return name
+
+
+class GcsSettings(EndpointSettings):
+    """Snapshots in a bucket on Google Cloud Storage.
+
+    Without a file of credentials those of the environment are used: what
+    GOOGLE_APPLICATION_CREDENTIALS names, what gcloud left, or the service account that the
+    metadata server of the instance or the pod speaks for.
+    """
+
+    type: Literal["gcs"]
+    bucket: Annotated[str, AfterValidator(_bucket)]
+    endpoint: Endpoint | None = None
+    """Another than Google's; STORAGE_EMULATOR_HOST names one that wants no credentials."""
+    service_account_file: Path | None = None
+    """A service account's key, or any other file of credentials that Google's tools take."""
+    anonymous: bool = False
+    """Send no credentials: for emulators."""
+    kms_key_name: Annotated[str, AfterValidator(_kms_key)] | None = None
+    """What new objects are encrypted with; the bucket's default when missing."""
+    storage_class: Literal["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"] | None = None
+    """Of snapshots; the small files beside them stay in the bucket's."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _of_the_service(cls, endpoint: str | None) -> str | None:
+        if urlsplit(endpoint or "").netloc.endswith(f".{_GOOGLES_HOST}"):
+            raise ValueError(f"must not hold the bucket: use {_GOOGLE}")
+        return endpoint
+
+    @field_validator("bucket")
+    @classmethod
+    def _said_once(cls, bucket: str, info: ValidationInfo) -> str:
+        """Refuse a bucket's own address: snapshots would lie in a folder that nobody looks into."""
+        url = urlsplit(info.data.get("endpoint") or "")
+        if url.netloc.startswith(f"{bucket}.") and url.netloc != _GOOGLES_HOST:
+            mend = f"{url.scheme}://{url.netloc.removeprefix(f'{bucket}.')}"
+            raise ValueError(f"is in endpoint, too: use endpoint: {mend}")
+        return bucket
+
+    @field_validator("anonymous")
+    @classmethod
+    def _or_with_credentials(cls, anonymous: bool, info: ValidationInfo) -> bool:
+        if anonymous and info.data.get("service_account_file") is not None:
+            raise ValueError("sends no credentials: take it or service_account_file away")
+        return anonymous
+
+    def open(self) -> Storage:
+        return GcsStorage(self)
+
+    def register(self, name: str) -> StoredLeaseStore:
+        from raft_snapshot_agent.storage.gcs.lease_store import GcsRegister
+
+        key = f"{self.prefix}{name}.json"
+        return GcsRegister(f"gs://{self.bucket}/{key}", key, partial(_connect, self))
+
+
+class GcsStorage:
+    """Snapshots as objects; they appear when they are whole."""
+
+    kind = "google"
+
+    def __init__(self, settings: GcsSettings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def _bucket(self) -> GcsBucket:
+        return _connect(self._settings)
+
+    def location(self, name: str) -> str:
+        return f"gs://{self._settings.bucket}/{self._settings.prefix}{name}"
+
+    async def put(self, name: str, source: UploadSource) -> int:
+        from raft_snapshot_agent.storage.gcs.upload import upload
+
+        key, storage_class = self._key(name), self._settings.storage_class
+        with _as_storage_error():
+            return await in_stoppable_thread(
+                lambda stop: upload(self._bucket, key, source, stop, storage_class)
+            )
+
+    async def entries(self) -> list[Entry]:
+        return await self._blocking(self._entries)
+
+    async def read(self, name: str) -> AsyncIterator[bytes]:
+        from raft_snapshot_agent.storage.gcs.download import GcsDownload
+
+        key = self._key(name)
+        download = await self._blocking(lambda: GcsDownload(self._bucket, key))
+        try:
+            while piece := await self._blocking(download.read_on):
+                yield piece
+        finally:
+            download.close()
+
+    async def delete(self, name: str) -> None:
+        key = self._key(name)
+        await self._blocking(lambda: self._bucket.delete(key))
+
+    async def sweep(self, _leftovers: Leftovers) -> int:
+        """Leave unfinished uploads to Google: nobody can list them, and they end after a week."""
+        return 0
+
+    def _entries(self) -> list[Entry]:
+        prefix = self._settings.prefix
+        objects = self._bucket.list_objects(prefix)
+        # The folder's own placeholder is not below it.
+        return [
+            Entry(one.key.removeprefix(prefix), one.size) for one in objects if one.key != prefix
+        ]
+
+    async def _blocking(self, work: Callable[[], T]) -> T:
+        with _as_storage_error():
+            return await in_thread(work, abandon=True)
+
+    def _key(self, name: str) -> str:
+        if name in {"", ".", ".."} or "/" in name:
+            where = f"gs://{self._settings.bucket}/{self._settings.prefix}"
+            raise SnapshotNotFound(f"there is no {name!r} in {where}", hint="try list")
+        return self._settings.prefix + name
+
+
+@contextmanager
+def _as_storage_error() -> Iterator[None]:
+    """Tell a configuration that cannot be used as a failure of this storage alone."""
+    try:
+        yield
+    except ConfigError as error:
+        raise LoginRefused(error.message, hint=error.hint) from error
+
+
+def _connect(settings: GcsSettings) -> GcsBucket:
+    from raft_snapshot_agent.storage.gcs.bucket import GcsBucket, GcsIdentity, Nobody
+    from raft_snapshot_agent.storage.gcs.login import GcsLogin
+    from raft_snapshot_agent.storage.http.http import Http, TlsOptions
+
+    emulator = None if settings.endpoint else _emulator(settings.allow_http)
+    http = Http(settings.timeout, TlsOptions(settings.ca_file), settings.proxy)
+    identity: GcsIdentity = Nobody()
+    if not (emulator or settings.anonymous):
+        identity = GcsLogin(http, settings.service_account_file)
+    endpoint = settings.endpoint or emulator or _GOOGLE
+    return GcsBucket(
+        settings.bucket, endpoint, http, identity, settings.kms_key_name, settings.max_objects
+    )
+
+
+def _emulator(allow_http: bool | None) -> str | None:
+    """Return the emulator's address; Google's libraries take it with and without a scheme."""
+    host = environment("STORAGE_EMULATOR_HOST")
+    if host is None:
+        return None
+    try:
+        address = bare_endpoint(host if "://" in host else f"http://{host}")
+        refuse_plain_http(address, allow_http)
+    except ValueError as error:
+        raise ConfigError(f"STORAGE_EMULATOR_HOST: {error}") from error
+    return address

@@ -1,0 +1,221 @@
+"""Whose requests to Google these are, and the tokens that prove it.
+
+A service account's key signs its tokens here; a user's are refreshed at Google, an instance's
+come from its metadata server; all other kinds need Google's library.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
+from raft_snapshot_agent.storage.gcs.errors import LOGIN_HINT, GcsAnswer, login_refusal, tidy
+from raft_snapshot_agent.storage.gcs.key import PrivateKey
+from raft_snapshot_agent.storage.gcs.token import SCOPE, GcsToken
+from raft_snapshot_agent.storage.http.http import Http
+from raft_snapshot_agent.storage.objectstore.connection import environment
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+_TOKENS = "https://oauth2.googleapis.com/token"
+_WELL_KNOWN = ".config/gcloud/application_default_credentials.json"
+_METADATA = "/computeMetadata/v1/instance/service-accounts/default/token"
+_PRODUCT = Path("/sys/class/dmi/id/product_name")
+"""Says on which cloud this host runs."""
+_HOUR = 3600.0
+_SLOW = 30
+"""Seconds that this host's clock may be ahead of Google's."""
+_EARLY = 225.0
+"""Seconds before its end that a token is replaced. Source: google-auth's `REFRESH_THRESHOLD`."""
+
+
+class GcsLogin:
+    """Credentials as they are now, and a token of theirs while that is good."""
+
+    def __init__(
+        self, http: Http, file: Path | None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Prepare; nothing is read or contacted.
+
+        Arguments:
+            http: Asks whoever gives out tokens.
+            file: Of credentials; those of the environment when missing.
+            clock: In seconds, never stepping back.
+        """
+        self._http = http
+        self._file = file
+        self._clock = clock
+        self._lock = Lock()
+        self._token: GcsToken | None = None
+        self._until = 0.0
+        self._of: object = None
+        self._kept = False
+
+    def headers(self, doing: str) -> dict[str, str]:
+        """Return the headers that say whose a request is.
+
+        Raises:
+            LoginRefused: There are no credentials, they cannot be used or are refused.
+            StorageUnavailable: Whoever gives out tokens did not answer.
+        """
+        try:
+            with self._lock:
+                return {"authorization": f"Bearer {self._current(doing).text}"}
+        except ConfigError as error:
+            raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
+
+    def forget(self) -> bool:
+        """Get a new token next time; return whether the last one had been used before."""
+        with self._lock:
+            self._token = None
+            return self._kept
+
+    def _current(self, doing: str) -> GcsToken:
+        path = self._file or _default_file()
+        content = None if path is None else _read(path)
+        self._kept = self._token is not None and self._of == content
+        if self._token is None or self._of != content or self._clock() >= self._until:
+            began = self._clock()
+            self._token = _fresh(self._http, doing, path, content)
+            self._of = content
+            self._until = began + self._token.seconds - _EARLY
+            self._kept = False
+        return self._token
+
+
+def _fresh(http: Http, doing: str, path: Path | None, content: bytes | None) -> GcsToken:
+    if path is None or content is None:
+        return _instance_token(http, doing)
+    document = _document(path, content)
+    try:
+        match document["type"]:
+            case "service_account":
+                return self_signed(document, time.time())
+            case "authorized_user":
+                return _refreshed(http, doing, document)
+            case _:
+                from raft_snapshot_agent.storage.gcs.federation import federated
+
+                return federated(http, doing, path, document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        why = f"there is no {error}" if isinstance(error, KeyError) else tidy(str(error))
+        raise _unusable(path, why) from None
+
+
+def self_signed(document: dict[str, Any], now: float) -> GcsToken:
+    """Sign a token with a service account's key; Google needs not be asked for one.
+
+    Raises:
+        KeyError: Something is missing in the document.
+        ValueError: It holds no usable key.
+
+    Source: Google's AIP-4111.
+    """
+    account = str(document["client_email"])
+    key = PrivateKey.from_pem(str(document["private_key"]))
+    header = {"alg": "RS256", "typ": "JWT", "kid": str(document.get("private_key_id", ""))}
+    start = int(now) - _SLOW
+    claims = {
+        "iss": account,
+        "sub": account,
+        "scope": SCOPE,
+        "iat": start,
+        "exp": start + int(_HOUR),
+    }
+    text = f"{_encoded(json.dumps(header).encode())}.{_encoded(json.dumps(claims).encode())}"
+    return GcsToken(f"{text}.{_encoded(key.sign(text.encode()))}", _HOUR - _SLOW)
+
+
+def _refreshed(http: Http, doing: str, document: dict[str, Any]) -> GcsToken:
+    """Get a token for the user that once logged in with `gcloud auth application-default`."""
+    fields = ("client_id", "client_secret", "refresh_token")
+    form = {"grant_type": "refresh_token", **{name: document[name] for name in fields}}
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    url = str(document.get("token_uri") or _TOKENS)
+    answer = http.ask(doing, "POST", url, headers, urlencode(form).encode())
+    return _given(doing, "Google", answer)
+
+
+def _instance_token(http: Http, doing: str) -> GcsToken:
+    """Ask the metadata server of the instance, or of GKE's workload identity."""
+    host = environment("GCE_METADATA_HOST", "GCE_METADATA_ROOT") or "metadata.google.internal"
+    url = f"http://{host}{_METADATA}?{urlencode({'scopes': SCOPE})}"
+    try:
+        answer = http.ask(doing, "GET", url, {"Metadata-Flavor": "Google"})
+    except StorageError as error:
+        if _on_google():  # where it may only not be ready yet
+            raise
+        why = error.message.removeprefix(f"{doing}: ")
+        raise LoginRefused(
+            f"{doing}: there are no credentials: neither a file of them nor a metadata server "
+            f"({why})",
+            hint=LOGIN_HINT,
+        ) from None
+    if answer.status == 404:
+        why = f"{doing}: there are no credentials: the instance has no service account"
+        raise LoginRefused(f"{why} ({GcsAnswer.of(answer)})", hint=LOGIN_HINT)
+    return _given(doing, "the metadata server", answer)
+
+
+def _given(doing: str, source: str, answer: BaseHTTPResponse) -> GcsToken:
+    if answer.status != 200:
+        raise login_refusal(doing, source, GcsAnswer.of(answer))
+    try:
+        document = json.loads(answer.data)
+        return GcsToken(str(document["access_token"]), float(document["expires_in"]))
+    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError):
+        raise LoginRefused(f"{doing}: {source} gave no token", hint=LOGIN_HINT) from None
+
+
+def _default_file() -> Path | None:
+    """Find the file of the application default credentials.
+
+    Source: Google's AIP-4110.
+    """
+    named = environment("GOOGLE_APPLICATION_CREDENTIALS")
+    if named is not None:
+        return Path(named)
+    folder = environment("CLOUDSDK_CONFIG")
+    home = environment("HOME") or "/nonexistent"
+    left_by_gcloud = Path(folder, Path(_WELL_KNOWN).name) if folder else Path(home, _WELL_KNOWN)
+    return left_by_gcloud if left_by_gcloud.exists() else None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unusable(path, error.strerror or type(error).__name__) from error
+
+
+def _document(path: Path, content: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+    except ValueError:
+        raise _unusable(path, "it is not JSON") from None
+    if isinstance(document, dict) and "type" in document:
+        return document
+    raise _unusable(path, "it does not say of which type they are")
+
+
+def _unusable(path: Path, why: str) -> ConfigError:
+    return ConfigError(f"cannot use the Google credentials in {path}: {why}", hint=LOGIN_HINT)
+
+
+def _on_google() -> bool:
+    try:
+        return "Google" in _PRODUCT.read_text()
+    except OSError:
+        return False
+
+
+def _encoded(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

@@ -1,0 +1,16 @@
+"""What a login yields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+
+
+@dataclass(frozen=True, slots=True)
+class GcsToken:
+    """What a request proves with whose it is."""
+
+    text: str = field(repr=False)
+    seconds: float
+    """For how long it is good from when it was got."""

@@ -1,0 +1,1 @@
+"""What Swift, WebDAV and Google Cloud Storage share."""

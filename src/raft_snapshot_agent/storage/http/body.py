@@ -1,0 +1,113 @@
+"""A snapshot as the body of a request, sent from a thread that can be told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event
+from typing import TypeVar
+
+from anyio import move_on_after
+
+from raft_snapshot_agent.errors import Stopped
+from raft_snapshot_agent.network.deadline import Deadline, within_thread
+from raft_snapshot_agent.storage.base import UploadSource
+from raft_snapshot_agent.threads import in_thread
+
+T = TypeVar("T")
+
+PIECE = 256 << 10
+"""Sent at once: over a slow link even that must not take longer than the timeout."""
+_GRACE = 5.0
+"""Seconds that a cancelled upload gets to take back what it sent."""
+
+
+class Body:
+    """The bytes of a source from `start` on, at most `limit` of them."""
+
+    def __init__(
+        self, source: UploadSource, stop: Event, start: int = 0, limit: int | None = None
+    ) -> None:
+        self._source = source
+        self._stop = stop
+        self._start = start
+        self._limit = limit
+        self.size = 0
+        """How many were given out."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        while piece := self._source.read(self._start + self.size, self._step()):
+            if self._stop.is_set():
+                raise Stopped("the upload was cancelled")
+            self.size += len(piece)
+            yield piece
+            if self.size == self._limit:
+                return
+
+    def _step(self) -> int:
+        return PIECE if self._limit is None else min(PIECE, self._limit - self.size)
+
+
+class StoppableSource:
+    """A source that fails once its upload was told to stop."""
+
+    def __init__(self, source: UploadSource, stop: Event) -> None:
+        self._source = source
+        self._stop = stop
+
+    def link(self, target: Path) -> bool:
+        return self._source.link(target)
+
+    def follow(self, position: int) -> int:
+        return self._unless_stopped(self._source.follow(position))
+
+    def read(self, position: int, size: int) -> bytes:
+        return self._unless_stopped(self._source.read(position, size))
+
+    def _unless_stopped(self, answer: T) -> T:
+        if self._stop.is_set():
+            raise Stopped("the upload was cancelled")
+        return answer
+
+
+def if_small(source: UploadSource, limit: int) -> bytes | None:
+    """Read the whole source, or tell with `None` that it is longer than `limit` bytes."""
+    content = b""
+    while piece := source.read(len(content), PIECE):
+        content += piece
+        if len(content) > limit:
+            return None
+    return content
+
+
+def whole_length(source: UploadSource) -> int:
+    """Wait for the verified end, and tell how many bytes there are."""
+    length = 0
+    while (reached := source.follow(length)) > length:
+        length = reached
+    return length
+
+
+async def in_stoppable_thread(work: Callable[[Event], T]) -> T:
+    """Run `work` in a thread; when the caller is cancelled set its event, and wait a moment.
+
+    What it is waiting for is cut off, so that it can take back what it sent.
+    """
+    stop, deadline = Event(), Deadline()
+
+    def run() -> T:
+        with within_thread(deadline):
+            return work(stop)
+
+    future = asyncio.ensure_future(in_thread(run, abandon=True))
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        stop.set()
+        deadline.interrupt()
+        with move_on_after(_GRACE, shield=True):
+            await asyncio.wait({future})
+        future.cancel()
+        future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        raise

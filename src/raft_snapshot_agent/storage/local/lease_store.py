@@ -1,0 +1,180 @@
+"""A lease's record on a disk, as numbered files of which each is created once."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from raft_snapshot_agent.core.lease import Record, Versioned
+from raft_snapshot_agent.core.lease_record import RECORD_LIMIT
+from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnavailable, reason_of
+from raft_snapshot_agent.storage.local import atomic_write
+from raft_snapshot_agent.threads import in_thread
+
+_KEPT = 20
+"""Old records, so that who reads one that is just replaced still finds it."""
+_TRIES = 5
+_LEFT_BEHIND = 3600.0
+"""Seconds: a proof takes a few; what is older by this was left by one that was killed."""
+_LINKLESS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+"""What file systems answer that know no hard links; see link(2)."""
+
+
+class LocalRegister:
+    """Compare-and-swap by links, which fail where there is a file; no lock outlives a crash."""
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        access: Callable[[], atomic_write.FileAccess] = atomic_write.FileAccess,
+        mounted: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Name the folder; nothing is touched.
+
+        Arguments:
+            folder: Where the storage's snapshots lie.
+            name: Of the record: a folder below that one.
+            access: Tells whose the files become.
+            mounted: Raises while the folder's file system is not mounted.
+        """
+        self._folder = folder / name
+        self._access = access
+        self._mounted = mounted
+
+    @property
+    def location(self) -> str:
+        return str(self._folder)
+
+    async def read(self) -> Versioned | None:
+        return await in_thread(self._read, abandon=True)
+
+    async def write(self, record: Record, expected: str | None) -> str | None:
+        work = partial(self._write, record.to_json(), int(expected or 0))
+        return await in_thread(work, abandon=True)
+
+    async def close(self) -> None:
+        """Do nothing: files are closed where they are used."""
+
+    def probe(self, name: str) -> LocalProbe:
+        folder = self._folder
+        return LocalProbe(folder.parent, f"{folder.name}-probe-{name}", self._access, self._mounted)
+
+    def _read(self) -> Versioned | None:
+        with self._explained("read"):
+            for _ in range(_TRIES):
+                if not (newest := self._newest()):
+                    return None
+                with suppress(FileNotFoundError):  # many were written since it was listed
+                    with self._file(newest).open("rb") as file:
+                        content = file.read(RECORD_LIMIT + 1)
+                    return Versioned(Record.from_json(content), str(newest))
+        raise StorageUnavailable(
+            f"the lease record {self._folder} changes faster than it can be read"
+        )
+
+    def _write(self, content: bytes, expected: int) -> str | None:
+        with self._explained("write"):
+            atomic_write.make_folder(self._folder, self._access())
+            if self._is_late(expected) or not self._created(expected + 1, content):
+                return None
+            if self._newest() != expected + 1:  # others went on meanwhile, and cleaned up
+                self._file(expected + 1).unlink(missing_ok=True)
+                return None
+            self._clean(expected + 1 - _KEPT)
+            return str(expected + 1)
+
+    def _is_late(self, expected: int) -> bool:
+        return self._newest() != expected
+
+    def _created(self, number: int, content: bytes) -> bool:
+        """Give a file that is on the disk its number, unless there is one."""
+        descriptor, path = tempfile.mkstemp(prefix=f".{number}-", dir=self._folder)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                self._access().grant(file.fileno())
+                os.fsync(file.fileno())
+            self._link(path, self._file(number))
+        except FileExistsError:
+            return False
+        finally:
+            Path(path).unlink(missing_ok=True)
+        atomic_write.sync_folder(self._folder)
+        return True
+
+    def _link(self, path: str, target: Path) -> None:
+        try:
+            os.link(path, target)
+        except OSError as error:
+            if error.errno not in _LINKLESS:
+                raise
+            raise StorageError(
+                f"cannot write the lease record {self._folder}: the file system makes no hard"
+                f" links ({error.strerror})",
+                hint="keep it on another file system",
+            ) from error
+
+    def _clean(self, last: int) -> None:
+        """Remove records up to a number, and what agents that died left of theirs."""
+        for path in self._folder.iterdir():
+            number = path.name.lstrip(".").split("-")[0].removesuffix(".json")
+            if number.isdecimal() and int(number) <= last:
+                path.unlink(missing_ok=True)
+
+    def _newest(self) -> int:
+        """Find the highest number; 0 where there is none."""
+        with suppress(FileNotFoundError):
+            names = (path.name.removesuffix(".json") for path in self._folder.iterdir())
+            return max((int(name) for name in names if name.isdecimal()), default=0)
+        return 0
+
+    def _file(self, number: int) -> Path:
+        return self._folder / f"{number}.json"
+
+    @contextlib.contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        try:
+            self._mounted()
+            yield
+        except OSError as error:
+            denied = error.errno in {errno.EACCES, errno.EPERM}
+            raise (StorageDenied if denied else StorageUnavailable)(
+                f"cannot {doing} the lease record {self._folder}: {reason_of(error)}",
+                hint="check the disk, and that the agent's user may write there",
+            ) from error
+
+
+class LocalProbe(LocalRegister):
+    """A record in a folder of its own."""
+
+    async def delete(self) -> None:
+        await in_thread(self._delete, abandon=True)
+
+    async def sweep(self) -> None:
+        await in_thread(self._sweep, abandon=True)
+
+    def _is_late(self, expected: int) -> bool:
+        # Whatever can be seen before, the link must not replace a file: that is to be proven.
+        return bool(expected) and not self._newest()
+
+    def _delete(self) -> None:
+        with self._explained("delete"), suppress(FileNotFoundError):
+            shutil.rmtree(self._folder)
+
+    def _sweep(self) -> None:
+        with self._explained("sweep"):
+            probes = self._folder.parent.glob(f"{self._folder.name.rpartition('-')[0]}-*")
+            aged = [(path, path.stat().st_mtime) for path in probes]
+            newest = max((written for _, written in aged), default=0.0)
+            for path, written in aged:  # by the file system's own clock
+                if newest - written >= _LEFT_BEHIND:
+                    shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,284 @@
+"""A folder on this host, written durably."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import grp
+import os
+import pwd
+import re
+import stat
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import Annotated, Any, Literal, TypeVar, TypeVarTuple, Unpack
+
+from pydantic import AfterValidator, BeforeValidator
+
+from raft_snapshot_agent.core.lease import StoredLeaseStore
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    NotThereYet,
+    SnapshotNotFound,
+    StorageDenied,
+    StorageError,
+    reason_of,
+)
+from raft_snapshot_agent.fields import Timeout
+from raft_snapshot_agent.flock import remove_if_abandoned
+from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
+from raft_snapshot_agent.storage.http.body import StoppableSource, in_stoppable_thread
+from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.local import atomic_write
+from raft_snapshot_agent.storage.local.errors import denied_hint, failure
+from raft_snapshot_agent.storage.local.lease_store import LocalRegister
+from raft_snapshot_agent.storage.local.mounts import missing_mount
+from raft_snapshot_agent.storage.settings import StorageSettings
+from raft_snapshot_agent.storage.wrappers.timeout import TimeoutStorage
+from raft_snapshot_agent.threads import in_thread
+
+Arguments = TypeVarTuple("Arguments")
+T = TypeVar("T")
+
+_CHUNK = 1 << 20
+_MODE = re.compile(r"0?[0-7]{3}")
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path, such as /var/backups/vault")
+    return path
+
+
+def _octal(mode: Any) -> Any:
+    if not isinstance(mode, str) or not _MODE.fullmatch(mode):
+        raise ValueError('must be octal and in quotes, such as "0640"')
+    if int(mode, 8) & 0o711 != 0o600:
+        raise ValueError("must let the owner read and write, and nobody execute")
+    return mode
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("must be a name or a number")  # noqa: TRY004 - for the operator
+    return str(value)
+
+
+def _mount_point(value: Any) -> Any:
+    if isinstance(value, bool | Path) or (isinstance(value, str) and value.startswith("/")):
+        return value
+    raise ValueError("must be true, false or the absolute path of a mount point")
+
+
+_Named = Annotated[str, BeforeValidator(_named)]
+
+
+class LocalSettings(StorageSettings):
+    """Snapshots in a folder of this host."""
+
+    type: Literal["local"]
+    path: Annotated[Path, AfterValidator(_absolute)]
+    timeout: Timeout = timedelta(minutes=5)
+    """How long the file system may hang; a busy disk may take a while."""
+    mode: Annotated[str, BeforeValidator(_octal)] = "0600"
+    """Of the files; folders that the agent makes can be entered by those who may read."""
+    owner: _Named | None = None
+    """Whose they become, by name or number; only root may give files away."""
+    group: _Named | None = None
+    """Likewise; a group that the agent's user is in needs no privilege."""
+    require_mount: Annotated[bool | Path, BeforeValidator(_mount_point)] = False
+    """Write only while a file system is mounted there, or at the folder that is named."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the snapshots lie, the prefix included."""
+        return self.path / self.prefix
+
+    def open(self) -> Storage:
+        return TimeoutStorage(LocalStorage(self.folder, self.access, self.mounted), self.timeout)
+
+    def register(self, name: str) -> StoredLeaseStore:
+        return LocalRegister(self.folder, name, self.access, self.mounted)
+
+    def access(self) -> atomic_write.FileAccess:
+        """Look up who the files are to belong to.
+
+        Raises:
+            ConfigError: There is no such user or group here.
+        """
+        owner = _number("owner", self.owner, lambda name: pwd.getpwnam(name).pw_uid)
+        group = _number("group", self.group, lambda name: grp.getgrnam(name).gr_gid)
+        return atomic_write.FileAccess(int(self.mode, 8), owner, group)
+
+    def mounted(self) -> None:
+        """Make sure that what must be mounted is.
+
+        Raises:
+            StorageError: It is not.
+        """
+        if self.require_mount is False:
+            return
+        required = None if self.require_mount is True else self.require_mount
+        if missing := missing_mount(self.path, required):
+            raise StorageError(
+                f"nothing is mounted at {missing}, where {self.folder} belongs",
+                hint="mount it; snapshots are not written into the empty mount point",
+            )
+
+    def check(self) -> None:
+        """Try whether the folder can be written, or made; nothing is changed."""
+        self._with_folder(atomic_write.try_folder)
+
+    def prepare(self) -> None:
+        """Make the folder if it is missing."""
+        self._with_folder(atomic_write.make_folder)
+
+    def _with_folder(self, work: Callable[[Path, atomic_write.FileAccess], None]) -> None:
+        access = self.access()
+        self.mounted()
+        try:
+            work(self.folder, access)
+        except OSError as error:
+            raise ConfigError(
+                f"storage folder {self.folder} cannot be written: {reason_of(error)}",
+                hint=denied_hint(error),
+            ) from error
+
+
+def _number(key: str, named: str | None, find: Callable[[str], int]) -> int:
+    if named is None:
+        return -1
+    try:
+        return int(named) if named.isdecimal() else find(named)
+    except KeyError as error:
+        raise ConfigError(f"{key} {named} does not exist here", hint="check its name") from error
+
+
+class LocalStorage:
+    """Snapshots as plain files, complete and on the disk or not there."""
+
+    kind = "local"
+
+    def __init__(
+        self,
+        folder: Path,
+        access: Callable[[], atomic_write.FileAccess] = atomic_write.FileAccess,
+        mounted: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Name the folder; it must exist when a verb is called.
+
+        Arguments:
+            folder: Where the snapshots lie.
+            access: Tells whose the files become.
+            mounted: Raises while the folder's file system is not mounted.
+        """
+        self._folder = folder
+        self._access = access
+        self._mounted = mounted
+
+    def location(self, name: str) -> str:
+        return str(self._folder / name)
+
+    async def put(self, name: str, source: UploadSource) -> int:
+        with self._explained(f"store {name}"):
+            return await in_stoppable_thread(partial(self._put, name, source))
+
+    async def entries(self) -> list[Entry]:
+        return await self._blocking("list snapshots", self._entries)
+
+    async def read(self, name: str) -> AsyncIterator[bytes]:
+        doing = f"read {name}"
+        descriptor = await self._blocking(doing, self._open, name)
+        try:
+            while piece := await self._blocking(doing, os.read, descriptor, _CHUNK):
+                yield piece
+        finally:
+            os.close(descriptor)
+
+    async def delete(self, name: str) -> None:
+        await self._blocking(f"delete {name}", self._delete, name)
+
+    async def sweep(self, leftovers: Leftovers) -> int:
+        return await self._blocking("sweep", self._sweep, leftovers)
+
+    async def _blocking(
+        self, doing: str, work: Callable[[Unpack[Arguments]], T], *args: *Arguments
+    ) -> T:
+        with self._explained(doing):
+            return await in_thread(partial(work, *args), abandon=True)
+
+    @contextlib.contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise failure(doing, self._folder, error) from error
+
+    def _put(self, name: str, source: UploadSource, stop: Event) -> int:
+        self._mounted()
+        try:
+            return atomic_write.write(
+                StoppableSource(source, stop), self._path(name), self._access()
+            )
+        except ConfigError as error:
+            raise StorageDenied(error.message, hint=error.hint) from error
+
+    def _entries(self) -> list[Entry]:
+        self._mounted()
+        found = []
+        with self._listing() as children:
+            for child in children:
+                if atomic_write.partial_of(child.name) is None and child.is_file(
+                    follow_symlinks=False
+                ):
+                    with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                        size = child.stat(follow_symlinks=False).st_size
+                        found.append(Entry(child.name, size))
+        return found
+
+    def _listing(self) -> contextlib.AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        try:
+            return os.scandir(self._folder)
+        except FileNotFoundError as error:
+            hint = "the first snapshot makes it, or mount what belongs there"
+            raise NotThereYet(f"{self._folder} does not exist yet", hint=hint) from error
+
+    def _open(self, name: str) -> int:
+        self._mounted()
+        try:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(self._path(name), flags)
+        except OSError as error:
+            if error.errno in {errno.ENOENT, errno.ELOOP} and self._folder.is_dir():
+                raise self._not_found(name) from None
+            raise
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+        raise self._not_found(name)
+
+    def _delete(self, name: str) -> None:
+        self._mounted()
+        # The next put brings this to the disk, too. What a power cut brings back before that is
+        # pruned again; waiting for the disk at each of thousands would take long.
+        self._path(name).unlink(missing_ok=True)
+        if not self._folder.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    def _sweep(self, leftovers: Leftovers) -> int:
+        """Remove what nobody holds a lock on: that tells more than the IDs of dead runs."""
+        self._mounted()
+        inner = ((path, atomic_write.partial_of(path.name)) for path in self._folder.iterdir())
+        ours = [path for path, name in inner if name is not None and leftovers.is_ours(name)]
+        return sum(map(remove_if_abandoned, ours))
+
+    def _path(self, name: str) -> Path:
+        if name in {"", ".", ".."} or "/" in name:
+            raise self._not_found(name)
+        return self._folder / name
+
+    def _not_found(self, name: str) -> SnapshotNotFound:
+        return SnapshotNotFound(f"there is no {name} in {self._folder}", hint="try list")

@@ -1,0 +1,118 @@
+"""What the files and variables of the AWS SDK say, as far as several need it."""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.network.clear_text import issuer
+from raft_snapshot_agent.redaction import remember
+from raft_snapshot_agent.storage.objectstore.connection import environment
+
+if TYPE_CHECKING:
+    from obstore.store import S3Credential
+
+_NEEDS_MORE = ("role_arn", "credential_process", "sso_session", "sso_start_url")
+
+
+@dataclass(frozen=True, slots=True)
+class AwsCredentials:
+    """What requests are signed with."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for secret in (self.secret_access_key, self.session_token):
+            remember(secret or "")
+
+    def credential(self) -> S3Credential:
+        """Write them as the library reads them."""
+        return {
+            "access_key_id": self.access_key_id,
+            "secret_access_key": self.secret_access_key,
+            "token": self.session_token,
+            "expires_at": None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One profile of the shared files, the credentials' file before the configuration's.
+
+    Source: "Configuration and credential file settings" of the AWS command line's guide.
+    """
+
+    name: str
+    values: Mapping[str, str] = field(repr=False)
+
+    @property
+    def region(self) -> str | None:
+        return self.values.get("region")
+
+    def keys(self) -> AwsCredentials | None:
+        """Read its static keys; nothing where it has none."""
+        key, secret = self.values.get("aws_access_key_id"), self.values.get("aws_secret_access_key")
+        return (
+            AwsCredentials(key, secret, self.values.get("aws_session_token"))
+            if key and secret
+            else None
+        )
+
+    def required_keys(self) -> AwsCredentials:
+        """Read its static keys.
+
+        Raises:
+            ConfigError: It has none.
+        """
+        if keys := self.keys():
+            return keys
+        other = next((name for name in _NEEDS_MORE if name in self.values), None)
+        why = f"{other} is not supported" if other else "it has no static keys"
+        raise ConfigError(
+            f"the AWS profile {self.name!r} cannot be used: {why}",
+            hint="give it aws_access_key_id and aws_secret_access_key, or run with a role",
+        )
+
+
+def ambient_region() -> str | None:
+    """Find the region where the SDK does: its variables, then the default profile."""
+    if region := environment("AWS_REGION", "AWS_DEFAULT_REGION"):
+        return region
+    found = _read(environment("AWS_PROFILE", "AWS_DEFAULT_PROFILE") or "default")
+    return found.region if found else None
+
+
+def sts(region: str | None = None) -> str:
+    """Tell where a web identity is exchanged for keys; by default in the environment's region."""
+    there = region or ambient_region() or "us-east-1"
+    return issuer("AWS_ENDPOINT_URL_STS", f"https://sts.{there}.amazonaws.com")
+
+
+def _read(name: str) -> Profile | None:
+    values: dict[str, str] = {}
+    section = name if name == "default" else f"profile {name}"
+    for path, title in ((_config_file(), section), (_credentials_file(), name)):
+        parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
+        try:
+            parser.read(path, encoding="utf-8")
+        except (configparser.Error, OSError, ValueError) as error:
+            why = type(error).__name__  # its text quotes the file
+            raise ConfigError(f"cannot read the AWS profiles in {path}: {why}") from None
+        if parser.has_section(title):
+            values |= {key: value for key, value in parser.items(title) if value}
+    return Profile(name, values) if values else None
+
+
+def _credentials_file() -> Path:
+    given = environment("AWS_SHARED_CREDENTIALS_FILE")
+    return Path(given or "~/.aws/credentials").expanduser()
+
+
+def _config_file() -> Path:
+    return Path(environment("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()

@@ -1,0 +1,31 @@
+"""Where a bucket is, and how it is reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from raft_snapshot_agent.network.address import ProxyAddress
+from raft_snapshot_agent.storage.http.pages import MOST_OBJECTS
+
+
+@dataclass(frozen=True, slots=True)
+class S3Bucket:
+    """Where a bucket answers."""
+
+    endpoint: str
+    """Scheme and host."""
+    path: str
+    """Empty where the bucket is part of the host."""
+    region: str
+    ca_file: Path | None
+    timeout: timedelta
+    skip_verify: bool = False
+    proxy: ProxyAddress | None = None
+    """The one that the configuration names."""
+    max_objects: int = MOST_OBJECTS
+
+    @property
+    def url(self) -> str:
+        return self.endpoint + self.path

@@ -1,0 +1,283 @@
+"""Connections to SSH servers, and the file operations of SFTP, each bounded in time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncssh
+from anyio import fail_after, move_on_after
+
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    LoginRefused,
+    StorageError,
+    StorageUnavailable,
+    reason_of,
+)
+from raft_snapshot_agent.storage.base import UploadSource
+from raft_snapshot_agent.storage.http.pages import too_many
+from raft_snapshot_agent.storage.leftovers import fresh_partial
+from raft_snapshot_agent.storage.sftp.errors import LATER, explained
+from raft_snapshot_agent.storage.sftp.sftp import SftpSettings
+from raft_snapshot_agent.threads import in_thread
+
+T = TypeVar("T")
+
+_STEP = 2 << 20
+_FLUSH_EVERY = 256 << 20
+"""Bytes between two requests to bring the file to the disk: each must end within the timeout."""
+_KEEP_ALIVE = 15
+_CLOSE_WITHIN = 1.0
+_PLAIN = {asyncssh.FILEXFER_TYPE_REGULAR, asyncssh.FILEXFER_TYPE_UNKNOWN}
+"""Not every server tells what a file is."""
+
+# By itself the library tells of every connection, login and file.
+logging.getLogger("asyncssh").setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A plain file as the server lists it."""
+
+    name: str
+    size: int
+    touched: datetime | None
+
+
+class Files:
+    """The files of one SFTP session."""
+
+    def __init__(self, client: asyncssh.SFTPClient, timeout: float, most: int) -> None:
+        self._client = client
+        self._most = most
+        self._timeout = timeout
+
+    async def listed(self, path: str, prefix: str) -> list[RemoteFile]:
+        """List the plain files in a folder; a prefix that was not made yet holds none."""
+        try:
+            with fail_after(self._timeout):
+                async with aclosing(_scanned(self._client, path + prefix)) as names:
+                    files: list[RemoteFile] = []
+                    async for file in names:
+                        if len(files) >= self._most:
+                            raise too_many(f"cannot list {path}{prefix}", self._most)
+                        files.append(file)
+                    return files
+        except asyncssh.SFTPNoSuchFile:
+            if not prefix:
+                raise
+            await self._bounded(self._client.stat(path))
+            return []
+
+    async def make_folders(self, path: str, prefix: str) -> None:
+        """Make the folders of `prefix` below `path`, mode 0700, where they are missing."""
+        if await self._bounded(self._client.isdir(path + prefix)):
+            return
+        for part in prefix.split("/")[:-1]:
+            path += f"{part}/"
+            # An old server tells no more than that it failed; writing will tell why.
+            with suppress(asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):
+                attributes = asyncssh.SFTPAttrs(permissions=0o700)
+                await self._bounded(self._client.mkdir(path, attributes))
+
+    async def write(self, path: str, source: UploadSource) -> int:
+        """Write a new file, mode 0600, following the source, and bring it to the server's disk."""
+        attributes = asyncssh.SFTPAttrs(permissions=0o600)
+        file: Any = await self._bounded(self._client.open(path, "xb", attributes))
+        position = flushed = 0
+        while piece := await in_thread(partial(source.read, position, _STEP), abandon=True):
+            await self._bounded(file.write(piece, position))
+            position += len(piece)
+            if position - flushed >= _FLUSH_EVERY:
+                await self._flush(file)
+                flushed = position
+        await self._flush(file)
+        stored = (await self._bounded(file.stat())).size
+        await self._bounded(file.close())
+        if stored != position:
+            raise StorageError(f"the server holds {stored} of {position} bytes sent to {path}")
+        return position
+
+    async def replace(self, hidden: str, path: str) -> None:
+        """Rename a file over whatever has the name."""
+        try:
+            await self._bounded(self._client.posix_rename(hidden, path))
+        except (asyncssh.SFTPOpUnsupported, asyncssh.SFTPFailure):
+            await self._put_in_place_of(hidden, path)
+
+    async def _put_in_place_of(self, hidden: str, path: str) -> None:
+        """Rename a file to a name that is put aside first: SFTP itself refuses one that is taken.
+
+        For a moment nothing has the name. It is given back if the second renaming fails.
+        """
+        folder, slash, name = path.rpartition("/")
+        aside = f"{folder}{slash}{fresh_partial(name)}"
+        try:
+            await self._bounded(self._client.rename(path, aside))
+        except asyncssh.SFTPNoSuchFile:
+            await self._bounded(self._client.rename(hidden, path))
+            return
+        try:
+            await self._bounded(self._client.rename(hidden, path))
+        except BaseException:
+            with move_on_after(self._timeout, shield=True), suppress(asyncssh.Error):
+                await self._client.rename(aside, path)
+            raise
+        with suppress(asyncssh.Error):  # a sweep finds it again
+            await self.remove(aside)
+
+    async def opened(self, path: str) -> Any:
+        """Open a file for reading; `None` if there is none."""
+        try:
+            return await self._bounded(self._client.open(path, "rb"))
+        except asyncssh.SFTPNoSuchFile:
+            return None
+
+    async def pieces(self, path: str, file: Any) -> AsyncIterator[bytes]:
+        """Read an open file to its end."""
+        size = (await self._bounded(self._client.stat(path))).size or 0
+        position = 0
+        while piece := await self._bounded(file.read(_STEP, position)):
+            position += len(piece)
+            yield piece
+        if position < size:
+            raise StorageUnavailable(f"{path} ended after {position} of {size} bytes", hint=LATER)
+
+    async def remove(self, path: str) -> None:
+        """Remove a file; one that is gone is no error."""
+        with suppress(asyncssh.SFTPNoSuchFile):
+            await self._bounded(self._client.remove(path))
+
+    async def _flush(self, file: Any) -> None:
+        with suppress(asyncssh.SFTPOpUnsupported):
+            await self._bounded(file.fsync())
+
+    async def _bounded(self, step: Awaitable[T]) -> T:
+        with fail_after(self._timeout):
+            return await step
+
+
+@asynccontextmanager
+async def session(doing: str, settings: SftpSettings) -> AsyncIterator[Files]:
+    """Log in and out; what fails meanwhile is told in plain words.
+
+    Arguments:
+        doing: What fails if this does, such as `cannot list snapshots in sftp://…`.
+        settings: Of the server.
+    """
+    guard = _Guard(settings.host_key)
+    try:
+        connection = await _connected(settings, guard)
+        try:
+            timeout = settings.timeout.total_seconds()
+            with fail_after(timeout):
+                client = await connection.start_sftp_client(path_errors="surrogateescape")
+            yield Files(client, timeout, settings.max_objects)
+        finally:
+            connection.close()
+            with move_on_after(_CLOSE_WITHIN, shield=True):
+                await connection.wait_closed()
+            connection.abort()
+    except asyncssh.HostKeyNotVerifiable:
+        raise guard.refusal(doing) from None
+    except ConfigError as error:
+        raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
+    except (asyncssh.Error, OSError, ValueError) as error:
+        raise explained(doing, settings, error) from error
+
+
+class _Guard(asyncssh.SSHClient):
+    """Looks at the key of a server that `known_hosts` does not vouch for."""
+
+    def __init__(self, expected: str | None) -> None:
+        self._expected = expected
+        self._offered = ""
+        self._kind = ""
+
+    def validate_host_public_key(
+        self,
+        _host: str,
+        _addr: str,
+        _port: int,
+        key: asyncssh.SSHKey,
+    ) -> bool:
+        self._offered, self._kind = key.get_fingerprint(), key.get_algorithm()
+        return self._offered == self._expected
+
+    def refusal(self, doing: str) -> StorageError:
+        """Say which key it was and how to accept it."""
+        shown = f"{self._kind} {self._offered}" if self._offered else "a certificate"
+        why = "is not the one in host_key" if self._expected else "is not in the known hosts"
+        accept = f"set host_key: {self._offered}" if self._offered else "set known_hosts_file"
+        return StorageError(
+            f"{doing}: the server's host key, {shown}, {why}",
+            hint=f"if that is the fingerprint ssh-keygen -lf shows on the server, {accept}",
+        )
+
+
+async def _connected(settings: SftpSettings, guard: _Guard) -> asyncssh.SSHClientConnection:
+    key = await in_thread(partial(_private_key, settings))
+    known = await in_thread(partial(_known_hosts, settings))
+    with fail_after(seconds := settings.timeout.total_seconds()):
+        return await asyncssh.connect(
+            settings.host,
+            settings.port,
+            config=None,
+            username=settings.username,
+            password=None if settings.password is None else settings.password.resolve(),
+            client_keys=None if key is None else [key],
+            agent_path=None,
+            known_hosts=known,
+            client_factory=lambda: guard,
+            connect_timeout=seconds,
+            login_timeout=seconds,
+            keepalive_interval=_KEEP_ALIVE,
+        )
+
+
+def _private_key(settings: SftpSettings) -> asyncssh.SSHKey | None:
+    path, secret = settings.private_key_file, settings.private_key_passphrase
+    if path is None:
+        return None
+    try:
+        return asyncssh.read_private_key(path, None if secret is None else secret.resolve())
+    except (OSError, asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
+        why = reason_of(error)
+        raise ConfigError(
+            f"cannot use the private key in {path}: {why}",
+            hint="check private_key_file and private_key_passphrase",
+        ) from error
+
+
+def _known_hosts(settings: SftpSettings) -> asyncssh.SSHKnownHosts:
+    path = settings.known_hosts_file
+    if path is None:
+        default = Path("~/.ssh/known_hosts").expanduser()
+        usable = settings.host_key is None and default.is_file()
+        text = default.read_text() if usable else ""
+    else:
+        text = path.read_text()
+    return asyncssh.import_known_hosts(text)
+
+
+async def _scanned(client: asyncssh.SFTPClient, folder: str) -> AsyncGenerator[RemoteFile]:
+    async for entry in client.scandir(folder):
+        attributes = entry.attrs
+        if attributes.type in _PLAIN:
+            yield RemoteFile(str(entry.filename), attributes.size or 0, _moment(attributes.mtime))
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    if seconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):  # one odd file must not end a list
+        return None

@@ -1,0 +1,227 @@
+"""The requests of Swift's object API, to one container."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    LoginRefused,
+    SnapshotNotFound,
+    StorageDenied,
+    StorageError,
+)
+from raft_snapshot_agent.storage.http.http import Http, TlsOptions, refusal, told_by
+from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, Listing
+from raft_snapshot_agent.storage.swift.login import SwiftAccess, SwiftLogin
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+    from raft_snapshot_agent.storage.swift.swift import SwiftSettings
+
+_CHUNK = 1 << 20
+_PAGE = PAGE
+_SUCCESS = {200, 201, 202, 204}
+_NEWEST = {"x-newest": "true"}
+"""Asks all replicas: one may not know yet what was just replaced."""
+_RIGHTS = "allow it to write, and to list, read and delete for the rest"
+_CONTAINER = "create it, or check container, project and region"
+
+
+@dataclass(frozen=True, slots=True)
+class SwiftObject:
+    """One object as it is listed."""
+
+    key: str
+    size: int
+    touched: datetime
+
+
+class Container:
+    """One container; safe to share between threads."""
+
+    def __init__(self, settings: SwiftSettings) -> None:
+        self._name = settings.container
+        bundle = os.environ.get("OS_CACERT")
+        ca_file = settings.ca_file or (Path(bundle) if bundle else None)
+        self._http = Http(settings.timeout, TlsOptions(ca_file), settings.proxy)
+        self._login = SwiftLogin(settings, self._http)
+        self._most = settings.max_objects
+        self._address = ""
+        """Of the account, once it is known."""
+
+    def shown(self, key: str) -> str:
+        """Say where an object lies, as an operator would write it."""
+        return f"swift://{self._name}/{key}"
+
+    def path(self, key: str) -> str:
+        """Name an object as manifests do."""
+        return f"/{self._name}/{key}"
+
+    def key(self, path: str) -> str:
+        """Turn `path` back."""
+        return path.removeprefix(f"/{self._name}/")
+
+    def put(
+        self,
+        key: str,
+        body: bytes | Iterable[bytes],
+        headers: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
+    ) -> str:
+        """Store an object, which appears when it is whole.
+
+        Returns:
+            The checksum the store has made of it.
+        """
+        doing = f"cannot store {self.shown(key)}"
+        answer = self._ask(doing, "PUT", key, body, headers=headers, query=query)
+        return answer.headers.get("etag", "").strip('"')
+
+    def listed(self, prefix: str, delimiter: str = "") -> list[SwiftObject]:
+        """List the objects whose keys begin with `prefix`; those in folders below if asked to."""
+        query = {"format": "json", "prefix": prefix, "limit": str(_PAGE)}
+        if delimiter:
+            query["delimiter"] = delimiter
+        return list(self._pages(f"cannot list {self.shown(prefix)}", query))
+
+    def size(self, key: str) -> int | None:
+        """Tell the size of an object; `None` where asking is not allowed."""
+        try:
+            answer = self._ask(f"cannot check {self.shown(key)}", "HEAD", key, headers=_NEWEST)
+        except StorageDenied:
+            return None
+        except SnapshotNotFound:
+            return 0
+        length = answer.headers.get("content-length", "0")
+        return int(length) if length.isdecimal() else 0
+
+    def segments(self, key: str) -> list[str]:
+        """Name the segments an object is made of: none if it is plain or missing.
+
+        Raises:
+            StorageDenied: It may not be read.
+        """
+        doing = f"cannot read the manifest of {self.shown(key)}"
+        with suppress(SnapshotNotFound):
+            head = self._ask(doing, "HEAD", key, headers=_NEWEST)
+            if head.headers.get("x-static-large-object", "").lower() == "true":
+                query = {"multipart-manifest": "get"}
+                answer = self._ask(doing, "GET", key, headers=_NEWEST, query=query)
+                return [self.key(str(one.get("name"))) for one in _document(doing, answer.data)]
+        return []
+
+    def opened(self, key: str) -> BaseHTTPResponse:
+        """Begin to read an object."""
+        return self._ask(f"cannot read {self.shown(key)}", "GET", key, streaming=True)
+
+    def more(self, key: str, answer: BaseHTTPResponse) -> bytes:
+        """Read on; empty at the end."""
+        return self._http.more(f"cannot read {self.shown(key)}", self._address, answer, _CHUNK)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects; what is gone is no error."""
+        for key in keys:
+            with suppress(SnapshotNotFound):
+                self._ask(f"cannot delete {self.shown(key)}", "DELETE", key)
+
+    def delete_with_segments(self, key: str) -> None:
+        """Remove an object, then what it was made of: its name never stands for less than all."""
+        segments: list[str] = []
+        with suppress(StorageDenied):  # reading is an optional right; a sweep may find them
+            segments = self.segments(key)
+        self.delete([key])
+        self.delete(segments)
+
+    def _pages(self, doing: str, query: dict[str, str]) -> Iterator[SwiftObject]:
+        marker, listing = "", Listing[SwiftObject](doing, self._most)
+        while True:
+            query = query | {"marker": marker}
+            answer = self._ask(doing, "GET", "", query=query, most=PAGE_BYTES)
+            page = _document(doing, answer.data) if answer.status != 204 else []
+            if not page:
+                return
+            named = [(str(one.get("name") or one.get("subdir")), one) for one in page]
+            yield from listing.page(
+                (name, _object(doing, one) if "name" in one else None) for name, one in named
+            )
+            marker = named[-1][0]
+
+    def _ask(
+        self,
+        doing: str,
+        method: str,
+        key: str,
+        body: bytes | Iterable[bytes] | None = None,
+        *,
+        headers: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
+        streaming: bool = False,
+        most: int | None = None,
+    ) -> BaseHTTPResponse:
+        repeatable = body is None or isinstance(body, bytes)
+        path = f"/{quote(self._name, safe='')}" + (f"/{quote(key)}" if key else "")
+        path += f"?{urlencode(query, errors='replace')}" if query else ""
+        while True:
+            access = self._access(doing)
+            sent = {"x-auth-token": access.token, **(headers or {})}
+            url = access.storage_url + path
+            answer = self._http.ask(doing, method, url, sent, body, streaming=streaming, most=most)
+            if answer.status in _SUCCESS:
+                return answer
+            with closing(answer):
+                if answer.status != 401 or not repeatable:
+                    raise self._refused(doing, method, key, answer)
+            repeatable = False  # the token has ended: log in once more
+            self._login.forget()
+
+    def _access(self, doing: str) -> SwiftAccess:
+        try:
+            access = self._login.access()
+        except ConfigError as error:
+            raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
+        self._address = access.storage_url
+        return access
+
+    def _refused(self, doing: str, method: str, key: str, answer: BaseHTTPResponse) -> StorageError:
+        if answer.status == 401:
+            self._login.forget()
+        if answer.status == 413:
+            why = f"{doing}: too large for the store ({told_by(answer)})"
+            return StorageError(why, hint="likely lower segment_size, or raise the quota")
+        if answer.status != 404:
+            otherwise = "check container and storage_url"
+            return refusal(doing, answer, denied=_RIGHTS, otherwise=otherwise)
+        if method == "PUT" or not key:
+            why = f"{doing}: the container does not exist ({told_by(answer)})"
+            return StorageError(why, hint=_CONTAINER)
+        why = f"{doing}: there is none of that name ({told_by(answer)})"
+        return SnapshotNotFound(why, hint="try list")
+
+
+def _document(doing: str, text: bytes) -> list[dict[str, str]]:
+    try:
+        document = json.loads(text)
+    except (RecursionError, ValueError) as error:
+        raise StorageError(f"{doing}: the answer is not JSON", hint="check storage_url") from error
+    if not isinstance(document, list) or not all(isinstance(one, dict) for one in document):
+        raise StorageError(f"{doing}: the answer is no list", hint="check storage_url")
+    return document
+
+
+def _object(doing: str, listed: dict[str, str]) -> SwiftObject:
+    try:
+        touched = datetime.fromisoformat(listed["last_modified"]).replace(tzinfo=UTC)
+        return SwiftObject(str(listed["name"]), int(listed["bytes"]), touched)
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        why = f"{doing}: the store describes an object without size or time"
+        raise StorageError(why, hint="check storage_url") from error

@@ -1,0 +1,208 @@
+"""Ways into Swift: Keystone version 3, Swift's own login, or a token somebody gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
+from raft_snapshot_agent.network.clear_text import refuse_plain_http
+from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.storage.http.http import Http, refusal, told_by
+from raft_snapshot_agent.storage.objectstore.connection import server_url
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+    from raft_snapshot_agent.storage.swift.swift import SwiftSettings
+
+_FRESH = 300.0
+"""Seconds after which to log in again: far less than tokens live, so none expires on the way."""
+_CREDENTIALS = "check username and password, project and domains, or the application credential"
+_ADDRESS = "check auth_url"
+
+
+@dataclass(frozen=True, slots=True)
+class SwiftAccess:
+    """Where an account's containers are, and what opens them."""
+
+    storage_url: str
+    token: str = field(repr=False)
+
+
+def check_login(settings: SwiftSettings) -> None:
+    """Make sure that configuration and environment say how to log in; nobody is contacted.
+
+    Raises:
+        ConfigError: They do not.
+    """
+    given = _Given(settings, os.environ)
+    if given.optional("storage_url") and given.optional("auth_token"):
+        return
+    if _is_own(given.required("auth_url")):
+        given.required("username")
+        given.required("password")
+    else:
+        _identity(given)
+
+
+class SwiftLogin:
+    """Logs in when that is needed; safe to share between threads."""
+
+    def __init__(self, settings: SwiftSettings, http: Http) -> None:
+        self._settings = settings
+        self._http = http
+        self._lock = Lock()
+        self._access: SwiftAccess | None = None
+        self._until = 0.0
+
+    def access(self) -> SwiftAccess:
+        """Return a token that was made lately.
+
+        Raises:
+            ConfigError: Something is missing in configuration and environment, or a secret.
+        """
+        with self._lock:
+            if self._access is None or time.monotonic() > self._until:
+                self._access = self._entered(_Given(self._settings, os.environ))
+                self._until = time.monotonic() + _FRESH
+            return self._access
+
+    def forget(self) -> None:
+        """Log in again the next time."""
+        with self._lock:
+            self._access = None
+
+    def _entered(self, given: _Given) -> SwiftAccess:
+        url, token = given.optional("storage_url"), given.optional("auth_token")
+        if url and token:
+            return SwiftAccess(self._checked(url), token)
+        auth_url = self._checked(given.required("auth_url"))
+        if _is_own(auth_url):
+            return self._own(auth_url, given)
+        return self._keystone(auth_url, given, url)
+
+    def _own(self, auth_url: str, given: _Given) -> SwiftAccess:
+        headers = {
+            "x-auth-user": given.required("username"),
+            "x-auth-key": given.required("password"),
+        }
+        doing = f"cannot log in at {auth_url}"
+        answer = self._http.ask(doing, "GET", auth_url, headers)
+        token, url = answer.headers.get("x-auth-token"), answer.headers.get("x-storage-url")
+        if answer.status not in {200, 204} or not token or not url:
+            raise _refused(doing, answer)
+        return SwiftAccess(self._checked(given.optional("storage_url") or url), token)
+
+    def _keystone(self, auth_url: str, given: _Given, storage_url: str | None) -> SwiftAccess:
+        url = f"{auth_url.removesuffix('/v3')}/v3/auth/tokens"
+        doing = f"cannot log in at {url}"
+        body = json.dumps({"auth": _identity(given)}).encode()
+        answer = self._http.ask(doing, "POST", url, {"content-type": "application/json"}, body)
+        token = answer.headers.get("x-subject-token")
+        if answer.status not in {200, 201} or not token:
+            raise _refused(doing, answer)
+        region = given.optional("region_name")
+        return SwiftAccess(self._checked(storage_url or _endpoint(doing, answer, region)), token)
+
+    def _checked(self, url: str) -> str:
+        try:
+            refuse_plain_http(address := server_url(url), self._settings.allow_http)
+        except ValueError as error:
+            raise ConfigError(f"the address {url}: {error}", hint=_ADDRESS) from error
+        return address
+
+
+class _Given:
+    """What the configuration says, and the environment where that is silent."""
+
+    def __init__(self, settings: SwiftSettings, environ: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._environ = environ
+
+    def optional(self, key: str) -> str | None:
+        value = getattr(self._settings, key)
+        if isinstance(value, Secret):
+            return value.resolve()
+        return value or self._environ.get(f"OS_{key.upper()}") or None
+
+    def required(self, key: str) -> str:
+        if value := self.optional(key):
+            return value
+        why = f"neither {key} nor $OS_{key.upper()} is set"
+        raise ConfigError(why, hint="set one, or source your project's RC file")
+
+    @property
+    def by_application(self) -> bool:
+        """Whether to log in as an application and not as a user."""
+        return self._settings.username is None and bool(self.optional("application_credential_id"))
+
+
+def _is_own(auth_url: str) -> bool:
+    return auth_url.rstrip("/").rpartition("/")[2].startswith("v1")
+
+
+def _identity(given: _Given) -> dict[str, Any]:
+    """Make the request for a token. Source: Keystone's Identity API v3, `POST /v3/auth/tokens`."""
+    if given.by_application:
+        credential = {
+            "id": given.required("application_credential_id"),
+            "secret": given.required("application_credential_secret"),
+        }
+        method = "application_credential"
+        return {"identity": {"methods": [method], method: credential}}
+    user = {
+        "name": given.required("username"),
+        "domain": {"name": given.optional("user_domain_name") or "Default"},
+        "password": given.required("password"),
+    }
+    project = {
+        "name": given.required("project_name"),
+        "domain": {"name": given.optional("project_domain_name") or "Default"},
+    }
+    return {
+        "identity": {"methods": ["password"], "password": {"user": user}},
+        "scope": {"project": project},
+    }
+
+
+def _endpoint(doing: str, answer: BaseHTTPResponse, region: str | None) -> str:
+    """Find the object store in the catalog that comes with a token."""
+    try:
+        catalog = json.loads(answer.data)["token"]["catalog"]
+        stores = [
+            endpoint
+            for service in catalog
+            if service["type"] == "object-store"
+            for endpoint in service["endpoints"]
+            if endpoint["interface"] == "public"
+        ]
+        regions = {str(store.get("region_id") or store.get("region")): store for store in stores}
+        urls = {name: str(store["url"]) for name, store in regions.items()}
+    except (ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
+        raise StorageError(f"{doing}: the answer has no catalog", hint=_ADDRESS) from error
+    if region is None and len(urls) == 1:
+        return next(iter(urls.values()))
+    if region in urls:
+        return urls[region]
+    known = ", ".join(sorted(urls)) or "no region"
+    where = f"in region {region}" if region else "that is the only one"
+    raise StorageError(
+        f"{doing}: the catalog has no object store {where}",
+        hint=f"set region_name; there is one in {known}",
+    )
+
+
+def _refused(doing: str, answer: BaseHTTPResponse) -> StorageError:
+    if answer.status in {401, 403}:
+        why = f"{doing}: the login was refused ({told_by(answer)})"
+        return LoginRefused(why, hint=_CREDENTIALS)
+    if answer.status // 100 == 2:  # its body may hold what is secret
+        why = f"{doing}: the answer {answer.status} holds no token"
+        return StorageError(why, hint=_ADDRESS)
+    return refusal(doing, answer, denied=_CREDENTIALS, otherwise=_ADDRESS)

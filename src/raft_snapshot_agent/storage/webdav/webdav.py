@@ -1,0 +1,300 @@
+"""A folder on a WebDAV server; a PUT there is not known to be all or nothing, so it is moved."""
+
+from __future__ import annotations
+
+import contextlib
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
+from urllib.parse import quote, unquote, urlsplit
+
+from pydantic import AfterValidator, model_validator
+
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    LoginRefused,
+    SnapshotNotFound,
+    StorageDenied,
+    StorageError,
+)
+from raft_snapshot_agent.network.address import ProxyUrl
+from raft_snapshot_agent.network.clear_text import refuse_plain_http
+from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
+from raft_snapshot_agent.storage.http.body import Body, if_small, in_stoppable_thread, whole_length
+from raft_snapshot_agent.storage.http.http import Http, TlsOptions, refusal, told_by
+from raft_snapshot_agent.storage.http.pages import LIST_BYTES, too_many
+from raft_snapshot_agent.storage.leftovers import Leftovers, fresh_partial, partial_of
+from raft_snapshot_agent.storage.objectstore.connection import server_url
+from raft_snapshot_agent.storage.settings import StorageSettings
+from raft_snapshot_agent.storage.webdav.move import replace
+from raft_snapshot_agent.threads import in_thread
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+    from raft_snapshot_agent.storage.webdav.multistatus import WebdavFile
+
+T = TypeVar("T")
+
+_CHUNK = _SMALL = 1 << 20
+_SUCCESS = {200, 201, 204}
+_GONE = {200, 202, 204, 404, 410}
+_LENGTH_WANTED = {400, 411, 501}
+_RIGHTS = "check username, password or token; it needs to write, move, list, read and delete there"
+
+
+class WebdavSettings(StorageSettings):
+    """Snapshots in a folder of a WebDAV server."""
+
+    type: Literal["webdav"]
+    url: Annotated[str, AfterValidator(server_url)]
+    """Of a folder that exists."""
+    username: str | None = None
+    password: Secret | None = None
+    token: Secret | None = None
+    """Sent as bearer, instead of username and password."""
+    ca_file: Path | None = None
+    """Certificates to trust beside the system's, in PEM."""
+    proxy: ProxyUrl | None = None
+    """URL of an HTTP proxy; by default the environment's HTTPS_PROXY and NO_PROXY count."""
+    skip_verify: bool = False
+    """Accept any certificate. For tests only."""
+    allow_http: bool | None = None
+    """Whether the URL may go without TLS; true for one on loopback."""
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password must be given together")
+        if self.username is not None and self.token is not None:
+            raise ValueError("give either username and password, or token")
+        refuse_plain_http(self.url, self.allow_http)
+        return self
+
+    def open(self) -> Storage:
+        return WebdavStorage(self)
+
+    def authorization(self) -> dict[str, str]:
+        """Look up the credentials and make a header of them."""
+        if self.token is not None:
+            return {"authorization": f"Bearer {self.token.resolve()}"}
+        if self.username is None or self.password is None:
+            return {}
+        pair = f"{self.username}:{self.password.resolve()}".encode()
+        return {"authorization": f"Basic {b64encode(pair).decode()}"}
+
+
+class WebdavStorage:
+    """Snapshots as files on a server; hidden until they are whole."""
+
+    kind = "webdav"
+
+    def __init__(self, settings: WebdavSettings) -> None:
+        self._settings = settings
+        self._folder = f"{settings.url}/{settings.prefix}"
+        self._base = f"{settings.url}/{quote(settings.prefix)}"
+        self._path = f"{unquote(urlsplit(settings.url).path)}/{settings.prefix}"
+        trust = TlsOptions(settings.ca_file, settings.skip_verify)
+        self._http = Http(settings.timeout, trust, settings.proxy)
+        self._made = False
+
+    def location(self, name: str) -> str:
+        return self._folder + name
+
+    async def put(self, name: str, source: UploadSource) -> int:
+        return await in_stoppable_thread(partial(self._put, self._known(name), source))
+
+    async def entries(self) -> list[Entry]:
+        files = await self._blocking(self._files, "list snapshots")
+        return [Entry(name, file.size) for name, file in files if partial_of(name) is None]
+
+    async def read(self, name: str) -> AsyncIterator[bytes]:
+        answer = await self._blocking(self._get, self._known(name))
+        try:
+            while piece := await self._blocking(self._more, name, answer):
+                yield piece
+        finally:
+            answer.close()
+
+    async def delete(self, name: str) -> None:
+        await self._blocking(self._delete, self._known(name))
+
+    async def sweep(self, leftovers: Leftovers) -> int:
+        return await self._blocking(self._sweep, leftovers)
+
+    async def _blocking(self, work: Callable[..., T], *args: object) -> T:
+        return await in_thread(partial(work, *args), abandon=True)
+
+    def _put(self, name: str, source: UploadSource, stop: Event) -> int:
+        doing = f"store {name}"
+        self._make_folder(doing)
+        hidden = fresh_partial(name)
+        try:
+            size = self._upload(doing, hidden, source, stop)
+            refused = partial(self._refused, doing)
+            replace(partial(self._move, doing), self._delete, refused, hidden, name)
+        except BaseException:
+            with contextlib.suppress(StorageError):
+                self._delete(hidden)
+            raise
+        return size
+
+    def _upload(self, doing: str, hidden: str, source: UploadSource, stop: Event) -> int:
+        """Send the source, in chunks while it grows; to servers without those when it is there."""
+        content = if_small(source, _SMALL)
+        if content is not None:
+            return self._sent(doing, hidden, content, len(content))
+        body = Body(source, stop)
+        answer = self._ask(doing, "PUT", self._url(hidden), {}, body)
+        if answer.status in _SUCCESS and self._stored(hidden) in {None, body.size}:
+            return body.size
+        if answer.status not in _SUCCESS | _LENGTH_WANTED:
+            raise self._refused(doing, answer)
+        return self._sent(doing, hidden, Body(source, stop), whole_length(source))
+
+    def _sent(self, doing: str, hidden: str, body: bytes | Body, length: int) -> int:
+        headers = {"content-length": str(length)}
+        answer = self._ask(doing, "PUT", self._url(hidden), headers, body)
+        if answer.status not in _SUCCESS:
+            raise self._refused(doing, answer)
+        if (stored := self._stored(hidden)) not in {None, length}:
+            why = f"{self._folder} took {stored} of {length} bytes"
+            raise StorageError(why, hint="look at the server's log")
+        return length
+
+    def _move(self, doing: str, old: str, new: str) -> BaseHTTPResponse:
+        # Behind a proxy that ends TLS, some servers take their own https:// for somebody else's.
+        for destination in (self._url(new), urlsplit(self._url(new)).path):
+            headers = {"destination": destination, "overwrite": "T"}
+            answer = self._ask(doing, "MOVE", self._url(old), headers)
+            if answer.status not in {400, 502}:
+                break
+        return answer
+
+    def _stored(self, hidden: str) -> int | None:
+        """Tell the size the server has; `None` where it does not tell us."""
+        try:
+            files = self._listed(f"check {hidden}", self._url(hidden), depth=0)
+        except StorageDenied:
+            return None
+        except SnapshotNotFound:
+            return 0
+        return None if files is None else sum(file.size for file in files)
+
+    def _make_folder(self, doing: str) -> None:
+        """Make the prefix where it is missing; what cannot be made the upload will tell."""
+        url = f"{self._settings.url}/"
+        for part in self._settings.prefix.split("/")[:-1] if not self._made else ():
+            self._ask(doing, "MKCOL", url := f"{url}{quote(part)}/", {})
+        self._made = True
+
+    def _files(self, doing: str) -> list[tuple[str, WebdavFile]]:
+        """List the files directly in the folder; one that was not made yet is empty."""
+        files: list[WebdavFile] | None = []
+        try:
+            files = self._listed(doing, self._base, depth=1)
+        except SnapshotNotFound:
+            above = self._ask(doing, "PROPFIND", f"{self._settings.url}/", {"depth": "0"})
+            if above.status != 207:
+                raise self._refused(doing, above) from None
+        if files is None:
+            why = f"cannot {doing} in {self._folder}: the server does not list folders"
+            raise StorageError(why, hint="switch PROPFIND on there, and check url")
+        named = [(file.path.removeprefix(self._path), file) for file in files]
+        return [(name, file) for name, file in named if name and "/" not in name]
+
+    def _listed(self, doing: str, url: str, *, depth: int) -> list[WebdavFile] | None:
+        """List what is there; `None` if the server cannot.
+
+        Raises:
+            SnapshotNotFound: There is nothing.
+        """
+        from raft_snapshot_agent.storage.webdav.multistatus import ASKED, parsed
+
+        headers = {"depth": str(depth), "content-type": "application/xml"}
+        answer = self._ask(doing, "PROPFIND", url, headers, ASKED, most=LIST_BYTES)
+        if answer.status in {405, 501}:
+            return None
+        if answer.status in {404, 410}:
+            raise SnapshotNotFound(f"there is nothing at {url}")
+        if answer.status != 207:
+            raise self._refused(doing, answer)
+        try:
+            files = list(islice(parsed(answer.data), self._settings.max_objects + 1))
+        except ValueError as error:
+            why = f"cannot {doing} in {self._folder}: the server's list makes no sense: {error}"
+            raise StorageError(why, hint="check that url is WebDAV's") from error
+        if len(files) > (most := self._settings.max_objects):
+            raise too_many(f"cannot {doing} in {self._folder}", most)
+        return files
+
+    def _get(self, name: str) -> BaseHTTPResponse:
+        answer = self._ask(f"read {name}", "GET", self._url(name), {}, streaming=True)
+        if answer.status == 200:
+            return answer
+        answer.close()
+        missing = answer.status in {404, 410}
+        raise self._not_found(name) if missing else self._refused(f"read {name}", answer)
+
+    def _more(self, name: str, answer: BaseHTTPResponse) -> bytes:
+        return self._http.more(f"cannot read {name} in {self._folder}", self._base, answer, _CHUNK)
+
+    def _delete(self, name: str) -> None:
+        doing = f"delete {name}"
+        if (answer := self._ask(doing, "DELETE", self._url(name), {})).status not in _GONE:
+            raise self._refused(doing, answer)
+
+    def _sweep(self, leftovers: Leftovers) -> int:
+        now = datetime.now(UTC)
+        dead = [
+            hidden
+            for hidden, file in self._files("sweep")
+            if (name := partial_of(hidden)) and leftovers.is_abandoned(name, file.touched, now)
+        ]
+        for hidden in dead:
+            self._delete(hidden)
+        return len(dead)
+
+    def _ask(
+        self,
+        doing: str,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: bytes | Iterable[bytes] | None = None,
+        *,
+        streaming: bool = False,
+        most: int | None = None,
+    ) -> BaseHTTPResponse:
+        doing = f"cannot {doing} in {self._folder}"
+        try:
+            headers = headers | self._settings.authorization()
+        except ConfigError as error:
+            raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
+        return self._http.ask(doing, method, url, headers, body, streaming=streaming, most=most)
+
+    def _url(self, name: str) -> str:
+        return self._base + quote(name)
+
+    def _refused(self, doing: str, answer: BaseHTTPResponse) -> StorageError:
+        doing = f"cannot {doing} in {self._folder}"
+        if answer.status == 404:
+            why = f"{doing}: the folder does not exist ({told_by(answer)})"
+            return StorageError(why, hint="create it, or check url")
+        otherwise = "likely the folder does not exist: create it, or check url"
+        otherwise = otherwise if answer.status == 409 else "check url"
+        return refusal(doing, answer, denied=_RIGHTS, otherwise=otherwise)
+
+    def _known(self, name: str) -> str:
+        if name in {"", ".", ".."} or "/" in name:
+            raise self._not_found(name)
+        return name
+
+    def _not_found(self, name: str) -> SnapshotNotFound:
+        return SnapshotNotFound(f"there is no {name!r} in {self._folder}", hint="try list")

@@ -1,0 +1,1 @@
+"""Storages around another storage: retries, rate limit, timeouts."""

@@ -1,0 +1,128 @@
+"""The way into the spool: from the server at full speed, and past the verifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import anyio
+
+from raft_snapshot_agent.core.archive import ArchiveVerifier
+from raft_snapshot_agent.core.snapshot import Snapshot
+from raft_snapshot_agent.errors import AgentError, Interrupted, StaleSnapshot, Stopped
+from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.transfer.spool import Spool
+from raft_snapshot_agent.vault.leader import Cluster, Leader
+from raft_snapshot_agent.vault.stream import SnapshotStream
+
+_STEP = 1 << 20
+
+
+class Download:
+    """The leader's stream on its way into a spool.
+
+    Nothing but the local disk is ever waited for: a reader that stalls can freeze the leader.
+    """
+
+    def __init__(self, cluster: Cluster, leader: Leader, spool: Spool, deadline: float) -> None:
+        """Prepare a download.
+
+        Arguments:
+            cluster: Opens the stream and follows redirects.
+            leader: Where to ask.
+            spool: Where to put it; it is failed when the download fails.
+            deadline: Seconds the whole download may take.
+        """
+        self._cluster = cluster
+        self._leader = leader
+        self._spool = spool
+        self._deadline = deadline
+        self._stream: SnapshotStream | None = None
+
+    async def run(self) -> None:
+        """Download; a failure is the spool's, nothing is raised."""
+        with anyio.move_on_after(self._deadline) as limit:
+            # A server that never answers is left alone: a failed spool takes no more from it.
+            await in_thread(self._run, abandon=True)
+        if limit.cancelled_caught:
+            self._end(
+                Interrupted(
+                    f"the snapshot took longer than {self._deadline:g} s",
+                    hint="raise vault.snapshot_timeout, or find out what slows the server down",
+                )
+            )
+
+    def stop(self) -> None:
+        """End the download, from any thread."""
+        self._end(Stopped("the agent was told to stop; the snapshot is dropped"))
+
+    def _end(self, error: AgentError) -> None:
+        self._spool.fail(error)
+        if self._stream is not None:
+            self._stream.stop()
+
+    def _run(self) -> None:
+        with _failing(self._spool):
+            self._stream = self._cluster.open_snapshot(self._leader)
+            with closing(self._stream.chunks()) as chunks:
+                for chunk in chunks:
+                    self._spool.write(chunk)
+            self._spool.complete()
+
+
+async def verify(spool: Spool, *, committed_index: int = 0, digest: bool = True) -> None:
+    """Check a spool while it fills, and give the verdict; a failure is the spool's.
+
+    Arguments:
+        spool: Somebody else fills and completes it.
+        committed_index: The leader's committed index just before it was asked for the snapshot;
+            an older snapshot came from a standby that lags behind.
+        digest: Whether anybody wants the SHA-256 of the archive.
+    """
+    await in_thread(lambda: _verify(spool, committed_index, digest=digest))
+
+
+async def stop_when_cancelled(download: Download) -> None:
+    """Wake every thread that works on the spool when this task is cancelled."""
+    try:
+        await anyio.sleep_forever()
+    finally:
+        download.stop()
+
+
+@contextmanager
+def _failing(spool: Spool) -> Iterator[None]:
+    """Make every failure the spool's: a follower would wait for ever for what never comes."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - a defect must not freeze the agent
+        spool.fail(as_failure(error))
+
+
+def _verify(spool: Spool, committed_index: int, *, digest: bool) -> None:
+    with _failing(spool):
+        snapshot = _verified(spool, ArchiveVerifier(digest=digest))
+        if snapshot.meta.index < committed_index:
+            raise StaleSnapshot(
+                f"the snapshot is stale: it ends at index {snapshot.meta.index}, the leader had"
+                f" committed {committed_index}",
+                hint="likely a standby answered in the leader's place; the agent tries again",
+            )
+        spool.accept(snapshot)
+
+
+def _verified(spool: Spool, verifier: ArchiveVerifier) -> Snapshot:
+    buffer = bytearray(_STEP)
+    view = memoryview(buffer)
+    position = 0
+    announced = False
+    while (length := spool.arrived(position)) > position:
+        while position < length:
+            count = spool.peek(position, buffer)
+            verifier.feed(view[:count])
+            position += count
+            if not announced and verifier.meta is not None:
+                spool.announce(verifier.meta)
+                announced = True
+    return verifier.finish()

@@ -1,0 +1,101 @@
+"""Asks those who vouch for this host: metadata servers and issuers of tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from raft_snapshot_agent.error_text import read_document
+from raft_snapshot_agent.errors import Denied, ServerError, Unreachable
+from raft_snapshot_agent.network.pools import open_pool
+from raft_snapshot_agent.network.proxies import route
+from raft_snapshot_agent.network.trust import TlsOptions
+
+_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class CloudIdentity:
+    """Somebody who vouches for this host, as an operator knows them."""
+
+    name: str
+    hint: str
+    """What to check where there is no answer, or a refusal."""
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+    ) -> str:
+        """Ask and return the answer's text; no redirect is followed.
+
+        Raises:
+            Unreachable: There was no answer.
+            Denied: It was a refusal.
+        """
+        # Settings are read without the HTTP library, which takes its time to load.
+        from urllib3 import Timeout
+
+        from raft_snapshot_agent.network.exchange import exchange
+        from raft_snapshot_agent.vault.transport_errors import Asked, refuse_for_proxy, translated
+
+        parts = urlsplit(url)
+        where = f"{self.name} at {parts.scheme}://{parts.netloc}"
+        proxy = route(url)
+        asked = Asked(url, where, proxy)
+        trust = TlsOptions() if parts.scheme == "https" else None
+        with open_pool(trust, proxy) as pool:
+            try:
+                with translated(asked):
+                    response = exchange(
+                        pool,
+                        method,
+                        url,
+                        seconds=_SECONDS,
+                        headers=dict(headers),
+                        body=body,
+                        timeout=Timeout(total=_SECONDS),
+                    )
+            except Unreachable as error:
+                hint = error.hint if proxy else self.hint
+                raise Unreachable(error.message, hint=hint) from error
+        refuse_for_proxy(asked, response)
+        text = response.data.decode("utf-8", "replace").strip()
+        if response.status != 200:
+            said = read_document(text).with_status(response.status)
+            raise Denied(f"{where} answers with {said}", hint=self.hint)
+        return text
+
+    def ask_json(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> dict[str, Any]:
+        """Ask for a JSON object.
+
+        Raises:
+            Unreachable: There was no answer.
+            Denied: It was a refusal.
+            ServerError: It was no such object.
+        """
+        try:
+            document = json.loads(self.ask(method, url, headers, body))
+        except (RecursionError, ValueError):
+            document = None
+        if not isinstance(document, dict):
+            raise ServerError(f"{self.name} does not answer with JSON", hint=self.hint)
+        return document
+
+    def required(self, document: Mapping[str, Any], key: str) -> str:
+        """Take a text out of an answer.
+
+        Raises:
+            ServerError: It is not there.
+        """
+        value = document.get(key)
+        if not isinstance(value, str) or not value:
+            raise ServerError(f"{self.name} answers without {key}", hint=self.hint)
+        return value

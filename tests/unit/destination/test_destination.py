@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+
+import pytest
+from tests.unit.core import archives
+
+from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME
+from raft_snapshot_agent.core.naming import AGENT, manifest_name
+from raft_snapshot_agent.core.notes import Restored
+from raft_snapshot_agent.core.retention import Retention
+from raft_snapshot_agent.core.snapshot import Instant, Manifest
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.errors import StorageDenied, StorageUnavailable
+from raft_snapshot_agent.storage.base import BytesSource
+from raft_snapshot_agent.storage.memory import MemoryStorage
+
+NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@dataclass
+class Locked(MemoryStorage):
+    """A storage that refuses every delete."""
+
+    refusal: Exception = field(default_factory=lambda: StorageDenied("it is locked"))
+    asked: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    async def delete(self, name: str) -> None:
+        self.asked.append(name)
+        raise self.refusal
+
+
+def named(hours: float, index: int = 1) -> str:
+    return AGENT.name(AGENT.run(NOW - hours * HOUR, "0a1b2c"), index)
+
+
+async def full(storage: MemoryStorage, count: int = 32) -> Destination:
+    for hours in range(count):
+        await storage.put(named(hours), BytesSource(b"abc"))
+    return Destination("s3", storage, retention=Retention(last=2))
+
+
+async def test_refused_deletes_are_one_line_and_tried_once_a_day() -> None:
+    storage = Locked()
+    place = await full(storage)
+
+    first = await place.prune(NOW)
+
+    assert len(storage.asked) == 30
+    oldest = named(31)
+    assert first.warnings == (f"{oldest} and others are not deleted: it is locked",)
+    assert first.counts == {first.warnings[0]: 30}
+    await storage.put(named(-1), BytesSource(b"abc"))
+    later = await place.prune(NOW + HOUR)
+    assert len(storage.asked) == 31, "only what is new to it"
+    assert later.warnings == first.warnings, "the same words while it lasts"
+    assert later.counts == {later.warnings[0]: 31}
+    await place.prune(NOW + 25 * HOUR)
+    assert len(storage.asked) == 31 + 31
+
+
+async def test_a_limit_below_the_size_of_one_snapshot_is_told() -> None:
+    place = await full(MemoryStorage(), 3)
+
+    small = await replace(place, retention=Retention(max_space=2)).prune(NOW)
+    enough = await replace(place, retention=Retention(max_space=3)).prune(NOW)
+
+    assert [one.startswith("max_space 2 is less than one snapshot") for one in small.warnings] == [
+        True
+    ]
+    assert enough.warnings == ()
+
+
+async def test_a_dry_run_counts_what_is_read_again() -> None:
+    storage = MemoryStorage()
+    place = await full(storage, 2)
+    await storage.put(f"{named(1)}.broken", BytesSource(b"{}"))
+
+    assert (await place.prune(NOW, dry_run=True)).reviews == 1
+
+
+async def test_a_storage_that_cannot_be_reached_is_not_asked_for_each() -> None:
+    storage = Locked(refusal=StorageUnavailable("it is down"))
+    place = await full(storage)
+
+    done = await place.prune(NOW)
+
+    assert len(storage.asked) == 3
+    assert done.counts == {f"{named(31)} and others are not deleted: it is down": 30}
+    await place.prune(NOW + HOUR)
+    assert len(storage.asked) == 6, "it may be up again"
+
+
+# The guard, and who lies to it.
+
+
+def manifest(name: str, **more: object) -> Manifest:
+    snapshot = archives.verified(archives.archive())
+    made = Manifest(
+        snapshot=name,
+        taken_at=f"{NOW:%Y-%m-%dT%H:%M:%SZ}",
+        index=1,
+        term=3,
+        size=3,
+        sha256=snapshot.sha256,
+        duration=0.5,
+        cluster_id="c",
+        cluster_name="",
+        product="openbao",
+        version="2.5.0",
+        node="http://127.0.0.1:8200",
+        agent_version="0.1.0",
+    )
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+async def hold(
+    place: Destination,
+    name: str,
+    hours: float,
+    index: int,
+    lie: Mapping[str, object] = MappingProxyType({}),
+) -> None:
+    """Store a snapshot and a manifest that tells of these."""
+    taken_at = f"{NOW - hours * HOUR:%Y-%m-%dT%H:%M:%SZ}"
+    own = {
+        "index": index,
+        "taken_at": taken_at,
+        "sha256": hashlib.sha256(name.encode()).hexdigest(),
+    }
+    told = manifest(name, **{**own, **lie})
+    await place.storage.put(name, BytesSource(b"abc"))
+    await place.storage.put(manifest_name(name), BytesSource(told.to_json()))
+
+
+async def watched(place: Destination, index: int, **more: object) -> str:
+    """Hold a new snapshot against what is there; say why an alarm was raised."""
+    history = await place.history(Instant("host", 1e6), NOW)
+    found = await place.watch(history, manifest(named(0, index), index=index, **more))
+    return found.alarm
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"index": 0, "size": 0},
+        {"index": 0},
+        {"size": 0},
+        {"snapshot": "another.snap"},
+        {"taken_at": "2020-01-01T00:00:00Z"},
+    ],
+)
+@pytest.mark.parametrize("hours", [0.5, -9000])
+async def test_a_forged_newest_manifest_blinds_nobody(hours: float, lie: dict[str, object]) -> None:
+    place = Destination("memory", MemoryStorage())
+    await hold(place, named(1, 500), 1, 500)
+    forged = named(hours, 501)
+    await hold(place, forged, hours, 501, lie)
+
+    assert "the Raft index went back from 500 to 20" in await watched(place, 20)
+
+
+async def test_thirty_from_the_future_blind_nobody() -> None:
+    place = Destination("memory", MemoryStorage())
+    await hold(place, named(1, 500), 1, 500)
+    for number in range(31):
+        await hold(place, named(-9000 - number, 1), -9000 - number, 1)
+
+    assert "the Raft index went back from 500 to 20" in await watched(place, 20)
+
+
+async def test_a_manifest_without_end_is_none() -> None:
+    place = Destination("memory", MemoryStorage())
+    await hold(place, named(1, 500), 1, 500)
+    await hold(place, named(0.5, 501), 0.5, 501)
+    await place.storage.put(
+        manifest_name(named(0.5, 501)), BytesSource(b'{"a": "' + b"x" * (3 << 20))
+    )
+
+    assert "the Raft index went back from 500 to 20" in await watched(place, 20)
+
+
+async def test_an_alarm_stands_until_it_is_acknowledged_and_is_not_raised_again() -> None:
+    place = Destination("memory", MemoryStorage(), retention=Retention(last=1))
+    await hold(place, named(2, 500), 2, 500)
+    first = await watched(place, 20)
+    await hold(place, named(1, 21), 1, 21, {"history": named(1, 21)})
+    assert await watched(place, 22) == first, "the first word stays"
+    assert (await place.prune(NOW)).alarm == first
+    assert (await place.prune(NOW, acknowledged=True, dry_run=True)).plan.delete
+
+    assert str(await place.acknowledge()) == first
+
+    assert await watched(place, 22) == ""
+    assert (await place.prune(NOW)).deleted == (named(2, 500),)
+
+
+async def test_a_new_history_begins_with_the_alarm_and_is_handed_on() -> None:
+    place = Destination("memory", MemoryStorage())
+    await hold(place, named(1, 500), 1, 500)
+    history = await place.history(Instant("host", 1e6), NOW)
+    wiped = await place.watch(history, manifest(named(0, 20), index=20))
+    assert wiped.manifest.history == named(0, 20)
+
+    await hold(place, named(0.5, 20), 0.5, 20, {"history": "it"})
+    history = await place.history(Instant("host", 1e6), NOW)
+    next_one = await place.watch(history, manifest(named(0, 21), index=21))
+    assert next_one.manifest.history == "it"
+
+
+async def test_word_of_a_restore_is_taken_once() -> None:
+    place = Destination("memory", MemoryStorage())
+    await hold(place, named(1, 500), 1, 500)
+    at = f"{NOW - HOUR / 2:%Y-%m-%dT%H:%M:%SZ}"
+    await place.expect(Restored("old.snap", at, "c", 20, 3))
+
+    assert await watched(place, 22) == ""
+
+    names = {entry.name for entry in await place.storage.entries()}
+    assert names.isdisjoint({GUARD_NAME, RESTORED_NAME})
+    assert await watched(place, 22), "once"

@@ -1,0 +1,231 @@
+"""What a monitoring system is told of each storage, and of all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import anyio
+import pytest
+from tests.unit.doctor.test_doctor import Refusing, named
+
+from raft_snapshot_agent.core.guard import GUARD_NAME, Alarm
+from raft_snapshot_agent.core.schedule import Every
+from raft_snapshot_agent.core.snapshot import Manifest, Sidecar
+from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.destination import holdings
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.holdings import look, look_at_all
+from raft_snapshot_agent.doctor.check import CheckState, Result, document, judge, line, overall
+from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageUnavailable
+from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.storage.base import BytesSource, Entry
+from raft_snapshot_agent.storage.memory import MemoryStorage
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+HOURLY = ScheduleSpec(Every(timedelta(hours=1)))
+PERFORMANCE = re.compile(r"[^'= |]+=[0-9]+s;[0-9]*;[0-9]*;0")
+
+
+def ago(**parts: float) -> datetime:
+    return NOW - timedelta(**parts)
+
+
+def holding(*taken: datetime, name: str = "s3", verified: bool = True, **more: Any) -> Destination:
+    memory = MemoryStorage()
+    for moment in taken:
+        memory._objects[named(moment)] = b"snapshot"
+        if verified:
+            memory._objects[f"{named(moment)}.json"] = b"{}"
+    return Destination(name, memory, **more)
+
+
+async def result(place: Destination, max_age: timedelta | None = None, cluster: str = "") -> Result:
+    return judge(await look(place, place.timing or HOURLY, NOW), NOW, max_age, cluster)
+
+
+async def said(place: Destination, max_age: timedelta | None = None) -> tuple[str, str]:
+    found = await result(place, max_age)
+    return found.state.name, found.message
+
+
+async def test_a_fresh_one_is_ok() -> None:
+    assert await said(holding(ago(minutes=12), ago(days=3))) == ("OK", "12m old")
+
+
+@pytest.mark.parametrize(
+    ("taken", "max_age", "state"),
+    [
+        (ago(minutes=89), None, "OK"),
+        (ago(minutes=91), None, "CRITICAL"),
+        (ago(minutes=91), timedelta(hours=2), "OK"),
+        (ago(minutes=12), timedelta(minutes=10), "CRITICAL"),
+        (ago(days=390), None, "CRITICAL"),
+        (ago(days=-1), None, "CRITICAL"),
+        (ago(minutes=-2), None, "OK"),
+    ],
+)
+async def test_age_is_held_against_the_schedule_or_what_is_given(
+    taken: datetime, max_age: timedelta | None, state: str
+) -> None:
+    assert (await said(holding(taken), max_age))[0] == state
+    relaxed = await said(holding(taken, required=False), max_age)
+    assert relaxed[0] == ("OK" if state == "OK" else "WARNING")
+
+
+async def test_a_storage_goes_by_its_own_schedule() -> None:
+    own = ScheduleSpec(Every(timedelta(days=7)))
+    assert (await said(holding(ago(days=3), timing=own)))[0] == "OK"
+
+
+async def test_a_snapshot_that_takes_long_is_waited_for() -> None:
+    place = holding(ago(minutes=100))
+    name = named(ago(minutes=100))
+    manifest = Manifest(name, "", 7, 1, 8, "", 1800.0, "", "", "", "", "", "")
+    await place.storage.put(f"{name}.json", BytesSource(manifest.to_json()))
+    assert (await said(place))[0] == "OK"
+    for nonsense in ("1e999", "-5", "1e9"):
+        text = manifest.to_json().replace(b"1800.0", nonsense.encode())
+        await place.storage.put(f"{name}.json", BytesSource(text))
+        assert (await said(place))[0] == "CRITICAL"
+
+
+async def test_no_snapshot_is_critical() -> None:
+    assert await said(holding()) == ("CRITICAL", "no snapshot")
+
+
+async def test_nothing_but_broken_ones_is_critical() -> None:
+    place = holding(ago(minutes=1))
+    await place.mark(named(ago(minutes=1)), Sidecar.BROKEN, "a byte")
+    assert await said(place) == ("CRITICAL", "no whole snapshot, 1 known to be broken")
+
+
+async def test_a_broken_one_after_the_newest_whole_is_a_warning() -> None:
+    place = holding(ago(minutes=1), ago(minutes=61))
+    await place.mark(named(ago(minutes=1)), Sidecar.BROKEN, "a byte")
+    state, message = await said(place)
+    assert state == "WARNING"
+    assert f"a later one is known to be broken: {named(ago(minutes=1))}" in message
+
+
+async def test_an_alarm_is_a_warning() -> None:
+    place = holding(ago(minutes=1))
+    alarm = Alarm("the cluster is another", "that.snap", "")
+    await place.storage.put(GUARD_NAME, BytesSource(alarm.to_json()))
+    state, message = await said(place)
+    assert (state, "retention suspended: the cluster is another" in message) == ("WARNING", True)
+
+
+async def test_what_nobody_proved_is_a_warning() -> None:
+    assert (await said(holding(ago(minutes=1), verified=False)))[0] == "WARNING"
+
+
+async def test_a_date_in_the_future_hides_nothing() -> None:
+    state, message = await said(holding(ago(days=-2), ago(minutes=5)))
+    assert (state, message.endswith("is dated in the future")) == ("WARNING", True)
+    assert (await said(holding(ago(days=-2), ago(days=5))))[0] == "CRITICAL"
+
+
+async def test_a_static_name_goes_by_its_manifest() -> None:
+    memory = MemoryStorage()
+    place = Destination("s3", memory, static_name="latest.snap")
+    memory._objects["latest.snap"] = b"snapshot"
+    assert (await said(place))[0] == "UNKNOWN"
+    taken = "2026-11-26T11:30:00Z"
+    manifest = Manifest("latest.snap", taken, 7, 1, 8, "", 1.0, "", "", "", "", "", "")
+    memory._objects["latest.snap.json"] = manifest.to_json()
+    assert await said(place) == ("OK", "30m old")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StorageDenied("no rights"),
+        LoginRefused("no such key"),
+        StorageUnavailable("away"),
+        RuntimeError("boom"),
+    ],
+)
+async def test_what_cannot_be_listed_is_unknown(error: Exception) -> None:
+    state, message = await said(Destination("s3", Refusing(error)))
+    assert (state, message == str(as_failure(error))) == ("UNKNOWN", True)
+    assert (await said(Destination("s3", Refusing(error), required=False)))[0] == "WARNING"
+
+
+class Hanging(MemoryStorage):
+    """A storage that never answers."""
+
+    async def entries(self) -> list[Entry]:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+
+async def test_a_storage_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holdings, "LOOK_WITHIN", 0.05)
+    state, message = await said(Destination("s3", Hanging()))
+    assert (state, "no answer within 0.05 s" in message) == ("UNKNOWN", True)
+
+
+async def test_an_alarm_that_may_not_be_read_hides_no_freshness() -> None:
+    class WriteAndList(MemoryStorage):
+        async def read(self, name: str) -> AsyncIterator[bytes]:
+            raise StorageDenied("no right to read")
+            yield b""
+
+    memory = WriteAndList()
+    name = named(ago(minutes=3))
+    memory._objects.update({name: b"snapshot", f"{name}.json": b"{}"})
+    assert await said(Destination("s3", memory)) == ("OK", "3m old")
+
+
+async def test_the_worst_decides_and_comes_first() -> None:
+    away = Destination("away", Refusing(StorageUnavailable("gone | a\nway")))
+    results = [
+        await result(holding(ago(minutes=12)), cluster="prod"),
+        await result(holding(ago(minutes=1), name="plain", verified=False)),
+        await result(away),
+        await result(holding(ago(days=5), name="it's = odd", required=False)),
+        await result(holding(ago(days=5), name="late")),
+    ]
+    assert overall(results) is CheckState.CRITICAL
+    assert overall(results[:3]) is CheckState.UNKNOWN
+    assert overall(results[:2]) is CheckState.WARNING
+    assert overall(results[:1]) is CheckState.OK
+    told, _, measured = line(results).partition(" | ")
+    assert told.startswith("RAFT SNAPSHOTS CRITICAL - late: 5d old, at most 1h30m; away: gone")
+    assert "prod/s3: 12m old" in told
+    assert "\n" not in told
+    values = measured.split(" ")
+    assert all(PERFORMANCE.fullmatch(one) for one in values), values
+    assert values[0] == "age_prod/s3=720s;;5400;0"
+    assert values[2] == "age_it_s___odd=432000s;5400;;0"
+    assert len(values) == 4
+
+
+async def test_the_document_says_the_same() -> None:
+    found = document([await result(holding(ago(minutes=12)))])
+    assert found == {
+        "status": "OK",
+        "exit_code": 0,
+        "storages": [
+            {
+                "cluster": None,
+                "storage": "s3",
+                "status": "OK",
+                "message": "12m old",
+                "newest": named(ago(minutes=12)),
+                "taken_at": "2026-11-26T11:48:00+00:00",
+                "age_seconds": 720,
+                "limit_seconds": 5400,
+                "due_at": "2026-11-26T12:48:00+00:00",
+            }
+        ],
+    }
+
+
+async def test_hundreds_are_looked_at_each_on_its_own() -> None:
+    places = [(holding(ago(minutes=number), name=f"{number}"), HOURLY) for number in range(300)]
+    found = await look_at_all(places, NOW)
+    assert [one.place.name for one in found] == [f"{number}" for number in range(300)]

@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.unit.core import archives
+
+from raft_snapshot_agent.backup.agent import Destination
+from raft_snapshot_agent.core.naming import manifest_name, parse
+from raft_snapshot_agent.core.snapshot import Manifest
+from raft_snapshot_agent.destination.verification import Expected, compare
+from raft_snapshot_agent.errors import (
+    AgentError,
+    MismatchedSnapshot,
+    SnapshotNotFound,
+    StorageDenied,
+    VerificationError,
+)
+from raft_snapshot_agent.restore.reader import (
+    FileOrigin,
+    StoredOrigin,
+    choose,
+    examine,
+    naming,
+    pour,
+)
+from raft_snapshot_agent.storage.base import BytesSource, Entry
+from raft_snapshot_agent.storage.memory import MemoryStorage
+from raft_snapshot_agent.transfer.spool import Spool
+
+OLD = "raft-snapshot-20261122T153000Z-i4000.snap"
+NEW = "raft-snapshot-20261123T153000Z-i4711.snap"
+WHOLE = archives.archive()
+
+
+class Down(MemoryStorage):
+    """A storage that refuses to list."""
+
+    async def entries(self) -> list[Entry]:
+        raise StorageDenied("no entry")
+
+
+def described(name: str, content: bytes = WHOLE) -> Manifest:
+    snapshot = archives.verified(content)
+    return Manifest(
+        snapshot=name,
+        taken_at="2026-11-23T15:30:00Z",
+        index=snapshot.meta.index,
+        term=snapshot.meta.term,
+        size=snapshot.size,
+        sha256=snapshot.sha256,
+        duration=0.5,
+        cluster_id="c",
+        cluster_name="",
+        product="openbao",
+        version="2.5.0",
+        node="http://127.0.0.1:8200",
+        agent_version="0.1.0",
+    )
+
+
+def agreeing(name: str) -> Manifest:
+    parsed = parse(name)
+    assert parsed is not None
+    taken_at = f"{parsed.taken_at:%Y-%m-%dT%H:%M:%SZ}"
+    return replace(described(name), taken_at=taken_at, index=parsed.index or 0)
+
+
+async def place(name: str = "memory", verified: tuple[str, ...] = (), **held: bytes) -> Destination:
+    """A storage that holds snapshots; `verified` ones have a manifest."""
+    storage = MemoryStorage()
+    for key, content in held.items():
+        await storage.put(named(key), BytesSource(content))
+    for key in verified:
+        await storage.put(manifest_name(named(key)), BytesSource(agreeing(named(key)).to_json()))
+    return Destination(name, storage)
+
+
+def named(key: str) -> str:
+    return {"old": OLD, "new": NEW}[key]
+
+
+async def origin_of(holding: Destination) -> StoredOrigin:
+    (stored,) = await holding.stored()
+    return StoredOrigin(holding, stored)
+
+
+def of(origin: object) -> tuple[str, str]:
+    assert isinstance(origin, StoredOrigin)
+    return origin.place.name, origin.stored.name
+
+
+# Which one is meant.
+
+
+async def test_the_newest_of_all_storages_is_taken() -> None:
+    places = [await place("a", old=WHOLE), await place("b", new=WHOLE), await place("c")]
+
+    assert of(await choose(places, None)) == ("b", NEW)
+
+
+async def test_a_verified_one_goes_before_a_newer_that_is_not() -> None:
+    places = [await place("a", new=WHOLE), await place("b", ("old",), old=WHOLE)]
+
+    assert of(await choose(places, None)) == ("b", OLD)
+
+
+async def test_of_two_copies_the_first_storages_is_taken() -> None:
+    places = [await place("a", ("new",), new=WHOLE), await place("b", ("new",), new=WHOLE)]
+
+    assert of(await choose(places, None)) == ("a", NEW)
+
+
+async def test_an_empty_one_is_never_the_newest() -> None:
+    assert of(await choose([await place("a", old=WHOLE, new=b"")], None)) == ("a", OLD)
+
+
+async def test_a_storage_that_is_down_does_not_hide_the_others() -> None:
+    places = [Destination("down", Down()), await place("up", new=WHOLE)]
+
+    assert of(await choose(places, None)) == ("up", NEW)
+    assert of(await choose(places, NEW)) == ("up", NEW)
+
+
+@pytest.mark.parametrize("wanted", [None, NEW])
+async def test_a_storage_that_is_down_is_the_reason_where_nothing_is_found(
+    wanted: str | None,
+) -> None:
+    with pytest.raises(StorageDenied):
+        await choose([Destination("down", Down()), await place()], wanted)
+
+
+@pytest.mark.parametrize(("wanted", "words"), [(None, "no storage holds"), (NEW, NEW)])
+async def test_nothing_found_is_told(wanted: str | None, words: str) -> None:
+    with pytest.raises(SnapshotNotFound, match=words):
+        await choose([await place()], wanted)
+
+
+async def test_a_name_is_looked_up_in_the_storages_in_order() -> None:
+    places = [await place("a"), await place("b", old=WHOLE), await place("c", old=WHOLE)]
+
+    assert of(await choose(places, OLD)) == ("b", OLD)
+
+
+@pytest.mark.parametrize("wanted", ["here.snap", "./here.snap", "../here.snap", "/here.snap"])
+async def test_a_path_or_a_file_that_is_there_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here.snap").write_bytes(b"")
+
+    assert await choose([], wanted) == FileOrigin(Path(wanted))
+
+
+async def test_a_dash_is_standard_input() -> None:
+    assert await choose([], "-") == FileOrigin(None)
+
+
+# What it holds.
+
+
+async def test_a_whole_one_is_proved_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / NEW
+    file.write_bytes(WHOLE)
+
+    assert await examine(FileOrigin(file)) == archives.verified(WHOLE)
+    assert await examine(await origin_of(await place(new=WHOLE))) == archives.verified(WHOLE)
+    with file.open() as opened:
+        monkeypatch.setattr("sys.stdin", opened)
+        assert await examine(FileOrigin(None)) == archives.verified(WHOLE)
+
+
+async def test_a_broken_one_is_refused_and_named() -> None:
+    origin = await origin_of(await place(new=WHOLE[:-1]))
+
+    words = f"^memory:{NEW}: the snapshot is broken"
+    with pytest.raises(VerificationError, match=words), naming(origin):
+        await examine(origin)
+
+
+async def test_one_that_its_manifest_does_not_describe_is_refused(tmp_path: Path) -> None:
+    other = archives.archive(archives.members(state=b"another"))
+    stored = await origin_of(await place(verified=("new",), new=other))
+    (tmp_path / NEW).write_bytes(other)
+    (tmp_path / manifest_name(NEW)).write_bytes(described(NEW).to_json())
+
+    for origin in (stored, FileOrigin(tmp_path / NEW)):
+        with pytest.raises(VerificationError, match="not the snapshot its manifest describes"):
+            await examine(origin)
+
+
+@pytest.mark.parametrize("beside", [b"", b"{", b"[]", b"{}"])
+async def test_what_is_no_manifest_counts_as_none(tmp_path: Path, beside: bytes) -> None:
+    (tmp_path / NEW).write_bytes(WHOLE)
+    (tmp_path / manifest_name(NEW)).write_bytes(beside)
+
+    assert (await FileOrigin(tmp_path / NEW).expected()).manifest is None
+    assert await examine(FileOrigin(tmp_path / NEW)) == archives.verified(WHOLE)
+
+
+def test_a_manifest_is_compared_by_its_digest() -> None:
+    snapshot = archives.verified(WHOLE)
+
+    compare(snapshot, Expected())
+    compare(snapshot, Expected(manifest=described(NEW)))
+    with pytest.raises(MismatchedSnapshot, match="SHA-256"):
+        compare(snapshot, Expected(manifest=replace(described(NEW), sha256="0" * 64)))
+
+
+@pytest.mark.parametrize(
+    "lying",
+    [replace(described(NEW), size=1), replace(described(NEW), index=1)],
+)
+def test_a_manifest_is_compared_by_what_it_tells(lying: Manifest) -> None:
+    snapshot = archives.verified(WHOLE)
+
+    with pytest.raises(MismatchedSnapshot, match="tells another size, index or term"):
+        compare(snapshot, Expected(manifest=lying))
+    with pytest.raises(MismatchedSnapshot, match="its name says index 5, it holds"):
+        compare(snapshot, Expected(index=5))
+
+
+@pytest.mark.parametrize(
+    ("path", "words"), [("nowhere", "No such file or directory"), (".", "Is a directory")]
+)
+async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, path: str, words: str) -> None:
+    with pytest.raises(AgentError, match=f"^cannot read {tmp_path / path}: {words}"):
+        await examine(FileOrigin(tmp_path / path))
+
+
+# On its way into a spool.
+
+
+class Endless(FileOrigin):
+    """A pipe whose other end never writes again."""
+
+    async def read(self) -> AsyncIterator[bytes]:
+        yield WHOLE[:100]
+        await anyio.sleep_forever()
+
+
+async def test_pouring_fills_the_spool(tmp_path: Path) -> None:
+    with Spool.create(tmp_path, "run") as spool:
+        await pour(await origin_of(await place(new=WHOLE)), spool)
+
+        assert spool.arrived(0) == len(WHOLE)
+        assert spool.path.read_bytes() == WHOLE
+
+
+async def test_a_failure_to_read_is_the_spools(tmp_path: Path) -> None:
+    with Spool.create(tmp_path, "run") as spool:
+        await pour(FileOrigin(tmp_path / "nowhere"), spool)
+
+        assert isinstance(spool.error, AgentError)
+        with pytest.raises(AgentError, match="nowhere"):
+            spool.arrived(0)
+
+
+async def test_giving_up_wakes_whoever_follows_the_spool(tmp_path: Path) -> None:
+    with Spool.create(tmp_path, "run") as spool:
+        with anyio.move_on_after(0.01):
+            await pour(Endless(None), spool)
+
+        with pytest.raises(AgentError, match="given up"):
+            spool.arrived(100)
+
+
+async def test_a_defect_wakes_whoever_follows_the_spool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("has no number"))
+    with Spool.create(tmp_path, "run") as spool:
+        with pytest.raises(io.UnsupportedOperation):
+            await pour(FileOrigin(None), spool)
+
+        with pytest.raises(AgentError, match="given up"):
+            spool.arrived(0)

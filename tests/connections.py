@@ -15,7 +15,7 @@ from tests.aws_roles import IDENTITY, ROLE_ARN
 from tests.kube import NAMESPACE, TOKEN
 
 from raft_snapshot_agent.errors import AgentError
-from raft_snapshot_agent.lease.kubernetes_store import KubernetesRegister
+from raft_snapshot_agent.lease.kubernetes_store import KubernetesLeaseStore
 from raft_snapshot_agent.storage.azure.azure import AzureSettings
 from raft_snapshot_agent.storage.gcs.gcs import GcsSettings
 from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials
@@ -79,8 +79,8 @@ async def voucher(way: Way) -> object:
 
 def _s3(way: Way, **more: Any) -> S3Settings:
     keys = {"access_key_id": "AKIAEXAMPLE", "secret_access_key": "secret"}
-    place = {"bucket": "backups", "endpoint": way.address}
-    settings = way.storage(S3Settings, "s3", **{**keys, **place, **more})
+    destination = {"bucket": "backups", "endpoint": way.address}
+    settings = way.storage(S3Settings, "s3", **{**keys, **destination, **more})
     assert isinstance(settings, S3Settings)
     return settings
 
@@ -90,7 +90,7 @@ async def s3(way: Way) -> object:
 
 
 async def s3_lease(way: Way) -> object:
-    return await _s3(way).register("lease").read()
+    return await _s3(way).lease_store("lease").read()
 
 
 async def sweep(way: Way) -> object:
@@ -155,11 +155,11 @@ async def kubernetes(way: Way) -> object:
     config = way.folder / "kubeconfig"
     config.write_text(json.dumps(document))
     way.monkeypatch.setenv("KUBECONFIG", str(config))
-    register = KubernetesRegister("lease", None)
+    lease_store = KubernetesLeaseStore("lease", None)
     try:
-        return await register.read()
+        return await lease_store.read()
     finally:
-        await register.close()
+        await lease_store.close()
 
 
 BY_KEY: dict[str, Ask] = {

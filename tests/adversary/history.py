@@ -82,7 +82,7 @@ class Site:
         return BEGIN + self.elapsed * HOUR
 
     @property
-    def place(self) -> Destination:
+    def destination(self) -> Destination:
         if self._place is None or self.fresh:
             self._place = Destination(
                 "memory",
@@ -121,13 +121,13 @@ class Site:
         return done
 
     async def take(self, name: str, content: bytes) -> StorageResult:
-        place, clock = self.place, lambda: self.now
+        destination, clock = self.destination, lambda: self.now
         told = replace(manifest_for(name, content), clock="host", began=3600.0 * self.elapsed)
         told = replace(told, ended=told.began + 1, term=verified(content).meta.term)
         await self.storage.put(name, BytesSource(content))
-        before = await finish.looked(place, Instant(told.clock, told.began), self.now)
+        before = await finish.looked(destination, Instant(told.clock, told.began), self.now)
         delivery = StorageResult("memory", "memory")
-        done = await finish.finish(place, told, before, delivery, Unsettled(), clock)
+        done = await finish.finish(destination, told, before, delivery, Unsettled(), clock)
         self.good[name] = content
         self.deleted.append(len(done.deleted))
         self.alarms += [done.alarm] if done.alarm else []

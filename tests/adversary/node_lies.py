@@ -84,7 +84,7 @@ def document(body: Any) -> Behaviour:
     return says(200, json.dumps(body).encode(), ("Content-Type", "application/json"))
 
 
-def standing(**changed: Any) -> dict[str, Any]:
+def leader_status(**changed: Any) -> dict[str, Any]:
     """What a node says of the leader."""
     return {
         "ha_enabled": True,
@@ -100,18 +100,18 @@ def standing(**changed: Any) -> dict[str, Any]:
 
 
 def announces(address: str) -> Callable[[Node, str], list[Rule]]:
-    return lambda _, __: [(at(LEADER), document(standing(leader_address=address)))]
+    return lambda _, __: [(at(LEADER), document(leader_status(leader_address=address)))]
 
 
 def announces_others(_: Node, elsewhere: str) -> list[Rule]:
-    return [(at(LEADER), document(standing(leader_address=elsewhere)))]
+    return [(at(LEADER), document(leader_status(leader_address=elsewhere)))]
 
 
 def leads(*rules: Rule) -> Callable[[Node, str], list[Rule]]:
     """Claim to be the leader, and answer so what follows."""
 
     def made(node: Node, _: str) -> list[Rule]:
-        claim = standing(is_self=True, leader_address=node.address)
+        claim = leader_status(is_self=True, leader_address=node.address)
         return [*rules, (at(LEADER), document(claim))]
 
     return made
@@ -123,7 +123,7 @@ def circles(node: Node, _: str) -> list[Rule]:
 
 def elsewhere_for(path: str, status: int) -> Callable[[Node, str], list[Rule]]:
     def made(node: Node, elsewhere: str) -> list[Rule]:
-        claim = standing(is_self=True, leader_address=node.address)
+        claim = leader_status(is_self=True, leader_address=node.address)
         return [(at(path), redirects(status, elsewhere)), (at(LEADER), document(claim))]
 
     return made
@@ -206,7 +206,7 @@ LIES: dict[str, Lie] = {
     "announces a name without an end": Lie(announces(f"https://{'a.' * 50_000}x:8200")),
     "announces somebody else": Lie(announces_others),
     "announces a loop": Lie(
-        lambda node, _: [(at(LEADER), document(standing(leader_address=f"{node.address}/x")))]
+        lambda node, _: [(at(LEADER), document(leader_status(leader_address=f"{node.address}/x")))]
     ),
     "redirects in circles": Lie(circles),
     "redirects to somebody else": Lie(elsewhere_for(LEADER, 307)),

@@ -172,9 +172,9 @@ def test_one_run_deletes_no_more_than_the_schedule_explains_and_prune_all_the_re
         assert len(done.deleted) == 25
         (told,) = done.warnings
         assert "they go in the next runs" in told
-        planned = await site.place.prune(site.now, dry_run=True)
+        planned = await site.destination.prune(site.now, dry_run=True)
         assert (len(planned.plan.delete), len(planned.plan.left)) == (26, 28)
-        assert len((await site.place.prune(site.now, everything=True)).deleted) == 54
+        assert len((await site.destination.prune(site.now, everything=True)).deleted) == 54
         assert (await site.run()).warnings == ()
 
     anyio.run(live)
@@ -203,16 +203,16 @@ def test_whoever_only_prunes_is_warned_as_well() -> None:
             when = BEGIN + (site.elapsed - 1 - number / 7) * HOUR
             name = AGENT.name(AGENT.run(when, f"{number:06x}"), 1000)
             await site.forge(name, archive_of(1000 + number))
-        planned = await site.place.prune(site.now, dry_run=True, everything=True)
+        planned = await site.destination.prune(site.now, dry_run=True, everything=True)
         assert "max_extra" in planned.plan.refused
         assert GUARD_NAME not in await site.names()
-        done = await site.place.prune(site.now, everything=True)
+        done = await site.destination.prune(site.now, everything=True)
         assert "prune --acknowledge" in done.plan.refused
         assert done.alarm
         assert before <= await site.held()
-        assert await site.place.acknowledge()
+        assert await site.destination.acknowledge()
         site.elapsed += 12
-        assert len((await site.place.prune(site.now, everything=True)).deleted) == 60
+        assert len((await site.destination.prune(site.now, everything=True)).deleted) == 60
 
     anyio.run(live)
 
@@ -229,7 +229,7 @@ def test_what_counts_for_no_rule_is_named() -> None:
         (told,) = (await site.run()).warnings
         assert told.startswith("in doubt, and counting for no rule: raft-snapshot-")
         assert " and 2 more (why: prune --dry-run)" in told
-        plan = (await site.place.prune(site.now, dry_run=True)).plan
+        plan = (await site.destination.prune(site.now, dry_run=True)).plan
         assert any("not what its manifest tells" in why for (why, *_) in plan.keep.values())
 
     anyio.run(live)

@@ -196,7 +196,7 @@ def test_an_acknowledged_flood_raises_no_alarm_again() -> None:
             await site.run()
         await forged(31, 20)(site)
         assert (await site.run()).alarm
-        assert await site.place.acknowledge()
+        assert await site.destination.acknowledge()
         for _ in range(20):
             assert not (await site.run()).alarm
 

@@ -45,7 +45,7 @@ async def stored() -> Site:
 async def test_freshness_goes_by_what_is_signed() -> None:
     site = await stored()
 
-    holding = await look(site.place, ScheduleSpec(Every(timedelta(hours=1))), NOW)
+    holding = await look(site.destination, ScheduleSpec(Every(timedelta(hours=1))), NOW)
 
     assert holding.newest is not None
     assert holding.newest.name == named(5)
@@ -55,7 +55,7 @@ async def test_freshness_goes_by_what_is_signed() -> None:
 
 async def test_nobody_can_make_a_slot_look_served(tmp_path: Path) -> None:
     cluster: Any = None
-    agent = Agent(cluster, [(await stored()).place], naming=AGENT, spool=tmp_path, deadline=1)
+    agent = Agent(cluster, [(await stored()).destination], naming=AGENT, spool=tmp_path, deadline=1)
 
     assert max((await agent.taken())["memory"]) == NOW - timedelta(hours=5)
 

@@ -12,7 +12,7 @@ from tests.adversary.history import KEYS, Site, archive_of, manifest_for
 from raft_snapshot_agent.core.naming import AGENT, manifest_name
 from raft_snapshot_agent.core.snapshot import Sidecar
 from raft_snapshot_agent.errors import MismatchedSnapshot, SnapshotNotFound
-from raft_snapshot_agent.restore.reader import StoredOrigin, choose, examine
+from raft_snapshot_agent.restore.reader import StoredReader, choose, examine
 from raft_snapshot_agent.storage.base import BytesSource
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -40,10 +40,10 @@ async def stored(*, signed: bool) -> Site:
 
 
 async def chosen(site: Site) -> str:
-    origin = await choose([site.place], None)
-    assert isinstance(origin, StoredOrigin)
-    await examine(origin)
-    return origin.stored.name
+    reader = await choose([site.destination], None)
+    assert isinstance(reader, StoredReader)
+    await examine(reader)
+    return reader.stored.name
 
 
 def lying(name: str, **lies: Any) -> Callable[[Site], Awaitable[None]]:
@@ -91,7 +91,7 @@ async def test_an_archive_of_another_day_is_refused_as_the_latest_and_had_by_its
 
     with pytest.raises(MismatchedSnapshot, match="and its name tells another day"):
         await chosen(site)
-    assert await examine(await choose([site.place], SAME))
+    assert await examine(await choose([site.destination], SAME))
 
 
 async def test_nothing_that_can_be_believed_is_told_as_that() -> None:
@@ -100,7 +100,7 @@ async def test_nothing_that_can_be_believed_is_told_as_that() -> None:
     await lying(HIGHER, size=3)(site)
 
     with pytest.raises(SnapshotNotFound, match="none of the 2 snapshots") as caught:
-        await choose([site.place], None)
+        await choose([site.destination], None)
     assert "give its name" in str(caught.value)
 
 
@@ -132,7 +132,7 @@ async def test_it_is_told_who_vouches_for_a_snapshot(signed: bool, name: str, wo
     await site.add(LATER, archive_of(1000))
     await site.add(OLD + "x", archive_of(1000))
 
-    assert words in await (await choose([site.place], name)).proof()
+    assert words in await (await choose([site.destination], name)).proof()
 
 
 async def test_notes_take_nothing_from_the_latest() -> None:

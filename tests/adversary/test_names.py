@@ -122,8 +122,8 @@ def test_a_run_among_them_keeps_its_own_history(
         assert await one.held() == {*one.good}
         for name in one.good:
             assert manifest_name(name) in await one.names()
-        await one.place.sweep(frozenset({"abcdef"}))
-        await one.place.current()
+        await one.destination.sweep(frozenset({"abcdef"}))
+        await one.destination.current()
 
     anyio.run(live)
 

@@ -106,8 +106,8 @@ def test_log_names_what_was_stored(site: Site) -> None:
     ending = site.succeeds()
     (name,) = site.names()[0]
     assert f" Successfully created local snapshot to {site.folder / name}  " in ending.said
-    place = f"s3://{site.bucket}/prod/{name}"
-    assert f" Successfully created s3 snapshot to {place}  " in ending.said
+    destination = f"s3://{site.bucket}/prod/{name}"
+    assert f" Successfully created s3 snapshot to {destination}  " in ending.said
 
 
 def seed_configuration(site: Site, node: OpenBaoNode, approle: AppRole) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.cluster.command import AGENT, Ending, call, environment
 from tests.conftest import StartBao
-from tests.contract.places import S3
+from tests.contract.destinations import S3
 
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import ServerProcess, until
@@ -141,10 +141,10 @@ def test_all_clusters_are_one_answer(tmp_path: Path) -> None:
 def test_a_store_with_a_wrong_key_is_unknown(
     seaweed: SeaweedFS, bucket: str, tmp_path: Path
 ) -> None:
-    place = S3(seaweed, bucket, tmp_path)
-    file = configured(tmp_path, [place.settings()])
+    destination = S3(seaweed, bucket, tmp_path)
+    file = configured(tmp_path, [destination.settings()])
     assert checked(file) == (2, "RAFT SNAPSHOTS CRITICAL - s3: no snapshot")
-    configured(tmp_path, [place.settings(secret_access_key="wrong-one-wrong-one")])
+    configured(tmp_path, [destination.settings(secret_access_key="wrong-one-wrong-one")])
     code, line = checked(file)
     assert code == 3
     assert "wrong-one" not in line

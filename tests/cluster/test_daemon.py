@@ -219,7 +219,7 @@ async def test_bucket_that_is_down_at_the_start(site: Site, server: LyingProxy) 
         line.refuse()
         site.s3 |= {"endpoint": line.address, "timeout": "1s"}
         config = load(site.configuration(), {}).config
-        agent = assembly.agent(config, assembly.places(config))
+        agent = assembly.agent(config, assembly.destinations(config))
         daemon = alone(agent, config, configure("text", "info"))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(daemon.run)

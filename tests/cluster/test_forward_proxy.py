@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import trustme
 from tests.cluster.command import call
-from tests.contract.places import S3, Swift, Webdav
+from tests.contract.destinations import S3, Swift, Webdav
 from tests.forward_proxy import (
     HERE,
     KINDS,
@@ -48,12 +48,12 @@ def storages(
     bucket: str,
 ) -> list[dict[str, Any]]:
     """By name, each through the proxy that $PROXY names."""
-    places: list[Webdav | Swift | S3] = [
+    destinations: list[Webdav | Swift | S3] = [
         Webdav(webdav, tmp_path),
         Swift(swift_server, container, tmp_path),
         S3(seaweed, bucket, tmp_path),
     ]
-    through = [place.settings("vault/", proxy="env://PROXY") for place in places]
+    through = [destination.settings("vault/", proxy="env://PROXY") for destination in destinations]
     return [one | {"name": one["type"]} for one in through]
 
 
@@ -130,16 +130,16 @@ ENVIRONMENTS: list[dict[str, str]] = [
 
 
 @pytest.fixture
-def origin() -> Iterator[HttpProxy]:
+def reader() -> Iterator[HttpProxy]:
     with HttpProxy("http://127.0.0.1:1", lambda _: status(404, {"errors": []})) as server:
         yield server
 
 
 @pytest.mark.parametrize("environ", ENVIRONMENTS, ids=str)
 def test_proxies_are_chosen_as_the_official_command_line_does(
-    environ: dict[str, str], origin: HttpProxy, monkeypatch: pytest.MonkeyPatch
+    environ: dict[str, str], reader: HttpProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port = str(urlsplit(origin.address).port)
+    port = str(urlsplit(reader.address).port)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -147,17 +147,17 @@ def test_proxies_are_chosen_as_the_official_command_line_does(
         values = {key: value.replace("PORT", port) for key, value in environ.items()}
         values = {key: url(proxy) if value == "P" else value for key, value in values.items()}
         values = {"BAO_ADDR": f"http://{HERE}:{port}", "BAO_MAX_RETRIES": "0", **values}
-        expected = _went(proxy, origin, lambda: _official(values))
+        expected = _went(proxy, reader, lambda: _official(values))
         for key, value in values.items():
             monkeypatch.setenv(key, value)
-        assert _went(proxy, origin, lambda: _ours(values)) == expected
+        assert _went(proxy, reader, lambda: _ours(values)) == expected
 
 
-def _went(proxy: Own, origin: HttpProxy, ask: Any) -> tuple[bool, bool]:
+def _went(proxy: Own, reader: HttpProxy, ask: Any) -> tuple[bool, bool]:
     """Say whether the proxy was asked, and who is behind it."""
-    before = len(proxy.asked), len(origin.requests)
+    before = len(proxy.asked), len(reader.requests)
     ask()
-    return len(proxy.asked) > before[0], len(origin.requests) > before[1]
+    return len(proxy.asked) > before[0], len(reader.requests) > before[1]
 
 
 def _official(environ: dict[str, str]) -> None:

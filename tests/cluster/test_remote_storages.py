@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.cluster.command import call
-from tests.contract.places import Sftp, Swift, Webdav
+from tests.contract.destinations import Sftp, Swift, Webdav
 from tests.stores.fixtures import Account, Served, Sshd
 from tests.stores.running import PASSWORD
 
@@ -17,7 +17,7 @@ from raft_snapshot_agent.servers.openbao import OpenBaoCluster
 
 
 @pytest.fixture
-def places(
+def destinations(
     tmp_path: Path, sftp_server: Sshd, webdav: Served, swift_server: Account, container: str
 ) -> list[Sftp | Swift | Webdav]:
     return [
@@ -37,21 +37,22 @@ def configured(folder: Path, bao: OpenBaoCluster, storages: list[dict[str, Any]]
 
 
 def test_a_snapshot_is_saved_listed_verified_and_pruned_everywhere(
-    tmp_path: Path, bao: OpenBaoCluster, places: list[Sftp | Swift | Webdav]
+    tmp_path: Path, bao: OpenBaoCluster, destinations: list[Sftp | Swift | Webdav]
 ) -> None:
     storages = [
-        place.settings("vault/", retention={"last": 1}) | {"name": place.settings()["type"]}
-        for place in places
+        destination.settings("vault/", retention={"last": 1})
+        | {"name": destination.settings()["type"]}
+        for destination in destinations
     ]
     config = configured(tmp_path, bao, storages)
     for _ in range(2):
         ended = call("save", "--config", config)
         assert ended.code == 0, ended.talk
         assert PASSWORD not in ended.talk
-    for storage, place in zip(storages, places, strict=True):
-        snapshot, manifest = sorted(place.keys())
+    for storage, destination in zip(storages, destinations, strict=True):
+        snapshot, manifest = sorted(destination.keys())
         assert manifest == manifest_name(snapshot)
-        assert place.pending() == []
+        assert destination.pending() == []
         name = snapshot.removeprefix("vault/")
         assert name in call("list", "--config", config, "--storage", storage["name"]).text
         verified = call("verify", "--all", "--config", _only(tmp_path, bao, storage))
@@ -66,9 +67,9 @@ def _only(folder: Path, bao: OpenBaoCluster, storage: dict[str, Any]) -> Path:
 
 
 def test_one_server_that_fails_costs_the_others_nothing(
-    tmp_path: Path, bao: OpenBaoCluster, places: list[Sftp | Swift | Webdav]
+    tmp_path: Path, bao: OpenBaoCluster, destinations: list[Sftp | Swift | Webdav]
 ) -> None:
-    good, bad, other = (place.settings() for place in places)
+    good, bad, other = (destination.settings() for destination in destinations)
     config = configured(tmp_path, bao, [good, bad | {"password": "wrong-one"}, other])
 
     ended = call("save", "--config", config)
@@ -76,4 +77,4 @@ def test_one_server_that_fails_costs_the_others_nothing(
     assert ended.code == 3
     assert "webdav: cannot store" in ended.talk
     assert "wrong-one" not in ended.talk
-    assert [len(place.keys()) for place in places] == [2, 0, 2]
+    assert [len(destination.keys()) for destination in destinations] == [2, 0, 2]

@@ -257,7 +257,7 @@ async def test_an_older_snapshot_than_the_leader_had_committed_is_stale(
 ) -> None:
     old = b"".join(node.open_snapshot(bao.root_token).chunks())
     bao.write_secret("stale", {"a": 1})
-    committed = node.standing().committed_index
+    committed = node.leader_status().committed_index
     proxy.snapshot = stale(old)
     with pytest.raises(StaleSnapshot, match=f"the leader had committed {committed}"):
         await accepted(node.open_snapshot(bao.root_token), committed, tmp_path)

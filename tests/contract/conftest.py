@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 from tests.azurite import Azurite
-from tests.contract.places import S3, Azure, Gcs, Local, Memory, Place, Sftp, Swift, Webdav
+from tests.contract.destinations import S3, Azure, Gcs, Local, Memory, Place, Sftp, Swift, Webdav
 from tests.fake_gcs import FakeGcs
 from tests.moto_store import MotoStore
 from tests.stores.fixtures import HAS_SSHD
@@ -35,9 +35,9 @@ def other_file_system(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def s3(seaweed: SeaweedFS, bucket: str, spools: Path) -> Iterator[S3]:
-    place = S3(seaweed, bucket, spools)
-    yield place
-    place.client.close()
+    destination = S3(seaweed, bucket, spools)
+    yield destination
+    destination.client.close()
 
 
 @pytest.fixture(scope="session")
@@ -51,9 +51,11 @@ def moto(moto_store: MotoStore, spools: Path) -> Iterator[S3]:
     """The emulation of Amazon S3, as another store that speaks its protocol."""
     bucket = f"test-{secrets.token_hex(6)}"
     moto_store.create_bucket(bucket)
-    place = S3(cast("SeaweedFS", moto_store), bucket, spools)  # what it is asked for, both have
-    yield place
-    place.client.close()
+    destination = S3(
+        cast("SeaweedFS", moto_store), bucket, spools
+    )  # what it is asked for, both have
+    yield destination
+    destination.client.close()
 
 
 @pytest.fixture
@@ -102,7 +104,7 @@ _LASTING = [*_SWEPT, "azure", "gcs"]
 
 
 @pytest.fixture(params=["memory", "moto", *_LASTING])
-def place(request: pytest.FixtureRequest) -> Place:
+def destination(request: pytest.FixtureRequest) -> Place:
     """Each place there is, in turn."""
     return _place(request.param, request)
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.contract.places import S3, Azure, Gcs
+from tests.contract.destinations import S3, Azure, Gcs
 
 _NAME = "raft-snapshot-20261123T153000Z-i4711-0a1b2c.snap"
 _STORE = """
@@ -58,7 +58,7 @@ def test_memory_does_not_grow_with_the_snapshot(
 ) -> None:
     def peak(mebibytes: int) -> int:
         size = mebibytes << 20
-        settings = [json.dumps(place.settings()) for place in (s3, gcs, azure)]
+        settings = [json.dumps(destination.settings()) for destination in (s3, gcs, azure)]
         arguments = [sys.executable, "-c", _STORE, _NAME, str(tmp_path), str(mebibytes), *settings]
         ended = subprocess.run(arguments, check=True, capture_output=True)
         told: dict[str, Any] = json.loads(ended.stdout)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from tests.cluster.command import AGENT, environment
 from tests.contract.conftest import _place
-from tests.contract.places import S3, SETTINGS
-from tests.contract.places import Place as Somewhere
+from tests.contract.destinations import S3, SETTINGS
+from tests.contract.destinations import Place as Somewhere
 from tests.http_proxy import Request
 from tests.lying import S3Faults
 
@@ -34,39 +34,41 @@ pytestmark = pytest.mark.anyio
 WHOLE = "store may write, read back, list, delete"
 
 
-def patient(*places: Destination, told: list[str] | None = None, **config: Any) -> CheckContext:
+def context(
+    *destinations: Destination, told: list[str] | None = None, **config: Any
+) -> CheckContext:
     vault = {"address": "http://127.0.0.1:1"}
     parsed = Config.model_validate({"vault": vault, **config})
     said = [] if told is None else told
-    return CheckContext(parsed, {}, places, Cluster(parsed.vault, "leader"), tell=said.append)
+    return CheckContext(parsed, {}, destinations, Cluster(parsed.vault, "leader"), tell=said.append)
 
 
-async def test_every_storage_is_tried_and_left_as_it_was(place: Somewhere) -> None:
+async def test_every_storage_is_tried_and_left_as_it_was(destination: Somewhere) -> None:
     other = "prod/raft-snapshot-20261123T153000Z-i4711-0a1b2c.snap"
-    place.plant([other])
-    (finding,) = await probe(patient(Destination("store", place.open("prod/"))))
-    assert (finding.status, finding.message) == (Status.SUCCESS, WHOLE)
-    assert place.keys() == [other]
-    assert place.pending() == []
+    destination.plant([other])
+    (result,) = await probe(context(Destination("store", destination.open("prod/"))))
+    assert (result.status, result.message) == (Status.SUCCESS, WHOLE)
+    assert destination.keys() == [other]
+    assert destination.pending() == []
 
 
 @pytest.mark.parametrize("kind", ["local", "s3", "moto", "azure", "gcs"])
 async def test_a_storage_that_keeps_leases_proves_it(
     request: pytest.FixtureRequest, kind: str
 ) -> None:
-    place = _place(kind, request)
-    settings = {"name": "store", **place.settings("prod/")}
+    destination = _place(kind, request)
+    settings = {"name": "store", **destination.settings("prod/")}
     opened = SETTINGS.validate_python(settings)
     if kind == "local":
         opened.prepare()
     told: list[str] = []
     lease = {"type": "storage", "storage": "store"}
     whole, kept = await probe(
-        patient(Destination("store", opened.open()), told=told, storages=[settings], lease=lease)
+        context(Destination("store", opened.open()), told=told, storages=[settings], lease=lease)
     )
     assert (whole.status, whole.message) == (Status.SUCCESS, WHOLE)
     assert (kept.status, "refuses what a lease needs" in kept.message) == (Status.SUCCESS, True)
-    assert (place.keys(), place.pending(), told) == ([], [], [])
+    assert (destination.keys(), destination.pending(), told) == ([], [], [])
 
 
 class Faulty(MemoryStorage):
@@ -106,7 +108,7 @@ BROKEN = StorageError("the disk broke")
 
 
 async def tried(storage: Faulty, **more: Any) -> list[CheckResult]:
-    return await probe(patient(Destination("store", storage, **more)))
+    return await probe(context(Destination("store", storage, **more)))
 
 
 @pytest.mark.parametrize(
@@ -174,17 +176,17 @@ def test_its_name_is_no_snapshots() -> None:
 async def test_a_store_that_ignores_conditions_is_told_and_left_clean(
     request: pytest.FixtureRequest,
 ) -> None:
-    place = _place("moto", request)
-    assert isinstance(place, S3)
-    with Unconditional(place.seaweed.endpoint) as store:
-        settings = {"name": "store", **place.settings("prod/", endpoint=store.address)}
+    destination = _place("moto", request)
+    assert isinstance(destination, S3)
+    with Unconditional(destination.seaweed.endpoint) as store:
+        settings = {"name": "store", **destination.settings("prod/", endpoint=store.address)}
         opened = SETTINGS.validate_python(settings).open()
         lease = {"type": "storage", "storage": "store"}
-        one = patient(Destination("store", opened), storages=[settings], lease=lease)
+        one = context(Destination("store", opened), storages=[settings], lease=lease)
         whole, kept = await probe(one)
     assert (whole.status, kept.status, kept.exit_code) == (Status.SUCCESS, Status.FAILURE, 2)
     assert "storage store cannot keep a lease: it takes a second create" in kept.message
-    assert place.keys() == []
+    assert destination.keys() == []
 
 
 class Unconditional(S3Faults):
@@ -199,39 +201,39 @@ class Unconditional(S3Faults):
 def test_an_interrupted_probe_leaves_nothing(
     request: pytest.FixtureRequest, seaweed: SeaweedFS, tmp_path: Path
 ) -> None:
-    place = _place("s3", request)
-    assert isinstance(place, S3)
+    destination = _place("s3", request)
+    assert isinstance(destination, S3)
 
     def reads(request: Request) -> bool:
         return request.method == "GET" and "agent-probe-" in request.path
 
     with S3Faults(seaweed.endpoint) as faults:
         faults.hang(reads)
-        storage = place.settings("prod/", endpoint=faults.address)
+        storage = destination.settings("prod/", endpoint=faults.address)
         vault = {"address": "http://127.0.0.1:1", "auth": {"method": "token", "token": "t"}}
         file = tmp_path / "config.json"
         file.write_text(json.dumps({"vault": vault, "storages": [storage], "spool": str(tmp_path)}))
         command = [*AGENT, "doctor", "--probe", "-c", str(file)]
         with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE) as agent:
             until(lambda: any(map(reads, faults.requests)), "it reads back", within=60.0)
-            assert any("agent-probe-" in key for key in list(place.keys()))
+            assert any("agent-probe-" in key for key in list(destination.keys()))
             agent.send_signal(signal.SIGINT)
             assert agent.wait(60) == 130
-    assert place.keys() == []
+    assert destination.keys() == []
 
 
 async def test_a_store_that_may_only_be_written_to(
     request: pytest.FixtureRequest, seaweed: SeaweedFS
 ) -> None:
-    place = _place("s3", request)
-    assert isinstance(place, S3)
+    destination = _place("s3", request)
+    assert isinstance(destination, S3)
     uploader = seaweed.identities[1]
-    storage = place.open(
+    storage = destination.open(
         "prod/",
         access_key_id=uploader.access_key_id,
         secret_access_key=uploader.secret_access_key,
     )
-    (finding,) = await probe(patient(Destination("store", storage, prunes=False)))
-    assert finding.status is Status.SUCCESS
-    assert "not read back, list; with prune: false that is enough" in finding.message
-    assert place.keys() == []
+    (result,) = await probe(context(Destination("store", storage, prunes=False)))
+    assert result.status is Status.SUCCESS
+    assert "not read back, list; with prune: false that is enough" in result.message
+    assert destination.keys() == []

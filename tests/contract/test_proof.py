@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 from tests.contract.conftest import _place
-from tests.contract.places import S3, SETTINGS
+from tests.contract.destinations import S3, SETTINGS
 from tests.http_proxy import Behaviour, Exchange, Request, hang, pass_through, status
 from tests.s3_faults import S3Faults
 
@@ -31,30 +31,30 @@ CREATE, UPDATE = "If-None-Match", "If-Match"
 Rule = tuple[Callable[[Request], bool], Behaviour]
 
 
-def settings_of(place: Any, **more: Any) -> Any:
-    return SETTINGS.validate_python({**place.settings("prod/"), "name": "shelf", **more})
+def settings_of(destination: Any, **more: Any) -> Any:
+    return SETTINGS.validate_python({**destination.settings("prod/"), "name": "shelf", **more})
 
 
 async def prove(settings: Any) -> None:
     await StorageLease(type="storage", storage="shelf").prove([settings])
 
 
-def probes(place: Any) -> list[str]:
-    return [key for key in sorted(place.keys()) if "probe" in key]
+def probes(destination: Any) -> list[str]:
+    return [key for key in sorted(destination.keys()) if "probe" in key]
 
 
 @pytest.mark.parametrize("kind", ["local", "s3", "moto", "azure", "gcs"])
 async def test_a_store_that_keeps_its_word_is_proven_and_nothing_stays(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
-    place = _place(kind, request)
-    settings = settings_of(place)
+    destination = _place(kind, request)
+    settings = settings_of(destination)
     if kind == "local":
         settings.check()
     async with anyio.create_task_group() as tasks:
         for _ in range(3):
             tasks.start_soon(prove, settings)
-    assert probes(place) == []
+    assert probes(destination) == []
     if kind == "local":
         assert left(settings.folder) == set()
 
@@ -223,7 +223,7 @@ async def test_a_store_that_lies_is_named_and_not_used(lie: str, front: S3Faults
     for _ in range(2):
         lease = StorageLease(type="storage", storage="shelf").open([settings])
         await lease.look()
-        assert lease.tenure is None
+        assert lease.held_lease is None
         assert isinstance(lease.not_held(), UnreliableStore)
         assert lease.not_held().exit_code == 2
     assert set(moto.keys()) == set(probes(moto))

@@ -12,7 +12,7 @@ import asyncssh
 import pytest
 from tests.azurite import Azurite
 from tests.contract.conftest import _place
-from tests.contract.places import SETTINGS
+from tests.contract.destinations import SETTINGS
 from tests.http_proxy import status
 from tests.lying import S3Faults
 from tests.stores.fixtures import Account
@@ -46,19 +46,19 @@ AZURE_CODES = {"AuthenticationFailed": 403, "InvalidAuthenticationInfo": 400, "O
 async def said_of(settings: dict[str, Any]) -> CheckResult:
     """What the doctor says of a storage that cannot be listed."""
     opened = SETTINGS.validate_python({"name": "store", "timeout": "20s", **settings})
-    place = Destination("store", opened.open(), prunes=opened.prune)
-    (finding,) = judge(await look(place, ScheduleSpec(Every(timedelta(hours=1))), NOW), NOW)
-    assert SECRET not in f"{finding}"
-    return finding
+    destination = Destination("store", opened.open(), prunes=opened.prune)
+    (result,) = judge(await look(destination, ScheduleSpec(Every(timedelta(hours=1))), NOW), NOW)
+    assert SECRET not in f"{result}"
+    return result
 
 
 async def refused(settings: dict[str, Any]) -> CheckResult:
     with pytest.raises(LoginRefused):
         await SETTINGS.validate_python(settings).open().entries()
-    finding = await said_of(settings)
-    assert (finding.status, finding.exit_code) == (Status.FAILURE, 2)
-    assert finding.advice
-    return finding
+    result = await said_of(settings)
+    assert (result.status, result.exit_code) == (Status.FAILURE, 2)
+    assert result.advice
+    return result
 
 
 def other_key(folder: Path) -> str:
@@ -180,9 +180,9 @@ async def test_who_may_only_write_to_s3_is_warned(
         "secret_access_key": uploader.secret_access_key,
     }
     assert (await said_of(settings)).status is Status.WARNING
-    finding = await said_of({**settings, "prune": False})
-    assert finding.status is Status.SKIPPED
-    assert "may only write" in finding.message
+    result = await said_of({**settings, "prune": False})
+    assert result.status is Status.SKIPPED
+    assert "may only write" in result.message
 
 
 async def test_who_may_only_write_to_azure_is_warned(

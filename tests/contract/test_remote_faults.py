@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from tests.contract.places import S3, Azure, Gcs
+from tests.contract.destinations import S3, Azure, Gcs
 from tests.contract.sources import MIB, NAME, bytes_of, content, put_of
 from tests.http_proxy import Exchange, Request
 from tests.s3_faults import S3Faults
@@ -27,23 +27,25 @@ _MOMENT = timedelta(milliseconds=10)
 class Broken:
     """A place, and a proxy before it that fails what a test wants."""
 
-    place: S3 | Gcs | Azure
+    destination: S3 | Gcs | Azure
     faults: S3Faults
     path: str
 
     def open(self, **more: Any) -> Storage:
-        storage = self.place.open(endpoint=self.faults.address + self.path, **more)
+        storage = self.destination.open(endpoint=self.faults.address + self.path, **more)
         # The object store library asks again by itself; for the others, what the agent wraps
         # round every storage does.
-        return RetryingStorage(storage, wait=_MOMENT) if isinstance(self.place, Gcs) else storage
+        return (
+            RetryingStorage(storage, wait=_MOMENT) if isinstance(self.destination, Gcs) else storage
+        )
 
 
 @pytest.fixture(params=["s3", "moto", "gcs", "azure"])
 def broken(request: pytest.FixtureRequest) -> Iterator[Broken]:
-    place = request.getfixturevalue(request.param)
-    url = urlsplit(place.settings()["endpoint"])
+    destination = request.getfixturevalue(request.param)
+    url = urlsplit(destination.settings()["endpoint"])
     with S3Faults(f"{url.scheme}://{url.netloc}") as faults:
-        yield Broken(place, faults, url.path)
+        yield Broken(destination, faults, url.path)
 
 
 def everything(_: Request) -> bool:
@@ -72,22 +74,22 @@ async def test_a_store_that_is_always_busy_gets_nothing(
     broken.faults.fail(everything)
     with pytest.raises(StorageUnavailable):
         await put_of(broken.open(timeout="2s"), tmp_path, size)
-    assert broken.place.keys() == []
-    assert broken.place.pending() == []
+    assert broken.destination.keys() == []
+    assert broken.destination.pending() == []
 
 
 async def test_a_store_that_is_busy_for_a_while_gets_all(broken: Broken, tmp_path: Path) -> None:
     broken.faults.fail(writes, times=2)
     assert await put_of(broken.open(), tmp_path, 20 * MIB) == 20 * MIB
-    assert await content(broken.place.open()) == bytes_of(20 * MIB)
+    assert await content(broken.destination.open()) == bytes_of(20 * MIB)
 
 
 async def test_a_store_that_refuses_parts_keeps_none(broken: Broken, tmp_path: Path) -> None:
     broken.faults.fail(is_part, 403)
     with pytest.raises(StorageDenied):
         await put_of(broken.open(), tmp_path, 20 * MIB)
-    assert broken.place.keys() == []
-    assert broken.place.pending() == []
+    assert broken.destination.keys() == []
+    assert broken.destination.pending() == []
 
 
 async def test_a_store_that_hangs_up_within_a_part_is_asked_again(
@@ -95,7 +97,7 @@ async def test_a_store_that_hangs_up_within_a_part_is_asked_again(
 ) -> None:
     broken.faults.behave(is_part, hang_up, times=1)
     assert await put_of(broken.open(), tmp_path, 20 * MIB) == 20 * MIB
-    assert await content(broken.place.open()) == bytes_of(20 * MIB)
+    assert await content(broken.destination.open()) == bytes_of(20 * MIB)
 
 
 async def test_a_store_that_never_answers_is_given_up(broken: Broken) -> None:
@@ -103,7 +105,7 @@ async def test_a_store_that_never_answers_is_given_up(broken: Broken) -> None:
     with pytest.raises(StorageUnavailable):
         await broken.open(timeout="1s").put(NAME, BytesSource(b"snapshot"))
     broken.faults.heal()
-    assert broken.place.keys() == []
+    assert broken.destination.keys() == []
 
 
 async def test_credentials_that_may_only_write_are_enough(broken: Broken, tmp_path: Path) -> None:
@@ -116,7 +118,7 @@ async def test_credentials_that_may_only_write_are_enough(broken: Broken, tmp_pa
     with pytest.raises(StorageDenied):
         await content(storage)
     assert await storage.sweep(Leftovers()) == 0
-    assert await content(broken.place.open()) == bytes_of(20 * MIB)
+    assert await content(broken.destination.open()) == bytes_of(20 * MIB)
 
 
 async def test_an_error_shows_no_credentials(broken: Broken) -> None:

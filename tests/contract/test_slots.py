@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.contract.places import Memory, Place
+from tests.contract.destinations import Memory, Place
 from tests.unit.slots.world import KILLS, LAST, STEPS, WAYS, Fault, World, in_slot, present
 
 from raft_snapshot_agent.core.naming import parse
@@ -18,12 +18,12 @@ SLOTS = 6
 BAD = (1.0, 4.0)
 
 
-def lived(place: Place, root: Path, prefix: str, faults: list[Fault]) -> World:
+def lived(destination: Place, root: Path, prefix: str, faults: list[Fault]) -> World:
     """Let daemons live with one real storage that fails, and another that does not."""
     world = World(root)
     root.mkdir()
     world.add("good", MemoryStorage())
-    world.add("bad", place.open(prefix)).faults = faults
+    world.add("bad", destination.open(prefix)).faults = faults
 
     async def lives() -> None:
         while world.slot() < SLOTS - 0.5:
@@ -34,22 +34,22 @@ def lived(place: Place, root: Path, prefix: str, faults: list[Fault]) -> World:
     return world
 
 
-def judge(world: World, place: Place, prefix: str) -> None:
+def judge(world: World, destination: Place, prefix: str) -> None:
     good, bad = world.storages.values()
     assert [len(in_slot(good, slot)) for slot in range(SLOTS)] == [1] * SLOTS
     counts = [len(in_slot(bad, slot)) for slot in range(SLOTS)]
     assert max(counts) == 1, counts
     barred = any(fault.step == "put" and fault.calls > 3 for fault in bad.faults)
     assert barred or counts == [1] * SLOTS
-    keys = place.keys()
+    keys = destination.keys()
     names = [key.removeprefix(prefix) for key in keys if key.startswith(prefix)]
     assert {name for name in names if parse(name)} == {copy.name for copy in present(bad)}
     assert len(present(bad)) == LAST
-    assert place.pending() == []
+    assert destination.pending() == []
 
 
-def test_one_snapshot_per_slot(place: Place, tmp_path: Path) -> None:
-    if isinstance(place, Memory):
+def test_one_snapshot_per_slot(destination: Place, tmp_path: Path) -> None:
+    if isinstance(destination, Memory):
         return  # the interleavings have it
     faults = [
         Fault("put", "lost", 1.0, 3),
@@ -57,14 +57,14 @@ def test_one_snapshot_per_slot(place: Place, tmp_path: Path) -> None:
         Fault("list", "unavailable", 2.0, 3),
         Fault("put", "killed after", 3.0, 1),
     ]
-    judge(lived(place, tmp_path / "agent", "prod/", faults), place, "prod/")
+    judge(lived(destination, tmp_path / "agent", "prod/", faults), destination, "prod/")
 
 
 # A daemon that is killed in a simulation closes no connection, as a process that is killed.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-def test_one_snapshot_per_slot_in_many_lives(place: Place, tmp_path: Path) -> None:
+def test_one_snapshot_per_slot_in_many_lives(destination: Place, tmp_path: Path) -> None:
     for seed in range(8):
         chance = random.Random(seed)
         faults = [
@@ -80,5 +80,5 @@ def test_one_snapshot_per_slot_in_many_lives(place: Place, tmp_path: Path) -> No
         for fault in faults:
             fault.calls = 1 if fault.way in KILLS else fault.calls
         prefix = f"life-{seed}/"
-        judge(lived(place, tmp_path / f"agent-{seed}", prefix, faults), place, prefix)
+        judge(lived(destination, tmp_path / f"agent-{seed}", prefix, faults), destination, prefix)
     gc.collect()  # here, and not in the midst of another test

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.contract.places import Place, Swift
+from tests.contract.destinations import Place, Swift
 from tests.contract.sources import MIB, NAME, Watched, beside, bytes_of, content, whole
 
 from raft_snapshot_agent.errors import SnapshotNotFound, Stopped, VerificationError
@@ -28,48 +28,48 @@ async def names(storage: Storage) -> set[str]:
 
 
 @pytest.mark.parametrize("size", [3, PART, PART + 1, 40 * MIB])
-async def test_what_was_put_is_read_back(place: Place, size: int) -> None:
-    storage = place.open()
+async def test_what_was_put_is_read_back(destination: Place, size: int) -> None:
+    storage = destination.open()
     snapshot = bytes_of(size)
-    with whole(place.spools, snapshot) as source:
+    with whole(destination.spools, snapshot) as source:
         assert await storage.put(NAME, source) == size
     assert await content(storage, NAME) == snapshot
     assert [(entry.name, entry.size) for entry in await storage.entries()] == [(NAME, size)]
 
 
-async def test_a_manifest_is_put_like_a_snapshot(place: Place) -> None:
-    storage = place.open()
+async def test_a_manifest_is_put_like_a_snapshot(destination: Place) -> None:
+    storage = destination.open()
     await storage.put(f"{NAME}.json", BytesSource(b"{}"))
     assert await content(storage, f"{NAME}.json") == b"{}"
 
 
-async def test_nothing_is_visible_before_the_verdict(place: Place) -> None:
-    storage = place.open()
+async def test_nothing_is_visible_before_the_verdict(destination: Place) -> None:
+    storage = destination.open()
     snapshot = bytes_of(30 * MIB)
-    with Watched(place.spools) as source:
+    with Watched(destination.spools) as source:
         async with beside(source, storage.put, NAME, source):
             source.grow(snapshot[: 20 * MIB])
             await source.reached(20 * MIB)
             assert await names(storage) == set()
-            assert place.keys() == []
+            assert destination.keys() == []
             source.grow(snapshot[20 * MIB :])
             await source.reached(30 * MIB)
-            assert place.keys() == []
+            assert destination.keys() == []
             source.accept()
     assert await content(storage, NAME) == snapshot
 
 
 @pytest.mark.parametrize("arrived", [5, 20 * MIB])
-async def test_a_source_that_fails_leaves_nothing(place: Place, arrived: int) -> None:
-    storage = place.open()
+async def test_a_source_that_fails_leaves_nothing(destination: Place, arrived: int) -> None:
+    storage = destination.open()
     error = VerificationError("the snapshot is cut off")
-    with Watched(place.spools) as source:
+    with Watched(destination.spools) as source:
         async with beside(source, _fails_with, error, storage, source):
             source.grow(bytes_of(arrived))
             await source.reached(arrived)
             source.fail(error)
-    assert place.keys() == []
-    assert place.pending() == []
+    assert destination.keys() == []
+    assert destination.pending() == []
 
 
 async def _fails_with(error: VerificationError, storage: Storage, source: Watched) -> None:
@@ -80,17 +80,17 @@ async def _fails_with(error: VerificationError, storage: Storage, source: Watche
 
 @pytest.mark.parametrize("arrived", [5, 20 * MIB])
 async def test_a_cancelled_put_leaves_nothing_once_the_source_has_failed(
-    place: Place, arrived: int
+    destination: Place, arrived: int
 ) -> None:
-    storage = place.open()
-    with Watched(place.spools) as source:
+    storage = destination.open()
+    with Watched(destination.spools) as source:
         async with beside(source, _put_until_stopped, storage, source) as tasks:
             source.grow(bytes_of(arrived))
             await source.reached(arrived)
             tasks.cancel_scope.cancel()
             source.fail(Stopped("the agent was told to stop"))
-    assert place.keys() == []
-    assert place.pending() == []
+    assert destination.keys() == []
+    assert destination.pending() == []
 
 
 async def _put_until_stopped(storage: Storage, source: Watched) -> None:
@@ -98,10 +98,10 @@ async def _put_until_stopped(storage: Storage, source: Watched) -> None:
         await storage.put(NAME, source)
 
 
-async def test_a_source_that_fails_leaves_what_had_the_name_before(place: Place) -> None:
-    storage = place.open()
+async def test_a_source_that_fails_leaves_what_had_the_name_before(destination: Place) -> None:
+    storage = destination.open()
     await storage.put(NAME, BytesSource(b"before"))
-    with Watched(place.spools) as source:
+    with Watched(destination.spools) as source:
         source.grow(bytes_of(14 * MIB))
         error = VerificationError("the snapshot is cut off")
         source.fail(error)
@@ -109,41 +109,41 @@ async def test_a_source_that_fails_leaves_what_had_the_name_before(place: Place)
     assert await content(storage, NAME) == b"before"
 
 
-async def test_put_replaces_what_had_the_name(place: Place) -> None:
-    storage = place.open()
+async def test_put_replaces_what_had_the_name(destination: Place) -> None:
+    storage = destination.open()
     await storage.put(NAME, BytesSource(b"the first, which is longer"))
-    with whole(place.spools, b"the second") as source:
+    with whole(destination.spools, b"the second") as source:
         await storage.put(NAME, source)
     assert await content(storage, NAME) == b"the second"
     assert [entry.size for entry in await storage.entries()] == [len(b"the second")]
 
 
-async def test_an_empty_storage_has_no_entries(place: Place) -> None:
-    storage = place.open("vault/")
+async def test_an_empty_storage_has_no_entries(destination: Place) -> None:
+    storage = destination.open("vault/")
     assert await storage.entries() == []
     assert await storage.sweep(Leftovers(frozenset({"dead01"}))) == 0
 
 
-async def test_foreign_objects_are_entries_and_folders_are_not(place: Place) -> None:
-    storage = place.open("vault/")
-    place.plant(["vault/notes.txt", "vault/old/raft_snapshot-1.snap", "README"])
+async def test_foreign_objects_are_entries_and_folders_are_not(destination: Place) -> None:
+    storage = destination.open("vault/")
+    destination.plant(["vault/notes.txt", "vault/old/raft_snapshot-1.snap", "README"])
     await storage.put(NAME, BytesSource(b"ours"))
     assert await names(storage) == {NAME, "notes.txt"}
 
 
 @pytest.mark.parametrize("prefix", ["Sicherung für Vault/", "a+b/c%20d/~x/", "日本/"])
-async def test_any_printable_prefix_will_do(place: Place, prefix: str) -> None:
-    storage = place.open(prefix)
+async def test_any_printable_prefix_will_do(destination: Place, prefix: str) -> None:
+    storage = destination.open(prefix)
     await storage.put(NAME, BytesSource(b"ours"))
     assert await names(storage) == {NAME}
     assert await content(storage, NAME) == b"ours"
-    assert place.keys() == [prefix + NAME]
+    assert destination.keys() == [prefix + NAME]
     await storage.delete(NAME)
-    assert place.keys() == []
+    assert destination.keys() == []
 
 
-async def test_prefixes_that_begin_alike_are_apart(place: Place) -> None:
-    vault, prod = place.open("vault/"), place.open("vault-prod/")
+async def test_prefixes_that_begin_alike_are_apart(destination: Place) -> None:
+    vault, prod = destination.open("vault/"), destination.open("vault-prod/")
     await vault.put(NAME, BytesSource(b"vault"))
     await prod.put(OTHER, BytesSource(b"prod"))
     assert await names(vault) == {NAME}
@@ -151,43 +151,43 @@ async def test_prefixes_that_begin_alike_are_apart(place: Place) -> None:
 
 
 async def test_more_entries_than_one_page_holds(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    destination: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = 1003
-    if isinstance(place, Swift):  # its pages hold ten times as many
+    if isinstance(destination, Swift):  # its pages hold ten times as many
         many = 103
         monkeypatch.setattr(container, "_PAGE", 50)
-    storage = place.open("vault/")
+    storage = destination.open("vault/")
     planted = {f"raft_snapshot-{number}.snap" for number in range(many)}
-    place.plant(f"vault/{name}" for name in planted)
+    destination.plant(f"vault/{name}" for name in planted)
     assert await names(storage) == planted
 
 
 @pytest.mark.parametrize("name", [NAME, "../secret", "", ".."])
-async def test_reading_what_is_not_there(place: Place, name: str) -> None:
-    storage = place.open("vault/")
-    place.plant(["secret"])
+async def test_reading_what_is_not_there(destination: Place, name: str) -> None:
+    storage = destination.open("vault/")
+    destination.plant(["secret"])
     with pytest.raises(SnapshotNotFound) as caught:
         await content(storage, name)
     assert caught.value.hint
 
 
-async def test_a_deleted_snapshot_is_gone_and_its_neighbour_is_not(place: Place) -> None:
-    storage = place.open()
+async def test_a_deleted_snapshot_is_gone_and_its_neighbour_is_not(destination: Place) -> None:
+    storage = destination.open()
     await storage.put(NAME, BytesSource(b"one"))
     await storage.put(OTHER, BytesSource(b"two"))
     await storage.delete(NAME)
     assert await names(storage) == {OTHER}
 
 
-async def test_deleting_what_is_gone_is_no_error(place: Place) -> None:
-    storage = place.open()
+async def test_deleting_what_is_gone_is_no_error(destination: Place) -> None:
+    storage = destination.open()
     await storage.delete(NAME)
     assert await storage.entries() == []
 
 
-async def test_puts_at_the_same_time(place: Place) -> None:
-    storage = place.open()
+async def test_puts_at_the_same_time(destination: Place) -> None:
+    storage = destination.open()
     snapshots = {
         f"raft-snapshot-20261123T15300{n}Z-i{n}-00000{n}.snap": bytes_of(14 * MIB + n)
         for n in range(4)
@@ -195,15 +195,17 @@ async def test_puts_at_the_same_time(place: Place) -> None:
     with ExitStack() as open_sources:
         async with anyio.create_task_group() as tasks:
             for name, snapshot in snapshots.items():
-                source = open_sources.enter_context(whole(place.spools, snapshot, name[-11:-5]))
+                source = open_sources.enter_context(
+                    whole(destination.spools, snapshot, name[-11:-5])
+                )
                 tasks.start_soon(storage.put, name, source)
     for name, snapshot in snapshots.items():
         assert await content(storage, name) == snapshot
 
 
-async def test_a_reader_may_stop_early(place: Place) -> None:
-    storage = place.open()
-    with whole(place.spools, bytes_of(5 * MIB)) as source:
+async def test_a_reader_may_stop_early(destination: Place) -> None:
+    storage = destination.open()
+    with whole(destination.spools, bytes_of(5 * MIB)) as source:
         await storage.put(NAME, source)
     pieces = storage.read(NAME)
     first = await anext(pieces)
@@ -211,22 +213,22 @@ async def test_a_reader_may_stop_early(place: Place) -> None:
     assert bytes_of(5 * MIB).startswith(first)
 
 
-async def test_location_names_the_object(place: Place) -> None:
-    storage = place.open()
+async def test_location_names_the_object(destination: Place) -> None:
+    storage = destination.open()
     assert storage.location(NAME).endswith(NAME)
     known = {"memory", "local", "aws", "azure", "google", "sftp", "swift", "webdav"}
     assert storage.kind in known
 
 
 async def test_what_a_killed_writer_left_is_swept(swept_place: Place) -> None:
-    place = swept_place
-    storage = place.open("vault/")
-    place.plant(["vault/notes.partial"])
-    _store_half_and_die(place, OF_A_DEAD_RUN)
-    assert len(place.pending()) > 0
+    destination = swept_place
+    storage = destination.open("vault/")
+    destination.plant(["vault/notes.partial"])
+    _store_half_and_die(destination, OF_A_DEAD_RUN)
+    assert len(destination.pending()) > 0
     assert await names(storage) == {"notes.partial"}
     assert await storage.sweep(Leftovers(frozenset({"dead01"}))) == 1
-    assert not [key for key in place.pending() if OF_A_DEAD_RUN in key]
+    assert not [key for key in destination.pending() if OF_A_DEAD_RUN in key]
     assert await names(storage) == {"notes.partial"}
 
 
@@ -241,9 +243,9 @@ async def test_a_snapshot_can_be_stored_again_after_its_writer_was_killed(
     assert await content(storage, OF_A_DEAD_RUN) == b"another try"
 
 
-def _store_half_and_die(place: Place, name: str) -> None:
+def _store_half_and_die(destination: Place, name: str) -> None:
     script = Path(__file__).with_name("half_way.py")
-    arguments = [json.dumps(place.settings("vault/")), str(place.spools), name]
+    arguments = [json.dumps(destination.settings("vault/")), str(destination.spools), name]
     with subprocess.Popen(
         [sys.executable, str(script), *arguments], stdout=subprocess.PIPE, text=True
     ) as writer:
@@ -253,13 +255,13 @@ def _store_half_and_die(place: Place, name: str) -> None:
 
 
 async def test_what_a_living_writer_has_begun_is_not_swept(swept_place: Place) -> None:
-    place = swept_place
-    storage = place.open()
-    with Watched(place.spools) as source:
+    destination = swept_place
+    storage = destination.open()
+    with Watched(destination.spools) as source:
         async with beside(source, storage.put, NAME, source):
             source.grow(bytes_of(20 * MIB))
             await source.reached(20 * MIB)
             assert await storage.sweep(Leftovers(frozenset({"dead01"}))) == 0
-            assert len(place.pending()) == 1
+            assert len(destination.pending()) == 1
             source.accept()
     assert await content(storage, NAME) == bytes_of(20 * MIB)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.contract.conftest import _place
-from tests.contract.places import S3
+from tests.contract.destinations import S3
 from tests.http_proxy import status
 from tests.lying import S3Faults
 
@@ -24,13 +24,13 @@ LEFT_ALONE: list[dict[str, Any]] = [{"retention": None}, {"prune": False}, {"ret
 
 @pytest.fixture(params=["moto", "s3"])
 def store(request: pytest.FixtureRequest) -> S3:
-    place = _place(request.param, request)
-    assert isinstance(place, S3)
-    return place
+    destination = _place(request.param, request)
+    assert isinstance(destination, S3)
+    return destination
 
 
-async def found(place: S3, **more: Any) -> list[CheckResult]:
-    settings = place.settings(PREFIX, **{"retention": {"last": 3}, **more})
+async def found(destination: S3, **more: Any) -> list[CheckResult]:
+    settings = destination.settings(PREFIX, **{"retention": {"last": 3}, **more})
     config = Config.model_validate(
         {"vault": {"address": "http://127.0.0.1:1"}, "storages": [settings]}
     )
@@ -38,17 +38,17 @@ async def found(place: S3, **more: Any) -> list[CheckResult]:
     return await versions(CheckContext(config, {}, (), cluster, datetime.now(UTC)))
 
 
-async def said(place: S3, **more: Any) -> str:
-    (finding,) = await found(place, **more)
-    return finding.status.value
+async def said(destination: S3, **more: Any) -> str:
+    (result,) = await found(destination, **more)
+    return result.status.value
 
 
-def keep_versions(place: S3) -> None:
+def keep_versions(destination: S3) -> None:
     how = {"Status": "Enabled"}
-    place.client.put_bucket_versioning(Bucket=place.bucket, VersioningConfiguration=how)
+    destination.client.put_bucket_versioning(Bucket=destination.bucket, VersioningConfiguration=how)
 
 
-def rule(place: S3, **parts: Any) -> None:
+def rule(destination: S3, **parts: Any) -> None:
     whole = {
         "ID": "old",
         "Status": "Enabled",
@@ -57,8 +57,8 @@ def rule(place: S3, **parts: Any) -> None:
         **parts,
     }
     told = {"Rules": [{key: value for key, value in whole.items() if value is not None}]}
-    place.client.put_bucket_lifecycle_configuration(
-        Bucket=place.bucket, LifecycleConfiguration=told
+    destination.client.put_bucket_lifecycle_configuration(
+        Bucket=destination.bucket, LifecycleConfiguration=told
     )
 
 
@@ -68,9 +68,9 @@ async def test_a_bucket_without_versions_is_good(store: S3) -> None:
 
 async def test_versions_that_nothing_ends_are_warned_of(store: S3) -> None:
     keep_versions(store)
-    (finding,) = await found(store)
-    assert finding.status == "warning"
-    assert "NoncurrentVersionExpiration" in finding.advice
+    (result,) = await found(store)
+    assert result.status == "warning"
+    assert "NoncurrentVersionExpiration" in result.advice
 
 
 async def test_only_a_rule_that_ends_versions_here_is_one(
@@ -116,8 +116,8 @@ async def test_where_nothing_is_deleted_nothing_is_asked(store: S3) -> None:
 async def test_what_may_not_be_asked_is_no_failure(
     request: pytest.FixtureRequest, code: int, body: str, how: str
 ) -> None:
-    place = _place("s3", request)
-    assert isinstance(place, S3)
-    with S3Faults(place.seaweed.endpoint) as faults:
+    destination = _place("s3", request)
+    assert isinstance(destination, S3)
+    with S3Faults(destination.seaweed.endpoint) as faults:
         faults.behave(lambda request: "versioning" in request.target, status(code, body.encode()))
-        assert await said(place, endpoint=faults.address) == how
+        assert await said(destination, endpoint=faults.address) == how

@@ -104,7 +104,7 @@ async def test_in_a_run_does_not_end_the_daemon(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = load(site.configuration(), {}).config
-    agent = assembly.agent(config, assembly.places(config))
+    agent = assembly.agent(config, assembly.destinations(config))
     said = io.StringIO()
     with redirect_stderr(said), anyio.fail_after(60):
         daemon = alone(agent, config, configure("text", "info"))
@@ -127,7 +127,7 @@ async def test_between_two_runs_does_not_end_the_daemon(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = load(site.configuration(), {}).config
-    agent = assembly.agent(config, assembly.places(config))
+    agent = assembly.agent(config, assembly.destinations(config))
     said = io.StringIO()
     monkeypatch.setattr(cluster_loop, "SLICE", 0.2)
     with redirect_stderr(said), anyio.fail_after(60):

@@ -148,7 +148,7 @@ async def test_daemon_does_not_wait_for_ever_for_what_a_bucket_holds(
     site.s3["timeout"] = "50m"
     behind.hang(lambda request: "list-type" in request.query)
     config = load(site.configuration(), {}).config
-    agent = assembly.agent(config, assembly.places(config))
+    agent = assembly.agent(config, assembly.destinations(config))
     daemon = alone(agent, config, configure("text", "error"))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(daemon.run)

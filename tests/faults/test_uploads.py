@@ -56,7 +56,7 @@ async def test_what_the_bucket_could_not_be_told_to_drop_is_dropped_by_the_next_
     big_site: Site, s3: S3Faults
 ) -> None:
     config = load(big_site.configuration(), {}).config
-    agent = assembly.agent(config, assembly.places(config))
+    agent = assembly.agent(config, assembly.destinations(config))
     s3.hang(lambda request: is_second_part(request) or request.method == "DELETE")
     assert (await agent.run_once()).outcome is Outcome.PARTIAL
     assert len(big_site.leftovers()) > 0

@@ -62,8 +62,8 @@ def altered(change: Callable[[bytes], bytes]) -> Behaviour:
 
 def flipped(at: int) -> Behaviour:
     def flip(body: bytes) -> bytes:
-        place = len(body) // 2 + at
-        return body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
+        destination = len(body) // 2 + at
+        return body[:destination] + bytes([body[destination] ^ 1]) + body[destination + 1 :]
 
     return altered(flip)
 

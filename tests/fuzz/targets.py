@@ -138,8 +138,8 @@ def read_multistatus(data: bytes) -> None:
 
 
 def read_uploads(data: bytes) -> None:
-    place = S3Settings(type="s3", bucket="b", region="r", allow_http=False)
-    uploads = multipart.Uploads(bucket_of(place), AwsCredentials("a", "b", None))
+    destination = S3Settings(type="s3", bucket="b", region="r", allow_http=False)
+    uploads = multipart.Uploads(bucket_of(destination), AwsCredentials("a", "b", None))
     with mock.patch.object(multipart.Uploads, "_ask", return_value=data):
         pages: Iterator[multipart.MultipartUpload] = uploads.pending("prod/")
         for _ in range(1000):
@@ -174,7 +174,7 @@ def read_leader(data: bytes) -> None:
         answer = Answer.read(status, data)
         told(refusal(answer, node.address, "sys/leader"))
         with mock.patch.object(Node, "call", lambda *_, answer=answer, **__: answer):
-            for ask in (node.standing, node.identity, lambda: node.leaders_hosts("t")):
+            for ask in (node.leader_status, node.identity, lambda: node.leaders_hosts("t")):
                 with suppress(ServerError):
                     ask()
             with suppress(ServerError):

@@ -77,8 +77,8 @@ async def goes_on() -> None:
 
 
 async def waits_for_its_turn() -> None:
-    gate = ConcurrencyLimiter(1)
-    async with gate.place(), gate.place():
+    limiter = ConcurrencyLimiter(1)
+    async with limiter.permit(), limiter.permit():
         pass
 
 
@@ -88,12 +88,12 @@ async def beats(does: Any, systemd: socket.socket, path: Path) -> tuple[bool, bo
     agent: Any = Standing(does)
     agent.places = (type("Place", (), {"name": "a", "timing": None}),)
     log = configure("text", "info")
-    duty = ClusterService(agent, ScheduleSpec(Every(EVERY)), log, patience=1.0)
-    daemon = Daemon(ActiveConfig({"": duty}, log), notifier=Notifier(environ))
+    service = ClusterService(agent, ScheduleSpec(Every(EVERY)), log, patience=1.0)
+    daemon = Daemon(ActiveConfig({"": service}, log), notifier=Notifier(environ))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(daemon._live)
-        daemon._assign(daemon._duties, tasks)
-        daemon._runners[""].take_now()
+        daemon._assign(daemon._active, tasks)
+        daemon._loops[""].take_now()
         await anyio.sleep(0.2)
         early = fed(systemd)
         await anyio.sleep(1.8)

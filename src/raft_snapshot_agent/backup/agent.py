@@ -44,35 +44,35 @@ class Agent:
     def __init__(
         self,
         cluster: Cluster,
-        places: Sequence[Destination],
+        destinations: Sequence[Destination],
         *,
         naming: Naming,
         spool: Path,
         deadline: float,
         lease: Lease | None = None,
-        gate: ConcurrencyLimiter | None = None,
+        limiter: ConcurrencyLimiter | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Put the pieces together; nothing is contacted.
 
         Arguments:
             cluster: Where snapshots come from.
-            places: Where they go to.
+            destinations: Where they go to.
             naming: How they are called.
             spool: Folder of the local spool.
             deadline: Seconds a whole download may take.
             lease: Whoever holds it works; without one this agent always may.
-            gate: Bounds how many snapshots are under way at once.
+            limiter: Bounds how many snapshots are under way at once.
             clock: Tells the present time.
         """
         self.cluster = cluster
-        self.places = places
+        self.destinations = destinations
         self._naming = naming
         self._spool = spool
         self._deadline = deadline
         self._clock = clock
         self.lease = lease
-        self._gate = gate or ConcurrencyLimiter(1)
+        self._limiter = limiter or ConcurrencyLimiter(1)
         self._dead: frozenset[str] = frozenset()
         """Runs that may have left something somewhere."""
         self._filling: Spool | None = None
@@ -90,31 +90,31 @@ class Agent:
             again: Those of them that were tried before in this slot. What may have arrived there
                 all the same is replaced.
         """
-        places = [place for place in self.places if names is None or place.name in names]
+        destinations = [one for one in self.destinations if names is None or one.name in names]
         run = self._naming.run(started := self._clock(), secrets.token_hex(8))
         RUN.set(run.id)
         report = Report(run.id, started, started)
         try:
             self._dead |= await self._sweep_spools()
-            tenure = self._tenure()
+            held_lease = self._held_lease()
             leader = await self._found()
-            async with self._gate.place() as passing:
-                if passing.waited:  # it may be another by now
+            async with self._limiter.permit() as permit:
+                if permit.waited:  # it may be another by now
                     leader = await self._found()
                 report = replace(report, node=leader.node.address, warnings=leader.troubles)
                 with Spool.create(self._spool, run.id) as spool:
                     self._filling = spool
-                    consignment = RunContext(
+                    context = RunContext(
                         run,
                         self._naming,
                         leader,
                         spool,
                         self._clock,
-                        tenure,
+                        held_lease,
                         unsettled=self._unsettled,
-                        reused=self._reused(places, again),
+                        reused=self._reused(destinations, again),
                     )
-                    report = await self._store(consignment, report, places, passing)
+                    report = await self._store(context, report, destinations, permit)
         except AgentError as error:
             report = replace(report, error=error)
         if report.outcome is Outcome.OK and not any(one.error for one in report.deliveries):
@@ -126,7 +126,7 @@ class Agent:
     @property
     def private(self) -> frozenset[str]:
         """Names of the storages that other agents cannot see: folders of this host."""
-        return frozenset(one.name for one in self.places if one.storage.kind == "local")
+        return frozenset(one.name for one in self.destinations if one.storage.kind == "local")
 
     @property
     def received(self) -> int:
@@ -164,13 +164,13 @@ class Agent:
         self._dead |= await self._sweep_spools()
         troubles: dict[str, str] = {}
 
-        async def tidied(place: Destination) -> None:
-            if trouble := await self._tidy(place):
-                troubles[place.name] = trouble
+        async def tidied(destination: Destination) -> None:
+            if trouble := await self._tidy(destination):
+                troubles[destination.name] = trouble
 
         async with anyio.create_task_group() as tasks:
-            for place in self.places:
-                tasks.start_soon(tidied, place)
+            for destination in self.destinations:
+                tasks.start_soon(tidied, destination)
         return troubles
 
     async def taken(self) -> dict[str, list[datetime]]:
@@ -182,41 +182,41 @@ class Agent:
         """
         times: dict[str, list[datetime]] = {}
 
-        async def listed(place: Destination) -> None:
+        async def listed(destination: Destination) -> None:
             # Where that fails, its delivery will tell.
             with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
-                await settle(place, self._unsettled, self.lease, self._clock)
+                await settle(destination, self._unsettled, self.lease, self._clock)
             with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
-                whole = [one for one in await place.current() if not (one.broken or one.doubt)]
+                stored = await destination.current()
+                whole = [one for one in stored if not (one.broken or one.doubt)]
                 if any(one.taken_at == _UNKNOWN for one in whole):
                     return  # the name tells no time, and the manifest is missing
                 sure = (one for one in whole if one.verified or self.lease is None)
-                times[place.name] = [one.taken_at for one in sure]
+                times[destination.name] = [one.taken_at for one in sure]
 
         async with anyio.create_task_group() as tasks:
-            for place in self.places:
-                tasks.start_soon(listed, place)
+            for destination in self.destinations:
+                tasks.start_soon(listed, destination)
         for name, taken_at in {} if self.lease is None else self.lease.stored.items():
             times.setdefault(name, []).append(taken_at)
         return times
 
     async def prune(
         self,
-        place: Destination,
+        destination: Destination,
         *,
         dry_run: bool = False,
         acknowledged: bool = False,
         broken: bool = False,
         everything: bool = False,
     ) -> Pruned:
-        """Delete what a storage is no longer to keep; the arguments are those of `Place.prune`.
+        """Delete what retention does not keep; the arguments are those of `Destination.prune`.
 
         Raises:
             StorageError: It could not be listed.
         """
-        now = self._clock()
-        return await place.prune(
-            now,
+        return await destination.prune(
+            self._clock(),
             dry_run=dry_run,
             acknowledged=acknowledged,
             broken=broken,
@@ -226,18 +226,18 @@ class Agent:
     async def _sweep_spools(self) -> frozenset[str]:
         return await in_thread(lambda: sweep(self._spool))
 
-    async def _tidy(self, place: Destination) -> str:
+    async def _tidy(self, destination: Destination) -> str:
         """Remove what dead runs left in a storage; say why that is not possible."""
         try:
             with anyio.fail_after(_SWEEP_WITHIN):
-                await place.sweep(self._dead)
+                await destination.sweep(self._dead)
         except TimeoutError:
             return f"leftovers are not removed: no answer within {_SWEEP_WITHIN:g} s"
         except Exception as error:  # noqa: BLE001 - it must not cost a snapshot
             return f"leftovers are not removed: {as_failure(error)}"
         return ""
 
-    def _tenure(self) -> HeldLease | None:
+    def _held_lease(self) -> HeldLease | None:
         """Hold on to the lease as it is now.
 
         Raises:
@@ -246,14 +246,14 @@ class Agent:
         """
         if self.lease is None:
             return None
-        if (tenure := self.lease.tenure) is None:
+        if (held_lease := self.lease.held_lease) is None:
             raise self.lease.not_held()
-        return tenure
+        return held_lease
 
-    def _reused(self, places: Sequence[Destination], again: Collection[str]) -> dict[str, str]:
+    def _reused(self, served: Sequence[Destination], again: Collection[str]) -> dict[str, str]:
         """List the names to use once more; forget those of earlier slots."""
         doubtful = self._unsettled.doubtful
-        for name in {place.name for place in places} - {*again}:
+        for name in {destination.name for destination in served} - {*again}:
             doubtful.pop(name, None)
         return {name: doubtful[name].snapshot for name in again if name in doubtful}
 
@@ -262,22 +262,22 @@ class Agent:
 
     async def _store(
         self,
-        consignment: RunContext,
+        context: RunContext,
         report: Report,
-        places: Sequence[Destination],
-        passing: Permit,
+        destinations: Sequence[Destination],
+        permit: Permit,
     ) -> Report:
-        leader, spool = consignment.leader, consignment.spool
+        leader, spool = context.leader, context.spool
         download = Download(self.cluster, leader, spool, self._deadline)
         deliveries: dict[str, StorageResult] = {}
 
-        async def delivered(place: Destination) -> None:
-            trouble = await self._tidy(place)
-            deliveries[place.name] = await deliver(place, consignment, trouble)
+        async def delivered(destination: Destination) -> None:
+            trouble = await self._tidy(destination)
+            deliveries[destination.name] = await deliver(destination, context, trouble)
 
         async with anyio.create_task_group() as watch:
             watch.start_soon(stop_when_cancelled, download)
-            watch.start_soon(passing.watch, lambda: spool.moved)
+            watch.start_soon(permit.watch, lambda: spool.moved)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(download.run)
                 tasks.start_soon(
@@ -285,13 +285,13 @@ class Agent:
                         verify,
                         spool,
                         committed_index=leader.committed_index,
-                        digest=any(place.with_manifest for place in places),
+                        digest=any(destination.with_manifest for destination in destinations),
                     )
                 )
-                for place in places:
-                    tasks.start_soon(delivered, place)
+                for destination in destinations:
+                    tasks.start_soon(delivered, destination)
             watch.cancel_scope.cancel()
         if spool.error is not None:
             return replace(report, error=spool.error)
-        ordered = tuple(deliveries[place.name] for place in places)
+        ordered = tuple(deliveries[destination.name] for destination in destinations)
         return replace(report, snapshot=spool.verdict(), deliveries=ordered)

@@ -35,7 +35,7 @@ class RunContext:
     leader: Leader
     spool: Spool
     clock: Callable[[], datetime]
-    tenure: HeldLease | None = None
+    held_lease: HeldLease | None = None
     """Of the lease, where there is one; what was begun in it ends with it."""
     began: Instant = field(default_factory=instant)
     """Before the server was asked."""
@@ -45,13 +45,13 @@ class RunContext:
 
     @property
     def source(self) -> UploadSource:
-        return self.spool if self.tenure is None else FencedSource(self.spool, self.tenure)
+        return self.spool if self.held_lease is None else FencedSource(self.spool, self.held_lease)
 
-    async def name_for(self, place: Destination) -> str:
+    async def name_for(self, destination: Destination) -> str:
         meta = await in_thread(self.spool.meta)
         return (
-            place.static_name
-            or self.reused.get(place.name)
+            destination.static_name
+            or self.reused.get(destination.name)
             or self.naming.name(self.run, meta.index)
         )
 
@@ -77,77 +77,79 @@ class RunContext:
         )
 
 
-async def deliver(place: Destination, consignment: RunContext, trouble: str) -> StorageResult:
+async def deliver(destination: Destination, context: RunContext, trouble: str) -> StorageResult:
     """Store a snapshot in one place, and let its retention see to the others there.
 
     What fails is in the delivery; nothing is raised. Once the snapshot is stored, only warnings
     follow: a failure would have it taken again.
 
     Arguments:
-        place: The storage.
-        consignment: The snapshot, following the spool while it grows.
+        destination: The storage.
+        context: The snapshot, following the spool while it grows.
         trouble: What went wrong there before, without harm.
     """
     started = time.monotonic()
     warnings = (trouble,) if trouble else ()
     delivery = StorageResult(
-        place.name, place.storage.kind, warnings=warnings, required=place.required
+        destination.name, destination.storage.kind, warnings=warnings, required=destination.required
     )
     try:
-        name = await consignment.name_for(place)
-        location = place.storage.location(name)
-        when = consignment.began, consignment.run.taken_at
-        before = await looked(place, *when) if place.replaces else None
-        manifest, doubt = await _stored(place, name, consignment, started)
+        name = await context.name_for(destination)
+        location = destination.storage.location(name)
+        when = context.began, context.run.taken_at
+        before = await looked(destination, *when) if destination.replaces else None
+        manifest, doubt = await _stored(destination, name, context, started)
     except Exception as error:  # noqa: BLE001 - one storage never costs another its snapshot
         return replace(delivery, location="", warnings=(), error=as_failure(error))
     seconds = time.monotonic() - started
     told = (*delivery.warnings, *doubt)
     delivery = replace(delivery, location=location, seconds=seconds, warnings=told)
-    if not place.with_manifest:
+    if not destination.with_manifest:
         return delivery
-    if place.prunes and (missing := await missing_from_list(place.storage, name, manifest.size)):
+    if destination.prunes and (
+        missing := await missing_from_list(destination.storage, name, manifest.size)
+    ):
         delivery = replace(delivery, warnings=(*delivery.warnings, missing))
-    if not place.replaces:
-        before = await looked(place, *when)
-    unsettled, clock = consignment.unsettled, consignment.clock
-    return await finish(place, manifest, before, delivery, unsettled, clock)
+    if not destination.replaces:
+        before = await looked(destination, *when)
+    unsettled, clock = context.unsettled, context.clock
+    return await finish(destination, manifest, before, delivery, unsettled, clock)
 
 
 async def _stored(
-    place: Destination, name: str, consignment: RunContext, started: float
+    destination: Destination, name: str, context: RunContext, started: float
 ) -> tuple[Manifest, tuple[str, ...]]:
     """Store the snapshot; what fails after it was sent leaves it in doubt.
 
     Returns:
         Its manifest, and what went wrong although it is there.
     """
-    reused = place.name in consignment.reused
-    if place.replaces or reused:
-        await _forget_old(place, name, consignment.spool)
+    reused = destination.name in context.reused
+    if destination.replaces or reused:
+        await _forget_old(destination, name, context.spool)
     size, failure = 0, None
     try:
-        size = await place.storage.put(name, consignment.source)
+        size = await destination.storage.put(name, context.source)
     except Exception as error:  # noqa: BLE001 - it may have arrived all the same
         failure = error
     try:
-        snapshot = await in_thread(consignment.spool.verdict)
+        snapshot = await in_thread(context.spool.verdict)
     except AgentError as error:
         raise failure or error from None
-    manifest = consignment.manifest(name, snapshot, time.monotonic() - started)
-    consignment.unsettled.doubtful[place.name] = manifest
+    manifest = context.manifest(name, snapshot, time.monotonic() - started)
+    context.unsettled.doubtful[destination.name] = manifest
     if failure is None:
-        await _confirm(place, name, size, snapshot)
+        await _confirm(destination, name, size, snapshot)
     elif (
         reused  # what is there may be another's of the same length
-        or place.static_name is not None
-        or place.replaces
+        or destination.static_name is not None
+        or destination.replaces
         or isinstance(failure, LeaseLost)
-        or not await is_there(place, manifest)
+        or not await is_there(destination, manifest)
     ):
         raise failure
-    await _still_ours(place, name, consignment)
-    del consignment.unsettled.doubtful[place.name]
+    await _still_ours(destination, name, context)
+    del context.unsettled.doubtful[destination.name]
     return manifest, _in_spite_of(failure)
 
 
@@ -157,39 +159,39 @@ def _in_spite_of(failure: Exception | None) -> tuple[str, ...]:
     return (f"it holds the snapshot, but reported a failure: {as_failure(failure)}",)
 
 
-async def _forget_old(place: Destination, name: str, spool: Spool) -> None:
+async def _forget_old(destination: Destination, name: str, spool: Spool) -> None:
     """Drop what lies beside a snapshot about to be replaced: it would not describe the new one."""
     await in_thread(spool.verdict)
     for beside in (Sidecar.MANIFEST, Sidecar.BROKEN):
         with suppress(StorageError):
-            await place.storage.delete(beside.name_for(name))
+            await destination.storage.delete(beside.name_for(name))
 
 
-async def _still_ours(place: Destination, name: str, consignment: RunContext) -> None:
+async def _still_ours(destination: Destination, name: str, context: RunContext) -> None:
     """Let the lease decide whether it counts; whoever took the lease meanwhile takes another.
 
     Raises:
         LeaseLost: It does not, and was withdrawn.
         AgentError: Nobody knows; it stays without a manifest.
     """
-    if consignment.tenure is None:
+    if context.held_lease is None:
         return
     try:
-        await consignment.tenure.confirm(place.name, consignment.run.taken_at)
+        await context.held_lease.confirm(destination.name, context.run.taken_at)
     except LeaseLost:
-        if not place.replaces:  # else the other's may have that name by now
+        if not destination.replaces:  # else the other's may have that name by now
             with suppress(StorageError):
-                await place.storage.delete(name)
+                await destination.storage.delete(name)
         raise
 
 
-async def _confirm(place: Destination, name: str, size: int, snapshot: Snapshot) -> None:
+async def _confirm(destination: Destination, name: str, size: int, snapshot: Snapshot) -> None:
     """Compare what the storage says it holds with what was verified."""
     if size == snapshot.size:
         return
     with suppress(StorageError):
-        await place.storage.delete(name)
+        await destination.storage.delete(name)
     raise StorageError(
-        f"{place.storage.location(name)} holds {size} bytes, not the {snapshot.size} sent",
+        f"{destination.storage.location(name)} holds {size} bytes, not the {snapshot.size} sent",
         hint="it is not counted and was deleted where allowed; look at the storage's own log",
     )

@@ -17,18 +17,18 @@ class FencedSource:
     """
 
     source: UploadSource
-    tenure: HeldLease
+    held_lease: HeldLease
 
     def link(self, target: Path) -> bool:
-        self.tenure.insist()
+        self.held_lease.insist()
         return self.source.link(target)
 
     def follow(self, position: int) -> int:
         length = self.source.follow(position)
-        self.tenure.insist()
+        self.held_lease.insist()
         return length
 
     def read(self, position: int, size: int) -> bytes:
         piece = self.source.read(position, size)
-        self.tenure.insist()
+        self.held_lease.insist()
         return piece

@@ -48,17 +48,17 @@ class Unsettled:
     """Those that are stored without a manifest until the storage can be listed, oldest first."""
 
 
-async def is_there(place: Destination, manifest: Manifest) -> bool | None:
+async def is_there(destination: Destination, manifest: Manifest) -> bool | None:
     """Look whether a storage holds a snapshot in full length.
 
     Returns:
         Nothing where that cannot be known: it cannot be listed, or lists another length.
     """
-    if not place.prunes:
+    if not destination.prunes:
         return None
     try:
         with anyio.fail_after(_LOOK_WITHIN):
-            sizes = {entry.name: entry.size for entry in await place.storage.entries()}
+            sizes = {entry.name: entry.size for entry in await destination.storage.entries()}
     except Exception:  # noqa: BLE001 - the failure that led here is the one to tell
         return None
     if manifest.snapshot not in sizes:
@@ -67,12 +67,12 @@ async def is_there(place: Destination, manifest: Manifest) -> bool | None:
 
 
 async def looked(
-    place: Destination, began: Instant, taken_at: datetime
+    destination: Destination, began: Instant, taken_at: datetime
 ) -> History | StorageError | None:
     """Read what a new snapshot is compared with; nothing where nothing can be deleted.
 
     Arguments:
-        place: The storage.
+        destination: The storage.
         began: Just before the server was asked for the new one.
         taken_at: The same by the wall clock.
 
@@ -81,20 +81,22 @@ async def looked(
     """
     try:
         with anyio.fail_after(_LOOK_WITHIN):
-            return await place.history(began, taken_at)
+            return await destination.history(began, taken_at)
     except LoginRefused as error:
         return error
     except StorageDenied:
         return None  # who may not list cannot prune
     except TimeoutError:
-        return StorageError(f"{place.name} did not tell within {_LOOK_WITHIN:g} s what it holds")
+        return StorageError(
+            f"{destination.name} did not tell within {_LOOK_WITHIN:g} s what it holds"
+        )
     except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
         found = as_failure(error)
         return StorageError(found.message, hint=found.hint)
 
 
 async def finish(
-    place: Destination,
+    destination: Destination,
     manifest: Manifest,
     before: History | StorageError | None,
     delivery: StorageResult,
@@ -107,35 +109,43 @@ async def finish(
     its place.
 
     Arguments:
-        place: The storage.
+        destination: The storage.
         manifest: Of the snapshot it holds now.
         before: What the storage held before it; an error: that is not known.
         delivery: What has come about so far.
         unsettled: What is not known yet, of this and earlier snapshots.
         clock: Tells the present time.
     """
-    if isinstance(before, StorageError) and not place.replaces and not place.retention.keeps_all:
+    if (
+        isinstance(before, StorageError)
+        and not destination.replaces
+        and not destination.retention.keeps_all
+    ):
         # With a manifest it would be what the next one is compared with.
-        unsettled.unvouched[place.name].append(manifest)
+        unsettled.unvouched[destination.name].append(manifest)
         why = f"the snapshot is stored without a manifest, and nothing is pruned: {before}"
         return _warned(delivery, why)
-    waiting = unsettled.unvouched.pop(place.name, [])
+    waiting = unsettled.unvouched.pop(destination.name, [])
     for each in waiting:
-        delivery, _ = await _vouched(place, each, await _looked_for(place, each), delivery)
+        delivery, _ = await _vouched(
+            destination, each, await _looked_for(destination, each), delivery
+        )
     if waiting:
-        before = await _looked_for(place, manifest)
-    delivery, may_prune = await _vouched(place, manifest, before, delivery)
-    return await _retained(place, delivery, clock) if may_prune else delivery
+        before = await _looked_for(destination, manifest)
+    delivery, may_prune = await _vouched(destination, manifest, before, delivery)
+    return await _retained(destination, delivery, clock) if may_prune else delivery
 
 
-async def _looked_for(place: Destination, manifest: Manifest) -> History | StorageError | None:
+async def _looked_for(
+    destination: Destination, manifest: Manifest
+) -> History | StorageError | None:
     """Look for a snapshot that was stored earlier, by what its manifest says of the time."""
     taken_at = moment(manifest.taken_at) or _EPOCH
-    return await looked(place, Instant(manifest.clock, manifest.began), taken_at)
+    return await looked(destination, Instant(manifest.clock, manifest.began), taken_at)
 
 
 async def _vouched(
-    place: Destination,
+    destination: Destination,
     manifest: Manifest,
     before: History | StorageError | None,
     delivery: StorageResult,
@@ -145,13 +155,15 @@ async def _vouched(
     try:
         with anyio.fail_after(_NOTE_WITHIN):
             known = None if isinstance(before, StorageError) else before
-            watched = await place.watch(known, manifest)
+            watched = await destination.watch(known, manifest)
     except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
         why = f"{name} is stored without a manifest, and nothing is pruned: {_told(error)}"
         return _warned(delivery, why), False
     try:
         with anyio.fail_after(_NOTE_WITHIN):
-            await place.storage.put(manifest_name(name), BytesSource(watched.manifest.to_json()))
+            await destination.storage.put(
+                manifest_name(name), BytesSource(watched.manifest.to_json())
+            )
     except Exception as error:  # noqa: BLE001 - likewise
         why = f"{name} is stored without a manifest: {_told(error)}"
         delivery = _warned(delivery, why)
@@ -160,13 +172,17 @@ async def _vouched(
 
 
 async def _retained(
-    place: Destination, delivery: StorageResult, clock: Callable[[], datetime]
+    destination: Destination, delivery: StorageResult, clock: Callable[[], datetime]
 ) -> StorageResult:
-    if place.static_name is not None or place.retention.keeps_all or not place.prunes:
+    if (
+        destination.static_name is not None
+        or destination.retention.keeps_all
+        or not destination.prunes
+    ):
         return delivery
     try:
         with anyio.fail_after(_PRUNE_WITHIN):
-            pruned = await place.prune(clock())
+            pruned = await destination.prune(clock())
     except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
         return _warned(delivery, f"old snapshots are not pruned: {_told(error)}")
     deleted = (*delivery.deleted, *pruned.deleted)
@@ -175,45 +191,52 @@ async def _retained(
 
 
 async def settle(
-    place: Destination, unsettled: Unsettled, lease: Lease | None, clock: Callable[[], datetime]
+    destination: Destination,
+    unsettled: Unsettled,
+    lease: Lease | None,
+    clock: Callable[[], datetime],
 ) -> None:
     """Find out about a snapshot whose upload failed, and complete it if it arrived.
 
     Arguments:
-        place: The storage.
+        destination: The storage.
         unsettled: Keeps what is still not known.
         lease: Decides whether the snapshot counts, where there is one.
         clock: Tells the present time.
     """
-    if (manifest := unsettled.doubtful.get(place.name)) is None or place.replaces:
+    if (manifest := unsettled.doubtful.get(destination.name)) is None or destination.replaces:
         return
-    there = await is_there(place, manifest)
+    there = await is_there(destination, manifest)
     if there is False:
-        del unsettled.doubtful[place.name]
-    if not there or (lease is not None and not await _counts(place, manifest, lease, unsettled)):
+        del unsettled.doubtful[destination.name]
+    if not there or (
+        lease is not None and not await _counts(destination, manifest, lease, unsettled)
+    ):
         return
-    before = await _looked_for(place, manifest)
-    await finish(place, manifest, before, StorageResult(place.name, ""), unsettled, clock)
-    del unsettled.doubtful[place.name]
+    before = await _looked_for(destination, manifest)
+    await finish(
+        destination, manifest, before, StorageResult(destination.name, ""), unsettled, clock
+    )
+    del unsettled.doubtful[destination.name]
 
 
 async def _counts(
-    place: Destination, manifest: Manifest, lease: Lease, unsettled: Unsettled
+    destination: Destination, manifest: Manifest, lease: Lease, unsettled: Unsettled
 ) -> bool:
     """Enter it in the record of the lease; withdraw it where another agent took another."""
     taken_at = datetime.fromisoformat(manifest.taken_at)
-    recorded = lease.stored.get(place.name, _EPOCH)
+    recorded = lease.stored.get(destination.name, _EPOCH)
     try:
         if recorded > taken_at:
             raise lease.lost()
         if recorded < taken_at:
-            if lease.tenure is None:
+            if lease.held_lease is None:
                 return False
-            await lease.tenure.confirm(place.name, taken_at)
+            await lease.held_lease.confirm(destination.name, taken_at)
     except LeaseLost:
         with suppress(StorageError):
-            await place.storage.delete(manifest.snapshot)
-            del unsettled.doubtful[place.name]
+            await destination.storage.delete(manifest.snapshot)
+            del unsettled.doubtful[destination.name]
         return False
     except AgentError:
         return False

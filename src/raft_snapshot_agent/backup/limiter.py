@@ -1,4 +1,4 @@
-"""How many snapshots are on their way at once, of all the clusters an agent serves."""
+"""Limit how many snapshots are under way at once, over all clusters of an agent."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import anyio
 from raft_snapshot_agent.observe.trace import PROGRESS
 
 _PATIENCE = 3.0
-"""Seconds without a byte after which a snapshot gives its place up."""
+"""Seconds without progress after which a snapshot releases its permit."""
 
 
 class ConcurrencyLimiter:
-    """Lets so many through at once; one that does not move holds nobody up."""
+    """Limits concurrent snapshots. One without progress no longer counts."""
 
-    def __init__(self, places: int, patience: float = _PATIENCE) -> None:
-        """Open a gate.
+    def __init__(self, permits: int, patience: float = _PATIENCE) -> None:
+        """Create the permits.
 
         Arguments:
-            places: How many are let through at once.
-            patience: Seconds without progress after which one does not count any more.
+            permits: Snapshots that may be under way at once.
+            patience: Seconds without progress after which one no longer counts.
         """
-        self._limiter = anyio.CapacityLimiter(places)
+        self._limiter = anyio.CapacityLimiter(permits)
         self._patience = patience
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[Permit]:
-        """Wait for a place, in the order of coming, and give it back at the end."""
+    async def permit(self) -> AsyncIterator[Permit]:
+        """Wait for a permit, first come, first served, and release it at the end."""
         taken = Permit(self._limiter, self._patience)
         waited = self._limiter.available_tokens <= 0
         progress = PROGRESS.get()
@@ -42,23 +42,23 @@ class ConcurrencyLimiter:
 
 
 class Permit:
-    """One place in a gate."""
+    """Allows one snapshot to be under way."""
 
     def __init__(self, limiter: anyio.CapacityLimiter, patience: float) -> None:
         self._limiter = limiter
         self._patience = patience
         self._held = True
         self.waited = False
-        """Whether others had to be waited for."""
+        """Whether it had to wait for others."""
 
     def give_up(self) -> None:
-        """Let the next one through; the work itself goes on."""
+        """Release the permit; the work itself goes on."""
         if self._held:
             self._held = False
             self._limiter.release_on_behalf_of(self)
 
     async def watch(self, moved: Callable[[], int]) -> None:
-        """Give the place up once the number that `moved` returns does not change any more."""
+        """Release the permit once the number that `moved` returns stops changing."""
         before = -1
         while (now := moved()) != before:
             before = now

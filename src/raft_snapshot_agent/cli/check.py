@@ -71,7 +71,7 @@ def _results(
 ) -> list[Result]:
     shelves = _chosen(_shelves(load()), names)
     now = datetime.now(UTC)
-    timed = [(place, timing) for _, place, timing in shelves]
+    timed = [(destination, timing) for _, destination, timing in shelves]
     holdings = wait_for(lambda: look_at_all(timed, now))
     return [
         judge(holding, now, max_age, cluster)
@@ -81,14 +81,14 @@ def _results(
 
 def _shelves(fleet: LoadedFleet) -> list[Shelf]:
     return [
-        (cluster, place, loaded.config.schedule.open())
+        (cluster, destination, loaded.config.schedule.open())
         for cluster, loaded in fleet.clusters.items()
-        for place in assembly.places(loaded.config)
+        for destination in assembly.destinations(loaded.config)
     ]
 
 
 def _chosen(shelves: list[Shelf], names: Collection[str]) -> list[Shelf]:
-    known = dict.fromkeys(place.name for _, place, _ in shelves)
+    known = dict.fromkeys(destination.name for _, destination, _ in shelves)
     for name in names:
         if name not in known:
             hint = f"there are: {', '.join(known)}"

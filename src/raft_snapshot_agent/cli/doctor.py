@@ -33,37 +33,37 @@ def doctor(loaded: Loaded, layout: Format, *, probe: bool = False) -> int:
         probe: Write a small object to each storage, too, and remove it.
     """
     config = with_token_file(loaded, os.environ).config
-    places = assembly.places(config) if config.storages else ()
+    destinations = assembly.destinations(config) if config.storages else ()
     cluster = Cluster(config.vault, config.run_on)
-    patient = CheckContext(config, os.environ, places, cluster, tell=output.talk)
-    patient.cautions = loaded.warnings
-    patient.source = loaded.source
+    context = CheckContext(config, os.environ, destinations, cluster, tell=output.talk)
+    context.cautions = loaded.warnings
+    context.source = loaded.source
     checks = {**CHECKS, **PROBE} if probe else CHECKS
 
     async def work() -> list[CheckResult]:
-        return await examine(patient, checks)
+        return await examine(context, checks)
 
     found = wait_for(work)
     if layout is Format.JSON:
-        output.data([_document(finding) for finding in found])
+        output.data([_document(result) for result in found])
     else:
-        output.report([_line(finding) for finding in worst_first(found)])
+        output.report([_line(result) for result in worst_first(found)])
         output.talk(_summary(found))
-    return max((finding.exit_code for finding in found), default=0)
+    return max((result.exit_code for result in found), default=0)
 
 
-def _document(finding: CheckResult) -> dict[str, str]:
-    document = asdict(finding)
+def _document(result: CheckResult) -> dict[str, str]:
+    document = asdict(result)
     del document["exit_code"]
     return document
 
 
-def _line(finding: CheckResult) -> tuple[str, str, str, str]:
-    return finding.status.value, finding.check, finding.message, finding.advice
+def _line(result: CheckResult) -> tuple[str, str, str, str]:
+    return result.status.value, result.check, result.message, result.advice
 
 
 def _summary(found: list[CheckResult]) -> str:
-    number = Counter(finding.status for finding in found)
+    number = Counter(result.status for result in found)
     words = {
         Status.FAILURE: "failed",
         Status.WARNING: "to look at",

@@ -41,45 +41,47 @@ class Wish:
 
 def prune(loaded: Loaded, only: str | None, wish: Wish, layout: Format) -> int:
     """Apply retention now, saying why each snapshot is kept; return the exit code."""
-    places = assembly.places(loaded.config, only)
-    agent = assembly.agent(loaded.config, places, by_hand=True)
+    destinations = assembly.destinations(loaded.config, only)
+    agent = assembly.agent(loaded.config, destinations, by_hand=True)
     done: list[tuple[Destination, Pruned]] = []
     failed: dict[str, int] = {}
 
     async def work() -> None:
-        for place in places:
-            if not place.prunes:
-                output.talk(f"{place.name}: nothing is deleted: prune is false")
+        for destination in destinations:
+            if not destination.prunes:
+                output.talk(f"{destination.name}: nothing is deleted: prune is false")
                 continue
             try:
                 if wish.acknowledge:
-                    await _acknowledge(place, dry_run=wish.dry_run)
+                    await _acknowledge(destination, dry_run=wish.dry_run)
                 pruned = await agent.prune(
-                    place,
+                    destination,
                     dry_run=wish.plans,
                     acknowledged=wish.acknowledge,
                     broken=wish.broken,
                     everything=wish.everything,
                 )
-                done.append((place, pruned))
+                done.append((destination, pruned))
             except AgentError as error:
-                failed[place.name] = error.exit_code
-                output.talk(f"error: {place.name}: {error}")
+                failed[destination.name] = error.exit_code
+                output.talk(f"error: {destination.name}: {error}")
 
     wait_for(work)
-    output.table([row for place, pruned in done for row in _decisions(place, pruned)], layout)
-    for place, pruned in done:
-        if code := _tell(place, pruned, wish):
-            failed[place.name] = code
-    return worst([*failed.values()], len(places))
+    output.table(
+        [row for destination, pruned in done for row in _decisions(destination, pruned)], layout
+    )
+    for destination, pruned in done:
+        if code := _tell(destination, pruned, wish):
+            failed[destination.name] = code
+    return worst([*failed.values()], len(destinations))
 
 
-def _tell(place: Destination, pruned: Pruned, wish: Wish) -> int:
+def _tell(destination: Destination, pruned: Pruned, wish: Wish) -> int:
     """Sum up one storage; return the exit code."""
     for warning in pruned.warnings:
         count = pruned.counts.get(warning, 1)
         more = f" ({count} snapshots)" if count > 1 else ""
-        output.talk(f"warning: {place.name}: {warning}{more}")
+        output.talk(f"warning: {destination.name}: {warning}{more}")
     planned = pruned.plan
     if planned.refused:
         verb, count = "would be deleted but for that", len(planned.withheld)
@@ -93,13 +95,13 @@ def _tell(place: Destination, pruned: Pruned, wish: Wish) -> int:
     later = f" ({len(planned.left)} of them go later)" if planned.left else ""
     again = f" ({pruned.reviews} of them read again, and deleted if broken)"
     later += again if pruned.reviews and wish.plans else ""
-    output.talk(f"{place.name}: {len(kept)} kept{later}, {count} {verb}")
+    output.talk(f"{destination.name}: {len(kept)} kept{later}, {count} {verb}")
     if planned.refused:
         return RetentionSuspended.exit_code
     return StorageError.exit_code if pruned.counts else 0
 
 
-def _decisions(place: Destination, pruned: Pruned) -> list[dict[str, str]]:
+def _decisions(destination: Destination, pruned: Pruned) -> list[dict[str, str]]:
     planned = pruned.plan
     gone = [
         (one, "beyond max_space" if one in planned.crowded_out else "no rule keeps it")
@@ -119,29 +121,33 @@ def _decisions(place: Destination, pruned: Pruned) -> list[dict[str, str]]:
         "delete": [*gone, *withheld],
     }
     return [
-        {"storage": place.name, "action": action, "name": one.name, "why": why}
+        {"storage": destination.name, "action": action, "name": one.name, "why": why}
         for action, rows in actions.items()
         for one, why in rows
     ]
 
 
-async def _acknowledge(place: Destination, *, dry_run: bool) -> None:
+async def _acknowledge(destination: Destination, *, dry_run: bool) -> None:
     """Take an operator's word that the new cluster is the right one."""
-    found = await place.alarm() if dry_run else await place.acknowledge()
+    found = await destination.alarm() if dry_run else await destination.acknowledge()
     if found is not None:
         done = "would be acknowledged" if dry_run else "acknowledged"
-        output.talk(f"{place.name}: {done}: {found}")
+        output.talk(f"{destination.name}: {done}: {found}")
 
 
 def hold(loaded: Loaded, name: str, only: str | None, reason: str) -> int:
     """Keep a snapshot wherever it is stored, whatever retention says; return the exit code."""
     note = reason or "held by an operator"
-    return _each(loaded, name, only, "held", lambda place: place.mark(name, Sidecar.HOLD, note))
+    return _each(
+        loaded, name, only, "held", lambda destination: destination.mark(name, Sidecar.HOLD, note)
+    )
 
 
 def release(loaded: Loaded, name: str, only: str | None) -> int:
     """Give a held snapshot back to retention; return the exit code."""
-    return _each(loaded, name, only, "released", lambda place: place.unmark(name, Sidecar.HOLD))
+    return _each(
+        loaded, name, only, "released", lambda destination: destination.unmark(name, Sidecar.HOLD)
+    )
 
 
 def _each(
@@ -151,32 +157,32 @@ def _each(
     done: str,
     deed: Callable[[Destination], Awaitable[None]],
 ) -> int:
-    places = assembly.places(loaded.config, only)
+    destinations = assembly.destinations(loaded.config, only)
     codes: list[int] = []
     found: list[Destination] = []
 
     async def work() -> None:
-        for place in places:
+        for destination in destinations:
             try:
-                if all(one.name != name for one in await place.stored()):
+                if all(one.name != name for one in await destination.stored()):
                     continue
-                found.append(place)
-                if place.static_name is not None:
-                    raise _replaced(place)
-                await deed(place)
-                output.talk(f"{place.name}: {name} is {done}")
+                found.append(destination)
+                if destination.static_name is not None:
+                    raise _replaced(destination)
+                await deed(destination)
+                output.talk(f"{destination.name}: {name} is {done}")
             except AgentError as error:
                 codes.append(error.exit_code)
-                output.talk(f"error: {place.name}: {error}")
+                output.talk(f"error: {destination.name}: {error}")
 
     wait_for(work)
     if not found and not codes:
         raise SnapshotNotFound(f"no snapshot is called {name}", hint="list shows what is stored")
-    return worst(codes, len(places))
+    return worst(codes, len(destinations))
 
 
-def _replaced(place: Destination) -> ConfigError:
+def _replaced(destination: Destination) -> ConfigError:
     return ConfigError(
-        f"{place.static_name} is replaced by every snapshot",
+        f"{destination.static_name} is replaced by every snapshot",
         hint="fetch it to keep it, or store it without static_name",
     )

@@ -15,7 +15,7 @@ from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.doctor import doctor
 from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.options import Format
-from raft_snapshot_agent.cli.stored import places_for
+from raft_snapshot_agent.cli.stored import destinations_for
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded
@@ -38,22 +38,22 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
     if not (yes or sys.stdin.isatty()):
         raise ConfigError("no terminal to confirm the restore at", hint="give --yes")
     agents, loaded = loaded, by_hand(loaded, os.environ)
-    places = places_for(lambda: loaded, wanted)
-    everywhere = assembly.places(loaded.config) if loaded.config.storages else ()
+    destinations = destinations_for(lambda: loaded, wanted)
+    everywhere = assembly.destinations(loaded.config) if loaded.config.storages else ()
     config = loaded.config.model_copy(
         update={"vault": _by_operator(loaded.config.vault), "storages": (), "lease": None}
     )
-    check_to_run(config, os.environ, loaded.place)
+    check_to_run(config, os.environ, loaded.position)
     cluster = Cluster(config.vault, config.run_on)
 
     async def work() -> bool:
-        origin = await choose(places, wanted)
+        reader = await choose(destinations, wanted)
         folder = spool_folder(config, os.environ)
-        async with fetched(origin, folder) as got:
-            output.talk(f"Verified: {origin.label} is whole. Proof: {await origin.proof()}.")
+        async with fetched(reader, folder) as got:
+            output.talk(f"Verified: {reader.label} is whole. Proof: {await reader.proof()}.")
             leader = await in_thread(cluster.found)
             await _confirm(got, leader, yes=yes, force=force)
-            await _leave_word(everywhere, got, origin.label)
+            await _leave_word(everywhere, got, reader.label)
             try:
                 back = await restore(cluster, leader, got.spool.path, force=force)
             except Denied:  # nothing was replaced
@@ -68,7 +68,7 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
     return 0
 
 
-async def _leave_word(places: Sequence[Destination], got: Fetched, label: str) -> None:
+async def _leave_word(destinations: Sequence[Destination], got: Fetched, label: str) -> None:
     """Tell whoever takes the next snapshot what it follows on: no alarm is to be raised for it.
 
     Before the restore, for an agent may take one as soon as it is done.
@@ -83,25 +83,27 @@ async def _leave_word(places: Sequence[Destination], got: Fetched, label: str) -
         clock=now.clock,
         uptime=now.seconds,
     )
-    for place in places:
+    for destination in destinations:
         try:
-            if place.prunes:
-                await place.expect(restored)
+            if destination.prunes:
+                await destination.expect(restored)
         except AgentError as error:
             output.talk(
-                f"warning: {place.name}: the restore is not noted there: {error}."
+                f"warning: {destination.name}: the restore is not noted there: {error}."
                 " If the next snapshot raises an alarm: prune --acknowledge"
             )
 
 
-async def _take_back(places: Sequence[Destination]) -> None:
+async def _take_back(destinations: Sequence[Destination]) -> None:
     """Remove the note of a restore that was refused: the next snapshot does not follow on it."""
-    for place in places:
+    for destination in destinations:
         try:
-            if place.prunes:
-                await place.expect_nothing()
+            if destination.prunes:
+                await destination.expect_nothing()
         except AgentError as error:
-            output.talk(f"warning: {place.name}: the note of the restore stays there: {error}")
+            output.talk(
+                f"warning: {destination.name}: the note of the restore stays there: {error}"
+            )
 
 
 def _by_operator(settings: VaultSettings) -> VaultSettings:

@@ -28,13 +28,13 @@ from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Dae
 
 def run(load: Callable[[], LoadedFleet]) -> None:
     """Run the daemon until a signal ends it."""
-    orders = ConfiguredOrders(load)
-    daemon = Daemon(orders.load(), orders, notifier=Notifier())
+    reloader = FileReloader(load)
+    daemon = Daemon(reloader.load(), reloader, notifier=Notifier())
     collect_as_usual()
     anyio.run(daemon.run)
 
 
-class ConfiguredOrders:
+class FileReloader:
     """The duties as the configuration has them."""
 
     def __init__(self, load: Callable[[], LoadedFleet]) -> None:
@@ -60,28 +60,30 @@ class ConfiguredOrders:
         self._seen = self._seen or _fingerprint(self._path)
         faults = _faults(fleet, suffices=not self._begun)
         log = _log(fleet)
-        gate = ConcurrencyLimiter(fleet.concurrency)
-        duties = {}
+        limiter = ConcurrencyLimiter(fleet.concurrency)
+        active = {}
         for name, loaded in fleet.clusters.items():
             told = _about(log, name)
             if isinstance(fault := faults[name], ConfigError):
                 for line in fault.lines:
                     told.error(f"This cluster is disabled, its configuration is invalid: {line}")
             else:
-                duties[name] = _duty(loaded, fault, gate, told)
+                active[name] = _service(loaded, fault, limiter, told)
         self._begun = True
-        return ActiveConfig(duties, log)
+        return ActiveConfig(active, log)
 
 
 _Faults = Mapping[str, ConfigError]
 
 
-def _duty(loaded: Loaded, faults: _Faults, gate: ConcurrencyLimiter, log: Log) -> ClusterService:
+def _service(
+    loaded: Loaded, faults: _Faults, limiter: ConcurrencyLimiter, log: Log
+) -> ClusterService:
     config = loaded.config
     for storage, fault in faults.items():
         for line in fault.lines:
             log.error(f"Storage {storage} is disabled, its configuration is invalid: {line}")
-    agent = assembly.agent(config, assembly.places(config), gate=gate)
+    agent = assembly.agent(config, assembly.destinations(config), limiter=limiter)
     log.info(f"raft-snapshot-agent {__version__}: a snapshot {_appointments(config)}")
     return ClusterService(
         agent,
@@ -108,8 +110,8 @@ def _faults(fleet: LoadedFleet, *, suffices: bool) -> dict[str, _Faults | Config
     found: dict[str, _Faults | ConfigError] = {}
     for name, loaded in fleet.clusters.items():
         try:
-            assembly.places(loaded.config)
-            found[name] = check_to_run(loaded.config, os.environ, loaded.place)
+            assembly.destinations(loaded.config)
+            found[name] = check_to_run(loaded.config, os.environ, loaded.position)
         except ConfigError as error:
             found[name] = error
     errors = [one for one in found.values() if isinstance(one, ConfigError)]
@@ -137,7 +139,7 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
     """
     faults = _faults(fleet, suffices=True)
     log = _log(fleet)
-    gate = ConcurrencyLimiter(fleet.concurrency)
+    limiter = ConcurrencyLimiter(fleet.concurrency)
     codes: dict[str, int] = {}
 
     async def one(name: str, loaded: Loaded) -> None:
@@ -147,7 +149,7 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
                 told.error(f"This cluster is disabled, its configuration is invalid: {line}")
             codes[name] = fault.exit_code
             return
-        agent = assembly.agent(loaded.config, assembly.places(loaded.config), gate=gate)
+        agent = assembly.agent(loaded.config, assembly.destinations(loaded.config), limiter=limiter)
         report = await agent.run_and_leave()
         Journal(told, seed=loaded.dialect == "seed").report(report)
         codes[name] = _exit_code(report, require_leader=require_leader)

@@ -23,31 +23,33 @@ from raft_snapshot_agent.storage.pipe import PipeStorage
 def save_everywhere(loaded: Loaded, only: str | None) -> int:
     """Take a snapshot into the configured storages; return the exit code."""
     loaded = by_hand(loaded, os.environ)
-    places = assembly.places(loaded.config, only)
-    check_to_run(loaded.config, os.environ, loaded.place)
-    return _finish(assembly.agent(loaded.config, places, by_hand=True))
+    destinations = assembly.destinations(loaded.config, only)
+    check_to_run(loaded.config, os.environ, loaded.position)
+    return _finish(assembly.agent(loaded.config, destinations, by_hand=True))
 
 
 def save_to_file(loaded: Loaded, target: Path, *, overwrite: bool) -> int:
     """Take a snapshot into a file, which appears only when it is whole; return the exit code."""
     folder = writable_folder(target, overwrite=overwrite)
-    place = Destination("file", LocalStorage(folder), static_name=target.name, with_manifest=False)
+    destination = Destination(
+        "file", LocalStorage(folder), static_name=target.name, with_manifest=False
+    )
     loaded = by_hand(loaded, os.environ)
     config = loaded.config.model_copy(update={"spool": folder, "storages": ()})
-    check_to_run(config, os.environ, loaded.place)
-    return _finish(assembly.agent(config, [place], by_hand=True))
+    check_to_run(config, os.environ, loaded.position)
+    return _finish(assembly.agent(config, [destination], by_hand=True))
 
 
 def save_to_stdout(loaded: Loaded) -> int:
     """Write a verified snapshot to standard output; return the exit code."""
     refuse_terminal("save -")
-    place = Destination(
+    destination = Destination(
         "stdout", PipeStorage(sys.stdout.buffer), static_name="-", with_manifest=False
     )
     loaded = by_hand(loaded, os.environ)
     config = loaded.config.model_copy(update={"storages": ()})
-    check_to_run(config, os.environ, loaded.place)
-    return _finish(assembly.agent(config, [place], by_hand=True))
+    check_to_run(config, os.environ, loaded.position)
+    return _finish(assembly.agent(config, [destination], by_hand=True))
 
 
 def _finish(agent: Agent) -> int:

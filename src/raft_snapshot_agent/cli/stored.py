@@ -30,7 +30,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.restore.reader import (
     SnapshotReader,
-    StoredOrigin,
+    StoredReader,
     choose,
     examine,
     judged,
@@ -43,11 +43,11 @@ from raft_snapshot_agent.storage.local.local import LocalStorage
 from raft_snapshot_agent.storage.pipe import PipeStorage
 
 
-def places_for(load: Callable[[], Loaded], wanted: str | None) -> Sequence[Destination]:
+def destinations_for(load: Callable[[], Loaded], wanted: str | None) -> Sequence[Destination]:
     """Open the storages a name is looked up in; a file needs none, nor a configuration."""
     if wanted == "-" or (wanted is not None and ("/" in wanted or Path(wanted).is_file())):
         return ()
-    return assembly.places(load().config)
+    return assembly.destinations(load().config)
 
 
 def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
@@ -56,58 +56,58 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     failures: list[AgentError] = []
 
     async def work() -> None:
-        for place in places:
+        for destination in destinations:
             try:
-                rows.extend((place, one) for one in await _listed(place))
+                rows.extend((destination, one) for one in await _listed(destination))
             except NotThereYet as error:
-                output.talk(f"{place.name}: {error}")
+                output.talk(f"{destination.name}: {error}")
             except AgentError as error:
                 failures.append(error)
-                output.talk(f"error: {place.name}: {error}")
+                output.talk(f"error: {destination.name}: {error}")
 
-    places = assembly.places(loaded.config, only)
+    destinations = assembly.destinations(loaded.config, only)
     wait_for(work)
     now = datetime.now(UTC)
     output.table(
-        [_row(place, stored, now) for place, stored in rows],
+        [_row(destination, stored, now) for destination, stored in rows],
         layout,
-        [_document(place, stored) for place, stored in rows],
+        [_document(destination, stored) for destination, stored in rows],
     )
     if not rows and not failures:
         output.talk("no snapshot is stored yet")
-    return worst([error.exit_code for error in failures], len(places))
+    return worst([error.exit_code for error in failures], len(destinations))
 
 
-async def _listed(place: Destination) -> tuple[Stored, ...]:
+async def _listed(destination: Destination) -> tuple[Stored, ...]:
     """List what a storage holds; who signed it is looked up where there is a key."""
-    stored = await place.stored()
-    if place.signing is not None:
-        stored = await place.proofs.worth(await place.proofs.judge(stored), stored)
-    return await place.verdicts.dated(stored)
+    stored = await destination.stored()
+    if destination.signing is not None:
+        stored = await destination.proofs.worth(await destination.proofs.judge(stored), stored)
+    return await destination.verdicts.dated(stored)
 
 
-def _row(place: Destination, stored: Stored, now: datetime) -> dict[str, str]:
+def _row(destination: Destination, stored: Stored, now: datetime) -> dict[str, str]:
     dated = _is_dated(stored)
     return {
-        "storage": place.name,
+        "storage": destination.name,
         "name": stored.name,
         "taken": output.moment(stored.taken_at) if dated else "-",
         "age": output.age(stored.taken_at, now) if dated else "-",
         "size": output.size(stored.size),
         "index": "-" if stored.index is None else str(stored.index),
-        "state": _state(place, stored),
+        "state": _state(destination, stored),
     }
 
 
-def _document(place: Destination, stored: Stored) -> dict[str, Any]:
+def _document(destination: Destination, stored: Stored) -> dict[str, Any]:
     return {
-        "storage": place.name,
+        "storage": destination.name,
         "name": stored.name,
-        "location": place.storage.location(stored.name),
+        "location": destination.storage.location(stored.name),
         "taken_at": output.moment(stored.taken_at) if _is_dated(stored) else None,
         "size": stored.size,
         "index": stored.index,
-        "state": _state(place, stored),
+        "state": _state(destination, stored),
     }
 
 
@@ -116,9 +116,9 @@ def _is_dated(stored: Stored) -> bool:
     return stored.taken_at.year > MINYEAR
 
 
-def _state(place: Destination, stored: Stored) -> str:
+def _state(destination: Destination, stored: Stored) -> str:
     state = "verified" if stored.verified else "unverified"
-    if place.signing is not None:
+    if destination.signing is not None:
         state = "signed" if stored.signed else "unsigned"
     if stored.doubt:
         state = stored.doubt.removesuffix(": fills no rule")
@@ -135,11 +135,11 @@ def inspect(load: Callable[[], Loaded], wanted: str | None, layout: Format) -> i
     """Show what a snapshot says of itself, after proving it whole; return the exit code."""
 
     async def work() -> dict[str, Any]:
-        origin = await choose(places_for(load, wanted), wanted)
-        with naming(origin):
-            snapshot = await examine(origin)
-        manifest = (await origin.expected()).manifest
-        pairs = _facts(origin, snapshot) | {"proof": await origin.proof()}
+        reader = await choose(destinations_for(load, wanted), wanted)
+        with naming(reader):
+            snapshot = await examine(reader)
+        manifest = (await reader.expected()).manifest
+        pairs = _facts(reader, snapshot) | {"proof": await reader.proof()}
         if manifest is not None:
             pairs |= {
                 "taken_at": manifest.taken_at,
@@ -156,9 +156,9 @@ def inspect(load: Callable[[], Loaded], wanted: str | None, layout: Format) -> i
     return 0
 
 
-def _facts(origin: SnapshotReader, snapshot: Snapshot) -> dict[str, Any]:
+def _facts(reader: SnapshotReader, snapshot: Snapshot) -> dict[str, Any]:
     return {
-        "snapshot": origin.label,
+        "snapshot": reader.label,
         "state": "whole",
         "index": snapshot.meta.index,
         "term": snapshot.meta.term,
@@ -174,30 +174,30 @@ def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layou
     rows: list[dict[str, str]] = []
     codes: list[int] = []
 
-    async def prove(origin: SnapshotReader) -> None:
-        verdict = await judged(origin)
+    async def prove(reader: SnapshotReader) -> None:
+        verdict = await judged(reader)
         if verdict.error is not None:
             codes.append(verdict.error.exit_code)
-        rows.append(_verdict(verdict.state, origin.label, await _told(origin, verdict)))
+        rows.append(_verdict(verdict.state, reader.label, await _told(reader, verdict)))
         try:
-            await origin.remember(verdict)
+            await reader.remember(verdict)
         except StorageError as error:
             output.talk(f"warning: that is not noted for retention: {error}")
 
     async def work() -> None:
-        places = places_for(load, wanted)
+        destinations = destinations_for(load, wanted)
         if not every:
-            await prove(await choose(places, wanted))
+            await prove(await choose(destinations, wanted))
             return
-        for place in places:
+        for destination in destinations:
             try:
-                stored = await place.stored()
+                stored = await destination.stored()
             except AgentError as error:
                 codes.append(error.exit_code)
-                rows.append(_verdict(SnapshotState.UNREADABLE, place.name, str(error)))
+                rows.append(_verdict(SnapshotState.UNREADABLE, destination.name, str(error)))
                 continue
             for one in stored:
-                await prove(StoredOrigin(place, one))
+                await prove(StoredReader(destination, one))
 
     wait_for(work)
     output.table(rows, layout)
@@ -217,17 +217,17 @@ def _detail(verdict: Reading) -> str:
     )
 
 
-async def _told(origin: SnapshotReader, verdict: Reading) -> str:
+async def _told(reader: SnapshotReader, verdict: Reading) -> str:
     """Say what came of it; and who vouches for it, where there is a key."""
     detail = _detail(verdict)
-    if isinstance(origin, StoredOrigin) and origin.place.signing is not None:
-        return f"{detail}; {await _proof(origin)}"
+    if isinstance(reader, StoredReader) and reader.destination.signing is not None:
+        return f"{detail}; {await _proof(reader)}"
     return detail
 
 
-async def _proof(origin: SnapshotReader) -> str:
+async def _proof(reader: SnapshotReader) -> str:
     try:
-        return await origin.proof()
+        return await reader.proof()
     except AgentError as error:
         return f"not known: {error.message}"
 
@@ -256,16 +256,16 @@ def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overw
     folder = writable_folder(target / "*" if into_folder else target, overwrite=overwrite)
 
     async def work() -> None:
-        origin = await choose(places_for(load, wanted), wanted)
-        name = Path(origin.label).name if into_folder else target.name
+        reader = await choose(destinations_for(load, wanted), wanted)
+        name = Path(reader.label).name if into_folder else target.name
         writable_folder(folder / name, overwrite=overwrite)
-        async with fetched(origin, folder) as got:
+        async with fetched(reader, folder) as got:
             copy = LocalStorage(folder)
             await copy.put(name, got.spool)
             if got.manifest is not None:
                 await copy.put(manifest_name(name), BytesSource(got.manifest.to_json()))
         output.talk(f"Fetched and verified: {folder / name} (index {got.snapshot.meta.index})")
-        output.talk(f"Proof: {await _proof(origin)}.")
+        output.talk(f"Proof: {await _proof(reader)}.")
 
     wait_for(work)
     return 0
@@ -275,14 +275,14 @@ def fetch_to_stdout(load: Callable[[], Loaded], wanted: str | None) -> int:
     """Write a stored snapshot to standard output once it is proved whole; return the exit code."""
     refuse_terminal("fetch -o -")
     loaded = cache(load)
-    places = places_for(loaded, wanted)
-    folder = spool_folder(loaded().config if places else Config(), os.environ)
+    destinations = destinations_for(loaded, wanted)
+    folder = spool_folder(loaded().config if destinations else Config(), os.environ)
 
     async def work() -> None:
-        origin = await choose(places, wanted)
-        async with fetched(origin, folder) as got:
+        reader = await choose(destinations, wanted)
+        async with fetched(reader, folder) as got:
             await PipeStorage(sys.stdout.buffer).put("-", got.spool)
-        output.talk(f"Fetched and verified: {origin.label} (index {got.snapshot.meta.index})")
+        output.talk(f"Fetched and verified: {reader.label} (index {got.snapshot.meta.index})")
 
     wait_for(work)
     return 0

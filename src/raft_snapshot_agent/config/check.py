@@ -154,7 +154,7 @@ def _of_signing(signing: SigningSettings, place: KeyPosition) -> Iterator[Config
 
 
 def _check_lease(lease: LeaseSettings, storages: Iterable[AnyStorage]) -> None:
-    lease.register(storages)
+    lease.lease_store(storages)
     lease.check()
 
 

@@ -45,7 +45,7 @@ class Loaded:
     document: Document | None = field(default=None, repr=False, compare=False)
     origin: Origin = field(default=lambda path: path, repr=False, compare=False)
 
-    def place(self, path: KeyPath) -> str:
+    def position(self, path: KeyPath) -> str:
         """Say where a key of ours stands: `FILE:LINE:COLUMN: key`, the key as the file has it."""
         if self.document is None:
             return dotted(path)
@@ -55,7 +55,7 @@ class Loaded:
     def warnings(self) -> tuple[str, ...]:
         """What may work against what was wanted, one line each."""
         found = cautions(self.config)
-        told = (f"{self.place(path)}: {what} ({mend})" for path, what, mend in found)
+        told = (f"{self.position(path)}: {what} ({mend})" for path, what, mend in found)
         if self.document is None:
             return tuple(told)
         return (*told, *exposures(self.config, self.document, os.environ))
@@ -170,7 +170,7 @@ def _fleet(document: Document, file: Path, environ: Mapping[str, str]) -> Loaded
             clusters[part.name] = _cluster(part, fleet, document, file, environ)
         except ConfigError as error:
             faults += error.each
-    faults += keep_apart({name: (one.config, one.place) for name, one in clusters.items()})
+    faults += keep_apart({name: (one.config, one.position) for name, one in clusters.items()})
     if faults:
         raise all_faults(faults)
     return LoadedFleet(clusters, fleet.concurrency)

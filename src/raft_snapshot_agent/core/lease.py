@@ -15,7 +15,7 @@ from raft_snapshot_agent.core.lease_record import Record
 __all__ = [
     "LeaseStore",
     "Observation",
-    "ProbeRegister",
+    "ProbeLeaseStore",
     "Record",
     "StoredLeaseStore",
     "Versioned",
@@ -70,7 +70,7 @@ class LeaseStore(Protocol):
 class StoredLeaseStore(LeaseStore, Protocol):
     """A register in a storage, which has to be proven first."""
 
-    def probe(self, name: str) -> ProbeRegister:
+    def probe(self, name: str) -> ProbeLeaseStore:
         """Keep another record beside this one, to prove the store on; nothing is contacted yet.
 
         Arguments:
@@ -78,7 +78,7 @@ class StoredLeaseStore(LeaseStore, Protocol):
         """
 
 
-class ProbeRegister(LeaseStore, Protocol):
+class ProbeLeaseStore(LeaseStore, Protocol):
     """A register whose record can be removed again."""
 
     async def delete(self) -> None:

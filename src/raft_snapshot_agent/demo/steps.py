@@ -20,7 +20,7 @@ from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.demo.screen import Screen
 from raft_snapshot_agent.errors import AgentError, ServerError, VerificationError
 from raft_snapshot_agent.restore.drill import restored
-from raft_snapshot_agent.restore.reader import StoredOrigin, examine
+from raft_snapshot_agent.restore.reader import StoredReader, examine
 from raft_snapshot_agent.restore.restore import fetched
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
@@ -39,7 +39,7 @@ class Stage:
 
     folder: Path
     cluster: OpenBaoCluster
-    places: tuple[Destination, ...]
+    destinations: tuple[Destination, ...]
     agents: dict[str, ServerProcess]
 
 
@@ -80,7 +80,7 @@ def _set_up(screen: Screen, stack: ExitStack, folder: Path) -> Stage:
         agents = {name: _start_agent(stack, folder, name, file) for name, file in files.items()}
         seen.append(f"three agents, one beside each node; a snapshot every {_EVERY} s")
     config = load(next(iter(files.values())), {}).config
-    return Stage(folder, cluster, assembly.places(config), agents)
+    return Stage(folder, cluster, assembly.destinations(config), agents)
 
 
 def _write_configuration(folder: Path, node: OpenBaoNode, role: AppRole, s3: SeaweedFS) -> Path:
@@ -121,8 +121,8 @@ def _watch_snapshots(screen: Screen, stage: Stage) -> None:
     with screen.step("Waiting for two snapshots in each storage") as seen:
         _until(lambda: all(len(found) >= 2 for found in _stored(stage)), "two snapshots", stage)
         seen.append("two snapshots arrived in both storages")
-    for place, found in zip(stage.places, _stored(stage), strict=True):
-        screen.detail(f"{place.name}: {found[0].name}")
+    for destination, found in zip(stage.destinations, _stored(stage), strict=True):
+        screen.detail(f"{destination.name}: {found[0].name}")
 
 
 def _kill_leader(screen: Screen, stage: Stage) -> None:
@@ -152,10 +152,10 @@ def _stop_agents(screen: Screen, stage: Stage) -> None:
 async def _verify_all(screen: Screen, stage: Stage) -> None:
     with screen.step("Verifying every stored snapshot") as seen:
         digests = []
-        for place in stage.places:
-            stored = await place.stored()
+        for destination in stage.destinations:
+            stored = await destination.stored()
             digests.append(
-                {one.name: (await examine(StoredOrigin(place, one))).sha256 for one in stored}
+                {one.name: (await examine(StoredReader(destination, one))).sha256 for one in stored}
             )
         if digests[0] != digests[1]:
             raise VerificationError("the two storages do not hold the same snapshots")
@@ -165,11 +165,11 @@ async def _verify_all(screen: Screen, stage: Stage) -> None:
 
 async def _restore_newest(screen: Screen, stage: Stage) -> None:
     with screen.step("Restoring the newest snapshot into a fresh server") as seen:
-        bucket = stage.places[1]
+        bucket = stage.destinations[1]
         newest = (await bucket.stored())[0]
         fresh = stage.folder / "fresh"
         async with (
-            fetched(StoredOrigin(bucket, newest), stage.folder / "spool") as got,
+            fetched(StoredReader(bucket, newest), stage.folder / "spool") as got,
             restored(
                 got.spool.path, stage.cluster.unseal_keys, fresh, must_be_closed=False
             ) as node,
@@ -184,7 +184,7 @@ async def _restore_newest(screen: Screen, stage: Stage) -> None:
 
 def _stored(stage: Stage) -> list[tuple[Stored, ...]]:
     async def ask() -> list[tuple[Stored, ...]]:
-        return [newest_first(await place.stored()) for place in stage.places]
+        return [newest_first(await destination.stored()) for destination in stage.destinations]
 
     return anyio.run(ask)
 

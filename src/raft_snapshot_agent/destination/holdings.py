@@ -34,7 +34,7 @@ _AT_ONCE = 20
 class Holding:
     """One storage as it was found."""
 
-    place: Destination
+    destination: Destination
     census: Census | None = None
     """Nothing where it could not be listed."""
     deadline: Deadline | None = None
@@ -49,56 +49,56 @@ class Holding:
         return None if self.census is None else self.census.newest
 
 
-async def look(place: Destination, timing: ScheduleSpec, now: datetime) -> Holding:
+async def look(destination: Destination, timing: ScheduleSpec, now: datetime) -> Holding:
     """Look at one storage; what fails is in the holding, nothing is raised.
 
     Arguments:
-        place: The storage.
+        destination: The storage.
         timing: When it is to get snapshots.
         now: The present time.
     """
     try:
         with anyio.fail_after(LOOK_WITHIN):
-            return await _looked(place, timing, now)
+            return await _looked(destination, timing, now)
     except TimeoutError:
         why = f"cannot list snapshots: no answer within {LOOK_WITHIN:g} s"
         error: AgentError = StorageUnavailable(why, hint="check its address and the network")
     except Exception as defect:  # noqa: BLE001 - one storage never hides another
         error = as_failure(defect)
-    return Holding(place, error=error)
+    return Holding(destination, error=error)
 
 
 async def look_at_all(
-    places: Sequence[tuple[Destination, ScheduleSpec]], now: datetime
+    destinations: Sequence[tuple[Destination, ScheduleSpec]], now: datetime
 ) -> tuple[Holding, ...]:
     """Look at every storage, as many at once as is good for this host.
 
     Arguments:
-        places: Each with the schedule of those storages that have none of their own.
+        destinations: Each with the schedule of those storages that have none of their own.
         now: The present time.
     """
     found: dict[int, Holding] = {}
     limit = anyio.CapacityLimiter(_AT_ONCE)
 
-    async def one(number: int, place: Destination, timing: ScheduleSpec) -> None:
+    async def one(number: int, destination: Destination, timing: ScheduleSpec) -> None:
         async with limit:
-            found[number] = await look(place, place.timing or timing, now)
+            found[number] = await look(destination, destination.timing or timing, now)
 
     async with anyio.create_task_group() as tasks:
-        for number, (place, timing) in enumerate(places):
-            tasks.start_soon(one, number, place, timing)
-    return tuple(found[number] for number in range(len(places)))
+        for number, (destination, timing) in enumerate(destinations):
+            tasks.start_soon(one, number, destination, timing)
+    return tuple(found[number] for number in range(len(destinations)))
 
 
-async def _looked(place: Destination, timing: ScheduleSpec, now: datetime) -> Holding:
-    found = census(await place.current(), now)
-    alarm = await _readable(place.alarm())
+async def _looked(destination: Destination, timing: ScheduleSpec, now: datetime) -> Holding:
+    found = census(await destination.current(), now)
+    alarm = await _readable(destination.alarm())
     newest = found.newest
     if newest is None:
-        return Holding(place, found, alarm=alarm)
-    manifest = await _readable(place.manifest(newest.name)) if newest.verified else None
+        return Holding(destination, found, alarm=alarm)
+    manifest = await _readable(destination.manifest(newest.name)) if newest.verified else None
     due = deadline(timing, newest.taken_at, _seconds(manifest))
-    return Holding(place, found, due, alarm)
+    return Holding(destination, found, due, alarm)
 
 
 async def _readable(reading: Awaitable[_T | None]) -> _T | None:

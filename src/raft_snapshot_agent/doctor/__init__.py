@@ -8,7 +8,7 @@ from functools import partial
 import anyio
 
 from raft_snapshot_agent.doctor import clocks, host, lease, members, probe, server, stores, versions
-from raft_snapshot_agent.doctor.findings import Check, CheckContext, CheckResult, Status, failure
+from raft_snapshot_agent.doctor.results import Check, CheckContext, CheckResult, Status, failure
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.threads import in_thread
 
@@ -39,27 +39,27 @@ PROBE: Mapping[str, Check] = {"probe": probe.probe}
 """In place of the check of that name: it writes, and removes what it wrote."""
 
 
-async def examine(patient: CheckContext, checks: Mapping[str, Check] = CHECKS) -> list[CheckResult]:
+async def examine(context: CheckContext, checks: Mapping[str, Check] = CHECKS) -> list[CheckResult]:
     """Do every check in turn; what one finds is in the list, nothing is raised."""
     found: list[CheckResult] = []
     try:
         for name, check in checks.items():
             try:
-                found += await check(patient)
+                found += await check(context)
             except Exception as error:  # noqa: BLE001 - one check never hides another
                 found.append(failure(name, as_failure(error)))
     finally:
         with anyio.CancelScope(shield=True):
-            await in_thread(partial(_leave, patient))
+            await in_thread(partial(_leave, context))
     return found
 
 
-def worst_first(findings: list[CheckResult]) -> list[CheckResult]:
+def worst_first(results: list[CheckResult]) -> list[CheckResult]:
     """Order findings for a person; those of one kind stay in the order of the checks."""
-    return sorted(findings, key=lambda finding: _ORDER.index(finding.status))
+    return sorted(results, key=lambda result: _ORDER.index(result.status))
 
 
-def _leave(patient: CheckContext) -> None:
-    if patient.node is not None:
-        patient.cluster.session.revoke(patient.node)
-    patient.cluster.close()
+def _leave(context: CheckContext) -> None:
+    if context.node is not None:
+        context.cluster.session.revoke(context.node)
+    context.cluster.close()

@@ -60,7 +60,7 @@ def judge(holding: Holding, now: datetime, max_age: timedelta | None, cluster: s
         max_age: How old its newest snapshot may be; by its schedule when missing.
         cluster: Whose snapshots they are.
     """
-    newest, due, required = holding.newest, holding.deadline, holding.place.required
+    newest, due, required = holding.newest, holding.deadline, holding.destination.required
     old = None if newest is None else age(newest.taken_at, now)
     limit = max_age
     if limit is None and newest is not None and due is not None:
@@ -70,7 +70,7 @@ def judge(holding: Holding, now: datetime, max_age: timedelta | None, cluster: s
         state, message = CheckState.WARNING, f"{message} (required: false)"
     return Result(
         cluster=cluster,
-        storage=holding.place.name,
+        storage=holding.destination.name,
         state=state,
         message=message,
         newest=newest,

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 
-from raft_snapshot_agent.doctor.findings import CheckContext, CheckResult, skipped, success, warning
+from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, skipped, success, warning
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.http.http import Http, TlsOptions
@@ -24,11 +24,11 @@ _ADDRESSES = ("url", "endpoint", "auth_url")
 """The keys that say where a store answers."""
 
 
-async def clocks(patient: CheckContext) -> list[CheckResult]:
+async def clocks(context: CheckContext) -> list[CheckResult]:
     """Compare the clocks; a store that does not tell its time is passed over."""
-    found = [await in_thread(partial(_server, patient.node), abandon=True)]
-    silent = {one.place.name for one in patient.holdings if one.error is not None}
-    for storage in patient.config.storages:
+    found = [await in_thread(partial(_server, context.node), abandon=True)]
+    silent = {one.destination.name for one in context.holdings if one.error is not None}
+    for storage in context.config.storages:
         if storage.name not in silent:
             found += await in_thread(partial(_store, storage), abandon=True)
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from raft_snapshot_agent.config.check import check as check_configuration
 from raft_snapshot_agent.config.model import spool_folder
-from raft_snapshot_agent.doctor.findings import (
+from raft_snapshot_agent.doctor.results import (
     CheckContext,
     CheckResult,
     failure,
@@ -24,16 +24,16 @@ _ROOM = 2
 """In newest snapshots: less is told."""
 
 
-async def configuration(patient: CheckContext) -> list[CheckResult]:
+async def configuration(context: CheckContext) -> list[CheckResult]:
     """Try what can be known without contacting anybody, each storage on its own."""
-    return await in_thread(partial(_configuration, patient))
+    return await in_thread(partial(_configuration, context))
 
 
-def _configuration(patient: CheckContext) -> list[CheckResult]:
-    config, found = patient.config, []
+def _configuration(context: CheckContext) -> list[CheckResult]:
+    config, found = context.config, []
     alone = config.model_copy(update={"storages": (), "lease": None})
     try:
-        check_configuration(alone, patient.environ)
+        check_configuration(alone, context.environ)
     except AgentError as error:
         found.append(failure("configuration", error))
     for storage in config.storages:
@@ -42,8 +42,8 @@ def _configuration(patient: CheckContext) -> list[CheckResult]:
         except AgentError as error:
             wrong = ConfigError(f"{storage.name}: {error.message}", hint=error.hint)
             found.append(failure("configuration", wrong))
-    told = [warning("configuration", caution, "") for caution in patient.cautions]
-    return [*(found or [success("configuration", f"{patient.source} is sound")]), *told]
+    told = [warning("configuration", caution, "") for caution in context.cautions]
+    return [*(found or [success("configuration", f"{context.source} is sound")]), *told]
 
 
 def _is_there(path: Path) -> bool:
@@ -57,10 +57,10 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-async def spool(patient: CheckContext) -> list[CheckResult]:
+async def spool(context: CheckContext) -> list[CheckResult]:
     """Say whether a snapshot as large as the newest has room in the spool."""
-    folder = spool_folder(patient.config, patient.environ)
-    sizes = [one.newest.size for one in patient.holdings if one.newest is not None]
+    folder = spool_folder(context.config, context.environ)
+    sizes = [one.newest.size for one in context.holdings if one.newest is not None]
     if not sizes:
         why = "no snapshot is known to tell how much room the spool needs"
         return [skipped("spool", why)]
@@ -77,14 +77,16 @@ async def spool(patient: CheckContext) -> list[CheckResult]:
     return [success("spool", told)]
 
 
-async def room(patient: CheckContext) -> list[CheckResult]:
+async def room(context: CheckContext) -> list[CheckResult]:
     """Say where the disk of a local storage has no room for another snapshot."""
-    newest = {one.place.name: one.newest.size for one in patient.holdings if one.newest is not None}
+    newest = {
+        one.destination.name: one.newest.size for one in context.holdings if one.newest is not None
+    }
     return [
-        finding
-        for storage in patient.config.storages
+        result
+        for storage in context.config.storages
         if storage.type == "local" and storage.name in newest
-        for finding in await in_thread(
+        for result in await in_thread(
             partial(_room, storage.name, storage.folder, newest[storage.name])
         )
     ]

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import anyio
 
-from raft_snapshot_agent.doctor.findings import CheckContext, CheckResult, failure, success, warning
+from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, failure, success, warning
 from raft_snapshot_agent.errors import ConfigError, StorageUnavailable
 from raft_snapshot_agent.lease.settings import holder
 
 _READ_WITHIN = 30.0
 
 
-async def lease(patient: CheckContext) -> list[CheckResult]:
+async def lease(context: CheckContext) -> list[CheckResult]:
     """Read the lease's record, where one is configured; who only types commands need not."""
-    settings = patient.config.lease
+    settings = context.config.lease
     if settings is None:
         return []
     try:
         with anyio.fail_after(_READ_WITHIN):
-            return [success("lease", await holder(settings, patient.config.storages))]
+            return [success("lease", await holder(settings, context.config.storages))]
     except ConfigError as error:
         advice = f"{error.hint}; commands by hand need no lease"
         return [warning("lease", f"the agent cannot run here: {error.message}", advice)]

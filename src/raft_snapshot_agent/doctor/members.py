@@ -7,7 +7,7 @@ from functools import partial
 
 from raft_snapshot_agent.core.archive import ArchiveVerifier
 from raft_snapshot_agent.destination.holdings import Holding
-from raft_snapshot_agent.doctor.findings import CheckContext, CheckResult, warning
+from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, warning
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.client import Node
@@ -17,32 +17,32 @@ _ENOUGH = 1 << 20
 """Bytes of a snapshot in which the names of the members must have come."""
 
 
-async def members(patient: CheckContext) -> list[CheckResult]:
+async def members(context: CheckContext) -> list[CheckResult]:
     """Warn where no storage holds what every member took."""
-    config = patient.config
+    config = context.config
     alone = config.storages and all(one.type == _LOCAL for one in config.storages)
     if not alone or config.run_on != "leader" or config.lease is not None:
         return []
-    if not await _several(patient):
+    if not await _several(context):
         return []
     message = "each member's folder holds only what was taken while it led"
     advice = "add a storage that all members share, such as s3"
     return [warning("members", message, advice)]
 
 
-async def _several(patient: CheckContext) -> bool:
+async def _several(context: CheckContext) -> bool:
     """Return whether anything tells that the cluster has several members."""
-    if len(patient.config.vault.addresses) > 1 or patient.leaders:
+    if len(context.config.vault.addresses) > 1 or context.leaders:
         return True
-    if await in_thread(partial(_asked, patient)) > 1:
+    if await in_thread(partial(_asked, context)) > 1:
         return True
-    return any([await _named(holding) > 1 for holding in patient.holdings])
+    return any([await _named(holding) > 1 for holding in context.holdings])
 
 
-def _asked(patient: CheckContext) -> int:
+def _asked(context: CheckContext) -> int:
     """Count the nodes that the server tells of; few tokens may ask."""
-    node, token = patient.node, patient.token
-    if node is None or token is None or patient.cluster.session.uses is not None:
+    node, token = context.node, context.token
+    if node is None or token is None or context.cluster.session.uses is not None:
         return 0
     with suppress(AgentError):
         return _nodes(node, token)
@@ -61,7 +61,7 @@ async def _named(holding: Holding) -> int:
         return 0
     archive, fed = ArchiveVerifier(digest=False), 0
     with suppress(AgentError):
-        async for piece in holding.place.storage.read(holding.newest.name):
+        async for piece in holding.destination.storage.read(holding.newest.name):
             archive.feed(piece)
             fed += len(piece)
             if archive.meta is not None or fed > _ENOUGH:

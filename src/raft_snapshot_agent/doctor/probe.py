@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.doctor.findings import (
+from raft_snapshot_agent.doctor.results import (
     CheckContext,
     CheckResult,
     failure,
@@ -41,7 +41,7 @@ _NEEDED = "retention, list, verify and restore need the right to do it"
 class Trial:
     """One storage, tried with one small object."""
 
-    place: Destination
+    destination: Destination
     name: str = field(default_factory=lambda: f"raft-snapshot-agent-probe-x{secrets.token_hex(6)}")
     """No snapshot is called like that."""
     content: bytes = field(default_factory=lambda: secrets.token_hex(32).encode())
@@ -66,7 +66,7 @@ class Trial:
         refused = isinstance(self.failed.get("write"), StorageDenied)
         if "delete" not in self.failed or refused:
             return ""
-        return self.place.storage.location(self.name)
+        return self.destination.storage.location(self.name)
 
     async def _try(self, what: str, doing: Awaitable[None], within: float = _STEP_WITHIN) -> bool:
         try:
@@ -81,58 +81,62 @@ class Trial:
         return what in self.done
 
     async def _write(self) -> None:
-        stored = await self.place.storage.put(self.name, BytesSource(self.content))
+        stored = await self.destination.storage.put(self.name, BytesSource(self.content))
         if stored != len(self.content):
             raise StorageError(f"it holds {stored} of {len(self.content)} bytes")
 
     async def _read(self) -> None:
-        found = b"".join([piece async for piece in self.place.storage.read(self.name)])
+        found = b"".join([piece async for piece in self.destination.storage.read(self.name)])
         if found != self.content:
             raise StorageError("what is read is not what was written")
 
     async def _list(self) -> None:
-        sizes = {entry.name: entry.size for entry in await self.place.storage.entries()}
+        sizes = {entry.name: entry.size for entry in await self.destination.storage.entries()}
         if sizes.get(self.name) != len(self.content):
             hint = "check that endpoint holds no bucket, and that prefix is right"
             raise StorageError("what was just written is not in the list", hint=hint)
 
     async def _delete(self) -> None:
-        await self.place.storage.delete(self.name)
+        await self.destination.storage.delete(self.name)
         if "list" in self.done:
-            names = {entry.name for entry in await self.place.storage.entries()}
+            names = {entry.name for entry in await self.destination.storage.entries()}
             if self.name in names:
                 raise StorageError("what was deleted is still in the list")
 
 
-async def untried(patient: CheckContext) -> list[CheckResult]:
+async def untried(context: CheckContext) -> list[CheckResult]:
     """Say that nothing was written."""
-    if not patient.places:
+    if not context.destinations:
         return []
     return [skipped(_CHECK, "whether the storages take what is written, doctor --probe tries")]
 
 
-async def probe(patient: CheckContext) -> list[CheckResult]:
+async def probe(context: CheckContext) -> list[CheckResult]:
     """Try in every storage what the agent does there, and leave nothing behind."""
-    if not patient.places:
+    if not context.destinations:
         return [skipped(_CHECK, "no storage is configured")]
-    found = [finding for place in patient.places for finding in await _tried(place, patient)]
-    return [*found, *await _lease(patient)]
+    found = [
+        result
+        for destination in context.destinations
+        for result in await _tried(destination, context)
+    ]
+    return [*found, *await _lease(context)]
 
 
-async def _tried(place: Destination, patient: CheckContext) -> list[CheckResult]:
-    trial = Trial(place)
+async def _tried(destination: Destination, context: CheckContext) -> list[CheckResult]:
+    trial = Trial(destination)
     try:
         await trial.run()
     except anyio.get_cancelled_exc_class():
         if trial.left:
-            patient.tell(f"{trial.left} could not be removed: delete it by hand")
+            context.tell(f"{trial.left} could not be removed: delete it by hand")
         raise
     return [*judge(trial), *_left(trial)]
 
 
 def judge(trial: Trial) -> list[CheckResult]:
     """Say what a storage may do, and of the rest whether that is as it should be."""
-    name, may = trial.place.name, ", ".join(trial.done)
+    name, may = trial.destination.name, ", ".join(trial.done)
     broken = {what: error for what, error in trial.failed.items() if not _is_right(what, error)}
     if "write" in broken:
         broken = {"write": broken["write"]}  # what else failed is of no interest then
@@ -142,7 +146,7 @@ def judge(trial: Trial) -> list[CheckResult]:
     if not missing:
         return [success(_CHECK, f"{name} may {may}")]
     told = f"{name} may {may}, but not {', '.join(one for one in trial.failed if one in missing)}"
-    if not trial.place.prunes:
+    if not trial.destination.prunes:
         return [success(_CHECK, f"{told}; with prune: false that is enough")]
     return [warning(_CHECK, told, f"{_NEEDED}; set prune: false where that is meant")]
 
@@ -165,18 +169,18 @@ def _left(trial: Trial) -> list[CheckResult]:
     return [warning(_CHECK, f"{trial.left} {maybe}: it could not be deleted", "delete it by hand")]
 
 
-async def _lease(patient: CheckContext) -> list[CheckResult]:
+async def _lease(context: CheckContext) -> list[CheckResult]:
     """Try whether the storage that keeps the lease can."""
-    settings = patient.config.lease
+    settings = context.config.lease
     if not isinstance(settings, StorageLease):
         return []
-    kept = [one for one in patient.config.storages if one.name == settings.storage]
+    kept = [one for one in context.config.storages if one.name == settings.storage]
     return [await _kept(storage, settings.name) for storage in kept]
 
 
 async def _kept(storage: AnyStorage, record: str) -> CheckResult:
     try:
-        await prove(storage.register(record), str(storage.name))
+        await prove(storage.lease_store(record), str(storage.name))
     except AgentError as error:
         return failure(_CHECK, error)
     what = "refuses what a lease needs refused (conditional writes)"

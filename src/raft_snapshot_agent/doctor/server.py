@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.spans import span
-from raft_snapshot_agent.doctor.findings import (
+from raft_snapshot_agent.doctor.results import (
     CheckContext,
     CheckResult,
     Status,
@@ -28,11 +28,11 @@ from raft_snapshot_agent.vault.hosts import is_local
 from raft_snapshot_agent.vault.token import in_namespace
 
 
-async def tls(patient: CheckContext) -> list[CheckResult]:
+async def tls(context: CheckContext) -> list[CheckResult]:
     """Say which connections are protected; whether a certificate holds, only an answer shows."""
     return [
-        _protected(address, patient.config, answered=address in patient.answered)
-        for address in patient.config.vault.addresses
+        _protected(address, context.config, answered=address in context.answered)
+        for address in context.config.vault.addresses
     ]
 
 
@@ -55,76 +55,78 @@ def _protected(address: str, config: Config, *, answered: bool) -> CheckResult:
     return CheckResult("tls", Status.SUCCESS, f"{address} is verified")
 
 
-async def nodes(patient: CheckContext) -> list[CheckResult]:
+async def nodes(context: CheckContext) -> list[CheckResult]:
     """Ask every node how it is."""
     return [
-        await in_thread(partial(_node, patient, address))
-        for address in patient.config.vault.addresses
+        await in_thread(partial(_node, context, address))
+        for address in context.config.vault.addresses
     ]
 
 
-def _node(patient: CheckContext, address: str) -> CheckResult:
-    node = patient.cluster.node(address)
+def _node(context: CheckContext, address: str) -> CheckResult:
+    node = context.cluster.node(address)
     try:
-        standing = node.standing()
+        leader_status = node.leader_status()
         identity = node.identity()
     except ServerError as error:
         if not isinstance(error, Unreachable):
-            patient.answered.add(address)
+            context.answered.add(address)
         return failure("nodes", error)
-    patient.answered.add(address)
-    if standing.leader_address and not standing.is_self:
-        patient.leaders.add(standing.leader_address)
-    patient.node = patient.node or node
+    context.answered.add(address)
+    if leader_status.leader_address and not leader_status.is_self:
+        context.leaders.add(leader_status.leader_address)
+    context.node = context.node or node
     server = f"{identity.product} {identity.version}".strip() or "a server"
-    if standing.is_self:
+    if leader_status.is_self:
         role = "leads"
-    elif standing.leader_address:
-        role = f"is a standby; {standing.leader_address} leads"
+    elif leader_status.leader_address:
+        role = f"is a standby; {leader_status.leader_address} leads"
     else:
         role = "knows no leader"
-    status = Status.SUCCESS if standing.is_self or standing.leader_address else Status.WARNING
+    status = (
+        Status.SUCCESS if leader_status.is_self or leader_status.leader_address else Status.WARNING
+    )
     return CheckResult("nodes", status, f"{address} ({server}) {role}")
 
 
-async def leader(patient: CheckContext) -> list[CheckResult]:
+async def leader(context: CheckContext) -> list[CheckResult]:
     """Say whether this agent is the one to work at the moment."""
-    if patient.node is None:
+    if context.node is None:
         return [skipped("leader", "no node answers, so the leader is unknown")]
     try:
-        found = await in_thread(patient.cluster.leader)
+        found = await in_thread(context.cluster.leader)
     except NotLeader as error:
-        patient.stands_by = True
+        context.stands_by = True
         message = f"not this agent's turn: {error.message}"
         return [CheckResult("leader", Status.SUCCESS, message)]
-    patient.node = found.node
+    context.node = found.node
     message = f"this agent's turn, with the leader at {found.node.address}"
     return [CheckResult("leader", Status.SUCCESS, message)]
 
 
-async def namespace(patient: CheckContext) -> list[CheckResult]:
+async def namespace(context: CheckContext) -> list[CheckResult]:
     """Warn of a login where no token for snapshots comes from."""
-    name = patient.config.vault.namespace
+    name = context.config.vault.namespace
     if name is None:
         return []
     message = f"logins go to the namespace {name}, whose tokens cannot read snapshots"
     return [CheckResult("namespace", Status.WARNING, message, "leave vault.namespace out")]
 
 
-async def login(patient: CheckContext) -> list[CheckResult]:
+async def login(context: CheckContext) -> list[CheckResult]:
     """Log in; the token is ended when all checks are done."""
-    node, auth = patient.node, patient.config.vault.auth
+    node, auth = context.node, context.config.vault.auth
     if node is None or auth is None:
         why = "no node answers" if auth else "there is no way to log in"
         return [CheckResult("login", Status.SKIPPED, why)]
     if isinstance(auth, AppRoleAuth) and auth.wrapped:
-        ask = partial(node.call, namespace=patient.config.vault.namespace)
+        ask = partial(node.call, namespace=context.config.vault.namespace)
         await in_thread(partial(auth.inspect, ask))
         message = "the wrapping token is good; logging in would use it up"
         return [CheckResult("login", Status.SKIPPED, message)]
-    patient.token = await in_thread(partial(patient.cluster.session.token, node))
+    context.token = await in_thread(partial(context.cluster.session.token, node))
     said = [_logged_in(auth, node)]
-    if in_namespace(patient.token):
+    if in_namespace(context.token):
         message = "the token was made inside a namespace and cannot read snapshots"
         advice = "make one in the root namespace"
         said.append(CheckResult("namespace", Status.WARNING, message, advice))
@@ -139,15 +141,15 @@ def _logged_in(auth: AnyAuth, node: Node) -> CheckResult:
     return success("login", f"with {auth.method} at {node.address}")
 
 
-async def rights(patient: CheckContext) -> list[CheckResult]:
+async def rights(context: CheckContext) -> list[CheckResult]:
     """Hold what the token may do against what it needs."""
-    node, token = patient.node, patient.token
+    node, token = context.node, context.token
     if node is None or token is None:
         return [CheckResult("rights", Status.SKIPPED, "there is no token")]
-    session = patient.cluster.session
+    session = context.cluster.session
     if session.uses == 0:
         return [CheckResult("rights", Status.SKIPPED, "the token is good for one request only")]
-    if isinstance(patient.config.vault.auth, TokenAuth):
+    if isinstance(context.config.vault.auth, TokenAuth):
         refused = await in_thread(partial(_unknown, node, token))
         if refused is not None:
             return [refused]
@@ -167,14 +169,14 @@ def _unknown(node: Node, token: str) -> CheckResult | None:
     return failure("rights", error)
 
 
-async def token(patient: CheckContext) -> list[CheckResult]:
+async def token(context: CheckContext) -> list[CheckResult]:
     """Look at when a token ends that nobody renews: a file may be refreshed by somebody else."""
-    auth, node = patient.config.vault.auth, patient.node
-    if node is None or not patient.token or not isinstance(auth, TokenAuth):
+    auth, node = context.config.vault.auth, context.node
+    if node is None or not context.token or not isinstance(auth, TokenAuth):
         return []
     if auth.token.reference.startswith("file://"):
         return []
-    ask = partial(node.call, "GET", "auth/token/lookup-self", token=patient.token)
+    ask = partial(node.call, "GET", "auth/token/lookup-self", token=context.token)
     data = (await in_thread(ask)).body.get("data")
     left = data.get("ttl") if isinstance(data, dict) else None
     if not isinstance(left, int) or left <= 0:

@@ -9,7 +9,7 @@ from raft_snapshot_agent.core.freshness import Census, Deadline, age
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.destination.holdings import Holding, look_at_all
-from raft_snapshot_agent.doctor.findings import (
+from raft_snapshot_agent.doctor.results import (
     CheckContext,
     CheckResult,
     Status,
@@ -40,17 +40,17 @@ _ALARM = (
 )
 
 
-async def storages(patient: CheckContext) -> list[CheckResult]:
+async def storages(context: CheckContext) -> list[CheckResult]:
     """List what every storage holds, and hold it against its schedule."""
-    if not patient.places:
+    if not context.destinations:
         return [skipped(_CHECK, "none is configured")]
-    timing = patient.config.schedule.open()
-    timed = [(place, timing) for place in patient.places]
-    patient.holdings = await look_at_all(timed, patient.now)
+    timing = context.config.schedule.open()
+    timed = [(destination, timing) for destination in context.destinations]
+    context.holdings = await look_at_all(timed, context.now)
     return [
-        finding
-        for one in patient.holdings
-        for finding in judge(one, patient.now, stands_by=patient.stands_by)
+        result
+        for one in context.holdings
+        for result in judge(one, context.now, stands_by=context.stands_by)
     ]
 
 
@@ -64,24 +64,26 @@ def judge(holding: Holding, now: datetime, *, stands_by: bool = False) -> list[C
     """
     if holding.census is None:
         return [_unlisted(holding)]
-    own = stands_by and holding.place.storage.kind == _LOCAL
+    own = stands_by and holding.destination.storage.kind == _LOCAL
     return [
         _idle(holding, now) if own else _freshness(holding, holding.census, now),
         *_alarmed(holding),
-        *_blemishes(holding.place.name, holding.census),
+        *_blemishes(holding.destination.name, holding.census),
     ]
 
 
 def _unlisted(holding: Holding) -> CheckResult:
-    place, error = holding.place, holding.error or StorageError("it was not listed")
+    destination, error = holding.destination, holding.error or StorageError("it was not listed")
     if isinstance(error, NotThereYet):
-        return CheckResult(_CHECK, Status.SKIPPED, f"{place.name}: {error.message}", error.hint)
-    told = f"{place.name} may not be listed: {error.message}"
-    refused = isinstance(error, LoginRefused) or place.storage.kind == _LOCAL
+        return CheckResult(
+            _CHECK, Status.SKIPPED, f"{destination.name}: {error.message}", error.hint
+        )
+    told = f"{destination.name} may not be listed: {error.message}"
+    refused = isinstance(error, LoginRefused) or destination.storage.kind == _LOCAL
     if refused or not isinstance(error, StorageDenied):
-        named = StorageError(f"{place.name}: {error.message}", hint=error.hint)
+        named = StorageError(f"{destination.name}: {error.message}", hint=error.hint)
         return failure(_CHECK, named)
-    if not place.prunes:
+    if not destination.prunes:
         why = "its credentials may only write (prune: false), so its snapshots were not looked at"
         return skipped(_CHECK, f"{told}; {why}")
     advice = "uploads may work all the same; retention and list need the right to list"
@@ -89,7 +91,7 @@ def _unlisted(holding: Holding) -> CheckResult:
 
 
 def _freshness(holding: Holding, found: Census, now: datetime) -> CheckResult:
-    name, newest, due = holding.place.name, found.newest, holding.deadline
+    name, newest, due = holding.destination.name, found.newest, holding.deadline
     if newest is None or due is None:
         return _none(holding, found)
     old = span(age(newest.taken_at, now))
@@ -102,25 +104,23 @@ def _freshness(holding: Holding, found: Census, now: datetime) -> CheckResult:
 
 def _idle(holding: Holding, now: datetime) -> CheckResult:
     """Say of a folder that another member's agent does not fill how old it is, and no more."""
-    name, newest = holding.place.name, holding.newest
+    name, newest = holding.destination.name, holding.newest
     old = "not there" if newest is None else f"{span(age(newest.taken_at, now))} old"
     why = "another member leads, and this host's folder gets nothing meanwhile"
     return skipped(_CHECK, f"{name}: the newest is {old}; {why}, so it is not called late")
 
 
 def _overdue(holding: Holding, newest: Stored, due: Deadline, now: datetime) -> CheckResult:
+    name = holding.destination.name
     old, late = span(age(newest.taken_at, now)), span(age(due.due, now))
-    message = (
-        f"{holding.place.name} is overdue: its newest snapshot is {old} old, and another was due"
-        f" {late} ago"
-    )
-    if holding.place.required:
+    message = f"{name} is overdue: its newest snapshot is {old} old, and another was due {late} ago"
+    if holding.destination.required:
         return failure(_CHECK, StorageError(message, hint=_RUNS))
     return warning(_CHECK, f"{message} (required: false)", _RUNS)
 
 
 def _none(holding: Holding, found: Census) -> CheckResult:
-    name = holding.place.name
+    name = holding.destination.name
     if found.undated:
         message = f"{name} holds {found.undated[0].name}, and no manifest tells when it was taken"
         return warning(_CHECK, message, "take another: raft-snapshot-agent save")
@@ -137,7 +137,7 @@ def _none(holding: Holding, found: Census) -> CheckResult:
 def _alarmed(holding: Holding) -> list[CheckResult]:
     if holding.alarm is None:
         return []
-    message = f"retention suspended for {holding.place.name}: {holding.alarm}"
+    message = f"retention suspended for {holding.destination.name}: {holding.alarm}"
     return [failure(_CHECK, RetentionSuspended(message, hint=_ALARM))]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import partial
 
-from raft_snapshot_agent.doctor.findings import (
+from raft_snapshot_agent.doctor.results import (
     CheckContext,
     CheckResult,
     failure,
@@ -24,10 +24,10 @@ _ADVICE = (
 )
 
 
-async def versions(patient: CheckContext) -> list[CheckResult]:
+async def versions(context: CheckContext) -> list[CheckResult]:
     """Warn of versioned buckets in which nothing ends old versions."""
-    silent = {one.place.name for one in patient.holdings if one.error is not None}
-    asked = (one for one in patient.config.storages if isinstance(one, S3Settings))
+    silent = {one.destination.name for one in context.holdings if one.error is not None}
+    asked = (one for one in context.config.storages if isinstance(one, S3Settings))
     return [await _asked(one, silent) for one in asked if _deletes(one)]
 
 

@@ -28,7 +28,7 @@ async def take(lease: Lease) -> None:
     first: Record | None = None
     while True:
         pause = await lease.look()
-        if lease.tenure is not None:
+        if lease.held_lease is not None:
             return
         if first is None and lease.record is not None:
             # To prove the store came before that, and took what time it took.

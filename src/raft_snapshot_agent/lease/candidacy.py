@@ -103,7 +103,7 @@ class Candidacy:
 
     def saw(self, other: Record) -> None:
         """Note that another agent holds the lease: where all fail, the last to try is the last."""
-        tenure = (other.holder, other.term)
-        if tenure != self._other:
-            self._other = tenure
+        held_lease = (other.holder, other.term)
+        if held_lease != self._other:
+            self._other = held_lease
             self._stands_back /= 2

@@ -21,7 +21,7 @@ class Changes:
 
     def of(self, lease: Lease) -> list[Change]:
         """Return what changed since this was last asked, and how grave that is."""
-        term = None if lease.tenure is None else lease.tenure.term
+        term = None if lease.held_lease is None else lease.held_lease.term
         changed, self._term = term != self._term, term
         self.acquired = changed and term is not None
         found = self._doubts(lease)

@@ -31,7 +31,7 @@ class Lease:
 
     def __init__(
         self,
-        register: LeaseStore,
+        lease_store: LeaseStore,
         holder: str,
         duration: timedelta,
         *,
@@ -42,14 +42,14 @@ class Lease:
         """Prepare; nothing is asked yet.
 
         Arguments:
-            register: Keeps the record.
+            lease_store: Keeps the record.
             holder: This agent, by an ID that no other has, nor this one after a restart.
             duration: For how long after a renewal nobody else takes it.
             candidacy: Decides whether this agent is to hold it; without one it always is.
             storages: The record tells of no others; by default it may tell of any.
             clock: Tells the time; by default this host's.
         """
-        self._register = register
+        self._lease_store = lease_store
         self._me = holder
         self._seconds = duration.total_seconds()
         self._candidacy = candidacy or Candidacy()
@@ -73,7 +73,7 @@ class Lease:
 
     @property
     def location(self) -> str:
-        return self._register.location
+        return self._lease_store.location
 
     @property
     def record(self) -> Record | None:
@@ -92,7 +92,7 @@ class Lease:
         return {} if self.record is None else self._known(self.record).stored_at()
 
     @property
-    def tenure(self) -> HeldLease | None:
+    def held_lease(self) -> HeldLease | None:
         """The one of this agent, while it holds the lease."""
         if self._mine is None or not self.holds(self._mine.record.term):
             return None
@@ -194,7 +194,7 @@ class Lease:
         try:
             await self._give_away("this agent stops")
         finally:
-            await self._register.close()
+            await self._lease_store.close()
 
     def _pause(self, asked_at: float) -> float:
         """Look soon enough to renew in time, or just when another's lease runs out."""
@@ -205,7 +205,7 @@ class Lease:
         return max(regular, self._seconds / 100)
 
     async def _try_to_take(self) -> None:
-        found = await self._register.read()
+        found = await self._lease_store.read()
         self._seen = self._seen.again(found, now := self._clock.now())
         if found is not None and found.record.holder not in ("", self._me):
             self._candidacy.saw(found.record)
@@ -220,7 +220,7 @@ class Lease:
             return
         asked_at = self._clock.now()
         record = self._taken(found)
-        version = await self._register.write(record, None if found is None else found.version)
+        version = await self._lease_store.write(record, None if found is None else found.version)
         if version is not None:
             self._mine = Versioned(record, version)
             self._last_term = record.term
@@ -230,7 +230,7 @@ class Lease:
     async def _give_back(self, found: Versioned | None) -> None:
         """Give back what an answer that was lost kept from us: a taking, or a giving away."""
         if found is not None and found.record.holder == self._me:
-            await self._register.write(found.record.released(), found.version)
+            await self._lease_store.write(found.record.released(), found.version)
 
     async def _leave_to_others(self) -> None:
         """Give it away where this agent could take no snapshot now."""
@@ -243,7 +243,7 @@ class Lease:
             return
         self.gave_away = why
         self._seen = Observation(None, self._clock.now())
-        await self._register.write(self._known(mine.record).released(), mine.version)
+        await self._lease_store.write(self._known(mine.record).released(), mine.version)
 
     def _taken(self, found: Versioned | None) -> Record:
         # Also where it is ours already, and the answer was lost, and should somebody delete the
@@ -266,7 +266,7 @@ class Lease:
             asked_at = self._clock.now()
             # What somebody else wrote into our record is not carried on.
             record = replace(self._known(mine.record.renewed(stored)), seconds=self._seconds)
-            version = await self._register.write(record, mine.version)
+            version = await self._lease_store.write(record, mine.version)
             if version is not None:
                 return self._believe(Versioned(record, version), asked_at)
             await self._look_again(term, mine)
@@ -285,7 +285,7 @@ class Lease:
 
     async def _look_again(self, term: int, refused: Versioned) -> None:
         """Find out who was faster: another agent, or another write of ours."""
-        found = await self._register.read()
+        found = await self._lease_store.read()
         mine = self._mine
         if found is not None and (found.record.holder, found.record.term) == (self._me, term):
             if mine is not None and (mine == refused or found.record.beat >= mine.record.beat):

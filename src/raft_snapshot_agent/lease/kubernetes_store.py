@@ -50,7 +50,7 @@ _MOST_TRANSITIONS = (1 << 31) - 1
 _RIGHTS = "let the service account get, create and update leases of coordination.k8s.io there"
 
 
-class KubernetesRegister:
+class KubernetesLeaseStore:
     """Compare-and-swap by the resource version of a Lease."""
 
     def __init__(self, name: str, namespace: str | None) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from raft_snapshot_agent.core.lease import ProbeRegister, Record, StoredLeaseStore, Versioned
+from raft_snapshot_agent.core.lease import ProbeLeaseStore, Record, StoredLeaseStore, Versioned
 from raft_snapshot_agent.errors import (
     AgentError,
     StorageDenied,
@@ -35,23 +35,23 @@ _OTHERWISE = (StorageUnavailable, StorageDenied, StorageFull, UnreliableStore)
 """Failures that say nothing of conditions."""
 
 
-async def prove(register: StoredLeaseStore, storage: str) -> None:
+async def prove(lease_store: StoredLeaseStore, storage: str) -> None:
     """Prove that a store can keep a lease; the record that is made for it is removed.
 
     Arguments:
-        register: Of the lease; its own record is neither read nor written.
+        lease_store: Of the lease; its own record is neither read nor written.
         storage: What the operator calls it.
 
     Raises:
         UnreliableStore: It cannot, and how that showed.
         StorageError: The proof could not be finished.
     """
-    probe = register.probe(secrets.token_hex(8))
+    probe = lease_store.probe(secrets.token_hex(8))
     try:
         with anyio.fail_after(_WITHIN):
             if not (removable := await _removes(probe)):
                 # One that cannot be removed is used again, lest there be more at each start.
-                probe = register.probe(_host())
+                probe = lease_store.probe(_host())
             await _Proof(probe, storage).run(removable=removable)
     except TimeoutError as error:
         raise StorageUnavailable(
@@ -66,7 +66,7 @@ async def prove(register: StoredLeaseStore, storage: str) -> None:
             await probe.close()
 
 
-async def _removes(probe: ProbeRegister) -> bool:
+async def _removes(probe: ProbeLeaseStore) -> bool:
     await probe.read()  # what is wrong with the store as such is told by that
     try:
         await probe.delete()
@@ -83,16 +83,16 @@ def _host() -> str:
 
 @dataclass(slots=True)
 class _Proof:
-    register: ProbeRegister
+    lease_store: ProbeLeaseStore
     storage: str
     _me: str = field(default_factory=lambda: f"probe-{secrets.token_hex(8)}")
     _written: int = 0
 
     async def run(self, *, removable: bool) -> None:
-        before = await self.register.read()  # one that could not be removed the last time
+        before = await self.lease_store.read()  # one that could not be removed the last time
         first = await self._accepts(before, "to create a record" if before is None else "to write")
         with suppress(StorageError):
-            await self.register.sweep()
+            await self.lease_store.sweep()
         await self._refuses(None, first, "a second create", "If-None-Match")
         second = await self._accepts(first, "to write a record whose version is the present one")
         if second.version == first.version:
@@ -103,7 +103,7 @@ class _Proof:
             await self._once_deleted(second)
 
     async def _once_deleted(self, last: Versioned) -> None:
-        await self.register.delete()
+        await self.lease_store.delete()
         if await self._read() is not None:
             raise self._unfit("it still shows a record that was deleted")
         if await self._write(last.version) is not None:
@@ -153,7 +153,7 @@ class _Proof:
 
     async def _read(self) -> Versioned | None:
         try:
-            return await self.register.read()
+            return await self.lease_store.read()
         except _OTHERWISE:
             raise
         except StorageError as error:
@@ -163,7 +163,7 @@ class _Proof:
         self._written += 1
         record = Record(self._me, 1, self._written, 1.0)
         try:
-            version = await self.register.write(record, expected)
+            version = await self.lease_store.write(record, expected)
         except _OTHERWISE:
             raise
         except StorageError as error:
@@ -171,7 +171,7 @@ class _Proof:
         return None if version is None else Versioned(record, version)
 
     def _unfit(self, what: str) -> UnreliableStore:
-        where = self.register.location
+        where = self.lease_store.location
         return UnreliableStore(
             f"storage {self.storage} cannot keep a lease: {what} (tried on {where})",
             hint=_ELSEWHERE,

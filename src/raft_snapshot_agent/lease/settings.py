@@ -33,7 +33,7 @@ class StorageRef(Protocol):
     @property
     def name(self) -> str | None: ...
 
-    def register(self, name: str) -> StoredLeaseStore:
+    def lease_store(self, name: str) -> StoredLeaseStore:
         """Keep a record of that name.
 
         Raises:
@@ -73,7 +73,7 @@ class LeaseSettings(Settings):
         """The key that says where the record lies."""
 
     @abstractmethod
-    def register(self, storages: Iterable[StorageRef]) -> LeaseStore:
+    def lease_store(self, storages: Iterable[StorageRef]) -> LeaseStore:
         """Find what keeps the record; nothing is contacted.
 
         Arguments:
@@ -114,7 +114,7 @@ class LeaseSettings(Settings):
             ConfigError: Nothing can keep its record.
         """
         return Lease(
-            Timely(self.register(storages), self.duration.total_seconds() / 4),
+            Timely(self.lease_store(storages), self.duration.total_seconds() / 4),
             _holder(),
             self.duration,
             candidacy=Candidacy(
@@ -139,14 +139,14 @@ class StorageLease(LeaseSettings):
     def key(self) -> str:
         return "storage"
 
-    def register(self, storages: Iterable[StorageRef]) -> StoredLeaseStore:
+    def lease_store(self, storages: Iterable[StorageRef]) -> StoredLeaseStore:
         for one in storages:
             if one.name == self.storage:
-                return one.register(self.name)
+                return one.lease_store(self.name)
         raise ConfigError(f"no storage is called {self.storage!r}", hint="see lease.storage")
 
     async def prove(self, storages: Iterable[StorageRef]) -> None:
-        await prove(self.register(storages), self.storage)
+        await prove(self.lease_store(storages), self.storage)
 
 
 class KubernetesLease(LeaseSettings):
@@ -162,11 +162,11 @@ class KubernetesLease(LeaseSettings):
     def key(self) -> str:
         return "type"
 
-    def register(self, storages: Iterable[StorageRef]) -> LeaseStore:  # noqa: ARG002 - it needs none
+    def lease_store(self, storages: Iterable[StorageRef]) -> LeaseStore:  # noqa: ARG002 - it needs none
         require_extra("lightkube", self.type)
-        from raft_snapshot_agent.lease.kubernetes_store import KubernetesRegister
+        from raft_snapshot_agent.lease.kubernetes_store import KubernetesLeaseStore
 
-        return KubernetesRegister(self.name, self.namespace)
+        return KubernetesLeaseStore(self.name, self.namespace)
 
     def check(self) -> None:
         from raft_snapshot_agent.lease.kubernetes_store import configuration
@@ -182,13 +182,13 @@ async def holder(settings: LeaseSettings, storages: Sequence[StorageRef]) -> str
         StorageError: The record cannot be read.
     """
     settings.check()
-    register = Timely(settings.register(storages), settings.duration.total_seconds())
+    lease_store = Timely(settings.lease_store(storages), settings.duration.total_seconds())
     try:
-        found = await register.read()
+        found = await lease_store.read()
     finally:
-        await register.close()
+        await lease_store.close()
     who = "no agent" if found is None or found.record.free else found.record.holder
-    return f"{who} holds the lease in {register.location}"
+    return f"{who} holds the lease in {lease_store.location}"
 
 
 AnyLease = Annotated[StorageLease | KubernetesLease, Field(discriminator="type")]

@@ -18,21 +18,21 @@ _T = TypeVar("_T")
 class Timely:
     """Bounds the time of every call: a late answer is worth nothing to a lease."""
 
-    register: LeaseStore
+    lease_store: LeaseStore
     seconds: float
 
     @property
     def location(self) -> str:
-        return self.register.location
+        return self.lease_store.location
 
     async def read(self) -> Versioned | None:
-        return await self._in_time(self.register.read())
+        return await self._in_time(self.lease_store.read())
 
     async def write(self, record: Record, expected: str | None) -> str | None:
-        return await self._in_time(self.register.write(record, expected))
+        return await self._in_time(self.lease_store.write(record, expected))
 
     async def close(self) -> None:
-        await self._in_time(self.register.close())
+        await self._in_time(self.lease_store.close())
 
     async def _in_time(self, call: Awaitable[_T]) -> _T:
         try:

@@ -69,10 +69,10 @@ class SnapshotReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class StoredOrigin:
+class StoredReader:
     """A snapshot in one of the storages."""
 
-    place: Destination
+    destination: Destination
     stored: Stored
     is_second: bool = False
     is_latest: bool = False
@@ -80,7 +80,7 @@ class StoredOrigin:
 
     @property
     def label(self) -> str:
-        return self.place.storage.location(self.stored.name)
+        return self.destination.storage.location(self.stored.name)
 
     def read(self) -> AsyncIterator[bytes]:
         return self._copy.read()
@@ -88,12 +88,12 @@ class StoredOrigin:
     async def expected(self) -> Expected:
         return await self._copy.expected()
 
-    def again(self) -> StoredOrigin:
+    def again(self) -> StoredReader:
         return replace(self, is_second=True)
 
     async def proof(self) -> str:
-        if self.place.static_name is None:
-            proofs, listed = self.place.proofs, await self.place.stored()
+        if self.destination.static_name is None:
+            proofs, listed = self.destination.proofs, await self.destination.stored()
             (judged,) = await proofs.worth(await proofs.judge(listed), [self.stored])
         else:
             judged = self.stored
@@ -101,7 +101,7 @@ class StoredOrigin:
             return "signed with the agents' key"
         told = judged.doubt.removesuffix(": fills no rule")
         known = told or (_DESCRIBED if judged.verified else _NAMED)
-        unsigned = self.place.signing is not None and not told
+        unsigned = self.destination.signing is not None and not told
         return f"unsigned; {known}" if unsigned else known
 
     def confirm(self, snapshot: Snapshot) -> None:
@@ -115,15 +115,15 @@ class StoredOrigin:
             )
 
     async def remember(self, verdict: Reading) -> None:
-        await self.place.verdicts.remember(self.stored, verdict, datetime.now(UTC))
+        await self.destination.verdicts.remember(self.stored, verdict, datetime.now(UTC))
 
     @property
     def _copy(self) -> Copy:
-        return self.place.verdicts.copy(self.stored, anew=self.is_second)
+        return self.destination.verdicts.copy(self.stored, anew=self.is_second)
 
 
 @dataclass(frozen=True, slots=True)
-class FileOrigin:
+class FileReader:
     """A snapshot in a file, or on standard input."""
 
     path: Path | None
@@ -152,7 +152,7 @@ class FileOrigin:
         except (OSError, ValueError):
             return Expected()
 
-    def again(self) -> FileOrigin | None:
+    def again(self) -> FileReader | None:
         return None if self.path is None else self
 
     def confirm(self, snapshot: Snapshot) -> None: ...
@@ -174,11 +174,11 @@ class FileOrigin:
             ) from error
 
 
-async def choose(places: Sequence[Destination], wanted: str | None) -> SnapshotReader:
+async def choose(destinations: Sequence[Destination], wanted: str | None) -> SnapshotReader:
     """Find a snapshot.
 
     Arguments:
-        places: The storages to look in, in order.
+        destinations: The storages to look in, in order.
         wanted: A snapshot's name, a file's path, `-` for standard input; `None`: the newest
             one that was verified, else the newest.
 
@@ -187,49 +187,49 @@ async def choose(places: Sequence[Destination], wanted: str | None) -> SnapshotR
         StorageError: No storage could be asked.
     """
     if wanted is None:
-        return await _latest(places)
+        return await _latest(destinations)
     if wanted == "-":
-        return FileOrigin(None)
+        return FileReader(None)
     if "/" in wanted or await in_thread(Path(wanted).is_file):
-        return FileOrigin(Path(wanted))
-    return await _named(places, wanted)
+        return FileReader(Path(wanted))
+    return await _named(destinations, wanted)
 
 
-async def judged(origin: SnapshotReader) -> Reading:
+async def judged(reader: SnapshotReader) -> Reading:
     """Read a snapshot, twice unless it is whole, and say what it is worth."""
-    again = origin.again()
-    return await (read_once(origin) if again is None else judge(origin, again))
+    again = reader.again()
+    return await (read_once(reader) if again is None else judge(reader, again))
 
 
-async def examine(origin: SnapshotReader) -> Snapshot:
+async def examine(reader: SnapshotReader) -> Snapshot:
     """Read a snapshot to its end and prove it whole; its notes of being none go.
 
     Raises:
         VerificationError: It is not, or not the one its manifest describes.
         AgentError: It could not be read.
     """
-    verdict = await judged(origin)
+    verdict = await judged(reader)
     if verdict.snapshot is None:
         raise verdict.error or VerificationError("it is no snapshot")
-    origin.confirm(verdict.snapshot)
+    reader.confirm(verdict.snapshot)
     with suppress(StorageError):  # it may be readable only
-        await origin.remember(verdict)
+        await reader.remember(verdict)
     return verdict.snapshot
 
 
 @contextmanager
-def naming(origin: SnapshotReader) -> Iterator[None]:
+def naming(reader: SnapshotReader) -> Iterator[None]:
     """Let the error about a broken snapshot say which one it is."""
     try:
         yield
     except VerificationError as error:
-        raise type(error)(f"{origin.label}: {error.message}", hint=error.hint) from error
+        raise type(error)(f"{reader.label}: {error.message}", hint=error.hint) from error
 
 
-async def pour(origin: SnapshotReader, spool: Spool) -> None:
+async def pour(reader: SnapshotReader, spool: Spool) -> None:
     """Copy a snapshot into a spool; a failure is the spool's."""
     try:
-        async for chunk in origin.read():
+        async for chunk in reader.read():
             await in_thread(partial(spool.write, chunk))
         spool.complete()
     except AgentError as error:
@@ -240,16 +240,16 @@ async def pour(origin: SnapshotReader, spool: Spool) -> None:
         raise
 
 
-async def _latest(places: Sequence[Destination]) -> SnapshotReader:
+async def _latest(destinations: Sequence[Destination]) -> SnapshotReader:
     """Choose the newest that is proved best: signed, or described by its manifest, or only named.
 
     Neither one from the future, nor one that its manifest does not describe.
     """
     found: list[tuple[Stored, Destination]] = []
     trouble: AgentError | None = None
-    for place in places:
+    for destination in destinations:
         try:
-            found += [(one, place) for one in await _proved(place)]
+            found += [(one, destination) for one in await _proved(destination)]
         except AgentError as error:
             trouble = error
     if not found:
@@ -261,8 +261,8 @@ async def _latest(places: Sequence[Destination]) -> SnapshotReader:
             f"none of the {len(found)} snapshots that are stored can be believed to be the latest",
             hint="list and prune --dry-run say why; to use one all the same, give its name",
         )
-    stored, place = max(believed, key=lambda pair: _rank(pair[0]))
-    return StoredOrigin(place, stored, is_latest=True)
+    stored, destination = max(believed, key=lambda pair: _rank(pair[0]))
+    return StoredReader(destination, stored, is_latest=True)
 
 
 def _shown(seconds: int) -> str:
@@ -272,10 +272,12 @@ def _shown(seconds: int) -> str:
         return "at no time there is"
 
 
-async def _proved(place: Destination) -> list[Stored]:
+async def _proved(destination: Destination) -> list[Stored]:
     """List what a storage holds, each with what it counts for as far as its manifests tell."""
-    stored = await place.stored()
-    judged = await place.proofs.worth(await place.proofs.judge(stored), stored[:_JUDGED])
+    stored = await destination.stored()
+    judged = await destination.proofs.worth(
+        await destination.proofs.judge(stored), stored[:_JUDGED]
+    )
     return [*judged, *stored[_JUDGED:]]
 
 
@@ -283,16 +285,16 @@ def _rank(stored: Stored) -> tuple[bool, bool, datetime]:
     return stored.signed, stored.proved, stored.taken_at
 
 
-async def _named(places: Sequence[Destination], name: str) -> SnapshotReader:
+async def _named(destinations: Sequence[Destination], name: str) -> SnapshotReader:
     trouble: AgentError | None = None
-    for place in places:
+    for destination in destinations:
         try:
-            found = await place.find(name)
+            found = await destination.find(name)
         except AgentError as error:
             trouble = error
             continue
         if found is not None:
-            return StoredOrigin(place, found)
+            return StoredReader(destination, found)
     raise trouble or SnapshotNotFound(
         f"no snapshot is called {name}", hint="list shows what is stored; a file needs its path"
     )

@@ -45,11 +45,11 @@ class Fetched:
 
 
 @asynccontextmanager
-async def fetched(origin: SnapshotReader, folder: Path) -> AsyncIterator[Fetched]:
+async def fetched(reader: SnapshotReader, folder: Path) -> AsyncIterator[Fetched]:
     """Copy a snapshot to the local disk and prove it whole.
 
     Arguments:
-        origin: Where it comes from.
+        reader: Where it comes from.
         folder: Where the copy lives until the context ends.
 
     Raises:
@@ -57,19 +57,19 @@ async def fetched(origin: SnapshotReader, folder: Path) -> AsyncIterator[Fetched
         AgentError: It could not be read.
     """
     with ExitStack() as spools:
-        yield await _fetched(origin, folder, spools)
+        yield await _fetched(reader, folder, spools)
 
 
-async def _fetched(origin: SnapshotReader, folder: Path, spools: ExitStack) -> Fetched:
+async def _fetched(reader: SnapshotReader, folder: Path, spools: ExitStack) -> Fetched:
     """Copy it; what does not look whole is judged before that is said, and copied if it is."""
-    with naming(origin):
+    with naming(reader):
         try:
-            return await _copied(origin, spools.enter_context(_spool(folder)))
+            return await _copied(reader, spools.enter_context(_spool(folder)))
         except (VerificationError, StorageError):
             spools.close()
-            if (again := origin.again()) is None:
+            if (again := reader.again()) is None:
                 raise
-        await examine(origin)
+        await examine(reader)
         return await _copied(again, spools.enter_context(_spool(folder)))
 
 
@@ -77,16 +77,16 @@ def _spool(folder: Path) -> Spool:
     return Spool.create(folder, secrets.token_hex(8))
 
 
-async def _copied(origin: SnapshotReader, spool: Spool) -> Fetched:
+async def _copied(reader: SnapshotReader, spool: Spool) -> Fetched:
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(pour, origin, spool)
+        tasks.start_soon(pour, reader, spool)
         tasks.start_soon(verify, spool)
     snapshot = spool.verdict()
-    expected = await origin.expected()
+    expected = await reader.expected()
     compare(snapshot, expected)
-    origin.confirm(snapshot)
+    reader.confirm(snapshot)
     with suppress(StorageError):  # it may be readable only
-        await origin.remember(Reading(SnapshotState.WHOLE, snapshot))
+        await reader.remember(Reading(SnapshotState.WHOLE, snapshot))
     return Fetched(spool, snapshot, expected.manifest)
 
 
@@ -132,7 +132,7 @@ async def restore(cluster: Cluster, leader: Leader, path: Path, *, force: bool) 
 
 def _is_sealed(node: Node) -> bool:
     try:
-        node.standing()
+        node.leader_status()
     except Sealed:
         return True
     except ServerError:

@@ -26,16 +26,16 @@ _CHECKS = 4
 """A question whether the node leads takes no longer than this part of a lease's duration."""
 
 
-def places(config: Config, only: str | None = None) -> tuple[Destination, ...]:
+def destinations(config: Config, only: str | None = None) -> tuple[Destination, ...]:
     """Open the configured storages; nothing is contacted.
 
     Raises:
         ConfigError: None is configured, or none is called `only`.
     """
     opened = tuple(_place(settings, config) for settings in require_storages(config))
-    chosen = tuple(place for place in opened if only in (None, place.name))
+    chosen = tuple(destination for destination in opened if only in (None, destination.name))
     if not chosen:
-        names = ", ".join(place.name for place in opened)
+        names = ", ".join(destination.name for destination in opened)
         raise ConfigError(f"no storage is called {only!r}", hint=f"there are: {names}")
     return chosen
 
@@ -45,7 +45,7 @@ def agent(
     destinations: Sequence[Destination],
     *,
     by_hand: bool = False,
-    gate: ConcurrencyLimiter | None = None,
+    limiter: ConcurrencyLimiter | None = None,
 ) -> Agent:
     """Put an agent together.
 
@@ -53,7 +53,7 @@ def agent(
         config: What the agent is told.
         destinations: Where snapshots go to.
         by_hand: An operator asks now: find the leader wherever it is, whoever holds the lease.
-        gate: Bounds how many snapshots are under way at once.
+        limiter: Bounds how many snapshots are under way at once.
     """
     cluster = Cluster(config.vault, "anywhere" if by_hand else config.run_on)
     return Agent(
@@ -63,7 +63,7 @@ def agent(
         spool=spool_folder(config, os.environ),
         deadline=config.vault.snapshot_timeout.total_seconds(),
         lease=None if by_hand else lease(config),
-        gate=gate,
+        limiter=limiter,
     )
 
 

@@ -33,20 +33,20 @@ class ClusterLoop:
 
     def __init__(
         self,
-        duty: ClusterService,
+        service: ClusterService,
         notifier: Notifier,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Prepare a runner.
+        """Prepare the loop.
 
         Arguments:
-            duty: What it begins with.
+            service: What it begins with.
             notifier: Tells systemd.
             clock: Tells the present time.
         """
-        self._duty = duty
-        self._journal = Journal(duty.log, seed=duty.seed)
+        self._service = service
+        self._journal = Journal(service.log, seed=service.seed)
         self._notifier = notifier
         self._clock = clock
         self._ran = anyio.Event()
@@ -63,7 +63,7 @@ class ClusterLoop:
         """Whether the last run was left to another agent."""
         self._why = ""
         self.progress = Progress()
-        self._unattended = Unattended(duty.log)
+        self._unattended = Unattended(service.log)
         self._owing = False
         """Whether a storage failed in the last run; the snapshot may have arrived there."""
 
@@ -79,7 +79,7 @@ class ClusterLoop:
                     self._journal.trouble("schedule", said, self._clock(), "error")
                     await anyio.sleep(SLICE)
         finally:
-            await self._duty.agent.leave()
+            await self._service.agent.leave()
 
     async def _work(self) -> None:
         async with anyio.create_task_group() as tasks:
@@ -88,9 +88,9 @@ class ClusterLoop:
             await self._loop()
             tasks.cancel_scope.cancel()
 
-    def change(self, duty: ClusterService) -> None:
-        """Take another duty up as soon as no snapshot is under way."""
-        self._next = duty
+    def change(self, service: ClusterService) -> None:
+        """Take up another service as soon as no snapshot is under way."""
+        self._next = service
         self._wake.up()
 
     def take_now(self) -> None:
@@ -105,12 +105,12 @@ class ClusterLoop:
 
     @property
     def _log(self) -> Log:
-        return self._duty.log
+        return self._service.log
 
     async def _keep_token(self) -> None:
         """Renew the token before it ends, also between two snapshots."""
         while True:
-            cluster = self._duty.agent.cluster
+            cluster = self._service.agent.cluster
             with anyio.move_on_after(min(SLICE, cluster.session.seconds_to_renewal() + 0.1)):
                 await self._ran.wait()  # with a new token, perhaps
                 self._ran = anyio.Event()
@@ -124,7 +124,7 @@ class ClusterLoop:
         """Take the lease when it is free, and renew it."""
         while True:
             pause = _LOOK_EVERY
-            if (lease := self._duty.agent.lease) is not None:
+            if (lease := self._service.agent.lease) is not None:
                 pause = await lease.look()
                 self._note(lease)
             self._looked_at_lease.set()
@@ -158,11 +158,11 @@ class ClusterLoop:
                 table = await self._go_on(table)
 
     async def _begin(self, before: ScheduleState | None = None) -> ScheduleState:
-        agent = self._duty.agent
+        agent = self._service.agent
         for storage, trouble in (await agent.sweep()).items():
             self._journal.trouble((storage, "warning"), [f"{storage}: {trouble}"], self._clock())
         taken = await agent.taken()
-        table = ScheduleState.begin(self._duty.timings(), taken, self._clock(), before)
+        table = ScheduleState.begin(self._service.timings(), taken, self._clock(), before)
         self._notifier.ready(self._tell_next(table))
         return table
 
@@ -174,14 +174,15 @@ class ClusterLoop:
     async def _resume(self, table: ScheduleState) -> ScheduleState:
         """Go on where the agent stopped that held the lease before."""
         self._took_over = False
-        taken = await self._duty.agent.taken()
+        taken = await self._service.agent.taken()
         if taken:  # from here on it is this agent's turn
             self._in_doubt = self._stood_by = False
         return table.resumed(taken, self._clock())
 
-    async def _change(self, duty: ClusterService) -> None:
-        old, self._duty, self._next, self._lease_changes = self._duty, duty, None, Changes()
-        self._journal.log = duty.log
+    async def _change(self, service: ClusterService) -> None:
+        old, self._service = self._service, service
+        self._next, self._lease_changes = None, Changes()
+        self._journal.log = service.log
         await old.agent.leave()
         self._log.info("The new configuration is in force.")
 
@@ -207,10 +208,10 @@ class ClusterLoop:
         """Put off what the storages turn out to hold already, whoever stored it."""
         if not (self._in_doubt or self._owing or table.looked_at_again(self._clock())):
             return table
-        taken, now = await self._duty.agent.taken(), self._clock()
-        private = self._duty.agent.private
+        taken, now = await self._service.agent.taken(), self._clock()
+        private = self._service.agent.private
         if self._stood_by:
-            self._unattended.look(self._duty.timings(), taken, now, self._why, private)
+            self._unattended.look(self._service.timings(), taken, now, self._why, private)
         if not self._in_doubt:
             return self._found(table, table.after_look(taken, now), now)
         if self._stood_by and not taken:
@@ -283,15 +284,15 @@ class ClusterLoop:
         return (await self._looked(table)).due(self._clock()).intersection(due)
 
     async def _run_once(self, names: Collection[str], again: Collection[str]) -> Report:
-        started, lease, patience = self._clock(), self._duty.agent.lease, self._duty.patience
+        started, lease, patience = self._clock(), self._service.agent.lease, self._service.patience
         try:
             with lease.in_use() if lease else nullcontext(), self.progress.going(patience):
-                return await self._duty.agent.run_once(names, again=again)
+                return await self._service.agent.run_once(names, again=again)
         except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
             return Report("", started, self._clock(), error=as_failure(error))
 
     async def _count(self, report: Report) -> None:
         """Give the lease to another agent after too many failures in a row."""
-        lease, outcome = self._duty.agent.lease, report.outcome
+        lease, outcome = self._service.agent.lease, report.outcome
         if lease is not None and outcome not in {Outcome.SKIPPED, Outcome.STOPPED}:
             await lease.count(failed=outcome is not Outcome.OK)

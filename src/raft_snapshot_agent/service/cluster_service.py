@@ -24,4 +24,7 @@ class ClusterService:
     """Seconds after which a run that does not go on is taken for dead."""
 
     def timings(self) -> dict[str, ScheduleSpec]:
-        return {place.name: place.timing or self.timing for place in self.agent.places}
+        return {
+            destination.name: destination.timing or self.timing
+            for destination in self.agent.destinations
+        }

@@ -53,8 +53,8 @@ class Daemon:
 
     def __init__(
         self,
-        duties: ActiveConfig,
-        orders: ConfigReloader | None = None,
+        active: ActiveConfig,
+        reloader: ConfigReloader | None = None,
         *,
         notifier: Notifier | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -62,39 +62,39 @@ class Daemon:
         """Prepare a daemon.
 
         Arguments:
-            duties: What it begins with.
-            orders: Where it looks for others; without them they never change.
+            active: What it begins with.
+            reloader: Where it looks for others; without them they never change.
             notifier: Tells systemd.
             clock: Tells the present time.
         """
-        self._duties = duties
-        self._log = duties.log
-        self._orders = orders
+        self._active = active
+        self._log = active.log
+        self._reloader = reloader
         self._notifier = notifier or Notifier({})
         self._clock = clock
-        self._runners: dict[str, ClusterLoop] = {}
+        self._loops: dict[str, ClusterLoop] = {}
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; then finish or drop what is under way, within seconds."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._obey_signals, tasks)
-            tasks.start_soon(self._look_for_orders, tasks)
+            tasks.start_soon(self._look_for_reload, tasks)
             tasks.start_soon(self._live)
-            self._assign(self._duties, tasks)
+            self._assign(self._active, tasks)
         self._log.info("Stopped.")
 
-    def _assign(self, duties: ActiveConfig, tasks: TaskGroup) -> None:
-        """Give each cluster's runner its duty; start new ones, end those that are gone."""
-        self._log = duties.log
-        for name in self._runners.keys() - duties.clusters.keys():
-            self._runners.pop(name).retire()
-        for name, duty in duties.clusters.items():
-            if name in self._runners:
-                self._runners[name].change(duty)
+    def _assign(self, active: ActiveConfig, tasks: TaskGroup) -> None:
+        """Give each cluster's loop its service; start new ones, end those that are gone."""
+        self._log = active.log
+        for name in self._loops.keys() - active.clusters.keys():
+            self._loops.pop(name).retire()
+        for name, service in active.clusters.items():
+            if name in self._loops:
+                self._loops[name].change(service)
             else:
-                runner = ClusterLoop(duty, self._notifier.about(name), clock=self._clock)
-                self._runners[name] = runner
-                tasks.start_soon(runner.run)
+                loop = ClusterLoop(service, self._notifier.about(name), clock=self._clock)
+                self._loops[name] = loop
+                tasks.start_soon(loop.run)
 
     async def _obey_signals(self, tasks: TaskGroup) -> None:
         wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
@@ -105,8 +105,8 @@ class Daemon:
                         await self._reload(tasks)
                     case signal.SIGUSR1:
                         self._log.info("Received SIGUSR1, taking a snapshot now.")
-                        for runner in self._runners.values():
-                            runner.take_now()
+                        for loop in self._loops.values():
+                            loop.take_now()
                     case _:
                         self._stop(signal.Signals(number), tasks.cancel_scope)
                         return
@@ -116,31 +116,31 @@ class Daemon:
         self._notifier.stopping()
         scope.cancel()
 
-    async def _look_for_orders(self, tasks: TaskGroup) -> None:
-        while self._orders is not None:
+    async def _look_for_reload(self, tasks: TaskGroup) -> None:
+        while self._reloader is not None:
             await anyio.sleep(_LOOK_EVERY)
-            if await in_thread(self._orders.changed, abandon=True):
+            if await in_thread(self._reloader.changed, abandon=True):
                 await self._reload(tasks)
 
     async def _reload(self, tasks: TaskGroup) -> None:
         """Take a new configuration, if it is sound; a snapshot under way ends under the old."""
-        if self._orders is None:
+        if self._reloader is None:
             return
         self._notifier.reloading()
         try:
-            duties = await in_thread(self._orders.load, abandon=True)
+            active = await in_thread(self._reloader.load, abandon=True)
         except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
             for line in as_failure(error).lines:
                 self._log.error(f"The new configuration is refused, the old one stays: {line}")
             self._notifier.ready("The new configuration is refused; see the log.")
         else:
             self._notifier.ready("The new configuration waits for a snapshot under way.")
-            self._assign(duties, tasks)
+            self._assign(active, tasks)
 
     async def _live(self) -> None:
         told = False
         while self._notifier.heartbeat is not None:
-            stuck = sorted(name for name, runner in self._runners.items() if runner.progress.stuck)
+            stuck = sorted(name for name, loop in self._loops.items() if loop.progress.stuck)
             if not stuck:
                 self._notifier.alive()
             elif not told:

@@ -76,7 +76,7 @@ class StorageSettings(Settings):
     def open(self) -> Storage:
         """Make the storage, without any I/O yet."""
 
-    def register(self, name: str) -> StoredLeaseStore:  # noqa: ARG002 - most cannot
+    def lease_store(self, name: str) -> StoredLeaseStore:  # noqa: ARG002 - most cannot
         """Keep a lease's record beside the snapshots, without any I/O yet.
 
         Arguments:

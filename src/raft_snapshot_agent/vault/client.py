@@ -84,7 +84,7 @@ class Node:
         )
         return Answer.read(response.status, response.data)
 
-    def standing(self) -> LeaderStatus:
+    def leader_status(self) -> LeaderStatus:
         """Ask who leads.
 
         Raises:

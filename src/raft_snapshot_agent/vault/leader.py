@@ -146,7 +146,7 @@ class Cluster:
         The token goes along, so the target must be configured or announced as the leader.
         """
         target = origin(redirect.location, base=node.address)
-        members = (*self._settings.addresses, node.standing().leader_address)
+        members = (*self._settings.addresses, node.leader_status().leader_address)
         known = {origin(address): address for address in members if usable(address)}
         if target not in known or self._exposes(node, target):
             raise redirect
@@ -177,7 +177,7 @@ class Cluster:
         """Ask one node; whatever it does ends within a time of its own, and not the search."""
         try:
             with within(_CALLS * self._settings.timeout.total_seconds()):
-                return find(node, node.standing())
+                return find(node, node.leader_status())
         except AgentError:
             raise
         except _NONSENSE as error:
@@ -187,37 +187,37 @@ class Cluster:
                 hint="look what answers there",
             ) from error
 
-    def _beside(self, node: Node, standing: LeaderStatus) -> Leader:
+    def _beside(self, node: Node, leader_status: LeaderStatus) -> Leader:
         """Decide for a node on this host: it knows itself whether it leads."""
-        if standing.is_self or not standing.ha_enabled:
-            return _leader(node, standing)
-        raise _not_leader(node, standing)
+        if leader_status.is_self or not leader_status.ha_enabled:
+            return _leader(node, leader_status)
+        raise _not_leader(node, leader_status)
 
-    def _behind(self, node: Node, standing: LeaderStatus) -> Leader:
+    def _behind(self, node: Node, leader_status: LeaderStatus) -> Leader:
         """Decide behind a load balancer: the leader must be on this very host."""
-        if not is_own(standing.leader_address):
-            raise _not_leader(node, standing)
+        if not is_own(leader_status.leader_address):
+            raise _not_leader(node, leader_status)
         if self._proxied:
-            return _leader(node, standing)
-        return self._confirmed(standing.leader_address)
+            return _leader(node, leader_status)
+        return self._confirmed(leader_status.leader_address)
 
-    def _anywhere(self, node: Node, standing: LeaderStatus) -> Leader:
+    def _anywhere(self, node: Node, leader_status: LeaderStatus) -> Leader:
         """Go to the leader itself; where it cannot be reached, stay where it answered."""
-        announced = standing.leader_address
+        announced = leader_status.leader_address
         # A socket is this very server's, and what it announces may be another's on this host.
-        own_socket = standing.is_self and node.address.startswith("unix:")
+        own_socket = leader_status.is_self and node.address.startswith("unix:")
         if own_socket or (self._proxied and announced):
-            return _leader(node, standing)
+            return _leader(node, leader_status)
         try:
             if announced and origin(announced) != origin(node.address):
                 return self._elsewhere(node, announced)
         except ServerError as error:
-            if not standing.is_self:
+            if not leader_status.is_self:
                 return self._known_otherwise(node, announced, error)
-        if standing.is_self or not standing.ha_enabled:
-            return _leader(node, standing)
+        if leader_status.is_self or not leader_status.ha_enabled:
+            return _leader(node, leader_status)
         if not announced:
-            raise _not_leader(node, standing)
+            raise _not_leader(node, leader_status)
         node.close()  # a load balancer may answer with another node on the next connection
         raise NoLeader(
             f"{node.address} is a standby, and the leader cannot be told from it",
@@ -264,24 +264,24 @@ class Cluster:
                 hint="correct api_addr on the servers",
             )
         node = self.node(address)
-        standing = node.standing()
-        if not standing.is_self:
+        leader_status = node.leader_status()
+        if not leader_status.is_self:
             raise NoLeader(
                 f"{address} is announced as the leader but says it is not",
                 hint="likely leadership is moving; the agent tries again",
             )
-        return _leader(node, standing)
+        return _leader(node, leader_status)
 
 
-def _leader(node: Node, standing: LeaderStatus) -> Leader:
-    return Leader(node, standing.committed_index, standing.active_since, node.identity())
+def _leader(node: Node, leader_status: LeaderStatus) -> Leader:
+    return Leader(node, leader_status.committed_index, leader_status.active_since, node.identity())
 
 
-def _not_leader(node: Node, standing: LeaderStatus) -> ServerError | NotLeader:
-    if not standing.leader_address:
+def _not_leader(node: Node, leader_status: LeaderStatus) -> ServerError | NotLeader:
+    if not leader_status.leader_address:
         return NoLeader(
             f"the cluster has no leader, says {node.address}",
             hint="check that a majority of its nodes is up and unsealed",
         )
-    kind = ", a performance standby," if standing.performance_standby else ""
-    return NotLeader(f"{node.address}{kind} says the leader is {standing.leader_address}")
+    kind = ", a performance standby," if leader_status.performance_standby else ""
+    return NotLeader(f"{node.address}{kind} says the leader is {leader_status.leader_address}")

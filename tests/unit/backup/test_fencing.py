@@ -62,11 +62,11 @@ def hours() -> Hours:
 
 
 @pytest.fixture
-async def tenure(shelf: Shelf, hours: Hours) -> HeldLease:
+async def held_lease(shelf: Shelf, hours: Hours) -> HeldLease:
     lease = Lease(shelf, "first", timedelta(seconds=10), clock=Clock(now=hours))
     await lease.look()
-    assert lease.tenure
-    return lease.tenure
+    assert lease.held_lease
+    return lease.held_lease
 
 
 async def _taken_over(shelf: Shelf, hours: Hours) -> Lease:
@@ -74,50 +74,50 @@ async def _taken_over(shelf: Shelf, hours: Hours) -> Lease:
     await other.look()
     hours.now += 11
     await other.look()
-    assert other.tenure
+    assert other.held_lease
     return other
 
 
-async def test_while_it_is_held_a_snapshot_passes(tenure: HeldLease) -> None:
+async def test_while_it_is_held_a_snapshot_passes(held_lease: HeldLease) -> None:
     storage = MemoryStorage()
-    await storage.put("a", FencedSource(SNAPSHOT, tenure))
+    await storage.put("a", FencedSource(SNAPSHOT, held_lease))
     assert [entry.size for entry in await storage.entries()] == [10_000]
 
 
 async def test_nothing_stays_of_an_upload_that_outlasts_the_lease(
-    tenure: HeldLease, hours: Hours, tmp_path: Path
+    held_lease: HeldLease, hours: Hours, tmp_path: Path
 ) -> None:
     hours.now += 9.5  # not renewed for more than nine tenths of its time
     with pytest.raises(LeaseLost, match="lost the lease in the shelf: it was not renewed in time"):
-        await LocalStorage(tmp_path).put("a", FencedSource(SNAPSHOT, tenure))
+        await LocalStorage(tmp_path).put("a", FencedSource(SNAPSHOT, held_lease))
     assert await LocalStorage(tmp_path).entries() == []
 
 
 async def test_what_is_confirmed_is_in_the_record_of_whoever_comes_next(
-    tenure: HeldLease, shelf: Shelf, hours: Hours
+    held_lease: HeldLease, shelf: Shelf, hours: Hours
 ) -> None:
-    await tenure.confirm("disk", TAKEN_AT)
+    await held_lease.confirm("disk", TAKEN_AT)
     other = await _taken_over(shelf, hours)
     assert other.stored == {"disk": TAKEN_AT}
 
 
 async def test_nothing_is_confirmed_after_another_took_over(
-    tenure: HeldLease, shelf: Shelf, hours: Hours
+    held_lease: HeldLease, shelf: Shelf, hours: Hours
 ) -> None:
     other = await _taken_over(shelf, hours)
     with pytest.raises(LeaseLost, match="second took it"):
-        await tenure.confirm("disk", TAKEN_AT)
+        await held_lease.confirm("disk", TAKEN_AT)
     assert other.stored == {}
 
 
 async def test_nothing_of_an_earlier_tenure_is_confirmed_in_a_later_one(
-    tenure: HeldLease, shelf: Shelf, hours: Hours
+    held_lease: HeldLease, shelf: Shelf, hours: Hours
 ) -> None:
     other = await _taken_over(shelf, hours)
-    await tenure.lease.look()
+    await held_lease.lease.look()
     await other.release()
-    await tenure.lease.look()
-    assert tenure.lease.tenure
-    assert not tenure.held()
+    await held_lease.lease.look()
+    assert held_lease.lease.held_lease
+    assert not held_lease.held()
     with pytest.raises(LeaseLost):
-        await tenure.confirm("disk", TAKEN_AT)
+        await held_lease.confirm("disk", TAKEN_AT)

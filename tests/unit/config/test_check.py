@@ -25,7 +25,7 @@ def problem(load_text: LoadText, tmp_path: Path) -> Problem:
     def fail(text: str, name: str = "c.yaml", environ: dict[str, str] | None = None) -> str:
         loaded = load_text(name, text)
         with pytest.raises(ConfigError) as caught:
-            check(loaded.config, environ or {"TMPDIR": str(tmp_path)}, loaded.place)
+            check(loaded.config, environ or {"TMPDIR": str(tmp_path)}, loaded.position)
         line = str(caught.value)
         assert "\n" not in line
         return line.replace(f"{tmp_path}/", "")
@@ -55,10 +55,10 @@ def test_a_sound_configuration_passes_and_leaves_nothing_behind(
           - {{type: s3, bucket: b}}
     """
     loaded = load_text("c.yaml", text)
-    check(loaded.config, {}, loaded.place)
+    check(loaded.config, {}, loaded.position)
     assert list((tmp_path / "spool").iterdir()) == []
     assert not (tmp_path / "kept").exists()
-    assert check_to_run(loaded.config, {}, loaded.place) == {}
+    assert check_to_run(loaded.config, {}, loaded.position) == {}
     assert list((tmp_path / "kept").iterdir()) == []
 
 
@@ -171,7 +171,7 @@ def test_everything_that_is_wrong_is_told_at_once(load_text: LoadText, tmp_path:
     """
     loaded = load_text("c.yaml", text)
     with pytest.raises(ConfigError) as caught:
-        check(loaded.config, {}, loaded.place)
+        check(loaded.config, {}, loaded.position)
     keys = [line.rpartition("/c.yaml:")[2].split(": ")[1] for line in caught.value.lines]
     assert sorted(keys) == [
         "spool",
@@ -191,10 +191,10 @@ def test_missing_folders_are_made_to_run_and_not_to_check(
     text = f"{TOKEN}spool: {spool}\nstorages: [{{type: local, path: {path}, mode: '0640'}}]\n"
     loaded = load_text("c.yaml", text)
     before = tmp_path.stat().st_mtime_ns
-    check(loaded.config, {}, loaded.place)
+    check(loaded.config, {}, loaded.position)
     assert {one.name for one in tmp_path.iterdir()} == {"c.yaml"}
     assert tmp_path.stat().st_mtime_ns == before
-    assert check_to_run(loaded.config, {}, loaded.place) == {}
+    assert check_to_run(loaded.config, {}, loaded.position) == {}
     assert path.stat().st_mode & 0o777 == 0o750
     assert spool.stat().st_mode & 0o777 == 0o700
 
@@ -214,11 +214,11 @@ def test_a_folder_of_another_user_is_refused(
             one.chmod(0o755)
     text = f"{TOKEN}spool: /tmp\nstorages: [{{type: local, path: {folder}{'' if existing else '/new'}}}]\n"
     loaded = load_text("c.yaml", text)
-    check(loaded.config, {}, loaded.place)
+    check(loaded.config, {}, loaded.position)
     os.seteuid(NOBODY)
     try:
         with pytest.raises(ConfigError, match="cannot be written: Permission denied"):
-            check(loaded.config, {}, loaded.place)
+            check(loaded.config, {}, loaded.position)
     finally:
         os.seteuid(0)
     assert list(folder.iterdir()) == []

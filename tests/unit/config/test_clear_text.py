@@ -13,7 +13,7 @@ from raft_snapshot_agent.errors import AgentError
 def told(load_text: LoadText, name: str, text: str) -> str:
     loaded = load_text(name, text)
     try:
-        check(loaded.config, os.environ, loaded.place)
+        check(loaded.config, os.environ, loaded.position)
     except AgentError as error:
         return "\n".join(error.lines)
     return "\n".join(loaded.warnings)
@@ -35,7 +35,7 @@ def test_the_check_warns_of_what_is_allowed(load_text: LoadText) -> None:
 def test_the_originals_file_runs_and_is_warned_of(load_text: LoadText) -> None:
     text = '{"addr": "http://b:8200", "role_id": "r", "secret_id": "s"}'
     loaded = load_text("snapshot.json", text)
-    check(loaded.config, os.environ, loaded.place)
+    check(loaded.config, os.environ, loaded.position)
     assert any("addr: http://b:8200 is not encrypted" in line for line in loaded.warnings)
 
 

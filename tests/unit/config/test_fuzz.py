@@ -132,7 +132,7 @@ def faults(path: Path, environ: dict[str, str]) -> tuple[str, ...]:
     try:
         for loaded in load_all(path, environ).clusters.values():
             assert isinstance(loaded.warnings, tuple)
-            check(loaded.config, environ, loaded.place)
+            check(loaded.config, environ, loaded.position)
     except ConfigError as error:
         return error.lines
     return ()

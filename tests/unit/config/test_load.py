@@ -78,7 +78,7 @@ def test_an_address_in_the_environment_is_enough(places: tuple[Path, ...], name:
     assert loaded.path is None
     assert loaded.config.vault.addresses == ("https://env:8200",)
     assert loaded.config.storages == ()
-    assert loaded.place(("vault", "auth")) == "vault.auth"
+    assert loaded.position(("vault", "auth")) == "vault.auth"
 
 
 @pytest.mark.parametrize("name", ["VAULT_TOKEN", "BAO_TOKEN"])

@@ -54,7 +54,7 @@ def test_rules_that_lock_each_other_are_refused(
 ) -> None:
     made = loaded(load_text, text)
     with pytest.raises(ConfigError) as caught:
-        check(made.config, {"TMPDIR": str(tmp_path)}, made.place)
+        check(made.config, {"TMPDIR": str(tmp_path)}, made.position)
     (line,) = caught.value.lines
     assert without_column(line).startswith(expected)
     assert line.endswith(")")
@@ -76,7 +76,7 @@ def test_what_works_but_may_not_be_meant_is_a_warning(
     load_text: LoadText, tmp_path: Path, text: str, expected: str
 ) -> None:
     made = loaded(load_text, text)
-    check(made.config, {"TMPDIR": str(tmp_path)}, made.place)
+    check(made.config, {"TMPDIR": str(tmp_path)}, made.position)
     (line,) = made.warnings
     assert without_column(line).startswith(expected)
 
@@ -96,7 +96,7 @@ def test_what_works_but_may_not_be_meant_is_a_warning(
 )
 def test_what_goes_together_is_left_alone(load_text: LoadText, tmp_path: Path, text: str) -> None:
     made = loaded(load_text, text)
-    check(made.config, {"TMPDIR": str(tmp_path)}, made.place)
+    check(made.config, {"TMPDIR": str(tmp_path)}, made.position)
     assert made.warnings == ()
 
 
@@ -105,7 +105,7 @@ def test_a_folder_by_another_name_is_the_same_folder(load_text: LoadText, tmp_pa
     local = "{type: local, path: "
     made = loaded(load_text, f"storages: [{local}{tmp_path}/x}}, {local}{tmp_path}/link/x}}]")
     with pytest.raises(ConfigError, match=r"storages\[1\]: stores in the same place as local"):
-        check(made.config, {"TMPDIR": str(tmp_path)}, made.place)
+        check(made.config, {"TMPDIR": str(tmp_path)}, made.position)
 
 
 def test_logins_that_nobody_needs_are_warned_of(load_text: LoadText) -> None:

@@ -77,7 +77,7 @@ def said(file: Path, text: str) -> str:
     try:
         loaded = load(file, {})
         lines = [repr(loaded), *loaded.notes, *loaded.warnings]
-        check(loaded.config, {}, loaded.place)
+        check(loaded.config, {}, loaded.position)
     except ConfigError as error:
         return "\n".join(map(redact, error.lines))
     return "\n".join(lines)

@@ -130,7 +130,7 @@ def test_keys_are_found_in_any_case(load_text: LoadText) -> None:
     text = '{"ADDR": "http://v", "Retain": 3, "AWS_Storage": {"S3_Bucket": "b"}}'
     loaded = load_text("snapshot.json", text)
     assert s3(loaded).retention == loaded.config.retention
-    assert loaded.place(("storages", 0, "bucket")).endswith(":1:51: aws_storage.s3_bucket")
+    assert loaded.position(("storages", 0, "bucket")).endswith(":1:51: aws_storage.s3_bucket")
 
 
 def test_a_key_twice_in_different_case_is_refused(refusal: Refusal) -> None:

@@ -139,8 +139,8 @@ def test_one_that_cannot_be_listed_is_looked_at_again_before_it_is_served() -> N
 
 
 def test_without_catching_up_a_storage_that_is_new_waits_and_one_left_out_does_not() -> None:
-    patient = ScheduleSpec(HOURLY, catch_up=False)
-    timings = {"disk": patient, "s3": patient}
+    context = ScheduleSpec(HOURLY, catch_up=False)
+    timings = {"disk": context, "s3": context}
 
     new = ScheduleState.begin(timings, {"disk": [NOW], "s3": []}, NOW + timedelta(minutes=10))
     left_out = ScheduleState.begin(
@@ -298,15 +298,15 @@ def test_the_jitter_puts_off_without_a_drift() -> None:
 
 def test_what_was_missed_is_caught_up_with_unless_told_otherwise() -> None:
     long_ago = NOW - timedelta(hours=5, minutes=20)
-    patient = ScheduleSpec(HOURLY, catch_up=False)
+    context = ScheduleSpec(HOURLY, catch_up=False)
     nightly = ScheduleSpec(Cron("0 3 * * *"), catch_up=False)
 
     def due(timing: ScheduleSpec, taken: list[datetime]) -> datetime:
         return ScheduleState.begin({"disk": timing}, {"disk": taken}, NOW).next_due
 
     assert due(EACH_HOUR, [long_ago]) == NOW
-    assert due(patient, [long_ago]) == NOW + timedelta(minutes=40)
-    assert due(patient, []) == NOW + HOUR
+    assert due(context, [long_ago]) == NOW + timedelta(minutes=40)
+    assert due(context, []) == NOW + HOUR
     assert due(nightly, [long_ago - DAY]) == datetime(2026, 11, 24, 3, tzinfo=UTC)
 
 

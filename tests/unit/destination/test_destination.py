@@ -50,28 +50,28 @@ async def full(storage: MemoryStorage, count: int = 32) -> Destination:
 
 async def test_refused_deletes_are_one_line_and_tried_once_a_day() -> None:
     storage = Locked()
-    place = await full(storage)
+    destination = await full(storage)
 
-    first = await place.prune(NOW)
+    first = await destination.prune(NOW)
 
     assert len(storage.asked) == 30
     oldest = named(31)
     assert first.warnings == (f"{oldest} and others are not deleted: it is locked",)
     assert first.counts == {first.warnings[0]: 30}
     await storage.put(named(-1), BytesSource(b"abc"))
-    later = await place.prune(NOW + HOUR)
+    later = await destination.prune(NOW + HOUR)
     assert len(storage.asked) == 31, "only what is new to it"
     assert later.warnings == first.warnings, "the same words while it lasts"
     assert later.counts == {later.warnings[0]: 31}
-    await place.prune(NOW + 25 * HOUR)
+    await destination.prune(NOW + 25 * HOUR)
     assert len(storage.asked) == 31 + 31
 
 
 async def test_a_limit_below_the_size_of_one_snapshot_is_told() -> None:
-    place = await full(MemoryStorage(), 3)
+    destination = await full(MemoryStorage(), 3)
 
-    small = await replace(place, retention=Retention(max_space=2)).prune(NOW)
-    enough = await replace(place, retention=Retention(max_space=3)).prune(NOW)
+    small = await replace(destination, retention=Retention(max_space=2)).prune(NOW)
+    enough = await replace(destination, retention=Retention(max_space=3)).prune(NOW)
 
     assert [one.startswith("max_space 2 is less than one snapshot") for one in small.warnings] == [
         True
@@ -81,21 +81,21 @@ async def test_a_limit_below_the_size_of_one_snapshot_is_told() -> None:
 
 async def test_a_dry_run_counts_what_is_read_again() -> None:
     storage = MemoryStorage()
-    place = await full(storage, 2)
+    destination = await full(storage, 2)
     await storage.put(f"{named(1)}.broken", BytesSource(b"{}"))
 
-    assert (await place.prune(NOW, dry_run=True)).reviews == 1
+    assert (await destination.prune(NOW, dry_run=True)).reviews == 1
 
 
 async def test_a_storage_that_cannot_be_reached_is_not_asked_for_each() -> None:
     storage = Locked(refusal=StorageUnavailable("it is down"))
-    place = await full(storage)
+    destination = await full(storage)
 
-    done = await place.prune(NOW)
+    done = await destination.prune(NOW)
 
     assert len(storage.asked) == 3
     assert done.counts == {f"{named(31)} and others are not deleted: it is down": 30}
-    await place.prune(NOW + HOUR)
+    await destination.prune(NOW + HOUR)
     assert len(storage.asked) == 6, "it may be up again"
 
 
@@ -123,7 +123,7 @@ def manifest(name: str, **more: object) -> Manifest:
 
 
 async def hold(
-    place: Destination,
+    destination: Destination,
     name: str,
     hours: float,
     index: int,
@@ -137,14 +137,14 @@ async def hold(
         "sha256": hashlib.sha256(name.encode()).hexdigest(),
     }
     told = manifest(name, **{**own, **lie})
-    await place.storage.put(name, BytesSource(b"abc"))
-    await place.storage.put(manifest_name(name), BytesSource(told.to_json()))
+    await destination.storage.put(name, BytesSource(b"abc"))
+    await destination.storage.put(manifest_name(name), BytesSource(told.to_json()))
 
 
-async def watched(place: Destination, index: int, **more: object) -> str:
+async def watched(destination: Destination, index: int, **more: object) -> str:
     """Hold a new snapshot against what is there; say why an alarm was raised."""
-    history = await place.history(Instant("host", 1e6), NOW)
-    found = await place.watch(history, manifest(named(0, index), index=index, **more))
+    history = await destination.history(Instant("host", 1e6), NOW)
+    found = await destination.watch(history, manifest(named(0, index), index=index, **more))
     return found.alarm
 
 
@@ -160,70 +160,70 @@ async def watched(place: Destination, index: int, **more: object) -> str:
 )
 @pytest.mark.parametrize("hours", [0.5, -9000])
 async def test_a_forged_newest_manifest_blinds_nobody(hours: float, lie: dict[str, object]) -> None:
-    place = Destination("memory", MemoryStorage())
-    await hold(place, named(1, 500), 1, 500)
+    destination = Destination("memory", MemoryStorage())
+    await hold(destination, named(1, 500), 1, 500)
     forged = named(hours, 501)
-    await hold(place, forged, hours, 501, lie)
+    await hold(destination, forged, hours, 501, lie)
 
-    assert "the Raft index went back from 500 to 20" in await watched(place, 20)
+    assert "the Raft index went back from 500 to 20" in await watched(destination, 20)
 
 
 async def test_thirty_from_the_future_blind_nobody() -> None:
-    place = Destination("memory", MemoryStorage())
-    await hold(place, named(1, 500), 1, 500)
+    destination = Destination("memory", MemoryStorage())
+    await hold(destination, named(1, 500), 1, 500)
     for number in range(31):
-        await hold(place, named(-9000 - number, 1), -9000 - number, 1)
+        await hold(destination, named(-9000 - number, 1), -9000 - number, 1)
 
-    assert "the Raft index went back from 500 to 20" in await watched(place, 20)
+    assert "the Raft index went back from 500 to 20" in await watched(destination, 20)
 
 
 async def test_a_manifest_without_end_is_none() -> None:
-    place = Destination("memory", MemoryStorage())
-    await hold(place, named(1, 500), 1, 500)
-    await hold(place, named(0.5, 501), 0.5, 501)
-    await place.storage.put(
+    destination = Destination("memory", MemoryStorage())
+    await hold(destination, named(1, 500), 1, 500)
+    await hold(destination, named(0.5, 501), 0.5, 501)
+    await destination.storage.put(
         manifest_name(named(0.5, 501)), BytesSource(b'{"a": "' + b"x" * (3 << 20))
     )
 
-    assert "the Raft index went back from 500 to 20" in await watched(place, 20)
+    assert "the Raft index went back from 500 to 20" in await watched(destination, 20)
 
 
 async def test_an_alarm_stands_until_it_is_acknowledged_and_is_not_raised_again() -> None:
-    place = Destination("memory", MemoryStorage(), retention=Retention(last=1))
-    await hold(place, named(2, 500), 2, 500)
-    first = await watched(place, 20)
-    await hold(place, named(1, 21), 1, 21, {"history": named(1, 21)})
-    assert await watched(place, 22) == first, "the first word stays"
-    assert (await place.prune(NOW)).alarm == first
-    assert (await place.prune(NOW, acknowledged=True, dry_run=True)).plan.delete
+    destination = Destination("memory", MemoryStorage(), retention=Retention(last=1))
+    await hold(destination, named(2, 500), 2, 500)
+    first = await watched(destination, 20)
+    await hold(destination, named(1, 21), 1, 21, {"history": named(1, 21)})
+    assert await watched(destination, 22) == first, "the first word stays"
+    assert (await destination.prune(NOW)).alarm == first
+    assert (await destination.prune(NOW, acknowledged=True, dry_run=True)).plan.delete
 
-    assert str(await place.acknowledge()) == first
+    assert str(await destination.acknowledge()) == first
 
-    assert await watched(place, 22) == ""
-    assert (await place.prune(NOW)).deleted == (named(2, 500),)
+    assert await watched(destination, 22) == ""
+    assert (await destination.prune(NOW)).deleted == (named(2, 500),)
 
 
 async def test_a_new_history_begins_with_the_alarm_and_is_handed_on() -> None:
-    place = Destination("memory", MemoryStorage())
-    await hold(place, named(1, 500), 1, 500)
-    history = await place.history(Instant("host", 1e6), NOW)
-    wiped = await place.watch(history, manifest(named(0, 20), index=20))
+    destination = Destination("memory", MemoryStorage())
+    await hold(destination, named(1, 500), 1, 500)
+    history = await destination.history(Instant("host", 1e6), NOW)
+    wiped = await destination.watch(history, manifest(named(0, 20), index=20))
     assert wiped.manifest.history == named(0, 20)
 
-    await hold(place, named(0.5, 20), 0.5, 20, {"history": "it"})
-    history = await place.history(Instant("host", 1e6), NOW)
-    next_one = await place.watch(history, manifest(named(0, 21), index=21))
+    await hold(destination, named(0.5, 20), 0.5, 20, {"history": "it"})
+    history = await destination.history(Instant("host", 1e6), NOW)
+    next_one = await destination.watch(history, manifest(named(0, 21), index=21))
     assert next_one.manifest.history == "it"
 
 
 async def test_word_of_a_restore_is_taken_once() -> None:
-    place = Destination("memory", MemoryStorage())
-    await hold(place, named(1, 500), 1, 500)
+    destination = Destination("memory", MemoryStorage())
+    await hold(destination, named(1, 500), 1, 500)
     at = f"{NOW - HOUR / 2:%Y-%m-%dT%H:%M:%SZ}"
-    await place.expect(Restored("old.snap", at, "c", 20, 3))
+    await destination.expect(Restored("old.snap", at, "c", 20, 3))
 
-    assert await watched(place, 22) == ""
+    assert await watched(destination, 22) == ""
 
-    names = {entry.name for entry in await place.storage.entries()}
+    names = {entry.name for entry in await destination.storage.entries()}
     assert names.isdisjoint({GUARD_NAME, RESTORED_NAME})
-    assert await watched(place, 22), "once"
+    assert await watched(destination, 22), "once"

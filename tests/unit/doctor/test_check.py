@@ -42,12 +42,14 @@ def holding(*taken: datetime, name: str = "s3", verified: bool = True, **more: A
     return Destination(name, memory, **more)
 
 
-async def result(place: Destination, max_age: timedelta | None = None, cluster: str = "") -> Result:
-    return judge(await look(place, place.timing or HOURLY, NOW), NOW, max_age, cluster)
+async def result(
+    destination: Destination, max_age: timedelta | None = None, cluster: str = ""
+) -> Result:
+    return judge(await look(destination, destination.timing or HOURLY, NOW), NOW, max_age, cluster)
 
 
-async def said(place: Destination, max_age: timedelta | None = None) -> tuple[str, str]:
-    found = await result(place, max_age)
+async def said(destination: Destination, max_age: timedelta | None = None) -> tuple[str, str]:
+    found = await result(destination, max_age)
     return found.state.name, found.message
 
 
@@ -81,15 +83,15 @@ async def test_a_storage_goes_by_its_own_schedule() -> None:
 
 
 async def test_a_snapshot_that_takes_long_is_waited_for() -> None:
-    place = holding(ago(minutes=100))
+    destination = holding(ago(minutes=100))
     name = named(ago(minutes=100))
     manifest = Manifest(name, "", 7, 1, 8, "", 1800.0, "", "", "", "", "", "")
-    await place.storage.put(f"{name}.json", BytesSource(manifest.to_json()))
-    assert (await said(place))[0] == "OK"
+    await destination.storage.put(f"{name}.json", BytesSource(manifest.to_json()))
+    assert (await said(destination))[0] == "OK"
     for nonsense in ("1e999", "-5", "1e9"):
         text = manifest.to_json().replace(b"1800.0", nonsense.encode())
-        await place.storage.put(f"{name}.json", BytesSource(text))
-        assert (await said(place))[0] == "CRITICAL"
+        await destination.storage.put(f"{name}.json", BytesSource(text))
+        assert (await said(destination))[0] == "CRITICAL"
 
 
 async def test_no_snapshot_is_critical() -> None:
@@ -97,24 +99,24 @@ async def test_no_snapshot_is_critical() -> None:
 
 
 async def test_nothing_but_broken_ones_is_critical() -> None:
-    place = holding(ago(minutes=1))
-    await place.mark(named(ago(minutes=1)), Sidecar.BROKEN, "a byte")
-    assert await said(place) == ("CRITICAL", "no whole snapshot, 1 known to be broken")
+    destination = holding(ago(minutes=1))
+    await destination.mark(named(ago(minutes=1)), Sidecar.BROKEN, "a byte")
+    assert await said(destination) == ("CRITICAL", "no whole snapshot, 1 known to be broken")
 
 
 async def test_a_broken_one_after_the_newest_whole_is_a_warning() -> None:
-    place = holding(ago(minutes=1), ago(minutes=61))
-    await place.mark(named(ago(minutes=1)), Sidecar.BROKEN, "a byte")
-    state, message = await said(place)
+    destination = holding(ago(minutes=1), ago(minutes=61))
+    await destination.mark(named(ago(minutes=1)), Sidecar.BROKEN, "a byte")
+    state, message = await said(destination)
     assert state == "WARNING"
     assert f"a later one is known to be broken: {named(ago(minutes=1))}" in message
 
 
 async def test_an_alarm_is_a_warning() -> None:
-    place = holding(ago(minutes=1))
+    destination = holding(ago(minutes=1))
     alarm = Alarm("the cluster is another", "that.snap", "")
-    await place.storage.put(GUARD_NAME, BytesSource(alarm.to_json()))
-    state, message = await said(place)
+    await destination.storage.put(GUARD_NAME, BytesSource(alarm.to_json()))
+    state, message = await said(destination)
     assert (state, "retention suspended: the cluster is another" in message) == ("WARNING", True)
 
 
@@ -130,13 +132,13 @@ async def test_a_date_in_the_future_hides_nothing() -> None:
 
 async def test_a_static_name_goes_by_its_manifest() -> None:
     memory = MemoryStorage()
-    place = Destination("s3", memory, static_name="latest.snap")
+    destination = Destination("s3", memory, static_name="latest.snap")
     memory._objects["latest.snap"] = b"snapshot"
-    assert (await said(place))[0] == "UNKNOWN"
+    assert (await said(destination))[0] == "UNKNOWN"
     taken = "2026-11-26T11:30:00Z"
     manifest = Manifest("latest.snap", taken, 7, 1, 8, "", 1.0, "", "", "", "", "", "")
     memory._objects["latest.snap.json"] = manifest.to_json()
-    assert await said(place) == ("OK", "30m old")
+    assert await said(destination) == ("OK", "30m old")
 
 
 @pytest.mark.parametrize(
@@ -226,6 +228,8 @@ async def test_the_document_says_the_same() -> None:
 
 
 async def test_hundreds_are_looked_at_each_on_its_own() -> None:
-    places = [(holding(ago(minutes=number), name=f"{number}"), HOURLY) for number in range(300)]
-    found = await look_at_all(places, NOW)
-    assert [one.place.name for one in found] == [f"{number}" for number in range(300)]
+    destinations = [
+        (holding(ago(minutes=number), name=f"{number}"), HOURLY) for number in range(300)
+    ]
+    found = await look_at_all(destinations, NOW)
+    assert [one.destination.name for one in found] == [f"{number}" for number in range(300)]

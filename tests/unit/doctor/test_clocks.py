@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from tests.http_proxy import Exchange, HttpProxy
-from tests.unit.doctor.test_doctor import patient
+from tests.unit.doctor.test_doctor import context
 
 from raft_snapshot_agent.doctor import CheckResult
 from raft_snapshot_agent.doctor.clocks import clocks
 
 
 async def found(storage: dict[str, Any]) -> list[CheckResult]:
-    return (await clocks(patient(storages=[storage])))[1:]
+    return (await clocks(context(storages=[storage])))[1:]
 
 
 @pytest.mark.parametrize(
@@ -44,11 +44,11 @@ async def test_a_store_dates_its_answers(
         "swift": {"container": "c", "auth_url": f"{store.address}/v3"},
     }[kind]
     try:
-        findings = await found({"type": kind, **settings})
+        results = await found({"type": kind, **settings})
     finally:
         store.stop()
-    assert [finding.status for finding in findings] == ([] if status is None else [status])
-    assert all(told in finding.message for finding in findings)
+    assert [result.status for result in results] == ([] if status is None else [status])
+    assert all(told in result.message for result in results)
 
 
 @pytest.mark.parametrize(

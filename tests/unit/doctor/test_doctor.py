@@ -47,11 +47,11 @@ LOCAL = {"type": "local", "path": "/var/backups/vault"}
 NOBODY = {"method": "token", "token": "t"}
 
 
-def patient(*places: Destination, **config: Any) -> CheckContext:
+def context(*destinations: Destination, **config: Any) -> CheckContext:
     vault = {"address": "http://127.0.0.1:1", **config.pop("vault", {})}
     told = {key: value for key, value in vault.items() if value is not None}
     parsed = Config.model_validate({"vault": told, **config})
-    return CheckContext(parsed, {}, places, Cluster(parsed.vault, "leader"), NOW)
+    return CheckContext(parsed, {}, destinations, Cluster(parsed.vault, "leader"), NOW)
 
 
 async def test_storages_are_listed_each_on_its_own() -> None:
@@ -59,7 +59,7 @@ async def test_storages_are_listed_each_on_its_own() -> None:
     away = Refusing(StorageUnavailable("cannot reach it", hint="check the address"))
     wrong = Refusing(LoginRefused("the key is unknown", hint="check the keys"))
     found = await stores.storages(
-        patient(
+        context(
             await holding("whole", ago(minutes=12)),
             Destination("closed", denied),
             Destination("away", away),
@@ -94,16 +94,16 @@ def named(moment: datetime) -> str:
     return f"raft-snapshot-{moment:%Y%m%dT%H%M%SZ}-i7-0a1b2c.snap"
 
 
-async def said(place: Destination, **config: Any) -> list[tuple[str, str, int]]:
-    found = await stores.storages(patient(place, **config))
+async def said(destination: Destination, **config: Any) -> list[tuple[str, str, int]]:
+    found = await stores.storages(context(destination, **config))
     return [(one.status.value, one.message, one.exit_code) for one in found]
 
 
 async def test_a_fresh_storage_says_when_the_next_is_due() -> None:
-    place = await holding("s3", ago(minutes=12), ago(hours=1, minutes=12))
+    destination = await holding("s3", ago(minutes=12), ago(hours=1, minutes=12))
     due = f"{NOW + timedelta(minutes=48):%Y-%m-%d %H:%M:%S} UTC"
     message = f"s3 holds 2 snapshots, the newest 12m old; the next is due at {due}"
-    assert await said(place) == [("success", message, 0)]
+    assert await said(destination) == [("success", message, 0)]
 
 
 @pytest.mark.parametrize(
@@ -115,26 +115,26 @@ async def test_a_fresh_storage_says_when_the_next_is_due() -> None:
     ],
 )
 async def test_an_overdue_storage_fails(age: timedelta, schedule: dict[str, str]) -> None:
-    place = await holding("s3", NOW - age)
-    ((how, what, code),) = await said(place, schedule=schedule)
+    destination = await holding("s3", NOW - age)
+    ((how, what, code),) = await said(destination, schedule=schedule)
     assert (how, code) == ("failure", 2)
     assert what.startswith("s3 is overdue: its newest snapshot is ")
-    ((how, _, code),) = await said(replace(place, required=False), schedule=schedule)
+    ((how, _, code),) = await said(replace(destination, required=False), schedule=schedule)
     assert (how, code) == ("warning", 0)
 
 
 async def test_a_folder_of_this_host_is_not_late_while_another_leads(tmp_path: Path) -> None:
     storages = [{"type": "local", "path": str(tmp_path)}]
     shared = await holding("s3", ago(days=3))
-    one = patient(storages=storages)
+    one = context(storages=storages)
     (tmp_path / named(ago(days=3))).write_text("snapshot")
-    one.places = [*assembly.places(one.config), shared]
+    one.destinations = [*assembly.destinations(one.config), shared]
     one.stands_by = True
     own, *_, late = await stores.storages(one)
     assert (own.status, late.status) == ("skipped", "failure")
     assert own.message.startswith("local: the newest is 3d old; another member leads")
     one.stands_by = False
-    assert next(finding.status for finding in await stores.storages(one)) == "failure"
+    assert next(result.status for result in await stores.storages(one)) == "failure"
 
 
 async def test_a_storage_goes_by_its_own_schedule() -> None:
@@ -148,28 +148,28 @@ async def test_an_empty_storage_is_no_failure_yet() -> None:
 
 
 async def test_an_alarm_fails_with_its_own_code() -> None:
-    place = await holding("s3", ago(minutes=1))
+    destination = await holding("s3", ago(minutes=1))
     alarm = Alarm("the cluster is another", named(ago(minutes=1)), "")
-    await place.storage.put(GUARD_NAME, BytesSource(alarm.to_json()))
-    _, (how, what, code) = await said(place)
+    await destination.storage.put(GUARD_NAME, BytesSource(alarm.to_json()))
+    _, (how, what, code) = await said(destination)
     assert (how, code) == ("failure", 6)
     assert "retention suspended for s3: the cluster is another" in what
 
 
 async def test_what_is_broken_or_misdated_is_named_and_counts_for_nothing() -> None:
     old, bad, ahead = ago(hours=3), ago(minutes=1), ago(days=-2)
-    place = await holding("s3", old, bad, ahead)
-    await place.mark(named(bad), Sidecar.BROKEN, "a byte")
-    overdue, broken, future = await said(place)
+    destination = await holding("s3", old, bad, ahead)
+    await destination.mark(named(bad), Sidecar.BROKEN, "a byte")
+    overdue, broken, future = await said(destination)
     assert overdue[0] == "failure"
     assert broken[:2] == ("warning", f"s3: known to be broken: {named(bad)}")
     assert future[:2] == ("warning", f"s3: dated in the future: {named(ahead)}")
 
 
 async def test_nothing_but_broken_ones_fails() -> None:
-    place = await holding("s3", ago(minutes=1))
-    await place.mark(named(ago(minutes=1)), Sidecar.BROKEN, "a byte")
-    ((how, what, code),) = await said(place)
+    destination = await holding("s3", ago(minutes=1))
+    await destination.mark(named(ago(minutes=1)), Sidecar.BROKEN, "a byte")
+    ((how, what, code),) = await said(destination)
     assert (how, code) == ("failure", 4)
     assert what == "s3 holds no whole snapshot: all 1 are known to be broken"
 
@@ -182,7 +182,7 @@ async def test_a_newest_one_that_nobody_proved_is_warned_of() -> None:
 
 async def test_a_defect_of_a_storage_hides_no_other() -> None:
     found = await stores.storages(
-        patient(
+        context(
             Destination("bad", Refusing(RuntimeError("boom"))), await holding("s3", ago(minutes=1))
         )
     )
@@ -202,10 +202,10 @@ async def test_a_defect_of_a_storage_hides_no_other() -> None:
 async def test_local_folders_alone_are_warned_of_in_a_cluster(
     config: dict[str, Any], leaders: set[str], warned: bool
 ) -> None:
-    one = patient(**{"storages": [LOCAL], **config})
+    one = context(**{"storages": [LOCAL], **config})
     one.leaders |= leaders
     found = await members.members(one)
-    assert [finding.status for finding in found] == (["warning"] if warned else [])
+    assert [result.status for result in found] == (["warning"] if warned else [])
 
 
 # A folder that root may not enter does not exist, and an ordinary user cannot become another.
@@ -218,8 +218,8 @@ async def test_a_folder_that_may_not_be_entered_is_a_failure(tmp_path: Path) -> 
     for folder in (tmp_path, *tmp_path.parents[:3]):  # one more where tests run in parallel
         folder.chmod(folder.stat().st_mode | 0o011)
     storages = [{"type": "local", "path": str(closed)}]
-    one = patient(storages=storages, spool=str(spool), vault={"auth": NOBODY})
-    one.places = assembly.places(one.config)
+    one = context(storages=storages, spool=str(spool), vault={"auth": NOBODY})
+    one.destinations = assembly.destinations(one.config)
     await in_thread(lambda: None)  # what is loaded late is loaded now
     os.seteuid(65534)
     try:
@@ -234,14 +234,14 @@ async def test_a_folder_that_may_not_be_entered_is_a_failure(tmp_path: Path) -> 
 async def test_the_spool_needs_room_for_the_newest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = patient(await holding("s3", ago(minutes=1)), spool=str(tmp_path))
-    assert [finding.status for finding in await host.spool(one)] == ["skipped"]
+    one = context(await holding("s3", ago(minutes=1)), spool=str(tmp_path))
+    assert [result.status for result in await host.spool(one)] == ["skipped"]
     await stores.storages(one)
-    assert [finding.status for finding in await host.spool(one)] == ["success"]
+    assert [result.status for result in await host.spool(one)] == ["success"]
     for free, status, code in ((8, "warning", 0), (7, "failure", 1)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: Usage(free))
-        (finding,) = await host.spool(one)
-        assert (finding.status, finding.exit_code) == (status, code)
+        (result,) = await host.spool(one)
+        assert (result.status, result.exit_code) == (status, code)
 
 
 @dataclass(frozen=True)
@@ -254,32 +254,32 @@ async def test_a_storage_that_this_host_cannot_serve_is_no_sound_configuration(
 ) -> None:
     (tmp_path / "file").write_text("")
     wrong = {"type": "local", "path": str(tmp_path / "file")}
-    one = patient(storages=[wrong], spool=str(tmp_path), vault={"auth": NOBODY})
-    (finding,) = await host.configuration(one)
-    assert (finding.status, finding.exit_code) == ("failure", 1)
-    assert finding.message.startswith("local: ")
+    one = context(storages=[wrong], spool=str(tmp_path), vault={"auth": NOBODY})
+    (result,) = await host.configuration(one)
+    assert (result.status, result.exit_code) == ("failure", 1)
+    assert result.message.startswith("local: ")
 
 
 async def test_a_folder_that_cannot_be_made_is_no_sound_configuration(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     wrong = {"type": "local", "path": str(tmp_path / "file" / "missing")}
-    one = patient(storages=[wrong], spool=str(tmp_path), vault={"auth": NOBODY})
-    (finding,) = await host.configuration(one)
-    assert (finding.status, finding.exit_code) == ("failure", 1)
+    one = context(storages=[wrong], spool=str(tmp_path), vault={"auth": NOBODY})
+    (result,) = await host.configuration(one)
+    assert (result.status, result.exit_code) == ("failure", 1)
     to_be_made = {"type": "local", "path": str(tmp_path / "missing")}
-    one = patient(storages=[to_be_made], spool=str(tmp_path), vault={"auth": NOBODY})
-    (finding,) = await host.configuration(one)
-    assert finding.status == "success"
+    one = context(storages=[to_be_made], spool=str(tmp_path), vault={"auth": NOBODY})
+    (result,) = await host.configuration(one)
+    assert result.status == "success"
     assert not (tmp_path / "missing").exists()
 
 
 async def test_what_config_check_warns_of_is_warned_of_here(tmp_path: Path) -> None:
     optional = {"type": "local", "path": str(tmp_path), "required": False}
-    one = patient(storages=[optional], spool=str(tmp_path), vault={"auth": NOBODY})
+    one = context(storages=[optional], spool=str(tmp_path), vault={"auth": NOBODY})
     one.cautions = Loaded(one.config).warnings
-    _, finding = await host.configuration(one)
-    assert finding.status == "warning"
-    assert finding.message.startswith("storages: no storage is required")
+    _, result = await host.configuration(one)
+    assert result.status == "warning"
+    assert result.message.startswith("storages: no storage is required")
 
 
 async def test_a_local_storage_needs_room_for_another_snapshot(
@@ -287,15 +287,15 @@ async def test_a_local_storage_needs_room_for_another_snapshot(
 ) -> None:
     name = "raft-snapshot-20261126T115900Z-i5-0a1b2c.snap"
     (tmp_path / name).write_bytes(b"12345678")
-    one = patient(storages=[{"type": "local", "path": str(tmp_path)}])
-    one.places = assembly.places(one.config)
+    one = context(storages=[{"type": "local", "path": str(tmp_path)}])
+    one.destinations = assembly.destinations(one.config)
     assert await host.room(one) == []  # nothing was listed
     await stores.storages(one)
     for free, status, code in ((16, [], 0), (15, ["warning"], 0), (7, ["failure"], 2)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: Usage(free))
         found = await host.room(one)
-        assert [finding.status for finding in found] == status
-        assert sum(finding.exit_code for finding in found) == code
+        assert [result.status for result in found] == status
+        assert sum(result.exit_code for result in found) == code
 
 
 async def test_a_lease_is_shown(tmp_path: Path) -> None:
@@ -303,18 +303,18 @@ async def test_a_lease_is_shown(tmp_path: Path) -> None:
         "storages": [{"type": "local", "path": str(tmp_path)}],
         "lease": {"type": "storage", "storage": "local"},
     }
-    one = patient(**config)
-    (finding,) = await lease.lease(one)
-    assert finding.message.startswith("no agent holds the lease in ")
-    register = one.config.storages[0].register("raft-snapshot-lease")
-    await register.write(Record("host-1-abcd", 3, 0, 15.0), None)
-    (finding,) = await lease.lease(one)
-    assert finding.message.startswith("host-1-abcd holds the lease in ")
-    assert await lease.lease(patient()) == []
+    one = context(**config)
+    (result,) = await lease.lease(one)
+    assert result.message.startswith("no agent holds the lease in ")
+    lease_store = one.config.storages[0].lease_store("raft-snapshot-lease")
+    await lease_store.write(Record("host-1-abcd", 3, 0, 15.0), None)
+    (result,) = await lease.lease(one)
+    assert result.message.startswith("host-1-abcd holds the lease in ")
+    assert await lease.lease(context()) == []
 
 
 async def test_without_storages_there_is_nothing_to_list() -> None:
-    (found,) = await stores.storages(patient())
+    (found,) = await stores.storages(context())
     assert found.status is Status.SKIPPED
 
 
@@ -335,14 +335,14 @@ async def test_without_storages_there_is_nothing_to_list() -> None:
 async def test_it_says_which_connections_are_protected(
     vault: dict[str, Any], status: str, message: str
 ) -> None:
-    one = patient(vault=vault)
+    one = context(vault=vault)
     one.answered.add(vault["address"])
     (found,) = await server.tls(one)
     assert (found.status, found.message) == (status, f"{vault['address']} {message}")
 
 
 async def test_a_certificate_that_nobody_saw_is_not_called_good() -> None:
-    (found,) = await server.tls(patient(vault={"address": "https://127.0.0.1:1"}))
+    (found,) = await server.tls(context(vault={"address": "https://127.0.0.1:1"}))
     assert found.status is Status.SKIPPED
     assert "did not answer" in found.message
 
@@ -369,7 +369,7 @@ async def test_one_failing_check_does_not_end_the_others() -> None:
         raise ConfigError("it is wrong", hint="mend it")
 
     checks = {"first": broken, "storages": stores.storages}
-    first, second = await doctor.examine(patient(), checks)
+    first, second = await doctor.examine(context(), checks)
     assert (first.check, first.status, first.exit_code) == ("first", Status.FAILURE, 1)
     assert (first.message, first.advice) == ("it is wrong", "mend it")
     assert second.check == "storages"

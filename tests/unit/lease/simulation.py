@@ -222,28 +222,28 @@ class Host:
         term, served = 0, -1
         while True:
             await self.sleep(DURATION / 20)
-            tenure = self.lease.tenure
-            if tenure is None:
+            held_lease = self.lease.held_lease
+            if held_lease is None:
                 continue
-            if tenure.term != term:
+            if held_lease.term != term:
                 try:
                     newest = await self.world.call(self.world.store.newest)
                 except AgentError:
                     continue
-                term, served = tenure.term, int(max(newest, self._recorded()) // EVERY)
+                term, served = held_lease.term, int(max(newest, self._recorded()) // EVERY)
             if self.world.now // EVERY > served and self.world.leader in {None, self.number}:
-                served = await self._try_to_serve(tenure)
+                served = await self._try_to_serve(held_lease)
                 term = term if served >= 0 else 0
 
-    async def _try_to_serve(self, tenure: HeldLease) -> int:
+    async def _try_to_serve(self, held_lease: HeldLease) -> int:
         try:
             with self.lease.in_use():
-                served = await self._serve(tenure)
+                served = await self._serve(held_lease)
         except LeaseLost:
             return -1
         except AgentError:
             await self.lease.count(failed=True)
-            self.world.gave_away += self.lease.tenure is None
+            self.world.gave_away += self.lease.held_lease is None
             return -1
         await self.lease.count(failed=False)
         return served
@@ -252,20 +252,20 @@ class Host:
         moments = self.lease.stored.values()
         return max(((one - BEGIN).total_seconds() for one in moments), default=-1.0)
 
-    async def _serve(self, tenure: HeldLease) -> int:
+    async def _serve(self, held_lease: HeldLease) -> int:
         world, taken_at = self.world, self.world.now
         moment = BEGIN + timedelta(seconds=taken_at)
         name = moment.isoformat()
         await self.sleep(world.random.uniform(0, DURATION / 2))
-        tenure.insist()
+        held_lease.insist()
         if world.now < world.sick.get(self.number, WELL):
             raise StorageUnavailable("it cannot be reached from here")
         await world.call(lambda: world.store.put(name, taken_at))
         try:
-            await tenure.confirm("disk", moment)
+            await held_lease.confirm("disk", moment)
         except LeaseLost:
             await world.call(lambda: world.store.withdraw(name))
             raise
-        who = f"{self.name} in {tenure.term}"
+        who = f"{self.name} in {held_lease.term}"
         await world.call(lambda: world.store.vouch(name, who, world.now))
         return int(taken_at // EVERY)

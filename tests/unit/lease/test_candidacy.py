@@ -46,7 +46,7 @@ def lease(shelf: Shelf, hours: Hours, name: str, **candidacy: Any) -> Lease:
 
 
 def held(lease: Lease) -> bool:
-    return lease.tenure is not None
+    return lease.held_lease is not None
 
 
 async def fail(lease: Lease, times: int = 1) -> None:
@@ -65,7 +65,7 @@ async def test_a_store_is_proven_once_before_anything_is_written(
     for _ in range(10):
         await first.look()
         hours.now += 3
-    assert (proof.times, first.tenure is not None) == (1, True)
+    assert (proof.times, first.held_lease is not None) == (1, True)
 
 
 async def test_a_store_that_fails_its_proof_is_written_nothing_and_left_in_peace(
@@ -79,7 +79,7 @@ async def test_a_store_that_fails_its_proof_is_written_nothing_and_left_in_peace
         await first.look()
         said += changes.of(first)
         hours.now += 3
-    assert (proof.times, shelf.writes, first.tenure) == (1, 0, None)
+    assert (proof.times, shelf.writes, first.held_lease) == (1, 0, None)
     assert said == [("error", "No snapshots while the lease is kept there: it lies")]
     assert (type(first.not_held()), first.not_held().exit_code) == (UnreliableStore, 2)
     proof.error = None
@@ -166,7 +166,7 @@ async def test_what_nobody_takes_is_taken_again(shelf: Shelf, hours: Hours) -> N
     await first.look()
     await fail(first)
     pauses = []
-    while first.tenure is None:
+    while first.held_lease is None:
         pauses.append(await first.look())
         hours.now += pauses[-1]
     assert hours.now == pytest.approx(2 * DURATION, rel=0.5)

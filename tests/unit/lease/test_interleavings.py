@@ -63,7 +63,7 @@ def _kill(world: World, number: int) -> None:
 
 
 def _one_at_most(world: World) -> None:
-    holders = [host.name for host in world.hosts if host.lease.tenure is not None]
+    holders = [host.name for host in world.hosts if host.lease.held_lease is not None]
     assert len(holders) <= 1, (holders, world.now)
 
 
@@ -103,11 +103,11 @@ def test_who_is_gone_is_followed_within_two_durations() -> None:
         world = World(seed, Faults(until=0.0))
         world.hosts = [Host(world, f"{number}", number, DURATION) for number in range(AGENTS)]
         world.run(2 * DURATION, lambda: None)
-        (holder,) = [host for host in world.hosts if host.lease.tenure is not None]
+        (holder,) = [host for host in world.hosts if host.lease.held_lease is not None]
         holder.alive = False
         world.hosts.remove(holder)
         world.run(4 * DURATION, lambda: None)
-        assert [one for one in world.hosts if one.lease.tenure is not None], seed
+        assert [one for one in world.hosts if one.lease.held_lease is not None], seed
 
 
 _SWAP = World.swap

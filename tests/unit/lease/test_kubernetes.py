@@ -37,12 +37,12 @@ async def opened() -> AsyncIterator[Open]:
     made: list[LeaseStore] = []
 
     def open_one(**more: Any) -> LeaseStore:
-        made.append(KubernetesLease(type="kubernetes", **more).register(()))
+        made.append(KubernetesLease(type="kubernetes", **more).lease_store(()))
         return made[-1]
 
     yield open_one
-    for register in made:
-        await register.close()
+    for lease_store in made:
+        await lease_store.close()
 
 
 @pytest.fixture
@@ -73,22 +73,22 @@ async def test_kubectl_shows_who_holds_it(opened: Open, outside: Kube) -> None:
 
 
 async def test_one_that_was_given_back_has_no_holder(opened: Open, outside: Kube) -> None:
-    register = opened()
-    version = await register.write(FIRST, None)
-    await register.write(FIRST.released(), version)
+    lease_store = opened()
+    version = await lease_store.write(FIRST, None)
+    await lease_store.write(FIRST.released(), version)
     assert not outside.leases[USUAL_NAME]["spec"].get("holderIdentity")
 
 
 async def test_what_others_wrote_to_it_stays(opened: Open, outside: Kube) -> None:
-    register = opened()
-    await register.write(FIRST, None)
+    lease_store = opened()
+    await lease_store.write(FIRST, None)
     about = outside.leases[USUAL_NAME]["metadata"]
     about["labels"] = {"app": "backup"}
     about["annotations"]["team"] = "a"
     about["ownerReferences"] = [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}]
-    found = await register.read()
+    found = await lease_store.read()
     assert found is not None
-    await register.write(found.record.renewed({}), found.version)
+    await lease_store.write(found.record.renewed({}), found.version)
     about = outside.leases[USUAL_NAME]["metadata"]
     assert (about["labels"], about["annotations"]["team"]) == ({"app": "backup"}, "a")
     assert about["ownerReferences"][0]["name"] == "p"
@@ -97,10 +97,10 @@ async def test_what_others_wrote_to_it_stays(opened: Open, outside: Kube) -> Non
 async def test_one_that_somebody_else_made_is_not_taken_at_once(
     opened: Open, outside: Kube
 ) -> None:
-    register = opened()
-    await register.write(FIRST, None)
+    lease_store = opened()
+    await lease_store.write(FIRST, None)
     del outside.leases[USUAL_NAME]["metadata"]["annotations"]
-    found = await register.read()
+    found = await lease_store.read()
     assert found is not None
     assert (found.record.free, found.record.seconds) == (False, 60)
 
@@ -108,11 +108,11 @@ async def test_one_that_somebody_else_made_is_not_taken_at_once(
 async def test_in_a_pod_the_token_may_be_another_each_time(
     opened: Open, kube: Kube, pod: Path
 ) -> None:
-    register = opened()
-    version = await register.write(FIRST, None)
+    lease_store = opened()
+    version = await lease_store.write(FIRST, None)
     kube.tokens = {"another"}
     (pod / "token").write_text("another")
-    assert await register.write(FIRST.renewed({}), version)
+    assert await lease_store.write(FIRST.renewed({}), version)
 
 
 async def test_a_name_and_a_namespace_can_be_given(opened: Open, outside: Kube) -> None:
@@ -144,8 +144,8 @@ async def test_a_token_that_is_refused_is_told(opened: Open, outside: Kube) -> N
 async def test_whatever_stands_in_the_record_it_can_be_taken_over(
     opened: Open, outside: Kube
 ) -> None:
-    register = opened()
-    await register.write(FIRST, None)
+    lease_store = opened()
+    await lease_store.write(FIRST, None)
     annotations = outside.leases[USUAL_NAME]["metadata"]["annotations"]
     (key,) = annotations
     for found in (
@@ -158,10 +158,10 @@ async def test_whatever_stands_in_the_record_it_can_be_taken_over(
         {"holder": "x" * 10**5},
     ):
         annotations[key] = json.dumps(json.loads(FIRST.to_json()) | found)
-        seen = await register.read()
+        seen = await lease_store.read()
         assert seen is not None
         record = replace(seen.record, holder="me", term=seen.record.term + 1)
-        assert await register.write(record, seen.version)
+        assert await lease_store.write(record, seen.version)
         annotations = outside.leases[USUAL_NAME]["metadata"]["annotations"]
 
 
@@ -173,11 +173,11 @@ async def test_a_server_that_is_not_there_is_told_and_found_again(
     document["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:9"
     path.write_text(json.dumps(document))
     monkeypatch.setenv("KUBECONFIG", str(path))
-    register = opened()
+    lease_store = opened()
     with pytest.raises(StorageUnavailable, match="cannot read the lease record kubernetes:"):
-        await register.read()
+        await lease_store.read()
     kube.kubeconfig()
-    assert await register.read() is None
+    assert await lease_store.read() is None
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ async def serve(store: Store, *, proven: bool) -> tuple[Counter[int], list[Lease
         async with anyio.create_task_group() as tasks:
             for lease in leases:
                 tasks.start_soon(lease.look)
-        served[slot] += sum(lease.tenure is not None for lease in leases)
+        served[slot] += sum(lease.held_lease is not None for lease in leases)
     return served, leases
 
 

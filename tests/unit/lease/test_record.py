@@ -136,10 +136,10 @@ async def test_a_shorter_time_that_somebody_wrote_is_not_kept(shelf: Shelf, hour
     await second.look()
     hours.now += 8
     await second.look()
-    assert second.tenure is None, "its holder believes in nine seconds"
+    assert second.held_lease is None, "its holder believes in nine seconds"
     await first.look()
     assert shelf.record.seconds == 10
-    assert first.tenure is not None
+    assert first.held_lease is not None
 
 
 async def test_a_shorter_time_is_not_believed_at_first_sight_either(
@@ -151,7 +151,7 @@ async def test_a_shorter_time_is_not_believed_at_first_sight_either(
     await second.look()
     hours.now += 8
     await second.look()
-    assert (first.tenure is not None, second.tenure) == (True, None)
+    assert (first.held_lease is not None, second.held_lease) == (True, None)
 
 
 async def test_agents_with_other_durations_wait_for_the_longer(shelf: Shelf, hours: Hours) -> None:
@@ -161,10 +161,10 @@ async def test_agents_with_other_durations_wait_for_the_longer(shelf: Shelf, hou
     for _ in range(5):
         hours.now += 10
         await quick.look()
-        assert (slow.tenure is not None, quick.tenure) == (True, None)
+        assert (slow.held_lease is not None, quick.held_lease) == (True, None)
     hours.now += 11
     await quick.look()
-    assert (slow.tenure, quick.tenure is not None) == (None, True)
+    assert (slow.held_lease, quick.held_lease is not None) == (None, True)
 
 
 @pytest.mark.parametrize("forged", [{"beat": 0}, {"beat": 2**31 - 1}, {"seconds": 3600.0}])
@@ -178,7 +178,7 @@ async def test_what_somebody_wrote_into_our_record_is_written_over(
     for _ in range(20):
         hours.now += 3
         await first.look()
-        assert first.tenure is not None
+        assert first.held_lease is not None
     assert (shelf.record.holder, shelf.record.seconds) == ("first", 10)
 
 
@@ -188,13 +188,13 @@ async def test_who_lost_it_to_a_forgery_takes_it_again_in_time(
 ) -> None:
     first = lease(shelf, hours, "first")
     await first.look()
-    old = first.tenure
+    old = first.held_lease
     assert old is not None
     shelf.forge(**forged)
     for _ in range(6):
         hours.now += 3
         await first.look()
-    assert first.tenure is not None
+    assert first.held_lease is not None
     assert not old.held()
     with pytest.raises(LeaseLost):
         await old.confirm("s3", datetime(2026, 11, 25, 13, tzinfo=UTC))

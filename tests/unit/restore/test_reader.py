@@ -21,8 +21,8 @@ from raft_snapshot_agent.errors import (
     VerificationError,
 )
 from raft_snapshot_agent.restore.reader import (
-    FileOrigin,
-    StoredOrigin,
+    FileReader,
+    StoredReader,
     choose,
     examine,
     naming,
@@ -70,7 +70,9 @@ def agreeing(name: str) -> Manifest:
     return replace(described(name), taken_at=taken_at, index=parsed.index or 0)
 
 
-async def place(name: str = "memory", verified: tuple[str, ...] = (), **held: bytes) -> Destination:
+async def destination(
+    name: str = "memory", verified: tuple[str, ...] = (), **held: bytes
+) -> Destination:
     """A storage that holds snapshots; `verified` ones have a manifest."""
     storage = MemoryStorage()
     for key, content in held.items():
@@ -84,46 +86,53 @@ def named(key: str) -> str:
     return {"old": OLD, "new": NEW}[key]
 
 
-async def origin_of(holding: Destination) -> StoredOrigin:
+async def reader_of(holding: Destination) -> StoredReader:
     (stored,) = await holding.stored()
-    return StoredOrigin(holding, stored)
+    return StoredReader(holding, stored)
 
 
-def of(origin: object) -> tuple[str, str]:
-    assert isinstance(origin, StoredOrigin)
-    return origin.place.name, origin.stored.name
+def of(reader: object) -> tuple[str, str]:
+    assert isinstance(reader, StoredReader)
+    return reader.destination.name, reader.stored.name
 
 
 # Which one is meant.
 
 
 async def test_the_newest_of_all_storages_is_taken() -> None:
-    places = [await place("a", old=WHOLE), await place("b", new=WHOLE), await place("c")]
+    destinations = [
+        await destination("a", old=WHOLE),
+        await destination("b", new=WHOLE),
+        await destination("c"),
+    ]
 
-    assert of(await choose(places, None)) == ("b", NEW)
+    assert of(await choose(destinations, None)) == ("b", NEW)
 
 
 async def test_a_verified_one_goes_before_a_newer_that_is_not() -> None:
-    places = [await place("a", new=WHOLE), await place("b", ("old",), old=WHOLE)]
+    destinations = [await destination("a", new=WHOLE), await destination("b", ("old",), old=WHOLE)]
 
-    assert of(await choose(places, None)) == ("b", OLD)
+    assert of(await choose(destinations, None)) == ("b", OLD)
 
 
 async def test_of_two_copies_the_first_storages_is_taken() -> None:
-    places = [await place("a", ("new",), new=WHOLE), await place("b", ("new",), new=WHOLE)]
+    destinations = [
+        await destination("a", ("new",), new=WHOLE),
+        await destination("b", ("new",), new=WHOLE),
+    ]
 
-    assert of(await choose(places, None)) == ("a", NEW)
+    assert of(await choose(destinations, None)) == ("a", NEW)
 
 
 async def test_an_empty_one_is_never_the_newest() -> None:
-    assert of(await choose([await place("a", old=WHOLE, new=b"")], None)) == ("a", OLD)
+    assert of(await choose([await destination("a", old=WHOLE, new=b"")], None)) == ("a", OLD)
 
 
 async def test_a_storage_that_is_down_does_not_hide_the_others() -> None:
-    places = [Destination("down", Down()), await place("up", new=WHOLE)]
+    destinations = [Destination("down", Down()), await destination("up", new=WHOLE)]
 
-    assert of(await choose(places, None)) == ("up", NEW)
-    assert of(await choose(places, NEW)) == ("up", NEW)
+    assert of(await choose(destinations, None)) == ("up", NEW)
+    assert of(await choose(destinations, NEW)) == ("up", NEW)
 
 
 @pytest.mark.parametrize("wanted", [None, NEW])
@@ -131,19 +140,23 @@ async def test_a_storage_that_is_down_is_the_reason_where_nothing_is_found(
     wanted: str | None,
 ) -> None:
     with pytest.raises(StorageDenied):
-        await choose([Destination("down", Down()), await place()], wanted)
+        await choose([Destination("down", Down()), await destination()], wanted)
 
 
 @pytest.mark.parametrize(("wanted", "words"), [(None, "no storage holds"), (NEW, NEW)])
 async def test_nothing_found_is_told(wanted: str | None, words: str) -> None:
     with pytest.raises(SnapshotNotFound, match=words):
-        await choose([await place()], wanted)
+        await choose([await destination()], wanted)
 
 
 async def test_a_name_is_looked_up_in_the_storages_in_order() -> None:
-    places = [await place("a"), await place("b", old=WHOLE), await place("c", old=WHOLE)]
+    destinations = [
+        await destination("a"),
+        await destination("b", old=WHOLE),
+        await destination("c", old=WHOLE),
+    ]
 
-    assert of(await choose(places, OLD)) == ("b", OLD)
+    assert of(await choose(destinations, OLD)) == ("b", OLD)
 
 
 @pytest.mark.parametrize("wanted", ["here.snap", "./here.snap", "../here.snap", "/here.snap"])
@@ -153,11 +166,11 @@ async def test_a_path_or_a_file_that_is_there_is_a_file(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here.snap").write_bytes(b"")
 
-    assert await choose([], wanted) == FileOrigin(Path(wanted))
+    assert await choose([], wanted) == FileReader(Path(wanted))
 
 
 async def test_a_dash_is_standard_input() -> None:
-    assert await choose([], "-") == FileOrigin(None)
+    assert await choose([], "-") == FileReader(None)
 
 
 # What it holds.
@@ -169,30 +182,30 @@ async def test_a_whole_one_is_proved_from_anywhere(
     file = tmp_path / NEW
     file.write_bytes(WHOLE)
 
-    assert await examine(FileOrigin(file)) == archives.verified(WHOLE)
-    assert await examine(await origin_of(await place(new=WHOLE))) == archives.verified(WHOLE)
+    assert await examine(FileReader(file)) == archives.verified(WHOLE)
+    assert await examine(await reader_of(await destination(new=WHOLE))) == archives.verified(WHOLE)
     with file.open() as opened:
         monkeypatch.setattr("sys.stdin", opened)
-        assert await examine(FileOrigin(None)) == archives.verified(WHOLE)
+        assert await examine(FileReader(None)) == archives.verified(WHOLE)
 
 
 async def test_a_broken_one_is_refused_and_named() -> None:
-    origin = await origin_of(await place(new=WHOLE[:-1]))
+    reader = await reader_of(await destination(new=WHOLE[:-1]))
 
     words = f"^memory:{NEW}: the snapshot is broken"
-    with pytest.raises(VerificationError, match=words), naming(origin):
-        await examine(origin)
+    with pytest.raises(VerificationError, match=words), naming(reader):
+        await examine(reader)
 
 
 async def test_one_that_its_manifest_does_not_describe_is_refused(tmp_path: Path) -> None:
     other = archives.archive(archives.members(state=b"another"))
-    stored = await origin_of(await place(verified=("new",), new=other))
+    stored = await reader_of(await destination(verified=("new",), new=other))
     (tmp_path / NEW).write_bytes(other)
     (tmp_path / manifest_name(NEW)).write_bytes(described(NEW).to_json())
 
-    for origin in (stored, FileOrigin(tmp_path / NEW)):
+    for reader in (stored, FileReader(tmp_path / NEW)):
         with pytest.raises(VerificationError, match="not the snapshot its manifest describes"):
-            await examine(origin)
+            await examine(reader)
 
 
 @pytest.mark.parametrize("beside", [b"", b"{", b"[]", b"{}"])
@@ -200,8 +213,8 @@ async def test_what_is_no_manifest_counts_as_none(tmp_path: Path, beside: bytes)
     (tmp_path / NEW).write_bytes(WHOLE)
     (tmp_path / manifest_name(NEW)).write_bytes(beside)
 
-    assert (await FileOrigin(tmp_path / NEW).expected()).manifest is None
-    assert await examine(FileOrigin(tmp_path / NEW)) == archives.verified(WHOLE)
+    assert (await FileReader(tmp_path / NEW).expected()).manifest is None
+    assert await examine(FileReader(tmp_path / NEW)) == archives.verified(WHOLE)
 
 
 def test_a_manifest_is_compared_by_its_digest() -> None:
@@ -231,13 +244,13 @@ def test_a_manifest_is_compared_by_what_it_tells(lying: Manifest) -> None:
 )
 async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, path: str, words: str) -> None:
     with pytest.raises(AgentError, match=f"^cannot read {tmp_path / path}: {words}"):
-        await examine(FileOrigin(tmp_path / path))
+        await examine(FileReader(tmp_path / path))
 
 
 # On its way into a spool.
 
 
-class Endless(FileOrigin):
+class Endless(FileReader):
     """A pipe whose other end never writes again."""
 
     async def read(self) -> AsyncIterator[bytes]:
@@ -247,7 +260,7 @@ class Endless(FileOrigin):
 
 async def test_pouring_fills_the_spool(tmp_path: Path) -> None:
     with Spool.create(tmp_path, "run") as spool:
-        await pour(await origin_of(await place(new=WHOLE)), spool)
+        await pour(await reader_of(await destination(new=WHOLE)), spool)
 
         assert spool.arrived(0) == len(WHOLE)
         assert spool.path.read_bytes() == WHOLE
@@ -255,7 +268,7 @@ async def test_pouring_fills_the_spool(tmp_path: Path) -> None:
 
 async def test_a_failure_to_read_is_the_spools(tmp_path: Path) -> None:
     with Spool.create(tmp_path, "run") as spool:
-        await pour(FileOrigin(tmp_path / "nowhere"), spool)
+        await pour(FileReader(tmp_path / "nowhere"), spool)
 
         assert isinstance(spool.error, AgentError)
         with pytest.raises(AgentError, match="nowhere"):
@@ -277,7 +290,7 @@ async def test_a_defect_wakes_whoever_follows_the_spool(
     monkeypatch.setattr("sys.stdin", io.StringIO("has no number"))
     with Spool.create(tmp_path, "run") as spool:
         with pytest.raises(io.UnsupportedOperation):
-            await pour(FileOrigin(None), spool)
+            await pour(FileReader(None), spool)
 
         with pytest.raises(AgentError, match="given up"):
             spool.arrived(0)

@@ -39,7 +39,7 @@ class Agent:
         self.held: dict[str, list[datetime]] = {"disk": [], "s3": []}
         self.served: list[frozenset[str]] = []
         self.private = frozenset({"disk"})
-        self.places = [SimpleNamespace(name=name, timing=None) for name in self.held]
+        self.destinations = [SimpleNamespace(name=name, timing=None) for name in self.held]
         session = SimpleNamespace(seconds_to_renewal=lambda: float("inf"))
         self.cluster = SimpleNamespace(
             session=session, keep_token=lambda: None, try_login=lambda: False
@@ -87,9 +87,9 @@ async def run(agent: Any, until: Any) -> str:
     """Let a runner run until something is so; return what it said."""
     said = io.StringIO()
     with redirect_stderr(said), anyio.fail_after(8):
-        duty = ClusterService(agent, ScheduleSpec(Every(EVERY)), configure("text", "info"))
+        service = ClusterService(agent, ScheduleSpec(Every(EVERY)), configure("text", "info"))
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ClusterLoop(duty, Notifier({})).run)
+            tasks.start_soon(ClusterLoop(service, Notifier({})).run)
             while not until(said.getvalue()):  # noqa: ASYNC110 - a log is no event
                 await anyio.sleep(0.02)
             tasks.cancel_scope.cancel()
@@ -105,16 +105,16 @@ async def test_who_stood_by_looks_again_within_the_slot_and_says_so_once() -> No
 
 
 async def test_who_takes_over_serves_what_one_storage_alone_still_lacks() -> None:
-    register = Register()
-    agent = Agent(LeaseHeld("no"), lease=Lease(register, "me", timedelta(seconds=2)))
+    lease_store = Register()
+    agent = Agent(LeaseHeld("no"), lease=Lease(lease_store, "me", timedelta(seconds=2)))
     began = datetime.now(UTC)
     agent.held = {name: [began - EVERY] for name in agent.held}
 
     def goes(said: str) -> list[frozenset[str]]:
-        if SKIPS in said and not register.found.record.free:
+        if SKIPS in said and not lease_store.found.record.free:
             agent.held["disk"].append(began)  # and then it was gone
-            if register.found.record.holder == "another":
-                register.found = Versioned(register.found.record.released(), "2")
+            if lease_store.found.record.holder == "another":
+                lease_store.found = Versioned(lease_store.found.record.released(), "2")
         return agent.served
 
     await run(agent, goes)

@@ -273,7 +273,7 @@ class World:
     def revoke_token(self) -> None: ...
 
     def agent(self) -> Agent:
-        places = [
+        destinations = [
             Destination(
                 name, RetryingStorage(storage), Retention(last=LAST), naming=self.naming, **options
             )
@@ -285,7 +285,7 @@ class World:
         return _Busy(
             self,
             cluster,
-            places,
+            destinations,
             naming=self.naming,
             spool=self.root,
             deadline=60,
@@ -306,10 +306,10 @@ class World:
     async def live(self, until: Callable[[], bool], **timing: Any) -> None:
         """Let a daemon of its own run until something is so, and kill it."""
         with redirect_stderr(self.said):
-            duty = ClusterService(
+            service = ClusterService(
                 self.agent(), ScheduleSpec(Every(EVERY), **timing), configure("text", "info")
             )
-            daemon = Daemon(ActiveConfig({"": duty}, duty.log), clock=self.now)
+            daemon = Daemon(ActiveConfig({"": service}, service.log), clock=self.now)
             async with anyio.create_task_group() as tasks:
                 self._alive = tasks.cancel_scope
                 tasks.start_soon(daemon.run)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.azurite import Azurite
-from tests.contract.places import S3, Azure, Gcs
+from tests.contract.destinations import S3, Azure, Gcs
 from tests.fake_gcs import FakeGcs
 from tests.s3_faults import S3Faults
 from tests.token_server import TokenServer

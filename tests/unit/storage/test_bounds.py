@@ -290,7 +290,7 @@ async def test_a_lease_record_of_two_gigabytes_is_not_fetched() -> None:
             type="s3", bucket="b-b", endpoint=server.address, region="r",
             access_key_id=Secret("a"), secret_access_key=Secret("b"),
         )  # fmt: skip
-        found = await settings.register("lease").read()
+        found = await settings.lease_store("lease").read()
         assert server.sent < 16 * MIB
     assert found is not None
     assert found.record.holder == "unknown"

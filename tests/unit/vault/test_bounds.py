@@ -148,7 +148,7 @@ def test_what_is_not_taken_is_told_in_one_line(name: str) -> None:
     with RawServer(LIES[name]) as liar:
         node = Node(liar.address, settings(timeout="20s"))
         with pytest.raises(Unreachable) as caught:
-            node.standing()
+            node.leader_status()
         node.close()
     assert ("longer than 1048576 bytes" in str(caught.value)) or "encoded" in str(caught.value)
     assert liar.sent < 8 * MIB
@@ -159,7 +159,7 @@ def test_a_refusal_counts_by_its_status_however_long_it_is() -> None:
     with RawServer(endless(refused, b"x" * 65536)) as liar:
         node = Node(liar.address, settings(timeout="20s"))
         with pytest.raises(ServerError, match="503"):
-            node.standing()
+            node.leader_status()
         node.close()
 
 

@@ -47,7 +47,7 @@ def test_every_request_carries_what_servers_want_to_see(
     proxy: LyingProxy, node: Node, bao: OpenBaoCluster, approle: AppRole
 ) -> None:
     session = Session(_method(approle))
-    node.standing()
+    node.leader_status()
     node.identity()
     node.open_snapshot(session.token(node)).stop()
     with pytest.raises(Denied):
@@ -73,7 +73,7 @@ def test_token_and_namespace_go_only_where_they_belong(
     proxy: LyingProxy, node: Node, approle: AppRole
 ) -> None:
     session = Session(_method(approle), namespace="root")
-    node.standing()
+    node.leader_status()
     node.identity()
     node.open_snapshot(session.token(node)).stop()
 
@@ -89,7 +89,7 @@ def test_token_and_namespace_go_only_where_they_belong(
 
 
 def test_a_snapshot_comes_whole(node: Node, bao: OpenBaoCluster) -> None:
-    committed = node.standing().committed_index
+    committed = node.leader_status().committed_index
     verifier = ArchiveVerifier()
     for chunk in node.open_snapshot(bao.root_token).chunks():
         verifier.feed(chunk)
@@ -107,7 +107,7 @@ def test_a_path_in_the_address_goes_before_every_request(bao: OpenBaoCluster) ->
 
     with HttpProxy(bao.leader().address, mounted) as ingress:
         node = Node(f"{ingress.address}/team/vault", VaultSettings())
-        assert node.standing().is_self
+        assert node.leader_status().is_self
         assert node.identity().initialized
         node.open_snapshot(bao.root_token).stop()
         with pytest.raises(ServerError):
@@ -117,7 +117,7 @@ def test_a_path_in_the_address_goes_before_every_request(bao: OpenBaoCluster) ->
 
 
 def test_a_leader_says_that_it_leads(node: Node, bao: OpenBaoCluster) -> None:
-    said = node.standing()
+    said = node.leader_status()
     assert said.is_self
     assert said.ha_enabled
     assert said.leader_address == bao.leader().address
@@ -151,7 +151,7 @@ def test_what_other_nodes_say_of_the_leader(
     proxy: LyingProxy, node: Node, document: dict[str, Any], expected: LeaderStatus
 ) -> None:
     proxy.override(LEADER, 200, document)
-    assert node.standing() == expected
+    assert node.leader_status() == expected
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_what_other_nodes_say_of_the_leader(
 def test_what_is_no_server_at_all_is_told(proxy: LyingProxy, node: Node, body: bytes) -> None:
     proxy.behave(LEADER, status(200, body))
     with pytest.raises(ServerError, match="does not answer sys/leader as Vault or OpenBao do"):
-        node.standing()
+        node.leader_status()
 
 
 def test_a_server_that_is_not_initialised_is_told_from_a_sealed_one(
@@ -179,11 +179,11 @@ def test_a_server_that_is_not_initialised_is_told_from_a_sealed_one(
 ) -> None:
     fresh = Node(listeners.plain, VaultSettings())
     with pytest.raises(Sealed, match=r"is not initialised \(initialise it, or let it join"):
-        fresh.standing()
+        fresh.leader_status()
     fresh.close()
     proxy.override(LEADER, 503, {"errors": ["Vault is sealed"]})
     with pytest.raises(Sealed, match=r"is sealed \(503: Vault is sealed\) \(unseal it, then"):
-        node.standing()
+        node.leader_status()
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Who was asked who leads; each says that it stands by, and that REMOTE leads."""
     found: list[str] = []
 
-    def standing(node: Node) -> LeaderStatus:
+    def leader_status(node: Node) -> LeaderStatus:
         found.append(node.address)
         return LeaderStatus(node.address == REMOTE, REMOTE, 1, "")
 
-    monkeypatch.setattr(Node, "standing", standing)
+    monkeypatch.setattr(Node, "leader_status", leader_status)
     monkeypatch.setattr(Node, "identity", lambda _: Identity())
     return found
 
@@ -69,7 +69,7 @@ def test_allowing_it_does_not_let_a_server_take_tls_away(asked: list[str]) -> No
 
 def test_a_socket_whose_server_leads_is_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
     leads = LeaderStatus(True, "http://127.0.0.1:8200", 1, "")
-    monkeypatch.setattr(Node, "standing", lambda _: leads)
+    monkeypatch.setattr(Node, "leader_status", lambda _: leads)
     monkeypatch.setattr(Node, "identity", lambda _: Identity())
     socket = "unix:///run/vault.sock"
     assert cluster(socket).found().node.address == socket

@@ -143,7 +143,7 @@ def test_https_to_a_plain_port(listeners: Listeners) -> None:
 def test_http_to_a_tls_port(listeners: Listeners) -> None:
     plain = node(listeners.tls.replace("https:", "http:"))
     with pytest.raises(ServerError, match=r"HTTPS server\. \(write the address with https://\)"):
-        plain.standing()
+        plain.leader_status()
 
 
 def test_a_refused_connection(port: int) -> None:

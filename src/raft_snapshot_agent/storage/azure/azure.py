@@ -24,7 +24,7 @@ from raft_snapshot_agent.storage.objectstore.connection import (
 )
 from raft_snapshot_agent.storage.objectstore.endpoint import EndpointSettings
 from raft_snapshot_agent.storage.objectstore.errors import Hints
-from raft_snapshot_agent.storage.objectstore.lease_store import ObjectRegister
+from raft_snapshot_agent.storage.objectstore.lease_store import ObjectLeaseStore
 from raft_snapshot_agent.storage.objectstore.objects import BucketLocation, ObjectStorage
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ class AzureSettings(EndpointSettings):
         """Make sure that an endpoint from the environment does not hold the container."""
         _account_config(self, _connection_string(self))
 
-    def register(self, name: str) -> StoredLeaseStore:
-        return ObjectRegister(self._where(), partial(_connect, self), name)
+    def lease_store(self, name: str) -> StoredLeaseStore:
+        return ObjectLeaseStore(self._where(), partial(_connect, self), name)
 
     def _where(self) -> BucketLocation:
         return BucketLocation(

@@ -93,11 +93,11 @@ class GcsSettings(EndpointSettings):
     def open(self) -> Storage:
         return GcsStorage(self)
 
-    def register(self, name: str) -> StoredLeaseStore:
-        from raft_snapshot_agent.storage.gcs.lease_store import GcsRegister
+    def lease_store(self, name: str) -> StoredLeaseStore:
+        from raft_snapshot_agent.storage.gcs.lease_store import GcsLeaseStore
 
         key = f"{self.prefix}{name}.json"
-        return GcsRegister(f"gs://{self.bucket}/{key}", key, partial(_connect, self))
+        return GcsLeaseStore(f"gs://{self.bucket}/{key}", key, partial(_connect, self))
 
 
 class GcsStorage:

@@ -26,7 +26,7 @@ _LEFT_BEHIND = timedelta(hours=1)
 """A proof takes seconds; what is older by this was left by one that was killed."""
 
 
-class GcsRegister:
+class GcsLeaseStore:
     """Compare-and-swap by generations: each write makes a new one, and none comes back."""
 
     def __init__(self, location: str, key: str, connect: Callable[[], GcsBucket]) -> None:
@@ -89,7 +89,7 @@ class GcsRegister:
             raise LoginRefused(error.message, hint=error.hint) from error
 
 
-class GcsProbe(GcsRegister):
+class GcsProbe(GcsLeaseStore):
     """A record that can be removed again."""
 
     async def delete(self) -> None:

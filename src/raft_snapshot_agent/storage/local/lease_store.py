@@ -27,7 +27,7 @@ _LINKLESS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EX
 """What file systems answer that know no hard links; see link(2)."""
 
 
-class LocalRegister:
+class LocalLeaseStore:
     """Compare-and-swap by links, which fail where there is a file; no lock outlives a crash."""
 
     def __init__(
@@ -153,7 +153,7 @@ class LocalRegister:
             ) from error
 
 
-class LocalProbe(LocalRegister):
+class LocalProbe(LocalLeaseStore):
     """A record in a folder of its own."""
 
     async def delete(self) -> None:

@@ -34,7 +34,7 @@ from raft_snapshot_agent.storage.http.body import StoppableSource, in_stoppable_
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.local import atomic_write
 from raft_snapshot_agent.storage.local.errors import denied_hint, failure
-from raft_snapshot_agent.storage.local.lease_store import LocalRegister
+from raft_snapshot_agent.storage.local.lease_store import LocalLeaseStore
 from raft_snapshot_agent.storage.local.mounts import missing_mount
 from raft_snapshot_agent.storage.settings import StorageSettings
 from raft_snapshot_agent.storage.wrappers.timeout import TimeoutStorage
@@ -100,8 +100,8 @@ class LocalSettings(StorageSettings):
     def open(self) -> Storage:
         return TimeoutStorage(LocalStorage(self.folder, self.access, self.mounted), self.timeout)
 
-    def register(self, name: str) -> StoredLeaseStore:
-        return LocalRegister(self.folder, name, self.access, self.mounted)
+    def lease_store(self, name: str) -> StoredLeaseStore:
+        return LocalLeaseStore(self.folder, name, self.access, self.mounted)
 
     def access(self) -> atomic_write.FileAccess:
         """Look up who the files are to belong to.

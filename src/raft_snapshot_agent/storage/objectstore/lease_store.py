@@ -32,13 +32,13 @@ _LEFT_BEHIND = timedelta(hours=1)
 """A proof takes seconds; what is older by this was left by one that was killed."""
 
 
-class ObjectRegister:
+class ObjectLeaseStore:
     """Compare-and-swap by the store's own conditional writes."""
 
     def __init__(
         self, place: BucketLocation, connect: Connect, name: str, heed: Heed = heed_nothing
     ) -> None:
-        self._place = place
+        self._location = place
         self._heed = heed
         self._connect = connect
         self._name = name
@@ -47,7 +47,7 @@ class ObjectRegister:
 
     @property
     def location(self) -> str:
-        return f"{self._place.url}/{self._key}"
+        return f"{self._location.url}/{self._key}"
 
     async def read(self) -> Versioned | None:
         import obstore
@@ -90,7 +90,7 @@ class ObjectRegister:
         self._clients.clear()
 
     def probe(self, name: str) -> ObjectProbe:
-        return ObjectProbe(self._place, self._connect, f"{self._name}-probe/{name}", self._heed)
+        return ObjectProbe(self._location, self._connect, f"{self._name}-probe/{name}", self._heed)
 
     async def _client(self, *, writing: bool) -> ObjectStore:
         # Used every few seconds: connections and short-lived credentials are kept.
@@ -127,13 +127,13 @@ class ObjectRegister:
 
     def _error(self, doing: str, error: Exception) -> StorageError:
         what = f"cannot {doing} the lease record {self.location}"
-        explained = explain(what, error, self._place.hints, self._place.proxy)
+        explained = explain(what, error, self._location.hints, self._location.proxy)
         if _NOT_IMPLEMENTED in str(error):  # no matter of waiting
             return StorageError(explained.message, hint=explained.hint)
         return explained
 
 
-class ObjectProbe(ObjectRegister):
+class ObjectProbe(ObjectLeaseStore):
     """A record in a folder of probes, which has nothing else in it."""
 
     async def delete(self) -> None:

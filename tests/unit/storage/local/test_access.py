@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.contract.places import SETTINGS
+from tests.contract.destinations import SETTINGS
 from tests.contract.sources import NAME, content, whole
 
 from raft_snapshot_agent.errors import ConfigError, StorageDenied, StorageError

@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
-from tests.contract.places import Azure, Gcs
+from tests.contract.destinations import Azure, Gcs
 from tests.contract.sources import MIB, NAME, bytes_of, content, put_of
 from tests.http_proxy import Exchange, Request
 from tests.s3_faults import S3Faults

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.contract.places import S3, SETTINGS
+from tests.contract.destinations import S3, SETTINGS
 from tests.contract.sources import MIB, NAME, bytes_of, content, put_of
 from tests.http_proxy import Behaviour, Exchange, Request, pass_through, status
 from tests.moto_store import MotoStore
@@ -61,11 +61,13 @@ async def test_a_store_that_wants_checksums_gets_them_from_then_on(
 async def test_a_lease_is_written_with_the_checksum_that_the_store_wants(
     s3: S3, demanding: S3Faults
 ) -> None:
-    register = SETTINGS.validate_python(s3.settings(endpoint=demanding.address)).register("lease")
+    lease_store = SETTINGS.validate_python(s3.settings(endpoint=demanding.address)).lease_store(
+        "lease"
+    )
     record = Record(holder="a", term=1, beat=1, seconds=30.0)
-    version = await register.write(record, None)
+    version = await lease_store.write(record, None)
     assert version is not None
-    await register.close()
+    await lease_store.close()
 
 
 @pytest.mark.parametrize("wrong", [False, True])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.contract.places import S3
+from tests.contract.destinations import S3
 from tests.contract.sources import MIB, NAME, Watched, beside, bytes_of, content, put_of
 from tests.http_proxy import Behaviour, Exchange, Request, pass_through, status
 from tests.s3_faults import S3Faults

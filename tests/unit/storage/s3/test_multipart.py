@@ -9,7 +9,7 @@ import pytest
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from tests.contract.places import S3
+from tests.contract.destinations import S3
 from tests.http_proxy import HttpProxy, Request, hang, status
 
 from raft_snapshot_agent.errors import StorageError, StorageUnavailable

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import trustme
-from tests.contract.places import S3, SETTINGS
+from tests.contract.destinations import S3, SETTINGS
 from tests.contract.sources import MIB, NAME, bytes_of, content, put_of
 from tests.http_proxy import HttpProxy, status
 from tests.s3_faults import S3Faults

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.places import SETTINGS
+from tests.contract.destinations import SETTINGS
 from tests.contract.sources import NAME
 from tests.moto_store import MotoStore
 

@@ -11,7 +11,7 @@ import asyncssh
 import pytest
 from asyncssh.sftp import SFTPClientHandler
 from pydantic import ValidationError
-from tests.contract.places import SETTINGS, Sftp
+from tests.contract.destinations import SETTINGS, Sftp
 from tests.contract.sources import (
     MIB,
     NAME,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.contract.places import SETTINGS, Swift
+from tests.contract.destinations import SETTINGS, Swift
 from tests.contract.sources import MIB, NAME, Watched, beside, bytes_of, content, put_of
 from tests.holes import HOLES
 from tests.http_proxy import Exchange, Request, status

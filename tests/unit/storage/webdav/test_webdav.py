@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trustme
 from pydantic import ValidationError
-from tests.contract.places import SETTINGS, Webdav
+from tests.contract.destinations import SETTINGS, Webdav
 from tests.contract.sources import (
     MIB,
     NAME,

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.contract.places import S3
+from tests.contract.destinations import S3
 from tests.contract.sources import NAME
 from tests.http_proxy import Exchange
 from tests.s3_faults import S3Faults

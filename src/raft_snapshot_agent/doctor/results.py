@@ -42,7 +42,7 @@ class CheckContext:
 
     config: Config
     environ: Mapping[str, str]
-    places: Sequence[Destination]
+    destinations: Sequence[Destination]
     cluster: Cluster
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     node: Node | None = None

@@ -143,6 +143,34 @@ def restore(
 
 
 @app.command()
+def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    context: typer.Context,
+    snapshot: SnapshotArgument = None,
+    latest: LatestOption = False,
+    server: Annotated[
+        Path | None, typer.Option("--server", metavar="PATH", help="The server's program.")
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the server up until Ctrl-C, to look at it.")
+    ] = False,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    storage: StorageOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Restore a snapshot into a throw-away server, and prove what it holds.
+
+    The server reaches nobody, nobody else reaches it, and nothing of it stays. Keys and canaries
+    are in the configuration; without keys it stays sealed, which proves that it takes the snapshot.
+    """
+    from raft_snapshot_agent.cli import drilling as command
+
+    only_one_of(NAME=snapshot, latest=latest)
+    wish = command.DrillWish(None if latest else snapshot, storage, server, keep)
+    return command.drill(lambda: loaded(context, config, cluster), wish, layout)
+
+
+@app.command()
 def doctor(
     context: typer.Context,
     config: ConfigOption = None,

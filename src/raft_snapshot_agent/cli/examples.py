@@ -45,6 +45,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "VAULT_TOKEN=... raft-snapshot-agent restore vault.snap --yes",
         "VAULT_TOKEN=... raft-snapshot-agent restore vault.snap --force    # of another cluster",
     ),
+    "drill": (
+        "raft-snapshot-agent drill    # the newest; keys and canaries are in the configuration",
+        "raft-snapshot-agent drill --latest --storage s3",
+        "raft-snapshot-agent drill vault.snap --server /usr/local/bin/vault",
+        "raft-snapshot-agent drill --keep    # to look around in it",
+    ),
     "doctor": ("raft-snapshot-agent doctor", "raft-snapshot-agent doctor --format json"),
     "check": (
         "raft-snapshot-agent check --max-age 2h    # for Nagios, Icinga and their like",

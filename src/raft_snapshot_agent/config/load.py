@@ -17,7 +17,7 @@ from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.positions import KeyPath
 from raft_snapshot_agent.config.rules import cautions
 from raft_snapshot_agent.config.validation import Origin, validate
-from raft_snapshot_agent.errors import ConfigError, all_faults
+from raft_snapshot_agent.errors import ConfigError, NoConfiguration, all_faults
 from raft_snapshot_agent.secret import redact
 
 VARIABLE = "RAFT_SNAPSHOT_AGENT_CONFIG"
@@ -201,7 +201,7 @@ def _from_environment(environ: Mapping[str, str]) -> Loaded:
         config = _completed(Config(), environ)
         return Loaded(config, notes=_namespace_notes(config))
     places = ", ".join(str(place) for place in PLACES)
-    raise ConfigError(
+    raise NoConfiguration(
         f"no configuration: ${VARIABLE} is not set, and there is no file to read among {places}",
         hint="give one with --config, or set BAO_ADDR or VAULT_ADDR to go without",
     )

@@ -14,6 +14,7 @@ DESIGNED = {
     "release",
     "prune",
     "restore",
+    "drill",
     "check",
     "doctor",
     "demo",

@@ -11,6 +11,7 @@ AgentError                 1  something here, on this host
 │   ├── Sealed             2  sealed or not initialised
 │   ├── NoLeader           2  the cluster has no leader at the moment
 │   ├── Denied             2  the token or the login was refused
+│   ├── NothingThere       2  nothing lies at a path
 │   └── Interrupted        2  the stream was cut or stalled
 ├── StorageError           2  one storage
 │   ├── StorageUnavailable 2  worth another try
@@ -136,6 +137,10 @@ class NoLeader(ServerError):
 
 class Denied(ServerError):
     """The login or the token was refused."""
+
+
+class NothingThere(ServerError):
+    """Nothing lies at a path of a server."""
 
 
 class Interrupted(ServerError):

@@ -24,6 +24,7 @@ from raft_snapshot_agent.cli.options import (
     loaded_fleet,
 )
 from raft_snapshot_agent.cli.plugin import PluginCommand
+from raft_snapshot_agent.cli.recover_app import secrets
 from raft_snapshot_agent.cli.stored_app import stored
 from raft_snapshot_agent.cli.together import needs, only_one_of
 
@@ -40,6 +41,7 @@ app = typer.Typer(
     ),
 )
 app.add_typer(stored)
+app.add_typer(secrets)
 app.add_typer(configuration, name="config")
 
 
@@ -222,4 +224,5 @@ def demo() -> int:
 
 add_examples(app)
 add_examples(stored)
+add_examples(secrets)
 add_examples(configuration, "config")

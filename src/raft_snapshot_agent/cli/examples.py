@@ -51,6 +51,16 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "raft-snapshot-agent drill vault.snap --server /usr/local/bin/vault",
         "raft-snapshot-agent drill --keep    # to look around in it",
     ),
+    "recover": (
+        "VAULT_TOKEN=... raft-snapshot-agent recover --latest secret/app",
+        f"raft-snapshot-agent recover {_NAME} secret/app --version 3 --dry-run",
+        "raft-snapshot-agent recover --at 2026-11-23T15:30:00Z secret/app --to secret/app-old",
+        "raft-snapshot-agent recover --latest sys/policies/acl/ops --output ops.json",
+    ),
+    "browse": (
+        "raft-snapshot-agent browse --latest    # what is mounted",
+        "raft-snapshot-agent browse --latest secret/app --recursive",
+    ),
     "doctor": ("raft-snapshot-agent doctor", "raft-snapshot-agent doctor --format json"),
     "check": (
         "raft-snapshot-agent check --max-age 2h    # for Nagios, Icinga and their like",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sized
 
 from raft_snapshot_agent.config.drill import CanarySettings, DrillSettings
-from raft_snapshot_agent.errors import DrillFailed, ServerError, SnapshotNotFound
+from raft_snapshot_agent.errors import DrillFailed, NothingThere, ServerError
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.restore.issuers import prove_issuer
 from raft_snapshot_agent.restore.living_copy import Server, data_of, listed, place_of, read
@@ -52,7 +52,7 @@ def _prove_canary(server: Server, canary: CanarySettings, which: str) -> None:
     at = f"{which} ({canary.path}, field {canary.field})"
     try:
         found = read(server, place_of(server, canary.path))
-    except SnapshotNotFound as error:
+    except NothingThere as error:
         raise DrillFailed(f"{at}: {error.message}", noted=f"{which} is missing") from error
     except ServerError as error:
         raise DrillFailed(f"{at}: {error.message}", noted=f"{which} cannot be read") from error

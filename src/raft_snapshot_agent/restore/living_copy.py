@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from raft_snapshot_agent.errors import ServerError, SnapshotNotFound
+from raft_snapshot_agent.config.drill import DrillSettings
+from raft_snapshot_agent.errors import ConfigError, NothingThere, ServerError
+from raft_snapshot_agent.restore.drill import lent_folder, restored, server_for
+from raft_snapshot_agent.restore.reader import SnapshotReader
+from raft_snapshot_agent.restore.restore import fetched
 from raft_snapshot_agent.servers.answers import NodeAnswer
+from raft_snapshot_agent.servers.key_tokens import root_token
+from raft_snapshot_agent.threads import in_thread
 
 _MOUNTS = "sys/internal/ui/mounts"
 
@@ -37,6 +45,37 @@ class LivingCopy:
     def ask(self, method: str, path: str, body: Any = None) -> NodeAnswer:
         """Send a request with the token, and take any answer."""
         return self.node.request(method, quoted(path), body, self.token)
+
+
+@asynccontextmanager
+async def brought_to_life(
+    reader: SnapshotReader, settings: DrillSettings, spool: Path
+) -> AsyncIterator[LivingCopy]:
+    """Bring a snapshot to life in a throw-away server, which is gone when the context ends.
+
+    Raises:
+        ConfigError: No key is given, or no server can be closed in here.
+        VerificationError: The snapshot is not whole, or the keys do not open it.
+    """
+    need_keys(settings)
+    keys = [key.resolve() for key in settings.unseal.keys]
+    async with fetched(reader, spool) as got, lent_folder(spool) as folder:
+        choice = server_for(got.manifest, settings.server, opened=True)
+        async with restored(got.spool.path, keys, folder, choice=choice) as node:
+            yield LivingCopy(node, await in_thread(lambda: root_token(node, keys)))
+
+
+def need_keys(settings: DrillSettings) -> None:
+    """Refuse to begin without keys.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    if not settings.unseal.keys:
+        raise ConfigError(
+            "no secret can be read from a snapshot without the keys that open it",
+            hint="name them in drill.unseal.keys",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +131,18 @@ def read(server: Server, place: Place, version: int = 0) -> dict[str, Any]:
     """Read what lies at a place; of KV version 2 the newest version, or the one that is named.
 
     Raises:
-        SnapshotNotFound: There is nothing.
+        NothingThere: There is nothing.
         ServerError: It cannot be read.
     """
     query = f"?version={version}" if version and place.is_versioned else ""
     path = place.below("data") + query
     answer = server.ask("GET", path)
     if answer.status == 404:
-        raise SnapshotNotFound(f"there is nothing at {place.path}")
+        raise NothingThere(f"there is nothing at {place.path}")
     data = data_of(answer, path)
     found = data.get("data") if place.is_versioned else data
     if not isinstance(found, dict):
-        raise SnapshotNotFound(f"there is nothing at {place.path}")
+        raise NothingThere(f"there is nothing at {place.path}")
     return found
 
 

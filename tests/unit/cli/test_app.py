@@ -15,6 +15,8 @@ DESIGNED = {
     "prune",
     "restore",
     "drill",
+    "recover",
+    "browse",
     "check",
     "doctor",
     "demo",

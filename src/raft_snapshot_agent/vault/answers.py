@@ -68,7 +68,8 @@ class LeaderStatus:
     is_self: bool
     leader_address: str
     """As the operator configured it at the leader; empty when there is none."""
-    committed_index: int
+    applied_index: int
+    """Of the last change that it has applied; a write is answered only once it is."""
     active_since: str = ""
     """When the leader took over; a restore makes it take over anew."""
     ha_enabled: bool = True

@@ -98,7 +98,7 @@ class Node:
             return LeaderStatus(
                 is_self=answer.body.get("is_self") is True,
                 leader_address=_line(answer.body.get("leader_address")).rstrip("/"),
-                committed_index=_index(answer.body.get("raft_committed_index")),
+                applied_index=_index(answer.body.get("raft_applied_index")),
                 active_since=_line(answer.body.get("active_time")),
                 ha_enabled=bool(answer.body["ha_enabled"]),
                 performance_standby=answer.body.get("performance_standby") is True,

@@ -37,10 +37,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Leader:
-    """The node to take the snapshot from, and what it had committed when it was found."""
+    """The node to take the snapshot from, and what it had applied when it was found."""
 
     node: Node
-    committed_index: int
+    applied_index: int
     active_since: str
     identity: Identity
     troubles: tuple[str, ...] = ()
@@ -274,7 +274,7 @@ class Cluster:
 
 
 def _leader(node: Node, leader_status: LeaderStatus) -> Leader:
-    return Leader(node, leader_status.committed_index, leader_status.active_since, node.identity())
+    return Leader(node, leader_status.applied_index, leader_status.active_since, node.identity())
 
 
 def _not_leader(node: Node, leader_status: LeaderStatus) -> ServerError | NotLeader:

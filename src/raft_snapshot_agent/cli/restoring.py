@@ -142,13 +142,13 @@ def _question(got: Fetched, leader: Leader) -> str:
     name = leader.identity.cluster_name or leader.identity.cluster_id or leader.node.address
     return (
         f"Replaces the data of cluster {name} at {leader.node.address} (index"
-        f" {leader.applied_index}) with the snapshot{_taken(got.manifest)} (index"
+        f" {leader.applied_index}) with the snapshot{_describe_age(got.manifest)} (index"
         f" {got.snapshot.meta.index}). What was written since is lost: secrets, policies,"
         " tokens, and secret IDs or passwords that logins need."
     )
 
 
-def _taken(manifest: Manifest | None) -> str:
+def _describe_age(manifest: Manifest | None) -> str:
     if manifest is None:
         return ""
     try:

@@ -138,7 +138,7 @@ def test_all_that_one_node_costs_the_search_is_bounded() -> None:
     with RawServer(says) as slow:
         cluster = Cluster(settings(slow.address, timeout="500ms"), "anywhere")
         with pytest.raises(ServerError, match="never answers"):
-            cluster._tried(cluster.node(slow.address), find)
+            cluster._try_node(cluster.node(slow.address), find)
         cluster.close()
     assert 1 < len(slow.asked) <= 5
 

@@ -112,7 +112,7 @@ def _document(destination: Destination, stored: Stored) -> dict[str, Any]:
 
 
 def _is_dated(stored: Stored) -> bool:
-    """Whether anything tells its time; of a static name only the manifest does."""
+    """Return whether its time is known; for a static name only the manifest tells it."""
     return stored.taken_at.year > MINYEAR
 
 
@@ -218,7 +218,7 @@ def _detail(verdict: Reading) -> str:
 
 
 async def _describe_verdict(reader: SnapshotReader, verdict: Reading) -> str:
-    """Say what came of it; and who vouches for it, where there is a key."""
+    """Return the verdict in words, and who vouches for it where there is a key."""
     detail = _detail(verdict)
     if isinstance(reader, StoredReader) and reader.destination.signing is not None:
         return f"{detail}; {await _proof(reader)}"

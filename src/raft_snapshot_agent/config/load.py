@@ -10,7 +10,7 @@ from pathlib import Path
 from raft_snapshot_agent.config.clusters import ClusterSection, Fleet, keep_apart, misspelt, parts
 from raft_snapshot_agent.config.dialects import Dialect, dialect
 from raft_snapshot_agent.config.dialects.seed import translate
-from raft_snapshot_agent.config.document import Document, dotted, parse
+from raft_snapshot_agent.config.document import Document, format_path, parse
 from raft_snapshot_agent.config.exposure import exposures
 from raft_snapshot_agent.config.files import read, search
 from raft_snapshot_agent.config.model import Config
@@ -46,9 +46,9 @@ class Loaded:
     origin: Origin = field(default=lambda path: path, repr=False, compare=False)
 
     def position(self, path: KeyPath) -> str:
-        """Say where a key of ours stands: `FILE:LINE:COLUMN: key`, the key as the file has it."""
+        """Return the position of a key, `FILE:LINE:COLUMN: key`, spelt as in the file."""
         if self.document is None:
-            return dotted(path)
+            return format_path(path)
         return self.document.place(self.origin(path))
 
     @property

@@ -55,7 +55,7 @@ async def storages(context: CheckContext) -> list[CheckResult]:
 
 
 def judge(holding: Holding, now: datetime, *, stands_by: bool = False) -> list[CheckResult]:
-    """Say what is to be said of one storage.
+    """Report on one storage.
 
     Arguments:
         holding: The storage as it was found.

@@ -67,7 +67,7 @@ class Journal:
         if report.outcome is not Outcome.SKIPPED:
             if report.node and self._works is not True:
                 self._works = True
-                self._conditions, _ = self._conditions.observed("turn", {}, report.started_at)
+                self._conditions, _ = self._conditions.observe("turn", {}, report.started_at)
                 self.log.info("This agent takes the snapshots now.", node=report.node)
                 return True
             return False
@@ -118,7 +118,7 @@ class Journal:
         **facts: object,
     ) -> bool:
         texts, more = _by_kind(said)
-        self._conditions, news = self._conditions.observed(where, texts, now, together=together)
+        self._conditions, news = self._conditions.observe(where, texts, now, together=together)
         write = getattr(self.log, level)
         for one in news:
             lasted = {"since": f"{one.since:%Y-%m-%dT%H:%M:%SZ}", "times": one.times}

@@ -10,14 +10,14 @@ _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_local(address: str) -> bool:
-    """Tell whether a server's address is on this host: loopback, an own address, a socket."""
+    """Return whether a server's address is on this host: loopback, an own address, a socket."""
     if address.startswith("unix:"):
         return True
     return any(_is_here(ip) or ip.is_unspecified for ip in _resolve(_host(address)))
 
 
 def is_own(address: str) -> bool:
-    """Tell whether the address a leader announces names this very host.
+    """Return whether the address that a leader announces names this host.
 
     A literal loopback address names every host and so none. A name that resolves to loopback
     here does count: hosts list their own names so (`127.0.1.1 vault-0`).

@@ -26,7 +26,7 @@ from raft_snapshot_agent.vault.answers import (
 )
 from raft_snapshot_agent.vault.settings import VaultSettings
 from raft_snapshot_agent.vault.stream import SnapshotStream
-from raft_snapshot_agent.vault.transport import Connection
+from raft_snapshot_agent.vault.transport import NodeConnection
 
 _HEADERS = {
     "User-Agent": f"raft-snapshot-agent/{__version__}",
@@ -51,7 +51,7 @@ class Node:
     def __init__(self, address: str, settings: VaultSettings) -> None:
         self.address = address
         self._settings = settings
-        self._line = Connection(address, settings)
+        self._line = NodeConnection(address, settings)
 
     def __repr__(self) -> str:
         return f"Node({self.address!r})"

@@ -20,7 +20,7 @@ from raft_snapshot_agent.vault.settings import TlsSettings, VaultSettings
 from raft_snapshot_agent.vault.transport_errors import Asked, map_errors, refuse_for_proxy
 
 
-class Connection:
+class NodeConnection:
     """The connections to one address."""
 
     def __init__(self, address: str, settings: VaultSettings) -> None:

@@ -123,7 +123,7 @@ class Journal:
         for one in news:
             lasted = {"since": f"{one.since:%Y-%m-%dT%H:%M:%SZ}", "times": one.times}
             if one.state is State.ENDS:
-                self.log.info(f"Over: {one.text}", **lasted)
+                self.log.info(f"Resolved: {one.text}", **lasted)
                 continue
             alike = more.get(kind_of(one.text), 0)
             fields = {**facts, **({"more_like_it": alike} if alike else {})}

@@ -14,11 +14,14 @@ from unittest import mock
 
 from tests.adversary.good import forged
 from tests.unit.core.archives import archive, members, pax_member, pax_record, tar
+from tests.unit.core.entries import entry
 
 from raft_snapshot_agent.config.document import parse as parse_document
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.validation import validate
 from raft_snapshot_agent.core.archive import ArchiveVerifier
+from raft_snapshot_agent.core.contents import Contents
+from raft_snapshot_agent.core.entries import EntryReader
 from raft_snapshot_agent.core.guard import Point, is_trusted, judge
 from raft_snapshot_agent.core.lease_record import Record
 from raft_snapshot_agent.core.naming import AGENT, SEED, Layout, catalogue, parse
@@ -157,6 +160,14 @@ def read_bucket(data: bytes) -> None:
         bucket._described("list", item)
 
 
+def read_entries(data: bytes) -> None:
+    reader, contents = EntryReader(marks=True), Contents(3)
+    for start in range(0, len(data), 100):
+        reader.feed(memoryview(data)[start : start + 100])
+        contents.add(reader.take())
+    reader.finish()
+
+
 def read_container(data: bytes) -> None:
     settings = SwiftSettings(
         type="swift", container="b", storage_url="https://s/v1/a", auth_token="token-of-a-test"
@@ -232,6 +243,7 @@ _COMPLAINTS = (
     b'{"error": {"code": "x", "message": "y", "details": [1]}}',
     b"<html><head><title>503</title><script>x</script></head><body>down</body></html>",
 )
+_ENTRIES = entry(b"core/keyring", b"x" * 300) + entry(b"sys/token/id/a") + entry(b"x", b"y" * 5000)
 _PAX = pax_member("x", b"y", pax_record("size", "1")) + tar(members())
 
 TARGETS: dict[str, Target] = {
@@ -243,6 +255,7 @@ TARGETS: dict[str, Target] = {
         read_note,
         (_ALARM.to_json(), _RESTORED.to_json(), Condemnation("rotten", NOW).to_json()),
     ),
+    "entries": Target(read_entries, (_ENTRIES,), (VerificationError,)),
     "names": Target(read_names, (_NAMES.encode(),)),
     "configuration": Target(read_configuration, (_CONFIG.encode(),), (ConfigError,)),
     "multistatus": Target(read_multistatus, (_MULTISTATUS,), (ValueError,)),

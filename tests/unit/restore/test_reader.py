@@ -20,14 +20,8 @@ from raft_snapshot_agent.errors import (
     StorageDenied,
     VerificationError,
 )
-from raft_snapshot_agent.restore.reader import (
-    FileReader,
-    StoredReader,
-    choose,
-    examine,
-    naming,
-    pour,
-)
+from raft_snapshot_agent.restore.examine import examine, naming
+from raft_snapshot_agent.restore.reader import FileReader, StoredReader, choose, pour
 from raft_snapshot_agent.storage.base import BytesSource, Entry
 from raft_snapshot_agent.storage.memory import MemoryStorage
 from raft_snapshot_agent.transfer.spool import Spool

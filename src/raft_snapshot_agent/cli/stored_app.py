@@ -53,7 +53,7 @@ def inspect(
     cluster: ClusterOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """Show what a snapshot holds: keys and bytes by mount or prefix, leases, tokens."""
+    """Show what a snapshot holds, by mount or prefix."""
     from raft_snapshot_agent.cli import contents as command
 
     only_one_of(NAME=snapshot, latest=latest)
@@ -76,7 +76,7 @@ def diff(
     storage: StorageOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """Show what changed from one snapshot to another: keys and bytes by mount."""
+    """Show what changed between two snapshots."""
     from raft_snapshot_agent.cli import contents as command
 
     return command.diff(

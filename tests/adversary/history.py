@@ -125,7 +125,7 @@ class Site:
         told = replace(manifest_for(name, content), clock="host", began=3600.0 * self.elapsed)
         told = replace(told, ended=told.began + 1, term=verified(content).meta.term)
         await self.storage.put(name, BytesSource(content))
-        before = await finish.looked(destination, Instant(told.clock, told.began), self.now)
+        before = await finish.read_history(destination, Instant(told.clock, told.began), self.now)
         delivery = StorageResult("memory", "memory")
         done = await finish.finish(destination, told, before, delivery, Unsettled(), clock)
         self.good[name] = content

@@ -224,7 +224,7 @@ def _by_any(name: str, timings: Any, taken: Any, now: Any, *, running: bool) -> 
     return NextRun(timings[name], first(anchor, now))
 
 
-FINISH, RETAINED = finish.finish, finish._retained
+FINISH, RETAINED = finish.finish, finish._prune
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ FINISH, RETAINED = finish.finish, finish._retained
                 (ScheduleState, "after_look", lambda table, *_: table),
             ],
         ),
-        (lived, [(finish, "_retained", _unpruned)]),
+        (lived, [(finish, "_prune", _unpruned)]),
         (writes_only, [(Agent, "_reused", _new_names)]),
         (killed, [(timetable, "opened", _by_any)]),
     ],

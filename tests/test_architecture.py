@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,17 @@ def test_no_function_is_over_50_lines(path: Path) -> None:
 
 def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
     assert {path.stem for path in FILES} & FORBIDDEN_NAMES == set()
+
+
+def test_no_two_public_classes_bear_one_name() -> None:
+    classes = [
+        node.name
+        for path in FILES
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+
+    assert [name for name, count in Counter(classes).items() if count > 1] == []
 
 
 def test_every_public_class_says_what_it_is() -> None:

@@ -18,7 +18,7 @@ from raft_snapshot_agent.core.schedule import Every
 from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.systemd import Notifier
-from raft_snapshot_agent.observe.trace import PROGRESS, Progress, traced
+from raft_snapshot_agent.observe.trace import PROGRESS, Progress, trace_request
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
 
 EVERY = datetime(2026, 1, 2, tzinfo=UTC) - datetime(2026, 1, 1, tzinfo=UTC)
@@ -72,7 +72,7 @@ async def stands_still() -> None:
 
 async def goes_on() -> None:
     while True:
-        with traced("GET", "http://a"):
+        with trace_request("GET", "http://a"):
             await anyio.sleep(0.02)
 
 
@@ -129,7 +129,7 @@ def test_progress_is_noted_where_work_is_done() -> None:
     try:
         time.sleep(0.05)
         assert progress.idle >= 0.05
-        with traced("put", "a"):
+        with trace_request("put", "a"):
             assert progress.idle < 0.05
     finally:
         PROGRESS.reset(token)

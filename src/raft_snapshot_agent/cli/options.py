@@ -47,7 +47,7 @@ SnapshotArgument = Annotated[
 ]
 
 
-def loaded(context: typer.Context, config: Path | None, cluster: str | None) -> Loaded:
+def load_cluster(context: typer.Context, config: Path | None, cluster: str | None) -> Loaded:
     """Load what the configuration says of the one cluster that a command is for."""
     return _all(context, config).one(_cluster(context, cluster))
 

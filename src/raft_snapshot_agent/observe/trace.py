@@ -82,7 +82,7 @@ class Request:
 
 
 @contextmanager
-def traced(method: str, target: str) -> Iterator[Request]:
+def trace_request(method: str, target: str) -> Iterator[Request]:
     """Log a request, how it ended and how long that took.
 
     Arguments:

@@ -119,7 +119,7 @@ async def restore(cluster: Cluster, leader: Leader, path: Path, *, force: bool) 
                 return None
             raise _gave_way(leader)
         try:
-            back = await in_thread(cluster.found, abandon=True)
+            back = await in_thread(cluster.find_leader, abandon=True)
         except (ServerError, NotLeader):
             continue
         if back.active_since != leader.active_since:

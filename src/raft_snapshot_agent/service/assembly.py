@@ -97,7 +97,7 @@ def lease(config: Config) -> Lease | None:
 
 async def _leads(cluster: Cluster) -> None:
     """Raise why the agent could take no snapshot now, such as `NotLeader`."""
-    await in_thread(cluster.leader, abandon=True)
+    await in_thread(cluster.find_leader_for_this_agent, abandon=True)
 
 
 def _place(settings: AnyStorage, config: Config) -> Destination:

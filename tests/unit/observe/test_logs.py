@@ -130,9 +130,9 @@ def test_every_fact_is_one_line_of_plain_characters(layout: Format, lines: Lines
 def test_requests_are_told_at_debug_alone(lines: Lines) -> None:
     def ask(level: Level) -> list[str]:
         configure("text", level)
-        with trace.traced("GET", "https://vault:8200/v1/sys/leader") as request:
+        with trace.trace_request("GET", "https://vault:8200/v1/sys/leader") as request:
             request.status = 200
-        with suppress(StorageFull), trace.traced("put", "s3://b/a.snap"):
+        with suppress(StorageFull), trace.trace_request("put", "s3://b/a.snap"):
             raise StorageFull("full")
         return [line.partition("Z ")[2] for line in lines()]
 
@@ -175,7 +175,7 @@ def test_every_line_of_a_run_has_its_id(lines: Lines) -> None:
     log = configure("text", "debug")
     trace.RUN.set("0a1b2c")
     log.info("Anything.")
-    with trace.traced("list", "s3://b/"):
+    with trace.trace_request("list", "s3://b/"):
         pass
     trace.RUN.set("")
     log.info("Between two.")

@@ -31,4 +31,4 @@ def test_a_failure_that_lasts_for_hours_is_told_once_an_hour(
     kinds = {re.sub(r"[\d.]+\S*|raft-snapshot-\S+|\S+=\S+", "", line) for line in told}
     assert len(told) <= (END - BEGIN + 1) * max(1, len(kinds)), "\n".join(told)
     if told and step == "put" and way in {"refused", "unavailable"}:
-        assert any(" info " in line and "Over: " in line for line in lines)
+        assert any(" info " in line and "Resolved: " in line for line in lines)

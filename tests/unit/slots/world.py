@@ -257,7 +257,7 @@ class World:
     def session(self) -> Any:
         return SimpleNamespace(seconds_to_renewal=lambda: float("inf"))
 
-    def leader(self) -> Leader:
+    def find_leader_for_this_agent(self) -> Leader:
         node: Any = SimpleNamespace(address="https://bao:8200")
         return Leader(node, 1, "", Identity(cluster_id="one", product="openbao"))
 

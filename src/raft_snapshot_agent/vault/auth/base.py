@@ -20,7 +20,7 @@ class Login:
 
 
 def login_path(mount: str) -> str:
-    """Say where a method that is mounted there takes logins."""
+    """Return the login path of a method by its mount."""
     return f"auth/{mount.strip('/')}/login"
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.stores.memory import MemoryStorage
 from tests.unit.slots.world import (
     KILLS,
     LAST,
@@ -35,7 +36,6 @@ from raft_snapshot_agent.core.timetable import NextRun, ScheduleState
 from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.storage.local.local import LocalStorage
-from raft_snapshot_agent.storage.memory import MemoryStorage
 
 SLOTS = 7
 BAD = (1.0, 4.0)

@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.stores.memory import MemoryStorage
 from tests.unit.slots.test_interleavings import SLOTS, judge
 from tests.unit.slots.world import Fault, World
 
 from raft_snapshot_agent.core.lease import Record, Versioned
 from raft_snapshot_agent.errors import StorageDenied, StorageUnavailable
-from raft_snapshot_agent.storage.memory import MemoryStorage
 
 WAYS = ("refused", "unavailable", "lost", "wrong")
 STEPS = ("read", "write")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 from tests.contract.sources import Watched
+from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.errors import (
     AgentError,
@@ -20,7 +21,6 @@ from raft_snapshot_agent.observe import trace
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.storage.base import BytesSource, Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
-from raft_snapshot_agent.storage.memory import MemoryStorage
 from raft_snapshot_agent.storage.wrappers.retrying import RetryingStorage
 
 NAME = "raft-snapshot-20261123T153000Z-i4711-0a1b2c.snap"

@@ -214,6 +214,10 @@ class LeaseLost(AgentError):
     exit_code = 2
 
 
+class Unconfirmed(StorageError):
+    """The snapshot is stored, but nobody knows yet whether the lease lets it count."""
+
+
 class Stopped(AgentError):
     """The agent was told to stop; what was under way is dropped."""
 

@@ -86,7 +86,7 @@ async def beats(does: Any, systemd: socket.socket, path: Path) -> tuple[bool, bo
     """Run a daemon; return whether the watchdog is fed early on, and later."""
     environ = {"NOTIFY_SOCKET": str(path / "notify"), "WATCHDOG_USEC": "150000"}
     agent: Any = Standing(does)
-    agent.destinations = (type("Place", (), {"name": "a", "timing": None}),)
+    agent.destinations = (type("Destination", (), {"name": "a", "timing": None}),)
     log = configure("text", "info")
     service = ClusterService(agent, ScheduleSpec(Every(EVERY)), log, patience=1.0)
     daemon = Daemon(ActiveConfig({"": service}, log), notifier=Notifier(environ))

@@ -13,7 +13,6 @@ if TYPE_CHECKING:  # loading it takes longer than all of --help
     from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 
 DEBUG = "--debug"
-CONFIG_VARIABLE = "RAFT_SNAPSHOT_AGENT_CONFIG"
 
 
 class Format(StrEnum):

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from raft_snapshot_agent.core.conditions import Conditions, State, kind_of
 from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
-from raft_snapshot_agent.errors import LeaseHeld, NotLeader
+from raft_snapshot_agent.errors import LeaseHeld, NotLeader, Unconfirmed
 from raft_snapshot_agent.observe.logs import Level, Log
 
 _SKIPS = "Not running on leader node, skipping."
@@ -84,8 +84,8 @@ class Journal:
     def _log_delivery(self, report: Report, delivery: StorageResult, now: datetime) -> bool:
         name = delivery.storage
         level: Level = "error" if delivery.required else "warning"
-        why = [f"Could not store the snapshot in {name}: {delivery.error}"]
-        told = self._tell((name, "put"), why if delivery.error else [], now, level, together=True)
+        why = [_why_not_stored(delivery)] if delivery.error else []
+        told = self._tell((name, "put"), why, now, level, together=True)
         if delivery.error is not None:
             return told
         self._log_stored(report, delivery)
@@ -129,6 +129,12 @@ class Journal:
             fields = {**facts, **({"more_like_it": alike} if alike else {})}
             write(one.text, **fields, **(lasted if one.state is State.LASTS else {}))
         return bool(news)
+
+
+def _why_not_stored(delivery: StorageResult) -> str:
+    if isinstance(delivery.error, Unconfirmed):
+        return f"Stored in {delivery.storage}, but it does not count yet: {delivery.error}"
+    return f"Could not store the snapshot in {delivery.storage}: {delivery.error}"
 
 
 def _add_count(warning: str, delivery: StorageResult) -> str:

@@ -6,6 +6,8 @@ import ipaddress
 import socket
 from urllib.parse import urlsplit
 
+from raft_snapshot_agent.network.own_address import can_bind
+
 _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -59,15 +61,4 @@ def _unmap(ip: _Ip) -> _Ip:
 
 
 def _is_here(ip: _Ip) -> bool:
-    """Ask the kernel: only an address of this host can be bound."""
-    if ip.is_loopback:
-        return True
-    if ip.is_unspecified or ip.is_multicast:
-        return False
-    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((str(ip), 0))
-    except OSError:
-        return False
-    return True
+    return ip.is_loopback or can_bind(ip)

@@ -5,11 +5,13 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import structlog
 import time_machine
 
+import raft_snapshot_agent
 from raft_snapshot_agent.errors import StorageFull, Unreachable
 from raft_snapshot_agent.observe import trace
 from raft_snapshot_agent.observe.logs import Format, Level, configure
@@ -155,6 +157,18 @@ def test_where_a_defect_came_from_is_told_at_debug_alone(lines: Lines) -> None:
     assert any("raise RuntimeError" in line for line in said)
     assert all(json.loads(line)["level"] == "debug" for line in said)
     assert TOKEN not in "".join(said)
+
+
+@pytest.mark.parametrize("room", ["storage/local", "observe", "service", "."])
+def test_a_defect_is_placed_in_the_agents_own_code_whatever_library_raised_it(room: str) -> None:
+    ours = Path(raft_snapshot_agent.__file__).parent / room / "ours.py"
+    calls = compile("\n\nthem()", str(ours), "exec")
+    raises = compile("def them(): raise RuntimeError", "/usr/lib/library.py", "exec")
+    names: dict[str, object] = {}
+    exec(raises, names)
+    with pytest.raises(RuntimeError) as caught:
+        exec(calls, names)
+    assert str(as_failure(caught.value)).startswith("unexpected RuntimeError in ours.py:3")
 
 
 def test_every_line_of_a_run_has_its_id(lines: Lines) -> None:

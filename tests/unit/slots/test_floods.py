@@ -6,9 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.stores.memory import MemoryStorage
 from tests.unit.slots.world import STEPS, WAYS, Fault, World
-
-from raft_snapshot_agent.storage.memory import MemoryStorage
 
 BEGIN, END, SLOTS = 1.0, 7.0, 9
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from tests.cluster.command import Ending, call
 from tests.cluster.test_drill import Ground, closed_in
+from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.cli.options import Format
-from raft_snapshot_agent.cli.recovering import RecoverWish, Source, recover, source
+from raft_snapshot_agent.cli.recovering import RecoverWish, Source, recover, split_names
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.destination.destination import Destination
@@ -25,23 +26,22 @@ from raft_snapshot_agent.errors import (
     ServerError,
     SnapshotNotFound,
 )
-from raft_snapshot_agent.restore.at_time import choose_at, moment_of
-from raft_snapshot_agent.restore.browse import all_below, names_below
+from raft_snapshot_agent.restore.at_time import choose_at, parse_time
+from raft_snapshot_agent.restore.browse import list_all_below, list_below
 from raft_snapshot_agent.restore.living_copy import LivingCopy
 from raft_snapshot_agent.restore.recovery import (
     Live,
     Present,
     check_writable,
-    differences,
-    present,
-    recovered,
-    wanted,
+    compare_fields,
+    read_present,
+    recover_data,
+    select_data,
     write,
 )
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.storage.base import BytesSource
-from raft_snapshot_agent.storage.memory import MemoryStorage
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.settings import VaultSettings
 
@@ -107,32 +107,32 @@ def test_every_version_is_read_and_the_newest_is_meant(
     bao.api("POST", f"{kv2}/delete/a/b", {"versions": [4]})
     bao.api("POST", f"{kv2}/destroy/a/b", {"versions": [2]})
 
-    found = recovered(copy, f"{kv2}/a/b")
+    found = recover_data(copy, f"{kv2}/a/b")
 
     assert (found.data, found.version) == ({"v": 3}, 3)
     assert found.document["versions"] == {"1": {"v": 1}, "3": {"v": 3}}
     assert found.document["metadata"]["current_version"] == 4
-    assert recovered(copy, f"{kv2}/a/b", 1).data == {"v": 1}
+    assert recover_data(copy, f"{kv2}/a/b", 1).data == {"v": 1}
     with pytest.raises(NothingThere, match=r"version 2 of .* is not kept \(there are: 1, 3\)"):
-        recovered(copy, f"{kv2}/a/b", 2)
+        recover_data(copy, f"{kv2}/a/b", 2)
 
 
 def test_policies_roles_and_namespaces_are_read(bao: OpenBaoCluster, copy: LivingCopy) -> None:
     prepare_agent(bao)
-    assert "snapshot" in recovered(copy, "sys/policies/acl/snapshot").data["policy"]
-    assert recovered(copy, "auth/approle/role/snapshot").data["token_policies"] == ["snapshot"]
+    assert "snapshot" in recover_data(copy, "sys/policies/acl/snapshot").data["policy"]
+    assert recover_data(copy, "auth/approle/role/snapshot").data["token_policies"] == ["snapshot"]
     team = f"team-{secrets.token_hex(3)}"
     bao.api("POST", f"sys/namespaces/{team}", {})
     bao.api("POST", f"{team}/sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
     bao.api("POST", f"{team}/kv/data/a", {"data": {"b": "c"}})
-    assert recovered(copy, f"{team}/kv/a").data == {"b": "c"}
-    assert f"{team}/kv/" in names_below(copy, team)
-    assert f"{team}/" in names_below(copy, "")
+    assert recover_data(copy, f"{team}/kv/a").data == {"b": "c"}
+    assert f"{team}/kv/" in list_below(copy, team)
+    assert f"{team}/" in list_below(copy, "")
 
 
 def test_a_name_with_signs_is_a_name(bao: OpenBaoCluster, copy: LivingCopy, kv1: str) -> None:
     bao.leader().api("POST", f"{kv1}/a%20b%23%25", {"x": "y"}, bao.root_token)
-    assert recovered(copy, f"{kv1}/a b#%").data == {"x": "y"}
+    assert recover_data(copy, f"{kv1}/a b#%").data == {"x": "y"}
 
 
 def test_what_is_not_there_is_told_with_what_is_near(
@@ -146,7 +146,7 @@ def test_what_is_not_there_is_told_with_what_is_near(
         (f"{kv2}x/app/cache", f"{kv2}/"),
     ):
         with pytest.raises(NothingThere, match="in the snapshot") as caught:
-            recovered(copy, path)
+            recover_data(copy, path)
         assert near in caught.value.hint
 
 
@@ -154,10 +154,10 @@ def test_names_are_listed_at_any_depth(bao: OpenBaoCluster, copy: LivingCopy, kv
     put(bao, f"{kv2}/a", {"x": 1})
     put(bao, f"{kv2}/b/c/d", {"x": 1})
 
-    assert names_below(copy, kv2) == [f"{kv2}/a", f"{kv2}/b/"]
-    assert {*all_below(copy, kv2)} == {f"{kv2}/a", f"{kv2}/b/c/d"}
-    assert {f"{kv2}/", "auth/token/", "sys/policies/acl/"} <= {*names_below(copy, "")}
-    assert "sys/policies/acl/default" in names_below(copy, "sys/policies/acl")
+    assert list_below(copy, kv2) == [f"{kv2}/a", f"{kv2}/b/"]
+    assert {*list_all_below(copy, kv2)} == {f"{kv2}/a", f"{kv2}/b/c/d"}
+    assert {f"{kv2}/", "auth/token/", "sys/policies/acl/"} <= {*list_below(copy, "")}
+    assert "sys/policies/acl/default" in list_below(copy, "sys/policies/acl")
 
 
 # What is written back.
@@ -170,15 +170,15 @@ def test_one_version_comes_back_where_checks_are_required(
     for number in range(3):
         body = {"data": {"v": number}, "options": {"cas": number}}
         bao.api("POST", f"{kv2}/data/a", body)
-    found = recovered(copy, f"{kv2}/a", 1)
+    found = recover_data(copy, f"{kv2}/a", 1)
 
-    now = present(live, f"{kv2}/a")
-    assert write(live, now, wanted(found, now, None)) == f"{kv2}/a (version 4)"
+    now = read_present(live, f"{kv2}/a")
+    assert write(live, now, select_data(found, now, None)) == f"{kv2}/a (version 4)"
 
-    assert present(live, f"{kv2}/a").data == {"v": 0}
+    assert read_present(live, f"{kv2}/a").data == {"v": 0}
     with pytest.raises(ServerError, match="somebody has changed it meanwhile"):
         write(live, now, {"v": 9})
-    assert present(live, f"{kv2}/a").data == {"v": 0}
+    assert read_present(live, f"{kv2}/a").data == {"v": 0}
 
 
 def test_one_that_was_deleted_or_never_was_is_written(
@@ -187,7 +187,7 @@ def test_one_that_was_deleted_or_never_was_is_written(
     put(bao, f"{kv2}/a", {"v": 1}, {"v": 2})
     bao.api("DELETE", f"{kv2}/data/a")
 
-    gone, never = present(live, f"{kv2}/a"), present(live, f"{kv2}/new")
+    gone, never = read_present(live, f"{kv2}/a"), read_present(live, f"{kv2}/new")
 
     assert (gone.data, gone.version, never.data, never.version) == (None, 2, None, 0)
     assert write(live, gone, {"v": 1}).endswith("(version 3)")
@@ -198,10 +198,10 @@ def test_a_mount_that_was_made_again_in_another_version_gets_it(
     copy: LivingCopy, live: Live, bao: OpenBaoCluster, kv1: str, kv2: str
 ) -> None:
     put(bao, f"{kv2}/a", {"v": "x"})
-    found = recovered(copy, f"{kv2}/a")
+    found = recover_data(copy, f"{kv2}/a")
 
-    now = present(live, f"{kv1}/a")
-    write(live, now, wanted(found, now, None))
+    now = read_present(live, f"{kv1}/a")
+    write(live, now, select_data(found, now, None))
 
     assert bao.api("GET", f"{kv1}/a")["data"] == {"v": "x"}
 
@@ -211,25 +211,25 @@ def test_one_field_comes_back_beside_the_others(
 ) -> None:
     bao.api("POST", f"{kv1}/then", {"a": "old", "b": "old"})
     bao.api("POST", f"{kv1}/now", {"a": "new", "b": "new", "c": "new"})
-    found, now = recovered(copy, f"{kv1}/then"), present(live, f"{kv1}/now")
+    found, now = recover_data(copy, f"{kv1}/then"), read_present(live, f"{kv1}/now")
 
-    write(live, now, wanted(found, now, "a"))
+    write(live, now, select_data(found, now, "a"))
 
     assert bao.api("GET", f"{kv1}/now")["data"] == {"a": "old", "b": "new", "c": "new"}
     with pytest.raises(ConfigError, match="has no field z in the snapshot"):
-        wanted(found, now, "z")
+        select_data(found, now, "z")
 
 
 def test_a_policy_and_a_role_come_back(copy: LivingCopy, live: Live, bao: OpenBaoCluster) -> None:
     prepare_agent(bao, token_ttl="17m")
     for path in ("sys/policies/acl/snapshot", "auth/approle/role/snapshot"):
-        found = recovered(copy, path)
+        found = recover_data(copy, path)
         check_writable(found.place)
         bao.api("DELETE", path)
-        now = present(live, path)
+        now = read_present(live, path)
         assert now.data is None
-        write(live, now, wanted(found, now, None))
-        again = recovered(copy, path).data
+        write(live, now, select_data(found, now, None))
+        again = recover_data(copy, path).data
         assert {key: one or None for key, one in again.items()} == {
             key: one or None for key, one in found.data.items()
         }
@@ -238,13 +238,13 @@ def test_a_policy_and_a_role_come_back(copy: LivingCopy, live: Live, bao: OpenBa
 def test_what_a_server_does_not_take_as_it_shows_it_is_not_written(
     copy: LivingCopy, bao: OpenBaoCluster
 ) -> None:
-    place = recovered(copy, "sys/mounts/secret/tune").place
+    place = recover_data(copy, "sys/mounts/secret/tune").place
     with pytest.raises(ConfigError, match="is not written back"):
         check_writable(place)
 
 
 def test_a_difference_has_a_word_and_no_value() -> None:
-    found = differences({"a": "1", "b": "2", "c": "3"}, {"b": "2", "c": "4", "d": "5"})
+    found = compare_fields({"a": "1", "b": "2", "c": "3"}, {"b": "2", "c": "4", "d": "5"})
 
     assert [(one.name, one.change) for one in found] == [
         ("a", "removed"),
@@ -264,24 +264,24 @@ def test_the_right_that_is_missing_is_named(bao: OpenBaoCluster, kv2: str) -> No
     blind = f'path "{kv2}/data/*" {{ capabilities = ["update"] }}'
 
     with pytest.raises(Denied) as caught:
-        present(seen(bao, token_with(bao, blind)), f"{kv2}/a")
+        read_present(seen(bao, token_with(bao, blind)), f"{kv2}/a")
     assert f'"read" on {kv2}/data/a' in caught.value.hint
 
     weak = seen(bao, token_with(bao, reader))
     for path, right in ((f"{kv2}/a", "update"), (f"{kv2}/new", "create")):
         with pytest.raises(Denied) as caught:
-            write(weak, present(weak, path), {"v": 2})
+            write(weak, read_present(weak, path), {"v": 2})
         assert f'"{right}" on {path.replace("/", "/data/", 1)}' in caught.value.hint
 
     with pytest.raises(Denied, match="nothing is mounted there now, or the token"):
-        present(seen(bao, token_with(bao, 'path "x" { capabilities = ["read"] }')), f"{kv2}/a")
+        read_present(seen(bao, token_with(bao, 'path "x" { capabilities = ["read"] }')), f"{kv2}/a")
 
 
 def test_nothing_of_what_is_read_is_in_a_repr(
     copy: LivingCopy, bao: OpenBaoCluster, kv1: str
 ) -> None:
     bao.api("POST", f"{kv1}/a", {"x": "a very secret value"})
-    found = recovered(copy, f"{kv1}/a")
+    found = recover_data(copy, f"{kv1}/a")
 
     assert "very secret" not in repr(found) + repr(Present(found.place, found.data))
     assert bao.root_token not in repr(copy)
@@ -373,10 +373,10 @@ def test_what_cannot_end_well_starts_no_server(
 
 
 def test_the_snapshot_is_named_or_chosen() -> None:
-    assert source(["a.snap", "b/c"], latest=False, at=None) == ("a.snap", ["b/c"])
-    assert source(["b/c"], latest=True, at=None) == (None, ["b/c"])
+    assert split_names(["a.snap", "b/c"], latest=False, at=None) == ("a.snap", ["b/c"])
+    assert split_names(["b/c"], latest=True, at=None) == (None, ["b/c"])
     with pytest.raises(ConfigError, match="which snapshot"):
-        source([], latest=False, at=None)
+        split_names([], latest=False, at=None)
 
 
 async def test_the_newest_of_a_time_is_chosen() -> None:
@@ -391,8 +391,8 @@ async def test_the_newest_of_a_time_is_chosen() -> None:
         ("2026-11-23", 1),
         ("2026-11-23T15:00+02:00", 2),
     ):
-        assert (await choose_at(places, moment_of(when))).stored.name == names[chosen]
+        assert (await choose_at(places, parse_time(when))).stored.name == names[chosen]
     with pytest.raises(SnapshotNotFound, match="no snapshot was taken at 2026-11-20T00:00:00Z"):
-        await choose_at(places, moment_of("2026-11-20"))
+        await choose_at(places, parse_time("2026-11-20"))
     with pytest.raises(ConfigError, match="is no time"):
-        moment_of("yesterday")
+        parse_time("yesterday")

@@ -260,7 +260,7 @@ class Agent:
         return {name: doubtful[name].snapshot for name in again if name in doubtful}
 
     async def _found(self) -> Leader:
-        return await in_thread(self.cluster.leader, abandon=True)
+        return await in_thread(self.cluster.find_leader_for_this_agent, abandon=True)
 
     async def _store(
         self,
@@ -286,7 +286,7 @@ class Agent:
                     partial(
                         verify,
                         spool,
-                        committed_index=leader.committed_index,
+                        applied_index=leader.applied_index,
                         digest=any(destination.with_manifest for destination in destinations),
                     )
                 )

@@ -15,7 +15,7 @@ from raft_snapshot_agent.cli.options import (
     LatestOption,
     OverwriteOption,
     StorageOption,
-    loaded,
+    load_cluster,
 )
 from raft_snapshot_agent.cli.together import needs, only_one_of
 
@@ -76,12 +76,12 @@ def recover(  # noqa: PLR0913, PLR0917 - each is an option of the command
     only_one_of(output=output, dry_run=dry_run)
     if output is None:
         needs("--output", force=force)
-    snapshot, paths = command.source(names, latest=latest, at=at)
+    snapshot, paths = command.split_names(names, latest=latest, at=at)
     wish = command.RecoverWish(
         tuple(paths), to, field, version or 0, output, show, dry_run, yes, force
     )
     chosen = command.Source(snapshot, at, storage)
-    return command.recover(loaded(context, config, cluster), chosen, wish, layout)
+    return command.recover(load_cluster(context, config, cluster), chosen, wish, layout)
 
 
 @secrets.command()
@@ -106,9 +106,9 @@ def browse(  # noqa: PLR0913, PLR0917 - each is an option of the command
     from raft_snapshot_agent.cli import recovering as command
 
     only_one_of(latest=latest, at=at)
-    snapshot, prefix = command.source(names or (), latest=latest, at=at)
+    snapshot, prefix = command.split_names(names or (), latest=latest, at=at)
     chosen = command.Source(snapshot, at, storage)
     where = "/".join(prefix)
     return command.browse(
-        loaded(context, config, cluster), chosen, where, recursive=recursive, layout=layout
+        load_cluster(context, config, cluster), chosen, where, recursive=recursive, layout=layout
     )

@@ -25,9 +25,9 @@ from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.restore import recovery
-from raft_snapshot_agent.restore.at_time import choose_at, moment_of
-from raft_snapshot_agent.restore.browse import all_below, names_below
-from raft_snapshot_agent.restore.living_copy import LivingCopy, brought_to_life, need_keys
+from raft_snapshot_agent.restore.at_time import choose_at, parse_time
+from raft_snapshot_agent.restore.browse import list_all_below, list_below
+from raft_snapshot_agent.restore.living_copy import LivingCopy, bring_to_life, require_keys
 from raft_snapshot_agent.restore.reader import SnapshotReader, choose
 from raft_snapshot_agent.restore.recovery import Live, Present, Recovered
 from raft_snapshot_agent.service import assembly
@@ -70,7 +70,9 @@ class _Step:
     data: Mapping[str, Any] = field(repr=False)
 
 
-def source(names: Sequence[str], *, latest: bool, at: str | None) -> tuple[str | None, list[str]]:
+def split_names(
+    names: Sequence[str], *, latest: bool, at: str | None
+) -> tuple[str | None, list[str]]:
     """Take apart what stands behind a command: the snapshot, unless an option names it, and paths.
 
     Raises:
@@ -103,7 +105,7 @@ def browse(loaded: Loaded, chosen: Source, prefix: str, *, recursive: bool, layo
 
 
 def _listed(copy: LivingCopy, prefix: str, recursive: bool) -> list[str]:
-    return [*all_below(copy, prefix)] if recursive else names_below(copy, prefix)
+    return [*list_all_below(copy, prefix)] if recursive else list_below(copy, prefix)
 
 
 def recover(loaded: Loaded, chosen: Source, wish: RecoverWish, layout: Format) -> int:
@@ -153,11 +155,11 @@ def _check(wish: RecoverWish) -> None:
 @asynccontextmanager
 async def _alive(loaded: Loaded, chosen: Source) -> AsyncIterator[LivingCopy]:
     settings = loaded.config.drill
-    need_keys(settings)
+    require_keys(settings)
     check_drill(settings, loaded.position)
     reader = await _reader(loaded, chosen)
     output.talk(f"Bringing {reader.label} to life in a server that reaches nobody ...")
-    async with brought_to_life(reader, settings, spool_folder(loaded.config, os.environ)) as copy:
+    async with bring_to_life(reader, settings, spool_folder(loaded.config, os.environ)) as copy:
         yield copy
 
 
@@ -166,12 +168,12 @@ async def _reader(loaded: Loaded, chosen: Source) -> SnapshotReader:
         return await choose((), chosen.snapshot)
     destinations = assembly.destinations(loaded.config, chosen.storage)
     if chosen.at is not None:
-        return await choose_at(destinations, moment_of(chosen.at))
+        return await choose_at(destinations, parse_time(chosen.at))
     return await choose(destinations, chosen.snapshot)
 
 
 def _read(copy: LivingCopy, path: str, wish: RecoverWish) -> Recovered:
-    found = recovery.recovered(copy, path.strip("/"), wish.version)
+    found = recovery.recover_data(copy, path.strip("/"), wish.version)
     if wish.output is None:
         recovery.check_writable(found.place)
     return found
@@ -184,13 +186,13 @@ def _live(settings: VaultSettings) -> Live:
         auth = TokenAuth(method="token", token=token)
         settings = settings.model_copy(update={"auth": auth})
     cluster = Cluster(settings, "anywhere")
-    leader = cluster.found()
+    leader = cluster.find_leader()
     return Live(leader.node, cluster.session.token(leader.node))
 
 
 def _step(live: Live, found: Recovered, wish: RecoverWish) -> _Step:
-    now = recovery.present(live, (wish.to or found.place.path).strip("/"))
-    return _Step(now, recovery.wanted(found, now, wish.field))
+    now = recovery.read_present(live, (wish.to or found.place.path).strip("/"))
+    return _Step(now, recovery.select_data(found, now, wish.field))
 
 
 def _show(
@@ -199,7 +201,7 @@ def _show(
     """Show the difference, from what is there to what will be; values only if asked for."""
     rows = []
     for one, step in zip(found, steps, strict=True):
-        for change in recovery.differences(step.now.data, step.data):
+        for change in recovery.compare_fields(step.now.data, step.data):
             row = {"path": step.now.place.path, "field": change.name, "change": change.change}
             if wish.show:
                 row |= {"now": _shown(change.now), "snapshot": _shown(change.then)}

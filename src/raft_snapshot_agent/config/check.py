@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from raft_snapshot_agent.config.document import dotted
+from raft_snapshot_agent.config.document import format_path
 from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.config.model import Config, SigningSettings, spool_folder
 from raft_snapshot_agent.config.positions import KeyPath
@@ -27,7 +27,7 @@ from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.local.atomic_write import make_folder, try_folder
 
 
-def check(config: Config, environ: Mapping[str, str], place: KeyPosition = dotted) -> None:
+def check(config: Config, environ: Mapping[str, str], place: KeyPosition = format_path) -> None:
     """Try everything that needs neither server nor storage; nothing is changed.
 
     `environ` may name the spool's folder; `place` says where a key stands, as `Loaded.place` does.
@@ -43,7 +43,7 @@ def check(config: Config, environ: Mapping[str, str], place: KeyPosition = dotte
         raise all_faults(faults)
 
 
-def check_drill(settings: DrillSettings, place: KeyPosition = dotted) -> None:
+def check_drill(settings: DrillSettings, place: KeyPosition = format_path) -> None:
     """Look up what a drill needs: nobody else needs it, so nobody else asks for it.
 
     Raises:
@@ -54,7 +54,7 @@ def check_drill(settings: DrillSettings, place: KeyPosition = dotted) -> None:
 
 
 def check_to_run(
-    config: Config, environ: Mapping[str, str], place: KeyPosition = dotted
+    config: Config, environ: Mapping[str, str], place: KeyPosition = format_path
 ) -> dict[str, ConfigError]:
     """Check, and make the folders that are missing: the spool's and those of local storages.
 
@@ -209,17 +209,17 @@ def _context() -> ssl.SSLContext:
 
 
 def _check_spool(folder: Path) -> None:
-    with _spool_explained(folder, "cannot be written"):
+    with _explain_spool_errors(folder, "cannot be written"):
         try_folder(folder)
 
 
 def _make_spool(folder: Path) -> None:
-    with _spool_explained(folder, "cannot be made"):
+    with _explain_spool_errors(folder, "cannot be made"):
         make_folder(folder)
 
 
 @contextmanager
-def _spool_explained(folder: Path, what: str) -> Iterator[None]:
+def _explain_spool_errors(folder: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

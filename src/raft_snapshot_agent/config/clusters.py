@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from raft_snapshot_agent.config.document import Document, value_at
-from raft_snapshot_agent.config.model import Config, LogSettings, misplaced
+from raft_snapshot_agent.config.model import Config, LogSettings, misplaced_error
 from raft_snapshot_agent.config.positions import KeyPath
 from raft_snapshot_agent.config.validation import KeyPosition, nearest
 from raft_snapshot_agent.errors import ConfigError
@@ -41,15 +41,17 @@ class Fleet(Settings):
 
     @field_validator("clusters")
     @classmethod
-    def _named(cls, clusters: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    def _check_sections(cls, clusters: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         if not clusters:
             raise ValueError("name at least one, such as `clusters: {prod: {vault: {...}}}`")
         for name, keys in clusters.items():
             if not _NAME.fullmatch(name):
-                raise misplaced("a cluster's name has letters, digits and . _ - only", name)
+                raise misplaced_error("a cluster's name has letters, digits and . _ - only", name)
             for key in Fleet.model_fields:
                 if key in keys:
-                    raise misplaced("stands at the top of the file, for all clusters", name, key)
+                    raise misplaced_error(
+                        "stands at the top of the file, for all clusters", name, key
+                    )
         return clusters
 
 
@@ -63,16 +65,16 @@ class ClusterSection:
 
     @property
     def value(self) -> dict[str, Any]:
-        """What it would say in a file of its own."""
-        merged = _merged(self.defaults, self.own, ())
+        """Return what a file for this cluster alone would hold."""
+        merged = _merge(self.defaults, self.own, ())
         if "storages" in self.defaults and "storages" not in self.own:
-            merged["storages"] = [self._apart(one) for one in _listed(self.defaults)]
+            merged["storages"] = [self._apart(one) for one in _list_storages(self.defaults)]
         if "lease" not in self.own and isinstance(lease := merged.get("lease"), dict):
             merged["lease"] = self._own_lease(lease)
         return merged
 
     def origin(self, path: KeyPath) -> KeyPath:
-        """Say where in the file a key of this cluster stands."""
+        """Return where in the file a key of this cluster is."""
         depth = 1 + max((len(key) for key in _MERGED if path[: len(key)] == key), default=0)
         key = path[:depth]
         inherited = _has(self.defaults, key) and not _has(self.own, key)
@@ -96,7 +98,7 @@ class ClusterSection:
 
 
 def misspelt(document: Document) -> dict[str, ConfigError]:
-    """Find the keys at the top that were meant to be those of a whole fleet.
+    """Find keys at the top that were likely meant to be `clusters` or `concurrency`.
 
     A cluster's own keys are validated with it.
     """
@@ -110,7 +112,7 @@ def misspelt(document: Document) -> dict[str, ConfigError]:
 
 
 def parts(value: Mapping[str, Any], fleet: Fleet) -> list[ClusterSection]:
-    """Take a file that names clusters apart."""
+    """Split a file that names clusters into one section for each."""
     defaults = {key: one for key, one in value.items() if key not in Fleet.model_fields}
     return [ClusterSection(name, own, defaults) for name, own in fleet.clusters.items()]
 
@@ -151,14 +153,14 @@ def identity(storage: AnyStorage) -> object:
     return (storage.type, *map(str, values), str(folder))
 
 
-def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any], at: KeyPath) -> dict[str, Any]:
+def _merge(defaults: Mapping[str, Any], own: Mapping[str, Any], at: KeyPath) -> dict[str, Any]:
     merged = copy.deepcopy({**defaults})
     if at == ("vault",) and own.keys() & {"address", "nodes"}:
         merged = {key: one for key, one in merged.items() if key not in ("address", "nodes")}
     for key, value in own.items():
         old, path = merged.get(key), (*at, key)
         if path in _MERGED and isinstance(old, dict) and isinstance(value, dict):
-            merged[key] = _merged(old, value, path)
+            merged[key] = _merge(old, value, path)
         else:
             merged[key] = value
     return merged
@@ -169,6 +171,6 @@ def _has(value: Mapping[str, Any], path: KeyPath) -> bool:
     return isinstance(around, dict) and bool(path) and path[-1] in around
 
 
-def _listed(defaults: Mapping[str, Any]) -> list[Any]:
+def _list_storages(defaults: Mapping[str, Any]) -> list[Any]:
     storages = defaults.get("storages", [])
     return storages if isinstance(storages, list) else [storages]

@@ -65,13 +65,13 @@ def parse(name: str, suffix: str, text: str) -> Document:
     return Document(name, value, marks)
 
 
-def dotted(path: KeyPath) -> str:
+def format_path(path: KeyPath) -> str:
     """Write `storages[1].path`."""
-    parts = (f"[{key}]" if isinstance(key, int) else f".{_shown(key)}" for key in path)
+    parts = (f"[{key}]" if isinstance(key, int) else f".{_shorten_key(key)}" for key in path)
     return "".join(parts).removeprefix(".")
 
 
-def _shown(key: str) -> str:
+def _shorten_key(key: str) -> str:
     """Cut off what no key has: `password:secret` without a space is all key to YAML."""
     found = _KEY.match(key)
     usual = found[0] if found else ""
@@ -89,7 +89,7 @@ def value_at(value: Any, path: KeyPath) -> Any:
 
 
 def kind(value: object) -> str:
-    """Name the kind of a value in an operator's words."""
+    """Return the kind of a value in an operator's words."""
     names: dict[type, str] = {
         bool: "true or false",
         int: "a number",
@@ -103,7 +103,7 @@ def kind(value: object) -> str:
 
 def _place(name: str, mark: Mark, path: KeyPath) -> str:
     where = f"{name}:{mark.line}:{mark.column}"
-    return f"{where}: {dotted(path)}" if path else where
+    return f"{where}: {format_path(path)}" if path else where
 
 
 def _parser(suffix: str, text: str) -> Callable[[str], _Parsed]:
@@ -158,7 +158,7 @@ def _refuse_unwritable(value: Any, path: KeyPath, marks: Mapping[KeyPath, Mark])
                 _refuse_unwritable(child, (*path, index), marks)
         case str() if found := _UNWRITABLE.search(value):
             what = f"has a character that no value can hold: U+{ord(found.group()):04X}"
-            where = path if _UNWRITABLE.search(dotted(path)) is None else path[:-1]
+            where = path if _UNWRITABLE.search(format_path(path)) is None else path[:-1]
             raise TextError(what, marks.get(path, Mark(1, 1)), where, hint="take it out")
 
 

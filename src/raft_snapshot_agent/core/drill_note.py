@@ -44,7 +44,7 @@ class DrillNote:
     def to_json(self) -> bytes:
         return (json.dumps(asdict(self), indent=2) + "\n").encode()
 
-    def signed(self, keys: SigningKeys | None) -> DrillNote:
+    def sign(self, keys: SigningKeys | None) -> DrillNote:
         """Return it with its signature, where there is a key."""
         if keys is None:
             return self

@@ -29,7 +29,7 @@ class Sidecar(StrEnum):
     """It was restored into a throw-away server, and what came of that."""
 
     def name_for(self, snapshot: str) -> str:
-        """Name the object beside a snapshot."""
+        """Return the name of the object beside a snapshot."""
         return snapshot + self
 
 

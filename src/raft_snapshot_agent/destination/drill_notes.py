@@ -20,12 +20,12 @@ async def remember_drill(destination: Destination, note: DrillNote) -> None:
         ConfigError: The key to sign it with is missing.
     """
     if destination.static_name is None:
-        text = note.signed(destination.keys).to_json()
+        text = note.sign(destination.keys).to_json()
         await destination.storage.put(Sidecar.DRILL.name_for(note.snapshot), BytesSource(text))
 
 
-async def drill_told(destination: Destination, stored: Stored) -> str:
-    """Say what came of the drill of a snapshot, in a few words; empty: there was none."""
+async def describe_drill(destination: Destination, stored: Stored) -> str:
+    """Return what came of the drill of a snapshot, in a few words; empty: there was none."""
     if not stored.drilled:
         return ""
     try:

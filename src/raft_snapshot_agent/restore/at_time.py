@@ -10,7 +10,7 @@ from raft_snapshot_agent.errors import AgentError, ConfigError, SnapshotNotFound
 from raft_snapshot_agent.restore.reader import StoredReader
 
 
-def moment_of(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     """Read a time as RFC 3339 writes it; without a zone it is in UTC.
 
     Raises:

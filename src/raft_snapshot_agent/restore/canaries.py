@@ -12,7 +12,13 @@ from raft_snapshot_agent.config.drill import CanarySettings, DrillSettings
 from raft_snapshot_agent.errors import DrillFailed, NothingThere, ServerError
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.restore.issuers import prove_issuer
-from raft_snapshot_agent.restore.living_copy import Server, data_of, listed, place_of, read
+from raft_snapshot_agent.restore.living_copy import (
+    Server,
+    find_place,
+    list_names,
+    read_data,
+    require_data,
+)
 
 _COUNTED = (("sys/mounts", "mounts"), ("sys/auth", "logins"))
 
@@ -37,10 +43,10 @@ def prove(server: Server, settings: DrillSettings) -> Iterator[str]:
 def _counts(server: Server) -> Iterator[str]:
     try:
         for path, what in _COUNTED:
-            yield _counted(data_of(server.ask("GET", path), path), what)
+            yield _counted(require_data(server.ask("GET", path), path), what)
     except ServerError as error:
         raise DrillFailed(f"it is active, but does not show its mounts: {error.message}") from error
-    yield _counted(listed(server, "sys/policies/acl"), "policies")
+    yield _counted(list_names(server, "sys/policies/acl"), "policies")
 
 
 def _counted(things: Sized, what: str) -> str:
@@ -51,7 +57,7 @@ def _prove_canary(server: Server, canary: CanarySettings, which: str) -> None:
     """Hold a value against what is known of it; neither is ever shown."""
     at = f"{which} ({canary.path}, field {canary.field})"
     try:
-        found = read(server, place_of(server, canary.path))
+        found = read_data(server, find_place(server, canary.path))
     except NothingThere as error:
         raise DrillFailed(f"{at}: {error.message}", noted=f"{which} is missing") from error
     except ServerError as error:

@@ -14,10 +14,10 @@ from raft_snapshot_agent.core.snapshot import Manifest
 from raft_snapshot_agent.errors import AgentError, ConfigError, DrillFailed, ServerError, SpoolError
 from raft_snapshot_agent.restore.restore import restore
 from raft_snapshot_agent.secret import Secret
-from raft_snapshot_agent.servers.key_tokens import without_audit
+from raft_snapshot_agent.servers.key_tokens import remove_audit_devices
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.private import private_node, throw_away_folder
-from raft_snapshot_agent.servers.programs import server_program
+from raft_snapshot_agent.servers.programs import find_server_program
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.auth import TokenAuth
 from raft_snapshot_agent.vault.leader import Cluster
@@ -39,7 +39,9 @@ class ServerChoice:
     """False for what is nobody's production, on hosts that cannot close it in."""
 
 
-def server_for(manifest: Manifest | None, configured: Path | None, *, opened: bool) -> ServerChoice:
+def choose_server(
+    manifest: Manifest | None, configured: Path | None, *, opened: bool
+) -> ServerChoice:
     """Choose the server for a snapshot.
 
     Arguments:
@@ -51,12 +53,12 @@ def server_for(manifest: Manifest | None, configured: Path | None, *, opened: bo
         ConfigError: None is installed.
     """
     product = manifest.product if manifest else ""
-    program = server_program(product, configured)
+    program = find_server_program(product, configured)
     return ServerChoice(program, manifest.version if manifest else "", must_be_closed=opened)
 
 
 @asynccontextmanager
-async def lent_folder(parent: Path) -> AsyncIterator[Path]:
+async def lend_folder(parent: Path) -> AsyncIterator[Path]:
     """Lend a folder for a throw-away server, as `throw_away_folder` does.
 
     Raises:
@@ -129,7 +131,7 @@ async def _bring_to_life(node: OpenBaoNode, snapshot: Path, unseal_keys: Sequenc
     # The old shares stay in memory after a forced restore; only a restart forgets them.
     await in_thread(node.stop)
     if unseal_keys:
-        await in_thread(lambda: without_audit(node, unseal_keys))
+        await in_thread(lambda: remove_audit_devices(node, unseal_keys))
     await in_thread(node.start)
     await in_thread(lambda: _open(node, unseal_keys) if unseal_keys else _closed(node, own_keys))
 
@@ -153,7 +155,7 @@ async def _replace_state(node: OpenBaoNode, snapshot: Path) -> tuple[str, ...]:
     await in_thread(node.wait_active)
     auth = TokenAuth(method="token", token=Secret(made.root_token))
     cluster = Cluster(VaultSettings(address=node.address, auth=auth), "anywhere")
-    leader = await in_thread(cluster.found)
+    leader = await in_thread(cluster.find_leader)
     try:
         back = await restore(cluster, leader, snapshot, force=True)
     except ServerError as error:

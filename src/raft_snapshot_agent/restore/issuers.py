@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from raft_snapshot_agent.config.drill import IssuerSettings
 from raft_snapshot_agent.errors import ConfigError, DrillFailed, ServerError
 from raft_snapshot_agent.fields import require_extra
-from raft_snapshot_agent.restore.living_copy import Server, data_of
+from raft_snapshot_agent.restore.living_copy import Server, require_data
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -25,7 +25,7 @@ def prove_issuer(server: Server, issuer: IssuerSettings) -> None:
     path = f"{issuer.mount}/issuer/default"
     at = f"the issuer of {issuer.mount}"
     try:
-        told = data_of(server.ask("GET", path), path).get("ca_chain")
+        told = require_data(server.ask("GET", path), path).get("ca_chain")
         chain = _certificates("".join(map(str, told)) if isinstance(told, list) else "")
     except (ServerError, ValueError) as error:
         raise DrillFailed(f"{at} cannot be read: {error}", noted="an issuer is missing") from error

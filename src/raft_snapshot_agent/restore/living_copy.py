@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.errors import ConfigError, NothingThere, ServerError
-from raft_snapshot_agent.restore.drill import lent_folder, restored, server_for
+from raft_snapshot_agent.restore.drill import choose_server, lend_folder, restored
 from raft_snapshot_agent.restore.reader import SnapshotReader
 from raft_snapshot_agent.restore.restore import fetched
 from raft_snapshot_agent.servers.answers import NodeAnswer
-from raft_snapshot_agent.servers.key_tokens import root_token
+from raft_snapshot_agent.servers.key_tokens import make_root_token
 from raft_snapshot_agent.threads import in_thread
 
 _MOUNTS = "sys/internal/ui/mounts"
@@ -44,11 +44,11 @@ class LivingCopy:
 
     def ask(self, method: str, path: str, body: Any = None) -> NodeAnswer:
         """Send a request with the token, and take any answer."""
-        return self.node.request(method, quoted(path), body, self.token)
+        return self.node.request(method, quote_path(path), body, self.token)
 
 
 @asynccontextmanager
-async def brought_to_life(
+async def bring_to_life(
     reader: SnapshotReader, settings: DrillSettings, spool: Path
 ) -> AsyncIterator[LivingCopy]:
     """Bring a snapshot to life in a throw-away server, which is gone when the context ends.
@@ -57,15 +57,15 @@ async def brought_to_life(
         ConfigError: No key is given, or no server can be closed in here.
         VerificationError: The snapshot is not whole, or the keys do not open it.
     """
-    need_keys(settings)
+    require_keys(settings)
     keys = [key.resolve() for key in settings.unseal.keys]
-    async with fetched(reader, spool) as got, lent_folder(spool) as folder:
-        choice = server_for(got.manifest, settings.server, opened=True)
+    async with fetched(reader, spool) as got, lend_folder(spool) as folder:
+        choice = choose_server(got.manifest, settings.server, opened=True)
         async with restored(got.spool.path, keys, folder, choice=choice) as node:
-            yield LivingCopy(node, await in_thread(lambda: root_token(node, keys)))
+            yield LivingCopy(node, await in_thread(lambda: make_root_token(node, keys)))
 
 
-def need_keys(settings: DrillSettings) -> None:
+def require_keys(settings: DrillSettings) -> None:
     """Refuse to begin without keys.
 
     Raises:
@@ -105,13 +105,13 @@ class Place:
         return f"{self.mount}{part}/{self.rest}" if self.is_versioned else self.path
 
 
-def quoted(path: str) -> str:
+def quote_path(path: str) -> str:
     """Return a path as it goes into an address; what follows a question mark is a query."""
     name, mark, query = path.partition("?")
     return quote(name, safe="/") + mark + query
 
 
-def place_of(server: Server, path: str) -> Place:
+def find_place(server: Server, path: str) -> Place:
     """Find out where a path leads, as `bao kv get` does.
 
     Raises:
@@ -120,14 +120,14 @@ def place_of(server: Server, path: str) -> Place:
     answer = server.ask("GET", f"{_MOUNTS}/{path}")
     if answer.status in {400, 403, 404}:
         return Place(path, "", "")
-    data = data_of(answer, f"{_MOUNTS}/{path}")
+    data = require_data(answer, f"{_MOUNTS}/{path}")
     options = data.get("options") or {}
     version = 2 if options.get("version") == "2" else 1
     kind = str(data.get("type"))
     return Place(path, str(data.get("path")), "kv" if kind == "generic" else kind, version)
 
 
-def read(server: Server, place: Place, version: int = 0) -> dict[str, Any]:
+def read_data(server: Server, place: Place, version: int = 0) -> dict[str, Any]:
     """Read what lies at a place; of KV version 2 the newest version, or the one that is named.
 
     Raises:
@@ -139,14 +139,14 @@ def read(server: Server, place: Place, version: int = 0) -> dict[str, Any]:
     answer = server.ask("GET", path)
     if answer.status == 404:
         raise NothingThere(f"there is nothing at {place.path}")
-    data = data_of(answer, path)
+    data = require_data(answer, path)
     found = data.get("data") if place.is_versioned else data
     if not isinstance(found, dict):
         raise NothingThere(f"there is nothing at {place.path}")
     return found
 
 
-def data_of(answer: NodeAnswer, path: str) -> Mapping[str, Any]:
+def require_data(answer: NodeAnswer, path: str) -> Mapping[str, Any]:
     """Return the data of a good answer.
 
     Raises:
@@ -159,7 +159,7 @@ def data_of(answer: NodeAnswer, path: str) -> Mapping[str, Any]:
     return data
 
 
-def listed(server: Server, path: str) -> list[str]:
+def list_names(server: Server, path: str) -> list[str]:
     """List the names right below a path; none where there are none, or none may be listed."""
     answer = server.ask("GET", f"{path}?list=true")
     data = answer.document.get("data") if isinstance(answer.document, dict) else None

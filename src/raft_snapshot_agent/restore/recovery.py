@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raft_snapshot_agent.errors import ConfigError, Denied, NothingThere, ServerError
-from raft_snapshot_agent.restore.browse import nearest
+from raft_snapshot_agent.restore.browse import find_nearest
 from raft_snapshot_agent.restore.living_copy import (
     Place,
     Server,
-    data_of,
-    place_of,
-    quoted,
-    read,
+    find_place,
+    quote_path,
+    read_data,
+    require_data,
 )
 from raft_snapshot_agent.servers.answers import NodeAnswer
 from raft_snapshot_agent.vault.client import Node
@@ -37,7 +37,7 @@ class Live:
 
     def ask(self, method: str, path: str, body: Any = None) -> NodeAnswer:
         """Send a request, and take any answer."""
-        answer = self.node.call(method, quoted(path), token=self.token, body=body)
+        answer = self.node.call(method, quote_path(path), token=self.token, body=body)
         return NodeAnswer(answer.status, dict(answer.body))
 
 
@@ -78,7 +78,7 @@ class Present:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class FieldChange:
     """How one field of a secret differs."""
 
     name: str
@@ -88,20 +88,20 @@ class Difference:
     then: Any = field(default=None, repr=False)
 
 
-def recovered(copy: Server, path: str, version: int = 0) -> Recovered:
+def recover_data(copy: Server, path: str, version: int = 0) -> Recovered:
     """Read a path from a living copy, with every version that is kept.
 
     Raises:
         NothingThere: It is not in the snapshot; the hint names what is near.
     """
-    place = place_of(copy, path)
+    place = find_place(copy, path)
     try:
         if not place.is_versioned:
             _refuse_version(place, version)
-            return Recovered(place, _written(place, read(copy, place)))
+            return Recovered(place, _written(place, read_data(copy, place)))
         return _of_versions(copy, place, version)
     except NothingThere as error:
-        near = nearest(copy, path)
+        near = find_nearest(copy, path)
         hint = f"nearest there: {', '.join(near)}" if near else "browse shows what is there"
         raise NothingThere(f"{error.message} in the snapshot", hint=hint) from error
 
@@ -124,11 +124,11 @@ def _of_versions(copy: Server, place: Place, version: int) -> Recovered:
     answer = copy.ask("GET", path)
     if answer.status == 404:
         raise NothingThere(f"there is nothing at {place.path}")
-    metadata = data_of(answer, path)
+    metadata = require_data(answer, path)
     versions = {}
     for number in sorted(map(int, metadata.get("versions") or {})):
         try:
-            versions[str(number)] = read(copy, place, number)
+            versions[str(number)] = read_data(copy, place, number)
         except NothingThere:
             continue  # it is deleted or destroyed
     wanted = str(version) if version else max(versions, key=int, default="0")
@@ -139,14 +139,14 @@ def _of_versions(copy: Server, place: Place, version: int) -> Recovered:
     return Recovered(place, versions[wanted], int(wanted), versions, metadata)
 
 
-def present(live: Server, path: str) -> Present:
+def read_present(live: Server, path: str) -> Present:
     """Read what the cluster holds at a path now.
 
     Raises:
         Denied: The token may not read it; the hint names the right.
         ServerError: Nothing is mounted there.
     """
-    place = place_of(live, path)
+    place = find_place(live, path)
     if not place.mount:
         raise Denied(
             f"{path}: nothing is mounted there now, or the token may do nothing there",
@@ -172,7 +172,7 @@ def present(live: Server, path: str) -> Present:
     return Present(place, told.get("data"), int(newest))
 
 
-def wanted(found: Recovered, now: Present, only: str | None) -> Mapping[str, Any]:
+def select_data(found: Recovered, now: Present, only: str | None) -> Mapping[str, Any]:
     """Return what is to be written: all of it, or one field of it beside what is there.
 
     Raises:
@@ -188,7 +188,7 @@ def wanted(found: Recovered, now: Present, only: str | None) -> Mapping[str, Any
     return {**(now.data or {}), only: found.data[only]}
 
 
-def differences(now: Mapping[str, Any] | None, then: Mapping[str, Any]) -> list[Difference]:
+def compare_fields(now: Mapping[str, Any] | None, then: Mapping[str, Any]) -> list[FieldChange]:
     """List how what the cluster holds differs from what is to be written."""
     old = now or {}
     found = []
@@ -199,7 +199,7 @@ def differences(now: Mapping[str, Any] | None, then: Mapping[str, Any]) -> list[
             change = "removed"
         else:
             change = "same" if old[name] == then[name] else "changed"
-        found.append(Difference(name, change, old.get(name), then.get(name)))
+        found.append(FieldChange(name, change, old.get(name), then.get(name)))
     return found
 
 

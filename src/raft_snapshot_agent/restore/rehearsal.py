@@ -14,11 +14,11 @@ from raft_snapshot_agent.core.notes import one_line
 from raft_snapshot_agent.destination.drill_notes import remember_drill
 from raft_snapshot_agent.errors import AgentError, DrillFailed, VerificationError
 from raft_snapshot_agent.restore.canaries import prove
-from raft_snapshot_agent.restore.drill import lent_folder, restored, server_for
+from raft_snapshot_agent.restore.drill import choose_server, lend_folder, restored
 from raft_snapshot_agent.restore.living_copy import LivingCopy
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
 from raft_snapshot_agent.restore.restore import Fetched, fetched
-from raft_snapshot_agent.servers.key_tokens import root_token
+from raft_snapshot_agent.servers.key_tokens import make_root_token
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.threads import in_thread
 
@@ -85,9 +85,9 @@ async def rehearse(
     keys = [key.resolve() for key in settings.unseal.keys]
     progress = _Progress()
     try:
-        async with fetched(reader, spool) as got, lent_folder(spool) as folder:
+        async with fetched(reader, spool) as got, lend_folder(spool) as folder:
             progress.sha256 = got.snapshot.sha256
-            choice = server_for(got.manifest, settings.server, opened=bool(keys))
+            choice = choose_server(got.manifest, settings.server, opened=bool(keys))
             async with restored(
                 got.spool.path, keys, folder, choice=choice, started=progress.started
             ) as node:
@@ -112,7 +112,7 @@ def _prove(
         progress.proved.append("sealed, for no key is given")
         return
     progress.proved.append("active")
-    copy = LivingCopy(node, root_token(node, keys))
+    copy = LivingCopy(node, make_root_token(node, keys))
     progress.proved.extend(prove(copy, settings))
 
 

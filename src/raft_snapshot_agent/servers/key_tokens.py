@@ -18,7 +18,7 @@ _THEIRS = "are they those of the cluster that the snapshot was taken from?"
 _WRONG = "the unseal keys do not open it"
 
 
-def root_token(node: OpenBaoNode, keys: Sequence[str]) -> str:
+def make_root_token(node: OpenBaoNode, keys: Sequence[str]) -> str:
     """Make a token that may do everything there, from enough key shares.
 
     It is stored nowhere but in the server's own data, which goes with the server.
@@ -31,7 +31,7 @@ def root_token(node: OpenBaoNode, keys: Sequence[str]) -> str:
     return _token(node, _ROOT, keys)
 
 
-def without_audit(node: OpenBaoNode, keys: Sequence[str]) -> None:
+def remove_audit_devices(node: OpenBaoNode, keys: Sequence[str]) -> None:
     """Take the audit devices out of what a stopped server holds, by its recovery mode.
 
     None of them works where nothing is reached, and a server without any that works does not

@@ -18,7 +18,7 @@ from raft_snapshot_agent.flock import lock, remove_if_abandoned
 from raft_snapshot_agent.private_folder import make_private_folder, private_folder
 from raft_snapshot_agent.servers import closed
 from raft_snapshot_agent.servers.node import NodeHost, NodeOptions, OpenBaoNode
-from raft_snapshot_agent.servers.programs import bundled_program
+from raft_snapshot_agent.servers.programs import find_bundled_program
 
 OPEN = (
     "the server is not closed in: it can reach other hosts and revoke what production uses, and"
@@ -77,7 +77,7 @@ def private_node(
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
-    program = program or bundled_program()
+    program = program or find_bundled_program()
     found = isolation(folder)
     if found.works:
         host = NodeHost(enter=_enter(folder), ports=_PORTS, program=program, socket=True)

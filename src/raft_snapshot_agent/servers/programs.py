@@ -17,7 +17,7 @@ _HINT = (
 )
 
 
-def server_program(product: str, configured: Path | None = None) -> Path:
+def find_server_program(product: str, configured: Path | None = None) -> Path:
     """Find the server that is to take a snapshot.
 
     Arguments:
@@ -39,7 +39,7 @@ def server_program(product: str, configured: Path | None = None) -> Path:
 
 
 @cache
-def bundled_program() -> Path:
+def find_bundled_program() -> Path:
     """Find the program itself: what a package puts on PATH is a script, with no Python in there.
 
     Raises:

@@ -19,7 +19,7 @@ from raft_snapshot_agent.fields import (
     Timeout,
 )
 from raft_snapshot_agent.storage.base import Storage
-from raft_snapshot_agent.storage.http.pages import MOST_OBJECTS
+from raft_snapshot_agent.storage.limits import MOST_OBJECTS
 
 
 def _folder(prefix: str) -> str:

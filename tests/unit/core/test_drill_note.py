@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from raft_snapshot_agent.core.drill_note import DrillNote
-from raft_snapshot_agent.core.release import is_older, release
+from raft_snapshot_agent.core.release import is_older, parse_release
 from raft_snapshot_agent.core.signing import SigningKeys
 
 NOTE = DrillNote(
@@ -59,7 +59,7 @@ def test_what_is_no_note_is_none(text: bytes) -> None:
 
 
 def test_a_signature_holds_for_this_note_alone() -> None:
-    signed = NOTE.signed(KEYS)
+    signed = NOTE.sign(KEYS)
 
     assert signed.is_signed(KEYS)
     assert signed.is_signed(SigningKeys(b"n" * 32, (b"k" * 32,)))
@@ -67,13 +67,13 @@ def test_a_signature_holds_for_this_note_alone() -> None:
     assert not signed.is_signed(SigningKeys(b"o" * 32))
     for change in ({"passed": False}, {"snapshot": "b.snap"}, {"at": "2027-01-01T00:00:00Z"}):
         assert not replace(signed, **change).is_signed(KEYS)
-    assert NOTE.signed(None) == NOTE
+    assert NOTE.sign(None) == NOTE
 
 
 def test_releases_are_compared_by_their_numbers() -> None:
-    assert release("1.16.2+ent") == (1, 16, 2)
-    assert release("2.10-rc1") == (2, 10, 0)
-    assert release("unknown") is None
+    assert parse_release("1.16.2+ent") == (1, 16, 2)
+    assert parse_release("2.10-rc1") == (2, 10, 0)
+    assert parse_release("unknown") is None
     assert is_older("2.7.2", "2.10.0")
     assert not is_older("2.7.2", "2.7.2")
     assert not is_older("2.7.2", "")

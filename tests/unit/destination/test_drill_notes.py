@@ -4,14 +4,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.core.drill_note import DrillNote
 from raft_snapshot_agent.core.retention import Retention
 from raft_snapshot_agent.core.signing import SigningKeys
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.destination.drill_notes import drill_told, remember_drill
+from raft_snapshot_agent.destination.drill_notes import describe_drill, remember_drill
 from raft_snapshot_agent.storage.base import BytesSource
-from raft_snapshot_agent.storage.memory import MemoryStorage
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 NAMES = [f"raft-snapshot-2026112{day}T000000Z-i1-0a1b2c.snap" for day in (1, 2, 3)]
@@ -31,7 +31,7 @@ async def destination() -> Destination:
 
 
 async def told(destination: Destination) -> list[str]:
-    return [await drill_told(destination, one) for one in await destination.stored()]
+    return [await describe_drill(destination, one) for one in await destination.stored()]
 
 
 async def test_it_is_shown_of_its_snapshot_alone(destination: Destination) -> None:

@@ -18,7 +18,8 @@ from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageEr
 from raft_snapshot_agent.storage.gcs.errors import GcsAnswer, refusal
 from raft_snapshot_agent.storage.gcs.multipart import BYTES, JSON, two_parts
 from raft_snapshot_agent.storage.http.http import Http
-from raft_snapshot_agent.storage.http.pages import MOST_OBJECTS, PAGE, PAGE_BYTES, Listing
+from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, Listing
+from raft_snapshot_agent.storage.limits import MOST_OBJECTS
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse

@@ -14,13 +14,13 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, ByteSize, model_validator
 
-from raft_snapshot_agent.errors import SnapshotNotFound
 from raft_snapshot_agent.network.address import ProxyUrl
 from raft_snapshot_agent.network.clear_text import refuse_plain_http
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.http.body import in_stoppable_thread
 from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.names import require_plain_name
 from raft_snapshot_agent.storage.objectstore.connection import server_url
 from raft_snapshot_agent.storage.settings import StorageSettings
 from raft_snapshot_agent.threads import in_thread
@@ -161,7 +161,5 @@ class SwiftStorage:
         return await in_thread(partial(work, *args), abandon=True)
 
     def _key(self, name: str) -> str:
-        if name in {"", ".", ".."} or "/" in name:
-            where = self._container.shown(self._settings.prefix)
-            raise SnapshotNotFound(f"there is no {name!r} in {where}", hint="try list")
-        return self._settings.prefix + name
+        where = self._container.shown(self._settings.prefix)
+        return self._settings.prefix + require_plain_name(name, where)

@@ -24,6 +24,7 @@ from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
+from raft_snapshot_agent.service.drill_plan import plan_drills
 
 
 def run(load: Callable[[], LoadedFleet]) -> None:
@@ -91,6 +92,7 @@ def _service(
         log,
         seed=loaded.dialect == "seed",
         patience=assembly.patience(config),
+        drills=plan_drills(config, loaded.position),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.service.drill_plan import DrillPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class ClusterService:
 
     patience: float = 3600.0
     """Seconds after which a run that does not go on is taken for dead."""
+    drills: DrillPlan | None = None
+    """Those on schedule; nothing: there are none."""
 
     def timings(self) -> dict[str, ScheduleSpec]:
         return {

@@ -18,8 +18,7 @@ from raft_snapshot_agent.fields import (
     Speed,
     Timeout,
 )
-from raft_snapshot_agent.storage.base import Storage
-from raft_snapshot_agent.storage.http.pages import MOST_OBJECTS
+from raft_snapshot_agent.storage.base import MOST_OBJECTS, Storage
 
 
 def _folder(prefix: str) -> str:

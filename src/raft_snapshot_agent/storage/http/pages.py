@@ -9,8 +9,6 @@ from raft_snapshot_agent.errors import StorageError
 
 T = TypeVar("T")
 
-MOST_OBJECTS = 100_000
-"""Of a list, unless `max_objects` says otherwise."""
 PAGE = 500
 """Objects of a page, where the store lets us say."""
 PAGE_BYTES = 4 << 20

@@ -81,7 +81,7 @@ def _size(value: Any) -> Any:
     raise ValueError("write a size such as 500MB or 20GiB")
 
 
-def _speed(value: Any) -> Any:
+def _parse_speed(value: Any) -> Any:
     return _size(value.removesuffix("/s") if isinstance(value, str) else value)
 
 
@@ -103,7 +103,7 @@ Timeout = Annotated[
 """How long something may be waited for."""
 Count = Annotated[NonNegativeInt, BeforeValidator(_count)]
 Size = Annotated[ByteSize, Field(gt=0), BeforeValidator(_size)]
-Speed = Annotated[ByteSize, Field(gt=0), BeforeValidator(_speed)]
+Speed = Annotated[ByteSize, Field(gt=0), BeforeValidator(_parse_speed)]
 """Bytes per second, written like a size or with `/s` after it."""
 
 

@@ -103,7 +103,7 @@ class Secret:
         return hash(self._text)
 
     @classmethod
-    def _validated(cls, text: str, info: ValidationInfo) -> Self:
+    def _validate(cls, text: str, info: ValidationInfo) -> Self:
         path = text.removeprefix("file://")
         if path != text and not Path(path).is_absolute():
             raise ValueError(
@@ -115,7 +115,7 @@ class Secret:
     @classmethod
     def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Let pydantic read a secret from a string, and write only its reference."""
-        from_text = core_schema.with_info_after_validator_function(cls._validated, handler(str))
+        from_text = core_schema.with_info_after_validator_function(cls._validate, handler(str))
         return core_schema.json_or_python_schema(
             json_schema=from_text,
             python_schema=core_schema.union_schema(
@@ -183,7 +183,7 @@ def _variable(name: str) -> str:
         raise ConfigError(
             f"the secret in {where} is not text in UTF-8", hint="set it to text, or use file://"
         )
-    return _present(text, where)
+    return _require_value(text, where)
 
 
 def _credential(name: str) -> Path:
@@ -222,10 +222,10 @@ def _read(path: Path, author: int | None) -> str:
             f"cannot read the secret in {path}: it has more than {_LARGEST >> 20} MiB",
             hint="name the file of the secret; no secret is that long, so no key raises this",
         )
-    return _present(text.strip(), f"file {path}")
+    return _require_value(text.strip(), f"file {path}")
 
 
-def _present(value: str, where: str) -> str:
+def _require_value(value: str, where: str) -> str:
     if not value:
         raise ConfigError(f"the secret in {where} is missing or empty", hint="set it")
     return value

@@ -86,7 +86,7 @@ def test_a_single_node_leads(bao: OpenBaoCluster, run_on: RunOn) -> None:
     node = bao.leader()
     leader = find(run_on, node.address)
     assert leader.node.address == node.address
-    assert leader.committed_index > 0
+    assert leader.applied_index > 0
     assert leader.active_since
     assert leader.identity.product == "openbao"
     assert leader.identity.cluster_id == node.seal_status()["cluster_id"]
@@ -316,5 +316,5 @@ def test_from_tls_nobody_goes_to_a_leader_without_it(bao: OpenBaoCluster, tmp_pa
 
 
 def _leads(address: str, *, is_self: bool) -> dict[str, Any]:
-    said = {"ha_enabled": True, "is_self": is_self, "raft_committed_index": 1}
+    said = {"ha_enabled": True, "is_self": is_self, "raft_applied_index": 1}
     return said | ({"leader_address": address} if address else {})

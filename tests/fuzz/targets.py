@@ -215,7 +215,7 @@ _UPLOADS = b"""<ListMultipartUploadsResult><Upload><Key>prod/x</Key><UploadId>1<
 </ListMultipartUploadsResult>"""
 _LEADER = (
     b'{"ha_enabled": true, "is_self": false, "leader_address": "https://a:8200",'
-    b' "raft_committed_index": 9, "active_time": "2026-11-26T00:00:00Z"}'
+    b' "raft_applied_index": 9, "active_time": "2026-11-26T00:00:00Z"}'
 )
 _SEAL = b'{"cluster_id": "a", "cluster_name": "b", "version": "2.7.2", "initialized": true}'
 _AUTH = b'{"auth": {"client_token": "hvs.a", "lease_duration": 60, "renewable": true}}'

@@ -284,7 +284,7 @@ class Agent:
                     partial(
                         verify,
                         spool,
-                        committed_index=leader.committed_index,
+                        applied_index=leader.applied_index,
                         digest=any(destination.with_manifest for destination in destinations),
                     )
                 )

@@ -50,7 +50,7 @@ def check(
     except typer.Exit:
         raise
     except Exception as error:  # noqa: BLE001 - monitoring systems read standard output
-        return _unknown(redact(str(as_failure(error))), layout)
+        return _print_unknown(redact(str(as_failure(error))), layout)
     if layout is Format.JSON:
         output.data(document(results))
     else:
@@ -58,7 +58,7 @@ def check(
     return int(overall(results))
 
 
-def _unknown(why: str, layout: Format) -> int:
+def _print_unknown(why: str, layout: Format) -> int:
     if layout is Format.JSON:
         output.data(unknown_document(why))
     else:

@@ -168,7 +168,7 @@ def _each(
                     continue
                 found.append(destination)
                 if destination.static_name is not None:
-                    raise _replaced(destination)
+                    raise _static_name_error(destination)
                 await deed(destination)
                 output.talk(f"{destination.name}: {name} is {done}")
             except AgentError as error:
@@ -181,7 +181,7 @@ def _each(
     return worst(codes, len(destinations))
 
 
-def _replaced(destination: Destination) -> ConfigError:
+def _static_name_error(destination: Destination) -> ConfigError:
     return ConfigError(
         f"{destination.static_name} is replaced by every snapshot",
         hint="fetch it to keep it, or store it without static_name",

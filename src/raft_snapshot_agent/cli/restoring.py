@@ -142,13 +142,13 @@ def _question(got: Fetched, leader: Leader) -> str:
     name = leader.identity.cluster_name or leader.identity.cluster_id or leader.node.address
     return (
         f"Replaces the data of cluster {name} at {leader.node.address} (index"
-        f" {leader.committed_index}) with the snapshot{_taken(got.manifest)} (index"
+        f" {leader.applied_index}) with the snapshot{_describe_age(got.manifest)} (index"
         f" {got.snapshot.meta.index}). What was written since is lost: secrets, policies,"
         " tokens, and secret IDs or passwords that logins need."
     )
 
 
-def _taken(manifest: Manifest | None) -> str:
+def _describe_age(manifest: Manifest | None) -> str:
     if manifest is None:
         return ""
     try:
@@ -168,5 +168,5 @@ def _tell(got: Fetched, back: Leader | None) -> None:
         return
     output.talk(
         f"Restored the snapshot of index {got.snapshot.meta.index}. {back.node.address} leads;"
-        f" its Raft index counts on from before and is {back.committed_index} now."
+        f" its Raft index counts on from before and is {back.applied_index} now."
     )

@@ -58,7 +58,7 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     async def work() -> None:
         for destination in destinations:
             try:
-                rows.extend((destination, one) for one in await _listed(destination))
+                rows.extend((destination, one) for one in await _list_destination(destination))
             except NotThereYet as error:
                 output.talk(f"{destination.name}: {error}")
             except AgentError as error:
@@ -78,7 +78,7 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     return worst([error.exit_code for error in failures], len(destinations))
 
 
-async def _listed(destination: Destination) -> tuple[Stored, ...]:
+async def _list_destination(destination: Destination) -> tuple[Stored, ...]:
     """List what a storage holds; who signed it is looked up where there is a key."""
     stored = await destination.stored()
     if destination.signing is not None:
@@ -178,7 +178,7 @@ def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layou
         verdict = await judged(reader)
         if verdict.error is not None:
             codes.append(verdict.error.exit_code)
-        rows.append(_verdict(verdict.state, reader.label, await _told(reader, verdict)))
+        rows.append(_verdict(verdict.state, reader.label, await _describe_verdict(reader, verdict)))
         try:
             await reader.remember(verdict)
         except StorageError as error:
@@ -217,7 +217,7 @@ def _detail(verdict: Reading) -> str:
     )
 
 
-async def _told(reader: SnapshotReader, verdict: Reading) -> str:
+async def _describe_verdict(reader: SnapshotReader, verdict: Reading) -> str:
     """Say what came of it; and who vouches for it, where there is a key."""
     detail = _detail(verdict)
     if isinstance(reader, StoredReader) and reader.destination.signing is not None:

@@ -30,12 +30,12 @@ def wait_for(work: Callable[[], Awaitable[_T]]) -> _T:
     """
     collect_as_usual()
     try:
-        return anyio.run(_guarded, work)
+        return anyio.run(_guard, work)
     except ExceptionGroup as group:
         raise _first(group) from group
 
 
-async def _guarded(work: Callable[[], Awaitable[_T]]) -> _T:
+async def _guard(work: Callable[[], Awaitable[_T]]) -> _T:
     received: list[int] = []
     async with anyio.create_task_group() as tasks:
         await tasks.start(_cancel_on_signal, tasks.cancel_scope, received)

@@ -195,17 +195,17 @@ def _context() -> ssl.SSLContext:
 
 
 def _check_spool(folder: Path) -> None:
-    with _spool_explained(folder, "cannot be written"):
+    with _explain_spool_errors(folder, "cannot be written"):
         try_folder(folder)
 
 
 def _make_spool(folder: Path) -> None:
-    with _spool_explained(folder, "cannot be made"):
+    with _explain_spool_errors(folder, "cannot be made"):
         make_folder(folder)
 
 
 @contextmanager
-def _spool_explained(folder: Path, what: str) -> Iterator[None]:
+def _explain_spool_errors(folder: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -41,7 +41,7 @@ class Fleet(Settings):
 
     @field_validator("clusters")
     @classmethod
-    def _named(cls, clusters: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    def _check_sections(cls, clusters: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         if not clusters:
             raise ValueError("name at least one, such as `clusters: {prod: {vault: {...}}}`")
         for name, keys in clusters.items():
@@ -64,9 +64,9 @@ class ClusterSection:
     @property
     def value(self) -> dict[str, Any]:
         """What it would say in a file of its own."""
-        merged = _merged(self.defaults, self.own, ())
+        merged = _merge(self.defaults, self.own, ())
         if "storages" in self.defaults and "storages" not in self.own:
-            merged["storages"] = [self._apart(one) for one in _listed(self.defaults)]
+            merged["storages"] = [self._apart(one) for one in _list_storages(self.defaults)]
         if "lease" not in self.own and isinstance(lease := merged.get("lease"), dict):
             merged["lease"] = self._own_lease(lease)
         return merged
@@ -151,14 +151,14 @@ def identity(storage: AnyStorage) -> object:
     return (storage.type, *map(str, values), str(folder))
 
 
-def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any], at: KeyPath) -> dict[str, Any]:
+def _merge(defaults: Mapping[str, Any], own: Mapping[str, Any], at: KeyPath) -> dict[str, Any]:
     merged = copy.deepcopy({**defaults})
     if at == ("vault",) and own.keys() & {"address", "nodes"}:
         merged = {key: one for key, one in merged.items() if key not in ("address", "nodes")}
     for key, value in own.items():
         old, path = merged.get(key), (*at, key)
         if path in _MERGED and isinstance(old, dict) and isinstance(value, dict):
-            merged[key] = _merged(old, value, path)
+            merged[key] = _merge(old, value, path)
         else:
             merged[key] = value
     return merged
@@ -169,6 +169,6 @@ def _has(value: Mapping[str, Any], path: KeyPath) -> bool:
     return isinstance(around, dict) and bool(path) and path[-1] in around
 
 
-def _listed(defaults: Mapping[str, Any]) -> list[Any]:
+def _list_storages(defaults: Mapping[str, Any]) -> list[Any]:
     storages = defaults.get("storages", [])
     return storages if isinstance(storages, list) else [storages]

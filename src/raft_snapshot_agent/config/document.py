@@ -67,11 +67,11 @@ def parse(name: str, suffix: str, text: str) -> Document:
 
 def dotted(path: KeyPath) -> str:
     """Write `storages[1].path`."""
-    parts = (f"[{key}]" if isinstance(key, int) else f".{_shown(key)}" for key in path)
+    parts = (f"[{key}]" if isinstance(key, int) else f".{_shorten_key(key)}" for key in path)
     return "".join(parts).removeprefix(".")
 
 
-def _shown(key: str) -> str:
+def _shorten_key(key: str) -> str:
     """Cut off what no key has: `password:secret` without a space is all key to YAML."""
     found = _KEY.match(key)
     usual = found[0] if found else ""

@@ -150,14 +150,14 @@ def load_all(path: Path | None, environ: Mapping[str, str]) -> LoadedFleet:
 def _ours(document: Document, file: Path, environ: Mapping[str, str]) -> LoadedFleet:
     if "clusters" in document.value:
         return _fleet(document, file, environ)
-    config = _completed(validate(Config, document.value, document), environ)
+    config = _complete(validate(Config, document.value, document), environ)
     loaded = Loaded(config, file, "agent", _general(config, file, environ), document)
     return LoadedFleet({"": loaded})
 
 
 def _from_seed(document: Document, file: Path, environ: Mapping[str, str]) -> Loaded:
     translated = translate(document, environ)
-    config = _completed(translated.config, environ)
+    config = _complete(translated.config, environ)
     notes = (*translated.notes, *_seed_notes(config), *_general(config, file, environ))
     return Loaded(config, file, "seed", notes, translated.document, translated.origin)
 
@@ -191,14 +191,14 @@ def _cluster(
     part: ClusterSection, fleet: Fleet, document: Document, file: Path, environ: Mapping[str, str]
 ) -> Loaded:
     config = validate(Config, part.value, document, part.origin)
-    config = _completed(config, environ).model_copy(update={"log": fleet.log})
+    config = _complete(config, environ).model_copy(update={"log": fleet.log})
     notes = tuple(f"{part.name}: {note}" for note in _namespace_notes(config))
     return Loaded(config, file, "agent", notes, document, part.origin)
 
 
 def _from_environment(environ: Mapping[str, str]) -> Loaded:
     if any(environ.get(name) for name in _ENOUGH):
-        config = _completed(Config(), environ)
+        config = _complete(Config(), environ)
         return Loaded(config, notes=_namespace_notes(config))
     places = ", ".join(str(place) for place in PLACES)
     raise ConfigError(
@@ -207,12 +207,12 @@ def _from_environment(environ: Mapping[str, str]) -> Loaded:
     )
 
 
-def _completed(config: Config, environ: Mapping[str, str]) -> Config:
+def _complete(config: Config, environ: Mapping[str, str]) -> Config:
     return config.model_copy(update={"vault": config.vault.with_environment(environ)})
 
 
 def _general(config: Config, file: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
-    return (*_overruled(config, file, environ), *_namespace_notes(config))
+    return (*_list_overruled(config, file, environ), *_namespace_notes(config))
 
 
 def _namespace_notes(config: Config) -> tuple[str, ...]:
@@ -222,7 +222,7 @@ def _namespace_notes(config: Config) -> tuple[str, ...]:
     return (f"vault.namespace is {config.vault.namespace}: {what}",)
 
 
-def _overruled(config: Config, file: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
+def _list_overruled(config: Config, file: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
     for name in ("BAO_ADDR", "VAULT_ADDR"):
         address = environ.get(name, "").rstrip("/")
         if address and address not in config.vault.addresses:

@@ -153,7 +153,7 @@ class Config(Settings):
 
     @field_validator("lease")
     @classmethod
-    def _kept(cls, lease: AnyLease | None, info: ValidationInfo) -> AnyLease | None:
+    def _check_lease_storage(cls, lease: AnyLease | None, info: ValidationInfo) -> AnyLease | None:
         names = [storage.name for storage in info.data.get("storages", ())]
         if not isinstance(lease, StorageLease) or "storages" not in info.data:
             return lease

@@ -165,14 +165,14 @@ def _toml_key(text: str, at: int) -> tuple[KeyPath, int]:
     while True:
         found = _STRING.match(text, at) or _BARE_KEY.match(text, at)
         assert found is not None  # noqa: S101 - tomllib accepted the text
-        parts.append(_unquoted(found.group()))
+        parts.append(_unquote(found.group()))
         dot = _DOT.match(text, found.end())
         if dot is None:
             return tuple(parts), found.end()
         at = dot.end()
 
 
-def _unquoted(key: str) -> str:
+def _unquote(key: str) -> str:
     return str(tomllib.loads(f"key = {key}")["key"]) if key[0] in "\"'" else key
 
 

@@ -86,7 +86,7 @@ def _names(config: Config) -> Iterator[RuleConflict]:
         slots = _slots(config, storage)
         names = {naming.name(naming.run(slot, "000000"), 0) for slot in slots}
         if storage.static_name is None and len(names) < len(slots):
-            what = f"two snapshots of {_called(index, storage)} would get the same name"
+            what = f"two snapshots of {_name_storage(index, storage)} would get the same name"
             mend = "let it tell the time down to the seconds, or take snapshots less often"
             yield ("name_layout", "timestamp"), f"{what}, {_when(config, storage)}", mend
             return
@@ -115,8 +115,8 @@ def _same_place(config: Config) -> Iterator[RuleConflict]:
     for index, storage in enumerate(config.storages):
         # A snapshot with one name for ever may lie beside those with their times in their names.
         what = (identity(storage), storage.static_name)
-        other = known.setdefault(what, _called(index, storage))
-        if other != _called(index, storage):
+        other = known.setdefault(what, _name_storage(index, storage))
+        if other != _name_storage(index, storage):
             why = f"stores in the same place as {other}"
             yield ("storages", index), why, "give each its own path, bucket or prefix"
 
@@ -208,5 +208,5 @@ def _when(config: Config, storage: AnyStorage) -> str:
     return f"with one {storage.schedule or config.schedule}"
 
 
-def _called(index: int, storage: AnyStorage) -> str:
+def _name_storage(index: int, storage: AnyStorage) -> str:
     return storage.name or f"storages[{index}]"

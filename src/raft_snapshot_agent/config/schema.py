@@ -20,11 +20,11 @@ def follow(schema: Node, loc: tuple[int | str, ...]) -> tuple[KeyPath, Node, Nod
     for step in loc:
         mapping = node.get("discriminator", {}).get("mapping", {})
         if step in mapping:
-            node = _resolved(schema, {"$ref": mapping[step]})
+            node = _resolve(schema, {"$ref": mapping[step]})
             continue
         path, around = (*path, step), node
         inner = node.get("items") if isinstance(step, int) else node.get("properties", {}).get(step)
-        node = _resolved(schema, inner or {})
+        node = _resolve(schema, inner or {})
     return path, around, node
 
 
@@ -63,7 +63,7 @@ def without(value: Any, paths: Collection[KeyPath], at: KeyPath = ()) -> Any:
 
 
 def _empty(schema: Node, node: Node, value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    node = _resolved(schema, node, value)
+    node = _resolve(schema, node, value)
     if path and (what := _lack(node, value)):
         yield path, what
         return
@@ -93,7 +93,7 @@ def _lack(node: Node, value: Any) -> str:
     return "" if may else "is empty"
 
 
-def _resolved(schema: Node, node: Node, value: Any = None) -> Node:
+def _resolve(schema: Node, node: Node, value: Any = None) -> Node:
     """Resolve references, take the type of `type or null`, and the member a tag chooses."""
     while True:
         if "$ref" in node:

@@ -16,7 +16,7 @@ from raft_snapshot_agent.core.duration import format_duration
 
 def shown(config: Config) -> dict[str, Any]:
     """Return what is in force, defaults included; of secrets only their references."""
-    values: dict[str, Any] = _said(config.model_dump(mode="json", exclude_none=True))
+    values: dict[str, Any] = _drop_empty(config.model_dump(mode="json", exclude_none=True))
     if not config.vault.nodes:
         values["vault"] = {"address": config.vault.addresses[0], **values["vault"]}
     return values
@@ -48,14 +48,14 @@ def schema() -> dict[str, Any]:
     return {**dialect, **described, "properties": {**keys, **common}}
 
 
-def _said(value: Any) -> Any:
+def _drop_empty(value: Any) -> Any:
     """Leave out lists and mappings that hold nothing: in a file they would be faults."""
     match value:
         case dict():
-            said = {key: _said(one) for key, one in value.items()}
+            said = {key: _drop_empty(one) for key, one in value.items()}
             return {key: one for key, one in said.items() if one not in ([], {})}
         case list():
-            return [_said(one) for one in value]
+            return [_drop_empty(one) for one in value]
         case _:
             return value
 
@@ -79,4 +79,4 @@ class _Schema(GenerateJsonSchema):
     def encode_default(self, dft: Any) -> Any:
         if isinstance(dft, timedelta):
             return format_duration(dft)
-        return _said(_without_null(super().encode_default(dft)))
+        return _drop_empty(_without_null(super().encode_default(dft)))

@@ -171,7 +171,7 @@ def _fault(detail: ErrorDetails, schema: Node, value: Any) -> _Fault:
     if kind_of_error in _READERS:
         return _READERS[kind_of_error](finding)
     wanted = _WANTED.get(kind_of_error.split("_")[0])
-    return _wrong_kind(finding, wanted) if wanted else _refused(finding)
+    return _wrong_kind(finding, wanted) if wanted else _from_validator(finding)
 
 
 def _missing(finding: _Finding) -> _Fault:
@@ -203,11 +203,11 @@ def _unknown_value(finding: _Finding) -> _Fault:
     return _Fault(finding.path, f"unknown value {finding.value!r}", hint)
 
 
-def _misplaced(finding: _Finding) -> _Fault:
+def _from_misplaced(finding: _Finding) -> _Fault:
     return _Fault((*finding.path, *finding.context["at"]), finding.message)
 
 
-def _refused(finding: _Finding) -> _Fault:
+def _from_validator(finding: _Finding) -> _Fault:
     """Show a validator's own message, but no address with a password in it."""
     message = finding.message.removeprefix("Value error, ")
     if isinstance(finding.value, str):
@@ -252,5 +252,5 @@ _READERS: dict[str, Callable[[_Finding], _Fault]] = {
     "union_tag_not_found": _missing_tag,
     "union_tag_invalid": _unknown_tag,
     "literal_error": _unknown_value,
-    "misplaced": _misplaced,
+    "misplaced": _from_misplaced,
 }

@@ -81,7 +81,7 @@ class ArchiveVerifier:
             self._sha256.update(chunk)
         view = memoryview(chunk)
         for start in range(0, len(view), _SLICE):
-            for piece in self._inflated(view[start : start + _SLICE]):
+            for piece in self._inflate_part(view[start : start + _SLICE]):
                 self._content += len(piece)
                 if self._content > _FREE + _MOST_RATIO * self._size:
                     raise broken(f"it becomes more than {_MOST_RATIO} times its size")
@@ -101,7 +101,7 @@ class ArchiveVerifier:
         sha256 = self._sha256.hexdigest() if self._sha256 is not None else ""
         return Snapshot(meta=meta, size=self._size, sha256=sha256)
 
-    def _inflated(self, part: memoryview) -> Iterator[bytes]:
+    def _inflate_part(self, part: memoryview) -> Iterator[bytes]:
         if self._inflate.eof:
             raise broken("bytes follow its end")
         rest: bytes | memoryview = part

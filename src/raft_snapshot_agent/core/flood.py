@@ -81,10 +81,10 @@ def flooded(
                 f"{len(fresh)} snapshots came since {witness.stored.name}, of which schedule and"
                 f" guard.max_extra explain {allowed}: {_HINT}"
             )
-    return _crowded(counted, pace, now, extra)
+    return _find_crowd(counted, pace, now, extra)
 
 
-def _crowded(counted: Sequence[Stored], pace: Schedule, now: datetime, extra: int) -> str:
+def _find_crowd(counted: Sequence[Stored], pace: Schedule, now: datetime, extra: int) -> str:
     """Find more within one interval than the schedule and the older ones lead to expect.
 
     So many would hide all witnesses that another wrote.

@@ -173,8 +173,8 @@ def _judge(others: Sequence[Point], now: Point, max_shrink: float) -> Judgement:
         if not one.span.precedes(now.span):
             alarm = _other_cluster(one, now) or _other_history(one, now)
             unsettled = unsettled or _contradiction(one, now)
-        elif _outdated(one, now, others):
-            alarm, unsettled = _other_cluster(one, now), _deposed(one, now)
+        elif _may_be_outdated(one, now, others):
+            alarm, unsettled = _other_cluster(one, now), _explain_deposed(one, now)
         else:
             alarm = _against(one, now, max_shrink)
         if alarm:
@@ -217,7 +217,7 @@ def _other_history(one: Point, other: Point) -> str:
     return ""
 
 
-def _outdated(before: Point, now: Point, others: Sequence[Point]) -> bool:
+def _may_be_outdated(before: Point, now: Point, others: Sequence[Point]) -> bool:
     """Tell whether `now` may be of a leader that has not heard yet that another leads.
 
     Such a one knows only of lower terms, and began to lead earlier. It gives up within seconds;
@@ -242,7 +242,7 @@ def _led_earlier(one: Point, other: Point) -> bool:
     return one.leading_since < other.leading_since + close
 
 
-def _deposed(before: Point, now: Point) -> str:
+def _explain_deposed(before: Point, now: Point) -> str:
     return (
         f"nothing is pruned this time: {now.node} had index {now.index} of term {now.term}, which"
         f" {before.name} had left behind; did it not know that another leads?"

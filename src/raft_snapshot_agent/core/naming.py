@@ -73,7 +73,7 @@ class _AgentNaming:
     def parse(self, name: str) -> ParsedName | None:
         if match := _AGENT_NAME.fullmatch(name):
             *moment, index, run_id = match.groups()
-            return _parsed(moment, int(index), run_id)
+            return _from_parts(moment, int(index), run_id)
         return None
 
 
@@ -218,7 +218,7 @@ def _age(stored: Stored) -> tuple[datetime, int, str]:
     return stored.taken_at, index, stored.name
 
 
-def _parsed(moment: Iterable[str], index: int, run_id: str | None) -> ParsedName | None:
+def _from_parts(moment: Iterable[str], index: int, run_id: str | None) -> ParsedName | None:
     year, month, day, hour, minute, second = map(int, moment)
     try:
         taken_at = datetime(year, month, day, hour, minute, second, tzinfo=UTC)

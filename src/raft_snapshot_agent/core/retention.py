@@ -151,7 +151,7 @@ def plan(
         for one in reversed(listed)
         if one.broken and not one.held and _is_due(one, listed, policy, now, at_once=at_once)
     )
-    refused = _refused(len(delete) + len(review), policy, forbidden)
+    refused = _explain_refusal(len(delete) + len(review), policy, forbidden)
     if refused:
         reasons.update({one: ["nothing is deleted"] for one in delete})
         kept = {one: tuple(why) for one, why in reasons.items()}
@@ -163,7 +163,7 @@ def plan(
     return Plan(kept, delete, crowded_out, review, left=left)
 
 
-def _refused(deletes: int, policy: Retention, forbidden: str) -> str:
+def _explain_refusal(deletes: int, policy: Retention, forbidden: str) -> str:
     if forbidden or policy.max_deletes is None or deletes <= policy.max_deletes:
         return forbidden
     return f"would delete {deletes} snapshots, more than max_deletes {policy.max_deletes}"
@@ -195,9 +195,12 @@ def _reasons(
     if policy.keeps_all:
         reasons.update({one: ["no rule is set"] for one in counting})
     else:
-        for one, why in (*_guarded(counting, present), *_ruled(present, policy, now, zone)):
+        for one, why in (
+            *_protect_newest(counting, present),
+            *_apply_rules(present, policy, now, zone),
+        ):
             reasons[one].append(why)
-        for one, why in _ruled(proved, policy, now, zone):
+        for one, why in _apply_rules(proved, policy, now, zone):
             reasons[one] = reasons[one] or [f"of the verified: {why}"]
     for one in listed:
         reasons[one] += _aside(one, now)
@@ -226,7 +229,9 @@ def _aside(one: Stored, now: datetime) -> Iterator[str]:
         yield one.doubt
 
 
-def _guarded(counting: Sequence[Stored], present: Sequence[Stored]) -> Iterator[tuple[Stored, str]]:
+def _protect_newest(
+    counting: Sequence[Stored], present: Sequence[Stored]
+) -> Iterator[tuple[Stored, str]]:
     """Protect the newest; of those from the future only where there is no other."""
     for one in (present or counting)[:1]:
         yield one, NEWEST
@@ -261,7 +266,7 @@ def _crowded_out(
     return frozenset(crowded)
 
 
-def _ruled(
+def _apply_rules(
     present: Sequence[Stored], policy: Retention, now: datetime, zone: tzinfo
 ) -> Iterator[tuple[Stored, str]]:
     if not policy.has_rules:

@@ -93,7 +93,7 @@ def line(results: Sequence[Result]) -> str:
     """
     ranked = sorted(results, key=lambda one: _WORST_FIRST.index(one.state))
     told = "; ".join(f"{one.label}: {_short(one.message)}" for one in ranked)
-    measured = " ".join(_measured(one) for one in results if one.age is not None)
+    measured = " ".join(_format_perfdata(one) for one in results if one.age is not None)
     return _plugin_line(overall(results), told) + (f" | {measured}" if measured else "")
 
 
@@ -171,7 +171,7 @@ def _plain(text: str) -> str:
     return " ".join(printable.replace("|", "/").split())
 
 
-def _measured(result: Result) -> str:
+def _format_perfdata(result: Result) -> str:
     label = "".join("_" if one in "'= |" else one for one in f"age_{result.label}")
     seconds = int((result.age or timedelta(0)).total_seconds())
     limit = "" if result.limit is None else str(int(result.limit.total_seconds()))

@@ -64,7 +64,7 @@ async def spool(context: CheckContext) -> list[CheckResult]:
     if not sizes:
         why = "no snapshot is known to tell how much room the spool needs"
         return [skipped("spool", why)]
-    free = (await in_thread(partial(shutil.disk_usage, _made(folder)))).free
+    free = (await in_thread(partial(shutil.disk_usage, _existing_folder(folder)))).free
     need = max(sizes)
     told = f"{_size(free)} free in {folder}, the newest snapshot has {_size(need)}"
     advice = "make room there, or set spool to a folder with more"
@@ -104,7 +104,7 @@ def _room(name: str, folder: Path, need: int) -> list[CheckResult]:
     return []
 
 
-def _made(folder: Path) -> Path:
+def _existing_folder(folder: Path) -> Path:
     """Return the folder, or the one that it would be made in."""
     return next(one for one in (folder, *folder.parents) if one == one.parent or _is_there(one))
 

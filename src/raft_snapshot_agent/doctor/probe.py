@@ -118,12 +118,12 @@ async def probe(context: CheckContext) -> list[CheckResult]:
     found = [
         result
         for destination in context.destinations
-        for result in await _tried(destination, context)
+        for result in await _try_destination(destination, context)
     ]
     return [*found, *await _lease(context)]
 
 
-async def _tried(destination: Destination, context: CheckContext) -> list[CheckResult]:
+async def _try_destination(destination: Destination, context: CheckContext) -> list[CheckResult]:
     trial = Trial(destination)
     try:
         await trial.run()
@@ -131,7 +131,7 @@ async def _tried(destination: Destination, context: CheckContext) -> list[CheckR
         if trial.left:
             context.tell(f"{trial.left} could not be removed: delete it by hand")
         raise
-    return [*judge(trial), *_left(trial)]
+    return [*judge(trial), *_report_leftovers(trial)]
 
 
 def judge(trial: Trial) -> list[CheckResult]:
@@ -162,7 +162,7 @@ def _cannot(name: str, what: str, error: AgentError) -> CheckResult:
     return failure(_CHECK, told)
 
 
-def _left(trial: Trial) -> list[CheckResult]:
+def _report_leftovers(trial: Trial) -> list[CheckResult]:
     if not trial.left:
         return []
     maybe = "stays" if "write" in trial.done else "may have stayed"
@@ -175,10 +175,10 @@ async def _lease(context: CheckContext) -> list[CheckResult]:
     if not isinstance(settings, StorageLease):
         return []
     kept = [one for one in context.config.storages if one.name == settings.storage]
-    return [await _kept(storage, settings.name) for storage in kept]
+    return [await _check_kept(storage, settings.name) for storage in kept]
 
 
-async def _kept(storage: AnyStorage, record: str) -> CheckResult:
+async def _check_kept(storage: AnyStorage, record: str) -> CheckResult:
     try:
         await prove(storage.lease_store(record), str(storage.name))
     except AgentError as error:

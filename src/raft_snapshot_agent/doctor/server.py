@@ -31,12 +31,12 @@ from raft_snapshot_agent.vault.token import in_namespace
 async def tls(context: CheckContext) -> list[CheckResult]:
     """Say which connections are protected; whether a certificate holds, only an answer shows."""
     return [
-        _protected(address, context.config, answered=address in context.answered)
+        _check_tls(address, context.config, answered=address in context.answered)
         for address in context.config.vault.addresses
     ]
 
 
-def _protected(address: str, config: Config, *, answered: bool) -> CheckResult:
+def _check_tls(address: str, config: Config, *, answered: bool) -> CheckResult:
     proxy = proxy_to(address, config.vault.proxy)
     if proxy is not None and not address.startswith("https:"):
         message = f"{address} is not encrypted, and {proxy} can read everything"
@@ -150,13 +150,13 @@ async def rights(context: CheckContext) -> list[CheckResult]:
     if session.uses == 0:
         return [CheckResult("rights", Status.SKIPPED, "the token is good for one request only")]
     if isinstance(context.config.vault.auth, TokenAuth):
-        refused = await in_thread(partial(_unknown, node, token))
+        refused = await in_thread(partial(_check_token_is_known, node, token))
         if refused is not None:
             return [refused]
     return await in_thread(partial(_rights, node, token))
 
 
-def _unknown(node: Node, token: str) -> CheckResult | None:
+def _check_token_is_known(node: Node, token: str) -> CheckResult | None:
     """Ask what any token may ask: only one that has ended or is foreign is refused there.
 
     Elsewhere the server refuses such a one in the words for a good one without the right.
@@ -195,10 +195,10 @@ def _rights(node: Node, token: str) -> list[CheckResult]:
         message = f"the token may not ask what it may do ({answer.errors or answer.status})"
         advice = "grant update on sys/capabilities-self, or see whether a snapshot succeeds"
         return [CheckResult("rights", Status.WARNING, message, advice)]
-    return [_judged({str(one) for path in paths for one in data.get(path) or ()}, data)]
+    return [_judge_capabilities({str(one) for path in paths for one in data.get(path) or ()}, data)]
 
 
-def _judged(all_of_them: set[str], data: Mapping[str, Sequence[str]]) -> CheckResult:
+def _judge_capabilities(all_of_them: set[str], data: Mapping[str, Sequence[str]]) -> CheckResult:
     if not {"read", "root"} & set(data.get(SNAPSHOT_PATH) or ()):
         message = f"the token may not read {SNAPSHOT_PATH}"
         advice = f'give its policy: path "{SNAPSHOT_PATH}" {{ capabilities = ["read"] }}'

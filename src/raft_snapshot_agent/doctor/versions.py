@@ -28,10 +28,10 @@ async def versions(context: CheckContext) -> list[CheckResult]:
     """Warn of versioned buckets in which nothing ends old versions."""
     silent = {one.destination.name for one in context.holdings if one.error is not None}
     asked = (one for one in context.config.storages if isinstance(one, S3Settings))
-    return [await _asked(one, silent) for one in asked if _deletes(one)]
+    return [await _ask_versions(one, silent) for one in asked if _deletes(one)]
 
 
-async def _asked(settings: S3Settings, silent: Collection[str]) -> CheckResult:
+async def _ask_versions(settings: S3Settings, silent: Collection[str]) -> CheckResult:
     if settings.name in silent:
         return skipped(_CHECK, f"{settings.name} could not be listed, so it was not asked further")
     return await in_thread(partial(_versions, settings), abandon=True)

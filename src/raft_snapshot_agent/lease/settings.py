@@ -41,7 +41,7 @@ class StorageRef(Protocol):
         """
 
 
-def _bounded(duration: timedelta) -> timedelta:
+def _check_duration(duration: timedelta) -> timedelta:
     if not _SHORTEST <= duration <= _LONGEST:
         raise ValueError("must be between 2s and 1h")
     return duration
@@ -62,7 +62,7 @@ def _subdomain(name: str) -> str:
 class LeaseSettings(Settings):
     """A record says which of several agents works."""
 
-    duration: Annotated[PositiveDuration, AfterValidator(_bounded)] = timedelta(seconds=15)
+    duration: Annotated[PositiveDuration, AfterValidator(_check_duration)] = timedelta(seconds=15)
     """For how long after its last renewal an agent that is gone keeps the others from working."""
     max_failures: Annotated[int, Field(ge=1, le=1000)] = 3
     """Runs that fail in a row before the agent gives the lease away to one that may do better."""

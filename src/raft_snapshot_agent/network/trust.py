@@ -38,7 +38,7 @@ def context(trust: TlsOptions) -> ssl.SSLContext:
         ConfigError: A file cannot be used.
     """
     try:
-        return _loaded(trust, _stamps(trust))
+        return _load_context(trust, _stamps(trust))
     except (OSError, ssl.SSLError) as error:
         given = (trust.ca_file, trust.ca_path, trust.client_cert, trust.client_key)
         files = ", ".join(str(file) for file in given if file)
@@ -60,7 +60,7 @@ def accept_partial_chains(made: ssl.SSLContext) -> ssl.SSLContext:
 
 
 @lru_cache(maxsize=32)
-def _loaded(trust: TlsOptions, _: tuple[object, ...]) -> ssl.SSLContext:
+def _load_context(trust: TlsOptions, _: tuple[object, ...]) -> ssl.SSLContext:
     """Load what may be a megabyte, as it is at the moment that the stamps tell of."""
     system = trust.system or not (trust.ca_file or trust.ca_path)
     made = accept_partial_chains(

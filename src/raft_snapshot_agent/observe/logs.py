@@ -33,7 +33,7 @@ def configure(layout: Format, level: Level) -> Log:
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     renderer = {"json": _as_json, "hclog": _as_hclog}.get(layout, _as_text)
     structlog.configure(
-        processors=[structlog.processors.add_log_level, _stamped, _clean, renderer],
+        processors=[structlog.processors.add_log_level, _add_timestamp, _clean, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
@@ -61,7 +61,7 @@ def _listen(level: Level) -> None:
 _Event = MutableMapping[str, Any]
 
 
-def _stamped(_: Any, __: str, event: _Event) -> _Event:
+def _add_timestamp(_: Any, __: str, event: _Event) -> _Event:
     now = datetime.now(UTC)
     if "run" not in event and (run := trace.RUN.get()):
         event["run"] = run

@@ -59,7 +59,7 @@ class Journal:
             passed = [f"Passed over a node: {warning}" for warning in report.warnings]
             self._tell("nodes", passed, now, "warning")
         for delivery in report.deliveries:
-            told |= self._delivered(report, delivery, now)
+            told |= self._log_delivery(report, delivery, now)
         return told
 
     def _turn(self, report: Report) -> bool:
@@ -81,20 +81,20 @@ class Journal:
             return True
         return self._tell("turn", [text], report.started_at, "info", reason=str(report.error))
 
-    def _delivered(self, report: Report, delivery: StorageResult, now: datetime) -> bool:
+    def _log_delivery(self, report: Report, delivery: StorageResult, now: datetime) -> bool:
         name = delivery.storage
         level: Level = "error" if delivery.required else "warning"
         why = [f"Could not store the snapshot in {name}: {delivery.error}"]
         told = self._tell((name, "put"), why if delivery.error else [], now, level, together=True)
         if delivery.error is not None:
             return told
-        self._stored(report, delivery)
-        warnings = [f"{name}: {_counted(warning, delivery)}" for warning in delivery.warnings]
+        self._log_stored(report, delivery)
+        warnings = [f"{name}: {_add_count(warning, delivery)}" for warning in delivery.warnings]
         self._tell((name, "warning"), warnings, now, "warning")
         self._tell((name, "alarm"), _alarm(delivery), now, "error", together=True)
         return True
 
-    def _stored(self, report: Report, delivery: StorageResult) -> None:
+    def _log_stored(self, report: Report, delivery: StorageResult) -> None:
         # The original's sentence too; it says `aws` of every S3 store.
         what = delivery.kind if self._seed else delivery.storage
         snapshot = report.snapshot
@@ -131,7 +131,7 @@ class Journal:
         return bool(news)
 
 
-def _counted(warning: str, delivery: StorageResult) -> str:
+def _add_count(warning: str, delivery: StorageResult) -> str:
     count = delivery.counts.get(warning)
     return warning if count is None else f"{warning} (snapshots: {count})"
 

@@ -196,7 +196,7 @@ class OpenBaoNode:
 
     def is_leader(self) -> bool:
         """Whether it says that it leads; false when it says nothing."""
-        return bool((self._asked("sys/leader").document or {}).get("is_self"))
+        return bool((self._ask("sys/leader").document or {}).get("is_self"))
 
     def seal_status(self) -> dict[str, Any]:
         """`sys/seal-status`: `sealed`, `t`, `n`, `initialized` and more."""
@@ -237,13 +237,13 @@ class OpenBaoNode:
 
     def _answers(self) -> bool:
         self.process.check()
-        return self._asked("sys/seal-status").status == 200
+        return self._ask("sys/seal-status").status == 200
 
     def _health(self) -> int:
         self.process.check()
-        return self._asked("sys/health").status
+        return self._ask("sys/health").status
 
-    def _asked(self, path: str) -> NodeAnswer:
+    def _ask(self, path: str) -> NodeAnswer:
         if not self.process.alive or self.process.suspended:
             return NodeAnswer(0, None)
         try:

@@ -71,16 +71,16 @@ class Download:
             self._spool.complete()
 
 
-async def verify(spool: Spool, *, committed_index: int = 0, digest: bool = True) -> None:
+async def verify(spool: Spool, *, applied_index: int = 0, digest: bool = True) -> None:
     """Check a spool while it fills, and give the verdict; a failure is the spool's.
 
     Arguments:
         spool: Somebody else fills and completes it.
-        committed_index: The leader's committed index just before it was asked for the snapshot;
-            an older snapshot came from a standby that lags behind.
+        applied_index: The index that the leader had applied just before it was asked for the
+            snapshot; an older snapshot came from a standby that lags behind.
         digest: Whether anybody wants the SHA-256 of the archive.
     """
-    await in_thread(lambda: _verify(spool, committed_index, digest=digest))
+    await in_thread(lambda: _verify(spool, applied_index, digest=digest))
 
 
 async def stop_when_cancelled(download: Download) -> None:
@@ -100,13 +100,13 @@ def _failing(spool: Spool) -> Iterator[None]:
         spool.fail(as_failure(error))
 
 
-def _verify(spool: Spool, committed_index: int, *, digest: bool) -> None:
+def _verify(spool: Spool, applied_index: int, *, digest: bool) -> None:
     with _failing(spool):
         snapshot = _verified(spool, ArchiveVerifier(digest=digest))
-        if snapshot.meta.index < committed_index:
+        if snapshot.meta.index < applied_index:
             raise StaleSnapshot(
                 f"the snapshot is stale: it ends at index {snapshot.meta.index}, the leader had"
-                f" committed {committed_index}",
+                f" applied {applied_index}",
                 hint="likely a standby answered in the leader's place; the agent tries again",
             )
         spool.accept(snapshot)

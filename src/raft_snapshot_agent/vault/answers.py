@@ -68,7 +68,8 @@ class LeaderStatus:
     is_self: bool
     leader_address: str
     """As the operator configured it at the leader; empty when there is none."""
-    committed_index: int
+    applied_index: int
+    """Of the last change that it has applied; a write is answered only once it is."""
     active_since: str = ""
     """When the leader took over; a restore makes it take over anew."""
     ha_enabled: bool = True
@@ -115,7 +116,7 @@ def refusal(answer: Answer, address: str, path: str, right: str = "read") -> Ser
     """
     says = f"{address} answers {path} with {answer.told}"
     if answer.status == 403:
-        return Denied(says, hint=_denied(answer, path, right))
+        return Denied(says, hint=_explain_denied(answer, path, right))
     if answer.status == 503 and "sealed" in answer.errors:
         return Sealed(
             f"{address} is sealed ({answer.told})", hint="unseal it, then the agent goes on"
@@ -128,7 +129,7 @@ def refusal(answer: Answer, address: str, path: str, right: str = "read") -> Ser
     return ServerError(says, hint=_advice(answer))
 
 
-def _denied(answer: Answer, path: str, right: str) -> str:
+def _explain_denied(answer: Answer, path: str, right: str) -> str:
     """Say what is likely missing where the server says no more than that it refuses."""
     if path != SNAPSHOT_PATH:
         return "likely a proxy or firewall in between: this path takes no token"

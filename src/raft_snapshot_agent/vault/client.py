@@ -98,7 +98,7 @@ class Node:
             return LeaderStatus(
                 is_self=answer.body.get("is_self") is True,
                 leader_address=_line(answer.body.get("leader_address")).rstrip("/"),
-                committed_index=_index(answer.body.get("raft_committed_index")),
+                applied_index=_index(answer.body.get("raft_applied_index")),
                 active_since=_line(answer.body.get("active_time")),
                 ha_enabled=bool(answer.body["ha_enabled"]),
                 performance_standby=answer.body.get("performance_standby") is True,
@@ -162,7 +162,7 @@ class Node:
         if response.status == 200:
             return SnapshotStream(self.address, response, stall, self._settings.min_rate)
         response.close()
-        raise self._refused(response, response.data, "read")
+        raise self._error_from_refusal(response, response.data, "read")
 
     def send_snapshot(self, token: str, file: IO[bytes], *, force: bool) -> None:
         """Hand a snapshot over for restoring; the server applies it after it answered.
@@ -185,7 +185,7 @@ class Node:
             ),
         )
         if response.status != 204:
-            raise self._refused(response, response.data, "update")
+            raise self._error_from_refusal(response, response.data, "update")
 
     def _not_serving(self, error: ServerError) -> ServerError:
         """Tell an uninitialised server, which says that it is sealed, from a sealed one."""
@@ -195,7 +195,9 @@ class Node:
             f"{self.address} is not initialised", hint="initialise it, or let it join its cluster"
         )
 
-    def _refused(self, response: urllib3.BaseHTTPResponse, body: bytes, right: str) -> ServerError:
+    def _error_from_refusal(
+        self, response: urllib3.BaseHTTPResponse, body: bytes, right: str
+    ) -> ServerError:
         if response.status in (301, 302, 307, 308):
             return Redirected(self.address, response.headers.get("Location", ""))
         answer = Answer.read(response.status, body)

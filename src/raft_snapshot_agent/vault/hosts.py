@@ -13,7 +13,7 @@ def is_local(address: str) -> bool:
     """Tell whether a server's address is on this host: loopback, an own address, a socket."""
     if address.startswith("unix:"):
         return True
-    return any(_is_here(ip) or ip.is_unspecified for ip in _resolved(_host(address)))
+    return any(_is_here(ip) or ip.is_unspecified for ip in _resolve(_host(address)))
 
 
 def is_own(address: str) -> bool:
@@ -25,7 +25,7 @@ def is_own(address: str) -> bool:
     host = _host(address)
     if host == "localhost" or ((literal := _literal(host)) is not None and literal.is_loopback):
         return False
-    return any(_is_here(ip) for ip in _resolved(host))
+    return any(_is_here(ip) for ip in _resolve(host))
 
 
 def _host(address: str) -> str:
@@ -37,12 +37,12 @@ def _host(address: str) -> str:
 
 def _literal(host: str) -> _Ip | None:
     try:
-        return _mapped(ipaddress.ip_address(host.partition("%")[0]))
+        return _unmap(ipaddress.ip_address(host.partition("%")[0]))
     except ValueError:
         return None
 
 
-def _resolved(host: str) -> set[_Ip]:
+def _resolve(host: str) -> set[_Ip]:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, ValueError):  # of no name at all, too
@@ -51,7 +51,7 @@ def _resolved(host: str) -> set[_Ip]:
     return {ip for ip in ips if ip is not None}
 
 
-def _mapped(ip: _Ip) -> _Ip:
+def _unmap(ip: _Ip) -> _Ip:
     """Return the IPv4 address inside an IPv4-mapped IPv6 one, else the address itself."""
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         return ip.ipv4_mapped

@@ -75,9 +75,9 @@ class Session:
             if token is None or not token.ours or token.dead(now):
                 token = self._login(node)
             elif now >= token.renew_at:
-                token = self._renewed(node, token) or self._login(node)
+                token = self._renew_token(node, token) or self._login(node)
             elif token.worn(now, lasting):
-                token = self._renewed(node, token) or token
+                token = self._renew_token(node, token) or token
             self._token = token if token.uses is None else replace(token, uses=token.uses - 1)
             return token.value
 
@@ -88,7 +88,7 @@ class Session:
         """
         with self._lock:
             if self._token is not None and self._clock() >= self._token.renew_at:
-                self._token = self._renewed(node, self._token)
+                self._token = self._renew_token(node, self._token)
 
     def try_login(self, node: Node, every: float) -> bool:
         """Log in beside the token in use, if that is due, and end the token that yields.
@@ -173,9 +173,9 @@ class Session:
             return Token(login, granted=self._clock(), ttl=0)
         if self._refused is not None:
             self._refused.check(login, self._clock())
-        return self._granted(node, login)
+        return self._log_in_with(node, login)
 
-    def _granted(self, node: Node, login: Login) -> Token:
+    def _log_in_with(self, node: Node, login: Login) -> Token:
         self.logins += 1
         asked = self._clock()
         answer = node.call("POST", login.path, body=login.body, namespace=self._namespace)
@@ -189,7 +189,7 @@ class Session:
             self._refused = LoginBackoff.now(login, error, asked, self._refused)
         raise error
 
-    def _renewed(self, node: Node, token: Token) -> Token | None:
+    def _renew_token(self, node: Node, token: Token) -> Token | None:
         """Renew; nothing where that is refused, or no longer worth while near the maximum."""
         asked = self._clock()
         if not token.renewable or asked >= token.ends_at:

@@ -198,11 +198,11 @@ def _proxy(environment: Mapping[str, str]) -> ProxyAddress | None:
     for name in ("PROXY_ADDR", "HTTP_PROXY"):
         if value := _variable(environment, name):
             source = f"BAO_{name}" if f"BAO_{name}" in environment else f"VAULT_{name}"
-            return _checked(ProxyAddress(value, source), source)
+            return _check_proxy(ProxyAddress(value, source), source)
     return None
 
 
-def _checked(address: ProxyAddress, source: str) -> ProxyAddress:
+def _check_proxy(address: ProxyAddress, source: str) -> ProxyAddress:
     try:
         address.check()
     except ValueError as error:

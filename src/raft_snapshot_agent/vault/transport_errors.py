@@ -103,7 +103,7 @@ def _explain_tls(error: SSLError, named: bool) -> tuple[str, str]:
         return "it speaks plain HTTP", "write the address with http:// or enable TLS there"
     if "CERTIFICATE_VERIFY_FAILED" in text:
         reason = text.partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
-        return _untrusted(reason, named)
+        return _explain_untrusted(reason, named)
     if "ALERT_CERTIFICATE_REQUIRED" in text:
         return "it wants a client certificate", _CLIENT_CERTIFICATE
     if "ALERT_BAD_CERTIFICATE" in text or "ALERT_UNKNOWN_CA" in text:
@@ -111,7 +111,7 @@ def _explain_tls(error: SSLError, named: bool) -> tuple[str, str]:
     return f"TLS failed: {_innermost(error)}", "check vault.tls"
 
 
-def _untrusted(reason: str, named: bool) -> tuple[str, str]:
+def _explain_untrusted(reason: str, named: bool) -> tuple[str, str]:
     hint = "set vault.tls.ca_file to the authority that signed it"
     if named:
         hint = (

@@ -359,7 +359,7 @@ async def test_a_certificate_that_nobody_saw_is_not_called_good() -> None:
     ],
 )
 def test_rights_are_held_against_what_is_needed(capabilities: list[str], status: str) -> None:
-    found = server._judged(set(capabilities), {SNAPSHOT_PATH: capabilities})
+    found = server._judge_capabilities(set(capabilities), {SNAPSHOT_PATH: capabilities})
     assert found.status == status
     assert bool(found.exit_code) is (status == "failure")
 

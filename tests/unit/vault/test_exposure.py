@@ -87,5 +87,5 @@ def test_a_redirect(asked: list[str], monkeypatch: pytest.MonkeyPatch, where: st
     asking = cluster("http://127.0.0.1:8200")
     node = asking.node("http://127.0.0.1:8200")
     with pytest.raises(Redirected):
-        asking._followed(node, lambda one, token: one.open_snapshot(token))
+        asking._follow(node, lambda one, token: one.open_snapshot(token))
     assert seen == ["http://127.0.0.1:8200"]

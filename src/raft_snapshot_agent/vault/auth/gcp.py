@@ -46,7 +46,7 @@ class GcpAuth(Settings):
     def login(self) -> Login:
         role = self.role.resolve()
         account = None if self.service_account is None else self.service_account.resolve()
-        jwt = _identity(role, account) if self.type == "gce" else _signed(role, account)
+        jwt = _identity(role, account) if self.type == "gce" else _sign(role, account)
         return Login(login_path(self.mount), {"role": role, "jwt": jwt})
 
 
@@ -55,7 +55,7 @@ def _identity(role: str, account: str | None) -> str:
     return _metadata(f"{quote(account or 'default')}/identity?{query}")
 
 
-def _signed(role: str, account: str | None) -> str:
+def _sign(role: str, account: str | None) -> str:
     signer = account or _metadata("default/email")
     access = _HOST.required(_HOST.ask_json("GET", *_address("default/token")), "access_token")
     claims = {"sub": signer, "aud": f"vault/{role}", "exp": int(time.time()) + _LASTING}

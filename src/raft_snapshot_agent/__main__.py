@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from raft_snapshot_agent.errors import AgentError
-from raft_snapshot_agent.secret import redact
+from raft_snapshot_agent.redaction import redact
 
 _LOCAL = 1
 _INTERRUPTED = 130

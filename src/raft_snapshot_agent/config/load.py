@@ -18,7 +18,7 @@ from raft_snapshot_agent.config.positions import KeyPath
 from raft_snapshot_agent.config.rules import cautions
 from raft_snapshot_agent.config.validation import Origin, validate
 from raft_snapshot_agent.errors import ConfigError, all_faults
-from raft_snapshot_agent.secret import redact
+from raft_snapshot_agent.redaction import redact
 
 VARIABLE = "RAFT_SNAPSHOT_AGENT_CONFIG"
 PLACES = (

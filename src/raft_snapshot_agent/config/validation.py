@@ -161,7 +161,8 @@ def _told_once(faults: list[_Fault]) -> list[_Fault]:
 
 
 def _fault(detail: ErrorDetails, schema: Node, value: Any) -> _Fault:
-    path, around, node = follow(schema, detail["loc"])
+    path: KeyPath = detail["loc"]
+    around, node = follow(schema, path, value)
     finding = _Finding(
         path, value_at(value, path), detail["msg"], detail.get("ctx", {}), around, node
     )

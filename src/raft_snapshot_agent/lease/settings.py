@@ -21,6 +21,7 @@ from raft_snapshot_agent.lease.candidacy import Candidacy, granted
 from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.lease.proof import prove
 from raft_snapshot_agent.lease.timeout import Timely
+from raft_snapshot_agent.registry import Registry
 
 _SHORTEST, _LONGEST = timedelta(seconds=2), timedelta(hours=1)
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
@@ -62,6 +63,8 @@ def _subdomain(name: str) -> str:
 class LeaseSettings(Settings):
     """A record says which of several agents works."""
 
+    type: str
+    """Where the record lies; each class has one name for it."""
     duration: Annotated[PositiveDuration, AfterValidator(_check_duration)] = timedelta(seconds=15)
     """For how long after its last renewal an agent that is gone keeps the others from working."""
     max_failures: Annotated[int, Field(ge=1, le=1000)] = 3
@@ -191,7 +194,12 @@ async def holder(settings: LeaseSettings, storages: Sequence[StorageRef]) -> str
     return f"{who} holds the lease in {lease_store.location}"
 
 
-AnyLease = Annotated[StorageLease | KubernetesLease, Field(discriminator="type")]
+LEASES = Registry(
+    "type",
+    __package__,
+    {"storage": "settings:StorageLease", "kubernetes": "settings:KubernetesLease"},
+)
+AnyLease = Annotated[LeaseSettings, LEASES]
 
 
 def _holder() -> str:

@@ -433,7 +433,7 @@ async def test_a_missing_bucket_is_no_missing_snapshot(gcs: Gcs) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "destination", "why"),
+    ("wrong", "place", "why"),
     [
         ({"bucket": "gs://backups"}, "bucket", "bare name"),
         ({"bucket": "backups/vault"}, "bucket", "bare name"),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -20,12 +21,15 @@ from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
 from raft_snapshot_agent.destination.destination import Destination, Pruned
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.lease.acquire import take
-from raft_snapshot_agent.lease.holder import HeldLease, Lease
+from raft_snapshot_agent.lease.held_lease import HeldLease
 from raft_snapshot_agent.observe.trace import RUN, as_failure
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.download import Download, stop_when_cancelled, verify
 from raft_snapshot_agent.transfer.spool import Spool, sweep
 from raft_snapshot_agent.vault.leader import Cluster, Leader
+
+if TYPE_CHECKING:  # of which there is none unless one is configured
+    from raft_snapshot_agent.lease.holder import Lease
 
 __all__ = ["Agent", "Destination", "Pruned"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from raft_snapshot_agent.lease.holder import HeldLease
+from raft_snapshot_agent.lease.held_lease import HeldLease
 from raft_snapshot_agent.storage.base import UploadSource
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from raft_snapshot_agent.config.document import value_at
-from raft_snapshot_agent.config.positions import KeyPath
+from raft_snapshot_agent.config.keys import KeyPath
 
 Node = dict[str, Any]
 

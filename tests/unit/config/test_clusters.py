@@ -12,7 +12,7 @@ from raft_snapshot_agent.config.load import LoadedFleet, load, load_all
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.show import schema, shown_fleet
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.lease.settings import KubernetesLease
+from raft_snapshot_agent.lease.in_kubernetes import KubernetesLease
 
 WriteFile = Callable[[str], Path]
 

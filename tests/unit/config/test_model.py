@@ -12,7 +12,7 @@ from raft_snapshot_agent.config.model import Config, require_storages, spool_fol
 from raft_snapshot_agent.core.schedule import Cron, Every
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import ScheduleSettings
-from raft_snapshot_agent.lease.settings import StorageLease
+from raft_snapshot_agent.lease.in_storage import StorageLease
 
 LoadText = Callable[..., Loaded]
 Refusal = Callable[..., str]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64decode
 from collections.abc import Iterable
 from contextlib import suppress
@@ -10,10 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from pydantic import AfterValidator, model_validator
 
 from raft_snapshot_agent.core.lease import StoredLeaseStore
 from raft_snapshot_agent.errors import ConfigError
@@ -27,21 +24,19 @@ from raft_snapshot_agent.storage.objectstore.connection import (
     environment_endpoint,
     retry_config,
 )
-from raft_snapshot_agent.storage.objectstore.endpoint import EndpointSettings
 from raft_snapshot_agent.storage.objectstore.errors import Hints
 from raft_snapshot_agent.storage.objectstore.lease_store import ObjectLeaseStore
 from raft_snapshot_agent.storage.objectstore.objects import BucketLocation, ObjectStorage
 from raft_snapshot_agent.storage.s3.bucket import S3Bucket
 from raft_snapshot_agent.storage.s3.credentials import ambient_keys, key_services, profile
 from raft_snapshot_agent.storage.s3.endpoint import amazon_endpoint, is_amazon, refuse_bucket_in
-from raft_snapshot_agent.storage.s3.options import checked_tags, what_to_leave_out
+from raft_snapshot_agent.storage.s3.options import S3Options, what_to_leave_out
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config, S3Store
 
     from raft_snapshot_agent.storage.s3.demands import Demands
 
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HINTS = Hints(
     rights="s3:PutObject, and to list, read and prune s3:ListBucket, s3:GetObject, s3:DeleteObject",
     login="check access_key_id and secret_access_key, or the environment",
@@ -51,64 +46,13 @@ _CUSTOMER_KEY = 32
 """Bytes."""
 
 
-def _bucket(bucket: str) -> str:
-    if not _BUCKET.fullmatch(bucket):
-        raise ValueError("must be the bare name of a bucket; folders in it belong into prefix")
-    return bucket
-
-
-class S3Settings(EndpointSettings):
+class S3Settings(S3Options):
     """Snapshots in a bucket on Amazon S3 or on a store that speaks its protocol.
 
     What is missing here comes from the AWS_* environment variables, and credentials that are
     missing there too from the default profile, the web identity, the container or the instance;
     where there is none of these it takes a few seconds to find that out.
     """
-
-    type: Literal["s3"]
-    bucket: Annotated[str, AfterValidator(_bucket)]
-    region: str | None = None
-    path_style: bool | None = None
-    """`endpoint/bucket/key`, not `bucket.endpoint/key`; true for endpoints other than Amazon's."""
-    access_key_id: Secret | None = None
-    secret_access_key: Secret | None = None
-    session_token: Secret | None = None
-    profile: str | None = None
-    """Of the shared files of the AWS SDK, in place of the keys."""
-    skip_verify: bool = False
-    """Trust any certificate. For tests only."""
-    storage_class: str | None = None
-    tags: Annotated[dict[str, str], AfterValidator(checked_tags)] = {}  # noqa: RUF012 - it is copied
-    server_side_encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
-    kms_key_id: str | None = None
-    bucket_key_enabled: bool | None = None
-    sse_customer_key: Secret | None = None
-    """256 bits in base64: the store encrypts with them and forgets them (SSE-C)."""
-    checksum: bool | None = None
-    """Send a SHA-256 that the store keeps; by default to Amazon and to stores that ask for it."""
-
-    @model_validator(mode="after")
-    def _belong_together(self) -> Self:
-        if (self.access_key_id is None) != (self.secret_access_key is None):
-            raise ValueError("access_key_id and secret_access_key must be given together")
-        if self.session_token is not None and self.access_key_id is None:
-            raise ValueError("session_token needs access_key_id and secret_access_key")
-        if self.profile is not None and self.access_key_id is not None:
-            raise ValueError("give profile or access_key_id and secret_access_key, not both")
-        if self.endpoint is not None:
-            refuse_bucket_in(self.endpoint, self.bucket, self.path_style)
-        return self
-
-    @model_validator(mode="after")
-    def _one_encryption(self) -> Self:
-        encryption = self.server_side_encryption or ""
-        if self.kms_key_id is not None and not encryption.startswith("aws:kms"):
-            raise ValueError("kms_key_id needs server_side_encryption: aws:kms")
-        if self.bucket_key_enabled is not None and not encryption.startswith("aws:kms"):
-            raise ValueError("bucket_key_enabled needs server_side_encryption: aws:kms")
-        if self.sse_customer_key is not None and encryption:
-            raise ValueError("give sse_customer_key or server_side_encryption, not both")
-        return self
 
     def open(self) -> Storage:
         sweep, listed, demands = partial(_sweep, self), partial(_listed, self), self._demands()

@@ -48,7 +48,7 @@ class Standing:
     async def sweep(self) -> dict[str, str]:
         return {}
 
-    async def taken(self) -> dict[str, list[datetime]]:
+    async def list_taken(self) -> dict[str, list[datetime]]:
         return {}
 
     async def leave(self) -> None: ...

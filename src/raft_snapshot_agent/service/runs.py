@@ -95,14 +95,14 @@ class Runs:
         agent = self.service.agent
         for storage, trouble in (await agent.sweep()).items():
             self._journal.trouble((storage, "warning"), [f"{storage}: {trouble}"], self._clock())
-        taken = await agent.taken()
+        taken = await agent.list_taken()
         state = ScheduleState.begin(self.service.timings(), taken, self._clock(), before)
         self._notifier.ready(self._tell_next(state))
         return state
 
     async def resume(self, state: ScheduleState) -> ScheduleState:
         """Go on where the agent stopped that held the lease before."""
-        taken = await self.service.agent.taken()
+        taken = await self.service.agent.list_taken()
         if taken and self._last.in_doubt:  # from here on it is this agent's turn
             self._last = LastRun()
         return state.resumed(taken, self._clock())
@@ -171,7 +171,7 @@ class Runs:
         last, began = self._last, self._clock()
         if not (last.in_doubt or last.owing or state.looked_at_again(began)):
             return state
-        taken, now = await self.service.agent.taken(), self._clock()
+        taken, now = await self.service.agent.list_taken(), self._clock()
         private = self.service.agent.private
         if last.stood_by:
             self._unattended.look(self.service.timings(), taken, now, last.why, private)

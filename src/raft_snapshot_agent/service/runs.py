@@ -136,7 +136,7 @@ class Runs:
             await self._count(report)
             if report.outcome is not Outcome.FAILED or (alone and report.error is None):
                 return Served(frozenset(one.storage for one in report.deliveries if one.error))
-            wait = self._pause(report, failures, due, state)
+            wait = self._choose_pause(report, failures, due, state)
             if wait is None:
                 break
             if told:
@@ -149,7 +149,7 @@ class Runs:
             again = frozenset(due)
         return Served(frozenset(due))
 
-    def _pause(
+    def _choose_pause(
         self, report: Report, failures: int, due: Collection[str], state: ScheduleState
     ) -> timedelta | None:
         """Return how long to wait after a failure; nothing where the next slot comes before."""
@@ -206,7 +206,7 @@ class Runs:
             told = self._journal.report(report)
             self._notifier.status(summary(report))
         if any(not one.error for one in report.deliveries):
-            self._unattended.at_work(report.finished_at)
+            self._unattended.note_own_snapshot(report.finished_at)
         self.ended.set()
         return told
 

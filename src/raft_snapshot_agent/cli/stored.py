@@ -28,9 +28,9 @@ from raft_snapshot_agent.errors import (
     RetentionSuspended,
     StorageError,
 )
-from raft_snapshot_agent.restore.examine import judged
+from raft_snapshot_agent.restore.examine import judge_reader
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader, choose
-from raft_snapshot_agent.restore.restore import fetched
+from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.storage.local.local import LocalStorage
@@ -133,7 +133,7 @@ def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layou
     codes: list[int] = []
 
     async def prove(reader: SnapshotReader) -> None:
-        verdict = await judged(reader)
+        verdict = await judge_reader(reader)
         if verdict.error is not None:
             codes.append(verdict.error.exit_code)
         rows.append(_verdict(verdict.state, reader.label, await _describe_verdict(reader, verdict)))
@@ -217,7 +217,7 @@ def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overw
         reader = await choose(destinations_for(load, wanted), wanted)
         name = Path(reader.label).name if into_folder else target.name
         writable_folder(folder / name, overwrite=overwrite)
-        async with fetched(reader, folder) as got:
+        async with fetch_copy(reader, folder) as got:
             copy = LocalStorage(folder)
             await copy.put(name, got.spool)
             if got.manifest is not None:
@@ -238,7 +238,7 @@ def fetch_to_stdout(load: Callable[[], Loaded], wanted: str | None) -> int:
 
     async def work() -> None:
         reader = await choose(destinations, wanted)
-        async with fetched(reader, folder) as got:
+        async with fetch_copy(reader, folder) as got:
             await PipeStorage(sys.stdout.buffer).put("-", got.spool)
         output.talk(f"Fetched and verified: {reader.label} (index {got.snapshot.meta.index})")
 

@@ -233,7 +233,7 @@ FINISH, RETAINED = finish.finish, finish._prune
         (
             lived,
             [
-                (Agent, "_reused", _new_names),
+                (Agent, "_list_reused", _new_names),
                 (ScheduleState, "after_look", lambda table, *_: table),
                 (delivery_module, "is_there", _untold),
             ],
@@ -246,7 +246,7 @@ FINISH, RETAINED = finish.finish, finish._prune
             ],
         ),
         (lived, [(finish, "_prune", _unpruned)]),
-        (writes_only, [(Agent, "_reused", _new_names)]),
+        (writes_only, [(Agent, "_list_reused", _new_names)]),
         (killed, [(timetable, "opened", _by_any)]),
     ],
     ids=[

@@ -69,7 +69,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Take out what would break the line or command a terminal: names are other people's."""
+    """Replace line breaks and control characters: names come from outside."""
     shown = text[:_LONGEST]
     line = " ".join("".join(one if one.isprintable() else " " for one in shown).split())
     return line if len(text) <= _LONGEST else f"{line}..."
@@ -212,6 +212,10 @@ class LeaseLost(AgentError):
     """The lease is not this agent's any more; what was under way is dropped."""
 
     exit_code = 2
+
+
+class Unconfirmed(StorageError):
+    """The snapshot is stored, but nobody knows yet whether the lease lets it count."""
 
 
 class Stopped(AgentError):

@@ -12,7 +12,7 @@ from pydantic import GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
 from raft_snapshot_agent.errors import ConfigError, reason_of
-from raft_snapshot_agent.ownership import may_read, named
+from raft_snapshot_agent.ownership import describe_user, may_read
 from raft_snapshot_agent.redaction import HIDDEN, one_line, redact, remember
 
 __all__ = ["AUTHOR", "HIDDEN", "Plain", "Secret", "header_value", "one_line", "redact"]
@@ -43,7 +43,7 @@ class Secret:
         return self
 
     def resolve(self) -> str:
-        """Look the secret up.
+        """Resolve the secret.
 
         Raises:
             ConfigError: It is missing, unreadable, empty, or no text of one line.
@@ -53,7 +53,7 @@ class Secret:
         return text
 
     def resolve_lines(self) -> str:
-        """Look up what may have several lines, such as a key in PEM.
+        """Resolve a secret that may have several lines, such as a key in PEM.
 
         Raises:
             ConfigError: It is missing, unreadable, empty, or no text.
@@ -205,7 +205,7 @@ def _read(path: Path, author: int | None) -> str:
         with path.open("rb") as file:
             if author is not None and not may_read(author, file.fileno()):
                 raise ConfigError(
-                    f"cannot read the secret in {path}: the configuration {named(author)},"
+                    f"cannot read the secret in {path}: the configuration {describe_user(author)},"
                     " who may not read it",
                     hint="let root or the agent's user own the configuration",
                 )

@@ -55,7 +55,7 @@ class Role:
         return Session(AppRoleAuth.model_validate({"method": "approle", **given}))
 
     def use(self, session: Session) -> bool:
-        return session.authorised(self.server.node, self.server.snapshot)
+        return session.with_token(self.server.node, self.server.snapshot)
 
     def refusal(self, session: Session, kind: type[AgentError] = Denied) -> str:
         with pytest.raises(kind) as raised:

@@ -141,7 +141,7 @@ def test_a_token_refreshed_while_it_was_refused_is_read_again(
     session = Session(TokenAuth(method="token", token=Secret(f"file://{sink}")))
 
     with recorded(bao) as server:
-        assert session.authorised(server.node, lambda token: _refreshing(server, sink, token, good))
+        assert session.with_token(server.node, lambda token: _refreshing(server, sink, token, good))
         assert server.asked() == [SNAPSHOT, SNAPSHOT]
 
 

@@ -80,7 +80,7 @@ def test_a_secret_that_was_destroyed_is_told_and_the_token_goes_on(
     clock.now += HOUR
     with pytest.raises(Denied, match="invalid role or secret ID"):
         session.try_login(server.node, HOUR)
-    assert session.authorised(server.node, server.snapshot)
+    assert session.with_token(server.node, server.snapshot)
     assert server.asked().count(LOGIN) == 1
     assert not session.try_login(server.node, HOUR)
     clock.now += HOUR

@@ -34,7 +34,7 @@ def agent(bao: OpenBaoCluster, **role: str) -> Cluster:
 
 
 def opened(cluster: Cluster) -> SnapshotStream:
-    return cluster.open_snapshot(cluster.found())
+    return cluster.open_snapshot(cluster.find_leader())
 
 
 def whole(stream: SnapshotStream) -> bool:
@@ -63,7 +63,7 @@ def eventually(cluster: Cluster) -> bool:
 
 
 def revoke(bao: OpenBaoCluster, cluster: Cluster) -> None:
-    token = cluster.session.token(cluster.found().node)
+    token = cluster.session.token(cluster.find_leader().node)
     bao.api("POST", "auth/token/revoke", {"token": token})
 
 

@@ -14,12 +14,15 @@ from unittest import mock
 
 from tests.adversary.good import forged
 from tests.unit.core.archives import archive, members, pax_member, pax_record, tar
+from tests.unit.core.entries import entry
 
 from raft_snapshot_agent.config.document import parse as parse_document
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.validation import validate
 from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.core.guard import Point, judge, trusted
+from raft_snapshot_agent.core.contents import Contents
+from raft_snapshot_agent.core.entries import EntryReader
+from raft_snapshot_agent.core.guard import Point, is_trusted, judge
 from raft_snapshot_agent.core.lease_record import Record
 from raft_snapshot_agent.core.naming import AGENT, SEED, Layout, catalogue, parse
 from raft_snapshot_agent.core.notes import Alarm, Restored
@@ -43,7 +46,7 @@ from raft_snapshot_agent.storage.webdav import multistatus
 from raft_snapshot_agent.vault.answers import Answer, refusal
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.settings import VaultSettings
-from raft_snapshot_agent.vault.token import granted
+from raft_snapshot_agent.vault.token import parse_token
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 _LONGEST = 2000
@@ -88,7 +91,7 @@ def read_packed(data: bytes) -> None:
 def read_manifest(data: bytes) -> None:
     manifest = Manifest.from_json(data)
     for listed in catalogue([(manifest.snapshot, manifest.size), (f"{manifest.snapshot}.json", 9)]):
-        trusted(manifest, listed, parse(listed.name))
+        is_trusted(manifest, listed, parse(listed.name))
     point = Point.of(manifest)
     judge((point,), _POINT, 0.5, None)
     judge((_POINT,), point, 0.5, None)
@@ -157,6 +160,14 @@ def read_bucket(data: bytes) -> None:
         bucket._described("list", item)
 
 
+def read_entries(data: bytes) -> None:
+    reader, contents = EntryReader(marks=True), Contents(3)
+    for start in range(0, len(data), 100):
+        reader.feed(memoryview(data)[start : start + 100])
+        contents.add(reader.take())
+    reader.finish()
+
+
 def read_container(data: bytes) -> None:
     settings = SwiftSettings(
         type="swift", container="b", storage_url="https://s/v1/a", auth_token="token-of-a-test"
@@ -178,7 +189,7 @@ def read_leader(data: bytes) -> None:
                 with suppress(ServerError):
                     ask()
             with suppress(ServerError):
-                granted(answer, 0.0)
+                parse_token(answer, 0.0)
 
 
 def read_complaint(data: bytes) -> None:
@@ -232,6 +243,7 @@ _COMPLAINTS = (
     b'{"error": {"code": "x", "message": "y", "details": [1]}}',
     b"<html><head><title>503</title><script>x</script></head><body>down</body></html>",
 )
+_ENTRIES = entry(b"core/keyring", b"x" * 300) + entry(b"sys/token/id/a") + entry(b"x", b"y" * 5000)
 _PAX = pax_member("x", b"y", pax_record("size", "1")) + tar(members())
 
 TARGETS: dict[str, Target] = {
@@ -243,6 +255,7 @@ TARGETS: dict[str, Target] = {
         read_note,
         (_ALARM.to_json(), _RESTORED.to_json(), Condemnation("rotten", NOW).to_json()),
     ),
+    "entries": Target(read_entries, (_ENTRIES,), (VerificationError,)),
     "names": Target(read_names, (_NAMES.encode(),)),
     "configuration": Target(read_configuration, (_CONFIG.encode(),), (ConfigError,)),
     "multistatus": Target(read_multistatus, (_MULTISTATUS,), (ValueError,)),

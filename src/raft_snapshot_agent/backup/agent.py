@@ -35,8 +35,7 @@ __all__ = ["Agent", "Destination", "Pruned"]
 
 _LEAVE_WITHIN = 3.0
 """Seconds to wait for the server to revoke a token."""
-_SWEEP_WITHIN = 10.0
-_LIST_WITHIN = 30.0
+_SWEEP_WITHIN, _LIST_WITHIN = 10.0, 30.0
 """Seconds that a storage gets to be swept and listed; one that hangs must hold up nobody."""
 _UNKNOWN = datetime.min.replace(tzinfo=UTC)
 """The time of a snapshot whose static name tells none, where its manifest is missing."""
@@ -262,7 +261,7 @@ class Agent:
         return {name: doubtful[name].snapshot for name in again if name in doubtful}
 
     async def _found(self) -> Leader:
-        return await in_thread(self.cluster.leader, abandon=True)
+        return await in_thread(self.cluster.find_leader_for_this_agent, abandon=True)
 
     async def _store(
         self,

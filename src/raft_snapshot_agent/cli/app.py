@@ -20,7 +20,7 @@ from raft_snapshot_agent.cli.options import (
     OverwriteOption,
     SnapshotArgument,
     StorageOption,
-    loaded,
+    load_cluster,
     loaded_fleet,
 )
 from raft_snapshot_agent.cli.plugin import PluginCommand
@@ -111,10 +111,10 @@ def save(
     if file in {None, "-"}:
         needs("FILE", force=force)
     if file is None:
-        return command.save_everywhere(loaded(context, config, cluster), storage)
+        return command.save_everywhere(load_cluster(context, config, cluster), storage)
     if file == "-":
-        return command.save_to_stdout(loaded(context, config, cluster))
-    return command.save_to_file(loaded(context, config, cluster), Path(file), overwrite=force)
+        return command.save_to_stdout(load_cluster(context, config, cluster))
+    return command.save_to_file(load_cluster(context, config, cluster), Path(file), overwrite=force)
 
 
 @app.command()
@@ -138,7 +138,7 @@ def restore(
 
     only_one_of(NAME=snapshot, latest=latest)
     return command.restore_snapshot(
-        loaded(context, config, cluster), None if latest else snapshot, yes=yes, force=force
+        load_cluster(context, config, cluster), None if latest else snapshot, yes=yes, force=force
     )
 
 
@@ -155,7 +155,7 @@ def doctor(
     """Check everything, change nothing, and say what to do."""
     from raft_snapshot_agent.cli import doctor as command
 
-    return command.doctor(loaded(context, config, cluster), layout, probe=probe)
+    return command.doctor(load_cluster(context, config, cluster), layout, probe=probe)
 
 
 @app.command(cls=PluginCommand)
@@ -173,7 +173,7 @@ def check(
     ] = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """Say in one line how fresh the storages are, for monitoring.
+    """Print in one line how fresh the storages are, for monitoring.
 
     Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN. Only the storages are asked.
     """

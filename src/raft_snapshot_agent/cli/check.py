@@ -37,7 +37,7 @@ Shelf = tuple[str, Destination, ScheduleSpec]
 def check(
     load: Callable[[], LoadedFleet], names: Collection[str], max_age: str | None, layout: Format
 ) -> int:
-    """Say in one line how fresh the storages are; return Nagios' exit code.
+    """Print in one line how fresh the storages are; return Nagios' exit code.
 
     Arguments:
         load: Loads the configuration.

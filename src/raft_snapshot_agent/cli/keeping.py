@@ -128,7 +128,7 @@ def _decisions(destination: Destination, pruned: Pruned) -> list[dict[str, str]]
 
 
 async def _acknowledge(destination: Destination, *, dry_run: bool) -> None:
-    """Take an operator's word that the new cluster is the right one."""
+    """Accept, on the operator's word, that the new cluster is the right one."""
     found = await destination.alarm() if dry_run else await destination.acknowledge()
     if found is not None:
         done = "would be acknowledged" if dry_run else "acknowledged"

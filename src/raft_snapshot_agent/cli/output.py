@@ -22,7 +22,7 @@ _LONGEST = 4000
 
 
 def talk(text: str) -> None:
-    """Tell the person in front of the terminal; nobody listening is no reason to stop."""
+    """Print to standard error; a closed terminal is no reason to stop."""
     with suppress(OSError):
         print(one_line(text), file=sys.stderr, flush=True)
 

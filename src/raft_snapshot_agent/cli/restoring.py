@@ -51,7 +51,7 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
         folder = spool_folder(config, os.environ)
         async with fetched(reader, folder) as got:
             output.talk(f"Verified: {reader.label} is whole. Proof: {await reader.proof()}.")
-            leader = await in_thread(cluster.found)
+            leader = await in_thread(cluster.find_leader)
             await _confirm(got, leader, yes=yes, force=force)
             await _leave_word(everywhere, got, reader.label)
             try:
@@ -69,7 +69,7 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
 
 
 async def _leave_word(destinations: Sequence[Destination], got: Fetched, label: str) -> None:
-    """Tell whoever takes the next snapshot what it follows on: no alarm is to be raised for it.
+    """Note the restore beside the snapshots, so that the next one raises no alarm.
 
     Before the restore, for an agent may take one as soon as it is done.
     """
@@ -115,7 +115,7 @@ def _by_operator(settings: VaultSettings) -> VaultSettings:
 
 
 async def _confirm(got: Fetched, leader: Leader, *, yes: bool, force: bool) -> None:
-    """Say what will happen and ask.
+    """Print what will happen and ask for confirmation.
 
     Raises:
         ConfigError: The answer was no.

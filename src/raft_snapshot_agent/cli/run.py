@@ -44,7 +44,7 @@ class FileReloader:
         self._begun = False
 
     def changed(self) -> bool:
-        """Tell whether another file, or another text, is where the configuration was."""
+        """Return whether the configuration's file, or its text, is another by now."""
         now = _fingerprint(self._path)
         return now is not None and now != self._seen
 
@@ -121,7 +121,7 @@ def _faults(fleet: LoadedFleet, *, suffices: bool) -> dict[str, _Faults | Config
 
 
 def _fingerprint(path: Path | None) -> tuple[int, ...] | None:
-    """Tell a file from every other one; nothing while there is none, as in the midst of a swap."""
+    """Return what tells this file from any other; `None` while there is none, as during a swap."""
     if path is None:
         return None
     try:
@@ -170,7 +170,7 @@ def _exit_code(report: Report, *, require_leader: bool) -> int:
 
 
 def _appointments(config: Config) -> str:
-    """Say when which storages get a snapshot: `every 1h to local, s3; every 24h to archive`."""
+    """Return which storages get a snapshot when: `every 1h to local, s3; every 24h to archive`."""
     names: dict[str, list[str]] = {}
     for storage in config.storages:
         when = str(storage.schedule or config.schedule)

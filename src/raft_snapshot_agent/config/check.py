@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from raft_snapshot_agent.config.keys import KeyPath, KeyPosition, dotted
+from raft_snapshot_agent.config.keys import KeyPath, KeyPosition, format_path
 from raft_snapshot_agent.config.model import Config, SigningSettings, spool_folder
 from raft_snapshot_agent.config.rules import contradictions
 from raft_snapshot_agent.errors import AgentError, ConfigError, all_faults
@@ -24,7 +24,7 @@ from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.local.atomic_write import make_folder, try_folder
 
 
-def check(config: Config, environ: Mapping[str, str], place: KeyPosition = dotted) -> None:
+def check(config: Config, environ: Mapping[str, str], place: KeyPosition = format_path) -> None:
     """Try everything that needs neither server nor storage; nothing is changed.
 
     `environ` may name the spool's folder; `place` says where a key stands, as `Loaded.place` does.
@@ -40,7 +40,7 @@ def check(config: Config, environ: Mapping[str, str], place: KeyPosition = dotte
 
 
 def check_to_run(
-    config: Config, environ: Mapping[str, str], place: KeyPosition = dotted
+    config: Config, environ: Mapping[str, str], place: KeyPosition = format_path
 ) -> dict[str, ConfigError]:
     """Check, and make the folders that are missing: the spool's and those of local storages.
 

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from raft_snapshot_agent.config.document import Document, value_at
 from raft_snapshot_agent.config.identity import identify
 from raft_snapshot_agent.config.keys import KeyPath, KeyPosition
-from raft_snapshot_agent.config.model import Config, LogSettings, misplaced
+from raft_snapshot_agent.config.model import Config, LogSettings, misplaced_error
 from raft_snapshot_agent.config.validation import nearest
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Settings
@@ -41,10 +41,12 @@ class Fleet(Settings):
             raise ValueError("name at least one, such as `clusters: {prod: {vault: {...}}}`")
         for name, keys in clusters.items():
             if not _NAME.fullmatch(name):
-                raise misplaced("a cluster's name has letters, digits and . _ - only", name)
+                raise misplaced_error("a cluster's name has letters, digits and . _ - only", name)
             for key in Fleet.model_fields:
                 if key in keys:
-                    raise misplaced("stands at the top of the file, for all clusters", name, key)
+                    raise misplaced_error(
+                        "stands at the top of the file, for all clusters", name, key
+                    )
         return clusters
 
 
@@ -58,7 +60,7 @@ class ClusterSection:
 
     @property
     def value(self) -> dict[str, Any]:
-        """What it would say in a file of its own."""
+        """Return what a file for this cluster alone would hold."""
         merged = _merge(self.defaults, self.own, ())
         if "storages" in self.defaults and "storages" not in self.own:
             merged["storages"] = [self._apart(one) for one in _list_storages(self.defaults)]
@@ -67,7 +69,7 @@ class ClusterSection:
         return merged
 
     def origin(self, path: KeyPath) -> KeyPath:
-        """Say where in the file a key of this cluster stands."""
+        """Return where in the file a key of this cluster is."""
         depth = 1 + max((len(key) for key in _MERGED if path[: len(key)] == key), default=0)
         key = path[:depth]
         inherited = _has(self.defaults, key) and not _has(self.own, key)
@@ -91,7 +93,7 @@ class ClusterSection:
 
 
 def misspelt(document: Document) -> dict[str, ConfigError]:
-    """Find the keys at the top that were meant to be those of a whole fleet.
+    """Find keys at the top that were likely meant to be `clusters` or `concurrency`.
 
     A cluster's own keys are validated with it.
     """
@@ -105,7 +107,7 @@ def misspelt(document: Document) -> dict[str, ConfigError]:
 
 
 def parts(value: Mapping[str, Any], fleet: Fleet) -> list[ClusterSection]:
-    """Take a file that names clusters apart."""
+    """Split a file that names clusters into one section for each."""
     defaults = {key: one for key, one in value.items() if key not in Fleet.model_fields}
     return [ClusterSection(name, own, defaults) for name, own in fleet.clusters.items()]
 

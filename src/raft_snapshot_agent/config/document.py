@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, time
 from typing import Any
 
-from raft_snapshot_agent.config.keys import KeyPath, Mark, dotted
+from raft_snapshot_agent.config.keys import KeyPath, Mark, format_path
 from raft_snapshot_agent.config.positions import TextError, json_marks, toml_marks
 from raft_snapshot_agent.errors import ConfigError
 
@@ -76,7 +76,7 @@ def value_at(value: Any, path: KeyPath) -> Any:
 
 
 def kind(value: object) -> str:
-    """Name the kind of a value in an operator's words."""
+    """Return the kind of a value in an operator's words."""
     names: dict[type, str] = {
         bool: "true or false",
         int: "a number",
@@ -90,7 +90,7 @@ def kind(value: object) -> str:
 
 def _place(name: str, mark: Mark, path: KeyPath) -> str:
     where = f"{name}:{mark.line}:{mark.column}"
-    return f"{where}: {dotted(path)}" if path else where
+    return f"{where}: {format_path(path)}" if path else where
 
 
 def _parser(suffix: str, text: str) -> Callable[[str], _Parsed]:
@@ -145,7 +145,7 @@ def _refuse_unwritable(value: Any, path: KeyPath, marks: Mapping[KeyPath, Mark])
                 _refuse_unwritable(child, (*path, index), marks)
         case str() if found := _UNWRITABLE.search(value):
             what = f"has a character that no value can hold: U+{ord(found.group()):04X}"
-            where = path if _UNWRITABLE.search(dotted(path)) is None else path[:-1]
+            where = path if _UNWRITABLE.search(format_path(path)) is None else path[:-1]
             raise TextError(what, marks.get(path, Mark(1, 1)), where, hint="take it out")
 
 

@@ -23,7 +23,7 @@ class Mark:
     column: int
 
 
-def dotted(path: KeyPath) -> str:
+def format_path(path: KeyPath) -> str:
     """Write `storages[1].path`."""
     parts = (f"[{key}]" if isinstance(key, int) else f".{_shorten_key(key)}" for key in path)
     return "".join(parts).removeprefix(".")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from raft_snapshot_agent.config.exposure import exposures
-from raft_snapshot_agent.config.keys import KeyPath, Origin, dotted
+from raft_snapshot_agent.config.keys import KeyPath, Origin, format_path
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.rules import cautions
 from raft_snapshot_agent.errors import ConfigError
@@ -33,9 +33,9 @@ class Loaded:
     origin: Origin = field(default=lambda path: path, repr=False, compare=False)
 
     def position(self, path: KeyPath) -> str:
-        """Say where a key of ours stands: `FILE:LINE:COLUMN: key`, the key as the file has it."""
+        """Return the position of a key, `FILE:LINE:COLUMN: key`, spelt as in the file."""
         if self.document is None:
-            return dotted(path)
+            return format_path(path)
         return self.document.place(self.origin(path))
 
     @property

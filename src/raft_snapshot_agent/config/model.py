@@ -94,7 +94,7 @@ class SigningSettings(Settings):
     """What manifests were signed with before."""
 
     def open(self) -> SigningKeys:
-        """Look the keys up.
+        """Resolve the keys.
 
         Raises:
             ConfigError: One is missing, or too short.
@@ -159,12 +159,12 @@ class Config(Settings):
             return lease
         if lease.kept_in not in names:
             there = f"; there are: {', '.join(map(str, names))}" if names else ""
-            raise misplaced(f"no storage is called {lease.kept_in!r}{there}", "storage")
+            raise misplaced_error(f"no storage is called {lease.kept_in!r}{there}", "storage")
         return lease
 
 
 def naming_of(config: Config) -> Naming:
-    """Say how snapshots are named."""
+    """Return how snapshots are named."""
     if config.name_layout is not None:
         return config.name_layout.open()
     return naming.SEED if config.naming == "seed" else naming.AGENT
@@ -185,7 +185,7 @@ def require_storages(config: Config) -> tuple[AnyStorage, ...]:
 
 
 def spool_folder(config: Config, environ: Mapping[str, str]) -> Path:
-    """Say where snapshots are spooled: as configured, else systemd's cache, else $TMPDIR."""
+    """Return the spool folder: as configured, else systemd's cache, else $TMPDIR."""
     if config.spool is not None:
         return config.spool
     cache = environ.get("CACHE_DIRECTORY", "").split(":")[0]
@@ -196,7 +196,7 @@ def _names(storages: tuple[AnyStorage, ...]) -> list[str]:
     given = [storage.name for storage in storages]
     for index, name in enumerate(given):
         if name is not None and name in given[:index]:
-            raise misplaced(f"another storage is called {name!r} already", index, "name")
+            raise misplaced_error(f"another storage is called {name!r} already", index, "name")
     names: list[str] = []
     for storage in storages:
         names.append(storage.name or _free(storage.type, {*given, *names}))
@@ -215,10 +215,10 @@ def _retention(
         return storage.retention or common
     if storage.retention is not None:
         what = "a storage with static_name holds one snapshot, so it takes no retention"
-        raise misplaced(what, index, "retention")
+        raise misplaced_error(what, index, "retention")
     return None
 
 
-def misplaced(what: str, *at: str | int) -> PydanticCustomError:
+def misplaced_error(what: str, *at: str | int) -> PydanticCustomError:
     """Make an error that `faults` shows at a place further down than pydantic would."""
     return PydanticCustomError("misplaced", "{what}", {"what": what, "at": at})

@@ -65,7 +65,7 @@ def cautions(config: Config) -> Iterator[RuleConflict]:
 
 
 def _clear_text(config: Config, *, allowed: bool) -> Iterator[RuleConflict]:
-    """Find the servers to which token and snapshot would go without TLS."""
+    """Find the servers to which token and snapshot would be sent without TLS."""
     vault = config.vault
     for index, address in enumerate(vault.addresses):
         path: KeyPath = ("vault", "nodes", index) if vault.nodes else ("vault", "address")
@@ -92,7 +92,7 @@ def _names(config: Config) -> Iterator[RuleConflict]:
 
 
 def _lease_record(config: Config) -> Iterator[RuleConflict]:
-    """Find the record of a lease, or a static snapshot, in the place of another file."""
+    """Find a lease record or a static snapshot that would overwrite another file."""
     lease = config.lease if config.lease and config.lease.kept_in else None
     taken = {GUARD_NAME: "the file of the guard", RESTORED_NAME: "the note of a restore"}
     if lease is not None:

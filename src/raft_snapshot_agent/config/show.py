@@ -14,7 +14,7 @@ from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.duration import format_duration
 
 
-def shown(config: Config) -> dict[str, Any]:
+def show(config: Config) -> dict[str, Any]:
     """Return what is in force, defaults included; of secrets only their references."""
     values: dict[str, Any] = _drop_empty(config.model_dump(mode="json", exclude_none=True))
     if not config.vault.nodes:
@@ -24,12 +24,12 @@ def shown(config: Config) -> dict[str, Any]:
 
 def shown_fleet(fleet: LoadedFleet) -> dict[str, Any]:
     """Return the same of all clusters."""
-    shows = {name: shown(one.config) for name, one in fleet.clusters.items()}
+    shows = {name: show(one.config) for name, one in fleet.clusters.items()}
     if "" in shows:
         return shows[""]
     log = fleet.first.config.log.model_dump(mode="json")
-    for show in shows.values():
-        del show["log"]
+    for one in shows.values():
+        del one["log"]
     return {"log": log, "concurrency": fleet.concurrency, "clusters": shows}
 
 

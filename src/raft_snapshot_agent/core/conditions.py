@@ -55,10 +55,10 @@ class Conditions:
 
     lasting: Mapping[_Key, _Lasting] = field(default_factory=dict)
 
-    def observed(
+    def observe(
         self, where: Hashable, texts: Mapping[str, str], now: datetime, *, together: bool = False
     ) -> tuple[Conditions, list[News]]:
-        """Take in what was just seen at one place, and return what is to be told.
+        """Update the conditions of one place with what was just seen; return what is news.
 
         Arguments:
             where: Such as a storage.

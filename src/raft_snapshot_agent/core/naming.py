@@ -54,7 +54,7 @@ class Naming(Protocol):
         """
 
     def name(self, run: RunId, index: int) -> str:
-        """Name the snapshot of a run by its Raft index."""
+        """Return the name of a run's snapshot, by its Raft index."""
 
     def parse(self, name: str) -> ParsedName | None:
         """Read a name of this kind; nothing for every other."""
@@ -173,12 +173,12 @@ def parse(name: str, naming: Naming = AGENT) -> ParsedName | None:
 
 
 def manifest_name(name: str) -> str:
-    """Name the manifest that lies beside a snapshot."""
+    """Return the name of a snapshot's manifest."""
     return Sidecar.MANIFEST.name_for(name)
 
 
 def snapshot_name(name: str) -> str:
-    """Name the snapshot that an object belongs to: itself, or the one it lies beside."""
+    """Return the name of the snapshot that an object is, or lies beside."""
     ending = next((ending for ending in Sidecar if name.endswith(ending)), "")
     return name.removesuffix(ending)
 

@@ -172,7 +172,7 @@ def _explain_refusal(deletes: int, policy: Retention, forbidden: str) -> str:
 def _is_due(
     one: Stored, listed: Sequence[Stored], policy: Retention, now: datetime, *, at_once: bool
 ) -> bool:
-    """Tell whether a broken one is to be read again, and to go if it is still broken."""
+    """Return whether a broken snapshot is due to be read again, and deleted if it is."""
     newer = listed[: listed.index(one)]
     if not any(other.counts and other.taken_at <= now + _AHEAD for other in newer):
         return False
@@ -195,10 +195,7 @@ def _reasons(
     if policy.keeps_all:
         reasons.update({one: ["no rule is set"] for one in counting})
     else:
-        for one, why in (
-            *_protect_newest(counting, present),
-            *_apply_rules(present, policy, now, zone),
-        ):
+        for one, why in (*_protect(counting, present), *_apply_rules(present, policy, now, zone)):
             reasons[one].append(why)
         for one, why in _apply_rules(proved, policy, now, zone):
             reasons[one] = reasons[one] or [f"of the verified: {why}"]
@@ -210,7 +207,7 @@ def _reasons(
 
 
 def _aside(one: Stored, now: datetime) -> Iterator[str]:
-    """Say why something stays that no rule is asked about."""
+    """Return why an object is kept that no rule applies to."""
     if one.held:
         yield _HELD
     if one.copied:
@@ -229,9 +226,7 @@ def _aside(one: Stored, now: datetime) -> Iterator[str]:
         yield one.doubt
 
 
-def _protect_newest(
-    counting: Sequence[Stored], present: Sequence[Stored]
-) -> Iterator[tuple[Stored, str]]:
+def _protect(counting: Sequence[Stored], present: Sequence[Stored]) -> Iterator[tuple[Stored, str]]:
     """Protect the newest; of those from the future only where there is no other."""
     for one in (present or counting)[:1]:
         yield one, NEWEST
@@ -242,7 +237,7 @@ def _protect_newest(
 def _crowded_out(
     reasons: Mapping[Stored, Sequence[str]], policy: Retention, now: datetime
 ) -> frozenset[Stored]:
-    """Find what has to go for the rest to have room.
+    """Find the oldest snapshots that must be deleted to keep within `max_space`.
 
     What is from the future goes first, then what has no manifest, then the oldest. What stays
     for no other reason than that it is held takes no room: else whoever may lay notes beside

@@ -27,7 +27,7 @@ class Sidecar(StrEnum):
     """What lies there is whole, but not the snapshot that name and manifest describe."""
 
     def name_for(self, snapshot: str) -> str:
-        """Name the object beside a snapshot."""
+        """Return the name of the object beside a snapshot."""
         return snapshot + self
 
 

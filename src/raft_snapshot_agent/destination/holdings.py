@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import anyio
 
-from raft_snapshot_agent.core.freshness import Census, Deadline, census, deadline
+from raft_snapshot_agent.core.freshness import Census, DueTime, census, deadline
 from raft_snapshot_agent.core.guard import Alarm
 from raft_snapshot_agent.core.snapshot import Manifest, Stored
 from raft_snapshot_agent.core.timetable import ScheduleSpec
@@ -37,7 +37,7 @@ class Holding:
     destination: Destination
     census: Census | None = None
     """Nothing where it could not be listed."""
-    deadline: Deadline | None = None
+    deadline: DueTime | None = None
     """Nothing where there is no snapshot to count from."""
     alarm: Alarm | None = None
     error: AgentError | None = None

@@ -144,7 +144,7 @@ def _nothing(found: Census) -> tuple[CheckState, str]:
 
 
 def _doubts(holding: Holding, found: Census, newest: Stored) -> list[str]:
-    """Say what does not page anybody at night, and is to be looked at by day."""
+    """List what is a warning only: it can wait until the morning."""
     doubts = []
     if holding.alarm is not None:
         doubts.append(f"retention suspended: {holding.alarm}")
@@ -166,7 +166,7 @@ def _short(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Take out what would end the text before its end."""
+    """Replace the characters that would end the text early."""
     printable = "".join(one if one.isprintable() else " " for one in text)
     return " ".join(printable.replace("|", "/").split())
 

@@ -59,7 +59,7 @@ def _is_there(path: Path) -> bool:
 
 
 async def spool(context: CheckContext) -> list[CheckResult]:
-    """Say whether a snapshot as large as the newest has room in the spool."""
+    """Check that the spool has room for a snapshot as large as the newest."""
     folder = spool_folder(context.config, context.environ)
     sizes = [one.newest.size for one in context.holdings if one.newest is not None]
     if not sizes:
@@ -79,7 +79,7 @@ async def spool(context: CheckContext) -> list[CheckResult]:
 
 
 async def room(context: CheckContext) -> list[CheckResult]:
-    """Say where the disk of a local storage has no room for another snapshot."""
+    """Check that the disk of each local storage has room for another snapshot."""
     newest = {
         one.destination.name: one.newest.size for one in context.holdings if one.newest is not None
     }

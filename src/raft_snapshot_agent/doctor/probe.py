@@ -103,8 +103,8 @@ class Trial:
                 raise StorageError("what was deleted is still in the list")
 
 
-async def untried(context: CheckContext) -> list[CheckResult]:
-    """Say that nothing was written."""
+async def report_untried(context: CheckContext) -> list[CheckResult]:
+    """Report that nothing was written."""
     if not context.destinations:
         return []
     return [skipped(_CHECK, "whether the storages take what is written, doctor --probe tries")]
@@ -134,7 +134,7 @@ async def _try_destination(destination: Destination, context: CheckContext) -> l
 
 
 def judge(trial: Trial) -> list[CheckResult]:
-    """Say what a storage may do, and of the rest whether that is as it should be."""
+    """Report what a storage allows, and whether the rest should be allowed."""
     name, may = trial.destination.name, ", ".join(trial.done)
     broken = {what: error for what, error in trial.failed.items() if not _is_right(what, error)}
     if "write" in broken:

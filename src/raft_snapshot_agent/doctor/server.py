@@ -32,7 +32,7 @@ from raft_snapshot_agent.vault.token import in_namespace
 
 
 async def tls(context: CheckContext) -> list[CheckResult]:
-    """Say which connections are protected; whether a certificate holds, only an answer shows."""
+    """Check which connections use TLS; only an answer proves a certificate."""
     return [
         _check_tls(address, context.config, answered=address in context.answered)
         for address in context.config.vault.addresses
@@ -93,11 +93,11 @@ def _node(context: CheckContext, address: str) -> CheckResult:
 
 
 async def leader(context: CheckContext) -> list[CheckResult]:
-    """Say whether this agent is the one to work at the moment."""
+    """Check whether this agent is the one to work at the moment."""
     if context.node is None:
         return [skipped("leader", "no node answers, so the leader is unknown")]
     try:
-        found = await in_thread(context.cluster.leader)
+        found = await in_thread(context.cluster.find_leader_for_this_agent)
     except NotLeader as error:
         context.stands_by = True
         message = f"not this agent's turn: {error.message}"
@@ -145,7 +145,7 @@ def _logged_in(auth: AnyAuth, node: Node) -> CheckResult:
 
 
 async def rights(context: CheckContext) -> list[CheckResult]:
-    """Hold what the token may do against what it needs."""
+    """Compare what the token may do with what it needs."""
     node, token = context.node, context.token
     if node is None or token is None:
         return [CheckResult("rights", Status.SKIPPED, "there is no token")]
@@ -173,7 +173,7 @@ def _check_token_is_known(node: Node, token: str) -> CheckResult | None:
 
 
 async def token(context: CheckContext) -> list[CheckResult]:
-    """Look at when a token ends that nobody renews: a file may be refreshed by somebody else."""
+    """Check when a token expires that this agent does not renew."""
     auth, node = context.config.vault.auth, context.node
     if node is None or not context.token or not isinstance(auth, TokenAuth):
         return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from raft_snapshot_agent.core.freshness import Census, Deadline, age
+from raft_snapshot_agent.core.freshness import Census, DueTime, age
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.destination.holdings import Holding, look_at_all
@@ -55,7 +55,7 @@ async def storages(context: CheckContext) -> list[CheckResult]:
 
 
 def judge(holding: Holding, now: datetime, *, stands_by: bool = False) -> list[CheckResult]:
-    """Say what is to be said of one storage.
+    """Report on one storage.
 
     Arguments:
         holding: The storage as it was found.
@@ -110,7 +110,7 @@ def _idle(holding: Holding, now: datetime) -> CheckResult:
     return skipped(_CHECK, f"{name}: the newest is {old}; {why}, so it is not called late")
 
 
-def _report_overdue(holding: Holding, newest: Stored, due: Deadline, now: datetime) -> CheckResult:
+def _report_overdue(holding: Holding, newest: Stored, due: DueTime, now: datetime) -> CheckResult:
     name = holding.destination.name
     old, late = span(age(newest.taken_at, now)), span(age(due.due, now))
     message = f"{name} is overdue: its newest snapshot is {old} old, and another was due {late} ago"

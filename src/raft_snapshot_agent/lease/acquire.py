@@ -17,7 +17,7 @@ _PATIENCE = 1.5
 
 
 async def take(lease: Lease) -> None:
-    """Take the lease, or see that whoever holds it goes on renewing it.
+    """Acquire the lease, or observe that its holder goes on renewing it.
 
     Arguments:
         lease: To be taken; nobody else keeps it meanwhile.

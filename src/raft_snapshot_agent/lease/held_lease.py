@@ -35,7 +35,7 @@ class HeldLease:
         return self.lease.holds(self.term)
 
     def insist(self) -> None:
-        """Go on only while it is held.
+        """Raise unless the lease is still held.
 
         Raises:
             LeaseLost: It is not.

@@ -130,7 +130,7 @@ class Lease:
             self._runs -= 1
 
     async def keep(self) -> None:
-        """Take it whenever it is free, and keep it; never returns."""
+        """Acquire the lease whenever it is free, and renew it; never return."""
         while True:
             await self._clock.sleep(await self.look())
 
@@ -197,7 +197,7 @@ class Lease:
             await self._lease_store.close()
 
     def _pause(self, asked_at: float) -> float:
-        """Look soon enough to renew in time, or just when another's lease runs out."""
+        """Return the pause until the next look: in time to renew, or when another's lease ends."""
         now = self._clock.now()
         regular = asked_at + self._seconds / _LOOKS * (0.8 + 0.2 * self._clock.spread()) - now
         if self._mine is None and (wait := self._seen.free_in(now, self._seconds)):
@@ -288,7 +288,7 @@ class Lease:
             self._until = max(self._until, good_until(asked_at, self._seconds))
 
     async def _look_again(self, term: int, refused: Versioned) -> None:
-        """Find out who was faster: another agent, or another write of ours."""
+        """Read the record again after a conflict: another agent wrote, or we did before."""
         found = await self._lease_store.read()
         mine = self._mine
         if found is not None and (found.record.holder, found.record.term) == (self._me, term):

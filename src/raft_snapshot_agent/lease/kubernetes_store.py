@@ -25,8 +25,8 @@ from raft_snapshot_agent.errors import (
     StorageDenied,
     StorageUnavailable,
 )
-from raft_snapshot_agent.lease.kubernetes_bounds import bounded
-from raft_snapshot_agent.network.failures import Trouble, not_accepted, refused_by_proxy
+from raft_snapshot_agent.lease.kubernetes_bounds import bound
+from raft_snapshot_agent.network.failures import Trouble, explain_not_accepted, refused_by_proxy
 from raft_snapshot_agent.network.proxies import Proxy, route
 from raft_snapshot_agent.network.trust import TlsOptions, accept_partial_chains, context
 from raft_snapshot_agent.secret import one_line
@@ -182,7 +182,7 @@ def _proxy_trouble(error: Exception, proxy: Proxy, server: str) -> Trouble | Non
         code, _, words = str(error).partition(" ")
         return refused_by_proxy(int(code), words, proxy, server) if code.isdecimal() else None
     if isinstance(error, httpx2.ConnectError) and "SSL" not in str(error):
-        return not_accepted(error, proxy)
+        return explain_not_accepted(error, proxy)
     return None
 
 
@@ -201,7 +201,7 @@ def _transport(config: SingleConfig, proxy: Proxy | None) -> AsyncHTTPTransport:
     class Bounded(httpx2.AsyncHTTPTransport):
         async def handle_async_request(self, request: Request) -> Response:
             request.headers["accept-encoding"] = "identity"
-            return bounded(await super().handle_async_request(request))
+            return bound(await super().handle_async_request(request))
 
     if proxy is None:
         return Bounded(verify=trusted, trust_env=False)

@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.exceptions import TimeoutError as TimedOut
 
 from raft_snapshot_agent.network.connections import Watched
-from raft_snapshot_agent.network.deadline import Deadline, Passed, enforced
+from raft_snapshot_agent.network.deadline import Deadline, Passed, enforce
 
 SMALL = 1 << 20
 """Most bytes of an answer that is no list; real ones have a few thousand."""
@@ -108,7 +108,7 @@ def _ended_in_time(seconds: float) -> Iterator[Deadline]:
     Also where it seems to have ended well: some answers end where their connection does.
     """
     try:
-        with enforced(seconds) as deadline:
+        with enforce(seconds) as deadline:
             try:
                 yield deadline
             except Passed:

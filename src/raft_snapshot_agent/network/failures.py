@@ -48,16 +48,16 @@ def proxy_trouble(error: ProxyError, proxy: Proxy, url: str) -> Trouble:
         case NameResolutionError():
             return _unreachable(f"{proxy.host} has no address", proxy)
         case NewConnectionError():  # one of those that follow, by its class
-            return not_accepted(cause, proxy)
+            return explain_not_accepted(cause, proxy)
         case ConnectTimeoutError() | TimeoutError():
             return _unreachable("the proxy does not accept a connection in time", proxy)
         case SSLError():
             return _explain_untrusted(_tls_reason(str(cause)), proxy)
         case _:
-            return not_accepted(cause, proxy)
+            return explain_not_accepted(cause, proxy)
 
 
-def not_accepted(error: BaseException, proxy: Proxy) -> Trouble:
+def explain_not_accepted(error: BaseException, proxy: Proxy) -> Trouble:
     """Explain that there is no connection to the proxy, by the error at the bottom."""
     reason = _innermost(error)
     return _unreachable(f"the proxy does not accept the connection: {reason}", proxy)

@@ -52,7 +52,7 @@ class _Forwarded(logging.Handler):
 
 
 def _listen(level: Level) -> None:
-    """Take up what is asked of whom, where that is wanted."""
+    """Log requests, where the level asks for it."""
     trace.LOGGER.handlers = [_Forwarded()] if level == "debug" else []
     trace.LOGGER.setLevel(logging.DEBUG if level == "debug" else logging.ERROR)
     trace.LOGGER.propagate = False

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from raft_snapshot_agent.core.conditions import Conditions, State, kind_of
 from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
-from raft_snapshot_agent.errors import LeaseHeld, NotLeader
+from raft_snapshot_agent.errors import LeaseHeld, NotLeader, Unconfirmed
 from raft_snapshot_agent.observe.logs import Level, Log
 
 _SKIPS = "Not running on leader node, skipping."
@@ -67,7 +67,7 @@ class Journal:
         if report.outcome is not Outcome.SKIPPED:
             if report.node and self._works is not True:
                 self._works = True
-                self._conditions, _ = self._conditions.observed("turn", {}, report.started_at)
+                self._conditions, _ = self._conditions.observe("turn", {}, report.started_at)
                 self.log.info("This agent takes the snapshots now.", node=report.node)
                 return True
             return False
@@ -84,8 +84,8 @@ class Journal:
     def _log_delivery(self, report: Report, delivery: StorageResult, now: datetime) -> bool:
         name = delivery.storage
         level: Level = "error" if delivery.required else "warning"
-        why = [f"Could not store the snapshot in {name}: {delivery.error}"]
-        told = self._tell((name, "put"), why if delivery.error else [], now, level, together=True)
+        why = [_why_not_stored(delivery)] if delivery.error else []
+        told = self._tell((name, "put"), why, now, level, together=True)
         if delivery.error is not None:
             return told
         self._log_stored(report, delivery)
@@ -118,17 +118,23 @@ class Journal:
         **facts: object,
     ) -> bool:
         texts, more = _by_kind(said)
-        self._conditions, news = self._conditions.observed(where, texts, now, together=together)
+        self._conditions, news = self._conditions.observe(where, texts, now, together=together)
         write = getattr(self.log, level)
         for one in news:
             lasted = {"since": f"{one.since:%Y-%m-%dT%H:%M:%SZ}", "times": one.times}
             if one.state is State.ENDS:
-                self.log.info(f"Over: {one.text}", **lasted)
+                self.log.info(f"Resolved: {one.text}", **lasted)
                 continue
             alike = more.get(kind_of(one.text), 0)
             fields = {**facts, **({"more_like_it": alike} if alike else {})}
             write(one.text, **fields, **(lasted if one.state is State.LASTS else {}))
         return bool(news)
+
+
+def _why_not_stored(delivery: StorageResult) -> str:
+    if isinstance(delivery.error, Unconfirmed):
+        return f"Stored in {delivery.storage}, but it does not count yet: {delivery.error}"
+    return f"Could not store the snapshot in {delivery.storage}: {delivery.error}"
 
 
 def _add_count(warning: str, delivery: StorageResult) -> str:

@@ -60,6 +60,6 @@ async def _replace_state(node: OpenBaoNode, snapshot: Path) -> None:
     await in_thread(node.wait_active)
     auth = TokenAuth(method="token", token=Secret(made.root_token))
     cluster = Cluster(VaultSettings(address=node.address, auth=auth), "anywhere")
-    leader = await in_thread(cluster.found)
+    leader = await in_thread(cluster.find_leader)
     if await restore(cluster, leader, snapshot, force=True) is not None:
         raise VerificationError("the drill server took the snapshot but did not seal itself")

@@ -102,7 +102,7 @@ def lease(config: Config) -> Lease | None:
 
 async def _leads(cluster: Cluster) -> None:
     """Raise why the agent could take no snapshot now, such as `NotLeader`."""
-    await in_thread(cluster.leader, abandon=True)
+    await in_thread(cluster.find_leader_for_this_agent, abandon=True)
 
 
 def _place(settings: AnyStorage, config: Config) -> Destination:
@@ -110,11 +110,11 @@ def _place(settings: AnyStorage, config: Config) -> Destination:
     from raft_snapshot_agent.storage.wrappers.rate_limited import RateLimitedStorage
     from raft_snapshot_agent.storage.wrappers.retrying import RetryingStorage
     from raft_snapshot_agent.storage.wrappers.timeout import TimeoutStorage
-    from raft_snapshot_agent.storage.wrappers.traced import Traced
+    from raft_snapshot_agent.storage.wrappers.traced import TracedStorage
 
     def opened() -> Storage:
         storage: Storage = TimeoutStorage(
-            Traced(settings.open()),
+            TracedStorage(settings.open()),
             _REQUESTS * settings.timeout,
             min_rate=settings.min_rate,
             max_objects=settings.max_objects,

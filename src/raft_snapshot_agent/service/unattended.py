@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from raft_snapshot_agent.core.duration import format_duration
-from raft_snapshot_agent.core.overdue import Overdue, overdue
+from raft_snapshot_agent.core.overdue import Overdue, find_overdue
 from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.observe.logs import Log
 
@@ -50,7 +50,7 @@ class Unattended:
         shared = {name: timing for name, timing in timings.items() if name not in private}
         if not taken:
             return
-        found = overdue(shared or timings, taken, self._since, now)
+        found = find_overdue(shared or timings, taken, self._since, now)
         if found is None:
             self._over(now)
             return

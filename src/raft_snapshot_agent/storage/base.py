@@ -9,9 +9,6 @@ from typing import Protocol
 
 from raft_snapshot_agent.storage.leftovers import Leftovers
 
-MOST_OBJECTS = 100_000
-"""Of a list, unless `max_objects` says otherwise."""
-
 
 class UploadSource(Protocol):
     """A snapshot in a local file that may still be growing.

@@ -18,7 +18,8 @@ from raft_snapshot_agent.fields import (
     Speed,
     Timeout,
 )
-from raft_snapshot_agent.storage.base import MOST_OBJECTS, Storage
+from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.storage.limits import MOST_OBJECTS
 
 
 def _folder(prefix: str) -> str:

@@ -106,7 +106,7 @@ _BAD_TOKEN = re.compile(r"\b(?:invalid|bad|expired) token\b", re.IGNORECASE)
 
 
 def refusal(answer: Answer, address: str, path: str, right: str = "read") -> ServerError:
-    """Say in one line why the server refused; its own words always stand in it.
+    """Return in one line why the server refused, always with its own words.
 
     Arguments:
         answer: What it said.
@@ -130,7 +130,7 @@ def refusal(answer: Answer, address: str, path: str, right: str = "read") -> Ser
 
 
 def _explain_denied(answer: Answer, path: str, right: str) -> str:
-    """Say what is likely missing where the server says no more than that it refuses."""
+    """Return the likely cause where the server only says that it refuses."""
     if path != SNAPSHOT_PATH:
         return "likely a proxy or firewall in between: this path takes no token"
     if _BAD_TOKEN.search(answer.errors):

@@ -26,7 +26,7 @@ from raft_snapshot_agent.vault.answers import (
 )
 from raft_snapshot_agent.vault.settings import VaultSettings
 from raft_snapshot_agent.vault.stream import SnapshotStream
-from raft_snapshot_agent.vault.transport import Connection
+from raft_snapshot_agent.vault.transport import NodeConnection
 
 _HEADERS = {
     "User-Agent": f"raft-snapshot-agent/{__version__}",
@@ -51,7 +51,7 @@ class Node:
     def __init__(self, address: str, settings: VaultSettings) -> None:
         self.address = address
         self._settings = settings
-        self._line = Connection(address, settings)
+        self._line = NodeConnection(address, settings)
 
     def __repr__(self) -> str:
         return f"Node({self.address!r})"
@@ -126,7 +126,7 @@ class Node:
         )
 
     def leaders_hosts(self, token: str) -> list[str]:
-        """Name the hosts at which the nodes of the cluster know their leader.
+        """List the hosts at which the cluster's nodes know their leader.
 
         Source: the API page of `sys/ha-status`. It wants a right that few tokens have; without it
         there are none.
@@ -188,7 +188,7 @@ class Node:
             raise self._error_from_refusal(response, response.data, "update")
 
     def _not_serving(self, error: ServerError) -> ServerError:
-        """Tell an uninitialised server, which says that it is sealed, from a sealed one."""
+        """Return the error of an uninitialised or a sealed server."""
         if not isinstance(error, Sealed) or self.identity().initialized:
             return error
         return Sealed(

@@ -6,18 +6,20 @@ import ipaddress
 import socket
 from urllib.parse import urlsplit
 
+from raft_snapshot_agent.network.own_address import can_bind
+
 _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_local(address: str) -> bool:
-    """Tell whether a server's address is on this host: loopback, an own address, a socket."""
+    """Return whether a server's address is on this host: loopback, an own address, a socket."""
     if address.startswith("unix:"):
         return True
     return any(_is_here(ip) or ip.is_unspecified for ip in _resolve(_host(address)))
 
 
 def is_own(address: str) -> bool:
-    """Tell whether the address a leader announces names this very host.
+    """Return whether the address that a leader announces names this host.
 
     A literal loopback address names every host and so none. A name that resolves to loopback
     here does count: hosts list their own names so (`127.0.1.1 vault-0`).
@@ -59,15 +61,4 @@ def _unmap(ip: _Ip) -> _Ip:
 
 
 def _is_here(ip: _Ip) -> bool:
-    """Ask the kernel: only an address of this host can be bound."""
-    if ip.is_loopback:
-        return True
-    if ip.is_unspecified or ip.is_multicast:
-        return False
-    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((str(ip), 0))
-    except OSError:
-        return False
-    return True
+    return ip.is_loopback or can_bind(ip)

@@ -69,8 +69,8 @@ class Cluster:
             self._nodes[address] = Node(address, self._settings)
         return self._nodes[address]
 
-    def leader(self) -> Leader:
-        """Find the leader this agent is to take a snapshot from.
+    def find_leader_for_this_agent(self) -> Leader:
+        """Find the leader that this agent is to take a snapshot from.
 
         Raises:
             NotLeader: Another host's agent is to work.
@@ -84,7 +84,7 @@ class Cluster:
             return self._first_success(local, self._beside)
         return self._first_success(self._settings.addresses, self._behind)
 
-    def found(self) -> Leader:
+    def find_leader(self) -> Leader:
         """Find the leader wherever it is, for commands an operator runs by hand."""
         return self._first_success(self._settings.addresses, self._anywhere)
 
@@ -132,7 +132,7 @@ class Cluster:
         while True:
             self._used = node
             try:
-                return self.session.authorised(node, partial(ask, node), lasting=lasting)
+                return self.session.with_token(node, partial(ask, node), lasting=lasting)
             except Redirected as redirect:
                 if (hops := hops + 1) > _MOST_REDIRECTS:
                     raise
@@ -200,7 +200,7 @@ class Cluster:
         return self._confirm(leader_status.leader_address)
 
     def _anywhere(self, node: Node, leader_status: LeaderStatus) -> Leader:
-        """Go to the leader itself; where it cannot be reached, stay where it answered."""
+        """Connect to the announced leader; if that fails, stay with the node that answered."""
         announced = leader_status.leader_address
         # A socket is this very server's, and what it announces may be another's on this host.
         own_socket = leader_status.is_self and node.address.startswith("unix:")

@@ -27,7 +27,7 @@ class SnapshotStream:
         stall_timeout: float,
         min_rate: int,
     ) -> None:
-        """Take an answer over.
+        """Take over an answer.
 
         Arguments:
             address: Of the server.

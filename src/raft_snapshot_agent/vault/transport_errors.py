@@ -45,8 +45,8 @@ class Asked:
 
 
 @contextmanager
-def translated(asked: Asked, patience: str = "timeout") -> Iterator[None]:
-    """Turn what the HTTP library raises into one line for the operator.
+def map_errors(asked: Asked, patience: str = "timeout") -> Iterator[None]:
+    """Turn errors of the HTTP library into one line for the operator.
 
     Arguments:
         asked: Who was asked.
@@ -125,7 +125,7 @@ def _explain_untrusted(reason: str, named: bool) -> tuple[str, str]:
 
 
 def _innermost(error: BaseException) -> str:
-    """Name the system's reason at the bottom of the library's wrappings."""
+    """Return the operating system's reason, below the library's wrappings."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     if isinstance(error, ssl.SSLError) and error.reason:

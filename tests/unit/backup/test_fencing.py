@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.backup.fencing import FencedSource
 from raft_snapshot_agent.core.lease import Record, Versioned
@@ -14,7 +15,6 @@ from raft_snapshot_agent.lease.clock import Clock
 from raft_snapshot_agent.lease.holder import HeldLease, Lease
 from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.storage.local.local import LocalStorage
-from raft_snapshot_agent.storage.memory import MemoryStorage
 
 SNAPSHOT = BytesSource(b"a snapshot" * 1000)
 TAKEN_AT = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from tests.stores.memory import MemoryStorage
 from tests.unit.core import archives
 
 from raft_snapshot_agent.backup.agent import Destination
@@ -20,16 +21,9 @@ from raft_snapshot_agent.errors import (
     StorageDenied,
     VerificationError,
 )
-from raft_snapshot_agent.restore.reader import (
-    FileReader,
-    StoredReader,
-    choose,
-    examine,
-    naming,
-    pour,
-)
+from raft_snapshot_agent.restore.examine import examine, naming
+from raft_snapshot_agent.restore.reader import FileReader, StoredReader, choose, pour
 from raft_snapshot_agent.storage.base import BytesSource, Entry
-from raft_snapshot_agent.storage.memory import MemoryStorage
 from raft_snapshot_agent.transfer.spool import Spool
 
 OLD = "raft-snapshot-20261122T153000Z-i4000.snap"

@@ -117,7 +117,7 @@ def test_none_sends_no_token_and_logs_in_nowhere(server: Voucher, node: Node) ->
     session = Session(auth("none"))
     assert session.token(node) == ""
     with pytest.raises(Denied):
-        session.authorised(node, node.open_snapshot)
+        session.with_token(node, node.open_snapshot)
     session.keep(node)
     session.revoke(node)
     assert server.lines == ["GET /v1/sys/storage/raft/snapshot"]

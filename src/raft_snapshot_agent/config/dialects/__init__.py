@@ -11,7 +11,7 @@ from raft_snapshot_agent.errors import ConfigError
 
 
 def dialect(document: Document) -> Dialect:
-    """Tell whose configuration this is, by the keys at its top.
+    """Return the dialect of a configuration, by the keys at its top.
 
     Raises:
         ConfigError: It mixes ours with the original agent's.

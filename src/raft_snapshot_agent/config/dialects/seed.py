@@ -126,7 +126,7 @@ class _Draft:
         inner[ours[-1]] = value
 
     def origin(self, path: KeyPath) -> KeyPath:
-        """Say where a key of ours, or the nearest around it, stood in the file."""
+        """Return where in the file a key of ours, or the nearest one around it, came from."""
         around = path
         while around and around not in self.origins:
             around = around[:-1]

@@ -15,11 +15,11 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageError
-from raft_snapshot_agent.storage.base import MOST_OBJECTS
 from raft_snapshot_agent.storage.gcs.errors import GcsAnswer, refusal
 from raft_snapshot_agent.storage.gcs.multipart import BYTES, JSON, two_parts
 from raft_snapshot_agent.storage.http.http import Http
 from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, Listing
+from raft_snapshot_agent.storage.limits import MOST_OBJECTS
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse

@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, ValidationInfo, field_validator
 
 from raft_snapshot_agent.core.lease import StoredLeaseStore
-from raft_snapshot_agent.errors import ConfigError, LoginRefused, SnapshotNotFound
+from raft_snapshot_agent.errors import ConfigError, LoginRefused
 from raft_snapshot_agent.network.clear_text import refuse_plain_http
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.http.body import in_stoppable_thread
 from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.names import require_plain_name
 from raft_snapshot_agent.storage.objectstore.connection import Endpoint, bare_endpoint, environment
 from raft_snapshot_agent.storage.objectstore.endpoint import EndpointSettings
 from raft_snapshot_agent.threads import in_thread
@@ -159,10 +160,8 @@ class GcsStorage:
             return await in_thread(work, abandon=True)
 
     def _key(self, name: str) -> str:
-        if name in {"", ".", ".."} or "/" in name:
-            where = f"gs://{self._settings.bucket}/{self._settings.prefix}"
-            raise SnapshotNotFound(f"there is no {name!r} in {where}", hint="try list")
-        return self._settings.prefix + name
+        where = f"gs://{self._settings.bucket}/{self._settings.prefix}"
+        return self._settings.prefix + require_plain_name(name, where)
 
 
 @contextmanager

@@ -142,7 +142,7 @@ class Http:
 
     @contextmanager
     def translated(self, doing: str, url: str) -> Iterator[None]:
-        """Turn what the HTTP library raises into one line for the operator."""
+        """Turn errors of the HTTP library into one line for the operator."""
         from urllib3.exceptions import HTTPError
 
         proxy = self._pools.through(url)

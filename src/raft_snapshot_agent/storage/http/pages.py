@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 from raft_snapshot_agent.errors import StorageError
+from raft_snapshot_agent.storage.limits import too_many
 
 T = TypeVar("T")
 
@@ -70,11 +71,3 @@ def size_of(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < _DIGITS):
         raise ValueError(f"it gives {text[:20]!r} as a size")
     return int(text)
-
-
-def too_many(doing: str, most: int) -> StorageError:
-    """Describe a list that is longer than is taken."""
-    return StorageError(
-        f"{doing}: there are more than {most} objects",
-        hint="raise max_objects, or give these snapshots a folder of their own: prefix",
-    )

@@ -12,12 +12,12 @@ from raft_snapshot_agent.core.naming import snapshot_name
 from raft_snapshot_agent.errors import (
     ConfigError,
     LoginRefused,
-    SnapshotNotFound,
     StorageError,
 )
 from raft_snapshot_agent.network.address import ProxyAddress
 from raft_snapshot_agent.storage.base import Entry, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.names import require_plain_name
 from raft_snapshot_agent.storage.objectstore.errors import Hints, explain
 from raft_snapshot_agent.storage.objectstore.feed import Feed, finished
 from raft_snapshot_agent.threads import in_thread
@@ -221,9 +221,7 @@ class ObjectStorage:
         return stored
 
     def _key(self, name: str) -> str:
-        if name in {"", ".", ".."} or "/" in name:
-            raise SnapshotNotFound(f"there is no {name!r} in {self._location.url}", hint="try list")
-        return self._location.prefix + name
+        return self._location.prefix + require_plain_name(name, self._location.url)
 
     @contextlib.contextmanager
     def _explained(self, doing: str) -> Iterator[None]:

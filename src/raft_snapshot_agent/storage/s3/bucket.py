@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from raft_snapshot_agent.network.address import ProxyAddress
-from raft_snapshot_agent.storage.base import MOST_OBJECTS
+from raft_snapshot_agent.storage.limits import MOST_OBJECTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from anyio import move_on_after
 
-from raft_snapshot_agent.errors import ConfigError, SnapshotNotFound, StorageError
+from raft_snapshot_agent.errors import ConfigError, StorageError
 from raft_snapshot_agent.fields import require_extra
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
-from raft_snapshot_agent.storage.leftovers import Leftovers, fresh_partial, partial_of
+from raft_snapshot_agent.storage.leftovers import Leftovers, fresh_partial, target_of_fresh
+from raft_snapshot_agent.storage.names import not_found, require_plain_name
 from raft_snapshot_agent.storage.sftp.options import SftpOptions
 
 if TYPE_CHECKING:
@@ -76,13 +77,15 @@ class SftpStorage:
     async def entries(self) -> list[Entry]:
         async with self._session("list snapshots") as files:
             listed = await files.listed(self._settings.path, self._settings.prefix)
-        return [Entry(file.name, file.size) for file in listed if partial_of(file.name) is None]
+        return [
+            Entry(file.name, file.size) for file in listed if target_of_fresh(file.name) is None
+        ]
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
         async with self._session(f"read {name}") as files:
             file = await files.opened(path := self._path(name))
             if file is None:
-                raise self._not_found(name)
+                raise not_found(name, self._settings.url)
             async for piece in files.pieces(path, file):
                 yield piece
 
@@ -97,7 +100,7 @@ class SftpStorage:
             dead = [
                 file.name
                 for file in listed
-                if (name := partial_of(file.name))
+                if (name := target_of_fresh(file.name))
                 and leftovers.is_abandoned(name, file.touched, now)
             ]
             for hidden in dead:
@@ -121,9 +124,4 @@ class SftpStorage:
         return ssh.session(doing, self._settings)
 
     def _path(self, name: str) -> str:
-        if name in {"", ".", ".."} or "/" in name:
-            raise self._not_found(name)
-        return self._folder + name
-
-    def _not_found(self, name: str) -> SnapshotNotFound:
-        return SnapshotNotFound(f"there is no {name!r} in {self._settings.url}", hint="try list")
+        return self._folder + require_plain_name(name, self._settings.url)

@@ -22,8 +22,8 @@ from raft_snapshot_agent.errors import (
     reason_of,
 )
 from raft_snapshot_agent.storage.base import UploadSource
-from raft_snapshot_agent.storage.http.pages import too_many
 from raft_snapshot_agent.storage.leftovers import fresh_partial
+from raft_snapshot_agent.storage.limits import too_many
 from raft_snapshot_agent.storage.sftp.errors import LATER, explained
 from raft_snapshot_agent.storage.sftp.options import SftpOptions
 from raft_snapshot_agent.threads import in_thread

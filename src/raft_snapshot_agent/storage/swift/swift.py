@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Callable
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
-from raft_snapshot_agent.errors import SnapshotNotFound
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.http.body import in_stoppable_thread
 from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.names import require_plain_name
 from raft_snapshot_agent.storage.swift.options import SwiftOptions
 from raft_snapshot_agent.threads import in_thread
 
@@ -88,7 +88,5 @@ class SwiftStorage:
         return await in_thread(partial(work, *args), abandon=True)
 
     def _key(self, name: str) -> str:
-        if name in {"", ".", ".."} or "/" in name:
-            where = self._container.shown(self._settings.prefix)
-            raise SnapshotNotFound(f"there is no {name!r} in {where}", hint="try list")
-        return self._settings.prefix + name
+        where = self._container.shown(self._settings.prefix)
+        return self._settings.prefix + require_plain_name(name, where)

@@ -8,8 +8,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import anyio
 
@@ -17,18 +15,16 @@ from raft_snapshot_agent.core.duration import format_duration
 from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.observe.trace import touch
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
-from raft_snapshot_agent.storage.http.pages import too_many
 from raft_snapshot_agent.storage.leftovers import Leftovers
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+from raft_snapshot_agent.storage.limits import too_many
+from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingSource, ForwardingStorage
 
 _LOOK_EVERY = 1.0
 _LOOKS = 20
 """How often within its time-out a storage is looked at."""
 
 
-class TimeoutStorage:
+class TimeoutStorage(ForwardingStorage):
     """A storage whose every step has to end in time; the storage must be fit to be cancelled."""
 
     def __init__(
@@ -49,18 +45,11 @@ class TimeoutStorage:
             max_objects: The longest list that is taken.
             hint: What to try where it does not.
         """
-        self._storage = storage
+        super().__init__(storage)
         self._timeout = timeout
         self._min_rate = min_rate
         self._most = max_objects
         self._hint = hint
-
-    @property
-    def kind(self) -> str:
-        return self._storage.kind
-
-    def location(self, name: str) -> str:
-        return self._storage.location(name)
 
     async def put(self, name: str, source: UploadSource) -> int:
         watched = WatchedSource(source)
@@ -81,7 +70,7 @@ class TimeoutStorage:
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
         left = self._seconds
-        async with aclosing(cast("AsyncGenerator[bytes]", self._storage.read(name))) as stream:
+        async with aclosing(self._open(name)) as stream:
             while True:
                 began = time.monotonic()
                 with self._in_time(name, min(left, self._seconds)):
@@ -125,7 +114,7 @@ class TimeoutStorage:
 
     def _shown(self, name: str) -> str:
         """Say where an object lies, or all of them."""
-        return self.location(name) if name else self.location("-").removesuffix("-")
+        return self.location(name) if name else self.folder
 
     def _too_slow(self, name: str) -> StorageError:
         return StorageError(
@@ -141,11 +130,11 @@ class TimeoutStorage:
         )
 
 
-class WatchedSource:
+class WatchedSource(ForwardingSource):
     """A source that knows for how long nobody has asked it for more."""
 
     def __init__(self, source: UploadSource) -> None:
-        self._source = source
+        super().__init__(source)
         self._asked = 0
         self._touched = self._began = time.monotonic()
         self._waited = 0.0
@@ -163,16 +152,13 @@ class WatchedSource:
         asking = now - self._touched if self._asked else 0.0
         return now - self._began - self._waited - asking
 
-    def link(self, target: Path) -> bool:
-        return self._source.link(target)
-
     def follow(self, position: int) -> int:
         with self._asking():
-            return self._source.follow(position)
+            return super().follow(position)
 
     def read(self, position: int, size: int) -> bytes:
         with self._asking():
-            piece = self._source.read(position, size)
+            piece = super().read(position, size)
             self.reached = max(self.reached, position + len(piece))
             return piece
 

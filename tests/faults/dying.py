@@ -23,7 +23,7 @@ import obstore.exceptions
 import obstore.store
 
 import raft_snapshot_agent.cli.app
-import raft_snapshot_agent.cli.run
+import raft_snapshot_agent.cli.run_once
 import raft_snapshot_agent.storage.s3.multipart
 from raft_snapshot_agent.__main__ import main as command
 
@@ -54,7 +54,7 @@ _LOADED = (
     obstore.exceptions,
     obstore.store,
     raft_snapshot_agent.cli.app,
-    raft_snapshot_agent.cli.run,
+    raft_snapshot_agent.cli.run_once,
     raft_snapshot_agent.storage.s3.multipart,
 )
 

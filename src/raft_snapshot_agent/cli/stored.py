@@ -12,6 +12,7 @@ from typing import Any
 
 from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.target import refuse_terminal, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
@@ -24,8 +25,6 @@ from raft_snapshot_agent.errors import (
     AgentError,
     ConfigError,
     NotThereYet,
-    PartialFailure,
-    RetentionSuspended,
     StorageError,
 )
 from raft_snapshot_agent.restore.examine import judge_reader
@@ -192,18 +191,6 @@ async def _proof(reader: SnapshotReader) -> str:
 
 def _verdict(state: SnapshotState, label: str, detail: str) -> dict[str, str]:
     return {"state": state.value, "snapshot": label, "detail": detail}
-
-
-def worst(codes: Sequence[int], asked: int) -> int:
-    """Reduce failures to one exit code: a broken snapshot outdoes all, partial what is down.
-
-    An alarm is told where nothing else has failed.
-    """
-    failed = [code for code in codes if code != RetentionSuspended.exit_code]
-    worst = max(failed or codes, default=0)
-    if 0 < len(failed) < asked:
-        return max(worst, PartialFailure.exit_code)
-    return worst
 
 
 def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overwrite: bool) -> int:

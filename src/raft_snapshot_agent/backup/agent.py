@@ -29,6 +29,7 @@ from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.lease.acquire import take
 from raft_snapshot_agent.lease.held_lease import HeldLease
 from raft_snapshot_agent.observe.trace import RUN, as_failure
+from raft_snapshot_agent.servers.private import sweep_throw_away_folders
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.download import Download, stop_when_cancelled, verify
 from raft_snapshot_agent.transfer.spool import Spool, sweep
@@ -219,6 +220,7 @@ class Agent:
         return await destination.prune(self._clock(), **how)
 
     async def _sweep_spools(self) -> frozenset[str]:
+        await in_thread(lambda: sweep_throw_away_folders(self._spool))
         return await in_thread(lambda: sweep(self._spool))
 
     async def _tidy(self, destination: Destination) -> str:

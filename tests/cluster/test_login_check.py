@@ -16,8 +16,8 @@ from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.process import ServerProcess, until
 from raft_snapshot_agent.service.login import try_login
-from raft_snapshot_agent.vault.auth import TokenAuth
 from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.leader import Cluster
 from raft_snapshot_agent.vault.session import Session

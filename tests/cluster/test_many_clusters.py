@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import urllib3
 from tests.crowd import Crowd, Manner
-from tests.faults.site import Ending, Running, in_process
+from tests.faults.site import AGENT, Ending, Running, in_process
 
 from raft_snapshot_agent.core.naming import parse
 from raft_snapshot_agent.core.snapshot import Manifest
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
-from raft_snapshot_agent.servers.process import until
+from raft_snapshot_agent.servers.process import program, until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 
 HANG: list[Manner] = ["deaf", "stuck"]
@@ -55,9 +55,8 @@ class Fleet:
         path.write_text(json.dumps({**self.common, "clusters": self.clusters}))
         return path
 
-    def command(self, *arguments: str) -> Running:
-        words = ["raft-snapshot-agent", *arguments, "-c", str(self.configuration())]
-        return Running(self.root, words)
+    def command(self, *arguments: str, agent: str = AGENT) -> Running:
+        return Running(self.root, [agent, *arguments, "-c", str(self.configuration())])
 
     def taken(self, name: str) -> list[datetime]:
         files = (self.root / "stored" / name).glob("*.snap")
@@ -127,7 +126,7 @@ def test_some_clusters_hang_and_the_others_stay_on_time(
     hang = [f"c{number:02}" for number in range(hanging)]
     healthy = sorted(fleet.clusters.keys() - set(hang))
 
-    daemon = opened.enter_context(fleet.command("run"))
+    daemon = opened.enter_context(fleet.command("run", agent=program(AGENT)))
     until(lambda: all(map(fleet.taken, healthy)), "each has its first snapshot", within=60)
     time.sleep(length.total_seconds())
     memory = _peak_mib(daemon.process.pid)

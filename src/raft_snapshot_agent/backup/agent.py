@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -26,12 +27,15 @@ from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
 from raft_snapshot_agent.destination.destination import Destination, Pruned
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.lease.acquire import take
-from raft_snapshot_agent.lease.holder import HeldLease, Lease
+from raft_snapshot_agent.lease.held_lease import HeldLease
 from raft_snapshot_agent.observe.trace import RUN, as_failure
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.download import Download, stop_when_cancelled, verify
 from raft_snapshot_agent.transfer.spool import Spool, sweep
 from raft_snapshot_agent.vault.leader import Cluster, Leader
+
+if TYPE_CHECKING:  # of which there is none unless one is configured
+    from raft_snapshot_agent.lease.holder import Lease
 
 __all__ = ["Agent", "Destination", "Pruned"]
 
@@ -276,6 +280,8 @@ class Agent:
         leader, spool = context.leader, context.spool
         download = Download(self.cluster, leader, spool, self._deadline)
         deliveries: dict[str, StorageResult] = {}
+        digest = any(destination.with_manifest for destination in destinations)
+        check = partial(verify, spool, applied_index=leader.applied_index, digest=digest)
 
         async def deliver_one(destination: Destination) -> None:
             trouble = await self._tidy(destination)
@@ -286,14 +292,7 @@ class Agent:
             watch.start_soon(permit.watch, lambda: spool.moved)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(download.run)
-                tasks.start_soon(
-                    partial(
-                        verify,
-                        spool,
-                        applied_index=leader.applied_index,
-                        digest=any(destination.with_manifest for destination in destinations),
-                    )
-                )
+                tasks.start_soon(check)
                 for destination in destinations:
                     tasks.start_soon(deliver_one, destination)
             watch.cancel_scope.cancel()

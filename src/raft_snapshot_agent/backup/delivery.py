@@ -16,7 +16,7 @@ from raft_snapshot_agent.core.report import StorageResult
 from raft_snapshot_agent.core.snapshot import Instant, Manifest, Sidecar, Snapshot
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, LeaseLost, StorageError, Unconfirmed
-from raft_snapshot_agent.lease.holder import HeldLease
+from raft_snapshot_agent.lease.held_lease import HeldLease
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.wrappers.listing import missing_from_list

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -23,9 +24,11 @@ from raft_snapshot_agent.errors import (
     StorageDenied,
     StorageError,
 )
-from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage.base import BytesSource
+
+if TYPE_CHECKING:  # of which there is none unless one is configured
+    from raft_snapshot_agent.lease.holder import Lease
 
 _LOOK_WITHIN = 30.0
 """Seconds that a storage gets to tell what it holds."""

@@ -28,7 +28,7 @@ from raft_snapshot_agent.restore.restore import BY_FORCE, Fetched, fetch_copy, r
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.uptime import instant
-from raft_snapshot_agent.vault.auth import TokenAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
 

@@ -1,4 +1,4 @@
-"""`list`, `inspect`, `verify`, `fetch` and `prune`: what is stored."""
+"""`list`, `verify` and `fetch`: what is stored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.core.naming import manifest_name
-from raft_snapshot_agent.core.snapshot import Snapshot, Stored
+from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.destination.verification import Reading, SnapshotState
 from raft_snapshot_agent.errors import (
     AgentError,
@@ -28,14 +28,8 @@ from raft_snapshot_agent.errors import (
     RetentionSuspended,
     StorageError,
 )
-from raft_snapshot_agent.restore.reader import (
-    SnapshotReader,
-    StoredReader,
-    choose,
-    examine,
-    judge_reader,
-    naming,
-)
+from raft_snapshot_agent.restore.examine import judge_reader
+from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader, choose
 from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.storage.base import BytesSource
@@ -43,11 +37,13 @@ from raft_snapshot_agent.storage.local.local import LocalStorage
 from raft_snapshot_agent.storage.pipe import PipeStorage
 
 
-def destinations_for(load: Callable[[], Loaded], wanted: str | None) -> Sequence[Destination]:
+def destinations_for(
+    load: Callable[[], Loaded], wanted: str | None, only: str | None = None
+) -> Sequence[Destination]:
     """Open the storages a name is looked up in; a file needs none, nor a configuration."""
     if wanted == "-" or (wanted is not None and ("/" in wanted or Path(wanted).is_file())):
         return ()
-    return assembly.destinations(load().config)
+    return assembly.destinations(load().config, only)
 
 
 def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
@@ -129,44 +125,6 @@ def _state(destination: Destination, stored: Stored) -> str:
     elif stored.broken:
         state = "broken" if stored.size else "empty"
     return f"{state}, held" if stored.held else state
-
-
-def inspect(load: Callable[[], Loaded], wanted: str | None, layout: Format) -> int:
-    """Show what a snapshot says of itself, after proving it whole; return the exit code."""
-
-    async def work() -> dict[str, Any]:
-        reader = await choose(destinations_for(load, wanted), wanted)
-        with naming(reader):
-            snapshot = await examine(reader)
-        manifest = (await reader.expected()).manifest
-        pairs = _facts(reader, snapshot) | {"proof": await reader.proof()}
-        if manifest is not None:
-            pairs |= {
-                "taken_at": manifest.taken_at,
-                "cluster": manifest.cluster_name or manifest.cluster_id,
-                "cluster_id": manifest.cluster_id,
-                "server": f"{manifest.product} {manifest.version}".strip(),
-                "node": manifest.node,
-                "encryption": manifest.encryption,
-                "agent": manifest.agent_version,
-            }
-        return pairs
-
-    output.facts(wait_for(work), layout)
-    return 0
-
-
-def _facts(reader: SnapshotReader, snapshot: Snapshot) -> dict[str, Any]:
-    return {
-        "snapshot": reader.label,
-        "state": "whole",
-        "index": snapshot.meta.index,
-        "term": snapshot.meta.term,
-        "size": snapshot.size,
-        "state_size": snapshot.meta.size,
-        "sha256": snapshot.sha256,
-        "raft_nodes": ", ".join(snapshot.meta.servers),
-    }
 
 
 def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layout: Format) -> int:

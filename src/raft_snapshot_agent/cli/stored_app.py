@@ -42,16 +42,45 @@ def inspect(
     context: typer.Context,
     snapshot: SnapshotArgument = None,
     latest: LatestOption = False,
+    depth: Annotated[
+        int | None,
+        typer.Option("--depth", metavar="N", min=1, help="Count by the first N parts of a key."),
+    ] = None,
+    prefix: Annotated[
+        str, typer.Option("--filter", metavar="PREFIX", help="Count only keys that begin so.")
+    ] = "",
     config: ConfigOption = None,
     cluster: ClusterOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """Show what a snapshot says of itself."""
-    from raft_snapshot_agent.cli import stored as command
+    """Show what a snapshot holds, by mount or prefix."""
+    from raft_snapshot_agent.cli import contents as command
 
     only_one_of(NAME=snapshot, latest=latest)
     return command.inspect(
-        lambda: load_cluster(context, config, cluster), None if latest else snapshot, layout
+        lambda: load_cluster(context, config, cluster),
+        None if latest else snapshot,
+        layout,
+        depth=depth,
+        prefix=prefix,
+    )
+
+
+@stored.command()
+def diff(
+    context: typer.Context,
+    before: Annotated[str, typer.Argument(metavar="A", help="A name, a file, or -.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="A name, a file, or -.")],
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    storage: StorageOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Show what changed between two snapshots."""
+    from raft_snapshot_agent.cli import contents as command
+
+    return command.diff(
+        lambda: load_cluster(context, config, cluster), (before, after), storage, layout
     )
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from raft_snapshot_agent.config.positions import KeyPath, Mark, TextError, given_twice
+from raft_snapshot_agent.config.keys import KeyPath, Mark
+from raft_snapshot_agent.config.positions import TextError, given_twice
 
 _MOST_NODES = 10_000
 _TAG = "tag:yaml.org,2002:"

@@ -20,7 +20,8 @@ from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.demo.screen import Screen
 from raft_snapshot_agent.errors import AgentError, ServerError, VerificationError
 from raft_snapshot_agent.restore.drill import restored
-from raft_snapshot_agent.restore.reader import StoredReader, examine
+from raft_snapshot_agent.restore.examine import examine
+from raft_snapshot_agent.restore.reader import StoredReader
 from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent

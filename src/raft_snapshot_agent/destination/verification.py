@@ -8,7 +8,7 @@ show the same bytes and the same defect (docs/decisions/0030).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -31,6 +31,9 @@ from raft_snapshot_agent.threads import in_thread
 _SMALL = 1 << 20
 """Bytes of a note or a manifest that are read; real ones have a few hundred."""
 _REPLACED = "it was replaced after it was stored; do not trust it unless you know by whom"
+
+
+OpenVerifier = Callable[[], ArchiveVerifier]
 
 
 class SnapshotState(StrEnum):
@@ -112,17 +115,20 @@ class Copy:
         return Expected(self.index, await manifest(self.storage, self.name))
 
 
-async def judge(first: Readable, again: Readable) -> Reading:
+async def judge(
+    first: Readable, again: Readable, verifier: OpenVerifier = ArchiveVerifier
+) -> Reading:
     """Say what a snapshot is worth; what does not look whole is read again before that.
 
     Arguments:
         first: The snapshot.
         again: The same, over a connection of its own.
+        verifier: Makes one for each reading.
     """
-    one = await read_once(first)
+    one = await read_once(first, verifier)
     if one.state is SnapshotState.WHOLE:
         return one
-    other = await read_once(again)
+    other = await read_once(again, verifier)
     if other.state is SnapshotState.WHOLE:
         return replace(other, before="" if one.error is None else one.error.message)
     if SnapshotState.UNREADABLE in (one.state, other.state):
@@ -130,9 +136,9 @@ async def judge(first: Readable, again: Readable) -> Reading:
     return one if one.agrees_with(other) else _describe_difference(one, other)
 
 
-async def read_once(source: Readable) -> Reading:
+async def read_once(source: Readable, opened: OpenVerifier = ArchiveVerifier) -> Reading:
     """Read a snapshot to its end, also past a defect: the SHA-256 is to be that of all of it."""
-    verifier, digest = ArchiveVerifier(), hashlib.sha256()
+    verifier, digest = opened(), hashlib.sha256()
     defect: VerificationError | None = None
     try:
         expected = await source.expected()

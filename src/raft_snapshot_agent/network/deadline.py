@@ -80,6 +80,11 @@ class Deadline:
         if not self.left:
             raise Passed
 
+    def sockets(self) -> Iterator[object]:
+        """List what the work waits on, so that it can be watched as a part of other work."""
+        if self._connection is not None:
+            yield from self._connection.sockets()
+
     def forget(self) -> None:
         """Release the connection; others may use it from now on."""
         self._connection = None
@@ -93,9 +98,8 @@ class Deadline:
 
     def interrupt(self) -> None:
         """Cut off what it waits on now, from any thread; it may go on with another connection."""
-        if self._connection is not None:
-            for one in self._connection.sockets():
-                _shut(one)
+        for one in self.sockets():
+            _shut(one)
 
 
 _HERE = threading.local()

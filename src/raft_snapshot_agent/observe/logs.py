@@ -12,7 +12,7 @@ from typing import Any, Literal
 import structlog
 
 from raft_snapshot_agent.observe import trace
-from raft_snapshot_agent.secret import redact
+from raft_snapshot_agent.redaction import redact
 
 Format = Literal["text", "json", "hclog"]
 Level = Literal["debug", "info", "warning", "error"]

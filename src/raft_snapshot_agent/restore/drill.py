@@ -14,7 +14,7 @@ from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.private import private_node
 from raft_snapshot_agent.threads import in_thread
-from raft_snapshot_agent.vault.auth import TokenAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.leader import Cluster
 from raft_snapshot_agent.vault.settings import VaultSettings
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import MINYEAR, UTC, datetime
 from functools import partial
@@ -15,14 +14,12 @@ from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.proof import AHEAD
 from raft_snapshot_agent.core.snapshot import Manifest, Snapshot, Stored
-from raft_snapshot_agent.destination.verification import Copy, Expected, Reading, judge, read_once
+from raft_snapshot_agent.destination.verification import Copy, Expected, Reading
 from raft_snapshot_agent.errors import (
     AgentError,
     MismatchedSnapshot,
     SnapshotNotFound,
     Stopped,
-    StorageError,
-    VerificationError,
 )
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.spool import Spool
@@ -193,37 +190,6 @@ async def choose(destinations: Sequence[Destination], wanted: str | None) -> Sna
     if "/" in wanted or await in_thread(Path(wanted).is_file):
         return FileReader(Path(wanted))
     return await _find_by_name(destinations, wanted)
-
-
-async def judge_reader(reader: SnapshotReader) -> Reading:
-    """Read a snapshot, twice unless it is whole, and say what it is worth."""
-    again = reader.again()
-    return await (read_once(reader) if again is None else judge(reader, again))
-
-
-async def examine(reader: SnapshotReader) -> Snapshot:
-    """Read a snapshot to its end and prove it whole; its notes of being none go.
-
-    Raises:
-        VerificationError: It is not, or not the one its manifest describes.
-        AgentError: It could not be read.
-    """
-    verdict = await judge_reader(reader)
-    if verdict.snapshot is None:
-        raise verdict.error or VerificationError("it is no snapshot")
-    reader.confirm(verdict.snapshot)
-    with suppress(StorageError):  # it may be readable only
-        await reader.remember(verdict)
-    return verdict.snapshot
-
-
-@contextmanager
-def naming(reader: SnapshotReader) -> Iterator[None]:
-    """Let the error about a broken snapshot say which one it is."""
-    try:
-        yield
-    except VerificationError as error:
-        raise type(error)(f"{reader.label}: {error.message}", hint=error.hint) from error
 
 
 async def pour(reader: SnapshotReader, spool: Spool) -> None:

@@ -22,7 +22,8 @@ from raft_snapshot_agent.errors import (
     StorageError,
     VerificationError,
 )
-from raft_snapshot_agent.restore.reader import SnapshotReader, examine, naming, pour
+from raft_snapshot_agent.restore.examine import examine, naming
+from raft_snapshot_agent.restore.reader import SnapshotReader, pour
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.download import verify
 from raft_snapshot_agent.transfer.spool import Spool

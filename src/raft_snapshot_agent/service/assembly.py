@@ -6,17 +6,20 @@ import os
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.backup.agent import Agent, Destination
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter
 from raft_snapshot_agent.config.model import Config, naming_of, require_storages, spool_folder
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import RetentionPolicy, time_zone
-from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.leader import Cluster
+
+if TYPE_CHECKING:  # of which there is none unless one is configured
+    from raft_snapshot_agent.lease.holder import Lease
 
 _REQUESTS = 6
 """One step of a storage, such as a list or the end of an upload, is so many requests at most, or
@@ -87,12 +90,14 @@ def lease(config: Config) -> Lease | None:
     """
     if config.lease is None:
         return None
+    from raft_snapshot_agent.lease.opening import open_lease
+
     if config.run_on == "anywhere":
-        return config.lease.open(config.storages)
+        return open_lease(config.lease, config.storages)
     # Connections of its own: it asks while a snapshot is under way.
     timeout = min(config.vault.timeout, config.lease.duration / _CHECKS)
     cluster = Cluster(config.vault.model_copy(update={"timeout": timeout}), config.run_on)
-    return config.lease.open(config.storages, partial(_require_leadership, cluster))
+    return open_lease(config.lease, config.storages, partial(_require_leadership, cluster))
 
 
 async def _require_leadership(cluster: Cluster) -> None:

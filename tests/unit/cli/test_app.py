@@ -8,6 +8,7 @@ DESIGNED = {
     "save",
     "list",
     "inspect",
+    "diff",
     "verify",
     "fetch",
     "hold",

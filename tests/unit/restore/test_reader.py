@@ -21,14 +21,8 @@ from raft_snapshot_agent.errors import (
     StorageDenied,
     VerificationError,
 )
-from raft_snapshot_agent.restore.reader import (
-    FileReader,
-    StoredReader,
-    choose,
-    examine,
-    naming,
-    pour,
-)
+from raft_snapshot_agent.restore.examine import examine, naming
+from raft_snapshot_agent.restore.reader import FileReader, StoredReader, choose, pour
 from raft_snapshot_agent.storage.base import BytesSource, Entry
 from raft_snapshot_agent.transfer.spool import Spool
 

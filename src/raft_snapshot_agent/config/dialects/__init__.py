@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from raft_snapshot_agent.config.clusters import Fleet
 from raft_snapshot_agent.config.dialects.seed import SeedFile
 from raft_snapshot_agent.config.document import Document
+from raft_snapshot_agent.config.loaded import Dialect
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.errors import ConfigError
-
-Dialect = Literal["agent", "seed"]
 
 
 def dialect(document: Document) -> Dialect:

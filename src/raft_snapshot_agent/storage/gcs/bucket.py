@@ -136,14 +136,14 @@ class GcsBucket:
         return _described(doing, _document(doing, answer))
 
     def open(
-        self, doing: str, key: str, start: int = 0, generation: str | None = None
+        self, doing: str, key: str, start: int = 0, version: str | None = None
     ) -> BaseHTTPResponse:
         """Begin to read an object, at `start`; only that generation of it if one is given.
 
         Raises:
             SnapshotNotFound: There is none of that name.
         """
-        condition = {"ifGenerationMatch": generation} if generation else {}
+        condition = {"ifGenerationMatch": version} if version else {}
         url = self._object(key, {"alt": "media", **condition})
         headers = {"range": f"bytes={start}-"} if start else {}
         return self._ask(doing, "GET", url, headers=headers, of_object=True, streaming=True)

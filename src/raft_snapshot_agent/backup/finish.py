@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from raft_snapshot_agent.core.report import StorageResult
 from raft_snapshot_agent.core.snapshot import Instant, Manifest
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import History
+from raft_snapshot_agent.destination.listing import Listing
 from raft_snapshot_agent.errors import (
     AgentError,
     LeaseLost,
@@ -25,7 +26,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.observe.trace import as_failure
-from raft_snapshot_agent.storage.base import BytesSource
+from raft_snapshot_agent.storage.base import BytesSource, sizes_of
 
 _LOOK_WITHIN = 30.0
 """Seconds that a storage gets to tell what it holds."""
@@ -48,6 +49,16 @@ class Unsettled:
     """Those that are stored without a manifest until the storage can be listed, oldest first."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Vouched:
+    """What came of writing a manifest."""
+
+    delivery: StorageResult
+    may_prune: bool
+    written: int = 0
+    """Bytes of it; none: it could not be stored."""
+
+
 async def is_there(destination: Destination, manifest: Manifest) -> bool | None:
     """Look whether a storage holds a snapshot in full length.
 
@@ -58,7 +69,7 @@ async def is_there(destination: Destination, manifest: Manifest) -> bool | None:
         return None
     try:
         with anyio.fail_after(_LOOK_WITHIN):
-            sizes = {entry.name: entry.size for entry in await destination.storage.entries()}
+            sizes = await sizes_of(destination.storage)
     except Exception:  # noqa: BLE001 - the failure that led here is the one to tell
         return None
     if manifest.snapshot not in sizes:
@@ -67,7 +78,10 @@ async def is_there(destination: Destination, manifest: Manifest) -> bool | None:
 
 
 async def looked(
-    destination: Destination, began: Instant, taken_at: datetime
+    destination: Destination,
+    began: Instant,
+    taken_at: datetime,
+    sizes: Mapping[str, int] | None = None,
 ) -> History | StorageError | None:
     """Read what a new snapshot is compared with; nothing where nothing can be deleted.
 
@@ -75,13 +89,14 @@ async def looked(
         destination: The storage.
         began: Just before the server was asked for the new one.
         taken_at: The same by the wall clock.
+        sizes: What it lists, where that was just asked for.
 
     Returns:
         The error, where it is not known what the storage holds.
     """
     try:
         with anyio.fail_after(_LOOK_WITHIN):
-            return await destination.history(began, taken_at)
+            return await destination.history(began, taken_at, sizes)
     except LoginRefused as error:
         return error
     except StorageDenied:
@@ -127,13 +142,16 @@ async def finish(
         return _warned(delivery, why)
     waiting = unsettled.unvouched.pop(destination.name, [])
     for each in waiting:
-        delivery, _ = await _vouched(
-            destination, each, await _looked_for(destination, each), delivery
-        )
+        done = await _vouched(destination, each, await _looked_for(destination, each), delivery)
+        delivery = done.delivery
     if waiting:
         before = await _looked_for(destination, manifest)
-    delivery, may_prune = await _vouched(destination, manifest, before, delivery)
-    return await _retained(destination, delivery, clock) if may_prune else delivery
+    done = await _vouched(destination, manifest, before, delivery)
+    if not done.may_prune:
+        return done.delivery
+    found = before.listing if isinstance(before, History) else None
+    listing = found and found.with_manifest(manifest.snapshot, done.written)
+    return await _retained(destination, done.delivery, clock, listing)
 
 
 async def _looked_for(
@@ -149,30 +167,34 @@ async def _vouched(
     manifest: Manifest,
     before: History | StorageError | None,
     delivery: StorageResult,
-) -> tuple[StorageResult, bool]:
-    """Write a manifest; return whether pruning may go on after it."""
-    name = manifest.snapshot
+) -> _Vouched:
+    """Write a manifest."""
+    name, written = manifest.snapshot, 0
     try:
         with anyio.fail_after(_NOTE_WITHIN):
             known = None if isinstance(before, StorageError) else before
             watched = await destination.watch(known, manifest)
     except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
         why = f"{name} is stored without a manifest, and nothing is pruned: {_told(error)}"
-        return _warned(delivery, why), False
+        return _Vouched(_warned(delivery, why), may_prune=False)
     try:
         with anyio.fail_after(_NOTE_WITHIN):
-            await destination.storage.put(
-                manifest_name(name), BytesSource(watched.manifest.to_json())
-            )
+            content = watched.manifest.to_json()
+            await destination.storage.put(manifest_name(name), BytesSource(content))
+            written = len(content)
     except Exception as error:  # noqa: BLE001 - likewise
         why = f"{name} is stored without a manifest: {_told(error)}"
         delivery = _warned(delivery, why)
     delivery = _warned(delivery, *watched.warnings, *filter(None, [watched.unsettled]))
-    return replace(delivery, alarm=watched.alarm or delivery.alarm), watched.may_prune
+    delivery = replace(delivery, alarm=watched.alarm or delivery.alarm)
+    return _Vouched(delivery, watched.may_prune, written)
 
 
 async def _retained(
-    destination: Destination, delivery: StorageResult, clock: Callable[[], datetime]
+    destination: Destination,
+    delivery: StorageResult,
+    clock: Callable[[], datetime],
+    listing: Listing | None,
 ) -> StorageResult:
     if (
         destination.static_name is not None
@@ -182,7 +204,7 @@ async def _retained(
         return delivery
     try:
         with anyio.fail_after(_PRUNE_WITHIN):
-            pruned = await destination.prune(clock())
+            pruned = await destination.prune(clock(), listing=listing)
     except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
         return _warned(delivery, f"old snapshots are not pruned: {_told(error)}")
     deleted = (*delivery.deleted, *pruned.deleted)

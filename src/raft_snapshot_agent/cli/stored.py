@@ -69,9 +69,9 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     wait_for(work)
     now = datetime.now(UTC)
     output.table(
-        [_row(destination, stored, now) for destination, stored in rows],
+        output.Rows(rows, lambda row: _row(*row, now)),
         layout,
-        [_document(destination, stored) for destination, stored in rows],
+        output.Rows(rows, lambda row: _document(*row)),
     )
     if not rows and not failures:
         output.talk("no snapshot is stored yet")

@@ -89,6 +89,10 @@ class Stored:
     copied: bool = False
     """Whether a copy of it lies there under another name."""
 
+    def __hash__(self) -> int:
+        """Hash the name alone: plans look up each snapshot many times."""
+        return hash(self.name)
+
     @property
     def proved(self) -> bool:
         """Whether its manifest says that it was whole, as far as that is known."""

@@ -9,7 +9,7 @@ from raft_snapshot_agent.errors import StorageError
 
 T = TypeVar("T")
 
-MOST_OBJECTS = 100_000
+MOST_OBJECTS = 500_000
 """Of a list, unless `max_objects` says otherwise."""
 PAGE = 500
 """Objects of a page, where the store lets us say."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
@@ -61,14 +62,15 @@ class FileReloader:
         faults = _faults(fleet, suffices=not self._begun)
         log = _log(fleet)
         limiter = ConcurrencyLimiter(fleet.concurrency)
-        active = {}
+        active: dict[str, ClusterService] = {}
         for name, loaded in fleet.clusters.items():
             told = _about(log, name)
             if isinstance(fault := faults[name], ConfigError):
                 for line in fault.lines:
                     told.error(f"This cluster is disabled, its configuration is invalid: {line}")
             else:
-                active[name] = _service(loaded, fault, limiter, told)
+                phase = fleet.spread * len(active)
+                active[name] = _service(loaded, fault, limiter, told, phase)
         self._begun = True
         return ActiveConfig(active, log)
 
@@ -77,7 +79,7 @@ _Faults = Mapping[str, ConfigError]
 
 
 def _service(
-    loaded: Loaded, faults: _Faults, limiter: ConcurrencyLimiter, log: Log
+    loaded: Loaded, faults: _Faults, limiter: ConcurrencyLimiter, log: Log, phase: timedelta
 ) -> ClusterService:
     config = loaded.config
     for storage, fault in faults.items():
@@ -91,6 +93,7 @@ def _service(
         log,
         seed=loaded.dialect == "seed",
         patience=assembly.patience(config),
+        phase=phase,
     )
 
 

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from raft_snapshot_agent.config.model import Config, LogSettings, misplaced
 from raft_snapshot_agent.config.positions import KeyPath
 from raft_snapshot_agent.config.validation import KeyPosition, nearest
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.fields import Settings
+from raft_snapshot_agent.fields import Duration, Settings
 from raft_snapshot_agent.lease.settings import USUAL_NAME, KubernetesLease
 from raft_snapshot_agent.storage import AnyStorage
 
@@ -36,6 +37,8 @@ class Fleet(Settings):
     log: LogSettings = LogSettings()
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 4
     """How many snapshots are under way at once; one that does not move is not counted."""
+    spread: Duration = timedelta(milliseconds=25)
+    """Clusters that are due at the same moment begin this far apart, in the order of the file."""
     clusters: dict[str, dict[str, Any]] = Field(default={})
     """The keys of each cluster; those at the top of the file are its defaults."""
 

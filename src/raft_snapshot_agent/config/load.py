@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 
 from raft_snapshot_agent.config.clusters import ClusterSection, Fleet, keep_apart, misspelt, parts
@@ -73,6 +74,8 @@ class LoadedFleet:
     clusters: Mapping[str, Loaded]
     """By name; one cluster alone has none."""
     concurrency: int = 1
+    spread: timedelta = timedelta(0)
+    """How much later than the one before it each is due, where several are at the same moment."""
 
     @property
     def first(self) -> Loaded:
@@ -89,7 +92,7 @@ class LoadedFleet:
             return self
         if not name or name not in self.clusters:
             raise ConfigError(f"no cluster is called {name!r}", hint=self._there)
-        return LoadedFleet({name: self.clusters[name]}, self.concurrency)
+        return LoadedFleet({name: self.clusters[name]}, self.concurrency, self.spread)
 
     def one(self, name: str | None) -> Loaded:
         """Choose the cluster that a command is for.
@@ -173,7 +176,7 @@ def _fleet(document: Document, file: Path, environ: Mapping[str, str]) -> Loaded
     faults += keep_apart({name: (one.config, one.position) for name, one in clusters.items()})
     if faults:
         raise all_faults(faults)
-    return LoadedFleet(clusters, fleet.concurrency)
+    return LoadedFleet(clusters, fleet.concurrency, fleet.spread)
 
 
 def _fleets_own(document: Document) -> tuple[Fleet, list[ConfigError]]:

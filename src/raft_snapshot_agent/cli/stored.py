@@ -65,9 +65,9 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     wait_for(work)
     now = datetime.now(UTC)
     output.table(
-        [_row(destination, stored, now, drill) for destination, stored, drill in rows],
+        output.Rows(rows, lambda row: _row(row[0], row[1], now, row[2])),
         layout,
-        [_document(*row) for row in rows],
+        output.Rows(rows, lambda row: _document(*row)),
     )
     if not rows and not failures:
         output.talk("no snapshot is stored yet")

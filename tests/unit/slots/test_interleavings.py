@@ -220,8 +220,8 @@ async def _strict(*args: Any) -> StorageResult:
     return replace(delivery, error=StorageError(why)) if "without a manifest" in why else delivery
 
 
-async def _unpruned(destination: Destination, delivery: StorageResult, clock: Any) -> StorageResult:
-    return delivery if delivery.warnings else await RETAINED(destination, delivery, clock)
+async def _unpruned(destination: Destination, delivery: StorageResult, *rest: Any) -> StorageResult:
+    return delivery if delivery.warnings else await RETAINED(destination, delivery, *rest)
 
 
 def _by_any(name: str, timings: Any, taken: Any, now: Any, *, running: bool) -> NextRun:

@@ -18,7 +18,7 @@ from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageEr
 from raft_snapshot_agent.storage.gcs.errors import GcsAnswer, refusal
 from raft_snapshot_agent.storage.gcs.multipart import BYTES, JSON, two_parts
 from raft_snapshot_agent.storage.http.http import Http
-from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, Listing
+from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList
 from raft_snapshot_agent.storage.limits import MOST_OBJECTS
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class GcsBucket:
             "maxResults": str(PAGE),
             "fields": f"items({_FIELDS}),nextPageToken",
         }
-        listing: Listing[GcsObject] = Listing(doing, self._most)
+        listing: PagedList[GcsObject] = PagedList(doing, self._most)
         while True:
             answer = self._ask(doing, "GET", self._objects(query), most=PAGE_BYTES)
             page = _document(doing, answer)

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.errors import StorageError
-from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, Listing, size_of
+from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList, size_of
 from raft_snapshot_agent.storage.http.xml_parts import parts
 from raft_snapshot_agent.storage.s3.client import S3Client, S3Request
 
@@ -43,7 +43,7 @@ def list_objects(client: S3Client, doing: str, prefix: str) -> Iterator[S3Object
         "max-keys": str(PAGE),
         "encoding-type": "url",
     }
-    listing = Listing[S3Object](doing, client.bucket.max_objects)
+    listing = PagedList[S3Object](doing, client.bucket.max_objects)
     while True:
         answer = client.ask(doing, S3Request("GET", query=query), most=PAGE_BYTES)
         try:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 from raft_snapshot_agent.errors import StorageDenied, StorageError
-from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, Listing
+from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList
 from raft_snapshot_agent.storage.http.xml_parts import parts
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.objectstore.errors import Hints
@@ -44,7 +44,7 @@ class Uploads:
         Source: `ListMultipartUploads` of the S3 API.
         """
         query = {"prefix": prefix, "uploads": "", "max-uploads": str(PAGE)}
-        listing = Listing[MultipartUpload](self._doing, self._client.bucket.max_objects)
+        listing = PagedList[MultipartUpload](self._doing, self._client.bucket.max_objects)
         while True:
             page = _parsed(self._ask(query))
             found = [_upload(one) for one in page.get("Upload", ())]

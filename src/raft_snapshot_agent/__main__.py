@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from raft_snapshot_agent.errors import AgentError
-from raft_snapshot_agent.secret import redact
+from raft_snapshot_agent.redaction import redact
 
 _LOCAL = 1
 _INTERRUPTED = 130
@@ -21,13 +21,13 @@ _SEED_USAGE = "Usage: vault_raft_snapshot_agent [CONFIG]"
 def main() -> None:
     """Run `raft-snapshot-agent`."""
     _hasten()
-    sys.exit(_guarded(lambda: _command(sys.argv[1:])))
+    sys.exit(run_guarded(lambda: _command(sys.argv[1:])))
 
 
 def seed_main() -> None:
     """Run `vault_raft_snapshot_agent [CONFIG]`, the original agent's command."""
     _hasten()
-    sys.exit(_guarded(lambda: _daemon(sys.argv[1:])))
+    sys.exit(run_guarded(lambda: _daemon(sys.argv[1:])))
 
 
 def command() -> None:
@@ -57,8 +57,8 @@ def _end_at_once(work: Callable[[], None]) -> None:
 
 
 def _hasten() -> None:
-    # Loading makes many objects and no garbage; looking for it would take half of the start.
-    gc.set_threshold(50_000, 20, 20)
+    # Loading makes many objects and no garbage, which each search would walk through anew.
+    gc.set_threshold(500_000, 20, 20)
     # Looking for plugins reads the metadata of every package; none has business with our secrets.
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
@@ -81,7 +81,7 @@ def _daemon(arguments: Sequence[str]) -> int:
     return _command(["run", "--config", *(arguments or ["/etc/vault.d/snapshot.json"])])
 
 
-def _guarded(command: Callable[[], int]) -> int:
+def run_guarded(command: Callable[[], int]) -> int:
     try:
         code = command()
         _flush()
@@ -92,7 +92,7 @@ def _guarded(command: Callable[[], int]) -> int:
             sys.stderr.write(redact(traceback.format_exc()))
         from raft_snapshot_agent.cli.output import plain
 
-        message, code = _explained(error)
+        message, code = _explain(error)
         sys.stderr.write(plain(redact(message)))
     return code
 
@@ -108,7 +108,7 @@ def _flush() -> None:
         raise
 
 
-def _explained(error: Exception) -> tuple[str, int]:
+def _explain(error: Exception) -> tuple[str, int]:
     from typer.exceptions import TyperException
 
     match error:

@@ -9,7 +9,7 @@ _SET_DUMPABLE = 4
 
 
 def forbid_dumps() -> None:
-    """Let no core be written, and no other process of this user read the memory.
+    """Disable core dumps, and reading the memory by other processes of this user.
 
     The limit alone is not enough: where cores are piped to a program, the kernel ignores it. A
     kernel that knows only one of both is left at that.

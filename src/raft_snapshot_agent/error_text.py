@@ -54,10 +54,10 @@ def read_document(document: str) -> Said:
         return _from_json(document)
     if _CODE.search(document) or _MESSAGE.search(document):
         return _from_xml(document)
-    return Said(text=shortened(_TAG.sub(" ", _UNSEEN.sub(" ", document))))
+    return Said(text=shorten(_TAG.sub(" ", _UNSEEN.sub(" ", document))))
 
 
-def shortened(text: str) -> str:
+def shorten(text: str) -> str:
     """Return a server's text on one short line; addresses in it may hold signatures."""
     return one_line(_URL.sub("the store", unescape(text)), LONGEST)
 
@@ -69,7 +69,7 @@ def _from_xml(document: str) -> Said:
     detail = _first(_DETAIL, document).partition(" Server used")[0]
     return Said(
         code=one_line(_first(_CODE, document), 100),
-        text=shortened(f"{text} {_QUOTED_SIGNATURE.sub('[hidden]', detail)}"),
+        text=shorten(f"{text} {_QUOTED_SIGNATURE.sub('[hidden]', detail)}"),
         region=_first(_REGION, document),
         endpoint=_first(_ENDPOINT, document),
     )
@@ -79,10 +79,10 @@ def _from_json(document: str) -> Said:
     try:
         parsed = json.loads(document)
     except (RecursionError, ValueError):
-        return Said(text=shortened(document))
+        return Said(text=shorten(document))
     found = parsed[0] if isinstance(parsed, list) and parsed else parsed
     if not isinstance(found, dict):
-        return Said(text=shortened(document))
+        return Said(text=shorten(document))
     return _from_object({key.lower(): value for key, value in found.items()})
 
 
@@ -94,7 +94,7 @@ def _from_object(found: Mapping[str, Any]) -> Said:
     code = found.get("code") or inner
     return Said(
         code=one_line(str(code), 100) if isinstance(code, str) else "",
-        text=shortened(next((text for text in texts if isinstance(text, str) and text), "")),
+        text=shorten(next((text for text in texts if isinstance(text, str) and text), "")),
     )
 
 

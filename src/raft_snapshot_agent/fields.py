@@ -41,7 +41,9 @@ MAY_BE_EMPTY = Field(json_schema_extra={"minLength": 0})
 class Settings(BaseModel):
     """A frozen piece of configuration that refuses unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True
+    )
 
 
 def _duration(value: Any) -> Any:
@@ -81,7 +83,7 @@ def _size(value: Any) -> Any:
     raise ValueError("write a size such as 500MB or 20GiB")
 
 
-def _speed(value: Any) -> Any:
+def _parse_speed(value: Any) -> Any:
     return _size(value.removesuffix("/s") if isinstance(value, str) else value)
 
 
@@ -103,7 +105,7 @@ Timeout = Annotated[
 """How long something may be waited for."""
 Count = Annotated[NonNegativeInt, BeforeValidator(_count)]
 Size = Annotated[ByteSize, Field(gt=0), BeforeValidator(_size)]
-Speed = Annotated[ByteSize, Field(gt=0), BeforeValidator(_speed)]
+Speed = Annotated[ByteSize, Field(gt=0), BeforeValidator(_parse_speed)]
 """Bytes per second, written like a size or with `/s` after it."""
 
 
@@ -179,6 +181,7 @@ class ScheduleSettings(Settings):
 _POLICY = ConfigDict(
     extra="forbid",
     hide_input_in_errors=True,
+    defer_build=True,
     json_schema_extra={"minProperties": 0},  # none of the common rules: keep all
 )
 

@@ -39,8 +39,8 @@ def author(found: os.stat_result) -> int | None:
     return None if is_ours(found) else found.st_uid
 
 
-def named(user: int) -> str:
-    """Name an author as it stands in a message."""
+def describe_user(user: int) -> str:
+    """Return a user as named in messages."""
     return "is anybody's" if user == ANYBODY else f"belongs to user ID {user}"
 
 
@@ -57,7 +57,7 @@ def may_read(user: int, descriptor: int) -> bool:
 
 
 def _allows(found: os.stat_result, user: int, groups: frozenset[int], right: int) -> bool:
-    """Look for a right, given as that of others."""
+    """Return whether the mode grants a right to others."""
     if found.st_uid == user:
         return bool(found.st_mode & right << 6)
     if found.st_gid in groups:

@@ -46,7 +46,7 @@ def make_private_folder(folder: Path) -> Path:
 
 
 def _close_to_others(own: Path, folder: Path) -> None:
-    """Take all rights of others on a folder that is ours, and on no other that has its name."""
+    """Remove all rights of others on a folder of our own, never on another of its name."""
     try:
         descriptor = os.open(own, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:

@@ -93,10 +93,10 @@ def _forms(secret: str) -> Iterator[str]:
     lines = [secret, *secret.splitlines()[:_MOST_LINES]]
     for line in {one for part in lines for one in (part, part.strip(), " ".join(part.split()))}:
         if len(line) >= _SHORTEST:
-            yield from _written(line)
+            yield from _list_encodings(line)
 
 
-def _written(text: str) -> Iterator[str]:
+def _list_encodings(text: str) -> Iterator[str]:
     raw = text.encode("utf-8", "surrogateescape")
     yield text
     yield repr(text)[1:-1]

@@ -12,7 +12,7 @@ from pydantic import GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
 from raft_snapshot_agent.errors import ConfigError, reason_of
-from raft_snapshot_agent.ownership import may_read, named
+from raft_snapshot_agent.ownership import describe_user, may_read
 from raft_snapshot_agent.redaction import HIDDEN, one_line, redact, remember
 
 __all__ = ["AUTHOR", "HIDDEN", "Plain", "Secret", "header_value", "one_line", "redact"]
@@ -43,7 +43,7 @@ class Secret:
         return self
 
     def resolve(self) -> str:
-        """Look the secret up.
+        """Resolve the secret.
 
         Raises:
             ConfigError: It is missing, unreadable, empty, or no text of one line.
@@ -53,7 +53,7 @@ class Secret:
         return text
 
     def resolve_lines(self) -> str:
-        """Look up what may have several lines, such as a key in PEM.
+        """Resolve a secret that may have several lines, such as a key in PEM.
 
         Raises:
             ConfigError: It is missing, unreadable, empty, or no text.
@@ -103,7 +103,7 @@ class Secret:
         return hash(self._text)
 
     @classmethod
-    def _validated(cls, text: str, info: ValidationInfo) -> Self:
+    def _validate(cls, text: str, info: ValidationInfo) -> Self:
         path = text.removeprefix("file://")
         if path != text and not Path(path).is_absolute():
             raise ValueError(
@@ -115,7 +115,7 @@ class Secret:
     @classmethod
     def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Let pydantic read a secret from a string, and write only its reference."""
-        from_text = core_schema.with_info_after_validator_function(cls._validated, handler(str))
+        from_text = core_schema.with_info_after_validator_function(cls._validate, handler(str))
         return core_schema.json_or_python_schema(
             json_schema=from_text,
             python_schema=core_schema.union_schema(
@@ -183,7 +183,7 @@ def _variable(name: str) -> str:
         raise ConfigError(
             f"the secret in {where} is not text in UTF-8", hint="set it to text, or use file://"
         )
-    return _present(text, where)
+    return _require_value(text, where)
 
 
 def _credential(name: str) -> Path:
@@ -205,7 +205,7 @@ def _read(path: Path, author: int | None) -> str:
         with path.open("rb") as file:
             if author is not None and not may_read(author, file.fileno()):
                 raise ConfigError(
-                    f"cannot read the secret in {path}: the configuration {named(author)},"
+                    f"cannot read the secret in {path}: the configuration {describe_user(author)},"
                     " who may not read it",
                     hint="let root or the agent's user own the configuration",
                 )
@@ -222,10 +222,10 @@ def _read(path: Path, author: int | None) -> str:
             f"cannot read the secret in {path}: it has more than {_LARGEST >> 20} MiB",
             hint="name the file of the secret; no secret is that long, so no key raises this",
         )
-    return _present(text.strip(), f"file {path}")
+    return _require_value(text.strip(), f"file {path}")
 
 
-def _present(value: str, where: str) -> str:
+def _require_value(value: str, where: str) -> str:
     if not value:
         raise ConfigError(f"the secret in {where} is missing or empty", hint="set it")
     return value

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
-from raft_snapshot_agent.network.deadline import Deadline, entered
+from raft_snapshot_agent.network.deadline import Deadline, enter
 
 _T = TypeVar("_T")
 
@@ -43,7 +43,7 @@ async def _in_daemon_thread(work: Callable[[], _T]) -> _T:
 
     def run() -> None:
         try:
-            with entered(deadline):
+            with enter(deadline):
                 result = work()
             future.set_result(result)
         except BaseException as error:  # noqa: BLE001 - it is the caller's

@@ -13,7 +13,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def instant() -> Instant:
-    """Tell the present moment; containers of one host share its clock."""
+    """Return the present moment; containers of one host share its clock."""
     clock = _clock()
     return Instant(clock, round(time.clock_gettime(time.CLOCK_BOOTTIME), 3)) if clock else Instant()
 

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from tests.stores.memory import MemoryStorage
 from tests.unit.core.archives import members, meta, packed, tar, verified
 
 from raft_snapshot_agent.backup import finish
@@ -18,7 +19,6 @@ from raft_snapshot_agent.core.signing import SigningKeys
 from raft_snapshot_agent.core.snapshot import Instant, Manifest
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.storage.base import BytesSource
-from raft_snapshot_agent.storage.memory import MemoryStorage
 
 BEGIN = datetime(2026, 11, 2, 0, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -125,7 +125,7 @@ class Site:
         told = replace(manifest_for(name, content), clock="host", began=3600.0 * self.elapsed)
         told = replace(told, ended=told.began + 1, term=verified(content).meta.term)
         await self.storage.put(name, BytesSource(content))
-        before = await finish.looked(destination, Instant(told.clock, told.began), self.now)
+        before = await finish.read_history(destination, Instant(told.clock, told.began), self.now)
         delivery = StorageResult("memory", "memory")
         done = await finish.finish(destination, told, before, delivery, Unsettled(), clock)
         self.good[name] = content

@@ -184,11 +184,11 @@ LIES: dict[str, Lie] = {
     "answers a number": Lie(simply(LEADER, says(200, b"1" * 5000))),
     "answers a list": Lie(simply(LEADER, says(200, b"[]"))),
     "answers wrong kinds": Lie(
-        simply(LEADER, document({"ha_enabled": [], "is_self": {}, "raft_committed_index": {}}))
+        simply(LEADER, document({"ha_enabled": [], "is_self": {}, "raft_applied_index": {}}))
     ),
     "counts beyond all": Lie(
         simply(
-            LEADER, says(200, b'{"ha_enabled": true, "is_self": 1, "raft_committed_index": 1e999}')
+            LEADER, says(200, b'{"ha_enabled": true, "is_self": 1, "raft_applied_index": 1e999}')
         )
     ),
     "complains in control characters": Lie(simply(LEADER, says(500, SHOUT.encode() * 100))),

@@ -14,7 +14,7 @@ from tests.cluster.recording import SNAPSHOT, Server, recorded
 
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
-from raft_snapshot_agent.vault.auth import TokenAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.session import Session
 
 _SECRET = "hunter2-hunter2-hunter2"
@@ -141,7 +141,7 @@ def test_a_token_refreshed_while_it_was_refused_is_read_again(
     session = Session(TokenAuth(method="token", token=Secret(f"file://{sink}")))
 
     with recorded(bao) as server:
-        assert session.authorised(server.node, lambda token: _refreshing(server, sink, token, good))
+        assert session.with_token(server.node, lambda token: _refreshing(server, sink, token, good))
         assert server.asked() == [SNAPSHOT, SNAPSHOT]
 
 

@@ -40,7 +40,7 @@ def takes_a_snapshot(cluster: Cluster) -> bool:
     """Log in, take a whole snapshot and leave no token behind."""
     verifier = ArchiveVerifier()
     try:
-        for chunk in cluster.open_snapshot(cluster.found()).chunks():
+        for chunk in cluster.open_snapshot(cluster.find_leader()).chunks():
             verifier.feed(chunk)
         cluster.revoke_token()
     finally:
@@ -225,7 +225,7 @@ def test_none_leaves_the_token_to_a_proxy_on_a_unix_socket(proxy_socket: Path) -
     def works() -> bool:
         cluster = Cluster(VaultSettings.model_validate(given), "leader")
         try:
-            leader = cluster.leader()
+            leader = cluster.find_leader_for_this_agent()
             verifier = ArchiveVerifier()
             for chunk in cluster.open_snapshot(leader).chunks():
                 verifier.feed(chunk)

@@ -183,7 +183,7 @@ def test_failed_attempts_are_spaced_out_until_one_succeeds(site: Site, server: L
         daemon.says("Successfully created s3 snapshot", within=60)
         said = stop(daemon)
     assert failures(said) == said.count("Trying again in ") == 1  # a failure that lasts, told once
-    (over,) = [line for line in said.splitlines() if " Over: Snapshot failed: " in line]
+    (over,) = [line for line in said.splitlines() if " Resolved: Snapshot failed: " in line]
     assert over.endswith(" times=2")
     first, second, third = moments
     assert second - first >= 2.5

@@ -67,7 +67,7 @@ def find(run_on: RunOn, *addresses: str, **tls: Any) -> Leader:
     settings = VaultSettings.model_validate({"nodes": addresses, "tls": tls, "allow_http": True})
     cluster = Cluster(settings, run_on)
     try:
-        return cluster.leader()
+        return cluster.find_leader_for_this_agent()
     finally:
         cluster.close()
 
@@ -86,7 +86,7 @@ def test_a_single_node_leads(bao: OpenBaoCluster, run_on: RunOn) -> None:
     node = bao.leader()
     leader = find(run_on, node.address)
     assert leader.node.address == node.address
-    assert leader.committed_index > 0
+    assert leader.applied_index > 0
     assert leader.active_since
     assert leader.identity.product == "openbao"
     assert leader.identity.cluster_id == node.seal_status()["cluster_id"]
@@ -131,7 +131,7 @@ def test_an_agent_anywhere_goes_to_the_leader_itself(three: OpenBaoCluster) -> N
 
 def test_a_command_goes_to_the_leader_whatever_the_rule(three: OpenBaoCluster) -> None:
     cluster = Cluster(VaultSettings(address=three.standbys()[0].address), "leader")
-    assert cluster.found().node.address == three.leader().address
+    assert cluster.find_leader().node.address == three.leader().address
     cluster.close()
 
 
@@ -268,16 +268,16 @@ def test_a_leader_that_is_announced_where_it_is_not_is_found_as_its_nodes_know_i
         node.override(WHO_LEADS, 200, _leads(nowhere, is_self=False))
         node.override("/v1/sys/ha-status", 200, known)
         settings = VaultSettings.model_validate({"address": node.address, "auth": auth})
-        found = Cluster(settings, "anywhere").leader()
+        found = Cluster(settings, "anywhere").find_leader_for_this_agent()
         assert found.node.address == leader.address
         told = [{"data": {"nodes": [{"active_node": True, "hostname": host}]}} for host in HOSTS]
         for said in ({}, [1], *told):
             node.override("/v1/sys/ha-status", 200, said)
             with pytest.raises(Unreachable, match=f"cannot reach {nowhere}"):
-                Cluster(settings, "anywhere").leader()
+                Cluster(settings, "anywhere").find_leader_for_this_agent()
         node.override("/v1/sys/ha-status", 403, {"errors": ["permission denied"]})
         with pytest.raises(Unreachable, match=f"cannot reach {nowhere}"):
-            Cluster(settings, "anywhere").leader()
+            Cluster(settings, "anywhere").find_leader_for_this_agent()
 
 
 def test_a_load_balancer_that_announces_itself_is_tried_on_a_new_connection(
@@ -316,5 +316,5 @@ def test_from_tls_nobody_goes_to_a_leader_without_it(bao: OpenBaoCluster, tmp_pa
 
 
 def _leads(address: str, *, is_self: bool) -> dict[str, Any]:
-    said = {"ha_enabled": True, "is_self": is_self, "raft_committed_index": 1}
+    said = {"ha_enabled": True, "is_self": is_self, "raft_applied_index": 1}
     return said | ({"leader_address": address} if address else {})

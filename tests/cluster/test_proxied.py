@@ -13,7 +13,7 @@ from tests.conftest import StartBao
 from raft_snapshot_agent.errors import Denied
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import ServerProcess, program, until
-from raft_snapshot_agent.vault.auth import NoAuth
+from raft_snapshot_agent.vault.auth.none import NoAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.leader import Cluster
 from raft_snapshot_agent.vault.settings import VaultSettings
@@ -67,7 +67,7 @@ def test_a_proxy_on_a_unix_socket_adds_its_token(
 
     def taken() -> bool:
         try:
-            stream = cluster.open_snapshot(cluster.leader())
+            stream = cluster.open_snapshot(cluster.find_leader_for_this_agent())
         except Denied:  # it has not logged in yet
             return False
         return len(b"".join(stream.chunks())) > 0
@@ -84,7 +84,7 @@ def test_without_a_proxy_none_is_refused_with_a_hint(cluster: OpenBaoCluster) ->
     settings = VaultSettings(address=cluster.leader().address, auth=NoAuth(method="none"))
     asked = Cluster(settings, "leader")
     with pytest.raises(Denied, match=r"permission denied|missing client token"):
-        asked.open_snapshot(asked.leader())
+        asked.open_snapshot(asked.find_leader_for_this_agent())
     asked.close()
     node = Node(settings.addresses[0], settings)
     assert node.call("GET", "sys/storage/raft/snapshot", token="").status == 403

@@ -25,7 +25,7 @@ def server(bao: OpenBaoCluster, approle: AppRole) -> Iterator[Server]:
 def test_one_login_serves_many_requests(server: Server) -> None:
     session = Session(server.role())
     for _ in range(3):
-        assert session.authorised(server.node, server.snapshot)
+        assert session.with_token(server.node, server.snapshot)
     assert session.logins == 1
     assert server.asked() == [LOGIN, SNAPSHOT, SNAPSHOT, SNAPSHOT]
 
@@ -37,7 +37,7 @@ def test_a_short_lived_token_is_renewed_and_replaced_before_it_ends(server: Serv
     # Until the second token was renewed too.
     while RENEWAL not in asked[_last(asked, LOGIN) :] or session.logins < 2:
         assert time.monotonic() < deadline
-        assert session.authorised(server.node, server.snapshot)
+        assert session.with_token(server.node, server.snapshot)
         asked += server.asked()
         time.sleep(0.1)
     assert session.logins <= 4
@@ -89,7 +89,7 @@ def test_between_snapshots_a_token_is_renewed_but_never_gained(server: Server) -
     session.keep(server.node)
     session.keep(server.node)
     assert server.asked() == [LOGIN, RENEWAL]
-    assert session.authorised(server.node, server.snapshot)
+    assert session.with_token(server.node, server.snapshot)
     assert server.asked() == [LOGIN, SNAPSHOT]
 
 
@@ -126,7 +126,7 @@ def test_a_token_that_has_ended_is_replaced_without_asking_for_more(server: Serv
 def test_a_token_revoked_on_the_server_is_replaced_by_one_login(server: Server) -> None:
     session = Session(server.role())
     server.revoke(session.token(server.node))
-    assert session.authorised(server.node, server.snapshot)
+    assert session.with_token(server.node, server.snapshot)
     assert session.logins == 2
     assert server.asked() == [LOGIN, SNAPSHOT, REVOCATION, LOGIN, SNAPSHOT]
 
@@ -141,7 +141,7 @@ def test_the_token_ends_with_the_session(server: Server) -> None:
     assert server.asked() == [LOGIN, REVOCATION]
     with pytest.raises(Denied):
         server.snapshot(token)
-    assert session.authorised(server.node, server.snapshot)
+    assert session.with_token(server.node, server.snapshot)
 
 
 def test_threads_share_one_login(server: Server) -> None:
@@ -149,7 +149,7 @@ def test_threads_share_one_login(server: Server) -> None:
     assert _all_at_once(lambda: session.token(server.node)) == {session.token(server.node)}
     assert session.logins == 1
     server.revoke(session.token(server.node))
-    assert _all_at_once(lambda: session.authorised(server.node, server.snapshot)) == {True}
+    assert _all_at_once(lambda: session.with_token(server.node, server.snapshot)) == {True}
     assert session.logins == 2
 
 

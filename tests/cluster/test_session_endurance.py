@@ -14,7 +14,7 @@ from raft_snapshot_agent.errors import Denied, Sealed, ServerError
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster, fill, prepare_agent
 from raft_snapshot_agent.servers.process import until
-from raft_snapshot_agent.vault.auth import AppRoleAuth
+from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.leader import Cluster
 from raft_snapshot_agent.vault.settings import VaultSettings
 from raft_snapshot_agent.vault.stream import SnapshotStream
@@ -34,7 +34,7 @@ def agent(bao: OpenBaoCluster, **role: str) -> Cluster:
 
 
 def opened(cluster: Cluster) -> SnapshotStream:
-    return cluster.open_snapshot(cluster.found())
+    return cluster.open_snapshot(cluster.find_leader())
 
 
 def whole(stream: SnapshotStream) -> bool:
@@ -63,7 +63,7 @@ def eventually(cluster: Cluster) -> bool:
 
 
 def revoke(bao: OpenBaoCluster, cluster: Cluster) -> None:
-    token = cluster.session.token(cluster.found().node)
+    token = cluster.session.token(cluster.find_leader().node)
     bao.api("POST", "auth/token/revoke", {"token": token})
 
 

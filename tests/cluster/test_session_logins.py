@@ -18,7 +18,9 @@ from tests.tls_proxy import TlsProxy
 
 from raft_snapshot_agent.errors import ConfigError, Denied, ServerError
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
-from raft_snapshot_agent.vault.auth import AppRoleAuth, KubernetesAuth, TokenAuth
+from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
+from raft_snapshot_agent.vault.auth.kubernetes import KubernetesAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.session import Session
 
 
@@ -34,7 +36,7 @@ def test_a_wrong_secret_id_is_told_at_once(server: Server) -> None:
         {"method": "approle", "role_id": role.role_id, "secret_id": "hunter2"}
     )
     with pytest.raises(Denied) as raised:
-        Session(wrong).authorised(server.node, server.snapshot)
+        Session(wrong).with_token(server.node, server.snapshot)
     line = str(raised.value)
     assert line.startswith(f"login with approle at {server.node.address} was refused (auth/")
     assert "invalid role or secret ID (check role_id, secret_id and mount;" in line
@@ -71,13 +73,13 @@ def test_another_secret_is_tried_at_once(server: Server, tmp_path: Path) -> None
     with pytest.raises(Denied):
         session.token(server.node)
     file.write_text(role.secret_id.resolve())
-    assert session.authorised(server.node, server.snapshot)
+    assert session.with_token(server.node, server.snapshot)
 
 
 def test_a_limited_token_is_replaced_before_it_is_refused(server: Server) -> None:
     session = Session(server.role(token_num_uses=2))
     for _ in range(4):
-        assert session.authorised(server.node, server.snapshot)
+        assert session.with_token(server.node, server.snapshot)
     session.keep(server.node)
     session.revoke(server.node)
     assert server.asked() == [LOGIN, SNAPSHOT, SNAPSHOT] * 2
@@ -86,14 +88,14 @@ def test_a_limited_token_is_replaced_before_it_is_refused(server: Server) -> Non
 def test_a_token_that_a_download_may_outlive_is_renewed_before(server: Server) -> None:
     clock = Clock()
     session = Session(server.role(token_ttl="90s"), clock=clock)
-    session.authorised(server.node, server.snapshot, lasting=3600)
+    session.with_token(server.node, server.snapshot, lasting=3600)
     clock.now += 20
-    session.authorised(server.node, server.snapshot, lasting=3600)
+    session.with_token(server.node, server.snapshot, lasting=3600)
     assert server.asked() == [LOGIN, SNAPSHOT, SNAPSHOT]
     clock.now += 20
-    session.authorised(server.node, server.snapshot, lasting=10)
+    session.with_token(server.node, server.snapshot, lasting=10)
     assert server.asked() == [SNAPSHOT]
-    session.authorised(server.node, server.snapshot, lasting=3600)
+    session.with_token(server.node, server.snapshot, lasting=3600)
     assert server.asked() == [RENEWAL, SNAPSHOT]
 
 
@@ -110,7 +112,7 @@ def test_a_token_made_in_a_namespace_is_called_that(server: Server) -> None:
     auth = AppRoleAuth.model_validate({"method": "approle", **given})
     session = Session(auth, namespace=name)
     with pytest.raises(Denied, match=r"made in a namespace \(snapshots exist in the root"):
-        session.authorised(server.node, server.snapshot)
+        session.with_token(server.node, server.snapshot)
     sent = [one.headers.get("X-Vault-Namespace") for one in server.proxy.requests]
     assert server.asked() == [LOGIN, SNAPSHOT]
     assert sent == [name, None]
@@ -121,7 +123,7 @@ def test_a_secret_id_that_is_used_up_is_told_at_once(server: Server) -> None:
     server.revoke(session.token(server.node))
     server.asked()
     with pytest.raises(Denied, match="a secret ID may have expired or be used up"):
-        session.authorised(server.node, server.snapshot)
+        session.with_token(server.node, server.snapshot)
     assert server.asked() == [SNAPSHOT, REVOCATION, LOGIN]
 
 
@@ -132,7 +134,7 @@ def test_a_missing_policy_is_told_after_one_more_login_and_leaves_no_token(
     session = Session(server.role(token_policies=["default"]))
     for _ in range(2):
         with pytest.raises(Denied, match=r"needs read on sys/storage/raft/snapshot"):
-            session.authorised(server.node, server.snapshot)
+            session.with_token(server.node, server.snapshot)
     assert session.logins == 3
     again = [SNAPSHOT, REVOCATION, LOGIN, SNAPSHOT]
     assert server.asked() == [LOGIN, *again, *again]
@@ -143,19 +145,19 @@ def test_a_missing_policy_is_told_after_one_more_login_and_leaves_no_token(
 def test_batch_tokens_are_replaced_as_they_cannot_be_renewed(server: Server) -> None:
     clock = Clock()
     session = Session(server.role(token_type="batch", token_ttl="90s"), clock=clock)
-    assert session.authorised(server.node, server.snapshot)
+    assert session.with_token(server.node, server.snapshot)
     clock.now += 60
     session.keep(server.node)
-    assert session.authorised(server.node, server.snapshot)
+    assert session.with_token(server.node, server.snapshot)
     assert server.asked() == [LOGIN, SNAPSHOT, LOGIN, SNAPSHOT]
 
 
 def test_a_token_that_may_not_renew_itself_is_replaced(server: Server) -> None:
     clock = Clock()
     session = Session(server.role(token_ttl="90s", token_no_default_policy=True), clock=clock)
-    assert session.authorised(server.node, server.snapshot)
+    assert session.with_token(server.node, server.snapshot)
     clock.now += 60
-    assert session.authorised(server.node, server.snapshot)
+    assert session.with_token(server.node, server.snapshot)
     assert server.asked() == [LOGIN, SNAPSHOT, RENEWAL, LOGIN, SNAPSHOT]
 
 
@@ -165,7 +167,7 @@ def test_a_token_in_a_file_may_rotate_and_is_never_ended(server: Server, tmp_pat
     made = [_token(server.bao), _token(server.bao)]
     for token in made:
         sink.write_text(f"{token}\n")
-        assert session.authorised(server.node, server.snapshot)
+        assert session.with_token(server.node, server.snapshot)
         session.keep(server.node)
         session.revoke(server.node)
     assert server.snapshot(made[0])
@@ -173,11 +175,11 @@ def test_a_token_in_a_file_may_rotate_and_is_never_ended(server: Server, tmp_pat
 
     server.revoke(made[1])
     with pytest.raises(Denied, match="permission denied"):
-        session.authorised(server.node, server.snapshot)
+        session.with_token(server.node, server.snapshot)
     assert server.asked() == [SNAPSHOT]
     sink.unlink()
     with pytest.raises(ConfigError, match="cannot read the secret in"):
-        session.authorised(server.node, server.snapshot)
+        session.with_token(server.node, server.snapshot)
     assert session.logins == 0
 
 
@@ -203,7 +205,7 @@ def test_kubernetes_logs_in_with_the_pods_token(
     jwt = tmp_path / "token"
     session = Session(kubernetes.auth(jwt))
     jwt.write_text(f"{service_account_token('agent')}\n")
-    assert session.authorised(server.node, server.snapshot)
+    assert session.with_token(server.node, server.snapshot)
     assert server.asked() == [f"POST /v1/auth/{kubernetes.mount}/login", SNAPSHOT]
     assert kubernetes.reviewed == ["/apis/authentication.k8s.io/v1/tokenreviews"]
 
@@ -216,7 +218,7 @@ def test_kubernetes_says_why_a_login_was_refused(
     for token in (service_account_token("stranger"), "eyJ.no.token"):
         jwt.write_text(token)
         with pytest.raises(Denied) as raised:
-            session.authorised(server.node, server.snapshot)
+            session.with_token(server.node, server.snapshot)
         line = str(raised.value)
         assert line.startswith(f"login with kubernetes at {server.node.address} was refused (auth/")
         assert "(check role, mount and the service account the role is bound to)" in line

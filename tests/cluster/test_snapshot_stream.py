@@ -252,15 +252,15 @@ def test_an_answer_without_length_that_ends_early_is_no_snapshot(
         verified(node.open_snapshot(bao.root_token))
 
 
-async def test_an_older_snapshot_than_the_leader_had_committed_is_stale(
+async def test_an_older_snapshot_than_the_leader_had_applied_is_stale(
     proxy: LyingProxy, node: Node, bao: OpenBaoCluster, tmp_path: Path
 ) -> None:
     old = b"".join(node.open_snapshot(bao.root_token).chunks())
     bao.write_secret("stale", {"a": 1})
-    committed = node.leader_status().committed_index
+    applied = node.leader_status().applied_index
     proxy.snapshot = stale(old)
-    with pytest.raises(StaleSnapshot, match=f"the leader had committed {committed}"):
-        await accepted(node.open_snapshot(bao.root_token), committed, tmp_path)
+    with pytest.raises(StaleSnapshot, match=f"the leader had applied {applied}"):
+        await accepted(node.open_snapshot(bao.root_token), applied, tmp_path)
     assert await accepted(node.open_snapshot(bao.root_token), 0, tmp_path)
 
 
@@ -275,9 +275,9 @@ async def test_a_standby_that_lags_behind_is_caught(bao3: StartBao, tmp_path: Pa
     while not caught:
         assert time.monotonic() < deadline
         cluster.write_secret("stale", {"a": 1})
-        committed = leader.api("GET", "sys/leader")["raft_committed_index"]
+        applied = leader.api("GET", "sys/leader")["raft_applied_index"]
         try:
-            await accepted(standby.open_snapshot(cluster.root_token), committed, tmp_path)
+            await accepted(standby.open_snapshot(cluster.root_token), applied, tmp_path)
         except ServerError:
             continue  # it has not applied the last change of the cluster's members yet
         except StaleSnapshot as error:
@@ -286,12 +286,37 @@ async def test_a_standby_that_lags_behind_is_caught(bao3: StartBao, tmp_path: Pa
     standby.close()
 
 
-async def accepted(stream: SnapshotStream, committed_index: int, folder: Path) -> Snapshot:
+async def test_a_busy_leaders_snapshot_is_not_stale(bao3: StartBao, tmp_path: Path) -> None:
+    """What it has written down and not applied yet is in no snapshot, and answered to nobody."""
+    cluster = bao3()
+    node = Node(cluster.leader().address, VaultSettings())
+    ended = threading.Event()
+
+    def write(number: int) -> None:
+        while not ended.is_set():
+            cluster.write_secret(f"busy-{number}", {"a": 1})
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for writer in writers:
+        writer.start()
+    try:
+        for _ in range(40):
+            applied = node.leader_status().applied_index
+            stream = node.open_snapshot(cluster.root_token)
+            assert (await accepted(stream, applied, tmp_path)).meta.index >= applied
+    finally:
+        ended.set()
+        for writer in writers:
+            writer.join()
+        node.close()
+
+
+async def accepted(stream: SnapshotStream, applied_index: int, folder: Path) -> Snapshot:
     with Spool.create(folder, "0a1b2c") as spool:
         for chunk in stream.chunks():
             spool.write(chunk)
         spool.complete()
-        await verify(spool, committed_index=committed_index)
+        await verify(spool, applied_index=applied_index)
         if spool.error is not None:
             raise spool.error
         return spool.verdict()

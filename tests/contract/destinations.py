@@ -15,12 +15,12 @@ from pydantic import TypeAdapter
 from tests.azurite import Azurite
 from tests.fake_gcs import FakeGcs
 from tests.stores.fixtures import Account, Served, Sshd
+from tests.stores.memory import MemoryStorage
 from tests.stores.running import LOOPBACK, PASSWORD, SWIFT_USER, USERNAME
 
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.base import Storage
-from raft_snapshot_agent.storage.memory import MemoryStorage
 
 SETTINGS: TypeAdapter[Any] = TypeAdapter(AnyStorage)
 

@@ -16,6 +16,7 @@ from tests.contract.destinations import S3, SETTINGS
 from tests.contract.destinations import Place as Somewhere
 from tests.http_proxy import Request
 from tests.lying import S3Faults
+from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.naming import parse
@@ -26,7 +27,6 @@ from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 from raft_snapshot_agent.storage.base import Entry, UploadSource
-from raft_snapshot_agent.storage.memory import MemoryStorage
 from raft_snapshot_agent.vault.leader import Cluster
 
 pytestmark = pytest.mark.anyio

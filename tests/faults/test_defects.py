@@ -119,7 +119,7 @@ async def test_in_a_run_does_not_end_the_daemon(
                 await says(said, "Successfully created s3 snapshot")
                 tasks.cancel_scope.cancel()
     lines = [line for line in said.getvalue().splitlines() if TOLD in line]
-    assert len([line for line in lines if "Over: " not in line]) == 2
+    assert len([line for line in lines if "Resolved: " not in line]) == 2
     assert site.leftovers() == []
 
 

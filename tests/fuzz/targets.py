@@ -14,12 +14,15 @@ from unittest import mock
 
 from tests.adversary.good import forged
 from tests.unit.core.archives import archive, members, pax_member, pax_record, tar
+from tests.unit.core.entries import entry
 
 from raft_snapshot_agent.config.document import parse as parse_document
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.validation import validate
 from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.core.guard import Point, judge, trusted
+from raft_snapshot_agent.core.contents import Contents
+from raft_snapshot_agent.core.entries import EntryReader
+from raft_snapshot_agent.core.guard import Point, is_trusted, judge
 from raft_snapshot_agent.core.lease_record import Record
 from raft_snapshot_agent.core.naming import AGENT, SEED, Layout, catalogue, parse
 from raft_snapshot_agent.core.notes import Alarm, Restored
@@ -34,16 +37,15 @@ from raft_snapshot_agent.errors import (
     VerificationError,
 )
 from raft_snapshot_agent.storage.gcs import bucket
-from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials
 from raft_snapshot_agent.storage.s3 import multipart
-from raft_snapshot_agent.storage.s3.s3 import S3Settings, bucket_of
+from raft_snapshot_agent.storage.s3.s3 import S3Settings, connect
 from raft_snapshot_agent.storage.swift import container
 from raft_snapshot_agent.storage.swift.swift import SwiftSettings
 from raft_snapshot_agent.storage.webdav import multistatus
 from raft_snapshot_agent.vault.answers import Answer, refusal
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.settings import VaultSettings
-from raft_snapshot_agent.vault.token import granted
+from raft_snapshot_agent.vault.token import parse_token
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 _LONGEST = 2000
@@ -88,7 +90,7 @@ def read_packed(data: bytes) -> None:
 def read_manifest(data: bytes) -> None:
     manifest = Manifest.from_json(data)
     for listed in catalogue([(manifest.snapshot, manifest.size), (f"{manifest.snapshot}.json", 9)]):
-        trusted(manifest, listed, parse(listed.name))
+        is_trusted(manifest, listed, parse(listed.name))
     point = Point.of(manifest)
     judge((point,), _POINT, 0.5, None)
     judge((_POINT,), point, 0.5, None)
@@ -139,7 +141,7 @@ def read_multistatus(data: bytes) -> None:
 
 def read_uploads(data: bytes) -> None:
     destination = S3Settings(type="s3", bucket="b", region="r", allow_http=False)
-    uploads = multipart.Uploads(bucket_of(destination), AwsCredentials("a", "b", None))
+    uploads = multipart.Uploads(connect(destination))
     with mock.patch.object(multipart.Uploads, "_ask", return_value=data):
         pages: Iterator[multipart.MultipartUpload] = uploads.pending("prod/")
         for _ in range(1000):
@@ -155,6 +157,14 @@ def read_bucket(data: bytes) -> None:
     document = bucket._document("list", cast("Any", _answer(data)))
     for item in document.get("items", ()):
         bucket._described("list", item)
+
+
+def read_entries(data: bytes) -> None:
+    reader, contents = EntryReader(marks=True), Contents(3)
+    for start in range(0, len(data), 100):
+        reader.feed(memoryview(data)[start : start + 100])
+        contents.add(reader.take())
+    reader.finish()
 
 
 def read_container(data: bytes) -> None:
@@ -178,7 +188,7 @@ def read_leader(data: bytes) -> None:
                 with suppress(ServerError):
                     ask()
             with suppress(ServerError):
-                granted(answer, 0.0)
+                parse_token(answer, 0.0)
 
 
 def read_complaint(data: bytes) -> None:
@@ -215,7 +225,7 @@ _UPLOADS = b"""<ListMultipartUploadsResult><Upload><Key>prod/x</Key><UploadId>1<
 </ListMultipartUploadsResult>"""
 _LEADER = (
     b'{"ha_enabled": true, "is_self": false, "leader_address": "https://a:8200",'
-    b' "raft_committed_index": 9, "active_time": "2026-11-26T00:00:00Z"}'
+    b' "raft_applied_index": 9, "active_time": "2026-11-26T00:00:00Z"}'
 )
 _SEAL = b'{"cluster_id": "a", "cluster_name": "b", "version": "2.7.2", "initialized": true}'
 _AUTH = b'{"auth": {"client_token": "hvs.a", "lease_duration": 60, "renewable": true}}'
@@ -232,6 +242,7 @@ _COMPLAINTS = (
     b'{"error": {"code": "x", "message": "y", "details": [1]}}',
     b"<html><head><title>503</title><script>x</script></head><body>down</body></html>",
 )
+_ENTRIES = entry(b"core/keyring", b"x" * 300) + entry(b"sys/token/id/a") + entry(b"x", b"y" * 5000)
 _PAX = pax_member("x", b"y", pax_record("size", "1")) + tar(members())
 
 TARGETS: dict[str, Target] = {
@@ -243,6 +254,7 @@ TARGETS: dict[str, Target] = {
         read_note,
         (_ALARM.to_json(), _RESTORED.to_json(), Condemnation("rotten", NOW).to_json()),
     ),
+    "entries": Target(read_entries, (_ENTRIES,), (VerificationError,)),
     "names": Target(read_names, (_NAMES.encode(),)),
     "configuration": Target(read_configuration, (_CONFIG.encode(),), (ConfigError,)),
     "multistatus": Target(read_multistatus, (_MULTISTATUS,), (ValueError,)),

@@ -18,7 +18,7 @@ from raft_snapshot_agent.core.schedule import Every
 from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.systemd import Notifier
-from raft_snapshot_agent.observe.trace import PROGRESS, Progress, traced
+from raft_snapshot_agent.observe.trace import PROGRESS, Progress, trace_request
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
 
 EVERY = datetime(2026, 1, 2, tzinfo=UTC) - datetime(2026, 1, 1, tzinfo=UTC)
@@ -28,7 +28,7 @@ class Standing:
     """An agent whose run never ends; it may go on, or wait for its turn."""
 
     lease = None
-    places: tuple[Any, ...] = ()
+    destinations: tuple[Any, ...] = ()
     private: frozenset[str] = frozenset()
 
     def __init__(self, does: Any) -> None:
@@ -48,7 +48,7 @@ class Standing:
     async def sweep(self) -> dict[str, str]:
         return {}
 
-    async def taken(self) -> dict[str, list[datetime]]:
+    async def list_taken(self) -> dict[str, list[datetime]]:
         return {}
 
     async def leave(self) -> None: ...
@@ -72,7 +72,7 @@ async def stands_still() -> None:
 
 async def goes_on() -> None:
     while True:
-        with traced("GET", "http://a"):
+        with trace_request("GET", "http://a"):
             await anyio.sleep(0.02)
 
 
@@ -86,12 +86,12 @@ async def beats(does: Any, systemd: socket.socket, path: Path) -> tuple[bool, bo
     """Run a daemon; return whether the watchdog is fed early on, and later."""
     environ = {"NOTIFY_SOCKET": str(path / "notify"), "WATCHDOG_USEC": "150000"}
     agent: Any = Standing(does)
-    agent.places = (type("Place", (), {"name": "a", "timing": None}),)
+    agent.destinations = (type("Destination", (), {"name": "a", "timing": None}),)
     log = configure("text", "info")
     service = ClusterService(agent, ScheduleSpec(Every(EVERY)), log, patience=1.0)
     daemon = Daemon(ActiveConfig({"": service}, log), notifier=Notifier(environ))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(daemon._live)
+        tasks.start_soon(daemon._feed_watchdog)
         daemon._assign(daemon._active, tasks)
         daemon._loops[""].take_now()
         await anyio.sleep(0.2)
@@ -130,7 +130,7 @@ def test_progress_is_noted_where_work_is_done() -> None:
         time.sleep(0.05)
         assert progress.idle >= 0.05
         began = time.monotonic()
-        with traced("put", "a"):
+        with trace_request("put", "a"):
             assert progress.idle <= time.monotonic() - began
     finally:
         PROGRESS.reset(token)

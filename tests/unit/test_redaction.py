@@ -19,7 +19,7 @@ from raft_snapshot_agent.secret import Plain, Secret, header_value, one_line
 from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials
 from raft_snapshot_agent.storage.objectstore.connection import environment
 from raft_snapshot_agent.vault.answers import Answer
-from raft_snapshot_agent.vault.token import granted
+from raft_snapshot_agent.vault.token import parse_token
 
 NASTY = st.text(
     st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=8, max_size=40
@@ -99,7 +99,7 @@ def test_what_comes_by_other_ways_is_known(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     environment("AZURE_CLIENT_SECRET"), environment("AWS_REGION")
     AwsCredentials("AKID", "secret-access-key", "session-token")
-    granted(Answer(200, {"auth": {"client_token": "custom-token"}}), 0.0)
+    parse_token(Answer(200, {"auth": {"client_token": "custom-token"}}), 0.0)
     text = "of-the-client secret-access-key session-token custom-token eu-central-1"
     assert redact(text) == f"{HIDDEN} {HIDDEN} {HIDDEN} {HIDDEN} eu-central-1"
 

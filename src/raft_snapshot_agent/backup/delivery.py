@@ -10,13 +10,13 @@ from datetime import datetime
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.backup.fencing import FencedSource
-from raft_snapshot_agent.backup.finish import Unsettled, finish, is_there, looked
+from raft_snapshot_agent.backup.finish import Unsettled, finish, is_there, read_history
 from raft_snapshot_agent.core.naming import Naming, RunId
 from raft_snapshot_agent.core.report import StorageResult
 from raft_snapshot_agent.core.snapshot import Instant, Manifest, Sidecar, Snapshot
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.errors import AgentError, LeaseLost, StorageError
-from raft_snapshot_agent.lease.holder import HeldLease
+from raft_snapshot_agent.errors import AgentError, LeaseLost, StorageError, Unconfirmed
+from raft_snapshot_agent.lease.held_lease import HeldLease
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.wrappers.listing import missing_from_list
@@ -97,10 +97,10 @@ async def deliver(destination: Destination, context: RunContext, trouble: str) -
         name = await context.name_for(destination)
         location = destination.storage.location(name)
         when = context.began, context.run.taken_at
-        before = await looked(destination, *when) if destination.replaces else None
-        manifest, doubt = await _stored(destination, name, context, started)
+        before = await read_history(destination, *when) if destination.replaces else None
+        manifest, doubt = await _store(destination, name, context, started)
     except Exception as error:  # noqa: BLE001 - one storage never costs another its snapshot
-        return replace(delivery, location="", warnings=(), error=as_failure(error))
+        return replace(delivery, warnings=(), error=as_failure(error))
     seconds = time.monotonic() - started
     told = (*delivery.warnings, *doubt)
     delivery = replace(delivery, location=location, seconds=seconds, warnings=told)
@@ -111,12 +111,12 @@ async def deliver(destination: Destination, context: RunContext, trouble: str) -
     ):
         delivery = replace(delivery, warnings=(*delivery.warnings, missing))
     if not destination.replaces:
-        before = await looked(destination, *when)
+        before = await read_history(destination, *when)
     unsettled, clock = context.unsettled, context.clock
     return await finish(destination, manifest, before, delivery, unsettled, clock)
 
 
-async def _stored(
+async def _store(
     destination: Destination, name: str, context: RunContext, started: float
 ) -> tuple[Manifest, tuple[str, ...]]:
     """Store the snapshot; what fails after it was sent leaves it in doubt.
@@ -139,7 +139,7 @@ async def _stored(
     manifest = context.manifest(name, snapshot, time.monotonic() - started)
     context.unsettled.doubtful[destination.name] = manifest
     if failure is None:
-        await _confirm(destination, name, size, snapshot)
+        await _compare_size(destination, name, size, snapshot)
     elif (
         reused  # what is there may be another's of the same length
         or destination.static_name is not None
@@ -148,12 +148,12 @@ async def _stored(
         or not await is_there(destination, manifest)
     ):
         raise failure
-    await _still_ours(destination, name, context)
+    await _confirm_lease(destination, name, context)
     del context.unsettled.doubtful[destination.name]
-    return manifest, _in_spite_of(failure)
+    return manifest, _warn_of(failure)
 
 
-def _in_spite_of(failure: Exception | None) -> tuple[str, ...]:
+def _warn_of(failure: Exception | None) -> tuple[str, ...]:
     if failure is None:
         return ()
     return (f"it holds the snapshot, but reported a failure: {as_failure(failure)}",)
@@ -162,17 +162,17 @@ def _in_spite_of(failure: Exception | None) -> tuple[str, ...]:
 async def _forget_old(destination: Destination, name: str, spool: Spool) -> None:
     """Drop what lies beside a snapshot about to be replaced: it would not describe the new one."""
     await in_thread(spool.verdict)
-    for beside in (Sidecar.MANIFEST, Sidecar.BROKEN):
+    for beside in (Sidecar.MANIFEST, Sidecar.BROKEN, Sidecar.DRILL):
         with suppress(StorageError):
             await destination.storage.delete(beside.name_for(name))
 
 
-async def _still_ours(destination: Destination, name: str, context: RunContext) -> None:
+async def _confirm_lease(destination: Destination, name: str, context: RunContext) -> None:
     """Let the lease decide whether it counts; whoever took the lease meanwhile takes another.
 
     Raises:
         LeaseLost: It does not, and was withdrawn.
-        AgentError: Nobody knows; it stays without a manifest.
+        Unconfirmed: Nobody knows; it stays without a manifest.
     """
     if context.held_lease is None:
         return
@@ -183,9 +183,11 @@ async def _still_ours(destination: Destination, name: str, context: RunContext) 
             with suppress(StorageError):
                 await destination.storage.delete(name)
         raise
+    except AgentError as error:
+        raise Unconfirmed(error.message, hint=error.hint) from error
 
 
-async def _confirm(destination: Destination, name: str, size: int, snapshot: Snapshot) -> None:
+async def _compare_size(destination: Destination, name: str, size: int, snapshot: Snapshot) -> None:
     """Compare what the storage says it holds with what was verified."""
     if size == snapshot.size:
         return

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from raft_snapshot_agent.lease.holder import HeldLease
+from raft_snapshot_agent.lease.held_lease import HeldLease
 from raft_snapshot_agent.storage.base import UploadSource
+from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingSource
 
 
-@dataclass(frozen=True, slots=True)
-class FencedSource:
+class FencedSource(ForwardingSource):
     """A source that fails, at the latest at its end, once the lease is lost.
 
     What follows it is then not complete, and nothing of it stays.
     """
 
-    source: UploadSource
-    held_lease: HeldLease
+    def __init__(self, source: UploadSource, held_lease: HeldLease) -> None:
+        """Wrap a source.
+
+        Arguments:
+            source: Has the bytes.
+            held_lease: What they may be stored under.
+        """
+        super().__init__(source)
+        self._held_lease = held_lease
 
     def link(self, target: Path) -> bool:
-        self.held_lease.insist()
-        return self.source.link(target)
+        self._held_lease.insist()
+        return super().link(target)
 
     def follow(self, position: int) -> int:
-        length = self.source.follow(position)
-        self.held_lease.insist()
+        length = super().follow(position)
+        self._held_lease.insist()
         return length
 
     def read(self, position: int, size: int) -> bytes:
-        piece = self.source.read(position, size)
-        self.held_lease.insist()
+        piece = super().read(position, size)
+        self._held_lease.insist()
         return piece

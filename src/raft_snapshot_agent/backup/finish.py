@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -23,9 +24,11 @@ from raft_snapshot_agent.errors import (
     StorageDenied,
     StorageError,
 )
-from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage.base import BytesSource
+
+if TYPE_CHECKING:  # of which there is none unless one is configured
+    from raft_snapshot_agent.lease.holder import Lease
 
 _LOOK_WITHIN = 30.0
 """Seconds that a storage gets to tell what it holds."""
@@ -66,7 +69,7 @@ async def is_there(destination: Destination, manifest: Manifest) -> bool | None:
     return True if sizes[manifest.snapshot] == manifest.size else None
 
 
-async def looked(
+async def read_history(
     destination: Destination, began: Instant, taken_at: datetime
 ) -> History | StorageError | None:
     """Read what a new snapshot is compared with; nothing where nothing can be deleted.
@@ -124,56 +127,65 @@ async def finish(
         # With a manifest it would be what the next one is compared with.
         unsettled.unvouched[destination.name].append(manifest)
         why = f"the snapshot is stored without a manifest, and nothing is pruned: {before}"
-        return _warned(delivery, why)
+        return _add_warnings(delivery, why)
     waiting = unsettled.unvouched.pop(destination.name, [])
     for each in waiting:
-        delivery, _ = await _vouched(
-            destination, each, await _looked_for(destination, each), delivery
-        )
+        earlier = await _read_history_before(destination, each)
+        delivery, _ = await _compare(destination, each, earlier, delivery)
     if waiting:
-        before = await _looked_for(destination, manifest)
-    delivery, may_prune = await _vouched(destination, manifest, before, delivery)
-    return await _retained(destination, delivery, clock) if may_prune else delivery
+        before = await _read_history_before(destination, manifest)
+    delivery, may_prune = await _compare(destination, manifest, before, delivery)
+    return await _prune(destination, delivery, clock) if may_prune else delivery
 
 
-async def _looked_for(
+async def _read_history_before(
     destination: Destination, manifest: Manifest
 ) -> History | StorageError | None:
-    """Look for a snapshot that was stored earlier, by what its manifest says of the time."""
+    """Read what a snapshot is compared with that was stored earlier: its manifest tells when."""
     taken_at = moment(manifest.taken_at) or _EPOCH
-    return await looked(destination, Instant(manifest.clock, manifest.began), taken_at)
+    return await read_history(destination, Instant(manifest.clock, manifest.began), taken_at)
 
 
-async def _vouched(
+async def _compare(
     destination: Destination,
     manifest: Manifest,
     before: History | StorageError | None,
     delivery: StorageResult,
 ) -> tuple[StorageResult, bool]:
-    """Write a manifest; return whether pruning may go on after it."""
-    name = manifest.snapshot
+    """Let the guard compare a snapshot with those before it, and write its manifest.
+
+    Returns:
+        The delivery, and whether pruning may go on after it.
+    """
     try:
         with anyio.fail_after(_NOTE_WITHIN):
             known = None if isinstance(before, StorageError) else before
-            watched = await destination.watch(known, manifest)
+            judged = await destination.watch(known, manifest)
     except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
-        why = f"{name} is stored without a manifest, and nothing is pruned: {_told(error)}"
-        return _warned(delivery, why), False
+        why = f"{manifest.snapshot} is stored without a manifest, and nothing is pruned"
+        return _add_warnings(delivery, f"{why}: {_describe(error)}"), False
+    delivery = await _write_manifest(destination, judged.manifest, delivery)
+    delivery = _add_warnings(delivery, *judged.warnings, *filter(None, [judged.unsettled]))
+    return replace(delivery, alarm=judged.alarm or delivery.alarm), judged.may_prune
+
+
+async def _write_manifest(
+    destination: Destination, manifest: Manifest, delivery: StorageResult
+) -> StorageResult:
+    """Write the manifest; where that fails the snapshot is stored all the same."""
+    name = manifest.snapshot
     try:
         with anyio.fail_after(_NOTE_WITHIN):
-            await destination.storage.put(
-                manifest_name(name), BytesSource(watched.manifest.to_json())
-            )
-    except Exception as error:  # noqa: BLE001 - likewise
-        why = f"{name} is stored without a manifest: {_told(error)}"
-        delivery = _warned(delivery, why)
-    delivery = _warned(delivery, *watched.warnings, *filter(None, [watched.unsettled]))
-    return replace(delivery, alarm=watched.alarm or delivery.alarm), watched.may_prune
+            await destination.storage.put(manifest_name(name), BytesSource(manifest.to_json()))
+    except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
+        return _add_warnings(delivery, f"{name} is stored without a manifest: {_describe(error)}")
+    return delivery
 
 
-async def _retained(
+async def _prune(
     destination: Destination, delivery: StorageResult, clock: Callable[[], datetime]
 ) -> StorageResult:
+    """Delete what retention does not keep."""
     if (
         destination.static_name is not None
         or destination.retention.keeps_all
@@ -184,10 +196,10 @@ async def _retained(
         with anyio.fail_after(_PRUNE_WITHIN):
             pruned = await destination.prune(clock())
     except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
-        return _warned(delivery, f"old snapshots are not pruned: {_told(error)}")
+        return _add_warnings(delivery, f"old snapshots are not pruned: {_describe(error)}")
     deleted = (*delivery.deleted, *pruned.deleted)
     delivery = replace(delivery, deleted=deleted, counts=pruned.counts, alarm=pruned.alarm)
-    return _warned(delivery, *pruned.warnings)
+    return _add_warnings(delivery, *pruned.warnings)
 
 
 async def settle(
@@ -209,21 +221,25 @@ async def settle(
     there = await is_there(destination, manifest)
     if there is False:
         del unsettled.doubtful[destination.name]
-    if not there or (
-        lease is not None and not await _counts(destination, manifest, lease, unsettled)
-    ):
+    if not there:
         return
-    before = await _looked_for(destination, manifest)
+    if lease and not await _confirm_or_withdraw(destination, manifest, lease, unsettled):
+        return
+    before = await _read_history_before(destination, manifest)
     await finish(
         destination, manifest, before, StorageResult(destination.name, ""), unsettled, clock
     )
     del unsettled.doubtful[destination.name]
 
 
-async def _counts(
+async def _confirm_or_withdraw(
     destination: Destination, manifest: Manifest, lease: Lease, unsettled: Unsettled
 ) -> bool:
-    """Enter it in the record of the lease; withdraw it where another agent took another."""
+    """Enter it in the record of the lease; delete it where another agent took another.
+
+    Returns:
+        Whether it counts.
+    """
     taken_at = datetime.fromisoformat(manifest.taken_at)
     recorded = lease.stored.get(destination.name, _EPOCH)
     try:
@@ -243,11 +259,11 @@ async def _counts(
     return True
 
 
-def _warned(delivery: StorageResult, *why: str) -> StorageResult:
+def _add_warnings(delivery: StorageResult, *why: str) -> StorageResult:
     return replace(delivery, warnings=(*delivery.warnings, *why))
 
 
-def _told(error: Exception) -> AgentError | str:
+def _describe(error: Exception) -> AgentError | str:
     if isinstance(error, TimeoutError):
         return f"no answer within {_NOTE_WITHIN:g} s"
     return as_failure(error)

@@ -27,7 +27,7 @@ from raft_snapshot_agent.doctor.check import (
 )
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.observe.trace import as_failure
-from raft_snapshot_agent.secret import redact
+from raft_snapshot_agent.redaction import redact
 from raft_snapshot_agent.service import assembly
 
 Shelf = tuple[str, Destination, ScheduleSpec]
@@ -37,7 +37,7 @@ Shelf = tuple[str, Destination, ScheduleSpec]
 def check(
     load: Callable[[], LoadedFleet], names: Collection[str], max_age: str | None, layout: Format
 ) -> int:
-    """Say in one line how fresh the storages are; return Nagios' exit code.
+    """Print in one line how fresh the storages are; return Nagios' exit code.
 
     Arguments:
         load: Loads the configuration.
@@ -50,7 +50,7 @@ def check(
     except typer.Exit:
         raise
     except Exception as error:  # noqa: BLE001 - monitoring systems read standard output
-        return _unknown(redact(str(as_failure(error))), layout)
+        return _print_unknown(redact(str(as_failure(error))), layout)
     if layout is Format.JSON:
         output.data(document(results))
     else:
@@ -58,7 +58,7 @@ def check(
     return int(overall(results))
 
 
-def _unknown(why: str, layout: Format) -> int:
+def _print_unknown(why: str, layout: Format) -> int:
     if layout is Format.JSON:
         output.data(unknown_document(why))
     else:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from raft_snapshot_agent.backup.agent import Destination, Pruned
 from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
-from raft_snapshot_agent.cli.stored import worst
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.core.snapshot import Sidecar
@@ -128,7 +128,7 @@ def _decisions(destination: Destination, pruned: Pruned) -> list[dict[str, str]]
 
 
 async def _acknowledge(destination: Destination, *, dry_run: bool) -> None:
-    """Take an operator's word that the new cluster is the right one."""
+    """Accept, on the operator's word, that the new cluster is the right one."""
     found = await destination.alarm() if dry_run else await destination.acknowledge()
     if found is not None:
         done = "would be acknowledged" if dry_run else "acknowledged"
@@ -168,7 +168,7 @@ def _each(
                     continue
                 found.append(destination)
                 if destination.static_name is not None:
-                    raise _replaced(destination)
+                    raise _static_name_error(destination)
                 await deed(destination)
                 output.talk(f"{destination.name}: {name} is {done}")
             except AgentError as error:
@@ -181,7 +181,7 @@ def _each(
     return worst(codes, len(destinations))
 
 
-def _replaced(destination: Destination) -> ConfigError:
+def _static_name_error(destination: Destination) -> ConfigError:
     return ConfigError(
         f"{destination.static_name} is replaced by every snapshot",
         hint="fetch it to keep it, or store it without static_name",

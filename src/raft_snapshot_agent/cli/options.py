@@ -13,7 +13,6 @@ if TYPE_CHECKING:  # loading it takes longer than all of --help
     from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 
 DEBUG = "--debug"
-CONFIG_VARIABLE = "RAFT_SNAPSHOT_AGENT_CONFIG"
 
 
 class Format(StrEnum):
@@ -47,7 +46,7 @@ SnapshotArgument = Annotated[
 ]
 
 
-def loaded(context: typer.Context, config: Path | None, cluster: str | None) -> Loaded:
+def load_cluster(context: typer.Context, config: Path | None, cluster: str | None) -> Loaded:
     """Load what the configuration says of the one cluster that a command is for."""
     return _all(context, config).one(_cluster(context, cluster))
 

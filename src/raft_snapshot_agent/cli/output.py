@@ -22,7 +22,7 @@ _LONGEST = 4000
 
 
 def talk(text: str) -> None:
-    """Tell the person in front of the terminal; nobody listening is no reason to stop."""
+    """Print to standard error; a closed terminal is no reason to stop."""
     with suppress(OSError):
         print(one_line(text), file=sys.stderr, flush=True)
 
@@ -73,7 +73,7 @@ def report(findings: Sequence[tuple[str, str, str, str]]) -> None:
     room = max(_columns() - sum(widths) - 4, 40)
     for word, about, message, advice in findings:
         first = f"{word.ljust(widths[0])}  {about.ljust(widths[1])}  "
-        for line in (*_wrapped(message, room), *_wrapped(advice, room, "-> ")):
+        for line in (*_wrap(message, room), *_wrap(advice, room, "-> ")):
             print(f"{first}{line}".rstrip())
             first = " " * len(first)
 
@@ -83,7 +83,7 @@ def _columns() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else _NO_LIMIT
 
 
-def _wrapped(text: str, room: int, lead: str = "") -> list[str]:
+def _wrap(text: str, room: int, lead: str = "") -> list[str]:
     """Break a text into lines, its words whole: a name that is broken cannot be copied."""
     return textwrap.wrap(
         one_line(text),

@@ -16,7 +16,7 @@ _EVERY = 0.1
 
 
 @asynccontextmanager
-async def shown(received: Callable[[], int]) -> AsyncIterator[None]:
+async def show_progress(received: Callable[[], int]) -> AsyncIterator[None]:
     """Show on standard error, if that is a terminal, how much was received; then wipe it away.
 
     Arguments:

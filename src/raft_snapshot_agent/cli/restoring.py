@@ -24,11 +24,11 @@ from raft_snapshot_agent.core.notes import Restored
 from raft_snapshot_agent.core.snapshot import Manifest
 from raft_snapshot_agent.errors import AgentError, ConfigError, Denied
 from raft_snapshot_agent.restore.reader import choose
-from raft_snapshot_agent.restore.restore import BY_FORCE, Fetched, fetched, restore
+from raft_snapshot_agent.restore.restore import BY_FORCE, Fetched, fetch_copy, restore
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.uptime import instant
-from raft_snapshot_agent.vault.auth import TokenAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
 
@@ -49,9 +49,9 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
     async def work() -> bool:
         reader = await choose(destinations, wanted)
         folder = spool_folder(config, os.environ)
-        async with fetched(reader, folder) as got:
+        async with fetch_copy(reader, folder) as got:
             output.talk(f"Verified: {reader.label} is whole. Proof: {await reader.proof()}.")
-            leader = await in_thread(cluster.found)
+            leader = await in_thread(cluster.find_leader)
             await _confirm(got, leader, yes=yes, force=force)
             await _leave_word(everywhere, got, reader.label)
             try:
@@ -69,7 +69,7 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
 
 
 async def _leave_word(destinations: Sequence[Destination], got: Fetched, label: str) -> None:
-    """Tell whoever takes the next snapshot what it follows on: no alarm is to be raised for it.
+    """Note the restore beside the snapshots, so that the next one raises no alarm.
 
     Before the restore, for an agent may take one as soon as it is done.
     """
@@ -115,7 +115,7 @@ def _by_operator(settings: VaultSettings) -> VaultSettings:
 
 
 async def _confirm(got: Fetched, leader: Leader, *, yes: bool, force: bool) -> None:
-    """Say what will happen and ask.
+    """Print what will happen and ask for confirmation.
 
     Raises:
         ConfigError: The answer was no.
@@ -142,13 +142,13 @@ def _question(got: Fetched, leader: Leader) -> str:
     name = leader.identity.cluster_name or leader.identity.cluster_id or leader.node.address
     return (
         f"Replaces the data of cluster {name} at {leader.node.address} (index"
-        f" {leader.committed_index}) with the snapshot{_taken(got.manifest)} (index"
+        f" {leader.applied_index}) with the snapshot{_describe_age(got.manifest)} (index"
         f" {got.snapshot.meta.index}). What was written since is lost: secrets, policies,"
         " tokens, and secret IDs or passwords that logins need."
     )
 
 
-def _taken(manifest: Manifest | None) -> str:
+def _describe_age(manifest: Manifest | None) -> str:
     if manifest is None:
         return ""
     try:
@@ -168,5 +168,5 @@ def _tell(got: Fetched, back: Leader | None) -> None:
         return
     output.talk(
         f"Restored the snapshot of index {got.snapshot.meta.index}. {back.node.address} leads;"
-        f" its Raft index counts on from before and is {back.committed_index} now."
+        f" its Raft index counts on from before and is {back.applied_index} now."
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from raft_snapshot_agent.backup.agent import Agent, Destination
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.operator import by_hand
-from raft_snapshot_agent.cli.progress import shown
+from raft_snapshot_agent.cli.progress import show_progress
 from raft_snapshot_agent.cli.target import refuse_terminal, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
@@ -54,7 +54,7 @@ def save_to_stdout(loaded: Loaded) -> int:
 
 def _finish(agent: Agent) -> int:
     async def work() -> Report:
-        async with shown(lambda: agent.received):
+        async with show_progress(lambda: agent.received):
             return await agent.run_and_leave()
 
     report = wait_for(work)

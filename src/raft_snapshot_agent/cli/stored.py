@@ -1,4 +1,4 @@
-"""`list`, `inspect`, `verify`, `fetch` and `prune`: what is stored."""
+"""`list`, `verify` and `fetch`: what is stored."""
 
 from __future__ import annotations
 
@@ -12,53 +12,49 @@ from typing import Any
 
 from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.target import refuse_terminal, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.core.naming import manifest_name
-from raft_snapshot_agent.core.snapshot import Snapshot, Stored
+from raft_snapshot_agent.core.snapshot import Stored
+from raft_snapshot_agent.destination.drill_notes import describe_drill
 from raft_snapshot_agent.destination.verification import Reading, SnapshotState
 from raft_snapshot_agent.errors import (
     AgentError,
     ConfigError,
     NotThereYet,
-    PartialFailure,
-    RetentionSuspended,
     StorageError,
 )
-from raft_snapshot_agent.restore.reader import (
-    SnapshotReader,
-    StoredReader,
-    choose,
-    examine,
-    judged,
-    naming,
-)
-from raft_snapshot_agent.restore.restore import fetched
+from raft_snapshot_agent.restore.examine import judge_reader
+from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader, choose
+from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.storage.local.local import LocalStorage
 from raft_snapshot_agent.storage.pipe import PipeStorage
 
 
-def destinations_for(load: Callable[[], Loaded], wanted: str | None) -> Sequence[Destination]:
+def destinations_for(
+    load: Callable[[], Loaded], wanted: str | None, only: str | None = None
+) -> Sequence[Destination]:
     """Open the storages a name is looked up in; a file needs none, nor a configuration."""
     if wanted == "-" or (wanted is not None and ("/" in wanted or Path(wanted).is_file())):
         return ()
-    return assembly.destinations(load().config)
+    return assembly.destinations(load().config, only)
 
 
 def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     """Show what every storage holds; return the exit code."""
-    rows: list[tuple[Destination, Stored]] = []
+    rows: list[tuple[Destination, Stored, str]] = []
     failures: list[AgentError] = []
 
     async def work() -> None:
         for destination in destinations:
             try:
-                rows.extend((destination, one) for one in await _listed(destination))
+                rows.extend(await _told_of_each(destination))
             except NotThereYet as error:
                 output.talk(f"{destination.name}: {error}")
             except AgentError as error:
@@ -69,16 +65,16 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     wait_for(work)
     now = datetime.now(UTC)
     output.table(
-        [_row(destination, stored, now) for destination, stored in rows],
+        [_row(destination, stored, now, drill) for destination, stored, drill in rows],
         layout,
-        [_document(destination, stored) for destination, stored in rows],
+        [_document(*row) for row in rows],
     )
     if not rows and not failures:
         output.talk("no snapshot is stored yet")
     return worst([error.exit_code for error in failures], len(destinations))
 
 
-async def _listed(destination: Destination) -> tuple[Stored, ...]:
+async def _list_destination(destination: Destination) -> tuple[Stored, ...]:
     """List what a storage holds; who signed it is looked up where there is a key."""
     stored = await destination.stored()
     if destination.signing is not None:
@@ -86,7 +82,12 @@ async def _listed(destination: Destination) -> tuple[Stored, ...]:
     return await destination.verdicts.dated(stored)
 
 
-def _row(destination: Destination, stored: Stored, now: datetime) -> dict[str, str]:
+async def _told_of_each(destination: Destination) -> list[tuple[Destination, Stored, str]]:
+    listed = await _list_destination(destination)
+    return [(destination, one, await describe_drill(destination, one)) for one in listed]
+
+
+def _row(destination: Destination, stored: Stored, now: datetime, drill: str) -> dict[str, str]:
     dated = _is_dated(stored)
     return {
         "storage": destination.name,
@@ -96,10 +97,11 @@ def _row(destination: Destination, stored: Stored, now: datetime) -> dict[str, s
         "size": output.size(stored.size),
         "index": "-" if stored.index is None else str(stored.index),
         "state": _state(destination, stored),
+        "drill": drill.partition(":")[0] or "-",
     }
 
 
-def _document(destination: Destination, stored: Stored) -> dict[str, Any]:
+def _document(destination: Destination, stored: Stored, drill: str) -> dict[str, Any]:
     return {
         "storage": destination.name,
         "name": stored.name,
@@ -108,11 +110,12 @@ def _document(destination: Destination, stored: Stored) -> dict[str, Any]:
         "size": stored.size,
         "index": stored.index,
         "state": _state(destination, stored),
+        "drill": drill or None,
     }
 
 
 def _is_dated(stored: Stored) -> bool:
-    """Whether anything tells its time; of a static name only the manifest does."""
+    """Return whether its time is known; for a static name only the manifest tells it."""
     return stored.taken_at.year > MINYEAR
 
 
@@ -131,54 +134,16 @@ def _state(destination: Destination, stored: Stored) -> str:
     return f"{state}, held" if stored.held else state
 
 
-def inspect(load: Callable[[], Loaded], wanted: str | None, layout: Format) -> int:
-    """Show what a snapshot says of itself, after proving it whole; return the exit code."""
-
-    async def work() -> dict[str, Any]:
-        reader = await choose(destinations_for(load, wanted), wanted)
-        with naming(reader):
-            snapshot = await examine(reader)
-        manifest = (await reader.expected()).manifest
-        pairs = _facts(reader, snapshot) | {"proof": await reader.proof()}
-        if manifest is not None:
-            pairs |= {
-                "taken_at": manifest.taken_at,
-                "cluster": manifest.cluster_name or manifest.cluster_id,
-                "cluster_id": manifest.cluster_id,
-                "server": f"{manifest.product} {manifest.version}".strip(),
-                "node": manifest.node,
-                "encryption": manifest.encryption,
-                "agent": manifest.agent_version,
-            }
-        return pairs
-
-    output.facts(wait_for(work), layout)
-    return 0
-
-
-def _facts(reader: SnapshotReader, snapshot: Snapshot) -> dict[str, Any]:
-    return {
-        "snapshot": reader.label,
-        "state": "whole",
-        "index": snapshot.meta.index,
-        "term": snapshot.meta.term,
-        "size": snapshot.size,
-        "state_size": snapshot.meta.size,
-        "sha256": snapshot.sha256,
-        "raft_nodes": ", ".join(snapshot.meta.servers),
-    }
-
-
 def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layout: Format) -> int:
     """Read snapshots to their end and say whether they are whole; return the exit code."""
     rows: list[dict[str, str]] = []
     codes: list[int] = []
 
     async def prove(reader: SnapshotReader) -> None:
-        verdict = await judged(reader)
+        verdict = await judge_reader(reader)
         if verdict.error is not None:
             codes.append(verdict.error.exit_code)
-        rows.append(_verdict(verdict.state, reader.label, await _told(reader, verdict)))
+        rows.append(_verdict(verdict.state, reader.label, await _describe_verdict(reader, verdict)))
         try:
             await reader.remember(verdict)
         except StorageError as error:
@@ -217,8 +182,8 @@ def _detail(verdict: Reading) -> str:
     )
 
 
-async def _told(reader: SnapshotReader, verdict: Reading) -> str:
-    """Say what came of it; and who vouches for it, where there is a key."""
+async def _describe_verdict(reader: SnapshotReader, verdict: Reading) -> str:
+    """Return the verdict in words, and who vouches for it where there is a key."""
     detail = _detail(verdict)
     if isinstance(reader, StoredReader) and reader.destination.signing is not None:
         return f"{detail}; {await _proof(reader)}"
@@ -236,18 +201,6 @@ def _verdict(state: SnapshotState, label: str, detail: str) -> dict[str, str]:
     return {"state": state.value, "snapshot": label, "detail": detail}
 
 
-def worst(codes: Sequence[int], asked: int) -> int:
-    """Reduce failures to one exit code: a broken snapshot outdoes all, partial what is down.
-
-    An alarm is told where nothing else has failed.
-    """
-    failed = [code for code in codes if code != RetentionSuspended.exit_code]
-    worst = max(failed or codes, default=0)
-    if 0 < len(failed) < asked:
-        return max(worst, PartialFailure.exit_code)
-    return worst
-
-
 def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overwrite: bool) -> int:
     """Copy a stored snapshot, proved whole, into a file or folder; return the exit code."""
     into_folder = target.is_dir()
@@ -259,7 +212,7 @@ def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overw
         reader = await choose(destinations_for(load, wanted), wanted)
         name = Path(reader.label).name if into_folder else target.name
         writable_folder(folder / name, overwrite=overwrite)
-        async with fetched(reader, folder) as got:
+        async with fetch_copy(reader, folder) as got:
             copy = LocalStorage(folder)
             await copy.put(name, got.spool)
             if got.manifest is not None:
@@ -280,7 +233,7 @@ def fetch_to_stdout(load: Callable[[], Loaded], wanted: str | None) -> int:
 
     async def work() -> None:
         reader = await choose(destinations, wanted)
-        async with fetched(reader, folder) as got:
+        async with fetch_copy(reader, folder) as got:
             await PipeStorage(sys.stdout.buffer).put("-", got.spool)
         output.talk(f"Fetched and verified: {reader.label} (index {got.snapshot.meta.index})")
 

@@ -16,7 +16,7 @@ from raft_snapshot_agent.cli.options import (
     OverwriteOption,
     SnapshotArgument,
     StorageOption,
-    loaded,
+    load_cluster,
 )
 from raft_snapshot_agent.cli.together import needs, only_one_of
 
@@ -34,7 +34,7 @@ def list_(
     """List what is stored."""
     from raft_snapshot_agent.cli import stored as command
 
-    return command.list_stored(loaded(context, config, cluster), storage, layout)
+    return command.list_stored(load_cluster(context, config, cluster), storage, layout)
 
 
 @stored.command()
@@ -42,16 +42,45 @@ def inspect(
     context: typer.Context,
     snapshot: SnapshotArgument = None,
     latest: LatestOption = False,
+    depth: Annotated[
+        int | None,
+        typer.Option("--depth", metavar="N", min=1, help="Count by the first N parts of a key."),
+    ] = None,
+    prefix: Annotated[
+        str, typer.Option("--filter", metavar="PREFIX", help="Count only keys that begin so.")
+    ] = "",
     config: ConfigOption = None,
     cluster: ClusterOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """Show what a snapshot says of itself."""
-    from raft_snapshot_agent.cli import stored as command
+    """Show what a snapshot holds, by mount or prefix."""
+    from raft_snapshot_agent.cli import contents as command
 
     only_one_of(NAME=snapshot, latest=latest)
     return command.inspect(
-        lambda: loaded(context, config, cluster), None if latest else snapshot, layout
+        lambda: load_cluster(context, config, cluster),
+        None if latest else snapshot,
+        layout,
+        depth=depth,
+        prefix=prefix,
+    )
+
+
+@stored.command()
+def diff(
+    context: typer.Context,
+    before: Annotated[str, typer.Argument(metavar="A", help="A name, a file, or -.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="A name, a file, or -.")],
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    storage: StorageOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Show what changed between two snapshots."""
+    from raft_snapshot_agent.cli import contents as command
+
+    return command.diff(
+        lambda: load_cluster(context, config, cluster), (before, after), storage, layout
     )
 
 
@@ -71,7 +100,7 @@ def verify(
     only_one_of(NAME=snapshot, latest=latest, all=every)
     wanted = None if latest or every else snapshot
     return command.verify(
-        lambda: loaded(context, config, cluster), wanted, every=every, layout=layout
+        lambda: load_cluster(context, config, cluster), wanted, every=every, layout=layout
     )
 
 
@@ -97,8 +126,10 @@ def fetch(
     wanted = None if latest else snapshot
     if str(output) == "-":
         needs("FILE", force=force)
-        return command.fetch_to_stdout(lambda: loaded(context, config, cluster), wanted)
-    return command.fetch(lambda: loaded(context, config, cluster), wanted, output, overwrite=force)
+        return command.fetch_to_stdout(lambda: load_cluster(context, config, cluster), wanted)
+    return command.fetch(
+        lambda: load_cluster(context, config, cluster), wanted, output, overwrite=force
+    )
 
 
 @stored.command()
@@ -136,7 +167,7 @@ def prune(  # noqa: PLR0913, PLR0917 - each is an option of the command
     only_one_of(acknowledge=acknowledge, broken=broken)
     only_one_of(acknowledge=acknowledge, all=everything)
     wish = command.Wish(dry_run, acknowledge, broken, everything)
-    return command.prune(loaded(context, config, cluster), storage, wish, layout)
+    return command.prune(load_cluster(context, config, cluster), storage, wish, layout)
 
 
 @stored.command()
@@ -151,7 +182,7 @@ def hold(
     """Keep a snapshot, whatever retention says."""
     from raft_snapshot_agent.cli import keeping as command
 
-    return command.hold(loaded(context, config, cluster), snapshot, storage, reason)
+    return command.hold(load_cluster(context, config, cluster), snapshot, storage, reason)
 
 
 @stored.command()
@@ -165,4 +196,4 @@ def release(
     """Give a held snapshot back to retention."""
     from raft_snapshot_agent.cli import keeping as command
 
-    return command.release(loaded(context, config, cluster), snapshot, storage)
+    return command.release(load_cluster(context, config, cluster), snapshot, storage)

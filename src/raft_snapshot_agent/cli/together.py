@@ -14,7 +14,7 @@ def only_one_of(**given: object) -> None:
     Raises:
         ConfigError: More than one of them is given.
     """
-    words = [_shown(name) for name, value in given.items() if value]
+    words = [_option_name(name) for name, value in given.items() if value]
     if len(words) > 1:
         raise ConfigError(f"{' and '.join(words)} do not go together", hint="give one of them")
 
@@ -28,10 +28,10 @@ def needs(wanted: str, **given: object) -> None:
     for name, value in given.items():
         if value:
             raise ConfigError(
-                f"{_shown(name)} does nothing without {wanted}",
-                hint=f"add {wanted}, or leave {_shown(name)} out",
+                f"{_option_name(name)} does nothing without {wanted}",
+                hint=f"add {wanted}, or leave {_option_name(name)} out",
             )
 
 
-def _shown(name: str) -> str:
+def _option_name(name: str) -> str:
     return name if name.isupper() else f"--{name.replace('_', '-')}"

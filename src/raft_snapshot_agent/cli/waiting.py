@@ -18,7 +18,11 @@ _USUAL = (700, 10, 10)
 
 
 def collect_as_usual() -> None:
-    """Look for garbage as often as Python does: an error that failed work leaves holds much."""
+    """Look for garbage as often as Python does: an error that failed work leaves holds much.
+
+    What was loaded until now stays, so no search need walk through it.
+    """
+    gc.freeze()
     gc.set_threshold(*_USUAL)
 
 
@@ -30,12 +34,12 @@ def wait_for(work: Callable[[], Awaitable[_T]]) -> _T:
     """
     collect_as_usual()
     try:
-        return anyio.run(_guarded, work)
+        return anyio.run(_guard, work)
     except ExceptionGroup as group:
         raise _first(group) from group
 
 
-async def _guarded(work: Callable[[], Awaitable[_T]]) -> _T:
+async def _guard(work: Callable[[], Awaitable[_T]]) -> _T:
     received: list[int] = []
     async with anyio.create_task_group() as tasks:
         await tasks.start(_cancel_on_signal, tasks.cancel_scope, received)

@@ -12,11 +12,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from raft_snapshot_agent.config.document import dotted
+from raft_snapshot_agent.config.drill import DrillSettings
+from raft_snapshot_agent.config.keys import KeyPath, KeyPosition, format_path
 from raft_snapshot_agent.config.model import Config, SigningSettings, spool_folder
-from raft_snapshot_agent.config.positions import KeyPath
 from raft_snapshot_agent.config.rules import contradictions
-from raft_snapshot_agent.config.validation import KeyPosition
 from raft_snapshot_agent.errors import AgentError, ConfigError, all_faults
 from raft_snapshot_agent.fields import time_zone
 from raft_snapshot_agent.lease.settings import LeaseSettings
@@ -26,7 +25,7 @@ from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.local.atomic_write import make_folder, try_folder
 
 
-def check(config: Config, environ: Mapping[str, str], place: KeyPosition = dotted) -> None:
+def check(config: Config, environ: Mapping[str, str], place: KeyPosition = format_path) -> None:
     """Try everything that needs neither server nor storage; nothing is changed.
 
     `environ` may name the spool's folder; `place` says where a key stands, as `Loaded.place` does.
@@ -37,12 +36,23 @@ def check(config: Config, environ: Mapping[str, str], place: KeyPosition = dotte
     faults = [*_common(config, environ, place)]
     for index, storage in enumerate(config.storages):
         faults += _of_storage(index, storage, place)
+    faults += _of_values(config.drill, ("drill",), place)
     if faults:
         raise all_faults(faults)
 
 
+def check_drill(settings: DrillSettings, place: KeyPosition = format_path) -> None:
+    """Look up what a drill needs: nobody else needs it, so nobody else asks for it.
+
+    Raises:
+        ConfigError: Lists what is missing, each with its key.
+    """
+    if faults := [*_of_values(settings, ("drill",), place)]:
+        raise all_faults(faults)
+
+
 def check_to_run(
-    config: Config, environ: Mapping[str, str], place: KeyPosition = dotted
+    config: Config, environ: Mapping[str, str], place: KeyPosition = format_path
 ) -> dict[str, ConfigError]:
     """Check, and make the folders that are missing: the spool's and those of local storages.
 
@@ -77,7 +87,7 @@ def _common(
             hint="set vault.auth, or BAO_TOKEN or VAULT_TOKEN in the environment",
         )
     for key in type(config).model_fields:
-        if key != "storages":
+        if key not in {"storages", "drill"}:
             yield from _of_values(getattr(config, key), (key,), place)
     yield from _caught(("vault", "tls", "client_cert"), place, lambda: _check_pair(config))
     spool = spool_folder(config, environ)
@@ -165,6 +175,8 @@ def _check_value(key: str | int, value: Any) -> None:
         time_zone(value)
     elif isinstance(value, Path) and key == "ca_file":
         _readable(value, lambda: _context().load_verify_locations(value))
+    elif isinstance(value, Path) and key == "root":
+        _readable(value, value.read_bytes)
     elif isinstance(value, Path) and key == "ca_path":
         _readable(value, lambda: next(value.iterdir(), None))
 
@@ -195,17 +207,17 @@ def _context() -> ssl.SSLContext:
 
 
 def _check_spool(folder: Path) -> None:
-    with _spool_explained(folder, "cannot be written"):
+    with _explain_spool_errors(folder, "cannot be written"):
         try_folder(folder)
 
 
 def _make_spool(folder: Path) -> None:
-    with _spool_explained(folder, "cannot be made"):
+    with _explain_spool_errors(folder, "cannot be made"):
         make_folder(folder)
 
 
 @contextmanager
-def _spool_explained(folder: Path, what: str) -> Iterator[None]:
+def _explain_spool_errors(folder: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import copy
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
 from raft_snapshot_agent.config.document import Document, value_at
-from raft_snapshot_agent.config.model import Config, LogSettings, misplaced
-from raft_snapshot_agent.config.positions import KeyPath
-from raft_snapshot_agent.config.validation import KeyPosition, nearest
+from raft_snapshot_agent.config.identity import identify
+from raft_snapshot_agent.config.keys import KeyPath, KeyPosition
+from raft_snapshot_agent.config.model import Config, LogSettings, misplaced_error
+from raft_snapshot_agent.config.validation import nearest
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Settings
-from raft_snapshot_agent.lease.settings import USUAL_NAME, KubernetesLease
-from raft_snapshot_agent.storage import AnyStorage
+from raft_snapshot_agent.lease.settings import USUAL_NAME
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _UNFIT = re.compile(r"[^a-z0-9-]")
 _MERGED: tuple[KeyPath, ...] = (("vault",), ("vault", "tls"), ("guard",))
 """What a cluster may change in part; every other key replaces the default whole."""
-_WHERE = ("auth_url", "storage_url", "endpoint", "url", "account_name", "host", "port")
-_WHAT = ("bucket", "container", "project_name")
-"""What tells one storage from another, beside its folder."""
 
 
 class Fleet(Settings):
@@ -41,15 +36,17 @@ class Fleet(Settings):
 
     @field_validator("clusters")
     @classmethod
-    def _named(cls, clusters: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    def _check_sections(cls, clusters: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         if not clusters:
             raise ValueError("name at least one, such as `clusters: {prod: {vault: {...}}}`")
         for name, keys in clusters.items():
             if not _NAME.fullmatch(name):
-                raise misplaced("a cluster's name has letters, digits and . _ - only", name)
+                raise misplaced_error("a cluster's name has letters, digits and . _ - only", name)
             for key in Fleet.model_fields:
                 if key in keys:
-                    raise misplaced("stands at the top of the file, for all clusters", name, key)
+                    raise misplaced_error(
+                        "stands at the top of the file, for all clusters", name, key
+                    )
         return clusters
 
 
@@ -63,16 +60,16 @@ class ClusterSection:
 
     @property
     def value(self) -> dict[str, Any]:
-        """What it would say in a file of its own."""
-        merged = _merged(self.defaults, self.own, ())
+        """Return what a file for this cluster alone would hold."""
+        merged = _merge(self.defaults, self.own, ())
         if "storages" in self.defaults and "storages" not in self.own:
-            merged["storages"] = [self._apart(one) for one in _listed(self.defaults)]
+            merged["storages"] = [self._apart(one) for one in _list_storages(self.defaults)]
         if "lease" not in self.own and isinstance(lease := merged.get("lease"), dict):
             merged["lease"] = self._own_lease(lease)
         return merged
 
     def origin(self, path: KeyPath) -> KeyPath:
-        """Say where in the file a key of this cluster stands."""
+        """Return where in the file a key of this cluster is."""
         depth = 1 + max((len(key) for key in _MERGED if path[: len(key)] == key), default=0)
         key = path[:depth]
         inherited = _has(self.defaults, key) and not _has(self.own, key)
@@ -96,7 +93,7 @@ class ClusterSection:
 
 
 def misspelt(document: Document) -> dict[str, ConfigError]:
-    """Find the keys at the top that were meant to be those of a whole fleet.
+    """Find keys at the top that were likely meant to be `clusters` or `concurrency`.
 
     A cluster's own keys are validated with it.
     """
@@ -110,7 +107,7 @@ def misspelt(document: Document) -> dict[str, ConfigError]:
 
 
 def parts(value: Mapping[str, Any], fleet: Fleet) -> list[ClusterSection]:
-    """Take a file that names clusters apart."""
+    """Split a file that names clusters into one section for each."""
     defaults = {key: one for key, one in value.items() if key not in Fleet.model_fields}
     return [ClusterSection(name, own, defaults) for name, own in fleet.clusters.items()]
 
@@ -120,8 +117,8 @@ def keep_apart(clusters: Mapping[str, tuple[Config, KeyPosition]]) -> list[Confi
     known: dict[object, str] = {}
     faults = []
     for name, (config, place) in clusters.items():
-        for path, what, identity in _identities(config):
-            other = known.setdefault(identity, name)
+        for path, what, same in _identities(config):
+            other = known.setdefault(same, name)
             if other != name:
                 why = f"{place(path)}: {what} is that of the cluster {other} as well"
                 faults.append(ConfigError(why, hint="give each cluster its own"))
@@ -133,32 +130,21 @@ def _identities(config: Config) -> Iterator[tuple[KeyPath, str, object]]:
         where = ("nodes", index) if config.vault.nodes else ("address",)
         yield ("vault", *where), address, ("address", address)
     for index, storage in enumerate(config.storages):
-        yield ("storages", index), "the place of these snapshots", identity(storage)
+        yield ("storages", index), "the place of these snapshots", identify(storage)
     if config.signing is not None:  # else one's snapshots could be put among the other's
         yield ("signing", "key"), "the signing key", ("signing", config.signing.key)
-    if isinstance(config.lease, KubernetesLease):
-        lease = config.lease
-        yield ("lease",), f"the lease {lease.name}", ("lease", lease.namespace, lease.name)
+    if config.lease is not None and config.lease.identity is not None:
+        yield ("lease",), f"the lease {config.lease.name}", ("lease", config.lease.identity)
 
 
-def identity(storage: AnyStorage) -> object:
-    """Return what two storages have in common that keep their snapshots in the same place."""
-    told = type(storage).model_fields.keys()
-    values = [getattr(storage, key) for key in (*_WHERE, *_WHAT) if key in told]
-    folder = PurePosixPath(str(getattr(storage, "path", "")), storage.prefix)
-    if storage.type == "local":
-        folder = PurePosixPath(os.path.realpath(folder))  # two names of one folder
-    return (storage.type, *map(str, values), str(folder))
-
-
-def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any], at: KeyPath) -> dict[str, Any]:
+def _merge(defaults: Mapping[str, Any], own: Mapping[str, Any], at: KeyPath) -> dict[str, Any]:
     merged = copy.deepcopy({**defaults})
     if at == ("vault",) and own.keys() & {"address", "nodes"}:
         merged = {key: one for key, one in merged.items() if key not in ("address", "nodes")}
     for key, value in own.items():
         old, path = merged.get(key), (*at, key)
         if path in _MERGED and isinstance(old, dict) and isinstance(value, dict):
-            merged[key] = _merged(old, value, path)
+            merged[key] = _merge(old, value, path)
         else:
             merged[key] = value
     return merged
@@ -169,6 +155,6 @@ def _has(value: Mapping[str, Any], path: KeyPath) -> bool:
     return isinstance(around, dict) and bool(path) and path[-1] in around
 
 
-def _listed(defaults: Mapping[str, Any]) -> list[Any]:
+def _list_storages(defaults: Mapping[str, Any]) -> list[Any]:
     storages = defaults.get("storages", [])
     return storages if isinstance(storages, list) else [storages]

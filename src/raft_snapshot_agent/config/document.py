@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from datetime import date, time
 from typing import Any
 
-from raft_snapshot_agent.config.positions import KeyPath, Mark, TextError, json_marks, toml_marks
+from raft_snapshot_agent.config.keys import KeyPath, Mark, format_path
+from raft_snapshot_agent.config.positions import TextError, json_marks, toml_marks
 from raft_snapshot_agent.errors import ConfigError
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
-_KEY = re.compile(r"[\w./-]{1,64}")
 _BEFORE = "look at the commas, quotes and brackets right before it"
 _Parsed = tuple[Any, dict[KeyPath, Mark]]
 
@@ -65,19 +65,6 @@ def parse(name: str, suffix: str, text: str) -> Document:
     return Document(name, value, marks)
 
 
-def dotted(path: KeyPath) -> str:
-    """Write `storages[1].path`."""
-    parts = (f"[{key}]" if isinstance(key, int) else f".{_shown(key)}" for key in path)
-    return "".join(parts).removeprefix(".")
-
-
-def _shown(key: str) -> str:
-    """Cut off what no key has: `password:secret` without a space is all key to YAML."""
-    found = _KEY.match(key)
-    usual = found[0] if found else ""
-    return key if usual == key else f"{usual}..."
-
-
 def value_at(value: Any, path: KeyPath) -> Any:
     """Return what lies at a path; None where there is nothing."""
     for key in path:
@@ -89,7 +76,7 @@ def value_at(value: Any, path: KeyPath) -> Any:
 
 
 def kind(value: object) -> str:
-    """Name the kind of a value in an operator's words."""
+    """Return the kind of a value in an operator's words."""
     names: dict[type, str] = {
         bool: "true or false",
         int: "a number",
@@ -103,7 +90,7 @@ def kind(value: object) -> str:
 
 def _place(name: str, mark: Mark, path: KeyPath) -> str:
     where = f"{name}:{mark.line}:{mark.column}"
-    return f"{where}: {dotted(path)}" if path else where
+    return f"{where}: {format_path(path)}" if path else where
 
 
 def _parser(suffix: str, text: str) -> Callable[[str], _Parsed]:
@@ -158,7 +145,7 @@ def _refuse_unwritable(value: Any, path: KeyPath, marks: Mapping[KeyPath, Mark])
                 _refuse_unwritable(child, (*path, index), marks)
         case str() if found := _UNWRITABLE.search(value):
             what = f"has a character that no value can hold: U+{ord(found.group()):04X}"
-            where = path if _UNWRITABLE.search(dotted(path)) is None else path[:-1]
+            where = path if _UNWRITABLE.search(format_path(path)) is None else path[:-1]
             raise TextError(what, marks.get(path, Mark(1, 1)), where, hint="take it out")
 
 

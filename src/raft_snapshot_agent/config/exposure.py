@@ -5,12 +5,16 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.config.check import values_of
-from raft_snapshot_agent.config.document import Document, dotted
+from raft_snapshot_agent.config.keys import format_path
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.ownership import ANYBODY
 from raft_snapshot_agent.secret import Plain, Secret
+
+if TYPE_CHECKING:  # whoever has one has read a file
+    from raft_snapshot_agent.config.document import Document
 
 _OF_THE_PLATFORM = (Path("/run/secrets"), Path("/var/run/secrets"))
 """Where containers get their secrets, readable for whoever is in there."""
@@ -23,7 +27,7 @@ def exposures(config: Config, document: Document, environ: Mapping[str, str]) ->
     if document.author == ANYBODY:
         yield f"{document.name}: every user of this host can change it (chmod o-w {document.name})"
     secrets = [(path, one) for path, one in values_of(config) if _is_secret(one)]
-    inline = [dotted(path) for path, one in secrets if not one.is_reference]
+    inline = [format_path(path) for path, one in secrets if not one.is_reference]
     if inline and _is_public(Path(document.name)):
         yield (
             f"{document.name}: every user of this host can read it, and {', '.join(inline)} in it"
@@ -46,7 +50,7 @@ def _files(secrets: Iterator[Secret]) -> Iterator[Path]:
 
 
 def _is_public(file: Path) -> bool:
-    """Look at its mode, and at whether every user gets as far as that."""
+    """Return whether its mode and its folders let every user read it."""
     try:
         found = file.stat()
         around = [folder.stat() for folder in file.resolve().parents]

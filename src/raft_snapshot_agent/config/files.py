@@ -79,14 +79,14 @@ def _refuse_foreign(file: Path) -> None:
         _refuse(file, file.lstat())
         folder = file.absolute().parent
         if others_swap(folder.stat()):
-            raise _not_used(file, f"others may swap files in {folder}", f"chmod go-w {folder}")
+            raise _refuse_file(file, f"others may swap files in {folder}", f"chmod go-w {folder}")
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {file}: {error.strerror}") from error
 
 
 def _refuse(file: Path, found: os.stat_result) -> None:
     for why, mend in _doubts(file.absolute(), found):
-        raise _not_used(file, why, mend)
+        raise _refuse_file(file, why, mend)
 
 
 def _doubts(file: Path, found: os.stat_result) -> Iterator[tuple[str, str]]:
@@ -98,7 +98,7 @@ def _doubts(file: Path, found: os.stat_result) -> Iterator[tuple[str, str]]:
         yield "can be written by other users", f"chmod go-w {file}"
 
 
-def _not_used(file: Path, why: str, mend: str) -> ConfigError:
+def _refuse_file(file: Path, why: str, mend: str) -> ConfigError:
     return ConfigError(
         f"{file.absolute()} lies in the working directory and {why}, so it is not used",
         hint=" or ".join(filter(None, (mend, _NAME_IT))),

@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.core import naming
 from raft_snapshot_agent.core.naming import Layout, Naming
 from raft_snapshot_agent.core.signing import SigningKeys
@@ -28,7 +29,7 @@ from raft_snapshot_agent.fields import (
     ScheduleSettings,
     Settings,
 )
-from raft_snapshot_agent.lease.settings import AnyLease, StorageLease
+from raft_snapshot_agent.lease.settings import AnyLease
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.settings import FileName
@@ -94,7 +95,7 @@ class SigningSettings(Settings):
     """What manifests were signed with before."""
 
     def open(self) -> SigningKeys:
-        """Look the keys up.
+        """Resolve the keys.
 
         Raises:
             ConfigError: One is missing, or too short.
@@ -136,6 +137,8 @@ class Config(Settings):
     guard: GuardSettings = GuardSettings()
     signing: SigningSettings | None = None
     """With it only snapshots whose manifests the agents signed fill the rules of retention."""
+    drill: DrillSettings = DrillSettings()
+    """How `drill` brings snapshots to life."""
 
     @field_validator("storages")
     @classmethod
@@ -153,18 +156,18 @@ class Config(Settings):
 
     @field_validator("lease")
     @classmethod
-    def _kept(cls, lease: AnyLease | None, info: ValidationInfo) -> AnyLease | None:
+    def _check_lease_storage(cls, lease: AnyLease | None, info: ValidationInfo) -> AnyLease | None:
         names = [storage.name for storage in info.data.get("storages", ())]
-        if not isinstance(lease, StorageLease) or "storages" not in info.data:
+        if lease is None or lease.kept_in is None or "storages" not in info.data:
             return lease
-        if lease.storage not in names:
+        if lease.kept_in not in names:
             there = f"; there are: {', '.join(map(str, names))}" if names else ""
-            raise misplaced(f"no storage is called {lease.storage!r}{there}", "storage")
+            raise misplaced_error(f"no storage is called {lease.kept_in!r}{there}", "storage")
         return lease
 
 
 def naming_of(config: Config) -> Naming:
-    """Say how snapshots are named."""
+    """Return how snapshots are named."""
     if config.name_layout is not None:
         return config.name_layout.open()
     return naming.SEED if config.naming == "seed" else naming.AGENT
@@ -185,7 +188,7 @@ def require_storages(config: Config) -> tuple[AnyStorage, ...]:
 
 
 def spool_folder(config: Config, environ: Mapping[str, str]) -> Path:
-    """Say where snapshots are spooled: as configured, else systemd's cache, else $TMPDIR."""
+    """Return the spool folder: as configured, else systemd's cache, else $TMPDIR."""
     if config.spool is not None:
         return config.spool
     cache = environ.get("CACHE_DIRECTORY", "").split(":")[0]
@@ -196,7 +199,7 @@ def _names(storages: tuple[AnyStorage, ...]) -> list[str]:
     given = [storage.name for storage in storages]
     for index, name in enumerate(given):
         if name is not None and name in given[:index]:
-            raise misplaced(f"another storage is called {name!r} already", index, "name")
+            raise misplaced_error(f"another storage is called {name!r} already", index, "name")
     names: list[str] = []
     for storage in storages:
         names.append(storage.name or _free(storage.type, {*given, *names}))
@@ -215,10 +218,10 @@ def _retention(
         return storage.retention or common
     if storage.retention is not None:
         what = "a storage with static_name holds one snapshot, so it takes no retention"
-        raise misplaced(what, index, "retention")
+        raise misplaced_error(what, index, "retention")
     return None
 
 
-def misplaced(what: str, *at: str | int) -> PydanticCustomError:
+def misplaced_error(what: str, *at: str | int) -> PydanticCustomError:
     """Make an error that `faults` shows at a place further down than pydantic would."""
     return PydanticCustomError("misplaced", "{what}", {"what": what, "at": at})

@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from raft_snapshot_agent.config.positions import KeyPath
+from raft_snapshot_agent.config.document import value_at
+from raft_snapshot_agent.config.keys import KeyPath
 
 Node = dict[str, Any]
 
 
-def follow(schema: Node, loc: tuple[int | str, ...]) -> tuple[KeyPath, Node, Node]:
-    """Follow pydantic's location, in which unions add a step of their own.
+def follow(schema: Node, path: KeyPath, value: Any) -> tuple[Node, Node]:
+    """Follow a path along the schema and beside it what the file says, which names the kinds.
 
     Returns:
-        The path in the file, the schema of the mapping its last key is in, and of its value.
+        The schema of the mapping that the last key is in, and that of its value.
     """
-    path, around, node = KeyPath(), schema, schema
-    for step in loc:
-        mapping = node.get("discriminator", {}).get("mapping", {})
-        if step in mapping:
-            node = _resolved(schema, {"$ref": mapping[step]})
-            continue
-        path, around = (*path, step), node
+    around = node = schema
+    for length, step in enumerate(path, 1):
+        around = node
         inner = node.get("items") if isinstance(step, int) else node.get("properties", {}).get(step)
-        node = _resolved(schema, inner or {})
-    return path, around, node
+        node = _resolve(schema, inner or {}, value_at(value, path[:length]))
+    return around, node
 
 
 def has_empty(value: Any) -> bool:
@@ -63,7 +60,7 @@ def without(value: Any, paths: Collection[KeyPath], at: KeyPath = ()) -> Any:
 
 
 def _empty(schema: Node, node: Node, value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    node = _resolved(schema, node, value)
+    node = _resolve(schema, node, value)
     if path and (what := _lack(node, value)):
         yield path, what
         return
@@ -93,7 +90,7 @@ def _lack(node: Node, value: Any) -> str:
     return "" if may else "is empty"
 
 
-def _resolved(schema: Node, node: Node, value: Any = None) -> Node:
+def _resolve(schema: Node, node: Node, value: Any = None) -> Node:
     """Resolve references, take the type of `type or null`, and the member a tag chooses."""
     while True:
         if "$ref" in node:

@@ -14,9 +14,9 @@ from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.duration import format_duration
 
 
-def shown(config: Config) -> dict[str, Any]:
+def show(config: Config) -> dict[str, Any]:
     """Return what is in force, defaults included; of secrets only their references."""
-    values: dict[str, Any] = _said(config.model_dump(mode="json", exclude_none=True))
+    values: dict[str, Any] = _drop_empty(config.model_dump(mode="json", exclude_none=True))
     if not config.vault.nodes:
         values["vault"] = {"address": config.vault.addresses[0], **values["vault"]}
     return values
@@ -24,12 +24,12 @@ def shown(config: Config) -> dict[str, Any]:
 
 def shown_fleet(fleet: LoadedFleet) -> dict[str, Any]:
     """Return the same of all clusters."""
-    shows = {name: shown(one.config) for name, one in fleet.clusters.items()}
+    shows = {name: show(one.config) for name, one in fleet.clusters.items()}
     if "" in shows:
         return shows[""]
     log = fleet.first.config.log.model_dump(mode="json")
-    for show in shows.values():
-        del show["log"]
+    for one in shows.values():
+        del one["log"]
     return {"log": log, "concurrency": fleet.concurrency, "clusters": shows}
 
 
@@ -48,14 +48,14 @@ def schema() -> dict[str, Any]:
     return {**dialect, **described, "properties": {**keys, **common}}
 
 
-def _said(value: Any) -> Any:
+def _drop_empty(value: Any) -> Any:
     """Leave out lists and mappings that hold nothing: in a file they would be faults."""
     match value:
         case dict():
-            said = {key: _said(one) for key, one in value.items()}
+            said = {key: _drop_empty(one) for key, one in value.items()}
             return {key: one for key, one in said.items() if one not in ([], {})}
         case list():
-            return [_said(one) for one in value]
+            return [_drop_empty(one) for one in value]
         case _:
             return value
 
@@ -79,4 +79,4 @@ class _Schema(GenerateJsonSchema):
     def encode_default(self, dft: Any) -> Any:
         if isinstance(dft, timedelta):
             return format_duration(dft)
-        return _said(_without_null(super().encode_default(dft)))
+        return _drop_empty(_without_null(super().encode_default(dft)))

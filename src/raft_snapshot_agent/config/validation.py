@@ -13,16 +13,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from raft_snapshot_agent.config.document import Document, kind, value_at
-from raft_snapshot_agent.config.positions import KeyPath, Mark
+from raft_snapshot_agent.config.keys import KeyPath, Mark, Origin
 from raft_snapshot_agent.config.schema import Node, empty_values, follow, has_empty, without
 from raft_snapshot_agent.errors import ConfigError, all_faults
 from raft_snapshot_agent.secret import AUTHOR, HIDDEN, redact
 
 _Model = TypeVar("_Model", bound=BaseModel)
-KeyPosition = Callable[[KeyPath], str]
-"""Says where a key stands: `FILE:LINE:COLUMN: key`."""
-Origin = Callable[[KeyPath], KeyPath]
-"""Says where in the document a key comes from that stands elsewhere in what is validated."""
 
 _WANTED = {
     "int": "a whole number",
@@ -161,7 +157,8 @@ def _told_once(faults: list[_Fault]) -> list[_Fault]:
 
 
 def _fault(detail: ErrorDetails, schema: Node, value: Any) -> _Fault:
-    path, around, node = follow(schema, detail["loc"])
+    path: KeyPath = detail["loc"]
+    around, node = follow(schema, path, value)
     finding = _Finding(
         path, value_at(value, path), detail["msg"], detail.get("ctx", {}), around, node
     )
@@ -171,7 +168,7 @@ def _fault(detail: ErrorDetails, schema: Node, value: Any) -> _Fault:
     if kind_of_error in _READERS:
         return _READERS[kind_of_error](finding)
     wanted = _WANTED.get(kind_of_error.split("_")[0])
-    return _wrong_kind(finding, wanted) if wanted else _refused(finding)
+    return _wrong_kind(finding, wanted) if wanted else _from_validator(finding)
 
 
 def _missing(finding: _Finding) -> _Fault:
@@ -203,11 +200,11 @@ def _unknown_value(finding: _Finding) -> _Fault:
     return _Fault(finding.path, f"unknown value {finding.value!r}", hint)
 
 
-def _misplaced(finding: _Finding) -> _Fault:
+def _from_misplaced(finding: _Finding) -> _Fault:
     return _Fault((*finding.path, *finding.context["at"]), finding.message)
 
 
-def _refused(finding: _Finding) -> _Fault:
+def _from_validator(finding: _Finding) -> _Fault:
     """Show a validator's own message, but no address with a password in it."""
     message = finding.message.removeprefix("Value error, ")
     if isinstance(finding.value, str):
@@ -252,5 +249,5 @@ _READERS: dict[str, Callable[[_Finding], _Fault]] = {
     "union_tag_not_found": _missing_tag,
     "union_tag_invalid": _unknown_tag,
     "literal_error": _unknown_value,
-    "misplaced": _misplaced,
+    "misplaced": _from_misplaced,
 }

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from raft_snapshot_agent.config.positions import KeyPath, Mark, TextError, given_twice
+from raft_snapshot_agent.config.keys import KeyPath, Mark
+from raft_snapshot_agent.config.positions import TextError, given_twice
 
 _MOST_NODES = 10_000
 _TAG = "tag:yaml.org,2002:"
@@ -36,7 +37,7 @@ def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, Mark]]:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
-        what, hint = _explained(error.problem or "it cannot be read", error.context or "")
+        what, hint = _explain(error.problem or "it cannot be read", error.context or "")
         raise TextError(f"not YAML: {what}", _mark(at) if at else Mark(1, 1), hint=hint) from None
     except yaml.reader.ReaderError as error:
         before = text[: int(error.position)]
@@ -115,7 +116,7 @@ def _is_bare(key: yaml.Node, child: yaml.Node) -> bool:
     return nothing
 
 
-def _explained(problem: str, context: str) -> tuple[str, str]:
+def _explain(problem: str, context: str) -> tuple[str, str]:
     """Return what the library found, without words of the file: they may be of a secret."""
     if "\\t" in problem:
         return problem, _SPACES

@@ -19,6 +19,7 @@ from typing import cast
 from zlib_ng import zlib_ng
 
 from raft_snapshot_agent.core.archive_text import PAX, SUMS, broken, pax_size, read_sums
+from raft_snapshot_agent.core.entries import EntryReader
 from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.errors import VerificationError
 
@@ -51,15 +52,16 @@ class ArchiveVerifier:
     zlib-ng inflates and checks CRCs two to three times as fast as the standard library's zlib.
     """
 
-    def __init__(self, *, digest: bool = True) -> None:
+    def __init__(self, *, digest: bool = True, entries: EntryReader | None = None) -> None:
         """Begin a check.
 
         Arguments:
             digest: Also take the SHA-256 of the archive as it is, which a manifest needs; it
                 costs as much as all the rest.
+            entries: Also reads what the state holds.
         """
         self._inflate = zlib_ng.decompressobj(wbits=31)
-        self._tar = _Tar()
+        self._tar = _Tar(entries)
         self._sha256 = hashlib.sha256() if digest else None
         self._size = self._content = 0
 
@@ -81,7 +83,7 @@ class ArchiveVerifier:
             self._sha256.update(chunk)
         view = memoryview(chunk)
         for start in range(0, len(view), _SLICE):
-            for piece in self._inflated(view[start : start + _SLICE]):
+            for piece in self._inflate_part(view[start : start + _SLICE]):
                 self._content += len(piece)
                 if self._content > _FREE + _MOST_RATIO * self._size:
                     raise broken(f"it becomes more than {_MOST_RATIO} times its size")
@@ -101,7 +103,7 @@ class ArchiveVerifier:
         sha256 = self._sha256.hexdigest() if self._sha256 is not None else ""
         return Snapshot(meta=meta, size=self._size, sha256=sha256)
 
-    def _inflated(self, part: memoryview) -> Iterator[bytes]:
+    def _inflate_part(self, part: memoryview) -> Iterator[bytes]:
         if self._inflate.eof:
             raise broken("bytes follow its end")
         rest: bytes | memoryview = part
@@ -121,7 +123,8 @@ class ArchiveVerifier:
 class _Tar:
     """The tar inside: which members, how long, with which hashes."""
 
-    def __init__(self) -> None:
+    def __init__(self, entries: EntryReader | None) -> None:
+        self._entries = entries
         self.meta: ArchiveMeta | None = None
         self._header = bytearray()
         self._name = ""
@@ -168,6 +171,8 @@ class _Tar:
         if self.meta.size != self._state_size:
             raise broken(f"{STATE} has {self._state_size} bytes, {META} says {self.meta.size}")
         self._compare()
+        if self._entries is not None:
+            self._entries.finish()
         return self.meta
 
     def _compare(self) -> None:
@@ -188,6 +193,8 @@ class _Tar:
         part = data[: self._left]
         if self._name == STATE:
             self._state.update(part)
+            if self._entries is not None:
+                self._entries.feed(part)
             self._state_size += len(part)
         else:
             self._small[self._name] += part

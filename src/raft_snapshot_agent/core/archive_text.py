@@ -52,5 +52,5 @@ def _decimal(text: bytes) -> int:
 
 
 def broken(why: str) -> VerificationError:
-    """Say what is wrong with an archive."""
+    """Return what is wrong with an archive, as an error."""
     return VerificationError(f"the snapshot is broken: {why}", hint=_AGAIN)

@@ -55,10 +55,10 @@ class Conditions:
 
     lasting: Mapping[_Key, _Lasting] = field(default_factory=dict)
 
-    def observed(
+    def observe(
         self, where: Hashable, texts: Mapping[str, str], now: datetime, *, together: bool = False
     ) -> tuple[Conditions, list[News]]:
-        """Take in what was just seen at one place, and return what is to be told.
+        """Update the conditions of one place with what was just seen; return what is news.
 
         Arguments:
             where: Such as a storage.
@@ -68,15 +68,17 @@ class Conditions:
                 is now refused and now times out is one condition, of two kinds.
         """
         lasting, news = dict(self.lasting), list[News]()
-        for key in self._ended(where, texts, together=together):
+        for key in self._list_ended(where, texts, together=together):
             news.append(lasting.pop(key).news(State.ENDS))
         for kind, text in texts.items():
             key = (where, kind if self._has_room(where, kind) else "")
-            lasting[key], told = _seen(lasting.get(key), text, now)
+            lasting[key], told = _observe_one(lasting.get(key), text, now)
             news += told
         return Conditions(lasting), news
 
-    def _ended(self, where: Hashable, texts: Mapping[str, str], *, together: bool) -> list[_Key]:
+    def _list_ended(
+        self, where: Hashable, texts: Mapping[str, str], *, together: bool
+    ) -> list[_Key]:
         here = [key for key in self.lasting if key[0] == where]
         return [key for key in here if not texts or not (together or key[1] in texts)]
 
@@ -85,7 +87,7 @@ class Conditions:
         return kind in here or len(here) < _KINDS
 
 
-def _seen(before: _Lasting | None, text: str, now: datetime) -> tuple[_Lasting, list[News]]:
+def _observe_one(before: _Lasting | None, text: str, now: datetime) -> tuple[_Lasting, list[News]]:
     if before is None:
         begun = _Lasting(text, now, now)
         return begun, [begun.news(State.BEGINS)]

@@ -45,7 +45,7 @@ class Witness:
         ]
 
 
-def asked(extra: int) -> int:
+def count_witnesses(extra: int) -> int:
     """Return how many witnesses are heard: more than may hide the others in one interval."""
     return extra + _MORE
 
@@ -55,14 +55,14 @@ def slots(pace: Schedule, since: datetime, now: datetime) -> int:
     return pace.following(since, now).missed + 1
 
 
-def flooded(
+def explain_flood(
     listed: Sequence[Stored],
     witnesses: Sequence[Witness],
     pace: Schedule,
     now: datetime,
     extra: int,
 ) -> str:
-    """Say why there are more new snapshots than can be explained; empty: there are not.
+    """Return why there are more new snapshots than can be explained; empty if there are not.
 
     Arguments:
         listed: What lies there, newest first.
@@ -81,11 +81,11 @@ def flooded(
                 f"{len(fresh)} snapshots came since {witness.stored.name}, of which schedule and"
                 f" guard.max_extra explain {allowed}: {_HINT}"
             )
-    return _crowded(counted, pace, now, extra)
+    return _find_crowd(counted, pace, now, extra)
 
 
-def _crowded(counted: Sequence[Stored], pace: Schedule, now: datetime, extra: int) -> str:
-    """Find more within one interval than the schedule and the older ones lead to expect.
+def _find_crowd(counted: Sequence[Stored], pace: Schedule, now: datetime, extra: int) -> str:
+    """Find an interval with more snapshots than the schedule and the older ones explain.
 
     So many would hide all witnesses that another wrote.
     """

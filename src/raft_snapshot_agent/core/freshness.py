@@ -16,7 +16,7 @@ _LEAST_GRACE, _MOST_GRACE = timedelta(minutes=1), timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Deadline:
+class DueTime:
     """When the snapshot after the newest one is due, and when it is late."""
 
     due: datetime
@@ -62,7 +62,7 @@ def census(stored: Iterable[Stored], now: datetime) -> Census:
     )
 
 
-def deadline(timing: ScheduleSpec, newest: datetime, took: float = 0) -> Deadline:
+def deadline(timing: ScheduleSpec, newest: datetime, took: float = 0) -> DueTime:
     """Return when the snapshot after the newest one is due by its schedule, and when it is late.
 
     Late is: the next slot, the jitter, the time the last one took to be stored, and a grace of
@@ -77,7 +77,7 @@ def deadline(timing: ScheduleSpec, newest: datetime, took: float = 0) -> Deadlin
     due = timing.schedule.following(newest, newest).at
     gap = timing.schedule.following(due, due).at - due
     grace = min(max(gap / _GRACE_SHARE, _LEAST_GRACE), _MOST_GRACE)
-    return Deadline(due, due + timing.jitter + timedelta(seconds=took) + grace)
+    return DueTime(due, due + timing.jitter + timedelta(seconds=took) + grace)
 
 
 def age(newest: datetime, now: datetime) -> timedelta:

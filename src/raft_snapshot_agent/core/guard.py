@@ -25,9 +25,9 @@ __all__ = [
     "Point",
     "Restored",
     "Span",
+    "is_trusted",
     "judge",
     "suspects",
-    "trusted",
 ]
 
 _APART = timedelta(seconds=60)
@@ -50,7 +50,7 @@ class Span:
     finished_at: datetime | None
 
     def precedes(self, other: Span, apart: timedelta = timedelta(0)) -> bool:
-        """Tell whether this was certainly over, and for how long, before the other began."""
+        """Return whether this one had certainly ended before the other began."""
         seconds = apart.total_seconds()
         if self.began.clock and self.began.clock == other.began.clock:
             return self.ended.seconds + seconds <= other.began.seconds
@@ -119,8 +119,8 @@ class Judgement:
         return not (self.alarm or self.unsettled)
 
 
-def trusted(manifest: Manifest, stored: Stored, parsed: ParsedName | None) -> bool:
-    """Tell whether a manifest agrees with what name and listing say of its snapshot."""
+def is_trusted(manifest: Manifest, stored: Stored, parsed: ParsedName | None) -> bool:
+    """Return whether a manifest agrees with the name and the listed size of its snapshot."""
     if (manifest.snapshot, manifest.size) != (stored.name, stored.size):
         return False
     if parsed is None:
@@ -144,7 +144,7 @@ def suspects(listed: Sequence[Stored], anchor: Point) -> list[Stored]:
 def judge(
     others: Sequence[Point], now: Point, max_shrink: float, restored: Restored | None = None
 ) -> Judgement:
-    """Hold a new snapshot against those of its history that were stored earlier.
+    """Compare a new snapshot with the earlier ones of its history.
 
     Arguments:
         others: The newest that was certainly taken before it, those newer than that one, and
@@ -173,8 +173,8 @@ def _judge(others: Sequence[Point], now: Point, max_shrink: float) -> Judgement:
         if not one.span.precedes(now.span):
             alarm = _other_cluster(one, now) or _other_history(one, now)
             unsettled = unsettled or _contradiction(one, now)
-        elif _outdated(one, now, others):
-            alarm, unsettled = _other_cluster(one, now), _deposed(one, now)
+        elif _may_be_outdated(one, now, others):
+            alarm, unsettled = _other_cluster(one, now), _explain_deposed(one, now)
         else:
             alarm = _against(one, now, max_shrink)
         if alarm:
@@ -183,7 +183,7 @@ def _judge(others: Sequence[Point], now: Point, max_shrink: float) -> Judgement:
 
 
 def _against(before: Point, now: Point, max_shrink: float) -> str:
-    """Tell what speaks against `now` being a later state of the same cluster."""
+    """Return what contradicts `now` being a later state of the same cluster."""
     if reason := _other_cluster(before, now):
         return reason
     if now.index < before.index:
@@ -202,7 +202,7 @@ def _other_cluster(one: Point, now: Point) -> str:
 
 
 def _other_history(one: Point, other: Point) -> str:
-    """Tell whether two states cannot be of one history.
+    """Return whether two states cannot belong to one history.
 
     There a higher index never has a lower term, and one index has one term.
     """
@@ -217,8 +217,8 @@ def _other_history(one: Point, other: Point) -> str:
     return ""
 
 
-def _outdated(before: Point, now: Point, others: Sequence[Point]) -> bool:
-    """Tell whether `now` may be of a leader that has not heard yet that another leads.
+def _may_be_outdated(before: Point, now: Point, others: Sequence[Point]) -> bool:
+    """Return whether `now` may come from a deposed leader that does not know it yet.
 
     Such a one knows only of lower terms, and began to lead earlier. It gives up within seconds;
     so it is none if a snapshot of it was taken a minute earlier, and even that was too late.
@@ -242,7 +242,7 @@ def _led_earlier(one: Point, other: Point) -> bool:
     return one.leading_since < other.leading_since + close
 
 
-def _deposed(before: Point, now: Point) -> str:
+def _explain_deposed(before: Point, now: Point) -> str:
     return (
         f"nothing is pruned this time: {now.node} had index {now.index} of term {now.term}, which"
         f" {before.name} had left behind; did it not know that another leads?"
@@ -250,7 +250,7 @@ def _deposed(before: Point, now: Point) -> str:
 
 
 def _contradiction(one: Point, now: Point) -> str:
-    """Tell whether the clocks say one order, and the Raft index the other."""
+    """Return whether the clocks and the Raft index disagree about the order."""
     if now.index >= one.index or _starts(now) < _starts(one):
         return ""
     return (

@@ -64,7 +64,7 @@ class LeaseStore(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go of connections; the next call makes new ones."""
+        """Close the connections; the next call opens new ones."""
 
 
 class StoredLeaseStore(LeaseStore, Protocol):

@@ -76,8 +76,8 @@ class Record:
                 term=_count(fields["term"]),
                 beat=_count(fields["beat"]),
                 seconds=_seconds(fields["seconds"]),
-                taken_at=_dated(fields.get("taken_at")),
-                stored=_stored(fields.get("stored")),
+                taken_at=_parse_moment(fields.get("taken_at")),
+                stored=_parse_stored(fields.get("stored")),
             )
         except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError, AttributeError):
             return cls("unknown", 0, 0, _UNREADABLE)
@@ -111,11 +111,11 @@ def _seconds(value: Any) -> float:
     return min(max(float(value), _SHORTEST), _LONGEST)
 
 
-def _dated(value: Any) -> str:
+def _parse_moment(value: Any) -> str:
     return value if moment(value) else ""
 
 
-def _stored(value: Any) -> dict[str, str]:
+def _parse_stored(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         return {}
     return {name: text for name, text in value.items() if moment(text)}

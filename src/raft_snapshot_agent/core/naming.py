@@ -54,7 +54,7 @@ class Naming(Protocol):
         """
 
     def name(self, run: RunId, index: int) -> str:
-        """Name the snapshot of a run by its Raft index."""
+        """Return the name of a run's snapshot, by its Raft index."""
 
     def parse(self, name: str) -> ParsedName | None:
         """Read a name of this kind; nothing for every other."""
@@ -73,7 +73,7 @@ class _AgentNaming:
     def parse(self, name: str) -> ParsedName | None:
         if match := _AGENT_NAME.fullmatch(name):
             *moment, index, run_id = match.groups()
-            return _parsed(moment, int(index), run_id)
+            return _from_parts(moment, int(index), run_id)
         return None
 
 
@@ -173,12 +173,12 @@ def parse(name: str, naming: Naming = AGENT) -> ParsedName | None:
 
 
 def manifest_name(name: str) -> str:
-    """Name the manifest that lies beside a snapshot."""
+    """Return the name of a snapshot's manifest."""
     return Sidecar.MANIFEST.name_for(name)
 
 
 def snapshot_name(name: str) -> str:
-    """Name the snapshot that an object belongs to: itself, or the one it lies beside."""
+    """Return the name of the snapshot that an object is, or lies beside."""
     ending = next((ending for ending in Sidecar if name.endswith(ending)), "")
     return name.removesuffix(ending)
 
@@ -202,6 +202,7 @@ def catalogue(entries: Iterable[tuple[str, int]], naming: Naming = AGENT) -> tup
             held=Sidecar.HOLD.name_for(name) in sizes,
             condemned=Sidecar.BROKEN.name_for(name) in sizes,
             mismatched=Sidecar.MISMATCH.name_for(name) in sizes,
+            drilled=Sidecar.DRILL.name_for(name) in sizes,
         )
         for name, size in sizes.items()
         if (parsed := parse(name, naming))
@@ -218,7 +219,7 @@ def _age(stored: Stored) -> tuple[datetime, int, str]:
     return stored.taken_at, index, stored.name
 
 
-def _parsed(moment: Iterable[str], index: int, run_id: str | None) -> ParsedName | None:
+def _from_parts(moment: Iterable[str], index: int, run_id: str | None) -> ParsedName | None:
     year, month, day, hour, minute, second = map(int, moment)
     try:
         taken_at = datetime(year, month, day, hour, minute, second, tzinfo=UTC)

@@ -19,7 +19,7 @@ class Overdue:
     due: datetime
 
 
-def overdue(
+def find_overdue(
     timings: Mapping[str, ScheduleSpec],
     taken: Mapping[str, Iterable[datetime]],
     since: datetime,
@@ -48,5 +48,5 @@ def overdue(
 def _newest(
     taken: Mapping[str, Iterable[datetime]], timing: ScheduleSpec, now: datetime
 ) -> datetime | None:
-    """Find the newest in any storage: another one's may lie where not every agent looks."""
+    """Find the newest in any storage; not every agent can list every storage."""
     return newest_credible((one for times in taken.values() for one in times), timing, now)

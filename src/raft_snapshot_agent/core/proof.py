@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from raft_snapshot_agent.core.guard import trusted
+from raft_snapshot_agent.core.guard import is_trusted
 from raft_snapshot_agent.core.naming import Naming, ParsedName, newest_first, parse
 from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.core.signing import SigningKeys
@@ -52,13 +52,13 @@ class Judge:
     accepted: frozenset[str] | None = None
     """Fingerprints of the unsigned ones from before there was a key; nothing: all of them are."""
 
-    def signed(self, stored: Stored, told: Told) -> bool:
+    def is_signed(self, stored: Stored, told: Told) -> bool:
         """Return whether the agents' key vouches for a snapshot."""
         if self.keys is None or not isinstance(told, Manifest):
             return False
         return self._agrees(stored, told) and self.keys.has_signed(told)
 
-    def worth(self, stored: Stored, told: Told) -> Stored:
+    def judge_stored(self, stored: Stored, told: Told) -> Stored:
         """Enter what one snapshot counts for, from what lies beside it."""
         if not stored.verified:
             return self._without_key(stored)
@@ -68,7 +68,7 @@ class Judge:
             return replace(stored, doubt=_NO_MANIFEST)
         if not self._agrees(stored, told):
             return replace(stored, doubt=_DISAGREES)
-        if self.signed(stored, told):
+        if self.is_signed(stored, told):
             return replace(stored, signed=True)
         if self.keys is not None and told.signature:
             return replace(stored, doubt=_WRONG)
@@ -76,7 +76,7 @@ class Judge:
 
     def _agrees(self, stored: Stored, told: Manifest) -> bool:
         parsed = None if self.naming is None else parse(stored.name, self.naming)
-        return trusted(told, stored, parsed) or _tried_again(told, stored, parsed)
+        return is_trusted(told, stored, parsed) or _tried_again(told, stored, parsed)
 
     def _without_key(self, stored: Stored) -> Stored:
         if self.keys is None or self.accepted is None:
@@ -89,7 +89,7 @@ class Judge:
 
 
 def without_copies(stored: Iterable[Stored], told: Mapping[str, Told]) -> tuple[Stored, ...]:
-    """Let each archive count once, by the manifest that tells of it first.
+    """Keep one snapshot for each archive: the one whose manifest is oldest.
 
     That one stays while there are copies: without it the next one would count. A signature is
     proof enough: nobody else can describe an archive anew.

@@ -151,7 +151,7 @@ def plan(
         for one in reversed(listed)
         if one.broken and not one.held and _is_due(one, listed, policy, now, at_once=at_once)
     )
-    refused = _refused(len(delete) + len(review), policy, forbidden)
+    refused = _explain_refusal(len(delete) + len(review), policy, forbidden)
     if refused:
         reasons.update({one: ["nothing is deleted"] for one in delete})
         kept = {one: tuple(why) for one, why in reasons.items()}
@@ -163,7 +163,7 @@ def plan(
     return Plan(kept, delete, crowded_out, review, left=left)
 
 
-def _refused(deletes: int, policy: Retention, forbidden: str) -> str:
+def _explain_refusal(deletes: int, policy: Retention, forbidden: str) -> str:
     if forbidden or policy.max_deletes is None or deletes <= policy.max_deletes:
         return forbidden
     return f"would delete {deletes} snapshots, more than max_deletes {policy.max_deletes}"
@@ -172,7 +172,7 @@ def _refused(deletes: int, policy: Retention, forbidden: str) -> str:
 def _is_due(
     one: Stored, listed: Sequence[Stored], policy: Retention, now: datetime, *, at_once: bool
 ) -> bool:
-    """Tell whether a broken one is to be read again, and to go if it is still broken."""
+    """Return whether a broken snapshot is due to be read again, and deleted if it is."""
     newer = listed[: listed.index(one)]
     if not any(other.counts and other.taken_at <= now + _AHEAD for other in newer):
         return False
@@ -195,9 +195,9 @@ def _reasons(
     if policy.keeps_all:
         reasons.update({one: ["no rule is set"] for one in counting})
     else:
-        for one, why in (*_guarded(counting, present), *_ruled(present, policy, now, zone)):
+        for one, why in (*_protect(counting, present), *_apply_rules(present, policy, now, zone)):
             reasons[one].append(why)
-        for one, why in _ruled(proved, policy, now, zone):
+        for one, why in _apply_rules(proved, policy, now, zone):
             reasons[one] = reasons[one] or [f"of the verified: {why}"]
     for one in listed:
         reasons[one] += _aside(one, now)
@@ -207,7 +207,7 @@ def _reasons(
 
 
 def _aside(one: Stored, now: datetime) -> Iterator[str]:
-    """Say why something stays that no rule is asked about."""
+    """Return why an object is kept that no rule applies to."""
     if one.held:
         yield _HELD
     if one.copied:
@@ -226,7 +226,7 @@ def _aside(one: Stored, now: datetime) -> Iterator[str]:
         yield one.doubt
 
 
-def _guarded(counting: Sequence[Stored], present: Sequence[Stored]) -> Iterator[tuple[Stored, str]]:
+def _protect(counting: Sequence[Stored], present: Sequence[Stored]) -> Iterator[tuple[Stored, str]]:
     """Protect the newest; of those from the future only where there is no other."""
     for one in (present or counting)[:1]:
         yield one, NEWEST
@@ -237,7 +237,7 @@ def _guarded(counting: Sequence[Stored], present: Sequence[Stored]) -> Iterator[
 def _crowded_out(
     reasons: Mapping[Stored, Sequence[str]], policy: Retention, now: datetime
 ) -> frozenset[Stored]:
-    """Find what has to go for the rest to have room.
+    """Find the oldest snapshots that must be deleted to keep within `max_space`.
 
     What is from the future goes first, then what has no manifest, then the oldest. What stays
     for no other reason than that it is held takes no room: else whoever may lay notes beside
@@ -261,7 +261,7 @@ def _crowded_out(
     return frozenset(crowded)
 
 
-def _ruled(
+def _apply_rules(
     present: Sequence[Stored], policy: Retention, now: datetime, zone: tzinfo
 ) -> Iterator[tuple[Stored, str]]:
     if not policy.has_rules:

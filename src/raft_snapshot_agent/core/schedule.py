@@ -42,7 +42,7 @@ class Schedule(Protocol):
     """When snapshots are to be taken."""
 
     def next_after(self, anchor: datetime | None, now: datetime) -> datetime:
-        """Say when the next snapshot is due, at the start of the agent.
+        """Return when the next snapshot is due, at the start of the agent.
 
         Arguments:
             anchor: When the newest stored snapshot was taken; `None`: there is none.
@@ -53,7 +53,7 @@ class Schedule(Protocol):
         """
 
     def following(self, due: datetime, now: datetime) -> Slot:
-        """Say when the next one is due after the run that was due at `due` has ended.
+        """Return when the next one is due after the run that was due at `due` has ended.
 
         The same slot never comes twice, even when the clock was set back meanwhile.
         """
@@ -159,7 +159,7 @@ def credible_anchor(times: Iterable[datetime], now: datetime, slack: timedelta) 
 
 
 def backoff(failures: int, interval: timedelta, jitter: float) -> timedelta:
-    """Say how long to wait after a failure: 5 s, doubled each time, never above 5 min.
+    """Return how long to wait after a failure: 5 s, doubled each time, at most 5 min.
 
     Arguments:
         failures: In a row, from 1.

@@ -28,7 +28,7 @@ class ScheduleSpec:
     """Whether one that was missed while no agent ran is taken at the start."""
 
     def first(self, anchor: datetime | None, now: datetime) -> datetime:
-        """Say when the first one is due.
+        """Return when the first one is due.
 
         Arguments:
             anchor: When the newest stored one was taken; `None`: there is none.
@@ -40,7 +40,7 @@ class ScheduleSpec:
         return self.schedule.following(anchor or now, now).at
 
     def early(self) -> timedelta:
-        """Say how much before its time one may be taken along with another.
+        """Return how much earlier than due a snapshot may be taken together with another.
 
         Two that were last served together drift apart by the moment a run takes to begin; a
         fixed distance is no appointment. The time of a cron expression is one.
@@ -79,7 +79,7 @@ class NextRun:
         return self.again or self.slot + self.put_off
 
     def is_due(self, now: datetime) -> bool:
-        """Tell whether a run at `now` serves this storage."""
+        """Return whether a run at `now` serves this storage."""
         if self.again is not None:  # alone, after a pause that is meant
             return self.again <= now
         return self.due - self.timing.early() <= now

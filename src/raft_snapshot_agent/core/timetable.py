@@ -61,11 +61,11 @@ class ScheduleState:
         return min(line.due for line in self.lines.values())
 
     def due(self, now: datetime) -> frozenset[str]:
-        """Name the storages that a run at `now` serves."""
+        """Return the storages that a run at `now` serves."""
         return frozenset(name for name, line in self.lines.items() if line.is_due(now))
 
     def looked_at_again(self, now: datetime) -> frozenset[str]:
-        """Name those of them whose slot was tried, or left to another agent, before."""
+        """Return those whose slot was tried before, or left to another agent."""
         return frozenset(name for name in self.due(now) if self.lines[name].again is not None)
 
     def served(self, names: Iterable[str], now: datetime, spread: float = 0.0) -> ScheduleState:
@@ -90,7 +90,7 @@ class ScheduleState:
         return self._postponed(names, now, 0.0, _SOONEST, _LATEST, owed=owed)
 
     def stood_by(self, names: Iterable[str], now: datetime, spread: float = 0.0) -> ScheduleState:
-        """Look at these again soon: whoever is to serve them may be lost within the slot.
+        """Look at these storages again soon; the agent that serves them may die in this slot.
 
         Arguments:
             names: Of the storages.

@@ -20,8 +20,9 @@ from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.demo.screen import Screen
 from raft_snapshot_agent.errors import AgentError, ServerError, VerificationError
 from raft_snapshot_agent.restore.drill import restored
-from raft_snapshot_agent.restore.reader import StoredReader, examine
-from raft_snapshot_agent.restore.restore import fetched
+from raft_snapshot_agent.restore.examine import examine
+from raft_snapshot_agent.restore.reader import StoredReader
+from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import ServerProcess
@@ -119,21 +120,23 @@ def _start_agent(stack: ExitStack, folder: Path, name: str, file: Path) -> Serve
 
 def _watch_snapshots(screen: Screen, stage: Stage) -> None:
     with screen.step("Waiting for two snapshots in each storage") as seen:
-        _until(lambda: all(len(found) >= 2 for found in _stored(stage)), "two snapshots", stage)
+        _until(
+            lambda: all(len(found) >= 2 for found in _list_stored(stage)), "two snapshots", stage
+        )
         seen.append("two snapshots arrived in both storages")
-    for destination, found in zip(stage.destinations, _stored(stage), strict=True):
+    for destination, found in zip(stage.destinations, _list_stored(stage), strict=True):
         screen.detail(f"{destination.name}: {found[0].name}")
 
 
 def _kill_leader(screen: Screen, stage: Stage) -> None:
     with screen.step("Killing the leader") as seen:
         old = stage.cluster.leader()
-        before = _stored(stage)[1][0]
+        before = _list_stored(stage)[1][0]
         old.kill()
         start = time.monotonic()
         new = stage.cluster.leader()
         elected = time.monotonic() - start
-        _until(lambda: _stored(stage)[1][0].name != before.name, "the takeover", stage)
+        _until(lambda: _list_stored(stage)[1][0].name != before.name, "the takeover", stage)
         taken = time.monotonic() - start - elected
         seen += [f"leader {old.name} killed (kill -9)", f"{new.name} leads after {elected:.1f} s"]
     screen.detail(f"its agent's first snapshot came {taken:.1f} s later")
@@ -169,7 +172,7 @@ async def _restore_newest(screen: Screen, stage: Stage) -> None:
         newest = (await bucket.stored())[0]
         fresh = stage.folder / "fresh"
         async with (
-            fetched(StoredReader(bucket, newest), stage.folder / "spool") as got,
+            fetch_copy(StoredReader(bucket, newest), stage.folder / "spool") as got,
             restored(
                 got.spool.path, stage.cluster.unseal_keys, fresh, must_be_closed=False
             ) as node,
@@ -182,7 +185,7 @@ async def _restore_newest(screen: Screen, stage: Stage) -> None:
         seen.append(f"newest snapshot restored into a fresh server; it reads back {password!r}")
 
 
-def _stored(stage: Stage) -> list[tuple[Stored, ...]]:
+def _list_stored(stage: Stage) -> list[tuple[Stored, ...]]:
     async def ask() -> list[tuple[Stored, ...]]:
         return [newest_first(await destination.stored()) for destination in stage.destinations]
 

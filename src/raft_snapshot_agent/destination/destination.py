@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 
-from raft_snapshot_agent.core.flood import asked, flooded
+from raft_snapshot_agent.core.flood import count_witnesses, explain_flood
 from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME, Alarm, Restored
 from raft_snapshot_agent.core.naming import AGENT, Layout, Naming, catalogue
 from raft_snapshot_agent.core.notes import moment
@@ -161,8 +161,8 @@ class Destination:
         """Say why more snapshots came than can be explained, where no key tells which count."""
         if self.signing is not None or self.pace is None:
             return ""
-        witnesses = await self.proofs.witnesses(stored, asked(self.extra))
-        return flooded(stored, witnesses, self.pace, now, self.extra)
+        witnesses = await self.proofs.witnesses(stored, count_witnesses(self.extra))
+        return explain_flood(stored, witnesses, self.pace, now, self.extra)
 
     async def watch(self, history: History | None, now: Manifest) -> GuardResult:
         """Hold a new snapshot against the history of its storage.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from raft_snapshot_agent.core.flood import asked
+from raft_snapshot_agent.core.flood import count_witnesses
 from raft_snapshot_agent.core.guard import (
     GUARD_NAME,
     RESTORED_NAME,
@@ -148,7 +148,7 @@ async def admit(proofs: Proofs, stored: Sequence[Stored], extra: int) -> None:
         extra: How many may come by hand.
     """
     known = await proofs.known(stored)
-    for witness in await proofs.witnesses(stored, asked(extra) + _ADMITTED):
+    for witness in await proofs.witnesses(stored, count_witnesses(extra) + _ADMITTED):
         if witness.never_saw(stored):
             told = replace(witness.manifest, known=known)
             name = manifest_name(witness.stored.name)

@@ -75,7 +75,7 @@ class Proofs:
         accepted: frozenset[str] | None = None
         for one in newest_first(listed):
             told = await self.read(one)
-            if judge.signed(one, told) and isinstance(told, Manifest):
+            if judge.is_signed(one, told) and isinstance(told, Manifest):
                 accepted = read_known(told)
                 if accepted is not None:
                     break
@@ -85,7 +85,7 @@ class Proofs:
     async def worth(self, judge: Judge, listed: Iterable[Stored]) -> tuple[Stored, ...]:
         """Say what snapshots count for, each on its own and beside the others."""
         told = {one.name: await self.read(one) for one in listed}
-        return without_copies((judge.worth(one, told[one.name]) for one in listed), told)
+        return without_copies((judge.judge_stored(one, told[one.name]) for one in listed), told)
 
     async def settled(
         self, listed: Sequence[Stored], planned: Callable[[Sequence[Stored]], Plan]
@@ -123,7 +123,7 @@ class Proofs:
         judge = await self.judge(listed)
         judged: list[Stored] = []
         for one in listed:
-            judged.append(judge.worth(one, await self.read(one)))
+            judged.append(judge.judge_stored(one, await self.read(one)))
             if judged[-1].signed and judged[-1].counts:
                 break
         return (*judged, *listed[len(judged) :])
@@ -158,5 +158,5 @@ class Proofs:
         judge = await self.judge(listed)
         for one in (one for one in listed if one.verified):
             told = await self.read(one)
-            if isinstance(told, Manifest) and not judge.worth(one, told).doubt:
+            if isinstance(told, Manifest) and not judge.judge_stored(one, told).doubt:
                 yield one, told

@@ -8,7 +8,7 @@ show the same bytes and the same defect (docs/decisions/0030).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -31,6 +31,9 @@ from raft_snapshot_agent.threads import in_thread
 _SMALL = 1 << 20
 """Bytes of a note or a manifest that are read; real ones have a few hundred."""
 _REPLACED = "it was replaced after it was stored; do not trust it unless you know by whom"
+
+
+OpenVerifier = Callable[[], ArchiveVerifier]
 
 
 class SnapshotState(StrEnum):
@@ -112,34 +115,37 @@ class Copy:
         return Expected(self.index, await manifest(self.storage, self.name))
 
 
-async def judge(first: Readable, again: Readable) -> Reading:
+async def judge(
+    first: Readable, again: Readable, verifier: OpenVerifier = ArchiveVerifier
+) -> Reading:
     """Say what a snapshot is worth; what does not look whole is read again before that.
 
     Arguments:
         first: The snapshot.
         again: The same, over a connection of its own.
+        verifier: Makes one for each reading.
     """
-    one = await read_once(first)
+    one = await read_once(first, verifier)
     if one.state is SnapshotState.WHOLE:
         return one
-    other = await read_once(again)
+    other = await read_once(again, verifier)
     if other.state is SnapshotState.WHOLE:
         return replace(other, before="" if one.error is None else one.error.message)
     if SnapshotState.UNREADABLE in (one.state, other.state):
         return one if one.state is SnapshotState.UNREADABLE else other
-    return one if one.agrees_with(other) else _unsteady(one, other)
+    return one if one.agrees_with(other) else _describe_difference(one, other)
 
 
-async def read_once(source: Readable) -> Reading:
+async def read_once(source: Readable, opened: OpenVerifier = ArchiveVerifier) -> Reading:
     """Read a snapshot to its end, also past a defect: the SHA-256 is to be that of all of it."""
-    verifier, digest = ArchiveVerifier(), hashlib.sha256()
+    verifier, digest = opened(), hashlib.sha256()
     defect: VerificationError | None = None
     try:
         expected = await source.expected()
         async for piece in source.read():
             await in_thread(partial(digest.update, piece))
             if defect is None:
-                defect = await in_thread(partial(_defect, verifier, piece))
+                defect = await in_thread(partial(_find_defect, verifier, piece))
         if defect is not None:
             raise defect
         snapshot = verifier.finish()
@@ -204,7 +210,7 @@ async def small(storage: Storage, name: str) -> bytes:
     return content[:_SMALL]
 
 
-def _defect(verifier: ArchiveVerifier, piece: bytes) -> VerificationError | None:
+def _find_defect(verifier: ArchiveVerifier, piece: bytes) -> VerificationError | None:
     try:
         verifier.feed(piece)
     except VerificationError as error:
@@ -212,7 +218,7 @@ def _defect(verifier: ArchiveVerifier, piece: bytes) -> VerificationError | None
     return None
 
 
-def _unsteady(one: Reading, other: Reading) -> Reading:
+def _describe_difference(one: Reading, other: Reading) -> Reading:
     said = ["" if reading.error is None else reading.error.message for reading in (one, other)]
     error = StorageError(
         f"two readings differ: {said[0]}; then {said[1]}",

@@ -30,7 +30,7 @@ CHECKS: Mapping[str, Check] = {
     "versions": versions.versions,
     "spool": host.spool,
     "room": host.room,
-    "probe": probe.untried,
+    "probe": probe.report_untried,
 }
 _ORDER = (Status.FAILURE, Status.WARNING, Status.SKIPPED, Status.SUCCESS)
 

@@ -93,7 +93,7 @@ def line(results: Sequence[Result]) -> str:
     """
     ranked = sorted(results, key=lambda one: _WORST_FIRST.index(one.state))
     told = "; ".join(f"{one.label}: {_short(one.message)}" for one in ranked)
-    measured = " ".join(_measured(one) for one in results if one.age is not None)
+    measured = " ".join(_format_perfdata(one) for one in results if one.age is not None)
     return _plugin_line(overall(results), told) + (f" | {measured}" if measured else "")
 
 
@@ -144,7 +144,7 @@ def _nothing(found: Census) -> tuple[CheckState, str]:
 
 
 def _doubts(holding: Holding, found: Census, newest: Stored) -> list[str]:
-    """Say what does not page anybody at night, and is to be looked at by day."""
+    """List what is a warning only: it can wait until the morning."""
     doubts = []
     if holding.alarm is not None:
         doubts.append(f"retention suspended: {holding.alarm}")
@@ -166,12 +166,12 @@ def _short(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Take out what would end the text before its end."""
+    """Replace the characters that would end the text early."""
     printable = "".join(one if one.isprintable() else " " for one in text)
     return " ".join(printable.replace("|", "/").split())
 
 
-def _measured(result: Result) -> str:
+def _format_perfdata(result: Result) -> str:
     label = "".join("_" if one in "'= |" else one for one in f"age_{result.label}")
     seconds = int((result.age or timedelta(0)).total_seconds())
     limit = "" if result.limit is None else str(int(result.limit.total_seconds()))

@@ -40,14 +40,14 @@ def _server(node: Node | None) -> CheckResult:
     told = node.call("GET", "sys/health").body.get("server_time_utc")
     if not isinstance(told, int):
         return skipped(_CHECK, f"{node.address} does not tell its time")
-    return _compared(node.address, datetime.fromtimestamp(told, UTC))
+    return _compare(node.address, datetime.fromtimestamp(told, UTC))
 
 
 def _store(storage: AnyStorage) -> list[CheckResult]:
     told = None
     with suppress(AgentError, ValueError):
         told = _date(storage)
-    return [] if told is None else [_compared(f"{storage.name}", told)]
+    return [] if told is None else [_compare(f"{storage.name}", told)]
 
 
 def _date(storage: AnyStorage) -> datetime | None:
@@ -68,7 +68,7 @@ def _address(storage: AnyStorage) -> str | None:
     return next((url for key in _ADDRESSES if (url := getattr(storage, key, None))), None)
 
 
-def _compared(whose: str, told: datetime) -> CheckResult:
+def _compare(whose: str, told: datetime) -> CheckResult:
     apart = datetime.now(UTC) - told
     if abs(apart) <= _APART:
         return success(_CHECK, f"this host and {whose} agree on the time")

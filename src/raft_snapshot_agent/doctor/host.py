@@ -18,6 +18,7 @@ from raft_snapshot_agent.doctor.results import (
     warning,
 )
 from raft_snapshot_agent.errors import AgentError, ConfigError, SpoolError, StorageFull
+from raft_snapshot_agent.storage.local.local import LocalSettings
 from raft_snapshot_agent.threads import in_thread
 
 _ROOM = 2
@@ -58,13 +59,13 @@ def _is_there(path: Path) -> bool:
 
 
 async def spool(context: CheckContext) -> list[CheckResult]:
-    """Say whether a snapshot as large as the newest has room in the spool."""
+    """Check that the spool has room for a snapshot as large as the newest."""
     folder = spool_folder(context.config, context.environ)
     sizes = [one.newest.size for one in context.holdings if one.newest is not None]
     if not sizes:
         why = "no snapshot is known to tell how much room the spool needs"
         return [skipped("spool", why)]
-    free = (await in_thread(partial(shutil.disk_usage, _made(folder)))).free
+    free = (await in_thread(partial(shutil.disk_usage, _existing_folder(folder)))).free
     need = max(sizes)
     told = f"{_size(free)} free in {folder}, the newest snapshot has {_size(need)}"
     advice = "make room there, or set spool to a folder with more"
@@ -78,14 +79,14 @@ async def spool(context: CheckContext) -> list[CheckResult]:
 
 
 async def room(context: CheckContext) -> list[CheckResult]:
-    """Say where the disk of a local storage has no room for another snapshot."""
+    """Check that the disk of each local storage has room for another snapshot."""
     newest = {
         one.destination.name: one.newest.size for one in context.holdings if one.newest is not None
     }
     return [
         result
         for storage in context.config.storages
-        if storage.type == "local" and storage.name in newest
+        if isinstance(storage, LocalSettings) and storage.name in newest
         for result in await in_thread(
             partial(_room, storage.name, storage.folder, newest[storage.name])
         )
@@ -104,7 +105,7 @@ def _room(name: str, folder: Path, need: int) -> list[CheckResult]:
     return []
 
 
-def _made(folder: Path) -> Path:
+def _existing_folder(folder: Path) -> Path:
     """Return the folder, or the one that it would be made in."""
     return next(one for one in (folder, *folder.parents) if one == one.parent or _is_there(one))
 

@@ -34,12 +34,12 @@ async def _several(context: CheckContext) -> bool:
     """Return whether anything tells that the cluster has several members."""
     if len(context.config.vault.addresses) > 1 or context.leaders:
         return True
-    if await in_thread(partial(_asked, context)) > 1:
+    if await in_thread(partial(_count_server_nodes, context)) > 1:
         return True
-    return any([await _named(holding) > 1 for holding in context.holdings])
+    return any([await _count_named_members(holding) > 1 for holding in context.holdings])
 
 
-def _asked(context: CheckContext) -> int:
+def _count_server_nodes(context: CheckContext) -> int:
     """Count the nodes that the server tells of; few tokens may ask."""
     node, token = context.node, context.token
     if node is None or token is None or context.cluster.session.uses is not None:
@@ -55,7 +55,7 @@ def _nodes(node: Node, token: str) -> int:
     return len(nodes) if isinstance(nodes, list) else 0
 
 
-async def _named(holding: Holding) -> int:
+async def _count_named_members(holding: Holding) -> int:
     """Count the members that the newest snapshot names, near its beginning."""
     if holding.newest is None:
         return 0

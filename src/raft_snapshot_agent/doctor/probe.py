@@ -25,7 +25,6 @@ from raft_snapshot_agent.errors import (
     StorageUnavailable,
 )
 from raft_snapshot_agent.lease.proof import prove
-from raft_snapshot_agent.lease.settings import StorageLease
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.base import BytesSource
@@ -104,8 +103,8 @@ class Trial:
                 raise StorageError("what was deleted is still in the list")
 
 
-async def untried(context: CheckContext) -> list[CheckResult]:
-    """Say that nothing was written."""
+async def report_untried(context: CheckContext) -> list[CheckResult]:
+    """Report that nothing was written."""
     if not context.destinations:
         return []
     return [skipped(_CHECK, "whether the storages take what is written, doctor --probe tries")]
@@ -118,12 +117,12 @@ async def probe(context: CheckContext) -> list[CheckResult]:
     found = [
         result
         for destination in context.destinations
-        for result in await _tried(destination, context)
+        for result in await _try_destination(destination, context)
     ]
     return [*found, *await _lease(context)]
 
 
-async def _tried(destination: Destination, context: CheckContext) -> list[CheckResult]:
+async def _try_destination(destination: Destination, context: CheckContext) -> list[CheckResult]:
     trial = Trial(destination)
     try:
         await trial.run()
@@ -131,11 +130,11 @@ async def _tried(destination: Destination, context: CheckContext) -> list[CheckR
         if trial.left:
             context.tell(f"{trial.left} could not be removed: delete it by hand")
         raise
-    return [*judge(trial), *_left(trial)]
+    return [*judge(trial), *_report_leftovers(trial)]
 
 
 def judge(trial: Trial) -> list[CheckResult]:
-    """Say what a storage may do, and of the rest whether that is as it should be."""
+    """Report what a storage allows, and whether the rest should be allowed."""
     name, may = trial.destination.name, ", ".join(trial.done)
     broken = {what: error for what, error in trial.failed.items() if not _is_right(what, error)}
     if "write" in broken:
@@ -162,7 +161,7 @@ def _cannot(name: str, what: str, error: AgentError) -> CheckResult:
     return failure(_CHECK, told)
 
 
-def _left(trial: Trial) -> list[CheckResult]:
+def _report_leftovers(trial: Trial) -> list[CheckResult]:
     if not trial.left:
         return []
     maybe = "stays" if "write" in trial.done else "may have stayed"
@@ -172,13 +171,13 @@ def _left(trial: Trial) -> list[CheckResult]:
 async def _lease(context: CheckContext) -> list[CheckResult]:
     """Try whether the storage that keeps the lease can."""
     settings = context.config.lease
-    if not isinstance(settings, StorageLease):
+    if settings is None or settings.kept_in is None:
         return []
-    kept = [one for one in context.config.storages if one.name == settings.storage]
-    return [await _kept(storage, settings.name) for storage in kept]
+    kept = [one for one in context.config.storages if one.name == settings.kept_in]
+    return [await _check_kept(storage, settings.name) for storage in kept]
 
 
-async def _kept(storage: AnyStorage, record: str) -> CheckResult:
+async def _check_kept(storage: AnyStorage, record: str) -> CheckResult:
     try:
         await prove(storage.lease_store(record), str(storage.name))
     except AgentError as error:

@@ -73,15 +73,15 @@ def failure(check: str, error: AgentError) -> CheckResult:
 
 
 def success(check: str, message: str) -> CheckResult:
-    """Say that something was looked at and is good."""
+    """Report a check that passed."""
     return CheckResult(check, Status.SUCCESS, message)
 
 
 def warning(check: str, message: str, advice: str) -> CheckResult:
-    """Say what is not as it should be, and harms nothing yet."""
+    """Report something that should be changed and does no harm yet."""
     return CheckResult(check, Status.WARNING, message, advice)
 
 
 def skipped(check: str, why: str) -> CheckResult:
-    """Say what was not looked at, and why."""
+    """Report a check that was not made, and why."""
     return CheckResult(check, Status.SKIPPED, why)

@@ -21,7 +21,10 @@ from raft_snapshot_agent.doctor.results import (
 from raft_snapshot_agent.errors import NotLeader, ServerError, Unreachable
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.answers import SNAPSHOT_PATH
-from raft_snapshot_agent.vault.auth import AnyAuth, AppRoleAuth, NoAuth, TokenAuth
+from raft_snapshot_agent.vault.auth import AnyAuth
+from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
+from raft_snapshot_agent.vault.auth.none import NoAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.exposure import proxy_to
 from raft_snapshot_agent.vault.hosts import is_local
@@ -29,14 +32,14 @@ from raft_snapshot_agent.vault.token import in_namespace
 
 
 async def tls(context: CheckContext) -> list[CheckResult]:
-    """Say which connections are protected; whether a certificate holds, only an answer shows."""
+    """Check which connections use TLS; only an answer proves a certificate."""
     return [
-        _protected(address, context.config, answered=address in context.answered)
+        _check_tls(address, context.config, answered=address in context.answered)
         for address in context.config.vault.addresses
     ]
 
 
-def _protected(address: str, config: Config, *, answered: bool) -> CheckResult:
+def _check_tls(address: str, config: Config, *, answered: bool) -> CheckResult:
     proxy = proxy_to(address, config.vault.proxy)
     if proxy is not None and not address.startswith("https:"):
         message = f"{address} is not encrypted, and {proxy} can read everything"
@@ -90,11 +93,11 @@ def _node(context: CheckContext, address: str) -> CheckResult:
 
 
 async def leader(context: CheckContext) -> list[CheckResult]:
-    """Say whether this agent is the one to work at the moment."""
+    """Check whether this agent is the one to work at the moment."""
     if context.node is None:
         return [skipped("leader", "no node answers, so the leader is unknown")]
     try:
-        found = await in_thread(context.cluster.leader)
+        found = await in_thread(context.cluster.find_leader_for_this_agent)
     except NotLeader as error:
         context.stands_by = True
         message = f"not this agent's turn: {error.message}"
@@ -142,7 +145,7 @@ def _logged_in(auth: AnyAuth, node: Node) -> CheckResult:
 
 
 async def rights(context: CheckContext) -> list[CheckResult]:
-    """Hold what the token may do against what it needs."""
+    """Compare what the token may do with what it needs."""
     node, token = context.node, context.token
     if node is None or token is None:
         return [CheckResult("rights", Status.SKIPPED, "there is no token")]
@@ -150,13 +153,13 @@ async def rights(context: CheckContext) -> list[CheckResult]:
     if session.uses == 0:
         return [CheckResult("rights", Status.SKIPPED, "the token is good for one request only")]
     if isinstance(context.config.vault.auth, TokenAuth):
-        refused = await in_thread(partial(_unknown, node, token))
+        refused = await in_thread(partial(_check_token_is_known, node, token))
         if refused is not None:
             return [refused]
     return await in_thread(partial(_rights, node, token))
 
 
-def _unknown(node: Node, token: str) -> CheckResult | None:
+def _check_token_is_known(node: Node, token: str) -> CheckResult | None:
     """Ask what any token may ask: only one that has ended or is foreign is refused there.
 
     Elsewhere the server refuses such a one in the words for a good one without the right.
@@ -170,7 +173,7 @@ def _unknown(node: Node, token: str) -> CheckResult | None:
 
 
 async def token(context: CheckContext) -> list[CheckResult]:
-    """Look at when a token ends that nobody renews: a file may be refreshed by somebody else."""
+    """Check when a token expires that this agent does not renew."""
     auth, node = context.config.vault.auth, context.node
     if node is None or not context.token or not isinstance(auth, TokenAuth):
         return []
@@ -195,10 +198,10 @@ def _rights(node: Node, token: str) -> list[CheckResult]:
         message = f"the token may not ask what it may do ({answer.errors or answer.status})"
         advice = "grant update on sys/capabilities-self, or see whether a snapshot succeeds"
         return [CheckResult("rights", Status.WARNING, message, advice)]
-    return [_judged({str(one) for path in paths for one in data.get(path) or ()}, data)]
+    return [_judge_capabilities({str(one) for path in paths for one in data.get(path) or ()}, data)]
 
 
-def _judged(all_of_them: set[str], data: Mapping[str, Sequence[str]]) -> CheckResult:
+def _judge_capabilities(all_of_them: set[str], data: Mapping[str, Sequence[str]]) -> CheckResult:
     if not {"read", "root"} & set(data.get(SNAPSHOT_PATH) or ()):
         message = f"the token may not read {SNAPSHOT_PATH}"
         advice = f'give its policy: path "{SNAPSHOT_PATH}" {{ capabilities = ["read"] }}'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from raft_snapshot_agent.core.freshness import Census, Deadline, age
+from raft_snapshot_agent.core.freshness import Census, DueTime, age
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.destination.holdings import Holding, look_at_all
@@ -55,7 +55,7 @@ async def storages(context: CheckContext) -> list[CheckResult]:
 
 
 def judge(holding: Holding, now: datetime, *, stands_by: bool = False) -> list[CheckResult]:
-    """Say what is to be said of one storage.
+    """Report on one storage.
 
     Arguments:
         holding: The storage as it was found.
@@ -63,16 +63,16 @@ def judge(holding: Holding, now: datetime, *, stands_by: bool = False) -> list[C
         stands_by: Another member's agent works, and a folder of this host gets nothing.
     """
     if holding.census is None:
-        return [_unlisted(holding)]
+        return [_report_unlisted(holding)]
     own = stands_by and holding.destination.storage.kind == _LOCAL
     return [
         _idle(holding, now) if own else _freshness(holding, holding.census, now),
-        *_alarmed(holding),
+        *_report_alarms(holding),
         *_blemishes(holding.destination.name, holding.census),
     ]
 
 
-def _unlisted(holding: Holding) -> CheckResult:
+def _report_unlisted(holding: Holding) -> CheckResult:
     destination, error = holding.destination, holding.error or StorageError("it was not listed")
     if isinstance(error, NotThereYet):
         return CheckResult(
@@ -96,7 +96,7 @@ def _freshness(holding: Holding, found: Census, now: datetime) -> CheckResult:
         return _none(holding, found)
     old = span(age(newest.taken_at, now))
     if due.is_missed(now):
-        return _overdue(holding, newest, due, now)
+        return _report_overdue(holding, newest, due, now)
     number = "1 snapshot" if found.whole == 1 else f"{found.whole} snapshots"
     coming = f"the next is due at {due.due:%Y-%m-%d %H:%M:%S} UTC"
     return success(_CHECK, f"{name} holds {number}, the newest {old} old; {coming}")
@@ -110,7 +110,7 @@ def _idle(holding: Holding, now: datetime) -> CheckResult:
     return skipped(_CHECK, f"{name}: the newest is {old}; {why}, so it is not called late")
 
 
-def _overdue(holding: Holding, newest: Stored, due: Deadline, now: datetime) -> CheckResult:
+def _report_overdue(holding: Holding, newest: Stored, due: DueTime, now: datetime) -> CheckResult:
     name = holding.destination.name
     old, late = span(age(newest.taken_at, now)), span(age(due.due, now))
     message = f"{name} is overdue: its newest snapshot is {old} old, and another was due {late} ago"
@@ -134,7 +134,7 @@ def _none(holding: Holding, found: Census) -> CheckResult:
     return warning(_CHECK, f"{name} holds no snapshot yet", advice)
 
 
-def _alarmed(holding: Holding) -> list[CheckResult]:
+def _report_alarms(holding: Holding) -> list[CheckResult]:
     if holding.alarm is None:
         return []
     message = f"retention suspended for {holding.destination.name}: {holding.alarm}"
@@ -149,15 +149,15 @@ def _blemishes(name: str, found: Census) -> list[CheckResult]:
         )
         said.append(warning(_CHECK, message, f"prove it: verify {found.newest.name}"))
     if found.broken and found.whole:
-        message = f"{name}: known to be broken: {_named(found.broken)}"
+        message = f"{name}: known to be broken: {_describe(found.broken)}"
         advice = f"look once more: verify {found.broken[0].name}; do not restore from it"
         said.append(warning(_CHECK, message, advice))
     if found.ahead and found.whole:
-        message = f"{name}: dated in the future: {_named(found.ahead)}"
+        message = f"{name}: dated in the future: {_describe(found.ahead)}"
         said.append(warning(_CHECK, message, _CLOCKS))
     return said
 
 
-def _named(stored: Iterable[Stored]) -> str:
+def _describe(stored: Iterable[Stored]) -> str:
     first, *others = (one.name for one in stored)
     return f"{first} and {len(others)} more" if others else first

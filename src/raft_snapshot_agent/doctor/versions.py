@@ -13,7 +13,7 @@ from raft_snapshot_agent.doctor.results import (
     success,
     warning,
 )
-from raft_snapshot_agent.errors import StorageError
+from raft_snapshot_agent.errors import ConfigError, StorageError
 from raft_snapshot_agent.storage.s3.s3 import S3Settings
 from raft_snapshot_agent.threads import in_thread
 
@@ -28,10 +28,10 @@ async def versions(context: CheckContext) -> list[CheckResult]:
     """Warn of versioned buckets in which nothing ends old versions."""
     silent = {one.destination.name for one in context.holdings if one.error is not None}
     asked = (one for one in context.config.storages if isinstance(one, S3Settings))
-    return [await _asked(one, silent) for one in asked if _deletes(one)]
+    return [await _ask_versions(one, silent) for one in asked if _deletes(one)]
 
 
-async def _asked(settings: S3Settings, silent: Collection[str]) -> CheckResult:
+async def _ask_versions(settings: S3Settings, silent: Collection[str]) -> CheckResult:
     if settings.name in silent:
         return skipped(_CHECK, f"{settings.name} could not be listed, so it was not asked further")
     return await in_thread(partial(_versions, settings), abandon=True)
@@ -45,12 +45,13 @@ def _deletes(settings: S3Settings) -> bool:
 
 
 def _versions(settings: S3Settings) -> CheckResult:
+    from raft_snapshot_agent.storage.s3.s3 import connect
     from raft_snapshot_agent.storage.s3.versions import versioning
 
     name = settings.name or settings.type
     try:
-        found = versioning(settings)
-    except StorageError as error:
+        found = versioning(connect(settings), settings.prefix)
+    except (ConfigError, StorageError) as error:
         return failure(_CHECK, StorageError(f"{name}: {error.message}", hint=error.hint))
     if found is None:
         return skipped(_CHECK, f"{name} does not tell whether it keeps old versions")

@@ -14,7 +14,7 @@ _PROVE_AGAIN = 600.0
 
 
 async def granted() -> None:
-    """Find nothing against it."""
+    """Allow this agent to be the holder."""
 
 
 class Candidacy:

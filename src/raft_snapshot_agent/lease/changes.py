@@ -26,7 +26,7 @@ class Changes:
         self.acquired = changed and term is not None
         found = self._doubts(lease)
         if changed:
-            found.append(_acquired(lease) if self.acquired else _left(lease))
+            found.append(_describe_acquired(lease) if self.acquired else _describe_left(lease))
         return found
 
     def _doubts(self, lease: Lease) -> list[Change]:
@@ -41,11 +41,11 @@ def _doubt(lease: Lease) -> UnreliableStore | None:
     return lease.trouble if isinstance(lease.trouble, UnreliableStore) else None
 
 
-def _acquired(lease: Lease) -> Change:
+def _describe_acquired(lease: Lease) -> Change:
     return "info", f"Acquired the lease in {lease.location}."
 
 
-def _left(lease: Lease) -> Change:
+def _describe_left(lease: Lease) -> Change:
     if lease.gave_away:
         return "info", f"Gave away the lease in {lease.location}: {lease.gave_away}."
     why = lease.lost().message.removeprefix("lost the lease in ")

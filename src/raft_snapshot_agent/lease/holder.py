@@ -89,7 +89,7 @@ class Lease:
     @property
     def stored(self) -> Mapping[str, datetime]:
         """By storage, when the newest snapshot was taken that a holder saw through."""
-        return {} if self.record is None else self._known(self.record).stored_at()
+        return {} if self.record is None else self._drop_unknown_storages(self.record).stored_at()
 
     @property
     def held_lease(self) -> HeldLease | None:
@@ -130,7 +130,7 @@ class Lease:
             self._runs -= 1
 
     async def keep(self) -> None:
-        """Take it whenever it is free, and keep it; never returns."""
+        """Acquire the lease whenever it is free, and renew it; never return."""
         while True:
             await self._clock.sleep(await self.look())
 
@@ -197,7 +197,7 @@ class Lease:
             await self._lease_store.close()
 
     def _pause(self, asked_at: float) -> float:
-        """Look soon enough to renew in time, or just when another's lease runs out."""
+        """Return the pause until the next look: in time to renew, or when another's lease ends."""
         now = self._clock.now()
         regular = asked_at + self._seconds / _LOOKS * (0.8 + 0.2 * self._clock.spread()) - now
         if self._mine is None and (wait := self._seen.free_in(now, self._seconds)):
@@ -219,7 +219,7 @@ class Lease:
             await self._give_back(found)
             return
         asked_at = self._clock.now()
-        record = self._taken(found)
+        record = self._take_record(found)
         version = await self._lease_store.write(record, None if found is None else found.version)
         if version is not None:
             self._mine = Versioned(record, version)
@@ -243,17 +243,19 @@ class Lease:
             return
         self.gave_away = why
         self._seen = Observation(None, self._clock.now())
-        await self._lease_store.write(self._known(mine.record).released(), mine.version)
+        await self._lease_store.write(
+            self._drop_unknown_storages(mine.record).released(), mine.version
+        )
 
-    def _taken(self, found: Versioned | None) -> Record:
+    def _take_record(self, found: Versioned | None) -> Record:
         # Also where it is ours already, and the answer was lost, and should somebody delete the
         # record: no tenure of this agent's has another's number.
         term = 1 + max(self._last_term, 0 if found is None else found.record.term)
-        stored = {} if found is None else self._known(found.record).stored
+        stored = {} if found is None else self._drop_unknown_storages(found.record).stored
         taken_at = self._clock.date().strftime("%Y-%m-%dT%H:%M:%SZ")
         return Record(self._me, term, 0, self._seconds, taken_at, stored)
 
-    def _known(self, record: Record) -> Record:
+    def _drop_unknown_storages(self, record: Record) -> Record:
         return record if self._storages is None else record.only(self._storages)
 
     async def _renew(self, term: int, stored: Mapping[str, str] = _NOTHING) -> None:
@@ -265,7 +267,9 @@ class Lease:
                 raise self.lost()
             asked_at = self._clock.now()
             # What somebody else wrote into our record is not carried on.
-            record = replace(self._known(mine.record.renewed(stored)), seconds=self._seconds)
+            record = replace(
+                self._drop_unknown_storages(mine.record.renewed(stored)), seconds=self._seconds
+            )
             version = await self._lease_store.write(record, mine.version)
             if version is not None:
                 return self._believe(Versioned(record, version), asked_at)
@@ -284,7 +288,7 @@ class Lease:
             self._until = max(self._until, good_until(asked_at, self._seconds))
 
     async def _look_again(self, term: int, refused: Versioned) -> None:
-        """Find out who was faster: another agent, or another write of ours."""
+        """Read the record again after a conflict: another agent wrote, or we did before."""
         found = await self._lease_store.read()
         mine = self._mine
         if found is not None and (found.record.holder, found.record.term) == (self._me, term):

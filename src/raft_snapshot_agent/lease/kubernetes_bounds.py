@@ -12,8 +12,8 @@ _MOST = 4 << 20
 """Bytes; etcd keeps no object over 1.5 MiB. There is no key for it."""
 
 
-def bounded(response: Response) -> Response:
-    """Let an answer fail once it is longer than is taken; one that is encoded fails at once.
+def bound(response: Response) -> Response:
+    """Fail an answer once it is longer than the limit; an encoded one fails at once.
 
     Raises:
         DecodingError: Nobody asked for that encoding.

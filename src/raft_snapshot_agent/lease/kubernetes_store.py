@@ -25,8 +25,8 @@ from raft_snapshot_agent.errors import (
     StorageDenied,
     StorageUnavailable,
 )
-from raft_snapshot_agent.lease.kubernetes_bounds import bounded
-from raft_snapshot_agent.network.failures import Trouble, not_accepted, refused_by_proxy
+from raft_snapshot_agent.lease.kubernetes_bounds import bound
+from raft_snapshot_agent.network.failures import Trouble, explain_not_accepted, refused_by_proxy
 from raft_snapshot_agent.network.proxies import Proxy, route
 from raft_snapshot_agent.network.trust import TlsOptions, accept_partial_chains, context
 from raft_snapshot_agent.secret import one_line
@@ -75,13 +75,13 @@ class KubernetesLeaseStore:
     async def read(self) -> Versioned | None:
         from lightkube.resources.coordination_v1 import Lease
 
-        async with self._connected("read") as client:
+        async with self._connect("read") as client:
             with _expecting(404) as failed:
                 lease = await client.get(Lease, self._name)
-            return None if failed else self._noted(lease)
+            return None if failed else self._read_record(lease)
 
     async def write(self, record: Record, expected: str | None) -> str | None:
-        async with self._connected("write") as client:
+        async with self._connect("write") as client:
             lease = self._lease(record, expected)
             if expected is None:
                 with _expecting(409) as failed:
@@ -89,7 +89,7 @@ class KubernetesLeaseStore:
             else:
                 with _expecting(404, 409) as failed:
                     lease = await client.replace(lease)
-            return None if failed else self._noted(lease).version
+            return None if failed else self._read_record(lease).version
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -98,18 +98,18 @@ class KubernetesLeaseStore:
                 await client.close()
 
     @contextlib.asynccontextmanager
-    async def _connected(self, doing: str) -> AsyncIterator[AsyncClient]:
+    async def _connect(self, doing: str) -> AsyncIterator[AsyncClient]:
         """Keep the connection while all goes well; the credentials may be others afterwards."""
-        with self._explained(doing):
+        with self._map_errors(doing):
             try:
                 if self._client is None:
-                    self._client = await in_thread(self._opened)
+                    self._client = await in_thread(self._open_client)
                 yield self._client
             except BaseException:
                 await self.close()
                 raise
 
-    def _opened(self) -> AsyncClient:
+    def _open_client(self) -> AsyncClient:
         from lightkube import AsyncClient
 
         config = configuration()
@@ -119,7 +119,7 @@ class KubernetesLeaseStore:
         self._namespace = client.namespace
         return client
 
-    def _noted(self, lease: Lease) -> Versioned:
+    def _read_record(self, lease: Lease) -> Versioned:
         self._seen = about = lease.metadata
         text = ((about and about.annotations) or {}).get(_RECORD, "")
         version = about.resourceVersion if about else None
@@ -150,7 +150,7 @@ class KubernetesLeaseStore:
         return Lease(metadata=about, spec=spec)
 
     @contextlib.contextmanager
-    def _explained(self, doing: str) -> Iterator[None]:
+    def _map_errors(self, doing: str) -> Iterator[None]:
         import httpx2
         from lightkube.core.exceptions import ApiError
         from lightkube.core.exceptions import ConfigError as Unconfigured
@@ -159,13 +159,13 @@ class KubernetesLeaseStore:
         try:
             yield
         except ApiError as error:
-            raise _refused(what, error) from error
+            raise _refusal_error(what, error) from error
         except (ConfigError, Unconfigured) as error:
             raise StorageDenied(f"{what}: {error}") from error
         except (httpx2.HTTPError, OSError, ValueError, LookupError) as error:
-            raise self._unreached(what, error) from error
+            raise self._unreachable_error(what, error) from error
 
-    def _unreached(self, what: str, error: Exception) -> StorageUnavailable:
+    def _unreachable_error(self, what: str, error: Exception) -> StorageUnavailable:
         proxy = route(self._server)
         why, hint = one_line(str(error) or type(error).__name__, _LONGEST), _REACHED
         if proxy is not None:
@@ -182,7 +182,7 @@ def _proxy_trouble(error: Exception, proxy: Proxy, server: str) -> Trouble | Non
         code, _, words = str(error).partition(" ")
         return refused_by_proxy(int(code), words, proxy, server) if code.isdecimal() else None
     if isinstance(error, httpx2.ConnectError) and "SSL" not in str(error):
-        return not_accepted(error, proxy)
+        return explain_not_accepted(error, proxy)
     return None
 
 
@@ -201,7 +201,7 @@ def _transport(config: SingleConfig, proxy: Proxy | None) -> AsyncHTTPTransport:
     class Bounded(httpx2.AsyncHTTPTransport):
         async def handle_async_request(self, request: Request) -> Response:
             request.headers["accept-encoding"] = "identity"
-            return bounded(await super().handle_async_request(request))
+            return bound(await super().handle_async_request(request))
 
     if proxy is None:
         return Bounded(verify=trusted, trust_env=False)
@@ -252,7 +252,7 @@ def _expecting(*codes: int) -> Iterator[list[int]]:
         noted.append(error.status.code)
 
 
-def _refused(what: str, error: ApiError) -> StorageDenied | StorageUnavailable:
+def _refusal_error(what: str, error: ApiError) -> StorageDenied | StorageUnavailable:
     said = one_line(f"{error.status.code} {error.status.message or ''}", _LONGEST)
     match error.status.code:
         case 403:

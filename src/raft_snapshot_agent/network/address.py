@@ -19,12 +19,12 @@ class ProxyAddress(Secret):
     __slots__ = ("_source",)
 
     def __init__(self, text: str, source: str = "") -> None:
-        """Take the URL or a reference, and the variable it comes from, if from one."""
+        """Store the URL or a reference, and the variable it comes from, if any."""
         super().__init__(text)
         self._source = source
 
     def resolve(self) -> str:
-        """Look the URL up.
+        """Resolve the URL.
 
         Raises:
             ConfigError: It is missing, or no URL of a proxy.

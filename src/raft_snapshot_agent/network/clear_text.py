@@ -7,14 +7,13 @@ it, for they have no other address.
 from __future__ import annotations
 
 import os
-import socket
-from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.network.exclusions import ExcludedHost, Ip, is_loopback, is_metadata
+from raft_snapshot_agent.network.exclusions import ExcludedHost, is_loopback, is_metadata
+from raft_snapshot_agent.network.own_address import can_bind
 from raft_snapshot_agent.network.proxies import Proxy
-from raft_snapshot_agent.secret import redact
+from raft_snapshot_agent.redaction import redact
 
 
 def in_clear(url: str, proxy: Proxy | None = None) -> bool:
@@ -60,19 +59,7 @@ def issuer(variable: str, usual: str) -> str:
 
 
 def _is_here(host: ExcludedHost) -> bool:
-    return is_loopback(host) or (host.ip is not None and _is_own(host.ip))
-
-
-def _is_own(ip: Ip) -> bool:
-    """Ask the kernel: only an address of this host can be bound; nothing is sent."""
-    if ip.is_unspecified:
-        return True  # connections to it stay here
-    if ip.is_multicast:
-        return False
-    family = socket.AF_INET6 if isinstance(ip, IPv6Address) else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((str(ip), 0))
-    except OSError:
-        return False
-    return True
+    if host.ip is None:
+        return is_loopback(host)
+    # What is sent to the unspecified address stays here.
+    return is_loopback(host) or host.ip.is_unspecified or can_bind(host.ip)

@@ -80,8 +80,13 @@ class Deadline:
         if not self.left:
             raise Passed
 
+    def sockets(self) -> Iterator[object]:
+        """List what the work waits on, so that it can be watched as a part of other work."""
+        if self._connection is not None:
+            yield from self._connection.sockets()
+
     def forget(self) -> None:
-        """Let go of the connection: others may use it from now on."""
+        """Release the connection; others may use it from now on."""
         self._connection = None
         if self._outer is not None:
             self._outer.forget()
@@ -93,9 +98,8 @@ class Deadline:
 
     def interrupt(self) -> None:
         """Cut off what it waits on now, from any thread; it may go on with another connection."""
-        if self._connection is not None:
-            for one in self._connection.sockets():
-                _shut(one)
+        for one in self.sockets():
+            _shut(one)
 
 
 _HERE = threading.local()
@@ -108,7 +112,7 @@ def current() -> Deadline | None:
 
 
 @contextmanager
-def entered(deadline: Deadline) -> Iterator[Deadline]:
+def enter(deadline: Deadline) -> Iterator[Deadline]:
     """Do work in this thread under a deadline; nobody watches over it but its connections."""
     before = current()
     _HERE.deadline = deadline
@@ -123,19 +127,19 @@ def entered(deadline: Deadline) -> Iterator[Deadline]:
 def within_thread(deadline: Deadline) -> Iterator[Deadline]:
     """Do work under a deadline that others hold, inside that of this thread."""
     deadline.belong_to(current())
-    with entered(deadline):
+    with enter(deadline):
         yield deadline
 
 
 @contextmanager
 def within(seconds: float) -> Iterator[Deadline]:
     """Give the calls in this thread so many seconds together."""
-    with entered(Deadline(seconds, current())) as deadline:
+    with enter(Deadline(seconds, current())) as deadline:
         yield deadline
 
 
 @contextmanager
-def enforced(seconds: float = math.inf) -> Iterator[Deadline]:
+def enforce(seconds: float = math.inf) -> Iterator[Deadline]:
     """Give one call so many seconds, and cut its connection off when they are over."""
     with within(seconds) as deadline:
         ended = threading.Event()

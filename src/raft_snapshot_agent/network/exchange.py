@@ -14,13 +14,13 @@ from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.exceptions import TimeoutError as TimedOut
 
 from raft_snapshot_agent.network.connections import Watched
-from raft_snapshot_agent.network.deadline import Deadline, Passed, enforced
+from raft_snapshot_agent.network.deadline import Deadline, Passed, enforce
 
 SMALL = 1 << 20
 """Most bytes of an answer that is no list; real ones have a few thousand."""
 _STEP = 64 << 10
-_FAILED = 400
-"""From this status on an answer is a refusal."""
+_FAILED = 300
+"""From this status on an answer is a refusal, or a redirect, which nobody follows."""
 
 
 class Unacceptable(HTTPError):
@@ -59,23 +59,23 @@ def exchange(
                 decode_content=False, **how,
             )  # fmt: skip
             assert answer is not None  # noqa: S101 - the pool is of any kind
-            return _taken(method, answer, most, streaming=streaming)
+            return _take_answer(method, answer, most, streaming=streaming)
     except BaseException:
         if answer is not None:
             answer.close()
         raise
 
 
-def _taken(
+def _take_answer(
     method: str, answer: urllib3.BaseHTTPResponse, most: int, *, streaming: bool
 ) -> urllib3.BaseHTTPResponse:
     if answer.status >= _FAILED:
-        return _replayed(method, answer, _beginning(method, answer))
+        return _replay(method, answer, _beginning(method, answer))
     _check_length(answer)
     if streaming:
         return answer
     _check_encoding(method, answer)
-    return _replayed(method, answer, _whole(method, answer, most))
+    return _replay(method, answer, _whole(method, answer, most))
 
 
 def read_on(answer: urllib3.BaseHTTPResponse, size: int, seconds: float) -> bytes:
@@ -108,7 +108,7 @@ def _ended_in_time(seconds: float) -> Iterator[Deadline]:
     Also where it seems to have ended well: some answers end where their connection does.
     """
     try:
-        with enforced(seconds) as deadline:
+        with enforce(seconds) as deadline:
             try:
                 yield deadline
             except Passed:
@@ -171,7 +171,7 @@ def _beginning(method: str, answer: urllib3.BaseHTTPResponse) -> bytes:
     return b"" if _encoding(answer) and method != "HEAD" else content.getvalue()
 
 
-def _replayed(
+def _replay(
     method: str, answer: urllib3.BaseHTTPResponse, content: bytes
 ) -> urllib3.BaseHTTPResponse:
     """Make an answer of what was read."""

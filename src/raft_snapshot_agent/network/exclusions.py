@@ -55,7 +55,7 @@ def is_metadata(host: ExcludedHost) -> bool:
     )
 
 
-def excluded(no_proxy: str, host: ExcludedHost) -> bool:
+def is_excluded(no_proxy: str, host: ExcludedHost) -> bool:
     """Return whether `NO_PROXY` exempts a host."""
     entries = [entry.strip().lower() for entry in no_proxy.split(",")]
     return "*" in entries or any(_rule(entry)(host) for entry in entries if entry)

@@ -48,16 +48,16 @@ def proxy_trouble(error: ProxyError, proxy: Proxy, url: str) -> Trouble:
         case NameResolutionError():
             return _unreachable(f"{proxy.host} has no address", proxy)
         case NewConnectionError():  # one of those that follow, by its class
-            return not_accepted(cause, proxy)
+            return explain_not_accepted(cause, proxy)
         case ConnectTimeoutError() | TimeoutError():
             return _unreachable("the proxy does not accept a connection in time", proxy)
         case SSLError():
-            return _untrusted(_tls_reason(str(cause)), proxy)
+            return _explain_untrusted(_tls_reason(str(cause)), proxy)
         case _:
-            return not_accepted(cause, proxy)
+            return explain_not_accepted(cause, proxy)
 
 
-def not_accepted(error: BaseException, proxy: Proxy) -> Trouble:
+def explain_not_accepted(error: BaseException, proxy: Proxy) -> Trouble:
     """Explain that there is no connection to the proxy, by the error at the bottom."""
     reason = _innermost(error)
     return _unreachable(f"the proxy does not accept the connection: {reason}", proxy)
@@ -123,7 +123,7 @@ def _trouble_in(text: str, status: re.Match[str] | None, proxy: Proxy, url: str)
         return Trouble(why, f"{hint}{_or_without(proxy)}")
     certificate = _CERTIFICATE.search(text)
     if certificate and ("ConnectFailed" in text or url.startswith("http:")):
-        return _untrusted(certificate[1], proxy)
+        return _explain_untrusted(certificate[1], proxy)
     if "tcp connect error" in text or "dns error" in text:
         cause = _CAUSE.search(text)
         reason = cause[1].lower() if cause else "it is not reachable"
@@ -139,7 +139,7 @@ def _unreachable(why: str, proxy: Proxy) -> Trouble:
     return Trouble(why, f"check that the proxy runs, and {proxy.source}")
 
 
-def _untrusted(reason: str, proxy: Proxy) -> Trouble:
+def _explain_untrusted(reason: str, proxy: Proxy) -> Trouble:
     if reason:
         hint = "name the authority that signed it in ca_file"
         return Trouble(f"the proxy's certificate is not trusted: {reason}", hint, True)

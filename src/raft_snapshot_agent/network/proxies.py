@@ -17,7 +17,7 @@ from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.network.exclusions import (
     PORTS,
     ExcludedHost,
-    excluded,
+    is_excluded,
     is_loopback,
     is_metadata,
 )
@@ -134,7 +134,7 @@ def route(
 
 def _from_environment(scheme: str, host: ExcludedHost, environ: Mapping[str, str]) -> Proxy | None:
     name, value = _first(environ, (*_OF_SCHEME[scheme], *_ANY))
-    if not value or is_loopback(host) or excluded(_first(environ, _EXCEPT)[1], host):
+    if not value or is_loopback(host) or is_excluded(_first(environ, _EXCEPT)[1], host):
         return None
     if name in _OF_SCHEME["http"] and environ.get("REQUEST_METHOD"):
         # Whoever calls a CGI script sets HTTP_PROXY with a header "Proxy".

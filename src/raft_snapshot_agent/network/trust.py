@@ -38,7 +38,7 @@ def context(trust: TlsOptions) -> ssl.SSLContext:
         ConfigError: A file cannot be used.
     """
     try:
-        return _loaded(trust, _stamps(trust))
+        return _load_context(trust, _stamps(trust))
     except (OSError, ssl.SSLError) as error:
         given = (trust.ca_file, trust.ca_path, trust.client_cert, trust.client_key)
         files = ", ".join(str(file) for file in given if file)
@@ -49,7 +49,7 @@ def context(trust: TlsOptions) -> ssl.SSLContext:
 
 
 def accept_partial_chains(made: ssl.SSLContext) -> ssl.SSLContext:
-    """Take whatever certificate is trusted for the end of a chain, as Go does.
+    """Accept any trusted certificate as the end of a chain, as Go does.
 
     By itself OpenSSL asks for a chain up to a root. What Python 3.13 asks for beyond Go's rules,
     such as key identifiers in every certificate, is not asked for.
@@ -60,7 +60,7 @@ def accept_partial_chains(made: ssl.SSLContext) -> ssl.SSLContext:
 
 
 @lru_cache(maxsize=32)
-def _loaded(trust: TlsOptions, _: tuple[object, ...]) -> ssl.SSLContext:
+def _load_context(trust: TlsOptions, _: tuple[object, ...]) -> ssl.SSLContext:
     """Load what may be a megabyte, as it is at the moment that the stamps tell of."""
     system = trust.system or not (trust.ca_file or trust.ca_path)
     made = accept_partial_chains(
@@ -80,7 +80,7 @@ def _loaded(trust: TlsOptions, _: tuple[object, ...]) -> ssl.SSLContext:
 
 
 def _stamps(trust: TlsOptions) -> tuple[object, ...]:
-    """Tell the present state of every file that is loaded: certificates are renewed in place."""
+    """Return the present state of every loaded file: certificates are renewed in place."""
     usual = ssl.get_default_verify_paths().cafile
     files = (
         Path(usual) if usual else None,

@@ -9,10 +9,12 @@ from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import structlog
-
 from raft_snapshot_agent.observe import trace
-from raft_snapshot_agent.secret import redact
+from raft_snapshot_agent.observe.unneeded import hide
+from raft_snapshot_agent.redaction import redact
+
+with hide("rich"):  # only to draw tracebacks, which no line of ours holds
+    import structlog
 
 Format = Literal["text", "json", "hclog"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -33,7 +35,7 @@ def configure(layout: Format, level: Level) -> Log:
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     renderer = {"json": _as_json, "hclog": _as_hclog}.get(layout, _as_text)
     structlog.configure(
-        processors=[structlog.processors.add_log_level, _stamped, _clean, renderer],
+        processors=[structlog.processors.add_log_level, _add_timestamp, _clean, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
@@ -52,7 +54,7 @@ class _Forwarded(logging.Handler):
 
 
 def _listen(level: Level) -> None:
-    """Take up what is asked of whom, where that is wanted."""
+    """Log requests, where the level asks for it."""
     trace.LOGGER.handlers = [_Forwarded()] if level == "debug" else []
     trace.LOGGER.setLevel(logging.DEBUG if level == "debug" else logging.ERROR)
     trace.LOGGER.propagate = False
@@ -61,7 +63,7 @@ def _listen(level: Level) -> None:
 _Event = MutableMapping[str, Any]
 
 
-def _stamped(_: Any, __: str, event: _Event) -> _Event:
+def _add_timestamp(_: Any, __: str, event: _Event) -> _Event:
     now = datetime.now(UTC)
     if "run" not in event and (run := trace.RUN.get()):
         event["run"] = run

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from raft_snapshot_agent.core.conditions import Conditions, State, kind_of
 from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
-from raft_snapshot_agent.errors import LeaseHeld, NotLeader
+from raft_snapshot_agent.errors import LeaseHeld, NotLeader, Unconfirmed
 from raft_snapshot_agent.observe.logs import Level, Log
 
 _SKIPS = "Not running on leader node, skipping."
@@ -59,7 +59,7 @@ class Journal:
             passed = [f"Passed over a node: {warning}" for warning in report.warnings]
             self._tell("nodes", passed, now, "warning")
         for delivery in report.deliveries:
-            told |= self._delivered(report, delivery, now)
+            told |= self._log_delivery(report, delivery, now)
         return told
 
     def _turn(self, report: Report) -> bool:
@@ -67,7 +67,7 @@ class Journal:
         if report.outcome is not Outcome.SKIPPED:
             if report.node and self._works is not True:
                 self._works = True
-                self._conditions, _ = self._conditions.observed("turn", {}, report.started_at)
+                self._conditions, _ = self._conditions.observe("turn", {}, report.started_at)
                 self.log.info("This agent takes the snapshots now.", node=report.node)
                 return True
             return False
@@ -81,20 +81,20 @@ class Journal:
             return True
         return self._tell("turn", [text], report.started_at, "info", reason=str(report.error))
 
-    def _delivered(self, report: Report, delivery: StorageResult, now: datetime) -> bool:
+    def _log_delivery(self, report: Report, delivery: StorageResult, now: datetime) -> bool:
         name = delivery.storage
         level: Level = "error" if delivery.required else "warning"
-        why = [f"Could not store the snapshot in {name}: {delivery.error}"]
-        told = self._tell((name, "put"), why if delivery.error else [], now, level, together=True)
+        why = [_why_not_stored(delivery)] if delivery.error else []
+        told = self._tell((name, "put"), why, now, level, together=True)
         if delivery.error is not None:
             return told
-        self._stored(report, delivery)
-        warnings = [f"{name}: {_counted(warning, delivery)}" for warning in delivery.warnings]
+        self._log_stored(report, delivery)
+        warnings = [f"{name}: {_add_count(warning, delivery)}" for warning in delivery.warnings]
         self._tell((name, "warning"), warnings, now, "warning")
         self._tell((name, "alarm"), _alarm(delivery), now, "error", together=True)
         return True
 
-    def _stored(self, report: Report, delivery: StorageResult) -> None:
+    def _log_stored(self, report: Report, delivery: StorageResult) -> None:
         # The original's sentence too; it says `aws` of every S3 store.
         what = delivery.kind if self._seed else delivery.storage
         snapshot = report.snapshot
@@ -118,12 +118,12 @@ class Journal:
         **facts: object,
     ) -> bool:
         texts, more = _by_kind(said)
-        self._conditions, news = self._conditions.observed(where, texts, now, together=together)
+        self._conditions, news = self._conditions.observe(where, texts, now, together=together)
         write = getattr(self.log, level)
         for one in news:
             lasted = {"since": f"{one.since:%Y-%m-%dT%H:%M:%SZ}", "times": one.times}
             if one.state is State.ENDS:
-                self.log.info(f"Over: {one.text}", **lasted)
+                self.log.info(f"Resolved: {one.text}", **lasted)
                 continue
             alike = more.get(kind_of(one.text), 0)
             fields = {**facts, **({"more_like_it": alike} if alike else {})}
@@ -131,7 +131,13 @@ class Journal:
         return bool(news)
 
 
-def _counted(warning: str, delivery: StorageResult) -> str:
+def _why_not_stored(delivery: StorageResult) -> str:
+    if isinstance(delivery.error, Unconfirmed):
+        return f"Stored in {delivery.storage}, but it does not count yet: {delivery.error}"
+    return f"Could not store the snapshot in {delivery.storage}: {delivery.error}"
+
+
+def _add_count(warning: str, delivery: StorageResult) -> str:
     count = delivery.counts.get(warning)
     return warning if count is None else f"{warning} (snapshots: {count})"
 

@@ -22,7 +22,7 @@ class Notifier:
     """Tells systemd how the service is; without systemd it tells nobody."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ, subject: str = "") -> None:
-        """Find out from the environment whom to tell.
+        """Read from the environment which socket to notify.
 
         Arguments:
             environ: As systemd gave it to the service.
@@ -34,7 +34,7 @@ class Notifier:
         self._subject = f"{subject}: " if subject else ""
 
     def about(self, subject: str) -> Notifier:
-        """Tell the same of one of several things."""
+        """Return a notifier whose messages name one of several clusters."""
         return Notifier(self._environ, subject)
 
     @property
@@ -43,20 +43,20 @@ class Notifier:
         return None if self._watchdog is None else self._watchdog / 3
 
     def ready(self, status: str) -> None:
-        """Tell that the service works, after its start or a reload."""
+        """Notify that the service is ready, after its start or a reload."""
         self._send("READY=1", self._status(status))
 
     def status(self, status: str) -> None:
-        """Tell what the service does, in a line for `systemctl status`."""
+        """Notify what the service does, in a line for `systemctl status`."""
         self._send(self._status(status))
 
     def reloading(self) -> None:
-        """Tell that the configuration is read anew; `ready` ends that."""
+        """Notify that the configuration is being reloaded, until `ready`."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send("RELOADING=1", f"MONOTONIC_USEC={now}")
 
     def stopping(self) -> None:
-        """Tell that the service ends."""
+        """Notify that the service is stopping."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:
@@ -76,7 +76,7 @@ class Notifier:
 
 
 def summary(report: Report) -> str:
-    """Say in one line how the last run ended."""
+    """Return in one line how the last run ended."""
     match report.outcome:
         case Outcome.OK:
             where = ", ".join(one.storage for one in report.deliveries if one.error is None)

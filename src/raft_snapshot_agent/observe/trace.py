@@ -68,7 +68,7 @@ PROGRESS: ContextVar[Progress | None] = ContextVar("progress", default=None)
 """Of the run that what is done now belongs to."""
 RUN: ContextVar[str] = ContextVar("run", default="")
 """The run that what is done now belongs to."""
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parent.parent
 LOGGER = logging.getLogger(__name__)
 FACTS = "facts"
 """The attribute of a record that holds its fields."""
@@ -82,7 +82,7 @@ class Request:
 
 
 @contextmanager
-def traced(method: str, target: str) -> Iterator[Request]:
+def trace_request(method: str, target: str) -> Iterator[Request]:
     """Log a request, how it ended and how long that took.
 
     Arguments:
@@ -101,6 +101,11 @@ def traced(method: str, target: str) -> Iterator[Request]:
         milliseconds = round((time.monotonic() - started) * 1000)
         facts = {"status": request.status, "ms": milliseconds}
         LOGGER.debug("%s %s", method, target, extra={FACTS: facts})
+
+
+def note(text: str, **facts: object) -> None:
+    """Log what happened on the way, and its facts."""
+    LOGGER.debug("%s", text, extra={FACTS: facts})
 
 
 def defect(error: BaseException) -> str:

@@ -101,15 +101,15 @@ class OpenBaoNode:
             folder if self.host.socket else None,
         )
 
-    def launch(self) -> None:
-        """Start the server without waiting for it."""
+    def launch(self, *options: str) -> None:
+        """Start the server, with further options, without waiting for it."""
         # Restores are unpacked in TMPDIR, which must exist.
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("data", "tmp"):
             (self.folder / name).mkdir(exist_ok=True)
         (self.folder / SOCKET).unlink(missing_ok=True)
         (self.folder / "server.json").write_text(json.dumps(self._configuration(), indent=2))
-        self.process.start()
+        self.process.start(*options)
 
     def start(self) -> None:
         """Start the server and wait until its API answers, sealed or not.
@@ -196,7 +196,7 @@ class OpenBaoNode:
 
     def is_leader(self) -> bool:
         """Whether it says that it leads; false when it says nothing."""
-        return bool((self._asked("sys/leader").document or {}).get("is_self"))
+        return bool((self._ask("sys/leader").document or {}).get("is_self"))
 
     def seal_status(self) -> dict[str, Any]:
         """`sys/seal-status`: `sealed`, `t`, `n`, `initialized` and more."""
@@ -237,13 +237,13 @@ class OpenBaoNode:
 
     def _answers(self) -> bool:
         self.process.check()
-        return self._asked("sys/seal-status").status == 200
+        return self._ask("sys/seal-status").status == 200
 
     def _health(self) -> int:
         self.process.check()
-        return self._asked("sys/health").status
+        return self._ask("sys/health").status
 
-    def _asked(self, path: str) -> NodeAnswer:
+    def _ask(self, path: str) -> NodeAnswer:
         if not self.process.alive or self.process.suspended:
             return NodeAnswer(0, None)
         try:
@@ -280,7 +280,14 @@ class OpenBaoNode:
         """Name the socket from within the folder: the path of a socket has 107 bytes at most."""
         if not self.host.socket:
             return {}
-        return {"unix": {"address": SOCKET, "http_read_timeout": "30m", "tls_disable": True}}
+        unix = {
+            "address": SOCKET,
+            "http_read_timeout": "30m",
+            "tls_disable": True,
+            # Who has the unseal keys gets a token by them: nobody else reaches this socket.
+            "disable_unauthed_generate_root_endpoints": False,
+        }
+        return {"unix": unix}
 
 
 def _pool(tls: TlsFiles | None) -> urllib3.PoolManager:

@@ -49,8 +49,8 @@ def fresh_partial(name: str) -> str:
     return f".{name}.{secrets.token_hex(4)}{_SUFFIX}"
 
 
-def partial_of(hidden: str) -> str | None:
-    """Tell what a name made by `fresh_partial` is to become; `None` where it is none."""
+def target_of_fresh(hidden: str) -> str | None:
+    """Return what a name made by `fresh_partial` is to become; `None` where it is none."""
     if not (hidden.startswith(".") and hidden.endswith(_SUFFIX)):
         return None
     name, dot, token = hidden[1:].removesuffix(_SUFFIX).rpartition(".")

@@ -46,7 +46,7 @@ class Download:
             # A server that never answers is left alone: a failed spool takes no more from it.
             await in_thread(self._run, abandon=True)
         if limit.cancelled_caught:
-            self._end(
+            self._fail(
                 Interrupted(
                     f"the snapshot took longer than {self._deadline:g} s",
                     hint="raise vault.snapshot_timeout, or find out what slows the server down",
@@ -55,15 +55,15 @@ class Download:
 
     def stop(self) -> None:
         """End the download, from any thread."""
-        self._end(Stopped("the agent was told to stop; the snapshot is dropped"))
+        self._fail(Stopped("the agent was told to stop; the snapshot is dropped"))
 
-    def _end(self, error: AgentError) -> None:
+    def _fail(self, error: AgentError) -> None:
         self._spool.fail(error)
         if self._stream is not None:
             self._stream.stop()
 
     def _run(self) -> None:
-        with _failing(self._spool):
+        with _fail_spool(self._spool):
             self._stream = self._cluster.open_snapshot(self._leader)
             with closing(self._stream.chunks()) as chunks:
                 for chunk in chunks:
@@ -71,16 +71,16 @@ class Download:
             self._spool.complete()
 
 
-async def verify(spool: Spool, *, committed_index: int = 0, digest: bool = True) -> None:
+async def verify(spool: Spool, *, applied_index: int = 0, digest: bool = True) -> None:
     """Check a spool while it fills, and give the verdict; a failure is the spool's.
 
     Arguments:
         spool: Somebody else fills and completes it.
-        committed_index: The leader's committed index just before it was asked for the snapshot;
-            an older snapshot came from a standby that lags behind.
+        applied_index: The index that the leader had applied just before it was asked for the
+            snapshot; an older snapshot came from a standby that lags behind.
         digest: Whether anybody wants the SHA-256 of the archive.
     """
-    await in_thread(lambda: _verify(spool, committed_index, digest=digest))
+    await in_thread(lambda: _verify(spool, applied_index, digest=digest))
 
 
 async def stop_when_cancelled(download: Download) -> None:
@@ -92,7 +92,7 @@ async def stop_when_cancelled(download: Download) -> None:
 
 
 @contextmanager
-def _failing(spool: Spool) -> Iterator[None]:
+def _fail_spool(spool: Spool) -> Iterator[None]:
     """Make every failure the spool's: a follower would wait for ever for what never comes."""
     try:
         yield
@@ -100,24 +100,24 @@ def _failing(spool: Spool) -> Iterator[None]:
         spool.fail(as_failure(error))
 
 
-def _verify(spool: Spool, committed_index: int, *, digest: bool) -> None:
-    with _failing(spool):
-        snapshot = _verified(spool, ArchiveVerifier(digest=digest))
-        if snapshot.meta.index < committed_index:
+def _verify(spool: Spool, applied_index: int, *, digest: bool) -> None:
+    with _fail_spool(spool):
+        snapshot = _feed_verifier(spool, ArchiveVerifier(digest=digest))
+        if snapshot.meta.index < applied_index:
             raise StaleSnapshot(
                 f"the snapshot is stale: it ends at index {snapshot.meta.index}, the leader had"
-                f" committed {committed_index}",
+                f" applied {applied_index}",
                 hint="likely a standby answered in the leader's place; the agent tries again",
             )
         spool.accept(snapshot)
 
 
-def _verified(spool: Spool, verifier: ArchiveVerifier) -> Snapshot:
+def _feed_verifier(spool: Spool, verifier: ArchiveVerifier) -> Snapshot:
     buffer = bytearray(_STEP)
     view = memoryview(buffer)
     position = 0
     announced = False
-    while (length := spool.arrived(position)) > position:
+    while (length := spool.wait_for_bytes(position)) > position:
         while position < length:
             count = spool.peek(position, buffer)
             verifier.feed(view[:count])

@@ -68,7 +68,8 @@ class LeaderStatus:
     is_self: bool
     leader_address: str
     """As the operator configured it at the leader; empty when there is none."""
-    committed_index: int
+    applied_index: int
+    """Of the last change that it has applied; a write is answered only once it is."""
     active_since: str = ""
     """When the leader took over; a restore makes it take over anew."""
     ha_enabled: bool = True
@@ -105,7 +106,7 @@ _BAD_TOKEN = re.compile(r"\b(?:invalid|bad|expired) token\b", re.IGNORECASE)
 
 
 def refusal(answer: Answer, address: str, path: str, right: str = "read") -> ServerError:
-    """Say in one line why the server refused; its own words always stand in it.
+    """Return in one line why the server refused, always with its own words.
 
     Arguments:
         answer: What it said.
@@ -115,7 +116,7 @@ def refusal(answer: Answer, address: str, path: str, right: str = "read") -> Ser
     """
     says = f"{address} answers {path} with {answer.told}"
     if answer.status == 403:
-        return Denied(says, hint=_denied(answer, path, right))
+        return Denied(says, hint=_explain_denied(answer, path, right))
     if answer.status == 503 and "sealed" in answer.errors:
         return Sealed(
             f"{address} is sealed ({answer.told})", hint="unseal it, then the agent goes on"
@@ -128,8 +129,8 @@ def refusal(answer: Answer, address: str, path: str, right: str = "read") -> Ser
     return ServerError(says, hint=_advice(answer))
 
 
-def _denied(answer: Answer, path: str, right: str) -> str:
-    """Say what is likely missing where the server says no more than that it refuses."""
+def _explain_denied(answer: Answer, path: str, right: str) -> str:
+    """Return the likely cause where the server only says that it refuses."""
     if path != SNAPSHOT_PATH:
         return "likely a proxy or firewall in between: this path takes no token"
     if _BAD_TOKEN.search(answer.errors):

@@ -26,7 +26,7 @@ from raft_snapshot_agent.vault.answers import (
 )
 from raft_snapshot_agent.vault.settings import VaultSettings
 from raft_snapshot_agent.vault.stream import SnapshotStream
-from raft_snapshot_agent.vault.transport import Connection
+from raft_snapshot_agent.vault.transport import NodeConnection
 
 _HEADERS = {
     "User-Agent": f"raft-snapshot-agent/{__version__}",
@@ -51,7 +51,7 @@ class Node:
     def __init__(self, address: str, settings: VaultSettings) -> None:
         self.address = address
         self._settings = settings
-        self._line = Connection(address, settings)
+        self._line = NodeConnection(address, settings)
 
     def __repr__(self) -> str:
         return f"Node({self.address!r})"
@@ -98,7 +98,7 @@ class Node:
             return LeaderStatus(
                 is_self=answer.body.get("is_self") is True,
                 leader_address=_line(answer.body.get("leader_address")).rstrip("/"),
-                committed_index=_index(answer.body.get("raft_committed_index")),
+                applied_index=_index(answer.body.get("raft_applied_index")),
                 active_since=_line(answer.body.get("active_time")),
                 ha_enabled=bool(answer.body["ha_enabled"]),
                 performance_standby=answer.body.get("performance_standby") is True,
@@ -126,7 +126,7 @@ class Node:
         )
 
     def leaders_hosts(self, token: str) -> list[str]:
-        """Name the hosts at which the nodes of the cluster know their leader.
+        """List the hosts at which the cluster's nodes know their leader.
 
         Source: the API page of `sys/ha-status`. It wants a right that few tokens have; without it
         there are none.
@@ -162,7 +162,7 @@ class Node:
         if response.status == 200:
             return SnapshotStream(self.address, response, stall, self._settings.min_rate)
         response.close()
-        raise self._refused(response, response.data, "read")
+        raise self._error_from_refusal(response, response.data, "read")
 
     def send_snapshot(self, token: str, file: IO[bytes], *, force: bool) -> None:
         """Hand a snapshot over for restoring; the server applies it after it answered.
@@ -185,17 +185,19 @@ class Node:
             ),
         )
         if response.status != 204:
-            raise self._refused(response, response.data, "update")
+            raise self._error_from_refusal(response, response.data, "update")
 
     def _not_serving(self, error: ServerError) -> ServerError:
-        """Tell an uninitialised server, which says that it is sealed, from a sealed one."""
+        """Return the error of an uninitialised or a sealed server."""
         if not isinstance(error, Sealed) or self.identity().initialized:
             return error
         return Sealed(
             f"{self.address} is not initialised", hint="initialise it, or let it join its cluster"
         )
 
-    def _refused(self, response: urllib3.BaseHTTPResponse, body: bytes, right: str) -> ServerError:
+    def _error_from_refusal(
+        self, response: urllib3.BaseHTTPResponse, body: bytes, right: str
+    ) -> ServerError:
         if response.status in (301, 302, 307, 308):
             return Redirected(self.address, response.headers.get("Location", ""))
         answer = Answer.read(response.status, body)

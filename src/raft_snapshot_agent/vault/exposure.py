@@ -40,7 +40,7 @@ def is_readable(address: str, settings: VaultSettings) -> bool:
 
 
 def exposure(address: str) -> ConfigError:
-    """Say so."""
+    """Return the error for an address to which secrets would go without TLS."""
     return ConfigError(
         f"{address} is not encrypted: the token and the snapshot could be read on the way",
         hint="use https://, or set vault.allow_http: true",

@@ -6,18 +6,20 @@ import ipaddress
 import socket
 from urllib.parse import urlsplit
 
+from raft_snapshot_agent.network.own_address import can_bind
+
 _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_local(address: str) -> bool:
-    """Tell whether a server's address is on this host: loopback, an own address, a socket."""
+    """Return whether a server's address is on this host: loopback, an own address, a socket."""
     if address.startswith("unix:"):
         return True
-    return any(_is_here(ip) or ip.is_unspecified for ip in _resolved(_host(address)))
+    return any(_is_here(ip) or ip.is_unspecified for ip in _resolve(_host(address)))
 
 
 def is_own(address: str) -> bool:
-    """Tell whether the address a leader announces names this very host.
+    """Return whether the address that a leader announces names this host.
 
     A literal loopback address names every host and so none. A name that resolves to loopback
     here does count: hosts list their own names so (`127.0.1.1 vault-0`).
@@ -25,7 +27,7 @@ def is_own(address: str) -> bool:
     host = _host(address)
     if host == "localhost" or ((literal := _literal(host)) is not None and literal.is_loopback):
         return False
-    return any(_is_here(ip) for ip in _resolved(host))
+    return any(_is_here(ip) for ip in _resolve(host))
 
 
 def _host(address: str) -> str:
@@ -37,12 +39,12 @@ def _host(address: str) -> str:
 
 def _literal(host: str) -> _Ip | None:
     try:
-        return _mapped(ipaddress.ip_address(host.partition("%")[0]))
+        return _unmap(ipaddress.ip_address(host.partition("%")[0]))
     except ValueError:
         return None
 
 
-def _resolved(host: str) -> set[_Ip]:
+def _resolve(host: str) -> set[_Ip]:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, ValueError):  # of no name at all, too
@@ -51,7 +53,7 @@ def _resolved(host: str) -> set[_Ip]:
     return {ip for ip in ips if ip is not None}
 
 
-def _mapped(ip: _Ip) -> _Ip:
+def _unmap(ip: _Ip) -> _Ip:
     """Return the IPv4 address inside an IPv4-mapped IPv6 one, else the address itself."""
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         return ip.ipv4_mapped
@@ -59,15 +61,4 @@ def _mapped(ip: _Ip) -> _Ip:
 
 
 def _is_here(ip: _Ip) -> bool:
-    """Ask the kernel: only an address of this host can be bound."""
-    if ip.is_loopback:
-        return True
-    if ip.is_unspecified or ip.is_multicast:
-        return False
-    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((str(ip), 0))
-    except OSError:
-        return False
-    return True
+    return ip.is_loopback or can_bind(ip)

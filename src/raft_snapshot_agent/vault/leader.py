@@ -37,10 +37,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Leader:
-    """The node to take the snapshot from, and what it had committed when it was found."""
+    """The node to take the snapshot from, and what it had applied when it was found."""
 
     node: Node
-    committed_index: int
+    applied_index: int
     active_since: str
     identity: Identity
     troubles: tuple[str, ...] = ()
@@ -69,8 +69,8 @@ class Cluster:
             self._nodes[address] = Node(address, self._settings)
         return self._nodes[address]
 
-    def leader(self) -> Leader:
-        """Find the leader this agent is to take a snapshot from.
+    def find_leader_for_this_agent(self) -> Leader:
+        """Find the leader that this agent is to take a snapshot from.
 
         Raises:
             NotLeader: Another host's agent is to work.
@@ -84,7 +84,7 @@ class Cluster:
             return self._first_success(local, self._beside)
         return self._first_success(self._settings.addresses, self._behind)
 
-    def found(self) -> Leader:
+    def find_leader(self) -> Leader:
         """Find the leader wherever it is, for commands an operator runs by hand."""
         return self._first_success(self._settings.addresses, self._anywhere)
 
@@ -94,7 +94,7 @@ class Cluster:
         Raises:
             ServerError: It was refused.
         """
-        return self._followed(leader.node, lambda node, token: node.open_snapshot(token))
+        return self._follow(leader.node, lambda node, token: node.open_snapshot(token))
 
     def send_snapshot(self, leader: Leader, file: IO[bytes], *, force: bool) -> None:
         """Hand a snapshot to the leader for restoring, following redirects inside the cluster.
@@ -102,9 +102,7 @@ class Cluster:
         Raises:
             ServerError: It was refused; nothing was changed.
         """
-        self._followed(
-            leader.node, lambda node, token: node.send_snapshot(token, file, force=force)
-        )
+        self._follow(leader.node, lambda node, token: node.send_snapshot(token, file, force=force))
 
     def keep_token(self) -> None:
         """Renew the token where that is due."""
@@ -128,13 +126,13 @@ class Cluster:
         if self._used is not None:
             self.session.revoke(self._used)
 
-    def _followed(self, node: Node, ask: Callable[[Node, str], _T]) -> _T:
+    def _follow(self, node: Node, ask: Callable[[Node, str], _T]) -> _T:
         hops = 0
         lasting = self._settings.snapshot_timeout.total_seconds()
         while True:
             self._used = node
             try:
-                return self.session.authorised(node, partial(ask, node), lasting=lasting)
+                return self.session.with_token(node, partial(ask, node), lasting=lasting)
             except Redirected as redirect:
                 if (hops := hops + 1) > _MOST_REDIRECTS:
                     raise
@@ -163,7 +161,7 @@ class Cluster:
         failed: list[ServerError | NotLeader] = []
         for address in addresses:
             try:
-                found = self._tried(self.node(address), find)
+                found = self._try_node(self.node(address), find)
             except (ServerError, NotLeader) as error:
                 failed.append(error)
             else:
@@ -173,7 +171,7 @@ class Cluster:
             raise failed[0]
         raise NoLeader("no address of the cluster is configured", hint="set vault.address")
 
-    def _tried(self, node: Node, find: Callable[[Node, LeaderStatus], Leader]) -> Leader:
+    def _try_node(self, node: Node, find: Callable[[Node, LeaderStatus], Leader]) -> Leader:
         """Ask one node; whatever it does ends within a time of its own, and not the search."""
         try:
             with within(_CALLS * self._settings.timeout.total_seconds()):
@@ -199,10 +197,10 @@ class Cluster:
             raise _not_leader(node, leader_status)
         if self._proxied:
             return _leader(node, leader_status)
-        return self._confirmed(leader_status.leader_address)
+        return self._confirm(leader_status.leader_address)
 
     def _anywhere(self, node: Node, leader_status: LeaderStatus) -> Leader:
-        """Go to the leader itself; where it cannot be reached, stay where it answered."""
+        """Connect to the announced leader; if that fails, stay with the node that answered."""
         announced = leader_status.leader_address
         # A socket is this very server's, and what it announces may be another's on this host.
         own_socket = leader_status.is_self and node.address.startswith("unix:")
@@ -231,7 +229,7 @@ class Cluster:
                 hint="correct api_addr on the servers, or set vault.allow_http: true; the token is"
                 " not sent there",
             )
-        return self._confirmed(announced)
+        return self._confirm(announced)
 
     def _known_otherwise(self, node: Node, announced: str, error: ServerError) -> Leader:
         """Try the names by which the cluster's own nodes know the leader.
@@ -241,7 +239,7 @@ class Cluster:
         """
         for address in self._other_ways(node, announced):
             with suppress(ServerError):
-                return self._confirmed(address)
+                return self._confirm(address)
         raise error
 
     def _other_ways(self, node: Node, announced: str) -> list[str]:
@@ -257,7 +255,7 @@ class Cluster:
         known = [way for way in ways if way != announced and usable(way)]
         return [way for way in known if not self._exposes(node, way)][:_MOST_WAYS]
 
-    def _confirmed(self, address: str) -> Leader:
+    def _confirm(self, address: str) -> Leader:
         if not usable(address):
             raise ServerError(
                 f"the leader announces itself at {address}, which is no address",
@@ -274,7 +272,7 @@ class Cluster:
 
 
 def _leader(node: Node, leader_status: LeaderStatus) -> Leader:
-    return Leader(node, leader_status.committed_index, leader_status.active_since, node.identity())
+    return Leader(node, leader_status.applied_index, leader_status.active_since, node.identity())
 
 
 def _not_leader(node: Node, leader_status: LeaderStatus) -> ServerError | NotLeader:

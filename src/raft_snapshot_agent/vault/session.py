@@ -19,7 +19,7 @@ from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.auth.base import Auth, Login, Prepared
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.login_backoff import LoginBackoff
-from raft_snapshot_agent.vault.token import Token, granted, in_namespace
+from raft_snapshot_agent.vault.token import Token, in_namespace, parse_token
 
 __all__ = ["Session", "Token"]
 
@@ -46,7 +46,7 @@ class Session:
         self._tried_at = clock()
         self.logins = 0
 
-    def authorised(self, node: Node, use: Callable[[str], _T], *, lasting: float = 0) -> _T:
+    def with_token(self, node: Node, use: Callable[[str], _T], *, lasting: float = 0) -> _T:
         """Do something with a good token; log in again once where it is refused.
 
         Arguments:
@@ -75,9 +75,9 @@ class Session:
             if token is None or not token.ours or token.dead(now):
                 token = self._login(node)
             elif now >= token.renew_at:
-                token = self._renewed(node, token) or self._login(node)
+                token = self._renew_token(node, token) or self._login(node)
             elif token.worn(now, lasting):
-                token = self._renewed(node, token) or token
+                token = self._renew_token(node, token) or token
             self._token = token if token.uses is None else replace(token, uses=token.uses - 1)
             return token.value
 
@@ -88,7 +88,7 @@ class Session:
         """
         with self._lock:
             if self._token is not None and self._clock() >= self._token.renew_at:
-                self._token = self._renewed(node, self._token)
+                self._token = self._renew_token(node, self._token)
 
     def try_login(self, node: Node, every: float) -> bool:
         """Log in beside the token in use, if that is due, and end the token that yields.
@@ -120,12 +120,12 @@ class Session:
 
     @property
     def _may_try(self) -> bool:
-        """Whether a login uses nothing up; who never logged in has no need to know."""
+        """Return whether another login costs nothing that is counted."""
         wrapped = isinstance(self._auth, AppRoleAuth) and self._auth.wrapped
         return self.logins > 0 and not wrapped
 
     def seconds_to_renewal(self) -> float:
-        """Say when `keep` has something to do; infinity where the token needs no care."""
+        """Return the seconds until `keep` has something to do; infinity if never."""
         token = self._token
         return float("inf") if token is None else max(0.0, token.renew_at - self._clock())
 
@@ -143,7 +143,7 @@ class Session:
             self._post(node, "auth/token/revoke-self", token.value)
 
     def _blame_namespace(self, error: Denied, value: str) -> None:
-        """Say what is wrong with a token for which a new login is no mend."""
+        """Return the error for a token that a new login would not help."""
         if in_namespace(value):
             raise Denied(
                 f"{error.message}: the token was made in a namespace",
@@ -173,13 +173,13 @@ class Session:
             return Token(login, granted=self._clock(), ttl=0)
         if self._refused is not None:
             self._refused.check(login, self._clock())
-        return self._granted(node, login)
+        return self._log_in_with(node, login)
 
-    def _granted(self, node: Node, login: Login) -> Token:
+    def _log_in_with(self, node: Node, login: Login) -> Token:
         self.logins += 1
         asked = self._clock()
         answer = node.call("POST", login.path, body=login.body, namespace=self._namespace)
-        token = granted(answer, asked)
+        token = parse_token(answer, asked)
         if token is not None:
             self._refused = None
             self._tried_at = asked
@@ -189,7 +189,7 @@ class Session:
             self._refused = LoginBackoff.now(login, error, asked, self._refused)
         raise error
 
-    def _renewed(self, node: Node, token: Token) -> Token | None:
+    def _renew_token(self, node: Node, token: Token) -> Token | None:
         """Renew; nothing where that is refused, or no longer worth while near the maximum."""
         asked = self._clock()
         if not token.renewable or asked >= token.ends_at:
@@ -198,7 +198,7 @@ class Session:
         answer = self._post(node, "auth/token/renew-self", token.value, body)
         if answer.status not in (200, 400, 403, 404):
             return replace(token, tried=self._clock())
-        renewed = granted(answer, asked)
+        renewed = parse_token(answer, asked)
         return renewed if renewed is not None and renewed.ttl > token.ttl / 2 else None
 
     def _post(

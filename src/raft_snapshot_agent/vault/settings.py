@@ -14,7 +14,8 @@ from raft_snapshot_agent.core.duration import parse_duration
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Duration, Settings, Speed, Timeout
 from raft_snapshot_agent.network.address import ProxyAddress, ProxyUrl
-from raft_snapshot_agent.vault.auth import AnyAuth, TokenAuth
+from raft_snapshot_agent.vault.auth import AnyAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 
 DEFAULT_ADDRESS = "https://127.0.0.1:8200"
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
@@ -198,11 +199,11 @@ def _proxy(environment: Mapping[str, str]) -> ProxyAddress | None:
     for name in ("PROXY_ADDR", "HTTP_PROXY"):
         if value := _variable(environment, name):
             source = f"BAO_{name}" if f"BAO_{name}" in environment else f"VAULT_{name}"
-            return _checked(ProxyAddress(value, source), source)
+            return _check_proxy(ProxyAddress(value, source), source)
     return None
 
 
-def _checked(address: ProxyAddress, source: str) -> ProxyAddress:
+def _check_proxy(address: ProxyAddress, source: str) -> ProxyAddress:
     try:
         address.check()
     except ValueError as error:

@@ -27,7 +27,7 @@ class SnapshotStream:
         stall_timeout: float,
         min_rate: int,
     ) -> None:
-        """Take an answer over.
+        """Take over an answer.
 
         Arguments:
             address: Of the server.
@@ -63,13 +63,13 @@ class SnapshotStream:
                     yield chunk
                     deadline.grant(time.monotonic() - began + len(chunk) / self._min_rate)
         except ReadTimeoutError as error:
-            raise self._interrupted(f"went silent for {self._stall_timeout:g} s") from error
+            raise self._interrupted_error(f"went silent for {self._stall_timeout:g} s") from error
         except TimedOut as error:
-            raise self._interrupted(
+            raise self._interrupted_error(
                 f"came slower than vault.min_rate, {self._min_rate} bytes a second,"
             ) from error
         except (HTTPError, OSError, ValueError) as error:
-            raise self._interrupted("was cut off") from error
+            raise self._interrupted_error("was cut off") from error
         finally:
             self._read = False
             self.stop()
@@ -81,7 +81,7 @@ class SnapshotStream:
         if not self._read:  # else whoever reads closes it: the library fails in strange ways
             self._response.close()
 
-    def _interrupted(self, what: str) -> Interrupted:
+    def _interrupted_error(self, what: str) -> Interrupted:
         return Interrupted(
             f"the snapshot from {self._address} {what} after {self._received} bytes",
             hint="the agent tries again; look at the server's log if it recurs",

@@ -42,15 +42,15 @@ class Token:
         return self.granted + self.ttl if self.ttl else float("inf")
 
     def dead(self, now: float) -> bool:
-        """Tell whether the server has forgotten it by now."""
+        """Return whether the token has expired."""
         return self.uses == 0 or now >= self.ends_at
 
     def worn(self, now: float, lasting: float) -> bool:
-        """Tell whether something that lasts so long may outlive a token no longer fresh."""
+        """Return whether work of that length could outlive the token, and it is worth renewing."""
         return now >= self.granted + self.ttl / 3 and self.ends_at < now + lasting
 
 
-def granted(answer: Answer, now: float) -> Token | None:
+def parse_token(answer: Answer, now: float) -> Token | None:
     """Read the token in the answer to a login or a renewal, if it has one."""
     auth = answer.body.get("auth")
     if answer.status != 200 or not isinstance(auth, dict) or not auth.get("client_token"):
@@ -74,5 +74,5 @@ def _number(said: object) -> float:
 
 
 def in_namespace(token: str) -> bool:
-    """Tell whether a token was made in a namespace, which its ending says."""
+    """Return whether a token was made in a namespace, which its suffix tells."""
     return _IN_A_NAMESPACE.fullmatch(token) is not None

@@ -14,13 +14,13 @@ from raft_snapshot_agent.network.pools import kept, open_pool
 from raft_snapshot_agent.network.proxies import Proxy
 from raft_snapshot_agent.network.trust import TlsOptions
 from raft_snapshot_agent.network.unix import UnixPool
-from raft_snapshot_agent.observe.trace import traced
+from raft_snapshot_agent.observe.trace import trace_request
 from raft_snapshot_agent.vault.exposure import exposes, exposure, proxy_to
 from raft_snapshot_agent.vault.settings import TlsSettings, VaultSettings
-from raft_snapshot_agent.vault.transport_errors import Asked, refuse_for_proxy, translated
+from raft_snapshot_agent.vault.transport_errors import Asked, map_errors, refuse_for_proxy
 
 
-class Connection:
+class NodeConnection:
     """The connections to one address."""
 
     def __init__(self, address: str, settings: VaultSettings) -> None:
@@ -64,15 +64,15 @@ class Connection:
         pool = self._pool
         if not kept(self._asked.url, self._asked.proxy):
             pool = open_pool(None, self._asked.proxy)
-        with self.translated(patience), traced(method, self._asked.url + path) as request:
+        with self.map_errors(patience), trace_request(method, self._asked.url + path) as request:
             answer = exchange(pool, method, self._base + path, seconds=seconds, most=most, **how)
             request.status = answer.status
         refuse_for_proxy(self._asked, answer)
         return answer
 
-    def translated(self, patience: str = "timeout") -> AbstractContextManager[None]:
-        """Turn what the HTTP library raises into one line for the operator."""
-        return translated(self._asked, patience)
+    def map_errors(self, patience: str = "timeout") -> AbstractContextManager[None]:
+        """Turn errors of the HTTP library into one line for the operator."""
+        return map_errors(self._asked, patience)
 
     def close(self) -> None:
         """Close all of them."""

@@ -45,8 +45,8 @@ class Asked:
 
 
 @contextmanager
-def translated(asked: Asked, patience: str = "timeout") -> Iterator[None]:
-    """Turn what the HTTP library raises into one line for the operator.
+def map_errors(asked: Asked, patience: str = "timeout") -> Iterator[None]:
+    """Turn errors of the HTTP library into one line for the operator.
 
     Arguments:
         asked: Who was asked.
@@ -103,7 +103,7 @@ def _explain_tls(error: SSLError, named: bool) -> tuple[str, str]:
         return "it speaks plain HTTP", "write the address with http:// or enable TLS there"
     if "CERTIFICATE_VERIFY_FAILED" in text:
         reason = text.partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
-        return _untrusted(reason, named)
+        return _explain_untrusted(reason, named)
     if "ALERT_CERTIFICATE_REQUIRED" in text:
         return "it wants a client certificate", _CLIENT_CERTIFICATE
     if "ALERT_BAD_CERTIFICATE" in text or "ALERT_UNKNOWN_CA" in text:
@@ -111,7 +111,7 @@ def _explain_tls(error: SSLError, named: bool) -> tuple[str, str]:
     return f"TLS failed: {_innermost(error)}", "check vault.tls"
 
 
-def _untrusted(reason: str, named: bool) -> tuple[str, str]:
+def _explain_untrusted(reason: str, named: bool) -> tuple[str, str]:
     hint = "set vault.tls.ca_file to the authority that signed it"
     if named:
         hint = (
@@ -125,7 +125,7 @@ def _untrusted(reason: str, named: bool) -> tuple[str, str]:
 
 
 def _innermost(error: BaseException) -> str:
-    """Name the system's reason at the bottom of the library's wrappings."""
+    """Return the operating system's reason, below the library's wrappings."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     if isinstance(error, ssl.SSLError) and error.reason:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.backup.fencing import FencedSource
 from raft_snapshot_agent.core.lease import Record, Versioned
@@ -14,7 +15,6 @@ from raft_snapshot_agent.lease.clock import Clock
 from raft_snapshot_agent.lease.holder import HeldLease, Lease
 from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.storage.local.local import LocalStorage
-from raft_snapshot_agent.storage.memory import MemoryStorage
 
 SNAPSHOT = BytesSource(b"a snapshot" * 1000)
 TAKEN_AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -62,8 +62,12 @@ def hours() -> Hours:
 
 
 @pytest.fixture
-async def held_lease(shelf: Shelf, hours: Hours) -> HeldLease:
-    lease = Lease(shelf, "first", timedelta(seconds=10), clock=Clock(now=hours))
+def lease(shelf: Shelf, hours: Hours) -> Lease:
+    return Lease(shelf, "first", timedelta(seconds=10), clock=Clock(now=hours))
+
+
+@pytest.fixture
+async def held_lease(lease: Lease) -> HeldLease:
     await lease.look()
     assert lease.held_lease
     return lease.held_lease
@@ -111,13 +115,13 @@ async def test_nothing_is_confirmed_after_another_took_over(
 
 
 async def test_nothing_of_an_earlier_tenure_is_confirmed_in_a_later_one(
-    held_lease: HeldLease, shelf: Shelf, hours: Hours
+    lease: Lease, held_lease: HeldLease, shelf: Shelf, hours: Hours
 ) -> None:
     other = await _taken_over(shelf, hours)
-    await held_lease.lease.look()
+    await lease.look()
     await other.release()
-    await held_lease.lease.look()
-    assert held_lease.lease.held_lease
+    await lease.look()
+    assert lease.held_lease
     assert not held_lease.held()
     with pytest.raises(LeaseLost):
         await held_lease.confirm("disk", TAKEN_AT)

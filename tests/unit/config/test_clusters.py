@@ -12,6 +12,7 @@ from raft_snapshot_agent.config.load import LoadedFleet, load, load_all
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.show import schema, shown_fleet
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.lease.in_kubernetes import KubernetesLease
 
 WriteFile = Callable[[str], Path]
 
@@ -219,7 +220,10 @@ def test_each_cluster_has_a_lease_of_kubernetes_of_its_own(write: WriteFile) -> 
           paris: {vault: {address: 'http://b:1'}, lease: {type: kubernetes, name: other}}
     """)
     leases = [one.config.lease for one in load_all(path, {}).clusters.values()]
-    assert [one.name for one in leases if one] == ["raft-snapshot-lease-berlin-1", "other"]
+    assert [one.name for one in leases if isinstance(one, KubernetesLease)] == [
+        "raft-snapshot-lease-berlin-1",
+        "other",
+    ]
 
     path.write_text(path.read_text().replace("name: other", "name: raft-snapshot-lease-berlin-1"))
     assert "the lease raft-snapshot-lease-berlin-1 is that of the cluster" in refused(path)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from raft_snapshot_agent.config.load import Loaded
-from raft_snapshot_agent.config.show import schema, shown
+from raft_snapshot_agent.config.show import schema, show
 
 LoadText = Callable[..., Loaded]
 
@@ -22,7 +22,7 @@ storages:
 
 
 def test_what_is_shown_is_in_force_and_holds_no_secret(load_text: LoadText) -> None:
-    values = shown(load_text("c.yaml", TEXT).config)
+    values = show(load_text("c.yaml", TEXT).config)
     assert "hunter22" not in json.dumps(values)
     assert values["vault"]["address"] == "https://127.0.0.1:8200"
     assert values["vault"]["auth"]["secret_id"] == "env://SECRET"
@@ -41,14 +41,14 @@ def test_what_is_shown_is_in_force_and_holds_no_secret(load_text: LoadText) -> N
 
 
 def test_what_is_shown_can_be_loaded_again(load_text: LoadText) -> None:
-    once = shown(load_text("c.yaml", TEXT).config)
-    assert shown(load_text("again.yaml", yaml.safe_dump(once)).config) == once
+    once = show(load_text("c.yaml", TEXT).config)
+    assert show(load_text("again.yaml", yaml.safe_dump(once)).config) == once
 
 
 def test_nodes_are_shown_instead_of_an_address(load_text: LoadText) -> None:
     config = load_text("c.yaml", "vault: {nodes: ['https://a', 'https://b']}\n").config
-    assert shown(config)["vault"]["nodes"] == ["https://a", "https://b"]
-    assert "address" not in shown(config)["vault"]
+    assert show(config)["vault"]["nodes"] == ["https://a", "https://b"]
+    assert "address" not in show(config)["vault"]
 
 
 def test_the_schema_knows_every_key_and_our_durations() -> None:

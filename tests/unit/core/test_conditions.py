@@ -19,7 +19,7 @@ def told(
     conditions, all_news = Conditions(), []
     for number, texts in enumerate(looks):
         now = START + number * MINUTE
-        conditions, news = conditions.observed("s3", texts, now, together=together)
+        conditions, news = conditions.observe("s3", texts, now, together=together)
         all_news += [(number, one.state, one.text, one.times) for one in news]
     return all_news
 
@@ -48,10 +48,10 @@ def test_what_alternates_is_one_condition() -> None:
 
 
 def test_places_do_not_disturb_each_other() -> None:
-    conditions, _ = Conditions().observed("s3", {"a": "A"}, START)
-    conditions, news = conditions.observed("local", {}, START)
+    conditions, _ = Conditions().observe("s3", {"a": "A"}, START)
+    conditions, news = conditions.observe("local", {}, START)
     assert news == []
-    _, news = conditions.observed("local", {"a": "A"}, START)
+    _, news = conditions.observe("local", {"a": "A"}, START)
     assert len(news) == 1
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from raft_snapshot_agent.core.guard import Alarm, Judgement, Point, judge, trusted
+from raft_snapshot_agent.core.guard import Alarm, Judgement, Point, is_trusted, judge
 from raft_snapshot_agent.core.naming import parse
 from raft_snapshot_agent.core.notes import Restored
 from raft_snapshot_agent.core.snapshot import Manifest, Stored
@@ -213,7 +213,7 @@ STORED = Stored(NAME, datetime(2026, 11, 23, 14, 30, tzinfo=UTC), 10_000, 1000, 
 
 
 @pytest.mark.parametrize(
-    ("lying", "is_trusted"),
+    ("lying", "believed"),
     [
         (BEFORE, True),
         (replace(BEFORE, index=0), False),
@@ -225,10 +225,10 @@ STORED = Stored(NAME, datetime(2026, 11, 23, 14, 30, tzinfo=UTC), 10_000, 1000, 
     ],
 )
 def test_a_manifest_is_believed_that_agrees_with_name_and_listing(
-    lying: Manifest, is_trusted: bool
+    lying: Manifest, believed: bool
 ) -> None:
-    assert trusted(lying, STORED, parse(NAME)) is is_trusted
-    assert trusted(BEFORE, STORED, None)
+    assert is_trusted(lying, STORED, parse(NAME)) is believed
+    assert is_trusted(BEFORE, STORED, None)
 
 
 @pytest.mark.parametrize("taken_at", ["once", "2026-11-23T15:30:00", "9999-12-31T23:59:59Z"])

@@ -53,7 +53,7 @@ def test_a_negative_age_is_refused(rule: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "destination"),
+    ("written", "place"),
     [
         ({"last": -1}, "last"),
         ({"last": True}, "last"),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 import pytest
+from tests.stores.memory import MemoryStorage
 from tests.unit.core import archives
 
 from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME
@@ -17,7 +18,6 @@ from raft_snapshot_agent.core.snapshot import Instant, Manifest
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import StorageDenied, StorageUnavailable
 from raft_snapshot_agent.storage.base import BytesSource
-from raft_snapshot_agent.storage.memory import MemoryStorage
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)

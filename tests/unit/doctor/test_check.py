@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from tests.stores.memory import MemoryStorage
 from tests.unit.doctor.test_doctor import Refusing, named
 
 from raft_snapshot_agent.core.guard import GUARD_NAME, Alarm
@@ -22,7 +23,6 @@ from raft_snapshot_agent.doctor.check import CheckState, Result, document, judge
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageUnavailable
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage.base import BytesSource, Entry
-from raft_snapshot_agent.storage.memory import MemoryStorage
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 HOURLY = ScheduleSpec(Every(timedelta(hours=1)))

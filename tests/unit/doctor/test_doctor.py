@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent import doctor
 from raft_snapshot_agent.config.load import Loaded
@@ -24,7 +25,6 @@ from raft_snapshot_agent.doctor import CheckContext, Status, host, lease, member
 from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageDenied, StorageUnavailable
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.storage.base import BytesSource, Entry
-from raft_snapshot_agent.storage.memory import MemoryStorage
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.answers import SNAPSHOT_PATH
 from raft_snapshot_agent.vault.leader import Cluster
@@ -359,7 +359,7 @@ async def test_a_certificate_that_nobody_saw_is_not_called_good() -> None:
     ],
 )
 def test_rights_are_held_against_what_is_needed(capabilities: list[str], status: str) -> None:
-    found = server._judged(set(capabilities), {SNAPSHOT_PATH: capabilities})
+    found = server._judge_capabilities(set(capabilities), {SNAPSHOT_PATH: capabilities})
     assert found.status == status
     assert bool(found.exit_code) is (status == "failure")
 

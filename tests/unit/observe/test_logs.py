@@ -5,11 +5,13 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import structlog
 import time_machine
 
+import raft_snapshot_agent
 from raft_snapshot_agent.errors import StorageFull, Unreachable
 from raft_snapshot_agent.observe import trace
 from raft_snapshot_agent.observe.logs import Format, Level, configure
@@ -128,9 +130,9 @@ def test_every_fact_is_one_line_of_plain_characters(layout: Format, lines: Lines
 def test_requests_are_told_at_debug_alone(lines: Lines) -> None:
     def ask(level: Level) -> list[str]:
         configure("text", level)
-        with trace.traced("GET", "https://vault:8200/v1/sys/leader") as request:
+        with trace.trace_request("GET", "https://vault:8200/v1/sys/leader") as request:
             request.status = 200
-        with suppress(StorageFull), trace.traced("put", "s3://b/a.snap"):
+        with suppress(StorageFull), trace.trace_request("put", "s3://b/a.snap"):
             raise StorageFull("full")
         return [line.partition("Z ")[2] for line in lines()]
 
@@ -157,11 +159,23 @@ def test_where_a_defect_came_from_is_told_at_debug_alone(lines: Lines) -> None:
     assert TOKEN not in "".join(said)
 
 
+@pytest.mark.parametrize("room", ["storage/local", "observe", "service", "."])
+def test_a_defect_is_placed_in_the_agents_own_code_whatever_library_raised_it(room: str) -> None:
+    ours = Path(raft_snapshot_agent.__file__).parent / room / "ours.py"
+    calls = compile("\n\nthem()", str(ours), "exec")
+    raises = compile("def them(): raise RuntimeError", "/usr/lib/library.py", "exec")
+    names: dict[str, object] = {}
+    exec(raises, names)
+    with pytest.raises(RuntimeError) as caught:
+        exec(calls, names)
+    assert str(as_failure(caught.value)).startswith("unexpected RuntimeError in ours.py:3")
+
+
 def test_every_line_of_a_run_has_its_id(lines: Lines) -> None:
     log = configure("text", "debug")
     trace.RUN.set("0a1b2c")
     log.info("Anything.")
-    with trace.traced("list", "s3://b/"):
+    with trace.trace_request("list", "s3://b/"):
         pass
     trace.RUN.set("")
     log.info("Between two.")

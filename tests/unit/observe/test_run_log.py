@@ -126,7 +126,7 @@ def test_a_run_that_fails_for_hours_is_told_hourly_with_a_count(
     assert [line["level"] for line in told] == ["error", "error", "info", "info", "info"]
     assert "times" not in first
     assert (second["since"], second["times"]) == ("2026-11-23T15:30:00Z", 61)
-    assert over["message"].startswith("Over: Snapshot failed: cannot reach")
+    assert over["message"].startswith("Resolved: Snapshot failed: cannot reach")
     assert over["times"] == 90
 
 
@@ -150,7 +150,7 @@ def test_a_failed_storage_is_told_beside_those_that_did_not_fail(said: Said) -> 
         NOW_HERE,
         ("error", "Could not store the snapshot in disk: no space left (make some)"),
         *[("info", "Successfully created s3 snapshot to s3://b/a.snap")] * 3,
-        ("info", "Over: Could not store the snapshot in disk: no space left (make some)"),
+        ("info", "Resolved: Could not store the snapshot in disk: no space left (make some)"),
         ("info", "Successfully created disk snapshot to /x/a.snap"),
     ]
 
@@ -212,7 +212,7 @@ def test_trouble_between_two_runs_is_told_likewise(said: Said) -> None:
     log.trouble("token", [], AT + timedelta(minutes=30))
     assert said() == [
         ("warning", "The token is not renewed: refused"),
-        ("info", "Over: The token is not renewed: refused"),
+        ("info", "Resolved: The token is not renewed: refused"),
     ]
 
 
@@ -226,4 +226,4 @@ def test_a_node_that_was_passed_over_is_told_once_an_hour_and_when_it_is_well(sa
     written.report(replace(report(after=65), warnings=(why,)))
     assert said() == [passed]
     written.report(report(after=70))
-    assert said() == [("info", f"Over: {passed[1]}")]
+    assert said() == [("info", f"Resolved: {passed[1]}")]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Collection, Mapping
 from contextlib import redirect_stderr
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import anyio
 import pytest
@@ -54,7 +55,7 @@ class Agent:
                 self.held[name].append(now)
         return Report("run", now, now, error=error)
 
-    async def taken(self) -> Mapping[str, list[datetime]]:
+    async def list_taken(self) -> Mapping[str, list[datetime]]:
         return self.held
 
     async def sweep(self) -> dict[str, str]:
@@ -131,3 +132,221 @@ async def test_who_only_ever_stands_by_says_that_nobody_takes_any(
     said = await run(agent, lambda said: "overdue" in said)
     assert agent.served == []
     assert said.count("overdue and no agent takes it") == 1
+
+
+class Gated(Agent):
+    """An agent whose runs last until the test lets them end."""
+
+    def __init__(self, *endings: AgentError | None, lease: Lease | None = None) -> None:
+        super().__init__(*endings, lease=lease)
+        self.began = anyio.Event()
+        self.may_end = anyio.Event()
+        self.runs = 0
+        self.left = 0
+
+    async def run_once(self, names: Collection[str], *, again: Collection[str] = ()) -> Report:
+        self.runs += 1
+        self.began.set()
+        await self.may_end.wait()
+        return await super().run_once(names, again=again)
+
+    async def leave(self) -> None:
+        self.left += 1
+
+    @classmethod
+    def ready(cls, *endings: AgentError | None) -> Gated:
+        """Return one whose runs end at once."""
+        agent = cls(*endings)
+        agent.may_end.set()
+        return agent
+
+    @classmethod
+    def idle(cls) -> Gated:
+        """Return one for which nothing is due for a long time."""
+        agent = cls.ready()
+        now = datetime.now(UTC)
+        agent.held = {name: [now] for name in agent.held}
+        return agent
+
+
+class Loop:
+    """A loop that runs while the block does, and what it said."""
+
+    def __init__(self, agent: Any, every: timedelta = timedelta(hours=1)) -> None:
+        self.said = io.StringIO()
+        self.every = every
+        self.ended = anyio.Event()
+        with redirect_stderr(self.said):
+            self.loop = ClusterLoop(self.service(agent), Notifier({}))
+
+    def service(self, agent: Any) -> ClusterService:
+        return ClusterService(agent, ScheduleSpec(Every(self.every)), configure("text", "info"))
+
+    def change(self, agent: Any) -> None:
+        self.loop.change(self.service(agent))
+
+    async def _run(self) -> None:
+        await self.loop.run()
+        self.ended.set()
+
+    async def __aenter__(self) -> Self:
+        self._stack = contextlib.AsyncExitStack()
+        self._stack.enter_context(redirect_stderr(self.said))
+        self._stack.enter_context(anyio.fail_after(20))
+        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        self._tasks.start_soon(self._run)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._tasks.cancel_scope.cancel()
+        await self._stack.aclose()
+
+    async def says(self, text: str) -> None:
+        await self.comes(lambda: text in self.said.getvalue())
+
+    async def comes(self, so: Any) -> None:
+        while not so():  # noqa: ASYNC110 - what others do is no event
+            await anyio.sleep(0.005)
+
+    async def settles(self) -> None:
+        """Wait until it has handled all that it was told."""
+        before = -1
+        while before != (before := len(self.said.getvalue())):  # noqa: ASYNC110 - likewise
+            await anyio.sleep(0.1)
+
+
+async def test_signals_during_a_snapshot_are_one_more_snapshot() -> None:
+    agent = Gated()
+    async with Loop(agent) as loop:
+        await agent.began.wait()
+        loop.loop.take_now()
+        loop.loop.take_now()
+        agent.may_end.set()
+        await loop.comes(lambda: len(agent.served) == 2)
+        await loop.settles()
+    assert agent.runs == 2
+
+
+async def test_two_configurations_during_a_snapshot_are_the_newer_one() -> None:
+    old, never, new = Gated(), Gated.ready(), Gated.ready()
+    async with Loop(old) as loop:
+        await old.began.wait()
+        loop.change(never)
+        loop.change(new)
+        assert not old.left
+        old.may_end.set()
+        await loop.comes(lambda: new.runs)
+        await loop.settles()
+    assert (old.runs, old.left, never.runs, new.runs) == (1, 1, 0, 1)
+    assert loop.said.getvalue().count("The new configuration is in force.") == 1
+
+
+async def test_a_configuration_ends_the_pause_after_a_failure() -> None:
+    old, new = Gated.ready(*[AgentError("the server is down")] * 9), Gated.ready()
+    async with Loop(old) as loop:
+        await loop.says("Trying again in ")
+        loop.change(new)
+        await loop.comes(lambda: new.served)
+    assert (old.runs, new.runs) == (1, 1)
+
+
+async def test_what_a_signal_asked_for_is_taken_under_the_configuration_that_came_first() -> None:
+    old, new = Gated.idle(), Gated.idle()
+    old.endings = [AgentError("the server is down")] * 9
+    async with Loop(old) as loop:
+        await loop.says("Next snapshot at ")
+        loop.loop.take_now()
+        await loop.says("Trying again in ")
+        loop.change(new)
+        await loop.comes(lambda: new.served)
+        await loop.settles()
+    assert (old.runs, new.runs) == (1, 1)
+
+
+async def test_what_a_signal_asked_for_is_taken_though_the_lease_was_acquired_first() -> None:
+    lease_store = Register()
+    agent = Gated.idle()
+    agent.lease = Lease(lease_store, "me", timedelta(seconds=1))
+    agent.endings = [AgentError("the server is down")]
+    async with Loop(agent) as loop:
+        await loop.says("Next snapshot at ")
+        loop.loop.take_now()
+        await loop.says("Trying again in ")
+        lease_store.found = Versioned(lease_store.found.record.released(), "2")
+        await loop.says("Acquired the lease")
+        await loop.comes(lambda: agent.served)
+        await loop.settles()
+    assert agent.served == [{"disk", "s3"}]
+
+
+async def test_who_is_retired_while_it_waits_ends() -> None:
+    agent = Gated.idle()
+    async with Loop(agent) as loop:
+        await loop.says("Next snapshot at ")
+        loop.loop.retire()
+        await loop.ended.wait()
+    assert (agent.runs, agent.left) == (0, 1)
+
+
+async def test_who_is_retired_in_the_pause_after_a_failure_ends() -> None:
+    agent = Gated.ready(*[AgentError("the server is down")] * 9)
+    async with Loop(agent) as loop:
+        await loop.says("Trying again in ")
+        loop.loop.retire()
+        await loop.ended.wait()
+    assert (agent.runs, agent.left) == (1, 1)
+
+
+@pytest.mark.parametrize("retire_first", [True, False])
+async def test_who_is_retired_ends_its_snapshot_and_begins_nothing_else(retire_first: bool) -> None:
+    agent, new = Gated(), Gated.ready()
+    async with Loop(agent) as loop:
+        await agent.began.wait()
+        if retire_first:
+            loop.loop.retire()
+        loop.change(new)
+        loop.loop.take_now()
+        loop.loop.retire()
+        await loop.settles()
+        assert not loop.ended.is_set()
+        agent.may_end.set()
+        await loop.ended.wait()
+    assert agent.served == [{"disk", "s3"}]
+    assert new.runs == 0
+
+
+async def test_who_takes_over_is_no_longer_in_doubt() -> None:
+    """What it was told by who held the lease is over; what it now finds is its own to serve."""
+    lease_store = Register()
+    agent = Gated.ready(LeaseHeld("no"), None)
+    agent.lease = Lease(lease_store, "me", timedelta(seconds=1))
+    async with Loop(agent) as loop:
+        await loop.says(SKIPS)
+        lease_store.found = Versioned(lease_store.found.record.released(), "2")
+        await loop.comes(lambda: agent.served)
+    assert "Acquired the lease" in loop.said.getvalue()
+
+
+async def test_a_defect_ends_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raft_snapshot_agent.service.cluster_loop.SLICE", 0.05)
+    agent = Gated.idle()
+    sweep, fails = agent.sweep, [True]
+
+    async def broken() -> dict[str, str]:
+        if fails:
+            raise LookupError
+        return await sweep()
+
+    monkeypatch.setattr(agent, "sweep", broken)
+    async with Loop(agent) as loop:
+        await loop.says("The schedule failed and starts again")
+        loop.loop.take_now()
+        await anyio.sleep(0.2)
+        fails.clear()
+        await loop.comes(lambda: agent.served)
+        fails.append(True)
+        loop.change(agent)
+        await loop.comes(lambda: loop.said.getvalue().count("in force") == 1)
+        loop.loop.retire()
+        await loop.ended.wait()
+    assert agent.runs == 1

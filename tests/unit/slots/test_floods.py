@@ -6,9 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.stores.memory import MemoryStorage
 from tests.unit.slots.world import STEPS, WAYS, Fault, World
-
-from raft_snapshot_agent.storage.memory import MemoryStorage
 
 BEGIN, END, SLOTS = 1.0, 7.0, 9
 
@@ -31,4 +30,4 @@ def test_a_failure_that_lasts_for_hours_is_told_once_an_hour(
     kinds = {re.sub(r"[\d.]+\S*|raft-snapshot-\S+|\S+=\S+", "", line) for line in told}
     assert len(told) <= (END - BEGIN + 1) * max(1, len(kinds)), "\n".join(told)
     if told and step == "put" and way in {"refused", "unavailable"}:
-        assert any(" info " in line and "Over: " in line for line in lines)
+        assert any(" info " in line and "Resolved: " in line for line in lines)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.stores.memory import MemoryStorage
 from tests.unit.slots.world import (
     KILLS,
     LAST,
@@ -35,7 +36,6 @@ from raft_snapshot_agent.core.timetable import NextRun, ScheduleState
 from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.storage.local.local import LocalStorage
-from raft_snapshot_agent.storage.memory import MemoryStorage
 
 SLOTS = 7
 BAD = (1.0, 4.0)
@@ -230,7 +230,7 @@ def _by_any(name: str, timings: Any, taken: Any, now: Any, *, running: bool) -> 
     return NextRun(timings[name], first(anchor, now))
 
 
-FINISH, RETAINED = finish.finish, finish._retained
+FINISH, RETAINED = finish.finish, finish._prune
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ FINISH, RETAINED = finish.finish, finish._retained
         (
             lived,
             [
-                (Agent, "_reused", _new_names),
+                (Agent, "_list_reused", _new_names),
                 (ScheduleState, "after_look", lambda table, *_: table),
                 (delivery_module, "is_there", _untold),
             ],
@@ -251,8 +251,8 @@ FINISH, RETAINED = finish.finish, finish._retained
                 (ScheduleState, "after_look", lambda table, *_: table),
             ],
         ),
-        (lived, [(finish, "_retained", _unpruned)]),
-        (writes_only, [(Agent, "_reused", _new_names)]),
+        (lived, [(finish, "_prune", _unpruned)]),
+        (writes_only, [(Agent, "_list_reused", _new_names)]),
         (killed, [(timetable, "opened", _by_any)]),
     ],
     ids=[

@@ -35,7 +35,7 @@ from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnava
 from raft_snapshot_agent.lease.clock import Clock
 from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.observe.logs import configure
-from raft_snapshot_agent.service import cluster_loop, wake
+from raft_snapshot_agent.service import cluster_loop, events
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
@@ -257,7 +257,7 @@ class World:
     def session(self) -> Any:
         return SimpleNamespace(seconds_to_renewal=lambda: float("inf"))
 
-    def leader(self) -> Leader:
+    def find_leader_for_this_agent(self) -> Leader:
         node: Any = SimpleNamespace(address="https://bao:8200")
         return Leader(node, 1, "", Identity(cluster_id="one", product="openbao"))
 
@@ -332,11 +332,11 @@ class World:
         with (
             mock.patch.object(cluster_loop, "_LOOK_EVERY", _GLANCE),
             mock.patch.object(cluster_loop, "SLICE", 10 * _GLANCE),
-            mock.patch.object(wake, "SLICE", 10 * _GLANCE),
+            mock.patch.object(events, "SLICE", 10 * _GLANCE),
             stamina.set_testing(True, attempts=3, cap=True),
-            asyncio.Runner(loop_factory=lambda: _Loop(self)) as events,
+            asyncio.Runner(loop_factory=lambda: _Loop(self)) as runner,
         ):
-            events.run(work())
+            runner.run(work())
 
 
 class _Busy(Agent):
@@ -350,9 +350,9 @@ class _Busy(Agent):
         with self._working():
             return await super().run_once(*args, **options)
 
-    async def taken(self) -> dict[str, list[datetime]]:
+    async def list_taken(self) -> dict[str, list[datetime]]:
         with self._working():
-            return await super().taken()
+            return await super().list_taken()
 
     async def sweep(self) -> dict[str, str]:
         with self._working():

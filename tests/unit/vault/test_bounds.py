@@ -22,7 +22,7 @@ from raft_snapshot_agent.vault.leader import Cluster, Leader
 from raft_snapshot_agent.vault.settings import VaultSettings
 
 MIB = 1 << 20
-LEADER = {"ha_enabled": True, "is_self": True, "leader_address": "", "raft_committed_index": 7}
+LEADER = {"ha_enabled": True, "is_self": True, "leader_address": "", "raft_applied_index": 7}
 JSON = json.dumps(LEADER).encode()
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
@@ -52,8 +52,8 @@ LIES: dict[str, Pieces] = {
     "a status of many digits": whole(b"HTTP/1.1 " + b"9" * 6000 + b" OK\r\n\r\n"),
     "no HTTP": whole(b"\x00\xff" * 5000),
     "nested": body(b"[" * 500_000),
-    "many digits": body(b'{"ha_enabled": true, "raft_committed_index": ' + b"9" * 5000 + b"}"),
-    "an index beyond all": body(b'{"ha_enabled": true, "raft_committed_index": 1e400}'),
+    "many digits": body(b'{"ha_enabled": true, "raft_applied_index": ' + b"9" * 5000 + b"}"),
+    "an index beyond all": body(b'{"ha_enabled": true, "raft_applied_index": 1e400}'),
     "a dripping status": dripping(OK + b"\r\n"),
     "dripping headers": dripping(OK + b"X-A: a\r\n" * 100),
     "a dripping body": dripping(OK + b"\r\n" + b" " * 200 + JSON),
@@ -83,8 +83,8 @@ DRIPS = {name for name in LIES if "drip" in name} | {
 def _found(cluster: Cluster) -> Leader:
     """Search as an agent does: once more where a busy machine was too slow."""
     with suppress(ServerError):
-        return cluster.leader()
-    return cluster.leader()
+        return cluster.find_leader_for_this_agent()
+    return cluster.find_leader_for_this_agent()
 
 
 @pytest.mark.parametrize("name", LIES)
@@ -117,7 +117,7 @@ def test_the_search_is_over_in_time_whatever_a_node_names(honest: RawServer) -> 
     with RawServer(body(json.dumps(said).encode())) as liar:
         auth = {"method": "token", "token": "hvs.a"}
         cluster = Cluster(settings(liar.address, honest.address, auth=auth), "anywhere")
-        assert cluster.leader().node.address == honest.address
+        assert cluster.find_leader_for_this_agent().node.address == honest.address
         assert len(cluster._nodes) < 15
         cluster.close()
 
@@ -138,7 +138,7 @@ def test_all_that_one_node_costs_the_search_is_bounded() -> None:
     with RawServer(says) as slow:
         cluster = Cluster(settings(slow.address, timeout="500ms"), "anywhere")
         with pytest.raises(ServerError, match="never answers"):
-            cluster._tried(cluster.node(slow.address), find)
+            cluster._try_node(cluster.node(slow.address), find)
         cluster.close()
     assert 1 < len(slow.asked) <= 5
 

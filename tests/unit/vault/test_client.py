@@ -17,7 +17,7 @@ from raft_snapshot_agent.core.archive import ArchiveVerifier
 from raft_snapshot_agent.errors import AgentError, ConfigError, Denied, Sealed, ServerError
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.vault.answers import Identity, LeaderStatus, Redirected, refusal
-from raft_snapshot_agent.vault.auth import AppRoleAuth
+from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.session import Session
 from raft_snapshot_agent.vault.settings import VaultSettings
@@ -89,11 +89,11 @@ def test_token_and_namespace_go_only_where_they_belong(
 
 
 def test_a_snapshot_comes_whole(node: Node, bao: OpenBaoCluster) -> None:
-    committed = node.leader_status().committed_index
+    applied = node.leader_status().applied_index
     verifier = ArchiveVerifier()
     for chunk in node.open_snapshot(bao.root_token).chunks():
         verifier.feed(chunk)
-    assert verifier.finish().meta.index >= committed > 0
+    assert verifier.finish().meta.index >= applied > 0
 
 
 def test_a_path_in_the_address_goes_before_every_request(bao: OpenBaoCluster) -> None:
@@ -121,7 +121,7 @@ def test_a_leader_says_that_it_leads(node: Node, bao: OpenBaoCluster) -> None:
     assert said.is_self
     assert said.ha_enabled
     assert said.leader_address == bao.leader().address
-    assert said.committed_index > 0
+    assert said.applied_index > 0
     assert said.active_since.startswith("20")
 
 
@@ -129,7 +129,7 @@ def test_a_leader_says_that_it_leads(node: Node, bao: OpenBaoCluster) -> None:
     ("document", "expected"),
     [
         (
-            {"ha_enabled": True, "is_self": False, "raft_committed_index": 7},
+            {"ha_enabled": True, "is_self": False, "raft_applied_index": 7},
             LeaderStatus(False, "", 7),
         ),
         (
@@ -162,9 +162,9 @@ def test_what_other_nodes_say_of_the_leader(
         b"null",
         b"<html>welcome</html>",
         b'{"is_self":true}',
-        b'{"ha_enabled":true,"raft_committed_index":"many"}',
-        b'{"ha_enabled":true,"raft_committed_index":Infinity}',
-        b'{"ha_enabled":true,"raft_committed_index":[1]}',
+        b'{"ha_enabled":true,"raft_applied_index":"many"}',
+        b'{"ha_enabled":true,"raft_applied_index":Infinity}',
+        b'{"ha_enabled":true,"raft_applied_index":[1]}',
         b"[" * 100_000,
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from raft_snapshot_agent.errors import ConfigError, ServerError
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.vault.answers import Identity, LeaderStatus, Redirected
-from raft_snapshot_agent.vault.auth import TokenAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.leader import Cluster
 from raft_snapshot_agent.vault.settings import VaultSettings
@@ -38,13 +38,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_a_configured_address(asked: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
-        cluster(REMOTE).found()
+        cluster(REMOTE).find_leader()
     assert str(caught.value) == (
         f"{REMOTE} is not encrypted: the token and the snapshot could be read on the way"
         " (use https://, or set vault.allow_http: true)"
     )
     assert asked == []
-    assert cluster(REMOTE, allow=True).found().node.address == REMOTE
+    assert cluster(REMOTE, allow=True).find_leader().node.address == REMOTE
 
 
 @pytest.mark.parametrize(
@@ -52,19 +52,19 @@ def test_a_configured_address(asked: list[str]) -> None:
 )
 def test_an_announced_leader(asked: list[str], address: str) -> None:
     with pytest.raises(ServerError, match="announces the leader at") as caught:
-        cluster(address).found()
+        cluster(address).find_leader()
     assert "vault.allow_http" in caught.value.hint
     assert asked == [address]
 
 
 @pytest.mark.parametrize("address", ["unix:///run/vault.sock", "http://127.0.0.1:8200"])
 def test_an_announced_leader_where_it_is_allowed(asked: list[str], address: str) -> None:
-    assert cluster(address, allow=True).found().node.address == REMOTE
+    assert cluster(address, allow=True).find_leader().node.address == REMOTE
 
 
 def test_allowing_it_does_not_let_a_server_take_tls_away(asked: list[str]) -> None:
     with pytest.raises(ServerError, match="without TLS"):
-        cluster("https://vault:8200", allow=True).found()
+        cluster("https://vault:8200", allow=True).find_leader()
 
 
 def test_a_socket_whose_server_leads_is_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_a_socket_whose_server_leads_is_not_left(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Node, "leader_status", lambda _: leads)
     monkeypatch.setattr(Node, "identity", lambda _: Identity())
     socket = "unix:///run/vault.sock"
-    assert cluster(socket).found().node.address == socket
+    assert cluster(socket).find_leader().node.address == socket
 
 
 @pytest.mark.parametrize("where", [REMOTE, "http://vault:8200"])
@@ -87,5 +87,5 @@ def test_a_redirect(asked: list[str], monkeypatch: pytest.MonkeyPatch, where: st
     asking = cluster("http://127.0.0.1:8200")
     node = asking.node("http://127.0.0.1:8200")
     with pytest.raises(Redirected):
-        asking._followed(node, lambda one, token: one.open_snapshot(token))
+        asking._follow(node, lambda one, token: one.open_snapshot(token))
     assert seen == ["http://127.0.0.1:8200"]

@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator
 
 from raft_snapshot_agent.config.document import Document
+from raft_snapshot_agent.config.keys import KeyPath, Mark, Origin
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.config.positions import KeyPath, Mark
-from raft_snapshot_agent.config.validation import Origin, validate
+from raft_snapshot_agent.config.validation import validate
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Count, PositiveDuration, Settings
 from raft_snapshot_agent.vault.settings import checked_address
@@ -126,7 +126,7 @@ class _Draft:
         inner[ours[-1]] = value
 
     def origin(self, path: KeyPath) -> KeyPath:
-        """Say where a key of ours, or the nearest around it, stood in the file."""
+        """Return where in the file a key of ours, or the nearest one around it, came from."""
         around = path
         while around and around not in self.origins:
             around = around[:-1]
@@ -151,7 +151,7 @@ def translate(document: Document, environ: Mapping[str, str]) -> Translation:
     Raises:
         ConfigError: A key is unknown, or a value wrong.
     """
-    value, marks = _folded(document, document.value, ()), _folded_marks(document)
+    value, marks = _fold_keys(document, document.value, ()), _folded_marks(document)
     folded = replace(document, value=value, marks=marks)
     validate(SeedFile, folded.value, folded, allow_empty=True)
     draft = _Draft(folded.value)
@@ -166,7 +166,7 @@ def translate(document: Document, environ: Mapping[str, str]) -> Translation:
     _google(draft)
     _azure(draft)
     config = validate(Config, draft.value, folded, draft.origin, allow_empty=True)
-    return Translation(config, folded, draft.origin, tuple(_ignored(folded)))
+    return Translation(config, folded, draft.origin, tuple(_list_ignored_keys(folded)))
 
 
 def _login(draft: _Draft) -> None:
@@ -262,7 +262,7 @@ def _azure(draft: _Draft) -> None:
         draft.put(("storages", number, ours), said.get(key), "azure_storage", key)
 
 
-def _ignored(document: Document) -> list[str]:
+def _list_ignored_keys(document: Document) -> list[str]:
     return [
         f"{document.place((section,))} has no {key} and is ignored, as the original agent did"
         for section, key in _DECIDING.items()
@@ -270,7 +270,7 @@ def _ignored(document: Document) -> list[str]:
     ]
 
 
-def _folded(document: Document, value: Any, path: KeyPath) -> Any:
+def _fold_keys(document: Document, value: Any, path: KeyPath) -> Any:
     """Write keys in small letters, and leave out what is null or empty text."""
     if not isinstance(value, dict):
         return value
@@ -281,7 +281,7 @@ def _folded(document: Document, value: Any, path: KeyPath) -> Any:
         if key.lower() in folded:
             place = document.place((*path, key))
             raise ConfigError(f"{place}: given twice in different case", hint="keep one of them")
-        folded[key.lower()] = _folded(document, child, (*path, key))
+        folded[key.lower()] = _fold_keys(document, child, (*path, key))
     return folded
 
 

@@ -137,13 +137,15 @@ def _connect(
 
 
 def _listed(settings: AzureSettings, doing: str) -> list[Entry] | None:
-    from raft_snapshot_agent.storage.azure.listing import Container, list_container
+    from raft_snapshot_agent.storage.azure.listing import AzureContainer, list_container
     from raft_snapshot_agent.storage.http.http import Http, TlsOptions
 
     said = _connection_string(settings)
     where, login = _account_config(settings, said), _login(settings, said)
     key, sas = login.get("account_key", ""), login.get("sas_key", "")
-    container = Container(where["endpoint"], where["account_name"], settings.container, key, sas)
+    container = AzureContainer(
+        where["endpoint"], where["account_name"], settings.container, key, sas
+    )
     if not container.usable:  # an identity's, whose tokens the library keeps to itself
         return None
     http = Http(settings.timeout, TlsOptions(settings.ca_file), settings.proxy)

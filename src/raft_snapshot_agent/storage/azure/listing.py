@@ -35,7 +35,7 @@ _UNSIGNED = "\n" * 11
 
 
 @dataclass(frozen=True, slots=True)
-class Container:
+class AzureContainer:
     """A container, and what its requests are signed with."""
 
     endpoint: str
@@ -60,7 +60,7 @@ class Container:
 
 
 def list_container(
-    doing: str, http: Http, container: Container, prefix: str, hints: Hints, most: int
+    doing: str, http: Http, container: AzureContainer, prefix: str, hints: Hints, most: int
 ) -> list[Entry]:
     """List the blobs directly below a prefix.
 
@@ -91,7 +91,7 @@ def list_container(
         query["marker"] = marker
 
 
-def _request(container: Container, query: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+def _request(container: AzureContainer, query: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     asked = urlencode({**query, **dict(container.granted)}, quote_via=quote)
     url = f"{container.endpoint}/{container.name}?{asked}"
     date = format_datetime(datetime.now(UTC), usegmt=True)
@@ -103,7 +103,7 @@ def _request(container: Container, query: Mapping[str, str]) -> tuple[str, dict[
 
 
 def _signature(
-    container: Container, url: str, query: Mapping[str, str], headers: Mapping[str, str]
+    container: AzureContainer, url: str, query: Mapping[str, str], headers: Mapping[str, str]
 ) -> str:
     named = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
     asked = "".join(f"\n{name}:{query[name]}" for name in sorted(query))

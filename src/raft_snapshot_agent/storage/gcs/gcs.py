@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, ValidationInfo, field_validator
 
 from raft_snapshot_agent.core.lease import StoredLeaseStore
-from raft_snapshot_agent.errors import ConfigError, LoginRefused, SnapshotNotFound
+from raft_snapshot_agent.errors import ConfigError, LoginRefused
 from raft_snapshot_agent.network.clear_text import refuse_plain_http
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.http.body import in_stoppable_thread
 from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.names import require_plain_name
 from raft_snapshot_agent.storage.objectstore.connection import Endpoint, bare_endpoint, environment
 from raft_snapshot_agent.storage.objectstore.endpoint import EndpointSettings
 from raft_snapshot_agent.threads import in_thread
@@ -94,10 +95,11 @@ class GcsSettings(EndpointSettings):
         return GcsStorage(self)
 
     def lease_store(self, name: str) -> StoredLeaseStore:
-        from raft_snapshot_agent.storage.gcs.lease_store import GcsLeaseStore
+        from raft_snapshot_agent.storage.gcs.lease_store import GcsRecords
+        from raft_snapshot_agent.storage.http.lease_store import BucketLeaseStore
 
         key = f"{self.prefix}{name}.json"
-        return GcsLeaseStore(f"gs://{self.bucket}/{key}", key, partial(_connect, self))
+        return BucketLeaseStore(f"gs://{self.bucket}", key, lambda: GcsRecords(_connect(self)))
 
 
 class GcsStorage:
@@ -128,10 +130,14 @@ class GcsStorage:
         return await self._blocking(self._entries)
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
-        from raft_snapshot_agent.storage.gcs.download import GcsDownload
+        from raft_snapshot_agent.storage.gcs.bucket import GENERATION
+        from raft_snapshot_agent.storage.http.download import ObjectDownload
 
         key = self._key(name)
-        download = await self._blocking(lambda: GcsDownload(self._bucket, key))
+        doing = f"cannot read gs://{self._settings.bucket}/{key}"
+        download = await self._blocking(
+            lambda: ObjectDownload(self._bucket, doing, key, GENERATION)
+        )
         try:
             while piece := await self._blocking(download.read_on):
                 yield piece
@@ -159,10 +165,8 @@ class GcsStorage:
             return await in_thread(work, abandon=True)
 
     def _key(self, name: str) -> str:
-        if name in {"", ".", ".."} or "/" in name:
-            where = f"gs://{self._settings.bucket}/{self._settings.prefix}"
-            raise SnapshotNotFound(f"there is no {name!r} in {where}", hint="try list")
-        return self._settings.prefix + name
+        where = f"gs://{self._settings.bucket}/{self._settings.prefix}"
+        return self._settings.prefix + require_plain_name(name, where)
 
 
 @contextmanager

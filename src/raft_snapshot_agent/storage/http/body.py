@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
@@ -13,6 +12,7 @@ from anyio import move_on_after
 from raft_snapshot_agent.errors import Stopped
 from raft_snapshot_agent.network.deadline import Deadline, within_thread
 from raft_snapshot_agent.storage.base import UploadSource
+from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingSource
 from raft_snapshot_agent.threads import in_thread
 
 T = TypeVar("T")
@@ -49,21 +49,18 @@ class Body:
         return PIECE if self._limit is None else min(PIECE, self._limit - self.size)
 
 
-class StoppableSource:
+class StoppableSource(ForwardingSource):
     """A source that fails once its upload was told to stop."""
 
     def __init__(self, source: UploadSource, stop: Event) -> None:
-        self._source = source
+        super().__init__(source)
         self._stop = stop
 
-    def link(self, target: Path) -> bool:
-        return self._source.link(target)
-
     def follow(self, position: int) -> int:
-        return self._unless_stopped(self._source.follow(position))
+        return self._unless_stopped(super().follow(position))
 
     def read(self, position: int, size: int) -> bytes:
-        return self._unless_stopped(self._source.read(position, size))
+        return self._unless_stopped(super().read(position, size))
 
     def _unless_stopped(self, answer: T) -> T:
         if self._stop.is_set():

@@ -142,7 +142,7 @@ class Http:
 
     @contextmanager
     def translated(self, doing: str, url: str) -> Iterator[None]:
-        """Turn what the HTTP library raises into one line for the operator."""
+        """Turn errors of the HTTP library into one line for the operator."""
         from urllib3.exceptions import HTTPError
 
         proxy = self._pools.through(url)
@@ -256,7 +256,10 @@ def _disconnected(doing: str, host: str, error: Exception) -> StorageError:
         case NameResolutionError():
             why, hint = f"{host} has no address", "check the name and DNS"
         case NewConnectionError() | ConnectionRefusedError():
-            why, hint = f"no connection to {host}{cause}", "check address and network"
+            why, hint = (
+                f"no connection to {host}{cause}",
+                "check endpoint or address, and the network",
+            )
         case ConnectTimeoutError() | TimedOut() | TimeoutError():
             why, hint = f"no answer in time from {host}", "on a slow link raise timeout"
         case _:

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 from raft_snapshot_agent.errors import StorageError
+from raft_snapshot_agent.storage.limits import too_many
 
 T = TypeVar("T")
 
-MOST_OBJECTS = 100_000
-"""Of a list, unless `max_objects` says otherwise."""
 PAGE = 500
 """Objects of a page, where the store lets us say."""
 PAGE_BYTES = 4 << 20
@@ -72,11 +71,3 @@ def size_of(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < _DIGITS):
         raise ValueError(f"it gives {text[:20]!r} as a size")
     return int(text)
-
-
-def too_many(doing: str, most: int) -> StorageError:
-    """Describe a list that is longer than is taken."""
-    return StorageError(
-        f"{doing}: there are more than {most} objects",
-        hint="raise max_objects, or give these snapshots a folder of their own: prefix",
-    )

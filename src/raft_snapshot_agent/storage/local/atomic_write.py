@@ -86,8 +86,8 @@ def partial_path(target: Path) -> Path:
     return target.with_name(f".{target.name}.partial")
 
 
-def partial_of(name: str) -> str | None:
-    """Tell which name a hidden file was to get; `None` where it is none of ours."""
+def target_of_partial(name: str) -> str | None:
+    """Return which name a file of `partial_path` was to get; `None` where it is none of ours."""
     if name.startswith(".") and name.endswith(".partial"):
         return name[1:].removesuffix(".partial")
     return None

@@ -22,7 +22,6 @@ from raft_snapshot_agent.core.lease import StoredLeaseStore
 from raft_snapshot_agent.errors import (
     ConfigError,
     NotThereYet,
-    SnapshotNotFound,
     StorageDenied,
     StorageError,
     reason_of,
@@ -36,6 +35,7 @@ from raft_snapshot_agent.storage.local import atomic_write
 from raft_snapshot_agent.storage.local.errors import denied_hint, failure
 from raft_snapshot_agent.storage.local.lease_store import LocalLeaseStore
 from raft_snapshot_agent.storage.local.mounts import missing_mount
+from raft_snapshot_agent.storage.names import not_found, require_plain_name
 from raft_snapshot_agent.storage.settings import StorageSettings
 from raft_snapshot_agent.storage.wrappers.timeout import TimeoutStorage
 from raft_snapshot_agent.threads import in_thread
@@ -231,7 +231,7 @@ class LocalStorage:
         found = []
         with self._listing() as children:
             for child in children:
-                if atomic_write.partial_of(child.name) is None and child.is_file(
+                if atomic_write.target_of_partial(child.name) is None and child.is_file(
                     follow_symlinks=False
                 ):
                     with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
@@ -253,12 +253,12 @@ class LocalStorage:
             descriptor = os.open(self._path(name), flags)
         except OSError as error:
             if error.errno in {errno.ENOENT, errno.ELOOP} and self._folder.is_dir():
-                raise self._not_found(name) from None
+                raise not_found(name, str(self._folder)) from None
             raise
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             return descriptor
         os.close(descriptor)
-        raise self._not_found(name)
+        raise not_found(name, str(self._folder))
 
     def _delete(self, name: str) -> None:
         self._mounted()
@@ -271,14 +271,11 @@ class LocalStorage:
     def _sweep(self, leftovers: Leftovers) -> int:
         """Remove what nobody holds a lock on: that tells more than the IDs of dead runs."""
         self._mounted()
-        inner = ((path, atomic_write.partial_of(path.name)) for path in self._folder.iterdir())
+        inner = (
+            (path, atomic_write.target_of_partial(path.name)) for path in self._folder.iterdir()
+        )
         ours = [path for path, name in inner if name is not None and leftovers.is_ours(name)]
         return sum(map(remove_if_abandoned, ours))
 
     def _path(self, name: str) -> Path:
-        if name in {"", ".", ".."} or "/" in name:
-            raise self._not_found(name)
-        return self._folder / name
-
-    def _not_found(self, name: str) -> SnapshotNotFound:
-        return SnapshotNotFound(f"there is no {name} in {self._folder}", hint="try list")
+        return self._folder / require_plain_name(name, str(self._folder))

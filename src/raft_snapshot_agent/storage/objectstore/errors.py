@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from raft_snapshot_agent.error_text import Said, read_document, shortened
+from raft_snapshot_agent.error_text import Said, read_document, shorten
 from raft_snapshot_agent.errors import (
     LoginRefused,
     SnapshotNotFound,
@@ -188,7 +188,7 @@ def _not_logged_in(doing: str, text: str, hints: Hints) -> StorageError:
     if "TransportError" in text:  # of Google's library
         why = f"no answer from where tokens are exchanged ({_essence(text)})"
         return StorageUnavailable(f"{doing}: {why}", hint="check the network")
-    answer = _answer(text) or shortened(max(_REASON.findall(text), key=len, default=""))
+    answer = _answer(text) or shorten(max(_REASON.findall(text), key=len, default=""))
     answer = answer or _essence(text)
     return LoginRefused(f"{doing}: the login was refused ({answer})", hint=hints.login)
 
@@ -218,7 +218,7 @@ def _disconnected(doing: str, text: str) -> StorageError:
     if certificate := _first(_CERTIFICATE, text):
         why = f"the TLS certificate is not trusted ({certificate})"
         return StorageError(f"{doing}: {why}", hint=hint_for_certificate(certificate))
-    cause = shortened(_first(_CAUSE, text))
+    cause = shorten(_first(_CAUSE, text))
     if "kind: Timeout" in text:
         why = f"no answer in time on the connection{there}"
         return StorageUnavailable(f"{doing}: {why}", hint="on a slow link raise timeout")
@@ -236,7 +236,7 @@ def _essence(text: str) -> str:
     """Return the library's own reason without its addresses; never empty."""
     paragraph = text.partition("\n\n")[0]
     essence = paragraph.rpartition(" - ")[2]
-    return shortened(_STORE.sub("", essence)) or "the library gives no reason"
+    return shorten(_STORE.sub("", essence)) or "the library gives no reason"
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:

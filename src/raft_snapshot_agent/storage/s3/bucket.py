@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from raft_snapshot_agent.network.address import ProxyAddress
-from raft_snapshot_agent.storage.http.pages import MOST_OBJECTS
+from raft_snapshot_agent.storage.limits import MOST_OBJECTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,12 @@ class S3Bucket:
     proxy: ProxyAddress | None = None
     """The one that the configuration names."""
     max_objects: int = MOST_OBJECTS
+    name: str = ""
 
     @property
     def url(self) -> str:
         return self.endpoint + self.path
+
+    def shown(self, key: str) -> str:
+        """Say where an object lies, as an operator would write it."""
+        return f"s3://{self.name}/{key}"

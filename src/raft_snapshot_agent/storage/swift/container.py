@@ -22,11 +22,10 @@ from raft_snapshot_agent.errors import (
 from raft_snapshot_agent.storage.http.http import Http, TlsOptions, refusal, told_by
 from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, Listing
 from raft_snapshot_agent.storage.swift.login import SwiftAccess, SwiftLogin
+from raft_snapshot_agent.storage.swift.options import SwiftOptions
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
-
-    from raft_snapshot_agent.storage.swift.swift import SwiftSettings
 
 _CHUNK = 1 << 20
 _PAGE = PAGE
@@ -49,7 +48,7 @@ class SwiftObject:
 class Container:
     """One container; safe to share between threads."""
 
-    def __init__(self, settings: SwiftSettings) -> None:
+    def __init__(self, settings: SwiftOptions) -> None:
         self._name = settings.container
         bundle = os.environ.get("OS_CACERT")
         ca_file = settings.ca_file or (Path(bundle) if bundle else None)

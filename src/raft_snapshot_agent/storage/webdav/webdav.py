@@ -28,8 +28,10 @@ from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.http.body import Body, if_small, in_stoppable_thread, whole_length
 from raft_snapshot_agent.storage.http.http import Http, TlsOptions, refusal, told_by
-from raft_snapshot_agent.storage.http.pages import LIST_BYTES, too_many
-from raft_snapshot_agent.storage.leftovers import Leftovers, fresh_partial, partial_of
+from raft_snapshot_agent.storage.http.pages import LIST_BYTES
+from raft_snapshot_agent.storage.leftovers import Leftovers, fresh_partial, target_of_fresh
+from raft_snapshot_agent.storage.limits import too_many
+from raft_snapshot_agent.storage.names import not_found, require_plain_name
 from raft_snapshot_agent.storage.objectstore.connection import server_url
 from raft_snapshot_agent.storage.settings import StorageSettings
 from raft_snapshot_agent.storage.webdav.move import replace
@@ -112,7 +114,7 @@ class WebdavStorage:
 
     async def entries(self) -> list[Entry]:
         files = await self._blocking(self._files, "list snapshots")
-        return [Entry(name, file.size) for name, file in files if partial_of(name) is None]
+        return [Entry(name, file.size) for name, file in files if target_of_fresh(name) is None]
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
         answer = await self._blocking(self._get, self._known(name))
@@ -240,7 +242,7 @@ class WebdavStorage:
             return answer
         answer.close()
         missing = answer.status in {404, 410}
-        raise self._not_found(name) if missing else self._refused(f"read {name}", answer)
+        raise (not_found(name, self._folder) if missing else self._refused(f"read {name}", answer))
 
     def _more(self, name: str, answer: BaseHTTPResponse) -> bytes:
         return self._http.more(f"cannot read {name} in {self._folder}", self._base, answer, _CHUNK)
@@ -255,7 +257,7 @@ class WebdavStorage:
         dead = [
             hidden
             for hidden, file in self._files("sweep")
-            if (name := partial_of(hidden)) and leftovers.is_abandoned(name, file.touched, now)
+            if (name := target_of_fresh(hidden)) and leftovers.is_abandoned(name, file.touched, now)
         ]
         for hidden in dead:
             self._delete(hidden)
@@ -292,9 +294,4 @@ class WebdavStorage:
         return refusal(doing, answer, denied=_RIGHTS, otherwise=otherwise)
 
     def _known(self, name: str) -> str:
-        if name in {"", ".", ".."} or "/" in name:
-            raise self._not_found(name)
-        return name
-
-    def _not_found(self, name: str) -> SnapshotNotFound:
-        return SnapshotNotFound(f"there is no {name!r} in {self._folder}", hint="try list")
+        return require_plain_name(name, self._folder)

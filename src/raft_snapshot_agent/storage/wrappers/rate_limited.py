@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 
-from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
-from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.base import Storage, UploadSource
+from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingSource, ForwardingStorage
 
 _STEPS_A_SECOND = 4
 _LEAST = 4096
 """Bytes of a step, however slow."""
 
 
-class RateLimitedStorage:
+class RateLimitedStorage(ForwardingStorage):
     """A storage that is sent at most so many bytes a second; reading is not slowed down."""
 
     def __init__(self, storage: Storage, bandwidth: int) -> None:
@@ -24,33 +23,14 @@ class RateLimitedStorage:
             storage: Does the work.
             bandwidth: In bytes per second.
         """
-        self._storage = storage
+        super().__init__(storage)
         self._bandwidth = bandwidth
-
-    @property
-    def kind(self) -> str:
-        return self._storage.kind
-
-    def location(self, name: str) -> str:
-        return self._storage.location(name)
 
     async def put(self, name: str, source: UploadSource) -> int:
         return await self._storage.put(name, PacedSource(source, self._bandwidth))
 
-    async def entries(self) -> list[Entry]:
-        return await self._storage.entries()
 
-    def read(self, name: str) -> AsyncIterator[bytes]:
-        return self._storage.read(name)
-
-    async def delete(self, name: str) -> None:
-        await self._storage.delete(name)
-
-    async def sweep(self, leftovers: Leftovers) -> int:
-        return await self._storage.sweep(leftovers)
-
-
-class PacedSource:
+class PacedSource(ForwardingSource):
     """A source whose bytes come no faster than allowed; a second name for a file moves none."""
 
     def __init__(
@@ -61,17 +41,11 @@ class PacedSource:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._source = source
+        super().__init__(source)
         self._bandwidth = bandwidth
         self._clock = clock
         self._sleep = sleep
         self._free_at = 0.0
-
-    def link(self, target: Path) -> bool:
-        return self._source.link(target)
-
-    def follow(self, position: int) -> int:
-        return self._source.follow(position)
 
     def read(self, position: int, size: int) -> bytes:
         step = max(_LEAST, self._bandwidth // _STEPS_A_SECOND)

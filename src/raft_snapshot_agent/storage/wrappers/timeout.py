@@ -8,8 +8,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import anyio
 
@@ -17,18 +15,16 @@ from raft_snapshot_agent.core.duration import format_duration
 from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.observe.trace import touch
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
-from raft_snapshot_agent.storage.http.pages import too_many
 from raft_snapshot_agent.storage.leftovers import Leftovers
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+from raft_snapshot_agent.storage.limits import too_many
+from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingSource, ForwardingStorage
 
 _LOOK_EVERY = 1.0
 _LOOKS = 20
 """How often within its time-out a storage is looked at."""
 
 
-class TimeoutStorage:
+class TimeoutStorage(ForwardingStorage):
     """A storage whose every step has to end in time; the storage must be fit to be cancelled."""
 
     def __init__(
@@ -49,18 +45,11 @@ class TimeoutStorage:
             max_objects: The longest list that is taken.
             hint: What to try where it does not.
         """
-        self._storage = storage
+        super().__init__(storage)
         self._timeout = timeout
         self._min_rate = min_rate
         self._most = max_objects
         self._hint = hint
-
-    @property
-    def kind(self) -> str:
-        return self._storage.kind
-
-    def location(self, name: str) -> str:
-        return self._storage.location(name)
 
     async def put(self, name: str, source: UploadSource) -> int:
         watched = WatchedSource(source)
@@ -70,82 +59,84 @@ class TimeoutStorage:
                 return await self._storage.put(name, watched)
             finally:
                 watch.cancel()
-        raise self._too_slow(name) if watched.too_slow else self._hung(name)
+        raise self._describe_slowness(name) if watched.too_slow else self._describe_silence(name)
 
     async def entries(self) -> list[Entry]:
-        with self._in_time(""):
+        with self._limit(""):
             found = await self._storage.entries()
         if self._most is not None and len(found) > self._most:
-            raise too_many(f"cannot list {self._shown('')}", self._most)
+            raise too_many(f"cannot list {self._locate('')}", self._most)
         return found
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
         left = self._seconds
-        async with aclosing(cast("AsyncGenerator[bytes]", self._storage.read(name))) as stream:
+        async with aclosing(self._open(name)) as stream:
             while True:
                 began = time.monotonic()
-                with self._in_time(name, min(left, self._seconds)):
+                with self._limit(name, min(left, self._seconds)):
                     piece = await anext(stream, None)
                 if piece is None:
                     return
-                left += self._granted(len(piece)) - (time.monotonic() - began)
+                left += self._seconds_for(len(piece)) - (time.monotonic() - began)
                 yield piece
 
     async def delete(self, name: str) -> None:
-        with self._in_time(name):
+        with self._limit(name):
             await self._storage.delete(name)
 
     async def sweep(self, leftovers: Leftovers) -> int:
-        with self._in_time(""):
+        with self._limit(""):
             return await self._storage.sweep(leftovers)
 
     async def _watch(self, source: WatchedSource, scope: anyio.CancelScope) -> None:
         pause = min(self._seconds / _LOOKS, _LOOK_EVERY)
         while source.idle() < self._seconds and not source.too_slow:
             await anyio.sleep(pause)
-            source.too_slow = source.busy() > self._seconds + self._granted(source.reached)
+            source.too_slow = source.busy() > self._seconds + self._seconds_for(source.reached)
         scope.cancel()
 
     @property
     def _seconds(self) -> float:
         return self._timeout.total_seconds()
 
-    def _granted(self, size: int) -> float:
+    def _seconds_for(self, size: int) -> float:
         """Return how many seconds so many bytes may take."""
         return math.inf if self._min_rate is None else size / self._min_rate
 
     @contextmanager
-    def _in_time(self, name: str, seconds: float | None = None) -> Iterator[None]:
+    def _limit(self, name: str, seconds: float | None = None) -> Iterator[None]:
         seconds = self._seconds if seconds is None else max(seconds, 0)
         try:
             with anyio.fail_after(seconds):
                 yield
         except TimeoutError:
-            raise (self._hung(name) if seconds == self._seconds else self._too_slow(name)) from None
+            silent = seconds == self._seconds
+            error = self._describe_silence(name) if silent else self._describe_slowness(name)
+            raise error from None
 
-    def _shown(self, name: str) -> str:
+    def _locate(self, name: str) -> str:
         """Say where an object lies, or all of them."""
-        return self.location(name) if name else self.location("-").removesuffix("-")
+        return self.location(name) if name else self.folder
 
-    def _too_slow(self, name: str) -> StorageError:
+    def _describe_slowness(self, name: str) -> StorageError:
         return StorageError(
-            f"{self._shown(name)}: the store is slower than min_rate,"
+            f"{self._locate(name)}: the store is slower than min_rate,"
             f" {self._min_rate} bytes a second",
             hint=self._hint,
         )
 
-    def _hung(self, name: str) -> StorageError:
+    def _describe_silence(self, name: str) -> StorageError:
         return StorageError(
-            f"{self._shown(name)} has not answered for {format_duration(self._timeout)}",
+            f"{self._locate(name)} has not answered for {format_duration(self._timeout)}",
             hint=self._hint,
         )
 
 
-class WatchedSource:
+class WatchedSource(ForwardingSource):
     """A source that knows for how long nobody has asked it for more."""
 
     def __init__(self, source: UploadSource) -> None:
-        self._source = source
+        super().__init__(source)
         self._asked = 0
         self._touched = self._began = time.monotonic()
         self._waited = 0.0
@@ -163,21 +154,18 @@ class WatchedSource:
         asking = now - self._touched if self._asked else 0.0
         return now - self._began - self._waited - asking
 
-    def link(self, target: Path) -> bool:
-        return self._source.link(target)
-
     def follow(self, position: int) -> int:
-        with self._asking():
-            return self._source.follow(position)
+        with self._count_asking():
+            return super().follow(position)
 
     def read(self, position: int, size: int) -> bytes:
-        with self._asking():
-            piece = self._source.read(position, size)
+        with self._count_asking():
+            piece = super().read(position, size)
             self.reached = max(self.reached, position + len(piece))
             return piece
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
+    def _count_asking(self) -> Iterator[None]:
         touch()
         if not self._asked:
             self._touched = time.monotonic()

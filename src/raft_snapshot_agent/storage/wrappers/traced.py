@@ -4,45 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, cast
 
-from raft_snapshot_agent.observe.trace import traced
-from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
+from raft_snapshot_agent.observe.trace import trace_request
+from raft_snapshot_agent.storage.base import Entry, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingStorage
 
 
-class Traced:
+class TracedStorage(ForwardingStorage):
     """A storage of which each request is logged."""
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-
-    @property
-    def kind(self) -> str:
-        return self._storage.kind
-
-    @property
-    def _folder(self) -> str:
-        return self.location("-").removesuffix("-")
-
-    def location(self, name: str) -> str:
-        return self._storage.location(name)
-
     async def put(self, name: str, source: UploadSource) -> int:
-        with traced("put", self.location(name)):
+        with trace_request("put", self.location(name)):
             return await self._storage.put(name, source)
 
     async def entries(self) -> list[Entry]:
-        with traced("list", self._folder):
+        with trace_request("list", self.folder):
             return await self._storage.entries()
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
-        stream = cast("AsyncGenerator[bytes]", self._storage.read(name))
-        async with aclosing(stream):
-            with traced("read", self.location(name)):
+        async with aclosing(self._open(name)) as stream:
+            with trace_request("read", self.location(name)):
                 first = await anext(stream, b"")
             if first:
                 yield first
@@ -50,9 +32,9 @@ class Traced:
                 yield piece
 
     async def delete(self, name: str) -> None:
-        with traced("delete", self.location(name)):
+        with trace_request("delete", self.location(name)):
             await self._storage.delete(name)
 
     async def sweep(self, leftovers: Leftovers) -> int:
-        with traced("sweep", self._folder):
+        with trace_request("sweep", self.folder):
             return await self._storage.sweep(leftovers)

@@ -69,7 +69,7 @@ class AppRoleAuth(Settings):
 
 
 def unwrapped_secret_id(ask: Ask, wrapping: str, mount: str) -> str:
-    """Take a secret ID out of its wrapping, once it is sure that the mount put it there.
+    """Unwrap a secret ID, after checking that the mount wrapped it.
 
     Source: https://developer.hashicorp.com/vault/docs/concepts/response-wrapping
 

@@ -63,7 +63,7 @@ class AwsAuth(Settings):
         headers = {"Content-Type": _FORM, "Host": url.split("/")[2]}
         if self.server_id_header is not None:
             headers[_SERVER_ID] = self.server_id_header.resolve()
-        signed = _signed(url, headers, region or "us-east-1")
+        signed = _sign(url, headers, region or "us-east-1")
         return {
             "iam_http_request_method": "POST",
             "iam_request_url": _b64(url),
@@ -86,7 +86,7 @@ def _sts(region: str | None) -> str:
     return f"https://sts.{region}.amazonaws.com{china}/"
 
 
-def _signed(url: str, headers: dict[str, str], region: str) -> dict[str, str]:
+def _sign(url: str, headers: dict[str, str], region: str) -> dict[str, str]:
     """Sign with whatever credentials the SDK finds."""
     try:
         from botocore.auth import SigV4Auth

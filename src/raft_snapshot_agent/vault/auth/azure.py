@@ -75,24 +75,24 @@ def _workload(resource: str) -> str:
     url = f"{authority.rstrip('/')}/{_variable('AZURE_TENANT_ID')}/oauth2/v2.0/token"
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     answer = _ISSUER.ask_json("POST", url, headers, urlencode(form).encode())
-    return _ISSUER.required(answer, "access_token")
+    return _ISSUER.require_text(answer, "access_token")
 
 
 def _app(resource: str) -> str:
     query = urlencode({"api-version": "2019-08-01", "resource": resource, **_chosen()})
     url = f"{os.environ['IDENTITY_ENDPOINT']}?{query}"
     headers = {"X-IDENTITY-HEADER": os.environ["IDENTITY_HEADER"]}
-    return _APP.required(_APP.ask_json("GET", url, headers), "access_token")
+    return _APP.require_text(_APP.ask_json("GET", url, headers), "access_token")
 
 
 def _machine(resource: str) -> str:
     query = urlencode({"api-version": "2018-02-01", "resource": resource, **_chosen()})
     answer = _metadata(f"identity/oauth2/token?{query}")
-    return _MACHINE.required(answer, "access_token")
+    return _MACHINE.require_text(answer, "access_token")
 
 
 def _place() -> dict[str, str]:
-    """Say which machine this is; roles may be bound to it."""
+    """Return which machine this is; roles may be bound to it."""
     compute = _metadata("instance?api-version=2021-05-01").get("compute")
     known = compute if isinstance(compute, dict) else {}
     return {key: str(known[theirs]) for key, theirs in _NAMES.items() if known.get(theirs)}
@@ -105,7 +105,7 @@ def _metadata(path: str) -> dict[str, Any]:
 
 
 def _chosen() -> dict[str, str]:
-    """Name one of several identities, where the environment does."""
+    """Return which of several identities to use, where the environment names one."""
     client = os.environ.get("AZURE_CLIENT_ID")
     return {"client_id": client} if client else {}
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
-from urllib.parse import quote
 
-from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.vault.answers import Answer
 
 
@@ -20,14 +18,8 @@ class Login:
 
 
 def login_path(mount: str) -> str:
-    """Say where a method that is mounted there takes logins."""
+    """Return the login path of a method by its mount."""
     return f"auth/{mount.strip('/')}/login"
-
-
-def password_login(mount: str, username: Secret, password: Secret) -> Login:
-    """Log in as the methods with user names do: the name is part of the path."""
-    name = quote(username.resolve(), safe="")
-    return Login(f"{login_path(mount)}/{name}", {"password": password.resolve()})
 
 
 class Auth(Protocol):

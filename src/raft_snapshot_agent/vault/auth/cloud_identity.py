@@ -42,7 +42,7 @@ class CloudIdentity:
         from urllib3 import Timeout
 
         from raft_snapshot_agent.network.exchange import exchange
-        from raft_snapshot_agent.vault.transport_errors import Asked, refuse_for_proxy, translated
+        from raft_snapshot_agent.vault.transport_errors import Asked, map_errors, refuse_for_proxy
 
         parts = urlsplit(url)
         where = f"{self.name} at {parts.scheme}://{parts.netloc}"
@@ -51,7 +51,7 @@ class CloudIdentity:
         trust = TlsOptions() if parts.scheme == "https" else None
         with open_pool(trust, proxy) as pool:
             try:
-                with translated(asked):
+                with map_errors(asked):
                     response = exchange(
                         pool,
                         method,
@@ -89,8 +89,8 @@ class CloudIdentity:
             raise ServerError(f"{self.name} does not answer with JSON", hint=self.hint)
         return document
 
-    def required(self, document: Mapping[str, Any], key: str) -> str:
-        """Take a text out of an answer.
+    def require_text(self, document: Mapping[str, Any], key: str) -> str:
+        """Return a text from an answer; raise where it is missing.
 
         Raises:
             ServerError: It is not there.

@@ -46,7 +46,7 @@ class GcpAuth(Settings):
     def login(self) -> Login:
         role = self.role.resolve()
         account = None if self.service_account is None else self.service_account.resolve()
-        jwt = _identity(role, account) if self.type == "gce" else _signed(role, account)
+        jwt = _identity(role, account) if self.type == "gce" else _sign(role, account)
         return Login(login_path(self.mount), {"role": role, "jwt": jwt})
 
 
@@ -55,14 +55,14 @@ def _identity(role: str, account: str | None) -> str:
     return _metadata(f"{quote(account or 'default')}/identity?{query}")
 
 
-def _signed(role: str, account: str | None) -> str:
+def _sign(role: str, account: str | None) -> str:
     signer = account or _metadata("default/email")
-    access = _HOST.required(_HOST.ask_json("GET", *_address("default/token")), "access_token")
+    access = _HOST.require_text(_HOST.ask_json("GET", *_address("default/token")), "access_token")
     claims = {"sub": signer, "aud": f"vault/{role}", "exp": int(time.time()) + _LASTING}
     headers = {"Authorization": f"Bearer {access}", "Content-Type": "application/json"}
     body = json.dumps({"payload": json.dumps(claims)}).encode()
     answer = _SIGNER.ask_json("POST", f"{_SIGN}/{quote(signer)}:signJwt", headers, body)
-    return _SIGNER.required(answer, "signedJwt")
+    return _SIGNER.require_text(answer, "signedJwt")
 
 
 def _metadata(path: str) -> str:
@@ -70,7 +70,7 @@ def _metadata(path: str) -> str:
 
 
 def _address(path: str) -> tuple[str, dict[str, str]]:
-    """Say where the metadata is, and the header without which there is none."""
+    """Return the metadata server's address, and the header it demands."""
     host = os.environ.get("GCE_METADATA_HOST") or "metadata.google.internal"
     url = f"http://{host}/computeMetadata/v1/instance/service-accounts/{path}"
     return url, {"Metadata-Flavor": "Google"}

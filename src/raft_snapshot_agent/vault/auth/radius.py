@@ -7,21 +7,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from raft_snapshot_agent.fields import Settings
-from raft_snapshot_agent.secret import Plain, Secret
-from raft_snapshot_agent.vault.auth.base import Login, password_login
+from raft_snapshot_agent.vault.auth.password import PasswordAuth
 
 
-class RadiusAuth(Settings):
+class RadiusAuth(PasswordAuth):
     """A user of a RADIUS server."""
 
     advice: ClassVar = "check username, password and mount, and that the server reaches RADIUS"
-    counted: ClassVar = True
 
     method: Literal["radius"]
     mount: str = "radius"
-    username: Plain
-    password: Secret
-
-    def login(self) -> Login:
-        return password_login(self.mount, self.username, self.password)

@@ -433,7 +433,7 @@ async def test_a_missing_bucket_is_no_missing_snapshot(gcs: Gcs) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "destination", "why"),
+    ("wrong", "place", "why"),
     [
         ({"bucket": "gs://backups"}, "bucket", "bare name"),
         ({"bucket": "backups/vault"}, "bucket", "bare name"),
@@ -464,7 +464,7 @@ def test_what_cannot_be_meant_is_refused(wrong: dict[str, Any], place: str, why:
     with pytest.raises(ValidationError) as caught:
         SETTINGS.validate_python({"type": "gcs", "bucket": "backups", **wrong})
     (fault,) = caught.value.errors()
-    assert fault["loc"] == ("gcs", place)
+    assert fault["loc"] == (place,)
     assert why in fault["msg"]
 
 

@@ -4,10 +4,10 @@ from tests.contract.destinations import S3
 from tests.contract.sources import NAME
 from tests.http_proxy import Exchange
 from tests.s3_faults import S3Faults
+from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.errors import StorageDenied
 from raft_snapshot_agent.storage.base import BytesSource, Entry
-from raft_snapshot_agent.storage.memory import MemoryStorage
 from raft_snapshot_agent.storage.wrappers.listing import missing_from_list
 
 AT_ONCE = (0.0, 0.0, 0.0)

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from tests.stores.memory import MemoryStorage
+
 from raft_snapshot_agent.storage.base import BytesSource
-from raft_snapshot_agent.storage.memory import MemoryStorage
 from raft_snapshot_agent.storage.wrappers.rate_limited import PacedSource, RateLimitedStorage
 
 

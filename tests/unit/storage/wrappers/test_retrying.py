@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 from tests.contract.sources import Watched
+from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.errors import (
     AgentError,
@@ -16,9 +17,10 @@ from raft_snapshot_agent.errors import (
     StorageUnavailable,
     VerificationError,
 )
+from raft_snapshot_agent.observe import trace
+from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.storage.base import BytesSource, Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
-from raft_snapshot_agent.storage.memory import MemoryStorage
 from raft_snapshot_agent.storage.wrappers.retrying import RetryingStorage
 
 NAME = "raft-snapshot-20261123T153000Z-i4711-0a1b2c.snap"
@@ -159,12 +161,45 @@ async def test_an_empty_object_is_an_empty_stream() -> None:
     assert await read(storage) == b""
 
 
-async def test_retries_are_not_announced_by_themselves(
+async def test_retries_are_not_announced_by_the_library(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with caplog.at_level(logging.DEBUG), structlog.testing.capture_logs() as logs:
         await RetryingStorage(Failing(2), wait=AT_ONCE).entries()
-    assert (logs, caplog.records, capsys.readouterr()) == ([], [], ("", ""))
+    assert (logs, capsys.readouterr()) == ([], ("", ""))
+    assert {record.name for record in caplog.records} <= {trace.__name__}
+
+
+LINES = {
+    "put": f"retrying put failing:{NAME}",
+    "list": "retrying list failing:",
+    "delete": f"retrying delete failing:{NAME}",
+    "sweep": "retrying sweep failing:",
+    "read": f"retrying read failing:{NAME}",
+}
+
+
+@pytest.mark.parametrize(("verb", "line"), [*zip([*VERBS, read], LINES.values(), strict=True)])
+async def test_each_retry_is_one_line_of_the_debug_log(
+    verb: Callable[[Storage], Awaitable[object]], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure("text", "debug")
+    try:
+        with pytest.raises(StorageUnavailable):
+            await verb(RetryingStorage(Failing(99), wait=AT_ONCE))
+    finally:
+        configure("text", "info")
+    said = capsys.readouterr().err.splitlines()
+    assert [one.partition("debug")[2].strip() for one in said] == [
+        f'{line}  storage=failing tried="{number} of 3" error="a test wants this"'
+        for number in (1, 2)
+    ]
+
+
+async def test_a_retry_is_no_line_of_the_usual_log(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("text", "info")
+    await RetryingStorage(Failing(2), wait=AT_ONCE).entries()
+    assert capsys.readouterr().err == ""
 
 
 def test_it_is_called_what_it_wraps() -> None:

@@ -1,4 +1,4 @@
-"""A storage that lasts as long as the process: for tests and dry demonstrations."""
+"""A storage that lasts as long as the process."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class MemoryStorage:
     async def delete(self, name: str) -> None:
         self._objects.pop(name, None)
 
-    async def sweep(self, leftovers: Leftovers) -> int:  # noqa: ARG002
+    async def sweep(self, leftovers: Leftovers) -> int:
         return 0
 
 

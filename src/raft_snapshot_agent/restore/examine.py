@@ -1,0 +1,162 @@
+"""Reads existing snapshots to their end: what each is worth, and what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager, suppress
+from functools import partial
+from typing import cast
+
+from raft_snapshot_agent.core.archive import ArchiveVerifier
+from raft_snapshot_agent.core.contents import Contents
+from raft_snapshot_agent.core.difference import Difference, Side
+from raft_snapshot_agent.core.entries import EntryReader
+from raft_snapshot_agent.core.snapshot import Snapshot
+from raft_snapshot_agent.destination.verification import (
+    OpenVerifier,
+    Reading,
+    compare,
+    judge,
+    read_once,
+)
+from raft_snapshot_agent.errors import StorageError, VerificationError
+from raft_snapshot_agent.restore.reader import SnapshotReader
+from raft_snapshot_agent.threads import in_thread
+
+
+async def judge_reader(reader: SnapshotReader, verifier: OpenVerifier = ArchiveVerifier) -> Reading:
+    """Read a snapshot, twice unless it is whole, and say what it is worth."""
+    again = reader.again()
+    if again is None:
+        return await read_once(reader, verifier)
+    return await judge(reader, again, verifier)
+
+
+async def examine(reader: SnapshotReader, verifier: OpenVerifier = ArchiveVerifier) -> Snapshot:
+    """Read a snapshot to its end and prove it whole; its notes of being none go.
+
+    Arguments:
+        reader: Of the snapshot.
+        verifier: Makes one for each reading.
+
+    Raises:
+        VerificationError: It is not, or not the one its manifest describes.
+        AgentError: It could not be read.
+    """
+    verdict = await judge_reader(reader, verifier)
+    if verdict.snapshot is None:
+        raise verdict.error or VerificationError("it is no snapshot")
+    reader.confirm(verdict.snapshot)
+    with suppress(StorageError):  # it may be readable only
+        await reader.remember(verdict)
+    return verdict.snapshot
+
+
+@contextmanager
+def naming(reader: SnapshotReader) -> Iterator[None]:
+    """Let the error about a broken snapshot say which one it is."""
+    try:
+        yield
+    except VerificationError as error:
+        raise type(error)(f"{reader.label}: {error.message}", hint=error.hint) from error
+
+
+async def count_contents(
+    reader: SnapshotReader, *, depth: int = 0, prefix: str = ""
+) -> tuple[Snapshot, Contents]:
+    """Prove a snapshot whole, and count what it holds.
+
+    Arguments:
+        reader: Of the snapshot.
+        depth: Parts of a key by which it is also counted; 0: it is not.
+        prefix: Count by depth only what begins with this.
+
+    Raises:
+        VerificationError: It is not whole.
+        AgentError: It could not be read.
+    """
+    counted: list[Contents] = []
+
+    def begin() -> ArchiveVerifier:
+        counted.append(Contents(depth, prefix))
+        return ArchiveVerifier(entries=_Counting(counted[-1]))
+
+    with naming(reader):
+        snapshot = await examine(reader, begin)
+    return snapshot, counted[-1]
+
+
+async def find_difference(before: SnapshotReader, after: SnapshotReader) -> Difference:
+    """Compare two snapshots while they are read, each once, and prove both whole.
+
+    Raises:
+        VerificationError: One is not whole.
+        AgentError: One could not be read.
+    """
+    difference = Difference()
+    old, new = _Stream(before, difference.before), _Stream(after, difference.after)
+    async with aclosing(old), aclosing(new):
+        while not (old.is_done and new.is_done):
+            await old.fill()
+            await new.fill()
+            await in_thread(difference.compare)
+    return difference
+
+
+class _Counting(EntryReader):
+    """Counts entries as soon as they are read; a state of another form is whole all the same."""
+
+    def __init__(self, contents: Contents) -> None:
+        super().__init__()
+        self._contents = contents
+
+    def feed(self, piece: memoryview) -> None:
+        if self._contents.is_readable:
+            with self._noting():
+                super().feed(piece)
+                self._contents.add(self.take())
+
+    def finish(self) -> None:
+        if self._contents.is_readable:
+            with self._noting():
+                super().finish()
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except VerificationError:
+            self._contents.is_readable = False
+
+
+class _Stream:
+    """One of the two snapshots that are compared."""
+
+    def __init__(self, reader: SnapshotReader, side: Side) -> None:
+        self._reader, self._side = reader, side
+        self._pieces = cast("AsyncGenerator[bytes]", reader.read())
+        self._entries = EntryReader(marks=True)
+        self._verifier = ArchiveVerifier(entries=self._entries)
+
+    @property
+    def is_done(self) -> bool:
+        return self._side.ended and self._side.is_empty
+
+    async def fill(self) -> None:
+        """Read on until there is something to compare, or the end."""
+        with naming(self._reader):
+            while self._side.is_empty and not self._side.ended:
+                piece = await anext(self._pieces, None)
+                if piece is None:
+                    snapshot = self._verifier.finish()
+                    compare(snapshot, await self._reader.expected())
+                    self._side.ended = True
+                else:
+                    await in_thread(partial(self._feed, piece))
+
+    def _feed(self, piece: bytes) -> None:
+        self._verifier.feed(piece)
+        self._side.add(self._entries.take())
+
+    async def aclose(self) -> None:
+        await self._pieces.aclose()

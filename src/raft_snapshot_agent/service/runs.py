@@ -1,0 +1,230 @@
+"""The runs of one cluster: which storages each is to serve, and what the last one left open."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Collection
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import anyio
+
+from raft_snapshot_agent.core.report import Outcome, Report
+from raft_snapshot_agent.core.schedule import backoff
+from raft_snapshot_agent.core.timetable import ScheduleState
+from raft_snapshot_agent.observe.run_log import Journal
+from raft_snapshot_agent.observe.systemd import Notifier, summary
+from raft_snapshot_agent.observe.trace import Progress, as_failure
+from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.events import EventQueue
+from raft_snapshot_agent.service.unattended import Unattended
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What became of the storages that were to get a snapshot."""
+
+    failed: frozenset[str] = frozenset()
+    """Those that did not get it."""
+    interrupted: bool = False
+    """Whether an event came first, in the pause before another try: all is still to be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """What the last run left open."""
+
+    stood_by: bool = False
+    """It was left to another agent."""
+    in_doubt: bool = False
+    """Another agent may have done meanwhile what is due."""
+    owing: bool = False
+    """A storage failed; the snapshot may have arrived there."""
+    why: str = ""
+    """Why it was left to another agent."""
+
+    @classmethod
+    def of(cls, report: Report) -> LastRun:
+        return cls(
+            stood_by=report.outcome is Outcome.SKIPPED,
+            in_doubt=report.error is not None,
+            owing=any(one.error for one in report.deliveries),
+            why=str(report.error),
+        )
+
+
+class Runs:
+    """Takes the snapshots of one cluster."""
+
+    def __init__(
+        self,
+        service: ClusterService,
+        journal: Journal,
+        notifier: Notifier,
+        events: EventQueue,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Prepare; nothing is contacted.
+
+        Arguments:
+            service: What is done for the cluster; may be replaced between two runs.
+            journal: Where it is told what happened.
+            notifier: Tells systemd.
+            events: End the pause before another try.
+            clock: Tells the present time.
+        """
+        self.service = service
+        self.progress = Progress()
+        self.ended = anyio.Event()
+        """Set whenever a run has ended; who waits for it replaces it."""
+        self._journal = journal
+        self._notifier = notifier
+        self._events = events
+        self._clock = clock
+        self._unattended = Unattended(service.log)
+        self._last = LastRun()
+
+    async def begin(self, before: ScheduleState | None = None) -> ScheduleState:
+        """Remove what crashed runs left, and go on where the storages say the last one stopped.
+
+        Arguments:
+            before: Under the configuration before this one.
+        """
+        agent = self.service.agent
+        for storage, trouble in (await agent.sweep()).items():
+            self._journal.trouble((storage, "warning"), [f"{storage}: {trouble}"], self._clock())
+        taken = await agent.list_taken()
+        state = ScheduleState.begin(self.service.timings(), taken, self._clock(), before)
+        self._notifier.ready(self._tell_next(state))
+        return state
+
+    async def resume(self, state: ScheduleState) -> ScheduleState:
+        """Go on where the agent stopped that held the lease before."""
+        taken = await self.service.agent.list_taken()
+        if taken and self._last.in_doubt:  # from here on it is this agent's turn
+            self._last = LastRun()
+        return state.resumed(taken, self._clock())
+
+    async def serve_due(self, state: ScheduleState) -> ScheduleState:
+        """Serve what is due, unless another agent has done so meanwhile."""
+        state = await self._look_again(state)
+        due = state.due(self._clock())
+        if not due:
+            return state
+        served = await self.serve(due, state)
+        if served.interrupted:
+            return state
+        now, spread = self._clock(), random.random()  # noqa: S311 - jitter is no secret
+        if self._last.stood_by:
+            return state.stood_by(due, now, spread)
+        state = state.served(due - served.failed, now, spread)
+        state = state.failed(served.failed, now, not self._last.in_doubt)
+        self._tell_missed(state, due)
+        if not served.failed:
+            self._tell_next(state)
+        return state
+
+    async def serve(self, due: Collection[str], state: ScheduleState) -> Served:
+        """Take a snapshot for these storages; try again while it fails and the next is not due."""
+        again = state.looked_at_again(self._clock()).intersection(due)
+        alone = again.issuperset(due) and len(again) < len(state.lines)
+        for failures in itertools.count(1):
+            report = await self._run_once(due, again)
+            told = self._tell(report, again=bool(state.looked_at_again(report.started_at)))
+            await self._count(report)
+            if report.outcome is not Outcome.FAILED or (alone and report.error is None):
+                return Served(frozenset(one.storage for one in report.deliveries if one.error))
+            wait = self._choose_pause(report, failures, due, state)
+            if wait is None:
+                break
+            if told:
+                self._log(f"Trying again in {wait.total_seconds():.0f} s.")
+            if await self._events.wait(self._clock() + wait):
+                return Served(interrupted=True)
+            if not (due := await self._list_remaining(due, state)):
+                self._log("The storages hold this snapshot already; it is not taken again.")
+                break
+            again = frozenset(due)
+        return Served(frozenset(due))
+
+    def _choose_pause(
+        self, report: Report, failures: int, due: Collection[str], state: ScheduleState
+    ) -> timedelta | None:
+        """Return how long to wait after a failure; nothing where the next slot comes before."""
+        now = self._clock()
+        left = state.served(due, now).next_due - now
+        wait = backoff(failures, left, random.random())  # noqa: S311 - jitter is no secret
+        if report.error is not None:
+            wait = max(wait, timedelta(seconds=report.error.pause))
+        return wait if wait < left else None
+
+    async def _list_remaining(self, due: Collection[str], state: ScheduleState) -> Collection[str]:
+        """Return the storages still to serve. A run that a signal asked for keeps all."""
+        if not state.due(self._clock()).issuperset(due):
+            return due
+        return (await self._look_again(state)).due(self._clock()).intersection(due)
+
+    async def _look_again(self, state: ScheduleState) -> ScheduleState:
+        """Put off what the storages turn out to hold already, whoever stored it."""
+        last, began = self._last, self._clock()
+        if not (last.in_doubt or last.owing or state.looked_at_again(began)):
+            return state
+        taken, now = await self.service.agent.list_taken(), self._clock()
+        private = self.service.agent.private
+        if last.stood_by:
+            self._unattended.look(self.service.timings(), taken, now, last.why, private)
+        if not last.in_doubt:
+            after = state.after_look(taken, now)
+            self._tell_arrived(state, after, now)
+            return after
+        if last.stood_by and not taken:
+            # Nobody can tell whether the other has done it: trust that it has.
+            return state.served(state.looked_at_again(now), now)
+        return state.after_others(taken, now, private)
+
+    async def _run_once(self, names: Collection[str], again: Collection[str]) -> Report:
+        started, lease, patience = self._clock(), self.service.agent.lease, self.service.patience
+        try:
+            with lease.in_use() if lease else nullcontext(), self.progress.going(patience):
+                return await self.service.agent.run_once(names, again=again)
+        except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
+            return Report("", started, self._clock(), error=as_failure(error))
+
+    async def _count(self, report: Report) -> None:
+        """Give the lease to another agent after too many failures in a row."""
+        lease, outcome = self.service.agent.lease, report.outcome
+        if lease is not None and outcome not in {Outcome.SKIPPED, Outcome.STOPPED}:
+            await lease.count(failed=outcome is not Outcome.OK)
+
+    def _tell(self, report: Report, *, again: bool) -> bool:
+        """Log the report, but only the first skip of a slot; return whether it was news."""
+        self._journal.trouble("schedule", [], self._clock())
+        before, self._last, told = self._last, LastRun.of(report), False
+        if not (self._last.stood_by and before.stood_by and again):
+            told = self._journal.report(report)
+            self._notifier.status(summary(report))
+        if any(not one.error for one in report.deliveries):
+            self._unattended.note_own_snapshot(report.finished_at)
+        self.ended.set()
+        return told
+
+    def _tell_arrived(self, before: ScheduleState, after: ScheduleState, now: datetime) -> None:
+        """Log which storages hold the snapshot of this slot after all."""
+        for name in sorted(before.due(now) - after.due(now)):
+            if before.lines[name].owed:
+                self._log(f"{name} holds this snapshot after all; it is not taken again.")
+
+    def _tell_missed(self, state: ScheduleState, served: Collection[str]) -> None:
+        missed = max(state.lines[name].missed for name in served)
+        said = [f"Scheduled snapshots skipped during the last run: {missed}."] if missed else []
+        self._journal.trouble("missed", said, self._clock())
+
+    def _tell_next(self, state: ScheduleState) -> str:
+        following = f"Next snapshot at {state.next_due:%Y-%m-%d %H:%M:%S} UTC."
+        self._log(following)
+        return following
+
+    def _log(self, text: str) -> None:
+        self.service.log.info(text)

@@ -1,0 +1,16 @@
+"""How long a list of any storage may be."""
+
+from __future__ import annotations
+
+from raft_snapshot_agent.errors import StorageError
+
+MOST_OBJECTS = 100_000
+"""Of a list, unless `max_objects` says otherwise."""
+
+
+def too_many(doing: str, most: int) -> StorageError:
+    """Describe a list that is longer than is taken."""
+    return StorageError(
+        f"{doing}: there are more than {most} objects",
+        hint="raise max_objects, or give these snapshots a folder of their own: prefix",
+    )

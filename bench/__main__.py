@@ -85,6 +85,9 @@ def _start_up(bench: Bench) -> None:
             "bao raft snapshot save; sync": lambda: bench.shell(
                 "$BAO operator raft snapshot save tiny2.snap; sync tiny2.snap"
             ),
+            "run --once to local and S3, tiny": lambda: bench.agent(
+                "run", "--once", "-c", "agent.json"
+            ),
             "python -c pass": lambda: bench.run(sys.executable, "-c", "pass"),
         },
         bench.clean,

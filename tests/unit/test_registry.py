@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -123,3 +125,24 @@ def test_a_configuration_loads_the_rooms_it_names_and_no_others(tmp_path: Path) 
     # A token in the environment is one as well.
     logins = {f"{top}.vault.auth.{one}" for one in LOGINS} & loaded
     assert logins == {f"{top}.vault.auth.{one}" for one in ("approle", "token")}
+
+
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+SOURCES = {path: path.read_text() for path in (ROOT / "src").rglob("*.py")}
+DOCS = "\n".join(path.read_text() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+
+
+def test_every_extra_that_a_message_names_can_be_installed_and_is_in_the_docs() -> None:
+    named = {one for text in SOURCES.values() for one in re.findall(r"agent\[([a-z-]+)\]", text)}
+    for registry, _ in REGISTRIES.values():
+        for kind, model in registry.items():
+            if "require_extra(" in SOURCES[Path(str(sys.modules[model.__module__].__file__))]:
+                named.add(kind)  # the extra is called like the kind
+    assert named == set(EXTRAS)
+    told = {one for one in named if f"raft-snapshot-agent[{one}]" in DOCS}
+    assert named - told == {"demo"}  # which make installs
+
+
+def test_every_storage_is_in_the_docs() -> None:
+    page = (ROOT / "docs/storages.md").read_text()
+    assert {kind for kind in STORAGES if not re.search(rf"`{kind}`|type: {kind}\b", page)} == set()

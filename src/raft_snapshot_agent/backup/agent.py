@@ -220,11 +220,7 @@ class Agent:
         broken: bool = False,
         everything: bool = False,
     ) -> Pruned:
-        """Delete what retention does not keep; the arguments are those of `Destination.prune`.
-
-        Raises:
-            StorageError: It could not be listed.
-        """
+        """Delete what retention does not keep: `Destination.prune` at the present time."""
         return await destination.prune(
             self._clock(),
             dry_run=dry_run,

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
-from raft_snapshot_agent.errors import ConfigError, LoginRefused, SnapshotNotFound, StorageError
+from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
 from raft_snapshot_agent.storage.base import Entry, UploadSource
 from raft_snapshot_agent.storage.http.body import in_stoppable_thread
 from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.names import require_plain_name
 from raft_snapshot_agent.threads import in_thread
 
 if TYPE_CHECKING:
@@ -138,7 +139,5 @@ class S3Storage:
         return f"cannot {verb} in {self._location.folder}"
 
     def _key(self, name: str) -> str:
-        if name in {"", ".", ".."} or "/" in name:
-            where = f"s3://{self._location.bucket}"
-            raise SnapshotNotFound(f"there is no {name!r} in {where}", hint="try list")
-        return self._location.prefix + name
+        where = f"s3://{self._location.bucket}"
+        return self._location.prefix + require_plain_name(name, where)

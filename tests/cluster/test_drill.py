@@ -11,9 +11,11 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from tests.cluster.command import AGENT, Ending, call, environment
 from tests.conftest import StartBao
@@ -23,6 +25,7 @@ from raft_snapshot_agent.config.drill import CanarySettings, DrillSettings, Unse
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.snapshot import Manifest
 from raft_snapshot_agent.errors import AgentError, ConfigError, SpoolError
+from raft_snapshot_agent.restore.drill import ServerChoice, restored
 from raft_snapshot_agent.restore.reader import FileReader
 from raft_snapshot_agent.restore.rehearsal import DrillOutcome, rehearse
 from raft_snapshot_agent.secret import Secret
@@ -30,6 +33,7 @@ from raft_snapshot_agent.servers.node import NodeOptions
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.private import isolation
 from raft_snapshot_agent.servers.process import until
+from raft_snapshot_agent.threads import in_thread
 
 VALUE = "a value that nobody may see"
 SIGNING_KEY = "s" * 40
@@ -84,7 +88,7 @@ def left_behind(folder: Path) -> list[str]:
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             text = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if str(folder) in text and ".drill" in text:
+            if str(folder) in text:
                 running.append(text)
     return [*running, *map(str, folder.iterdir())]
 
@@ -295,8 +299,61 @@ async def test_a_full_disk_is_told_as_such(
     spool = tmp_path / "spool"
     spool.mkdir(mode=0o700)
     # Room for the copy, and little for the server.
-    with small_disk(spool, "200k"), pytest.raises(SpoolError, match="no space"):
+    with small_disk(spool, "96k"), pytest.raises(SpoolError, match="no space for the drill"):
         await tried(FileReader(plain), tmp_path, bao.unseal_keys)
+
+
+async def test_one_that_is_given_up_waits_for_no_server(
+    plain: Path, closed_in: Path, tmp_path: Path
+) -> None:
+    silent = tmp_path / "silent"
+    silent.write_text("#!/bin/sh\nexec sleep 600\n")
+    silent.chmod(0o700)
+    folder = tmp_path / "drill"
+    choice = ServerChoice(program=silent)
+
+    async def hold() -> None:
+        async with restored(plain, ("key",), folder, choice=choice):
+            raise AssertionError
+
+    with anyio.fail_after(40):  # it would wait for a minute
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(hold)
+            waited = partial(until, (folder / "server.log").exists, "it runs", within=60)
+            await in_thread(waited)
+            tasks.cancel_scope.cancel()
+    assert not [one for one in left_behind(folder) if " " in one]  # no process
+
+
+@pytest.mark.soak
+def test_the_daemon_holds_them_beside_its_snapshots(
+    bao: OpenBaoCluster, closed_in: Path, tmp_path: Path
+) -> None:
+    ground = Ground(bao, tmp_path / "agent", prepare_agent(bao))
+    ground.drill = {
+        "schedule": {"every": "1h"},
+        "unseal": {"keys": list(bao.unseal_keys)},
+        "canaries": [{"path": "secret/nowhere", "field": "a", "matches": ".*"}],
+    }
+    assert ground.call("save").code == 0
+    file = ground.folder / "agent.json"
+    document = json.loads(file.read_text())
+    file.write_text(json.dumps({**document, "schedule": {"every": "1s"}}))
+    log = tmp_path / "log"
+    with log.open("wb") as written:
+        agent = subprocess.Popen(
+            [*AGENT, "run", "-c", str(file)], env=environment(), stderr=written
+        )
+    try:
+        said = "failed: canary 1 of 1"
+        until(lambda: said in log.read_text(), "the drill failed", within=120)
+    finally:
+        agent.terminate()
+        assert agent.wait(60) == 0
+    # The one that was held took longer than the snapshots beside it.
+    assert log.read_text().partition(said)[0].count("Successfully created") > 3
+    assert len([*(ground.folder / "snapshots").glob("*.drill")]) == 1
+    assert left_behind(ground.spool) == []
 
 
 def test_one_that_is_killed_leaves_no_server_and_the_next_start_wipes_it(

@@ -29,7 +29,7 @@ from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.lease.acquire import take
 from raft_snapshot_agent.lease.held_lease import HeldLease
 from raft_snapshot_agent.observe.trace import RUN, as_failure
-from raft_snapshot_agent.servers.private import sweep_throw_away_folders
+from raft_snapshot_agent.servers.throw_away import sweep_throw_away_folders
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.download import Download, stop_when_cancelled, verify
 from raft_snapshot_agent.transfer.spool import Spool, sweep

@@ -19,6 +19,7 @@ from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
+from raft_snapshot_agent.service.drill_plan import plan_drills
 
 
 def run(load: Callable[[], LoadedFleet]) -> None:
@@ -85,6 +86,7 @@ def _service(
         seed=loaded.dialect == "seed",
         patience=assembly.patience(config),
         phase=phase,
+        drills=plan_drills(config, loaded.position),
     )
 
 

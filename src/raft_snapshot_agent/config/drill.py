@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from raft_snapshot_agent.fields import Settings
+from raft_snapshot_agent.fields import ScheduleSettings, Settings
 from raft_snapshot_agent.secret import Secret
 
 
@@ -76,6 +76,8 @@ class IssuerSettings(Settings):
 class DrillSettings(Settings):
     """How a snapshot is brought to life in a throw-away server, and what it must hold then."""
 
+    schedule: ScheduleSettings | None = None
+    """When the daemon holds a drill of the newest snapshot; by default never."""
     unseal: UnsealSettings = UnsealSettings()
     canaries: tuple[CanarySettings, ...] = ()
     issuers: tuple[IssuerSettings, ...] = ()

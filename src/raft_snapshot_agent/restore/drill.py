@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from anyio import CancelScope
+from anyio import CancelScope, create_task_group, sleep_forever
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from raft_snapshot_agent.core.release import is_older
 from raft_snapshot_agent.core.snapshot import Manifest
@@ -16,8 +17,9 @@ from raft_snapshot_agent.restore.restore import restore
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.key_tokens import remove_audit_devices
 from raft_snapshot_agent.servers.node import OpenBaoNode
-from raft_snapshot_agent.servers.private import private_node, throw_away_folder
+from raft_snapshot_agent.servers.private import private_node
 from raft_snapshot_agent.servers.programs import find_server_program
+from raft_snapshot_agent.servers.throw_away import throw_away_folder
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.leader import Cluster
@@ -115,15 +117,45 @@ async def restored(
             "drill", folder, must_be_closed=choice.must_be_closed, program=choice.program
         )
     )
-    try:
+
+    async def begin() -> None:
         with _disk_watched(node, folder):
             await in_thread(node.start)
-            started(await in_thread(lambda: _new_enough(node, choice.at_least)))
+            started(await in_thread(lambda: _require_version(node, choice.at_least)))
             await _bring_to_life(node, snapshot, unseal_keys)
+
+    try:
+        await _retire_if_cancelled(node, begin)
         yield node
     finally:
         with CancelScope(shield=True):
             await in_thread(node.discard)
+
+
+async def _retire_if_cancelled(node: OpenBaoNode, work: Callable[[], Awaitable[None]]) -> None:
+    """End the server as soon as it is given up: what waits for it in a thread waits no longer."""
+    failure: Exception | None = None
+    done = False
+
+    async def watch() -> None:
+        try:
+            await sleep_forever()
+        finally:
+            if not done:
+                with CancelScope(shield=True):
+                    await in_thread(node.discard)
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(watch)
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - the group would wrap it
+            failure = error
+        done = True
+        tasks.cancel_scope.cancel()
+    await checkpoint_if_cancelled()  # then the failure is ours, and nobody's news
+    if failure is not None:
+        raise failure
 
 
 async def _bring_to_life(node: OpenBaoNode, snapshot: Path, unseal_keys: Sequence[str]) -> None:
@@ -136,7 +168,7 @@ async def _bring_to_life(node: OpenBaoNode, snapshot: Path, unseal_keys: Sequenc
     await in_thread(lambda: _open(node, unseal_keys) if unseal_keys else _closed(node, own_keys))
 
 
-def _new_enough(node: OpenBaoNode, least: str) -> str:
+def _require_version(node: OpenBaoNode, least: str) -> str:
     told = node.seal_status()
     product, version = "openbao" if "commit_date" in told else "vault", str(told["version"])
     if is_older(version, least):

@@ -145,7 +145,8 @@ class OpenBaoNode:
 
     def discard(self) -> None:
         """Kill it for good and give its ports back."""
-        self.kill()
+        self.process.retire()
+        self._pool.clear()
         if self.host.ports is None:
             release_ports(self.ports)
 

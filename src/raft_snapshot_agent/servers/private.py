@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.flock import lock, remove_if_abandoned
-from raft_snapshot_agent.private_folder import make_private_folder, private_folder
 from raft_snapshot_agent.servers import closed
 from raft_snapshot_agent.servers.node import NodeHost, NodeOptions, OpenBaoNode
 from raft_snapshot_agent.servers.programs import find_bundled_program
@@ -28,8 +20,6 @@ OPEN = (
 _PORTS = (8200, 8201)
 # Vault wants to lock memory, which needs a capability that nothing in there has.
 _OPTIONS = NodeOptions(server={"disable_mlock": True})
-_PREFIX = ".raft-snapshot-agent-"
-_LOCK, _FOLDER = ".drill-lock", ".drill"
 _PATIENCE = 20.0
 
 
@@ -90,42 +80,6 @@ def private_node(
     else:
         host = NodeHost(program=program, socket=True)
     return OpenBaoNode(name, folder, _OPTIONS, host)
-
-
-@contextmanager
-def throw_away_folder(parent: Path) -> Iterator[Path]:
-    """Lend a folder that is gone afterwards; what killed processes left there is removed first.
-
-    Raises:
-        OSError: It cannot be made.
-        SpoolError: Another user took its place.
-    """
-    parent = make_private_folder(parent)
-    _sweep(parent)
-    descriptor, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_LOCK, dir=parent)
-    claim = Path(name)
-    folder = claim.with_name(claim.name.removesuffix(_LOCK) + _FOLDER)
-    try:
-        lock(descriptor)
-        folder.mkdir(mode=0o700)
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        claim.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def sweep_throw_away_folders(parent: Path) -> None:
-    """Remove what killed processes left of their throw-away servers."""
-    with suppress(OSError):
-        _sweep(private_folder(parent))
-
-
-def _sweep(parent: Path) -> None:
-    for claim in parent.glob(f"{_PREFIX}*{_LOCK}"):
-        folder = claim.with_name(claim.name.removesuffix(_LOCK) + _FOLDER)
-        if not folder.is_symlink():
-            remove_if_abandoned(claim, partial(shutil.rmtree, folder, ignore_errors=True))
 
 
 def _enter(folder: Path) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.service.cluster_loop import ClusterLoop
 from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.drills import DrillTasks
 from raft_snapshot_agent.threads import in_thread
 
 __all__ = ["ActiveConfig", "ClusterService", "ConfigReloader", "Daemon"]
@@ -73,6 +74,7 @@ class Daemon:
         self._notifier = notifier or Notifier({})
         self._clock = clock
         self._loops: dict[str, ClusterLoop] = {}
+        self._drills = DrillTasks(clock)
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; then finish or drop what is under way, within seconds."""
@@ -86,6 +88,7 @@ class Daemon:
     def _assign(self, active: ActiveConfig, tasks: TaskGroup) -> None:
         """Give each cluster's loop its service; start new ones, end those that are gone."""
         self._log = active.log
+        self._drills.assign(active.clusters.values(), tasks)
         for name in self._loops.keys() - active.clusters.keys():
             self._loops.pop(name).retire()
         for name, service in active.clusters.items():

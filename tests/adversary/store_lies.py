@@ -44,15 +44,13 @@ class Lie:
     """A pattern that one of the lines for the operator has."""
     quiet: bool = False
     """Whether it is none of an operator's business."""
-    beats: str = ""
-    """Why the agent is beaten by it, as long as it is."""
     heavy: bool = False
     """Whether it costs memory, processor or more than ten seconds: it is tried alone."""
 
     @property
     def gregarious(self) -> bool:
         """Whether it is tried together with others in every run of the tests."""
-        return not (self.beats or self.heavy)
+        return not self.heavy
 
 
 def lists(request: Request) -> bool:

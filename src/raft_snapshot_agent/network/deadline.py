@@ -13,13 +13,15 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 _LOOK = 0.25
 """Seconds between two looks whether it was put off, or brought forward."""
 _AGAIN = 0.05
 """Seconds after which a call that has not ended yet is cut off once more: it may have opened a
 connection just then."""
+
+_Piece = TypeVar("_Piece")
 
 
 class Connection(Protocol):
@@ -152,7 +154,7 @@ def enforce(seconds: float = math.inf) -> Iterator[Deadline]:
             watchdog.join()
 
 
-def stepwise(pieces: Iterable[bytes], seconds: float) -> Iterator[bytes]:
+def stepwise(pieces: Iterable[_Piece], seconds: float) -> Iterator[_Piece]:
     """Give each piece of a body so many seconds to be sent; waiting for one costs none.
 
     What is left when the last was sent is for the answer.

@@ -7,6 +7,8 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+Buffer = bytes | memoryview
+
 
 @dataclass(frozen=True, slots=True)
 class Payload:
@@ -16,13 +18,13 @@ class Payload:
     the same is the checksum that it keeps where it is asked to.
     """
 
-    pieces: Sequence[bytes]
+    pieces: Sequence[Buffer]
     size: int
     digest: bytes
     """SHA-256."""
 
     @classmethod
-    def of(cls, pieces: Iterable[bytes]) -> Payload:
+    def of(cls, pieces: Iterable[Buffer]) -> Payload:
         kept = tuple(pieces)
         digest = hashlib.sha256()
         for piece in kept:

@@ -8,7 +8,8 @@ Source: "Uploading and copying objects using multipart upload" of the S3 guide.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,10 +22,9 @@ from raft_snapshot_agent.errors import StorageError, StorageUnavailable
 from raft_snapshot_agent.network.deadline import Deadline, enter
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.error_codes import LATER
-from raft_snapshot_agent.storage.http.body import StoppableSource
+from raft_snapshot_agent.storage.http.body import PIECE, StoppableSource
 from raft_snapshot_agent.storage.http.lanes import Lanes
 from raft_snapshot_agent.storage.http.xml_parts import parts
-from raft_snapshot_agent.storage.objectstore.memory import give_memory_back
 from raft_snapshot_agent.storage.s3.client import S3Client, S3Request
 from raft_snapshot_agent.storage.s3.payload import Payload
 
@@ -32,8 +32,8 @@ PART = 12 << 20
 """Bytes of a part, of which there are 10,000 at most: 117 GiB."""
 _PARALLEL = 3
 """Parts under way, each in memory."""
-_PIECE = 1 << 20
-"""Read, hashed and sent at once."""
+_STEP = 1 << 20
+"""Sent at once: over a slow link even that must not take longer than the timeout."""
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _TAKEN_BACK = 60.0
 """Seconds for the request that drops an upload: its parts are charged for."""
@@ -45,12 +45,11 @@ def upload(client: S3Client, doing: str, key: str, source: UploadSource, stop: E
     Returns:
         Bytes stored, as the store reports where that right is given.
     """
-    give_memory_back()
     client, source = replace(client, stop=stop), StoppableSource(source, stop)
     name = key.rpartition("/")[2]
     plain = snapshot_name(name) != name
     if _is_small(source):
-        payload = Payload.of(_part(source, 0))
+        payload = Payload.of([_filled(source, 0, bytearray(PART))])
         client.put(doing, key, payload, plain=plain)
         return _compared(client, key, payload.size)
     return _compared(client, key, _Session.begin(client, doing, key, plain=plain).run(source))
@@ -64,12 +63,15 @@ def _is_small(source: UploadSource) -> bool:
     return reached <= PART
 
 
-def _part(source: UploadSource, start: int) -> Iterator[bytes]:
-    """Read one part, or what there is left."""
-    position, end = start, start + PART
-    while position < end and (piece := source.read(position, min(_PIECE, end - position))):
-        position += len(piece)
-        yield piece
+def _filled(source: UploadSource, start: int, buffer: bytearray) -> memoryview:
+    """Read one part, or what there is left, into a buffer, and return what it fills of that."""
+    size = 0
+    while piece := source.read(start + size, min(PIECE, len(buffer) - size)):
+        buffer[size : size + len(piece)] = piece
+        size += len(piece)
+        if size == len(buffer):
+            break
+    return memoryview(buffer)[:size]
 
 
 def _compared(client: S3Client, key: str, sent: int) -> int:
@@ -130,18 +132,18 @@ class _Session:
 
     def _all(self, lanes: Lanes, source: UploadSource) -> int:
         number = position = 0
+        # Filled again and again: new memory for every part would cost more than sending it.
+        free = deque(bytearray(PART) for _ in range(_PARALLEL))
         lanes.wait()
-        while pieces := tuple(_part(source, position)):
-            number, position = number + 1, position + sum(map(len, pieces))
-            lanes.begin(partial(self._send, number, pieces))
-            # Its memory is the lane's alone, and room for the next is there before it is read.
-            del pieces
+        while part := _filled(source, position, buffer := free.popleft()):
+            number, position = number + 1, position + len(part)
+            lanes.begin(partial(self._send, number, part, partial(free.append, buffer)))
             lanes.wait()
         lanes.finish()
         return position
 
-    def _send(self, number: int, pieces: Sequence[bytes]) -> None:
-        payload = Payload.of(pieces)
+    def _send(self, number: int, part: memoryview, done: Callable[[], None]) -> None:
+        payload = Payload.of(part[at : at + _STEP] for at in range(0, len(part), _STEP))
         headers = {**self.client.options.of_access, **self.client.checksum(payload)}
         query = {"partNumber": str(number), "uploadId": self.id}
         answer = self.client.ask(self.doing, S3Request("PUT", self.key, query, headers, payload))
@@ -149,6 +151,7 @@ class _Session:
             raise StorageError(f"{self.doing}: the store names no part", hint=_odd(self.client))
         kept = payload.base64 if self.client.options.checksum else ""
         self.sent.append(_Sent(number, etag, kept))
+        done()
 
     def _complete(self) -> None:
         listed = "".join(one.xml() for one in sorted(self.sent, key=lambda one: one.number))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from raft_snapshot_agent.errors import AgentError
-from raft_snapshot_agent.secret import redact
+from raft_snapshot_agent.redaction import redact
 
 _LOCAL = 1
 _INTERRUPTED = 130
@@ -57,8 +57,8 @@ def _end_at_once(work: Callable[[], None]) -> None:
 
 
 def _hasten() -> None:
-    # Loading makes many objects and no garbage; looking for it would take half of the start.
-    gc.set_threshold(50_000, 20, 20)
+    # Loading makes many objects and no garbage, which each search would walk through anew.
+    gc.set_threshold(500_000, 20, 20)
     # Looking for plugins reads the metadata of every package; none has business with our secrets.
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 

@@ -20,7 +20,8 @@ AgentError                 1  something here, on this host
 │   ├── StorageFull        2  no space left
 │   ├── UnreliableStore    2  it does not refuse, or does not take, what a lease rests on
 │   ├── SnapshotNotFound   2  no such snapshot there
-│   └── NotThereYet        2  no folder there: before the first snapshot it may be missing
+│   ├── NotThereYet        2  no folder there: before the first snapshot it may be missing
+│   └── Unconfirmed        2  stored, but the record of the lease does not know it yet
 ├── PartialFailure         3  some storages failed
 ├── VerificationError      4  the bytes are not a whole snapshot
 │   ├── StaleSnapshot      4  whole, but older than the leader's state
@@ -181,6 +182,10 @@ class NotThereYet(StorageError):
     """The folder for the snapshots does not exist; the first snapshot makes it."""
 
 
+class Unconfirmed(StorageError):
+    """The snapshot is stored, but nobody knows yet whether the lease lets it count."""
+
+
 class PartialFailure(AgentError):
     """Some storages hold the snapshot, others failed."""
 
@@ -232,10 +237,6 @@ class LeaseLost(AgentError):
     """The lease is not this agent's any more; what was under way is dropped."""
 
     exit_code = 2
-
-
-class Unconfirmed(StorageError):
-    """The snapshot is stored, but nobody knows yet whether the lease lets it count."""
 
 
 class Stopped(AgentError):

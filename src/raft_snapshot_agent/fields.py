@@ -41,7 +41,9 @@ MAY_BE_EMPTY = Field(json_schema_extra={"minLength": 0})
 class Settings(BaseModel):
     """A frozen piece of configuration that refuses unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True
+    )
 
 
 def _duration(value: Any) -> Any:
@@ -179,6 +181,7 @@ class ScheduleSettings(Settings):
 _POLICY = ConfigDict(
     extra="forbid",
     hide_input_in_errors=True,
+    defer_build=True,
     json_schema_extra={"minProperties": 0},  # none of the common rules: keep all
 )
 

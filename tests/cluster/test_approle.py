@@ -14,7 +14,7 @@ from tests.cluster.recording import LOGIN, REVOCATION, SNAPSHOT, Server, recorde
 from raft_snapshot_agent.errors import AgentError, ConfigError, Denied, ServerError
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.process import until
-from raft_snapshot_agent.vault.auth import AppRoleAuth
+from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.session import Session
 
 LOOKUP = "POST /v1/sys/wrapping/lookup"

@@ -14,7 +14,7 @@ from tests.cluster.recording import SNAPSHOT, Server, recorded
 
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
-from raft_snapshot_agent.vault.auth import TokenAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.session import Session
 
 _SECRET = "hunter2-hunter2-hunter2"

@@ -156,7 +156,7 @@ def test_it_ends_with_whoever_started_it(closed_in: Path) -> None:
         assert agent.stdout is not None
         server = int(agent.stdout.readline())
         agent.send_signal(signal.SIGKILL)
-    until(lambda: not alive(server), "the server is gone", within=10)
+    until(lambda: not alive(server), "the server is gone", within=60)
 
 
 def alive(process: int) -> bool:

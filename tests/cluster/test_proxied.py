@@ -13,7 +13,7 @@ from tests.conftest import StartBao
 from raft_snapshot_agent.errors import Denied
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import ServerProcess, program, until
-from raft_snapshot_agent.vault.auth import NoAuth
+from raft_snapshot_agent.vault.auth.none import NoAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.leader import Cluster
 from raft_snapshot_agent.vault.settings import VaultSettings

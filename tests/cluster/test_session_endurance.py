@@ -14,7 +14,7 @@ from raft_snapshot_agent.errors import Denied, Sealed, ServerError
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster, fill, prepare_agent
 from raft_snapshot_agent.servers.process import until
-from raft_snapshot_agent.vault.auth import AppRoleAuth
+from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.leader import Cluster
 from raft_snapshot_agent.vault.settings import VaultSettings
 from raft_snapshot_agent.vault.stream import SnapshotStream

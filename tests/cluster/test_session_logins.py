@@ -18,7 +18,9 @@ from tests.tls_proxy import TlsProxy
 
 from raft_snapshot_agent.errors import ConfigError, Denied, ServerError
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
-from raft_snapshot_agent.vault.auth import AppRoleAuth, KubernetesAuth, TokenAuth
+from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
+from raft_snapshot_agent.vault.auth.kubernetes import KubernetesAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.session import Session
 
 

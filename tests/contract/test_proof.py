@@ -20,7 +20,8 @@ from tests.s3_faults import S3Faults
 
 from raft_snapshot_agent.errors import StorageError, StorageUnavailable, UnreliableStore
 from raft_snapshot_agent.lease import proof
-from raft_snapshot_agent.lease.settings import StorageLease
+from raft_snapshot_agent.lease.in_storage import StorageLease
+from raft_snapshot_agent.lease.opening import open_lease
 from raft_snapshot_agent.storage.objectstore import lease_store
 
 pytestmark = pytest.mark.anyio
@@ -221,7 +222,7 @@ async def test_a_store_that_lies_is_named_and_not_used(lie: str, front: S3Faults
     if lie != "deletes nothing":
         assert probes(moto) == []
     for _ in range(2):
-        lease = StorageLease(type="storage", storage="shelf").open([settings])
+        lease = open_lease(StorageLease(type="storage", storage="shelf"), [settings])
         await lease.look()
         assert lease.held_lease is None
         assert isinstance(lease.not_held(), UnreliableStore)

@@ -17,7 +17,7 @@ from tests.kube import NAMESPACE, Kube
 from raft_snapshot_agent.core.lease import LeaseStore, Record, Versioned
 from raft_snapshot_agent.core.naming import catalogue
 from raft_snapshot_agent.errors import AgentError, ConfigError, StorageError
-from raft_snapshot_agent.lease.settings import KubernetesLease
+from raft_snapshot_agent.lease.in_kubernetes import KubernetesLease
 
 NAME = "raft-snapshot-lease"
 FIRST = Record("first", 1, 0, 15.0, "2026-11-25T12:00:00Z")

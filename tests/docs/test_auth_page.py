@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, get_args
 
 import pytest
 import yaml
 
 from raft_snapshot_agent.config.load import load
-from raft_snapshot_agent.vault.auth import AnyAuth
+from raft_snapshot_agent.vault.auth import LOGINS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/auth.md").read_text()
 README = (ROOT / "README.md").read_text()
-MODELS: dict[str, Any] = {
-    get_args(model.model_fields["method"].annotation)[0]: model
-    for model in get_args(get_args(AnyAuth)[0])
-}
+MODELS = dict(LOGINS)
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
 EXAMPLES = [
     (method, text)

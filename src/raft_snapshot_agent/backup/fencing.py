@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from raft_snapshot_agent.lease.holder import HeldLease
+from raft_snapshot_agent.lease.held_lease import HeldLease
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingSource
 

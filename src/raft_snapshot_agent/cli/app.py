@@ -83,13 +83,13 @@ def run(
     ] = False,
 ) -> int:
     """Run the daemon: snapshots on schedule, beside the leader only."""
+    if once:
+        from raft_snapshot_agent.cli.run_once import run_once
+
+        return run_once(loaded_fleet(context, config, cluster), require_leader=require_leader)
     from raft_snapshot_agent.cli import run as command
 
-    if not once:
-        needs("--once", require_leader=require_leader)
-    if once:
-        fleet = loaded_fleet(context, config, cluster)
-        return command.run_once(fleet, require_leader=require_leader)
+    needs("--once", require_leader=require_leader)
     command.run(lambda: loaded_fleet(context, config, cluster))
     return 0
 

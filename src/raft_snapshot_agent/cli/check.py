@@ -27,7 +27,7 @@ from raft_snapshot_agent.doctor.check import (
 )
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.observe.trace import as_failure
-from raft_snapshot_agent.secret import redact
+from raft_snapshot_agent.redaction import redact
 from raft_snapshot_agent.service import assembly
 
 Shelf = tuple[str, Destination, ScheduleSpec]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.secret import Secret
-from raft_snapshot_agent.vault.auth import TokenAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.settings import environment_token_file
 
 

@@ -32,7 +32,7 @@ from raft_snapshot_agent.restore.reader import SnapshotReader, choose
 from raft_snapshot_agent.restore.recovery import Live, Present, Recovered
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.threads import in_thread
-from raft_snapshot_agent.vault.auth import TokenAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.leader import Cluster
 from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
 

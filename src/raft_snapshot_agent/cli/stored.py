@@ -12,6 +12,7 @@ from typing import Any
 
 from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.target import refuse_terminal, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
@@ -25,13 +26,11 @@ from raft_snapshot_agent.errors import (
     AgentError,
     ConfigError,
     NotThereYet,
-    PartialFailure,
-    RetentionSuspended,
     StorageError,
 )
-from raft_snapshot_agent.restore.examine import judged
+from raft_snapshot_agent.restore.examine import judge_reader
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader, choose
-from raft_snapshot_agent.restore.restore import fetched
+from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.storage.local.local import LocalStorage
@@ -66,9 +65,9 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     wait_for(work)
     now = datetime.now(UTC)
     output.table(
-        [_row(destination, stored, now, drill) for destination, stored, drill in rows],
+        output.Rows(rows, lambda row: _row(row[0], row[1], now, row[2])),
         layout,
-        [_document(*row) for row in rows],
+        output.Rows(rows, lambda row: _document(*row)),
     )
     if not rows and not failures:
         output.talk("no snapshot is stored yet")
@@ -141,7 +140,7 @@ def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layou
     codes: list[int] = []
 
     async def prove(reader: SnapshotReader) -> None:
-        verdict = await judged(reader)
+        verdict = await judge_reader(reader)
         if verdict.error is not None:
             codes.append(verdict.error.exit_code)
         rows.append(_verdict(verdict.state, reader.label, await _describe_verdict(reader, verdict)))
@@ -202,18 +201,6 @@ def _verdict(state: SnapshotState, label: str, detail: str) -> dict[str, str]:
     return {"state": state.value, "snapshot": label, "detail": detail}
 
 
-def worst(codes: Sequence[int], asked: int) -> int:
-    """Reduce failures to one exit code: a broken snapshot outdoes all, partial what is down.
-
-    An alarm is told where nothing else has failed.
-    """
-    failed = [code for code in codes if code != RetentionSuspended.exit_code]
-    worst = max(failed or codes, default=0)
-    if 0 < len(failed) < asked:
-        return max(worst, PartialFailure.exit_code)
-    return worst
-
-
 def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overwrite: bool) -> int:
     """Copy a stored snapshot, proved whole, into a file or folder; return the exit code."""
     into_folder = target.is_dir()
@@ -225,7 +212,7 @@ def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overw
         reader = await choose(destinations_for(load, wanted), wanted)
         name = Path(reader.label).name if into_folder else target.name
         writable_folder(folder / name, overwrite=overwrite)
-        async with fetched(reader, folder) as got:
+        async with fetch_copy(reader, folder) as got:
             copy = LocalStorage(folder)
             await copy.put(name, got.spool)
             if got.manifest is not None:
@@ -246,7 +233,7 @@ def fetch_to_stdout(load: Callable[[], Loaded], wanted: str | None) -> int:
 
     async def work() -> None:
         reader = await choose(destinations, wanted)
-        async with fetched(reader, folder) as got:
+        async with fetch_copy(reader, folder) as got:
             await PipeStorage(sys.stdout.buffer).put("-", got.spool)
         output.talk(f"Fetched and verified: {reader.label} (index {got.snapshot.meta.index})")
 

@@ -18,7 +18,11 @@ _USUAL = (700, 10, 10)
 
 
 def collect_as_usual() -> None:
-    """Look for garbage as often as Python does: an error that failed work leaves holds much."""
+    """Look for garbage as often as Python does: an error that failed work leaves holds much.
+
+    What was loaded until now stays, so no search need walk through it.
+    """
+    gc.freeze()
     gc.set_threshold(*_USUAL)
 
 

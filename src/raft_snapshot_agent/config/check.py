@@ -12,12 +12,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from raft_snapshot_agent.config.document import format_path
 from raft_snapshot_agent.config.drill import DrillSettings
+from raft_snapshot_agent.config.keys import KeyPath, KeyPosition, format_path
 from raft_snapshot_agent.config.model import Config, SigningSettings, spool_folder
-from raft_snapshot_agent.config.positions import KeyPath
 from raft_snapshot_agent.config.rules import contradictions
-from raft_snapshot_agent.config.validation import KeyPosition
 from raft_snapshot_agent.errors import AgentError, ConfigError, all_faults
 from raft_snapshot_agent.fields import time_zone
 from raft_snapshot_agent.lease.settings import LeaseSettings

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import copy
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
 from raft_snapshot_agent.config.document import Document, value_at
+from raft_snapshot_agent.config.identity import identify
+from raft_snapshot_agent.config.keys import KeyPath, KeyPosition
 from raft_snapshot_agent.config.model import Config, LogSettings, misplaced_error
-from raft_snapshot_agent.config.positions import KeyPath
-from raft_snapshot_agent.config.validation import KeyPosition, nearest
+from raft_snapshot_agent.config.validation import nearest
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.fields import Settings
-from raft_snapshot_agent.lease.settings import USUAL_NAME, KubernetesLease
-from raft_snapshot_agent.storage import AnyStorage
+from raft_snapshot_agent.fields import Duration, Settings
+from raft_snapshot_agent.lease.settings import USUAL_NAME
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _UNFIT = re.compile(r"[^a-z0-9-]")
 _MERGED: tuple[KeyPath, ...] = (("vault",), ("vault", "tls"), ("guard",))
 """What a cluster may change in part; every other key replaces the default whole."""
-_WHERE = ("auth_url", "storage_url", "endpoint", "url", "account_name", "host", "port")
-_WHAT = ("bucket", "container", "project_name")
-"""What tells one storage from another, beside its folder."""
 
 
 class Fleet(Settings):
@@ -36,6 +32,8 @@ class Fleet(Settings):
     log: LogSettings = LogSettings()
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 4
     """How many snapshots are under way at once; one that does not move is not counted."""
+    spread: Duration = timedelta(milliseconds=25)
+    """Clusters that are due at the same moment begin this far apart, in the order of the file."""
     clusters: dict[str, dict[str, Any]] = Field(default={})
     """The keys of each cluster; those at the top of the file are its defaults."""
 
@@ -122,8 +120,8 @@ def keep_apart(clusters: Mapping[str, tuple[Config, KeyPosition]]) -> list[Confi
     known: dict[object, str] = {}
     faults = []
     for name, (config, place) in clusters.items():
-        for path, what, identity in _identities(config):
-            other = known.setdefault(identity, name)
+        for path, what, same in _identities(config):
+            other = known.setdefault(same, name)
             if other != name:
                 why = f"{place(path)}: {what} is that of the cluster {other} as well"
                 faults.append(ConfigError(why, hint="give each cluster its own"))
@@ -135,22 +133,11 @@ def _identities(config: Config) -> Iterator[tuple[KeyPath, str, object]]:
         where = ("nodes", index) if config.vault.nodes else ("address",)
         yield ("vault", *where), address, ("address", address)
     for index, storage in enumerate(config.storages):
-        yield ("storages", index), "the place of these snapshots", identity(storage)
+        yield ("storages", index), "the place of these snapshots", identify(storage)
     if config.signing is not None:  # else one's snapshots could be put among the other's
         yield ("signing", "key"), "the signing key", ("signing", config.signing.key)
-    if isinstance(config.lease, KubernetesLease):
-        lease = config.lease
-        yield ("lease",), f"the lease {lease.name}", ("lease", lease.namespace, lease.name)
-
-
-def identity(storage: AnyStorage) -> object:
-    """Return what two storages have in common that keep their snapshots in the same place."""
-    told = type(storage).model_fields.keys()
-    values = [getattr(storage, key) for key in (*_WHERE, *_WHAT) if key in told]
-    folder = PurePosixPath(str(getattr(storage, "path", "")), storage.prefix)
-    if storage.type == "local":
-        folder = PurePosixPath(os.path.realpath(folder))  # two names of one folder
-    return (storage.type, *map(str, values), str(folder))
+    if config.lease is not None and config.lease.identity is not None:
+        yield ("lease",), f"the lease {config.lease.name}", ("lease", config.lease.identity)
 
 
 def _merge(defaults: Mapping[str, Any], own: Mapping[str, Any], at: KeyPath) -> dict[str, Any]:

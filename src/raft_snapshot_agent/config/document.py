@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from datetime import date, time
 from typing import Any
 
-from raft_snapshot_agent.config.positions import KeyPath, Mark, TextError, json_marks, toml_marks
+from raft_snapshot_agent.config.keys import KeyPath, Mark, format_path
+from raft_snapshot_agent.config.positions import TextError, json_marks, toml_marks
 from raft_snapshot_agent.errors import ConfigError
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
-_KEY = re.compile(r"[\w./-]{1,64}")
 _BEFORE = "look at the commas, quotes and brackets right before it"
 _Parsed = tuple[Any, dict[KeyPath, Mark]]
 
@@ -63,19 +63,6 @@ def parse(name: str, suffix: str, text: str) -> Document:
         what = f"the top level must be a mapping of keys, not {kind(value)}"
         raise ConfigError(f"{name}:1:1: {what}", hint="begin with vault:, schedule:, storages:")
     return Document(name, value, marks)
-
-
-def format_path(path: KeyPath) -> str:
-    """Write `storages[1].path`."""
-    parts = (f"[{key}]" if isinstance(key, int) else f".{_shorten_key(key)}" for key in path)
-    return "".join(parts).removeprefix(".")
-
-
-def _shorten_key(key: str) -> str:
-    """Cut off what no key has: `password:secret` without a space is all key to YAML."""
-    found = _KEY.match(key)
-    usual = found[0] if found else ""
-    return key if usual == key else f"{usual}..."
 
 
 def value_at(value: Any, path: KeyPath) -> Any:

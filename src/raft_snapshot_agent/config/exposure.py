@@ -5,12 +5,16 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.config.check import values_of
-from raft_snapshot_agent.config.document import Document, format_path
+from raft_snapshot_agent.config.keys import format_path
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.ownership import ANYBODY
 from raft_snapshot_agent.secret import Plain, Secret
+
+if TYPE_CHECKING:  # whoever has one has read a file
+    from raft_snapshot_agent.config.document import Document
 
 _OF_THE_PLATFORM = (Path("/run/secrets"), Path("/var/run/secrets"))
 """Where containers get their secrets, readable for whoever is in there."""

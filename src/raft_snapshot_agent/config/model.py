@@ -29,7 +29,7 @@ from raft_snapshot_agent.fields import (
     ScheduleSettings,
     Settings,
 )
-from raft_snapshot_agent.lease.settings import AnyLease, StorageLease
+from raft_snapshot_agent.lease.settings import AnyLease
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.settings import FileName
@@ -158,11 +158,11 @@ class Config(Settings):
     @classmethod
     def _check_lease_storage(cls, lease: AnyLease | None, info: ValidationInfo) -> AnyLease | None:
         names = [storage.name for storage in info.data.get("storages", ())]
-        if not isinstance(lease, StorageLease) or "storages" not in info.data:
+        if lease is None or lease.kept_in is None or "storages" not in info.data:
             return lease
-        if lease.storage not in names:
+        if lease.kept_in not in names:
             there = f"; there are: {', '.join(map(str, names))}" if names else ""
-            raise misplaced_error(f"no storage is called {lease.storage!r}{there}", "storage")
+            raise misplaced_error(f"no storage is called {lease.kept_in!r}{there}", "storage")
         return lease
 
 

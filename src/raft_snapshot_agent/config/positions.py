@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from json import JSONDecoder
 
-KeyPath = tuple[str | int, ...]
-"""Keys of mappings and indices of lists, from the top of a document."""
+from raft_snapshot_agent.config.keys import KeyPath, Mark
 
 _JSON = JSONDecoder()
 _MULTILINE = re.compile(r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}', re.DOTALL)
@@ -18,14 +17,6 @@ _STRING = re.compile(r'"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'')
 _BARE_VALUE = re.compile(r"[^,\]}\n#]+")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _DOT = re.compile(r"[ \t]*\.[ \t]*")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Mark:
-    """A place in a text; lines and columns count from one."""
-
-    line: int
-    column: int
 
 
 class TextError(ValueError):

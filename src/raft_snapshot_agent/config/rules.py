@@ -10,9 +10,9 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from raft_snapshot_agent.config.clusters import identity
+from raft_snapshot_agent.config.identity import identify
+from raft_snapshot_agent.config.keys import KeyPath
 from raft_snapshot_agent.config.model import Config, naming_of
-from raft_snapshot_agent.config.positions import KeyPath
 from raft_snapshot_agent.core.duration import format_duration
 from raft_snapshot_agent.core.guard import GUARD_NAME
 from raft_snapshot_agent.core.naming import parse
@@ -20,7 +20,6 @@ from raft_snapshot_agent.core.notes import RESTORED_NAME
 from raft_snapshot_agent.core.schedule import upcoming
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import RetentionPolicy
-from raft_snapshot_agent.lease.settings import StorageLease
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.vault.exposure import exposure, is_readable
 
@@ -94,7 +93,7 @@ def _names(config: Config) -> Iterator[RuleConflict]:
 
 def _lease_record(config: Config) -> Iterator[RuleConflict]:
     """Find a lease record or a static snapshot that would overwrite another file."""
-    lease = config.lease if isinstance(config.lease, StorageLease) else None
+    lease = config.lease if config.lease and config.lease.kept_in else None
     taken = {GUARD_NAME: "the file of the guard", RESTORED_NAME: "the note of a restore"}
     if lease is not None:
         names = {lease.name, f"{lease.name}.json"}
@@ -103,7 +102,7 @@ def _lease_record(config: Config) -> Iterator[RuleConflict]:
         taken |= dict.fromkeys(names, "the lease")
     for index, storage in enumerate(config.storages):
         what = taken.get(storage.static_name or "")
-        if what == "the lease" and (lease is None or lease.storage != storage.name):
+        if what == "the lease" and (lease is None or lease.kept_in != storage.name):
             continue
         if what is not None:
             path = ("storages", index, "static_name")
@@ -114,7 +113,7 @@ def _same_place(config: Config) -> Iterator[RuleConflict]:
     known: dict[object, str] = {}
     for index, storage in enumerate(config.storages):
         # A snapshot with one name for ever may lie beside those with their times in their names.
-        what = (identity(storage), storage.static_name)
+        what = (identify(storage), storage.static_name)
         other = known.setdefault(what, _name_storage(index, storage))
         if other != _name_storage(index, storage):
             why = f"stores in the same place as {other}"
@@ -179,7 +178,7 @@ def _slow_lease(config: Config) -> Iterator[RuleConflict]:
         mend = f"make it {format_duration(min(gaps) / 2)} or less, or take snapshots less often"
         yield ("lease", "duration"), what, mend
     for index, storage in enumerate(config.storages):
-        if isinstance(lease, StorageLease) and storage.name == lease.storage and not storage.prune:
+        if storage.name == lease.kept_in and not storage.prune:
             what = "the lease is read and replaced here, and not only written"
             yield ("storages", index, "prune"), what, "keep the lease in another storage"
 

@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from raft_snapshot_agent.config.positions import KeyPath
+from raft_snapshot_agent.config.document import value_at
+from raft_snapshot_agent.config.keys import KeyPath
 
 Node = dict[str, Any]
 
 
-def follow(schema: Node, loc: tuple[int | str, ...]) -> tuple[KeyPath, Node, Node]:
-    """Follow pydantic's location, in which unions add a step of their own.
+def follow(schema: Node, path: KeyPath, value: Any) -> tuple[Node, Node]:
+    """Follow a path along the schema and beside it what the file says, which names the kinds.
 
     Returns:
-        The path in the file, the schema of the mapping its last key is in, and of its value.
+        The schema of the mapping that the last key is in, and that of its value.
     """
-    path, around, node = KeyPath(), schema, schema
-    for step in loc:
-        mapping = node.get("discriminator", {}).get("mapping", {})
-        if step in mapping:
-            node = _resolve(schema, {"$ref": mapping[step]})
-            continue
-        path, around = (*path, step), node
+    around = node = schema
+    for length, step in enumerate(path, 1):
+        around = node
         inner = node.get("items") if isinstance(step, int) else node.get("properties", {}).get(step)
-        node = _resolve(schema, inner or {})
-    return path, around, node
+        node = _resolve(schema, inner or {}, value_at(value, path[:length]))
+    return around, node
 
 
 def has_empty(value: Any) -> bool:

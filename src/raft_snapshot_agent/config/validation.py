@@ -13,16 +13,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from raft_snapshot_agent.config.document import Document, kind, value_at
-from raft_snapshot_agent.config.positions import KeyPath, Mark
+from raft_snapshot_agent.config.keys import KeyPath, Mark, Origin
 from raft_snapshot_agent.config.schema import Node, empty_values, follow, has_empty, without
 from raft_snapshot_agent.errors import ConfigError, all_faults
 from raft_snapshot_agent.secret import AUTHOR, HIDDEN, redact
 
 _Model = TypeVar("_Model", bound=BaseModel)
-KeyPosition = Callable[[KeyPath], str]
-"""Says where a key stands: `FILE:LINE:COLUMN: key`."""
-Origin = Callable[[KeyPath], KeyPath]
-"""Says where in the document a key comes from that stands elsewhere in what is validated."""
 
 _WANTED = {
     "int": "a whole number",
@@ -161,7 +157,8 @@ def _told_once(faults: list[_Fault]) -> list[_Fault]:
 
 
 def _fault(detail: ErrorDetails, schema: Node, value: Any) -> _Fault:
-    path, around, node = follow(schema, detail["loc"])
+    path: KeyPath = detail["loc"]
+    around, node = follow(schema, path, value)
     finding = _Finding(
         path, value_at(value, path), detail["msg"], detail.get("ctx", {}), around, node
     )

@@ -93,6 +93,10 @@ class Stored:
     drilled: bool = False
     """Whether a note says what came of a drill."""
 
+    def __hash__(self) -> int:
+        """Hash the name alone: plans look up each snapshot many times."""
+        return hash(self.name)
+
     @property
     def proved(self) -> bool:
         """Whether its manifest says that it was whole, as far as that is known."""

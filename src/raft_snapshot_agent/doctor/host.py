@@ -18,6 +18,7 @@ from raft_snapshot_agent.doctor.results import (
     warning,
 )
 from raft_snapshot_agent.errors import AgentError, ConfigError, SpoolError, StorageFull
+from raft_snapshot_agent.storage.local.local import LocalSettings
 from raft_snapshot_agent.threads import in_thread
 
 _ROOM = 2
@@ -85,7 +86,7 @@ async def room(context: CheckContext) -> list[CheckResult]:
     return [
         result
         for storage in context.config.storages
-        if storage.type == "local" and storage.name in newest
+        if isinstance(storage, LocalSettings) and storage.name in newest
         for result in await in_thread(
             partial(_room, storage.name, storage.folder, newest[storage.name])
         )

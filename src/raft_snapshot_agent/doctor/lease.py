@@ -6,7 +6,7 @@ import anyio
 
 from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, failure, success, warning
 from raft_snapshot_agent.errors import ConfigError, StorageUnavailable
-from raft_snapshot_agent.lease.settings import holder
+from raft_snapshot_agent.lease.opening import holder
 
 _READ_WITHIN = 30.0
 

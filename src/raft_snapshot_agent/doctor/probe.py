@@ -25,7 +25,6 @@ from raft_snapshot_agent.errors import (
     StorageUnavailable,
 )
 from raft_snapshot_agent.lease.proof import prove
-from raft_snapshot_agent.lease.settings import StorageLease
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.base import BytesSource
@@ -172,9 +171,9 @@ def _report_leftovers(trial: Trial) -> list[CheckResult]:
 async def _lease(context: CheckContext) -> list[CheckResult]:
     """Try whether the storage that keeps the lease can."""
     settings = context.config.lease
-    if not isinstance(settings, StorageLease):
+    if settings is None or settings.kept_in is None:
         return []
-    kept = [one for one in context.config.storages if one.name == settings.storage]
+    kept = [one for one in context.config.storages if one.name == settings.kept_in]
     return [await _check_kept(storage, settings.name) for storage in kept]
 
 

@@ -21,7 +21,10 @@ from raft_snapshot_agent.doctor.results import (
 from raft_snapshot_agent.errors import NotLeader, ServerError, Unreachable
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.answers import SNAPSHOT_PATH
-from raft_snapshot_agent.vault.auth import AnyAuth, AppRoleAuth, NoAuth, TokenAuth
+from raft_snapshot_agent.vault.auth import AnyAuth
+from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
+from raft_snapshot_agent.vault.auth.none import NoAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.exposure import proxy_to
 from raft_snapshot_agent.vault.hosts import is_local

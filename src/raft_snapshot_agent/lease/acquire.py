@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import anyio
 
 from raft_snapshot_agent.core.lease import Record
-from raft_snapshot_agent.lease.holder import Lease
+
+if TYPE_CHECKING:  # of which there is none unless one is configured
+    from raft_snapshot_agent.lease.holder import Lease
 
 _PATIENCE = 1.5
 """In durations since it was first seen: long enough to outlast a holder that is gone."""

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from raft_snapshot_agent.lease.holder import Lease
+from raft_snapshot_agent.errors import LeaseLost
+
+
+class LeaseKeeper(Protocol):
+    """Who keeps the lease, and knows whether a term of it is still this agent's."""
+
+    def holds(self, term: int) -> bool:
+        """Return whether this agent has held it since this term began, and does."""
+
+    def lost(self) -> LeaseLost:
+        """Return an error that says who has it now."""
+
+    async def confirm(self, term: int, stored: Mapping[str, str]) -> None:
+        """Write into the record which storages have a snapshot, if the term has not ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldLease:
     """The lease from when it was taken until somebody else takes it."""
 
-    lease: Lease
+    lease: LeaseKeeper
     term: int
 
     def held(self) -> bool:

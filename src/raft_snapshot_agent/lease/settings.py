@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import re
-import secrets
-import socket
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
-from functools import partial
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Protocol
 
 from pydantic import AfterValidator, Field
 
 from raft_snapshot_agent.core.lease import LeaseStore, StoredLeaseStore
-from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.fields import PositiveDuration, Settings, require_extra
-from raft_snapshot_agent.lease.candidacy import Candidacy, granted
-from raft_snapshot_agent.lease.holder import Lease
-from raft_snapshot_agent.lease.proof import prove
-from raft_snapshot_agent.lease.timeout import Timely
+from raft_snapshot_agent.fields import PositiveDuration, Settings
+from raft_snapshot_agent.registry import Registry
 
 _SHORTEST, _LONGEST = timedelta(seconds=2), timedelta(hours=1)
-_SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 USUAL_NAME = "raft-snapshot-lease"
 
 
@@ -47,25 +37,28 @@ def _check_duration(duration: timedelta) -> timedelta:
     return duration
 
 
-def _plain(name: Any) -> Any:
-    if not name or "/" in name or name.startswith(".") or not name.isprintable():
-        raise ValueError("must be a plain file name: no slashes, no dot in front")
-    return name
-
-
-def _subdomain(name: str) -> str:
-    if not _SUBDOMAIN.fullmatch(name):
-        raise ValueError("must be a name as Kubernetes has them: small letters, digits, - and .")
-    return name
-
-
 class LeaseSettings(Settings):
     """A record says which of several agents works."""
 
+    type: str
+    """Where the record lies; each class has one name for it."""
     duration: Annotated[PositiveDuration, AfterValidator(_check_duration)] = timedelta(seconds=15)
     """For how long after its last renewal an agent that is gone keeps the others from working."""
     max_failures: Annotated[int, Field(ge=1, le=1000)] = 3
     """Runs that fail in a row before the agent gives the lease away to one that may do better."""
+
+    name: str = USUAL_NAME
+    """Of the record."""
+
+    @property
+    def kept_in(self) -> str | None:
+        """The name of the storage that keeps the record; none: something else does."""
+        return None
+
+    @property
+    def identity(self) -> object:
+        """What only settings of the same record have in common; none: the storage tells."""
+        return None
 
     @property
     @abstractmethod
@@ -101,99 +94,11 @@ class LeaseSettings(Settings):
             ConfigError: It is not.
         """
 
-    def open(
-        self, storages: Sequence[StorageRef], qualify: Callable[[], Awaitable[None]] = granted
-    ) -> Lease:
-        """Make this agent's view of the lease; nothing is contacted.
 
-        Arguments:
-            storages: All that are configured.
-            qualify: Raises why this agent could take no snapshot now.
-
-        Raises:
-            ConfigError: Nothing can keep its record.
-        """
-        return Lease(
-            Timely(self.lease_store(storages), self.duration.total_seconds() / 4),
-            _holder(),
-            self.duration,
-            candidacy=Candidacy(
-                prove=partial(self.prove, storages),
-                qualify=qualify,
-                max_failures=self.max_failures,
-            ),
-            storages=[one.name for one in storages if one.name is not None],
-        )
-
-
-class StorageLease(LeaseSettings):
-    """The record lies in one of the storages."""
-
-    type: Literal["storage"]
-    storage: str
-    """The name of the storage that keeps the record; all agents must reach the same one."""
-    name: Annotated[str, AfterValidator(_plain)] = USUAL_NAME
-    """Of the record, below the storage's prefix."""
-
-    @property
-    def key(self) -> str:
-        return "storage"
-
-    def lease_store(self, storages: Iterable[StorageRef]) -> StoredLeaseStore:
-        for one in storages:
-            if one.name == self.storage:
-                return one.lease_store(self.name)
-        raise ConfigError(f"no storage is called {self.storage!r}", hint="see lease.storage")
-
-    async def prove(self, storages: Iterable[StorageRef]) -> None:
-        await prove(self.lease_store(storages), self.storage)
-
-
-class KubernetesLease(LeaseSettings):
-    """The record is a Lease of Kubernetes."""
-
-    type: Literal["kubernetes"]
-    namespace: Annotated[str, AfterValidator(_subdomain)] | None = None
-    """Where it lies; the pod's own, or that of the kubeconfig's context."""
-    name: Annotated[str, AfterValidator(_subdomain)] = USUAL_NAME
-    """Of the Lease."""
-
-    @property
-    def key(self) -> str:
-        return "type"
-
-    def lease_store(self, storages: Iterable[StorageRef]) -> LeaseStore:  # noqa: ARG002 - it needs none
-        require_extra("lightkube", self.type)
-        from raft_snapshot_agent.lease.kubernetes_store import KubernetesLeaseStore
-
-        return KubernetesLeaseStore(self.name, self.namespace)
-
-    def check(self) -> None:
-        from raft_snapshot_agent.lease.kubernetes_store import configuration
-
-        configuration()
-
-
-async def holder(settings: LeaseSettings, storages: Sequence[StorageRef]) -> str:
-    """Read the record and say who holds the lease; nothing is written.
-
-    Raises:
-        ConfigError: This host lacks what it takes.
-        StorageError: The record cannot be read.
-    """
-    settings.check()
-    lease_store = Timely(settings.lease_store(storages), settings.duration.total_seconds())
-    try:
-        found = await lease_store.read()
-    finally:
-        await lease_store.close()
-    who = "no agent" if found is None or found.record.free else found.record.holder
-    return f"{who} holds the lease in {lease_store.location}"
-
-
-AnyLease = Annotated[StorageLease | KubernetesLease, Field(discriminator="type")]
-
-
-def _holder() -> str:
-    """Return a name for this agent that people recognise, and that differs after each restart."""
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+LEASES = Registry(
+    "type",
+    __package__,
+    {"storage": "in_storage:StorageLease", "kubernetes": "in_kubernetes:KubernetesLease"},
+)
+"""By the `type` in their settings; each is loaded when it is configured."""
+AnyLease = Annotated[LeaseSettings, LEASES]

@@ -13,7 +13,7 @@ from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.network.exclusions import ExcludedHost, is_loopback, is_metadata
 from raft_snapshot_agent.network.own_address import can_bind
 from raft_snapshot_agent.network.proxies import Proxy
-from raft_snapshot_agent.secret import redact
+from raft_snapshot_agent.redaction import redact
 
 
 def in_clear(url: str, proxy: Proxy | None = None) -> bool:

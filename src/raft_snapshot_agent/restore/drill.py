@@ -21,7 +21,7 @@ from raft_snapshot_agent.servers.private import private_node
 from raft_snapshot_agent.servers.programs import find_server_program
 from raft_snapshot_agent.servers.throw_away import throw_away_folder
 from raft_snapshot_agent.threads import in_thread
-from raft_snapshot_agent.vault.auth import TokenAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.leader import Cluster
 from raft_snapshot_agent.vault.settings import VaultSettings
 

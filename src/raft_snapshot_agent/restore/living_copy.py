@@ -13,7 +13,7 @@ from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.errors import ConfigError, NothingThere, ServerError
 from raft_snapshot_agent.restore.drill import choose_server, lend_folder, restored
 from raft_snapshot_agent.restore.reader import SnapshotReader
-from raft_snapshot_agent.restore.restore import fetched
+from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.servers.answers import NodeAnswer
 from raft_snapshot_agent.servers.key_tokens import make_root_token
 from raft_snapshot_agent.threads import in_thread
@@ -59,7 +59,7 @@ async def bring_to_life(
     """
     require_keys(settings)
     keys = [key.resolve() for key in settings.unseal.keys]
-    async with fetched(reader, spool) as got, lend_folder(spool) as folder:
+    async with fetch_copy(reader, spool) as got, lend_folder(spool) as folder:
         choice = choose_server(got.manifest, settings.server, opened=True)
         async with restored(got.spool.path, keys, folder, choice=choice) as node:
             yield LivingCopy(node, await in_thread(lambda: make_root_token(node, keys)))

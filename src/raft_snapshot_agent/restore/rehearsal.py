@@ -17,7 +17,7 @@ from raft_snapshot_agent.restore.canaries import prove
 from raft_snapshot_agent.restore.drill import choose_server, lend_folder, restored
 from raft_snapshot_agent.restore.living_copy import LivingCopy
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
-from raft_snapshot_agent.restore.restore import Fetched, fetched
+from raft_snapshot_agent.restore.restore import Fetched, fetch_copy
 from raft_snapshot_agent.servers.key_tokens import make_root_token
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.threads import in_thread
@@ -85,7 +85,7 @@ async def rehearse(
     keys = [key.resolve() for key in settings.unseal.keys]
     progress = _Progress()
     try:
-        async with fetched(reader, spool) as got, lend_folder(spool) as folder:
+        async with fetch_copy(reader, spool) as got, lend_folder(spool) as folder:
             progress.sha256 = got.snapshot.sha256
             choice = choose_server(got.manifest, settings.server, opened=bool(keys))
             async with restored(

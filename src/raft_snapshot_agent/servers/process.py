@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import IO, Self, TypeVar
 
 from raft_snapshot_agent.errors import ConfigError, ServerError
-from raft_snapshot_agent.secret import redact
+from raft_snapshot_agent.redaction import redact
 
 LOOPBACK = "127.0.0.1"
 T = TypeVar("T")

@@ -81,7 +81,7 @@ class Daemon:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._obey_signals, tasks)
             tasks.start_soon(self._look_for_reload, tasks)
-            tasks.start_soon(self._live)
+            tasks.start_soon(self._feed_watchdog)
             self._assign(self._active, tasks)
         self._log.info("Stopped.")
 
@@ -140,7 +140,7 @@ class Daemon:
             self._notifier.ready("The new configuration waits for a snapshot under way.")
             self._assign(active, tasks)
 
-    async def _live(self) -> None:
+    async def _feed_watchdog(self) -> None:
         told = False
         while self._notifier.heartbeat is not None:
             stuck = sorted(name for name, loop in self._loops.items() if loop.progress.stuck)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from raft_snapshot_agent.config.keys import KeyPosition
 from raft_snapshot_agent.config.model import Config, spool_folder
-from raft_snapshot_agent.config.validation import KeyPosition
 from raft_snapshot_agent.core.slots import ScheduleSpec
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.drill_notes import find_newest_drill

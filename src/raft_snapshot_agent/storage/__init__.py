@@ -1,26 +1,24 @@
-"""The storages there are: each one file, and one line here."""
+"""The storages there are: each a room, and one line here."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from raft_snapshot_agent.registry import Registry
+from raft_snapshot_agent.storage.settings import StorageSettings
 
-from raft_snapshot_agent.storage.azure.azure import AzureSettings
-from raft_snapshot_agent.storage.gcs.gcs import GcsSettings
-from raft_snapshot_agent.storage.local.local import LocalSettings
-from raft_snapshot_agent.storage.s3.s3 import S3Settings
-from raft_snapshot_agent.storage.sftp.sftp import SftpSettings
-from raft_snapshot_agent.storage.swift.swift import SwiftSettings
-from raft_snapshot_agent.storage.webdav.webdav import WebdavSettings
-
-AnyStorage = Annotated[
-    AzureSettings
-    | GcsSettings
-    | LocalSettings
-    | S3Settings
-    | SftpSettings
-    | SwiftSettings
-    | WebdavSettings,
-    Field(discriminator="type"),
-]
+STORAGES = Registry(
+    "type",
+    __name__,
+    {
+        "azure": "azure.azure:AzureSettings",
+        "gcs": "gcs.gcs:GcsSettings",
+        "local": "local.local:LocalSettings",
+        "s3": "s3.s3:S3Settings",
+        "sftp": "sftp.sftp:SftpSettings",
+        "swift": "swift.swift:SwiftSettings",
+        "webdav": "webdav.webdav:WebdavSettings",
+    },
+)
+"""By the `type` in their settings; each is loaded when it is configured."""
+AnyStorage = Annotated[StorageSettings, STORAGES]

@@ -48,6 +48,8 @@ FileName = Annotated[str, AfterValidator(_file_name)]
 class StorageSettings(Settings):
     """One storage: what it is called, where in it the snapshots lie and how many are kept."""
 
+    type: str
+    """Which storage it is; each class has one name for it."""
     name: Annotated[str, AfterValidator(_printable)] | None = None
     """Its name in the log and on the command line; derived from the type when missing."""
     prefix: Folder = ""

@@ -14,7 +14,8 @@ from raft_snapshot_agent.core.duration import parse_duration
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Duration, Settings, Speed, Timeout
 from raft_snapshot_agent.network.address import ProxyAddress, ProxyUrl
-from raft_snapshot_agent.vault.auth import AnyAuth, TokenAuth
+from raft_snapshot_agent.vault.auth import AnyAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 
 DEFAULT_ADDRESS = "https://127.0.0.1:8200"
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}

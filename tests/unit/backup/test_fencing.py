@@ -62,8 +62,12 @@ def hours() -> Hours:
 
 
 @pytest.fixture
-async def held_lease(shelf: Shelf, hours: Hours) -> HeldLease:
-    lease = Lease(shelf, "first", timedelta(seconds=10), clock=Clock(now=hours))
+def lease(shelf: Shelf, hours: Hours) -> Lease:
+    return Lease(shelf, "first", timedelta(seconds=10), clock=Clock(now=hours))
+
+
+@pytest.fixture
+async def held_lease(lease: Lease) -> HeldLease:
     await lease.look()
     assert lease.held_lease
     return lease.held_lease
@@ -111,13 +115,13 @@ async def test_nothing_is_confirmed_after_another_took_over(
 
 
 async def test_nothing_of_an_earlier_tenure_is_confirmed_in_a_later_one(
-    held_lease: HeldLease, shelf: Shelf, hours: Hours
+    lease: Lease, held_lease: HeldLease, shelf: Shelf, hours: Hours
 ) -> None:
     other = await _taken_over(shelf, hours)
-    await held_lease.lease.look()
+    await lease.look()
     await other.release()
-    await held_lease.lease.look()
-    assert held_lease.lease.held_lease
+    await lease.look()
+    assert lease.held_lease
     assert not held_lease.held()
     with pytest.raises(LeaseLost):
         await held_lease.confirm("disk", TAKEN_AT)

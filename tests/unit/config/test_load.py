@@ -9,7 +9,8 @@ import pytest
 from raft_snapshot_agent.config import load as loading
 from raft_snapshot_agent.config.load import Loaded, load
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.vault.auth import TokenAuth
+from raft_snapshot_agent.storage.local.local import LocalSettings
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 
 LoadText = Callable[..., Loaded]
 
@@ -154,7 +155,9 @@ def test_all_formats_say_the_same(load_text: LoadText, name: str, text: str) -> 
     assert loaded.notes == ()
     assert loaded.config.vault.address == "https://h"
     assert loaded.config.spool == Path("/s")
-    assert loaded.config.storages[0].path == Path("/x")  # type: ignore[union-attr]
+    (storage,) = loaded.config.storages
+    assert isinstance(storage, LocalSettings)
+    assert storage.path == Path("/x")
 
 
 def test_the_file_wins_over_the_environment_and_says_so(load_text: LoadText) -> None:

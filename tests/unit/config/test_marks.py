@@ -9,7 +9,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raft_snapshot_agent.config.positions import KeyPath, Mark, TextError, json_marks, toml_marks
+from raft_snapshot_agent.config.keys import KeyPath, Mark
+from raft_snapshot_agent.config.positions import TextError, json_marks, toml_marks
 from raft_snapshot_agent.config.yaml_text import parse_yaml
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=8)

@@ -12,6 +12,7 @@ from raft_snapshot_agent.config.model import Config, require_storages, spool_fol
 from raft_snapshot_agent.core.schedule import Cron, Every
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import ScheduleSettings
+from raft_snapshot_agent.lease.in_storage import StorageLease
 
 LoadText = Callable[..., Loaded]
 Refusal = Callable[..., str]
@@ -123,7 +124,7 @@ storages:
 
 def test_a_lease_names_the_storage_that_keeps_it(load_text: LoadText) -> None:
     config = load_text("a.yaml", LEASED + "lease: {type: storage, storage: local}\n").config
-    assert config.lease is not None
+    assert isinstance(config.lease, StorageLease)
     assert (config.lease.duration, config.lease.name) == (
         timedelta(seconds=15),
         "raft-snapshot-lease",

@@ -11,7 +11,7 @@ from tests.unit.config.conftest import LoadText
 from raft_snapshot_agent.config import load as loading
 from raft_snapshot_agent.config.load import load
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.vault.auth import JwtAuth
+from raft_snapshot_agent.vault.auth.jwt import JwtAuth
 
 NEIGHBOUR = 54321
 YAML = "vault: {address: 'https://yaml:8200'}\n"

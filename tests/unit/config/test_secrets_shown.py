@@ -20,6 +20,7 @@ from raft_snapshot_agent.config.load import load
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.redaction import redact
+from raft_snapshot_agent.registry import Registry
 from raft_snapshot_agent.secret import Plain, Secret
 
 CORE = "Hunter2hunter3"
@@ -45,7 +46,10 @@ def takers(model: type[BaseModel], path: tuple[Any, ...] = ()) -> Iterator[tuple
 def _kinds(annotation: Any) -> Iterator[type]:
     if isinstance(annotation, typing.TypeAliasType if hasattr(typing, "TypeAliasType") else ()):
         annotation = annotation.__value__
-    if isinstance(annotation, type) and get_origin(annotation) is None:
+    registered = [one for one in get_args(annotation) if isinstance(one, Registry)]
+    if registered:
+        yield from registered[0].values()
+    elif isinstance(annotation, type) and get_origin(annotation) is None:
         yield annotation
     elif (
         get_origin(annotation) is typing.Annotated

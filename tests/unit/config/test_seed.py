@@ -14,7 +14,8 @@ from raft_snapshot_agent.core.schedule import Every
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.storage.local.local import LocalSettings
 from raft_snapshot_agent.storage.s3.s3 import S3Settings
-from raft_snapshot_agent.vault.auth import AppRoleAuth, KubernetesAuth
+from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
+from raft_snapshot_agent.vault.auth.kubernetes import KubernetesAuth
 
 LoadText = Callable[..., Loaded]
 Refusal = Callable[..., str]

@@ -22,7 +22,8 @@ from raft_snapshot_agent.errors import (
     StorageDenied,
     StorageUnavailable,
 )
-from raft_snapshot_agent.lease.settings import USUAL_NAME, KubernetesLease
+from raft_snapshot_agent.lease.in_kubernetes import KubernetesLease
+from raft_snapshot_agent.lease.settings import USUAL_NAME
 
 pytestmark = pytest.mark.anyio
 

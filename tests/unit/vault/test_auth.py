@@ -7,8 +7,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.vault.auth import AnyAuth, KubernetesAuth, TokenAuth
+from raft_snapshot_agent.vault.auth import AnyAuth
 from raft_snapshot_agent.vault.auth.base import Login
+from raft_snapshot_agent.vault.auth.kubernetes import KubernetesAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.session import Token
 
 _ADAPTER: TypeAdapter[AnyAuth] = TypeAdapter(AnyAuth)

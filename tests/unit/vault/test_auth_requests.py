@@ -12,6 +12,7 @@ from tests.vouching import GRANTED, Voucher
 
 from raft_snapshot_agent.errors import ConfigError, Denied, ServerError
 from raft_snapshot_agent.vault.auth import AnyAuth
+from raft_snapshot_agent.vault.auth.ldap import LdapAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.session import Session
 from raft_snapshot_agent.vault.settings import VaultSettings
@@ -125,5 +126,6 @@ def test_none_sends_no_token_and_logs_in_nowhere(server: Voucher, node: Node) ->
 
 def test_secrets_are_not_shown_and_names_are() -> None:
     made = auth("ldap", username="agent", password="hunter2")
+    assert isinstance(made, LdapAuth)
     assert "hunter2" not in f"{made!r} {made.model_dump_json()} {made.login()!r}"
     assert made.model_dump()["username"] == "agent"

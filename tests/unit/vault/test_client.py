@@ -17,7 +17,7 @@ from raft_snapshot_agent.core.archive import ArchiveVerifier
 from raft_snapshot_agent.errors import AgentError, ConfigError, Denied, Sealed, ServerError
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.vault.answers import Identity, LeaderStatus, Redirected, refusal
-from raft_snapshot_agent.vault.auth import AppRoleAuth
+from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.session import Session
 from raft_snapshot_agent.vault.settings import VaultSettings

@@ -9,7 +9,7 @@ import pytest
 from raft_snapshot_agent.errors import ConfigError, ServerError
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.vault.answers import Identity, LeaderStatus, Redirected
-from raft_snapshot_agent.vault.auth import TokenAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.leader import Cluster
 from raft_snapshot_agent.vault.settings import VaultSettings

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.vault.auth import AppRoleAuth, TokenAuth
+from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
+from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.settings import (
     TlsSettings,
     VaultSettings,

@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator
 
 from raft_snapshot_agent.config.document import Document
+from raft_snapshot_agent.config.keys import KeyPath, Mark, Origin
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.config.positions import KeyPath, Mark
-from raft_snapshot_agent.config.validation import Origin, validate
+from raft_snapshot_agent.config.validation import validate
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Count, PositiveDuration, Settings
 from raft_snapshot_agent.vault.settings import checked_address

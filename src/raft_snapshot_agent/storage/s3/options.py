@@ -1,12 +1,17 @@
-"""What S3 keeps beside an object's bytes, and which of it not every store knows."""
+"""What the configuration says of a bucket on S3, and which of it not every store knows."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import Annotated, Literal, Self
 
-if TYPE_CHECKING:
-    from raft_snapshot_agent.storage.s3.s3 import S3Settings
+from pydantic import AfterValidator, model_validator
 
+from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.storage.objectstore.endpoint import EndpointSettings
+from raft_snapshot_agent.storage.s3.endpoint import refuse_bucket_in
+
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NOT_EVERYWHERE = (
     "storage_class",
     "tags",
@@ -16,7 +21,13 @@ _NOT_EVERYWHERE = (
 )
 
 
-def checked_tags(tags: dict[str, str]) -> dict[str, str]:
+def _bucket(bucket: str) -> str:
+    if not _BUCKET.fullmatch(bucket):
+        raise ValueError("must be the bare name of a bucket; folders in it belong into prefix")
+    return bucket
+
+
+def _tags(tags: dict[str, str]) -> dict[str, str]:
     """Hold tags against the rules of Amazon S3, "Categorizing your storage using tags"."""
     if len(tags) > 10:
         raise ValueError("an object has at most ten tags")
@@ -28,7 +39,56 @@ def checked_tags(tags: dict[str, str]) -> dict[str, str]:
     return tags
 
 
-def what_to_leave_out(settings: S3Settings) -> str:
+class S3Options(EndpointSettings):
+    """One bucket: where it is, what opens it, and how objects are kept there."""
+
+    type: Literal["s3"]
+    bucket: Annotated[str, AfterValidator(_bucket)]
+    region: str | None = None
+    path_style: bool | None = None
+    """`endpoint/bucket/key`, not `bucket.endpoint/key`; true for endpoints other than Amazon's."""
+    access_key_id: Secret | None = None
+    secret_access_key: Secret | None = None
+    session_token: Secret | None = None
+    profile: str | None = None
+    """Of the shared files of the AWS SDK, in place of the keys."""
+    skip_verify: bool = False
+    """Trust any certificate. For tests only."""
+    storage_class: str | None = None
+    tags: Annotated[dict[str, str], AfterValidator(_tags)] = {}  # noqa: RUF012 - it is copied
+    server_side_encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
+    kms_key_id: str | None = None
+    bucket_key_enabled: bool | None = None
+    sse_customer_key: Secret | None = None
+    """256 bits in base64: the store encrypts with them and forgets them (SSE-C)."""
+    checksum: bool | None = None
+    """Send a SHA-256 that the store keeps; by default to Amazon and to stores that ask for it."""
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise ValueError("access_key_id and secret_access_key must be given together")
+        if self.session_token is not None and self.access_key_id is None:
+            raise ValueError("session_token needs access_key_id and secret_access_key")
+        if self.profile is not None and self.access_key_id is not None:
+            raise ValueError("give profile or access_key_id and secret_access_key, not both")
+        if self.endpoint is not None:
+            refuse_bucket_in(self.endpoint, self.bucket, self.path_style)
+        return self
+
+    @model_validator(mode="after")
+    def _one_encryption(self) -> Self:
+        encryption = self.server_side_encryption or ""
+        if self.kms_key_id is not None and not encryption.startswith("aws:kms"):
+            raise ValueError("kms_key_id needs server_side_encryption: aws:kms")
+        if self.bucket_key_enabled is not None and not encryption.startswith("aws:kms"):
+            raise ValueError("bucket_key_enabled needs server_side_encryption: aws:kms")
+        if self.sse_customer_key is not None and encryption:
+            raise ValueError("give sse_customer_key or server_side_encryption, not both")
+        return self
+
+
+def what_to_leave_out(settings: S3Options) -> str:
     """Return what to try where a store does not know how to do something."""
     if given := [key for key in _NOT_EVERYWHERE if getattr(settings, key)]:
         return f"likely an option this store does not know: try without {', '.join(given)}"

@@ -13,7 +13,7 @@ from raft_snapshot_agent.errors import (
     reason_of,
 )
 from raft_snapshot_agent.secret import one_line
-from raft_snapshot_agent.storage.sftp.sftp import SftpSettings
+from raft_snapshot_agent.storage.sftp.options import SftpOptions
 
 LATER = "it may pass; look at the server"
 _LONGEST = 200
@@ -21,7 +21,7 @@ _LONGEST = 200
 _FULL = ("no space", "quota", "disk full")
 
 
-def explained(doing: str, settings: SftpSettings, error: Exception) -> StorageError:
+def explained(doing: str, settings: SftpOptions, error: Exception) -> StorageError:
     """Translate what the library raises; the server's own words stand in the message."""
     told = one_line(getattr(error, "reason", None) or reason_of(error), _LONGEST)
     folder = settings.folder

@@ -7,90 +7,30 @@ and is renamed when it is whole and on the server's disk.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING
 
 from anyio import move_on_after
-from pydantic import AfterValidator, Field, model_validator
 
 from raft_snapshot_agent.errors import ConfigError, StorageError
 from raft_snapshot_agent.fields import require_extra
-from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers, fresh_partial, target_of_fresh
 from raft_snapshot_agent.storage.names import not_found, require_plain_name
-from raft_snapshot_agent.storage.settings import StorageSettings
+from raft_snapshot_agent.storage.sftp.options import SftpOptions
 
 if TYPE_CHECKING:
     from raft_snapshot_agent.storage.sftp.ssh import Files
 
-_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
-_HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 _GRACE = 5.0
 """Seconds that a failed upload gets to take back what it sent."""
 
 
-def _fingerprint(text: str) -> str:
-    if not _FINGERPRINT.fullmatch(text):
-        raise ValueError("must be a fingerprint as ssh-keygen -l shows it: SHA256: and 43 letters")
-    return text
-
-
-def _host(host: str) -> str:
-    if not _HOST.fullmatch(host):
-        raise ValueError("must be a bare name or address; user, port and path have their own keys")
-    return host
-
-
-def _path(path: str) -> str:
-    if not path or not path.isprintable():
-        raise ValueError("must be a folder on the server")
-    return path.rstrip("/") + "/"
-
-
-class SftpSettings(StorageSettings):
+class SftpSettings(SftpOptions):
     """Snapshots in a folder of an SSH server."""
-
-    type: Literal["sftp"]
-    host: Annotated[str, AfterValidator(_host)]
-    port: Annotated[int, Field(ge=1, le=65535)] = 22
-    username: str
-    password: Secret | None = None
-    private_key_file: Path | None = None
-    """A key in OpenSSH's format or PEM."""
-    private_key_passphrase: Secret | None = None
-    known_hosts_file: Path | None = None
-    """The servers to trust; `~/.ssh/known_hosts` when missing."""
-    host_key: Annotated[str, AfterValidator(_fingerprint)] | None = None
-    """Instead of `known_hosts_file`: the fingerprint of the server's key."""
-    path: Annotated[str, AfterValidator(_path)]
-    """A folder that exists; without a slash in front it lies below the login's own."""
-
-    @model_validator(mode="after")
-    def _belong_together(self) -> Self:
-        if self.password is None and self.private_key_file is None:
-            raise ValueError("set password or private_key_file")
-        if self.private_key_passphrase is not None and self.private_key_file is None:
-            raise ValueError("private_key_passphrase needs private_key_file")
-        if self.host_key is not None and self.known_hosts_file is not None:
-            raise ValueError("give either host_key or known_hosts_file")
-        return self
-
-    @property
-    def folder(self) -> str:
-        """Where the snapshots lie, the prefix included, with a slash at its end."""
-        return self.path + self.prefix
-
-    @property
-    def url(self) -> str:
-        """The folder as an operator would write it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        port = "" if self.port == 22 else f":{self.port}"
-        return f"sftp://{self.username}@{host}{port}/{self.folder.lstrip('/')}"
 
     def open(self) -> Storage:
         return SftpStorage(self)
@@ -112,7 +52,7 @@ class SftpStorage:
 
     kind = "sftp"
 
-    def __init__(self, settings: SftpSettings) -> None:
+    def __init__(self, settings: SftpOptions) -> None:
         self._settings = settings
         self._folder = settings.folder
 

@@ -25,7 +25,7 @@ from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.leftovers import fresh_partial
 from raft_snapshot_agent.storage.limits import too_many
 from raft_snapshot_agent.storage.sftp.errors import LATER, explained
-from raft_snapshot_agent.storage.sftp.sftp import SftpSettings
+from raft_snapshot_agent.storage.sftp.options import SftpOptions
 from raft_snapshot_agent.threads import in_thread
 
 T = TypeVar("T")
@@ -165,7 +165,7 @@ class Files:
 
 
 @asynccontextmanager
-async def session(doing: str, settings: SftpSettings) -> AsyncIterator[Files]:
+async def session(doing: str, settings: SftpOptions) -> AsyncIterator[Files]:
     """Log in and out; what fails meanwhile is told in plain words.
 
     Arguments:
@@ -222,7 +222,7 @@ class _Guard(asyncssh.SSHClient):
         )
 
 
-async def _connected(settings: SftpSettings, guard: _Guard) -> asyncssh.SSHClientConnection:
+async def _connected(settings: SftpOptions, guard: _Guard) -> asyncssh.SSHClientConnection:
     key = await in_thread(partial(_private_key, settings))
     known = await in_thread(partial(_known_hosts, settings))
     with fail_after(seconds := settings.timeout.total_seconds()):
@@ -242,7 +242,7 @@ async def _connected(settings: SftpSettings, guard: _Guard) -> asyncssh.SSHClien
         )
 
 
-def _private_key(settings: SftpSettings) -> asyncssh.SSHKey | None:
+def _private_key(settings: SftpOptions) -> asyncssh.SSHKey | None:
     path, secret = settings.private_key_file, settings.private_key_passphrase
     if path is None:
         return None
@@ -256,7 +256,7 @@ def _private_key(settings: SftpSettings) -> asyncssh.SSHKey | None:
         ) from error
 
 
-def _known_hosts(settings: SftpSettings) -> asyncssh.SSHKnownHosts:
+def _known_hosts(settings: SftpOptions) -> asyncssh.SSHKnownHosts:
     path = settings.known_hosts_file
     if path is None:
         default = Path("~/.ssh/known_hosts").expanduser()

@@ -20,13 +20,12 @@ from raft_snapshot_agent.errors import (
     StorageError,
 )
 from raft_snapshot_agent.storage.http.http import Http, TlsOptions, refusal, told_by
-from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, Listing
+from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList
 from raft_snapshot_agent.storage.swift.login import SwiftAccess, SwiftLogin
+from raft_snapshot_agent.storage.swift.options import SwiftOptions
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
-
-    from raft_snapshot_agent.storage.swift.swift import SwiftSettings
 
 _CHUNK = 1 << 20
 _PAGE = PAGE
@@ -49,7 +48,7 @@ class SwiftObject:
 class Container:
     """One container; safe to share between threads."""
 
-    def __init__(self, settings: SwiftSettings) -> None:
+    def __init__(self, settings: SwiftOptions) -> None:
         self._name = settings.container
         bundle = os.environ.get("OS_CACERT")
         ca_file = settings.ca_file or (Path(bundle) if bundle else None)
@@ -143,7 +142,7 @@ class Container:
         self.delete(segments)
 
     def _pages(self, doing: str, query: dict[str, str]) -> Iterator[SwiftObject]:
-        marker, listing = "", Listing[SwiftObject](doing, self._most)
+        marker, listing = "", PagedList[SwiftObject](doing, self._most)
         while True:
             query = query | {"marker": marker}
             answer = self._ask(doing, "GET", "", query=query, most=PAGE_BYTES)

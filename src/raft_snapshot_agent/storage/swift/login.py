@@ -15,11 +15,10 @@ from raft_snapshot_agent.network.clear_text import refuse_plain_http
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.http.http import Http, refusal, told_by
 from raft_snapshot_agent.storage.objectstore.connection import server_url
+from raft_snapshot_agent.storage.swift.options import SwiftOptions
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
-
-    from raft_snapshot_agent.storage.swift.swift import SwiftSettings
 
 _FRESH = 300.0
 """Seconds after which to log in again: far less than tokens live, so none expires on the way."""
@@ -35,7 +34,7 @@ class SwiftAccess:
     token: str = field(repr=False)
 
 
-def check_login(settings: SwiftSettings) -> None:
+def check_login(settings: SwiftOptions) -> None:
     """Make sure that configuration and environment say how to log in; nobody is contacted.
 
     Raises:
@@ -54,7 +53,7 @@ def check_login(settings: SwiftSettings) -> None:
 class SwiftLogin:
     """Logs in when that is needed; safe to share between threads."""
 
-    def __init__(self, settings: SwiftSettings, http: Http) -> None:
+    def __init__(self, settings: SwiftOptions, http: Http) -> None:
         self._settings = settings
         self._http = http
         self._lock = Lock()
@@ -121,7 +120,7 @@ class SwiftLogin:
 class _Given:
     """What the configuration says, and the environment where that is silent."""
 
-    def __init__(self, settings: SwiftSettings, environ: Mapping[str, str]) -> None:
+    def __init__(self, settings: SwiftOptions, environ: Mapping[str, str]) -> None:
         self._settings = settings
         self._environ = environ
 

@@ -1,0 +1,113 @@
+"""Reads a file in its dialect: one cluster, several, or the original agent's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from raft_snapshot_agent.config.clusters import ClusterSection, Fleet, keep_apart, misspelt, parts
+from raft_snapshot_agent.config.dialects import dialect
+from raft_snapshot_agent.config.document import Document, parse
+from raft_snapshot_agent.config.files import Written
+from raft_snapshot_agent.config.loaded import Loaded, LoadedFleet, complete, namespace_notes
+from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.config.validation import validate
+from raft_snapshot_agent.errors import ConfigError, all_faults
+from raft_snapshot_agent.redaction import redact
+
+_VERIFIED = (
+    "TLS certificates are verified, which the original agent did not do;"
+    " VAULT_SKIP_VERIFY=true goes back"
+)
+
+
+def load_file(found: Written, environ: Mapping[str, str]) -> LoadedFleet:
+    """Load what a file says; what it leaves out comes from the environment.
+
+    Raises:
+        ConfigError: It is wrong; the message names the place.
+    """
+    file = found.path
+    document = replace(parse(str(file), file.suffix.lower(), found.text), author=found.author)
+    if dialect(document) == "seed":
+        return LoadedFleet({"": _from_seed(document, file, environ)})
+    meant = misspelt(document)
+    rest = {key: value for key, value in document.value.items() if key not in meant}
+    try:
+        fleet = _ours(replace(document, value=rest), file, environ)
+    except ConfigError as error:
+        raise all_faults([*meant.values(), *error.each]) from None
+    if meant:
+        raise all_faults([*meant.values()])
+    return fleet
+
+
+def _ours(document: Document, file: Path, environ: Mapping[str, str]) -> LoadedFleet:
+    if "clusters" in document.value:
+        return _fleet(document, file, environ)
+    config = complete(validate(Config, document.value, document), environ)
+    loaded = Loaded(config, file, "agent", _general(config, file, environ), document)
+    return LoadedFleet({"": loaded})
+
+
+def _from_seed(document: Document, file: Path, environ: Mapping[str, str]) -> Loaded:
+    from raft_snapshot_agent.config.dialects.seed import translate
+
+    translated = translate(document, environ)
+    config = complete(translated.config, environ)
+    notes = (*translated.notes, *_seed_notes(config), *_general(config, file, environ))
+    return Loaded(config, file, "seed", notes, translated.document, translated.origin)
+
+
+def _fleet(document: Document, file: Path, environ: Mapping[str, str]) -> LoadedFleet:
+    fleet, faults = _fleets_own(document)
+    clusters: dict[str, Loaded] = {}
+    for part in parts(document.value, fleet):
+        try:
+            clusters[part.name] = _cluster(part, fleet, document, file, environ)
+        except ConfigError as error:
+            faults += error.each
+    faults += keep_apart({name: (one.config, one.position) for name, one in clusters.items()})
+    if faults:
+        raise all_faults(faults)
+    return LoadedFleet(clusters, fleet.concurrency, fleet.spread)
+
+
+def _fleets_own(document: Document) -> tuple[Fleet, list[ConfigError]]:
+    """Read what is said once for all; what is wrong with it does not hide the clusters' faults."""
+    common = {key: value for key, value in document.value.items() if key in Fleet.model_fields}
+    try:
+        return validate(Fleet, common, document), []
+    except ConfigError as error:
+        named = common["clusters"] if isinstance(common["clusters"], dict) else {}
+        readable = {name: own for name, own in named.items() if isinstance(own, dict)}
+        return Fleet.model_construct(clusters=readable), [*error.each]
+
+
+def _cluster(
+    part: ClusterSection, fleet: Fleet, document: Document, file: Path, environ: Mapping[str, str]
+) -> Loaded:
+    config = validate(Config, part.value, document, part.origin)
+    config = complete(config, environ).model_copy(update={"log": fleet.log})
+    notes = tuple(f"{part.name}: {note}" for note in namespace_notes(config))
+    return Loaded(config, file, "agent", notes, document, part.origin)
+
+
+def _general(config: Config, file: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
+    return (*_list_overruled(config, file, environ), *namespace_notes(config))
+
+
+def _list_overruled(config: Config, file: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
+    for name in ("BAO_ADDR", "VAULT_ADDR"):
+        address = environ.get(name, "").rstrip("/")
+        if address and address not in config.vault.addresses:
+            return (f"{name} is {redact(address)}, but the address in {file} is used",)
+    return ()
+
+
+def _seed_notes(config: Config) -> list[str]:
+    encrypted = any(address.startswith("https://") for address in config.vault.addresses)
+    if not encrypted or config.vault.tls.skip_verify:
+        return []
+    return [_VERIFIED]

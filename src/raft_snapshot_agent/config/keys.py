@@ -1,0 +1,36 @@
+"""Where a key stands in the configuration, and how that is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+KeyPath = tuple[str | int, ...]
+"""Keys of mappings and indices of lists, from the top of a document."""
+KeyPosition = Callable[[KeyPath], str]
+"""Says where a key stands: `FILE:LINE:COLUMN: key`."""
+Origin = Callable[[KeyPath], KeyPath]
+"""Says where in the document a key comes from that stands elsewhere in what is validated."""
+_KEY = re.compile(r"[\w./-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mark:
+    """A place in a text; lines and columns count from one."""
+
+    line: int
+    column: int
+
+
+def format_path(path: KeyPath) -> str:
+    """Write `storages[1].path`."""
+    parts = (f"[{key}]" if isinstance(key, int) else f".{_shorten_key(key)}" for key in path)
+    return "".join(parts).removeprefix(".")
+
+
+def _shorten_key(key: str) -> str:
+    """Cut off what no key has: `password:secret` without a space is all key to YAML."""
+    found = _KEY.match(key)
+    usual = found[0] if found else ""
+    return key if usual == key else f"{usual}..."

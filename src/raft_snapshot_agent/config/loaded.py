@@ -1,0 +1,113 @@
+"""What was loaded: each cluster's configuration, and what an operator should know of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from raft_snapshot_agent.config.exposure import exposures
+from raft_snapshot_agent.config.keys import KeyPath, Origin, format_path
+from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.config.rules import cautions
+from raft_snapshot_agent.errors import ConfigError
+
+if TYPE_CHECKING:  # whoever has one has read a file
+    from raft_snapshot_agent.config.document import Document
+
+Dialect = Literal["agent", "seed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One cluster's configuration, where it came from, and what an operator should know of it."""
+
+    config: Config
+    path: Path | None = None
+    """None: from the environment alone."""
+    dialect: Dialect = "agent"
+    notes: tuple[str, ...] = ()
+    document: Document | None = field(default=None, repr=False, compare=False)
+    origin: Origin = field(default=lambda path: path, repr=False, compare=False)
+
+    def position(self, path: KeyPath) -> str:
+        """Return the position of a key, `FILE:LINE:COLUMN: key`, spelt as in the file."""
+        if self.document is None:
+            return format_path(path)
+        return self.document.place(self.origin(path))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may work against what was wanted, one line each."""
+        found = cautions(self.config)
+        told = (f"{self.position(path)}: {what} ({mend})" for path, what, mend in found)
+        if self.document is None:
+            return tuple(told)
+        return (*told, *exposures(self.config, self.document, os.environ))
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, as a person reads it."""
+        return "the environment" if self.path is None else str(self.path.absolute())
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedFleet:
+    """All that a file says: of one cluster, or of several by their names."""
+
+    clusters: Mapping[str, Loaded]
+    """By name; one cluster alone has none."""
+    concurrency: int = 1
+    spread: timedelta = timedelta(0)
+    """How much later than the one before it each is due, where several are at the same moment."""
+
+    @property
+    def first(self) -> Loaded:
+        """Whichever cluster, for what is the same for all: the log, the file."""
+        return next(iter(self.clusters.values()))
+
+    def only(self, name: str | None) -> LoadedFleet:
+        """Choose a cluster, or all.
+
+        Raises:
+            ConfigError: None is called like that.
+        """
+        if name is None:
+            return self
+        if not name or name not in self.clusters:
+            raise ConfigError(f"no cluster is called {name!r}", hint=self._there)
+        return LoadedFleet({name: self.clusters[name]}, self.concurrency, self.spread)
+
+    def one(self, name: str | None) -> Loaded:
+        """Choose the cluster that a command is for.
+
+        Raises:
+            ConfigError: There are several, or none is called like that.
+        """
+        chosen = self.only(name)
+        if len(chosen.clusters) > 1:
+            raise ConfigError(
+                "there are several clusters: choose one with --cluster", hint=self._there
+            )
+        return chosen.first
+
+    @property
+    def _there(self) -> str:
+        names = ", ".join(filter(None, self.clusters))
+        return f"there are: {names}" if names else "the configuration names no clusters"
+
+
+def complete(config: Config, environ: Mapping[str, str]) -> Config:
+    """Fill what the file leaves out from the environment."""
+    return config.model_copy(update={"vault": config.vault.with_environment(environ)})
+
+
+def namespace_notes(config: Config) -> tuple[str, ...]:
+    """Say what does not work in a namespace, where one is configured."""
+    if config.vault.namespace in (None, "", "root", "/"):
+        return ()
+    what = "a token made in a namespace cannot take snapshots, which are the root namespace's"
+    return (f"vault.namespace is {config.vault.namespace}: {what}",)

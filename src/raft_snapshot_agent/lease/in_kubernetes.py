@@ -1,0 +1,50 @@
+"""A lease that Kubernetes keeps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+from raft_snapshot_agent.core.lease import LeaseStore
+from raft_snapshot_agent.fields import require_extra
+from raft_snapshot_agent.lease.settings import USUAL_NAME, LeaseSettings, StorageRef
+
+_SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+
+
+def _subdomain(name: str) -> str:
+    if not _SUBDOMAIN.fullmatch(name):
+        raise ValueError("must be a name as Kubernetes has them: small letters, digits, - and .")
+    return name
+
+
+class KubernetesLease(LeaseSettings):
+    """The record is a Lease of Kubernetes."""
+
+    type: Literal["kubernetes"]
+    namespace: Annotated[str, AfterValidator(_subdomain)] | None = None
+    """Where it lies; the pod's own, or that of the kubeconfig's context."""
+    name: Annotated[str, AfterValidator(_subdomain)] = USUAL_NAME
+    """Of the Lease."""
+
+    @property
+    def identity(self) -> object:
+        return (self.namespace, self.name)
+
+    @property
+    def key(self) -> str:
+        return "type"
+
+    def lease_store(self, storages: Iterable[StorageRef]) -> LeaseStore:  # noqa: ARG002 - it needs none
+        require_extra("lightkube", self.type)
+        from raft_snapshot_agent.lease.kubernetes_store import KubernetesLeaseStore
+
+        return KubernetesLeaseStore(self.name, self.namespace)
+
+    def check(self) -> None:
+        from raft_snapshot_agent.lease.kubernetes_store import configuration
+
+        configuration()

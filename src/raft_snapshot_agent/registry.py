@@ -1,0 +1,90 @@
+"""Kinds of settings by their names: the module of a kind is loaded when something is of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
+
+
+class Registry(Mapping[str, type[BaseModel]]):
+    """Settings of several kinds, one of which a tag in them names.
+
+    Annotated with it, a field takes any of them, and errors and JSON schema are those of pydantic's
+    tagged unions. Those would want the models of all kinds to be built before the first is used.
+    """
+
+    def __init__(self, tag: str, package: str, kinds: Mapping[str, str]) -> None:
+        """Register the kinds.
+
+        Arguments:
+            tag: The key whose value names the kind.
+            package: Where their modules are.
+            kinds: By name `module:Class`, the module below the package.
+        """
+        self._tag = tag
+        self._package = package
+        self._kinds = kinds
+
+    def __getitem__(self, name: str) -> type[BaseModel]:
+        return _load(self._package, self._kinds[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kinds)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def __hash__(self) -> int:
+        return id(self)  # as an annotation it is looked up
+
+    def _validate(self, value: Any, info: ValidationInfo) -> BaseModel:
+        """Make settings of the kind that they name."""
+        if isinstance(value, BaseModel):
+            return value
+        kind = self._choose(value)
+        if info.mode != "json":
+            return kind.model_validate(value, context=info.context)
+        # What is read as JSON is a file, which is read strictly; only from JSON does that take
+        # text for paths and lists for tuples.
+        return kind.model_validate_json(json.dumps(value), strict=True, context=info.context)
+
+    def _choose(self, value: Any) -> type[BaseModel]:
+        """Load the kind that a mapping names.
+
+        Raises:
+            PydanticKnownError: It is no mapping, or names none that there is.
+        """
+        told: dict[str, Any] = {"discriminator": repr(self._tag)}
+        if not isinstance(value, dict):
+            raise PydanticKnownError("model_attributes_type")
+        if self._tag not in value:
+            raise PydanticKnownError("union_tag_not_found", told)
+        name = value[self._tag]
+        if not isinstance(name, str) or name not in self._kinds:
+            told |= {"tag": str(name), "expected_tags": ", ".join(map(repr, self))}
+            raise PydanticKnownError("union_tag_invalid", told)
+        return self[name]
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(self._validate)
+
+    def __get_pydantic_json_schema__(
+        self, _: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe every kind, which loads them all."""
+        choices = {name: kind.__pydantic_core_schema__ for name, kind in self.items()}
+        return handler(core_schema.tagged_union_schema(choices, self._tag))
+
+
+@cache
+def _load(package: str, where: str) -> type[BaseModel]:
+    module, _, name = where.partition(":")
+    kind: type[BaseModel] = getattr(import_module(f"{package}.{module}"), name)
+    return kind

@@ -1,0 +1,74 @@
+"""What the configuration says of a folder on an SSH server."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.storage.settings import StorageSettings
+
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+_HOST = re.compile(r"[A-Za-z0-9._:%-]+")
+
+
+def _fingerprint(text: str) -> str:
+    if not _FINGERPRINT.fullmatch(text):
+        raise ValueError("must be a fingerprint as ssh-keygen -l shows it: SHA256: and 43 letters")
+    return text
+
+
+def _host(host: str) -> str:
+    if not _HOST.fullmatch(host):
+        raise ValueError("must be a bare name or address; user, port and path have their own keys")
+    return host
+
+
+def _path(path: str) -> str:
+    if not path or not path.isprintable():
+        raise ValueError("must be a folder on the server")
+    return path.rstrip("/") + "/"
+
+
+class SftpOptions(StorageSettings):
+    """One folder: where it is, how to log in, and whom to trust."""
+
+    type: Literal["sftp"]
+    host: Annotated[str, AfterValidator(_host)]
+    port: Annotated[int, Field(ge=1, le=65535)] = 22
+    username: str
+    password: Secret | None = None
+    private_key_file: Path | None = None
+    """A key in OpenSSH's format or PEM."""
+    private_key_passphrase: Secret | None = None
+    known_hosts_file: Path | None = None
+    """The servers to trust; `~/.ssh/known_hosts` when missing."""
+    host_key: Annotated[str, AfterValidator(_fingerprint)] | None = None
+    """Instead of `known_hosts_file`: the fingerprint of the server's key."""
+    path: Annotated[str, AfterValidator(_path)]
+    """A folder that exists; without a slash in front it lies below the login's own."""
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if self.password is None and self.private_key_file is None:
+            raise ValueError("set password or private_key_file")
+        if self.private_key_passphrase is not None and self.private_key_file is None:
+            raise ValueError("private_key_passphrase needs private_key_file")
+        if self.host_key is not None and self.known_hosts_file is not None:
+            raise ValueError("give either host_key or known_hosts_file")
+        return self
+
+    @property
+    def folder(self) -> str:
+        """Where the snapshots lie, the prefix included, with a slash at its end."""
+        return self.path + self.prefix
+
+    @property
+    def url(self) -> str:
+        """The folder as an operator would write it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port == 22 else f":{self.port}"
+        return f"sftp://{self.username}@{host}{port}/{self.folder.lstrip('/')}"

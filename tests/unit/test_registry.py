@@ -1,0 +1,148 @@
+"""Kinds are loaded when something is of them, and all are known to errors and schema."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from raft_snapshot_agent.config.show import schema
+from raft_snapshot_agent.lease.settings import LEASES
+from raft_snapshot_agent.registry import Registry
+from raft_snapshot_agent.storage import STORAGES
+from raft_snapshot_agent.vault.auth import LOGINS
+
+ROOT = Path(__file__).parents[2]
+REGISTRIES = {
+    "storages": (STORAGES, "type"),
+    "logins": (LOGINS, "method"),
+    "leases": (LEASES, "type"),
+}
+
+
+@pytest.fixture
+def kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    package = tmp_path / "zoo"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    for name, key in (("cat", "lives: int"), ("dog", "path: Path")):
+        (package / f"{name}.py").write_text(
+            "from pathlib import Path\nfrom typing import Literal\nfrom pydantic import BaseModel\n"
+            f"class Animal(BaseModel):\n    type: Literal['{name}']\n    {key}\n"
+        )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for module in ("zoo", "zoo.cat", "zoo.dog"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    return Registry("type", "zoo", {"cat": "cat:Animal", "dog": "dog:Animal"})
+
+
+def adapter(kinds: Registry) -> TypeAdapter[Any]:
+    return TypeAdapter(Annotated[BaseModel, kinds])
+
+
+def test_only_what_is_named_is_loaded(kinds: Registry) -> None:
+    assert adapter(kinds).validate_python({"type": "cat", "lives": 9}).lives == 9
+    assert {"zoo.cat", "zoo.dog"} & sys.modules.keys() == {"zoo.cat"}
+
+
+def test_json_is_read_strictly_and_takes_text_for_a_path(kinds: Registry) -> None:
+    made = adapter(kinds).validate_json('{"type": "dog", "path": "/x"}')
+    assert made.path == Path("/x")
+    with pytest.raises(ValidationError, match="valid integer"):
+        adapter(kinds).validate_json('{"type": "cat", "lives": "9"}')
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        ({"type": "cow"}, "union_tag_invalid"),
+        ({"type": 5}, "union_tag_invalid"),
+        ({"type": ["cat"]}, "union_tag_invalid"),
+        ({}, "union_tag_not_found"),
+        ("cat", "model_attributes_type"),
+    ],
+)
+def test_what_names_no_kind_is_refused_and_loads_none(
+    kinds: Registry, value: Any, error: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        adapter(kinds).validate_python(value)
+    assert [fault["type"] for fault in caught.value.errors()] == [error]
+    assert {"zoo.cat", "zoo.dog"} & sys.modules.keys() == set()
+
+
+def test_what_is_wrong_inside_is_told_where_it_is(kinds: Registry) -> None:
+    pairs = TypeAdapter(list[Annotated[BaseModel, kinds]])
+    with pytest.raises(ValidationError) as caught:
+        pairs.validate_python([{"type": "cat", "lives": 1}, {"type": "cat", "lives": "x"}])
+    assert [fault["loc"] for fault in caught.value.errors()] == [(1, "lives")]
+
+
+def test_the_schema_knows_every_kind(kinds: Registry) -> None:
+    described = adapter(kinds).json_schema()
+    assert list(described["discriminator"]["mapping"]) == ["cat", "dog"]
+    assert len(described["$defs"]) == 2
+
+
+@pytest.mark.parametrize("name", REGISTRIES)
+def test_every_kind_is_registered_under_its_own_name(name: str) -> None:
+    registry, tag = REGISTRIES[name]
+    known = {
+        one["properties"][tag]["const"]
+        for one in schema()["$defs"].values()
+        if "const" in one.get("properties", {}).get(tag, {})
+    }
+    for kind, model in registry.items():
+        assert model.model_json_schema()["properties"][tag]["const"] == kind
+        assert kind in known
+
+
+def test_a_configuration_loads_the_rooms_it_names_and_no_others(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(
+        "vault: {auth: {method: approle, role_id: r}}\n"
+        f"storages: [{{type: local, path: {tmp_path}}}, {{type: swift, container: c}}]\n"
+    )
+    script = (
+        "import sys; from pathlib import Path; from raft_snapshot_agent.config.load import load;"
+        f"load(Path({str(file)!r}), {{}}); print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    top = "raft_snapshot_agent"
+    assert {f"{top}.storage.{one}.{one}" for one in STORAGES} & loaded == {
+        f"{top}.storage.local.local",
+        f"{top}.storage.swift.swift",
+    }
+    # A token in the environment is one as well.
+    logins = {f"{top}.vault.auth.{one}" for one in LOGINS} & loaded
+    assert logins == {f"{top}.vault.auth.{one}" for one in ("approle", "token")}
+
+
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+SOURCES = {path: path.read_text() for path in (ROOT / "src").rglob("*.py")}
+DOCS = "\n".join(path.read_text() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+
+
+def test_every_extra_that_a_message_names_can_be_installed_and_is_in_the_docs() -> None:
+    named = {one for text in SOURCES.values() for one in re.findall(r"agent\[([a-z-]+)\]", text)}
+    for registry, _ in REGISTRIES.values():
+        for kind, model in registry.items():
+            if "require_extra(" in SOURCES[Path(str(sys.modules[model.__module__].__file__))]:
+                named.add(kind)  # the extra is called like the kind
+    assert named == set(EXTRAS)
+    told = {one for one in named if f"raft-snapshot-agent[{one}]" in DOCS}
+    assert named - told == {"demo"}  # which make installs
+
+
+def test_every_storage_is_in_the_docs() -> None:
+    page = (ROOT / "docs/storages.md").read_text()
+    assert {kind for kind in STORAGES if not re.search(rf"`{kind}`|type: {kind}\b", page)} == set()

@@ -71,6 +71,17 @@ def mismatched(scene: Scene) -> Files:
     return {f"{name}.mismatch": SHOUT.encode() for name in scene.names}
 
 
+def drilled(scene: Scene) -> Files:
+    """Notes of drills that nobody held, beside good ones and beside nothing."""
+    note = {"snapshot": "", "passed": False, "at": "9999-12-31T23:59:59Z", "seconds": 10**400}
+    told = {**note, "sha256": "", "server": SHOUT, "proved": SHOUT, "reason": SHOUT}
+    names = [*scene.names, *(name_at(day, 3) for day in scene.days)]
+    return {
+        f"{name}.drill": json.dumps({**told, "snapshot": name, "signature": ""}).encode()
+        for name in names
+    }
+
+
 def held(scene: Scene) -> Files:
     return {f"{name_at(day, 0)}.hold": b"" for day in scene.days} | {
         name_at(day, 0): b"x" for day in scene.days
@@ -210,7 +221,7 @@ def nonsense(scene: Scene) -> Files:
     return {
         f"{name_at(day, 1)}{end}": text
         for day, text in zip(scene.days, NONSENSE, strict=False)
-        for end in (".snap.json", "", ".json", ".hold", ".broken", ".mismatch")
+        for end in (".snap.json", "", ".json", ".hold", ".broken", ".mismatch", ".drill")
     }
 
 
@@ -270,6 +281,7 @@ PLANTS: dict[str, Callable[[Scene], Files]] = {
     "condemns each good one": condemned,
     "condemns each good one long ago": condemned_long_ago,
     "says each is not what it seems": mismatched,
+    "tells of drills that failed": drilled,
     "holds junk": held,
     "lays junk into the future": future_junk,
     "lays described junk into the future": future_described,
@@ -321,7 +333,7 @@ def guard_huge(_: Scene, folder: Path) -> None:
 def not_files(scene: Scene, folder: Path) -> None:
     """Folders, pipes, links and loops, under the names of snapshots and notes."""
     now = datetime.now(UTC)
-    for number, ending in enumerate(("", ".json", ".broken", ".hold")):
+    for number, ending in enumerate(("", ".json", ".broken", ".hold", ".drill")):
         (folder / f"{name_at(now, 100 + number)}{ending}").mkdir()
         os.mkfifo(folder / f"{name_at(now, 200 + number)}{ending}")
         (folder / f"{name_at(now, 300 + number)}{ending}").symlink_to("/dev/zero")

@@ -6,13 +6,14 @@ Whoever may write in the storage may have written it: only one that is signed pr
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, fields, replace
 
 from raft_snapshot_agent.core.notes import moment, one_line
 from raft_snapshot_agent.core.signing import SigningKeys
 
 _PURPOSE = b"raft-snapshot-drill-1\n"
+_LONGEST = 1e9
+"""Seconds, some thirty years: no drill takes that long, and nothing larger is a number to all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,6 @@ def _is_sound(note: DrillNote) -> bool:
         and isinstance(note.signature, str)
         and isinstance(note.passed, bool)
         and type(note.seconds) in {int, float}
-        and math.isfinite(note.seconds)
+        and 0 <= note.seconds < _LONGEST
         and moment(note.at) is not None
     )

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.measure import Series, in_turn, ratio
+from bench.measure import Series, in_turn, ratio, ticks
 from bench.servers import Bench
 from raft_snapshot_agent.servers.openbao import fill
 
@@ -106,19 +106,14 @@ def _idle(bench: Bench) -> None:
             if daemon.poll() is not None:
                 raise RuntimeError((bench.folder / "idle.log").read_text())
             time.sleep(0.1)
-        before = _ticks(daemon.pid)
+        before = ticks(daemon.pid)
         time.sleep(IDLE_SECONDS)
-        used = (_ticks(daemon.pid) - before) / os.sysconf("SC_CLK_TCK") / IDLE_SECONDS
+        used = (ticks(daemon.pid) - before) / os.sysconf("SC_CLK_TCK") / IDLE_SECONDS
         resident = _resident(daemon.pid)
         daemon.terminate()
         daemon.wait()
     print(f"\n## Idle daemon\n\n- {resident:.0f} MiB resident after a snapshot of the last size")
     print(f"- {used:.2%} of a core over {IDLE_SECONDS} s")
-
-
-def _ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
 
 
 def _resident(pid: int) -> float:

@@ -69,3 +69,15 @@ def ratio(ours: Series, theirs: Series, figure: str = "wall") -> float:
     """Compare round by round, so that a machine that changes its speed does not matter."""
     pairs = zip(ours.costs, theirs.costs, strict=True)
     return statistics.median(float(getattr(a, figure) / getattr(b, figure)) for a, b in pairs)
+
+
+def ticks(pid: int) -> int:
+    """Return the processor time that a process took so far, in the kernel's ticks."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def peak_mib(pid: int) -> float:
+    """Return the most memory that a process has held so far."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024

@@ -18,9 +18,8 @@ from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.lease.kubernetes_store import KubernetesLeaseStore
 from raft_snapshot_agent.storage.azure.azure import AzureSettings
 from raft_snapshot_agent.storage.gcs.gcs import GcsSettings
-from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials
 from raft_snapshot_agent.storage.s3.multipart import Uploads
-from raft_snapshot_agent.storage.s3.s3 import S3Settings, bucket_of
+from raft_snapshot_agent.storage.s3.s3 import S3Settings, connect
 from raft_snapshot_agent.storage.settings import StorageSettings
 from raft_snapshot_agent.storage.swift.swift import SwiftSettings
 from raft_snapshot_agent.storage.webdav.webdav import WebdavSettings
@@ -94,7 +93,7 @@ async def s3_lease(way: Way) -> object:
 
 
 async def sweep(way: Way) -> object:
-    uploads = Uploads(bucket_of(_s3(way)), AwsCredentials("AKIAEXAMPLE", "secret"))
+    uploads = Uploads(connect(_s3(way)))
     return await in_thread(lambda: list(uploads.pending("")))
 
 

@@ -88,3 +88,10 @@ def test_connections_are_decided_in_one_place(path: Path) -> None:
     found = [f"{name}:{number}: {line}" for number, line in lines if _CONNECTIONS.search(line)]
 
     assert allowed or found == []
+
+
+def test_names_of_objects_are_checked_in_one_place() -> None:
+    check = re.compile(r"""["']{2}, ["']\.["'], ["']\.\.["']""")
+    found = [str(path.relative_to(SOURCE)) for path in FILES if check.search(path.read_text())]
+
+    assert found == ["storage/names.py"]

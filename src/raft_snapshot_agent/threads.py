@@ -20,6 +20,9 @@ _T = TypeVar("_T")
 # the very thread from starting that they wait for.
 _UNLIMITED = CapacityLimiter(math.inf)
 
+MANY_ROWS = 1000
+"""Fewer take less time than starting a thread for them and waiting for it."""
+
 
 async def in_thread(work: Callable[[], _T], *, abandon: bool = False) -> _T:
     """Run `work` in a thread and wait for it.
@@ -33,6 +36,14 @@ async def in_thread(work: Callable[[], _T], *, abandon: bool = False) -> _T:
     if abandon:
         return await _in_daemon_thread(work)
     return await to_thread.run_sync(work, limiter=_UNLIMITED)
+
+
+async def beside_loop(work: Callable[[], _T], rows: int) -> _T:
+    """Run pure `work` over so many rows: in a thread where it would hold up the event loop.
+
+    Nothing waits for it that is cancelled; the work goes on to its end and is forgotten.
+    """
+    return work() if rows < MANY_ROWS else await in_thread(work, abandon=True)
 
 
 async def _in_daemon_thread(work: Callable[[], _T]) -> _T:

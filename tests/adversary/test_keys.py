@@ -57,7 +57,7 @@ async def test_nobody_can_make_a_slot_look_served(tmp_path: Path) -> None:
     cluster: Any = None
     agent = Agent(cluster, [(await stored()).destination], naming=AGENT, spool=tmp_path, deadline=1)
 
-    assert max((await agent.taken())["memory"]) == NOW - timedelta(hours=5)
+    assert max((await agent.list_taken())["memory"]) == NOW - timedelta(hours=5)
 
 
 # The commands.

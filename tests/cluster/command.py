@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.leaks import WATCH
+from tests.processes import command as processes
+from tests.processes.command import Command
 
 from raft_snapshot_agent.servers.process import LOOPBACK, until
 
@@ -25,6 +27,7 @@ SEED = (
     "-c",
     "from raft_snapshot_agent.__main__ import seed_command as main; main()",
 )
+_ENTRIES: dict[tuple[str, ...], str] = {AGENT: processes.AGENT, SEED: processes.SEED}
 _PATIENCE = 60.0
 
 
@@ -70,17 +73,20 @@ def call(
     program: tuple[str, ...] = AGENT,
 ) -> Ending:
     """Run the command to its end; without `stdin` there is none."""
-    done = subprocess.run(
-        [*program, *map(str, arguments)],
-        input=stdin,
-        stdin=subprocess.DEVNULL if stdin is None else None,
-        capture_output=True,
+    command = Command(
+        arguments,
         env=environment(env),
-        cwd=cwd or "/",
-        timeout=_PATIENCE,
-        check=False,
+        folder=cwd or "/",
+        entry=_ENTRIES[program],
+        stdin=None if stdin is None else subprocess.PIPE,
     )
-    return Ending(done.returncode, done.stdout, done.stderr.decode())
+    with command:
+        try:
+            data, talk = command.communicate(stdin, _PATIENCE)
+        except subprocess.TimeoutExpired:
+            command.kill()
+            raise
+    return Ending(command.wait(), data, talk.decode())
 
 
 class Terminal:
@@ -93,13 +99,12 @@ class Terminal:
         stderr: int | None = None,
     ) -> None:
         self._ours, theirs = pty.openpty()
-        self.process = subprocess.Popen(
-            [*AGENT, *map(str, arguments)],
+        self.process = Command(
+            arguments,
             stdin=theirs,
             stdout=theirs,
             stderr=theirs if stderr is None else stderr,
             env=environment({"TERM": "xterm-256color", **(env or {})}),
-            cwd="/",
         )
         os.close(theirs)
         self._shown = b""

@@ -52,7 +52,7 @@ def processes(folder: Path) -> list[str]:
 
 
 def is_tidy(temporary: Path) -> None:
-    until(lambda: not processes(temporary), "no process is left", within=10)
+    until(lambda: not processes(temporary), "no process is left", within=60)
     assert [*temporary.iterdir()] == []
 
 

@@ -31,6 +31,8 @@ DURATION = timedelta(seconds=2)
 CHAOS = timedelta(minutes=2)
 SLOW = timedelta(seconds=4)
 """What a busy machine adds: a start of the agent, a login, a run."""
+SECOND = timedelta(seconds=1)
+"""A name tells its time no more exactly."""
 SKIPS = "Another agent holds the lease, skipping."
 TAKES = "Acquired the lease in "
 
@@ -136,6 +138,7 @@ def crew(
 def test_one_of_two_works_and_the_other_takes_over_at_once_when_it_stops(
     crew: Callable[..., Crew], keeper: str
 ) -> None:
+    every = timedelta(seconds=3)
     team = crew(keeper, schedule={"every": "3s"})
     first = team.start(0)
     first.says("Successfully created")
@@ -145,15 +148,16 @@ def test_one_of_two_works_and_the_other_takes_over_at_once_when_it_stops(
     assert TAKES not in second.said
     first.process.send_signal(signal.SIGTERM)
     assert first.ended().code == 0
-    second.says("Successfully created", within=2 * DURATION.total_seconds() + 3)
+    second.says("Successfully created")
     assert second.said.index(TAKES) < second.said.index("Successfully created")
     until(
-        lambda: all(len(taken) > 1 for taken in team.taken(complete=True)),
-        "each storage has one of both",
-        within=30,
+        lambda: all(len(taken) > 2 for taken in team.taken(complete=True)),
+        "each storage has those of both",
+        within=60,
     )
+    # One that comes late in its slot is followed by the next in its own: count over two slots.
     for taken in team.taken(complete=True):
-        assert min(b - a for a, b in pairwise(taken)) >= timedelta(seconds=2)
+        assert min(c - a for a, c in zip(taken, taken[2:], strict=False)) >= every - SECOND
 
 
 def test_a_single_run_leaves_the_work_to_whoever_holds_the_lease(
@@ -184,7 +188,8 @@ def test_a_holder_that_slept_past_its_turn_makes_up_for_it(crew: Callable[..., C
     agent.process.send_signal(signal.SIGSTOP)
     time.sleep(1 + 2 * DURATION.total_seconds())
     agent.process.send_signal(signal.SIGCONT)
-    until(lambda: _newest(team) >= slot, "it has its turn", within=4)
+    until(lambda: _newest(team) >= slot, "it has its turn", within=60)
+    assert _newest(team) < slot + EVERY, "and in its own slot, by the agent's clock"
 
 
 def _newest(team: Crew) -> datetime:
@@ -240,11 +245,13 @@ def test_who_fails_gives_the_lease_to_one_that_may_do_better(crew: Callable[...,
     well = team.start(1)
     well.says("Successfully created", within=60)
     why = "the last 2 runs failed, another agent may do better."
-    assert f"Gave away the lease in {team.sites[0].folder}/raft-snapshot-lease: {why}" in sick.said
-    assert sick.said.count("Snapshot failed: ") == 2
-    taken = len(team.taken(complete=True)[0])
+    gave_away = f"Gave away the lease in {team.sites[0].folder}/raft-snapshot-lease: {why}"
+    before, found, _ = sick.said.partition(gave_away)
+    assert found
+    assert before.count("Snapshot failed: ") == 2
+    taken, takes = len(team.taken(complete=True)[0]), sick.said.count(TAKES)
     until(lambda: len(team.taken(complete=True)[0]) > taken + 1, "slots go on", within=30)
-    assert sick.said.count(TAKES) == 1, "it is not taken straight back"
+    assert sick.said.count(TAKES) == takes, "it is not taken straight back"
 
 
 def test_a_lone_agent_that_failed_takes_it_again_and_loses_no_slot_for_ever(

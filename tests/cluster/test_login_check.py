@@ -15,7 +15,7 @@ from raft_snapshot_agent.errors import ConfigError, Denied
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.process import ServerProcess, until
-from raft_snapshot_agent.service.login import login_trouble
+from raft_snapshot_agent.service.login import try_login
 from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.client import Node
@@ -99,7 +99,7 @@ def test_it_is_told_when_it_works_again(server: Server, clock: Clock) -> None:
 
     async def after_an_hour() -> list[str] | None:
         clock.now += HOUR
-        return await login_trouble(cluster)
+        return await try_login(cluster)
 
     async def work() -> None:
         for _ in range(2):
@@ -109,7 +109,7 @@ def test_it_is_told_when_it_works_again(server: Server, clock: Clock) -> None:
         secret_id = session._auth.secret_id.resolve()  # type: ignore[union-attr]
         server.bao.api("POST", f"{path}/custom-secret-id", {"secret_id": secret_id})
         assert await after_an_hour() == []
-        assert await login_trouble(cluster) is None
+        assert await try_login(cluster) is None
 
     anyio.run(work)
 

@@ -26,9 +26,9 @@ from raft_snapshot_agent.servers.private import (
     Isolation,
     isolation,
     private_node,
-    throw_away_folder,
 )
 from raft_snapshot_agent.servers.process import until
+from raft_snapshot_agent.servers.throw_away import throw_away_folder
 from raft_snapshot_agent.threads import in_thread
 
 PROGRAM = """
@@ -156,7 +156,7 @@ def test_it_ends_with_whoever_started_it(closed_in: Path) -> None:
         assert agent.stdout is not None
         server = int(agent.stdout.readline())
         agent.send_signal(signal.SIGKILL)
-    until(lambda: not alive(server), "the server is gone", within=10)
+    until(lambda: not alive(server), "the server is gone", within=60)
 
 
 def alive(process: int) -> bool:
@@ -168,7 +168,7 @@ def alive(process: int) -> bool:
 
 def test_a_killed_drills_folder_is_gone_at_the_next_start(tmp_path: Path) -> None:
     code = (
-        "import os, sys, pathlib; from raft_snapshot_agent.servers.private import throw_away_folder;"
+        "import os, sys, pathlib; from raft_snapshot_agent.servers.throw_away import throw_away_folder;"
         "lent = throw_away_folder(pathlib.Path(sys.argv[1])); folder = lent.__enter__();"
         "(folder / 'data').mkdir(); (folder / 'data' / 'raft.db').write_text('x');"
         "os.kill(os.getpid(), 9)"

@@ -185,7 +185,7 @@ def test_s3_uploader_may_write_but_neither_read_nor_list(seaweed: SeaweedFS, buc
 def test_early_end_is_told_with_the_last_words(tmp_path: Path) -> None:
     argv = ["/bin/sh", "-c", "echo the port is taken >&2; exit 3"]
     with ServerProcess("toy", argv, tmp_path / "log", {}) as server:
-        until(lambda: not server.alive, "toy ended", within=10)
+        until(lambda: not server.alive, "toy ended", within=60)
         with pytest.raises(ServerError, match="toy ended with status 3: the port is taken"):
             server.check()
 
@@ -203,7 +203,7 @@ def test_process_that_ignores_termination_is_killed(tmp_path: Path) -> None:
     script = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
     log = tmp_path / "log"
     with ServerProcess("deaf", ["/bin/sh", "-c", script], log, {}) as server:
-        until(lambda: b"ready" in log.read_bytes(), "the trap is set", within=10)
+        until(lambda: b"ready" in log.read_bytes(), "the trap is set", within=60)
         server.terminate(grace=0.1)
         assert not server.alive
 
@@ -222,7 +222,7 @@ def test_server_dies_with_a_killed_starter(tmp_path: Path) -> None:
         check=False,
     )
     assert starter.returncode == -signal.SIGKILL
-    until(lambda: _gone(int(starter.stdout)), "the server is gone too", within=10)
+    until(lambda: _gone(int(starter.stdout)), "the server is gone too", within=60)
 
 
 def test_claimed_ports_are_free_with_their_twins_and_given_out_once() -> None:

@@ -19,12 +19,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import obstore.exceptions
-import obstore.store
-
 import raft_snapshot_agent.cli.app
 import raft_snapshot_agent.cli.run_once
+import raft_snapshot_agent.storage.http.download
+import raft_snapshot_agent.storage.s3.listing
 import raft_snapshot_agent.storage.s3.multipart
+import raft_snapshot_agent.storage.s3.roles
+import raft_snapshot_agent.storage.s3.upload
 from raft_snapshot_agent.__main__ import main as command
 
 _CHANGES = (
@@ -51,11 +52,13 @@ _KINDS = {
 }
 # What an agent loads only when it needs it.
 _LOADED = (
-    obstore.exceptions,
-    obstore.store,
     raft_snapshot_agent.cli.app,
     raft_snapshot_agent.cli.run_once,
+    raft_snapshot_agent.storage.http.download,
+    raft_snapshot_agent.storage.s3.listing,
     raft_snapshot_agent.storage.s3.multipart,
+    raft_snapshot_agent.storage.s3.roles,
+    raft_snapshot_agent.storage.s3.upload,
 )
 
 

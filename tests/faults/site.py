@@ -20,6 +20,7 @@ import boto3
 import pytest
 from tests.leaks import WATCH
 from tests.lying import LyingProxy
+from tests.processes.command import Command
 
 from raft_snapshot_agent.__main__ import main
 from raft_snapshot_agent.backup.agent import Agent
@@ -150,7 +151,8 @@ class Site:
 
     def command(self, *arguments: str) -> Running:
         """Start the real command with this configuration; use it as a context manager."""
-        words = [program(AGENT), *arguments, "-c", str(self.configuration())]
+        agent = program(AGENT) if self.enter else AGENT
+        words = [agent, *arguments, "-c", str(self.configuration())]
         return Running(self.root, [*self.enter, *words])
 
     @contextmanager
@@ -235,14 +237,22 @@ class Running:
 
     def __init__(self, folder: Path, command: list[str], stdout: int | None = None) -> None:
         self.log = folder / f"command-{len(list(folder.glob('command-*')))}.log"
+        environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+        self.process: Command | subprocess.Popen[bytes]
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [program(command[0]), *command[1:]],
-                stdin=subprocess.DEVNULL,
-                stdout=log if stdout is None else stdout,
-                stderr=log,
-                env={"PATH": os.environ["PATH"], "HOME": str(folder)},
-            )
+            if command[0] == AGENT:
+                written = log.fileno() if stdout is None else stdout
+                self.process = Command(
+                    command[1:], env=environment, stdout=written, stderr=log.fileno()
+                )
+            else:  # the seed's, or one that begins with what enters another host
+                self.process = subprocess.Popen(
+                    [program(command[0]), *command[1:]],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=environment,
+                )
 
     def __enter__(self) -> Self:
         return self

@@ -13,8 +13,7 @@ from tests.lying import Behaviour, Exchange, Request, S3Faults
 
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.snapshot import Condemnation
-from raft_snapshot_agent.storage.objectstore.connection import retry_config
-from raft_snapshot_agent.storage.s3 import s3 as s3_storage
+from raft_snapshot_agent.storage.http import download
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -151,11 +150,7 @@ def test_what_cannot_be_read_twice_alike_is_unreadable(
     behaviours: list[Behaviour],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pause = timedelta(milliseconds=10)  # before the client goes on where it was cut
-    backoff = {"init_backoff": pause, "max_backoff": pause, "base": 2}
-    monkeypatch.setattr(
-        s3_storage, "retry_config", lambda timeout: {**retry_config(timeout), "backoff": backoff}
-    )
+    monkeypatch.setattr(download, "_WAITS", (0.01,) * 3)
     s3.behave(reads(name), in_turn(*behaviours))
 
     for command in (["verify", name], ["inspect", name], ["fetch", name, "-o", str(site.root)]):

@@ -37,9 +37,8 @@ from raft_snapshot_agent.errors import (
     VerificationError,
 )
 from raft_snapshot_agent.storage.gcs import bucket
-from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials
 from raft_snapshot_agent.storage.s3 import multipart
-from raft_snapshot_agent.storage.s3.s3 import S3Settings, bucket_of
+from raft_snapshot_agent.storage.s3.s3 import S3Settings, connect
 from raft_snapshot_agent.storage.swift import container
 from raft_snapshot_agent.storage.swift.swift import SwiftSettings
 from raft_snapshot_agent.storage.webdav import multistatus
@@ -142,7 +141,7 @@ def read_multistatus(data: bytes) -> None:
 
 def read_uploads(data: bytes) -> None:
     destination = S3Settings(type="s3", bucket="b", region="r", allow_http=False)
-    uploads = multipart.Uploads(bucket_of(destination), AwsCredentials("a", "b", None))
+    uploads = multipart.Uploads(connect(destination))
     with mock.patch.object(multipart.Uploads, "_ask", return_value=data):
         pages: Iterator[multipart.MultipartUpload] = uploads.pending("prod/")
         for _ in range(1000):

@@ -1,4 +1,10 @@
-"""The straight line: stream, spool, verify, store everywhere at once, manifest, retention."""
+"""One run: a snapshot from the leader into every storage at once.
+
+Download, verifier and one delivery per storage run side by side, and all follow one file, the
+spool. It comes to its end for the deliveries only once the verifier has found the snapshot whole:
+until then none completes, and if it is not whole all of them fail. What follows in a delivery,
+manifest and retention, is a sequence again; no delivery waits for another.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +29,7 @@ from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.lease.acquire import take
 from raft_snapshot_agent.lease.held_lease import HeldLease
 from raft_snapshot_agent.observe.trace import RUN, as_failure
+from raft_snapshot_agent.servers.throw_away import sweep_throw_away_folders
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.download import Download, stop_when_cancelled, verify
 from raft_snapshot_agent.transfer.spool import Spool, sweep
@@ -99,11 +106,11 @@ class Agent:
         report = Report(run.id, started, started)
         try:
             self._dead |= await self._sweep_spools()
-            held_lease = self._held_lease()
-            leader = await self._found()
+            held_lease = self._require_lease()
+            leader = await self._find_leader()
             async with self._limiter.permit() as permit:
                 if permit.waited:  # it may be another by now
-                    leader = await self._found()
+                    leader = await self._find_leader()
                 report = replace(report, node=leader.node.address, warnings=leader.troubles)
                 with Spool.create(self._spool, run.id) as spool:
                     self._filling = spool
@@ -115,7 +122,7 @@ class Agent:
                         self._clock,
                         held_lease,
                         unsettled=self._unsettled,
-                        reused=self._reused(destinations, again),
+                        reused=self._list_reused(destinations, again),
                     )
                     report = await self._store(context, report, destinations, permit)
         except AgentError as error:
@@ -167,17 +174,17 @@ class Agent:
         self._dead |= await self._sweep_spools()
         troubles: dict[str, str] = {}
 
-        async def tidied(destination: Destination) -> None:
+        async def tidy(destination: Destination) -> None:
             if trouble := await self._tidy(destination):
                 troubles[destination.name] = trouble
 
         async with anyio.create_task_group() as tasks:
             for destination in self.destinations:
-                tasks.start_soon(tidied, destination)
+                tasks.start_soon(tidy, destination)
         return troubles
 
-    async def taken(self) -> dict[str, list[datetime]]:
-        """Say when the snapshots that each storage holds were taken.
+    async def list_taken(self) -> dict[str, list[datetime]]:
+        """List when the snapshots that each storage holds were taken.
 
         What became of an upload that failed is found out first. A storage that cannot be listed,
         or does not tell when, is left out. Where there is a lease, one without a manifest
@@ -185,7 +192,7 @@ class Agent:
         """
         times: dict[str, list[datetime]] = {}
 
-        async def listed(destination: Destination) -> None:
+        async def list_one(destination: Destination) -> None:
             # Where that fails, its delivery will tell.
             with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
                 await settle(destination, self._unsettled, self.lease, self._clock)
@@ -199,34 +206,21 @@ class Agent:
 
         async with anyio.create_task_group() as tasks:
             for destination in self.destinations:
-                tasks.start_soon(listed, destination)
+                tasks.start_soon(list_one, destination)
         for name, taken_at in {} if self.lease is None else self.lease.stored.items():
             times.setdefault(name, []).append(taken_at)
         return times
 
-    async def prune(
-        self,
-        destination: Destination,
-        *,
-        dry_run: bool = False,
-        acknowledged: bool = False,
-        broken: bool = False,
-        everything: bool = False,
-    ) -> Pruned:
-        """Delete what retention does not keep; the arguments are those of `Destination.prune`.
+    async def prune(self, destination: Destination, **how: bool) -> Pruned:
+        """Delete what retention does not keep; `how` is that of `Destination.prune`.
 
         Raises:
             StorageError: It could not be listed.
         """
-        return await destination.prune(
-            self._clock(),
-            dry_run=dry_run,
-            acknowledged=acknowledged,
-            broken=broken,
-            everything=everything,
-        )
+        return await destination.prune(self._clock(), **how)
 
     async def _sweep_spools(self) -> frozenset[str]:
+        await in_thread(lambda: sweep_throw_away_folders(self._spool))
         return await in_thread(lambda: sweep(self._spool))
 
     async def _tidy(self, destination: Destination) -> str:
@@ -240,8 +234,8 @@ class Agent:
             return f"leftovers are not removed: {as_failure(error)}"
         return ""
 
-    def _held_lease(self) -> HeldLease | None:
-        """Hold on to the lease as it is now.
+    def _require_lease(self) -> HeldLease | None:
+        """Return the lease as it is held now; nothing where there is none.
 
         Raises:
             LeaseHeld: Another agent is to work.
@@ -253,14 +247,14 @@ class Agent:
             raise self.lease.not_held()
         return held_lease
 
-    def _reused(self, served: Sequence[Destination], again: Collection[str]) -> dict[str, str]:
+    def _list_reused(self, served: Sequence[Destination], again: Collection[str]) -> dict[str, str]:
         """List the names to use once more; forget those of earlier slots."""
         doubtful = self._unsettled.doubtful
         for name in {destination.name for destination in served} - {*again}:
             doubtful.pop(name, None)
         return {name: doubtful[name].snapshot for name in again if name in doubtful}
 
-    async def _found(self) -> Leader:
+    async def _find_leader(self) -> Leader:
         return await in_thread(self.cluster.find_leader_for_this_agent, abandon=True)
 
     async def _store(
@@ -273,8 +267,10 @@ class Agent:
         leader, spool = context.leader, context.spool
         download = Download(self.cluster, leader, spool, self._deadline)
         deliveries: dict[str, StorageResult] = {}
+        digest = any(destination.with_manifest for destination in destinations)
+        check = partial(verify, spool, applied_index=leader.applied_index, digest=digest)
 
-        async def delivered(destination: Destination) -> None:
+        async def deliver_one(destination: Destination) -> None:
             trouble = await self._tidy(destination)
             deliveries[destination.name] = await deliver(destination, context, trouble)
 
@@ -283,16 +279,9 @@ class Agent:
             watch.start_soon(permit.watch, lambda: spool.moved)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(download.run)
-                tasks.start_soon(
-                    partial(
-                        verify,
-                        spool,
-                        applied_index=leader.applied_index,
-                        digest=any(destination.with_manifest for destination in destinations),
-                    )
-                )
+                tasks.start_soon(check)
                 for destination in destinations:
-                    tasks.start_soon(delivered, destination)
+                    tasks.start_soon(deliver_one, destination)
             watch.cancel_scope.cancel()
         if spool.error is not None:
             return replace(report, error=spool.error)

@@ -19,7 +19,7 @@ from raft_snapshot_agent.errors import AgentError, LeaseLost, StorageError, Unco
 from raft_snapshot_agent.lease.held_lease import HeldLease
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage.base import UploadSource
-from raft_snapshot_agent.storage.wrappers.listing import missing_from_list
+from raft_snapshot_agent.storage.wrappers.listing import Look, look_for
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.spool import Spool
 from raft_snapshot_agent.uptime import instant
@@ -106,12 +106,13 @@ async def deliver(destination: Destination, context: RunContext, trouble: str) -
     delivery = replace(delivery, location=location, seconds=seconds, warnings=told)
     if not destination.with_manifest:
         return delivery
-    if destination.prunes and (
-        missing := await missing_from_list(destination.storage, name, manifest.size)
-    ):
-        delivery = replace(delivery, warnings=(*delivery.warnings, missing))
+    look = Look()
+    if destination.prunes:
+        look = await look_for(destination.storage, name, manifest.size)
+    if look.warning:
+        delivery = replace(delivery, warnings=(*delivery.warnings, look.warning))
     if not destination.replaces:
-        before = await read_history(destination, *when)
+        before = await read_history(destination, *when, look.sizes)
     unsettled, clock = context.unsettled, context.clock
     return await finish(destination, manifest, before, delivery, unsettled, clock)
 
@@ -162,7 +163,7 @@ def _warn_of(failure: Exception | None) -> tuple[str, ...]:
 async def _forget_old(destination: Destination, name: str, spool: Spool) -> None:
     """Drop what lies beside a snapshot about to be replaced: it would not describe the new one."""
     await in_thread(spool.verdict)
-    for beside in (Sidecar.MANIFEST, Sidecar.BROKEN):
+    for beside in (Sidecar.MANIFEST, Sidecar.BROKEN, Sidecar.DRILL):
         with suppress(StorageError):
             await destination.storage.delete(beside.name_for(name))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from raft_snapshot_agent.core.report import StorageResult
 from raft_snapshot_agent.core.snapshot import Instant, Manifest
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import History
+from raft_snapshot_agent.destination.listing import Listing
 from raft_snapshot_agent.errors import (
     AgentError,
     LeaseLost,
@@ -25,7 +26,7 @@ from raft_snapshot_agent.errors import (
     StorageError,
 )
 from raft_snapshot_agent.observe.trace import as_failure
-from raft_snapshot_agent.storage.base import BytesSource
+from raft_snapshot_agent.storage.base import BytesSource, sizes_of
 
 if TYPE_CHECKING:  # of which there is none unless one is configured
     from raft_snapshot_agent.lease.holder import Lease
@@ -51,6 +52,16 @@ class Unsettled:
     """Those that are stored without a manifest until the storage can be listed, oldest first."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What came of writing a manifest."""
+
+    delivery: StorageResult
+    may_prune: bool
+    written: int = 0
+    """Bytes of it; none: it could not be stored."""
+
+
 async def is_there(destination: Destination, manifest: Manifest) -> bool | None:
     """Look whether a storage holds a snapshot in full length.
 
@@ -61,7 +72,7 @@ async def is_there(destination: Destination, manifest: Manifest) -> bool | None:
         return None
     try:
         with anyio.fail_after(_LOOK_WITHIN):
-            sizes = {entry.name: entry.size for entry in await destination.storage.entries()}
+            sizes = await sizes_of(destination.storage)
     except Exception:  # noqa: BLE001 - the failure that led here is the one to tell
         return None
     if manifest.snapshot not in sizes:
@@ -70,7 +81,10 @@ async def is_there(destination: Destination, manifest: Manifest) -> bool | None:
 
 
 async def read_history(
-    destination: Destination, began: Instant, taken_at: datetime
+    destination: Destination,
+    began: Instant,
+    taken_at: datetime,
+    sizes: Mapping[str, int] | None = None,
 ) -> History | StorageError | None:
     """Read what a new snapshot is compared with; nothing where nothing can be deleted.
 
@@ -78,13 +92,14 @@ async def read_history(
         destination: The storage.
         began: Just before the server was asked for the new one.
         taken_at: The same by the wall clock.
+        sizes: What it lists, where that was just asked for.
 
     Returns:
         The error, where it is not known what the storage holds.
     """
     try:
         with anyio.fail_after(_LOOK_WITHIN):
-            return await destination.history(began, taken_at)
+            return await destination.history(began, taken_at, sizes)
     except LoginRefused as error:
         return error
     except StorageDenied:
@@ -131,11 +146,15 @@ async def finish(
     waiting = unsettled.unvouched.pop(destination.name, [])
     for each in waiting:
         earlier = await _read_history_before(destination, each)
-        delivery, _ = await _compare(destination, each, earlier, delivery)
+        delivery = (await _compare(destination, each, earlier, delivery)).delivery
     if waiting:
         before = await _read_history_before(destination, manifest)
-    delivery, may_prune = await _compare(destination, manifest, before, delivery)
-    return await _prune(destination, delivery, clock) if may_prune else delivery
+    done = await _compare(destination, manifest, before, delivery)
+    if not done.may_prune:
+        return done.delivery
+    found = before.listing if isinstance(before, History) else None
+    listing = found and found.with_manifest(manifest.snapshot, done.written)
+    return await _prune(destination, done.delivery, clock, listing)
 
 
 async def _read_history_before(
@@ -151,39 +170,44 @@ async def _compare(
     manifest: Manifest,
     before: History | StorageError | None,
     delivery: StorageResult,
-) -> tuple[StorageResult, bool]:
-    """Let the guard compare a snapshot with those before it, and write its manifest.
-
-    Returns:
-        The delivery, and whether pruning may go on after it.
-    """
+) -> _Compared:
+    """Let the guard compare a snapshot with those before it, and write its manifest."""
     try:
         with anyio.fail_after(_NOTE_WITHIN):
             known = None if isinstance(before, StorageError) else before
             judged = await destination.watch(known, manifest)
     except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
         why = f"{manifest.snapshot} is stored without a manifest, and nothing is pruned"
-        return _add_warnings(delivery, f"{why}: {_describe(error)}"), False
-    delivery = await _write_manifest(destination, judged.manifest, delivery)
+        return _Compared(_add_warnings(delivery, f"{why}: {_describe(error)}"), may_prune=False)
+    delivery, written = await _write_manifest(destination, judged.manifest, delivery)
     delivery = _add_warnings(delivery, *judged.warnings, *filter(None, [judged.unsettled]))
-    return replace(delivery, alarm=judged.alarm or delivery.alarm), judged.may_prune
+    delivery = replace(delivery, alarm=judged.alarm or delivery.alarm)
+    return _Compared(delivery, judged.may_prune, written)
 
 
 async def _write_manifest(
     destination: Destination, manifest: Manifest, delivery: StorageResult
-) -> StorageResult:
-    """Write the manifest; where that fails the snapshot is stored all the same."""
-    name = manifest.snapshot
+) -> tuple[StorageResult, int]:
+    """Write the manifest; where that fails the snapshot is stored all the same.
+
+    Returns:
+        The delivery, and how many bytes were written.
+    """
+    name, content = manifest.snapshot, manifest.to_json()
     try:
         with anyio.fail_after(_NOTE_WITHIN):
-            await destination.storage.put(manifest_name(name), BytesSource(manifest.to_json()))
+            await destination.storage.put(manifest_name(name), BytesSource(content))
     except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
-        return _add_warnings(delivery, f"{name} is stored without a manifest: {_describe(error)}")
-    return delivery
+        why = f"{name} is stored without a manifest: {_describe(error)}"
+        return _add_warnings(delivery, why), 0
+    return delivery, len(content)
 
 
 async def _prune(
-    destination: Destination, delivery: StorageResult, clock: Callable[[], datetime]
+    destination: Destination,
+    delivery: StorageResult,
+    clock: Callable[[], datetime],
+    listing: Listing | None,
 ) -> StorageResult:
     """Delete what retention does not keep."""
     if (
@@ -194,7 +218,7 @@ async def _prune(
         return delivery
     try:
         with anyio.fail_after(_PRUNE_WITHIN):
-            pruned = await destination.prune(clock())
+            pruned = await destination.prune(clock(), listing)
     except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
         return _add_warnings(delivery, f"old snapshots are not pruned: {_describe(error)}")
     deleted = (*delivery.deleted, *pruned.deleted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from raft_snapshot_agent.backup.agent import Destination, Pruned
@@ -11,7 +11,8 @@ from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
-from raft_snapshot_agent.core.snapshot import Sidecar
+from raft_snapshot_agent.core.retention import Plan
+from raft_snapshot_agent.core.snapshot import Sidecar, Stored
 from raft_snapshot_agent.errors import (
     AgentError,
     ConfigError,
@@ -67,9 +68,8 @@ def prune(loaded: Loaded, only: str | None, wish: Wish, layout: Format) -> int:
                 output.talk(f"error: {destination.name}: {error}")
 
     wait_for(work)
-    output.table(
-        [row for destination, pruned in done for row in _decisions(destination, pruned)], layout
-    )
+    decisions = [one for place, pruned in done for one in _decisions(place, pruned.plan)]
+    output.table(output.Rows(decisions, lambda one: one.row), layout)
     for destination, pruned in done:
         if code := _tell(destination, pruned, wish):
             failed[destination.name] = code
@@ -101,30 +101,39 @@ def _tell(destination: Destination, pruned: Pruned, wish: Wish) -> int:
     return StorageError.exit_code if pruned.counts else 0
 
 
-def _decisions(destination: Destination, pruned: Pruned) -> list[dict[str, str]]:
-    planned = pruned.plan
-    gone = [
-        (one, "beyond max_space" if one in planned.crowded_out else "no rule keeps it")
-        for one in planned.delete
-    ]
-    withheld = [(one, "no rule keeps it; refused") for one in planned.withheld]
-    actions = {
-        "keep": [
-            (one, ", ".join(why))
-            for one, why in planned.keep.items()
-            if one not in planned.withheld and one not in planned.review
-        ],
-        "review": [
-            (one, ", ".join([*planned.keep[one], "deleted if two more readings find it so"]))
-            for one in planned.review
-        ],
-        "delete": [*gone, *withheld],
-    }
-    return [
-        {"storage": destination.name, "action": action, "name": one.name, "why": why}
-        for action, rows in actions.items()
-        for one, why in rows
-    ]
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """What becomes of one snapshot, and why."""
+
+    storage: str
+    action: str
+    stored: Stored
+    why: str
+
+    @property
+    def row(self) -> dict[str, str]:
+        return {
+            "storage": self.storage,
+            "action": self.action,
+            "name": self.stored.name,
+            "why": self.why,
+        }
+
+
+def _decisions(destination: Destination, planned: Plan) -> Iterator[_Decision]:
+    name, reviewed = destination.name, {*planned.review}
+    aside = {*planned.withheld, *reviewed}
+    for one, why in planned.keep.items():
+        if one not in aside:
+            yield _Decision(name, "keep", one, ", ".join(why))
+    for one in planned.review:
+        why = (*planned.keep[one], "deleted if two more readings find it so")
+        yield _Decision(name, "review", one, ", ".join(why))
+    for one in planned.delete:
+        rule = "beyond max_space" if one in planned.crowded_out else "no rule keeps it"
+        yield _Decision(name, "delete", one, rule)
+    for one in planned.withheld:
+        yield _Decision(name, "delete", one, "no rule keeps it; refused")
 
 
 async def _acknowledge(destination: Destination, *, dry_run: bool) -> None:

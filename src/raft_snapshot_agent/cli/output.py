@@ -7,14 +7,18 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.core.spans import span
 
+_T = TypeVar("_T")
+
+_BOLD = ("\x1b[1m", "\x1b[0m")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _NO_LIMIT = 10_000
 _LONGEST = 4000
@@ -42,29 +46,70 @@ def text(line: str) -> None:
     print(one_line(line))
 
 
-def table(rows: Sequence[Mapping[str, str]], layout: Format, document: Any = None) -> None:
-    """Print rows under their keys as headings, or the document as JSON."""
-    if layout is Format.JSON:
-        data(rows if document is None else document)
-        return
-    if not rows:
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+@dataclass(frozen=True, slots=True)
+class Rows(Generic[_T]):
+    """Rows that are made when they are printed, and not kept: there may be many."""
 
-    heading = "" if os.environ.get("NO_COLOR") else "bold"
-    drawn = Table(box=None, pad_edge=False, header_style=heading)
-    for key in rows[0]:
-        drawn.add_column(key.upper(), no_wrap=True)
+    items: Sequence[_T]
+    make: Callable[[_T], Mapping[str, Any]]
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return map(self.make, self.items)
+
+
+def table(
+    rows: Iterable[Mapping[str, str]],
+    layout: Format,
+    document: Iterable[Mapping[str, Any]] | None = None,
+) -> None:
+    """Print rows under their keys as headings, or the document as JSON.
+
+    Arguments:
+        rows: What a person reads; gone through twice, the first time for the columns' widths.
+        layout: How it is printed.
+        document: What a program reads, if that is not the same.
+    """
+    if layout is Format.JSON:
+        _print_array(rows if document is None else document)
+        return
+    widths: list[int] = []
     for row in rows:
-        drawn.add_row(*(Text(one_line(cell)) for cell in row.values()))
+        widths = widths or [len(key) for key in row]
+        widths = list(map(max, widths, map(_width, row.values())))
+    style, plainly = ("", "") if os.environ.get("NO_COLOR") else _BOLD
+    styled = (style, plainly) if sys.stdout.isatty() else ("", "")
+    for number, row in enumerate(rows):
+        if not number:
+            print(f"{styled[0]}{_line([key.upper() for key in row], widths)}{styled[1]}")
+        print(_line(row.values(), widths))
+
+
+def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
     # A name that is broken into several lines cannot be copied from a terminal.
-    console = Console(width=_NO_LIMIT, highlight=False)
-    with console.capture() as capture:
-        console.print(drawn)
-    for line in capture.get().splitlines():
-        print(line.rstrip())
+    padded = (
+        line + " " * (width - _width(line))
+        for line, width in zip(map(one_line, cells), widths, strict=True)
+    )
+    return "  ".join(padded).rstrip()
+
+
+def _width(cell: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    if cell.isascii() and len(cell) <= _LONGEST:
+        return len(cell)
+    from rich.cells import cell_len
+
+    return cell_len(one_line(cell))
+
+
+def _print_array(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print what `data` prints of a list, one element after the other."""
+    before = "[\n"
+    for row in rows:
+        text = json.dumps(row, indent=2, default=str)
+        print(f"{before}{textwrap.indent(text, '  ')}", end="")
+        before = ",\n"
+    print("[]" if before == "[\n" else "\n]")
 
 
 def report(findings: Sequence[tuple[str, str, str, str]]) -> None:
@@ -113,6 +158,8 @@ def one_line(text: str) -> str:
 
 def plain(text: str) -> str:
     """Replace what a terminal would obey, but for line breaks."""
+    if text.isprintable():
+        return text
     return "".join(one if one.isprintable() or one == "\n" else "?" for one in text)
 
 

@@ -24,7 +24,7 @@ from raft_snapshot_agent.core.notes import Restored
 from raft_snapshot_agent.core.snapshot import Manifest
 from raft_snapshot_agent.errors import AgentError, ConfigError, Denied
 from raft_snapshot_agent.restore.reader import choose
-from raft_snapshot_agent.restore.restore import BY_FORCE, Fetched, fetched, restore
+from raft_snapshot_agent.restore.restore import BY_FORCE, Fetched, fetch_copy, restore
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.uptime import instant
@@ -49,7 +49,7 @@ def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bo
     async def work() -> bool:
         reader = await choose(destinations, wanted)
         folder = spool_folder(config, os.environ)
-        async with fetched(reader, folder) as got:
+        async with fetch_copy(reader, folder) as got:
             output.talk(f"Verified: {reader.label} is whole. Proof: {await reader.proof()}.")
             leader = await in_thread(cluster.find_leader)
             await _confirm(got, leader, yes=yes, force=force)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
@@ -18,6 +19,7 @@ from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
+from raft_snapshot_agent.service.drill_plan import plan_drills
 
 
 def run(load: Callable[[], LoadedFleet]) -> None:
@@ -55,20 +57,21 @@ class FileReloader:
         faults = find_faults(fleet, suffices=not self._begun)
         log = open_log(fleet)
         limiter = ConcurrencyLimiter(fleet.concurrency)
-        active = {}
+        active: dict[str, ClusterService] = {}
         for name, loaded in fleet.clusters.items():
             told = bind_cluster(log, name)
             if isinstance(fault := faults[name], ConfigError):
                 for line in fault.lines:
                     told.error(f"This cluster is disabled, its configuration is invalid: {line}")
             else:
-                active[name] = _service(loaded, fault, limiter, told)
+                phase = fleet.spread * len(active)
+                active[name] = _service(loaded, fault, limiter, told, phase)
         self._begun = True
         return ActiveConfig(active, log)
 
 
 def _service(
-    loaded: Loaded, faults: Faults, limiter: ConcurrencyLimiter, log: Log
+    loaded: Loaded, faults: Faults, limiter: ConcurrencyLimiter, log: Log, phase: timedelta
 ) -> ClusterService:
     config = loaded.config
     for storage, fault in faults.items():
@@ -82,6 +85,8 @@ def _service(
         log,
         seed=loaded.dialect == "seed",
         patience=assembly.patience(config),
+        phase=phase,
+        drills=plan_drills(config, loaded.position),
     )
 
 

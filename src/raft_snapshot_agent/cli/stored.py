@@ -20,6 +20,7 @@ from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.snapshot import Stored
+from raft_snapshot_agent.destination.drill_notes import describe_drill
 from raft_snapshot_agent.destination.verification import Reading, SnapshotState
 from raft_snapshot_agent.errors import (
     AgentError,
@@ -27,9 +28,9 @@ from raft_snapshot_agent.errors import (
     NotThereYet,
     StorageError,
 )
-from raft_snapshot_agent.restore.examine import judged
+from raft_snapshot_agent.restore.examine import judge_reader
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader, choose
-from raft_snapshot_agent.restore.restore import fetched
+from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.storage.local.local import LocalStorage
@@ -47,13 +48,13 @@ def destinations_for(
 
 def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     """Show what every storage holds; return the exit code."""
-    rows: list[tuple[Destination, Stored]] = []
+    rows: list[tuple[Destination, Stored, str]] = []
     failures: list[AgentError] = []
 
     async def work() -> None:
         for destination in destinations:
             try:
-                rows.extend((destination, one) for one in await _list_destination(destination))
+                rows.extend(await _told_of_each(destination))
             except NotThereYet as error:
                 output.talk(f"{destination.name}: {error}")
             except AgentError as error:
@@ -64,9 +65,9 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     wait_for(work)
     now = datetime.now(UTC)
     output.table(
-        [_row(destination, stored, now) for destination, stored in rows],
+        output.Rows(rows, lambda row: _row(row[0], row[1], now, row[2])),
         layout,
-        [_document(destination, stored) for destination, stored in rows],
+        output.Rows(rows, lambda row: _document(*row)),
     )
     if not rows and not failures:
         output.talk("no snapshot is stored yet")
@@ -81,7 +82,12 @@ async def _list_destination(destination: Destination) -> tuple[Stored, ...]:
     return await destination.verdicts.dated(stored)
 
 
-def _row(destination: Destination, stored: Stored, now: datetime) -> dict[str, str]:
+async def _told_of_each(destination: Destination) -> list[tuple[Destination, Stored, str]]:
+    listed = await _list_destination(destination)
+    return [(destination, one, await describe_drill(destination, one)) for one in listed]
+
+
+def _row(destination: Destination, stored: Stored, now: datetime, drill: str) -> dict[str, str]:
     dated = _is_dated(stored)
     return {
         "storage": destination.name,
@@ -91,10 +97,11 @@ def _row(destination: Destination, stored: Stored, now: datetime) -> dict[str, s
         "size": output.size(stored.size),
         "index": "-" if stored.index is None else str(stored.index),
         "state": _state(destination, stored),
+        "drill": drill.partition(":")[0] or "-",
     }
 
 
-def _document(destination: Destination, stored: Stored) -> dict[str, Any]:
+def _document(destination: Destination, stored: Stored, drill: str) -> dict[str, Any]:
     return {
         "storage": destination.name,
         "name": stored.name,
@@ -103,6 +110,7 @@ def _document(destination: Destination, stored: Stored) -> dict[str, Any]:
         "size": stored.size,
         "index": stored.index,
         "state": _state(destination, stored),
+        "drill": drill or None,
     }
 
 
@@ -132,7 +140,7 @@ def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layou
     codes: list[int] = []
 
     async def prove(reader: SnapshotReader) -> None:
-        verdict = await judged(reader)
+        verdict = await judge_reader(reader)
         if verdict.error is not None:
             codes.append(verdict.error.exit_code)
         rows.append(_verdict(verdict.state, reader.label, await _describe_verdict(reader, verdict)))
@@ -204,7 +212,7 @@ def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overw
         reader = await choose(destinations_for(load, wanted), wanted)
         name = Path(reader.label).name if into_folder else target.name
         writable_folder(folder / name, overwrite=overwrite)
-        async with fetched(reader, folder) as got:
+        async with fetch_copy(reader, folder) as got:
             copy = LocalStorage(folder)
             await copy.put(name, got.spool)
             if got.manifest is not None:
@@ -225,7 +233,7 @@ def fetch_to_stdout(load: Callable[[], Loaded], wanted: str | None) -> int:
 
     async def work() -> None:
         reader = await choose(destinations, wanted)
-        async with fetched(reader, folder) as got:
+        async with fetch_copy(reader, folder) as got:
             await PipeStorage(sys.stdout.buffer).put("-", got.spool)
         output.talk(f"Fetched and verified: {reader.label} (index {got.snapshot.meta.index})")
 

@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
@@ -16,7 +17,7 @@ from raft_snapshot_agent.config.keys import KeyPath, KeyPosition
 from raft_snapshot_agent.config.model import Config, LogSettings, misplaced_error
 from raft_snapshot_agent.config.validation import nearest
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.fields import Settings
+from raft_snapshot_agent.fields import Duration, Settings
 from raft_snapshot_agent.lease.settings import USUAL_NAME
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -31,6 +32,8 @@ class Fleet(Settings):
     log: LogSettings = LogSettings()
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 4
     """How many snapshots are under way at once; one that does not move is not counted."""
+    spread: Duration = timedelta(milliseconds=25)
+    """Clusters that are due at the same moment begin this far apart, in the order of the file."""
     clusters: dict[str, dict[str, Any]] = Field(default={})
     """The keys of each cluster; those at the top of the file are its defaults."""
 

@@ -71,7 +71,7 @@ def _fleet(document: Document, file: Path, environ: Mapping[str, str]) -> Loaded
     faults += keep_apart({name: (one.config, one.position) for name, one in clusters.items()})
     if faults:
         raise all_faults(faults)
-    return LoadedFleet(clusters, fleet.concurrency)
+    return LoadedFleet(clusters, fleet.concurrency, fleet.spread)
 
 
 def _fleets_own(document: Document) -> tuple[Fleet, list[ConfigError]]:

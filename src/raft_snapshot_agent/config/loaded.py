@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -60,6 +61,8 @@ class LoadedFleet:
     clusters: Mapping[str, Loaded]
     """By name; one cluster alone has none."""
     concurrency: int = 1
+    spread: timedelta = timedelta(0)
+    """How much later than the one before it each is due, where several are at the same moment."""
 
     @property
     def first(self) -> Loaded:
@@ -76,7 +79,7 @@ class LoadedFleet:
             return self
         if not name or name not in self.clusters:
             raise ConfigError(f"no cluster is called {name!r}", hint=self._there)
-        return LoadedFleet({name: self.clusters[name]}, self.concurrency)
+        return LoadedFleet({name: self.clusters[name]}, self.concurrency, self.spread)
 
     def one(self, name: str | None) -> Loaded:
         """Choose the cluster that a command is for.

@@ -30,7 +30,8 @@ def shown_fleet(fleet: LoadedFleet) -> dict[str, Any]:
     log = fleet.first.config.log.model_dump(mode="json")
     for one in shows.values():
         del one["log"]
-    return {"log": log, "concurrency": fleet.concurrency, "clusters": shows}
+    spread = format_duration(fleet.spread)
+    return {"log": log, "concurrency": fleet.concurrency, "spread": spread, "clusters": shows}
 
 
 def schema() -> dict[str, Any]:

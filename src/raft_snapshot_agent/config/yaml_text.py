@@ -10,7 +10,10 @@ import yaml
 from raft_snapshot_agent.config.keys import KeyPath, Mark
 from raft_snapshot_agent.config.positions import TextError, given_twice
 
-_MOST_NODES = 10_000
+_MOST_UNFOLDED = 10_000
+"""Values that aliases may add, beside those that stand in the file."""
+_UNFOLDED_EACH = 20
+"""So many more for each value that does: many clusters may share long defaults."""
 _TAG = "tag:yaml.org,2002:"
 _SPACES = "indent with spaces"
 _AROUND = "look at the indentation, quotes and brackets there and right before"
@@ -52,7 +55,8 @@ class _Builder:
 
     def __init__(self) -> None:
         self.marks: dict[KeyPath, Mark] = {}
-        self._left = _MOST_NODES
+        self._left = _MOST_UNFOLDED
+        self._met: set[int] = set()
         self._scalars = yaml.constructor.SafeConstructor()
 
     def value(self, node: yaml.Node, path: KeyPath) -> Any:
@@ -105,9 +109,13 @@ class _Builder:
         if node.tag not in _PLAIN:
             # The tag itself may be a password that begins with an exclamation mark.
             raise _odd("a tag, which ! begins, is not allowed", node, path, _QUOTE)
+        if id(node) not in self._met:
+            self._met.add(id(node))
+            self._left += _UNFOLDED_EACH
+            return
         self._left -= 1
         if self._left < 0:
-            raise _odd(f"the aliases unfold to more than {_MOST_NODES} values", node, ())
+            raise _odd("the aliases unfold to far more values than the file has", node, ())
 
 
 def _is_bare(key: yaml.Node, child: yaml.Node) -> bool:

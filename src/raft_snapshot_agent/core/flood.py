@@ -8,12 +8,13 @@ against what lies there now is heard.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from raft_snapshot_agent.core.proof import AHEAD, fingerprint
+from raft_snapshot_agent.core.proof import AHEAD, fingerprint, read_known
 from raft_snapshot_agent.core.schedule import Schedule
 from raft_snapshot_agent.core.snapshot import Manifest, Stored
 
@@ -26,6 +27,9 @@ _COMPARED = 16
 _FEW = 4
 _HINT = "delete what nobody of you took, or raise guard.max_extra"
 
+Fingerprinted = tuple[str, str]
+"""A name, and what manifests tell of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Witness:
@@ -33,16 +37,36 @@ class Witness:
 
     stored: Stored
     manifest: Manifest
-    known: frozenset[str]
-    """Fingerprints of their names."""
 
-    def never_saw(self, listed: Sequence[Stored]) -> list[Stored]:
-        """List those that came after it, or claim to be older and were not there."""
-        return [
-            one
-            for one in listed
-            if one.name != self.stored.name and fingerprint(one.name) not in self.known
+    def never_saw(self, listed: Sequence[Fingerprinted]) -> int:
+        """Count those that came after it, or claim to be older and were not there.
+
+        Of those that lay behind the last one that it names it knows only how many they were.
+
+        Arguments:
+            listed: Newest first.
+        """
+        known = read_known(self.manifest)
+        if known is None:
+            return 0
+        unseen = [
+            place
+            for place, (name, mark) in enumerate(listed)
+            if mark not in known.fingerprints and name != self.stored.name
         ]
+        if not known.more:
+            return len(unseen)
+        last = next(
+            (at for at in range(len(listed) - 1, -1, -1) if listed[at][1] in known.fingerprints),
+            len(listed),
+        )
+        behind = len(unseen) - bisect_right(unseen, last)
+        return len(unseen) - min(behind, known.more)
+
+
+def fingerprinted(listed: Iterable[Stored]) -> tuple[Fingerprinted, ...]:
+    """Work out the fingerprint of each name, once for all that are compared with them."""
+    return tuple((one.name, fingerprint(one.name)) for one in listed)
 
 
 def count_witnesses(extra: int) -> int:
@@ -53,6 +77,11 @@ def count_witnesses(extra: int) -> int:
 def slots(pace: Schedule, since: datetime, now: datetime) -> int:
     """Count the points on the schedule between two moments, and the one under way."""
     return pace.following(since, now).missed + 1
+
+
+def explains(pace: Schedule, count: int, since: datetime, *, now: datetime, extra: int) -> bool:
+    """Return whether schedule and people may have led to so many snapshots since some time."""
+    return count <= extra + _AGENTS * slots(pace, since, now)
 
 
 def explain_flood(
@@ -72,13 +101,14 @@ def explain_flood(
         extra: How many people may take by hand.
     """
     counted = [one for one in listed if one.counts and one.taken_at <= now + AHEAD]
+    marked = fingerprinted(counted) if witnesses else ()
     for newer, witness in enumerate(witnesses):
-        fresh = witness.never_saw(counted)
+        fresh = witness.never_saw(marked)
         # Each of those that came later tells itself that it is of an agent.
         allowed = extra + newer + _AGENTS * slots(pace, witness.stored.taken_at, now)
-        if len(fresh) > allowed:
+        if fresh > allowed:
             return (
-                f"{len(fresh)} snapshots came since {witness.stored.name}, of which schedule and"
+                f"{fresh} snapshots came since {witness.stored.name}, of which schedule and"
                 f" guard.max_extra explain {allowed}: {_HINT}"
             )
     return _find_crowd(counted, pace, now, extra)

@@ -77,7 +77,7 @@ def deadline(timing: ScheduleSpec, newest: datetime, took: float = 0) -> DueTime
     due = timing.schedule.following(newest, newest).at
     gap = timing.schedule.following(due, due).at - due
     grace = min(max(gap / _GRACE_SHARE, _LEAST_GRACE), _MOST_GRACE)
-    return DueTime(due, due + timing.jitter + timedelta(seconds=took) + grace)
+    return DueTime(due, due + timing.jitter + timing.behind() + timedelta(seconds=took) + grace)
 
 
 def age(newest: datetime, now: datetime) -> timedelta:

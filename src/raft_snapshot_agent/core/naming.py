@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from heapq import merge
+from itertools import islice
 from typing import Protocol
 
 from raft_snapshot_agent.core.layout import directives
@@ -15,6 +17,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEARS = range(2, 9999)
 """Moments of these years are moments in every time zone."""
 _MICROSECOND = timedelta(microseconds=1)
+_PIECE = 5000
+"""Snapshots that are sorted at once."""
 _SAMPLES = (datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC), datetime(2031, 2, 9, 22, tzinfo=UTC))
 _ENTROPY = re.compile(r"[0-9A-Fa-f]{6,}")
 _AGENT_NAME = re.compile(
@@ -202,6 +206,7 @@ def catalogue(entries: Iterable[tuple[str, int]], naming: Naming = AGENT) -> tup
             held=Sidecar.HOLD.name_for(name) in sizes,
             condemned=Sidecar.BROKEN.name_for(name) in sizes,
             mismatched=Sidecar.MISMATCH.name_for(name) in sizes,
+            drilled=Sidecar.DRILL.name_for(name) in sizes,
         )
         for name, size in sizes.items()
         if (parsed := parse(name, naming))
@@ -209,8 +214,13 @@ def catalogue(entries: Iterable[tuple[str, int]], naming: Naming = AGENT) -> tup
 
 
 def newest_first(stored: Iterable[Stored]) -> tuple[Stored, ...]:
-    """Order by time, within one second by index, then by name."""
-    return tuple(sorted(stored, key=_age, reverse=True))
+    """Order by time, within one second by index, then by name.
+
+    A long list is sorted piece by piece: no other thread goes on while Python sorts.
+    """
+    rest = iter(stored)
+    pieces = iter(lambda: sorted(islice(rest, _PIECE), key=_age, reverse=True), [])
+    return tuple(merge(*pieces, key=_age, reverse=True))
 
 
 def _age(stored: Stored) -> tuple[datetime, int, str]:

@@ -15,6 +15,7 @@ from datetime import timedelta
 from raft_snapshot_agent.core.guard import is_trusted
 from raft_snapshot_agent.core.naming import Naming, ParsedName, newest_first, parse
 from raft_snapshot_agent.core.notes import moment
+from raft_snapshot_agent.core.retention import Plan
 from raft_snapshot_agent.core.signing import SigningKeys
 from raft_snapshot_agent.core.snapshot import Manifest, Stored
 
@@ -26,6 +27,10 @@ _BYTES, _LETTERS = 8, 11
 """Of a fingerprint: long enough that nobody finds a name that has the one of another."""
 _MOST_KNOWN = 20_000
 """Names that a manifest tells of: with more it would be longer than one that is read."""
+
+_MORE, _DIGITS = "+", 12
+"""What stands before the number of the others, and how long that is not. It is no letter of a
+fingerprint; versions that do not know it take it for a name that nothing has."""
 
 _DISAGREES = "name, size, index or time are not what its manifest tells: fills no rule"
 _NO_MANIFEST = "what lies there as its manifest is none: fills no rule"
@@ -92,9 +97,9 @@ def without_copies(stored: Iterable[Stored], told: Mapping[str, Told]) -> tuple[
     """Keep one snapshot for each archive: the one whose manifest is oldest.
 
     That one stays while there are copies: without it the next one would count. A signature is
-    proof enough: nobody else can describe an archive anew.
+    proof enough: nobody else can describe an archive anew. What is of another size is no copy.
     """
-    first: dict[str, Stored] = {}
+    first: dict[tuple[str, int], Stored] = {}
     judged: dict[str, Stored] = {}
     listed = newest_first(stored)
     for one in reversed(listed):
@@ -102,11 +107,36 @@ def without_copies(stored: Iterable[Stored], told: Mapping[str, Told]) -> tuple[
         judged[one.name] = one
         if one.signed or not one.counts or not isinstance(manifest, Manifest):
             continue
-        original = first.setdefault(manifest.sha256, one)
+        original = first.setdefault((manifest.sha256, one.size), one)
         if manifest.sha256 and original is not one:
             judged[one.name] = replace(one, doubt=f"a copy of {original.name}: fills no rule")
             judged[original.name] = replace(original, copied=True)
     return tuple(judged[one.name] for one in listed)
+
+
+def relied_on(
+    listed: Sequence[Stored], planned: Plan, proven: Mapping[str, Stored]
+) -> list[Stored]:
+    """List those that have to be proved before a plan is carried out, in the same order.
+
+    These are what goes, what fills a rule, and whatever may be the original of one of them: of
+    the same size, and not read yet. What is left for later runs is relied on by nobody.
+
+    Arguments:
+        listed: All there are.
+        planned: What is to be done.
+        proven: Those that were proved already, by name.
+    """
+    later = {one.name for one in planned.left}
+    names = {one.name for one in planned.delete} | proven.keys()
+    names.update(one.name for one in planned.keep if one.counts and one.name not in later)
+    # Nobody but the agents can describe again what is signed.
+    sizes = {one.size for one in proven.values() if one.verified and one.counts and not one.signed}
+    return [
+        one
+        for one in listed
+        if one.name in names or (one.verified and one.counts and one.size in sizes)
+    ]
 
 
 def _tried_again(told: Manifest, stored: Stored, parsed: ParsedName | None) -> bool:
@@ -127,14 +157,32 @@ def fingerprint(name: str) -> str:
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-def write_known(fingerprints: Sequence[str]) -> str:
-    """Write down which snapshots are there, newest first; the oldest are left out if they must."""
-    return "." + "".join(fingerprints[:_MOST_KNOWN])
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a manifest tells of the snapshots that were there before its own."""
+
+    fingerprints: frozenset[str]
+    more: int = 0
+    """How many older ones lay there, which it does not name: it would be too long."""
 
 
-def read_known(manifest: Manifest) -> frozenset[str] | None:
+def write_known(names: Sequence[str]) -> str:
+    """Write down which snapshots are there, newest first, and how many more there are."""
+    told = "".join(fingerprint(name) for name in names[:_MOST_KNOWN])
+    more = len(names) - _MOST_KNOWN
+    return f".{told}{_MORE}{more}" if more > 0 else f".{told}"
+
+
+def tells(manifest: Manifest) -> bool:
+    """Return whether a manifest tells of the snapshots that were there before."""
+    return manifest.known.startswith(".")
+
+
+def read_known(manifest: Manifest) -> Known | None:
     """Read which snapshots were there; nothing where a manifest does not tell."""
-    if not manifest.known.startswith("."):
+    if not tells(manifest):
         return None
-    text = manifest.known[1:]
-    return frozenset(text[at : at + _LETTERS] for at in range(0, len(text), _LETTERS))
+    text, _, more = manifest.known[1:].partition(_MORE)
+    count = int(more) if more.isascii() and more.isdecimal() and len(more) < _DIGITS else 0
+    fingerprints = (text[at : at + _LETTERS] for at in range(0, len(text), _LETTERS))
+    return Known(frozenset(fingerprints), count)

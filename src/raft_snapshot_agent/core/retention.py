@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import dropwhile
 from typing import ClassVar
 
 from raft_snapshot_agent.core.duration import format_duration
@@ -146,11 +147,7 @@ def plan(
     reasons = _reasons(listed, policy, now, zone)
     crowded_out = _crowded_out(reasons, policy, now)
     delete = tuple(one for one in reversed(listed) if not reasons[one] or one in crowded_out)
-    review = tuple(
-        one
-        for one in reversed(listed)
-        if one.broken and not one.held and _is_due(one, listed, policy, now, at_once=at_once)
-    )
+    review = tuple(reversed([*_due(listed, policy, now, at_once=at_once)]))
     refused = _explain_refusal(len(delete) + len(review), policy, forbidden)
     if refused:
         reasons.update({one: ["nothing is deleted"] for one in delete})
@@ -169,16 +166,18 @@ def _explain_refusal(deletes: int, policy: Retention, forbidden: str) -> str:
     return f"would delete {deletes} snapshots, more than max_deletes {policy.max_deletes}"
 
 
-def _is_due(
-    one: Stored, listed: Sequence[Stored], policy: Retention, now: datetime, *, at_once: bool
-) -> bool:
-    """Return whether a broken snapshot is due to be read again, and deleted if it is."""
-    newer = listed[: listed.index(one)]
-    if not any(other.counts and other.taken_at <= now + _AHEAD for other in newer):
-        return False
-    if at_once:
-        return True
-    return not policy.keeps_all and (one.broken_since is None or _is_over(one, policy, now))
+def _due(
+    listed: Sequence[Stored], policy: Retention, now: datetime, *, at_once: bool
+) -> Iterator[Stored]:
+    """List the broken ones that are to be read again, and to go if they are still broken."""
+    older = dropwhile(lambda one: not (one.counts and one.taken_at <= now + _AHEAD), listed)
+    for one in older:
+        if not one.broken or one.held:
+            continue
+        if at_once or (
+            not policy.keeps_all and (one.broken_since is None or _is_over(one, policy, now))
+        ):
+            yield one
 
 
 def _is_over(one: Stored, policy: Retention, now: datetime) -> bool:
@@ -251,8 +250,9 @@ def _crowded_out(
     safe = {*present[: policy.min_keep], *proved[: policy.min_keep]}
     safe |= {one for one in kept if _PROTECTED & {*reasons[one]}}
     used, crowded = 0, set[Stored]()
-    unproved, ahead = ([one for one in kept if one not in group] for group in (proved, present))
-    for group in (proved, [one for one in unproved if one not in ahead], ahead):
+    unproved = [one for one in present if not one.proved]
+    ahead = [one for one in kept if one.taken_at > now + _AHEAD]
+    for group in (proved, unproved, ahead):
         used += sum(one.size for one in group if one in safe)
         for one in (one for one in group if one not in safe):
             used += one.size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from raft_snapshot_agent.core.schedule import Every, Schedule, credible_anchor, next_try
@@ -26,6 +26,8 @@ class ScheduleSpec:
     """Each is put off by a random part of this."""
     catch_up: bool = True
     """Whether one that was missed while no agent ran is taken at the start."""
+    phase: timedelta = field(default=timedelta(0), compare=False)
+    """What is due together with that of other clusters is put off by this."""
 
     def first(self, anchor: datetime | None, now: datetime) -> datetime:
         """Return when the first one is due.
@@ -35,9 +37,16 @@ class ScheduleSpec:
             now: The present time.
         """
         due = self.schedule.next_after(anchor, now)
-        if due > now or self.catch_up:
+        if due > now:
             return due
-        return self.schedule.following(anchor or now, now).at
+        if not self.catch_up:
+            return self.schedule.following(anchor or now, now).at
+        # From there on an interval goes on; the moments of a cron expression stay where they are.
+        return now + self.phase if isinstance(self.schedule, Every) else now
+
+    def behind(self) -> timedelta:
+        """Return how long after its moment each is due, whenever that is."""
+        return timedelta(0) if isinstance(self.schedule, Every) else self.phase
 
     def early(self) -> timedelta:
         """Return how much earlier than due a snapshot may be taken together with another.
@@ -76,7 +85,7 @@ class NextRun:
 
     @property
     def due(self) -> datetime:
-        return self.again or self.slot + self.put_off
+        return self.again or self.slot + self.put_off + self.timing.behind()
 
     def is_due(self, now: datetime) -> bool:
         """Return whether a run at `now` serves this storage."""

@@ -22,7 +22,7 @@ from raft_snapshot_agent.errors import AgentError, ServerError, VerificationErro
 from raft_snapshot_agent.restore.drill import restored
 from raft_snapshot_agent.restore.examine import examine
 from raft_snapshot_agent.restore.reader import StoredReader
-from raft_snapshot_agent.restore.restore import fetched
+from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import ServerProcess
@@ -172,7 +172,7 @@ async def _restore_newest(screen: Screen, stage: Stage) -> None:
         newest = (await bucket.stored())[0]
         fresh = stage.folder / "fresh"
         async with (
-            fetched(StoredReader(bucket, newest), stage.folder / "spool") as got,
+            fetch_copy(StoredReader(bucket, newest), stage.folder / "spool") as got,
             restored(
                 got.spool.path, stage.cluster.unseal_keys, fresh, must_be_closed=False
             ) as node,

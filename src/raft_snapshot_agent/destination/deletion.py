@@ -61,7 +61,7 @@ class Deleting:
         return deleted, [warning], {warning: len(left)}
 
     async def _remove(self, stored: Stored) -> None:
-        for name in _with_it(stored):
+        for name in _order_names(stored):
             await self.storage.delete(name)
 
     async def review(self, one: Stored, now: datetime, *, at_once: bool) -> tuple[bool, str]:
@@ -98,10 +98,10 @@ def told(plan: Plan, policy: Retention) -> tuple[str, ...]:
     if plan.left:
         why = "more are past retention than the schedule explains: they go in the next runs"
         said.append(f"{why} (at once: prune --all; more in each: retention.max_deletes)")
-    return (*said, *_cramped(plan, policy))
+    return (*said, *_list_cramped(plan, policy))
 
 
-def _cramped(plan: Plan, policy: Retention) -> tuple[str, ...]:
+def _list_cramped(plan: Plan, policy: Retention) -> tuple[str, ...]:
     """Tell where a single snapshot takes more room than all may have."""
     newest = next((one for one, why in plan.keep.items() if NEWEST in why), None)
     if newest is None or not policy.max_space or newest.size <= policy.max_space:
@@ -110,7 +110,7 @@ def _cramped(plan: Plan, policy: Retention) -> tuple[str, ...]:
     return (f"{why}: only protected ones are kept (raise retention.max_space)",)
 
 
-def _with_it(stored: Stored) -> list[str]:
+def _order_names(stored: Stored) -> list[str]:
     """Order what goes with a snapshot: a crash in between leaves a snapshot, never an orphan."""
     manifest = [manifest_name(stored.name)] if stored.verified else []
     notes = [
@@ -118,6 +118,7 @@ def _with_it(stored: Stored) -> list[str]:
         for beside, lies in (
             (Sidecar.BROKEN, stored.condemned),
             (Sidecar.MISMATCH, stored.mismatched),
+            (Sidecar.DRILL, stored.drilled),
         )
         if lies
     ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
+from functools import partial
+from itertools import islice
 
-from raft_snapshot_agent.core.flood import count_witnesses, explain_flood
+from raft_snapshot_agent.core.flood import count_witnesses, explain_flood, explains
 from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME, Alarm, Restored
-from raft_snapshot_agent.core.naming import AGENT, Layout, Naming, catalogue
-from raft_snapshot_agent.core.notes import moment
+from raft_snapshot_agent.core.naming import AGENT, Layout, Naming
 from raft_snapshot_agent.core.retention import Plan, Retention, plan
 from raft_snapshot_agent.core.schedule import Schedule
 from raft_snapshot_agent.core.signing import SigningKeys
@@ -18,12 +19,15 @@ from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.deletion import Deleting, told
 from raft_snapshot_agent.destination.guard import GuardResult, History, admit, look, watch
+from raft_snapshot_agent.destination.listing import Listing, listed, static
 from raft_snapshot_agent.destination.proofs import Proofs
 from raft_snapshot_agent.destination.refused_deletes import Refusals
+from raft_snapshot_agent.destination.remembered import Remembered
 from raft_snapshot_agent.destination.verdicts import Verdicts
 from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageError
-from raft_snapshot_agent.storage.base import BytesSource, Storage
+from raft_snapshot_agent.storage.base import BytesSource, Storage, sizes_of
 from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.threads import beside_loop
 
 _REVIEWED = 3
 """Broken snapshots that one run reads again: each costs twice its size."""
@@ -75,7 +79,7 @@ class Destination:
     """How many snapshots are to be expected; nothing: nobody knows, and none are too many."""
     extra: int = 24
     """So many more than that raise no alarm."""
-    told: dict[tuple[str, int, int], Manifest] = field(default_factory=dict)
+    told: Remembered = field(default_factory=Remembered)
     """Manifests that were read already."""
 
     @property
@@ -98,7 +102,7 @@ class Destination:
 
     async def stored(self) -> tuple[Stored, ...]:
         """List the snapshots it holds, newest first."""
-        return await self._catalogued(await self._sizes())
+        return (await self._listing()).stored
 
     async def current(self) -> tuple[Stored, ...]:
         """List the same; where there is a key, the newest that counts is one that is signed.
@@ -118,8 +122,8 @@ class Destination:
 
     async def find(self, name: str) -> Stored | None:
         """Look for what has a name, be it one of a snapshot or not."""
-        sizes = await self._sizes()
-        known = {one.name: one for one in await self._catalogued(sizes)}
+        sizes = await sizes_of(self.storage)
+        known = {one.name: one for one in (await self._listing(sizes)).stored}
         if name in sizes and name not in known:
             return Stored(name, datetime.min.replace(tzinfo=UTC), sizes[name])
         return known.get(name)
@@ -140,18 +144,21 @@ class Destination:
 
     # The guard.
 
-    async def history(self, began: Instant, taken_at: datetime) -> History | None:
+    async def history(
+        self, began: Instant, taken_at: datetime, sizes: Mapping[str, int] | None = None
+    ) -> History | None:
         """Read what a new snapshot is to be held against; nothing where none is held.
 
         Arguments:
             began: Just before the server was asked for the new one.
             taken_at: The same by the wall clock.
+            sizes: What it lists, where that was just asked for.
         """
         if not (self.prunes and self.with_manifest):
             return None
-        sizes = await self._sizes()
-        stored = await self._catalogued(sizes)
-        found = await look(self.proofs, stored, frozenset(sizes), began, taken_at)
+        listing = await self._listing(sizes)
+        stored = listing.stored
+        found = await look(self.proofs, listing, began, taken_at)
         if self.static_name is not None or (self.keys is None and self.retention.keeps_all):
             return found  # nothing is ever deleted
         found = replace(found, known=await self.proofs.known(stored))
@@ -161,8 +168,10 @@ class Destination:
         """Say why more snapshots came than can be explained, where no key tells which count."""
         if self.signing is not None or self.pace is None:
             return ""
-        witnesses = await self.proofs.witnesses(stored, count_witnesses(self.extra))
-        return explain_flood(stored, witnesses, self.pace, now, self.extra)
+        explained = partial(explains, self.pace, now=now, extra=self.extra)
+        witnesses = await self.proofs.witnesses(stored, count_witnesses(self.extra), explained)
+        counted = partial(explain_flood, stored, witnesses, self.pace, now, self.extra)
+        return await beside_loop(counted, len(stored))
 
     async def watch(self, history: History | None, now: Manifest) -> GuardResult:
         """Hold a new snapshot against the history of its storage.
@@ -219,6 +228,8 @@ class Destination:
     async def prune(
         self,
         now: datetime,
+        listing: Listing | None = None,
+        /,
         *,
         dry_run: bool = False,
         acknowledged: bool = False,
@@ -233,19 +244,20 @@ class Destination:
             acknowledged: Whether an alarm is to be overlooked; for plans.
             broken: Whether to delete all that is broken, whenever it was condemned.
             everything: Whether to delete in one run what would take several.
+            listing: What it lists, where that was just asked for.
 
         Raises:
             StorageError: It could not be listed, or what is to stay could not be proved.
         """
-        sizes = await self._sizes()
-        alarm = None if acknowledged or GUARD_NAME not in sizes else await self.alarm()
+        listing = listing or await self._listing()
+        alarm = None if acknowledged or GUARD_NAME not in listing.notes else await self.alarm()
         forbidden = f"{alarm}{_GO_ON}" if alarm else ""
-        stored = await self.verdicts.dated(await self._catalogued(sizes))
+        stored = await self.verdicts.dated(listing.stored)
         most = None if everything else self._most(stored, now)
 
-        def planned(listed: Sequence[Stored], forbidden: str = forbidden) -> Plan:
+        def planned(stored: Sequence[Stored], forbidden: str = forbidden) -> Plan:
             return plan(
-                listed, self.retention, now, self.zone, forbidden, at_once=broken, most=most
+                stored, self.retention, now, self.zone, forbidden, at_once=broken, most=most
             )
 
         found = await self.proofs.settled(stored, planned)
@@ -271,27 +283,17 @@ class Destination:
         """Return how many the schedule explains since the snapshot before the newest."""
         if self.pace is None or self.retention.max_deletes is not None:
             return None
-        present = [one for one in stored if one.counts and one.taken_at <= now]
-        since = present[1].taken_at if len(present) > 1 else now
+        present = (one for one in stored if one.counts and one.taken_at <= now)
+        second = next(islice(present, 1, None), None)
+        since = now if second is None else second.taken_at
         return _LEAST_DELETES + self.pace.following(since, now).missed
 
-    async def _sizes(self) -> dict[str, int]:
-        return {entry.name: entry.size for entry in await self.storage.entries()}
-
-    async def _catalogued(self, sizes: dict[str, int]) -> tuple[Stored, ...]:
+    async def _listing(self, sizes: Mapping[str, int] | None = None) -> Listing:
+        sizes = await sizes_of(self.storage) if sizes is None else sizes
+        found = await listed(sizes, self.naming)
         if self.static_name is None:
-            return catalogue(sizes.items(), self.naming)
+            return found
         if self.static_name not in sizes:
-            return ()
+            return replace(found, stored=())
         manifest = await self.manifest(self.static_name)
-        return (_static(self.static_name, sizes, manifest),)
-
-
-def _static(name: str, sizes: dict[str, int], manifest: Manifest | None) -> Stored:
-    """Describe a snapshot whose name tells nothing; without a manifest it counts as ancient."""
-    condemned = Sidecar.BROKEN.name_for(name) in sizes
-    taken_at = None if manifest is None else moment(manifest.taken_at)
-    if manifest is None or taken_at is None:
-        ancient = datetime.min.replace(tzinfo=UTC)
-        return Stored(name, ancient, sizes[name], condemned=condemned)
-    return Stored(name, taken_at, sizes[name], manifest.index, verified=True, condemned=condemned)
+        return replace(found, stored=(static(self.static_name, sizes, manifest),))

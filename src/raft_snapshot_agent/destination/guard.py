@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import islice
+from functools import partial
+from itertools import dropwhile, islice
 
-from raft_snapshot_agent.core.flood import count_witnesses
+from raft_snapshot_agent.core.flood import count_witnesses, fingerprinted
 from raft_snapshot_agent.core.guard import (
     GUARD_NAME,
     RESTORED_NAME,
@@ -22,9 +23,11 @@ from raft_snapshot_agent.core.guard import (
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.snapshot import Instant, Manifest, Stored
 from raft_snapshot_agent.destination import verification
+from raft_snapshot_agent.destination.listing import Listing
 from raft_snapshot_agent.destination.proofs import Proofs
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
 from raft_snapshot_agent.storage.base import BytesSource, Storage
+from raft_snapshot_agent.threads import beside_loop
 
 _TRIED = 10
 """Manifests that are held against the new one at most; those that lie are not counted."""
@@ -50,6 +53,8 @@ class History:
     """What the new manifest is to tell of those that were there before it."""
     flood: str = ""
     """Why more came than can be explained."""
+    listing: Listing | None = None
+    """What lay there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,34 +75,29 @@ class GuardResult:
         return not (self.alarm or self.unsettled)
 
 
-async def look(
-    proofs: Proofs,
-    stored: Sequence[Stored],
-    names: frozenset[str],
-    began: Instant,
-    taken_at: datetime,
-) -> History:
+async def look(proofs: Proofs, listing: Listing, began: Instant, taken_at: datetime) -> History:
     """Read what a new snapshot is to be held against.
 
     Arguments:
         proofs: Of where it is to be stored.
-        stored: The snapshots there, newest first.
-        names: Of everything there.
+        listing: What lies there.
         began: Just before the server was asked for the new one.
         taken_at: The same by the wall clock.
     """
     now = Span(began, began, taken_at, taken_at)
-    present = [one for one in stored if one.taken_at <= taken_at + _AHEAD]
+    stored = listing.stored
+    present = tuple(dropwhile(lambda one: one.taken_at > taken_at + _AHEAD, stored))
     points = await _points(proofs, present, now)
     storage = proofs.storage
     alarm = restored = None
     with suppress(SnapshotNotFound):  # taken away meanwhile
-        if GUARD_NAME in names:
+        if GUARD_NAME in listing.notes:
             alarm = Alarm.from_json(await verification.small(storage, GUARD_NAME))
     with suppress(SnapshotNotFound):
-        if RESTORED_NAME in names:
+        if RESTORED_NAME in listing.notes:
             restored = Restored.from_json(await verification.small(storage, RESTORED_NAME))
-    return History(tuple(points), alarm, restored, _told(stored))
+    warnings = await beside_loop(partial(_told, stored), len(stored))
+    return History(tuple(points), alarm, restored, warnings, listing=listing)
 
 
 async def watch(
@@ -148,8 +148,9 @@ async def admit(proofs: Proofs, stored: Sequence[Stored], extra: int) -> None:
         extra: How many may come by hand.
     """
     known = await proofs.known(stored)
+    marked = await beside_loop(partial(fingerprinted, stored), len(stored))
     for witness in await proofs.witnesses(stored, count_witnesses(extra) + _ADMITTED):
-        if witness.never_saw(stored):
+        if await beside_loop(partial(witness.never_saw, marked), len(marked)):
             told = replace(witness.manifest, known=known)
             name = manifest_name(witness.stored.name)
             await proofs.storage.put(name, BytesSource(told.to_json()))
@@ -161,12 +162,17 @@ async def _points(proofs: Proofs, stored: Sequence[Stored], now: Span) -> list[P
     async for one, manifest in proofs.credible(stored):  # whatever notes say of them
         points.append(point := Point.of(manifest))
         if point.span.precedes(now):
-            older = [other for other in stored[stored.index(one) + 1 :] if other.verified]
-            more = [Point.of(found) async for _, found in proofs.credible(suspects(older, point))]
+            doubtful = await beside_loop(partial(_suspects, stored, one, point), len(stored))
+            more = [Point.of(found) async for _, found in proofs.credible(doubtful)]
             return [*points, *(found for found in more if found.history == point.history)]
         if len(points) == _TRIED:
             break
     return points
+
+
+def _suspects(stored: Sequence[Stored], anchor: Stored, point: Point) -> list[Stored]:
+    older = [other for other in stored[stored.index(anchor) + 1 :] if other.verified]
+    return suspects(older, point)
 
 
 def _told(stored: Sequence[Stored]) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ async def look(destination: Destination, timing: ScheduleSpec, now: datetime) ->
     """
     try:
         with anyio.fail_after(LOOK_WITHIN):
-            return await _looked(destination, timing, now)
+            return await _look(destination, timing, now)
     except TimeoutError:
         why = f"cannot list snapshots: no answer within {LOOK_WITHIN:g} s"
         error: AgentError = StorageUnavailable(why, hint="check its address and the network")
@@ -80,28 +80,28 @@ async def look_at_all(
     found: dict[int, Holding] = {}
     limit = anyio.CapacityLimiter(_AT_ONCE)
 
-    async def one(number: int, destination: Destination, timing: ScheduleSpec) -> None:
+    async def look_at_one(number: int, destination: Destination, timing: ScheduleSpec) -> None:
         async with limit:
             found[number] = await look(destination, destination.timing or timing, now)
 
     async with anyio.create_task_group() as tasks:
         for number, (destination, timing) in enumerate(destinations):
-            tasks.start_soon(one, number, destination, timing)
+            tasks.start_soon(look_at_one, number, destination, timing)
     return tuple(found[number] for number in range(len(destinations)))
 
 
-async def _looked(destination: Destination, timing: ScheduleSpec, now: datetime) -> Holding:
+async def _look(destination: Destination, timing: ScheduleSpec, now: datetime) -> Holding:
     found = census(await destination.current(), now)
-    alarm = await _readable(destination.alarm())
+    alarm = await _try_read(destination.alarm())
     newest = found.newest
     if newest is None:
         return Holding(destination, found, alarm=alarm)
-    manifest = await _readable(destination.manifest(newest.name)) if newest.verified else None
-    due = deadline(timing, newest.taken_at, _seconds(manifest))
+    manifest = await _try_read(destination.manifest(newest.name)) if newest.verified else None
+    due = deadline(timing, newest.taken_at, _read_duration(manifest))
     return Holding(destination, found, due, alarm)
 
 
-async def _readable(reading: Awaitable[_T | None]) -> _T | None:
+async def _try_read(reading: Awaitable[_T | None]) -> _T | None:
     """Return what is read; nothing where only the right to read is missing."""
     try:
         return await reading
@@ -111,7 +111,7 @@ async def _readable(reading: Awaitable[_T | None]) -> _T | None:
         return None
 
 
-def _seconds(manifest: Manifest | None) -> float:
+def _read_duration(manifest: Manifest | None) -> float:
     """Return how long a snapshot took; nothing where what its manifest says makes no sense."""
     took = 0.0 if manifest is None else manifest.duration
     return took if 0 <= took <= _LONGEST else 0.0

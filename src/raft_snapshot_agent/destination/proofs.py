@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from itertools import islice
+
+import anyio
 
 from raft_snapshot_agent.core.flood import Witness
-from raft_snapshot_agent.core.naming import Naming, newest_first
+from raft_snapshot_agent.core.naming import Naming
 from raft_snapshot_agent.core.proof import (
     Judge,
     Told,
     Unread,
     fingerprint,
     read_known,
+    relied_on,
+    tells,
     without_copies,
     write_known,
 )
@@ -20,11 +27,22 @@ from raft_snapshot_agent.core.retention import Plan
 from raft_snapshot_agent.core.signing import SigningKeys
 from raft_snapshot_agent.core.snapshot import Manifest, Stored
 from raft_snapshot_agent.destination import verification
+from raft_snapshot_agent.destination.remembered import Remembered
 from raft_snapshot_agent.errors import LoginRefused, StorageError, StorageUnavailable
 from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.threads import beside_loop
 
-_REMEMBERED = 50_000
-"""Manifests that are kept in memory at most, a few hundred bytes each."""
+_AT_ONCE = 8
+"""Manifests that are read side by side: it is the way to a storage that takes the time."""
+_AHEAD = 32
+"""Manifests that are read before anybody knows that they are needed."""
+_SILENT = 500
+"""Manifests in a row that say nothing of others, before it is asked whether that is so many."""
+Explained = Callable[[int, datetime], bool]
+
+
+def _never(_count: int, _since: datetime) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +52,28 @@ class Proofs:
     storage: Storage
     naming: Naming | None
     keys: SigningKeys | None = None
-    told: dict[tuple[str, int, int], Manifest] = field(default_factory=dict)
+    told: Remembered = field(default_factory=Remembered)
 
-    async def read(self, stored: Stored) -> Told:
+    async def read(self, stored: Stored, *, whole: bool = True) -> Told:
         """Read the manifest of a snapshot.
+
+        Arguments:
+            stored: The snapshot.
+            whole: Whether what it tells of others is wanted, and what its signature covers.
 
         Raises:
             LoginRefused: Nothing can be read.
             StorageUnavailable: Another try may help.
         """
-        key = (stored.name, stored.size, stored.manifest_size)
         if not stored.verified:
             return None
-        if key in self.told:
-            return self.told[key]
+        if (remembered := self.told.recall(stored, whole=whole)) is not None:
+            return remembered
         told = await self._read(stored.name)
         if isinstance(told, Manifest):  # what was damaged may have been so on the way
-            if len(self.told) >= _REMEMBERED:
-                self.told.clear()
-            self.told[key] = told
+            if told.snapshot != stored.name:
+                return told  # of another: nothing that is worth its room
+            self.told.note(stored, told)
         return told
 
     async def _read(self, name: str) -> Told:
@@ -68,49 +89,83 @@ class Proofs:
 
         The newest signed manifest tells. Where there is none yet, all that lie there are; where
         none of them tells, no unsigned one counts.
+
+        Arguments:
+            listed: Newest first.
         """
         judge = Judge(self.naming, self.keys)
         if self.keys is None:
             return judge
         accepted: frozenset[str] | None = None
-        for one in newest_first(listed):
+        for one in listed:
             told = await self.read(one)
             if judge.is_signed(one, told) and isinstance(told, Manifest):
-                accepted = read_known(told)
-                if accepted is not None:
+                known = read_known(told)
+                accepted = frozenset() if known is None else known.fingerprints
+                if known is not None:
                     break
-                accepted = frozenset()
         return Judge(self.naming, self.keys, accepted)
 
-    async def worth(self, judge: Judge, listed: Iterable[Stored]) -> tuple[Stored, ...]:
+    async def worth(self, judge: Judge, listed: Sequence[Stored]) -> tuple[Stored, ...]:
         """Say what snapshots count for, each on its own and beside the others."""
-        told = {one.name: await self.read(one) for one in listed}
-        return without_copies((judge.judge_stored(one, told[one.name]) for one in listed), told)
+        told = await self._read_all(listed, whole=self.keys is not None)
+
+        def judged() -> tuple[Stored, ...]:
+            return without_copies((judge.judge_stored(one, told[one.name]) for one in listed), told)
+
+        return await beside_loop(judged, len(listed))
+
+    async def _read_all(self, listed: Sequence[Stored], *, whole: bool) -> dict[str, Told]:
+        """Read manifests, some at once."""
+        told: dict[str, Told] = {}
+        failures: list[StorageError] = []
+        waiting = iter(listed)
+
+        async def read() -> None:
+            for one in waiting:
+                try:
+                    told[one.name] = await self.read(one, whole=whole)
+                except StorageError as error:
+                    failures.append(error)
+                if failures:
+                    return
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(min(_AT_ONCE, len(listed))):
+                tasks.start_soon(read)
+        if failures:
+            raise failures[0]
+        return told
 
     async def settled(
         self, listed: Sequence[Stored], planned: Callable[[Sequence[Stored]], Plan]
     ) -> Plan:
         """Plan by names, prove those that others are to go for, and plan again until that holds.
 
-        Nothing is read where nothing would go.
+        Nothing is read where nothing would go. Of those that are left for later runs only those
+        are read that may be what one of the others is a copy of.
 
         Arguments:
-            listed: As the storage lists them.
+            listed: As the storage lists them, newest first.
             planned: Makes the plan.
         """
-        plan = planned(listed)
+        many = len(listed)
+        plan = await beside_loop(partial(planned, listed), many)
         if not plan.delete:
             return plan
         judge = await self.judge(listed)
         proven: dict[str, Stored] = {}
         while True:
-            wanted = {*plan.delete, *(one for one in plan.keep if one.counts)}
-            names = {one.name for one in wanted} | {*proven}
-            asked = [one for one in listed if one.name in names]
-            if names == {*proven}:
+            asked = await beside_loop(partial(relied_on, listed, plan, proven), many)
+            if len(asked) == len(proven):
+                self.told.keep_only({one.name for one in listed}, many)
                 return plan
             proven = {one.name: one for one in await self.worth(judge, asked)}
-            plan = planned([proven.get(one.name, one) for one in listed])
+
+            def again(proven: Mapping[str, Stored] = proven) -> Plan:
+                return planned([proven.get(one.name, one) for one in listed])
+
+            plan = await beside_loop(again, many)
             if not plan.delete:
                 return plan
 
@@ -134,29 +189,47 @@ class Proofs:
         Without a key: all of them. With one: the unsigned ones that still count.
         """
         accepted = (await self.judge(listed)).accepted
-        there = [fingerprint(one.name) for one in listed]
-        return write_known([one for one in there if accepted is None or one in accepted])
 
-    async def witnesses(self, listed: Sequence[Stored], most: int) -> list[Witness]:
+        def written() -> str:
+            names = [one.name for one in listed]
+            if accepted is not None:
+                names = [name for name in names if fingerprint(name) in accepted]
+            return write_known(names)
+
+        return await beside_loop(written, len(listed))
+
+    async def witnesses(
+        self, listed: Sequence[Stored], most: int, explained: Explained = _never
+    ) -> list[Witness]:
         """Read what the newest snapshots say of those that were there before them.
 
         Arguments:
             listed: Newest first.
             most: How many are read.
+            explained: Tells whether so many, back to some time, may be there that say nothing;
+                then none of those before them is looked for.
         """
         found: list[Witness] = []
+        silent = 0
         async for one, manifest in self.credible(listed):
-            known = read_known(manifest)
-            if known is not None:
-                found.append(Witness(one, manifest, known))
-            if len(found) == most:
+            if tells(manifest):
+                found.append(Witness(one, manifest))
+            else:
+                silent += 1
+            enough = silent >= _SILENT and not found and explained(silent, one.taken_at)
+            if enough or len(found) == most:
                 break
         return found
 
     async def credible(self, listed: Sequence[Stored]) -> AsyncIterator[tuple[Stored, Manifest]]:
         """Read manifests in this order, and pass over those that are damaged, or that lie."""
         judge = await self.judge(listed)
-        for one in (one for one in listed if one.verified):
-            told = await self.read(one)
-            if isinstance(told, Manifest) and not judge.judge_stored(one, told).doubt:
-                yield one, told
+        verified = (one for one in listed if one.verified)
+        batch = 1
+        while some := [*islice(verified, batch)]:
+            told = await self._read_all(some, whole=True)
+            for one in some:
+                manifest = told[one.name]
+                if isinstance(manifest, Manifest) and not judge.judge_stored(one, manifest).doubt:
+                    yield one, manifest
+            batch = min(batch + 1, _AHEAD)

@@ -28,7 +28,7 @@ class Verdicts:
 
     async def dated(self, stored: Iterable[Stored]) -> tuple[Stored, ...]:
         """Look up since when those are broken that are condemned."""
-        return tuple([await self._dated(one) if one.condemned else one for one in stored])
+        return tuple([await self._add_date(one) if one.condemned else one for one in stored])
 
     def copy(self, stored: Stored, *, anew: bool = False) -> Copy:
         """Open a snapshot to be read.
@@ -64,7 +64,7 @@ class Verdicts:
 
     async def _condemn(self, stored: Stored, verdict: Reading, now: datetime) -> None:
         """Note when a snapshot was found broken first; an empty one needs no note to be seen."""
-        since = (await self._dated(stored)).condemned_at if stored.condemned else None
+        since = (await self._add_date(stored)).condemned_at if stored.condemned else None
         if since is None and stored.size:
             note = Condemnation("" if verdict.error is None else verdict.error.message, now)
             await self._note(stored.name, Sidecar.BROKEN, note.to_json())
@@ -72,7 +72,7 @@ class Verdicts:
     async def _note(self, name: str, beside: Sidecar, text: bytes) -> None:
         await self.storage.put(beside.name_for(name), BytesSource(text))
 
-    async def _dated(self, one: Stored) -> Stored:
+    async def _add_date(self, one: Stored) -> Stored:
         try:
             note = await verification.small(self.storage, Sidecar.BROKEN.name_for(one.name))
         except SnapshotNotFound:

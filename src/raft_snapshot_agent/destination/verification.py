@@ -133,7 +133,7 @@ async def judge(
         return replace(other, before="" if one.error is None else one.error.message)
     if SnapshotState.UNREADABLE in (one.state, other.state):
         return one if one.state is SnapshotState.UNREADABLE else other
-    return one if one.agrees_with(other) else _unsteady(one, other)
+    return one if one.agrees_with(other) else _describe_difference(one, other)
 
 
 async def read_once(source: Readable, opened: OpenVerifier = ArchiveVerifier) -> Reading:
@@ -145,7 +145,7 @@ async def read_once(source: Readable, opened: OpenVerifier = ArchiveVerifier) ->
         async for piece in source.read():
             await in_thread(partial(digest.update, piece))
             if defect is None:
-                defect = await in_thread(partial(_defect, verifier, piece))
+                defect = await in_thread(partial(_find_defect, verifier, piece))
         if defect is not None:
             raise defect
         snapshot = verifier.finish()
@@ -210,7 +210,7 @@ async def small(storage: Storage, name: str) -> bytes:
     return content[:_SMALL]
 
 
-def _defect(verifier: ArchiveVerifier, piece: bytes) -> VerificationError | None:
+def _find_defect(verifier: ArchiveVerifier, piece: bytes) -> VerificationError | None:
     try:
         verifier.feed(piece)
     except VerificationError as error:
@@ -218,7 +218,7 @@ def _defect(verifier: ArchiveVerifier, piece: bytes) -> VerificationError | None
     return None
 
 
-def _unsteady(one: Reading, other: Reading) -> Reading:
+def _describe_difference(one: Reading, other: Reading) -> Reading:
     said = ["" if reading.error is None else reading.error.message for reading in (one, other)]
     error = StorageError(
         f"two readings differ: {said[0]}; then {said[1]}",

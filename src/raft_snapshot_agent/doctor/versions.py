@@ -13,7 +13,7 @@ from raft_snapshot_agent.doctor.results import (
     success,
     warning,
 )
-from raft_snapshot_agent.errors import StorageError
+from raft_snapshot_agent.errors import ConfigError, StorageError
 from raft_snapshot_agent.storage.s3.s3 import S3Settings
 from raft_snapshot_agent.threads import in_thread
 
@@ -45,12 +45,13 @@ def _deletes(settings: S3Settings) -> bool:
 
 
 def _versions(settings: S3Settings) -> CheckResult:
+    from raft_snapshot_agent.storage.s3.s3 import connect
     from raft_snapshot_agent.storage.s3.versions import versioning
 
     name = settings.name or settings.type
     try:
-        found = versioning(settings)
-    except StorageError as error:
+        found = versioning(connect(settings), settings.prefix)
+    except (ConfigError, StorageError) as error:
         return failure(_CHECK, StorageError(f"{name}: {error.message}", hint=error.hint))
     if found is None:
         return skipped(_CHECK, f"{name} does not tell whether it keeps old versions")

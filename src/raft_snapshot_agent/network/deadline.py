@@ -13,13 +13,15 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 _LOOK = 0.25
 """Seconds between two looks whether it was put off, or brought forward."""
 _AGAIN = 0.05
 """Seconds after which a call that has not ended yet is cut off once more: it may have opened a
 connection just then."""
+
+_Piece = TypeVar("_Piece")
 
 
 class Connection(Protocol):
@@ -80,6 +82,11 @@ class Deadline:
         if not self.left:
             raise Passed
 
+    def sockets(self) -> Iterator[object]:
+        """List what the work waits on, so that it can be watched as a part of other work."""
+        if self._connection is not None:
+            yield from self._connection.sockets()
+
     def forget(self) -> None:
         """Release the connection; others may use it from now on."""
         self._connection = None
@@ -93,9 +100,8 @@ class Deadline:
 
     def interrupt(self) -> None:
         """Cut off what it waits on now, from any thread; it may go on with another connection."""
-        if self._connection is not None:
-            for one in self._connection.sockets():
-                _shut(one)
+        for one in self.sockets():
+            _shut(one)
 
 
 _HERE = threading.local()
@@ -148,7 +154,7 @@ def enforce(seconds: float = math.inf) -> Iterator[Deadline]:
             watchdog.join()
 
 
-def stepwise(pieces: Iterable[bytes], seconds: float) -> Iterator[bytes]:
+def stepwise(pieces: Iterable[_Piece], seconds: float) -> Iterator[_Piece]:
     """Give each piece of a body so many seconds to be sent; waiting for one costs none.
 
     What is left when the last was sent is for the answer.

@@ -19,8 +19,8 @@ from raft_snapshot_agent.network.deadline import Deadline, Passed, enforce
 SMALL = 1 << 20
 """Most bytes of an answer that is no list; real ones have a few thousand."""
 _STEP = 64 << 10
-_FAILED = 400
-"""From this status on an answer is a refusal."""
+_FAILED = 300
+"""From this status on an answer is a refusal, or a redirect, which nobody follows."""
 
 
 class Unacceptable(HTTPError):

@@ -24,7 +24,7 @@ from raft_snapshot_agent.restore.reader import SnapshotReader
 from raft_snapshot_agent.threads import in_thread
 
 
-async def judged(reader: SnapshotReader, verifier: OpenVerifier = ArchiveVerifier) -> Reading:
+async def judge_reader(reader: SnapshotReader, verifier: OpenVerifier = ArchiveVerifier) -> Reading:
     """Read a snapshot, twice unless it is whole, and say what it is worth."""
     again = reader.again()
     if again is None:
@@ -43,7 +43,7 @@ async def examine(reader: SnapshotReader, verifier: OpenVerifier = ArchiveVerifi
         VerificationError: It is not, or not the one its manifest describes.
         AgentError: It could not be read.
     """
-    verdict = await judged(reader, verifier)
+    verdict = await judge_reader(reader, verifier)
     if verdict.snapshot is None:
         raise verdict.error or VerificationError("it is no snapshot")
     reader.confirm(verdict.snapshot)

@@ -107,7 +107,7 @@ class StoredReader:
             return
         if abs(written_at - self.stored.taken_at.timestamp()) > _APART:
             raise MismatchedSnapshot(
-                f"its server wrote it {_shown(written_at)}, and its name tells another day",
+                f"its server wrote it {_format_time(written_at)}, and its name tells another day",
                 hint="it may be an old one under a new name; to use it all the same, give its name",
             )
 
@@ -184,12 +184,12 @@ async def choose(destinations: Sequence[Destination], wanted: str | None) -> Sna
         StorageError: No storage could be asked.
     """
     if wanted is None:
-        return await _latest(destinations)
+        return await _choose_latest(destinations)
     if wanted == "-":
         return FileReader(None)
     if "/" in wanted or await in_thread(Path(wanted).is_file):
         return FileReader(Path(wanted))
-    return await _named(destinations, wanted)
+    return await _find_by_name(destinations, wanted)
 
 
 async def pour(reader: SnapshotReader, spool: Spool) -> None:
@@ -206,7 +206,7 @@ async def pour(reader: SnapshotReader, spool: Spool) -> None:
         raise
 
 
-async def _latest(destinations: Sequence[Destination]) -> SnapshotReader:
+async def _choose_latest(destinations: Sequence[Destination]) -> SnapshotReader:
     """Choose the newest that is proved best: signed, or described by its manifest, or only named.
 
     Neither one from the future, nor one that its manifest does not describe.
@@ -215,7 +215,7 @@ async def _latest(destinations: Sequence[Destination]) -> SnapshotReader:
     trouble: AgentError | None = None
     for destination in destinations:
         try:
-            found += [(one, destination) for one in await _proved(destination)]
+            found += [(one, destination) for one in await _list_proved(destination)]
         except AgentError as error:
             trouble = error
     if not found:
@@ -231,14 +231,14 @@ async def _latest(destinations: Sequence[Destination]) -> SnapshotReader:
     return StoredReader(destination, stored, is_latest=True)
 
 
-def _shown(seconds: int) -> str:
+def _format_time(seconds: int) -> str:
     try:
         return f"at {datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
     except (ValueError, OverflowError, OSError):
         return "at no time there is"
 
 
-async def _proved(destination: Destination) -> list[Stored]:
+async def _list_proved(destination: Destination) -> list[Stored]:
     """List what a storage holds, each with what it counts for as far as its manifests tell."""
     stored = await destination.stored()
     judged = await destination.proofs.worth(
@@ -251,7 +251,7 @@ def _rank(stored: Stored) -> tuple[bool, bool, datetime]:
     return stored.signed, stored.proved, stored.taken_at
 
 
-async def _named(destinations: Sequence[Destination], name: str) -> SnapshotReader:
+async def _find_by_name(destinations: Sequence[Destination], name: str) -> SnapshotReader:
     trouble: AgentError | None = None
     for destination in destinations:
         try:

@@ -46,7 +46,7 @@ class Fetched:
 
 
 @asynccontextmanager
-async def fetched(reader: SnapshotReader, folder: Path) -> AsyncIterator[Fetched]:
+async def fetch_copy(reader: SnapshotReader, folder: Path) -> AsyncIterator[Fetched]:
     """Copy a snapshot to the local disk and prove it whole.
 
     Arguments:
@@ -58,27 +58,27 @@ async def fetched(reader: SnapshotReader, folder: Path) -> AsyncIterator[Fetched
         AgentError: It could not be read.
     """
     with ExitStack() as spools:
-        yield await _fetched(reader, folder, spools)
+        yield await _fetch(reader, folder, spools)
 
 
-async def _fetched(reader: SnapshotReader, folder: Path, spools: ExitStack) -> Fetched:
+async def _fetch(reader: SnapshotReader, folder: Path, spools: ExitStack) -> Fetched:
     """Copy it; what does not look whole is judged before that is said, and copied if it is."""
     with naming(reader):
         try:
-            return await _copied(reader, spools.enter_context(_spool(folder)))
+            return await _copy_and_verify(reader, spools.enter_context(_create_spool(folder)))
         except (VerificationError, StorageError):
             spools.close()
             if (again := reader.again()) is None:
                 raise
         await examine(reader)
-        return await _copied(again, spools.enter_context(_spool(folder)))
+        return await _copy_and_verify(again, spools.enter_context(_create_spool(folder)))
 
 
-def _spool(folder: Path) -> Spool:
+def _create_spool(folder: Path) -> Spool:
     return Spool.create(folder, secrets.token_hex(8))
 
 
-async def _copied(reader: SnapshotReader, spool: Spool) -> Fetched:
+async def _copy_and_verify(reader: SnapshotReader, spool: Spool) -> Fetched:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(pour, reader, spool)
         tasks.start_soon(verify, spool)
@@ -118,13 +118,13 @@ async def restore(cluster: Cluster, leader: Leader, path: Path, *, force: bool) 
         if await in_thread(lambda: _is_sealed(leader.node), abandon=True):
             if force:
                 return None
-            raise _gave_way(leader)
+            raise _describe_seal(leader)
         try:
             back = await in_thread(cluster.find_leader, abandon=True)
         except (ServerError, NotLeader):
             continue
         if back.active_since != leader.active_since:
-            return _same(leader, back)
+            return _require_same_node(leader, back)
     raise ServerError(
         f"the cluster is not back {_PATIENCE:g} s after {leader.node.address} took the snapshot",
         hint="look at the servers' logs; the snapshot itself is whole",
@@ -141,7 +141,7 @@ def _is_sealed(node: Node) -> bool:
     return False
 
 
-def _gave_way(leader: Leader) -> Sealed:
+def _describe_seal(leader: Leader) -> Sealed:
     return Sealed(
         f"{leader.node.address} took the snapshot but sealed itself and restored nothing, as a"
         " server does that no longer leads",
@@ -149,7 +149,7 @@ def _gave_way(leader: Leader) -> Sealed:
     )
 
 
-def _same(leader: Leader, back: Leader) -> Leader:
+def _require_same_node(leader: Leader, back: Leader) -> Leader:
     if back.node.address == leader.node.address:
         return back
     raise ServerError(

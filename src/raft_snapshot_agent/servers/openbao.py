@@ -156,9 +156,15 @@ class OpenBaoCluster:
             node.join(first)
             node.unseal(self.unseal_keys)
         self.api("POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
+        # A new engine of version 2 takes nothing for a moment.
+        until(self._keeps_secrets, "the engine at secret/ answers", within=_PATIENCE)
         for node in followers:
             node.wait_serving()
         self.wait_voters()
+
+    def _keeps_secrets(self) -> bool:
+        token = self.root_token
+        return self.nodes[0].request("GET", "secret/metadata/none", token=token).status == 404
 
     def _leading(self) -> list[OpenBaoNode]:
         return [node for node in self.nodes if node.is_leader()]

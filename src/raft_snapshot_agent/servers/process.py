@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import IO, Self, TypeVar
 
@@ -114,6 +115,8 @@ class ServerProcess:
         self._server: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self._suspended = False
+        self._retired = False
+        self._starting = Lock()
 
     @property
     def pid(self) -> int | None:
@@ -129,21 +132,37 @@ class ServerProcess:
     def suspended(self) -> bool:
         return self._suspended
 
-    def start(self) -> None:
-        """Start it; its log is appended to."""
-        with self.log_path.open("ab") as log:
+    def start(self, *more: str) -> None:
+        """Start it, with more arguments; its log is appended to.
+
+        Raises:
+            ServerError: It does not start, or was retired.
+        """
+        with self._starting, self.log_path.open("ab") as log:
+            self._refuse_retired()
             self._server = _spawn(
-                self._argv,
+                [*self._argv, *more],
                 self._env,
                 stdin=subprocess.DEVNULL,
                 output=log,
                 folder=self._folder,
             )
-        guard = ["/bin/sh", "-c", _GUARD, "guard", str(self._server.pid)]
-        self._guard = _spawn(guard, {}, stdin=subprocess.PIPE, output=subprocess.DEVNULL)
+            guard = ["/bin/sh", "-c", _GUARD, "guard", str(self._server.pid)]
+            self._guard = _spawn(guard, {}, stdin=subprocess.PIPE, output=subprocess.DEVNULL)
+
+    def retire(self) -> None:
+        """Kill it for good: whoever still waits for it in another thread is told so."""
+        with self._starting:
+            self._retired = True
+            self.kill()
+
+    def _refuse_retired(self) -> None:
+        if self._retired:
+            raise ServerError(f"{self.name} is not wanted any more")
 
     def check(self) -> None:
-        """Raise `ServerError` with its last words if it ended by itself."""
+        """Raise `ServerError` with its last words if it ended by itself, or was retired."""
+        self._refuse_retired()
         if self._server is not None and not self.alive:
             status = self._server.returncode
             raise ServerError(f"{self.name} ended with status {status}: {self.last_words()}")

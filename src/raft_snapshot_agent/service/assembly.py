@@ -35,10 +35,10 @@ def destinations(config: Config, only: str | None = None) -> tuple[Destination, 
     Raises:
         ConfigError: None is configured, or none is called `only`.
     """
-    opened = tuple(_place(settings, config) for settings in require_storages(config))
-    chosen = tuple(destination for destination in opened if only in (None, destination.name))
+    found = tuple(_open_destination(settings, config) for settings in require_storages(config))
+    chosen = tuple(destination for destination in found if only in (None, destination.name))
     if not chosen:
-        names = ", ".join(destination.name for destination in opened)
+        names = ", ".join(destination.name for destination in found)
         raise ConfigError(f"no storage is called {only!r}", hint=f"there are: {names}")
     return chosen
 
@@ -97,22 +97,22 @@ def lease(config: Config) -> Lease | None:
     # Connections of its own: it asks while a snapshot is under way.
     timeout = min(config.vault.timeout, config.lease.duration / _CHECKS)
     cluster = Cluster(config.vault.model_copy(update={"timeout": timeout}), config.run_on)
-    return open_lease(config.lease, config.storages, partial(_leads, cluster))
+    return open_lease(config.lease, config.storages, partial(_require_leadership, cluster))
 
 
-async def _leads(cluster: Cluster) -> None:
+async def _require_leadership(cluster: Cluster) -> None:
     """Raise why the agent could take no snapshot now, such as `NotLeader`."""
     await in_thread(cluster.find_leader_for_this_agent, abandon=True)
 
 
-def _place(settings: AnyStorage, config: Config) -> Destination:
+def _open_destination(settings: AnyStorage, config: Config) -> Destination:
     # `save FILE` starts without these.
     from raft_snapshot_agent.storage.wrappers.rate_limited import RateLimitedStorage
     from raft_snapshot_agent.storage.wrappers.retrying import RetryingStorage
     from raft_snapshot_agent.storage.wrappers.timeout import TimeoutStorage
     from raft_snapshot_agent.storage.wrappers.traced import TracedStorage
 
-    def opened() -> Storage:
+    def open_storage() -> Storage:
         storage: Storage = TimeoutStorage(
             TracedStorage(settings.open()),
             _REQUESTS * settings.timeout,
@@ -130,8 +130,8 @@ def _place(settings: AnyStorage, config: Config) -> Destination:
     retention = settings.retention or RetentionPolicy()
     return Destination(
         name=settings.name or settings.type,
-        storage=opened(),
-        reopen=opened,
+        storage=open_storage(),
+        reopen=open_storage,
         retention=retention,
         zone=time_zone(retention.timezone),
         naming=naming_of(config),

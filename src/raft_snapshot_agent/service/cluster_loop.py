@@ -24,7 +24,7 @@ from raft_snapshot_agent.service.events import (
     Retire,
     TakeNow,
 )
-from raft_snapshot_agent.service.login import login_trouble, renewal_trouble
+from raft_snapshot_agent.service.login import renew_token, try_login
 from raft_snapshot_agent.service.runs import Runs
 
 _LOOK_EVERY = 5.0
@@ -127,9 +127,9 @@ class ClusterLoop:
             with anyio.move_on_after(min(SLICE, cluster.session.seconds_to_renewal() + 0.1)):
                 await self._runs.ended.wait()  # with a new token, perhaps
             self._runs.ended = anyio.Event()
-            said = await renewal_trouble(cluster)
+            said = await renew_token(cluster)
             self._journal.trouble("token", said, self._clock())
-            if (refused := await login_trouble(cluster)) is not None:
+            if (refused := await try_login(cluster)) is not None:
                 self._journal.trouble("login", refused, self._clock())
             await anyio.sleep(SLICE if said else 0)
 

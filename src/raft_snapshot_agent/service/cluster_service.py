@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.service.drill_plan import DrillPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +24,14 @@ class ClusterService:
 
     patience: float = 3600.0
     """Seconds after which a run that does not go on is taken for dead."""
+    phase: timedelta = timedelta(0)
+    """How far behind the first of them this cluster is, where all are due at the same moment."""
+    drills: DrillPlan | None = None
+    """Those on schedule; nothing: there are none."""
 
     def timings(self) -> dict[str, ScheduleSpec]:
+        """Return when each storage is to get snapshots."""
         return {
-            destination.name: destination.timing or self.timing
+            destination.name: replace(destination.timing or self.timing, phase=self.phase)
             for destination in self.agent.destinations
         }

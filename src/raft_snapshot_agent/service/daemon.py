@@ -17,6 +17,7 @@ from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.service.cluster_loop import ClusterLoop
 from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.drills import DrillTasks
 from raft_snapshot_agent.threads import in_thread
 
 __all__ = ["ActiveConfig", "ClusterService", "ConfigReloader", "Daemon"]
@@ -73,19 +74,21 @@ class Daemon:
         self._notifier = notifier or Notifier({})
         self._clock = clock
         self._loops: dict[str, ClusterLoop] = {}
+        self._drills = DrillTasks(clock)
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; then finish or drop what is under way, within seconds."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._obey_signals, tasks)
             tasks.start_soon(self._look_for_reload, tasks)
-            tasks.start_soon(self._live)
+            tasks.start_soon(self._feed_watchdog)
             self._assign(self._active, tasks)
         self._log.info("Stopped.")
 
     def _assign(self, active: ActiveConfig, tasks: TaskGroup) -> None:
         """Give each cluster's loop its service; start new ones, end those that are gone."""
         self._log = active.log
+        self._drills.assign(active.clusters.values(), tasks)
         for name in self._loops.keys() - active.clusters.keys():
             self._loops.pop(name).retire()
         for name, service in active.clusters.items():
@@ -137,7 +140,7 @@ class Daemon:
             self._notifier.ready("The new configuration waits for a snapshot under way.")
             self._assign(active, tasks)
 
-    async def _live(self) -> None:
+    async def _feed_watchdog(self) -> None:
         told = False
         while self._notifier.heartbeat is not None:
             stuck = sorted(name for name, loop in self._loops.items() if loop.progress.stuck)

@@ -7,7 +7,7 @@ from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.leader import Cluster
 
 
-async def login_trouble(cluster: Cluster) -> list[str] | None:
+async def try_login(cluster: Cluster) -> list[str] | None:
     """Try the login, if that is due; nothing is raised.
 
     Returns:
@@ -21,7 +21,7 @@ async def login_trouble(cluster: Cluster) -> list[str] | None:
     return [] if tried else None
 
 
-async def renewal_trouble(cluster: Cluster) -> list[str]:
+async def renew_token(cluster: Cluster) -> list[str]:
     """Renew the token before it ends; return what is wrong with that. Nothing is raised."""
     try:
         await in_thread(cluster.keep_token, abandon=True)

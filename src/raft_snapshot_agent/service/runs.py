@@ -95,14 +95,14 @@ class Runs:
         agent = self.service.agent
         for storage, trouble in (await agent.sweep()).items():
             self._journal.trouble((storage, "warning"), [f"{storage}: {trouble}"], self._clock())
-        taken = await agent.taken()
+        taken = await agent.list_taken()
         state = ScheduleState.begin(self.service.timings(), taken, self._clock(), before)
         self._notifier.ready(self._tell_next(state))
         return state
 
     async def resume(self, state: ScheduleState) -> ScheduleState:
         """Go on where the agent stopped that held the lease before."""
-        taken = await self.service.agent.taken()
+        taken = await self.service.agent.list_taken()
         if taken and self._last.in_doubt:  # from here on it is this agent's turn
             self._last = LastRun()
         return state.resumed(taken, self._clock())
@@ -136,7 +136,7 @@ class Runs:
             await self._count(report)
             if report.outcome is not Outcome.FAILED or (alone and report.error is None):
                 return Served(frozenset(one.storage for one in report.deliveries if one.error))
-            wait = self._pause(report, failures, due, state)
+            wait = self._choose_pause(report, failures, due, state)
             if wait is None:
                 break
             if told:
@@ -149,7 +149,7 @@ class Runs:
             again = frozenset(due)
         return Served(frozenset(due))
 
-    def _pause(
+    def _choose_pause(
         self, report: Report, failures: int, due: Collection[str], state: ScheduleState
     ) -> timedelta | None:
         """Return how long to wait after a failure; nothing where the next slot comes before."""
@@ -171,7 +171,7 @@ class Runs:
         last, began = self._last, self._clock()
         if not (last.in_doubt or last.owing or state.looked_at_again(began)):
             return state
-        taken, now = await self.service.agent.taken(), self._clock()
+        taken, now = await self.service.agent.list_taken(), self._clock()
         private = self.service.agent.private
         if last.stood_by:
             self._unattended.look(self.service.timings(), taken, now, last.why, private)
@@ -206,7 +206,7 @@ class Runs:
             told = self._journal.report(report)
             self._notifier.status(summary(report))
         if any(not one.error for one in report.deliveries):
-            self._unattended.at_work(report.finished_at)
+            self._unattended.note_own_snapshot(report.finished_at)
         self.ended.set()
         return told
 

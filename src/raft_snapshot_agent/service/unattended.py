@@ -52,34 +52,38 @@ class Unattended:
             return
         found = find_overdue(shared or timings, taken, self._since, now)
         if found is None:
-            self._over(now)
+            self._tell_end(now)
             return
         self._found = self._found or found
         if self._told_at is None or (shared and now - self._told_at >= _AGAIN):
             self._told_at = now
-            self._log.error(f"{_told(found, now)} ({_CHECK if shared else _UNSEEN})", reason=why)
+            self._log.error(
+                f"{_describe(found, now)} ({_CHECK if shared else _UNSEEN})", reason=why
+            )
 
-    def at_work(self, now: datetime) -> None:
+    def note_own_snapshot(self, now: datetime) -> None:
         """Note that this agent stored a snapshot itself."""
-        self._over(now)
+        self._tell_end(now)
         self._since = None
 
-    def _over(self, now: datetime) -> None:
+    def _tell_end(self, now: datetime) -> None:
         if self._found is not None:
-            late = format_duration(_whole(now - self._found.due))
+            late = format_duration(_drop_fraction(now - self._found.due))
             self._log.info(f"Snapshots of this cluster are stored again; one was {late} overdue.")
         self._found = self._told_at = None
 
 
-def _told(found: Overdue, now: datetime) -> str:
-    late = format_duration(_whole(now - found.due))
-    newest = "there is none" if found.newest is None else f"the newest is of {_at(found.newest)}"
+def _describe(found: Overdue, now: datetime) -> str:
+    late = format_duration(_drop_fraction(now - found.due))
+    newest = "there is none"
+    if found.newest is not None:
+        newest = f"the newest is of {_format_time(found.newest)}"
     return f"A snapshot of this cluster is {late} overdue and no agent takes it: {newest}"
 
 
-def _at(moment: datetime) -> str:
+def _format_time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _whole(duration: timedelta) -> timedelta:
+def _drop_fraction(duration: timedelta) -> timedelta:
     return timedelta(seconds=int(duration.total_seconds()))

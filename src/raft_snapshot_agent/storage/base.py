@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.threads import beside_loop
 
 
 class UploadSource(Protocol):
@@ -88,6 +89,16 @@ class Storage(Protocol):
         Returns:
             How many leftovers were removed.
         """
+
+
+async def sizes_of(storage: Storage) -> dict[str, int]:
+    """List what lies in a storage, in bytes by name."""
+    entries = await storage.entries()
+
+    def sizes() -> dict[str, int]:
+        return {entry.name: entry.size for entry in entries}
+
+    return await beside_loop(sizes, len(entries))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raft_snapshot_agent.errors import StorageError
 
-MOST_OBJECTS = 100_000
+MOST_OBJECTS = 500_000
 """Of a list, unless `max_objects` says otherwise."""
 
 

@@ -46,7 +46,7 @@ class Download:
             # A server that never answers is left alone: a failed spool takes no more from it.
             await in_thread(self._run, abandon=True)
         if limit.cancelled_caught:
-            self._end(
+            self._fail(
                 Interrupted(
                     f"the snapshot took longer than {self._deadline:g} s",
                     hint="raise vault.snapshot_timeout, or find out what slows the server down",
@@ -55,15 +55,15 @@ class Download:
 
     def stop(self) -> None:
         """End the download, from any thread."""
-        self._end(Stopped("the agent was told to stop; the snapshot is dropped"))
+        self._fail(Stopped("the agent was told to stop; the snapshot is dropped"))
 
-    def _end(self, error: AgentError) -> None:
+    def _fail(self, error: AgentError) -> None:
         self._spool.fail(error)
         if self._stream is not None:
             self._stream.stop()
 
     def _run(self) -> None:
-        with _failing(self._spool):
+        with _fail_spool(self._spool):
             self._stream = self._cluster.open_snapshot(self._leader)
             with closing(self._stream.chunks()) as chunks:
                 for chunk in chunks:
@@ -92,7 +92,7 @@ async def stop_when_cancelled(download: Download) -> None:
 
 
 @contextmanager
-def _failing(spool: Spool) -> Iterator[None]:
+def _fail_spool(spool: Spool) -> Iterator[None]:
     """Make every failure the spool's: a follower would wait for ever for what never comes."""
     try:
         yield
@@ -101,8 +101,8 @@ def _failing(spool: Spool) -> Iterator[None]:
 
 
 def _verify(spool: Spool, applied_index: int, *, digest: bool) -> None:
-    with _failing(spool):
-        snapshot = _verified(spool, ArchiveVerifier(digest=digest))
+    with _fail_spool(spool):
+        snapshot = _feed_verifier(spool, ArchiveVerifier(digest=digest))
         if snapshot.meta.index < applied_index:
             raise StaleSnapshot(
                 f"the snapshot is stale: it ends at index {snapshot.meta.index}, the leader had"
@@ -112,12 +112,12 @@ def _verify(spool: Spool, applied_index: int, *, digest: bool) -> None:
         spool.accept(snapshot)
 
 
-def _verified(spool: Spool, verifier: ArchiveVerifier) -> Snapshot:
+def _feed_verifier(spool: Spool, verifier: ArchiveVerifier) -> Snapshot:
     buffer = bytearray(_STEP)
     view = memoryview(buffer)
     position = 0
     announced = False
-    while (length := spool.arrived(position)) > position:
+    while (length := spool.wait_for_bytes(position)) > position:
         while position < length:
             count = spool.peek(position, buffer)
             verifier.feed(view[:count])

@@ -46,7 +46,7 @@ class Spool:
         self._pending: list[bytes] = []
         self._pending_size = 0
         self._written = 0
-        self._announced = 0
+        self._readable = 0
         self._handed_out = 0
         self._complete = False
         self._meta: ArchiveMeta | None = None
@@ -63,11 +63,11 @@ class Spool:
         try:
             path = make_private_folder(folder) / f"{_PREFIX}{run_id}{_SUFFIX}"
             for _ in range(_TRIES):
-                if (descriptor := _created(path)) is not None:
+                if (descriptor := _create(path)) is not None:
                     return cls(path, descriptor)
                 time.sleep(_SWEPT_AFTER)
         except OSError as error:
-            raise _spool_error(folder, error) from error
+            raise _describe_failure(folder, error) from error
         raise SpoolError(f"the spool {path} is removed by others again and again")
 
     def __enter__(self) -> Self:
@@ -122,18 +122,18 @@ class Spool:
         gathered, size = self._pending, self._pending_size
         self._pending, self._pending_size = [], 0
         try:
-            with self._descriptor() as descriptor:
+            with self._lend_file() as descriptor:
                 _write_all(descriptor, gathered)
         except OSError as error:
-            raise _spool_error(self._path.parent, error) from error
+            raise _describe_failure(self._path.parent, error) from error
         self._written += size
         with self._changed:
-            self._announced = self._written
+            self._readable = self._written
             self._changed.notify_all()
 
     # The verifier's side.
 
-    def arrived(self, position: int) -> int:
+    def wait_for_bytes(self, position: int) -> int:
         """Wait like `follow`, but end where the stream ended, verified or not."""
         return self._wait(position, lambda: self._complete)
 
@@ -171,22 +171,22 @@ class Spool:
     @property
     def received(self) -> int:
         """Bytes that have arrived so far."""
-        return self._announced
+        return self._readable
 
     @property
     def moved(self) -> int:
         """A number that grows while anything arrives or is handed on."""
-        return self._announced + self._handed_out
+        return self._readable + self._handed_out
 
     def meta(self) -> ArchiveMeta:
         """Wait for what `meta.json` says; block the calling thread."""
-        self._until(lambda: self._meta is not None)
+        self._wait_until(lambda: self._meta is not None)
         assert self._meta is not None  # noqa: S101 - _until came back without an error
         return self._meta
 
     def verdict(self) -> Snapshot:
         """Wait until the snapshot was verified; block the calling thread."""
-        self._until(lambda: self._snapshot is not None)
+        self._wait_until(lambda: self._snapshot is not None)
         assert self._snapshot is not None  # noqa: S101 - _until came back without an error
         return self._snapshot
 
@@ -195,7 +195,7 @@ class Spool:
 
         It is the open file that gets it, not whatever has taken its first name since.
         """
-        with self._descriptor() as descriptor:
+        with self._lend_file() as descriptor:
             return link_open(descriptor, target)
 
     def follow(self, position: int) -> int:
@@ -214,21 +214,21 @@ class Spool:
         available = self.follow(position) - position
         self._handed_out += available
         try:
-            with self._descriptor() as descriptor:
+            with self._lend_file() as descriptor:
                 return os.pread(descriptor, min(size, available), position)
         except OSError as error:
-            raise _spool_error(self._path.parent, error) from error
+            raise _describe_failure(self._path.parent, error) from error
 
     def peek(self, position: int, buffer: bytearray) -> int:
         """Fill `buffer` from `position` with what has arrived, without waiting."""
         try:
-            with self._descriptor() as descriptor:
+            with self._lend_file() as descriptor:
                 return os.preadv(descriptor, [buffer], position)
         except OSError as error:
-            raise _spool_error(self._path.parent, error) from error
+            raise _describe_failure(self._path.parent, error) from error
 
     @contextmanager
-    def _descriptor(self) -> Iterator[int]:
+    def _lend_file(self) -> Iterator[int]:
         """Lend the open file out; it is not closed meanwhile."""
         with self._changed:
             if self._closed:
@@ -243,10 +243,10 @@ class Spool:
                     self._changed.notify_all()
 
     def _wait(self, position: int, ended: Callable[[], bool]) -> int:
-        self._until(lambda: self._announced > position or ended())
-        return self._announced
+        self._wait_until(lambda: self._readable > position or ended())
+        return self._readable
 
-    def _until(self, ready: Callable[[], bool]) -> None:
+    def _wait_until(self, ready: Callable[[], bool]) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._error is not None or ready())
             if self._error is not None:
@@ -265,7 +265,7 @@ def sweep(folder: Path) -> frozenset[str]:
     return frozenset(dead)
 
 
-def _created(path: Path) -> int | None:
+def _create(path: Path) -> int | None:
     """Make and lock a file; nothing where another agent's sweep came in between and removes it."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -287,7 +287,7 @@ def _write_all(descriptor: int, gathered: list[bytes]) -> None:
                 rest = rest[os.write(descriptor, rest) :]
 
 
-def _spool_error(folder: Path, error: OSError) -> SpoolError:
+def _describe_failure(folder: Path, error: OSError) -> SpoolError:
     hint = "set spool to a folder that the agent's user may write to"
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
         hint = "free some space there or set spool to a folder on a larger disk"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import weakref
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -75,8 +76,44 @@ def test_a_table_as_json_is_the_document_where_there_is_one(
     output.table(ROWS, Format.JSON)
     assert json.loads(capsys.readouterr().out) == ROWS
 
-    output.table(ROWS, Format.JSON, {"more": 1})
-    assert json.loads(capsys.readouterr().out) == {"more": 1}
+    output.table(ROWS, Format.JSON, [{"more": 1}])
+    assert json.loads(capsys.readouterr().out) == [{"more": 1}]
+
+
+@pytest.mark.parametrize("layout", Format)
+def test_rows_are_made_when_they_are_printed_and_not_kept(
+    layout: Format, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Row(dict[str, str]):
+        """One that can be watched."""
+
+    made: list[weakref.ref[Row]] = []
+    alive = []
+
+    def make(number: int) -> Row:
+        alive.append(sum(1 for one in made if one() is not None))
+        made.append(weakref.ref(row := Row(number=str(number), name="é" * number)))
+        return row
+
+    output.table(output.Rows(range(12), make), layout)
+
+    assert max(alive) <= 2
+    said = capsys.readouterr().out
+    if layout is Format.TABLE:
+        assert said.splitlines()[:3] == ["NUMBER  NAME", "0", "1       é"]
+    else:
+        assert json.loads(said) == [make(number) for number in range(12)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_long_document_is_printed_as_any_other(
+    count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"name": f'"{one}\n', "index": None if one else 1} for one in range(count)]
+    output.data(rows)
+    whole = capsys.readouterr().out
+    output.table((), Format.JSON, rows)
+    assert capsys.readouterr().out == whole
 
 
 def test_facts_stand_under_each_other(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from textwrap import dedent
 
@@ -23,6 +24,7 @@ TWO = """
     guard: {max_shrink: 25%}
     log: {format: json}
     concurrency: 2
+    spread: 100ms
     storages:
       - {type: s3, bucket: b, prefix: all}
       - {type: local, path: /srv/vault}
@@ -62,6 +64,7 @@ def two(write: WriteFile) -> LoadedFleet:
 def test_the_top_of_the_file_holds_the_defaults(two: LoadedFleet) -> None:
     berlin, paris = (two.clusters[name].config for name in ("berlin", "paris"))
     assert two.concurrency == 2
+    assert (two.spread, two.only("paris").spread) == (timedelta(milliseconds=100),) * 2
     assert {one.config.log.format for one in two.clusters.values()} == {"json"}
     for config in (berlin, paris):
         assert config.vault.namespace == "admin"
@@ -198,7 +201,7 @@ def test_two_clusters_never_store_in_one_place(write: WriteFile, first: str, sec
 
 def test_what_is_in_force_is_shown_by_cluster(two: LoadedFleet) -> None:
     shown = shown_fleet(two)
-    assert list(shown) == ["log", "concurrency", "clusters"]
+    assert list(shown) == ["log", "concurrency", "spread", "clusters"]
     assert list(shown["clusters"]) == ["berlin", "paris"]
     assert "log" not in shown["clusters"]["berlin"]
     assert shown["clusters"]["paris"]["vault"]["nodes"] == ["https://p1:8200", "https://p2:8200"]

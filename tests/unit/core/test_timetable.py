@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import pytest
+
+from raft_snapshot_agent.core.freshness import deadline
 from raft_snapshot_agent.core.schedule import Cron, Every, Schedule
 from raft_snapshot_agent.core.timetable import ScheduleSpec, ScheduleState
 
@@ -39,6 +42,52 @@ def test_hourly_to_disk_and_daily_to_s3_is_one_run_a_day_for_both() -> None:
     assert len(runs) == 5 * 24
     both = [moment for moment, names in runs if names == {"disk", "s3"}]
     assert both == [NOW + number * DAY for number in range(5)]
+
+
+def fleet(
+    schedule: Schedule, taken: list[datetime], count: int = 200, *, catch_up: bool = True
+) -> list[ScheduleState]:
+    """Begin with many clusters that are due at the same moment, a tenth of a second apart."""
+    timings = [
+        ScheduleSpec(schedule, catch_up=catch_up, phase=number * timedelta(seconds=0.1))
+        for number in range(count)
+    ]
+    return [ScheduleState.begin({"s3": one}, {"s3": taken}, NOW) for one in timings]
+
+
+@pytest.mark.parametrize("taken", [[], [NOW - DAY], [NOW - HOUR]], ids=["none", "old", "due now"])
+def test_many_that_are_due_at_once_are_spread_and_stay_so(taken: list[datetime]) -> None:
+    tables = fleet(HOURLY, taken)
+    for each in range(3):
+        due = [one.next_due - NOW - each * HOUR for one in tables]
+        assert due == [number * timedelta(seconds=0.1) for number in range(200)]
+        # However long the one before takes.
+        ended = NOW + each * HOUR + timedelta(minutes=7)
+        tables = [one.served({"s3"}, ended) for one in tables]
+
+
+def test_those_that_are_not_due_at_once_are_left_where_they_are() -> None:
+    for catch_up in (True, False):
+        tables = fleet(HOURLY, [NOW - HOUR / 3], catch_up=catch_up)
+        assert {one.next_due for one in tables} == {NOW + HOUR * 2 / 3}
+
+
+def test_the_moments_of_a_cron_expression_stay_and_each_is_behind_them() -> None:
+    tables = fleet(Cron("0 * * * *"), [NOW - HOUR / 4])
+    for each in range(3):
+        moment = NOW + HOUR / 2 + each * HOUR
+        assert [one.next_due - moment for one in tables] == [
+            number * timedelta(seconds=0.1) for number in range(200)
+        ]
+        assert {one.lines["s3"].missed for one in tables} == {0}
+        tables = [one.served({"s3"}, one.next_due + timedelta(seconds=3)) for one in tables]
+
+
+def test_what_is_behind_by_intent_is_not_late() -> None:
+    cron, late = Cron("0 * * * *"), timedelta(minutes=2)
+    for schedule, later in ((cron, late), (HOURLY, timedelta(0))):
+        usual = deadline(ScheduleSpec(schedule), NOW)
+        assert deadline(ScheduleSpec(schedule, phase=late), NOW).late == usual.late + later
 
 
 def test_two_that_drifted_apart_by_a_moment_are_served_together() -> None:

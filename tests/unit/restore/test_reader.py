@@ -256,7 +256,7 @@ async def test_pouring_fills_the_spool(tmp_path: Path) -> None:
     with Spool.create(tmp_path, "run") as spool:
         await pour(await reader_of(await destination(new=WHOLE)), spool)
 
-        assert spool.arrived(0) == len(WHOLE)
+        assert spool.wait_for_bytes(0) == len(WHOLE)
         assert spool.path.read_bytes() == WHOLE
 
 
@@ -266,7 +266,7 @@ async def test_a_failure_to_read_is_the_spools(tmp_path: Path) -> None:
 
         assert isinstance(spool.error, AgentError)
         with pytest.raises(AgentError, match="nowhere"):
-            spool.arrived(0)
+            spool.wait_for_bytes(0)
 
 
 async def test_giving_up_wakes_whoever_follows_the_spool(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ async def test_giving_up_wakes_whoever_follows_the_spool(tmp_path: Path) -> None
             await pour(Endless(None), spool)
 
         with pytest.raises(AgentError, match="given up"):
-            spool.arrived(100)
+            spool.wait_for_bytes(100)
 
 
 async def test_a_defect_wakes_whoever_follows_the_spool(
@@ -287,4 +287,4 @@ async def test_a_defect_wakes_whoever_follows_the_spool(
             await pour(FileReader(None), spool)
 
         with pytest.raises(AgentError, match="given up"):
-            spool.arrived(0)
+            spool.wait_for_bytes(0)

@@ -55,7 +55,7 @@ class Agent:
                 self.held[name].append(now)
         return Report("run", now, now, error=error)
 
-    async def taken(self) -> Mapping[str, list[datetime]]:
+    async def list_taken(self) -> Mapping[str, list[datetime]]:
         return self.held
 
     async def sweep(self) -> dict[str, str]:

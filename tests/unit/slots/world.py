@@ -350,9 +350,9 @@ class _Busy(Agent):
         with self._working():
             return await super().run_once(*args, **options)
 
-    async def taken(self) -> dict[str, list[datetime]]:
+    async def list_taken(self) -> dict[str, list[datetime]]:
         with self._working():
-            return await super().taken()
+            return await super().list_taken()
 
     async def sweep(self) -> dict[str, str]:
         with self._working():

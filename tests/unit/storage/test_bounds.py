@@ -57,7 +57,7 @@ LIES: dict[str, Pieces] = {
 
 def ended(threads: set[threading.Thread]) -> None:
     """Make sure that all other threads end."""
-    until(lambda: set(threading.enumerate()) <= threads, "the end of the threads", within=10)
+    until(lambda: set(threading.enumerate()) <= threads, "the end of the threads", within=60)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -66,7 +66,7 @@ def test_the_end_of_the_stream_is_not_the_end_for_a_follower(
     spool.write(b"whole")
     spool.complete()
     follower = threads.submit(everything, spool)
-    assert spool.arrived(5) == 5
+    assert spool.wait_for_bytes(5) == 5
     assert not follower.done()
     spool.accept(SNAPSHOT)
     assert follower.result(30) == b"whole"
@@ -123,7 +123,7 @@ def test_a_failure_wakes_everybody(spool: Spool, threads: ThreadPoolExecutor) ->
     waiters: list[Callable[[], Any]] = [
         lambda: everything(spool),
         lambda: spool.follow(5),
-        lambda: spool.arrived(5),
+        lambda: spool.wait_for_bytes(5),
         spool.meta,
         spool.verdict,
     ]

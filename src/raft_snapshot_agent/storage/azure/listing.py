@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.storage.base import Entry
-from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, Listing, size_of
+from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList, size_of
 from raft_snapshot_agent.storage.http.xml_parts import parts
 from raft_snapshot_agent.storage.objectstore.errors import Hints, refusal
 
@@ -74,7 +74,7 @@ def list_container(
         "delimiter": "/",
         "maxresults": str(PAGE),
     }
-    listing, found = Listing[Entry](doing, most), list[Entry]()
+    listing, found = PagedList[Entry](doing, most), list[Entry]()
     while True:
         url, headers = _request(container, query)
         answer = http.ask(doing, "GET", url, headers, most=PAGE_BYTES)

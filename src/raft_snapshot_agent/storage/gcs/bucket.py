@@ -18,7 +18,7 @@ from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageEr
 from raft_snapshot_agent.storage.gcs.errors import GcsAnswer, refusal
 from raft_snapshot_agent.storage.gcs.multipart import BYTES, JSON, two_parts
 from raft_snapshot_agent.storage.http.http import Http
-from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, Listing
+from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList
 from raft_snapshot_agent.storage.limits import MOST_OBJECTS
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class GcsBucket:
             "maxResults": str(PAGE),
             "fields": f"items({_FIELDS}),nextPageToken",
         }
-        listing: Listing[GcsObject] = Listing(doing, self._most)
+        listing: PagedList[GcsObject] = PagedList(doing, self._most)
         while True:
             answer = self._ask(doing, "GET", self._objects(query), most=PAGE_BYTES)
             page = _document(doing, answer)
@@ -136,14 +136,14 @@ class GcsBucket:
         return _described(doing, _document(doing, answer))
 
     def open(
-        self, doing: str, key: str, start: int = 0, generation: str | None = None
+        self, doing: str, key: str, start: int = 0, version: str | None = None
     ) -> BaseHTTPResponse:
         """Begin to read an object, at `start`; only that generation of it if one is given.
 
         Raises:
             SnapshotNotFound: There is none of that name.
         """
-        condition = {"ifGenerationMatch": generation} if generation else {}
+        condition = {"ifGenerationMatch": version} if version else {}
         url = self._object(key, {"alt": "media", **condition})
         headers = {"range": f"bytes={start}-"} if start else {}
         return self._ask(doing, "GET", url, headers=headers, of_object=True, streaming=True)

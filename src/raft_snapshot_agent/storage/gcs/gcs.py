@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -95,10 +95,11 @@ class GcsSettings(EndpointSettings):
         return GcsStorage(self)
 
     def lease_store(self, name: str) -> StoredLeaseStore:
-        from raft_snapshot_agent.storage.gcs.lease_store import GcsLeaseStore
+        from raft_snapshot_agent.storage.gcs.lease_store import GcsRecords
+        from raft_snapshot_agent.storage.http.lease_store import BucketLeaseStore
 
         key = f"{self.prefix}{name}.json"
-        return GcsLeaseStore(f"gs://{self.bucket}/{key}", key, partial(_connect, self))
+        return BucketLeaseStore(f"gs://{self.bucket}", key, lambda: GcsRecords(_connect(self)))
 
 
 class GcsStorage:
@@ -129,10 +130,14 @@ class GcsStorage:
         return await self._blocking(self._entries)
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
-        from raft_snapshot_agent.storage.gcs.download import GcsDownload
+        from raft_snapshot_agent.storage.gcs.bucket import GENERATION
+        from raft_snapshot_agent.storage.http.download import ObjectDownload
 
         key = self._key(name)
-        download = await self._blocking(lambda: GcsDownload(self._bucket, key))
+        doing = f"cannot read gs://{self._settings.bucket}/{key}"
+        download = await self._blocking(
+            lambda: ObjectDownload(self._bucket, doing, key, GENERATION)
+        )
         try:
             while piece := await self._blocking(download.read_on):
                 yield piece

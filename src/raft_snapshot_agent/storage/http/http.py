@@ -64,7 +64,7 @@ class Http:
         method: str,
         url: str,
         headers: Mapping[str, str],
-        body: bytes | Iterable[bytes] | None = None,
+        body: bytes | Iterable[bytes | memoryview] | None = None,
         *,
         streaming: bool = False,
         most: int | None = None,
@@ -256,7 +256,10 @@ def _disconnected(doing: str, host: str, error: Exception) -> StorageError:
         case NameResolutionError():
             why, hint = f"{host} has no address", "check the name and DNS"
         case NewConnectionError() | ConnectionRefusedError():
-            why, hint = f"no connection to {host}{cause}", "check address and network"
+            why, hint = (
+                f"no connection to {host}{cause}",
+                "check endpoint or address, and the network",
+            )
         case ConnectTimeoutError() | TimedOut() | TimeoutError():
             why, hint = f"no answer in time from {host}", "on a slow link raise timeout"
         case _:

@@ -21,7 +21,7 @@ _MOST_IDLE = 10
 """Pages in a row that bring nothing new; some stores send an empty one now and then."""
 
 
-class Listing(Generic[T]):
+class PagedList(Generic[T]):
     """The pages of one list so far."""
 
     def __init__(self, doing: str, most: int) -> None:

@@ -191,10 +191,13 @@ class LocalStorage:
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
         doing = f"read {name}"
-        descriptor = await self._blocking(doing, self._open, name)
+        descriptor, piece = await self._blocking(doing, self._begin, name)
         try:
-            while piece := await self._blocking(doing, os.read, descriptor, _CHUNK):
+            while piece:
                 yield piece
+                if len(piece) < _CHUNK:  # of a file, only the end is shorter
+                    return
+                piece = await self._blocking(doing, os.read, descriptor, _CHUNK)
         finally:
             os.close(descriptor)
 
@@ -245,6 +248,15 @@ class LocalStorage:
         except FileNotFoundError as error:
             hint = "the first snapshot makes it, or mount what belongs there"
             raise NotThereYet(f"{self._folder} does not exist yet", hint=hint) from error
+
+    def _begin(self, name: str) -> tuple[int, bytes]:
+        """Open a file and read its first piece: of a manifest, that is all there is."""
+        descriptor = self._open(name)
+        try:
+            return descriptor, os.read(descriptor, _CHUNK)
+        except OSError:
+            os.close(descriptor)
+            raise
 
     def _open(self, name: str) -> int:
         self._mounted()

@@ -6,15 +6,11 @@ import configparser
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.network.clear_text import issuer
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.storage.objectstore.connection import environment
-
-if TYPE_CHECKING:
-    from obstore.store import S3Credential
 
 _NEEDS_MORE = ("role_arn", "credential_process", "sso_session", "sso_start_url")
 
@@ -30,15 +26,6 @@ class AwsCredentials:
     def __post_init__(self) -> None:
         for secret in (self.secret_access_key, self.session_token):
             remember(secret or "")
-
-    def credential(self) -> S3Credential:
-        """Write them as the library reads them."""
-        return {
-            "access_key_id": self.access_key_id,
-            "secret_access_key": self.secret_access_key,
-            "token": self.session_token,
-            "expires_at": None,
-        }
 
 
 @dataclass(frozen=True, slots=True)

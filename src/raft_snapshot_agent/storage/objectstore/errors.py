@@ -24,7 +24,6 @@ from raft_snapshot_agent.storage.error_codes import (
     hint_in_words,
     meaning_of,
 )
-from raft_snapshot_agent.storage.objectstore.aws_profile import sts
 from raft_snapshot_agent.storage.objectstore.connection import trouble_at_proxy
 
 
@@ -51,9 +50,6 @@ _TLS = re.compile(
 )
 _HOST = re.compile(r" (https?://[^/\s]+)")
 _NO_CREDENTIALS = (
-    "/latest/api/token",
-    "/latest/meta-data",
-    "Failed to read token file",
     "/computeMetadata/",
     "resource=https%3A%2F%2Fstorage.azure.com",
 )
@@ -64,18 +60,10 @@ _UNUSABLE = (
     "Access Key",
     "SAS",
     "federated token file",
-    "EKS token file",
     "az account",
 )
-# What the library asks for a role's keys: STS, or the agent of a container's platform.
-_ROLE = re.compile(
-    r"^Generic S3 error: Error performing "
-    r"(?:POST REDACTED|GET \S+(?://169\.254\.170\.|/v[12]/credentials)\S*) in "
-)
-_ROLE_HINT = "check the role, whom it trusts, and the AWS_* variables that lead to it"
 _REASON = re.compile(r'"error(?:_description)?":\s*"([^"\\]+)')
 _STORE = re.compile(r"^Generic \w+ error: ")
-BARE_REDIRECT = "redirect without LOCATION"
 _READING = "cannot read"
 _ANSWERED = "the store answered"
 _RIGHTS_MISSING = (
@@ -93,8 +81,6 @@ def explain(
     is the one of the configuration.
     """
     text = str(error)
-    if "POST REDACTED" in text:  # of STS the library shows no address
-        text = text.replace("REDACTED", sts())
     doing, trouble = through_proxy(doing, text, looked_up(proxy))
     return _explained(doing, error, hints) if trouble is None else trouble_at_proxy(doing, trouble)
 
@@ -103,8 +89,6 @@ def _explained(doing: str, error: Exception, hints: Hints) -> StorageError:
     text = str(error)
     if "credential provider" in text:
         return _not_logged_in(doing, text, hints)
-    if _ROLE.search(text):
-        return _without_role(f"{doing}: no keys for the role", text)
     said = read_document(_first(_BODY, text))
     status = int(_first(_STATUS, text) or 0)
     if "token request" in text and status // 100 == 4:
@@ -173,8 +157,6 @@ def _unknown(doing: str, text: str, hints: Hints) -> StorageError:
     hint = hints.address
     if "invalid path" in text:
         hint = "move that object to another folder"
-    elif BARE_REDIRECT in text:
-        hint = f"likely the bucket lies in another region: {hints.address}"
     return StorageError(f"{doing}: {_essence(text)}", hint=hint)
 
 
@@ -191,19 +173,6 @@ def _not_logged_in(doing: str, text: str, hints: Hints) -> StorageError:
     answer = _answer(text) or shorten(max(_REASON.findall(text), key=len, default=""))
     answer = answer or _essence(text)
     return LoginRefused(f"{doing}: the login was refused ({answer})", hint=hints.login)
-
-
-def _without_role(doing: str, text: str) -> StorageError:
-    answer = _answer(text)
-    if answer.startswith("4"):
-        return LoginRefused(f"{doing}: refused ({answer})", hint=_ROLE_HINT)
-    if "HTTP error" not in text:
-        why = f"the answer was {answer}" if answer else _essence(text)
-        return StorageUnavailable(f"{doing}: {why}", hint=_ROLE_HINT)
-    error = _disconnected(doing, text)
-    if isinstance(error, StorageUnavailable):
-        return StorageUnavailable(error.message, hint=_ROLE_HINT)
-    return error
 
 
 def _answer(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar
 
 from raft_snapshot_agent.core.naming import snapshot_name
@@ -20,6 +20,7 @@ from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.names import require_plain_name
 from raft_snapshot_agent.storage.objectstore.errors import Hints, explain
 from raft_snapshot_agent.storage.objectstore.feed import Feed, finished
+from raft_snapshot_agent.storage.objectstore.memory import give_memory_back
 from raft_snapshot_agent.threads import in_thread
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ _CHUNK = 1 << 20
 # S3 takes 10,000 parts: 117 GiB. Three of these under way hold no more memory than four of 8 MiB.
 PART = 12 << 20
 _PARALLEL = 3
-_M_MMAP_THRESHOLD = -3
-"""Source: glibc's malloc.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ class ObjectStorage:
     async def _put(self, name: str, source: UploadSource) -> int:
         import obstore
 
-        _give_memory_back()
+        give_memory_back()
         feed = Feed(source)
         first = await feed.first(PART)
         with self._explained(f"store {name}"):
@@ -241,12 +240,3 @@ class ObjectStorage:
     @property
     def _folder(self) -> str:
         return f"{self._location.url}/{self._location.prefix}"
-
-
-@cache
-def _give_memory_back() -> None:
-    """Have freed pieces returned at once; by itself glibc keeps some for every thread."""
-    import ctypes
-
-    with contextlib.suppress(OSError, AttributeError):  # another C library has no such need
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _CHUNK)

@@ -25,7 +25,12 @@ class S3Bucket:
     proxy: ProxyAddress | None = None
     """The one that the configuration names."""
     max_objects: int = MOST_OBJECTS
+    name: str = ""
 
     @property
     def url(self) -> str:
         return self.endpoint + self.path
+
+    def shown(self, key: str) -> str:
+        """Say where an object lies, as an operator would write it."""
+        return f"s3://{self.name}/{key}"

@@ -1,6 +1,6 @@
 """What requests to Amazon's services are signed with, and where it is found.
 
-Roles of web identities, containers and instances are the library's; profiles are not.
+Roles of web identities, containers and instances have a file of their own, `roles.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from raft_snapshot_agent.storage.objectstore.aws_profile import (
     _config_file,
     _credentials_file,
     _read,
-    sts,
 )
 from raft_snapshot_agent.storage.objectstore.connection import environment
 
@@ -53,16 +52,3 @@ def profile(name: str) -> Profile:
             hint="check its name, and that the agent's user may read the file",
         )
     return found
-
-
-def key_services(region: str) -> list[str]:
-    """List whom the library asks for a role's keys, but for those that are asked directly anyway.
-
-    Arguments:
-        region: The bucket's.
-    """
-    named = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_METADATA_ENDPOINT")
-    services = [url for name in named if (url := environment(name))]
-    if environment("AWS_WEB_IDENTITY_TOKEN_FILE"):
-        services.append(sts(region))
-    return services

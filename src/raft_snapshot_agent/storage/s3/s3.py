@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
-from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,36 +10,25 @@ from urllib.parse import urlsplit
 
 from raft_snapshot_agent.core.lease import StoredLeaseStore
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.secret import Secret
-from raft_snapshot_agent.storage.base import Entry, Storage
-from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials, ambient_region
-from raft_snapshot_agent.storage.objectstore.connection import (
-    client_config,
-    environment,
-    environment_endpoint,
-    retry_config,
-)
+from raft_snapshot_agent.storage.objectstore.connection import environment, environment_endpoint
 from raft_snapshot_agent.storage.objectstore.errors import Hints
-from raft_snapshot_agent.storage.objectstore.lease_store import ObjectLeaseStore
-from raft_snapshot_agent.storage.objectstore.objects import BucketLocation, ObjectStorage
 from raft_snapshot_agent.storage.s3.bucket import S3Bucket
-from raft_snapshot_agent.storage.s3.credentials import ambient_keys, key_services, profile
+from raft_snapshot_agent.storage.s3.credentials import ambient_keys, profile
+from raft_snapshot_agent.storage.s3.demands import Demands
 from raft_snapshot_agent.storage.s3.endpoint import amazon_endpoint, is_amazon, refuse_bucket_in
+from raft_snapshot_agent.storage.s3.object_options import object_options
 from raft_snapshot_agent.storage.s3.options import S3Options, what_to_leave_out
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, S3Config, S3Store
-
-    from raft_snapshot_agent.storage.s3.demands import Demands
+    from raft_snapshot_agent.storage.s3.client import S3Client
 
 _HINTS = Hints(
     rights="s3:PutObject, and to list, read and prune s3:ListBucket, s3:GetObject, s3:DeleteObject",
     login="check access_key_id and secret_access_key, or the environment",
     address="check bucket, region and endpoint",
 )
-_CUSTOMER_KEY = 32
-"""Bytes."""
 
 
 class S3Settings(S3Options):
@@ -55,13 +40,19 @@ class S3Settings(S3Options):
     """
 
     def open(self) -> Storage:
-        sweep, listed, demands = partial(_sweep, self), partial(_listed, self), self._demands()
-        connect = partial(_connect, self, demands)
-        return ObjectStorage(self._where(), connect, sweep, demands.heed, listed)
+        from raft_snapshot_agent.storage.s3.storage import S3Location, S3Storage
+
+        demands = Demands(checksum=self.checksum)
+        location = S3Location(self.bucket, self.prefix)
+        return S3Storage(location, partial(connect, self, demands), demands)
 
     def lease_store(self, name: str) -> StoredLeaseStore:
-        demands = self._demands()
-        return ObjectLeaseStore(self._where(), partial(_connect, self, demands), name, demands.heed)
+        from raft_snapshot_agent.storage.http.lease_store import BucketLeaseStore
+        from raft_snapshot_agent.storage.s3.lease_store import S3Records
+
+        demands = Demands(checksum=self.checksum)
+        url, key = f"s3://{self.bucket}", f"{self.prefix}{name}.json"
+        return BucketLeaseStore(url, key, lambda: S3Records(connect(self, demands)), demands.heed)
 
     def check(self) -> None:
         """Make sure that an endpoint from the environment does not hold the bucket."""
@@ -71,54 +62,34 @@ class S3Settings(S3Options):
             except ValueError as error:
                 raise ConfigError(str(error)) from error
 
-    def _demands(self) -> Demands:
-        from raft_snapshot_agent.storage.s3.demands import Demands
 
-        return Demands(partial(bucket_of, self), checksum=self.checksum)
+def connect(settings: S3Settings, demands: Demands | None = None) -> S3Client:
+    """Make a client, with the credentials as they are now; nothing is contacted yet.
 
-    def _where(self) -> BucketLocation:
-        hints = replace(_HINTS, options=what_to_leave_out(self))
-        url, more = f"s3://{self.bucket}", (self.storage_class, self.tags, self.proxy)
-        return BucketLocation("aws", url, self.prefix, hints, *more)
+    Arguments:
+        settings: Where the bucket is, and who asks.
+        demands: What the store turned out to need, if anything is to be written.
 
-
-def _connect(
-    settings: S3Settings,
-    demands: Demands,
-    *,
-    streaming: bool = False,
-    writing: bool = False,  # noqa: ARG001 - any of its clients may write
-) -> S3Store:
-    from obstore.store import S3Store
+    Raises:
+        ConfigError: They cannot be read.
+    """
+    from raft_snapshot_agent.storage.http.http import Http, TlsOptions
+    from raft_snapshot_agent.storage.s3.client import S3Client
+    from raft_snapshot_agent.storage.s3.roles import RoleKeys
 
     bucket = bucket_of(settings)
+    http = Http(bucket.timeout, TlsOptions(bucket.ca_file, bucket.skip_verify), bucket.proxy)
     keys = keys_of(settings)
-    others = key_services(bucket.region) if keys is None else ()
-    return S3Store(
-        settings.bucket,
-        config=_store_config(settings, bucket, demands.checksum),
-        client_options=_client_options(bucket, streaming=streaming, others=others),
-        retry_config=retry_config(bucket.timeout),
-        # As plain keys they would be joined by a session token from the environment.
-        credential_provider=None if keys is None else keys.credential,
+    checksum = settings.checksum if demands is None else demands.checksum
+    if checksum is None:
+        checksum = is_amazon(urlsplit(bucket.endpoint).hostname)
+    return S3Client(
+        bucket,
+        RoleKeys(http, bucket.region) if keys is None else lambda _doing: keys,
+        http,
+        replace(_HINTS, options=what_to_leave_out(settings)),
+        object_options(settings, checksum=checksum),
     )
-
-
-def _sweep(settings: S3Settings, leftovers: Leftovers) -> int:
-    from raft_snapshot_agent.storage.s3 import multipart
-
-    if (keys := keys_of(settings)) is None:  # a role's, which the library keeps to itself
-        return 0
-    uploads = multipart.Uploads(bucket_of(settings), keys)
-    return multipart.sweep(uploads, settings.prefix, leftovers, datetime.now(UTC))
-
-
-def _listed(settings: S3Settings, doing: str) -> list[Entry] | None:
-    from raft_snapshot_agent.storage.s3.listing import list_bucket
-
-    if (keys := keys_of(settings)) is None:  # a role's, which the library keeps to itself
-        return None
-    return list_bucket(doing, bucket_of(settings), keys, settings.prefix, _HINTS)
 
 
 def bucket_of(settings: S3Settings) -> S3Bucket:
@@ -141,6 +112,7 @@ def bucket_of(settings: S3Settings) -> S3Bucket:
         skip_verify=settings.skip_verify,
         proxy=settings.proxy,
         max_objects=settings.max_objects,
+        name=settings.bucket,
     )
 
 
@@ -155,7 +127,7 @@ def _endpoint_of(settings: S3Settings) -> str | None:
 
 
 def keys_of(settings: S3Settings) -> AwsCredentials | None:
-    """Find static keys; nothing where the library has to find a role's."""
+    """Find static keys; nothing where a role has to do."""
     if settings.profile is not None:
         return profile(settings.profile).required_keys()
     if settings.access_key_id is None or settings.secret_access_key is None:
@@ -166,53 +138,3 @@ def keys_of(settings: S3Settings) -> AwsCredentials | None:
         settings.secret_access_key.resolve(),
         None if token is None else token.resolve(),
     )
-
-
-def _store_config(settings: S3Settings, bucket: S3Bucket, checksum: bool | None) -> S3Config:
-    config: S3Config = {
-        "region": bucket.region,
-        "endpoint": bucket.endpoint,
-        "aws_endpoint_url_s3": bucket.endpoint,  # from the environment it would come first
-        "virtual_hosted_style_request": not bucket.path,
-        "unsigned_payload": False,  # the store shall check what arrives
-    }
-    if settings.server_side_encryption is not None:
-        config["server_side_encryption"] = settings.server_side_encryption
-    if settings.kms_key_id is not None:
-        config["sse_kms_key_id"] = settings.kms_key_id
-    if settings.bucket_key_enabled is not None:
-        config["sse_bucket_key_enabled"] = settings.bucket_key_enabled
-    if settings.sse_customer_key is not None:
-        config["server_side_encryption"] = "sse-c"
-        config["sse_customer_key_base64"] = _customer_key(settings.sse_customer_key)
-    host = urlsplit(bucket.endpoint).hostname
-    if is_amazon(host) if checksum is None else checksum:
-        config["checksum_algorithm"] = "sha256"
-    return config
-
-
-def _customer_key(key: Secret) -> str:
-    text, length = key.resolve(), 0
-    with suppress(ValueError):
-        length = len(b64decode(text, validate=True))
-    if length != _CUSTOMER_KEY:
-        raise ConfigError(
-            "sse_customer_key is not 32 bytes in base64", hint="make one: openssl rand -base64 32"
-        )
-    return text
-
-
-def _client_options(
-    bucket: S3Bucket, *, streaming: bool, others: Iterable[str] = ()
-) -> ClientConfig:
-    options = client_config(
-        bucket.endpoint,
-        bucket.timeout,
-        bucket.ca_file,
-        streaming=streaming,
-        proxy=bucket.proxy,
-        others=others,
-    )
-    if bucket.skip_verify:
-        options["allow_invalid_certificates"] = True
-    return options

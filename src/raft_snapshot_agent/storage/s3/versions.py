@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 from xml.etree import ElementTree as ET
 
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
-from raft_snapshot_agent.storage.http.http import Http, TlsOptions
 from raft_snapshot_agent.storage.http.xml_parts import parts
-from raft_snapshot_agent.storage.objectstore.errors import Hints, refusal
-from raft_snapshot_agent.storage.s3.multipart import sign
-from raft_snapshot_agent.storage.s3.s3 import S3Settings, bucket_of, keys_of
-
-if TYPE_CHECKING:
-    from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials
+from raft_snapshot_agent.storage.objectstore.errors import Hints
+from raft_snapshot_agent.storage.s3.client import S3Client, S3Request
 
 _HINTS = Hints(
     rights="s3:GetBucketVersioning and s3:GetLifecycleConfiguration",
@@ -34,25 +27,23 @@ class Versioning:
     """Whether a rule removes old versions."""
 
 
-def versioning(settings: S3Settings) -> Versioning | None:
-    """Ask a bucket for it; nothing where it does not tell, or its keys are the library's alone.
+def versioning(client: S3Client, prefix: str) -> Versioning | None:
+    """Ask a bucket for it; nothing where it does not tell.
 
     Raises:
         StorageError: There was no answer, or it is none.
     """
-    keys = keys_of(settings)
-    if keys is None:
-        return None
+    client = replace(client, hints=_HINTS)
     try:
-        status = _asked(settings, keys, "versioning")
+        status = _asked(client, "versioning")
         if status is None or _first(status, "Status") != "Enabled":
             return None if status is None else Versioning(kept=False)
-        rules = _asked(settings, keys, "lifecycle")
+        rules = _asked(client, "lifecycle")
     except LoginRefused:
         raise
     except StorageDenied:
         return None
-    ends = any(_ends(rule, settings.prefix) for rule in rules or () if _is(rule, "Rule"))
+    ends = any(_ends(rule, prefix) for rule in rules or () if _is(rule, "Rule"))
     return Versioning(kept=True, ends=ends)
 
 
@@ -68,18 +59,14 @@ def _ends(rule: ET.Element, prefix: str) -> bool:
     return prefix.startswith(below)
 
 
-def _asked(settings: S3Settings, keys: AwsCredentials, what: str) -> list[ET.Element] | None:
+def _asked(client: S3Client, what: str) -> list[ET.Element] | None:
     """Ask for one thing that a bucket is set to; nothing where the store has no such setting."""
-    bucket = bucket_of(settings)
-    url = f"{bucket.url}/?{what}=" if not bucket.path else f"{bucket.url}?{what}="
-    http = Http(bucket.timeout, TlsOptions(bucket.ca_file, bucket.skip_verify), bucket.proxy)
-    doing = f"cannot ask s3://{settings.bucket} for its {what}"
-    answer = http.ask(doing, "GET", url, sign("GET", url, bucket.region, keys, datetime.now(UTC)))
-    text = answer.data.decode(errors="replace")
-    if answer.status in {404, 405, 501} and "NoSuchBucket" not in text:
-        return None
+    doing = f"cannot ask s3://{client.bucket.name} for its {what}"
+    answer = client.ask(doing, S3Request("GET", query={what: ""}), also={404, 405, 501})
     if answer.status != 200:
-        raise refusal(doing, answer.status, text, _HINTS)
+        if "NoSuchBucket" in answer.data.decode(errors="replace"):
+            raise client.refused(doing, answer)
+        return None
     try:
         return list(parts(answer.data, {"Status", "Rule"}))
     except ValueError as error:

@@ -20,7 +20,7 @@ from raft_snapshot_agent.errors import (
     StorageError,
 )
 from raft_snapshot_agent.storage.http.http import Http, TlsOptions, refusal, told_by
-from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, Listing
+from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList
 from raft_snapshot_agent.storage.swift.login import SwiftAccess, SwiftLogin
 from raft_snapshot_agent.storage.swift.options import SwiftOptions
 
@@ -142,7 +142,7 @@ class Container:
         self.delete(segments)
 
     def _pages(self, doing: str, query: dict[str, str]) -> Iterator[SwiftObject]:
-        marker, listing = "", Listing[SwiftObject](doing, self._most)
+        marker, listing = "", PagedList[SwiftObject](doing, self._most)
         while True:
             query = query | {"marker": marker}
             answer = self._ask(doing, "GET", "", query=query, most=PAGE_BYTES)

@@ -59,13 +59,13 @@ class TimeoutStorage(ForwardingStorage):
                 return await self._storage.put(name, watched)
             finally:
                 watch.cancel()
-        raise self._too_slow(name) if watched.too_slow else self._hung(name)
+        raise self._describe_slowness(name) if watched.too_slow else self._describe_silence(name)
 
     async def entries(self) -> list[Entry]:
-        with self._in_time(""):
+        with self._limit(""):
             found = await self._storage.entries()
         if self._most is not None and len(found) > self._most:
-            raise too_many(f"cannot list {self._shown('')}", self._most)
+            raise too_many(f"cannot list {self._locate('')}", self._most)
         return found
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
@@ -73,59 +73,61 @@ class TimeoutStorage(ForwardingStorage):
         async with aclosing(self._open(name)) as stream:
             while True:
                 began = time.monotonic()
-                with self._in_time(name, min(left, self._seconds)):
+                with self._limit(name, min(left, self._seconds)):
                     piece = await anext(stream, None)
                 if piece is None:
                     return
-                left += self._granted(len(piece)) - (time.monotonic() - began)
+                left += self._seconds_for(len(piece)) - (time.monotonic() - began)
                 yield piece
 
     async def delete(self, name: str) -> None:
-        with self._in_time(name):
+        with self._limit(name):
             await self._storage.delete(name)
 
     async def sweep(self, leftovers: Leftovers) -> int:
-        with self._in_time(""):
+        with self._limit(""):
             return await self._storage.sweep(leftovers)
 
     async def _watch(self, source: WatchedSource, scope: anyio.CancelScope) -> None:
         pause = min(self._seconds / _LOOKS, _LOOK_EVERY)
         while source.idle() < self._seconds and not source.too_slow:
             await anyio.sleep(pause)
-            source.too_slow = source.busy() > self._seconds + self._granted(source.reached)
+            source.too_slow = source.busy() > self._seconds + self._seconds_for(source.reached)
         scope.cancel()
 
     @property
     def _seconds(self) -> float:
         return self._timeout.total_seconds()
 
-    def _granted(self, size: int) -> float:
+    def _seconds_for(self, size: int) -> float:
         """Return how many seconds so many bytes may take."""
         return math.inf if self._min_rate is None else size / self._min_rate
 
     @contextmanager
-    def _in_time(self, name: str, seconds: float | None = None) -> Iterator[None]:
+    def _limit(self, name: str, seconds: float | None = None) -> Iterator[None]:
         seconds = self._seconds if seconds is None else max(seconds, 0)
         try:
             with anyio.fail_after(seconds):
                 yield
         except TimeoutError:
-            raise (self._hung(name) if seconds == self._seconds else self._too_slow(name)) from None
+            silent = seconds == self._seconds
+            error = self._describe_silence(name) if silent else self._describe_slowness(name)
+            raise error from None
 
-    def _shown(self, name: str) -> str:
+    def _locate(self, name: str) -> str:
         """Say where an object lies, or all of them."""
         return self.location(name) if name else self.folder
 
-    def _too_slow(self, name: str) -> StorageError:
+    def _describe_slowness(self, name: str) -> StorageError:
         return StorageError(
-            f"{self._shown(name)}: the store is slower than min_rate,"
+            f"{self._locate(name)}: the store is slower than min_rate,"
             f" {self._min_rate} bytes a second",
             hint=self._hint,
         )
 
-    def _hung(self, name: str) -> StorageError:
+    def _describe_silence(self, name: str) -> StorageError:
         return StorageError(
-            f"{self._shown(name)} has not answered for {format_duration(self._timeout)}",
+            f"{self._locate(name)} has not answered for {format_duration(self._timeout)}",
             hint=self._hint,
         )
 
@@ -153,17 +155,17 @@ class WatchedSource(ForwardingSource):
         return now - self._began - self._waited - asking
 
     def follow(self, position: int) -> int:
-        with self._asking():
+        with self._count_asking():
             return super().follow(position)
 
     def read(self, position: int, size: int) -> bytes:
-        with self._asking():
+        with self._count_asking():
             piece = super().read(position, size)
             self.reached = max(self.reached, position + len(piece))
             return piece
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
+    def _count_asking(self) -> Iterator[None]:
         touch()
         if not self._asked:
             self._touched = time.monotonic()

@@ -95,7 +95,7 @@ async def test_a_long_file_is_flushed_while_it_grows(
         async with beside(source, storage.put, NAME, followed):
             for _ in range(3):
                 source.grow(bytes(34 * MIB))
-                await source.reached(source.spool.arrived(0))
+                await source.reached(source.spool.wait_for_bytes(0))
             flushed = calls.copy()
             source.accept()
     assert flushed == [f"flush .{NAME}.partial"] * 3

@@ -188,9 +188,7 @@ ODD = (
     "credential provider",
     "credential provider TransportError",
     "token request status code: 400 Bad: ",
-    "Generic S3 error: Error performing POST REDACTED in 1ms - status code: 400 Bad: ",
-    "Generic S3 error: Error performing POST REDACTED in 1ms - HTTP error",
-    "/latest/api/token",
+    "/computeMetadata/",
     "pem file",
 )
 

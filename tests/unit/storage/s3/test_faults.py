@@ -22,7 +22,8 @@ from raft_snapshot_agent.errors import (
     StorageUnavailable,
 )
 from raft_snapshot_agent.storage.base import BytesSource, Storage
-from raft_snapshot_agent.storage.objectstore import feed, objects
+from raft_snapshot_agent.storage.http import body
+from raft_snapshot_agent.storage.s3.upload import PART
 
 FORBIDDEN = re.compile(r"Signature=|X-Amz|\?|\n|Debug|RetryError|<|Credential=")
 
@@ -106,7 +107,7 @@ async def test_every_byte_is_sent_with_a_checksum(
         request.headers["x-amz-content-sha256"] for request in faults.requests if is_put(request)
     }
     snapshot = bytes_of(13 * MIB)
-    parts = (snapshot[: objects.PART], snapshot[objects.PART :], b"{}")
+    parts = (snapshot[:PART], snapshot[PART:], b"{}")
     assert sent == {hashlib.sha256(part).hexdigest() for part in parts}
 
 
@@ -149,7 +150,7 @@ async def test_a_store_that_refuses_connections_is_told(s3: S3) -> None:
         await storage.put(NAME, BytesSource(b"snapshot"))
     assert caught.value.message == (
         f"cannot store {NAME} in s3://{s3.bucket}/: "
-        "no connection to http://127.0.0.1:1: Connection refused"
+        "no connection to 127.0.0.1:1: Connection refused"
     )
     assert "endpoint" in caught.value.hint
 
@@ -200,7 +201,7 @@ async def test_a_stream_that_is_cut_goes_on_where_it_was(
     assert await content(s3.open(endpoint=faults.address)) == bytes_of(14 * MIB)
     assert [request.headers["range"] for request in faults.requests if is_get(request)] == [
         None,
-        f"bytes={5 * MIB}-{14 * MIB - 1}",
+        f"bytes={5 * MIB}-",
     ]
 
 
@@ -322,18 +323,6 @@ async def test_a_bucket_with_too_many_objects_is_told(s3: S3) -> None:
     assert "max_objects" in caught.value.hint
 
 
-async def test_the_library_tells_which_object_it_cannot_list(
-    s3: S3, faults: S3Faults, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It has to do where only the library finds the keys."""
-    monkeypatch.setattr("raft_snapshot_agent.storage.s3.s3._listed", lambda *_: None)
-    faults.behave(everything, status(200, ODD))
-    with pytest.raises(StorageError) as caught:
-        await s3.open("vault/", endpoint=faults.address).entries()
-    assert '"vault//"' in caught.value.message
-    assert "move that object" in caught.value.hint
-
-
 async def test_the_placeholder_of_a_folder_is_no_entry(s3: S3) -> None:
     s3.client.put_object(Bucket=s3.bucket, Key="vault/", Body=b"")
     storage = s3.open("vault/")
@@ -344,7 +333,7 @@ async def test_the_placeholder_of_a_folder_is_no_entry(s3: S3) -> None:
 async def test_a_cancelled_put_does_not_wait_for_a_source_that_stands_still(
     s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "_GRACE", 0.1)
+    monkeypatch.setattr(body, "_GRACE", 0.1)
     storage = s3.open()
     with Watched(tmp_path) as source:
         with anyio.fail_after(30):
@@ -371,7 +360,7 @@ async def test_a_cancelled_put_takes_back_what_it_sent(
             source.accept()
             return anyio.move_on_after(seconds, shield=shield)
 
-        monkeypatch.setattr(feed, "move_on_after", accept_and_wait)
+        monkeypatch.setattr(body, "move_on_after", accept_and_wait)
         async with beside(source, storage.put, NAME, source) as tasks:
             source.grow(bytes_of(20 * MIB))
             await source.reached(20 * MIB)

@@ -14,11 +14,15 @@ from tests.http_proxy import HttpProxy, Request, hang, status
 
 from raft_snapshot_agent.errors import StorageError, StorageUnavailable
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
+from raft_snapshot_agent.storage.http.http import Http, TlsOptions
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials
+from raft_snapshot_agent.storage.objectstore.errors import Hints
 from raft_snapshot_agent.storage.s3 import multipart
 from raft_snapshot_agent.storage.s3.bucket import S3Bucket
-from raft_snapshot_agent.storage.s3.multipart import MultipartUpload, Uploads, sign
+from raft_snapshot_agent.storage.s3.client import S3Client
+from raft_snapshot_agent.storage.s3.multipart import MultipartUpload, Uploads
+from raft_snapshot_agent.storage.s3.signing import sign
 
 NAME = "raft-snapshot-20261123T153000Z-i4711-dead01.snap"
 OF_ANOTHER_RUN = "raft-snapshot-20261123T153000Z-i4711-0d1e2f.snap"
@@ -73,7 +77,12 @@ def uploads_at(seaweed: SeaweedFS, bucket: str, keys: AwsCredentials | None = No
     owner = AwsCredentials(seaweed.access_key_id, seaweed.secret_access_key)
     timeout = timedelta(seconds=20)
     place = S3Bucket(seaweed.endpoint, f"/{bucket}", seaweed.region, None, timeout)
-    return Uploads(place, keys or owner)
+    return Uploads(client(place, keys or owner))
+
+
+def client(bucket: S3Bucket, keys: AwsCredentials) -> S3Client:
+    http = Http(bucket.timeout, TlsOptions(bucket.ca_file, bucket.skip_verify), bucket.proxy)
+    return S3Client(bucket, lambda _: keys, http, Hints("rights", "login", "address"))
 
 
 def begin(s3: S3, *keys: str) -> None:
@@ -158,7 +167,7 @@ def store() -> Iterator[HttpProxy]:
 
 def uploads_of(store: HttpProxy, timeout: float = 20) -> Uploads:
     bucket = S3Bucket(store.address, "/backups", "us-east-1", None, timedelta(seconds=timeout))
-    return Uploads(bucket, EXAMPLE)
+    return Uploads(client(bucket, EXAMPLE))
 
 
 def page(names: list[str], following: str = "") -> bytes:
@@ -240,7 +249,7 @@ def test_the_proxy_of_the_environment_is_used(
     store.choose = lambda _: status(200, page([]))
     monkeypatch.setenv("http_proxy", store.address)
     bucket = S3Bucket("http://s3.invalid", "/backups", "us-east-1", None, timedelta(seconds=20))
-    assert swept(Uploads(bucket, EXAMPLE)) == 0
+    assert swept(Uploads(client(bucket, EXAMPLE))) == 0
     assert store.requests[0].target.startswith("http://s3.invalid/backups?")
 
 

@@ -272,7 +272,7 @@ async def test_a_profile_signs(signers: list[str]) -> None:
         ({}, ["DEFAULTKEY"]),
         ({"AWS_PROFILE": "backup"}, ["BACKUPKEY"]),
         ({"AWS_ACCESS_KEY_ID": "VARIABLE", "AWS_SECRET_ACCESS_KEY": "s"}, ["VARIABLE"]),
-        ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/var/run/secrets/token"}, []),
+        ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/missing", "AWS_ROLE_ARN": "arn"}, []),
     ],
 )
 async def test_without_keys_the_sdks_places_are_searched_in_its_order(

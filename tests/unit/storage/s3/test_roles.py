@@ -6,7 +6,6 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,9 @@ from tests.moto_store import MotoStore
 from tests.s3_faults import S3Faults
 
 from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnavailable
-from raft_snapshot_agent.network.library import ProxyOptions
 from raft_snapshot_agent.storage.base import BytesSource, Storage
-from raft_snapshot_agent.storage.objectstore import connection
-from raft_snapshot_agent.storage.s3 import s3
-from raft_snapshot_agent.storage.s3.s3 import S3Settings
+from raft_snapshot_agent.storage.s3 import roles as s3_roles
+from raft_snapshot_agent.storage.s3.s3 import S3Settings, connect
 
 NAME = "raft-snapshot-20261123T153000Z-i4711-0a1b2c.snap"
 DENIED = (
@@ -85,10 +82,9 @@ def pod(roles: Roles, environment: pytest.MonkeyPatch, folder: Path) -> None:
 
 
 def task(roles: Roles, environment: pytest.MonkeyPatch, _: Path) -> None:
-    """Reach the address that is only there in a task, 169.254.170.2, through a proxy."""
+    """Reach what is only there in a task."""
     environment.setenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", TASK_PATH)
-    way = ProxyOptions(roles.address, "127.0.0.1")
-    environment.setattr(connection, "proxy_options", lambda *_: way)
+    environment.setattr(s3_roles, "TASK_ENDPOINT", roles.address)
 
 
 def instance(roles: Roles, environment: pytest.MonkeyPatch, _: Path) -> None:
@@ -165,13 +161,17 @@ async def test_a_pod_shows_its_token(
     assert asked.headers["Authorization"] == POD_TOKEN
 
 
+def test_a_task_has_an_address_of_its_own() -> None:
+    assert s3_roles.TASK_ENDPOINT == "http://169.254.170.2"
+
+
 async def test_a_task_asks_at_its_own_address(
     roles: Roles, faults: S3Faults, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task(roles, monkeypatch, tmp_path)
     await opened(faults, bucket).entries()
     (asked,) = roles.requests
-    assert (asked.method, asked.target) == ("GET", f"http://169.254.170.2{TASK_PATH}")
+    assert (asked.method, asked.target) == ("GET", TASK_PATH)
 
 
 async def test_an_instance_asks_imds_version_2(
@@ -311,11 +311,10 @@ async def test_a_token_file_that_is_missing_is_told(
 def test_a_proxy_is_not_asked_for_what_is_this_hosts_own(
     key: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Told by the options: the addresses are real on some hosts, and not to be asked by tests."""
+    """Told by the route: the addresses are real on some hosts, and not to be asked by tests."""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.org:3128")
     settings = S3Settings.model_validate({"type": "s3", "bucket": "backups", **key})
-    options = s3._client_options(s3.bucket_of(settings), streaming=False)
-    assert options["proxy_url"] == "http://proxy.example.org:3128"
-    excluded = [ip_network(each) for each in options["proxy_excludes"].split(",") if "/" in each]
-    for address in ("169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254"):
-        assert any(ip_address(address) in network for network in excluded)
+    pools = connect(settings).http._pools
+    assert pools.through("https://backups.s3.us-east-1.amazonaws.com") is not None
+    for address in ("169.254.169.254", "169.254.170.2", "169.254.170.23", "[fd00:ec2::254]"):
+        assert pools.through(f"http://{address}/") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 from collections.abc import Callable
@@ -202,3 +203,27 @@ async def test_a_stream_that_is_dropped_is_closed_below(wrapper: type) -> None:
     with suppress(StopAsyncIteration):
         await stream.aclose()
     assert closed == ["a.snap"]
+
+
+def forwards(method: ast.stmt) -> bool:
+    """Return whether a method does nothing but to ask an attribute for what it is called itself."""
+    if not isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef) or len(method.body) != 1:
+        return False
+    done: Any = getattr(method.body[0], "value", None)
+    done = done.value if isinstance(done, ast.Await) else done
+    asked = done.func if isinstance(done, ast.Call) else done
+    return (
+        isinstance(asked, ast.Attribute)
+        and asked.attr == method.name
+        and isinstance(asked.value, ast.Attribute)
+    )
+
+
+def test_nobody_else_hands_on_verbs_by_hand() -> None:
+    verbs, found = VERBS.keys() | STEPS.keys(), []
+    for path in Path(raft_snapshot_agent.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                by_hand = [one.name for one in node.body if forwards(one) and one.name in verbs]  # type: ignore[attr-defined]
+                found += [node.name] if len(by_hand) > 1 else []
+    assert sorted(found) == ["ForwardingSource", "ForwardingStorage"]

@@ -218,7 +218,7 @@ async def test_what_nobody_waits_for_any_more_is_cut_off() -> None:
         until(
             lambda: set(threading.enumerate()) <= before | set(server._threads),
             "the end of the thread",
-            within=10,
+            within=60,
         )
 
 
@@ -240,7 +240,7 @@ async def test_an_upload_that_is_given_up_is_cut_off_and_takes_back_what_it_sent
         until(
             lambda: set(threading.enumerate()) <= before | set(server._threads),
             "the end of the thread",
-            within=10,
+            within=60,
         )
 
 

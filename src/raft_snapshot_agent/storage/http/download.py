@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from raft_snapshot_agent.errors import StorageUnavailable
-from raft_snapshot_agent.storage.gcs.bucket import GENERATION, GcsBucket
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -15,21 +14,39 @@ _WAITS = (0.1, 1.0, 2.0)
 """Seconds before it goes on after a connection that broke."""
 
 
-class GcsDownload:
+class Bucket(Protocol):
+    """A bucket whose objects can be read from any byte on."""
+
+    def open(
+        self, doing: str, key: str, start: int = 0, version: str | None = None
+    ) -> BaseHTTPResponse:
+        """Begin to read an object, at `start`; only that version of it if one is given."""
+
+    def read_on(self, doing: str, answer: BaseHTTPResponse) -> bytes:
+        """Read the next piece; empty at the end."""
+
+
+class ObjectDownload:
     """One object, as it was when it was opened."""
 
-    def __init__(self, bucket: GcsBucket, key: str) -> None:
+    def __init__(self, bucket: Bucket, doing: str, key: str, version: str) -> None:
         """Begin to read.
+
+        Arguments:
+            bucket: Where it lies.
+            doing: What fails if this does.
+            key: Its.
+            version: The header that tells which of several this is.
 
         Raises:
             SnapshotNotFound: There is none of that name.
         """
         self._bucket = bucket
         self._key = key
-        self._doing = f"cannot read {bucket.shown(key)}"
+        self._doing = doing
         self._position = 0
-        self._answer = bucket.open(self._doing, key)
-        self._generation = self._answer.headers.get(GENERATION, "")
+        self._answer = bucket.open(doing, key)
+        self._version = self._answer.headers.get(version, "")
 
     def read_on(self) -> bytes:
         """Read the next piece; empty at the end."""
@@ -55,7 +72,7 @@ class GcsDownload:
         return piece
 
     def _reopened(self) -> BaseHTTPResponse:
-        answer = self._bucket.open(self._doing, self._key, self._position, self._generation)
+        answer = self._bucket.open(self._doing, self._key, self._position, self._version)
         if self._position and answer.status != 206:
             answer.close()
             raise StorageUnavailable(f"{self._doing}: the store does not go on where it broke off")

@@ -1,0 +1,55 @@
+"""What one storage lists at one moment: the snapshots, and the guard's own notes beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from raft_snapshot_agent.core.naming import Naming, catalogue
+from raft_snapshot_agent.core.notes import GUARD_NAME, RESTORED_NAME, moment
+from raft_snapshot_agent.core.snapshot import Manifest, Sidecar, Stored
+from raft_snapshot_agent.threads import beside_loop
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The snapshots of a storage, and what lies there for all of them."""
+
+    stored: tuple[Stored, ...]
+    """Newest first."""
+    notes: frozenset[str] = frozenset()
+    """Those of the guard's notes that lie there."""
+
+    def with_manifest(self, name: str, size: int) -> Listing | None:
+        """Return the same after a manifest was stored; nothing where its snapshot is not listed.
+
+        Arguments:
+            name: Of the snapshot.
+            size: Of the manifest, in bytes; zero: it could not be stored.
+        """
+        place = next((at for at, one in enumerate(self.stored) if one.name == name), None)
+        if place is None:
+            return None
+        vouched = replace(self.stored[place], verified=size > 0, manifest_size=size)
+        return replace(self, stored=(*self.stored[:place], vouched, *self.stored[place + 1 :]))
+
+
+async def listed(sizes: Mapping[str, int], naming: Naming) -> Listing:
+    """Find the snapshots, and the guard's notes, among what lies in a storage."""
+
+    def found() -> Listing:
+        notes = frozenset(name for name in (GUARD_NAME, RESTORED_NAME) if name in sizes)
+        return Listing(catalogue(sizes.items(), naming), notes)
+
+    return await beside_loop(found, len(sizes))
+
+
+def static(name: str, sizes: Mapping[str, int], manifest: Manifest | None) -> Stored:
+    """Describe a snapshot whose name tells nothing; without a manifest it counts as ancient."""
+    condemned = Sidecar.BROKEN.name_for(name) in sizes
+    taken_at = None if manifest is None else moment(manifest.taken_at)
+    if manifest is None or taken_at is None:
+        ancient = datetime.min.replace(tzinfo=UTC)
+        return Stored(name, ancient, sizes[name], condemned=condemned)
+    return Stored(name, taken_at, sizes[name], manifest.index, verified=True, condemned=condemned)

@@ -1,0 +1,71 @@
+"""What a scheduled drill needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from raft_snapshot_agent.config.keys import KeyPosition
+from raft_snapshot_agent.config.model import Config, spool_folder
+from raft_snapshot_agent.core.slots import ScheduleSpec
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.drill_notes import find_newest_drill
+from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.service import assembly
+from raft_snapshot_agent.threads import in_thread
+
+if TYPE_CHECKING:  # a daemon without drills does without
+    from raft_snapshot_agent.restore.rehearsal import DrillOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class DrillPlan:
+    """What a scheduled drill needs; it shares no connection with the snapshots."""
+
+    config: Config
+    position: KeyPosition
+    destinations: Sequence[Destination]
+    timing: ScheduleSpec
+
+    async def find_newest(self, now: datetime) -> datetime | None:
+        """Return when the last drill began, whichever agent held it.
+
+        Raises:
+            StorageError: No storage tells.
+        """
+        found: list[datetime] = []
+        troubles: list[AgentError] = []
+        for destination in self.destinations:
+            try:
+                newest = await find_newest_drill(destination, now)
+            except AgentError as error:
+                troubles.append(error)
+            else:
+                found += [newest] if newest else []
+        if troubles and len(troubles) == len(self.destinations):
+            raise troubles[0]
+        return max(found, default=None)
+
+    async def hold(self) -> DrillOutcome:
+        """Hold a drill of the newest snapshot.
+
+        Raises:
+            AgentError: It cannot be tried.
+        """
+        from raft_snapshot_agent.config.check import check_drill
+        from raft_snapshot_agent.restore.reader import choose
+        from raft_snapshot_agent.restore.rehearsal import rehearse
+
+        await in_thread(lambda: check_drill(self.config.drill, self.position))
+        reader = await choose(self.destinations, None)
+        return await rehearse(reader, self.config.drill, spool_folder(self.config, os.environ))
+
+
+def plan_drills(config: Config, position: KeyPosition) -> DrillPlan | None:
+    """Return the plan of a cluster's drills; nothing where none are scheduled."""
+    if config.drill.schedule is None:
+        return None
+    return DrillPlan(config, position, assembly.destinations(config), config.drill.schedule.open())

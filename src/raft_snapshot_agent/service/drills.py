@@ -1,0 +1,125 @@
+"""Drills on schedule: a task of their own beside the clusters' loops, which wait for none."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio import CancelScope
+from anyio.abc import TaskGroup
+
+from raft_snapshot_agent.errors import AgentError, SnapshotNotFound
+from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.drill_plan import DrillPlan
+from raft_snapshot_agent.service.events import SLICE
+from raft_snapshot_agent.threads import in_thread
+
+if TYPE_CHECKING:
+    from raft_snapshot_agent.restore.rehearsal import DrillOutcome
+
+_AGAIN = timedelta(minutes=5)
+"""How soon it is looked again where another agent is to hold it, or nothing is known."""
+
+
+class DrillLoop:
+    """Holds one cluster's drills when they are due, if this agent is the one that works."""
+
+    def __init__(
+        self, service: ClusterService, plan: DrillPlan, clock: Callable[[], datetime]
+    ) -> None:
+        self._service = service
+        self._plan = plan
+        self._clock = clock
+        self._last: datetime | None = None
+        """When this agent tried the last one: not every drill leaves a note."""
+
+    async def run(self) -> None:
+        """Run until it is cancelled."""
+        while True:
+            is_ours, newest = await self._look()
+            if not is_ours:
+                await anyio.sleep(_AGAIN.total_seconds())
+                continue
+            timing = self._plan.timing
+            spread = timing.jitter * random.random()  # noqa: S311 - jitter is no secret
+            await self._sleep_until(timing.first(newest, self._clock()) + spread)
+            if await self._look() == (True, newest):  # else another agent has held it meanwhile
+                await self._hold()
+
+    async def _sleep_until(self, due: datetime) -> None:
+        while (wait := due - self._clock()) > timedelta(0):  # noqa: ASYNC110 - a clock is no event
+            # The wall clock may step, and the host may be suspended.
+            await anyio.sleep(min(SLICE, wait.total_seconds()))
+
+    async def _look(self) -> tuple[bool, datetime | None]:
+        """Return whether this agent is to hold the next one, and when the last one began."""
+        try:
+            noted = await self._plan.find_newest(self._clock())
+        except AgentError:
+            return False, None  # nobody knows whether it is due
+        known = [moment for moment in (noted, self._last) if moment is not None]
+        return await self._is_ours(), max(known, default=None)
+
+    async def _is_ours(self) -> bool:
+        """Return whether this is the agent that takes the snapshots."""
+        agent = self._service.agent
+        if agent.lease is not None:
+            return agent.lease.held_lease is not None
+        try:
+            await in_thread(agent.cluster.find_leader_for_this_agent, abandon=True)
+        except AgentError:
+            return False
+        return True
+
+    async def _hold(self) -> None:
+        log: Log = self._service.log
+        self._last = self._clock()
+        try:
+            outcome = await self._plan.hold()
+        except SnapshotNotFound:
+            self._last = None  # there is none yet
+            await anyio.sleep(_AGAIN.total_seconds())
+            return
+        except Exception as error:  # noqa: BLE001 - it must not end the snapshots
+            log.error(f"The drill could not be held: {as_failure(error)}")  # noqa: TRY400 - one line
+            return
+        self._tell(log, outcome)
+
+    def _tell(self, log: Log, outcome: DrillOutcome) -> None:
+        note = outcome.note
+        facts = {"seconds": note.seconds, "server": note.server}
+        if outcome.error is not None:
+            log.error(f"The drill of {note.snapshot} failed: {outcome.error}", **facts)
+        else:
+            log.info(f"The drill of {note.snapshot} passed: {note.proved}", **facts)
+        if outcome.trouble:
+            log.warning(f"The drill of {note.snapshot} is not noted beside it: {outcome.trouble}")
+
+
+class DrillTasks:
+    """The drills of all clusters that have any, under the configuration of the day."""
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._clock = clock
+        self._scopes: list[CancelScope] = []
+
+    def assign(self, services: Iterable[ClusterService], tasks: TaskGroup) -> None:
+        """Give up the drills of the configuration before, and begin those of this one."""
+        for scope in self._scopes:
+            scope.cancel()
+        self._scopes = []
+        for service in services:
+            if service.drills is not None:
+                scope = CancelScope()
+                self._scopes.append(scope)
+                loop = DrillLoop(service, service.drills, self._clock)
+                tasks.start_soon(self._run, loop, scope)
+
+    async def _run(self, loop: DrillLoop, scope: CancelScope) -> None:
+        with scope:
+            await loop.run()

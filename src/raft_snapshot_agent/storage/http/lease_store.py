@@ -1,0 +1,137 @@
+"""A lease's record as an object, written only where nobody wrote meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Protocol, TypeVar
+
+from raft_snapshot_agent.core.lease import Record, Versioned
+from raft_snapshot_agent.core.lease_record import RECORD_LIMIT
+from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
+from raft_snapshot_agent.threads import in_thread
+
+T = TypeVar("T")
+
+_MOST_PROBES = 1000
+_LEFT_BEHIND = timedelta(hours=1)
+"""A proof takes seconds; what is older by this was left by one that was killed."""
+
+
+class RecordBucket(Protocol):
+    """A store that writes where what is there is what was expected."""
+
+    def read_record(self, doing: str, key: str, most: int) -> tuple[bytes, str] | None:
+        """Return the first bytes of a record, and its version; nothing where there is none.
+
+        Both from one answer: asked one after the other, they could be of two writes.
+        """
+
+    def write_record(
+        self, doing: str, key: str, content: bytes, expected: str | None
+    ) -> str | None:
+        """Write a record in the place of a version, or of none.
+
+        Returns:
+            Its version now; nothing where something else was there.
+        """
+
+    def delete_record(self, doing: str, key: str) -> None:
+        """Remove a record; one that is gone is no error."""
+
+    def list_records(self, doing: str, folder: str) -> Iterable[tuple[str, datetime | None]]:
+        """List the keys below a folder, and when each was written by the store's clock."""
+
+
+class BucketLeaseStore:
+    """Compare-and-swap by the store's own conditional writes."""
+
+    def __init__(
+        self,
+        bucket: str,
+        key: str,
+        connect: Callable[[], RecordBucket],
+        heed: Callable[[StorageError], bool] = lambda _: False,
+    ) -> None:
+        """Prepare; nothing is contacted.
+
+        Arguments:
+            bucket: Its URL, as an operator would write it.
+            key: Of the record.
+            connect: Makes a client, with the credentials as they are now.
+            heed: Returns whether to try again, now with what the store asked for.
+        """
+        self._bucket = bucket
+        self._key = key
+        self._connect = connect
+        self._heed = heed
+        self._open: RecordBucket | None = None
+
+    @property
+    def location(self) -> str:
+        return f"{self._bucket}/{self._key}"
+
+    async def read(self) -> Versioned | None:
+        found = await self._blocking(
+            "read", lambda records, doing: records.read_record(doing, self._key, RECORD_LIMIT + 1)
+        )
+        return None if found is None else Versioned(Record.from_json(found[0]), found[1])
+
+    async def write(self, record: Record, expected: str | None) -> str | None:
+        write = partial(self._write, record, expected)
+        try:
+            return await self._blocking("write", write)
+        except StorageError as error:
+            if not self._heed(error):
+                raise
+        return await self._blocking("write", write)
+
+    async def close(self) -> None:
+        self._open = None
+
+    def probe(self, name: str) -> BucketProbe:
+        """Keep another record, in a folder of probes that has nothing else in it."""
+        key = f"{self._key.removesuffix('.json')}-probe/{name}.json"
+        return BucketProbe(self._bucket, key, self._connect, self._heed)
+
+    def _write(
+        self, record: Record, expected: str | None, records: RecordBucket, doing: str
+    ) -> str | None:
+        return records.write_record(doing, self._key, record.to_json(), expected)
+
+    async def _blocking(self, verb: str, work: Callable[[RecordBucket, str], T]) -> T:
+        doing = f"cannot {verb} the lease record {self.location}"
+        # Used every few seconds: connections and short-lived credentials are kept.
+        try:
+            if self._open is None:
+                self._open = await in_thread(self._connect)
+            return await in_thread(partial(work, self._open, doing), abandon=True)
+        except ConfigError as error:
+            raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
+        except StorageError:
+            self._open = None  # the credentials in a file may be others by now
+            raise
+
+
+class BucketProbe(BucketLeaseStore):
+    """A record that can be removed again."""
+
+    async def delete(self) -> None:
+        await self._blocking(
+            "delete", lambda records, doing: records.delete_record(doing, self._key)
+        )
+
+    async def sweep(self) -> None:
+        await self._blocking("sweep", self._sweep)
+
+    def _sweep(self, records: RecordBucket, doing: str) -> None:
+        folder = f"{self._key.rpartition('/')[0]}/"
+        found = [*records.list_records(doing, folder)]
+        if len(found) > _MOST_PROBES:  # hardly ours: whoever they belong to keeps them
+            return
+        written = [(key, at) for key, at in found if at is not None]
+        newest = max((at for _, at in written), default=None)
+        for key, at in written:  # by the store's own clock
+            if newest is not None and newest - at >= _LEFT_BEHIND:
+                records.delete_record(doing, key)

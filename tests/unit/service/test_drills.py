@@ -1,0 +1,183 @@
+"""When drills are held, and by whom, with a plan that only notes that it was asked."""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stderr
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import anyio
+import pytest
+
+from raft_snapshot_agent.core.drill_note import DrillNote
+from raft_snapshot_agent.core.schedule import Cron, Every, Schedule
+from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.errors import DrillFailed, NotLeader, SnapshotNotFound, StorageError
+from raft_snapshot_agent.observe.logs import configure
+from raft_snapshot_agent.restore.rehearsal import DrillOutcome
+from raft_snapshot_agent.service import drills
+from raft_snapshot_agent.service.drills import DrillLoop, DrillTasks
+
+NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+class Plan:
+    """Drills that take no time."""
+
+    def __init__(self, *endings: Exception | None, schedule: Schedule | None = None) -> None:
+        self.endings = list(endings)
+        self.timing = ScheduleSpec(schedule or Every(24 * HOUR))
+        self.noted: datetime | None = None
+        self.held: list[datetime] = []
+        self.trouble: StorageError | None = None
+
+    async def find_newest(self, now: datetime) -> datetime | None:
+        if self.trouble is not None:
+            raise self.trouble
+        return self.noted
+
+    async def hold(self) -> DrillOutcome:
+        self.held.append(World.now)
+        ending = self.endings.pop(0) if self.endings else None
+        if ending is not None and not isinstance(ending, DrillFailed):
+            raise ending
+        note = DrillNote("a.snap", ending is None, "2026-11-23T15:30:00Z", 9.0, proved="active")
+        return DrillOutcome(note, ending)
+
+
+class World:
+    """A clock that goes when somebody sleeps, and ends after some days."""
+
+    now = NOW
+    days = 3
+
+    @classmethod
+    async def sleep(cls, seconds: float) -> None:
+        cls.now += timedelta(seconds=seconds)
+        if cls.now > NOW + cls.days * 24 * HOUR:
+            raise TimeoutError
+        await anyio.lowlevel.checkpoint()
+
+
+@pytest.fixture(autouse=True)
+def world(monkeypatch: pytest.MonkeyPatch) -> None:
+    World.now = NOW
+    monkeypatch.setattr(drills, "anyio", SimpleNamespace(sleep=World.sleep))
+
+
+class Cluster:
+    def __init__(self, *, leads: bool = True) -> None:
+        self.leads = leads
+
+    def find_leader_for_this_agent(self) -> None:
+        if not self.leads:
+            raise NotLeader("another host's")
+
+
+async def days_with(plan: Plan, *, leads: bool = True, lease: Any = None) -> str:
+    """Let some days go by; return what the log says of them."""
+    said = io.StringIO()
+    with redirect_stderr(said):
+        agent = SimpleNamespace(cluster=Cluster(leads=leads), lease=lease)
+        service: Any = SimpleNamespace(agent=agent, log=configure("text", "info"))
+        loop = DrillLoop(service, plan, lambda: World.now)  # type: ignore[arg-type]
+        with pytest.raises(TimeoutError):
+            await loop.run()
+    return said.getvalue()
+
+
+async def test_one_is_held_in_each_slot() -> None:
+    plan = Plan()
+    said = await days_with(plan)
+
+    assert plan.held == [NOW + day * 24 * HOUR for day in range(4)]
+    assert said.count("The drill of a.snap passed: active") == 4
+
+
+async def test_the_time_of_day_is_kept() -> None:
+    plan = Plan(schedule=Cron("0 3 * * *", UTC))
+    plan.noted = NOW - HOUR
+    await days_with(plan)
+
+    assert plan.held == [datetime(2026, 11, day, 3, tzinfo=UTC) for day in (24, 25, 26)]
+
+
+async def test_a_restart_holds_none_that_was_held() -> None:
+    plan = Plan()
+    plan.noted = NOW - HOUR
+    await days_with(plan)
+
+    assert plan.held[0] == NOW + 23 * HOUR
+
+
+async def test_one_that_fails_is_red_and_the_next_is_held_all_the_same() -> None:
+    plan = Plan(DrillFailed("canary 1 of 1 is different"), OSError("no disk"))
+    said = await days_with(plan)
+
+    assert len(plan.held) == 4
+    lines = [line for line in said.splitlines() if "error" in line.lower()]
+    assert "The drill of a.snap failed: canary 1 of 1 is different" in lines[0]
+    assert "The drill could not be held" in lines[1]
+
+
+async def test_who_does_not_work_holds_none() -> None:
+    for standing_by in ({"leads": False}, {"lease": SimpleNamespace(held_lease=None)}):
+        World.now, plan = NOW, Plan()
+        said = await days_with(plan, **standing_by)
+        assert (plan.held, said) == ([], "")
+
+
+async def test_another_agents_drill_is_not_held_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan()
+    plan.noted = NOW - HOUR
+
+    async def meanwhile(seconds: float) -> None:
+        await World.sleep(seconds)
+        if World.now >= NOW + 22 * HOUR and plan.noted == NOW - HOUR:
+            plan.noted = World.now
+
+    monkeypatch.setattr(drills, "anyio", SimpleNamespace(sleep=meanwhile))
+    await days_with(plan)
+
+    assert plan.held[0] == NOW + 46 * HOUR
+
+
+async def test_it_waits_while_there_is_no_snapshot_or_nobody_tells() -> None:
+    none_yet = Plan(SnapshotNotFound("no storage holds a snapshot"))
+    said = await days_with(none_yet)
+    assert none_yet.held[1] - none_yet.held[0] < HOUR
+    assert "could not" not in said
+
+    World.now, silent = NOW, Plan()
+    silent.trouble = StorageError("down")
+    await days_with(silent)
+    assert silent.held == []
+
+
+async def test_a_new_configuration_gives_up_the_drills_of_the_old(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(drills, "anyio", anyio)
+    begun, ended = anyio.Event(), anyio.Event()
+
+    class Long(Plan):
+        async def hold(self) -> DrillOutcome:
+            begun.set()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                ended.set()
+            raise AssertionError
+
+    agent = SimpleNamespace(cluster=Cluster(), lease=None)
+    service: Any = SimpleNamespace(agent=agent, log=configure("text", "info"), drills=Long())
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            held = DrillTasks()
+            held.assign([service], tasks)
+            await begun.wait()
+            held.assign([SimpleNamespace(drills=None)], tasks)  # type: ignore[list-item]
+            await ended.wait()

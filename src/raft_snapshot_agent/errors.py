@@ -3,6 +3,7 @@
 ```
 AgentError                 1  something here, on this host
 ├── ConfigError            1  the configuration is wrong
+│   ├── NoConfiguration    1  there is none
 │   └── ConfigFaults       1  in several places
 ├── SpoolError             1  the local disk failed or is full
 ├── ServerError            2  the Vault or OpenBao server
@@ -10,6 +11,7 @@ AgentError                 1  something here, on this host
 │   ├── Sealed             2  sealed or not initialised
 │   ├── NoLeader           2  the cluster has no leader at the moment
 │   ├── Denied             2  the token or the login was refused
+│   ├── NothingThere       2  nothing lies at a path
 │   └── Interrupted        2  the stream was cut or stalled
 ├── StorageError           2  one storage
 │   ├── StorageUnavailable 2  worth another try
@@ -23,7 +25,8 @@ AgentError                 1  something here, on this host
 ├── PartialFailure         3  some storages failed
 ├── VerificationError      4  the bytes are not a whole snapshot
 │   ├── StaleSnapshot      4  whole, but older than the leader's state
-│   └── MismatchedSnapshot 4  whole, but not what its name or manifest describes
+│   ├── MismatchedSnapshot 4  whole, but not what its name or manifest describes
+│   └── DrillFailed        4  whole, but a throw-away server did not come to life with it
 ├── RetentionSuspended     6  an alarm of the guard is active
 ├── NotLeader              5  only with --require-leader
 ├── LeaseHeld              5  likewise
@@ -85,6 +88,10 @@ class ConfigError(AgentError):
         return (self,)
 
 
+class NoConfiguration(ConfigError):
+    """There is neither a file nor enough in the environment."""
+
+
 class ConfigFaults(ConfigError):
     """Several things are wrong with the configuration."""
 
@@ -131,6 +138,10 @@ class NoLeader(ServerError):
 
 class Denied(ServerError):
     """The login or the token was refused."""
+
+
+class NothingThere(ServerError):
+    """Nothing lies at a path of a server."""
 
 
 class Interrupted(ServerError):
@@ -193,6 +204,15 @@ class StaleSnapshot(VerificationError):
 
 class MismatchedSnapshot(VerificationError):
     """A whole snapshot, but not the one that its name or its manifest describes."""
+
+
+class DrillFailed(VerificationError):
+    """A snapshot that a throw-away server did not take, or that does not hold what it should."""
+
+    def __init__(self, message: str, *, hint: str = "", noted: str = "") -> None:
+        """Say why; `noted` is what whoever reads the storage may know of it, by default all."""
+        super().__init__(message, hint=hint)
+        self.noted = _one_line(noted) or self.message
 
 
 class RetentionSuspended(AgentError):

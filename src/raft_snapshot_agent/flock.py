@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,10 +46,15 @@ def link_open(descriptor: int, target: Path) -> bool:
     return True
 
 
-def remove_if_abandoned(path: Path) -> bool:
+def remove_if_abandoned(path: Path, first: Callable[[], object] = lambda: None) -> bool:
     """Remove a file of ours unless a living process holds its lock.
 
     A link is not followed, a pipe not waited for: neither is a file of ours.
+
+    Arguments:
+        path: The file.
+        first: Removes what the file stands for: who is killed meanwhile leaves the file, and with
+            it the next one's way to the rest.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -56,15 +62,16 @@ def remove_if_abandoned(path: Path) -> bool:
         return False  # gone meanwhile, or not ours to touch
     try:
         is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        return is_file and lock(descriptor) and _remove_this(descriptor, path)
+        return is_file and lock(descriptor) and _remove_this(descriptor, path, first)
     finally:
         os.close(descriptor)
 
 
-def _remove_this(descriptor: int, path: Path) -> bool:
+def _remove_this(descriptor: int, path: Path, first: Callable[[], object]) -> bool:
     """Remove the very file that was locked, not one that has taken its name since."""
     with suppress(FileNotFoundError):
         if os.path.samestat(os.fstat(descriptor), path.lstat()):
+            first()
             path.unlink()
             return True
     return False

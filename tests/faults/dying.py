@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import raft_snapshot_agent.cli.app
-import raft_snapshot_agent.cli.run
+import raft_snapshot_agent.cli.run_once
 import raft_snapshot_agent.storage.http.download
 import raft_snapshot_agent.storage.s3.listing
 import raft_snapshot_agent.storage.s3.multipart
@@ -53,7 +53,7 @@ _KINDS = {
 # What an agent loads only when it needs it.
 _LOADED = (
     raft_snapshot_agent.cli.app,
-    raft_snapshot_agent.cli.run,
+    raft_snapshot_agent.cli.run_once,
     raft_snapshot_agent.storage.http.download,
     raft_snapshot_agent.storage.s3.listing,
     raft_snapshot_agent.storage.s3.multipart,

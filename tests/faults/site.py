@@ -245,9 +245,13 @@ class Running:
                 self.process = Command(
                     command[1:], env=environment, stdout=written, stderr=log.fileno()
                 )
-            else:  # it begins with what enters another host
+            else:  # the seed's, or one that begins with what enters another host
                 self.process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+                    [program(command[0]), *command[1:]],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=environment,
                 )
 
     def __enter__(self) -> Self:

@@ -17,6 +17,11 @@ from tests.faults.site import Site
 from tests.lying import Behaviour, Exchange, Request, S3Faults, pass_through
 
 KILLED = -signal.SIGKILL
+EVERY = pytest.mark.parametrize(
+    "stride",
+    [pytest.param(1, id="any", marks=pytest.mark.soak), pytest.param(7, id="every seventh")],
+)
+"""Which step or request an agent is killed at: the few show that it is survived at all."""
 
 
 class Agents:
@@ -71,14 +76,14 @@ STORED = {
 PRUNED = {"unlink manifest", "unlink snapshot"}
 
 
-def survives(site: Site, agents: Agents) -> set[str]:
-    """Kill agents before every step there is, each followed by one that is left alone.
+def survives(site: Site, agents: Agents, stride: int) -> set[str]:
+    """Kill agents before each of their steps or some, each followed by one that is left alone.
 
     Returns:
-        The steps.
+        The steps there are.
     """
     steps: set[str] = set()
-    for number in itertools.count(1):
+    for number in itertools.count(1, stride):
         status, done = agents.run(dying_before=number)
         steps |= set(done)
         site.stored()
@@ -90,38 +95,46 @@ def survives(site: Site, agents: Agents) -> set[str]:
     raise AssertionError("it never ends")
 
 
+@EVERY
 @pytest.mark.usefixtures("server")
-def test_killed_before_any_change(site: Site) -> None:
+def test_killed_before_a_change(site: Site, stride: int) -> None:
     site.more["retention"] = {"last": 1}
     with Agents(site) as agents:
-        assert survives(site, agents) >= SPOOLED | LINKED | STORED | PRUNED
+        assert survives(site, agents, stride) >= SPOOLED | LINKED | STORED | PRUNED
 
 
+@EVERY
 @pytest.mark.usefixtures("server")
-def test_killed_before_any_change_where_the_spool_is_on_another_disk(site: Site) -> None:
+def test_killed_before_a_change_where_the_spool_is_on_another_disk(site: Site, stride: int) -> None:
     site.more |= {"retention": {"last": 1}, "storages": [site.local]}
     with small_disk(site.spool, "8m"), Agents(site) as agents:
-        assert survives(site, agents) >= SPOOLED | COPIED | STORED | PRUNED
+        assert survives(site, agents, stride) >= SPOOLED | COPIED | STORED | PRUNED
 
 
+@EVERY
 @pytest.mark.usefixtures("server")
-def test_killed_before_any_change_where_each_snapshot_replaces_the_last(site: Site) -> None:
+def test_killed_before_a_change_where_each_snapshot_replaces_the_last(
+    site: Site, stride: int
+) -> None:
     """What has the name is whole at any time, and a manifest beside it tells of it."""
     site.local["static_name"] = "raft_snapshot-1.snap"
     site.more["storages"] = [site.local]
     with Agents(site) as agents:
-        assert survives(site, agents) >= SPOOLED | LINKED | STORED | {"unlink manifest"}
+        assert survives(site, agents, stride) >= SPOOLED | LINKED | STORED | {"unlink manifest"}
     assert len(site.files()) == 2
 
 
+@EVERY
 @pytest.mark.usefixtures("big_server")
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
-def test_killed_at_any_request_to_the_bucket(big_site: Site, s3: S3Faults, done: bool) -> None:
+def test_killed_at_a_request_to_the_bucket(
+    big_site: Site, s3: S3Faults, done: bool, stride: int
+) -> None:
     big_site.s3["endpoint"] = s3.address
     big_site.more["retention"] = {"last": 1}
     seen = set()
     with Agents(big_site) as agents:
-        for number in itertools.count(1):
+        for number in itertools.count(1, stride):
             s3.heal()
             s3.behave(lambda _: True, _killing(agents, number, done=done))
             asked = len(s3.requests)

@@ -65,7 +65,7 @@ class Command:
     ) -> None:
         """Start it; a standard file that is not given leads to a pipe, standard input to nothing.
 
-        `stdin` may be `subprocess.PIPE`, too.
+        `entry` is `MODULE:FUNCTION` or the path of a script; `stdin` may be `subprocess.PIPE`, too.
         """
         self.stdin: IO[bytes] | None = None
         self.stdout: IO[bytes] | None = None

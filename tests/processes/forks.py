@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import gc
 import importlib
+import io
 import json
 import os
 import pkgutil
+import runpy
+import select
 import signal
 import socket
 import sys
@@ -36,8 +39,6 @@ def serve(orders: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
     running: dict[int, int] = {}
-    import select
-
     while True:
         ready, _, _ = select.select([orders, woken], (), ())
         if woken in ready:
@@ -95,21 +96,32 @@ def _become(order: dict[str, object], standard: list[int]) -> None:
         os.chdir(str(order["folder"]))
         sys.argv = list(order["arguments"])  # type: ignore[call-overload]
         sys.stdin, sys.stdout, sys.stderr = map(_opened, range(3), "rww")
-        module, _, function = str(order["entry"]).partition(":")
-        getattr(importlib.import_module(module), function)()
+        _enter(str(order["entry"]))
         code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except BaseException:  # noqa: BLE001 - as Python tells of one that nobody caught
         traceback.print_exc()
     finally:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
         os._exit(code)
+
+
+def _enter(entry: str) -> None:
+    """Call `MODULE:FUNCTION`, or run a script."""
+    module, _, function = entry.partition(":")
+    if function:
+        getattr(importlib.import_module(module), function)()
+    else:
+        runpy.run_path(entry, run_name="__main__")
 
 
 def _opened(number: int, mode: str) -> TextIO:
     """Open a standard file as Python does at its start."""
     ours = (sys.stdin, sys.stdout, sys.stderr)[number]
     raw = open(number, f"{mode}b", closefd=False)  # noqa: SIM115 - it stays open
-    import io
-
     lines = number == 2 or raw.isatty()
     return io.TextIOWrapper(raw, ours.encoding, ours.errors, line_buffering=lines)
 

@@ -55,6 +55,16 @@ def test_a_fork_is_seen_to_be_killed() -> None:
     os.close(read)
 
 
+@pytest.mark.parametrize(
+    ("text", "code"), [("", 0), ("raise SystemExit", 0), ("raise SystemExit(3)", 3)]
+)
+def test_a_script_ends_as_it_says(tmp_path: Path, text: str, code: int) -> None:
+    (script := tmp_path / "script.py").write_text(f"import sys\nprint(sys.argv[1])\n{text}\n")
+    with Command(["one"], env=ENVIRONMENT, entry=str(script)) as forked:
+        assert forked.communicate(timeout=60) == (b"one\n", b"")
+    assert forked.returncode == code
+
+
 def test_what_nobody_caught_is_told_as_python_does() -> None:
     with Command([], env=ENVIRONMENT, entry="os:no_such_function") as forked:
         _, said = forked.communicate(timeout=60)

@@ -29,6 +29,7 @@ from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.lease.acquire import take
 from raft_snapshot_agent.lease.held_lease import HeldLease
 from raft_snapshot_agent.observe.trace import RUN, as_failure
+from raft_snapshot_agent.servers.private import sweep_throw_away_folders
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.download import Download, stop_when_cancelled, verify
 from raft_snapshot_agent.transfer.spool import Spool, sweep
@@ -41,8 +42,7 @@ __all__ = ["Agent", "Destination", "Pruned"]
 
 _LEAVE_WITHIN = 3.0
 """Seconds to wait for the server to revoke a token."""
-_SWEEP_WITHIN = 10.0
-_LIST_WITHIN = 30.0
+_SWEEP_WITHIN, _LIST_WITHIN = 10.0, 30.0
 """Seconds that a storage gets to be swept and listed; one that hangs must hold up nobody."""
 _UNKNOWN = datetime.min.replace(tzinfo=UTC)
 """The time of a snapshot whose static name tells none, where its manifest is missing."""
@@ -211,25 +211,16 @@ class Agent:
             times.setdefault(name, []).append(taken_at)
         return times
 
-    async def prune(
-        self,
-        destination: Destination,
-        *,
-        dry_run: bool = False,
-        acknowledged: bool = False,
-        broken: bool = False,
-        everything: bool = False,
-    ) -> Pruned:
-        """Delete what retention does not keep: `Destination.prune` at the present time."""
-        return await destination.prune(
-            self._clock(),
-            dry_run=dry_run,
-            acknowledged=acknowledged,
-            broken=broken,
-            everything=everything,
-        )
+    async def prune(self, destination: Destination, **how: bool) -> Pruned:
+        """Delete what retention does not keep; `how` is that of `Destination.prune`.
+
+        Raises:
+            StorageError: It could not be listed.
+        """
+        return await destination.prune(self._clock(), **how)
 
     async def _sweep_spools(self) -> frozenset[str]:
+        await in_thread(lambda: sweep_throw_away_folders(self._spool))
         return await in_thread(lambda: sweep(self._spool))
 
     async def _tidy(self, destination: Destination) -> str:

@@ -162,7 +162,7 @@ def _warn_of(failure: Exception | None) -> tuple[str, ...]:
 async def _forget_old(destination: Destination, name: str, spool: Spool) -> None:
     """Drop what lies beside a snapshot about to be replaced: it would not describe the new one."""
     await in_thread(spool.verdict)
-    for beside in (Sidecar.MANIFEST, Sidecar.BROKEN):
+    for beside in (Sidecar.MANIFEST, Sidecar.BROKEN, Sidecar.DRILL):
         with suppress(StorageError):
             await destination.storage.delete(beside.name_for(name))
 

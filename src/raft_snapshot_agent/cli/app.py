@@ -24,6 +24,7 @@ from raft_snapshot_agent.cli.options import (
     loaded_fleet,
 )
 from raft_snapshot_agent.cli.plugin import PluginCommand
+from raft_snapshot_agent.cli.recover_app import secrets
 from raft_snapshot_agent.cli.stored_app import stored
 from raft_snapshot_agent.cli.together import needs, only_one_of
 
@@ -40,6 +41,7 @@ app = typer.Typer(
     ),
 )
 app.add_typer(stored)
+app.add_typer(secrets)
 app.add_typer(configuration, name="config")
 
 
@@ -81,13 +83,13 @@ def run(
     ] = False,
 ) -> int:
     """Run the daemon: snapshots on schedule, beside the leader only."""
+    if once:
+        from raft_snapshot_agent.cli.run_once import run_once
+
+        return run_once(loaded_fleet(context, config, cluster), require_leader=require_leader)
     from raft_snapshot_agent.cli import run as command
 
-    if not once:
-        needs("--once", require_leader=require_leader)
-    if once:
-        fleet = loaded_fleet(context, config, cluster)
-        return command.run_once(fleet, require_leader=require_leader)
+    needs("--once", require_leader=require_leader)
     command.run(lambda: loaded_fleet(context, config, cluster))
     return 0
 
@@ -143,6 +145,34 @@ def restore(
 
 
 @app.command()
+def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    context: typer.Context,
+    snapshot: SnapshotArgument = None,
+    latest: LatestOption = False,
+    server: Annotated[
+        Path | None, typer.Option("--server", metavar="PATH", help="The server's program.")
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the server up until Ctrl-C, to look at it.")
+    ] = False,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    storage: StorageOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Restore a snapshot into a throw-away server, and prove what it holds.
+
+    The server reaches nobody, nobody else reaches it, and nothing of it stays. Keys and canaries
+    are in the configuration; without keys it stays sealed, which proves that it takes the snapshot.
+    """
+    from raft_snapshot_agent.cli import drilling as command
+
+    only_one_of(NAME=snapshot, latest=latest)
+    wish = command.DrillWish(None if latest else snapshot, storage, server, keep)
+    return command.drill(lambda: load_cluster(context, config, cluster), wish, layout)
+
+
+@app.command()
 def doctor(
     context: typer.Context,
     config: ConfigOption = None,
@@ -194,4 +224,5 @@ def demo() -> int:
 
 add_examples(app)
 add_examples(stored)
+add_examples(secrets)
 add_examples(configuration, "config")

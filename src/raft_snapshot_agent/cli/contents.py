@@ -13,9 +13,10 @@ from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.core.contents import Contents, Count, Mount, shown
 from raft_snapshot_agent.core.difference import Change, Difference
 from raft_snapshot_agent.core.snapshot import Snapshot
+from raft_snapshot_agent.destination.drill_notes import describe_drill
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.restore.examine import count_contents, find_difference
-from raft_snapshot_agent.restore.reader import SnapshotReader, choose
+from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader, choose
 
 
 def inspect(
@@ -85,6 +86,8 @@ async def _describe(reader: SnapshotReader, snapshot: Snapshot) -> dict[str, Any
         "raft_nodes": ", ".join(snapshot.meta.servers),
         "proof": await reader.proof(),
     }
+    if isinstance(reader, StoredReader) and reader.stored.drilled:
+        pairs["drill"] = await describe_drill(reader.destination, reader.stored)
     if manifest is None:
         return pairs
     return pairs | {

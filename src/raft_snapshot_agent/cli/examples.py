@@ -45,6 +45,22 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "VAULT_TOKEN=... raft-snapshot-agent restore vault.snap --yes",
         "VAULT_TOKEN=... raft-snapshot-agent restore vault.snap --force    # of another cluster",
     ),
+    "drill": (
+        "raft-snapshot-agent drill    # the newest; keys and canaries are in the configuration",
+        "raft-snapshot-agent drill --latest --storage s3",
+        "raft-snapshot-agent drill vault.snap --server /usr/local/bin/vault",
+        "raft-snapshot-agent drill --keep    # to look around in it",
+    ),
+    "recover": (
+        "VAULT_TOKEN=... raft-snapshot-agent recover --latest secret/app",
+        f"raft-snapshot-agent recover {_NAME} secret/app --version 3 --dry-run",
+        "raft-snapshot-agent recover --at 2026-11-23T15:30:00Z secret/app --to secret/app-old",
+        "raft-snapshot-agent recover --latest sys/policies/acl/ops --output ops.json",
+    ),
+    "browse": (
+        "raft-snapshot-agent browse --latest    # what is mounted",
+        "raft-snapshot-agent browse --latest secret/app --recursive",
+    ),
     "doctor": ("raft-snapshot-agent doctor", "raft-snapshot-agent doctor --format json"),
     "check": (
         "raft-snapshot-agent check --max-age 2h    # for Nagios, Icinga and their like",

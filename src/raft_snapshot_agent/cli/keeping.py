@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from raft_snapshot_agent.backup.agent import Destination, Pruned
 from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
-from raft_snapshot_agent.cli.stored import worst
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.core.snapshot import Sidecar

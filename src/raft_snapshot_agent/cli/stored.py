@@ -12,6 +12,7 @@ from typing import Any
 
 from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.target import refuse_terminal, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
@@ -19,13 +20,12 @@ from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.snapshot import Stored
+from raft_snapshot_agent.destination.drill_notes import describe_drill
 from raft_snapshot_agent.destination.verification import Reading, SnapshotState
 from raft_snapshot_agent.errors import (
     AgentError,
     ConfigError,
     NotThereYet,
-    PartialFailure,
-    RetentionSuspended,
     StorageError,
 )
 from raft_snapshot_agent.restore.examine import judge_reader
@@ -48,13 +48,13 @@ def destinations_for(
 
 def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     """Show what every storage holds; return the exit code."""
-    rows: list[tuple[Destination, Stored]] = []
+    rows: list[tuple[Destination, Stored, str]] = []
     failures: list[AgentError] = []
 
     async def work() -> None:
         for destination in destinations:
             try:
-                rows.extend((destination, one) for one in await _list_destination(destination))
+                rows.extend(await _told_of_each(destination))
             except NotThereYet as error:
                 output.talk(f"{destination.name}: {error}")
             except AgentError as error:
@@ -65,9 +65,9 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     wait_for(work)
     now = datetime.now(UTC)
     output.table(
-        [_row(destination, stored, now) for destination, stored in rows],
+        [_row(destination, stored, now, drill) for destination, stored, drill in rows],
         layout,
-        [_document(destination, stored) for destination, stored in rows],
+        [_document(*row) for row in rows],
     )
     if not rows and not failures:
         output.talk("no snapshot is stored yet")
@@ -82,7 +82,12 @@ async def _list_destination(destination: Destination) -> tuple[Stored, ...]:
     return await destination.verdicts.dated(stored)
 
 
-def _row(destination: Destination, stored: Stored, now: datetime) -> dict[str, str]:
+async def _told_of_each(destination: Destination) -> list[tuple[Destination, Stored, str]]:
+    listed = await _list_destination(destination)
+    return [(destination, one, await describe_drill(destination, one)) for one in listed]
+
+
+def _row(destination: Destination, stored: Stored, now: datetime, drill: str) -> dict[str, str]:
     dated = _is_dated(stored)
     return {
         "storage": destination.name,
@@ -92,10 +97,11 @@ def _row(destination: Destination, stored: Stored, now: datetime) -> dict[str, s
         "size": output.size(stored.size),
         "index": "-" if stored.index is None else str(stored.index),
         "state": _state(destination, stored),
+        "drill": drill.partition(":")[0] or "-",
     }
 
 
-def _document(destination: Destination, stored: Stored) -> dict[str, Any]:
+def _document(destination: Destination, stored: Stored, drill: str) -> dict[str, Any]:
     return {
         "storage": destination.name,
         "name": stored.name,
@@ -104,6 +110,7 @@ def _document(destination: Destination, stored: Stored) -> dict[str, Any]:
         "size": stored.size,
         "index": stored.index,
         "state": _state(destination, stored),
+        "drill": drill or None,
     }
 
 
@@ -192,18 +199,6 @@ async def _proof(reader: SnapshotReader) -> str:
 
 def _verdict(state: SnapshotState, label: str, detail: str) -> dict[str, str]:
     return {"state": state.value, "snapshot": label, "detail": detail}
-
-
-def worst(codes: Sequence[int], asked: int) -> int:
-    """Reduce failures to one exit code: a broken snapshot outdoes all, partial what is down.
-
-    An alarm is told where nothing else has failed.
-    """
-    failed = [code for code in codes if code != RetentionSuspended.exit_code]
-    worst = max(failed or codes, default=0)
-    if 0 < len(failed) < asked:
-        return max(worst, PartialFailure.exit_code)
-    return worst
 
 
 def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overwrite: bool) -> int:

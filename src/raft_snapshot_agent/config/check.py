@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.config.keys import KeyPath, KeyPosition, format_path
 from raft_snapshot_agent.config.model import Config, SigningSettings, spool_folder
 from raft_snapshot_agent.config.rules import contradictions
@@ -35,7 +36,18 @@ def check(config: Config, environ: Mapping[str, str], place: KeyPosition = forma
     faults = [*_common(config, environ, place)]
     for index, storage in enumerate(config.storages):
         faults += _of_storage(index, storage, place)
+    faults += _of_values(config.drill, ("drill",), place)
     if faults:
+        raise all_faults(faults)
+
+
+def check_drill(settings: DrillSettings, place: KeyPosition = format_path) -> None:
+    """Look up what a drill needs: nobody else needs it, so nobody else asks for it.
+
+    Raises:
+        ConfigError: Lists what is missing, each with its key.
+    """
+    if faults := [*_of_values(settings, ("drill",), place)]:
         raise all_faults(faults)
 
 
@@ -75,7 +87,7 @@ def _common(
             hint="set vault.auth, or BAO_TOKEN or VAULT_TOKEN in the environment",
         )
     for key in type(config).model_fields:
-        if key != "storages":
+        if key not in {"storages", "drill"}:
             yield from _of_values(getattr(config, key), (key,), place)
     yield from _caught(("vault", "tls", "client_cert"), place, lambda: _check_pair(config))
     spool = spool_folder(config, environ)
@@ -163,6 +175,8 @@ def _check_value(key: str | int, value: Any) -> None:
         time_zone(value)
     elif isinstance(value, Path) and key == "ca_file":
         _readable(value, lambda: _context().load_verify_locations(value))
+    elif isinstance(value, Path) and key == "root":
+        _readable(value, value.read_bytes)
     elif isinstance(value, Path) and key == "ca_path":
         _readable(value, lambda: next(value.iterdir(), None))
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from raft_snapshot_agent.config.clusters import ClusterSection, Fleet, keep_apart, misspelt, parts
 from raft_snapshot_agent.config.dialects import dialect
-from raft_snapshot_agent.config.dialects.seed import translate
 from raft_snapshot_agent.config.document import Document, parse
 from raft_snapshot_agent.config.files import Written
 from raft_snapshot_agent.config.loaded import Loaded, LoadedFleet, complete, namespace_notes
@@ -53,6 +52,8 @@ def _ours(document: Document, file: Path, environ: Mapping[str, str]) -> LoadedF
 
 
 def _from_seed(document: Document, file: Path, environ: Mapping[str, str]) -> Loaded:
+    from raft_snapshot_agent.config.dialects.seed import translate
+
     translated = translate(document, environ)
     config = complete(translated.config, environ)
     notes = (*translated.notes, *_seed_notes(config), *_general(config, file, environ))

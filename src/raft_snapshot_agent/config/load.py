@@ -8,7 +8,7 @@ from pathlib import Path
 from raft_snapshot_agent.config.files import read, search
 from raft_snapshot_agent.config.loaded import Loaded, LoadedFleet, complete, namespace_notes
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.errors import NoConfiguration
 
 __all__ = ["Loaded", "LoadedFleet", "load", "load_all"]
 
@@ -54,7 +54,7 @@ def _from_environment(environ: Mapping[str, str]) -> Loaded:
         config = complete(Config(), environ)
         return Loaded(config, notes=namespace_notes(config))
     places = ", ".join(str(place) for place in PLACES)
-    raise ConfigError(
+    raise NoConfiguration(
         f"no configuration: ${VARIABLE} is not set, and there is no file to read among {places}",
         hint="give one with --config, or set BAO_ADDR or VAULT_ADDR to go without",
     )

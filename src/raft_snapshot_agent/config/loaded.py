@@ -33,7 +33,7 @@ class Loaded:
     origin: Origin = field(default=lambda path: path, repr=False, compare=False)
 
     def position(self, path: KeyPath) -> str:
-        """Say where a key of ours stands: `FILE:LINE:COLUMN: key`, the key as the file has it."""
+        """Return the position of a key, `FILE:LINE:COLUMN: key`, spelt as in the file."""
         if self.document is None:
             return format_path(path)
         return self.document.place(self.origin(path))

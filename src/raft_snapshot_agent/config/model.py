@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.core import naming
 from raft_snapshot_agent.core.naming import Layout, Naming
 from raft_snapshot_agent.core.signing import SigningKeys
@@ -136,6 +137,8 @@ class Config(Settings):
     guard: GuardSettings = GuardSettings()
     signing: SigningSettings | None = None
     """With it only snapshots whose manifests the agents signed fill the rules of retention."""
+    drill: DrillSettings = DrillSettings()
+    """How `drill` brings snapshots to life."""
 
     @field_validator("storages")
     @classmethod

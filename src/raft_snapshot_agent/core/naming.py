@@ -202,6 +202,7 @@ def catalogue(entries: Iterable[tuple[str, int]], naming: Naming = AGENT) -> tup
             held=Sidecar.HOLD.name_for(name) in sizes,
             condemned=Sidecar.BROKEN.name_for(name) in sizes,
             mismatched=Sidecar.MISMATCH.name_for(name) in sizes,
+            drilled=Sidecar.DRILL.name_for(name) in sizes,
         )
         for name, size in sizes.items()
         if (parsed := parse(name, naming))

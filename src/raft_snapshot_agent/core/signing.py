@@ -1,10 +1,11 @@
-"""Signatures of manifests: only who has the key can describe a snapshot that fills a rule."""
+"""Signatures of manifests and notes: only who has the key can vouch for a snapshot."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from raft_snapshot_agent.core.snapshot import Manifest
@@ -39,16 +40,27 @@ class SigningKeys:
 
     def sign(self, manifest: Manifest) -> Manifest:
         """Return the manifest with its signature."""
-        return replace(manifest, signature=_signature(manifest, self.current))
+        return replace(manifest, signature=self.sign_note(_PURPOSE, _told(manifest)))
 
     def has_signed(self, manifest: Manifest) -> bool:
         """Return whether one of the keys made the signature of a manifest."""
-        told = manifest.signature.encode(errors="surrogatepass")
-        made = [_signature(manifest, key).encode() for key in (self.current, *self.old)]
-        return any([hmac.compare_digest(told, one) for one in made])  # noqa: C419 - in equal time
+        return self.has_signed_note(_PURPOSE, _told(manifest), manifest.signature)
+
+    def sign_note(self, purpose: bytes, told: Mapping[str, object]) -> str:
+        """Return the signature of a note; the purpose keeps it from being taken for another."""
+        return _signature(purpose, told, self.current)
+
+    def has_signed_note(self, purpose: bytes, told: Mapping[str, object], signature: str) -> bool:
+        """Return whether one of the keys made this signature of a note."""
+        found = signature.encode(errors="surrogatepass")
+        made = [_signature(purpose, told, key).encode() for key in (self.current, *self.old)]
+        return any([hmac.compare_digest(found, one) for one in made])  # noqa: C419 - in equal time
 
 
-def _signature(manifest: Manifest, key: bytes) -> str:
-    fields = {name: getattr(manifest, name) for name in _SIGNED}
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-    return _SCHEME + hmac.new(key, _PURPOSE + text.encode(), hashlib.sha256).hexdigest()
+def _told(manifest: Manifest) -> dict[str, object]:
+    return {name: getattr(manifest, name) for name in _SIGNED}
+
+
+def _signature(purpose: bytes, told: Mapping[str, object], key: bytes) -> str:
+    text = json.dumps(told, sort_keys=True, separators=(",", ":"))
+    return _SCHEME + hmac.new(key, purpose + text.encode(), hashlib.sha256).hexdigest()

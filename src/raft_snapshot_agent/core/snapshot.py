@@ -25,6 +25,8 @@ class Sidecar(StrEnum):
     """Two readings agreed that it is no whole snapshot, or so somebody claims."""
     MISMATCH = ".mismatch"
     """What lies there is whole, but not the snapshot that name and manifest describe."""
+    DRILL = ".drill"
+    """It was restored into a throw-away server, and what came of that."""
 
     def name_for(self, snapshot: str) -> str:
         """Return the name of the object beside a snapshot."""
@@ -88,6 +90,8 @@ class Stored:
     """Why it fills no rule although nobody found it broken; empty: no reason is known."""
     copied: bool = False
     """Whether a copy of it lies there under another name."""
+    drilled: bool = False
+    """Whether a note says what came of a drill."""
 
     @property
     def proved(self) -> bool:

@@ -118,6 +118,7 @@ def _order_names(stored: Stored) -> list[str]:
         for beside, lies in (
             (Sidecar.BROKEN, stored.condemned),
             (Sidecar.MISMATCH, stored.mismatched),
+            (Sidecar.DRILL, stored.drilled),
         )
         if lies
     ]

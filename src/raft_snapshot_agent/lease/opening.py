@@ -60,5 +60,5 @@ async def holder(settings: LeaseSettings, storages: Sequence[StorageRef]) -> str
 
 
 def _holder() -> str:
-    """Name this agent so that people know it, and unlike it was called before a restart."""
+    """Return a name for this agent that people recognise, and that differs after each restart."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"

@@ -9,10 +9,12 @@ from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import structlog
-
 from raft_snapshot_agent.observe import trace
+from raft_snapshot_agent.observe.unneeded import hide
 from raft_snapshot_agent.redaction import redact
+
+with hide("rich"):  # only to draw tracebacks, which no line of ours holds
+    import structlog
 
 Format = Literal["text", "json", "hclog"]
 Level = Literal["debug", "info", "warning", "error"]

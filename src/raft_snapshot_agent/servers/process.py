@@ -129,11 +129,11 @@ class ServerProcess:
     def suspended(self) -> bool:
         return self._suspended
 
-    def start(self) -> None:
-        """Start it; its log is appended to."""
+    def start(self, *more: str) -> None:
+        """Start it, with more arguments; its log is appended to."""
         with self.log_path.open("ab") as log:
             self._server = _spawn(
-                self._argv,
+                [*self._argv, *more],
                 self._env,
                 stdin=subprocess.DEVNULL,
                 output=log,

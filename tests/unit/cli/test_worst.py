@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from raft_snapshot_agent.cli.stored import worst
+from raft_snapshot_agent.cli.exit_code import worst
 
 
 @pytest.mark.parametrize(

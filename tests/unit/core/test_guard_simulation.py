@@ -86,7 +86,7 @@ def until_alarm(world: World, every: float) -> tuple[str, int]:
     raise AssertionError("no alarm")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(seed=SEEDS, skew=SKEWS, every=EVERY)
 def test_ordinary_trouble_raises_no_alarm(seed: int, skew: float, every: float) -> None:
     assert ordinary(World(random.Random(seed), skew), 60, every) == []
@@ -108,7 +108,7 @@ def test_a_wiped_or_swapped_cluster_raises_one_at_once(
     assert "the cluster is another" in world.complete(begun, 0.2).alarm
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(
     seed=SEEDS,
     skew=SKEWS,

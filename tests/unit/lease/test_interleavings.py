@@ -12,8 +12,8 @@ from raft_snapshot_agent.core.lease import Observation, Record
 from raft_snapshot_agent.lease.candidacy import Candidacy
 from raft_snapshot_agent.lease.holder import Lease
 
-FEW, SEEDS = 600, 3000
-"""Each defect that is tried below shows in the first sixty."""
+FEW, SEEDS = 100, 3000
+"""Each defect that is tried below shows in the first sixty; `make soak` tries all."""
 PARTS = 4
 AGENTS = 3
 END = 40 * DURATION
@@ -87,9 +87,8 @@ def _try(seeds: range) -> None:
             raise AssertionError(f"seed {seed}: {error}") from error
 
 
-@pytest.mark.parametrize("part", range(2))
-def test_no_slot_is_completed_twice_and_none_is_lost(part: int) -> None:
-    _try(range(part, FEW, 2))
+def test_no_slot_is_completed_twice_and_none_is_lost() -> None:
+    _try(range(FEW))
 
 
 @pytest.mark.soak

@@ -40,9 +40,9 @@ from raft_snapshot_agent.storage.local.local import LocalStorage
 SLOTS = 7
 BAD = (1.0, 4.0)
 """Faults begin and end within these slots."""
-SEEDS = int(os.environ.get("SLOT_SEEDS", "70"))
-"""Of each kind of life; thousands take minutes."""
-PARTS = 4
+FEW = 20
+SEEDS = int(os.environ.get("SLOT_SEEDS", "90"))
+"""Of each kind of life; `make soak` tries all, and thousands take minutes."""
 Lives = Callable[[int, Path], World]
 
 
@@ -150,16 +150,22 @@ def tried(live: Lives, look: Callable[[World], None], seeds: range) -> None:
             shutil.rmtree(root)
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize(
+    "seeds",
+    [
+        pytest.param(range(FEW), id="few"),
+        pytest.param(range(FEW, SEEDS), id="many", marks=pytest.mark.soak),
+    ],
+)
 @pytest.mark.parametrize(
     ("live", "look"),
     [(lived, judge_always), (killed, judge_always), (writes_only, judge)],
     ids=["faults", "kills", "may only write"],
 )
 def test_one_snapshot_per_slot_and_storage(
-    live: Lives, look: Callable[[World], None], part: int
+    live: Lives, look: Callable[[World], None], seeds: range
 ) -> None:
-    tried(live, look, range(part, SEEDS, PARTS))
+    tried(live, look, seeds)
 
 
 def test_a_crash_loop_takes_no_extra_snapshots_where_one_storage_is_down(tmp_path: Path) -> None:

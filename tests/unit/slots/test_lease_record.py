@@ -78,9 +78,15 @@ def _is_over(world: World) -> bool:
     return world.slot() >= SLOTS - 0.1
 
 
-@pytest.mark.parametrize("part", range(3))
-def test_what_the_record_does_costs_no_slot_and_makes_no_copy(part: int, tmp_path: Path) -> None:
-    for seed in range(part * 20, part * 20 + 20):
+@pytest.mark.parametrize(
+    "seeds",
+    [
+        pytest.param(range(20), id="few"),
+        pytest.param(range(20, 60), id="many", marks=pytest.mark.soak),
+    ],
+)
+def test_what_the_record_does_costs_no_slot_and_makes_no_copy(seeds: range, tmp_path: Path) -> None:
+    for seed in seeds:
         world = World(tmp_path / str(seed))
         world.root.mkdir()
         world.add("good", MemoryStorage())

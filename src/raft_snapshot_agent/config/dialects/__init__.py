@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from raft_snapshot_agent.config.clusters import Fleet
-from raft_snapshot_agent.config.dialects.seed import SeedFile
 from raft_snapshot_agent.config.document import Document
 from raft_snapshot_agent.config.loaded import Dialect
 from raft_snapshot_agent.config.model import Config
@@ -17,6 +16,11 @@ def dialect(document: Document) -> Dialect:
         ConfigError: It mixes ours with the original agent's.
     """
     ours = [key for key in document.value if key in Config.model_fields | Fleet.model_fields]
+    if len(ours) == len(document.value):
+        return "agent"
+    # What reads the original's file is loaded for what may be one.
+    from raft_snapshot_agent.config.dialects.seed import SeedFile
+
     seeds = [key for key in document.value if key.lower() in SeedFile.model_fields]
     if ours and seeds:
         raise ConfigError(

@@ -131,11 +131,13 @@ class GcsStorage:
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
         from raft_snapshot_agent.storage.gcs.bucket import GENERATION
-        from raft_snapshot_agent.storage.http.download import Download
+        from raft_snapshot_agent.storage.http.download import ObjectDownload
 
         key = self._key(name)
         doing = f"cannot read gs://{self._settings.bucket}/{key}"
-        download = await self._blocking(lambda: Download(self._bucket, doing, key, GENERATION))
+        download = await self._blocking(
+            lambda: ObjectDownload(self._bucket, doing, key, GENERATION)
+        )
         try:
             while piece := await self._blocking(download.read_on):
                 yield piece

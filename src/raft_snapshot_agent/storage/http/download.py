@@ -14,7 +14,7 @@ _WAITS = (0.1, 1.0, 2.0)
 """Seconds before it goes on after a connection that broke."""
 
 
-class Readable(Protocol):
+class Bucket(Protocol):
     """A bucket whose objects can be read from any byte on."""
 
     def open(
@@ -26,10 +26,10 @@ class Readable(Protocol):
         """Read the next piece; empty at the end."""
 
 
-class Download:
+class ObjectDownload:
     """One object, as it was when it was opened."""
 
-    def __init__(self, bucket: Readable, doing: str, key: str, version: str) -> None:
+    def __init__(self, bucket: Bucket, doing: str, key: str, version: str) -> None:
         """Begin to read.
 
         Arguments:

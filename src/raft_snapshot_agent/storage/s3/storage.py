@@ -80,11 +80,11 @@ class S3Storage:
         return await self._blocking(self._entries, "list snapshots")
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
-        from raft_snapshot_agent.storage.http.download import Download
+        from raft_snapshot_agent.storage.http.download import ObjectDownload
 
         key, doing = self._key(name), self._doing(f"read {name}")
         download = await self._blocking(
-            lambda client, doing: Download(client, doing, key, "etag"), f"read {name}"
+            lambda client, doing: ObjectDownload(client, doing, key, "etag"), f"read {name}"
         )
         try:
             with self._failing(doing):

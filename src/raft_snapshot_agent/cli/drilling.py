@@ -1,0 +1,93 @@
+"""`drill`: brings a snapshot to life in a throw-away server, and says what is in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.options import Format
+from raft_snapshot_agent.cli.waiting import wait_for
+from raft_snapshot_agent.config.check import check_drill
+from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.model import Config, spool_folder
+from raft_snapshot_agent.core.drill_note import DrillNote
+from raft_snapshot_agent.errors import NoConfiguration
+from raft_snapshot_agent.restore.reader import SnapshotReader, choose
+from raft_snapshot_agent.restore.rehearsal import DrillOutcome, rehearse
+from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.service import assembly
+
+
+@dataclass(frozen=True, slots=True)
+class DrillWish:
+    """What an operator asks for."""
+
+    snapshot: str | None
+    """A name, a file or `-`; nothing: the newest verified one."""
+    storage: str | None = None
+    server: Path | None = None
+    keep: bool = False
+
+
+def drill(load: Callable[[], Loaded], wish: DrillWish, layout: Format) -> int:
+    """Hold a drill, and show what came of it; return the exit code.
+
+    Raises:
+        DrillFailed: It failed.
+    """
+    loaded = _loaded(load, wish)
+    config = loaded.config
+    settings = config.drill
+    if wish.server is not None:
+        settings = settings.model_copy(update={"server": wish.server.absolute()})
+    check_drill(settings, loaded.position)
+    destinations = () if is_file(wish.snapshot) else assembly.destinations(config, wish.storage)
+    readers: list[SnapshotReader] = []
+
+    async def stay(outcome: DrillOutcome, node: OpenBaoNode) -> None:
+        if wish.keep or settings.keep:
+            _show(readers[0].label, outcome.note, layout)
+            output.talk(f"The server stays until Ctrl-C: BAO_ADDR={node.address}")
+            await anyio.sleep_forever()
+
+    async def work() -> DrillOutcome:
+        readers.append(await choose(destinations, wish.snapshot))
+        return await rehearse(readers[0], settings, spool_folder(config, os.environ), stay)
+
+    outcome = wait_for(work)
+    _show(readers[0].label, outcome.note, layout)
+    if outcome.trouble:
+        output.talk(f"warning: the result is not noted beside the snapshot: {outcome.trouble}")
+    if outcome.error is not None:
+        raise outcome.error
+    return 0
+
+
+def is_file(wanted: str | None) -> bool:
+    """Return whether what is wanted is looked up on this host, and in no storage."""
+    return wanted is not None and (wanted == "-" or "/" in wanted or Path(wanted).is_file())
+
+
+def _loaded(load: Callable[[], Loaded], wish: DrillWish) -> Loaded:
+    """Load the configuration; a file can do without one, for its keys can."""
+    try:
+        return load()
+    except NoConfiguration:
+        if not is_file(wish.snapshot):
+            raise
+        return Loaded(Config())
+
+
+def _show(label: str, note: DrillNote, layout: Format) -> None:
+    told: dict[str, Any] = {key: value for key, value in asdict(note).items() if key != "signature"}
+    told["snapshot"] = label
+    if layout is Format.TABLE:
+        told["passed"] = "yes" if note.passed else "no"
+        told = {key: value for key, value in told.items() if value != ""}
+    output.facts(told, layout)

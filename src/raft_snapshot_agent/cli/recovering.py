@@ -1,0 +1,251 @@
+"""`recover` and `browse`: single secrets of a snapshot."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.drilling import is_file
+from raft_snapshot_agent.cli.operator import by_hand
+from raft_snapshot_agent.cli.options import Format
+from raft_snapshot_agent.cli.target import writable_folder
+from raft_snapshot_agent.cli.waiting import wait_for
+from raft_snapshot_agent.config.check import check_drill
+from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.model import spool_folder
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.restore import recovery
+from raft_snapshot_agent.restore.at_time import choose_at, parse_time
+from raft_snapshot_agent.restore.browse import list_all_below, list_below
+from raft_snapshot_agent.restore.living_copy import LivingCopy, bring_to_life, require_keys
+from raft_snapshot_agent.restore.reader import SnapshotReader, choose
+from raft_snapshot_agent.restore.recovery import Live, Present, Recovered
+from raft_snapshot_agent.service import assembly
+from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.vault.auth.token import TokenAuth
+from raft_snapshot_agent.vault.leader import Cluster
+from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which snapshot secrets come from."""
+
+    snapshot: str | None = None
+    """A name, a file or `-`; nothing: the newest verified one."""
+    at: str | None = None
+    storage: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverWish:
+    """What is to come back, and how."""
+
+    paths: tuple[str, ...]
+    to: str | None = None
+    field: str | None = None
+    version: int = 0
+    output: Path | None = None
+    show: bool = False
+    dry_run: bool = False
+    yes: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One secret on its way back."""
+
+    now: Present
+    data: Mapping[str, Any] = field(repr=False)
+
+
+def split_names(
+    names: Sequence[str], *, latest: bool, at: str | None
+) -> tuple[str | None, list[str]]:
+    """Take apart what stands behind a command: the snapshot, unless an option names it, and paths.
+
+    Raises:
+        ConfigError: There is nothing to name the snapshot.
+    """
+    if latest or at is not None:
+        return None, [*names]
+    if not names:
+        raise ConfigError("which snapshot?", hint="give its name, or --latest")
+    return names[0], [*names[1:]]
+
+
+def browse(loaded: Loaded, chosen: Source, prefix: str, *, recursive: bool, layout: Format) -> int:
+    """List the paths below a prefix of a snapshot; return the exit code."""
+    loaded = by_hand(loaded, os.environ)
+
+    async def work() -> list[str]:
+        async with _alive(loaded, chosen) as copy:
+            return await in_thread(partial(_listed, copy, prefix.strip("/"), recursive))
+
+    names = wait_for(work)
+    if layout is Format.JSON:
+        output.data(names)
+    else:
+        for name in names:
+            output.text(name)
+    if not names:
+        output.talk(f"nothing lies below {prefix or 'that'} in the snapshot")
+    return 0
+
+
+def _listed(copy: LivingCopy, prefix: str, recursive: bool) -> list[str]:
+    return [*list_all_below(copy, prefix)] if recursive else list_below(copy, prefix)
+
+
+def recover(loaded: Loaded, chosen: Source, wish: RecoverWish, layout: Format) -> int:
+    """Give single secrets of a snapshot back; return the exit code.
+
+    Raises:
+        AgentError: One is not in the snapshot, or may not be written; nothing was then.
+    """
+    _check(wish)
+    loaded = by_hand(loaded, os.environ)
+
+    async def work() -> int:
+        async with _alive(loaded, chosen) as copy:
+            found = [await in_thread(partial(_read, copy, path, wish)) for path in wish.paths]
+        if wish.output is not None:
+            await in_thread(partial(_write_down, wish.output, found))
+            return 0
+        live = await in_thread(partial(_live, loaded.config.vault), abandon=True)
+        steps = [await in_thread(partial(_step, live, one, wish)) for one in found]
+        _show(found, steps, wish, layout)
+        if wish.dry_run or not await _agreed(steps, wish):
+            return 0
+        for step in steps:
+            written = await in_thread(partial(recovery.write, live, step.now, step.data))
+            output.talk(f"Written: {written}")
+        return 0
+
+    return wait_for(work)
+
+
+def _check(wish: RecoverWish) -> None:
+    """Refuse what cannot end well before the server is started.
+
+    Raises:
+        ConfigError: Something is missing.
+    """
+    if not wish.paths:
+        raise ConfigError("which secret?", hint="give its path, as bao kv get takes it")
+    if wish.to is not None and len(wish.paths) > 1:
+        raise ConfigError("--to is for one path", hint="recover the others on their own")
+    if wish.output is not None:
+        writable_folder(wish.output, overwrite=wish.overwrite)
+    elif not (wish.yes or wish.dry_run or sys.stdin.isatty()):
+        raise ConfigError("no terminal to confirm it at", hint="give --yes, or --dry-run")
+
+
+@asynccontextmanager
+async def _alive(loaded: Loaded, chosen: Source) -> AsyncIterator[LivingCopy]:
+    settings = loaded.config.drill
+    require_keys(settings)
+    check_drill(settings, loaded.position)
+    reader = await _reader(loaded, chosen)
+    output.talk(f"Bringing {reader.label} to life in a server that reaches nobody ...")
+    async with bring_to_life(reader, settings, spool_folder(loaded.config, os.environ)) as copy:
+        yield copy
+
+
+async def _reader(loaded: Loaded, chosen: Source) -> SnapshotReader:
+    if is_file(chosen.snapshot):
+        return await choose((), chosen.snapshot)
+    destinations = assembly.destinations(loaded.config, chosen.storage)
+    if chosen.at is not None:
+        return await choose_at(destinations, parse_time(chosen.at))
+    return await choose(destinations, chosen.snapshot)
+
+
+def _read(copy: LivingCopy, path: str, wish: RecoverWish) -> Recovered:
+    found = recovery.recover_data(copy, path.strip("/"), wish.version)
+    if wish.output is None:
+        recovery.check_writable(found.place)
+    return found
+
+
+def _live(settings: VaultSettings) -> Live:
+    """Find the cluster's leader, for a token that may write: the operator's, else the agent's."""
+    token = environment_token(os.environ)
+    if token is not None:
+        auth = TokenAuth(method="token", token=token)
+        settings = settings.model_copy(update={"auth": auth})
+    cluster = Cluster(settings, "anywhere")
+    leader = cluster.find_leader()
+    return Live(leader.node, cluster.session.token(leader.node))
+
+
+def _step(live: Live, found: Recovered, wish: RecoverWish) -> _Step:
+    now = recovery.read_present(live, (wish.to or found.place.path).strip("/"))
+    return _Step(now, recovery.select_data(found, now, wish.field))
+
+
+def _show(
+    found: Sequence[Recovered], steps: Sequence[_Step], wish: RecoverWish, layout: Format
+) -> None:
+    """Show the difference, from what is there to what will be; values only if asked for."""
+    rows = []
+    for one, step in zip(found, steps, strict=True):
+        for change in recovery.compare_fields(step.now.data, step.data):
+            row = {"path": step.now.place.path, "field": change.name, "change": change.change}
+            if wish.show:
+                row |= {"now": _shown(change.now), "snapshot": _shown(change.then)}
+            rows.append(row)
+        of = f" version {one.version}" if one.version else ""
+        output.talk(f"{step.now.place.path} from {one.place.path}{of} of the snapshot")
+    output.table(rows, layout)
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else "-" if value is None else json.dumps(value)
+
+
+async def _agreed(steps: Sequence[_Step], wish: RecoverWish) -> bool:
+    """Ask whether to write.
+
+    Raises:
+        ConfigError: The answer was no.
+    """
+    if all(step.now.data == step.data for step in steps):
+        output.talk("nothing differs: nothing is written")
+        return False
+    if wish.yes:
+        return True
+    paths = ", ".join(step.now.place.path for step in steps)
+    sys.stderr.write(output.one_line(f"Type yes to write {paths}: "))
+    sys.stderr.flush()
+    await anyio.wait_readable(sys.stdin)  # a blocking read would be deaf to Ctrl-C
+    if sys.stdin.readline().strip() != "yes":
+        raise ConfigError("not written", hint="nothing was changed")
+    return True
+
+
+def _write_down(file: Path, found: Sequence[Recovered]) -> None:
+    """Write secrets to a file that nobody else reads."""
+    documents = [one.document for one in found]
+    text = json.dumps(documents[0] if len(documents) == 1 else documents, indent=2) + "\n"
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as target:
+            target.write(text)
+        draft.replace(file)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ConfigError(f"cannot write {file}: {error.strerror}") from error
+    output.talk(f"Written to {file}, for your eyes only (0600)")

@@ -1,0 +1,107 @@
+"""`run --once`: one snapshot under the daemon's rules, and how both begin."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+import anyio
+
+from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter
+from raft_snapshot_agent.cli.exit_code import worst
+from raft_snapshot_agent.cli.options import DEBUG
+from raft_snapshot_agent.cli.waiting import wait_for
+from raft_snapshot_agent.config.check import check_to_run
+from raft_snapshot_agent.config.load import Loaded, LoadedFleet
+from raft_snapshot_agent.core.report import Outcome, Report
+from raft_snapshot_agent.errors import ConfigError, NotLeader, all_faults
+from raft_snapshot_agent.observe.logs import Log, configure
+from raft_snapshot_agent.observe.run_log import Journal
+from raft_snapshot_agent.service import assembly
+
+Faults = Mapping[str, ConfigError]
+"""By storage, what is wrong with it."""
+
+
+def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
+    """Take one snapshot now of each cluster for which this agent is the one to work.
+
+    Returns:
+        The exit code, over several clusters as over several storages.
+    """
+    faults = find_faults(fleet, suffices=True)
+    log = open_log(fleet)
+    limiter = ConcurrencyLimiter(fleet.concurrency)
+    codes: dict[str, int] = {}
+
+    async def one(name: str, loaded: Loaded) -> None:
+        told = bind_cluster(log, name)
+        if isinstance(fault := faults[name], ConfigError):
+            for line in fault.lines:
+                told.error(f"This cluster is disabled, its configuration is invalid: {line}")
+            codes[name] = fault.exit_code
+            return
+        agent = assembly.agent(loaded.config, assembly.destinations(loaded.config), limiter=limiter)
+        report = await agent.run_and_leave()
+        Journal(told, seed=loaded.dialect == "seed").report(report)
+        codes[name] = _exit_code(report, require_leader=require_leader)
+
+    async def every() -> None:
+        async with anyio.create_task_group() as tasks:
+            for name, loaded in fleet.clusters.items():
+                tasks.start_soon(one, name, loaded)
+
+    wait_for(every)
+    return worst([code for code in codes.values() if code], len(codes))
+
+
+def find_faults(fleet: LoadedFleet, *, suffices: bool) -> dict[str, Faults | ConfigError]:
+    """Check all that can be known of each cluster without contacting anybody.
+
+    Arguments:
+        fleet: The clusters.
+        suffices: Whether it is enough that one of them is sound.
+
+    Returns:
+        By cluster, what is wrong with some of its storages, or with all of it.
+
+    Raises:
+        ConfigError: No cluster is sound, or one is not and all are to be.
+    """
+    found: dict[str, Faults | ConfigError] = {}
+    for name, loaded in fleet.clusters.items():
+        try:
+            assembly.destinations(loaded.config)
+            found[name] = check_to_run(loaded.config, os.environ, loaded.position)
+        except ConfigError as error:
+            found[name] = error
+    errors = [one for one in found.values() if isinstance(one, ConfigError)]
+    if errors and (not suffices or len(errors) == len(found)):
+        raise all_faults([one for error in errors for one in error.each])
+    return found
+
+
+def bind_cluster(log: Log, cluster: str) -> Log:
+    """Return a log whose lines say which cluster they are about."""
+    bound: Log = log.bind(cluster=cluster) if cluster else log
+    return bound
+
+
+def open_log(fleet: LoadedFleet) -> Log:
+    """Set the log up, and tell what was loaded."""
+    settings = fleet.first.config.log
+    log = configure(settings.format, "debug" if DEBUG in sys.argv else settings.level)
+    log.info(f"Configuration: {fleet.first.source}")
+    for name, loaded in fleet.clusters.items():
+        for warning in loaded.warnings:
+            bind_cluster(log, name).warning(warning)
+        for note in loaded.notes:
+            log.info(note)
+    return log
+
+
+def _exit_code(report: Report, *, require_leader: bool) -> int:
+    if report.outcome is Outcome.SKIPPED:
+        return NotLeader.exit_code if require_leader else 0
+    return report.exit_code

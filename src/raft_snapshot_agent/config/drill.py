@@ -1,0 +1,91 @@
+"""`drill`: how a snapshot is brought to life, and what it must hold then."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from raft_snapshot_agent.fields import Settings
+from raft_snapshot_agent.secret import Secret
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path, such as /usr/bin/bao")
+    return path
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"must be a regular expression: {error}") from error
+    return text
+
+
+def _path(path: str) -> str:
+    if not path.isprintable() or path != path.strip("/") or "?" in path or "#" in path:
+        raise ValueError("must be a path as `bao kv get` takes it, such as secret/app")
+    return path
+
+
+_WAYS = ("sha256", "matches", "equals_secret")
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+SecretPath = Annotated[str, AfterValidator(_path)]
+
+
+class UnsealSettings(Settings):
+    """What opens a restored copy."""
+
+    keys: tuple[Secret, ...] = ()
+    """As many shares of the unseal key as the cluster asks for."""
+
+
+class CanarySettings(Settings):
+    """A value that every good snapshot holds, and one way to know it again."""
+
+    path: SecretPath
+    """As `bao kv get` takes it, without `data/`; any other path as `bao read` does."""
+    field: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Of the value in UTF-8, in lower-case hex."""
+    matches: Annotated[str, AfterValidator(_pattern)] | None = None
+    """A regular expression for the whole value."""
+    equals_secret: Secret | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        given = [way for way in _WAYS if getattr(self, way) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give one of {', '.join(_WAYS)}, to compare the value with")
+        return self
+
+
+class IssuerSettings(Settings):
+    """An issuer of certificates that is to lead to a root you know."""
+
+    mount: SecretPath
+    """Where the engine is mounted, such as `pki_int`."""
+    root: AbsolutePath
+    """A file with the root's certificate, in PEM."""
+
+
+class DrillSettings(Settings):
+    """How a snapshot is brought to life in a throw-away server, and what it must hold then."""
+
+    unseal: UnsealSettings = UnsealSettings()
+    canaries: tuple[CanarySettings, ...] = ()
+    issuers: tuple[IssuerSettings, ...] = ()
+    server: AbsolutePath | None = None
+    """The program; by default `bao` or `vault`, as the snapshot's server."""
+    keep: bool = False
+    """Whether the command leaves the server up until it is interrupted."""
+
+    @model_validator(mode="after")
+    def _opened(self) -> Self:
+        if (self.canaries or self.issuers) and not self.unseal.keys:
+            raise ValueError("a sealed copy shows no canary and no issuer: give unseal.keys, too")
+        return self

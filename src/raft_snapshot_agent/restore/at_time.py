@@ -1,0 +1,50 @@
+"""The snapshot that was the newest at some time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import MINYEAR, UTC, datetime
+
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.errors import AgentError, ConfigError, SnapshotNotFound
+from raft_snapshot_agent.restore.reader import StoredReader
+
+
+def parse_time(text: str) -> datetime:
+    """Read a time as RFC 3339 writes it; without a zone it is in UTC.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(
+            f"{text!r} is no time", hint="write one such as 2026-11-23T15:30:00Z"
+        ) from error
+
+
+async def choose_at(destinations: Sequence[Destination], when: datetime) -> StoredReader:
+    """Find the newest snapshot that was taken at that time or before.
+
+    Raises:
+        SnapshotNotFound: There is none.
+        StorageError: No storage could be asked.
+    """
+    found: list[StoredReader] = []
+    trouble: AgentError | None = None
+    for destination in destinations:
+        try:
+            stored = await destination.stored()
+        except AgentError as error:
+            trouble = error
+            continue
+        good = (one for one in stored if one.counts and one.taken_at.year > MINYEAR)
+        found += [StoredReader(destination, one) for one in good if one.taken_at <= when]
+    if not found:
+        raise trouble or SnapshotNotFound(
+            f"no snapshot was taken at {when:%Y-%m-%dT%H:%M:%SZ} or before",
+            hint="list shows what is stored",
+        )
+    return max(found, key=lambda one: (one.stored.taken_at, one.stored.verified))

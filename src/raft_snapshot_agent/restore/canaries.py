@@ -1,0 +1,82 @@
+"""What a living copy of a snapshot must hold: mounts, policies, canaries, issuers."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Iterator, Sized
+
+from raft_snapshot_agent.config.drill import CanarySettings, DrillSettings
+from raft_snapshot_agent.errors import DrillFailed, NothingThere, ServerError
+from raft_snapshot_agent.redaction import remember
+from raft_snapshot_agent.restore.issuers import prove_issuer
+from raft_snapshot_agent.restore.living_copy import (
+    Server,
+    find_place,
+    list_names,
+    read_data,
+    require_data,
+)
+
+_COUNTED = (("sys/mounts", "mounts"), ("sys/auth", "logins"))
+
+
+def prove(server: Server, settings: DrillSettings) -> Iterator[str]:
+    """Prove what must be in there, one thing after the other, and say what was found.
+
+    Raises:
+        DrillFailed: Something is missing, or is not as it should be.
+    """
+    yield from _counts(server)
+    for number, canary in enumerate(settings.canaries, 1):
+        _prove_canary(server, canary, f"canary {number} of {len(settings.canaries)}")
+    if settings.canaries:
+        yield _counted(settings.canaries, "canaries read")
+    for issuer in settings.issuers:
+        prove_issuer(server, issuer)
+    if settings.issuers:
+        yield _counted(settings.issuers, "issuers that lead to their root")
+
+
+def _counts(server: Server) -> Iterator[str]:
+    try:
+        for path, what in _COUNTED:
+            yield _counted(require_data(server.ask("GET", path), path), what)
+    except ServerError as error:
+        raise DrillFailed(f"it is active, but does not show its mounts: {error.message}") from error
+    yield _counted(list_names(server, "sys/policies/acl"), "policies")
+
+
+def _counted(things: Sized, what: str) -> str:
+    return f"{what}: {len(things)}"
+
+
+def _prove_canary(server: Server, canary: CanarySettings, which: str) -> None:
+    """Hold a value against what is known of it; neither is ever shown."""
+    at = f"{which} ({canary.path}, field {canary.field})"
+    try:
+        found = read_data(server, find_place(server, canary.path))
+    except NothingThere as error:
+        raise DrillFailed(f"{at}: {error.message}", noted=f"{which} is missing") from error
+    except ServerError as error:
+        raise DrillFailed(f"{at}: {error.message}", noted=f"{which} cannot be read") from error
+    if canary.field not in found:
+        raise DrillFailed(f"{at}: there is no such field", noted=f"{which} has no such field")
+    if not _is_as_known(_text(found[canary.field]), canary):
+        raise DrillFailed(f"{at} is not what it should be", noted=f"{which} is different")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _is_as_known(value: str, canary: CanarySettings) -> bool:
+    remember(value)
+    if canary.sha256 is not None:
+        return hashlib.sha256(value.encode()).hexdigest() == canary.sha256
+    if canary.matches is not None:
+        return re.fullmatch(canary.matches, value) is not None
+    wanted = canary.equals_secret.resolve() if canary.equals_secret else ""
+    return hmac.compare_digest(value.encode(), wanted.encode())

@@ -1,0 +1,167 @@
+"""A restored server that answers: where a path leads there, and what lies at it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from raft_snapshot_agent.config.drill import DrillSettings
+from raft_snapshot_agent.errors import ConfigError, NothingThere, ServerError
+from raft_snapshot_agent.restore.drill import choose_server, lend_folder, restored
+from raft_snapshot_agent.restore.reader import SnapshotReader
+from raft_snapshot_agent.restore.restore import fetch_copy
+from raft_snapshot_agent.servers.answers import NodeAnswer
+from raft_snapshot_agent.servers.key_tokens import make_root_token
+from raft_snapshot_agent.threads import in_thread
+
+_MOUNTS = "sys/internal/ui/mounts"
+
+
+class Server(Protocol):
+    """A server that answers requests, whatever they lead to."""
+
+    def ask(self, method: str, path: str, body: Any = None) -> NodeAnswer: ...
+
+
+class Spoken(Protocol):
+    """A node that is spoken to with a token."""
+
+    def request(
+        self, method: str, path: str, body: Any = None, token: str | None = None
+    ) -> NodeAnswer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LivingCopy:
+    """A throw-away server with a snapshot in it, and a token that may read all of it."""
+
+    node: Spoken
+    token: str = field(repr=False)
+
+    def ask(self, method: str, path: str, body: Any = None) -> NodeAnswer:
+        """Send a request with the token, and take any answer."""
+        return self.node.request(method, quote_path(path), body, self.token)
+
+
+@asynccontextmanager
+async def bring_to_life(
+    reader: SnapshotReader, settings: DrillSettings, spool: Path
+) -> AsyncIterator[LivingCopy]:
+    """Bring a snapshot to life in a throw-away server, which is gone when the context ends.
+
+    Raises:
+        ConfigError: No key is given, or no server can be closed in here.
+        VerificationError: The snapshot is not whole, or the keys do not open it.
+    """
+    require_keys(settings)
+    keys = [key.resolve() for key in settings.unseal.keys]
+    async with fetch_copy(reader, spool) as got, lend_folder(spool) as folder:
+        choice = choose_server(got.manifest, settings.server, opened=True)
+        async with restored(got.spool.path, keys, folder, choice=choice) as node:
+            yield LivingCopy(node, await in_thread(lambda: make_root_token(node, keys)))
+
+
+def require_keys(settings: DrillSettings) -> None:
+    """Refuse to begin without keys.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    if not settings.unseal.keys:
+        raise ConfigError(
+            "no secret can be read from a snapshot without the keys that open it",
+            hint="name them in drill.unseal.keys",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a path leads."""
+
+    path: str
+    """As it was given."""
+    mount: str
+    """With the slash at its end, and below its namespace; empty: nothing is mounted there."""
+    kind: str
+    """Type of the engine, such as `kv`."""
+    version: int = 1
+    """Of a KV engine."""
+
+    @property
+    def rest(self) -> str:
+        """What follows the mount."""
+        return self.path.removeprefix(self.mount)
+
+    @property
+    def is_versioned(self) -> bool:
+        return self.kind == "kv" and self.version == 2
+
+    def below(self, part: str) -> str:
+        """Return the path of the API: KV version 2 has `data`, `metadata` and others between."""
+        return f"{self.mount}{part}/{self.rest}" if self.is_versioned else self.path
+
+
+def quote_path(path: str) -> str:
+    """Return a path as it goes into an address; what follows a question mark is a query."""
+    name, mark, query = path.partition("?")
+    return quote(name, safe="/") + mark + query
+
+
+def find_place(server: Server, path: str) -> Place:
+    """Find out where a path leads, as `bao kv get` does.
+
+    Raises:
+        ServerError: It does not say.
+    """
+    answer = server.ask("GET", f"{_MOUNTS}/{path}")
+    if answer.status in {400, 403, 404}:
+        return Place(path, "", "")
+    data = require_data(answer, f"{_MOUNTS}/{path}")
+    options = data.get("options") or {}
+    version = 2 if options.get("version") == "2" else 1
+    kind = str(data.get("type"))
+    return Place(path, str(data.get("path")), "kv" if kind == "generic" else kind, version)
+
+
+def read_data(server: Server, place: Place, version: int = 0) -> dict[str, Any]:
+    """Read what lies at a place; of KV version 2 the newest version, or the one that is named.
+
+    Raises:
+        NothingThere: There is nothing.
+        ServerError: It cannot be read.
+    """
+    query = f"?version={version}" if version and place.is_versioned else ""
+    path = place.below("data") + query
+    answer = server.ask("GET", path)
+    if answer.status == 404:
+        raise NothingThere(f"there is nothing at {place.path}")
+    data = require_data(answer, path)
+    found = data.get("data") if place.is_versioned else data
+    if not isinstance(found, dict):
+        raise NothingThere(f"there is nothing at {place.path}")
+    return found
+
+
+def require_data(answer: NodeAnswer, path: str) -> Mapping[str, Any]:
+    """Return the data of a good answer.
+
+    Raises:
+        ServerError: It is none.
+    """
+    document = answer.document if isinstance(answer.document, dict) else {}
+    data = document.get("data")
+    if answer.status != 200 or not isinstance(data, dict):
+        raise ServerError(f"{path} answered {answer.status}: {answer.errors}")
+    return data
+
+
+def list_names(server: Server, path: str) -> list[str]:
+    """List the names right below a path; none where there are none, or none may be listed."""
+    answer = server.ask("GET", f"{path}?list=true")
+    data = answer.document.get("data") if isinstance(answer.document, dict) else None
+    keys = data.get("keys") if answer.status == 200 and isinstance(data, dict) else None
+    return [str(one) for one in keys] if isinstance(keys, list) else []

@@ -1,0 +1,248 @@
+"""Single secrets: how one of a snapshot differs from what the cluster holds now, and its way back.
+
+Values are never in a message; only who asks for them sees them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from raft_snapshot_agent.errors import ConfigError, Denied, NothingThere, ServerError
+from raft_snapshot_agent.restore.browse import find_nearest
+from raft_snapshot_agent.restore.living_copy import (
+    Place,
+    Server,
+    find_place,
+    quote_path,
+    read_data,
+    require_data,
+)
+from raft_snapshot_agent.servers.answers import NodeAnswer
+from raft_snapshot_agent.vault.client import Node
+
+_POLICY = re.compile(r"(?:.*/)?sys/policies/[a-z]+/[^/]+")
+_WRITABLE = re.compile(r"(?:.*/)?(?:sys/policies/[a-z]+|auth/.+|.+/roles?)/[^/]+")
+"""What can be written back as it was read, beside KV: policies, roles, users of logins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The cluster as it is now, through the eyes of the operator's token."""
+
+    node: Node
+    token: str = field(repr=False)
+
+    def ask(self, method: str, path: str, body: Any = None) -> NodeAnswer:
+        """Send a request, and take any answer."""
+        answer = self.node.call(method, quote_path(path), token=self.token, body=body)
+        return NodeAnswer(answer.status, dict(answer.body))
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a snapshot holds at a path."""
+
+    place: Place
+    data: Mapping[str, Any] = field(repr=False)
+    version: int = 0
+    """Which version of KV version 2 it is."""
+    versions: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """All of them, by their numbers, where they are kept."""
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """All of it, as it is written to a file."""
+        told: dict[str, Any] = {
+            "path": self.place.path,
+            "engine": f"{self.place.kind}-v2" if self.place.is_versioned else self.place.kind,
+            "data": self.data,
+        }
+        if self.place.is_versioned:
+            told |= {"version": self.version, "versions": self.versions, "metadata": self.metadata}
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What the cluster holds at the path that a secret is to go to."""
+
+    place: Place
+    data: Mapping[str, Any] | None = field(repr=False)
+    """Nothing: there is none."""
+    version: int = 0
+    """The newest of KV version 2, deleted ones included: the next write has to name it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """How one field of a secret differs."""
+
+    name: str
+    change: str
+    """`added`, `changed`, `removed` or `same`, from the cluster to what is written."""
+    now: Any = field(default=None, repr=False)
+    then: Any = field(default=None, repr=False)
+
+
+def recover_data(copy: Server, path: str, version: int = 0) -> Recovered:
+    """Read a path from a living copy, with every version that is kept.
+
+    Raises:
+        NothingThere: It is not in the snapshot; the hint names what is near.
+    """
+    place = find_place(copy, path)
+    try:
+        if not place.is_versioned:
+            _refuse_version(place, version)
+            return Recovered(place, _written(place, read_data(copy, place)))
+        return _of_versions(copy, place, version)
+    except NothingThere as error:
+        near = find_nearest(copy, path)
+        hint = f"nearest there: {', '.join(near)}" if near else "browse shows what is there"
+        raise NothingThere(f"{error.message} in the snapshot", hint=hint) from error
+
+
+def _written(place: Place, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what somebody wrote, without what the server adds: of a policy its text alone."""
+    is_policy = _POLICY.fullmatch(place.path) and "policy" in data
+    return {"policy": data["policy"]} if is_policy else data
+
+
+def _refuse_version(place: Place, version: int) -> None:
+    if version:
+        raise ConfigError(
+            f"{place.path} has no versions", hint="leave --version out: only KV version 2 has any"
+        )
+
+
+def _of_versions(copy: Server, place: Place, version: int) -> Recovered:
+    path = place.below("metadata")
+    answer = copy.ask("GET", path)
+    if answer.status == 404:
+        raise NothingThere(f"there is nothing at {place.path}")
+    metadata = require_data(answer, path)
+    versions = {}
+    for number in sorted(map(int, metadata.get("versions") or {})):
+        try:
+            versions[str(number)] = read_data(copy, place, number)
+        except NothingThere:
+            continue  # it is deleted or destroyed
+    wanted = str(version) if version else max(versions, key=int, default="0")
+    if wanted not in versions:
+        kept = f"there are: {', '.join(versions)}" if versions else "none of its versions is kept"
+        what = f"version {wanted} of {place.path}" if version else f"any version of {place.path}"
+        raise NothingThere(f"{what} is not kept ({kept})")
+    return Recovered(place, versions[wanted], int(wanted), versions, metadata)
+
+
+def read_present(live: Server, path: str) -> Present:
+    """Read what the cluster holds at a path now.
+
+    Raises:
+        Denied: The token may not read it; the hint names the right.
+        ServerError: Nothing is mounted there.
+    """
+    place = find_place(live, path)
+    if not place.mount:
+        raise Denied(
+            f"{path}: nothing is mounted there now, or the token may do nothing there",
+            hint="mount the engine again, give another path with --to, or a token with read and"
+            " update below that path",
+        )
+    target = place.below("data")
+    answer = live.ask("GET", target)
+    if answer.status == 403:
+        raise Denied(
+            f"{path}: the token may not read what is there now ({answer.errors})",
+            hint=f'it needs the capability "read" on {target}',
+        )
+    document = answer.document if isinstance(answer.document, dict) else {}
+    data = document.get("data") if isinstance(document.get("data"), dict) else None
+    if answer.status not in {200, 404}:
+        raise ServerError(f"{path} answered {answer.status}: {answer.errors}")
+    if not place.is_versioned:
+        return Present(place, _written(place, data) if answer.status == 200 and data else None)
+    # One that was deleted answers 404, and all the same has a version.
+    told = data or {}
+    newest = (told.get("metadata") or {}).get("version", 0)
+    return Present(place, told.get("data"), int(newest))
+
+
+def select_data(found: Recovered, now: Present, only: str | None) -> Mapping[str, Any]:
+    """Return what is to be written: all of it, or one field of it beside what is there.
+
+    Raises:
+        ConfigError: There is no such field.
+    """
+    if only is None:
+        return found.data
+    if only not in found.data:
+        raise ConfigError(
+            f"{found.place.path} has no field {only} in the snapshot",
+            hint=f"there are: {', '.join(map(str, found.data))}",
+        )
+    return {**(now.data or {}), only: found.data[only]}
+
+
+def compare_fields(now: Mapping[str, Any] | None, then: Mapping[str, Any]) -> list[FieldChange]:
+    """List how what the cluster holds differs from what is to be written."""
+    old = now or {}
+    found = []
+    for name in sorted({*old, *then}):
+        if name not in old:
+            change = "added"
+        elif name not in then:
+            change = "removed"
+        else:
+            change = "same" if old[name] == then[name] else "changed"
+        found.append(FieldChange(name, change, old.get(name), then.get(name)))
+    return found
+
+
+def check_writable(place: Place) -> None:
+    """Refuse to write what does not come back as it was read.
+
+    Raises:
+        ConfigError: It is none of the kinds that do.
+    """
+    if place.kind != "kv" and not _WRITABLE.fullmatch(place.path):
+        raise ConfigError(
+            f"{place.path} can be read, and is not written back: what a server shows of it is not"
+            " what it takes",
+            hint="--output FILE writes it down; KV, policies and roles are written back",
+        )
+
+
+def write(live: Server, now: Present, data: Mapping[str, Any]) -> str:
+    """Write a secret, provided nobody else has meanwhile; say where it is now.
+
+    Raises:
+        Denied: The token may not; the hint names the right.
+        ServerError: The server refused it.
+    """
+    target = now.place.below("data")
+    body = dict(data)
+    if now.place.is_versioned:
+        body = {"data": body, "options": {"cas": now.version}}
+    answer = live.ask("POST", target, body)
+    if answer.status == 403:
+        exists = now.data is not None or now.version
+        right = "update" if exists else "create"
+        raise Denied(
+            f"{now.place.path} was not written: {answer.errors}",
+            hint=f'the token needs the capability "{right}" on {target}',
+        )
+    if answer.status == 400 and "check-and-set" in answer.errors:
+        raise ServerError(
+            f"{now.place.path} was not written: somebody has changed it meanwhile",
+            hint="run the command again, and look at the difference",
+        )
+    if answer.status // 100 != 2:
+        raise ServerError(f"{now.place.path} was not written: {answer.status}: {answer.errors}")
+    told = answer.document.get("data") if isinstance(answer.document, dict) else None
+    version = told.get("version") if isinstance(told, dict) else None
+    return f"{now.place.path} (version {version})" if version else now.place.path

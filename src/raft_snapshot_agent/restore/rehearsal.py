@@ -1,0 +1,130 @@
+"""A drill from its beginning to its note: read, verify, restore, unseal, prove, wipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from raft_snapshot_agent.config.drill import DrillSettings
+from raft_snapshot_agent.core.drill_note import DrillNote
+from raft_snapshot_agent.core.notes import one_line
+from raft_snapshot_agent.destination.drill_notes import remember_drill
+from raft_snapshot_agent.errors import AgentError, DrillFailed, VerificationError
+from raft_snapshot_agent.restore.canaries import prove
+from raft_snapshot_agent.restore.drill import choose_server, lend_folder, restored
+from raft_snapshot_agent.restore.living_copy import LivingCopy
+from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
+from raft_snapshot_agent.restore.restore import Fetched, fetch_copy
+from raft_snapshot_agent.servers.key_tokens import make_root_token
+from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.threads import in_thread
+
+Visit = Callable[["DrillOutcome", OpenBaoNode], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class DrillOutcome:
+    """What came of a drill."""
+
+    note: DrillNote
+    error: VerificationError | None = None
+    """Why it failed."""
+    trouble: str = ""
+    """Why the note does not lie beside the snapshot, where it should."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a drill came: what a note tells, also of one that failed."""
+
+    began: float = field(default_factory=time.monotonic)
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    sha256: str = ""
+    server: str = ""
+    proved: list[str] = field(default_factory=list)
+
+    def started(self, server: str) -> None:
+        self.server = server
+
+    def note(self, name: str, error: VerificationError | None) -> DrillNote:
+        reason = error.noted if isinstance(error, DrillFailed) else error and error.message
+        return DrillNote(
+            snapshot=name,
+            passed=error is None,
+            at=f"{self.at:%Y-%m-%dT%H:%M:%SZ}",
+            seconds=round(time.monotonic() - self.began, 1),
+            sha256=self.sha256,
+            server=one_line(self.server),
+            proved=one_line(", ".join(self.proved)),
+            reason=one_line(reason or ""),
+        )
+
+
+async def rehearse(
+    reader: SnapshotReader, settings: DrillSettings, spool: Path, visit: Visit | None = None
+) -> DrillOutcome:
+    """Bring a snapshot to life, prove what it must hold, and note beside it what came of that.
+
+    Nothing of the server is left behind, whatever happens.
+
+    Arguments:
+        reader: The snapshot.
+        settings: The keys that open it, and what it must hold.
+        spool: The folder for the copy and the server.
+        visit: Called while the server still lives, when all is proved and noted.
+
+    Returns:
+        The outcome; what failed it is in there.
+
+    Raises:
+        AgentError: It could not be tried, so nothing is known of the snapshot.
+    """
+    keys = [key.resolve() for key in settings.unseal.keys]
+    progress = _Progress()
+    try:
+        async with fetch_copy(reader, spool) as got, lend_folder(spool) as folder:
+            progress.sha256 = got.snapshot.sha256
+            choice = choose_server(got.manifest, settings.server, opened=bool(keys))
+            async with restored(
+                got.spool.path, keys, folder, choice=choice, started=progress.started
+            ) as node:
+                await in_thread(lambda: _prove(node, keys, settings, got, progress))
+                outcome = await _noted(reader, progress, None)
+                if visit is not None:
+                    await visit(outcome, node)
+                return outcome
+    except VerificationError as error:
+        return await _noted(reader, progress, error)
+
+
+def _prove(
+    node: OpenBaoNode,
+    keys: Sequence[str],
+    settings: DrillSettings,
+    got: Fetched,
+    progress: _Progress,
+) -> None:
+    progress.proved.append(f"restored at index {got.snapshot.meta.index}")
+    if not keys:
+        progress.proved.append("sealed, for no key is given")
+        return
+    progress.proved.append("active")
+    copy = LivingCopy(node, make_root_token(node, keys))
+    progress.proved.extend(prove(copy, settings))
+
+
+async def _noted(
+    reader: SnapshotReader, progress: _Progress, error: VerificationError | None
+) -> DrillOutcome:
+    name = Path(reader.label).name
+    note = progress.note(reader.stored.name if isinstance(reader, StoredReader) else name, error)
+    if not isinstance(reader, StoredReader):
+        return DrillOutcome(note, error)
+    try:
+        await remember_drill(reader.destination, note)
+    except AgentError as trouble:
+        return DrillOutcome(note, error, str(trouble))
+    return DrillOutcome(note, error)

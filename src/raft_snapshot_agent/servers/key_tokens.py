@@ -1,0 +1,98 @@
+"""Tokens for a throw-away server that holds what another one held: its unseal keys make them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+from raft_snapshot_agent.errors import DrillFailed, ServerError
+from raft_snapshot_agent.redaction import remember
+from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.servers.process import until
+
+_ROOT = "sys/generate-root"
+_RECOVERY = "sys/generate-recovery-token"
+_AUDIT = ("core/audit", "core/local-audit")
+_PATIENCE = 60.0
+_THEIRS = "are they those of the cluster that the snapshot was taken from?"
+_WRONG = "the unseal keys do not open it"
+
+
+def make_root_token(node: OpenBaoNode, keys: Sequence[str]) -> str:
+    """Make a token that may do everything there, from enough key shares.
+
+    It is stored nowhere but in the server's own data, which goes with the server.
+
+    Source: the API page of `sys/generate-root`.
+
+    Raises:
+        DrillFailed: They do not make one.
+    """
+    return _token(node, _ROOT, keys)
+
+
+def remove_audit_devices(node: OpenBaoNode, keys: Sequence[str]) -> None:
+    """Take the audit devices out of what a stopped server holds, by its recovery mode.
+
+    None of them works where nothing is reached, and a server without any that works does not
+    become active, or answers nobody. Nor are they to hear of the copy.
+
+    Source: the pages of `sys/raw` and of the server's option `-recovery`.
+
+    Raises:
+        DrillFailed: The keys do not open it, or are too few.
+        ServerError: The server does not come up.
+    """
+    node.launch("-recovery")
+    try:
+        until(lambda: _answers(node), f"{node.name} answers", within=_PATIENCE)
+        token = _token(node, _RECOVERY, keys)
+        for path in _AUDIT:
+            for name in ("", *_names_below(node, path, token)):
+                node.api("DELETE", f"sys/raw/{path}{name}", token=token)
+    finally:
+        node.stop()
+
+
+def _answers(node: OpenBaoNode) -> bool:
+    node.process.check()
+    try:
+        return node.request("GET", f"{_RECOVERY}/attempt", timeout=2.0).status == 200
+    except ServerError:
+        return False
+
+
+def _names_below(node: OpenBaoNode, path: str, token: str) -> list[str]:
+    answer = node.request("GET", f"sys/raw/{path}?list=true", token=token)
+    if answer.status != 200:
+        return []
+    return [f"/{name}" for name in answer.document["data"]["keys"]]
+
+
+def _token(node: OpenBaoNode, path: str, keys: Sequence[str]) -> str:
+    begun = node.api("PUT", f"{path}/attempt", {})
+    if begun["required"] > len(keys):
+        raise DrillFailed(
+            f"{begun['required']} unseal keys are needed, and {len(keys)} given",
+            hint="add more to drill.unseal.keys",
+        )
+    for key in keys:
+        answer = _offered(node, path, {"key": key, "nonce": begun["nonce"]})
+        if answer.get("complete"):
+            token = _decoded(str(answer["encoded_token"]), str(begun["otp"]))
+            remember(token)
+            return token
+    raise DrillFailed(_WRONG, hint=_THEIRS)
+
+
+def _offered(node: OpenBaoNode, path: str, share: dict[str, str]) -> dict[str, object]:
+    try:
+        answer: dict[str, object] = node.api("PUT", f"{path}/update", share)
+    except ServerError as error:
+        raise DrillFailed(f"{_WRONG}: {error.message}", hint=_THEIRS, noted=_WRONG) from error
+    return answer
+
+
+def _decoded(encoded: str, one_time_pad: str) -> str:
+    raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4))
+    return bytes(a ^ b for a, b in zip(raw, one_time_pad.encode(), strict=True)).decode()

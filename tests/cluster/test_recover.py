@@ -1,0 +1,398 @@
+"""Single secrets from a snapshot: what is read, what is written back, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cluster.command import Ending, call
+from tests.cluster.test_drill import Ground, closed_in
+from tests.stores.memory import MemoryStorage
+
+from raft_snapshot_agent.cli.options import Format
+from raft_snapshot_agent.cli.recovering import RecoverWish, Source, recover, split_names
+from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    Denied,
+    NothingThere,
+    ServerError,
+    SnapshotNotFound,
+)
+from raft_snapshot_agent.restore.at_time import choose_at, parse_time
+from raft_snapshot_agent.restore.browse import list_all_below, list_below
+from raft_snapshot_agent.restore.living_copy import LivingCopy
+from raft_snapshot_agent.restore.recovery import (
+    Live,
+    Present,
+    check_writable,
+    compare_fields,
+    read_present,
+    recover_data,
+    select_data,
+    write,
+)
+from raft_snapshot_agent.servers.openbao import OpenBaoCluster, prepare_agent
+from raft_snapshot_agent.servers.process import until
+from raft_snapshot_agent.storage.base import BytesSource
+from raft_snapshot_agent.vault.client import Node
+from raft_snapshot_agent.vault.settings import VaultSettings
+
+__all__ = ["closed_in"]
+
+
+@pytest.fixture
+def copy(bao: OpenBaoCluster) -> LivingCopy:
+    """What is asked is the same for a copy and for the server itself, which is here at once."""
+    return LivingCopy(bao.leader(), bao.root_token)
+
+
+@pytest.fixture
+def live(bao: OpenBaoCluster) -> Live:
+    return seen(bao, bao.root_token)
+
+
+def seen(bao: OpenBaoCluster, token: str) -> Live:
+    address = bao.leader().address
+    return Live(Node(address, VaultSettings(address=address)), token)
+
+
+@pytest.fixture
+def kv1(bao: OpenBaoCluster) -> str:
+    return mounted(bao, "1")
+
+
+@pytest.fixture
+def kv2(bao: OpenBaoCluster) -> str:
+    return mounted(bao, "2")
+
+
+def mounted(bao: OpenBaoCluster, version: str) -> str:
+    name = f"kv{version}-{secrets.token_hex(3)}"
+    bao.api("POST", f"sys/mounts/{name}", {"type": "kv", "options": {"version": version}})
+    lists = f"{name}/metadata?list=true" if version == "2" else f"{name}?list=true"
+    node = bao.leader()  # a new engine of version 2 refuses everything for a moment
+    until(lambda: node.request("GET", lists, token=bao.root_token).status == 404, name, within=20)
+    return name
+
+
+def put(bao: OpenBaoCluster, path: str, *each: Mapping[str, Any]) -> None:
+    """Write versions of a secret of KV version 2."""
+    mount, _, rest = path.partition("/")
+    for data in each:
+        bao.api("POST", f"{mount}/data/{rest}", {"data": dict(data)})
+
+
+def token_with(bao: OpenBaoCluster, policy: str) -> str:
+    name = f"p-{secrets.token_hex(3)}"
+    bao.api("PUT", f"sys/policies/acl/{name}", {"policy": policy})
+    made: str = bao.api("POST", "auth/token/create", {"policies": [name]})["auth"]["client_token"]
+    return made
+
+
+# What a snapshot holds.
+
+
+def test_every_version_is_read_and_the_newest_is_meant(
+    bao: OpenBaoCluster, copy: LivingCopy, kv2: str
+) -> None:
+    put(bao, f"{kv2}/a/b", {"v": 1}, {"v": 2}, {"v": 3}, {"v": 4})
+    bao.api("POST", f"{kv2}/delete/a/b", {"versions": [4]})
+    bao.api("POST", f"{kv2}/destroy/a/b", {"versions": [2]})
+
+    found = recover_data(copy, f"{kv2}/a/b")
+
+    assert (found.data, found.version) == ({"v": 3}, 3)
+    assert found.document["versions"] == {"1": {"v": 1}, "3": {"v": 3}}
+    assert found.document["metadata"]["current_version"] == 4
+    assert recover_data(copy, f"{kv2}/a/b", 1).data == {"v": 1}
+    with pytest.raises(NothingThere, match=r"version 2 of .* is not kept \(there are: 1, 3\)"):
+        recover_data(copy, f"{kv2}/a/b", 2)
+
+
+def test_policies_roles_and_namespaces_are_read(bao: OpenBaoCluster, copy: LivingCopy) -> None:
+    prepare_agent(bao)
+    assert "snapshot" in recover_data(copy, "sys/policies/acl/snapshot").data["policy"]
+    assert recover_data(copy, "auth/approle/role/snapshot").data["token_policies"] == ["snapshot"]
+    team = f"team-{secrets.token_hex(3)}"
+    bao.api("POST", f"sys/namespaces/{team}", {})
+    bao.api("POST", f"{team}/sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
+    bao.api("POST", f"{team}/kv/data/a", {"data": {"b": "c"}})
+    assert recover_data(copy, f"{team}/kv/a").data == {"b": "c"}
+    assert f"{team}/kv/" in list_below(copy, team)
+    assert f"{team}/" in list_below(copy, "")
+
+
+def test_a_name_with_signs_is_a_name(bao: OpenBaoCluster, copy: LivingCopy, kv1: str) -> None:
+    bao.leader().api("POST", f"{kv1}/a%20b%23%25", {"x": "y"}, bao.root_token)
+    assert recover_data(copy, f"{kv1}/a b#%").data == {"x": "y"}
+
+
+def test_what_is_not_there_is_told_with_what_is_near(
+    bao: OpenBaoCluster, copy: LivingCopy, kv2: str
+) -> None:
+    put(bao, f"{kv2}/app/database", {"a": 1})
+    put(bao, f"{kv2}/app/cache", {"a": 1})
+    for path, near in (
+        (f"{kv2}/app/databse", f"{kv2}/app/database"),
+        (f"{kv2}/ap/cache", f"{kv2}/app/"),
+        (f"{kv2}x/app/cache", f"{kv2}/"),
+    ):
+        with pytest.raises(NothingThere, match="in the snapshot") as caught:
+            recover_data(copy, path)
+        assert near in caught.value.hint
+
+
+def test_names_are_listed_at_any_depth(bao: OpenBaoCluster, copy: LivingCopy, kv2: str) -> None:
+    put(bao, f"{kv2}/a", {"x": 1})
+    put(bao, f"{kv2}/b/c/d", {"x": 1})
+
+    assert list_below(copy, kv2) == [f"{kv2}/a", f"{kv2}/b/"]
+    assert {*list_all_below(copy, kv2)} == {f"{kv2}/a", f"{kv2}/b/c/d"}
+    assert {f"{kv2}/", "auth/token/", "sys/policies/acl/"} <= {*list_below(copy, "")}
+    assert "sys/policies/acl/default" in list_below(copy, "sys/policies/acl")
+
+
+# What is written back.
+
+
+def test_one_version_comes_back_where_checks_are_required(
+    bao: OpenBaoCluster, copy: LivingCopy, live: Live, kv2: str
+) -> None:
+    bao.api("POST", f"{kv2}/config", {"cas_required": True})
+    for number in range(3):
+        body = {"data": {"v": number}, "options": {"cas": number}}
+        bao.api("POST", f"{kv2}/data/a", body)
+    found = recover_data(copy, f"{kv2}/a", 1)
+
+    now = read_present(live, f"{kv2}/a")
+    assert write(live, now, select_data(found, now, None)) == f"{kv2}/a (version 4)"
+
+    assert read_present(live, f"{kv2}/a").data == {"v": 0}
+    with pytest.raises(ServerError, match="somebody has changed it meanwhile"):
+        write(live, now, {"v": 9})
+    assert read_present(live, f"{kv2}/a").data == {"v": 0}
+
+
+def test_one_that_was_deleted_or_never_was_is_written(
+    bao: OpenBaoCluster, live: Live, kv2: str
+) -> None:
+    put(bao, f"{kv2}/a", {"v": 1}, {"v": 2})
+    bao.api("DELETE", f"{kv2}/data/a")
+
+    gone, never = read_present(live, f"{kv2}/a"), read_present(live, f"{kv2}/new")
+
+    assert (gone.data, gone.version, never.data, never.version) == (None, 2, None, 0)
+    assert write(live, gone, {"v": 1}).endswith("(version 3)")
+    assert write(live, never, {"v": 1}).endswith("(version 1)")
+
+
+def test_a_mount_that_was_made_again_in_another_version_gets_it(
+    copy: LivingCopy, live: Live, bao: OpenBaoCluster, kv1: str, kv2: str
+) -> None:
+    put(bao, f"{kv2}/a", {"v": "x"})
+    found = recover_data(copy, f"{kv2}/a")
+
+    now = read_present(live, f"{kv1}/a")
+    write(live, now, select_data(found, now, None))
+
+    assert bao.api("GET", f"{kv1}/a")["data"] == {"v": "x"}
+
+
+def test_one_field_comes_back_beside_the_others(
+    copy: LivingCopy, live: Live, bao: OpenBaoCluster, kv1: str
+) -> None:
+    bao.api("POST", f"{kv1}/then", {"a": "old", "b": "old"})
+    bao.api("POST", f"{kv1}/now", {"a": "new", "b": "new", "c": "new"})
+    found, now = recover_data(copy, f"{kv1}/then"), read_present(live, f"{kv1}/now")
+
+    write(live, now, select_data(found, now, "a"))
+
+    assert bao.api("GET", f"{kv1}/now")["data"] == {"a": "old", "b": "new", "c": "new"}
+    with pytest.raises(ConfigError, match="has no field z in the snapshot"):
+        select_data(found, now, "z")
+
+
+def test_a_policy_and_a_role_come_back(copy: LivingCopy, live: Live, bao: OpenBaoCluster) -> None:
+    prepare_agent(bao, token_ttl="17m")
+    for path in ("sys/policies/acl/snapshot", "auth/approle/role/snapshot"):
+        found = recover_data(copy, path)
+        check_writable(found.place)
+        bao.api("DELETE", path)
+        now = read_present(live, path)
+        assert now.data is None
+        write(live, now, select_data(found, now, None))
+        again = recover_data(copy, path).data
+        assert {key: one or None for key, one in again.items()} == {
+            key: one or None for key, one in found.data.items()
+        }
+
+
+def test_what_a_server_does_not_take_as_it_shows_it_is_not_written(
+    copy: LivingCopy, bao: OpenBaoCluster
+) -> None:
+    place = recover_data(copy, "sys/mounts/secret/tune").place
+    with pytest.raises(ConfigError, match="is not written back"):
+        check_writable(place)
+
+
+def test_a_difference_has_a_word_and_no_value() -> None:
+    found = compare_fields({"a": "1", "b": "2", "c": "3"}, {"b": "2", "c": "4", "d": "5"})
+
+    assert [(one.name, one.change) for one in found] == [
+        ("a", "removed"),
+        ("b", "same"),
+        ("c", "changed"),
+        ("d", "added"),
+    ]
+    assert "4" not in repr(found)
+
+
+# Rights.
+
+
+def test_the_right_that_is_missing_is_named(bao: OpenBaoCluster, kv2: str) -> None:
+    put(bao, f"{kv2}/a", {"v": 1})
+    reader = f'path "{kv2}/data/*" {{ capabilities = ["read"] }}'
+    blind = f'path "{kv2}/data/*" {{ capabilities = ["update"] }}'
+
+    with pytest.raises(Denied) as caught:
+        read_present(seen(bao, token_with(bao, blind)), f"{kv2}/a")
+    assert f'"read" on {kv2}/data/a' in caught.value.hint
+
+    weak = seen(bao, token_with(bao, reader))
+    for path, right in ((f"{kv2}/a", "update"), (f"{kv2}/new", "create")):
+        with pytest.raises(Denied) as caught:
+            write(weak, read_present(weak, path), {"v": 2})
+        assert f'"{right}" on {path.replace("/", "/data/", 1)}' in caught.value.hint
+
+    with pytest.raises(Denied, match="nothing is mounted there now, or the token"):
+        read_present(seen(bao, token_with(bao, 'path "x" { capabilities = ["read"] }')), f"{kv2}/a")
+
+
+def test_nothing_of_what_is_read_is_in_a_repr(
+    copy: LivingCopy, bao: OpenBaoCluster, kv1: str
+) -> None:
+    bao.api("POST", f"{kv1}/a", {"x": "a very secret value"})
+    found = recover_data(copy, f"{kv1}/a")
+
+    assert "very secret" not in repr(found) + repr(Present(found.place, found.data))
+    assert bao.root_token not in repr(copy)
+
+
+# The commands.
+
+
+def test_a_secret_comes_back_from_a_snapshot_and_nothing_else_changes(
+    bao: OpenBaoCluster, closed_in: Path, tmp_path: Path, kv2: str
+) -> None:
+    put(bao, f"{kv2}/app", {"password": "it was this"}, {"password": "then this"})
+    put(bao, f"{kv2}/other", {"password": "stays"})
+    ground = Ground(bao, tmp_path / "agent", prepare_agent(bao))
+    ground.drill = {"unseal": {"keys": list(bao.unseal_keys)}}
+    assert ground.call("save").code == 0
+    put(bao, f"{kv2}/app", {"password": "overwritten"}, {"password": "and again"})
+    put(bao, f"{kv2}/other", {"password": "changed since"})
+
+    ended = command(ground, "recover", "--latest", f"{kv2}/app", "--version", "1", "--yes")
+
+    assert ended.code == 0, ended.talk
+    assert ended.text.split() == ["PATH", "FIELD", "CHANGE", f"{kv2}/app", "password", "changed"]
+    assert f"Written: {kv2}/app (version 5)" in ended.talk
+    for value in ("it was this", "then this", "and again"):
+        assert value not in ended.talk
+    assert bao.api("GET", f"{kv2}/data/app")["data"]["data"] == {"password": "it was this"}
+    assert bao.api("GET", f"{kv2}/data/other")["data"]["data"] == {"password": "changed since"}
+
+
+def command(ground: Ground, *arguments: str | Path) -> Ending:
+    """Run it as an operator who has a token of their own."""
+    ground.call("config", "check")  # writes the configuration
+    ended = call(
+        *arguments,
+        "-c",
+        ground.folder / "agent.json",
+        env={"VAULT_TOKEN": ground.cluster.root_token},
+    )
+    assert [*ground.spool.iterdir()] == []
+    return ended
+
+
+@pytest.mark.soak
+def test_it_is_written_down_for_one_reader_or_shown_or_browsed(
+    bao: OpenBaoCluster, closed_in: Path, tmp_path: Path, kv2: str
+) -> None:
+    put(bao, f"{kv2}/app", {"password": "it was this"}, {"password": "then this"})
+    ground = Ground(bao, tmp_path / "agent", prepare_agent(bao))
+    ground.drill = {"unseal": {"keys": list(bao.unseal_keys)}}
+    assert ground.call("save").code == 0
+    put(bao, f"{kv2}/app", {"password": "overwritten"})
+
+    file = tmp_path / "out.json"
+    ended = command(ground, "recover", "--latest", f"{kv2}/app", "--output", file)
+    assert ended.code == 0, ended.talk
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert json.loads(file.read_text())["versions"]["1"] == {"password": "it was this"}
+
+    shown = command(ground, "recover", "--latest", f"{kv2}/app", "--dry-run", "--show")
+    assert "overwritten" in shown.text
+    assert "then this" in shown.text
+    assert bao.api("GET", f"{kv2}/data/app")["data"]["data"] == {"password": "overwritten"}
+
+    names = command(ground, "browse", "--at", "2999-01-01T00:00:00Z", kv2)
+    assert names.text == f"{kv2}/app\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "wish"),
+    [
+        ("no terminal to confirm it at", RecoverWish(("secret/a",))),
+        ("which secret?", RecoverWish((), dry_run=True)),
+        ("--to is for one path", RecoverWish(("a/b", "c/d"), to="e/f", yes=True)),
+        ("cannot write", RecoverWish(("a/b",), output=Path("/nowhere/out"))),
+        ("without the keys that open it", RecoverWish(("a/b",), yes=True)),
+    ],
+    ids=str,
+)
+def test_what_cannot_end_well_starts_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, wish: RecoverWish
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    snapshot = tmp_path / "a.snap"
+    snapshot.write_text("none")
+    loaded = Loaded(Config(spool=tmp_path))
+    with pytest.raises(ConfigError, match=words):
+        recover(loaded, Source(str(snapshot)), wish, Format.TABLE)
+
+
+def test_the_snapshot_is_named_or_chosen() -> None:
+    assert split_names(["a.snap", "b/c"], latest=False, at=None) == ("a.snap", ["b/c"])
+    assert split_names(["b/c"], latest=True, at=None) == (None, ["b/c"])
+    with pytest.raises(ConfigError, match="which snapshot"):
+        split_names([], latest=False, at=None)
+
+
+async def test_the_newest_of_a_time_is_chosen() -> None:
+    storage = MemoryStorage()
+    names = [f"raft-snapshot-2026112{day}T120000Z-i{day}-0a1b2c.snap" for day in (1, 2, 3)]
+    for name in names:
+        await storage.put(name, BytesSource(b"abc"))
+    places = (Destination("s3", storage),)
+
+    for when, chosen in (
+        ("2026-11-22T12:00:00Z", 1),
+        ("2026-11-23", 1),
+        ("2026-11-23T15:00+02:00", 2),
+    ):
+        assert (await choose_at(places, parse_time(when))).stored.name == names[chosen]
+    with pytest.raises(SnapshotNotFound, match="no snapshot was taken at 2026-11-20T00:00:00Z"):
+        await choose_at(places, parse_time("2026-11-20"))
+    with pytest.raises(ConfigError, match="is no time"):
+        parse_time("yesterday")

@@ -1,0 +1,89 @@
+"""What a command does not need is not loaded: importing is most of what a start takes."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from raft_snapshot_agent.cli.waiting import collect_as_usual
+
+TOP = "raft_snapshot_agent"
+SCRIPT = """
+import sys
+from raft_snapshot_agent.__main__ import main
+sys.argv[0] = "raft-snapshot-agent"
+try:
+    main()
+except SystemExit:
+    pass
+print(*sys.modules, file=sys.stderr)
+"""
+
+
+def loaded(folder: Path, *arguments: str) -> set[str]:
+    """Run a command without servers and return the names of the modules that it loaded."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments],
+        env={"VAULT_ADDR": "https://127.0.0.1:1", "VAULT_TOKEN": "token", "HOME": str(folder)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_loads_no_library_but_the_command_lines(tmp_path: Path, option: str) -> None:
+    libraries = {"pydantic", "anyio", "asyncio", "ssl", "urllib3", "obstore", "yaml", "rich"}
+    assert libraries & loaded(tmp_path, option) == set()
+
+
+def test_a_snapshot_to_a_file_loads_what_it_takes_alone(tmp_path: Path) -> None:
+    modules = loaded(tmp_path, "save", "a.snap")
+    assert f"{TOP}.vault.leader" in modules
+    for name in (
+        "rich",
+        "obstore",
+        "yaml",
+        "tomllib",
+        "structlog",
+        f"{TOP}.config.document",
+        f"{TOP}.config.dialects.seed",
+        f"{TOP}.lease.holder",
+        f"{TOP}.lease.in_kubernetes",
+        f"{TOP}.service.daemon",
+        f"{TOP}.storage.s3.s3",
+    ):
+        assert name not in modules, name
+
+
+def test_a_run_loads_neither_the_daemon_nor_what_it_was_not_told_of(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(f'{{"storages": [{{"type": "local", "path": "{tmp_path}"}}]}}')
+    modules = loaded(tmp_path, "run", "--once", "-c", str(file))
+    assert {"structlog", f"{TOP}.storage.local.local"} <= modules
+    for name in (
+        "rich",
+        "yaml",
+        "obstore",
+        f"{TOP}.config.dialects.seed",
+        f"{TOP}.lease.holder",
+        f"{TOP}.restore.reader",
+        f"{TOP}.service.daemon",
+        f"{TOP}.storage.s3.s3",
+    ):
+        assert name not in modules, name
+
+
+def test_what_was_loaded_is_not_searched_for_garbage() -> None:
+    try:
+        collect_as_usual()
+        assert gc.get_freeze_count() > 10_000
+        assert gc.get_threshold() == (700, 10, 10)
+    finally:
+        gc.unfreeze()

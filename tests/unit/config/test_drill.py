@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from raft_snapshot_agent.config.check import check, check_drill, check_to_run
+from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.errors import ConfigError
+
+CANARY = "{path: secret/app, field: a, %s}"
+
+
+def text(canary: str = "", keys: str = "[k]", more: str = "") -> str:
+    canaries = f"\n  canaries: [{canary}]" if canary else ""
+    return f"vault: {{address: 'http://127.0.0.1:1'}}\ndrill:\n  unseal: {{keys: {keys}}}{canaries}{more}\n"
+
+
+def test_all_of_it_is_read(load_text: Callable[..., Loaded]) -> None:
+    more = "\n  issuers: [{mount: pki, root: /r.pem}]\n  server: /usr/bin/bao\n  keep: true"
+    drill = load_text("c.yaml", text(CANARY % "matches: 'a.*'", more=more)).config.drill
+
+    assert drill.canaries[0].path == "secret/app"
+    assert drill.keep
+    assert str(drill.server) == "/usr/bin/bao"
+
+
+@pytest.mark.parametrize(
+    ("canary", "where", "what"),
+    [
+        (CANARY % "", "canaries[0]", "give one of sha256, matches, equals_secret"),
+        (CANARY % f"matches: a, sha256: '{'0' * 64}'", "canaries[0]", "give one of"),
+        (CANARY % "matches: '('", "canaries[0].matches", "must be a regular expression"),
+        (CANARY % "sha256: abc", "canaries[0].sha256", ""),
+        ("{path: /secret/app, field: a, matches: a}", "canaries[0].path", "must be a path"),
+        ("{path: secret/app, matches: a}", "canaries[0]", "field"),
+    ],
+)
+def test_what_proves_nothing_is_refused_with_its_line(
+    refusal: Callable[..., str], canary: str, where: str, what: str
+) -> None:
+    line = refusal("c.yaml", text(canary))
+    assert line.startswith("c.yaml:4:")
+    assert f"drill.{where}" in line
+    assert what in line
+
+
+def test_canaries_need_keys(refusal: Callable[..., str]) -> None:
+    line = refusal("c.yaml", "drill:\n  canaries: [{path: a/b, field: c, matches: d}]\n")
+    assert line.startswith("c.yaml:1:1: drill")
+    assert "unseal.keys" in line
+
+
+def test_only_who_drills_needs_the_keys(load_text: Callable[..., Loaded], tmp_path: Path) -> None:
+    loaded = load_text("c.yaml", text(keys="['env://NOT_THERE']"), {"VAULT_TOKEN": "t"})
+    environ = {"TMPDIR": str(tmp_path)}
+
+    check_to_run(loaded.config, environ, loaded.position)
+    place = r"c\.yaml:3:\d+: drill\.unseal\.keys\[0\]: .*NOT_THERE"
+    with pytest.raises(ConfigError, match=place):
+        check_drill(loaded.config.drill, loaded.position)
+    with pytest.raises(ConfigError, match=place):
+        check(loaded.config, environ, loaded.position)

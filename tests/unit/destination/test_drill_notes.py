@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from tests.stores.memory import MemoryStorage
+
+from raft_snapshot_agent.core.drill_note import DrillNote
+from raft_snapshot_agent.core.retention import Retention
+from raft_snapshot_agent.core.signing import SigningKeys
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.drill_notes import describe_drill, remember_drill
+from raft_snapshot_agent.storage.base import BytesSource
+
+NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
+NAMES = [f"raft-snapshot-2026112{day}T000000Z-i1-0a1b2c.snap" for day in (1, 2, 3)]
+KEYS = SigningKeys(b"k" * 32)
+
+
+def note(name: str) -> DrillNote:
+    return DrillNote(name, passed=True, at="2026-11-23T10:00:00Z", seconds=9.0)
+
+
+@pytest.fixture
+async def destination() -> Destination:
+    storage = MemoryStorage()
+    for name in NAMES:
+        await storage.put(name, BytesSource(b"abc"))
+    return Destination("s3", storage, retention=Retention(last=1))
+
+
+async def told(destination: Destination) -> list[str]:
+    return [await describe_drill(destination, one) for one in await destination.stored()]
+
+
+async def test_it_is_shown_of_its_snapshot_alone(destination: Destination) -> None:
+    await remember_drill(destination, note(NAMES[1]))
+
+    assert await told(destination) == ["", "passed 2026-11-23", ""]
+
+
+async def test_with_a_key_only_a_signed_one_is_believed(destination: Destination) -> None:
+    signing = replace(destination, signing=lambda: KEYS)
+    await remember_drill(destination, note(NAMES[1]))
+    await remember_drill(signing, note(NAMES[2]))
+
+    assert await told(signing) == ["passed 2026-11-23", "unsigned", ""]
+
+
+async def test_what_a_stranger_laid_there_is_told_as_such(destination: Destination) -> None:
+    await destination.storage.put(f"{NAMES[0]}.drill", BytesSource(note(NAMES[1]).to_json()))
+    await destination.storage.put(f"{NAMES[1]}.drill", BytesSource(b"x" * (2 << 20)))
+
+    assert await told(destination) == ["", "unreadable", "unreadable"]
+
+
+async def test_it_goes_with_its_snapshot(destination: Destination) -> None:
+    for name in NAMES:
+        await remember_drill(destination, note(name))
+
+    await destination.prune(NOW)
+
+    left = {entry.name for entry in await destination.storage.entries()}
+    assert left == {NAMES[2], f"{NAMES[2]}.drill"}
+
+
+async def test_a_static_name_has_none(destination: Destination) -> None:
+    static = replace(destination, static_name="vault.snap")
+    await remember_drill(static, note("vault.snap"))
+
+    assert not [one for one in await static.storage.entries() if one.name.endswith(".drill")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -17,6 +18,7 @@ from typing import Any
 
 import anyio
 import pytest
+import urllib3
 from tests.cluster.command import AGENT, Ending, call, environment
 from tests.conftest import StartBao
 from tests.faults.disks import small_disk
@@ -29,7 +31,7 @@ from raft_snapshot_agent.restore.drill import ServerChoice, restored
 from raft_snapshot_agent.restore.reader import FileReader
 from raft_snapshot_agent.restore.rehearsal import DrillOutcome, rehearse
 from raft_snapshot_agent.secret import Secret
-from raft_snapshot_agent.servers.node import NodeOptions
+from raft_snapshot_agent.servers.node import NodeOptions, OpenBaoNode
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.private import isolation
 from raft_snapshot_agent.servers.process import until
@@ -280,6 +282,31 @@ async def test_the_keys_of_another_cluster_fail_it(
     assert outcome.note.reason == "the unseal keys do not open it"
     assert outcome.error is not None
     assert other.unseal_keys[0] not in str(outcome.error)
+
+
+@pytest.mark.soak
+async def test_a_cluster_that_a_kms_unseals_is_told_and_passes_without_keys(
+    closed_in: Path, tmp_path: Path
+) -> None:
+    key = base64.b64encode(os.urandom(32)).decode()
+    seal = {"seal": {"static": {"current_key_id": "k", "current_key": key}}}
+    node = OpenBaoNode("kms", tmp_path / "kms", NodeOptions(server=seal))
+    try:
+        await in_thread(node.start)
+        made = node.api("PUT", "sys/init", {"recovery_shares": 1, "recovery_threshold": 1})
+        await in_thread(node.wait_active)
+        snapshot = tmp_path / "kms.snap"
+        headers = {"X-Vault-Token": made["root_token"]}
+        url = f"{node.address}/v1/sys/storage/raft/snapshot"
+        answer = await in_thread(lambda: urllib3.request("GET", url, headers=headers))
+        snapshot.write_bytes(answer.data)
+    finally:
+        node.discard()
+
+    outcome = await tried(FileReader(snapshot), tmp_path, ())
+    assert outcome.note.passed
+    with pytest.raises(ConfigError, match="is unsealed by a KMS"):
+        await tried(FileReader(snapshot), tmp_path, tuple(made["recovery_keys_base64"]))
 
 
 @pytest.mark.soak

@@ -14,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench import growth
 from bench.measure import Series, in_turn, ratio, ticks
 from bench.servers import Bench
 from raft_snapshot_agent.servers.openbao import fill
@@ -40,6 +41,7 @@ def main() -> None:
             held = size
             _size(bench, size)
         _idle(bench)
+        growth.main(Path(name), growth.SNAPSHOTS, growth.CLUSTERS)
 
 
 def _size(bench: Bench, size: int) -> None:

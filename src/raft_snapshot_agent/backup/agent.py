@@ -22,6 +22,7 @@ import anyio
 from raft_snapshot_agent.backup.delivery import RunContext, deliver
 from raft_snapshot_agent.backup.finish import Unsettled, settle
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter, Permit
+from raft_snapshot_agent.core.freshness import newest_times
 from raft_snapshot_agent.core.naming import Naming
 from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
 from raft_snapshot_agent.destination.destination import Destination, Pruned
@@ -44,8 +45,6 @@ _LEAVE_WITHIN = 3.0
 """Seconds to wait for the server to revoke a token."""
 _SWEEP_WITHIN, _LIST_WITHIN = 10.0, 30.0
 """Seconds that a storage gets to be swept and listed; one that hangs must hold up nobody."""
-_UNKNOWN = datetime.min.replace(tzinfo=UTC)
-"""The time of a snapshot whose static name tells none, where its manifest is missing."""
 
 
 class Agent:
@@ -184,7 +183,7 @@ class Agent:
         return troubles
 
     async def list_taken(self) -> dict[str, list[datetime]]:
-        """List when the snapshots that each storage holds were taken.
+        """List when the newest that each storage holds was taken, and those from the future.
 
         What became of an upload that failed is found out first. A storage that cannot be listed,
         or does not tell when, is left out. Where there is a lease, one without a manifest
@@ -198,11 +197,9 @@ class Agent:
                 await settle(destination, self._unsettled, self.lease, self._clock)
             with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
                 stored = await destination.current()
-                whole = [one for one in stored if not (one.broken or one.doubt)]
-                if any(one.taken_at == _UNKNOWN for one in whole):
-                    return  # the name tells no time, and the manifest is missing
-                sure = (one for one in whole if one.verified or self.lease is None)
-                times[destination.name] = [one.taken_at for one in sure]
+                found = newest_times(stored, self._clock(), vouched=self.lease is not None)
+                if found is not None:
+                    times[destination.name] = found
 
         async with anyio.create_task_group() as tasks:
             for destination in self.destinations:

@@ -62,6 +62,34 @@ def census(stored: Iterable[Stored], now: datetime) -> Census:
     )
 
 
+def newest_times(
+    stored: Iterable[Stored], now: datetime, *, vouched: bool
+) -> list[datetime] | None:
+    """List when the newest of the past was taken, and all of those from the future.
+
+    Which of these can be believed depends on the schedule. What is older tells it nothing.
+
+    Arguments:
+        stored: Newest first.
+        now: The present time.
+        vouched: Whether only those with a manifest count.
+
+    Returns:
+        Nothing where a name tells no time and the manifest is missing.
+    """
+    times = []
+    for one in stored:
+        if one.broken or one.doubt:
+            continue
+        if one.taken_at.year == MINYEAR:
+            return None
+        if one.verified or not vouched:
+            times.append(one.taken_at)
+            if one.taken_at <= now:
+                break
+    return times
+
+
 def deadline(timing: ScheduleSpec, newest: datetime, took: float = 0) -> DueTime:
     """Return when the snapshot after the newest one is due by its schedule, and when it is late.
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raft_snapshot_agent.core.freshness import census, deadline
+from raft_snapshot_agent.core.freshness import census, deadline, newest_times
 from raft_snapshot_agent.core.schedule import Cron, Every
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.core.timetable import ScheduleSpec
@@ -96,3 +96,18 @@ def test_only_whole_ones_of_a_believable_date_are_fresh() -> None:
     assert [one.name for one in found.ahead] == ["ahead"]
     assert [one.name for one in found.broken] == ["condemned", "empty"]
     assert [one.name for one in found.undated] == ["undated"]
+
+
+def test_of_a_long_history_the_newest_and_the_future_tell_the_schedule() -> None:
+    at = [NOW + number * HOUR for number in (3, 2, 0, -1, -2)]
+    listed = [Stored(f"{one}", one, 1, verified=True) for one in at]
+    assert newest_times(listed, NOW, vouched=True) == at[:3]
+
+    listed[2] = Stored("no manifest", at[2], 1)
+    assert newest_times(listed, NOW, vouched=True) == [*at[:2], at[3]]
+    assert newest_times(listed, NOW, vouched=False) == at[:3]
+    broken = [Stored("empty", at[0], 0), *listed[1:]]
+    assert newest_times(broken, NOW, vouched=False) == at[1:3]
+    assert newest_times([], NOW, vouched=True) == []
+    undated = Stored("static.snap", datetime.min.replace(tzinfo=UTC), 1)
+    assert newest_times([undated], NOW, vouched=False) is None

@@ -41,7 +41,7 @@ Keys = Callable[[str], AwsCredentials]
 """Finds what a request is signed with, given what fails if that does."""
 
 CHUNK = 1 << 20
-_WAITS = (0.25, 0.5, 1.0, 2.0)
+_WAITS = (0.1, 0.4, 1.0, 2.0)
 """Seconds before a request is made again."""
 _RETRY_FOR = 60.0
 _SUCCESS = frozenset({200, 204, 206})

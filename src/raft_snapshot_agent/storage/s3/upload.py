@@ -22,7 +22,7 @@ from raft_snapshot_agent.errors import StorageError, StorageUnavailable
 from raft_snapshot_agent.network.deadline import Deadline, enter
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.error_codes import LATER
-from raft_snapshot_agent.storage.http.body import PIECE, StoppableSource
+from raft_snapshot_agent.storage.http.body import StoppableSource
 from raft_snapshot_agent.storage.http.lanes import Lanes
 from raft_snapshot_agent.storage.http.xml_parts import parts
 from raft_snapshot_agent.storage.s3.client import S3Client, S3Request
@@ -33,7 +33,7 @@ PART = 12 << 20
 _PARALLEL = 3
 """Parts under way, each in memory."""
 _STEP = 1 << 20
-"""Sent at once: over a slow link even that must not take longer than the timeout."""
+"""Read and sent at once: over a slow link even that must not take longer than the timeout."""
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _TAKEN_BACK = 60.0
 """Seconds for the request that drops an upload: its parts are charged for."""
@@ -66,7 +66,7 @@ def _is_small(source: UploadSource) -> bool:
 def _filled(source: UploadSource, start: int, buffer: bytearray) -> memoryview:
     """Read one part, or what there is left, into a buffer, and return what it fills of that."""
     size = 0
-    while piece := source.read(start + size, min(PIECE, len(buffer) - size)):
+    while piece := source.read(start + size, min(_STEP, len(buffer) - size)):
         buffer[size : size + len(piece)] = piece
         size += len(piece)
         if size == len(buffer):

@@ -141,7 +141,9 @@ class RoleKeys:
         try:
             answer = self._http.ask(doing, method, url, headers, body)
         except StorageUnavailable as error:
-            raise StorageUnavailable(error.message, hint=_HINT) from None
+            # A proxy's trouble is none of the role's.
+            hint = error.hint if "proxy" in error.message.lower() else _HINT
+            raise StorageUnavailable(error.message, hint=hint) from None
         if answer.status == 200:
             return answer
         told = read_document(answer.data.decode(errors="replace")).with_status(answer.status)

@@ -11,6 +11,10 @@ from threading import Lock
 from urllib.parse import quote, quote_plus
 
 HIDDEN = "[hidden]"
+_HOST = re.compile(r"(?:[a-z0-9+.-]+://)?(?:\[[^\]]*\]|[^/:]*):", re.IGNORECASE)
+"""An address up to the colon before its port."""
+_PORT = re.compile(r"//|\d{1,6}(?:[/?#]|$)|[0-9a-f.]*:[0-9a-f:.]*(?:/|$)", re.IGNORECASE)
+"""What may follow such a colon: the rest of a scheme, a port, the rest of an IPv6 address."""
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 _TOKENS = re.compile(
     r"(?<![A-Za-z0-9])"
@@ -75,6 +79,19 @@ def remember(secret: str) -> None:
 def redact(text: str) -> str:
     """Hide secrets that were used, and what looks like a token, a key ID or a URL's password."""
     return _TOKENS.sub(HIDDEN, _CREDENTIALS.sub(f"{HIDDEN}@", _KNOWN.hide(text)))
+
+
+def show_address(text: str) -> str:
+    """Return an address that cannot be used as it may be shown.
+
+    Where no port is, a password may stand whose `@` was cut off: by a YAML comment, say.
+    """
+    _, at, rest = text.rpartition("@")
+    shown = f"…@{rest}" if at else text
+    host = _HOST.match(shown)
+    if host is None or _PORT.match(shown, host.end()) or host.end() == len(shown):
+        return shown
+    return f"{host[0]}…"
 
 
 def one_line(text: str, longest: int) -> str:

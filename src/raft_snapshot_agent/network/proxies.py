@@ -21,6 +21,7 @@ from raft_snapshot_agent.network.exclusions import (
     is_loopback,
     is_metadata,
 )
+from raft_snapshot_agent.redaction import show_address
 
 WRITTEN = "write http://host:port, with special characters in user name and password as %XX"
 _OF_SCHEME = {"http": ("HTTP_PROXY", "http_proxy"), "https": ("HTTPS_PROXY", "https_proxy")}
@@ -95,7 +96,7 @@ def checked_proxy(text: str) -> SplitResult:
     Raises:
         ValueError: It is none; the text shows no password.
     """
-    shown = text if "@" not in text else f"…@{text.rpartition('@')[2]}"
+    shown = show_address(text)
     try:
         url = urlsplit(text.strip())
         usable = url.scheme in PORTS and url.hostname and url.port != 0

@@ -14,6 +14,7 @@ from raft_snapshot_agent.core.duration import parse_duration
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Duration, Settings, Speed, Timeout
 from raft_snapshot_agent.network.address import ProxyAddress, ProxyUrl
+from raft_snapshot_agent.redaction import show_address
 from raft_snapshot_agent.vault.auth import AnyAuth
 from raft_snapshot_agent.vault.auth.token import TokenAuth
 
@@ -144,20 +145,21 @@ def checked_address(address: str) -> str:
         return address
     if "@" in address:
         raise ValueError("an address holds no user name or password; use auth")
+    shown = show_address(address)
     try:
         parts, port = urlsplit(address), urlsplit(address).port
     except ValueError as error:
         why = "its port must be a number up to 65535, and an IPv6 address stands in brackets"
         raise ValueError(
-            f"{address!r} is not an address: {why}, such as https://[::1]:8200"
+            f"{shown!r} is not an address: {why}, such as https://[::1]:8200"
         ) from error
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise ValueError(
-            f"{address!r} is not an address: write it with its scheme, such as"
-            f" https://{address.rsplit('://', maxsplit=1)[-1] or '127.0.0.1:8200'}"
+            f"{shown!r} is not an address: write it with its scheme, such as"
+            f" https://{shown.rsplit('://', maxsplit=1)[-1] or '127.0.0.1:8200'}"
         )
     if parts.query or parts.fragment:
-        raise ValueError(f"{address!r} is not an address: it ends before ? and #")
+        raise ValueError(f"{shown!r} is not an address: it ends before ? and #")
     return address.rstrip("/")
 
 

@@ -146,7 +146,7 @@ def faults(path: Path, environ: dict[str, str]) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("vault: {address: 'http://h:port'}", "1:9: vault.address: 'http://h:port' is not an address: its port must be a number up to 65535"),
+        ("vault: {address: 'http://h:port'}", "1:9: vault.address: 'http://h:…' is not an address: its port must be a number up to 65535"),
         ("vault: {nodes: ['http://[::1']}", "1:9: vault.nodes: 'http://[::1' is not an address: its port"),
         ("storages: [{type: s3, bucket: b, endpoint: 'https://h:port'}]", "1:34: storages[0].endpoint: is not a URL: its port must be a number"),
         ("schedule: {cron: '@dialy'}", "1:12: schedule.cron: '@dialy' is not a cron expression"),

@@ -121,7 +121,7 @@ class Site:
         before = self.names()
         ending = self.run_once()
         assert ending.code == code, ending.said
-        assert words in ending.only_error
+        assert words in ending.only_error, ending.only_error
         assert self.names() == before
         assert self.leftovers() == []
         return ending
@@ -143,7 +143,7 @@ class Site:
         ending = self.run_once()
         assert ending.code == 3, ending.said
         assert f"Could not store the snapshot in {storage}: " in ending.only_error
-        assert words in ending.only_error
+        assert words in ending.only_error, ending.only_error
         grown = [len(new) - len(old) for old, new in zip(before, self.names(), strict=True)]
         assert grown == ([1, 0] if storage == "s3" else [0, 1])
         assert self.leftovers() == []

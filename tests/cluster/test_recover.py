@@ -220,9 +220,12 @@ def test_one_field_comes_back_beside_the_others(
         select_data(found, now, "z")
 
 
+@pytest.mark.usefixtures("approle")
 def test_a_policy_and_a_role_come_back(copy: LivingCopy, live: Live, bao: OpenBaoCluster) -> None:
-    prepare_agent(bao, token_ttl="17m")
-    for path in ("sys/policies/acl/snapshot", "auth/approle/role/snapshot"):
+    policy, role = "sys/policies/acl/comes-back", "auth/approle/role/comes-back"
+    bao.api("PUT", policy, {"policy": 'path "secret/*" { capabilities = ["read"] }'})
+    bao.api("POST", role, {"token_policies": ["comes-back"], "token_ttl": "17m"})
+    for path in (policy, role):
         found = recover_data(copy, path)
         check_writable(found.place)
         bao.api("DELETE", path)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TextIO, TypeVar
 
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.core.spans import span
@@ -29,6 +29,11 @@ def talk(text: str) -> None:
     """Print to standard error; a closed terminal is no reason to stop."""
     with suppress(OSError):
         print(one_line(text), file=sys.stderr, flush=True)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a stream is a terminal; one that was closed from the start is none."""
+    return stream is not None and stream.isatty()
 
 
 def flush() -> None:
@@ -77,7 +82,7 @@ def table(
         widths = widths or [len(key) for key in row]
         widths = list(map(max, widths, map(_width, row.values())))
     style, plainly = ("", "") if os.environ.get("NO_COLOR") else _BOLD
-    styled = (style, plainly) if sys.stdout.isatty() else ("", "")
+    styled = (style, plainly) if is_terminal(sys.stdout) else ("", "")
     for number, row in enumerate(rows):
         if not number:
             print(f"{styled[0]}{_line([key.upper() for key in row], widths)}{styled[1]}")
@@ -125,7 +130,7 @@ def report(findings: Sequence[tuple[str, str, str, str]]) -> None:
 
 def _columns() -> int:
     """Return how wide the terminal is; what is read by a program is not broken into lines."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _NO_LIMIT
+    return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else _NO_LIMIT
 
 
 def _wrap(text: str, room: int, lead: str = "") -> list[str]:

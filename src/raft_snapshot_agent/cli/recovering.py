@@ -148,7 +148,7 @@ def _check(wish: RecoverWish) -> None:
         raise ConfigError("--to is for one path", hint="recover the others on their own")
     if wish.output is not None:
         writable_folder(wish.output, overwrite=wish.overwrite)
-    elif not (wish.yes or wish.dry_run or sys.stdin.isatty()):
+    elif not (wish.yes or wish.dry_run or output.is_terminal(sys.stdin)):
         raise ConfigError("no terminal to confirm it at", hint="give --yes, or --dry-run")
 
 

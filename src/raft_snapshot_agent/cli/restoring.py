@@ -35,7 +35,7 @@ from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
 
 def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bool) -> int:
     """Restore a snapshot into the configured cluster; return the exit code."""
-    if not (yes or sys.stdin.isatty()):
+    if not (yes or output.is_terminal(sys.stdin)):
         raise ConfigError("no terminal to confirm the restore at", hint="give --yes")
     agents, loaded = loaded, by_hand(loaded, os.environ)
     destinations = destinations_for(lambda: loaded, wanted)

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from raft_snapshot_agent.cli.output import is_terminal
 from raft_snapshot_agent.errors import ConfigError
 
 
@@ -39,6 +40,6 @@ def refuse_terminal(command: str) -> None:
     Raises:
         ConfigError: Standard output is one.
     """
-    if sys.stdout.isatty():
+    if is_terminal(sys.stdout):
         hint = f"redirect it: {command} > FILE"
         raise ConfigError("a snapshot is no text for a terminal", hint=hint)

@@ -19,7 +19,7 @@ _NO_LIMIT = 10_000
 
 def _console() -> Console:
     # A pipe has no width: nothing is cut there.
-    width = None if sys.stdout.isatty() else _NO_LIMIT
+    width = None if sys.stdout and sys.stdout.isatty() else _NO_LIMIT
     return Console(highlight=False, width=width)
 
 

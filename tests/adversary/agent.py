@@ -16,8 +16,8 @@ from tests.leaks import WATCH
 
 MEMORY = 150 << 20
 """Bytes that the agent may have at the most, whatever it is sent."""
-_CLIENT = 12 << 20
-"""Bytes for each storage or cluster beyond the usual few: connections, a part, what it was sent."""
+_CLIENT = 8 << 20
+"""Bytes for each storage or cluster beyond the usual few: its connections, and what it was sent."""
 _ROOT = Path(__file__).parents[2]
 _LONGEST = 2000
 """Characters of a line."""

@@ -22,7 +22,7 @@ from raft_snapshot_agent.errors import StorageError, StorageUnavailable, Unrelia
 from raft_snapshot_agent.lease import proof
 from raft_snapshot_agent.lease.in_storage import StorageLease
 from raft_snapshot_agent.lease.opening import open_lease
-from raft_snapshot_agent.storage.objectstore import lease_store
+from raft_snapshot_agent.storage.http import lease_store
 
 pytestmark = pytest.mark.anyio
 
@@ -184,7 +184,7 @@ LIES: dict[str, tuple[list[Rule], str]] = {
     "200 and an error": ([(conditional(CREATE), status(200, ERROR))], "conditional write fails"),
     "200, an ETag and an error": ([(conditional(CREATE), pretended)], "does not show what was"),
     "no ETag when writing": ([(asked("PUT"), tagged(lambda _: None))], "conditional write fails"),
-    "no ETag when reading": ([(asked("GET"), tagged(lambda _: None))], "differently"),
+    "no ETag when reading": ([(asked("GET"), tagged(lambda _: None))], "tells no ETag"),
     "a weak ETag when reading": ([(asked("GET"), tagged(lambda tag: f"W/{tag}"))], "differently"),
     "weak ETags": (
         [(asked("GET"), tagged(lambda t: f"W/{t}")), (asked("PUT"), tagged(lambda t: f"W/{t}"))],

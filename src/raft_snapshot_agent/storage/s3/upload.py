@@ -48,29 +48,29 @@ def upload(client: S3Client, doing: str, key: str, source: UploadSource, stop: E
     client, source = replace(client, stop=stop), StoppableSource(source, stop)
     name = key.rpartition("/")[2]
     plain = snapshot_name(name) != name
-    if _is_small(source):
-        payload = Payload.of([_filled(source, 0, bytearray(PART))])
+    if (size := _size_if_small(source)) is not None:
+        payload = Payload.of([_filled(source, 0, bytearray(size))])
         client.put(doing, key, payload, plain=plain)
         return _compared(client, key, payload.size)
     return _compared(client, key, _Session.begin(client, doing, key, plain=plain).run(source))
 
 
-def _is_small(source: UploadSource) -> bool:
-    """Wait until there is more than one part, or all."""
+def _size_if_small(source: UploadSource) -> int | None:
+    """Wait until all is there, and return how much that is; nothing once it is more than a part."""
     reached = 0
     while reached <= PART and (longer := source.follow(reached)) > reached:
         reached = longer
-    return reached <= PART
+    return reached if reached <= PART else None
 
 
 def _filled(source: UploadSource, start: int, buffer: bytearray) -> memoryview:
     """Read one part, or what there is left, into a buffer, and return what it fills of that."""
     size = 0
-    while piece := source.read(start + size, min(_STEP, len(buffer) - size)):
+    while wanted := min(_STEP, len(buffer) - size):
+        if not (piece := source.read(start + size, wanted)):
+            break
         buffer[size : size + len(piece)] = piece
         size += len(piece)
-        if size == len(buffer):
-            break
     return memoryview(buffer)[:size]
 
 

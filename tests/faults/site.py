@@ -194,7 +194,11 @@ class Site:
         return found
 
     def objects(self) -> dict[str, bytes]:
-        return {key.removeprefix(PREFIX): self._object(key) for key in self.keys()}
+        found: dict[str, bytes] = {}
+        for key in self.keys():
+            with suppress(self.client.exceptions.NoSuchKey):  # a probe of a lease comes and goes
+                found[key.removeprefix(PREFIX)] = self._object(key)
+        return found
 
     def keys(self) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)

@@ -28,6 +28,8 @@ SEED = 20261125
 AGENTS = 3
 EVERY = timedelta(seconds=10)
 DURATION = timedelta(seconds=2)
+UNHURRIED = timedelta(seconds=8)
+"""For a holder that is to keep it, also where a busy machine lets it wait for seconds."""
 CHAOS = timedelta(minutes=2)
 SLOW = timedelta(seconds=4)
 """What a busy machine adds: a start of the agent, a login, a run."""
@@ -111,7 +113,7 @@ def crew(
 ) -> Iterator[Callable[..., Crew]]:
     with ExitStack() as opened:
 
-        def make(keeper: str, **more: Any) -> Crew:
+        def make(keeper: str, duration: timedelta = DURATION, **more: Any) -> Crew:
             sites = []
             for number in range(AGENTS):
                 root = tmp_path / f"host-{number}"
@@ -126,7 +128,7 @@ def crew(
                     lease = {"type": "kubernetes"}
                     (root / ".kube").mkdir()
                     (root / ".kube/config").write_bytes(kube.kubeconfig().read_bytes())
-                lease["duration"] = f"{DURATION.seconds}s"
+                lease["duration"] = f"{duration.seconds}s"
                 site.more |= {"run_on": "anywhere", "lease": lease, **more}
                 sites.append(site)
             return opened.enter_context(Crew(sites, keeper))
@@ -139,7 +141,7 @@ def test_one_of_two_works_and_the_other_takes_over_at_once_when_it_stops(
     crew: Callable[..., Crew], keeper: str
 ) -> None:
     every = timedelta(seconds=3)
-    team = crew(keeper, schedule={"every": "3s"})
+    team = crew(keeper, UNHURRIED, schedule={"every": "3s"})
     first = team.start(0)
     first.says("Successfully created")
     first.says(TAKES)
@@ -163,7 +165,7 @@ def test_one_of_two_works_and_the_other_takes_over_at_once_when_it_stops(
 def test_a_single_run_leaves_the_work_to_whoever_holds_the_lease(
     crew: Callable[..., Crew],
 ) -> None:
-    team = crew("s3", schedule={"every": "1h"})
+    team = crew("s3", UNHURRIED, schedule={"every": "1h"})
     team.start(0).says("Successfully created")
     ending = team.sites[1].run_once()
     assert (ending.code, SKIPS in ending.said) == (0, True), ending.said
@@ -237,7 +239,7 @@ def _unconditionally(exchange: Exchange) -> None:
 
 
 def test_who_fails_gives_the_lease_to_one_that_may_do_better(crew: Callable[..., Crew]) -> None:
-    team = crew("local", schedule={"every": "3s"})
+    team = crew("local", UNHURRIED, schedule={"every": "3s"})
     team.sites[0].more["lease"] |= {"max_failures": 2}
     team.sites[0].vault["auth"] = {**team.sites[0].vault["auth"], "secret_id": "mistyped"}
     sick = team.start(0)
@@ -246,8 +248,8 @@ def test_who_fails_gives_the_lease_to_one_that_may_do_better(crew: Callable[...,
     well.says("Successfully created", within=60)
     why = "the last 2 runs failed, another agent may do better."
     gave_away = f"Gave away the lease in {team.sites[0].folder}/raft-snapshot-lease: {why}"
-    before, found, _ = sick.said.partition(gave_away)
-    assert found
+    sick.says(gave_away)  # at its next look, which the other need not wait for
+    before, _, _ = sick.said.partition(gave_away)
     assert before.count("Snapshot failed: ") == 2
     taken, takes = len(team.taken(complete=True)[0]), sick.said.count(TAKES)
     until(lambda: len(team.taken(complete=True)[0]) > taken + 1, "slots go on", within=30)

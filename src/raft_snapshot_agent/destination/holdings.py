@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
 import anyio
 
-from raft_snapshot_agent.core.freshness import Census, DueTime, census, deadline
-from raft_snapshot_agent.core.guard import Alarm
-from raft_snapshot_agent.core.snapshot import Manifest, Stored
+from raft_snapshot_agent.core.freshness import census, deadline
+from raft_snapshot_agent.core.holding import Holding
+from raft_snapshot_agent.core.snapshot import Manifest
 from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import (
@@ -30,25 +30,6 @@ _LONGEST = 86400.0
 _AT_ONCE = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """One storage as it was found."""
-
-    destination: Destination
-    census: Census | None = None
-    """Nothing where it could not be listed."""
-    deadline: DueTime | None = None
-    """Nothing where there is no snapshot to count from."""
-    alarm: Alarm | None = None
-    error: AgentError | None = None
-    """Why it could not be listed."""
-
-    @property
-    def newest(self) -> Stored | None:
-        """The newest whole snapshot whose date can be believed."""
-        return None if self.census is None else self.census.newest
-
-
 async def look(destination: Destination, timing: ScheduleSpec, now: datetime) -> Holding:
     """Look at one storage; what fails is in the holding, nothing is raised.
 
@@ -65,7 +46,7 @@ async def look(destination: Destination, timing: ScheduleSpec, now: datetime) ->
         error: AgentError = StorageUnavailable(why, hint="check its address and the network")
     except Exception as defect:  # noqa: BLE001 - one storage never hides another
         error = as_failure(defect)
-    return Holding(destination, error=error)
+    return replace(_open(destination), error=error)
 
 
 async def look_at_all(
@@ -90,15 +71,24 @@ async def look_at_all(
     return tuple(found[number] for number in range(len(destinations)))
 
 
+def _open(destination: Destination) -> Holding:
+    return Holding(
+        destination.name,
+        destination.storage.kind,
+        required=destination.required,
+        prunes=destination.prunes,
+    )
+
+
 async def _look(destination: Destination, timing: ScheduleSpec, now: datetime) -> Holding:
     found = census(await destination.current(), now)
     alarm = await _try_read(destination.alarm())
     newest = found.newest
     if newest is None:
-        return Holding(destination, found, alarm=alarm)
+        return replace(_open(destination), census=found, alarm=alarm)
     manifest = await _try_read(destination.manifest(newest.name)) if newest.verified else None
     due = deadline(timing, newest.taken_at, _read_duration(manifest))
-    return Holding(destination, found, due, alarm)
+    return replace(_open(destination), census=found, deadline=due, alarm=alarm)
 
 
 async def _try_read(reading: Awaitable[_T | None]) -> _T | None:

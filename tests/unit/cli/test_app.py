@@ -19,6 +19,7 @@ DESIGNED = {
     "recover",
     "browse",
     "check",
+    "copy",
     "doctor",
     "demo",
     "config",

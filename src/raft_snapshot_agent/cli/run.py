@@ -20,6 +20,7 @@ from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
 from raft_snapshot_agent.service.drill_plan import plan_drills
+from raft_snapshot_agent.service.scrub_plan import plan_scrubs
 
 
 def run(load: Callable[[], LoadedFleet]) -> None:
@@ -87,6 +88,7 @@ def _service(
         patience=assembly.patience(config),
         phase=phase,
         drills=plan_drills(config, loaded.position),
+        scrubs=plan_scrubs(config),
     )
 
 

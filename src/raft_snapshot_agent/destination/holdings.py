@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
@@ -11,9 +11,11 @@ import anyio
 
 from raft_snapshot_agent.core.freshness import Census, DueTime, census, deadline
 from raft_snapshot_agent.core.guard import Alarm
+from raft_snapshot_agent.core.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshot import Manifest, Stored
 from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.scrubbing import read_scrub_note
 from raft_snapshot_agent.errors import (
     AgentError,
     LoginRefused,
@@ -40,6 +42,8 @@ class Holding:
     deadline: DueTime | None = None
     """Nothing where there is no snapshot to count from."""
     alarm: Alarm | None = None
+    scrubbed: ScrubNote = field(default_factory=ScrubNote)
+    """What was found when snapshots were read back."""
     error: AgentError | None = None
     """Why it could not be listed."""
 
@@ -93,12 +97,13 @@ async def look_at_all(
 async def _look(destination: Destination, timing: ScheduleSpec, now: datetime) -> Holding:
     found = census(await destination.current(), now)
     alarm = await _try_read(destination.alarm())
+    note = await _try_read(read_scrub_note(destination, now)) or ScrubNote()
     newest = found.newest
     if newest is None:
-        return Holding(destination, found, alarm=alarm)
+        return Holding(destination, found, alarm=alarm, scrubbed=note)
     manifest = await _try_read(destination.manifest(newest.name)) if newest.verified else None
     due = deadline(timing, newest.taken_at, _read_duration(manifest))
-    return Holding(destination, found, due, alarm)
+    return Holding(destination, found, due, alarm, note)
 
 
 async def _try_read(reading: Awaitable[_T | None]) -> _T | None:

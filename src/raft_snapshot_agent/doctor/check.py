@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Any
 
 from raft_snapshot_agent.core.freshness import Census, age
+from raft_snapshot_agent.core.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.destination.holdings import Holding
@@ -154,7 +155,18 @@ def _doubts(holding: Holding, found: Census, newest: Stored) -> list[str]:
         doubts.append(f"{newest.name} has no manifest, so it was never verified")
     if found.ahead:
         doubts.append(f"{found.ahead[0].name} is dated in the future")
+    doubts += _scrub_doubts(holding.scrubbed)
     return doubts
+
+
+def _scrub_doubts(note: ScrubNote) -> list[str]:
+    """List what was found rotten, or gone, when snapshots were read back."""
+    found = [(note.rotten, "rotten when it was read back"), (note.vanished, "gone, and not pruned")]
+    return [
+        f"{names[0]} {'and others are' if len(names) > 1 else 'is'} {what}"
+        for names, what in found
+        if names
+    ]
 
 
 def _plugin_line(state: CheckState, told: str) -> str:

@@ -18,6 +18,7 @@ from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.service.cluster_loop import ClusterLoop
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.drills import DrillTasks
+from raft_snapshot_agent.service.scrubs import ScrubTasks
 from raft_snapshot_agent.threads import in_thread
 
 __all__ = ["ActiveConfig", "ClusterService", "ConfigReloader", "Daemon"]
@@ -75,6 +76,7 @@ class Daemon:
         self._clock = clock
         self._loops: dict[str, ClusterLoop] = {}
         self._drills = DrillTasks(clock)
+        self._scrubs = ScrubTasks(clock)
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; then finish or drop what is under way, within seconds."""
@@ -98,6 +100,10 @@ class Daemon:
                 loop = ClusterLoop(service, self._notifier.about(name), clock=self._clock)
                 self._loops[name] = loop
                 tasks.start_soon(loop.run)
+        self._scrubs.assign(
+            {name: (one, self._loops[name].progress) for name, one in active.clusters.items()},
+            tasks,
+        )
 
     async def _obey_signals(self, tasks: TaskGroup) -> None:
         wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)

@@ -35,6 +35,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "raft-snapshot-agent fetch --latest --output /tmp",
         f"raft-snapshot-agent fetch {_NAME} -o vault.snap",
     ),
+    "copy": (
+        "raft-snapshot-agent copy --all --from local --to s3 --dry-run    # what is missing there",
+        "raft-snapshot-agent copy --all --from local --to s3    # fill a storage that was down",
+        f"raft-snapshot-agent copy {_NAME} --from s3 --to local",
+    ),
     "prune": (
         "raft-snapshot-agent prune --dry-run    # what would be deleted, and why the rest stays",
         "raft-snapshot-agent prune --storage s3",

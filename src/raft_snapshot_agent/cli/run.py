@@ -21,6 +21,7 @@ from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
 from raft_snapshot_agent.service.drill_plan import plan_drills
+from raft_snapshot_agent.service.scrub_plan import plan_scrubs
 from raft_snapshot_agent.service.status_socket import StatusSocket
 
 
@@ -104,6 +105,7 @@ def _service(
         phase=phase,
         drills=plan_drills(config, loaded.position),
         name=name,
+        scrubs=plan_scrubs(config),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,9 +38,9 @@ class Field:
         for name in ("snapshots", "spool"):
             (self.folder / name).mkdir(parents=True)
 
-    def hide(self, stack: ExitStack) -> None:
+    def hide(self, stack: ExitStack, proxy_of: Callable[[str], LyingProxy] = LyingProxy) -> None:
         for node in self.cluster.nodes:
-            proxy = stack.enter_context(LyingProxy(node.address))
+            proxy = stack.enter_context(proxy_of(node.address))
             self.proxies[node.name] = proxy
         names = {node.address: self.before(node).address for node in self.cluster.nodes}
         paths = ("/v1/sys/leader", "/v1/sys/ha-status")

@@ -53,7 +53,9 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "restore": (
         "VAULT_TOKEN=... raft-snapshot-agent restore --latest",
         "VAULT_TOKEN=... raft-snapshot-agent restore vault.snap --yes",
+        "VAULT_TOKEN=... raft-snapshot-agent restore --at 2026-11-23T15:30:00Z --storage s3",
         "VAULT_TOKEN=... raft-snapshot-agent restore vault.snap --force    # of another cluster",
+        "raft-snapshot-agent restore vault.snap --force --unseal-key env://KEY",
     ),
     "drill": (
         "raft-snapshot-agent drill    # the newest; keys and canaries are in the configuration",

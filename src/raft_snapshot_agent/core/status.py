@@ -44,6 +44,8 @@ class RunSummary:
     """Names of the storages that did not get it."""
     error: str = ""
     """Why there is no snapshot, or why it is not everywhere: one line."""
+    exit_code: int = 0
+    """What a command that did this would exit with."""
 
     @classmethod
     def of(cls, report: Report) -> RunSummary:
@@ -58,6 +60,7 @@ class RunSummary:
             report.snapshot,
             tuple(one.storage for one in failed),
             "; ".join(why),
+            report.exit_code,
         )
 
 
@@ -201,6 +204,10 @@ class ClusterStatus:
     """When its loop last went on."""
     stuck: bool = False
     """Whether a run has made no progress for longer than all time-outs together."""
+    phases: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """By phase and storage, how many seconds it took last; what is for all has no storage."""
+    spool_free: int | None = None
+    """Free bytes in the file system of the spool folder, where that is known."""
 
     def judge(self, now: datetime) -> tuple[Verdict, ...]:
         """Return what each storage comes to."""
@@ -233,6 +240,7 @@ class ClusterStatus:
             storages=storages,
             runs=(*self.runs, RunSummary.of(report))[-RUNS_KEPT:],
             failing=_failing(self.failing, report),
+            phases={**self.phases, **report.durations},
             verification_failures=self.verification_failures + broken,
         )
 

@@ -58,20 +58,27 @@ class FileReloader:
         log = open_log(fleet)
         limiter = ConcurrencyLimiter(fleet.concurrency)
         active: dict[str, ClusterService] = {}
+        disabled: dict[str, str] = {}
         for name, loaded in fleet.clusters.items():
             told = bind_cluster(log, name)
             if isinstance(fault := faults[name], ConfigError):
+                disabled[name] = "; ".join(fault.lines)
                 for line in fault.lines:
                     told.error(f"This cluster is disabled, its configuration is invalid: {line}")
             else:
                 phase = fleet.spread * len(active)
-                active[name] = _service(loaded, fault, limiter, told, phase)
+                active[name] = _service(name, loaded, fault, limiter, told, phase)
         self._begun = True
-        return ActiveConfig(active, log)
+        return ActiveConfig(active, log, disabled, str(self._path or ""))
 
 
 def _service(
-    loaded: Loaded, faults: Faults, limiter: ConcurrencyLimiter, log: Log, phase: timedelta
+    name: str,
+    loaded: Loaded,
+    faults: Faults,
+    limiter: ConcurrencyLimiter,
+    log: Log,
+    phase: timedelta,
 ) -> ClusterService:
     config = loaded.config
     for storage, fault in faults.items():
@@ -87,6 +94,7 @@ def _service(
         patience=assembly.patience(config),
         phase=phase,
         drills=plan_drills(config, loaded.position),
+        name=name,
     )
 
 

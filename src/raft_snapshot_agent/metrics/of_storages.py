@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from raft_snapshot_agent.core.status import StorageStatus
 from raft_snapshot_agent.metrics.metric import (
     NAN,
@@ -15,9 +13,6 @@ from raft_snapshot_agent.metrics.metric import (
     stamp,
 )
 
-_TWO_SLOTS = 2
-"""Without a listing, a storage is late when so many slots have passed."""
-
 
 def _last_success(view: StorageView) -> float:
     found = view.storage.last_success
@@ -25,20 +20,9 @@ def _last_success(view: StorageView) -> float:
 
 
 def _overdue(view: StorageView) -> float:
-    """Return from when on `check` says CRITICAL, unless another snapshot comes before.
-
-    A delivery may be later than the last listing, which knows the schedule's next slots.
-    """
-    storage, taken = view.storage, view.storage.last_success
-    if taken is None:
-        return NAN
-    holding = storage.holding
-    if holding is not None and holding.deadline is not None and holding.newest is not None:
-        behind = max(taken - holding.newest.taken_at, timedelta(0))
-        return (holding.deadline.late + behind).timestamp()
-    if storage.interval is None:
-        return NAN
-    return (taken + _TWO_SLOTS * storage.interval).timestamp()
+    holding = view.storage.holding
+    due = None if holding is None else holding.deadline
+    return NAN if due is None else due.late.timestamp()
 
 
 def _listed(storage: StorageStatus, value: float) -> float:

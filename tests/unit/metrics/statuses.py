@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from raft_snapshot_agent.core.freshness import Census, DueTime
-from raft_snapshot_agent.core.holding import Holding
+from raft_snapshot_agent.core.holding import Holding, Survey
 from raft_snapshot_agent.core.report import Outcome
 from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot, Stored
 from raft_snapshot_agent.core.status import (
@@ -38,7 +38,9 @@ def storage(
         schedule="every 1h",
         interval=HOUR,
         next_due=NOW + HOUR / 2,
-        holding=Holding(name, "s3", census=Census(newest, 1 if newest else 0), deadline=due),
+        holding=Holding(
+            name, "s3", survey=Survey(Census(newest, 1 if newest else 0)), deadline=due
+        ),
         listed_at=NOW - timedelta(minutes=1),
         stored=24 if taken else 0,
         stored_bytes=24 * 31769 if taken else 0,

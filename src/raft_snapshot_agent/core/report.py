@@ -33,7 +33,7 @@ class Outcome(StrEnum):
 
 SHARED_PHASES = ("leader", "wait", "download", "verify")
 """Parts of a run that are for all storages; they overlap, for nobody waits for another."""
-STORAGE_PHASES = ("sweep", "upload", "finish")
+STORAGE_PHASES = ("upload", "finish")
 """Parts that each storage has; the last one is guard, manifest and retention."""
 
 

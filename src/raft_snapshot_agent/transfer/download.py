@@ -10,6 +10,7 @@ import anyio
 from raft_snapshot_agent.core.archive import ArchiveVerifier
 from raft_snapshot_agent.core.snapshot import Snapshot
 from raft_snapshot_agent.errors import AgentError, Interrupted, StaleSnapshot, Stopped
+from raft_snapshot_agent.observe.phases import phase
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.spool import Spool
@@ -44,7 +45,8 @@ class Download:
         """Download; a failure is the spool's, nothing is raised."""
         with anyio.move_on_after(self._deadline) as limit:
             # A server that never answers is left alone: a failed spool takes no more from it.
-            await in_thread(self._run, abandon=True)
+            with phase("download"):
+                await in_thread(self._run, abandon=True)
         if limit.cancelled_caught:
             self._fail(
                 Interrupted(
@@ -80,7 +82,8 @@ async def verify(spool: Spool, *, applied_index: int = 0, digest: bool = True) -
             snapshot; an older snapshot came from a standby that lags behind.
         digest: Whether anybody wants the SHA-256 of the archive.
     """
-    await in_thread(lambda: _verify(spool, applied_index, digest=digest))
+    with phase("verify"):
+        await in_thread(lambda: _verify(spool, applied_index, digest=digest))
 
 
 async def stop_when_cancelled(download: Download) -> None:

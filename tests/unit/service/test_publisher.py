@@ -86,9 +86,7 @@ async def test_a_companion_reads_how_a_run_ended_and_one_that_fails_harms_nobody
 
 async def test_phases_and_the_room_in_the_spool_are_told(tmp_path: Path) -> None:
     config = Config.model_validate({"vault": {"address": "http://127.0.0.1:9"}})
-    agent = Agent(
-        Cluster(config.vault, "anywhere"), [], naming=AGENT, spool=tmp_path, deadline=5
-    )
+    agent = Agent(Cluster(config.vault, "anywhere"), [], naming=AGENT, spool=tmp_path, deadline=5)
 
     report = await agent.run_once()
 

@@ -21,6 +21,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "list": ("raft-snapshot-agent list", "raft-snapshot-agent list --storage s3 --format json"),
     "inspect": ("raft-snapshot-agent inspect --latest", "raft-snapshot-agent inspect vault.snap"),
+    "status": (
+        "raft-snapshot-agent status",
+        "raft-snapshot-agent status --watch",
+        "raft-snapshot-agent status --url https://backup.example:8299 --format json",
+    ),
     "verify": (
         "raft-snapshot-agent verify --latest",
         "raft-snapshot-agent verify --all    # everything that is stored",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -20,12 +21,15 @@ from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
 from raft_snapshot_agent.service.drill_plan import plan_drills
+from raft_snapshot_agent.service.status_socket import StatusSocket
 
 
 def run(load: Callable[[], LoadedFleet]) -> None:
     """Run the daemon until a signal ends it."""
     reloader = FileReloader(load)
-    daemon = Daemon(reloader.load(), reloader, notifier=Notifier())
+    active = reloader.load()
+    companions = [StatusSocket(reloader.path, os.environ, active.log)]
+    daemon = Daemon(active, reloader, notifier=Notifier(), companions=companions)
     collect_as_usual()
     anyio.run(daemon.run)
 
@@ -38,6 +42,11 @@ class FileReloader:
         self._path: Path | None = None
         self._seen: tuple[int, ...] | None = None
         self._begun = False
+
+    @property
+    def path(self) -> Path | None:
+        """The configuration's file; nothing: it comes from the environment alone."""
+        return self._path
 
     def changed(self) -> bool:
         """Return whether the configuration's file, or its text, is another by now."""

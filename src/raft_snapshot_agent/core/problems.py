@@ -113,8 +113,24 @@ def _of_cluster(cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
             since=cluster.heartbeat,
         )
     for storage in cluster.storages:
-        yield from _of_storage(storage, name, now)
+        held = storage.holding
+        if not cluster.attempts and held and held.census and held.newest is None:
+            yield _first_is_missing(storage, name)
+        else:
+            yield from _of_storage(storage, name, now)
     yield from _of_rest(cluster)
+
+
+def _first_is_missing(storage: StorageStatus, cluster: str) -> Problem:
+    """Return what is wrong with a storage before the first run has ended."""
+    return Problem(
+        ProblemKind.STALE,
+        Severity.ATTENTION,
+        f"{storage.name}: no snapshot yet",
+        "wait for the first one",
+        cluster,
+        storage.name,
+    )
 
 
 def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator[Problem]:

@@ -113,6 +113,15 @@ def test_the_worst_comes_first_and_nothing_is_wrong_with_what_is_fine() -> None:
     ]
 
 
+def test_before_the_first_run_has_ended_nothing_fails() -> None:
+    empty = ClusterStatus("", (surveyed(Survey.of([], NOW)),))
+    (problem,) = list_problems(AgentStatus("1", NOW, NOW, (empty,)))
+    assert (problem.severity, problem.text) == (Severity.ATTENTION, "far: no snapshot yet")
+    tried = replace(empty, attempts={"failed": 1})
+    (problem,) = list_problems(AgentStatus("1", NOW, NOW, (tried,)))
+    assert problem.severity is Severity.FAILING
+
+
 def test_what_was_not_looked_at_yet_is_no_problem() -> None:
     assert (
         list_problems(AgentStatus("1", NOW, NOW, (ClusterStatus("", (StorageStatus("a", "s3"),)),)))

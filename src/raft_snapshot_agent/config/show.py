@@ -30,8 +30,9 @@ def shown_fleet(fleet: LoadedFleet) -> dict[str, Any]:
     log = fleet.first.config.log.model_dump(mode="json")
     for one in shows.values():
         del one["log"]
-    spread = format_duration(fleet.spread)
-    return {"log": log, "concurrency": fleet.concurrency, "spread": spread, "clusters": shows}
+    web = {} if fleet.web is None else {"web": fleet.web.model_dump(mode="json", exclude_none=True)}
+    common = {"concurrency": fleet.concurrency, "spread": format_duration(fleet.spread)}
+    return {"log": log, **_drop_empty(web), **common, "clusters": shows}
 
 
 def schema() -> dict[str, Any]:

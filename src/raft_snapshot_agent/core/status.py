@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from raft_snapshot_agent.core.holding import CheckState, Holding, Verdict, judge_holding, overall
 from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
-from raft_snapshot_agent.core.snapshot import Snapshot
+from raft_snapshot_agent.core.snapshot import Snapshot, Stored
 
 RUNS_KEPT = 200
 """As many of the last runs are remembered, for the timeline."""
@@ -106,6 +106,8 @@ class StorageStatus:
     """Of the last delivery."""
     alarm: str = ""
     """Why it is not pruned until an operator says so."""
+    snapshots: tuple[Stored, ...] = ()
+    """As they were listed last, newest first; empty where nobody is there to be shown them."""
 
     def judge(self, now: datetime, cluster: str = "") -> Verdict:
         """Return whether it holds what it should: the words of `check`."""

@@ -20,12 +20,15 @@ from typing import TYPE_CHECKING
 import anyio
 
 from raft_snapshot_agent.backup.delivery import RunContext, deliver
-from raft_snapshot_agent.backup.finish import Unsettled, settle
+from raft_snapshot_agent.backup.finish import Unsettled
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter, Permit
+from raft_snapshot_agent.backup.settle import settle
 from raft_snapshot_agent.core.freshness import newest_times
+from raft_snapshot_agent.core.holding import Survey
 from raft_snapshot_agent.core.naming import Naming
 from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
 from raft_snapshot_agent.destination.destination import Destination, Pruned
+from raft_snapshot_agent.destination.holdings import survey, unlisted
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.lease.acquire import take
 from raft_snapshot_agent.lease.held_lease import HeldLease
@@ -86,6 +89,8 @@ class Agent:
         """Runs that may have left something somewhere."""
         self._filling: Spool | None = None
         self._unsettled = Unsettled()
+        self.surveys: dict[str, Survey] = {}
+        """What each storage held when it was last listed."""
 
     async def run_once(
         self, names: Collection[str] | None = None, *, again: Collection[str] = ()
@@ -195,11 +200,15 @@ class Agent:
             # Where that fails, its delivery will tell.
             with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
                 await settle(destination, self._unsettled, self.lease, self._clock)
-            with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
-                stored = await destination.current()
-                found = newest_times(stored, self._clock(), vouched=self.lease is not None)
-                if found is not None:
-                    times[destination.name] = found
+            try:
+                with anyio.fail_after(_LIST_WITHIN):
+                    stored, now = await destination.current(), self._clock()
+                    found = newest_times(stored, now, vouched=self.lease is not None)
+                    if found is not None:
+                        times[destination.name] = found
+                    self.surveys[destination.name] = await survey(destination, stored, now)
+            except Exception as error:  # noqa: BLE001 - the delivery to it will tell
+                self.surveys[destination.name] = unlisted(error)
 
         async with anyio.create_task_group() as tasks:
             for destination in self.destinations:

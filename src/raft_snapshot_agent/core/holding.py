@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import MINYEAR, datetime, timedelta
 from enum import IntEnum
 
-from raft_snapshot_agent.core.freshness import Census, DueTime, age
-from raft_snapshot_agent.core.notes import Alarm
+from raft_snapshot_agent.core.freshness import Census, DueTime, age, census, deadline
+from raft_snapshot_agent.core.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.errors import AgentError
@@ -23,12 +23,81 @@ class CheckState(IntEnum):
     UNKNOWN = 3
 
 
+LISTED = 500
+"""Snapshots of one storage that are remembered one by one: five hundred clusters have as many."""
+_LONGEST = 86400.0
+"""Seconds; no snapshot takes longer, whatever its manifest says."""
 _WORST_FIRST = (CheckState.CRITICAL, CheckState.UNKNOWN, CheckState.WARNING, CheckState.OK)
 
 
 @dataclass(frozen=True, slots=True)
+class Survey:
+    """What a look at a storage found."""
+
+    census: Census | None = None
+    """Nothing where it could not be listed."""
+    count: int = 0
+    """Of all snapshots there, whatever they are worth."""
+    size: int = 0
+    """Bytes of all of them."""
+    oldest: datetime | None = None
+    """When the first of those whose time is known was taken."""
+    alarm: str = ""
+    """Why it is not pruned; empty: it is."""
+    took: float = 0.0
+    """Seconds that the newest took to be stored."""
+    error: AgentError | None = None
+    """Why it could not be listed."""
+    listed: tuple[Stored, ...] = ()
+    """The newest of them, newest first, for whoever is shown them; `LISTED` at most."""
+
+    @classmethod
+    def of(cls, stored: Sequence[Stored], now: datetime) -> Survey:
+        """Sum up a listing.
+
+        Arguments:
+            stored: The snapshots there, newest first.
+            now: The present time.
+        """
+        return cls(
+            census(stored, now),
+            len(stored),
+            sum(one.size for one in stored),
+            min((one.taken_at for one in stored if one.taken_at.year > MINYEAR), default=None),
+            listed=tuple(stored[:LISTED]),
+        )
+
+    def after(self, sent: Stored, now: datetime) -> Survey:
+        """Return it after another snapshot was stored, where nothing is listed anew.
+
+        Arguments:
+            sent: The snapshot.
+            now: The present time.
+        """
+        if self.census is None:
+            return Survey.of((sent,), now)
+        newer = replace(self.census, newest=sent, whole=self.census.whole + 1)
+        return replace(
+            self,
+            census=newer,
+            count=self.count + 1,
+            size=self.size + sent.size,
+            listed=(sent, *self.listed)[:LISTED],
+        )
+
+    def noted(self, alarm: str, took: float) -> Survey:
+        """Return it with what notes beside the snapshots say.
+
+        Arguments:
+            alarm: Why the storage is not pruned; empty: it is.
+            took: Seconds that the newest took; what makes no sense counts as none.
+        """
+        return replace(self, alarm=alarm, took=took if 0 <= took <= _LONGEST else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Holding:
-    """One storage as it was found."""
+    """One storage as it was found, and by when it must hold more."""
 
     storage: str
     kind: str
@@ -37,13 +106,35 @@ class Holding:
     """Whether a failure here is a failure of the run."""
     prunes: bool = True
     """Whether this agent deletes there; its credentials may be for writing only."""
-    census: Census | None = None
-    """Nothing where it could not be listed."""
+    survey: Survey = Survey()
     deadline: DueTime | None = None
     """Nothing where there is no snapshot to count from."""
-    alarm: Alarm | None = None
-    error: AgentError | None = None
-    """Why it could not be listed."""
+
+    def surveyed(self, survey: Survey, timing: ScheduleSpec) -> Holding:
+        """Return it after another look.
+
+        Arguments:
+            survey: What was found.
+            timing: When it is to get snapshots.
+        """
+        newest = None if survey.census is None else survey.census.newest
+        due = None if newest is None else deadline(timing, newest.taken_at, survey.took)
+        return replace(self, survey=survey, deadline=due)
+
+    @property
+    def census(self) -> Census | None:
+        """The snapshots by what they are worth; nothing where it could not be listed."""
+        return self.survey.census
+
+    @property
+    def alarm(self) -> str:
+        """Why it is not pruned; empty: it is."""
+        return self.survey.alarm
+
+    @property
+    def error(self) -> AgentError | None:
+        """Why it could not be listed."""
+        return self.survey.error
 
     @property
     def newest(self) -> Stored | None:
@@ -119,7 +210,7 @@ def _state(
 ) -> tuple[CheckState, str]:
     found = holding.census
     if found is None:
-        why = "cannot list snapshots" if holding.error is None else str(holding.error)
+        why = "its snapshots were not listed yet" if holding.error is None else str(holding.error)
         return CheckState.UNKNOWN, why
     if found.newest is None or old is None or limit is None:
         return _nothing(found)
@@ -143,7 +234,7 @@ def _nothing(found: Census) -> tuple[CheckState, str]:
 def _doubts(holding: Holding, found: Census, newest: Stored) -> list[str]:
     """List what is a warning only: it can wait until the morning."""
     doubts = []
-    if holding.alarm is not None:
+    if holding.alarm:
         doubts.append(f"retention suspended: {holding.alarm}")
     if found.broken and found.broken[0].taken_at > newest.taken_at:
         doubts.append(f"a later one is known to be broken: {found.broken[0].name}")

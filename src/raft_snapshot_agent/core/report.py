@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from raft_snapshot_agent.core.holding import Survey
 from raft_snapshot_agent.core.snapshot import Snapshot
 from raft_snapshot_agent.errors import (
     AgentError,
@@ -52,6 +53,8 @@ class StorageResult:
     required: bool = True
     """Whether a failure here is a failure of the run."""
     error: AgentError | None = None
+    survey: Survey | None = field(default=None, compare=False)
+    """What the storage holds after it, where it was listed."""
 
 
 @dataclass(frozen=True, slots=True)

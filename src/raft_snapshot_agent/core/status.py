@@ -9,12 +9,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
-from raft_snapshot_agent.core.holding import CheckState, Holding, Verdict, judge_holding, overall
-from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
-from raft_snapshot_agent.core.snapshot import Snapshot, Stored
+from raft_snapshot_agent.core.holding import (
+    CheckState,
+    Verdict,
+    overall,
+)
+from raft_snapshot_agent.core.report import Outcome, Report
+from raft_snapshot_agent.core.snapshot import Snapshot
+from raft_snapshot_agent.core.storage_status import OngoingFailure, StorageStatus, still_failing
+
+__all__ = [
+    "Activity",
+    "AgentStatus",
+    "ClusterStatus",
+    "DrillStatus",
+    "LeaseStatus",
+    "OngoingFailure",
+    "Role",
+    "RunSummary",
+    "StorageStatus",
+]
 
 RUNS_KEPT = 200
 """As many of the last runs are remembered, for the timeline."""
@@ -58,82 +75,6 @@ class RunSummary:
             report.snapshot,
             tuple(one.storage for one in failed),
             "; ".join(why),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class OngoingFailure:
-    """What is wrong now, and since when."""
-
-    text: str
-    since: datetime
-    times: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class StorageStatus:
-    """How one storage stands."""
-
-    name: str
-    kind: str
-    """The storage's type: `local`, `s3`, ..."""
-    required: bool = True
-    location: str = ""
-    """Where its snapshots lie, without credentials."""
-    schedule: str = ""
-    """As the configuration has it: `every 1h`."""
-    interval: timedelta | None = None
-    """Between the next two slots of its schedule."""
-    next_due: datetime | None = None
-    holding: Holding | None = None
-    """As it was listed last; nothing before the first time."""
-    listed_at: datetime | None = None
-    stored: int = 0
-    """How many snapshots the last listing had."""
-    stored_bytes: int = 0
-    oldest: datetime | None = None
-    last_index: int | None = None
-    """Raft index of the newest snapshot, where it is known."""
-    last_success: datetime | None = None
-    """When the newest whole snapshot there was taken, by this agent or another."""
-    failing: OngoingFailure | None = None
-    """Why the last delivery failed."""
-    uploads: Mapping[str, int] = field(default_factory=dict)
-    """Deliveries since the agent began, by outcome: `ok`, `failed`."""
-    pruned: int = 0
-    """Snapshots that retention deleted since the agent began."""
-    warnings: tuple[str, ...] = ()
-    """Of the last delivery."""
-    alarm: str = ""
-    """Why it is not pruned until an operator says so."""
-    snapshots: tuple[Stored, ...] = ()
-    """As they were listed last, newest first; empty where nobody is there to be shown them."""
-
-    def judge(self, now: datetime, cluster: str = "") -> Verdict:
-        """Return whether it holds what it should: the words of `check`."""
-        holding = self.holding or Holding(self.name, self.kind, required=self.required)
-        return judge_holding(holding, now, cluster=cluster)
-
-    def delivered(self, result: StorageResult, at: datetime, taken_at: datetime) -> StorageStatus:
-        """Return it after a delivery that ended.
-
-        Arguments:
-            result: What came of it.
-            at: When it ended.
-            taken_at: When the snapshot was asked for.
-        """
-        outcome = "failed" if result.error else "ok"
-        uploads = dict(Counter(self.uploads) + Counter({outcome: 1}))
-        if result.error is not None:
-            return replace(self, uploads=uploads, failing=_again(self.failing, result, at))
-        return replace(
-            self,
-            uploads=uploads,
-            failing=None,
-            last_success=taken_at,
-            pruned=self.pruned + len(result.deleted),
-            warnings=result.warnings,
-            alarm=result.alarm,
         )
 
 
@@ -234,7 +175,7 @@ class ClusterStatus:
             node=report.node or self.node,
             storages=storages,
             runs=(*self.runs, RunSummary.of(report))[-RUNS_KEPT:],
-            failing=_failing(self.failing, report),
+            failing=_find_failure(self.failing, report),
             verification_failures=self.verification_failures + broken,
         )
 
@@ -268,15 +209,7 @@ _BROKEN = 4
 """Exit code of a snapshot that is not whole."""
 
 
-def _failing(before: OngoingFailure | None, report: Report) -> OngoingFailure | None:
+def _find_failure(before: OngoingFailure | None, report: Report) -> OngoingFailure | None:
     if report.error is None:
         return None
-    if before is None:
-        return OngoingFailure(str(report.error), report.started_at)
-    return OngoingFailure(str(report.error), before.since, before.times + 1)
-
-
-def _again(before: OngoingFailure | None, result: StorageResult, at: datetime) -> OngoingFailure:
-    if before is None:
-        return OngoingFailure(str(result.error), at)
-    return OngoingFailure(str(result.error), before.since, before.times + 1)
+    return still_failing(before, str(report.error), report.started_at)

@@ -136,7 +136,7 @@ def _none(holding: Holding, found: Census) -> CheckResult:
 
 
 def _report_alarms(holding: Holding) -> list[CheckResult]:
-    if holding.alarm is None:
+    if not holding.alarm:
         return []
     message = f"retention suspended for {holding.storage}: {holding.alarm}"
     return [failure(_CHECK, RetentionSuspended(message, hint=_ALARM))]

@@ -33,12 +33,31 @@ class StatusBoard:
         self._clock = clock
         self._status = status
         self._clusters = {one.name: one for one in status.clusters}
+        self._measures: dict[str, Change] = {}
         self._version = 0
         self._next = anyio.Event()
 
+    @classmethod
+    def unread(cls, clock: Callable[[], datetime]) -> StatusBoard:
+        """Return a board that knows of no cluster, for loops that nobody looks at."""
+        return cls(AgentStatus("", now := clock(), now), clock)
+
     def read(self) -> AgentStatus:
         """Return how things stand now."""
-        return replace(self._status, at=self._clock(), clusters=tuple(self._clusters.values()))
+        clusters = tuple(
+            self._measures[name](one) if name in self._measures else one
+            for name, one in self._clusters.items()
+        )
+        return replace(self._status, at=self._clock(), clusters=clusters)
+
+    def measure(self, cluster: str, look: Change) -> None:
+        """Let every reader see what changes without anybody's publishing it.
+
+        Arguments:
+            cluster: Name of the cluster.
+            look: Adds it to what is known, whenever somebody reads.
+        """
+        self._measures[cluster] = look
 
     def change(self, cluster: str, change: Change) -> None:
         """Replace what is known of one cluster; one that is not on the board stays off."""
@@ -49,6 +68,9 @@ class StatusBoard:
     def assign(self, clusters: tuple[ClusterStatus, ...]) -> None:
         """Replace the clusters, as a new configuration has them."""
         self._clusters = {one.name: one for one in clusters}
+        self._measures = {
+            name: look for name, look in self._measures.items() if name in self._clusters
+        }
         self._wake()
 
     def update(self, change: Callable[[AgentStatus], AgentStatus]) -> None:

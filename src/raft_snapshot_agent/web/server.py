@@ -13,7 +13,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from raft_snapshot_agent.config.web import WebSettings
-from raft_snapshot_agent.errors import AgentError, ConfigError
+from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.threads import in_thread
@@ -57,35 +57,33 @@ class WebServer:
         self._told = ""
         self._context: ssl.SSLContext | None = None
         self._state = ServerState()
-        self.bound = anyio.Event()
-        """Set when it listens."""
+        self._listening: socket.socket | None = None
         self.port = settings.port
         """Once it listens, the port that it has."""
 
-    async def run(self, board: StatusBoard) -> None:
-        """Serve until it is cancelled.
+    def listen(self) -> None:
+        """Bind the port; whoever comes waits until it runs.
 
         Raises:
-            AgentError: It cannot listen, and `web.required` says that it must.
+            AgentError: The port is taken, or token or certificate cannot be read.
         """
-        try:
-            self._token = await in_thread(self._settings.read_token, abandon=True)
-            if self._settings.tls is not None:
-                self._context = await in_thread(self._settings.tls.open, abandon=True)
-            listening = bind(self._settings.host, self._settings.port)
-        except AgentError as error:
-            if self._settings.required:
-                raise
-            self._log.error(f"No page is served; snapshots are taken all the same: {error}")
-            return
+        self._token = self._settings.read_token()
+        if self._settings.tls is not None:
+            self._context = self._settings.tls.open()
+        self._listening = bind(self._settings.host, self._settings.port)
+        self.port = self._listening.getsockname()[1]
+
+    async def run(self, board: StatusBoard) -> None:
+        """Serve until it is cancelled; it must listen already."""
+        listening = self._listening
+        assert listening is not None  # noqa: S101 - `listen` was called
         with listening:
-            self._tell_address(listening)
+            self._tell_address()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._follow_files)
                 await self._serve(board, listening)
 
-    def _tell_address(self, listening: socket.socket) -> None:
-        self.port = listening.getsockname()[1]
+    def _tell_address(self) -> None:
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
         scheme = "http" if self._context is None else "https"
         self._log.info(f"The page is at {scheme}://{host}:{self.port}/")
@@ -99,7 +97,6 @@ class WebServer:
                 f"The token of the page is sent without TLS to port {self.port}"
                 " (set web.tls, or let web.listen be 127.0.0.1:8299)"
             )
-        self.bound.set()
 
     async def _serve(self, board: StatusBoard, listening: socket.socket) -> None:
         logging.getLogger("uvicorn.error").setLevel(_SERIOUS)  # clients' faults, not ours

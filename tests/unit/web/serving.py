@@ -114,8 +114,7 @@ async def serve(
     server = WebServer(told, cast("Log", log), take_now=take_now, protocol=protocol, most=most)
     board = StatusBoard(status or agent(), clock=lambda: NOW)
     async with anyio.create_task_group() as tasks:
+        server.listen()
         tasks.start_soon(server.run, board)
-        with anyio.fail_after(WITHIN):
-            await server.bound.wait()
         yield Served(board, log, server.port, asked)
         tasks.cancel_scope.cancel()

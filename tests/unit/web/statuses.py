@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from raft_snapshot_agent.core.freshness import Census, DueTime
-from raft_snapshot_agent.core.holding import Holding
+from raft_snapshot_agent.core.holding import Holding, Survey
 from raft_snapshot_agent.core.notes import Alarm
 from raft_snapshot_agent.core.report import Outcome
 from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot, Stored
@@ -65,13 +65,18 @@ def storage(
     kind: str = "local",
     newest: int | None = 0,
     alarm: Alarm | None = None,
+    count: int = 60,
     **more: object,
 ) -> StorageStatus:
     """A storage whose newest snapshot is so many hours old."""
     one = None if newest is None else stored(newest)
     due = None if one is None else DueTime(one.taken_at + HOUR, one.taken_at + 1.5 * HOUR)
-    listed = () if newest is None else tuple(stored(newest + back) for back in range(60))
-    holding = Holding(name, kind, census=Census(one, len(listed)), deadline=due, alarm=alarm)
+    listed = () if newest is None else tuple(stored(newest + back) for back in range(count))
+    size = sum(each.size for each in listed)
+    oldest = listed[-1].taken_at if listed else None
+    told = str(alarm) if alarm else ""
+    survey = Survey(Census(one, len(listed)), len(listed), size, oldest, told, listed=listed)
+    holding = Holding(name, kind, survey=survey, deadline=due)
     made = StorageStatus(
         name,
         kind,
@@ -82,12 +87,11 @@ def storage(
         holding=holding,
         listed_at=NOW - timedelta(minutes=20),
         stored=len(listed),
-        stored_bytes=sum(each.size for each in listed),
-        oldest=listed[-1].taken_at if listed else None,
+        stored_bytes=size,
+        oldest=oldest,
         last_index=None if one is None else one.index,
         last_success=None if one is None else one.taken_at,
-        alarm=str(alarm) if alarm else "",
-        snapshots=listed,
+        alarm=told,
     )
     return replace(made, **more)  # type: ignore[arg-type]
 
@@ -149,7 +153,7 @@ def _guard() -> AgentStatus:
 
 def _unlisted() -> AgentStatus:
     error = StorageUnavailable("cannot list s3: connection refused", hint="check the endpoint")
-    s3 = storage("s3", "s3", holding=Holding("s3", "s3", error=error))
+    s3 = storage("s3", "s3", holding=Holding("s3", "s3", survey=Survey(error=error)))
     return agent(cluster(storages=(storage(), s3)))
 
 
@@ -178,7 +182,7 @@ def _hostile() -> AgentStatus:
 
 def many(count: int = 500, snapshots: int = 20) -> AgentStatus:
     """As many clusters; each twentieth is late, each fiftieth fails."""
-    some = storage(snapshots=tuple(stored(back) for back in range(snapshots)))
+    some = storage(count=snapshots)
     fine = cluster(storages=(some,), runs=runs(24))
     late = replace(fine, storages=(storage(newest=4),))
     failed = _failed().clusters[0]

@@ -11,40 +11,43 @@ from typing import Any, cast
 import pytest
 import trustme
 from tests.unit.web.serving import WITHIN, Lines, Served, serve
-from tests.unit.web.statuses import NOW, agent
 
+from raft_snapshot_agent.config.load import Loaded, LoadedFleet
+from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.errors import AgentError
-from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.board import Companion
 from raft_snapshot_agent.observe.logs import Log
-from raft_snapshot_agent.web.server import WebServer
+from raft_snapshot_agent.service.companions import open_companions
 
 TOKEN = "0123456789abcdef-web"
 
 
-def server(log: Lines, **settings: Any) -> WebServer:
-    return WebServer(WebSettings.model_validate(settings), cast("Log", log))
+def fleet(**settings: Any) -> LoadedFleet:
+    web = WebSettings.model_validate(settings)
+    return LoadedFleet({"": Loaded(Config())}, web=web)
 
 
-def board() -> StatusBoard:
-    return StatusBoard(agent(), lambda: NOW)
+def begin(log: Lines, **settings: Any) -> tuple[Companion, ...]:
+    return open_companions(fleet(**settings), cast("Log", log), lambda _: True)
 
 
-async def test_a_taken_port_is_told_and_costs_nothing() -> None:
+def test_a_taken_port_is_told_and_costs_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         listen = f"127.0.0.1:{other.getsockname()[1]}"
         log = Lines()
-        await server(log, listen=listen).run(board())
+        assert begin(log, listen=listen) == ()
         (line,) = log.lines
         assert line.startswith("error: No page is served; snapshots are taken all the same")
         assert f"port {other.getsockname()[1]}" in line
         assert "web.listen" in line
         with pytest.raises(AgentError, match="cannot listen"):
-            await server(log, listen=listen, required=True).run(board())
+            begin(log, listen=listen, required=True)
 
 
-async def test_what_is_wrong_with_token_or_certificate_is_told_and_costs_nothing(
-    tmp_path: Path,
+@pytest.mark.parametrize("required", [False, True])
+def test_what_is_wrong_with_token_or_certificate_is_told_and_costs_nothing(
+    tmp_path: Path, *, required: bool
 ) -> None:
     (tmp_path / "short").write_text("short")
     absent = {"cert": tmp_path / "a.pem", "key": tmp_path / "b.pem"}
@@ -53,10 +56,18 @@ async def test_what_is_wrong_with_token_or_certificate_is_told_and_costs_nothing
         {"token": f"file://{tmp_path}/short"},
         {"tls": absent},
     ):
-        log = Lines()
-        await server(log, listen="127.0.0.1:0", **wrong).run(board())
+        log, settings = Lines(), {"listen": "127.0.0.1:0", "required": required, **wrong}
+        if required:
+            with pytest.raises(AgentError):
+                begin(log, **settings)
+            continue
+        assert begin(log, **settings) == ()
         (line,) = log.lines
         assert "snapshots are taken all the same" in line
+
+
+def test_without_the_section_nothing_is_served() -> None:
+    assert open_companions(LoadedFleet({"": Loaded(Config())}), cast("Log", Lines()), bool) == ()
 
 
 @pytest.mark.parametrize(
@@ -70,6 +81,7 @@ async def test_what_is_wrong_with_token_or_certificate_is_told_and_costs_nothing
 )
 async def test_a_page_for_everybody_is_told_loudly(settings: dict[str, Any], said: str) -> None:
     async with serve(**settings) as web:
+        await web.ask("/healthz")
         assert web.log.lines[0].startswith("info: The page is at http://")
         assert [said in one for one in web.log.lines[1:]] == ([True] if said else [])
         assert TOKEN not in "".join(web.log.lines)

@@ -15,7 +15,10 @@ from starlette.routing import Route
 from raft_snapshot_agent.core.status import AgentStatus
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.status_document import document
+from raft_snapshot_agent.redaction import redact
 from raft_snapshot_agent.web.gate import LARGEST_BODY, Refusal
+from raft_snapshot_agent.web.page.render import ASSETS, read_asset, render_page
+from raft_snapshot_agent.web.page.view import Asked
 from raft_snapshot_agent.web.probes import Probe, probe_health, probe_readiness
 from raft_snapshot_agent.web.renderer import Renderer
 from raft_snapshot_agent.web.routes import ADDRESSES, describe_api
@@ -26,6 +29,7 @@ TakeNow = Callable[[str | None], bool]
 """Lets a cluster take a snapshot, or all; returns whether there is such a cluster."""
 _SPACING = 2.0
 """Seconds between two events at least: each makes a page ask again."""
+_LONGEST_WORD = 200
 _PULSE = 15.0
 """Seconds between two events at most: ages grow though nothing changes."""
 
@@ -59,6 +63,18 @@ class Api:
         """Answer `/readyz`."""
         return _answer_probe(probe_readiness(self._board.read()))
 
+    async def page(self, request: Request) -> Response:
+        """Answer `/`."""
+        query = request.query_params
+        asked = Asked(query.get("q", "")[:_LONGEST_WORD], query.get("cluster"))
+        made = await self._renderer.render(asked, lambda status: render_page(status, asked))
+        return Response(made, media_type="text/html")
+
+    async def asset(self, request: Request) -> Response:
+        """Answer with a file of the page."""
+        name = request.url.path.removeprefix("/")
+        return Response(read_asset(name), media_type=ASSETS[name])
+
     async def status(self, _: Request) -> Response:
         """Answer `/api/v1/status`."""
         text = await self._renderer.render("status", lambda status: _json(document(status)))
@@ -70,7 +86,8 @@ class Api:
         cluster = find_cluster(self._board.read(), name)
         if cluster is None:
             return JSONResponse({"errors": ["no cluster is called so"]}, 404)
-        return JSONResponse({"data": describe_in_vaults_words(cluster)})
+        told = _json({"data": describe_in_vaults_words(cluster)})
+        return Response(told, media_type="application/json")
 
     async def snapshots(self, request: Request) -> Response:
         """Answer `/api/v1/snapshots`."""
@@ -139,4 +156,17 @@ async def _unknown(_: Request, error: Exception) -> Response:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(_redact_all(value), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _redact_all(value: Any) -> Any:
+    """Hide secrets in every text: in the whole document a pattern could eat what is around it."""
+    match value:
+        case str():
+            return redact(value)
+        case dict():
+            return {key: _redact_all(one) for key, one in value.items()}
+        case list():
+            return [_redact_all(one) for one in value]
+        case _:
+            return value

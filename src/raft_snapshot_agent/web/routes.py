@@ -28,6 +28,10 @@ class Address:
 
 _SNAPSHOT_AUTO = "/v1/sys/storage/raft/snapshot-auto/status/{name}"
 ADDRESSES = (
+    Address("/", "page", "The page", {200: "How things stand"},
+            {"q": "part of a cluster's name", "cluster": "one of them"}, kind="text/html"),
+    Address("/style.css", "asset", "Part of the page", {200: "It"}, kind="text/css"),
+    Address("/live.js", "asset", "Part of the page", {200: "It"}, kind="text/javascript"),
     Address("/healthz", "health", "Whether every loop goes on",
             {200: "It does", 503: "One hangs; restart the agent"}, kind="text/plain", public=True),
     Address("/readyz", "readiness", "Whether every cluster's loop has begun",
@@ -73,7 +77,7 @@ def _describe(one: Address) -> dict[str, Any]:
         for name, what in one.parameters.items()
     ]
     said: dict[str, Any] = {
-        "operationId": one.name,
+        "operationId": one.name + one.path.replace("/", "_") if one.name == "asset" else one.name,
         "summary": one.summary,
         "security": [] if one.public else [{"bearer": []}],
         "responses": {

@@ -101,6 +101,17 @@ class Daemon:
                 tasks.start_soon(self._accompany, companion)
         self._log.info("Stopped.")
 
+    def take_now(self, cluster: str | None) -> bool:
+        """Take a snapshot now, beside those on schedule; return whether there is such a cluster.
+
+        Arguments:
+            cluster: Its name; without one, all.
+        """
+        chosen = [loop for name, loop in self._loops.items() if cluster in (None, name)]
+        for loop in chosen:
+            loop.take_now()
+        return bool(chosen)
+
     async def _accompany(self, companion: Companion) -> None:
         """Run what only reads; should it fail, the snapshots go on without it."""
         try:
@@ -162,8 +173,7 @@ class Daemon:
                         await self._reload(tasks)
                     case signal.SIGUSR1:
                         self._log.info("Received SIGUSR1, taking a snapshot now.")
-                        for loop in self._loops.values():
-                            loop.take_now()
+                        self.take_now(None)
                     case _:
                         self._stop(signal.Signals(number), tasks.cancel_scope)
                         return

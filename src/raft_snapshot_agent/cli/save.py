@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from raft_snapshot_agent.backup.agent import Agent, Destination
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.progress import show_progress
-from raft_snapshot_agent.cli.target import refuse_terminal, writable_folder
+from raft_snapshot_agent.cli.target import binary_output, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded
@@ -42,10 +41,8 @@ def save_to_file(loaded: Loaded, target: Path, *, overwrite: bool) -> int:
 
 def save_to_stdout(loaded: Loaded) -> int:
     """Write a verified snapshot to standard output; return the exit code."""
-    refuse_terminal("save -")
-    destination = Destination(
-        "stdout", PipeStorage(sys.stdout.buffer), static_name="-", with_manifest=False
-    )
+    pipe = PipeStorage(binary_output("save -"))
+    destination = Destination("stdout", pipe, static_name="-", with_manifest=False)
     loaded = by_hand(loaded, os.environ)
     config = loaded.config.model_copy(update={"storages": ()})
     check_to_run(config, os.environ, loaded.position)

@@ -158,8 +158,17 @@ def _unlisted() -> AgentStatus:
 
 
 def _gap() -> AgentStatus:
-    kept = [one for one in runs() if not slot(30) <= one.started_at <= slot(20)]
-    return agent(cluster(runs=tuple(kept)))
+    def is_kept(moment: datetime) -> bool:
+        return not slot(30) <= moment <= slot(20)
+
+    def holed(some: StorageStatus) -> StorageStatus:
+        assert some.holding is not None
+        kept = tuple(one for one in some.snapshots if is_kept(one.taken_at))
+        survey = replace(some.holding.survey, listed=kept, count=len(kept))
+        return replace(some, stored=len(kept), holding=replace(some.holding, survey=survey))
+
+    kept = tuple(one for one in runs() if is_kept(one.started_at))
+    return agent(cluster(runs=kept, storages=(holed(storage()), holed(storage("s3", "s3")))))
 
 
 def _hostile() -> AgentStatus:

@@ -52,6 +52,8 @@ class StorageView:
     oldest: str
     schedule: str
     listed: str
+    scrubbed: str
+    """When it was last read back, and what came of it; empty: it is not."""
     error: str
     since: str
     warnings: tuple[str, ...]
@@ -87,12 +89,21 @@ def view_storage(storage: StorageStatus, now: datetime, cluster: str) -> Storage
         words.ago(storage.oldest, now),
         storage.schedule,
         words.ago(storage.listed_at, now),
+        _tell_scrub(storage, now),
         "" if failing is None else failing.text,
         "" if failing is None else f"for {span(now - failing.since)}{times}",
         storage.warnings,
         storage.required,
         tuple(_view_snapshot(one) for one in storage.snapshots[:NEWEST]),
     )
+
+
+def _tell_scrub(storage: StorageStatus, now: datetime) -> str:
+    note = None if storage.holding is None else storage.holding.survey.scrubbed
+    if note is None or note.looked_at is None:
+        return ""
+    read = words.count(len(note.readings), "snapshot")
+    return "; ".join([f"{read} read, {words.ago(note.looked_at, now)}", *note.doubts])
 
 
 def _view_snapshot(one: Stored) -> SnapshotView:

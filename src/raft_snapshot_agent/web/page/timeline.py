@@ -22,7 +22,7 @@ _HEIGHTS = {"ok": 40, "other": 40, "partial": 26, "failed": 12, "missing": 40, "
 HEIGHT = 40
 _LABELS = {
     "ok": "stored",
-    "other": "stored by another agent",
+    "other": "stored earlier, or by another agent",
     "partial": "stored in some storages only",
     "failed": "failed",
     "missing": "missing: no snapshot was taken",

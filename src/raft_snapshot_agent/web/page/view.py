@@ -15,8 +15,10 @@ from raft_snapshot_agent.web.page.timeline import Timeline, draw_timeline
 
 CARDS = 6
 """More clusters are a table, and one of them is a page of its own."""
-PROBLEMS = 12
-"""As many are told at the top."""
+PROBLEMS, PROBLEMS_OF_MANY = 12, 5
+"""As many are told at the top; where the clusters are a table, it has the others."""
+STARTING = "Starting"
+"""Said instead of the word for how all is, before any storage was looked at."""
 _TONES = {Severity.FINE: "good", Severity.ATTENTION: "warn", Severity.FAILING: "bad"}
 
 
@@ -119,14 +121,16 @@ def view_page(status: AgentStatus, asked: Asked = ALL) -> PageView:
     views = [
         _view_cluster(one, by_cluster.get(one.name, []), status.at, whole=cards) for one in chosen
     ]
-    order = ("bad", "warn", "good")
+    order = ("bad", "warn", "good", "idle")
+    most = PROBLEMS if cards else PROBLEMS_OF_MANY
+    begins = not problems and {one.tone for one in views} == {"idle"}
     views.sort(key=lambda one: order.index(one.tone))
     return PageView(
-        str(severity),
-        _TONES[severity],
+        STARTING if begins else str(severity),
+        "idle" if begins else _TONES[severity],
         _lead(status, problems),
-        tuple(_view_problem(one, status.at) for one in problems[:PROBLEMS]),
-        max(len(problems) - PROBLEMS, 0),
+        tuple(_view_problem(one, status.at) for one in problems[:most]),
+        max(len(problems) - most, 0),
         tuple(views),
         cards,
         len(status.clusters),
@@ -182,13 +186,13 @@ def _view_cluster(
 ) -> ClusterView:
     severity = severity_of(tuple(problems))
     last = max(_times(cluster), default=None)
-    drill = cluster.drill
+    drill, begins = cluster.drill, not problems and not _is_known(cluster)
     return ClusterView(
         name=cluster.name,
         title=cluster.name or "Cluster",
         id=f"cluster-{cluster.name.encode().hex()}",
-        tone=_TONES[severity],
-        word=str(severity),
+        tone="idle" if begins else _TONES[severity],
+        word=STARTING if begins else str(severity),
         worker=_tell_worker(cluster),
         leader=cluster.node or "not known yet",
         last=None if last is None else _moment(last, words.ago(last, now)),
@@ -207,6 +211,12 @@ def _view_cluster(
         timeline=draw_timeline(cluster, now) if whole else None,
         charts=draw_charts(cluster.storages) if whole else (),
     )
+
+
+def _is_known(cluster: ClusterStatus) -> bool:
+    """Return whether any of its storages was looked at."""
+    holdings = [one.holding for one in cluster.storages if one.holding is not None]
+    return any(one.census or one.error for one in holdings)
 
 
 def _tell_worker(cluster: ClusterStatus) -> str:

@@ -3,7 +3,10 @@
 (() => {
   const parts = (from) => [...from.querySelectorAll("[data-part]")];
   const order = (from) => parts(from).map((one) => one.id).join(" ");
-  let busy = false, again = false, kept = document.cloneNode(true);
+  let busy = false, again = false, kept = document.cloneNode(true), ahead = 0;
+
+  // The agent's clock counts, not this one's.
+  const set = () => { ahead = Date.parse(document.querySelector("#about time").dateTime) - Date.now(); };
 
   const say = (text, lost) => {
     const live = document.getElementById("live");
@@ -34,6 +37,7 @@
       }
     }
     kept = fresh;
+    set();
     filter();
     count();
   };
@@ -67,7 +71,7 @@
 
   const count = () => {
     for (const one of document.querySelectorAll("time[data-due]")) {
-      const left = Math.floor((Date.parse(one.dateTime) - Date.now()) / 1000);
+      const left = Math.floor((Date.parse(one.dateTime) - Date.now() - ahead) / 1000);
       one.textContent = left < 1 ? "now" : `in ${span(left)}`;
     }
   };
@@ -90,6 +94,7 @@
   const events = new EventSource("/api/v1/events");
   events.addEventListener("status", load);
   events.addEventListener("error", () => say("not live: connecting again; what is shown may be old", true));
+  set();
   setInterval(count, 1000);
   count();
 })();

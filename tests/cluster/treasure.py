@@ -10,6 +10,7 @@ from raft_snapshot_agent.servers.openbao import OpenBaoCluster
 
 KV1, KV2, VERSIONS = 100, 20, 5
 NAMESPACE = "team"
+ISSUER = "root"
 POLICY = 'path "sys/policies/acl/kept" { capabilities = ["read"] }'
 
 
@@ -59,7 +60,7 @@ class Treasure:
         self._sealed = sealed["ciphertext"]
         self._write("sys/mounts/pki", {"type": "pki"})
         root = {"common_name": "Root", "key_type": "ec", "key_bits": 256}
-        self._write("pki/root/generate/internal", root)
+        self._write(f"pki/{ISSUER}/generate/internal", root)
         self._issued = self._certificate()
 
     def _bury_logins(self) -> None:

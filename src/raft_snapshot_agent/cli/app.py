@@ -192,6 +192,35 @@ def check(
 
 
 @app.command()
+def status(
+    context: typer.Context,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show it anew until Ctrl-C.")
+    ] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Of the page of a daemon, on any host."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="One line only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="The last runs, too.")] = False,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Say how things stand, and what to do if they do not stand well.
+
+    The daemon that runs with this configuration is asked; where none does, the storages are.
+    Exit codes: 0 all is well, 6 something needs attention, 2 snapshots fail.
+    """
+    from raft_snapshot_agent.cli import status as command
+
+    only_one_of(quiet=quiet, verbose=verbose)
+    only_one_of(url=url, config=config)
+    wish = command.StatusWish(url, watch, quiet, verbose, layout)
+    return command.status(lambda: loaded_fleet(context, config, cluster), wish)
+
+
+@app.command()
 def demo() -> int:
     """Show all of it at work, on an embedded OpenBao cluster."""
     from raft_snapshot_agent.cli import demo as command

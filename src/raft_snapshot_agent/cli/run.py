@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -20,12 +21,16 @@ from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
 from raft_snapshot_agent.service.drill_plan import plan_drills
+from raft_snapshot_agent.service.scrub_plan import plan_scrubs
+from raft_snapshot_agent.service.status_socket import StatusSocket
 
 
 def run(load: Callable[[], LoadedFleet]) -> None:
     """Run the daemon until a signal ends it."""
     reloader = FileReloader(load)
-    daemon = Daemon(reloader.load(), reloader, notifier=Notifier())
+    active = reloader.load()
+    companions = [StatusSocket(reloader.path, os.environ, active.log)]
+    daemon = Daemon(active, reloader, notifier=Notifier(), companions=companions)
     collect_as_usual()
     anyio.run(daemon.run)
 
@@ -38,6 +43,11 @@ class FileReloader:
         self._path: Path | None = None
         self._seen: tuple[int, ...] | None = None
         self._begun = False
+
+    @property
+    def path(self) -> Path | None:
+        """The configuration's file; nothing: it comes from the environment alone."""
+        return self._path
 
     def changed(self) -> bool:
         """Return whether the configuration's file, or its text, is another by now."""
@@ -58,20 +68,27 @@ class FileReloader:
         log = open_log(fleet)
         limiter = ConcurrencyLimiter(fleet.concurrency)
         active: dict[str, ClusterService] = {}
+        disabled: dict[str, str] = {}
         for name, loaded in fleet.clusters.items():
             told = bind_cluster(log, name)
             if isinstance(fault := faults[name], ConfigError):
+                disabled[name] = "; ".join(fault.lines)
                 for line in fault.lines:
                     told.error(f"This cluster is disabled, its configuration is invalid: {line}")
             else:
                 phase = fleet.spread * len(active)
-                active[name] = _service(loaded, fault, limiter, told, phase)
+                active[name] = _service(name, loaded, fault, limiter, told, phase)
         self._begun = True
-        return ActiveConfig(active, log)
+        return ActiveConfig(active, log, disabled, str(self._path or ""))
 
 
 def _service(
-    loaded: Loaded, faults: Faults, limiter: ConcurrencyLimiter, log: Log, phase: timedelta
+    name: str,
+    loaded: Loaded,
+    faults: Faults,
+    limiter: ConcurrencyLimiter,
+    log: Log,
+    phase: timedelta,
 ) -> ClusterService:
     config = loaded.config
     for storage, fault in faults.items():
@@ -87,6 +104,8 @@ def _service(
         patience=assembly.patience(config),
         phase=phase,
         drills=plan_drills(config, loaded.position),
+        name=name,
+        scrubs=plan_scrubs(config),
     )
 
 

@@ -10,7 +10,6 @@ from raft_snapshot_agent.servers.openbao import OpenBaoCluster
 
 KV1, KV2, VERSIONS = 100, 20, 5
 NAMESPACE = "team"
-ISSUER = "root"
 POLICY = 'path "sys/policies/acl/kept" { capabilities = ["read"] }'
 
 
@@ -60,7 +59,8 @@ class Treasure:
         self._sealed = sealed["ciphertext"]
         self._write("sys/mounts/pki", {"type": "pki"})
         root = {"common_name": "Root", "key_type": "ec", "key_bits": 256}
-        self._write(f"pki/{ISSUER}/generate/internal", root)
+        authority = "root"  # no folder of anybody's
+        self._write(f"pki/{authority}/generate/internal", root)
         self._issued = self._certificate()
 
     def _bury_logins(self) -> None:

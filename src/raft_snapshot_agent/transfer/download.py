@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import anyio
 
 from raft_snapshot_agent.core.archive import ArchiveVerifier
+from raft_snapshot_agent.core.entries import CountedEntries
+from raft_snapshot_agent.core.mount_counts import MountCounter
 from raft_snapshot_agent.core.snapshot import Snapshot
 from raft_snapshot_agent.errors import AgentError, Interrupted, StaleSnapshot, Stopped
 from raft_snapshot_agent.observe.trace import as_failure
@@ -102,14 +105,17 @@ def _fail_spool(spool: Spool) -> Iterator[None]:
 
 def _verify(spool: Spool, applied_index: int, *, digest: bool) -> None:
     with _fail_spool(spool):
-        snapshot = _feed_verifier(spool, ArchiveVerifier(digest=digest))
+        counter = MountCounter() if digest else None  # for the manifest, like the digest
+        entries = None if counter is None else CountedEntries(counter)
+        snapshot = _feed_verifier(spool, ArchiveVerifier(digest=digest, entries=entries))
         if snapshot.meta.index < applied_index:
             raise StaleSnapshot(
                 f"the snapshot is stale: it ends at index {snapshot.meta.index}, the leader had"
                 f" applied {applied_index}",
                 hint="likely a standby answered in the leader's place; the agent tries again",
             )
-        spool.accept(snapshot)
+        counts = None if counter is None else counter.counts
+        spool.accept(replace(snapshot, counts=counts.to_text() if counts else ""))
 
 
 def _feed_verifier(spool: Spool, verifier: ArchiveVerifier) -> Snapshot:

@@ -21,6 +21,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "list": ("raft-snapshot-agent list", "raft-snapshot-agent list --storage s3 --format json"),
     "inspect": ("raft-snapshot-agent inspect --latest", "raft-snapshot-agent inspect vault.snap"),
+    "status": (
+        "raft-snapshot-agent status",
+        "raft-snapshot-agent status --watch",
+        "raft-snapshot-agent status --url https://backup.example:8299 --format json",
+    ),
     "verify": (
         "raft-snapshot-agent verify --latest",
         "raft-snapshot-agent verify --all    # everything that is stored",
@@ -48,7 +53,9 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "restore": (
         "VAULT_TOKEN=... raft-snapshot-agent restore --latest",
         "VAULT_TOKEN=... raft-snapshot-agent restore vault.snap --yes",
+        "VAULT_TOKEN=... raft-snapshot-agent restore --at 2026-11-23T15:30:00Z --storage s3",
         "VAULT_TOKEN=... raft-snapshot-agent restore vault.snap --force    # of another cluster",
+        "raft-snapshot-agent restore vault.snap --force --unseal-key env://KEY",
     ),
     "drill": (
         "raft-snapshot-agent drill    # the newest; keys and canaries are in the configuration",

@@ -18,6 +18,7 @@ from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service import assembly
+from raft_snapshot_agent.service.companions import open_companions
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
 from raft_snapshot_agent.service.drill_plan import plan_drills
 from raft_snapshot_agent.service.scrub_plan import plan_scrubs
@@ -26,7 +27,13 @@ from raft_snapshot_agent.service.scrub_plan import plan_scrubs
 def run(load: Callable[[], LoadedFleet]) -> None:
     """Run the daemon until a signal ends it."""
     reloader = FileReloader(load)
-    daemon = Daemon(reloader.load(), reloader, notifier=Notifier())
+    active = reloader.load()
+
+    def take_now(cluster: str | None) -> bool:
+        return daemon.take_now(cluster)
+
+    companions = open_companions(reloader.fleet, active.log, take_now)
+    daemon = Daemon(active, reloader, notifier=Notifier(), companions=companions)
     collect_as_usual()
     anyio.run(daemon.run)
 
@@ -39,6 +46,8 @@ class FileReloader:
         self._path: Path | None = None
         self._seen: tuple[int, ...] | None = None
         self._begun = False
+        self.fleet = LoadedFleet({})
+        """As it was read last."""
 
     def changed(self) -> bool:
         """Return whether the configuration's file, or its text, is another by now."""
@@ -52,27 +61,37 @@ class FileReloader:
         later on it is refused, for the old one is there.
         """
         self._seen = _fingerprint(self._path)
-        fleet = self._load()
+        before, fleet = self.fleet, self._load()
         self._path = fleet.first.path
         self._seen = self._seen or _fingerprint(self._path)
         faults = find_faults(fleet, suffices=not self._begun)
         log = open_log(fleet)
+        if self._begun and fleet.web != before.web:
+            log.warning("What web says is in force after the next start (restart the agent)")
+        self.fleet = fleet
         limiter = ConcurrencyLimiter(fleet.concurrency)
         active: dict[str, ClusterService] = {}
+        disabled: dict[str, str] = {}
         for name, loaded in fleet.clusters.items():
             told = bind_cluster(log, name)
             if isinstance(fault := faults[name], ConfigError):
+                disabled[name] = "; ".join(fault.lines)
                 for line in fault.lines:
                     told.error(f"This cluster is disabled, its configuration is invalid: {line}")
             else:
                 phase = fleet.spread * len(active)
-                active[name] = _service(loaded, fault, limiter, told, phase)
+                active[name] = _service(name, loaded, fault, limiter, told, phase)
         self._begun = True
-        return ActiveConfig(active, log)
+        return ActiveConfig(active, log, disabled, str(self._path or ""))
 
 
 def _service(
-    loaded: Loaded, faults: Faults, limiter: ConcurrencyLimiter, log: Log, phase: timedelta
+    name: str,
+    loaded: Loaded,
+    faults: Faults,
+    limiter: ConcurrencyLimiter,
+    log: Log,
+    phase: timedelta,
 ) -> ClusterService:
     config = loaded.config
     for storage, fault in faults.items():
@@ -88,6 +107,7 @@ def _service(
         patience=assembly.patience(config),
         phase=phase,
         drills=plan_drills(config, loaded.position),
+        name=name,
         scrubs=plan_scrubs(config),
     )
 

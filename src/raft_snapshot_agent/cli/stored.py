@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import MINYEAR, UTC, datetime
@@ -15,7 +14,7 @@ from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
-from raft_snapshot_agent.cli.target import refuse_terminal, writable_folder
+from raft_snapshot_agent.cli.target import binary_output, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import Config, spool_folder
@@ -255,7 +254,7 @@ def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overw
 
 def fetch_to_stdout(load: Callable[[], Loaded], wanted: str | None) -> int:
     """Write a stored snapshot to standard output once it is proved whole; return the exit code."""
-    refuse_terminal("fetch -o -")
+    pipe = PipeStorage(binary_output("fetch -o -"))
     loaded = cache(load)
     destinations = destinations_for(loaded, wanted)
     folder = spool_folder(loaded().config if destinations else Config(), os.environ)
@@ -263,7 +262,7 @@ def fetch_to_stdout(load: Callable[[], Loaded], wanted: str | None) -> int:
     async def work() -> None:
         reader = await choose(destinations, wanted)
         async with fetch_copy(reader, folder) as got:
-            await PipeStorage(sys.stdout.buffer).put("-", got.spool)
+            await pipe.put("-", got.spool)
         output.talk(f"Fetched and verified: {reader.label} (index {got.snapshot.meta.index})")
 
     wait_for(work)

@@ -19,6 +19,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from raft_snapshot_agent.config.drill import DrillSettings
+from raft_snapshot_agent.config.metrics import MetricsSettings
+from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.core import naming
 from raft_snapshot_agent.core.naming import Layout, Naming
 from raft_snapshot_agent.core.signing import SigningKeys
@@ -143,6 +145,10 @@ class Config(Settings):
     spool: Annotated[Path, AfterValidator(_absolute)] | None = None
     """The folder a snapshot streams into; see `spool_folder`."""
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings | None = None
+    """Where `run --once` and `save` leave their metrics."""
+    web: WebSettings | None = None
+    """Where page, API and probes are served; nowhere by default."""
     naming: Literal["agent", "seed"] = "agent"
     """`seed`: names as the original agent writes them."""
     name_layout: NameLayout | None = None

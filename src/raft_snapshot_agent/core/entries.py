@@ -120,7 +120,7 @@ class EntryReader:
         return piece[len(part) :]
 
 
-class Counter(Protocol):
+class EntryCounter(Protocol):
     """What counts entries as soon as they are read."""
 
     is_readable: bool
@@ -136,7 +136,7 @@ class Counter(Protocol):
 class CountedEntries(EntryReader):
     """Has entries counted when they are read; a state of another form is whole all the same."""
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: EntryCounter) -> None:
         super().__init__()
         self._counter = counter
 

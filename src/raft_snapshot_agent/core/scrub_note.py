@@ -61,6 +61,19 @@ class ScrubNote:
         """Names of those that are not what they were."""
         return tuple(name for name, one in self.readings.items() if one.is_rotten)
 
+    @property
+    def doubts(self) -> list[str]:
+        """What was found rotten, or gone, in the words of `check`."""
+        found = [
+            (self.rotten, "rotten when it was read back"),
+            (self.vanished, "gone, and not pruned"),
+        ]
+        return [
+            f"{names[0]} {'and others are' if len(names) > 1 else 'is'} {what}"
+            for names, what in found
+            if names
+        ]
+
     def of(self, stored: Stored) -> LastReading | None:
         """Return when a snapshot was last read back; nothing: nobody knows."""
         return self.readings.get(stored.name)

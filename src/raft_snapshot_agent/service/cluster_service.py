@@ -29,6 +29,8 @@ class ClusterService:
     """How far behind the first of them this cluster is, where all are due at the same moment."""
     drills: DrillPlan | None = None
     """Those on schedule; nothing: there are none."""
+    name: str = ""
+    """Of the cluster; one alone needs none."""
     scrubs: ScrubPlan | None = None
     """What is read back; nothing: nothing is."""
 

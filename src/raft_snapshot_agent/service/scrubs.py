@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import anyio
 from anyio import CancelScope
@@ -17,6 +18,7 @@ from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.scrubbing import ScrubResult, read_scrub_note, scrub
 from raft_snapshot_agent.errors import StorageDenied
 from raft_snapshot_agent.flock import lock
+from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.observe.trace import Progress, as_failure
 from raft_snapshot_agent.private_folder import private_folder
@@ -43,6 +45,7 @@ class ScrubLoop:
         journal: Journal,
         turns: anyio.Lock,
         clock: Callable[[], datetime],
+        publish: Callable[[str, ScrubNote], None] = lambda _name, _note: None,
     ) -> None:
         """Prepare it.
 
@@ -53,7 +56,9 @@ class ScrubLoop:
             journal: Where it is told what was found.
             turns: Lets one storage of this agent be read at a time.
             clock: Tells the present time.
+            publish: Is told of a storage what was read there.
         """
+        self._publish = publish
         self._agent = service.agent
         self._plan = plan
         self._progress = progress
@@ -98,6 +103,7 @@ class ScrubLoop:
             return
         self._due[name] = self._clock() + every
         self._notes[name] = result.note
+        self._publish(name, result.note)
         self._tell(name, result)
 
     async def _noted(self, destination: Destination) -> ScrubNote:
@@ -146,8 +152,13 @@ class ScrubLoop:
 class ScrubTasks:
     """The scrubs of all clusters that have any, under the configuration of the day."""
 
-    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        board: StatusBoard | None = None,
+    ) -> None:
         self._clock = clock
+        self._board = board or StatusBoard.unread(clock)
         self._turns = anyio.Lock()
         self._scopes: list[CancelScope] = []
         self._journals: dict[str, Journal] = {}
@@ -165,10 +176,16 @@ class ScrubTasks:
                 continue
             journal = self._journals.setdefault(name, Journal(service.log))
             journal.log = service.log
-            loop = ScrubLoop(service, service.scrubs, progress, journal, self._turns, self._clock)
+            publish = partial(self._publish, service.name)
+            loop = ScrubLoop(
+                service, service.scrubs, progress, journal, self._turns, self._clock, publish
+            )
             scope = CancelScope()
             self._scopes.append(scope)
             tasks.start_soon(self._run, loop, scope)
+
+    def _publish(self, cluster: str, storage: str, note: ScrubNote) -> None:
+        self._board.change(cluster, lambda status: status.scrubbed(storage, note))
 
     async def _run(self, loop: ScrubLoop, scope: CancelScope) -> None:
         with scope:

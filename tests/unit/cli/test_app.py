@@ -19,6 +19,7 @@ DESIGNED = {
     "recover",
     "browse",
     "check",
+    "status",
     "copy",
     "doctor",
     "demo",

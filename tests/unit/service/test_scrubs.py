@@ -105,7 +105,9 @@ async def days_with(
     """Let some days go by; return what the log says of them."""
     said = io.StringIO()
     with redirect_stderr(said):
-        service: Any = SimpleNamespace(agent=agent or agent_of(), log=configure("text", "info"))
+        service: Any = SimpleNamespace(
+            name="", agent=agent or agent_of(), log=configure("text", "info")
+        )
         plan = ScrubPlan(destinations, DAY, 1, spool)
         loop = ScrubLoop(
             service,
@@ -261,7 +263,9 @@ async def test_clusters_of_one_agent_take_turns_and_it_stops_at_once() -> None:
 
     def service(name: str) -> Any:
         plan = ScrubPlan([place(name, Endless())], DAY, 1, Path("/nonexistent"))
-        return SimpleNamespace(agent=agent_of(), log=configure("text", "error"), scrubs=plan)
+        return SimpleNamespace(
+            name="", agent=agent_of(), log=configure("text", "error"), scrubs=plan
+        )
 
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:
@@ -276,7 +280,7 @@ async def test_clusters_of_one_agent_take_turns_and_it_stops_at_once() -> None:
 
 
 def replace_scrubs(service: Any) -> Any:
-    return SimpleNamespace(agent=service.agent, log=service.log, scrubs=None)
+    return SimpleNamespace(name="", agent=service.agent, log=service.log, scrubs=None)
 
 
 async def test_the_note_lies_beside_the_snapshots() -> None:

@@ -25,6 +25,7 @@ from raft_snapshot_agent.cli.options import (
 )
 from raft_snapshot_agent.cli.plugin import PluginCommand
 from raft_snapshot_agent.cli.recover_app import secrets
+from raft_snapshot_agent.cli.restore_app import restoring
 from raft_snapshot_agent.cli.stored_app import stored
 from raft_snapshot_agent.cli.together import needs, only_one_of
 
@@ -41,6 +42,7 @@ app = typer.Typer(
     ),
 )
 app.add_typer(stored)
+app.add_typer(restoring)
 app.add_typer(secrets)
 app.add_typer(configuration, name="config")
 
@@ -117,31 +119,6 @@ def save(
     if file == "-":
         return command.save_to_stdout(load_cluster(context, config, cluster))
     return command.save_to_file(load_cluster(context, config, cluster), Path(file), overwrite=force)
-
-
-@app.command()
-def restore(
-    context: typer.Context,
-    snapshot: SnapshotArgument = None,
-    latest: LatestOption = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Accept the snapshot of another cluster.")
-    ] = False,
-    config: ConfigOption = None,
-    cluster: ClusterOption = None,
-) -> int:
-    """Put a snapshot back into the cluster, and wait until it is back.
-
-    The token comes from VAULT_TOKEN (or BAO_TOKEN), else from the configuration; it needs update
-    on sys/storage/raft/snapshot.
-    """
-    from raft_snapshot_agent.cli import restoring as command
-
-    only_one_of(NAME=snapshot, latest=latest)
-    return command.restore_snapshot(
-        load_cluster(context, config, cluster), None if latest else snapshot, yes=yes, force=force
-    )
 
 
 @app.command()
@@ -253,5 +230,6 @@ def demo() -> int:
 
 add_examples(app)
 add_examples(stored)
+add_examples(restoring)
 add_examples(secrets)
 add_examples(configuration, "config")

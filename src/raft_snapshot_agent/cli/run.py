@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -19,16 +18,21 @@ from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service import assembly
+from raft_snapshot_agent.service.companions import open_companions
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
 from raft_snapshot_agent.service.drill_plan import plan_drills
-from raft_snapshot_agent.service.status_socket import StatusSocket
+from raft_snapshot_agent.service.scrub_plan import plan_scrubs
 
 
 def run(load: Callable[[], LoadedFleet]) -> None:
     """Run the daemon until a signal ends it."""
     reloader = FileReloader(load)
     active = reloader.load()
-    companions = [StatusSocket(reloader.path, os.environ, active.log)]
+
+    def take_now(cluster: str | None) -> bool:
+        return daemon.take_now(cluster)
+
+    companions = open_companions(reloader.fleet, active.log, take_now)
     daemon = Daemon(active, reloader, notifier=Notifier(), companions=companions)
     collect_as_usual()
     anyio.run(daemon.run)
@@ -42,11 +46,8 @@ class FileReloader:
         self._path: Path | None = None
         self._seen: tuple[int, ...] | None = None
         self._begun = False
-
-    @property
-    def path(self) -> Path | None:
-        """The configuration's file; nothing: it comes from the environment alone."""
-        return self._path
+        self.fleet = LoadedFleet({})
+        """As it was read last."""
 
     def changed(self) -> bool:
         """Return whether the configuration's file, or its text, is another by now."""
@@ -60,11 +61,14 @@ class FileReloader:
         later on it is refused, for the old one is there.
         """
         self._seen = _fingerprint(self._path)
-        fleet = self._load()
+        before, fleet = self.fleet, self._load()
         self._path = fleet.first.path
         self._seen = self._seen or _fingerprint(self._path)
         faults = find_faults(fleet, suffices=not self._begun)
         log = open_log(fleet)
+        if self._begun and fleet.web != before.web:
+            log.warning("What web says is in force after the next start (restart the agent)")
+        self.fleet = fleet
         limiter = ConcurrencyLimiter(fleet.concurrency)
         active: dict[str, ClusterService] = {}
         disabled: dict[str, str] = {}
@@ -104,6 +108,7 @@ def _service(
         phase=phase,
         drills=plan_drills(config, loaded.position),
         name=name,
+        scrubs=plan_scrubs(config),
     )
 
 

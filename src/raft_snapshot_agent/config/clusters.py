@@ -17,6 +17,7 @@ from raft_snapshot_agent.config.keys import KeyPath, KeyPosition
 from raft_snapshot_agent.config.metrics import MetricsSettings
 from raft_snapshot_agent.config.model import Config, LogSettings, misplaced_error
 from raft_snapshot_agent.config.validation import nearest
+from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Duration, Settings
 from raft_snapshot_agent.lease.settings import USUAL_NAME
@@ -32,6 +33,8 @@ class Fleet(Settings):
 
     log: LogSettings = LogSettings()
     metrics: MetricsSettings | None = None
+    web: WebSettings | None = None
+    """One page for all clusters."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 4
     """How many snapshots are under way at once; one that does not move is not counted."""
     spread: Duration = timedelta(milliseconds=25)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,6 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.config.metrics import MetricsSettings
+from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.core import naming
 from raft_snapshot_agent.core.naming import Layout, Naming
 from raft_snapshot_agent.core.signing import SigningKeys
@@ -26,6 +28,7 @@ from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import (
     MAY_BE_EMPTY,
     Count,
+    PositiveDuration,
     RetentionPolicy,
     ScheduleSettings,
     Settings,
@@ -88,6 +91,15 @@ class GuardSettings(Settings):
     """How many more snapshots may come than the schedule explains, such as those of people."""
 
 
+class ScrubSettings(Settings):
+    """How often stored snapshots are read back, and how many."""
+
+    every: PositiveDuration = timedelta(hours=24)
+    """From one turn on a storage to the next."""
+    read: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How many of each storage in one turn, those first that were read longest ago."""
+
+
 class SigningSettings(Settings):
     """The key that all agents of a cluster share, and that nobody else has."""
 
@@ -133,6 +145,8 @@ class Config(Settings):
     log: LogSettings = LogSettings()
     metrics: MetricsSettings | None = None
     """Where `run --once` and `save` leave their metrics."""
+    web: WebSettings | None = None
+    """Where page, API and probes are served; nowhere by default."""
     naming: Literal["agent", "seed"] = "agent"
     """`seed`: names as the original agent writes them."""
     name_layout: NameLayout | None = None
@@ -142,6 +156,8 @@ class Config(Settings):
     """With it only snapshots whose manifests the agents signed fill the rules of retention."""
     drill: DrillSettings = DrillSettings()
     """How `drill` brings snapshots to life."""
+    scrub: ScrubSettings | None = None
+    """How stored snapshots are read back by the daemon; by default they are not."""
 
     @field_validator("storages")
     @classmethod

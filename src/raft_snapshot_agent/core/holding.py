@@ -8,6 +8,7 @@ from datetime import MINYEAR, datetime, timedelta
 from enum import IntEnum
 
 from raft_snapshot_agent.core.freshness import Census, DueTime, age, census, deadline
+from raft_snapshot_agent.core.scrub_note import ScrubNote
 from raft_snapshot_agent.core.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
@@ -23,6 +24,8 @@ class CheckState(IntEnum):
     UNKNOWN = 3
 
 
+LISTED = 500
+"""Snapshots of one storage that are remembered one by one: five hundred clusters have as many."""
 _LONGEST = 86400.0
 """Seconds; no snapshot takes longer, whatever its manifest says."""
 _WORST_FIRST = (CheckState.CRITICAL, CheckState.UNKNOWN, CheckState.WARNING, CheckState.OK)
@@ -44,8 +47,12 @@ class Survey:
     """Why it is not pruned; empty: it is."""
     took: float = 0.0
     """Seconds that the newest took to be stored."""
+    scrubbed: ScrubNote | None = None
+    """What was found when snapshots were read back; nothing: it was not looked up."""
     error: AgentError | None = None
     """Why it could not be listed."""
+    listed: tuple[Stored, ...] = ()
+    """The newest of them, newest first, for whoever is shown them; `LISTED` at most."""
 
     @classmethod
     def of(cls, stored: Sequence[Stored], now: datetime) -> Survey:
@@ -60,6 +67,7 @@ class Survey:
             len(stored),
             sum(one.size for one in stored),
             min((one.taken_at for one in stored if one.taken_at.year > MINYEAR), default=None),
+            listed=tuple(stored[:LISTED]),
         )
 
     def after(self, sent: Stored, now: datetime) -> Survey:
@@ -72,7 +80,13 @@ class Survey:
         if self.census is None:
             return Survey.of((sent,), now)
         newer = replace(self.census, newest=sent, whole=self.census.whole + 1)
-        return replace(self, census=newer, count=self.count + 1, size=self.size + sent.size)
+        return replace(
+            self,
+            census=newer,
+            count=self.count + 1,
+            size=self.size + sent.size,
+            listed=(sent, *self.listed)[:LISTED],
+        )
 
     def noted(self, alarm: str, took: float) -> Survey:
         """Return it with what notes beside the snapshots say.
@@ -231,4 +245,6 @@ def _doubts(holding: Holding, found: Census, newest: Stored) -> list[str]:
         doubts.append(f"{newest.name} has no manifest, so it was never verified")
     if found.ahead:
         doubts.append(f"{found.ahead[0].name} is dated in the future")
+    if holding.survey.scrubbed is not None:
+        doubts += holding.survey.scrubbed.doubts
     return doubts

@@ -40,6 +40,7 @@ class ProblemKind(StrEnum):
     LEASE_UNUSABLE = "lease_unusable"
     LOGIN_FAILING = "login_failing"
     DRILL_FAILED = "drill_failed"
+    SCRUB_FAILED = "scrub_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,9 @@ def _grade(storage: StorageStatus, state: CheckState) -> tuple[ProblemKind, Seve
     if state is CheckState.WARNING and storage.alarm:
         advice = "after checking: raft-snapshot-agent prune --acknowledge"
         return ProblemKind.RETENTION_SUSPENDED, Severity.ATTENTION, advice
+    if state is CheckState.WARNING and storage.has_rot:
+        advice = f"look at it: raft-snapshot-agent verify --all --storage {storage.name}"
+        return ProblemKind.SCRUB_FAILED, Severity.ATTENTION, advice
     if state is CheckState.WARNING and storage.required:
         return ProblemKind.DOUBT, Severity.ATTENTION, look
     return ProblemKind.STALE, Severity.FAILING, look

@@ -23,6 +23,7 @@ from raft_snapshot_agent.service.cluster_loop import ClusterLoop
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.drills import DrillTasks
 from raft_snapshot_agent.service.publisher import describe
+from raft_snapshot_agent.service.scrubs import ScrubTasks
 from raft_snapshot_agent.threads import in_thread
 
 __all__ = ["ActiveConfig", "ClusterService", "ConfigReloader", "Daemon"]
@@ -90,6 +91,7 @@ class Daemon:
         self._loops: dict[str, ClusterLoop] = {}
         self._board = StatusBoard(AgentStatus(__version__, now := clock(), now), clock)
         self._drills = DrillTasks(clock, self._board)
+        self._scrubs = ScrubTasks(clock, self._board)
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; then finish or drop what is under way, within seconds."""
@@ -103,6 +105,17 @@ class Daemon:
         for why in await finish_traces(_SEND_WITHIN):
             self._log.warning(why)
         self._log.info("Stopped.")
+
+    def take_now(self, cluster: str | None) -> bool:
+        """Take a snapshot now, beside those on schedule; return whether there is such a cluster.
+
+        Arguments:
+            cluster: Its name; without one, all.
+        """
+        chosen = [loop for name, loop in self._loops.items() if cluster in (None, name)]
+        for loop in chosen:
+            loop.take_now()
+        return bool(chosen)
 
     async def _accompany(self, companion: Companion) -> None:
         """Run what only reads; should it fail, the snapshots go on without it."""
@@ -127,6 +140,10 @@ class Daemon:
                 )
                 self._loops[name] = loop
                 tasks.start_soon(loop.run)
+        self._scrubs.assign(
+            {name: (one, self._loops[name].progress) for name, one in active.clusters.items()},
+            tasks,
+        )
 
     def _post(self, active: ActiveConfig) -> None:
         """Publish which clusters there are, and since when."""
@@ -161,8 +178,7 @@ class Daemon:
                         await self._reload(tasks)
                     case signal.SIGUSR1:
                         self._log.info("Received SIGUSR1, taking a snapshot now.")
-                        for loop in self._loops.values():
-                            loop.take_now()
+                        self.take_now(None)
                     case _:
                         self._stop(signal.Signals(number), tasks.cancel_scope)
                         return

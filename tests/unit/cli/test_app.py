@@ -20,6 +20,7 @@ DESIGNED = {
     "browse",
     "check",
     "status",
+    "copy",
     "doctor",
     "demo",
     "config",

@@ -11,6 +11,7 @@ import pytest
 from raft_snapshot_agent.core.holding import Survey
 from raft_snapshot_agent.core.problems import ProblemKind, Severity, list_problems, severity_of
 from raft_snapshot_agent.core.schedule import Every
+from raft_snapshot_agent.core.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.core.status import (
     AgentStatus,
@@ -79,6 +80,12 @@ CASES: dict[str, tuple[dict[str, Any], StorageStatus, ProblemKind, Severity]] = 
         {},
         surveyed(FRESH.noted("wiped", 1)),
         ProblemKind.RETENTION_SUSPENDED,
+        Severity.ATTENTION,
+    ),
+    "scrub": (
+        {},
+        surveyed(replace(FRESH, scrubbed=ScrubNote({"a": LastReading(NOW, "broken")}))),
+        ProblemKind.SCRUB_FAILED,
         Severity.ATTENTION,
     ),
     "storage": ({}, surveyed(FRESH, failing=FAILURE), ProblemKind.STORAGE_FAILED, Severity.FAILING),

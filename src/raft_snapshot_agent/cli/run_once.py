@@ -18,6 +18,7 @@ from raft_snapshot_agent.core.report import Outcome, Report
 from raft_snapshot_agent.errors import ConfigError, NotLeader, all_faults
 from raft_snapshot_agent.observe.logs import Log, configure
 from raft_snapshot_agent.observe.run_log import Journal
+from raft_snapshot_agent.observe.spans import finish_traces, record_run
 from raft_snapshot_agent.service import assembly
 
 Faults = Mapping[str, ConfigError]
@@ -48,11 +49,14 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
         Journal(told, seed=loaded.dialect == "seed").report(report)
         codes[name] = _exit_code(report, require_leader=require_leader)
         reports[name] = report
+        record_run(report, name)
 
     async def every() -> None:
         async with anyio.create_task_group() as tasks:
             for name, loaded in fleet.clusters.items():
                 tasks.start_soon(one, name, loaded)
+        for why in await finish_traces():
+            log.warning(why)
         if fleet.first.config.metrics is not None:
             from raft_snapshot_agent.service.run_metrics import leave_metrics
 

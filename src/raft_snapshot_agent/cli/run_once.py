@@ -34,6 +34,7 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
     log = open_log(fleet)
     limiter = ConcurrencyLimiter(fleet.concurrency)
     codes: dict[str, int] = {}
+    reports: dict[str, Report] = {}
 
     async def one(name: str, loaded: Loaded) -> None:
         told = bind_cluster(log, name)
@@ -46,11 +47,17 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
         report = await agent.run_and_leave()
         Journal(told, seed=loaded.dialect == "seed").report(report)
         codes[name] = _exit_code(report, require_leader=require_leader)
+        reports[name] = report
 
     async def every() -> None:
         async with anyio.create_task_group() as tasks:
             for name, loaded in fleet.clusters.items():
                 tasks.start_soon(one, name, loaded)
+        if fleet.first.config.metrics is not None:
+            from raft_snapshot_agent.service.run_metrics import leave_metrics
+
+            done = [(one, reports.get(name)) for name, one in fleet.clusters.items()]
+            await leave_metrics(fleet.first.config.metrics, done, log.warning)
 
     wait_for(every)
     return worst([code for code in codes.values() if code], len(codes))

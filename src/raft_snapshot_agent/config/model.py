@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from raft_snapshot_agent.config.drill import DrillSettings
+from raft_snapshot_agent.config.metrics import MetricsSettings
 from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.core import naming
 from raft_snapshot_agent.core.naming import Layout, Naming
@@ -144,6 +145,8 @@ class Config(Settings):
     log: LogSettings = LogSettings()
     web: WebSettings | None = None
     """Where page, API and probes are served; nowhere by default."""
+    metrics: MetricsSettings | None = None
+    """Where `run --once` and `save` leave their metrics."""
     naming: Literal["agent", "seed"] = "agent"
     """`seed`: names as the original agent writes them."""
     name_layout: NameLayout | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +22,6 @@ from raft_snapshot_agent.service.companions import open_companions
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
 from raft_snapshot_agent.service.drill_plan import plan_drills
 from raft_snapshot_agent.service.scrub_plan import plan_scrubs
-from raft_snapshot_agent.service.status_socket import StatusSocket
 
 
 def run(load: Callable[[], LoadedFleet]) -> None:
@@ -34,10 +32,7 @@ def run(load: Callable[[], LoadedFleet]) -> None:
     def take_now(cluster: str | None) -> bool:
         return daemon.take_now(cluster)
 
-    companions = [
-        StatusSocket(reloader.path, os.environ, active.log),
-        *open_companions(reloader.fleet, active.log, take_now),
-    ]
+    companions = open_companions(reloader.fleet, active.log, take_now)
     daemon = Daemon(active, reloader, notifier=Notifier(), companions=companions)
     collect_as_usual()
     anyio.run(daemon.run)
@@ -53,11 +48,6 @@ class FileReloader:
         self._begun = False
         self.fleet = LoadedFleet({})
         """As it was read last."""
-
-    @property
-    def path(self) -> Path | None:
-        """The configuration's file; nothing: it comes from the environment alone."""
-        return self._path
 
     def changed(self) -> bool:
         """Return whether the configuration's file, or its text, is another by now."""

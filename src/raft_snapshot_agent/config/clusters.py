@@ -32,9 +32,9 @@ class Fleet(Settings):
     """What is said once for all the clusters of a file."""
 
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings | None = None
     web: WebSettings | None = None
     """One page for all clusters."""
-    metrics: MetricsSettings | None = None
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 4
     """How many snapshots are under way at once; one that does not move is not counted."""
     spread: Duration = timedelta(milliseconds=25)

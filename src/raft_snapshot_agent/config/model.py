@@ -143,10 +143,10 @@ class Config(Settings):
     spool: Annotated[Path, AfterValidator(_absolute)] | None = None
     """The folder a snapshot streams into; see `spool_folder`."""
     log: LogSettings = LogSettings()
-    web: WebSettings | None = None
-    """Where page, API and probes are served; nowhere by default."""
     metrics: MetricsSettings | None = None
     """Where `run --once` and `save` leave their metrics."""
+    web: WebSettings | None = None
+    """Where page, API and probes are served; nowhere by default."""
     naming: Literal["agent", "seed"] = "agent"
     """`seed`: names as the original agent writes them."""
     name_layout: NameLayout | None = None

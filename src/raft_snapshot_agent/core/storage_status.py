@@ -74,15 +74,15 @@ class StorageStatus:
     """Why it is not pruned until an operator says so."""
 
     @property
-    def snapshots(self) -> tuple[Stored, ...]:
-        """The newest snapshots there, newest first."""
-        return () if self.holding is None else self.holding.survey.listed
-
-    @property
     def has_rot(self) -> bool:
         """Whether snapshots were rotten when they were read back, or are gone."""
         note = None if self.holding is None else self.holding.survey.scrubbed
         return note is not None and bool(note.doubts)
+
+    @property
+    def snapshots(self) -> tuple[Stored, ...]:
+        """The newest snapshots there, newest first."""
+        return () if self.holding is None else self.holding.survey.listed
 
     def judge(self, now: datetime, cluster: str = "") -> Verdict:
         """Return whether it holds what it should: the words of `check`."""

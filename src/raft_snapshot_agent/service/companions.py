@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from raft_snapshot_agent.config.check import check_web
@@ -9,12 +10,13 @@ from raft_snapshot_agent.config.load import LoadedFleet
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.observe.board import Companion
 from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.service.status_socket import StatusSocket
 
 
 def open_companions(
     fleet: LoadedFleet, log: Log, take_now: Callable[[str | None], bool]
 ) -> tuple[Companion, ...]:
-    """Return what is configured; what cannot begin is told, and costs no snapshot.
+    """Return what runs beside the loops; what cannot begin is told, and costs no snapshot.
 
     Arguments:
         fleet: What is configured.
@@ -24,7 +26,8 @@ def open_companions(
     Raises:
         AgentError: The page cannot be served, and `web.required` says that it must.
     """
-    return _open_web(fleet, log, take_now)
+    socket = StatusSocket(fleet.first.path, os.environ, log)
+    return (socket, *_open_web(fleet, log, take_now))
 
 
 def _open_web(

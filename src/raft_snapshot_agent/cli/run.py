@@ -10,12 +10,20 @@ import anyio
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter
-from raft_snapshot_agent.cli.run_once import Faults, bind_cluster, find_faults, open_log
+from raft_snapshot_agent.cli.run_once import (
+    Faults,
+    bind_cluster,
+    find_faults,
+    log_notifier_faults,
+    open_log,
+)
 from raft_snapshot_agent.cli.waiting import collect_as_usual
 from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.notify import AnyNotifier
+from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.logs import Log, get_log
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
@@ -25,7 +33,8 @@ from raft_snapshot_agent.service.drill_plan import plan_drills
 def run(load: Callable[[], LoadedFleet]) -> None:
     """Run the daemon until a signal ends it."""
     reloader = FileReloader(load)
-    daemon = Daemon(reloader.load(), reloader, notifier=Notifier())
+    companions = (LateNotifications(reloader),)
+    daemon = Daemon(reloader.load(), reloader, notifier=Notifier(), companions=companions)
     collect_as_usual()
     anyio.run(daemon.run)
 
@@ -38,6 +47,8 @@ class FileReloader:
         self._path: Path | None = None
         self._seen: tuple[int, ...] | None = None
         self._begun = False
+        self.fleet: LoadedFleet | None = None
+        """As it is in force."""
 
     def changed(self) -> bool:
         """Return whether the configuration's file, or its text, is another by now."""
@@ -68,8 +79,32 @@ class FileReloader:
             else:
                 phase = fleet.spread * len(active)
                 active[name] = _service(name, loaded, fault, limiter, told, phase)
-        self._begun = True
+        log_notifier_faults(fleet, log)
+        self._begun, self.fleet = True, fleet
         return ActiveConfig(active, log, disabled, str(self._path or ""))
+
+
+class LateNotifications:
+    """Tells whoever is configured; what does that is loaded with the first of them."""
+
+    def __init__(self, reloader: FileReloader) -> None:
+        self._reloader = reloader
+
+    async def run(self, board: StatusBoard) -> None:
+        """Run until it is cancelled."""
+        version = board.version
+        while not self._wanted():
+            version = await board.wait_for_change(version)
+        from raft_snapshot_agent.cli.notifying import memory_file
+        from raft_snapshot_agent.notify.notifications import Notifications
+
+        fleet = self._reloader.fleet
+        file = None if fleet is None else memory_file(fleet)
+        await Notifications(self._wanted, get_log(), file).run(board)
+
+    def _wanted(self) -> tuple[AnyNotifier, ...]:
+        fleet = self._reloader.fleet
+        return () if fleet is None else fleet.first.config.notify
 
 
 def _service(

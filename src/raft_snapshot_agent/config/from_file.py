@@ -89,7 +89,7 @@ def _cluster(
     part: ClusterSection, fleet: Fleet, document: Document, file: Path, environ: Mapping[str, str]
 ) -> Loaded:
     config = validate(Config, part.value, document, part.origin)
-    config = complete(config, environ).model_copy(update={"log": fleet.log})
+    config = complete(config, environ).model_copy(update={"log": fleet.log, "notify": fleet.notify})
     notes = tuple(f"{part.name}: {note}" for note in namespace_notes(config))
     return Loaded(config, file, "agent", notes, document, part.origin)
 

@@ -75,7 +75,6 @@ _CONNECTIONS = re.compile(
 _MAY_CONNECT = {
     "network": "the one place that decides",
     "servers": "its own servers, on loopback, for the demo",
-    "storage/objectstore/connection.py": "hands the library what was decided",
     "vault/transport.py": "unix sockets",
 }
 

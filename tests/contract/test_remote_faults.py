@@ -33,8 +33,7 @@ class Broken:
 
     def open(self, **more: Any) -> Storage:
         storage = self.destination.open(endpoint=self.faults.address + self.path, **more)
-        # The object store library asks again by itself; for the others, what the agent wraps
-        # round every storage does.
+        # Some ask again by themselves; for the others, what the agent wraps round every storage does.
         return (
             RetryingStorage(storage, wait=_MOMENT) if isinstance(self.destination, Gcs) else storage
         )

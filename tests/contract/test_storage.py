@@ -16,8 +16,8 @@ from tests.processes.command import Command
 
 from raft_snapshot_agent.errors import SnapshotNotFound, Stopped, VerificationError
 from raft_snapshot_agent.storage.base import BytesSource, Storage
+from raft_snapshot_agent.storage.http.parts import PART
 from raft_snapshot_agent.storage.leftovers import Leftovers
-from raft_snapshot_agent.storage.objectstore.objects import PART
 from raft_snapshot_agent.storage.swift import container
 
 OTHER = "raft-snapshot-20261123T163000Z-i4712-0d1e2f.snap"

@@ -21,6 +21,7 @@ from typing import Any
 
 import raft_snapshot_agent.cli.app
 import raft_snapshot_agent.cli.run_once
+import raft_snapshot_agent.storage.http.bucket_storage
 import raft_snapshot_agent.storage.http.download
 import raft_snapshot_agent.storage.s3.listing
 import raft_snapshot_agent.storage.s3.multipart
@@ -54,6 +55,7 @@ _KINDS = {
 _LOADED = (
     raft_snapshot_agent.cli.app,
     raft_snapshot_agent.cli.run_once,
+    raft_snapshot_agent.storage.http.bucket_storage,
     raft_snapshot_agent.storage.http.download,
     raft_snapshot_agent.storage.s3.listing,
     raft_snapshot_agent.storage.s3.multipart,

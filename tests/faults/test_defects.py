@@ -16,8 +16,8 @@ from raft_snapshot_agent.core.archive import ArchiveVerifier
 from raft_snapshot_agent.core.timetable import ScheduleState
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.service import assembly, cluster_loop
+from raft_snapshot_agent.storage.http.bucket_storage import BucketStorage
 from raft_snapshot_agent.storage.local.local import LocalStorage
-from raft_snapshot_agent.storage.s3.storage import S3Storage
 from raft_snapshot_agent.transfer.spool import Spool
 from raft_snapshot_agent.vault.leader import Cluster
 from raft_snapshot_agent.vault.stream import SnapshotStream
@@ -47,7 +47,7 @@ def test_in_the_folder(site: Site, monkeypatch: pytest.MonkeyPatch, verb: str) -
 
 @pytest.mark.parametrize("verb", ["put", "location"])
 def test_in_the_bucket(site: Site, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
-    monkeypatch.setattr(S3Storage, verb, boom)
+    monkeypatch.setattr(BucketStorage, verb, boom)
     ending = site.run_once()
     assert ending.code == 3
     assert f"Could not store the snapshot in s3: {TOLD}" in ending.only_error
@@ -55,7 +55,7 @@ def test_in_the_bucket(site: Site, monkeypatch: pytest.MonkeyPatch, verb: str) -
     assert site.leftovers() == []
 
 
-@pytest.mark.parametrize("storage", [LocalStorage, S3Storage])
+@pytest.mark.parametrize("storage", [LocalStorage, BucketStorage])
 @pytest.mark.parametrize("verb", ["entries", "delete", "sweep"])
 def test_beside_the_way_is_a_warning(
     site: Site, monkeypatch: pytest.MonkeyPatch, storage: type, verb: str

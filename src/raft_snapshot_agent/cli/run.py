@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -22,19 +23,23 @@ from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.notify import AnyNotifier
-from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.board import Companion, StatusBoard
 from raft_snapshot_agent.observe.logs import Log, get_log
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
 from raft_snapshot_agent.service.drill_plan import plan_drills
+from raft_snapshot_agent.service.scrub_plan import plan_scrubs
+from raft_snapshot_agent.service.status_socket import StatusSocket
 
 
 def run(load: Callable[[], LoadedFleet]) -> None:
     """Run the daemon until a signal ends it."""
     reloader = FileReloader(load)
-    companions = (LateNotifications(reloader),)
-    daemon = Daemon(reloader.load(), reloader, notifier=Notifier(), companions=companions)
+    active = reloader.load()
+    socket = StatusSocket(reloader.path, os.environ, active.log)
+    companions: list[Companion] = [socket, LateNotifications(reloader)]
+    daemon = Daemon(active, reloader, notifier=Notifier(), companions=companions)
     collect_as_usual()
     anyio.run(daemon.run)
 
@@ -49,6 +54,11 @@ class FileReloader:
         self._begun = False
         self.fleet: LoadedFleet | None = None
         """As it is in force."""
+
+    @property
+    def path(self) -> Path | None:
+        """The configuration's file; nothing: it comes from the environment alone."""
+        return self._path
 
     def changed(self) -> bool:
         """Return whether the configuration's file, or its text, is another by now."""
@@ -130,6 +140,7 @@ def _service(
         phase=phase,
         drills=plan_drills(config, loaded.position),
         name=name,
+        scrubs=plan_scrubs(config),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import MINYEAR, UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -18,8 +19,10 @@ from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.core.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.destination.drill_notes import describe_drill
+from raft_snapshot_agent.destination.scrubbing import read_scrub_note
 from raft_snapshot_agent.destination.verification import Reading, SnapshotState
 from raft_snapshot_agent.errors import (
     AgentError,
@@ -47,7 +50,7 @@ def destinations_for(
 
 def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     """Show what every storage holds; return the exit code."""
-    rows: list[tuple[Destination, Stored, str]] = []
+    rows: list[_Listed] = []
     failures: list[AgentError] = []
 
     async def work() -> None:
@@ -64,9 +67,7 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     wait_for(work)
     now = datetime.now(UTC)
     output.table(
-        output.Rows(rows, lambda row: _row(row[0], row[1], now, row[2])),
-        layout,
-        output.Rows(rows, lambda row: _document(*row)),
+        output.Rows(rows, lambda row: _row(row, now)), layout, output.Rows(rows, _document)
     )
     if not rows and not failures:
         output.talk("no snapshot is stored yet")
@@ -81,26 +82,52 @@ async def _list_destination(destination: Destination) -> tuple[Stored, ...]:
     return await destination.verdicts.dated(stored)
 
 
-async def _told_of_each(destination: Destination) -> list[tuple[Destination, Stored, str]]:
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """One snapshot, and what notes tell of it."""
+
+    destination: Destination
+    stored: Stored
+    drill: str
+    read: LastReading | None
+
+
+async def _told_of_each(destination: Destination) -> list[_Listed]:
     listed = await _list_destination(destination)
-    return [(destination, one, await describe_drill(destination, one)) for one in listed]
+    note = await _scrub_note(destination)
+    for name in note.vanished:
+        output.talk(f"warning: {destination.name}: {name} is gone, and its manifest is there")
+    return [
+        _Listed(destination, one, await describe_drill(destination, one), note.of(one))
+        for one in listed
+    ]
 
 
-def _row(destination: Destination, stored: Stored, now: datetime, drill: str) -> dict[str, str]:
-    dated = _is_dated(stored)
+async def _scrub_note(destination: Destination) -> ScrubNote:
+    """Read what was read back there; nothing where that may not be read."""
+    try:
+        return await read_scrub_note(destination, datetime.now(UTC))
+    except StorageError:
+        return ScrubNote()
+
+
+def _row(listed: _Listed, now: datetime) -> dict[str, str]:
+    stored, dated = listed.stored, _is_dated(listed.stored)
     return {
-        "storage": destination.name,
+        "storage": listed.destination.name,
         "name": stored.name,
         "taken": output.moment(stored.taken_at) if dated else "-",
         "age": output.age(stored.taken_at, now) if dated else "-",
         "size": output.size(stored.size),
         "index": "-" if stored.index is None else str(stored.index),
-        "state": _state(destination, stored),
-        "drill": drill.partition(":")[0] or "-",
+        "state": _state(listed.destination, stored),
+        "read": "-" if listed.read is None else str(listed.read),
+        "drill": listed.drill.partition(":")[0] or "-",
     }
 
 
-def _document(destination: Destination, stored: Stored, drill: str) -> dict[str, Any]:
+def _document(listed: _Listed) -> dict[str, Any]:
+    destination, stored, read = listed.destination, listed.stored, listed.read
     return {
         "storage": destination.name,
         "name": stored.name,
@@ -109,7 +136,9 @@ def _document(destination: Destination, stored: Stored, drill: str) -> dict[str,
         "size": stored.size,
         "index": stored.index,
         "state": _state(destination, stored),
-        "drill": drill or None,
+        "read_at": None if read is None else output.moment(read.at),
+        "read_state": None if read is None else read.state,
+        "drill": listed.drill or None,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -26,6 +27,7 @@ from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import (
     MAY_BE_EMPTY,
     Count,
+    PositiveDuration,
     RetentionPolicy,
     ScheduleSettings,
     Settings,
@@ -89,6 +91,15 @@ class GuardSettings(Settings):
     """How many more snapshots may come than the schedule explains, such as those of people."""
 
 
+class ScrubSettings(Settings):
+    """How often stored snapshots are read back, and how many."""
+
+    every: PositiveDuration = timedelta(hours=24)
+    """From one turn on a storage to the next."""
+    read: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How many of each storage in one turn, those first that were read longest ago."""
+
+
 class SigningSettings(Settings):
     """The key that all agents of a cluster share, and that nobody else has."""
 
@@ -141,6 +152,8 @@ class Config(Settings):
     """With it only snapshots whose manifests the agents signed fill the rules of retention."""
     drill: DrillSettings = DrillSettings()
     """How `drill` brings snapshots to life."""
+    scrub: ScrubSettings | None = None
+    """How stored snapshots are read back by the daemon; by default they are not."""
     notify: tuple[AnyNotifier, ...] = ()
     """Who is told when snapshots fail, and when they do again."""
 

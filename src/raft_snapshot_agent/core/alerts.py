@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from raft_snapshot_agent.core.freshness import Census
+from raft_snapshot_agent.core.holding import Survey
 from raft_snapshot_agent.core.problems import Problem, ProblemKind, Severity, list_problems
 from raft_snapshot_agent.core.report import Outcome
 from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, Role, StorageStatus
@@ -200,11 +200,14 @@ def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator
     if reason := storage.alarm or ("" if holding is None else holding.alarm):
         mend = "after checking: raft-snapshot-agent prune --acknowledge"
         yield alert(AlertEvent.GUARD_ALARM, f"retention suspended: {reason}; {mend}")
-    if holding is not None and holding.census is not None and holding.census.broken:
-        yield alert(AlertEvent.SCRUB_FAILED, _broken(holding.census))
+    if found := [] if holding is None else _list_broken(holding.survey):
+        mend = f"look at it: raft-snapshot-agent verify --all --storage {storage.name}"
+        yield alert(AlertEvent.SCRUB_FAILED, f"{'; '.join(found)}; {mend}")
 
 
-def _broken(census: Census) -> str:
-    newest, *others = census.broken
-    more = f" and {len(others)} more" if others else ""
-    return f"known to be broken: {newest.name}{more}; look at it: raft-snapshot-agent verify"
+def _list_broken(survey: Survey) -> list[str]:
+    """List what is known to be broken in a storage, or was found so when it was read back."""
+    broken = () if survey.census is None else survey.census.broken
+    more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+    known = [f"known to be broken: {broken[0].name}{more}"] if broken else []
+    return known + ([] if survey.scrubbed is None else survey.scrubbed.doubts)

@@ -8,6 +8,7 @@ from datetime import MINYEAR, datetime, timedelta
 from enum import IntEnum
 
 from raft_snapshot_agent.core.freshness import Census, DueTime, age, census, deadline
+from raft_snapshot_agent.core.scrub_note import ScrubNote
 from raft_snapshot_agent.core.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
@@ -44,6 +45,8 @@ class Survey:
     """Why it is not pruned; empty: it is."""
     took: float = 0.0
     """Seconds that the newest took to be stored."""
+    scrubbed: ScrubNote | None = None
+    """What was found when snapshots were read back; nothing: it was not looked up."""
     error: AgentError | None = None
     """Why it could not be listed."""
 
@@ -231,4 +234,6 @@ def _doubts(holding: Holding, found: Census, newest: Stored) -> list[str]:
         doubts.append(f"{newest.name} has no manifest, so it was never verified")
     if found.ahead:
         doubts.append(f"{found.ahead[0].name} is dated in the future")
+    if holding.survey.scrubbed is not None:
+        doubts += holding.survey.scrubbed.doubts
     return doubts

@@ -40,6 +40,7 @@ class ProblemKind(StrEnum):
     LEASE_UNUSABLE = "lease_unusable"
     LOGIN_FAILING = "login_failing"
     DRILL_FAILED = "drill_failed"
+    SCRUB_FAILED = "scrub_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,24 @@ def _of_cluster(cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
             since=cluster.heartbeat,
         )
     for storage in cluster.storages:
-        yield from _of_storage(storage, name, now)
+        held = storage.holding
+        if not cluster.attempts and held and held.census and held.newest is None:
+            yield _first_is_missing(storage, name)
+        else:
+            yield from _of_storage(storage, name, now)
     yield from _of_rest(cluster)
+
+
+def _first_is_missing(storage: StorageStatus, cluster: str) -> Problem:
+    """Return what is wrong with a storage before the first run has ended."""
+    return Problem(
+        ProblemKind.STALE,
+        Severity.ATTENTION,
+        f"{storage.name}: no snapshot yet",
+        "wait for the first one",
+        cluster,
+        storage.name,
+    )
 
 
 def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator[Problem]:
@@ -145,6 +162,9 @@ def _grade(storage: StorageStatus, state: CheckState) -> tuple[ProblemKind, Seve
     if state is CheckState.WARNING and storage.alarm:
         advice = "after checking: raft-snapshot-agent prune --acknowledge"
         return ProblemKind.RETENTION_SUSPENDED, Severity.ATTENTION, advice
+    if state is CheckState.WARNING and storage.has_rot:
+        advice = f"look at it: raft-snapshot-agent verify --all --storage {storage.name}"
+        return ProblemKind.SCRUB_FAILED, Severity.ATTENTION, advice
     if state is CheckState.WARNING and storage.required:
         return ProblemKind.DOUBT, Severity.ATTENTION, look
     return ProblemKind.STALE, Severity.FAILING, look

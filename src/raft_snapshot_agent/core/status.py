@@ -18,6 +18,7 @@ from raft_snapshot_agent.core.holding import (
     overall,
 )
 from raft_snapshot_agent.core.report import Outcome, Report
+from raft_snapshot_agent.core.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshot import Snapshot
 from raft_snapshot_agent.core.storage_status import OngoingFailure, StorageStatus, still_failing
 
@@ -145,6 +146,18 @@ class ClusterStatus:
     """When its loop last went on."""
     stuck: bool = False
     """Whether a run has made no progress for longer than all time-outs together."""
+
+    def scrubbed(self, storage: str, note: ScrubNote) -> ClusterStatus:
+        """Return it after snapshots of a storage were read back.
+
+        Arguments:
+            storage: Name of the storage.
+            note: What is known of all readings there.
+        """
+        storages = tuple(
+            one.scrubbed(note) if one.name == storage else one for one in self.storages
+        )
+        return replace(self, storages=storages)
 
     def judge(self, now: datetime) -> tuple[Verdict, ...]:
         """Return what each storage comes to."""

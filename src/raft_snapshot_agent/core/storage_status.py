@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from raft_snapshot_agent.core.holding import Holding, Survey, Verdict, judge_holding
 from raft_snapshot_agent.core.report import StorageResult
+from raft_snapshot_agent.core.scrub_note import ScrubNote
 from raft_snapshot_agent.core.slots import ScheduleSpec
 
 
@@ -71,6 +72,12 @@ class StorageStatus:
     alarm: str = ""
     """Why it is not pruned until an operator says so."""
 
+    @property
+    def has_rot(self) -> bool:
+        """Whether snapshots were rotten when they were read back, or are gone."""
+        note = None if self.holding is None else self.holding.survey.scrubbed
+        return note is not None and bool(note.doubts)
+
     def judge(self, now: datetime, cluster: str = "") -> Verdict:
         """Return whether it holds what it should: the words of `check`."""
         holding = self.holding or Holding(self.name, self.kind, required=self.required)
@@ -85,6 +92,8 @@ class StorageStatus:
             at: When that was.
         """
         before = self.holding or Holding(self.name, self.kind, required=self.required)
+        if survey.scrubbed is None:
+            survey = replace(survey, scrubbed=before.survey.scrubbed)
         holding = before.surveyed(survey, timing)
         if holding.census is None:
             return replace(self, holding=holding)
@@ -100,6 +109,13 @@ class StorageStatus:
             last_success=None if newest is None else newest.taken_at,
             alarm=survey.alarm,
         )
+
+    def scrubbed(self, note: ScrubNote) -> StorageStatus:
+        """Return it after snapshots of it were read back."""
+        if self.holding is None:
+            return self
+        survey = replace(self.holding.survey, scrubbed=note)
+        return replace(self, holding=replace(self.holding, survey=survey))
 
     def delivered(self, result: StorageResult, at: datetime, taken_at: datetime) -> StorageStatus:
         """Return it after a delivery that ended.

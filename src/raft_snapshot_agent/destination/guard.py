@@ -20,7 +20,7 @@ from raft_snapshot_agent.core.guard import (
     judge,
     suspects,
 )
-from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.core.naming import manifest_name, newest_first
 from raft_snapshot_agent.core.snapshot import Instant, Manifest, Stored
 from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.listing import Listing
@@ -152,6 +152,29 @@ async def admit(proofs: Proofs, stored: Sequence[Stored], extra: int) -> None:
     for witness in await proofs.witnesses(stored, count_witnesses(extra) + _ADMITTED):
         if await beside_loop(partial(witness.never_saw, marked), len(marked)):
             told = replace(witness.manifest, known=known)
+            name = manifest_name(witness.stored.name)
+            await proofs.storage.put(name, BytesSource(told.to_json()))
+
+
+async def admit_copies(
+    proofs: Proofs, stored: Sequence[Stored], copies: Sequence[Stored], extra: int
+) -> None:
+    """Let the newest manifests tell of snapshots that are copied here, and of no others.
+
+    Whoever may only create objects cannot do that.
+
+    Arguments:
+        proofs: Of the storage.
+        stored: The snapshots there, newest first.
+        copies: Those that are there, or are to come.
+        extra: How many may come by hand.
+    """
+    every = newest_first({one.name: one for one in (*stored, *copies)}.values())
+    marked = await beside_loop(partial(fingerprinted, every), len(every))
+    names = frozenset(one.name for one in copies)
+    for witness in await proofs.witnesses(stored, count_witnesses(extra) + _ADMITTED):
+        told = await beside_loop(partial(witness.tell_of, marked, names), len(marked))
+        if told is not None and not told.signature:
             name = manifest_name(witness.stored.name)
             await proofs.storage.put(name, BytesSource(told.to_json()))
 

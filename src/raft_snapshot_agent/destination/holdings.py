@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -13,6 +14,7 @@ from raft_snapshot_agent.core.holding import Holding, Survey
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.scrubbing import read_scrub_note
 from raft_snapshot_agent.errors import (
     LoginRefused,
     StorageDenied,
@@ -79,7 +81,9 @@ async def survey(destination: Destination, stored: Sequence[Stored], now: dateti
     verified = newest is not None and newest.verified
     manifest = await _try_read(destination.manifest(newest.name)) if newest and verified else None
     took = 0.0 if manifest is None else manifest.duration
-    return found.noted("" if alarm is None else str(alarm), took)
+    scrubbed = await _try_read(read_scrub_note(destination, now))
+    noted = found.noted("" if alarm is None else str(alarm), took)
+    return replace(noted, scrubbed=scrubbed)
 
 
 async def look_at_all(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from raft_snapshot_agent.network.exclusions import PORTS
-from raft_snapshot_agent.network.proxies import VARIABLES, Proxy, route
+from raft_snapshot_agent.network.proxies import VARIABLES, Proxy
 
 if TYPE_CHECKING:
     from urllib3.exceptions import ProxyError
@@ -25,10 +25,6 @@ class Trouble:
 
 
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3}) ?(.*)", re.DOTALL)
-_URL = re.compile(r"\bhttps?://[^\s/?\"]+")
-_STATUS = re.compile(r"status code: (\d{3}) ?([A-Za-z ]*)")
-_CAUSE = re.compile(r'(?:message|error): "([^"\\]+)"')
-_CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
 
 
 def proxy_trouble(error: ProxyError, proxy: Proxy, url: str) -> Trouble:
@@ -87,48 +83,6 @@ def refused_by_proxy(status: int, said: str, proxy: Proxy, url: str) -> Trouble:
         return Trouble(f"the proxy cannot reach {there} ({answer})", hint)
     hint = f"allow it at the proxy{_or_without(proxy)}"
     return Trouble(f"the proxy does not let us connect to {there} ({answer})", hint, True)
-
-
-def through_proxy(doing: str, text: str, configured: Proxy | None) -> tuple[str, Trouble | None]:
-    """Add the proxy to a message of the object store library, where one was in between.
-
-    Arguments:
-        doing: What failed.
-        text: What the library says.
-        configured: The proxy that the configuration names for this store.
-
-    Returns:
-        What failed, and through which proxy; and what is wrong with that, if that is known.
-    """
-    url = _URL.search(text)
-    proxy = route(url[0], configured) if url else None
-    if url is None or proxy is None:
-        return doing, None
-    status = _STATUS.search(text)
-    if status is None and "HTTP error" not in text:
-        return doing, None
-    if status is not None and (url[0].startswith("https:") or "<Code>" in text):
-        return doing, None  # what was sent through a tunnel, or is the store's own document
-    return f"{doing} through {proxy}", _trouble_in(text, status, proxy, url[0])
-
-
-def _trouble_in(text: str, status: re.Match[str] | None, proxy: Proxy, url: str) -> Trouble | None:
-    if "ProxyAuthRequired" in text or (status and status[1] == "407"):
-        return refused_by_proxy(407, "Proxy Authentication Required", proxy, url)
-    if status is not None:
-        return None
-    if "TunnelUnsuccessful" in text:
-        why = f"the proxy makes no connection to {_destination(url)}"
-        hint = f"look at its log: it may {_login(proxy)}, or not allow that host"
-        return Trouble(why, f"{hint}{_or_without(proxy)}")
-    certificate = _CERTIFICATE.search(text)
-    if certificate and ("ConnectFailed" in text or url.startswith("http:")):
-        return _explain_untrusted(certificate[1], proxy)
-    if "tcp connect error" in text or "dns error" in text:
-        cause = _CAUSE.search(text)
-        reason = cause[1].lower() if cause else "it is not reachable"
-        return _unreachable(f"the proxy does not accept the connection: {reason}", proxy)
-    return None
 
 
 def _login(proxy: Proxy) -> str:

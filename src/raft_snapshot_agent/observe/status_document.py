@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from raft_snapshot_agent.core.problems import Problem, list_problems, severity_of
 from raft_snapshot_agent.core.report import Outcome
 from raft_snapshot_agent.core.snapshot import Snapshot
 from raft_snapshot_agent.core.status import (
@@ -21,7 +22,10 @@ from raft_snapshot_agent.core.status import (
 
 def document(status: AgentStatus) -> dict[str, Any]:
     """Return the whole status; times are RFC 3339 in UTC, durations seconds, sizes bytes."""
+    problems = list_problems(status)
     return {
+        "summary": str(severity_of(problems)),
+        "problems": [_problem(one) for one in problems],
         "status": status.state().name,
         "exit_code": int(status.state()),
         "at": _time(status.at),
@@ -38,6 +42,18 @@ def document(status: AgentStatus) -> dict[str, Any]:
             for (notifier, outcome), count in sorted(status.notifications.items())
         ],
         "clusters": [_cluster(one, status.at) for one in status.clusters],
+    }
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {
+        "kind": problem.kind.value,
+        "severity": problem.severity.name.lower(),
+        "cluster": problem.cluster or None,
+        "storage": problem.storage or None,
+        "message": problem.text,
+        "advice": problem.advice,
+        "since": _time(problem.since),
     }
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import MINYEAR, UTC, datetime
 from functools import partial
@@ -13,7 +14,8 @@ from typing import BinaryIO, Protocol
 from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.proof import AHEAD
-from raft_snapshot_agent.core.snapshot import Manifest, Snapshot, Stored
+from raft_snapshot_agent.core.snapshot import Manifest, Sidecar, Snapshot, Stored
+from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.verification import Copy, Expected, Reading
 from raft_snapshot_agent.errors import (
     AgentError,
@@ -31,6 +33,10 @@ _JUDGED = 300
 """The newest, whose manifests are read to choose the latest; with more it would take minutes."""
 _DESCRIBED = "a manifest describes it, which anybody who may write there could have written"
 _NAMED = "nothing but its name tells of it"
+SAFETY = "safety snapshot: what a restore replaced"
+"""The note that holds a snapshot which is the way back from a restore, and never the latest."""
+_NEAREST = 3
+"""Names that are told where one is not found."""
 
 
 class SnapshotReader(Protocol):
@@ -232,8 +238,24 @@ async def _choose_latest(destinations: Sequence[Destination]) -> SnapshotReader:
             f"none of the {len(found)} snapshots that are stored can be believed to be the latest",
             hint="list and prune --dry-run say why; to use one all the same, give its name",
         )
-    stored, destination = max(believed, key=lambda pair: _rank(pair[0]))
-    return StoredReader(destination, stored, is_latest=True)
+    for stored, destination in sorted(believed, key=lambda pair: _rank(pair[0]), reverse=True):
+        if not await _is_way_back(destination, stored):
+            return StoredReader(destination, stored, is_latest=True)
+    raise SnapshotNotFound(
+        "all that is stored are safety snapshots, taken before a restore",
+        hint="list shows them; to use one, give its name",
+    )
+
+
+async def _is_way_back(destination: Destination, stored: Stored) -> bool:
+    """Return whether it was taken because of a restore: who restores twice means another."""
+    if not stored.held:
+        return False
+    try:
+        note = await verification.small(destination.storage, Sidecar.HOLD.name_for(stored.name))
+    except AgentError:
+        return False
+    return note.startswith(SAFETY.encode())
 
 
 def _format_time(seconds: int) -> str:
@@ -258,14 +280,23 @@ def _rank(stored: Stored) -> tuple[bool, bool, datetime]:
 
 async def _find_by_name(destinations: Sequence[Destination], name: str) -> SnapshotReader:
     trouble: AgentError | None = None
+    names: set[str] = set()
     for destination in destinations:
         try:
             found = await destination.find(name)
+            if found is None:
+                names.update(one.name for one in await destination.stored())
         except AgentError as error:
             trouble = error
             continue
         if found is not None:
             return StoredReader(destination, found)
     raise trouble or SnapshotNotFound(
-        f"no snapshot is called {name}", hint="list shows what is stored; a file needs its path"
+        f"no snapshot is called {name}",
+        hint=f"{_describe_nearest(name, names)}list shows what is stored; a file needs its path",
     )
+
+
+def _describe_nearest(name: str, names: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(names, reverse=True)[:_JUDGED], _NEAREST, 0.5)
+    return f"nearest: {', '.join(near)}; " if near else ""

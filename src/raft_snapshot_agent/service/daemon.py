@@ -22,6 +22,7 @@ from raft_snapshot_agent.service.cluster_loop import ClusterLoop
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.drills import DrillTasks
 from raft_snapshot_agent.service.publisher import describe
+from raft_snapshot_agent.service.scrubs import ScrubTasks
 from raft_snapshot_agent.threads import in_thread
 
 __all__ = ["ActiveConfig", "ClusterService", "ConfigReloader", "Daemon"]
@@ -87,6 +88,7 @@ class Daemon:
         self._loops: dict[str, ClusterLoop] = {}
         self._board = StatusBoard(AgentStatus(__version__, now := clock(), now), clock)
         self._drills = DrillTasks(clock, self._board)
+        self._scrubs = ScrubTasks(clock, self._board)
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; then finish or drop what is under way, within seconds."""
@@ -122,6 +124,10 @@ class Daemon:
                 )
                 self._loops[name] = loop
                 tasks.start_soon(loop.run)
+        self._scrubs.assign(
+            {name: (one, self._loops[name].progress) for name, one in active.clusters.items()},
+            tasks,
+        )
 
     def _post(self, active: ActiveConfig) -> None:
         """Publish which clusters there are, and since when."""

@@ -22,7 +22,7 @@ from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.drill_plan import DrillPlan
 from raft_snapshot_agent.service.events import SLICE
-from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.service.working import is_working
 
 if TYPE_CHECKING:
     from raft_snapshot_agent.restore.rehearsal import DrillOutcome
@@ -73,18 +73,7 @@ class DrillLoop:
         except AgentError:
             return False, None  # nobody knows whether it is due
         known = [moment for moment in (noted, self._last) if moment is not None]
-        return await self._is_ours(), max(known, default=None)
-
-    async def _is_ours(self) -> bool:
-        """Return whether this is the agent that takes the snapshots."""
-        agent = self._service.agent
-        if agent.lease is not None:
-            return agent.lease.held_lease is not None
-        try:
-            await in_thread(agent.cluster.find_leader_for_this_agent, abandon=True)
-        except AgentError:
-            return False
-        return True
+        return await is_working(self._service.agent), max(known, default=None)
 
     async def _hold(self) -> None:
         log: Log = self._service.log

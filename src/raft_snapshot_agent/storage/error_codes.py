@@ -116,6 +116,15 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "InvalidTag": Meaning(StorageError, "a tag was refused", "check tags"),
     "InternalError": _BUSY,
+    "InvalidBlockList": Meaning(
+        StorageUnavailable, "the upload is gone", "likely another agent stored that name meanwhile"
+    ),
+    "InvalidBlobOrBlock": Meaning(
+        StorageError,
+        "blocks of another program lie under that name",
+        "Azure drops them after a week; until then use another static_name or prefix",
+    ),
+    "Md5Mismatch": Meaning(StorageUnavailable, "it arrived changed", "look at the network"),
     "OperationAborted": _BUSY,
     "OperationTimedOut": _BUSY,
     "RequestTimeout": _BUSY,

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 import anyio
 
 from raft_snapshot_agent.core.archive import ArchiveVerifier
+from raft_snapshot_agent.core.entries import EntryReader
 from raft_snapshot_agent.core.snapshot import Snapshot
 from raft_snapshot_agent.errors import AgentError, Interrupted, StaleSnapshot, Stopped
 from raft_snapshot_agent.observe.trace import as_failure
@@ -71,7 +72,13 @@ class Download:
             self._spool.complete()
 
 
-async def verify(spool: Spool, *, applied_index: int = 0, digest: bool = True) -> None:
+async def verify(
+    spool: Spool,
+    *,
+    applied_index: int = 0,
+    digest: bool = True,
+    entries: EntryReader | None = None,
+) -> None:
     """Check a spool while it fills, and give the verdict; a failure is the spool's.
 
     Arguments:
@@ -79,8 +86,10 @@ async def verify(spool: Spool, *, applied_index: int = 0, digest: bool = True) -
         applied_index: The index that the leader had applied just before it was asked for the
             snapshot; an older snapshot came from a standby that lags behind.
         digest: Whether anybody wants the SHA-256 of the archive.
+        entries: Also reads what the state holds.
     """
-    await in_thread(lambda: _verify(spool, applied_index, digest=digest))
+    verifier = ArchiveVerifier(digest=digest, entries=entries)
+    await in_thread(lambda: _verify(spool, applied_index, verifier))
 
 
 async def stop_when_cancelled(download: Download) -> None:
@@ -100,9 +109,9 @@ def _fail_spool(spool: Spool) -> Iterator[None]:
         spool.fail(as_failure(error))
 
 
-def _verify(spool: Spool, applied_index: int, *, digest: bool) -> None:
+def _verify(spool: Spool, applied_index: int, verifier: ArchiveVerifier) -> None:
     with _fail_spool(spool):
-        snapshot = _feed_verifier(spool, ArchiveVerifier(digest=digest))
+        snapshot = _feed_verifier(spool, verifier)
         if snapshot.meta.index < applied_index:
             raise StaleSnapshot(
                 f"the snapshot is stale: it ends at index {snapshot.meta.index}, the leader had"

@@ -19,6 +19,8 @@ DESIGNED = {
     "recover",
     "browse",
     "check",
+    "status",
+    "copy",
     "doctor",
     "demo",
     "config",

@@ -14,6 +14,7 @@ from raft_snapshot_agent.core.freshness import Census
 from raft_snapshot_agent.core.holding import Survey
 from raft_snapshot_agent.core.problems import ProblemKind, Severity, list_problems
 from raft_snapshot_agent.core.report import Outcome
+from raft_snapshot_agent.core.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.core.status import (
     Activity,
@@ -132,6 +133,14 @@ def test_an_alarm_of_another_agent_counts_too() -> None:
     assert events(noted) == [(AlertEvent.GUARD_ALARM, "", "s3")]
 
 
+def test_what_was_rotten_when_it_was_read_back_is_told() -> None:
+    note = ScrubNote(vanished=("gone.snap",), looked_at=NOW)
+    rotten = cluster(storage(holding=held(survey=Survey(BROKEN_FREE, 1, scrubbed=note))))
+    (found,) = find_alerts(agent(rotten))
+    assert found.event is AlertEvent.SCRUB_FAILED
+    assert "gone.snap" in found.text
+
+
 def test_a_cluster_that_is_disabled_or_stuck_fails() -> None:
     begun = Activity("r", NOW - HOUR)
     both = cluster(stuck=True, activity=begun, failing="x")
@@ -178,6 +187,7 @@ UNTOLD = {
     ProblemKind.CONFIG_REFUSED: "the old one works on",
     ProblemKind.UNLISTED: "what comes of it is told as stale, or as a failed delivery",
     ProblemKind.DOUBT: "it can wait; what is known to be broken is told",
+    ProblemKind.SCRUB_FAILED: "told of the storage itself, whatever else is wrong there",
     ProblemKind.RETENTION_SUSPENDED: "told of the storage itself, whatever else is wrong there",
 }
 

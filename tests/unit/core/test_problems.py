@@ -11,6 +11,7 @@ import pytest
 from raft_snapshot_agent.core.holding import Survey
 from raft_snapshot_agent.core.problems import ProblemKind, Severity, list_problems, severity_of
 from raft_snapshot_agent.core.schedule import Every
+from raft_snapshot_agent.core.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.core.status import (
     AgentStatus,
@@ -81,6 +82,12 @@ CASES: dict[str, tuple[dict[str, Any], StorageStatus, ProblemKind, Severity]] = 
         ProblemKind.RETENTION_SUSPENDED,
         Severity.ATTENTION,
     ),
+    "scrub": (
+        {},
+        surveyed(replace(FRESH, scrubbed=ScrubNote({"a": LastReading(NOW, "broken")}))),
+        ProblemKind.SCRUB_FAILED,
+        Severity.ATTENTION,
+    ),
     "storage": ({}, surveyed(FRESH, failing=FAILURE), ProblemKind.STORAGE_FAILED, Severity.FAILING),
 }
 
@@ -111,6 +118,15 @@ def test_the_worst_comes_first_and_nothing_is_wrong_with_what_is_fine() -> None:
         ProblemKind.STALE,
         ProblemKind.CONFIG_REFUSED,
     ]
+
+
+def test_before_the_first_run_has_ended_nothing_fails() -> None:
+    empty = ClusterStatus("", (surveyed(Survey.of([], NOW)),))
+    (problem,) = list_problems(AgentStatus("1", NOW, NOW, (empty,)))
+    assert (problem.severity, problem.text) == (Severity.ATTENTION, "far: no snapshot yet")
+    tried = replace(empty, attempts={"failed": 1})
+    (problem,) = list_problems(AgentStatus("1", NOW, NOW, (tried,)))
+    assert problem.severity is Severity.FAILING
 
 
 def test_what_was_not_looked_at_yet_is_no_problem() -> None:

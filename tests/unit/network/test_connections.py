@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -40,11 +39,7 @@ NOT_FOUND = status(404, {"errors": []})
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Without any proxy of the host's own, and without asking a store again."""
-    once = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
-    for module in ("s3", "azure", "gcs"):
-        name = f"raft_snapshot_agent.storage.{module}.retry_config"
-        monkeypatch.setattr(name, lambda _: once, raising=False)
+    """Without any proxy of the host's own."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

@@ -7,7 +7,6 @@ from botocore.session import get_session
 from botocore.utils import IMDSFetcher
 
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.network.library import proxy_options
 from raft_snapshot_agent.network.proxies import Proxy, check_environment, route
 from raft_snapshot_agent.vault.auth.aws import AwsAuth
 
@@ -158,21 +157,6 @@ def test_credentials_are_decoded_for_the_proxy_and_shown_to_nobody() -> None:
     assert Proxy.parse("http://p.example", "x").headers == {}
     only_a_name = Proxy.parse("http://me@p.example", "x")
     assert only_a_name.headers == {"proxy-authorization": "Basic bWU6"}
-
-
-def test_the_library_gets_one_proxy_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", PROXY)
-    monkeypatch.setenv("HTTP_PROXY", OTHER)
-    monkeypatch.setenv("NO_PROXY", "s3.internal")
-    urls = ("https://s3.internal:9000", "https://sts.example")
-    assert proxy_options(urls[:1], None).excludes == "*,0.0.0.0/0,::/0"
-    both = proxy_options(urls, None)
-    assert both.url == PROXY
-    assert both.excludes.endswith(",s3.internal")
-    with pytest.raises(
-        ConfigError, match=r"are behind different proxies: the proxy other.*its key"
-    ):
-        proxy_options(("http://s3.example", "https://sts.example"), None)
 
 
 def test_amazons_library_reads_the_environment_as_all_others_do(

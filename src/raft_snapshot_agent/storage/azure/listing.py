@@ -1,67 +1,37 @@
-"""What lies in a container, page by page; the object store library takes all pages at once.
+"""What lies in a container, page by page; names of any form are taken, such as `p//x`.
 
-It also gives up at names that it has no form for, such as `p//x`, and with that hides all others.
-Where it finds the login by itself, as an identity, it has to do.
-
-Source: "List Blobs" and "Authorize with Shared Key" of the Blob service's REST API.
+Source: "List Blobs" of the Blob service's REST API.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from base64 import b64decode, b64encode
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import format_datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import unquote
 
 from raft_snapshot_agent.errors import StorageError
-from raft_snapshot_agent.storage.base import Entry
+from raft_snapshot_agent.storage.azure.client import AzureClient, AzureRequest
 from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList, size_of
 from raft_snapshot_agent.storage.http.xml_parts import parts
-from raft_snapshot_agent.storage.objectstore.errors import Hints, refusal
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
 
-    from raft_snapshot_agent.storage.http.http import Http
-
-_VERSION = "2023-11-03"
-_UNSIGNED = "\n" * 11
-"""The headers between verb and `x-ms-` that a request without a body does not have."""
-
 
 @dataclass(frozen=True, slots=True)
-class AzureContainer:
-    """A container, and what its requests are signed with."""
+class AzureBlob:
+    """One blob as the store lists it."""
 
-    endpoint: str
-    account: str
-    name: str
-    key: str = field(default="", repr=False)
-    sas: str = field(default="", repr=False)
-    """In place of the key."""
-
-    @property
-    def granted(self) -> list[tuple[str, str]]:
-        """The parameters of the SAS token."""
-        return parse_qsl(self.sas.lstrip("?"))
-
-    @property
-    def usable(self) -> bool:
-        """Whether requests can be signed with that; what is wrong, the library tells."""
-        try:
-            return bool(b64decode(self.key, validate=True) or self.granted)
-        except ValueError:
-            return False
+    key: str
+    size: int
+    written: datetime | None
+    """By the store's clock, if it tells."""
 
 
-def list_container(
-    doing: str, http: Http, container: AzureContainer, prefix: str, hints: Hints, most: int
-) -> list[Entry]:
+def list_blobs(client: AzureClient, doing: str, prefix: str) -> Iterator[AzureBlob]:
     """List the blobs directly below a prefix.
 
     Raises:
@@ -74,46 +44,27 @@ def list_container(
         "delimiter": "/",
         "maxresults": str(PAGE),
     }
-    listing, found = PagedList[Entry](doing, most), list[Entry]()
+    listing = PagedList[AzureBlob](doing, client.container.max_objects)
     while True:
-        url, headers = _request(container, query)
-        answer = http.ask(doing, "GET", url, headers, most=PAGE_BYTES)
-        if answer.status != 200:
-            raise refusal(doing, answer.status, answer.data.decode(errors="replace"), hints)
+        answer = client.ask(doing, AzureRequest("GET", query=query), most=PAGE_BYTES)
         try:
-            items, marker = _page(answer.data, prefix)
+            items, marker = read_page(answer.data, prefix)
         except ValueError as error:
             why = f"{doing}: the store's list makes no sense: {error}"
-            raise StorageError(why, hint=hints.address) from error
-        found += listing.page(items)
+            raise StorageError(why, hint=client.hints.address) from error
+        yield from listing.page(items)
         if not marker:
-            return found
+            return
         query["marker"] = marker
 
 
-def _request(container: AzureContainer, query: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    asked = urlencode({**query, **dict(container.granted)}, quote_via=quote)
-    url = f"{container.endpoint}/{container.name}?{asked}"
-    date = format_datetime(datetime.now(UTC), usegmt=True)
-    headers = {"x-ms-date": date, "x-ms-version": _VERSION}
-    if container.key:
-        signature = _signature(container, url, query, headers)
-        headers["authorization"] = f"SharedKey {container.account}:{signature}"
-    return url, headers
+def read_page(document: bytes, prefix: str) -> tuple[list[tuple[str, AzureBlob | None]], str]:
+    """Read a page: each name, and the blob, or nothing for a folder; and where the next begins.
 
-
-def _signature(
-    container: AzureContainer, url: str, query: Mapping[str, str], headers: Mapping[str, str]
-) -> str:
-    named = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
-    asked = "".join(f"\n{name}:{query[name]}" for name in sorted(query))
-    text = f"GET\n{_UNSIGNED}{named}/{container.account}{urlsplit(url).path}{asked}"
-    key = b64decode(container.key, validate=True)
-    return b64encode(hmac.digest(key, text.encode(), hashlib.sha256)).decode()
-
-
-def _page(document: bytes, prefix: str) -> tuple[list[tuple[str, Entry | None]], str]:
-    items: list[tuple[str, Entry | None]] = []
+    Raises:
+        ValueError: It is none.
+    """
+    items: list[tuple[str, AzureBlob | None]] = []
     marker = ""
     for part in parts(document, {"Blob", "BlobPrefix", "NextMarker"}):
         if part.tag == "NextMarker":
@@ -122,9 +73,17 @@ def _page(document: bytes, prefix: str) -> tuple[list[tuple[str, Entry | None]],
         key = _name(part)
         # The folder's own placeholder is not below it.
         is_ours = part.tag == "Blob" and key.startswith(prefix) and key != prefix
-        size = size_of(part.findtext("Properties/Content-Length", "")) if is_ours else 0
-        items.append((key, Entry(key.removeprefix(prefix), size) if is_ours else None))
+        items.append((key, _blob(part, key) if is_ours else None))
     return items, marker
+
+
+def _blob(part: ET.Element, key: str) -> AzureBlob:
+    size = size_of(part.findtext("Properties/Content-Length", ""))
+    try:
+        written = parsedate_to_datetime(part.findtext("Properties/Last-Modified", ""))
+    except (ValueError, ArithmeticError, TypeError):
+        return AzureBlob(key, size, None)
+    return AzureBlob(key, size, written if written.tzinfo else None)
 
 
 def _name(part: ET.Element) -> str:

@@ -18,7 +18,7 @@ from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageEr
 from raft_snapshot_agent.storage.gcs.errors import GcsAnswer, refusal
 from raft_snapshot_agent.storage.gcs.multipart import BYTES, JSON, two_parts
 from raft_snapshot_agent.storage.http.http import Http
-from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList
+from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList, size_of
 from raft_snapshot_agent.storage.limits import MOST_OBJECTS
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class GcsObject:
     def of(cls, described: Mapping[str, Any]) -> GcsObject:
         return cls(
             str(described["name"]),
-            int(described["size"]),
+            size_of(str(described["size"])),
             str(described.get("md5Hash", "")),
             str(described.get("generation", "")),
             moment(str(described.get("updated", ""))),

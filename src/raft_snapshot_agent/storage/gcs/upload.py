@@ -37,7 +37,7 @@ _MOST = 64 << 20
 _SMALL = 4 << 20
 _WAITS = (0.5, 1.0, 2.0, 4.0)
 """Seconds before a chunk is sent again."""
-_RANGE = re.compile(r"bytes=0-(\d+)")
+_RANGE = re.compile(r"bytes=0-([0-9]{1,18})")
 _INCOMPLETE = 308
 
 

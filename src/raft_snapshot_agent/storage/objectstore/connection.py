@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
-from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator
 
-from raft_snapshot_agent import __version__
-from raft_snapshot_agent.errors import ConfigError, StorageError, StorageUnavailable, reason_of
-from raft_snapshot_agent.network.address import ProxyAddress, looked_up
+from raft_snapshot_agent.errors import ConfigError, StorageError, StorageUnavailable
 from raft_snapshot_agent.network.clear_text import refuse_plain_http
 from raft_snapshot_agent.network.failures import Trouble
-from raft_snapshot_agent.network.library import proxy_options
 from raft_snapshot_agent.redaction import remember
 
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig
-
 _OF_A_SECRET = re.compile("KEY$|SECRET|TOKEN$|PASSWORD|CONNECTION_STRING")
-_CONNECT = timedelta(seconds=5)
-_RETRY_FOR = timedelta(seconds=60)
-_AS_LONG_AS_IT_TAKES = timedelta(days=7)
 
 
 def bare_endpoint(endpoint: str) -> str:
@@ -85,66 +73,7 @@ def environment_endpoint(allow_http: bool | None, *names: str) -> str | None:
     return checked
 
 
-def client_config(
-    endpoint: str,
-    timeout: timedelta,
-    ca_file: Path | None,
-    *,
-    streaming: bool,
-    proxy: ProxyAddress | None = None,
-    others: Iterable[str] = (),
-) -> ClientConfig:
-    """Configure the HTTP client.
-
-    Arguments:
-        endpoint: The store's.
-        timeout: For the whole of a request; for one of `streaming` between bytes only.
-        ca_file: Trusted beside the system's certificates.
-        streaming: Whether answers are long.
-        proxy: The one of the configuration; by default the environment's.
-        others: Whom else the client asks, for credentials.
-
-    Raises:
-        ConfigError: The certificates cannot be read, or a proxy cannot be used.
-    """
-    config: ClientConfig = {
-        "allow_http": endpoint.startswith("http:"),
-        "connect_timeout": min(_CONNECT, timeout),
-        "timeout": timeout,
-        "user_agent": f"raft-snapshot-agent/{__version__}",
-    }
-    way = proxy_options((endpoint, *others), looked_up(proxy))
-    config |= {"proxy_url": way.url, "proxy_excludes": way.excludes}
-    if streaming:
-        config |= {"timeout": _AS_LONG_AS_IT_TAKES, "read_timeout": timeout}
-    if ca_file is not None:
-        config["root_certificate"] = _certificates(ca_file)
-    return config
-
-
 def trouble_at_proxy(doing: str, trouble: Trouble) -> StorageError:
     """Translate a failure of the proxy's, not of the store's."""
     kind = StorageError if trouble.lasting else StorageUnavailable
     return kind(f"{doing}: {trouble.why}", hint=trouble.hint)
-
-
-def retry_config(timeout: timedelta) -> RetryConfig:
-    """Retry briefly: a store that refuses is known within seconds, one that hangs in minutes."""
-    return {
-        "max_retries": 4,
-        "retry_timeout": min(_RETRY_FOR, timeout),
-        "backoff": {
-            "init_backoff": timedelta(milliseconds=250),
-            "max_backoff": timedelta(seconds=5),
-            "base": 2,
-        },
-    }
-
-
-def _certificates(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read the certificates in {path}: {reason_of(error)}", hint="check ca_file"
-        ) from error

@@ -5,26 +5,19 @@ Source: the reference of the S3 API.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
 from raft_snapshot_agent.error_text import read_document
-from raft_snapshot_agent.errors import (
-    SnapshotNotFound,
-    Stopped,
-    StorageDenied,
-    StorageError,
-    StorageUnavailable,
-)
-from raft_snapshot_agent.network.deadline import current
+from raft_snapshot_agent.errors import SnapshotNotFound, StorageDenied, StorageError
 from raft_snapshot_agent.secret import one_line
-from raft_snapshot_agent.storage.error_codes import NOT_THERE
+from raft_snapshot_agent.storage.http.patience import ask_patiently
 from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials
 from raft_snapshot_agent.storage.objectstore.errors import Hints, refusal
 from raft_snapshot_agent.storage.s3.bucket import S3Bucket
@@ -41,9 +34,6 @@ Keys = Callable[[str], AwsCredentials]
 """Finds what a request is signed with, given what fails if that does."""
 
 CHUNK = 1 << 20
-_WAITS = (0.1, 0.4, 1.0, 2.0)
-"""Seconds before a request is made again."""
-_RETRY_FOR = 60.0
 _SUCCESS = frozenset({200, 204, 206})
 _REGION = "x-amz-bucket-region"
 _MOST_OF_A_REGION = 64
@@ -95,17 +85,8 @@ class S3Client:
         Raises:
             StorageError: It was refused, or there was no answer.
         """
-        until = time.monotonic() + min(_RETRY_FOR, self.bucket.timeout.total_seconds())
-        for wait in _WAITS:
-            try:
-                return self.once(doing, request, most=most, streaming=streaming, also=also)
-            except StorageUnavailable:
-                deadline = current()
-                if time.monotonic() + wait > until or (deadline and not deadline.left):
-                    raise
-            if self.stop.wait(wait):
-                raise Stopped("the upload was cancelled")
-        return self.once(doing, request, most=most, streaming=streaming, also=also)
+        once = partial(self.once, doing, request, most=most, streaming=streaming, also=also)
+        return ask_patiently(once, self.bucket.timeout.total_seconds(), self.stop)
 
     def once(
         self,
@@ -142,15 +123,7 @@ class S3Client:
         """Translate an answer that is no success."""
         if 300 <= answer.status < 400:
             return self._redirected(doing, answer)
-        text = answer.data.decode(errors="replace")
-        if (
-            answer.status == 404
-            and doing.startswith("cannot read")
-            and not read_document(text).code
-        ):
-            told = read_document(text).with_status(answer.status)
-            return SnapshotNotFound(f"{doing}: {NOT_THERE.why} ({told})", hint=NOT_THERE.hint)
-        return refusal(doing, answer.status, text, self.hints)
+        return refusal(doing, answer.status, answer.data.decode(errors="replace"), self.hints)
 
     def put(self, doing: str, key: str, payload: Payload, *, plain: bool = False) -> None:
         """Store a small object in one request; `plain`: in no storage class of its own."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -40,11 +39,12 @@ class S3Settings(S3Options):
     """
 
     def open(self) -> Storage:
-        from raft_snapshot_agent.storage.s3.storage import S3Location, S3Storage
+        from raft_snapshot_agent.storage.http.bucket_storage import BucketLocation, BucketStorage
+        from raft_snapshot_agent.storage.s3.storage import S3Objects
 
         demands = Demands(checksum=self.checksum)
-        location = S3Location(self.bucket, self.prefix)
-        return S3Storage(location, partial(connect, self, demands), demands)
+        location = BucketLocation(f"s3://{self.bucket}", self.prefix, "aws")
+        return BucketStorage(location, lambda: S3Objects(connect(self, demands)), demands.heed)
 
     def lease_store(self, name: str) -> StoredLeaseStore:
         from raft_snapshot_agent.storage.http.lease_store import BucketLeaseStore

@@ -8,11 +8,8 @@ Source: "Uploading and copying objects using multipart upload" of the S3 guide.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from threading import Event
 from xml.sax.saxutils import escape
 
@@ -23,17 +20,16 @@ from raft_snapshot_agent.network.deadline import Deadline, enter
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.error_codes import LATER
 from raft_snapshot_agent.storage.http.body import StoppableSource
-from raft_snapshot_agent.storage.http.lanes import Lanes
+from raft_snapshot_agent.storage.http.parts import (
+    read_if_small,
+    require_size,
+    send_parts,
+    steps_of,
+)
 from raft_snapshot_agent.storage.http.xml_parts import parts
 from raft_snapshot_agent.storage.s3.client import S3Client, S3Request
 from raft_snapshot_agent.storage.s3.payload import Payload
 
-PART = 12 << 20
-"""Bytes of a part, of which there are 10,000 at most: 117 GiB."""
-_PARALLEL = 3
-"""Parts under way, each in memory."""
-_STEP = 1 << 20
-"""Read and sent at once: over a slow link even that must not take longer than the timeout."""
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _TAKEN_BACK = 60.0
 """Seconds for the request that drops an upload: its parts are charged for."""
@@ -48,41 +44,13 @@ def upload(client: S3Client, doing: str, key: str, source: UploadSource, stop: E
     client, source = replace(client, stop=stop), StoppableSource(source, stop)
     name = key.rpartition("/")[2]
     plain = snapshot_name(name) != name
-    if (size := _size_if_small(source)) is not None:
-        payload = Payload.of([_filled(source, 0, bytearray(size))])
-        client.put(doing, key, payload, plain=plain)
-        return _compared(client, key, payload.size)
-    return _compared(client, key, _Session.begin(client, doing, key, plain=plain).run(source))
-
-
-def _size_if_small(source: UploadSource) -> int | None:
-    """Wait until all is there, and return how much that is; nothing once it is more than a part."""
-    reached = 0
-    while reached <= PART and (longer := source.follow(reached)) > reached:
-        reached = longer
-    return reached if reached <= PART else None
-
-
-def _filled(source: UploadSource, start: int, buffer: bytearray) -> memoryview:
-    """Read one part, or what there is left, into a buffer, and return what it fills of that."""
-    size = 0
-    while wanted := min(_STEP, len(buffer) - size):
-        if not (piece := source.read(start + size, wanted)):
-            break
-        buffer[size : size + len(piece)] = piece
-        size += len(piece)
-    return memoryview(buffer)[:size]
-
-
-def _compared(client: S3Client, key: str, sent: int) -> int:
+    if (whole := read_if_small(source)) is not None:
+        sent = len(whole)
+        client.put(doing, key, Payload.of([whole]), plain=plain)
+    else:
+        sent = _Session.begin(client, doing, key, plain=plain).run(source)
     # The bytes were checked already, against the digest that every request is signed with.
-    where = client.bucket.shown(key)
-    stored = client.size(f"cannot look at {where}", key)
-    if stored is None or stored == sent:
-        return sent
-    with suppress(StorageError):
-        client.delete(f"cannot delete {where}", key)
-    raise StorageError(f"{where} holds {stored} bytes of {sent} sent")
+    return require_size(client, key, client.bucket.shown(key), sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,30 +88,16 @@ class _Session:
         return cls(client, doing, key, _found(client, doing, begun, "UploadId"))
 
     def run(self, source: UploadSource) -> int:
-        lanes = Lanes(_PARALLEL, self.client.stop)
         try:
-            size = self._all(lanes, source)
+            size = send_parts(source, self.client.stop, self._send)
             self._complete()
         except BaseException:
-            lanes.close()
             self._abort()
             raise
         return size
 
-    def _all(self, lanes: Lanes, source: UploadSource) -> int:
-        number = position = 0
-        # Filled again and again: new memory for every part would cost more than sending it.
-        free = deque(bytearray(PART) for _ in range(_PARALLEL))
-        lanes.wait()
-        while part := _filled(source, position, buffer := free.popleft()):
-            number, position = number + 1, position + len(part)
-            lanes.begin(partial(self._send, number, part, partial(free.append, buffer)))
-            lanes.wait()
-        lanes.finish()
-        return position
-
-    def _send(self, number: int, part: memoryview, done: Callable[[], None]) -> None:
-        payload = Payload.of(part[at : at + _STEP] for at in range(0, len(part), _STEP))
+    def _send(self, number: int, part: memoryview) -> None:
+        payload = Payload.of(steps_of(part))
         headers = {**self.client.options.of_access, **self.client.checksum(payload)}
         query = {"partNumber": str(number), "uploadId": self.id}
         answer = self.client.ask(self.doing, S3Request("PUT", self.key, query, headers, payload))
@@ -151,7 +105,6 @@ class _Session:
             raise StorageError(f"{self.doing}: the store names no part", hint=_odd(self.client))
         kept = payload.base64 if self.client.options.checksum else ""
         self.sent.append(_Sent(number, etag, kept))
-        done()
 
     def _complete(self) -> None:
         listed = "".join(one.xml() for one in sorted(self.sent, key=lambda one: one.number))

@@ -20,7 +20,7 @@ from raft_snapshot_agent.errors import (
     StorageError,
 )
 from raft_snapshot_agent.storage.http.http import Http, TlsOptions, refusal, told_by
-from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList
+from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList, size_of
 from raft_snapshot_agent.storage.swift.login import SwiftAccess, SwiftLogin
 from raft_snapshot_agent.storage.swift.options import SwiftOptions
 
@@ -32,6 +32,7 @@ _PAGE = PAGE
 _SUCCESS = {200, 201, 202, 204}
 _NEWEST = {"x-newest": "true"}
 """Asks all replicas: one may not know yet what was just replaced."""
+SEGMENTS = ".segments/"
 _RIGHTS = "allow it to write, and to list, read and delete for the rest"
 _CONTAINER = "create it, or check container, project and region"
 
@@ -101,11 +102,13 @@ class Container:
             return None
         except SnapshotNotFound:
             return 0
-        length = answer.headers.get("content-length", "0")
-        return int(length) if length.isdecimal() else 0
+        return int(answer.headers.get("content-length", "0"))
 
     def segments(self, key: str) -> list[str]:
-        """Name the segments an object is made of: none if it is plain or missing.
+        """Name the segments of our own an object is made of: none if it is plain or missing.
+
+        Whoever may create an object can say that it is made of the good snapshots, which would
+        be removed with it: only what lies where its segments do belongs to it.
 
         Raises:
             StorageDenied: It may not be read.
@@ -116,7 +119,8 @@ class Container:
             if head.headers.get("x-static-large-object", "").lower() == "true":
                 query = {"multipart-manifest": "get"}
                 answer = self._ask(doing, "GET", key, headers=_NEWEST, query=query)
-                return [self.key(str(one.get("name"))) for one in _document(doing, answer.data)]
+                named = (self.key(str(one.get("name"))) for one in _document(doing, answer.data))
+                return [one for one in named if one.startswith(segments_folder(key))]
         return []
 
     def opened(self, key: str) -> BaseHTTPResponse:
@@ -207,6 +211,12 @@ class Container:
         return SnapshotNotFound(why, hint="try list")
 
 
+def segments_folder(key: str) -> str:
+    """Return where the segments of an object lie, out of sight."""
+    folder, slash, name = key.rpartition("/")
+    return f"{folder}{slash}{SEGMENTS}{name}/"
+
+
 def _document(doing: str, text: bytes) -> list[dict[str, str]]:
     try:
         document = json.loads(text)
@@ -220,7 +230,7 @@ def _document(doing: str, text: bytes) -> list[dict[str, str]]:
 def _object(doing: str, listed: dict[str, str]) -> SwiftObject:
     try:
         touched = datetime.fromisoformat(listed["last_modified"]).replace(tzinfo=UTC)
-        return SwiftObject(str(listed["name"]), int(listed["bytes"]), touched)
+        return SwiftObject(str(listed["name"]), size_of(str(listed["bytes"])), touched)
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         why = f"{doing}: the store describes an object without size or time"
         raise StorageError(why, hint="check storage_url") from error

@@ -15,10 +15,14 @@ from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnava
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.http.body import Body, if_small
 from raft_snapshot_agent.storage.leftovers import Leftovers
-from raft_snapshot_agent.storage.swift.container import Container, SwiftObject
+from raft_snapshot_agent.storage.swift.container import (
+    SEGMENTS,
+    Container,
+    SwiftObject,
+    segments_folder,
+)
 
 _SMALL = 4 << 20
-_FOLDER = ".segments/"
 
 
 class SwiftUpload:
@@ -28,9 +32,7 @@ class SwiftUpload:
         self._container = container
         self._key = key
         self._segment_size = segment_size
-        prefix, slash, name = key.rpartition("/")
-        token = secrets.token_hex(4)
-        self._folder = f"{prefix}{slash}{_FOLDER}{name}/{token}/"
+        self._folder = f"{segments_folder(key)}{secrets.token_hex(4)}/"
         self._begun: list[str] = []
 
     def run(self, source: UploadSource, stop: Event) -> int:
@@ -137,8 +139,8 @@ def _unclaimed(container: Container, prefix: str) -> Iterator[tuple[str, list[Sw
     uploads: defaultdict[str, defaultdict[str, list[SwiftObject]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    for one in container.listed(prefix + _FOLDER):
-        name, _, rest = one.key.removeprefix(prefix + _FOLDER).partition("/")
+    for one in container.listed(prefix + SEGMENTS):
+        name, _, rest = one.key.removeprefix(prefix + SEGMENTS).partition("/")
         uploads[name][rest.partition("/")[0]].append(one)
     whole = {one.key for one in container.listed(prefix, "/")} if uploads else set()
     for name, tried in uploads.items():

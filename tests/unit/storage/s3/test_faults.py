@@ -23,7 +23,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.storage.base import BytesSource, Storage
 from raft_snapshot_agent.storage.http import body
-from raft_snapshot_agent.storage.s3.upload import PART
+from raft_snapshot_agent.storage.http.parts import PART
 
 FORBIDDEN = re.compile(r"Signature=|X-Amz|\?|\n|Debug|RetryError|<|Credential=")
 

@@ -20,9 +20,9 @@ from raft_snapshot_agent.errors import (
     StorageError,
 )
 from raft_snapshot_agent.storage.base import BytesSource, Storage
+from raft_snapshot_agent.storage.http.parts import PART
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.s3.s3 import S3Settings, bucket_of
-from raft_snapshot_agent.storage.s3.upload import PART
 
 FORBIDDEN = re.compile(r"Signature=|X-Amz|\?|\n|Debug|RetryError|<|Credential=")
 

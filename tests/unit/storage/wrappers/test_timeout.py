@@ -15,10 +15,10 @@ from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.storage.base import BytesSource, Entry, Storage, UploadSource
+from raft_snapshot_agent.storage.http import body
 from raft_snapshot_agent.storage.http.http import Http, TlsOptions
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.local.local import LocalSettings
-from raft_snapshot_agent.storage.objectstore import feed
 from raft_snapshot_agent.storage.s3.s3 import S3Settings
 from raft_snapshot_agent.storage.webdav.webdav import WebdavSettings
 from raft_snapshot_agent.storage.wrappers.timeout import TimeoutStorage
@@ -247,8 +247,7 @@ async def test_an_upload_that_is_given_up_is_cut_off_and_takes_back_what_it_sent
 async def test_an_upload_to_an_object_store_that_is_given_up_lets_go_of_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(feed, "_GRACE", 0.2)
-    monkeypatch.setattr(feed, "_AT_LAST", 0.1)
+    monkeypatch.setattr(body, "_GRACE", 0.2)
     before = asyncio.all_tasks()
     with RawServer(lambda _: iter([60.0])) as server:
         settings = S3Settings(

@@ -1,0 +1,232 @@
+"""Whose identity a token is asked for, and how: of an app, a workload, an instance, the CLI.
+
+They are asked for over the agent's own connections, so that proxies, time-outs and limits hold.
+
+Sources: "OAuth 2.0 client credentials flow" of Microsoft Entra; "How to use managed identities on
+an Azure VM" and "... for App Service"; `az account get-access-token`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote, urlencode
+
+from raft_snapshot_agent.error_text import read_document
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    LoginRefused,
+    StorageError,
+    StorageUnavailable,
+    reason_of,
+)
+from raft_snapshot_agent.network.deadline import current
+from raft_snapshot_agent.redaction import remember
+from raft_snapshot_agent.secret import Secret, one_line
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+    from raft_snapshot_agent.storage.http.http import Http
+
+AUTHORITY = "https://login.microsoftonline.com"
+INSTANCE = "http://169.254.169.254/metadata/identity/oauth2/token"
+LOGIN_HINT = (
+    "set account_key, sas_token, connection_string or client_id, or give the instance "
+    "a managed identity"
+)
+_RESOURCE = "https://storage.azure.com"
+_SCOPE = f"{_RESOURCE}/.default"
+_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_TAG = Path("/sys/class/dmi/id/chassis_asset_tag")
+_AZURES_TAG = "7783-7084-3265-9085-8269-3286-77"
+"""What every machine of Azure's bears. Source: cloud-init's data source for Azure."""
+_MOST_OF_CLI = 64 << 10
+_MOST_SAID = 200
+
+
+@dataclass(frozen=True, slots=True)
+class AzureToken:
+    """What a request proves with whose it is."""
+
+    text: str = field(repr=False)
+    seconds: float
+    """For how long it is good from when it was got."""
+
+    @classmethod
+    def read(cls, doing: str, source: str, document: bytes) -> AzureToken:
+        """Read what was given; its end is told in one of several ways.
+
+        Raises:
+            LoginRefused: It holds no token.
+        """
+        try:
+            text, seconds = _token_in(json.loads(document))
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError):
+            raise LoginRefused(f"{doing}: {source} gave no token", hint=LOGIN_HINT) from None
+        remember(text)
+        return cls(text, seconds)
+
+
+def _token_in(said: Mapping[str, object]) -> tuple[str, float]:
+    text = said.get("access_token") or said["accessToken"]
+    if not isinstance(text, str):
+        raise TypeError("no text")
+    if (seconds := said.get("expires_in")) is not None:
+        left = float(str(seconds))
+    else:  # App Service and the CLI tell when it ends; a CLI of old only in local time
+        left = float(str(said.get("expires_on", time.time()))) - time.time()
+    if not math.isfinite(left):
+        raise ValueError("it never ends")
+    return text, left
+
+
+class TokenSource(Protocol):
+    """Gets a token; two of the same kind that are equal get the same one's."""
+
+    def get(self, http: Http, doing: str) -> AzureToken:
+        """Ask for a token.
+
+        Arguments:
+            http: Asks.
+            doing: What fails if this does.
+
+        Raises:
+            LoginRefused: There is no such identity, or it is refused.
+            StorageUnavailable: Whoever hands tokens out did not answer.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePrincipal:
+    """An app that is registered with Entra, and the secret that proves it."""
+
+    authority: str
+    tenant: str
+    client: str
+    secret: str = field(repr=False)
+
+    def get(self, http: Http, doing: str) -> AzureToken:
+        return _exchange(http, doing, self, {"client_secret": self.secret})
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadIdentity:
+    """A pod that its platform vouches for in a file."""
+
+    authority: str
+    tenant: str
+    client: str
+    file: str
+
+    def get(self, http: Http, doing: str) -> AzureToken:
+        try:
+            assertion = Secret(f"file://{Path(self.file).absolute()}").resolve()
+        except ConfigError as error:
+            why = f"cannot use the federated token file: {error.message}"
+            hint = "check AZURE_FEDERATED_TOKEN_FILE, or take it out of the environment"
+            raise LoginRefused(f"{doing}: {why}", hint=hint) from None
+        form = {"client_assertion_type": _ASSERTION, "client_assertion": assertion}
+        return _exchange(http, doing, self, form)
+
+
+def _exchange(
+    http: Http, doing: str, who: ServicePrincipal | WorkloadIdentity, proof: Mapping[str, str]
+) -> AzureToken:
+    url = f"{who.authority.rstrip('/')}/{quote(who.tenant, safe='')}/oauth2/v2.0/token"
+    form = {
+        "client_id": who.client,
+        "scope": _SCOPE,
+        "grant_type": "client_credentials",
+        **proof,
+    }
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    answer = http.ask(doing, "POST", url, headers, urlencode(form).encode())
+    return _given(doing, "Microsoft Entra", answer)
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedIdentity:
+    """The identity of the instance, or one of several that it has."""
+
+    endpoint: str
+    client: str | None = None
+    header: str | None = field(default=None, repr=False)
+    """What App Service wants to be shown."""
+
+    def get(self, http: Http, doing: str) -> AzureToken:
+        asked = {"api-version": "2019-08-01", "resource": _RESOURCE}
+        if self.client:
+            asked["client_id"] = self.client
+        headers = {"metadata": "true"}
+        if self.header:
+            headers["x-identity-header"] = self.header
+        try:
+            answer = http.ask(doing, "GET", f"{self.endpoint}?{urlencode(asked)}", headers)
+        except StorageUnavailable as error:
+            if _on_azure() or "proxy" in error.message.lower():
+                raise  # it may only not be ready yet
+            raise _without_credentials(doing, error) from None
+        return _given(doing, "the instance's identity service", answer)
+
+
+def _without_credentials(doing: str, error: StorageError) -> LoginRefused:
+    why = error.message.removeprefix(f"{doing}: ")
+    return LoginRefused(f"{doing}: there are no credentials ({why})", hint=LOGIN_HINT)
+
+
+@dataclass(frozen=True, slots=True)
+class AzureCli:
+    """Whoever logged in last on this host."""
+
+    seconds: float
+    """How long it may take."""
+
+    def get(self, _http: Http, doing: str) -> AzureToken:
+        deadline = current()
+        seconds = self.seconds if deadline is None else min(self.seconds, deadline.left)
+        asked = ("account", "get-access-token", "--output", "json", "--scope", _SCOPE)
+        try:
+            done = subprocess.run(
+                ["az", *asked],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise StorageUnavailable(
+                f"{doing}: az does not answer", hint="try it by hand"
+            ) from None
+        except OSError as error:
+            why = f"{doing}: cannot run az, the Azure CLI: {reason_of(error)}"
+            hint = "install it, or take AZURE_USE_AZURE_CLI out of the environment"
+            raise LoginRefused(why, hint=hint) from None
+        if done.returncode:
+            said = one_line(done.stderr[:_MOST_OF_CLI].decode(errors="replace"), _MOST_SAID)
+            why = f"{doing}: az gave no token ({said or f'exit code {done.returncode}'})"
+            raise LoginRefused(why, hint="try: az login")
+        return AzureToken.read(doing, "az", done.stdout[:_MOST_OF_CLI])
+
+
+def _given(doing: str, source: str, answer: BaseHTTPResponse) -> AzureToken:
+    if answer.status == 200:
+        return AzureToken.read(doing, source, answer.data)
+    told = read_document(answer.data.decode(errors="replace")).with_status(answer.status)
+    if answer.status in {408, 410, 429} or answer.status // 100 == 5:
+        why = f"{doing}: {source} gives no token now ({told})"
+        raise StorageUnavailable(why, hint="it may pass; look at its status")
+    raise LoginRefused(f"{doing}: the login was refused ({told})", hint=LOGIN_HINT)
+
+
+def _on_azure() -> bool:
+    try:
+        return _TAG.read_text().strip() == _AZURES_TAG
+    except (OSError, ValueError):
+        return False

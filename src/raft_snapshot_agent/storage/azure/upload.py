@@ -1,0 +1,90 @@
+"""How a snapshot becomes a blob: nothing of it is visible until it is whole.
+
+What is small goes in one request. What is larger is sent while it grows, in blocks, several at
+once; the last of them waits for the snapshot's verdict. Blocks that no list names are invisible,
+and Azure drops them after a week; no request does.
+
+Source: "Put Block" and "Put Block List" of the Blob service's REST API.
+"""
+
+from __future__ import annotations
+
+import secrets
+from base64 import b64encode
+from dataclasses import dataclass, field, replace
+from threading import Event
+
+from raft_snapshot_agent.core.naming import snapshot_name
+from raft_snapshot_agent.storage.azure.client import AzureClient, AzureRequest, checksum
+from raft_snapshot_agent.storage.base import UploadSource
+from raft_snapshot_agent.storage.http.body import StoppableSource
+from raft_snapshot_agent.storage.http.parts import (
+    read_if_small,
+    require_size,
+    send_parts,
+    steps_of,
+)
+
+
+def upload(client: AzureClient, doing: str, key: str, source: UploadSource, stop: Event) -> int:
+    """Store a source, following it while it grows; set `stop` to have it break off.
+
+    Returns:
+        Bytes stored, as the store reports where that right is given.
+    """
+    client, source = replace(client, stop=stop), StoppableSource(source, stop)
+    name = key.rpartition("/")[2]
+    plain = snapshot_name(name) != name
+    if (whole := read_if_small(source)) is not None:
+        sent = len(whole)
+        client.put(doing, key, whole, plain=plain)
+    else:
+        sent = _Blocks(client, doing, key).run(source, plain=plain)
+    # The bytes were checked already, against the checksum that goes with every request.
+    return require_size(client, key, client.container.shown(key), sent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """One upload in blocks."""
+
+    client: AzureClient
+    doing: str
+    key: str
+    mark: str = field(default_factory=lambda: secrets.token_hex(6))
+    """Of this upload alone: no other's blocks of the same name get among its own."""
+    sent: list[int] = field(default_factory=list)
+
+    def run(self, source: UploadSource, *, plain: bool) -> int:
+        size = send_parts(source, self.client.stop, self._send)
+        self._complete(plain=plain)
+        return size
+
+    def _send(self, number: int, part: memoryview) -> None:
+        request = AzureRequest(
+            "PUT",
+            self.key,
+            {"comp": "block", "blockid": self._id(number)},
+            {"content-md5": checksum([part])},
+            tuple(steps_of(part)),
+            len(part),
+        )
+        self.client.ask(self.doing, request)
+        self.sent.append(number)
+
+    def _complete(self, *, plain: bool) -> None:
+        # "Latest" and not "Uncommitted": where the answer is lost, the same list is sent again.
+        listed = "".join(f"<Latest>{self._id(number)}</Latest>" for number in sorted(self.sent))
+        document = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{listed}</BlockList>'.encode()
+        headers = {
+            "content-type": "application/xml",
+            "content-md5": checksum([document]),
+            **self.client.of_new(plain=plain),
+        }
+        query = {"comp": "blocklist"}
+        request = AzureRequest("PUT", self.key, query, headers, [document], len(document))
+        self.client.ask(self.doing, request)
+
+    def _id(self, number: int) -> str:
+        """Name a block; all blocks of a blob have names of one length, whoever sent them."""
+        return b64encode(f"{self.mark}{number:08}".encode()).decode()

@@ -1,0 +1,151 @@
+"""Snapshots as objects of a store; what is not complete is never visible."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event
+from typing import Protocol, TypeVar
+
+from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
+from raft_snapshot_agent.storage.base import Entry, UploadSource
+from raft_snapshot_agent.storage.http.body import in_stoppable_thread
+from raft_snapshot_agent.storage.http.download import Bucket, ObjectDownload
+from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.names import require_plain_name
+from raft_snapshot_agent.threads import in_thread
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class BucketLocation:
+    """Where the objects lie, as an operator would write it."""
+
+    url: str
+    """Of the bucket, such as `s3://backups`."""
+    prefix: str
+    """Empty, or with a slash at its end."""
+    kind: str
+    """The word for it in the log."""
+
+    @property
+    def folder(self) -> str:
+        return f"{self.url}/{self.prefix}"
+
+
+class BucketObjects(Bucket, Protocol):
+    """The objects of one bucket, with the credentials as they are now; each has an ETag."""
+
+    def upload(self, doing: str, key: str, source: UploadSource, stop: Event) -> int:
+        """Store a source, following it while it grows; set `stop` to have it break off.
+
+        Returns:
+            Bytes stored, as the store reports where that right is given.
+        """
+
+    def list_sizes(self, doing: str, prefix: str) -> Iterable[tuple[str, int]]:
+        """List the keys directly below a prefix, and the size of each object."""
+
+    def delete(self, doing: str, key: str) -> None:
+        """Remove an object; what is gone is no error."""
+
+    def sweep(self, prefix: str, leftovers: Leftovers) -> int:
+        """Remove what crashed runs left half-written, and return how much that was."""
+
+
+class BucketStorage:
+    """The four verbs and the broom, of whatever yields a client."""
+
+    def __init__(
+        self,
+        location: BucketLocation,
+        connect: Callable[[], BucketObjects],
+        heed: Callable[[StorageError], bool] = lambda _: False,
+    ) -> None:
+        """Prepare; nothing is contacted.
+
+        Arguments:
+            location: Where the snapshots lie.
+            connect: Makes a client, with the credentials as they are now.
+            heed: Returns whether to try again, now with what the store asked for.
+        """
+        self._location = location
+        self._connect = connect
+        self._heed = heed
+
+    @property
+    def kind(self) -> str:
+        return self._location.kind
+
+    def location(self, name: str) -> str:
+        return f"{self._location.folder}{name}"
+
+    async def put(self, name: str, source: UploadSource) -> int:
+        key, doing = self._key(name), self._doing(f"store {name}")
+
+        def work(stop: Event) -> int:
+            return self._connect().upload(doing, key, source, stop)
+
+        async def put() -> int:
+            with self._failing(doing):
+                return await in_stoppable_thread(work)
+
+        return await self._heeded(put)
+
+    async def entries(self) -> list[Entry]:
+        return await self._blocking(self._entries, "list snapshots")
+
+    async def read(self, name: str) -> AsyncIterator[bytes]:
+        key, doing = self._key(name), self._doing(f"read {name}")
+        download = await self._blocking(
+            lambda client, doing: ObjectDownload(client, doing, key, "etag"), f"read {name}"
+        )
+        try:
+            with self._failing(doing):
+                while piece := await in_thread(download.read_on, abandon=True):
+                    yield piece
+        finally:
+            download.close()
+
+    async def delete(self, name: str) -> None:
+        key = self._key(name)
+        await self._blocking(lambda client, doing: client.delete(doing, key), f"delete {name}")
+
+    async def sweep(self, leftovers: Leftovers) -> int:
+        prefix = self._location.prefix
+        return await self._blocking(lambda client, _: client.sweep(prefix, leftovers), "sweep")
+
+    def _entries(self, client: BucketObjects, doing: str) -> list[Entry]:
+        prefix = self._location.prefix
+        listed = client.list_sizes(doing, prefix)
+        return [Entry(key.removeprefix(prefix), size) for key, size in listed]
+
+    async def _blocking(self, work: Callable[[BucketObjects, str], T], verb: str) -> T:
+        doing = self._doing(verb)
+        with self._failing(doing):
+            return await in_thread(lambda: work(self._connect(), doing), abandon=True)
+
+    async def _heeded(self, put: Callable[[], Awaitable[T]]) -> T:
+        """Ask once more where the store said what it needs and that can be sent."""
+        try:
+            return await put()
+        except StorageError as error:
+            if not self._heed(error):
+                raise
+        return await put()
+
+    @contextmanager
+    def _failing(self, doing: str) -> Iterator[None]:
+        """Tell a configuration that cannot be used as a failure of this storage alone."""
+        try:
+            yield
+        except ConfigError as error:
+            raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
+
+    def _doing(self, verb: str) -> str:
+        return f"cannot {verb} in {self._location.folder}"
+
+    def _key(self, name: str) -> str:
+        return self._location.prefix + require_plain_name(name, self._location.url)

@@ -19,10 +19,10 @@ help:
 demo: .venv/demo
 	@$(BIN)/raft-snapshot-agent demo
 
-test: .venv/dev .venv/azurite/stamp .venv/tinyproxy/stamp
+test: .venv/dev .venv/azurite/stamp .venv/tinyproxy/stamp .venv/prometheus/stamp
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 
-soak: .venv/dev .venv/azurite/stamp .venv/tinyproxy/stamp
+soak: .venv/dev .venv/azurite/stamp .venv/tinyproxy/stamp .venv/prometheus/stamp
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup -m soak
 
 check: .venv/dev
@@ -79,4 +79,15 @@ clean:
 	@command -v tinyproxy >/dev/null || ! command -v dpkg-deb >/dev/null || \
 	  { cd .venv/tinyproxy && apt-get download -qq tinyproxy-bin && \
 	    dpkg-deb --extract tinyproxy-bin_*.deb . ; } || true
+	@touch $@
+
+# Prometheus and promtool, likewise; elsewhere the tests that need them are skipped. A new machine
+# has no list of packages yet.
+.venv/prometheus/stamp: .venv/dev
+	@mkdir -p .venv/prometheus
+	@command -v promtool >/dev/null || ! command -v dpkg-deb >/dev/null || \
+	  { cd .venv/prometheus && \
+	    { apt-get download -qq prometheus 2>/dev/null || \
+	      { apt-get update -qq && apt-get download -qq prometheus ; } ; } && \
+	    dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb ; } || true
 	@touch $@

@@ -23,6 +23,7 @@ from raft_snapshot_agent.backup.delivery import RunContext, deliver
 from raft_snapshot_agent.backup.finish import Unsettled
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter, Permit
 from raft_snapshot_agent.backup.settle import settle
+from raft_snapshot_agent.backup.spool_folder import SpoolFolder
 from raft_snapshot_agent.core.freshness import newest_times
 from raft_snapshot_agent.core.holding import Survey
 from raft_snapshot_agent.core.naming import Naming
@@ -32,11 +33,11 @@ from raft_snapshot_agent.destination.holdings import survey, unlisted
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.lease.acquire import take
 from raft_snapshot_agent.lease.held_lease import HeldLease
+from raft_snapshot_agent.observe.phases import PhaseNotes, phase
 from raft_snapshot_agent.observe.trace import RUN, as_failure
-from raft_snapshot_agent.servers.throw_away import sweep_throw_away_folders
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.download import Download, stop_when_cancelled, verify
-from raft_snapshot_agent.transfer.spool import Spool, sweep
+from raft_snapshot_agent.transfer.spool import Spool
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 
 if TYPE_CHECKING:  # of which there is none unless one is configured
@@ -80,7 +81,7 @@ class Agent:
         self.cluster = cluster
         self.destinations = destinations
         self._naming = naming
-        self._spool = spool
+        self.spool = SpoolFolder(spool)
         self._deadline = deadline
         self._clock = clock
         self.lease = lease
@@ -110,16 +111,17 @@ class Agent:
         run = self._naming.run(started := self._clock(), secrets.token_hex(8))
         RUN.set(run.id)
         self.present_run = ""
+        phases = PhaseNotes.begin()
         report = Report(run.id, started, started)
         try:
-            self._dead |= await self._sweep_spools()
+            self._dead |= await self.spool.sweep()
             held_lease = self._require_lease()
             leader = await self._find_leader()
             async with self._limiter.permit() as permit:
                 if permit.waited:  # it may be another by now
                     leader = await self._find_leader()
                 report = replace(report, node=leader.node.address, warnings=leader.troubles)
-                with Spool.create(self._spool, run.id) as spool:
+                with Spool.create(self.spool.path, run.id) as spool:
                     self._filling, self.present_run = spool, run.id
                     context = RunContext(
                         run,
@@ -138,7 +140,7 @@ class Agent:
             self._dead = frozenset()
         elif report.outcome is not Outcome.SKIPPED:
             self._dead |= {run.id}
-        return replace(report, finished_at=self._clock())
+        return replace(report, finished_at=self._clock(), phases=phases.ended)
 
     @property
     def private(self) -> frozenset[str]:
@@ -178,7 +180,7 @@ class Agent:
         Returns:
             The storages where that was not possible, and why.
         """
-        self._dead |= await self._sweep_spools()
+        self._dead |= await self.spool.sweep()
         troubles: dict[str, str] = {}
 
         async def tidy(destination: Destination) -> None:
@@ -228,10 +230,6 @@ class Agent:
         """
         return await destination.prune(self._clock(), **how)
 
-    async def _sweep_spools(self) -> frozenset[str]:
-        await in_thread(lambda: sweep_throw_away_folders(self._spool))
-        return await in_thread(lambda: sweep(self._spool))
-
     async def _tidy(self, destination: Destination) -> str:
         """Remove what dead runs left in a storage; say why that is not possible."""
         try:
@@ -264,7 +262,8 @@ class Agent:
         return {name: doubtful[name].snapshot for name in again if name in doubtful}
 
     async def _find_leader(self) -> Leader:
-        return await in_thread(self.cluster.find_leader_for_this_agent, abandon=True)
+        with phase("leader"):
+            return await in_thread(self.cluster.find_leader_for_this_agent, abandon=True)
 
     async def _store(
         self,

@@ -38,6 +38,7 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
     limiter = ConcurrencyLimiter(fleet.concurrency)
     codes: dict[str, int] = {}
     statuses: list[ClusterStatus] = []
+    reports: dict[str, Report] = {}
 
     async def one(name: str, loaded: Loaded) -> None:
         told = bind_cluster(log, name)
@@ -53,6 +54,7 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
         Journal(told, seed=loaded.dialect == "seed").report(report)
         statuses.append(_describe(name, destinations, report))
         codes[name] = _exit_code(report, require_leader=require_leader)
+        reports[name] = report
 
     async def every() -> None:
         async with anyio.create_task_group() as tasks:
@@ -62,6 +64,11 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
             from raft_snapshot_agent.cli.notifying import tell_once
 
             await tell_once(fleet, tuple(statuses), log)
+        if fleet.first.config.metrics is not None:
+            from raft_snapshot_agent.service.run_metrics import leave_metrics
+
+            done = [(one, reports.get(name)) for name, one in fleet.clusters.items()]
+            await leave_metrics(fleet.first.config.metrics, done, log.warning)
 
     wait_for(every)
     return worst([code for code in codes.values() if code], len(codes))

@@ -24,7 +24,7 @@ def save_everywhere(loaded: Loaded, only: str | None) -> int:
     loaded = by_hand(loaded, os.environ)
     destinations = assembly.destinations(loaded.config, only)
     check_to_run(loaded.config, os.environ, loaded.position)
-    return _finish(assembly.agent(loaded.config, destinations, by_hand=True))
+    return _finish(assembly.agent(loaded.config, destinations, by_hand=True), loaded)
 
 
 def save_to_file(loaded: Loaded, target: Path, *, overwrite: bool) -> int:
@@ -49,14 +49,33 @@ def save_to_stdout(loaded: Loaded) -> int:
     return _finish(assembly.agent(config, [destination], by_hand=True))
 
 
-def _finish(agent: Agent) -> int:
+def _finish(agent: Agent, told: Loaded | None = None) -> int:
+    """Take the snapshot and say what came of it; return the exit code.
+
+    Arguments:
+        agent: Takes it.
+        told: Whose metrics are left where it says, for the storages that it has.
+    """
+
     async def work() -> Report:
         async with show_progress(lambda: agent.received):
-            return await agent.run_and_leave()
+            report = await agent.run_and_leave()
+        if told is not None and told.config.metrics is not None:
+            from raft_snapshot_agent.service.run_metrics import leave_metrics
+
+            runs = [(told, report)]
+            await leave_metrics(
+                told.config.metrics, runs, lambda why: output.talk(f"warning: {why}")
+            )
+        return report
 
     report = wait_for(work)
     _tell(report)
     return report.exit_code
+
+
+def _warn(why: str) -> None:
+    output.talk(f"warning: {why}")
 
 
 def _tell(report: Report) -> None:

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from raft_snapshot_agent.config.document import Document, value_at
 from raft_snapshot_agent.config.identity import identify
 from raft_snapshot_agent.config.keys import KeyPath, KeyPosition
+from raft_snapshot_agent.config.metrics import MetricsSettings
 from raft_snapshot_agent.config.model import Config, LogSettings
 from raft_snapshot_agent.config.names import misplaced_error
 from raft_snapshot_agent.config.notifiers import check_clusters, name_notifiers
@@ -33,6 +34,7 @@ class Fleet(Settings):
     """What is said once for all the clusters of a file."""
 
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings | None = None
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 4
     """How many snapshots are under way at once; one that does not move is not counted."""
     spread: Duration = timedelta(milliseconds=25)
@@ -65,6 +67,16 @@ class Fleet(Settings):
                         "stands at the top of the file, for all clusters", name, key
                     )
         return clusters
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What each cluster's configuration has of it."""
+        return {key: getattr(self, key) for key in self.in_each()}
+
+    @classmethod
+    def in_each(cls) -> tuple[str, ...]:
+        """List the keys that a file for one cluster has as well."""
+        return tuple(key for key in cls.model_fields if key in Config.model_fields)
 
 
 @dataclass(frozen=True, slots=True)

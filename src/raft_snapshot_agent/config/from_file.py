@@ -89,9 +89,10 @@ def _cluster(
     part: ClusterSection, fleet: Fleet, document: Document, file: Path, environ: Mapping[str, str]
 ) -> Loaded:
     config = validate(Config, part.value, document, part.origin)
-    config = complete(config, environ).model_copy(update={"log": fleet.log, "notify": fleet.notify})
+    config = complete(config, environ).model_copy(update=fleet.shared)
     notes = tuple(f"{part.name}: {note}" for note in namespace_notes(config))
-    return Loaded(config, file, "agent", notes, document, part.origin)
+    siblings = frozenset(fleet.clusters)
+    return Loaded(config, file, "agent", notes, document, part.origin, part.name, siblings)
 
 
 def _general(config: Config, file: Path, environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -32,6 +32,10 @@ class Loaded:
     notes: tuple[str, ...] = ()
     document: Document | None = field(default=None, repr=False, compare=False)
     origin: Origin = field(default=lambda path: path, repr=False, compare=False)
+    name: str = ""
+    """Of the cluster; one alone has none."""
+    siblings: frozenset[str] = frozenset({""})
+    """All clusters that the file names, this one among them."""
 
     def position(self, path: KeyPath) -> str:
         """Return the position of a key, `FILE:LINE:COLUMN: key`, spelt as in the file."""

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from raft_snapshot_agent.config.drill import DrillSettings
+from raft_snapshot_agent.config.metrics import MetricsSettings
 from raft_snapshot_agent.config.names import derive_names, misplaced_error
 from raft_snapshot_agent.config.notifiers import check_clusters, name_notifiers
 from raft_snapshot_agent.core import naming
@@ -143,6 +144,8 @@ class Config(Settings):
     spool: Annotated[Path, AfterValidator(_absolute)] | None = None
     """The folder a snapshot streams into; see `spool_folder`."""
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings | None = None
+    """Where `run --once` and `save` leave their metrics."""
     naming: Literal["agent", "seed"] = "agent"
     """`seed`: names as the original agent writes them."""
     name_layout: NameLayout | None = None

@@ -13,9 +13,6 @@ from raft_snapshot_agent.config.load import LoadedFleet
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.duration import format_duration
 
-_COMMON = Fleet.model_fields.keys() & Config.model_fields.keys()
-"""What stands once for all clusters of a file."""
-
 
 def show(config: Config) -> dict[str, Any]:
     """Return what is in force, defaults included; of secrets only their references."""
@@ -30,13 +27,12 @@ def shown_fleet(fleet: LoadedFleet) -> dict[str, Any]:
     shows = {name: show(one.config) for name, one in fleet.clusters.items()}
     if "" in shows:
         return shows[""]
-    common = {key: one for key, one in show(fleet.first.config).items() if key in _COMMON}
-    own = {
-        name: {key: one for key, one in shown.items() if key not in _COMMON}
-        for name, shown in shows.items()
-    }
+    common = {key: one for key, one in show(fleet.first.config).items() if key in Fleet.in_each()}
+    for one in shows.values():
+        for key in common:
+            del one[key]
     spread = format_duration(fleet.spread)
-    return {**common, "concurrency": fleet.concurrency, "spread": spread, "clusters": own}
+    return {**common, "concurrency": fleet.concurrency, "spread": spread, "clusters": shows}
 
 
 def schema() -> dict[str, Any]:

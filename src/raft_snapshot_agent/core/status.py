@@ -62,6 +62,8 @@ class RunSummary:
     """Names of the storages that did not get it."""
     error: str = ""
     """Why there is no snapshot, or why it is not everywhere: one line."""
+    exit_code: int = 0
+    """What a command that did this would exit with."""
 
     @classmethod
     def of(cls, report: Report) -> RunSummary:
@@ -76,6 +78,7 @@ class RunSummary:
             report.snapshot,
             tuple(one.storage for one in failed),
             "; ".join(why),
+            report.exit_code,
         )
 
 
@@ -146,6 +149,10 @@ class ClusterStatus:
     """When its loop last went on."""
     stuck: bool = False
     """Whether a run has made no progress for longer than all time-outs together."""
+    phases: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """By phase and storage, how many seconds it took last; what is for all has no storage."""
+    spool_free: int | None = None
+    """Free bytes in the file system of the spool folder, where that is known."""
 
     def scrubbed(self, storage: str, note: ScrubNote) -> ClusterStatus:
         """Return it after snapshots of a storage were read back.
@@ -190,6 +197,7 @@ class ClusterStatus:
             storages=storages,
             runs=(*self.runs, RunSummary.of(report))[-RUNS_KEPT:],
             failing=_find_failure(self.failing, report),
+            phases={**self.phases, **report.durations},
             verification_failures=self.verification_failures + broken,
         )
 

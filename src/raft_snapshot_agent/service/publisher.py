@@ -148,6 +148,7 @@ class StatusPublisher:
             token_expires_at=_add(now, agent.cluster.session.seconds_to_end()),
             heartbeat=now - idle if running else self._beat,
             stuck=progress.stuck,
+            spool_free=agent.spool.free,
         )
 
 

@@ -11,6 +11,7 @@ from raft_snapshot_agent.core.archive import ArchiveVerifier
 from raft_snapshot_agent.core.entries import EntryReader
 from raft_snapshot_agent.core.snapshot import Snapshot
 from raft_snapshot_agent.errors import AgentError, Interrupted, StaleSnapshot, Stopped
+from raft_snapshot_agent.observe.phases import phase
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.spool import Spool
@@ -45,7 +46,8 @@ class Download:
         """Download; a failure is the spool's, nothing is raised."""
         with anyio.move_on_after(self._deadline) as limit:
             # A server that never answers is left alone: a failed spool takes no more from it.
-            await in_thread(self._run, abandon=True)
+            with phase("download"):
+                await in_thread(self._run, abandon=True)
         if limit.cancelled_caught:
             self._fail(
                 Interrupted(
@@ -89,7 +91,8 @@ async def verify(
         entries: Also reads what the state holds.
     """
     verifier = ArchiveVerifier(digest=digest, entries=entries)
-    await in_thread(lambda: _verify(spool, applied_index, verifier))
+    with phase("verify"):
+        await in_thread(lambda: _verify(spool, applied_index, verifier))
 
 
 async def stop_when_cancelled(download: Download) -> None:

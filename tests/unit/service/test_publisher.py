@@ -13,7 +13,7 @@ from raft_snapshot_agent.backup.agent import Agent, Destination
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.naming import AGENT
 from raft_snapshot_agent.core.schedule import Every
-from raft_snapshot_agent.core.status import AgentStatus, Role
+from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, Role
 from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.observe.board import StatusBoard
@@ -82,3 +82,16 @@ async def test_a_companion_reads_how_a_run_ended_and_one_that_fails_harms_nobody
     assert cluster.heartbeat is not None
     assert abs(cluster.heartbeat - datetime.now(UTC)) < timedelta(minutes=1)
     assert "no port" in capsys.readouterr().err
+
+
+async def test_phases_and_the_room_in_the_spool_are_told(tmp_path: Path) -> None:
+    config = Config.model_validate({"vault": {"address": "http://127.0.0.1:9"}})
+    agent = Agent(Cluster(config.vault, "anywhere"), [], naming=AGENT, spool=tmp_path, deadline=5)
+
+    report = await agent.run_once()
+
+    (leader,) = report.phases
+    assert (leader.name, leader.storage, leader.failed) == ("leader", "", True)
+    assert 0 <= leader.began <= leader.began + leader.seconds
+    assert ClusterStatus("").ended(report).phases == {("leader", ""): leader.seconds}
+    assert agent.spool.free

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from raft_snapshot_agent.core.status import AgentStatus
-from raft_snapshot_agent.metrics.metric import Kind, Metric, StatusView
+from raft_snapshot_agent.metrics.metric import JudgedStatus, Kind, Metric
 from raft_snapshot_agent.metrics.table import TABLE
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -34,7 +34,7 @@ def exposition(
     """
     wide = _prefers_openmetrics(accept)
     lines = _Lines(wide)
-    view = StatusView.of(status)
+    view = JudgedStatus.of(status)
     for metric in metrics:
         lines.add(metric, view)
     content = lines.text + ("# EOF\n" if wide else "")
@@ -53,7 +53,7 @@ class _Lines:
     def text(self) -> str:
         return "".join(self._parts)
 
-    def add(self, metric: Metric, view: StatusView) -> None:
+    def add(self, metric: Metric, view: JudgedStatus) -> None:
         name = metric.family if self._wide else metric.name
         kind: str = metric.kind
         if not self._wide and metric.kind is Kind.INFO:

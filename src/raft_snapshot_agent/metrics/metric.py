@@ -33,7 +33,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class StorageView:
+class JudgedStorage:
     """A storage of a cluster, and what it comes to."""
 
     cluster: ClusterStatus
@@ -42,11 +42,11 @@ class StorageView:
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterView:
+class JudgedCluster:
     """A cluster, and what it comes to."""
 
     cluster: ClusterStatus
-    storages: tuple[StorageView, ...]
+    storages: tuple[JudgedStorage, ...]
 
     @property
     def state(self) -> CheckState:
@@ -57,15 +57,15 @@ class ClusterView:
 
 
 @dataclass(frozen=True, slots=True)
-class StatusView:
+class JudgedStatus:
     """A status, and what all that is in it comes to: each storage is judged once."""
 
     status: AgentStatus
-    clusters: tuple[ClusterView, ...]
-    storages: tuple[StorageView, ...]
+    clusters: tuple[JudgedCluster, ...]
+    storages: tuple[JudgedStorage, ...]
 
     @classmethod
-    def of(cls, status: AgentStatus) -> StatusView:
+    def of(cls, status: AgentStatus) -> JudgedStatus:
         clusters = tuple(_view(one, status.at) for one in status.clusters)
         return cls(status, clusters, tuple(one for each in clusters for one in each.storages))
 
@@ -78,7 +78,7 @@ class Metric:
     kind: Kind
     help: str
     labels: tuple[str, ...]
-    read: Callable[[StatusView], Iterable[Sample]]
+    read: Callable[[JudgedStatus], Iterable[Sample]]
 
     @property
     def family(self) -> str:
@@ -96,18 +96,18 @@ def of_agent(
 ) -> Metric:
     """Describe a metric of the agent itself."""
 
-    def samples(view: StatusView) -> Iterator[Sample]:
+    def samples(view: JudgedStatus) -> Iterator[Sample]:
         yield from _spread((), read(view.status))
 
     return Metric(PREFIX + name, kind, text, labels, samples)
 
 
 def of_cluster(
-    name: str, kind: Kind, text: str, read: Callable[[ClusterView], Value], *labels: str
+    name: str, kind: Kind, text: str, read: Callable[[JudgedCluster], Value], *labels: str
 ) -> Metric:
     """Describe a metric that each cluster has."""
 
-    def samples(view: StatusView) -> Iterator[Sample]:
+    def samples(view: JudgedStatus) -> Iterator[Sample]:
         for one in view.clusters:
             yield from _spread((one.cluster.name,), read(one))
 
@@ -115,11 +115,11 @@ def of_cluster(
 
 
 def of_storage(
-    name: str, kind: Kind, text: str, read: Callable[[StorageView], Value], *labels: str
+    name: str, kind: Kind, text: str, read: Callable[[JudgedStorage], Value], *labels: str
 ) -> Metric:
     """Describe a metric that each storage of each cluster has."""
 
-    def samples(view: StatusView) -> Iterator[Sample]:
+    def samples(view: JudgedStatus) -> Iterator[Sample]:
         for one in view.storages:
             yield from _spread((one.cluster.name, one.storage.name), read(one))
 
@@ -136,9 +136,9 @@ def stamp(moment: datetime | None, missing: float = NAN) -> float:
     return missing if moment is None else moment.timestamp()
 
 
-def _view(cluster: ClusterStatus, now: datetime) -> ClusterView:
+def _view(cluster: ClusterStatus, now: datetime) -> JudgedCluster:
     storages = zip(cluster.storages, cluster.judge(now), strict=True)
-    return ClusterView(cluster, tuple(StorageView(cluster, one, is_) for one, is_ in storages))
+    return JudgedCluster(cluster, tuple(JudgedStorage(cluster, one, is_) for one, is_ in storages))
 
 
 def _spread(usual: tuple[str, ...], value: Value) -> Iterator[Sample]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from raft_snapshot_agent.service.companions import open_companions
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
 from raft_snapshot_agent.service.drill_plan import plan_drills
 from raft_snapshot_agent.service.scrub_plan import plan_scrubs
+from raft_snapshot_agent.service.status_socket import StatusSocket
 
 
 def run(load: Callable[[], LoadedFleet]) -> None:
@@ -32,7 +34,10 @@ def run(load: Callable[[], LoadedFleet]) -> None:
     def take_now(cluster: str | None) -> bool:
         return daemon.take_now(cluster)
 
-    companions = open_companions(reloader.fleet, active.log, take_now)
+    companions = [
+        StatusSocket(reloader.fleet.first.path, os.environ, active.log),
+        *open_companions(reloader.fleet, active.log, take_now),
+    ]
     daemon = Daemon(active, reloader, notifier=Notifier(), companions=companions)
     collect_as_usual()
     anyio.run(daemon.run)

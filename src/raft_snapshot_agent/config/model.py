@@ -87,6 +87,8 @@ class GuardSettings(Settings):
 
     max_shrink: Share = 0.5
     """The share of its size that a cluster may lose from one snapshot to the next."""
+    max_mount_shrink: Share = 0.5
+    """The share of its keys that one mount may lose; 1 switches that off."""
     max_extra: Count = 24
     """How many more snapshots may come than the schedule explains, such as those of people."""
 

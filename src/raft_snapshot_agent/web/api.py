@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -13,12 +14,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from raft_snapshot_agent.core.status import AgentStatus
+from raft_snapshot_agent.metrics.exposition import exposition
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.status_document import document
 from raft_snapshot_agent.redaction import redact
 from raft_snapshot_agent.web.gate import LARGEST_BODY, Refusal
 from raft_snapshot_agent.web.page.render import ASSETS, read_asset, render_page
-from raft_snapshot_agent.web.page.view import Asked
+from raft_snapshot_agent.web.page.view import PageQuery
 from raft_snapshot_agent.web.probes import Probe, probe_health, probe_readiness
 from raft_snapshot_agent.web.renderer import Renderer
 from raft_snapshot_agent.web.routes import ADDRESSES, describe_api
@@ -66,7 +68,7 @@ class Api:
     async def page(self, request: Request) -> Response:
         """Answer `/`."""
         query = request.query_params
-        asked = Asked(query.get("q", "")[:_LONGEST_WORD], query.get("cluster"))
+        asked = PageQuery(query.get("q", "")[:_LONGEST_WORD], query.get("cluster"))
         made = await self._renderer.render(asked, lambda status: render_page(status, asked))
         return Response(made, media_type="text/html")
 
@@ -74,6 +76,13 @@ class Api:
         """Answer with a file of the page."""
         name = request.url.path.removeprefix("/")
         return Response(read_asset(name), media_type=ASSETS[name])
+
+    async def metrics(self, request: Request) -> Response:
+        """Answer `/metrics`."""
+        accept = request.headers.get("accept", "")
+        make = partial(exposition, accept=accept)
+        kind, content = await self._renderer.render(("metrics", accept), make)
+        return Response(content, headers={"content-type": kind})
 
     async def status(self, _: Request) -> Response:
         """Answer `/api/v1/status`."""

@@ -36,6 +36,8 @@ ADDRESSES = (
             {200: "It does", 503: "One hangs; restart the agent"}, kind="text/plain", public=True),
     Address("/readyz", "readiness", "Whether every cluster's loop has begun",
             {200: "It has", 503: "One has not"}, kind="text/plain", public=True),
+    Address("/metrics", "metrics", "For Prometheus", {200: "Text or OpenMetrics"},
+            kind="text/plain"),
     Address("/api/v1/status", "status", "How things stand", {200: "The same as `status`"}),
     Address(_SNAPSHOT_AUTO, "vault_status", "The same in the words of Vault Enterprise",
             {200: "One cluster's", 404: "No cluster is called so"}),

@@ -30,7 +30,7 @@ from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.web.page.charts import draw_charts
 from raft_snapshot_agent.web.page.render import render_page
 from raft_snapshot_agent.web.page.timeline import SLOTS, draw_timeline
-from raft_snapshot_agent.web.page.view import CARDS, STARTING, Asked, view_page
+from raft_snapshot_agent.web.page.view import CARDS, STARTING, PageQuery, view_page
 
 SECRET = "hunter2-hunter2-hunter2"
 
@@ -102,7 +102,7 @@ def test_what_others_wrote_is_text_and_nothing_else() -> None:
     text = render_page(KINDS["hostile"]()).decode()
     assert HOSTILE in Checked(text).text
     assert "<script>alert" not in text
-    asked = render_page(many(10), Asked(words=HOSTILE)).decode()
+    asked = render_page(many(10), PageQuery(words=HOSTILE)).decode()
     assert Checked(asked).wrong == []
     assert "<script>alert" not in asked
 
@@ -203,11 +203,11 @@ def test_of_many_clusters_those_with_problems_come_first_and_one_can_be_chosen()
     )
     assert len(page.problems) == 5
     assert page.more_problems > 0
-    one = view_page(status, Asked(cluster="team-003"))
+    one = view_page(status, PageQuery(cluster="team-003"))
     assert one.cards
     assert [each.name for each in one.clusters] == ["team-003"]
     assert one.clusters[0].storages
-    some = view_page(status, Asked(words="TEAM-00"))
+    some = view_page(status, PageQuery(words="TEAM-00"))
     assert len(some.clusters) == 10
     assert view_page(many(CARDS)).cards
-    assert view_page(status, Asked(cluster="nobody")).clusters == ()
+    assert view_page(status, PageQuery(cluster="nobody")).clusters == ()

@@ -12,12 +12,12 @@ from markupsafe import Markup
 
 from raft_snapshot_agent.core.status import AgentStatus
 from raft_snapshot_agent.redaction import redact
-from raft_snapshot_agent.web.page.view import ALL, Asked, view_page
+from raft_snapshot_agent.web.page.view import ALL, PageQuery, view_page
 
 ASSETS = {"style.css": "text/css", "live.js": "text/javascript"}
 
 
-def render_page(status: AgentStatus, asked: Asked = ALL) -> bytes:
+def render_page(status: AgentStatus, asked: PageQuery = ALL) -> bytes:
     """Return the page in HTML.
 
     Arguments:

@@ -24,7 +24,7 @@ _TONES = {
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotView:
+class SnapshotRow:
     """One stored snapshot."""
 
     name: str
@@ -35,7 +35,7 @@ class SnapshotView:
 
 
 @dataclass(frozen=True, slots=True)
-class StorageView:
+class StorageCard:
     """One storage."""
 
     name: str
@@ -58,10 +58,10 @@ class StorageView:
     since: str
     warnings: tuple[str, ...]
     required: bool
-    snapshots: tuple[SnapshotView, ...]
+    snapshots: tuple[SnapshotRow, ...]
 
 
-def view_storage(storage: StorageStatus, now: datetime, cluster: str) -> StorageView:
+def view_storage(storage: StorageStatus, now: datetime, cluster: str) -> StorageCard:
     """Return what is shown of a storage.
 
     Arguments:
@@ -75,7 +75,7 @@ def view_storage(storage: StorageStatus, now: datetime, cluster: str) -> Storage
     unseen = storage.holding is None or not (storage.holding.census or storage.holding.error)
     tone = "warn" if failing and verdict.state is CheckState.OK else _TONES[verdict.state]
     times = "" if failing is None or failing.times == 1 else f", {failing.times} times"
-    return StorageView(
+    return StorageCard(
         storage.name,
         storage.kind,
         storage.location,
@@ -106,7 +106,7 @@ def _tell_scrub(storage: StorageStatus, now: datetime) -> str:
     return "; ".join([f"{read} read, {words.ago(note.looked_at, now)}", *note.doubts])
 
 
-def _view_snapshot(one: Stored) -> SnapshotView:
+def _view_snapshot(one: Stored) -> SnapshotRow:
     marks = {
         "proved whole": one.proved,
         "broken": one.broken,
@@ -114,7 +114,7 @@ def _view_snapshot(one: Stored) -> SnapshotView:
         "drilled": one.drilled,
         "not what its manifest says": one.mismatched,
     }
-    return SnapshotView(
+    return SnapshotRow(
         one.name,
         words.clock(one.taken_at) if one.taken_at.year > MINYEAR else "not known",
         words.size(one.size),

@@ -33,7 +33,7 @@ _WORTH = ("ok", "partial", "other", "failed")
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class SlotMark:
     """One slot."""
 
     kind: str
@@ -55,7 +55,7 @@ class Mark:
 class Timeline:
     """The last slots, oldest first."""
 
-    marks: tuple[Mark, ...]
+    marks: tuple[SlotMark, ...]
     summary: str
     """The same in one sentence."""
     begins: str
@@ -108,10 +108,10 @@ def _sort_into_slots(
     return {back: min(kinds, key=_WORTH.index) for back, kinds in found.items()}
 
 
-def _mark(back: int, kind: str, end: datetime, gap: timedelta) -> Mark:
+def _mark(back: int, kind: str, end: datetime, gap: timedelta) -> SlotMark:
     at = end - (back + 0.5) * gap
     title = f"{clock(at)}: {_LABELS[kind]}" if kind in _LABELS else ""
-    return Mark(kind, (SLOTS - 1 - back) * STEP, title)
+    return SlotMark(kind, (SLOTS - 1 - back) * STEP, title)
 
 
 def _find_interval(cluster: ClusterStatus, moments: list[datetime]) -> timedelta | None:

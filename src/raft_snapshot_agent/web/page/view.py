@@ -10,7 +10,7 @@ from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, Role
 from raft_snapshot_agent.web.page import words
 from raft_snapshot_agent.web.page.charts import Chart, draw_charts
-from raft_snapshot_agent.web.page.storage_view import StorageView, view_storage
+from raft_snapshot_agent.web.page.storage_view import StorageCard, view_storage
 from raft_snapshot_agent.web.page.timeline import Timeline, draw_timeline
 
 CARDS = 6
@@ -23,7 +23,7 @@ _TONES = {Severity.FINE: "good", Severity.ATTENTION: "warn", Severity.FAILING: "
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PageQuery:
     """What the reader wants to see."""
 
     words: str = ""
@@ -32,7 +32,7 @@ class Asked:
     """One of them, whole."""
 
 
-ALL = Asked()
+ALL = PageQuery()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class ProblemView:
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterView:
+class ClusterCard:
     """One cluster."""
 
     name: str
@@ -78,7 +78,7 @@ class ClusterView:
     alarms: tuple[str, ...]
     lease: str
     token: str
-    storages: tuple[StorageView, ...] = ()
+    storages: tuple[StorageCard, ...] = ()
     timeline: Timeline | None = None
     charts: tuple[Chart, ...] = ()
 
@@ -93,18 +93,18 @@ class PageView:
     """The one sentence below the word."""
     problems: tuple[ProblemView, ...]
     more_problems: int
-    clusters: tuple[ClusterView, ...]
+    clusters: tuple[ClusterCard, ...]
     cards: bool
     """Whether each is shown whole; else they are rows."""
     total: int
-    asked: Asked
+    asked: PageQuery
     at: Moment
     version: str
     source: str
     since: str
 
 
-def view_page(status: AgentStatus, asked: Asked = ALL) -> PageView:
+def view_page(status: AgentStatus, asked: PageQuery = ALL) -> PageView:
     """Return what the page shows.
 
     Arguments:
@@ -142,7 +142,7 @@ def view_page(status: AgentStatus, asked: Asked = ALL) -> PageView:
     )
 
 
-def _is_asked(cluster: ClusterStatus, asked: Asked) -> bool:
+def _is_asked(cluster: ClusterStatus, asked: PageQuery) -> bool:
     if asked.cluster is not None:
         return cluster.name == asked.cluster
     return asked.words.lower() in cluster.name.lower()
@@ -183,11 +183,11 @@ def _view_problem(problem: Problem, now: datetime) -> ProblemView:
 
 def _view_cluster(
     cluster: ClusterStatus, problems: list[Problem], now: datetime, *, whole: bool
-) -> ClusterView:
+) -> ClusterCard:
     severity = severity_of(tuple(problems))
     last = max(_times(cluster), default=None)
     drill, begins = cluster.drill, not problems and not _is_known(cluster)
-    return ClusterView(
+    return ClusterCard(
         name=cluster.name,
         title=cluster.name or "Cluster",
         id=f"cluster-{cluster.name.encode().hex()}",

@@ -32,6 +32,11 @@ def _phases(view: JudgedCluster) -> Value:
     return {(storage, phase): took.get((phase, storage), NAN) for storage, phase in pairs}
 
 
+def _works(view: JudgedCluster) -> float:
+    role = view.cluster.role
+    return NAN if role is Role.STARTING else role is Role.WORKS
+
+
 def _lease(view: JudgedCluster, *, failing: bool) -> float:
     lease = view.cluster.lease
     if lease is None:
@@ -59,8 +64,8 @@ METRICS: tuple[Metric, ...] = (
     of_cluster(
         "leader",
         Kind.GAUGE,
-        "Whether this agent takes the snapshots of the cluster: it leads or holds the lease.",
-        lambda view: view.cluster.role is Role.WORKS,
+        "Whether this agent takes the snapshots of the cluster; NaN: it has not tried yet.",
+        _works,
     ),
     of_cluster(
         "attempts_total",

@@ -82,6 +82,8 @@ def test_every_series_is_there_from_the_first_scrape() -> None:
         ("storage_state", STATES["fresh"], 3),
         ("state", STATES["disabled"], 2),
         ("leader", STATES["standby"], 0),
+        ("leader", STATES["fine"], 1),
+        ("leader", STATES["fresh"], math.nan),
         ("scrub_last_timestamp_seconds", STATES["fine"], math.nan),
         ("scrub_last_timestamp_seconds", STATES["scrubbed"], NOW.timestamp() - 3600),
         ("stored_rotten", STATES["scrubbed"], 0),

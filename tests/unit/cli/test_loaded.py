@@ -74,7 +74,7 @@ def test_a_run_loads_neither_the_daemon_nor_what_it_was_not_told_of(tmp_path: Pa
         f"{TOP}.config.dialects.seed",
         f"{TOP}.lease.holder",
         f"{TOP}.metrics.table",
-        f"{TOP}.observe.spans",
+        f"{TOP}.observe.otel",
         f"{TOP}.service.run_metrics",
         "opentelemetry",
         "prometheus_client",

@@ -26,6 +26,7 @@ from raft_snapshot_agent.backup.settle import settle
 from raft_snapshot_agent.backup.spool_folder import SpoolFolder
 from raft_snapshot_agent.core.freshness import newest_times
 from raft_snapshot_agent.core.holding import Survey
+from raft_snapshot_agent.core.mount_counts import MountCounter
 from raft_snapshot_agent.core.naming import Naming
 from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
 from raft_snapshot_agent.destination.destination import Destination, Pruned
@@ -90,6 +91,8 @@ class Agent:
         """Runs that may have left something somewhere."""
         self._filling: Spool | None = None
         self._unsettled = Unsettled()
+        self.present_run = ""
+        """ID of the run whose snapshot is under way, or was last; empty while a run only begins."""
         self.surveys: dict[str, Survey] = {}
         """What each storage held when it was last listed."""
 
@@ -108,6 +111,7 @@ class Agent:
         destinations = [one for one in self.destinations if names is None or one.name in names]
         run = self._naming.run(started := self._clock(), secrets.token_hex(8))
         RUN.set(run.id)
+        self.present_run = ""
         phases = PhaseNotes.begin()
         report = Report(run.id, started, started)
         try:
@@ -119,7 +123,7 @@ class Agent:
                     leader = await self._find_leader()
                 report = replace(report, node=leader.node.address, warnings=leader.troubles)
                 with Spool.create(self.spool.path, run.id) as spool:
-                    self._filling = spool
+                    self._filling, self.present_run = spool, run.id
                     context = RunContext(
                         run,
                         self._naming,
@@ -273,7 +277,9 @@ class Agent:
         download = Download(self.cluster, leader, spool, self._deadline)
         deliveries: dict[str, StorageResult] = {}
         digest = any(destination.with_manifest for destination in destinations)
-        check = partial(verify, spool, applied_index=leader.applied_index, digest=digest)
+        counter = MountCounter() if digest else None  # for manifests, like the digest
+        index = leader.applied_index
+        check = partial(verify, spool, applied_index=index, digest=digest, counter=counter)
 
         async def deliver_one(destination: Destination) -> None:
             trouble = await self._tidy(destination)

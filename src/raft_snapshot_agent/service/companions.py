@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from raft_snapshot_agent.config.check import check_web
@@ -10,7 +9,6 @@ from raft_snapshot_agent.config.load import LoadedFleet
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.observe.board import Companion
 from raft_snapshot_agent.observe.logs import Log
-from raft_snapshot_agent.service.status_socket import StatusSocket
 
 
 def open_companions(
@@ -26,8 +24,7 @@ def open_companions(
     Raises:
         AgentError: The page cannot be served, and `web.required` says that it must.
     """
-    socket = StatusSocket(fleet.first.path, os.environ, log)
-    return (socket, *_open_web(fleet, log, take_now))
+    return _open_web(fleet, log, take_now)
 
 
 def _open_web(

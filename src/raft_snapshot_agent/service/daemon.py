@@ -16,6 +16,7 @@ from raft_snapshot_agent import __version__
 from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.observe.board import Companion, StatusBoard
 from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.observe.spans import finish_traces
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.service.cluster_loop import ClusterLoop
@@ -29,6 +30,8 @@ __all__ = ["ActiveConfig", "ClusterService", "ConfigReloader", "Daemon"]
 
 _LOOK_EVERY = 5.0
 """Seconds between two looks at the configuration's file."""
+_SEND_WITHIN = 3.0
+"""Seconds that traces of the last runs get at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,8 @@ class Daemon:
             self._assign(self._active, tasks)
             for companion in self._companions:
                 tasks.start_soon(self._accompany, companion)
+        for why in await finish_traces(_SEND_WITHIN):
+            self._log.warning(why)
         self._log.info("Stopped.")
 
     def take_now(self, cluster: str | None) -> bool:

@@ -89,6 +89,7 @@ def test_a_restore_that_was_confirmed_brings_the_old_secret_back(one: Field) -> 
     name = one.cluster.nodes[0].seal_status()["cluster_name"]
     assert f"Replaces the data of cluster {name} at" in terminal.shown
     assert "secret IDs or passwords that logins need" in terminal.shown
+    assert re.search(r"restoring .*left", terminal.shown)
     assert "Restored the snapshot of index " in terminal.shown
     assert f"{one.before(one.cluster.nodes[0]).address} leads; its Raft index" in terminal.shown
     assert "What the agent finds now, with its own login:" in terminal.shown

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.cluster.command import Terminal, call
-from tests.cluster.field import Field, at_once, marked, opened
+from tests.cluster.field import Field, marked, opened
 from tests.http_proxy import status
 from tests.lying import SNAPSHOT_PATH
 
@@ -67,13 +67,13 @@ def test_what_was_replaced_comes_back_by_the_command_that_was_told(one: Field) -
     (way_back,) = (line for line in ended.talk.splitlines() if line.startswith("The way back: "))
     command = words_of(way_back)
     assert command[:2] == ["restore", safety]
-    assert at_once(one.cluster.nodes[0], marker, one.cluster.root_token) == "before"
+    assert one.cluster.read_secret(marker) == {"value": "before"}
 
     back = call(*command, "--yes", "--no-safety", env=one.operator)
 
     assert back.code == 0, back.talk
     assert "Safety snapshot: none, there is no way back." in back.talk
-    assert at_once(one.cluster.nodes[0], marker, one.cluster.root_token) == "after"
+    assert one.cluster.read_secret(marker) == {"value": "after"}
     assert not (folder / GUARD_NAME).exists()
     one.save()
     assert (folder / safety).exists()  # held
@@ -143,7 +143,7 @@ def test_a_refusal_names_the_setting_and_leaves_nothing_behind(one: Field, snaps
     assert "raise http_read_timeout in the listener" in last
     assert held(one) == []
     assert not (one.folder / "snapshots" / RESTORED_NAME).exists()
-    assert at_once(one.cluster.nodes[0], marker, one.cluster.root_token) == "untouched"
+    assert one.cluster.read_secret(marker) == {"value": "untouched"}
 
 
 # What is refused before anything is taken or sent.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.faults.site import Site, in_process
+from tests.otlp import attributes, collecting
 
 from raft_snapshot_agent.core.report import SHARED_PHASES, STORAGE_PHASES
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
@@ -60,3 +61,30 @@ def test_runs_leave_a_file_and_a_gateway_that_is_down_costs_a_warning(site: Site
     assert second["uploads_total", "local", "ok"] == 2
     assert second["uploads_total", "s3", "ok"] == 1
     assert (second["stored", "local"], second["stored", "s3"]) == (2, 1)
+
+
+def test_a_run_is_traced(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    with collecting(monkeypatch) as collector:
+        site.succeeds()
+
+        *children, root = collector.spans
+        assert attributes(root)["raft_snapshot.outcome"] == "ok"
+        assert int(str(attributes(root)["raft_snapshot.bytes"])) > 0
+        seen = {(one.name, attributes(one).get("raft_snapshot.storage", "")) for one in children}
+        assert seen == {(one, "") for one in SHARED_PHASES} | {
+            (phase, name) for phase in STORAGE_PHASES for name in ("local", "s3")
+        }
+        for one in children:
+            assert one.parent_span_id == root.span_id
+            assert root.start_time_unix_nano <= one.start_time_unix_nano
+        assert not [one for one in site._secrets() if one.encode() in b"".join(collector.bodies)]
+
+
+def test_a_collector_that_is_down_costs_a_warning(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with collecting(monkeypatch) as collector:
+        collector.status = 400
+        ending = site.run_once()
+    assert ending.code == 0
+    assert "the collector did not take a trace" in ending.only_error

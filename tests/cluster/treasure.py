@@ -59,7 +59,8 @@ class Treasure:
         self._sealed = sealed["ciphertext"]
         self._write("sys/mounts/pki", {"type": "pki"})
         root = {"common_name": "Root", "key_type": "ec", "key_bits": 256}
-        self._write("/".join(("pki", "root", "generate", "internal")), root)
+        authority = "root"  # no folder of anybody's
+        self._write(f"pki/{authority}/generate/internal", root)
         self._issued = self._certificate()
 
     def _bury_logins(self) -> None:

@@ -26,6 +26,7 @@ from raft_snapshot_agent.backup.settle import settle
 from raft_snapshot_agent.backup.spool_folder import SpoolFolder
 from raft_snapshot_agent.core.freshness import newest_times
 from raft_snapshot_agent.core.holding import Survey
+from raft_snapshot_agent.core.mount_counts import MountCounter
 from raft_snapshot_agent.core.naming import Naming
 from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
 from raft_snapshot_agent.destination.destination import Destination, Pruned
@@ -276,7 +277,9 @@ class Agent:
         download = Download(self.cluster, leader, spool, self._deadline)
         deliveries: dict[str, StorageResult] = {}
         digest = any(destination.with_manifest for destination in destinations)
-        check = partial(verify, spool, applied_index=leader.applied_index, digest=digest)
+        counter = MountCounter() if digest else None  # for manifests, like the digest
+        index = leader.applied_index
+        check = partial(verify, spool, applied_index=index, digest=digest, counter=counter)
 
         async def deliver_one(destination: Destination) -> None:
             trouble = await self._tidy(destination)

@@ -76,6 +76,7 @@ class RunContext:
             began=self.began.seconds,
             ended=instant().seconds,
             leading_since=self.leader.active_since,
+            counts=snapshot.counts,
         )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -25,19 +25,19 @@ from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.core.duration import parse_duration
-from raft_snapshot_agent.core.notes import Restored
 from raft_snapshot_agent.errors import AgentError, ConfigError, PartialFailure
 from raft_snapshot_agent.restore.aftermath import Aftermath, follow_members
 from raft_snapshot_agent.restore.at_time import choose_at, parse_time
 from raft_snapshot_agent.restore.members import Condition
-from raft_snapshot_agent.restore.reader import SnapshotReader, choose
+from raft_snapshot_agent.restore.noting import describe_restored, leave_word, take_back
+from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader, choose
 from raft_snapshot_agent.restore.restore import Fetched, fetch_copy, follow_leader
 from raft_snapshot_agent.restore.safety import OpenAgent, SafetySnapshot, take_safety_snapshot
 from raft_snapshot_agent.restore.sending import Upload, send
 from raft_snapshot_agent.restore.target import Target, look_at_target, require_fit
 from raft_snapshot_agent.restore.unsealing import Unsealer, read_keys, require_enough
 from raft_snapshot_agent.service import assembly
-from raft_snapshot_agent.uptime import instant
+from raft_snapshot_agent.transfer.spool import Spool
 from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
@@ -114,14 +114,22 @@ class _Restoring:
             update={"vault": _by_operator(config.vault), "storages": (), "lease": None}
         )
         check_to_run(config, os.environ, self.loaded.position)
-        cluster = Cluster(config.vault, config.run_on)
-        async with fetch_copy(reader, spool_folder(config, os.environ)) as got:
+        async with _fetched(reader, spool_folder(config, os.environ)) as got:
             output.talk(f"Verified: {reader.label} is whole. Proof: {await reader.proof()}.")
-            target = await look_at_target(cluster, config.vault)
-            require_fit(target, got, force=self.wish.force)
-            require_enough(self.keys, got.clear.seal)
-            safety = await self._take_safety(target) if self.wish.safety else None
-            taken = await self._ask_and_send(cluster, target, got, safety, reader.label)
+            with closing(Cluster(config.vault, config.run_on)) as cluster:
+                target = await look_at_target(cluster, config.vault)
+                with closing(target.members):
+                    return await self._replace(cluster, target, got, reader.label)
+
+    async def _replace(
+        self, cluster: Cluster, target: Target, got: Fetched, label: str
+    ) -> Aftermath:
+        """Replace what the target holds, if it may be, and follow its nodes."""
+        require_fit(target, got, force=self.wish.force)
+        require_enough(self.keys, got.clear.seal)
+        safety = await self._take_safety(target) if self.wish.safety else None
+        taken = await self._ask_and_send(cluster, target, got, safety, label)
+        try:
             back = await follow_leader(
                 cluster,
                 target.leader,
@@ -129,12 +137,13 @@ class _Restoring:
                 taken=taken,
                 patience=self.wish.wait if taken else min(_SHORTER, self.wish.wait),
             )
-        after = await self._follow(target, got, back)
-        for line in describe_end(got, back, after):
-            output.talk(line)
-        if safety is not None:
-            where = self.loaded.path, self.wish.cluster
-            output.talk(describe_way_back(safety, got, target, *where))
+            after = await self._follow(target, got, back)
+            for line in describe_end(got, back, after):
+                output.talk(line)
+        finally:  # most of all where it did not end well
+            if safety is not None:
+                where = self.loaded.path, self.wish.cluster
+                output.talk(describe_way_back(safety, got, target, *where))
         return after
 
     async def _choose(self) -> SnapshotReader:
@@ -190,7 +199,7 @@ class _Restoring:
                 if not self.wish.yes:
                     await _ask(target.name)
                 noted = True
-                await _leave_word(everywhere, got, label)
+                _warn(await leave_word(everywhere, describe_restored(got, label)))
                 async with show_progress(lambda: upload.sent, "restoring", upload.size):
                     taken = await send(cluster, target.leader, upload, force=self.wish.force)
             except BaseException as error:
@@ -201,7 +210,7 @@ class _Restoring:
                     )
                     raise
                 with anyio.CancelScope(shield=True), anyio.move_on_after(_TIDY_WITHIN):
-                    await _take_back(everywhere if noted else ())
+                    _warn(await take_back(everywhere if noted else ()))
                     if safety is not None:
                         await safety.let_go()
                 raise
@@ -209,10 +218,22 @@ class _Restoring:
 
     async def _follow(self, target: Target, got: Fetched, back: Leader | None) -> Aftermath:
         """Follow the nodes that answered before."""
-        answered = [one for one in target.states if one.condition is not Condition.SILENT]
-        target.members.keep([one.address for one in answered])
+        absent = {Condition.SILENT, Condition.EMPTY}
+        members = [one.address for one in target.states if one.condition not in absent]
+        target.members.keep(members)
         unsealer = Unsealer(self.keys, got.clear.seal) if self.keys else None
         return await follow_members(target.members, back, unsealer, self.wish.wait, output.talk)
+
+
+@asynccontextmanager
+async def _fetched(reader: SnapshotReader, folder: Path) -> AsyncIterator[Fetched]:
+    """Copy a snapshot to the local disk, and show how far that is."""
+    spools: list[Spool] = []
+    size = reader.stored.size if isinstance(reader, StoredReader) else None
+    async with AsyncExitStack() as stack:
+        async with show_progress(lambda: spools[-1].received if spools else 0, "reading", size):
+            got = await stack.enter_async_context(fetch_copy(reader, folder, spools.append))
+        yield got
 
 
 async def _ask(name: str) -> None:
@@ -228,42 +249,9 @@ async def _ask(name: str) -> None:
         raise ConfigError("not restored", hint="nothing was changed")
 
 
-async def _leave_word(destinations: Sequence[Destination], got: Fetched, label: str) -> None:
-    """Note the restore beside the snapshots, so that the next one raises no alarm.
-
-    Before the restore, for an agent may take one as soon as it is done.
-    """
-    now = instant()
-    restored = Restored(
-        snapshot=Path(label).name,
-        at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        cluster_id=got.manifest.cluster_id if got.manifest else "",
-        index=got.snapshot.meta.index,
-        size=got.snapshot.size,
-        clock=now.clock,
-        uptime=now.seconds,
-    )
-    for destination in destinations:
-        try:
-            if destination.prunes:
-                await destination.expect(restored)
-        except AgentError as error:
-            output.talk(
-                f"warning: {destination.name}: the restore is not noted there: {error}."
-                " If the next snapshot raises an alarm: prune --acknowledge"
-            )
-
-
-async def _take_back(destinations: Sequence[Destination]) -> None:
-    """Remove the note of a restore that was refused: the next snapshot does not follow on it."""
-    for destination in destinations:
-        try:
-            if destination.prunes:
-                await destination.expect_nothing()
-        except AgentError as error:
-            output.talk(
-                f"warning: {destination.name}: the note of the restore stays there: {error}"
-            )
+def _warn(troubles: Iterable[str]) -> None:
+    for trouble in troubles:
+        output.talk(f"warning: {trouble}")
 
 
 def _by_operator(settings: VaultSettings) -> VaultSettings:

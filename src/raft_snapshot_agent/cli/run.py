@@ -27,6 +27,7 @@ from raft_snapshot_agent.observe.board import Companion, StatusBoard
 from raft_snapshot_agent.observe.logs import Log, get_log
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service import assembly
+from raft_snapshot_agent.service.companions import open_companions
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
 from raft_snapshot_agent.service.drill_plan import plan_drills
 from raft_snapshot_agent.service.scrub_plan import plan_scrubs
@@ -37,8 +38,15 @@ def run(load: Callable[[], LoadedFleet]) -> None:
     """Run the daemon until a signal ends it."""
     reloader = FileReloader(load)
     active = reloader.load()
-    socket = StatusSocket(reloader.path, os.environ, active.log)
-    companions: list[Companion] = [socket, LateNotifications(reloader)]
+
+    def take_now(cluster: str | None) -> bool:
+        return daemon.take_now(cluster)
+
+    companions: list[Companion] = [
+        StatusSocket(reloader.fleet.first.path, os.environ, active.log),
+        LateNotifications(reloader),
+        *open_companions(reloader.fleet, active.log, take_now),
+    ]
     daemon = Daemon(active, reloader, notifier=Notifier(), companions=companions)
     collect_as_usual()
     anyio.run(daemon.run)
@@ -52,13 +60,8 @@ class FileReloader:
         self._path: Path | None = None
         self._seen: tuple[int, ...] | None = None
         self._begun = False
-        self.fleet: LoadedFleet | None = None
-        """As it is in force."""
-
-    @property
-    def path(self) -> Path | None:
-        """The configuration's file; nothing: it comes from the environment alone."""
-        return self._path
+        self.fleet = LoadedFleet({})
+        """As it was read last."""
 
     def changed(self) -> bool:
         """Return whether the configuration's file, or its text, is another by now."""
@@ -72,11 +75,14 @@ class FileReloader:
         later on it is refused, for the old one is there.
         """
         self._seen = _fingerprint(self._path)
-        fleet = self._load()
+        before, fleet = self.fleet, self._load()
         self._path = fleet.first.path
         self._seen = self._seen or _fingerprint(self._path)
         faults = find_faults(fleet, suffices=not self._begun)
         log = open_log(fleet)
+        if self._begun and fleet.web != before.web:
+            log.warning("What web says is in force after the next start (restart the agent)")
+        self.fleet = fleet
         limiter = ConcurrencyLimiter(fleet.concurrency)
         active: dict[str, ClusterService] = {}
         disabled: dict[str, str] = {}
@@ -108,13 +114,11 @@ class LateNotifications:
         from raft_snapshot_agent.cli.notifying import memory_file
         from raft_snapshot_agent.notify.notifications import Notifications
 
-        fleet = self._reloader.fleet
-        file = None if fleet is None else memory_file(fleet)
+        file = memory_file(self._reloader.fleet)
         await Notifications(self._wanted, get_log(), file).run(board)
 
     def _wanted(self) -> tuple[AnyNotifier, ...]:
-        fleet = self._reloader.fleet
-        return () if fleet is None else fleet.first.config.notify
+        return self._reloader.fleet.first.config.notify
 
 
 def _service(

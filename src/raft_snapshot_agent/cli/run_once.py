@@ -20,6 +20,7 @@ from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError, NotLeader, all_faults
 from raft_snapshot_agent.observe.logs import Log, configure
 from raft_snapshot_agent.observe.run_log import Journal
+from raft_snapshot_agent.observe.spans import finish_traces, record_run
 from raft_snapshot_agent.service import assembly
 
 Faults = Mapping[str, ConfigError]
@@ -55,11 +56,14 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
         statuses.append(_describe(name, destinations, report))
         codes[name] = _exit_code(report, require_leader=require_leader)
         reports[name] = report
+        record_run(report, name)
 
     async def every() -> None:
         async with anyio.create_task_group() as tasks:
             for name, loaded in fleet.clusters.items():
                 tasks.start_soon(one, name, loaded)
+        for why in await finish_traces():
+            log.warning(why)
         if fleet.first.config.notify:
             from raft_snapshot_agent.cli.notifying import tell_once
 

@@ -14,6 +14,7 @@ from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.core.report import Report
+from raft_snapshot_agent.observe.spans import finish_traces, record_run
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.storage.local.local import LocalStorage
 from raft_snapshot_agent.storage.pipe import PipeStorage
@@ -60,6 +61,9 @@ def _finish(agent: Agent, told: Loaded | None = None) -> int:
     async def work() -> Report:
         async with show_progress(lambda: agent.received):
             report = await agent.run_and_leave()
+        record_run(report, "" if told is None else told.name)
+        for why in await finish_traces():
+            _warn(why)
         if told is not None and told.config.metrics is not None:
             from raft_snapshot_agent.service.run_metrics import leave_metrics
 

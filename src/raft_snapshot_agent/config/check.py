@@ -16,6 +16,7 @@ from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.config.keys import KeyPath, KeyPosition, format_path
 from raft_snapshot_agent.config.model import Config, SigningSettings, spool_folder
 from raft_snapshot_agent.config.rules import contradictions
+from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.errors import AgentError, ConfigError, all_faults
 from raft_snapshot_agent.fields import time_zone
 from raft_snapshot_agent.lease.settings import LeaseSettings
@@ -79,6 +80,22 @@ def check_drill(settings: DrillSettings, place: KeyPosition = format_path) -> No
         raise all_faults(faults)
 
 
+def check_web(settings: WebSettings, place: KeyPosition = format_path) -> None:
+    """Check what the page needs; the snapshots need none of it.
+
+    Raises:
+        ConfigError: Lists what is wrong, each with its key.
+    """
+    faults = [
+        *_caught(("web",), place, settings.require_libraries),
+        *_caught(("web", "token"), place, settings.read_token),
+    ]
+    if settings.tls is not None:
+        faults += _caught(("web", "tls"), place, settings.tls.open)
+    if faults:
+        raise all_faults(faults)
+
+
 def check_to_run(
     config: Config, environ: Mapping[str, str], place: KeyPosition = format_path
 ) -> dict[str, ConfigError]:
@@ -115,7 +132,7 @@ def _common(
             hint="set vault.auth, or BAO_TOKEN or VAULT_TOKEN in the environment",
         )
     for key in type(config).model_fields:
-        if key not in {"storages", "drill", "notify"}:
+        if key not in {"storages", "drill", "notify", "web"}:
             yield from _of_values(getattr(config, key), (key,), place)
     yield from _caught(("vault", "tls", "client_cert"), place, lambda: _check_pair(config))
     spool = spool_folder(config, environ)

@@ -19,6 +19,7 @@ from raft_snapshot_agent.config.model import Config, LogSettings
 from raft_snapshot_agent.config.names import misplaced_error
 from raft_snapshot_agent.config.notifiers import check_clusters, name_notifiers
 from raft_snapshot_agent.config.validation import nearest
+from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Duration, Settings
 from raft_snapshot_agent.lease.settings import USUAL_NAME
@@ -35,6 +36,8 @@ class Fleet(Settings):
 
     log: LogSettings = LogSettings()
     metrics: MetricsSettings | None = None
+    web: WebSettings | None = None
+    """One page for all clusters."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 4
     """How many snapshots are under way at once; one that does not move is not counted."""
     spread: Duration = timedelta(milliseconds=25)

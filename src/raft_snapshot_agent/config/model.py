@@ -21,6 +21,7 @@ from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.config.metrics import MetricsSettings
 from raft_snapshot_agent.config.names import derive_names, misplaced_error
 from raft_snapshot_agent.config.notifiers import check_clusters, name_notifiers
+from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.core import naming
 from raft_snapshot_agent.core.naming import Layout, Naming
 from raft_snapshot_agent.core.signing import SigningKeys
@@ -88,6 +89,8 @@ class GuardSettings(Settings):
 
     max_shrink: Share = 0.5
     """The share of its size that a cluster may lose from one snapshot to the next."""
+    max_mount_shrink: Share = 0.5
+    """The share of its keys that one mount may lose; 1 switches that off."""
     max_extra: Count = 24
     """How many more snapshots may come than the schedule explains, such as those of people."""
 
@@ -146,6 +149,8 @@ class Config(Settings):
     log: LogSettings = LogSettings()
     metrics: MetricsSettings | None = None
     """Where `run --once` and `save` leave their metrics."""
+    web: WebSettings | None = None
+    """Where page, API and probes are served; nowhere by default."""
     naming: Literal["agent", "seed"] = "agent"
     """`seed`: names as the original agent writes them."""
     name_layout: NameLayout | None = None

@@ -24,6 +24,8 @@ class CheckState(IntEnum):
     UNKNOWN = 3
 
 
+LISTED = 500
+"""Snapshots of one storage that are remembered one by one: five hundred clusters have as many."""
 _LONGEST = 86400.0
 """Seconds; no snapshot takes longer, whatever its manifest says."""
 _WORST_FIRST = (CheckState.CRITICAL, CheckState.UNKNOWN, CheckState.WARNING, CheckState.OK)
@@ -49,6 +51,8 @@ class Survey:
     """What was found when snapshots were read back; nothing: it was not looked up."""
     error: AgentError | None = None
     """Why it could not be listed."""
+    listed: tuple[Stored, ...] = ()
+    """The newest of them, newest first, for whoever is shown them; `LISTED` at most."""
 
     @classmethod
     def of(cls, stored: Sequence[Stored], now: datetime) -> Survey:
@@ -63,6 +67,7 @@ class Survey:
             len(stored),
             sum(one.size for one in stored),
             min((one.taken_at for one in stored if one.taken_at.year > MINYEAR), default=None),
+            listed=tuple(stored[:LISTED]),
         )
 
     def after(self, sent: Stored, now: datetime) -> Survey:
@@ -75,7 +80,13 @@ class Survey:
         if self.census is None:
             return Survey.of((sent,), now)
         newer = replace(self.census, newest=sent, whole=self.census.whole + 1)
-        return replace(self, census=newer, count=self.count + 1, size=self.size + sent.size)
+        return replace(
+            self,
+            census=newer,
+            count=self.count + 1,
+            size=self.size + sent.size,
+            listed=(sent, *self.listed)[:LISTED],
+        )
 
     def noted(self, alarm: str, took: float) -> Survey:
         """Return it with what notes beside the snapshots say.

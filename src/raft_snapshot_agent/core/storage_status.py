@@ -11,6 +11,7 @@ from raft_snapshot_agent.core.holding import Holding, Survey, Verdict, judge_hol
 from raft_snapshot_agent.core.report import StorageResult
 from raft_snapshot_agent.core.scrub_note import ScrubNote
 from raft_snapshot_agent.core.slots import ScheduleSpec
+from raft_snapshot_agent.core.snapshot import Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,11 @@ class StorageStatus:
         """Whether snapshots were rotten when they were read back, or are gone."""
         note = None if self.holding is None else self.holding.survey.scrubbed
         return note is not None and bool(note.doubts)
+
+    @property
+    def snapshots(self) -> tuple[Stored, ...]:
+        """The newest snapshots there, newest first."""
+        return () if self.holding is None else self.holding.survey.listed
 
     def judge(self, now: datetime, cluster: str = "") -> Verdict:
         """Return whether it holds what it should: the words of `check`."""

@@ -14,6 +14,7 @@ from raft_snapshot_agent.core.guard import (
     GUARD_NAME,
     RESTORED_NAME,
     Alarm,
+    Losses,
     Point,
     Restored,
     Span,
@@ -104,7 +105,7 @@ async def watch(
     storage: Storage,
     history: History | None,
     now: Manifest,
-    max_shrink: float,
+    losses: Losses,
     *,
     keeps_note: bool,
 ) -> GuardResult:
@@ -114,13 +115,13 @@ async def watch(
         storage: Where it is stored.
         history: What was stored earlier; nothing where no snapshot is held against others.
         now: The new one.
-        max_shrink: The share of its size that a cluster may lose from one to the next.
+        losses: What a cluster may lose from one to the next.
         keeps_note: Whether the alarm lasts until it is acknowledged.
     """
     if history is None:
         return GuardResult(now)
     point = Point.of(now)
-    found = judge(history.points, point, max_shrink, history.restored)
+    found = judge(history.points, point, losses, history.restored)
     beginning = found.alarm or (found.restored and found.is_fine)
     inherited = history.points[0].history if history.points else ""
     now = replace(now, history=now.snapshot if beginning else inherited)
@@ -183,14 +184,22 @@ async def _points(proofs: Proofs, stored: Sequence[Stored], now: Span) -> list[P
     """Read back to the newest that was certainly taken before, and what may hold more than it."""
     points: list[Point] = []
     async for one, manifest in proofs.credible(stored):  # whatever notes say of them
-        points.append(point := Point.of(manifest))
+        points.append(point := _point(proofs, manifest))
         if point.span.precedes(now):
             doubtful = await beside_loop(partial(_suspects, stored, one, point), len(stored))
-            more = [Point.of(found) async for _, found in proofs.credible(doubtful)]
+            more = [_point(proofs, found) async for _, found in proofs.credible(doubtful)]
             return [*points, *(found for found in more if found.history == point.history)]
         if len(points) == _TRIED:
             break
     return points
+
+
+def _point(proofs: Proofs, manifest: Manifest) -> Point:
+    """Read a manifest as a point of history; where there is a key its counts must be signed."""
+    point = Point.of(manifest)
+    if proofs.keys is not None and not proofs.keys.has_signed_counts(manifest):
+        return replace(point, counts=None)
+    return point
 
 
 def _suspects(stored: Sequence[Stored], anchor: Stored, point: Point) -> list[Stored]:

@@ -10,7 +10,7 @@ from functools import partial
 
 import anyio
 
-from raft_snapshot_agent.errors import AgentError, ConfigError, Sealed, ServerError
+from raft_snapshot_agent.errors import AgentError, ConfigError, Sealed
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.addresses import origin, usable
 from raft_snapshot_agent.vault.answers import Identity
@@ -131,7 +131,7 @@ def find_addresses(cluster: Cluster, leader: Leader) -> list[str]:
     try:
         token = cluster.session.token(leader.node)
         data = leader.node.call("GET", "sys/ha-status", token=token).body.get("data")
-    except ServerError:
+    except AgentError:
         data = None
     nodes = data.get("nodes") if isinstance(data, Mapping) else None
     told = [one for one in nodes or () if isinstance(one, Mapping)]

@@ -168,10 +168,8 @@ class FileReader:
     def _open(self) -> BinaryIO:
         if self.path is None:
             if not sys.stdin:  # the type says that it is always there
-                raise AgentError(
-                    "cannot read standard input: it is closed",
-                    hint="give the name of a file, or send the snapshot: < FILE",
-                )
+                hint = "give the name of a file, or send the snapshot: < FILE"
+                raise AgentError("cannot read standard input: it is closed", hint=hint)
             # Unbuffered: Python cannot end while a thread holds the buffer's lock.
             return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -52,36 +52,41 @@ class Fetched:
 
 
 @asynccontextmanager
-async def fetch_copy(reader: SnapshotReader, folder: Path) -> AsyncIterator[Fetched]:
+async def fetch_copy(
+    reader: SnapshotReader, folder: Path, begun: Callable[[Spool], None] = lambda _: None
+) -> AsyncIterator[Fetched]:
     """Copy a snapshot to the local disk and prove it whole.
 
     Arguments:
         reader: Where it comes from.
         folder: Where the copy lives until the context ends.
+        begun: Told of each copy when it is begun.
 
     Raises:
         VerificationError: It is not whole, or not the one its manifest describes.
         AgentError: It could not be read.
     """
+
+    def create() -> Spool:
+        spool = spools.enter_context(Spool.create(folder, secrets.token_hex(8)))
+        begun(spool)
+        return spool
+
     with ExitStack() as spools:
-        yield await _fetch(reader, folder, spools)
+        yield await _fetch(reader, create, spools)
 
 
-async def _fetch(reader: SnapshotReader, folder: Path, spools: ExitStack) -> Fetched:
+async def _fetch(reader: SnapshotReader, create: Callable[[], Spool], spools: ExitStack) -> Fetched:
     """Copy it; what does not look whole is judged before that is said, and copied if it is."""
     with naming(reader):
         try:
-            return await _copy_and_verify(reader, spools.enter_context(_create_spool(folder)))
+            return await _copy_and_verify(reader, create())
         except (VerificationError, StorageError):
             spools.close()
             if (again := reader.again()) is None:
                 raise
         await examine(reader)
-        return await _copy_and_verify(again, spools.enter_context(_create_spool(folder)))
-
-
-def _create_spool(folder: Path) -> Spool:
-    return Spool.create(folder, secrets.token_hex(8))
+        return await _copy_and_verify(again, create())
 
 
 async def _copy_and_verify(reader: SnapshotReader, spool: Spool) -> Fetched:

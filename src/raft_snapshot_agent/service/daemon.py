@@ -16,6 +16,7 @@ from raft_snapshot_agent import __version__
 from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.observe.board import Companion, StatusBoard
 from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.observe.spans import finish_traces
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.service.cluster_loop import ClusterLoop
@@ -29,6 +30,8 @@ __all__ = ["ActiveConfig", "ClusterService", "ConfigReloader", "Daemon"]
 
 _LOOK_EVERY = 5.0
 """Seconds between two looks at the configuration's file."""
+_SEND_WITHIN = 3.0
+"""Seconds that traces of the last runs get at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,20 @@ class Daemon:
             self._assign(self._active, tasks)
             for companion in self._companions:
                 tasks.start_soon(self._accompany, companion)
+        for why in await finish_traces(_SEND_WITHIN):
+            self._log.warning(why)
         self._log.info("Stopped.")
+
+    def take_now(self, cluster: str | None) -> bool:
+        """Take a snapshot now, beside those on schedule; return whether there is such a cluster.
+
+        Arguments:
+            cluster: Its name; without one, all.
+        """
+        chosen = [loop for name, loop in self._loops.items() if cluster in (None, name)]
+        for loop in chosen:
+            loop.take_now()
+        return bool(chosen)
 
     async def _accompany(self, companion: Companion) -> None:
         """Run what only reads; should it fail, the snapshots go on without it."""
@@ -162,8 +178,7 @@ class Daemon:
                         await self._reload(tasks)
                     case signal.SIGUSR1:
                         self._log.info("Received SIGUSR1, taking a snapshot now.")
-                        for loop in self._loops.values():
-                            loop.take_now()
+                        self.take_now(None)
                     case _:
                         self._stop(signal.Signals(number), tasks.cancel_scope)
                         return

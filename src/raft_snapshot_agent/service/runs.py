@@ -15,6 +15,7 @@ from raft_snapshot_agent.core.report import Outcome, Report
 from raft_snapshot_agent.core.schedule import backoff
 from raft_snapshot_agent.core.timetable import ScheduleState
 from raft_snapshot_agent.observe.run_log import Journal
+from raft_snapshot_agent.observe.spans import record_run
 from raft_snapshot_agent.observe.systemd import Notifier, summary
 from raft_snapshot_agent.observe.trace import Progress, as_failure
 from raft_snapshot_agent.service.cluster_service import ClusterService
@@ -214,6 +215,7 @@ class Runs:
         self._journal.trouble("schedule", [], self._clock())
         before, self._last, told = self._last, LastRun.of(report), False
         self._publisher.end(report)
+        self._journal.trouble("traces", record_run(report, self.service.name), self._clock())
         if not (self._last.stood_by and before.stood_by and again):
             told = self._journal.report(report)
             self._notifier.status(summary(report))

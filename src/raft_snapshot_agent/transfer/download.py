@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import anyio
 
 from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.core.entries import EntryReader
+from raft_snapshot_agent.core.entries import CountedEntries, EntryReader
+from raft_snapshot_agent.core.mount_counts import MountCounter
 from raft_snapshot_agent.core.snapshot import Snapshot
 from raft_snapshot_agent.errors import AgentError, Interrupted, StaleSnapshot, Stopped
 from raft_snapshot_agent.observe.phases import phase
@@ -80,6 +82,7 @@ async def verify(
     applied_index: int = 0,
     digest: bool = True,
     entries: EntryReader | None = None,
+    counter: MountCounter | None = None,
 ) -> None:
     """Check a spool while it fills, and give the verdict; a failure is the spool's.
 
@@ -89,10 +92,13 @@ async def verify(
             snapshot; an older snapshot came from a standby that lags behind.
         digest: Whether anybody wants the SHA-256 of the archive.
         entries: Also reads what the state holds.
+        counter: Counts it by mount, in place of that.
     """
+    if counter is not None:
+        entries = CountedEntries(counter)
     verifier = ArchiveVerifier(digest=digest, entries=entries)
     with phase("verify"):
-        await in_thread(lambda: _verify(spool, applied_index, verifier))
+        await in_thread(lambda: _verify(spool, applied_index, verifier, counter))
 
 
 async def stop_when_cancelled(download: Download) -> None:
@@ -112,7 +118,9 @@ def _fail_spool(spool: Spool) -> Iterator[None]:
         spool.fail(as_failure(error))
 
 
-def _verify(spool: Spool, applied_index: int, verifier: ArchiveVerifier) -> None:
+def _verify(
+    spool: Spool, applied_index: int, verifier: ArchiveVerifier, counter: MountCounter | None
+) -> None:
     with _fail_spool(spool):
         snapshot = _feed_verifier(spool, verifier)
         if snapshot.meta.index < applied_index:
@@ -121,7 +129,8 @@ def _verify(spool: Spool, applied_index: int, verifier: ArchiveVerifier) -> None
                 f" applied {applied_index}",
                 hint="likely a standby answered in the leader's place; the agent tries again",
             )
-        spool.accept(snapshot)
+        counts = None if counter is None else counter.counts
+        spool.accept(replace(snapshot, counts=counts.to_text() if counts else ""))
 
 
 def _feed_verifier(spool: Spool, verifier: ArchiveVerifier) -> Snapshot:

@@ -54,7 +54,7 @@ class Gateway:
 @pytest.fixture
 def gateway() -> Iterator[Gateway]:
     found = Gateway()
-    thread = Thread(target=found.server.serve_forever, daemon=True)
+    thread = Thread(target=found.server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     yield found
     found.server.shutdown()

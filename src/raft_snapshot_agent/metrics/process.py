@@ -10,7 +10,7 @@ import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from raft_snapshot_agent.metrics.metric import Kind, Metric, Sample, StatusView
+from raft_snapshot_agent.metrics.metric import JudgedStatus, Kind, Metric, Sample
 
 _PROC = Path("/proc/self")
 # Fields of `stat` behind the name of the program, which may hold anything. Source: proc(5).
@@ -48,7 +48,7 @@ def _descriptors() -> float:
 
 
 def _of_process(name: str, kind: Kind, text: str, read: Callable[[], float]) -> Metric:
-    def samples(_: StatusView) -> Iterator[Sample]:
+    def samples(_: JudgedStatus) -> Iterator[Sample]:
         try:
             found = float(read())
         except (OSError, ValueError, IndexError):

@@ -155,7 +155,9 @@ def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator
     yield Problem(kind, min(severity, worst), said, advice, cluster, storage.name)
 
 
-def _grade(storage: StorageStatus, state: CheckState) -> tuple[ProblemKind, Severity, str]:
+def _grade(
+    storage: StorageStatus, state: CheckState, cluster: str
+) -> tuple[ProblemKind, Severity, str]:
     look = _advise("look at it", f"list --storage {storage.name}", cluster)
     if storage.holding is not None and storage.holding.census is None:
         return ProblemKind.UNLISTED, Severity.ATTENTION, "check its address and its credentials"

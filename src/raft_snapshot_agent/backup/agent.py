@@ -91,6 +91,8 @@ class Agent:
         """Runs that may have left something somewhere."""
         self._filling: Spool | None = None
         self._unsettled = Unsettled()
+        self.present_run = ""
+        """ID of the run whose snapshot is under way, or was last; empty while a run only begins."""
         self.surveys: dict[str, Survey] = {}
         """What each storage held when it was last listed."""
 
@@ -109,6 +111,7 @@ class Agent:
         destinations = [one for one in self.destinations if names is None or one.name in names]
         run = self._naming.run(started := self._clock(), secrets.token_hex(8))
         RUN.set(run.id)
+        self.present_run = ""
         phases = PhaseNotes.begin()
         report = Report(run.id, started, started)
         try:
@@ -120,7 +123,7 @@ class Agent:
                     leader = await self._find_leader()
                 report = replace(report, node=leader.node.address, warnings=leader.troubles)
                 with Spool.create(self.spool.path, run.id) as spool:
-                    self._filling = spool
+                    self._filling, self.present_run = spool, run.id
                     context = RunContext(
                         run,
                         self._naming,

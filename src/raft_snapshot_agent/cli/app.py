@@ -10,6 +10,7 @@ import typer
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.cli.config_app import configuration
 from raft_snapshot_agent.cli.examples import add_examples
+from raft_snapshot_agent.cli.notify_app import notifications
 from raft_snapshot_agent.cli.options import (
     DEBUG,
     ClusterOption,
@@ -45,6 +46,7 @@ app.add_typer(stored)
 app.add_typer(restoring)
 app.add_typer(secrets)
 app.add_typer(configuration, name="config")
+app.add_typer(notifications, name="notify")
 
 
 def _version(asked: bool) -> None:
@@ -233,3 +235,4 @@ add_examples(stored)
 add_examples(restoring)
 add_examples(secrets)
 add_examples(configuration, "config")
+add_examples(notifications, "notify")

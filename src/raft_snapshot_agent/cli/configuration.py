@@ -18,7 +18,7 @@ def check(fleet: LoadedFleet) -> int:
     faults: list[ConfigError] = []
     for loaded in fleet.clusters.values():
         try:
-            check_all(loaded.config, os.environ, loaded.position)
+            check_all(loaded.config, os.environ, loaded.position, fleet.clusters)
         except ConfigError as error:
             faults += error.each
     if fleet.web is not None:

@@ -81,6 +81,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "demo": ("raft-snapshot-agent demo",),
     "config check": (f"raft-snapshot-agent config check {_CONFIG}",),
     "config show": ("raft-snapshot-agent config show",),
+    "notify test": (
+        "raft-snapshot-agent notify test",
+        "raft-snapshot-agent notify test --name pager",
+    ),
     "config schema": ("raft-snapshot-agent config schema > raft-snapshot-agent.schema.json",),
 }
 

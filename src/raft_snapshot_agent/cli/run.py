@@ -11,12 +11,20 @@ import anyio
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter
-from raft_snapshot_agent.cli.run_once import Faults, bind_cluster, find_faults, open_log
+from raft_snapshot_agent.cli.run_once import (
+    Faults,
+    bind_cluster,
+    find_faults,
+    log_notifier_faults,
+    open_log,
+)
 from raft_snapshot_agent.cli.waiting import collect_as_usual
 from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.notify import AnyNotifier
+from raft_snapshot_agent.observe.board import Companion, StatusBoard
+from raft_snapshot_agent.observe.logs import Log, get_log
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.service.companions import open_companions
@@ -34,8 +42,9 @@ def run(load: Callable[[], LoadedFleet]) -> None:
     def take_now(cluster: str | None) -> bool:
         return daemon.take_now(cluster)
 
-    companions = [
+    companions: list[Companion] = [
         StatusSocket(reloader.fleet.first.path, os.environ, active.log),
+        LateNotifications(reloader),
         *open_companions(reloader.fleet, active.log, take_now),
     ]
     daemon = Daemon(active, reloader, notifier=Notifier(), companions=companions)
@@ -86,8 +95,30 @@ class FileReloader:
             else:
                 phase = fleet.spread * len(active)
                 active[name] = _service(name, loaded, fault, limiter, told, phase)
-        self._begun = True
+        log_notifier_faults(fleet, log)
+        self._begun, self.fleet = True, fleet
         return ActiveConfig(active, log, disabled, str(self._path or ""))
+
+
+class LateNotifications:
+    """Tells whoever is configured; what does that is loaded with the first of them."""
+
+    def __init__(self, reloader: FileReloader) -> None:
+        self._reloader = reloader
+
+    async def run(self, board: StatusBoard) -> None:
+        """Run until it is cancelled."""
+        version = board.version
+        while not self._wanted():
+            version = await board.wait_for_change(version)
+        from raft_snapshot_agent.cli.notifying import memory_file
+        from raft_snapshot_agent.notify.notifications import Notifications
+
+        file = memory_file(self._reloader.fleet)
+        await Notifications(self._wanted, get_log(), file).run(board)
+
+    def _wanted(self) -> tuple[AnyNotifier, ...]:
+        return self._reloader.fleet.first.config.notify
 
 
 def _service(

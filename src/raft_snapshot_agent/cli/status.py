@@ -50,12 +50,12 @@ def status(load: Callable[[], LoadedFleet], wish: StatusWish) -> int:
         if wish.watch and output.is_terminal(sys.stdout):
             output.clear()
         try:
-            _show(found, running, wish)
+            show(found, running=running, wish=wish)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             hint = "let this command and the daemon be of one version"
             raise AgentError("the status that came back is none", hint=hint) from error
         if not wish.watch:
-            return _code(found)
+            return exit_code(found)
         output.flush()
         time.sleep(_EVERY if running else _FROM_STORAGES)
 
@@ -70,13 +70,20 @@ def _ask(load: Callable[[], LoadedFleet], url: str | None) -> tuple[Document, bo
     return (ask_storages(lambda: fleet), False) if found is None else (found, True)
 
 
-def _code(found: Document) -> int:
+def exit_code(found: Document) -> int:
     """Return 0 where all is well, 6 where something needs attention, 2 where snapshots fail."""
     grades = {one["severity"] for one in found["problems"]}
     return next((code for grade, code in _CODES.items() if grade in grades), 0)
 
 
-def _show(found: Document, running: bool, wish: StatusWish) -> None:
+def show(found: Document, *, running: bool, wish: StatusWish) -> None:
+    """Print how things stand.
+
+    Arguments:
+        found: The status.
+        running: Whether a daemon says so.
+        wish: What was asked for.
+    """
     if wish.layout is Format.JSON:
         output.data(found)
         return

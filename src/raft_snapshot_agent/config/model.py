@@ -16,10 +16,11 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.config.metrics import MetricsSettings
+from raft_snapshot_agent.config.names import derive_names, misplaced_error
+from raft_snapshot_agent.config.notifiers import check_clusters, name_notifiers
 from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.core import naming
 from raft_snapshot_agent.core.naming import Layout, Naming
@@ -34,6 +35,7 @@ from raft_snapshot_agent.fields import (
     Settings,
 )
 from raft_snapshot_agent.lease.settings import AnyLease
+from raft_snapshot_agent.notify import AnyNotifier
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.settings import FileName
@@ -160,6 +162,14 @@ class Config(Settings):
     """How `drill` brings snapshots to life."""
     scrub: ScrubSettings | None = None
     """How stored snapshots are read back by the daemon; by default they are not."""
+    notify: tuple[AnyNotifier, ...] = ()
+    """Who is told when snapshots fail, and when they do again."""
+
+    @field_validator("notify")
+    @classmethod
+    def _named(cls, notifiers: tuple[AnyNotifier, ...]) -> tuple[AnyNotifier, ...]:
+        check_clusters(notifiers, ())
+        return name_notifiers(notifiers)
 
     @field_validator("storages")
     @classmethod
@@ -167,7 +177,7 @@ class Config(Settings):
         cls, storages: tuple[AnyStorage, ...], info: ValidationInfo
     ) -> tuple[AnyStorage, ...]:
         common = info.data.get("retention")
-        names = _names(storages)
+        names = derive_names(storages, "storage")
         return tuple(
             storage.model_copy(
                 update={"name": name, "retention": _retention(index, storage, common)}
@@ -216,22 +226,6 @@ def spool_folder(config: Config, environ: Mapping[str, str]) -> Path:
     return Path(cache or environ.get("TMPDIR") or "/var/tmp")  # noqa: S108 - names no file in it
 
 
-def _names(storages: tuple[AnyStorage, ...]) -> list[str]:
-    given = [storage.name for storage in storages]
-    for index, name in enumerate(given):
-        if name is not None and name in given[:index]:
-            raise misplaced_error(f"another storage is called {name!r} already", index, "name")
-    names: list[str] = []
-    for storage in storages:
-        names.append(storage.name or _free(storage.type, {*given, *names}))
-    return names
-
-
-def _free(name: str, taken: set[str | None]) -> str:
-    numbered = (f"{name}-{number}" for number in range(2, len(taken) + 3))
-    return name if name not in taken else next(one for one in numbered if one not in taken)
-
-
 def _retention(
     index: int, storage: AnyStorage, common: RetentionPolicy | None
 ) -> RetentionPolicy | None:
@@ -241,8 +235,3 @@ def _retention(
         what = "a storage with static_name holds one snapshot, so it takes no retention"
         raise misplaced_error(what, index, "retention")
     return None
-
-
-def misplaced_error(what: str, *at: str | int) -> PydanticCustomError:
-    """Make an error that `faults` shows at a place further down than pydantic would."""
-    return PydanticCustomError("misplaced", "{what}", {"what": what, "at": at})

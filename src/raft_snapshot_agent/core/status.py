@@ -100,6 +100,7 @@ class Activity:
     """A run that is under way."""
 
     run_id: str
+    """Empty: no server is known yet to take it from, and there may be none to be taken."""
     started_at: datetime
     received: int = 0
     """Bytes that came from the server so far."""

@@ -142,7 +142,8 @@ class StatusPublisher:
         running = status.activity
         return replace(
             status,
-            activity=running and replace(running, received=agent.received),
+            activity=running
+            and replace(running, run_id=agent.present_run, received=agent.received),
             lease=None if agent.lease is None else _describe_lease(agent.lease),
             token_expires_at=_add(now, agent.cluster.session.seconds_to_end()),
             heartbeat=now - idle if running else self._beat,

@@ -41,6 +41,7 @@ _OUTSIDE = (
     "MSI_",
     "NOTIFY_SOCKET",
     "OS_",
+    "OTEL_",
     "RAFT_SNAPSHOT_AGENT_",
     "SECRET_ACCESS_KEY",
     "ST_",

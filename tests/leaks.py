@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raft_snapshot_agent.errors import AgentError
-from raft_snapshot_agent.network.address import ProxyAddress
+from raft_snapshot_agent.network.address import ProxyAddress, SecretUrl, secret_parts
 from raft_snapshot_agent.secret import Plain, Secret
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.vault.answers import Answer
@@ -66,7 +66,10 @@ def install() -> None:
 def _resolved(secret: Secret, value: str) -> None:
     if isinstance(secret, ProxyAddress):
         value = value.rpartition("@")[0].rpartition(":")[2]  # the address itself is shown
-    if not isinstance(secret, Plain):
+    if isinstance(secret, SecretUrl):
+        for part in secret_parts(value):
+            WATCH.learn(part)
+    elif not isinstance(secret, Plain):
         WATCH.learn(value)
 
 

@@ -20,12 +20,14 @@ _SEED_USAGE = "Usage: vault_raft_snapshot_agent [CONFIG]"
 
 def main() -> None:
     """Run `raft-snapshot-agent`."""
+    _hold_standard_streams()
     _hasten()
     sys.exit(run_guarded(lambda: _command(sys.argv[1:])))
 
 
 def seed_main() -> None:
     """Run `vault_raft_snapshot_agent [CONFIG]`, the original agent's command."""
+    _hold_standard_streams()
     _hasten()
     sys.exit(run_guarded(lambda: _daemon(sys.argv[1:])))
 
@@ -54,6 +56,20 @@ def _end_at_once(work: Callable[[], None]) -> None:
             with suppress(OSError, ValueError):
                 stream.flush()
         os._exit(end.code if isinstance(end.code, int) else _LOCAL)
+
+
+def _hold_standard_streams() -> None:
+    """Open what was closed from the start, or the next file would get its number and be written to.
+
+    A closed standard input or output stays `None` for Python, so that commands can say so.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    if not sys.stderr:  # the type says that it is always there
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - until the process ends
 
 
 def _hasten() -> None:

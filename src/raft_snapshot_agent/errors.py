@@ -22,7 +22,8 @@ AgentError                 1  something here, on this host
 │   ├── SnapshotNotFound   2  no such snapshot there
 │   ├── NotThereYet        2  no folder there: before the first snapshot it may be missing
 │   └── Unconfirmed        2  stored, but the record of the lease does not know it yet
-├── PartialFailure         3  some storages failed
+├── NotificationError      2  a notifier did not take a message; nothing else suffers
+├── PartialFailure         3  some storages failed, or some nodes are not back
 ├── VerificationError      4  the bytes are not a whole snapshot
 │   ├── StaleSnapshot      4  whole, but older than the leader's state
 │   ├── MismatchedSnapshot 4  whole, but not what its name or manifest describes
@@ -186,8 +187,14 @@ class Unconfirmed(StorageError):
     """The snapshot is stored, but nobody knows yet whether the lease lets it count."""
 
 
+class NotificationError(AgentError):
+    """A message did not arrive; no snapshot suffers."""
+
+    exit_code = 2
+
+
 class PartialFailure(AgentError):
-    """Some storages hold the snapshot, others failed."""
+    """Some storages hold the snapshot, or some nodes are back after a restore; others failed."""
 
     exit_code = 3
 

@@ -18,10 +18,17 @@ def private_folder(folder: Path) -> Path:
     In a shared folder such as `/var/tmp` anybody can lay a link, a pipe, or a file with the name
     of a living agent's spool. Nothing is made here: see `make_private_folder`.
     """
+    return folder if is_private(folder) else folder / f"raft-snapshot-agent-{os.geteuid()}"
+
+
+def is_private(folder: Path) -> bool:
+    """Return whether only this user, and root, may write to a folder.
+
+    Raises:
+        OSError: It cannot be looked at.
+    """
     found = folder.stat()
-    if found.st_uid in {0, os.geteuid()} and not found.st_mode & _OTHERS_WRITE:
-        return folder
-    return folder / f"raft-snapshot-agent-{os.geteuid()}"
+    return found.st_uid in {0, os.geteuid()} and not found.st_mode & _OTHERS_WRITE
 
 
 def make_private_folder(folder: Path) -> Path:

@@ -11,6 +11,7 @@ from tests.unit.core.archives import members, meta, packed, tar, verified
 
 from raft_snapshot_agent.backup import finish
 from raft_snapshot_agent.backup.finish import Unsettled
+from raft_snapshot_agent.core.guard import Losses
 from raft_snapshot_agent.core.naming import AGENT, manifest_name, parse
 from raft_snapshot_agent.core.report import StorageResult
 from raft_snapshot_agent.core.retention import Retention
@@ -91,7 +92,7 @@ class Site:
                 signing=None if self.keys is None else self.signing,
                 pace=self.pace,
                 extra=self.extra,
-                max_shrink=0.5,
+                losses=Losses(0.5),
             )
         return self._place
 

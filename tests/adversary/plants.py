@@ -14,6 +14,7 @@ from tests.adversary.good import DAYS, forged
 from tests.adversary.tricks import SHOUT
 
 from raft_snapshot_agent.core.naming import AGENT
+from raft_snapshot_agent.core.scrub_note import SCRUB_NAME
 
 Files = dict[str, bytes]
 _FUTURE = datetime(2999, 1, 1, 12, tzinfo=UTC)
@@ -80,6 +81,13 @@ def drilled(scene: Scene) -> Files:
         f"{name}.drill": json.dumps({**told, "snapshot": name, "signature": ""}).encode()
         for name in names
     }
+
+
+def scrubbed(scene: Scene) -> Files:
+    """A note of readings: each good one is rotten, others are gone, all of it in the future."""
+    read = {name: ["9999-12-31T23:59:59Z", SHOUT] for name in scene.names}
+    told = {"looked_at": "2020-01-01T00:00:00Z", "vanished": [SHOUT] * 999, "read": read}
+    return {SCRUB_NAME: json.dumps({**told, "signature": ""}).encode()}
 
 
 def held(scene: Scene) -> Files:
@@ -282,6 +290,7 @@ PLANTS: dict[str, Callable[[Scene], Files]] = {
     "condemns each good one long ago": condemned_long_ago,
     "says each is not what it seems": mismatched,
     "tells of drills that failed": drilled,
+    "tells what was read back": scrubbed,
     "holds junk": held,
     "lays junk into the future": future_junk,
     "lays described junk into the future": future_described,

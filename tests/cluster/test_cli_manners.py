@@ -283,6 +283,48 @@ def test_nowhere_to_write_is_no_defect(listed: Path) -> None:
         assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "closed", "said"),
+    [
+        (["fetch", "--latest", "-o", "-"], ">&-", "cannot write to standard output: it is closed"),
+        (["save", "-"], ">&-", "cannot write to standard output: it is closed"),
+        (["inspect", "-"], "<&-", "cannot read standard input: it is closed"),
+        (["diff", "-", "-"], "<&-", "standard input"),
+        (["restore", "-"], "<&-", ""),
+        (["recover", "--latest", "a/b"], "<&-", ""),
+        (["fetch", "--latest", "-o", "-"], ">&- 2>&- <&-", ""),
+        (["inspect", "-"], "<&- 2>&-", ""),
+    ],
+)
+def test_a_closed_stream_is_told_in_one_line(
+    listed: Path, arguments: list[str], closed: str, said: str
+) -> None:
+    script = f'exec "$@" {closed}'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, "sh", *AGENT, *arguments, "-c", str(listed)],
+        capture_output=True,
+        env=environment(),
+        check=False,
+    )
+    assert done.returncode == 1, done
+    assert done.stdout == b""
+    assert len(done.stderr.splitlines()) == (0 if "2>" in closed else 1)
+    assert said in done.stderr.decode()
+    assert b"defect" not in done.stderr
+
+
+def test_verify_tells_a_closed_stream_in_its_table(listed: Path) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *AGENT, "verify", "-", "-c", str(listed)],
+        capture_output=True,
+        env=environment(),
+        check=False,
+    )
+    assert done.returncode == 1
+    assert b"cannot read standard input: it is closed" in done.stdout
+    assert b"defect" not in done.stdout + done.stderr
+
+
 # Signals and secrets.
 
 

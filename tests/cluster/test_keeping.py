@@ -113,6 +113,27 @@ def test_a_cluster_that_lost_most_of_what_it_held(
         assert full in site.objects()
 
 
+def test_a_mount_that_vanished_is_an_alarm_though_hardly_a_byte_is_missing(
+    site: Site, bao: OpenBaoCluster
+) -> None:
+    bao.api("POST", "sys/mounts/soon-gone", {"type": "kv"})
+    for number in range(30):
+        bao.api("POST", f"soon-gone/{number}", {"a": number})
+    uuid = bao.api("GET", "sys/mounts")["data"]["soon-gone/"]["uuid"]
+    assert site.run_once().code == 0
+    ((full,), _) = site.names()
+    bao.api("DELETE", "sys/mounts/soon-gone")
+
+    ended = site.run_once()
+
+    assert ended.code == 6
+    lost = f"the mount logical/{uuid}/ has vanished with its 30 keys"
+    assert [lost in line for line in ended.of_level("error")] == [True, True]
+    assert full in site.files()
+    assert at(site, "prune", "--acknowledge").code == 0
+    assert site.run_once().code == 0
+
+
 def test_what_is_held_stays_until_it_is_released(site: Site) -> None:
     assert site.run_once().code == 0
     ((held,), _) = site.names()

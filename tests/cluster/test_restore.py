@@ -4,135 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from copy import copy
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import pytest
 from anyio import CancelScope
 from anyio.lowlevel import checkpoint
-from tests.cluster.command import Ending, Terminal, call
+from tests.cluster.command import Terminal, call
+from tests.cluster.field import Field, at_once, marked, opened
 from tests.conftest import StartBao
-from tests.http_proxy import Behaviour, Exchange, Request
-from tests.lying import SNAPSHOT_PATH, LyingProxy
+from tests.http_proxy import Exchange
+from tests.lying import SNAPSHOT_PATH
 
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.notes import RESTORED_NAME
 from raft_snapshot_agent.restore.drill import restored
 from raft_snapshot_agent.servers.node import OpenBaoNode
-from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
+from raft_snapshot_agent.servers.openbao import OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import until
-
-
-@dataclass(slots=True)
-class Field:
-    """A cluster behind proxies, known under their addresses alone, and a place for snapshots."""
-
-    cluster: OpenBaoCluster
-    approle: AppRole
-    folder: Path
-    proxies: dict[str, LyingProxy] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("snapshots", "spool"):
-            (self.folder / name).mkdir(parents=True)
-
-    def hide(self, stack: ExitStack) -> None:
-        for node in self.cluster.nodes:
-            proxy = stack.enter_context(LyingProxy(node.address))
-            self.proxies[node.name] = proxy
-        names = {node.address: self.before(node).address for node in self.cluster.nodes}
-        for proxy in self.proxies.values():
-            proxy.behave("/v1/sys/leader", renamed(names))
-
-    def before(self, node: OpenBaoNode) -> LyingProxy:
-        return self.proxies[node.name]
-
-    def configuration(self, *nodes: OpenBaoNode) -> Path:
-        """Write one that names these nodes, all by default, with the agent's own login."""
-        told = nodes or self.cluster.nodes
-        auth = {"role_id": self.approle.role_id, "secret_id": self.approle.secret_id}
-        document = {
-            "vault": {
-                "nodes": [self.before(node).address for node in told],
-                "auth": {"method": "approle", **auth},
-            },
-            "spool": str(self.folder / "spool"),
-            "storages": [{"type": "local", "path": str(self.folder / "snapshots")}],
-        }
-        file = self.folder / f"agent-{'-'.join(node.name for node in told)}.json"
-        file.write_text(json.dumps(document))
-        return file
-
-    @property
-    def operator(self) -> dict[str, str]:
-        """The environment of somebody who may restore."""
-        return {"VAULT_TOKEN": self.cluster.root_token}
-
-    def save(self) -> Path:
-        """Store a snapshot as the agent does, and return where it lies."""
-        before = set(self.snapshots())
-        assert call("save", "-c", self.configuration()).code == 0
-        (new,) = set(self.snapshots()) - before
-        return new
-
-    def snapshots(self) -> list[Path]:
-        return [*(self.folder / "snapshots").glob("*.snap")]
-
-    def restore(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Ending:
-        """Run the command, without a terminal; no token is in what it says."""
-        env = self.operator if env is None else env
-        ended = call("restore", *arguments, "-c", self.configuration(), env=env)
-        assert self.cluster.root_token not in ended.talk
-        assert [*(self.folder / "spool").iterdir()] == []
-        return ended
-
-    def sent(self) -> list[Request]:
-        """Every request of the tests so far that hands a snapshot over."""
-        return [
-            request
-            for proxy in self.proxies.values()
-            for request in proxy.requests
-            if request.method in ("POST", "PUT") and request.path.startswith(SNAPSHOT_PATH)
-        ]
-
-    def refuses(self, code: int, words: str, *arguments: str | Path) -> Ending:
-        """Restore: it fails with one line of error, and nothing was sent."""
-        before = self.sent()
-        ended = self.restore(*arguments)
-        assert ended.code == code
-        assert words in ended.talk.splitlines()[-1]
-        assert ended.talk.count("error: ") == 1
-        assert self.sent() == before
-        return ended
-
-
-def renamed(names: Mapping[str, str]) -> Behaviour:
-    """Pass an answer on with other addresses in it."""
-
-    def behave(exchange: Exchange) -> None:
-        response = exchange.forward()
-        body = response.read()
-        for name, other in names.items():
-            body = body.replace(name.encode(), other.encode())
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-        exchange.answer(response.status, headers, body)
-
-    return behave
-
-
-def opened(folder: Path, nodes: int) -> Iterator[Field]:
-    with ExitStack() as stack:
-        cluster = stack.enter_context(OpenBaoCluster.start(folder / "bao", nodes=nodes))
-        there = Field(cluster, prepare_agent(cluster), folder / "agent")
-        there.hide(stack)
-        yield there
 
 
 @pytest.fixture(scope="module")
@@ -167,19 +61,6 @@ def foreign(bao: OpenBaoCluster, tmp_path: Path) -> Path:
     return snapshot
 
 
-def marked(cluster: OpenBaoCluster, value: str) -> str:
-    path = f"marker-{secrets.token_hex(4)}"
-    cluster.write_secret(path, {"value": value})
-    return path
-
-
-def at_once(node: OpenBaoNode, path: str, token: str) -> str:
-    """Read a secret from a node with little patience: one that is being restored hangs longer."""
-    answer = node.request("GET", f"secret/data/{path}", token=token, timeout=3.0)
-    assert answer.status == 200, answer
-    return str(answer.document["data"]["data"]["value"])
-
-
 def follows(node: OpenBaoNode) -> bool:
     """Whether a node that led has become a standby that serves requests itself."""
     since = node.process.log_path.read_text().rpartition("stepping down from active")[2]
@@ -198,8 +79,8 @@ def test_a_restore_that_was_confirmed_brings_the_old_secret_back(one: Field) -> 
     with Terminal(
         "restore", snapshot.name, "-c", one.configuration(), env=one.operator
     ) as terminal:
-        terminal.shows("Type yes to replace everything the cluster holds now: ")
-        terminal.type("yes\n")
+        terminal.shows(f"Type the cluster's name, {one.name}, to replace all it holds: ")
+        terminal.type(f"{one.name}\n")
         assert terminal.ended() == 0
         value = at_once(one.cluster.nodes[0], marker, one.cluster.root_token)
 
@@ -208,6 +89,7 @@ def test_a_restore_that_was_confirmed_brings_the_old_secret_back(one: Field) -> 
     name = one.cluster.nodes[0].seal_status()["cluster_name"]
     assert f"Replaces the data of cluster {name} at" in terminal.shown
     assert "secret IDs or passwords that logins need" in terminal.shown
+    assert re.search(r"restoring .*left", terminal.shown)
     assert "Restored the snapshot of index " in terminal.shown
     assert f"{one.before(one.cluster.nodes[0]).address} leads; its Raft index" in terminal.shown
     assert "What the agent finds now, with its own login:" in terminal.shown
@@ -265,13 +147,22 @@ def test_a_forced_restore_leaves_a_sealed_cluster_that_opens_with_the_old_keys(
         ended = there.restore(foreign, "--force", "--yes")
 
         assert ended.code == 0, ended.talk
-        assert "--force: the servers will seal" in ended.talk
-        assert ended.talk.splitlines()[-1] == (
+        assert "--force: the servers will seal; have the snapshot's unseal keys (1 of 1)" in (
+            ended.talk
+        )
+        (node,) = cluster.nodes
+        *_, restored, state, way_back = ended.talk.splitlines()
+        assert restored == (
             "Restored; the cluster is sealed now. Restart every node, then unseal it with the"
             " keys of the cluster the snapshot was taken from. Tokens and logins are that"
             " cluster's as well; then run doctor."
         )
-        (node,) = cluster.nodes
+        assert state == (
+            f"{there.before(node).address}: sealed: restart it, then unseal it with the keys of"
+            " the snapshot's cluster."
+        )
+        assert way_back.startswith("The way back: raft-snapshot-agent restore ")
+        assert "--force" in way_back
         assert node.seal_status()["sealed"] is True
         node.restart()
         node.unseal(bao.unseal_keys)
@@ -301,14 +192,17 @@ async def test_a_drill_reads_a_secret_back_and_leaves_no_server(one: Field, tmp_
 
 
 def test_nobody_there_to_confirm_is_a_no(one: Field, snapshot: Path) -> None:
-    one.refuses(1, "no terminal to confirm the restore at (give --yes)", snapshot)
+    ended = call("restore", snapshot, "-c", one.configuration(), env=one.operator)
+
+    assert ended.code == 1
+    assert ended.error == "error: no terminal to confirm the restore at (give --yes)\n"
 
 
-@pytest.mark.parametrize("answer", ["no\n", "\n", "YES\n", "y\n", "\x04"])
-def test_anything_but_yes_is_a_no(one: Field, snapshot: Path, answer: str) -> None:
+@pytest.mark.parametrize("answer", ["no\n", "\n", "yes\n", "vault-cluster\n", "\x04"])
+def test_anything_but_the_clusters_name_is_a_no(one: Field, snapshot: Path, answer: str) -> None:
     before = one.sent()
     with Terminal("restore", snapshot, "-c", one.configuration(), env=one.operator) as terminal:
-        terminal.shows("Type yes to replace everything the cluster holds now: ")
+        terminal.shows("to replace all it holds: ")
         terminal.type(answer)
         assert terminal.ended() == 1
 
@@ -319,7 +213,7 @@ def test_anything_but_yes_is_a_no(one: Field, snapshot: Path, answer: str) -> No
 def test_a_signal_at_the_question_is_a_no(one: Field, snapshot: Path) -> None:
     before = one.sent()
     with Terminal("restore", snapshot, "-c", one.configuration(), env=one.operator) as terminal:
-        terminal.shows("Type yes to replace everything the cluster holds now: ")
+        terminal.shows("to replace all it holds: ")
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.ended() == 130
 
@@ -347,13 +241,13 @@ def test_what_is_not_whole_is_never_sent(
     file = tmp_path / "broken.snap"
     file.write_bytes(broken(snapshot.read_bytes()))
 
-    ended = one.refuses(4, why, file, "--yes")
+    ended = one.refuses(4, why, file)
 
     assert str(file) in ended.error
 
 
 def test_another_clusters_snapshot_is_refused_by_its_manifest(one: Field, foreign: Path) -> None:
-    ended = one.refuses(1, "the snapshot is of another cluster", foreign, "--yes")
+    ended = one.refuses(1, "the snapshot is of another cluster", foreign)
 
     assert "(with --force it replaces this cluster, which then needs" in ended.talk
 

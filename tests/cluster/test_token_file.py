@@ -86,6 +86,6 @@ def test_restore_takes_it(start_bao: StartBao, tmp_path: Path) -> None:
     (tmp_path / ".vault-token").write_text(bao.root_token)
     env = {"VAULT_ADDR": bao.leader().address, "HOME": str(tmp_path)}
     assert save(bao, tmp_path, HOME=tmp_path).code == 0
-    ended = call("restore", tmp_path / "a.snap", "--yes", env=env)
+    ended = call("restore", tmp_path / "a.snap", "--yes", env=env, cwd=tmp_path)
     assert ended.code == 0, ended.talk
     assert bao.root_token not in ended.talk

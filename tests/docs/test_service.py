@@ -192,6 +192,8 @@ VALUES = {
     "User": "[a-z-]+",
     "CacheDirectory": "[a-z-]+",
     "CacheDirectoryMode": "0700",
+    "RuntimeDirectory": "raft-snapshot-agent",
+    "RuntimeDirectoryMode": "0700",
     "ReadWritePaths": r"/\S+",
 }
 

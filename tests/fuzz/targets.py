@@ -6,7 +6,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
@@ -22,11 +22,12 @@ from raft_snapshot_agent.config.validation import validate
 from raft_snapshot_agent.core.archive import ArchiveVerifier
 from raft_snapshot_agent.core.contents import Contents
 from raft_snapshot_agent.core.entries import EntryReader
-from raft_snapshot_agent.core.guard import Point, is_trusted, judge
+from raft_snapshot_agent.core.guard import Losses, Point, is_trusted, judge
 from raft_snapshot_agent.core.lease_record import Record
 from raft_snapshot_agent.core.naming import AGENT, SEED, Layout, catalogue, parse
 from raft_snapshot_agent.core.notes import Alarm, Restored
 from raft_snapshot_agent.core.retention import Retention, plan
+from raft_snapshot_agent.core.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshot import Condemnation, Manifest
 from raft_snapshot_agent.error_text import read_document
 from raft_snapshot_agent.errors import (
@@ -95,8 +96,8 @@ def read_manifest(data: bytes) -> None:
     for listed in catalogue([(manifest.snapshot, manifest.size), (f"{manifest.snapshot}.json", 9)]):
         is_trusted(manifest, listed, parse(listed.name))
     point = Point.of(manifest)
-    judge((point,), _POINT, 0.5, None)
-    judge((_POINT,), point, 0.5, None)
+    judge((point,), _POINT, Losses(0.5, 0.5), None)
+    judge((_POINT,), point, Losses(0.5, 0.5), None)
     Manifest.from_json(manifest.to_json())
 
 
@@ -111,9 +112,11 @@ def read_record(data: bytes) -> None:
 def read_note(data: bytes) -> None:
     shown(str(Alarm.from_json(data)))
     Condemnation.from_json(data)
+    scrubbed = ScrubNote.from_json(data, None, NOW)
+    assert ScrubNote.from_json(scrubbed.to_json(None), None, NOW) == scrubbed
     if restored := Restored.from_json(data):
         shown(restored.snapshot)
-        judge((_POINT,), Point.of(_MANIFEST), 0.5, restored)
+        judge((_POINT,), Point.of(_MANIFEST), Losses(0.5, 0.5), restored)
         Point.after(restored)
 
 
@@ -221,7 +224,8 @@ def read_complaint(data: bytes) -> None:
 
 _FORGED = forged(NOW, 4711, "f69f1e5b-6d71-dc89-9e4c-280a60ecb9e7")
 _MANIFEST = Manifest.from_json(_FORGED.manifest)
-_POINT = Point.of(_MANIFEST)
+_COUNTED = replace(_MANIFEST, counts="logical/a/ 120 5324; sys/policy/ 4 1200; + 9 99")
+_POINT = Point.of(_COUNTED)
 _NAMES = (
     f"{_FORGED.name}\t100\n{_FORGED.name}.json\t5\nraft_snapshot-1795447800000000000.snap\t7\n"
     f"raft-snapshot-2026-11-23T15-30-00Z-0000.snap\t9\n{_FORGED.name}.broken\t0\n"
@@ -286,11 +290,16 @@ _PAX = pax_member("x", b"y", pax_record("size", "1")) + tar(members())
 TARGETS: dict[str, Target] = {
     "archive": Target(read_archive, (_FORGED.archive, archive(level=6)), (VerificationError,)),
     "tar": Target(read_packed, (tar(members()), _PAX), (VerificationError,)),
-    "manifest": Target(read_manifest, (_FORGED.manifest,), (ValueError,)),
+    "manifest": Target(read_manifest, (_FORGED.manifest, _COUNTED.to_json()), (ValueError,)),
     "lease record": Target(read_record, (_RECORD.to_json(),)),
     "note": Target(
         read_note,
-        (_ALARM.to_json(), _RESTORED.to_json(), Condemnation("rotten", NOW).to_json()),
+        (
+            _ALARM.to_json(),
+            _RESTORED.to_json(),
+            Condemnation("rotten", NOW).to_json(),
+            ScrubNote({"a": LastReading(NOW, "broken")}, ("b",), NOW).to_json(None),
+        ),
     ),
     "entries": Target(read_entries, (_ENTRIES,), (VerificationError,)),
     "names": Target(read_names, (_NAMES.encode(),)),

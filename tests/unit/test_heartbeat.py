@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter
 from raft_snapshot_agent.core.report import Report
 from raft_snapshot_agent.core.schedule import Every
 from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.observe.trace import PROGRESS, Progress, trace_request
@@ -29,6 +31,8 @@ class Standing:
 
     lease = None
     destinations: tuple[Any, ...] = ()
+    surveys: Mapping[str, Any] = {}
+    received = 0
     private: frozenset[str] = frozenset()
 
     def __init__(self, does: Any) -> None:
@@ -38,6 +42,9 @@ class Standing:
         self.taken_at: list[datetime] = []
 
     def seconds_to_renewal(self) -> float:
+        return 3600
+
+    def seconds_to_end(self) -> float:
         return 3600
 
     def keep_token(self) -> None: ...
@@ -86,7 +93,7 @@ async def beats(does: Any, systemd: socket.socket, path: Path) -> tuple[bool, bo
     """Run a daemon; return whether the watchdog is fed early on, and later."""
     environ = {"NOTIFY_SOCKET": str(path / "notify"), "WATCHDOG_USEC": "150000"}
     agent: Any = Standing(does)
-    agent.destinations = (type("Destination", (), {"name": "a", "timing": None}),)
+    agent.destinations = (Destination("a", MemoryStorage()),)
     log = configure("text", "info")
     service = ClusterService(agent, ScheduleSpec(Every(EVERY)), log, patience=1.0)
     daemon = Daemon(ActiveConfig({"": service}, log), notifier=Notifier(environ))

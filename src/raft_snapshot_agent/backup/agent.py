@@ -20,20 +20,25 @@ from typing import TYPE_CHECKING
 import anyio
 
 from raft_snapshot_agent.backup.delivery import RunContext, deliver
-from raft_snapshot_agent.backup.finish import Unsettled, settle
+from raft_snapshot_agent.backup.finish import Unsettled
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter, Permit
+from raft_snapshot_agent.backup.settle import settle
+from raft_snapshot_agent.backup.spool_folder import SpoolFolder
 from raft_snapshot_agent.core.freshness import newest_times
+from raft_snapshot_agent.core.holding import Survey
+from raft_snapshot_agent.core.mount_counts import MountCounter
 from raft_snapshot_agent.core.naming import Naming
 from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
 from raft_snapshot_agent.destination.destination import Destination, Pruned
+from raft_snapshot_agent.destination.holdings import survey, unlisted
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.lease.acquire import take
 from raft_snapshot_agent.lease.held_lease import HeldLease
+from raft_snapshot_agent.observe.phases import PhaseNotes, phase
 from raft_snapshot_agent.observe.trace import RUN, as_failure
-from raft_snapshot_agent.servers.throw_away import sweep_throw_away_folders
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.download import Download, stop_when_cancelled, verify
-from raft_snapshot_agent.transfer.spool import Spool, sweep
+from raft_snapshot_agent.transfer.spool import Spool
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 
 if TYPE_CHECKING:  # of which there is none unless one is configured
@@ -77,7 +82,7 @@ class Agent:
         self.cluster = cluster
         self.destinations = destinations
         self._naming = naming
-        self._spool = spool
+        self.spool = SpoolFolder(spool)
         self._deadline = deadline
         self._clock = clock
         self.lease = lease
@@ -86,6 +91,10 @@ class Agent:
         """Runs that may have left something somewhere."""
         self._filling: Spool | None = None
         self._unsettled = Unsettled()
+        self.present_run = ""
+        """ID of the run whose snapshot is under way, or was last; empty while a run only begins."""
+        self.surveys: dict[str, Survey] = {}
+        """What each storage held when it was last listed."""
 
     async def run_once(
         self, names: Collection[str] | None = None, *, again: Collection[str] = ()
@@ -102,17 +111,19 @@ class Agent:
         destinations = [one for one in self.destinations if names is None or one.name in names]
         run = self._naming.run(started := self._clock(), secrets.token_hex(8))
         RUN.set(run.id)
+        self.present_run = ""
+        phases = PhaseNotes.begin()
         report = Report(run.id, started, started)
         try:
-            self._dead |= await self._sweep_spools()
+            self._dead |= await self.spool.sweep()
             held_lease = self._require_lease()
             leader = await self._find_leader()
             async with self._limiter.permit() as permit:
                 if permit.waited:  # it may be another by now
                     leader = await self._find_leader()
                 report = replace(report, node=leader.node.address, warnings=leader.troubles)
-                with Spool.create(self._spool, run.id) as spool:
-                    self._filling = spool
+                with Spool.create(self.spool.path, run.id) as spool:
+                    self._filling, self.present_run = spool, run.id
                     context = RunContext(
                         run,
                         self._naming,
@@ -130,7 +141,7 @@ class Agent:
             self._dead = frozenset()
         elif report.outcome is not Outcome.SKIPPED:
             self._dead |= {run.id}
-        return replace(report, finished_at=self._clock())
+        return replace(report, finished_at=self._clock(), phases=phases.ended)
 
     @property
     def private(self) -> frozenset[str]:
@@ -170,7 +181,7 @@ class Agent:
         Returns:
             The storages where that was not possible, and why.
         """
-        self._dead |= await self._sweep_spools()
+        self._dead |= await self.spool.sweep()
         troubles: dict[str, str] = {}
 
         async def tidy(destination: Destination) -> None:
@@ -195,11 +206,15 @@ class Agent:
             # Where that fails, its delivery will tell.
             with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
                 await settle(destination, self._unsettled, self.lease, self._clock)
-            with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
-                stored = await destination.current()
-                found = newest_times(stored, self._clock(), vouched=self.lease is not None)
-                if found is not None:
-                    times[destination.name] = found
+            try:
+                with anyio.fail_after(_LIST_WITHIN):
+                    stored, now = await destination.current(), self._clock()
+                    found = newest_times(stored, now, vouched=self.lease is not None)
+                    if found is not None:
+                        times[destination.name] = found
+                    self.surveys[destination.name] = await survey(destination, stored, now)
+            except Exception as error:  # noqa: BLE001 - the delivery to it will tell
+                self.surveys[destination.name] = unlisted(error)
 
         async with anyio.create_task_group() as tasks:
             for destination in self.destinations:
@@ -215,10 +230,6 @@ class Agent:
             StorageError: It could not be listed.
         """
         return await destination.prune(self._clock(), **how)
-
-    async def _sweep_spools(self) -> frozenset[str]:
-        await in_thread(lambda: sweep_throw_away_folders(self._spool))
-        return await in_thread(lambda: sweep(self._spool))
 
     async def _tidy(self, destination: Destination) -> str:
         """Remove what dead runs left in a storage; say why that is not possible."""
@@ -252,7 +263,8 @@ class Agent:
         return {name: doubtful[name].snapshot for name in again if name in doubtful}
 
     async def _find_leader(self) -> Leader:
-        return await in_thread(self.cluster.find_leader_for_this_agent, abandon=True)
+        with phase("leader"):
+            return await in_thread(self.cluster.find_leader_for_this_agent, abandon=True)
 
     async def _store(
         self,
@@ -265,7 +277,9 @@ class Agent:
         download = Download(self.cluster, leader, spool, self._deadline)
         deliveries: dict[str, StorageResult] = {}
         digest = any(destination.with_manifest for destination in destinations)
-        check = partial(verify, spool, applied_index=leader.applied_index, digest=digest)
+        counter = MountCounter() if digest else None  # for manifests, like the digest
+        index = leader.applied_index
+        check = partial(verify, spool, applied_index=index, digest=digest, counter=counter)
 
         async def deliver_one(destination: Destination) -> None:
             trouble = await self._tidy(destination)

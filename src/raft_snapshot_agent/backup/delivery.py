@@ -15,8 +15,10 @@ from raft_snapshot_agent.core.naming import Naming, RunId
 from raft_snapshot_agent.core.report import StorageResult
 from raft_snapshot_agent.core.snapshot import Instant, Manifest, Sidecar, Snapshot
 from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.guard import History
 from raft_snapshot_agent.errors import AgentError, LeaseLost, StorageError, Unconfirmed
 from raft_snapshot_agent.lease.held_lease import HeldLease
+from raft_snapshot_agent.observe.phases import phase
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.wrappers.listing import Look, look_for
@@ -74,6 +76,7 @@ class RunContext:
             began=self.began.seconds,
             ended=instant().seconds,
             leading_since=self.leader.active_since,
+            counts=snapshot.counts,
         )
 
 
@@ -98,7 +101,8 @@ async def deliver(destination: Destination, context: RunContext, trouble: str) -
         location = destination.storage.location(name)
         when = context.began, context.run.taken_at
         before = await read_history(destination, *when) if destination.replaces else None
-        manifest, doubt = await _store(destination, name, context, started)
+        with phase("upload", destination.name):
+            manifest, doubt = await _store(destination, name, context, started)
     except Exception as error:  # noqa: BLE001 - one storage never costs another its snapshot
         return replace(delivery, warnings=(), error=as_failure(error))
     seconds = time.monotonic() - started
@@ -106,12 +110,25 @@ async def deliver(destination: Destination, context: RunContext, trouble: str) -
     delivery = replace(delivery, location=location, seconds=seconds, warnings=told)
     if not destination.with_manifest:
         return delivery
-    look = Look()
+    with phase("finish", destination.name):
+        return await _finish(destination, context, manifest, before, delivery)
+
+
+async def _finish(
+    destination: Destination,
+    context: RunContext,
+    manifest: Manifest,
+    before: History | StorageError | None,
+    delivery: StorageResult,
+) -> StorageResult:
+    """Write the manifest of what is stored, and let retention see to the others there."""
+    name, look = manifest.snapshot, Look()
     if destination.prunes:
         look = await look_for(destination.storage, name, manifest.size)
     if look.warning:
         delivery = replace(delivery, warnings=(*delivery.warnings, look.warning))
     if not destination.replaces:
+        when = context.began, context.run.taken_at
         before = await read_history(destination, *when, look.sizes)
     unsettled, clock = context.unsettled, context.clock
     return await finish(destination, manifest, before, delivery, unsettled, clock)

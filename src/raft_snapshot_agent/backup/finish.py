@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import anyio
 
+from raft_snapshot_agent.core.holding import Survey
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.core.report import StorageResult
@@ -20,16 +20,16 @@ from raft_snapshot_agent.destination.guard import History
 from raft_snapshot_agent.destination.listing import Listing
 from raft_snapshot_agent.errors import (
     AgentError,
-    LeaseLost,
     LoginRefused,
     StorageDenied,
     StorageError,
 )
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage.base import BytesSource, sizes_of
+from raft_snapshot_agent.threads import beside_loop
 
 if TYPE_CHECKING:  # of which there is none unless one is configured
-    from raft_snapshot_agent.lease.holder import Lease
+    pass
 
 _LOOK_WITHIN = 30.0
 """Seconds that a storage gets to tell what it holds."""
@@ -145,19 +145,38 @@ async def finish(
         return _add_warnings(delivery, why)
     waiting = unsettled.unvouched.pop(destination.name, [])
     for each in waiting:
-        earlier = await _read_history_before(destination, each)
+        earlier = await read_history_before(destination, each)
         delivery = (await _compare(destination, each, earlier, delivery)).delivery
     if waiting:
-        before = await _read_history_before(destination, manifest)
+        before = await read_history_before(destination, manifest)
     done = await _compare(destination, manifest, before, delivery)
-    if not done.may_prune:
-        return done.delivery
     found = before.listing if isinstance(before, History) else None
     listing = found and found.with_manifest(manifest.snapshot, done.written)
-    return await _prune(destination, done.delivery, clock, listing)
+    delivery = done.delivery
+    if done.may_prune:
+        delivery = await _prune(destination, delivery, clock, listing)
+    return await _survey(delivery, listing, manifest, clock)
 
 
-async def _read_history_before(
+async def _survey(
+    delivery: StorageResult,
+    listing: Listing | None,
+    manifest: Manifest,
+    clock: Callable[[], datetime],
+) -> StorageResult:
+    """Sum up what the storage holds now, where it was listed."""
+    if listing is None:
+        return delivery
+    gone = frozenset(delivery.deleted)
+
+    def found() -> Survey:
+        left = [one for one in listing.stored if one.name not in gone]
+        return Survey.of(left, clock()).noted(delivery.alarm, manifest.duration)
+
+    return replace(delivery, survey=await beside_loop(found, len(listing.stored)))
+
+
+async def read_history_before(
     destination: Destination, manifest: Manifest
 ) -> History | StorageError | None:
     """Read what a snapshot is compared with that was stored earlier: its manifest tells when."""
@@ -224,63 +243,6 @@ async def _prune(
     deleted = (*delivery.deleted, *pruned.deleted)
     delivery = replace(delivery, deleted=deleted, counts=pruned.counts, alarm=pruned.alarm)
     return _add_warnings(delivery, *pruned.warnings)
-
-
-async def settle(
-    destination: Destination,
-    unsettled: Unsettled,
-    lease: Lease | None,
-    clock: Callable[[], datetime],
-) -> None:
-    """Find out about a snapshot whose upload failed, and complete it if it arrived.
-
-    Arguments:
-        destination: The storage.
-        unsettled: Keeps what is still not known.
-        lease: Decides whether the snapshot counts, where there is one.
-        clock: Tells the present time.
-    """
-    if (manifest := unsettled.doubtful.get(destination.name)) is None or destination.replaces:
-        return
-    there = await is_there(destination, manifest)
-    if there is False:
-        del unsettled.doubtful[destination.name]
-    if not there:
-        return
-    if lease and not await _confirm_or_withdraw(destination, manifest, lease, unsettled):
-        return
-    before = await _read_history_before(destination, manifest)
-    await finish(
-        destination, manifest, before, StorageResult(destination.name, ""), unsettled, clock
-    )
-    del unsettled.doubtful[destination.name]
-
-
-async def _confirm_or_withdraw(
-    destination: Destination, manifest: Manifest, lease: Lease, unsettled: Unsettled
-) -> bool:
-    """Enter it in the record of the lease; delete it where another agent took another.
-
-    Returns:
-        Whether it counts.
-    """
-    taken_at = datetime.fromisoformat(manifest.taken_at)
-    recorded = lease.stored.get(destination.name, _EPOCH)
-    try:
-        if recorded > taken_at:
-            raise lease.lost()
-        if recorded < taken_at:
-            if lease.held_lease is None:
-                return False
-            await lease.held_lease.confirm(destination.name, taken_at)
-    except LeaseLost:
-        with suppress(StorageError):
-            await destination.storage.delete(manifest.snapshot)
-            del unsettled.doubtful[destination.name]
-        return False
-    except AgentError:
-        return False
-    return True
 
 
 def _add_warnings(delivery: StorageResult, *why: str) -> StorageResult:

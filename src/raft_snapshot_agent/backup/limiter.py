@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, nullcontext
 
 import anyio
 
+from raft_snapshot_agent.observe.phases import phase
 from raft_snapshot_agent.observe.trace import PROGRESS
 
 _PATIENCE = 3.0
@@ -32,7 +33,7 @@ class ConcurrencyLimiter:
         taken = Permit(self._limiter, self._patience)
         waited = self._limiter.available_tokens <= 0
         progress = PROGRESS.get()
-        with progress.paused() if progress else nullcontext():
+        with phase("wait"), progress.paused() if progress else nullcontext():
             await self._limiter.acquire_on_behalf_of(taken)
         taken.waited = waited
         try:

@@ -10,6 +10,7 @@ import typer
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.cli.config_app import configuration
 from raft_snapshot_agent.cli.examples import add_examples
+from raft_snapshot_agent.cli.notify_app import notifications
 from raft_snapshot_agent.cli.options import (
     DEBUG,
     ClusterOption,
@@ -25,6 +26,7 @@ from raft_snapshot_agent.cli.options import (
 )
 from raft_snapshot_agent.cli.plugin import PluginCommand
 from raft_snapshot_agent.cli.recover_app import secrets
+from raft_snapshot_agent.cli.restore_app import restoring
 from raft_snapshot_agent.cli.stored_app import stored
 from raft_snapshot_agent.cli.together import needs, only_one_of
 
@@ -41,8 +43,10 @@ app = typer.Typer(
     ),
 )
 app.add_typer(stored)
+app.add_typer(restoring)
 app.add_typer(secrets)
 app.add_typer(configuration, name="config")
+app.add_typer(notifications, name="notify")
 
 
 def _version(asked: bool) -> None:
@@ -120,31 +124,6 @@ def save(
 
 
 @app.command()
-def restore(
-    context: typer.Context,
-    snapshot: SnapshotArgument = None,
-    latest: LatestOption = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Accept the snapshot of another cluster.")
-    ] = False,
-    config: ConfigOption = None,
-    cluster: ClusterOption = None,
-) -> int:
-    """Put a snapshot back into the cluster, and wait until it is back.
-
-    The token comes from VAULT_TOKEN (or BAO_TOKEN), else from the configuration; it needs update
-    on sys/storage/raft/snapshot.
-    """
-    from raft_snapshot_agent.cli import restoring as command
-
-    only_one_of(NAME=snapshot, latest=latest)
-    return command.restore_snapshot(
-        load_cluster(context, config, cluster), None if latest else snapshot, yes=yes, force=force
-    )
-
-
-@app.command()
 def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command
     context: typer.Context,
     snapshot: SnapshotArgument = None,
@@ -215,6 +194,35 @@ def check(
 
 
 @app.command()
+def status(
+    context: typer.Context,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show it anew until Ctrl-C.")
+    ] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Of the page of a daemon, on any host."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="One line only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="The last runs, too.")] = False,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Say how things stand, and what to do if they do not stand well.
+
+    The daemon that runs with this configuration is asked; where none does, the storages are.
+    Exit codes: 0 all is well, 6 something needs attention, 2 snapshots fail.
+    """
+    from raft_snapshot_agent.cli import status as command
+
+    only_one_of(quiet=quiet, verbose=verbose)
+    only_one_of(url=url, config=config)
+    wish = command.StatusWish(url, watch, quiet, verbose, layout)
+    return command.status(lambda: loaded_fleet(context, config, cluster), wish)
+
+
+@app.command()
 def demo() -> int:
     """Show all of it at work, on an embedded OpenBao cluster."""
     from raft_snapshot_agent.cli import demo as command
@@ -224,5 +232,7 @@ def demo() -> int:
 
 add_examples(app)
 add_examples(stored)
+add_examples(restoring)
 add_examples(secrets)
 add_examples(configuration, "config")
+add_examples(notifications, "notify")

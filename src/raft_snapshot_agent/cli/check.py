@@ -13,15 +13,12 @@ from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import LoadedFleet
 from raft_snapshot_agent.core.duration import parse_duration
+from raft_snapshot_agent.core.holding import CheckState, Verdict, judge_holding, overall
 from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.destination.holdings import look_at_all
 from raft_snapshot_agent.doctor.check import (
-    CheckState,
-    Result,
     document,
-    judge,
     line,
-    overall,
     unknown_document,
     unknown_line,
 )
@@ -68,13 +65,13 @@ def _print_unknown(why: str, layout: Format) -> int:
 
 def _results(
     load: Callable[[], LoadedFleet], names: Collection[str], max_age: timedelta | None
-) -> list[Result]:
+) -> list[Verdict]:
     shelves = _chosen(_shelves(load()), names)
     now = datetime.now(UTC)
     timed = [(destination, timing) for _, destination, timing in shelves]
     holdings = wait_for(lambda: look_at_all(timed, now))
     return [
-        judge(holding, now, max_age, cluster)
+        judge_holding(holding, now, max_age, cluster)
         for (cluster, *_), holding in zip(shelves, holdings, strict=True)
     ]
 

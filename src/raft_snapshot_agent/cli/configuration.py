@@ -6,6 +6,7 @@ import os
 
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.config.check import check as check_all
+from raft_snapshot_agent.config.check import check_web
 from raft_snapshot_agent.config.load import LoadedFleet
 from raft_snapshot_agent.config.show import schema as json_schema
 from raft_snapshot_agent.config.show import shown_fleet
@@ -17,7 +18,12 @@ def check(fleet: LoadedFleet) -> int:
     faults: list[ConfigError] = []
     for loaded in fleet.clusters.values():
         try:
-            check_all(loaded.config, os.environ, loaded.position)
+            check_all(loaded.config, os.environ, loaded.position, fleet.clusters)
+        except ConfigError as error:
+            faults += error.each
+    if fleet.web is not None:
+        try:
+            check_web(fleet.web, fleet.position)
         except ConfigError as error:
             faults += error.each
     if faults:

@@ -21,6 +21,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "list": ("raft-snapshot-agent list", "raft-snapshot-agent list --storage s3 --format json"),
     "inspect": ("raft-snapshot-agent inspect --latest", "raft-snapshot-agent inspect vault.snap"),
+    "status": (
+        "raft-snapshot-agent status",
+        "raft-snapshot-agent status --watch",
+        "raft-snapshot-agent status --url https://backup.example:8299 --format json",
+    ),
     "verify": (
         "raft-snapshot-agent verify --latest",
         "raft-snapshot-agent verify --all    # everything that is stored",
@@ -29,6 +34,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "fetch": (
         "raft-snapshot-agent fetch --latest --output /tmp",
         f"raft-snapshot-agent fetch {_NAME} -o vault.snap",
+    ),
+    "copy": (
+        "raft-snapshot-agent copy --all --from local --to s3 --dry-run    # what is missing there",
+        "raft-snapshot-agent copy --all --from local --to s3    # fill a storage that was down",
+        f"raft-snapshot-agent copy {_NAME} --from s3 --to local",
     ),
     "prune": (
         "raft-snapshot-agent prune --dry-run    # what would be deleted, and why the rest stays",
@@ -43,7 +53,9 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "restore": (
         "VAULT_TOKEN=... raft-snapshot-agent restore --latest",
         "VAULT_TOKEN=... raft-snapshot-agent restore vault.snap --yes",
+        "VAULT_TOKEN=... raft-snapshot-agent restore --at 2026-11-23T15:30:00Z --storage s3",
         "VAULT_TOKEN=... raft-snapshot-agent restore vault.snap --force    # of another cluster",
+        "raft-snapshot-agent restore vault.snap --force --unseal-key env://KEY",
     ),
     "drill": (
         "raft-snapshot-agent drill    # the newest; keys and canaries are in the configuration",
@@ -69,6 +81,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "demo": ("raft-snapshot-agent demo",),
     "config check": (f"raft-snapshot-agent config check {_CONFIG}",),
     "config show": ("raft-snapshot-agent config show",),
+    "notify test": (
+        "raft-snapshot-agent notify test",
+        "raft-snapshot-agent notify test --name pager",
+    ),
     "config schema": ("raft-snapshot-agent config schema > raft-snapshot-agent.schema.json",),
 }
 

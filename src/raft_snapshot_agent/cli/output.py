@@ -36,6 +36,11 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
+def clear() -> None:
+    """Empty the terminal's screen."""
+    print("\x1b[H\x1b[2J", end="")
+
+
 def flush() -> None:
     """Write out what standard output still holds back, while a failure can be told."""
     print(end="", flush=True)

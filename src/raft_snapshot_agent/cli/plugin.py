@@ -22,7 +22,8 @@ class PluginCommand(TyperCommand):
             return super().parse_args(ctx, args)
         except TyperException as error:
             from raft_snapshot_agent.cli import output
-            from raft_snapshot_agent.doctor.check import CheckState, unknown_line
+            from raft_snapshot_agent.core.holding import CheckState
+            from raft_snapshot_agent.doctor.check import unknown_line
 
             says = error.format_message().replace("Value error, ", "").rstrip(".")
             output.text(unknown_line(f"{says} (see --help)"))

@@ -18,22 +18,39 @@ _EVERY = 0.1
 
 
 @asynccontextmanager
-async def show_progress(received: Callable[[], int]) -> AsyncIterator[None]:
-    """Show on standard error, if that is a terminal, how much was received; then wipe it away.
+async def show_progress(
+    received: Callable[[], int], doing: str = "receiving", total: int | None = None
+) -> AsyncIterator[None]:
+    """Show on standard error, if that is a terminal, how far it is; then wipe it away.
 
     Arguments:
         received: Tells it, in bytes.
+        doing: What is done.
+        total: How many there will be, where that is known: then also what time is left.
     """
     if not is_terminal(sys.stderr):
         yield
         return
     from rich.console import Console
-    from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    from rich.progress import (
+        DownloadColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
-    columns = (TextColumn("receiving"), DownloadColumn(binary_units=True), TransferSpeedColumn())
+    columns: list[ProgressColumn] = [
+        TextColumn(doing),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+    ]
+    if total is not None:
+        columns += [TextColumn("left"), TimeRemainingColumn()]
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         follower = asyncio.ensure_future(
-            _follow(progress, progress.add_task("", total=None), received)
+            _follow(progress, progress.add_task("", total=total), received)
         )
         try:
             yield

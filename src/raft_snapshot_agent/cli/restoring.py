@@ -1,11 +1,13 @@
-"""`restore`: asks first, then puts a snapshot back and waits until the cluster is back."""
+"""`restore`: looks, makes a way back, asks, then puts a snapshot back and follows every node."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -15,95 +17,241 @@ from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.doctor import doctor
 from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.options import Format
+from raft_snapshot_agent.cli.progress import show_progress
+from raft_snapshot_agent.cli.restore_words import describe_end, describe_plan, describe_way_back
 from raft_snapshot_agent.cli.stored import destinations_for
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import spool_folder
-from raft_snapshot_agent.core.notes import Restored
-from raft_snapshot_agent.core.snapshot import Manifest
-from raft_snapshot_agent.errors import AgentError, ConfigError, Denied
-from raft_snapshot_agent.restore.reader import choose
-from raft_snapshot_agent.restore.restore import BY_FORCE, Fetched, fetch_copy, restore
+from raft_snapshot_agent.core.duration import parse_duration
+from raft_snapshot_agent.errors import AgentError, ConfigError, PartialFailure
+from raft_snapshot_agent.restore.aftermath import Aftermath, follow_members
+from raft_snapshot_agent.restore.at_time import choose_at, parse_time
+from raft_snapshot_agent.restore.members import Condition
+from raft_snapshot_agent.restore.noting import describe_restored, leave_word, take_back
+from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader, choose
+from raft_snapshot_agent.restore.restore import Fetched, fetch_copy, follow_leader
+from raft_snapshot_agent.restore.safety import OpenAgent, SafetySnapshot, take_safety_snapshot
+from raft_snapshot_agent.restore.sending import Upload, send
+from raft_snapshot_agent.restore.target import Target, look_at_target, require_fit
+from raft_snapshot_agent.restore.unsealing import Unsealer, read_keys, require_enough
 from raft_snapshot_agent.service import assembly
-from raft_snapshot_agent.threads import in_thread
-from raft_snapshot_agent.uptime import instant
+from raft_snapshot_agent.transfer.spool import Spool
 from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
 
+_TIDY_WITHIN = 30.0
+_SHORTER = 60.0
+"""Seconds to look for a restore whose answer was lost."""
 
-def restore_snapshot(loaded: Loaded, wanted: str | None, *, yes: bool, force: bool) -> int:
-    """Restore a snapshot into the configured cluster; return the exit code."""
-    if not (yes or output.is_terminal(sys.stdin)):
+
+@dataclass(frozen=True, slots=True)
+class RestoreWish:
+    """What is to be put back, and how."""
+
+    snapshot: str | None = None
+    """A name, a file or `-`; nothing: the newest verified one."""
+    at: str | None = None
+    storage: str | None = None
+    yes: bool = False
+    force: bool = False
+    safety: bool = True
+    unseal_keys: tuple[str, ...] = ()
+    """References to them."""
+    wait: float = 300.0
+    cluster: str | None = None
+
+
+def read_patience(text: str) -> float:
+    """Read how long to wait, in seconds.
+
+    Raises:
+        ConfigError: It is no duration.
+    """
+    try:
+        return parse_duration(text).total_seconds()
+    except ValueError as error:
+        raise ConfigError(f"--wait: {error}", hint="such as 90s or 15m") from error
+
+
+def restore_snapshot(loaded: Loaded, wish: RestoreWish) -> int:
+    """Restore a snapshot into the configured cluster; return the exit code.
+
+    Raises:
+        PartialFailure: It is restored, but not every node is back.
+        AgentError: It is not.
+    """
+    if not (wish.yes or output.is_terminal(sys.stdin)):
         raise ConfigError("no terminal to confirm the restore at", hint="give --yes")
-    agents, loaded = loaded, by_hand(loaded, os.environ)
-    destinations = destinations_for(lambda: loaded, wanted)
-    everywhere = assembly.destinations(loaded.config) if loaded.config.storages else ()
-    config = loaded.config.model_copy(
-        update={"vault": _by_operator(loaded.config.vault), "storages": (), "lease": None}
-    )
-    check_to_run(config, os.environ, loaded.position)
-    cluster = Cluster(config.vault, config.run_on)
-
-    async def work() -> bool:
-        reader = await choose(destinations, wanted)
-        folder = spool_folder(config, os.environ)
-        async with fetch_copy(reader, folder) as got:
-            output.talk(f"Verified: {reader.label} is whole. Proof: {await reader.proof()}.")
-            leader = await in_thread(cluster.find_leader)
-            await _confirm(got, leader, yes=yes, force=force)
-            await _leave_word(everywhere, got, reader.label)
-            try:
-                back = await restore(cluster, leader, got.spool.path, force=force)
-            except Denied:  # nothing was replaced
-                await _take_back(everywhere)
-                raise
-        _tell(got, back)
-        return back is not None
-
-    if wait_for(work):
+    keys = read_keys(wish.unseal_keys)
+    after = wait_for(_Restoring(by_hand(loaded, os.environ), wish, keys).run)
+    if after.is_served:
         output.talk("What the agent finds now, with its own login:")
-        doctor(agents, Format.TABLE)
+        doctor(loaded, Format.TABLE)
+    if after.troubled:
+        names = ", ".join(f"{one.address} ({one.condition})" for one in after.troubled)
+        raise PartialFailure(
+            f"the snapshot is restored, but not every node is back: {names}",
+            hint="what to do with each stands above",
+        )
     return 0
 
 
-async def _leave_word(destinations: Sequence[Destination], got: Fetched, label: str) -> None:
-    """Note the restore beside the snapshots, so that the next one raises no alarm.
+@dataclass(slots=True)
+class _Restoring:
+    """One restore, from choosing the snapshot to the last node."""
 
-    Before the restore, for an agent may take one as soon as it is done.
+    loaded: Loaded
+    wish: RestoreWish
+    keys: tuple[str, ...] = field(repr=False)
+
+    async def run(self) -> Aftermath:
+        reader = await self._choose()
+        config = self.loaded.config
+        config = config.model_copy(
+            update={"vault": _by_operator(config.vault), "storages": (), "lease": None}
+        )
+        check_to_run(config, os.environ, self.loaded.position)
+        async with _fetched(reader, spool_folder(config, os.environ)) as got:
+            output.talk(f"Verified: {reader.label} is whole. Proof: {await reader.proof()}.")
+            with closing(Cluster(config.vault, config.run_on)) as cluster:
+                target = await look_at_target(cluster, config.vault)
+                with closing(target.members):
+                    return await self._replace(cluster, target, got, reader.label)
+
+    async def _replace(
+        self, cluster: Cluster, target: Target, got: Fetched, label: str
+    ) -> Aftermath:
+        """Replace what the target holds, if it may be, and follow its nodes."""
+        require_fit(target, got, force=self.wish.force)
+        require_enough(self.keys, got.clear.seal)
+        safety = await self._take_safety(target) if self.wish.safety else None
+        taken = await self._ask_and_send(cluster, target, got, safety, label)
+        try:
+            back = await follow_leader(
+                cluster,
+                target.leader,
+                force=self.wish.force,
+                taken=taken,
+                patience=self.wish.wait if taken else min(_SHORTER, self.wish.wait),
+            )
+            after = await self._follow(target, got, back)
+            for line in describe_end(got, back, after):
+                output.talk(line)
+        finally:  # most of all where it did not end well
+            if safety is not None:
+                where = self.loaded.path, self.wish.cluster
+                output.talk(describe_way_back(safety, got, target, *where))
+        return after
+
+    async def _choose(self) -> SnapshotReader:
+        wanted = self.wish.snapshot
+        destinations = destinations_for(lambda: self.loaded, wanted, self.wish.storage)
+        if self.wish.at is not None:
+            return await choose_at(destinations, parse_time(self.wish.at))
+        return await choose(destinations, wanted)
+
+    async def _take_safety(self, target: Target) -> SafetySnapshot:
+        """Store what is there now; who may restore may mostly read, else the agents may."""
+        config = self.loaded.config
+        logins = [_by_operator(config.vault)]
+        logins += [config.vault] if config.vault.auth not in {None, logins[0].auth} else []
+
+        def opened(vault: VaultSettings) -> OpenAgent:
+            mine = config.model_copy(update={"vault": vault, "lease": None})
+            return partial(assembly.agent, mine, by_hand=True)
+
+        output.talk("Taking a safety snapshot of what is there now ...")
+        safety = await take_safety_snapshot(
+            map(opened, logins),
+            self._everywhere(),
+            target.leader.identity.cluster_id,
+            Path.cwd(),
+        )
+        for warning in safety.warnings:
+            output.talk(f"warning: safety snapshot: {warning}")
+        return safety
+
+    def _everywhere(self) -> Sequence[Destination]:
+        config = self.loaded.config
+        return assembly.destinations(config) if config.storages else ()
+
+    async def _ask_and_send(
+        self,
+        cluster: Cluster,
+        target: Target,
+        got: Fetched,
+        safety: SafetySnapshot | None,
+        label: str,
+    ) -> bool:
+        """Send it after a question; where nothing was changed, leave nothing behind either.
+
+        Returns:
+            Whether the server said that it took it.
+        """
+        everywhere, noted = self._everywhere(), False
+        with Upload.open(got.spool.path) as upload:
+            try:
+                for line in describe_plan(got, target, safety, force=self.wish.force):
+                    output.talk(line)
+                if not self.wish.yes:
+                    await _ask(target.name)
+                noted = True
+                _warn(await leave_word(everywhere, describe_restored(got, label)))
+                async with show_progress(lambda: upload.sent, "restoring", upload.size):
+                    taken = await send(cluster, target.leader, upload, force=self.wish.force)
+            except BaseException as error:
+                if upload.is_whole and not isinstance(error, AgentError):
+                    output.talk(
+                        "given up when the server may have had all of it: look at what the cluster"
+                        " holds"
+                    )
+                    raise
+                with anyio.CancelScope(shield=True), anyio.move_on_after(_TIDY_WITHIN):
+                    _warn(await take_back(everywhere if noted else ()))
+                    if safety is not None:
+                        await safety.let_go()
+                raise
+        return taken
+
+    async def _follow(self, target: Target, got: Fetched, back: Leader | None) -> Aftermath:
+        """Follow the nodes that answered before."""
+        absent = {Condition.SILENT, Condition.EMPTY}
+        members = [one.address for one in target.states if one.condition not in absent]
+        target.members.keep(members)
+        unsealer = Unsealer(self.keys, got.clear.seal) if self.keys else None
+        return await follow_members(target.members, back, unsealer, self.wish.wait, output.talk)
+
+
+@asynccontextmanager
+async def _fetched(reader: SnapshotReader, folder: Path) -> AsyncIterator[Fetched]:
+    """Copy a snapshot to the local disk, and show how far that is."""
+    spools: list[Spool] = []
+    size = reader.stored.size if isinstance(reader, StoredReader) else None
+    async with AsyncExitStack() as stack:
+        async with show_progress(lambda: spools[-1].received if spools else 0, "reading", size):
+            got = await stack.enter_async_context(fetch_copy(reader, folder, spools.append))
+        yield got
+
+
+async def _ask(name: str) -> None:
+    """Ask for the cluster's name.
+
+    Raises:
+        ConfigError: The answer was another.
     """
-    now = instant()
-    restored = Restored(
-        snapshot=Path(label).name,
-        at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        cluster_id=got.manifest.cluster_id if got.manifest else "",
-        index=got.snapshot.meta.index,
-        size=got.snapshot.size,
-        clock=now.clock,
-        uptime=now.seconds,
-    )
-    for destination in destinations:
-        try:
-            if destination.prunes:
-                await destination.expect(restored)
-        except AgentError as error:
-            output.talk(
-                f"warning: {destination.name}: the restore is not noted there: {error}."
-                " If the next snapshot raises an alarm: prune --acknowledge"
-            )
+    sys.stderr.write(output.one_line(f"Type the cluster's name, {name}, to replace all it holds: "))
+    sys.stderr.flush()
+    await anyio.wait_readable(sys.stdin)  # a blocking read would be deaf to Ctrl-C
+    if sys.stdin.readline().strip() != name:
+        raise ConfigError("not restored", hint="nothing was changed")
 
 
-async def _take_back(destinations: Sequence[Destination]) -> None:
-    """Remove the note of a restore that was refused: the next snapshot does not follow on it."""
-    for destination in destinations:
-        try:
-            if destination.prunes:
-                await destination.expect_nothing()
-        except AgentError as error:
-            output.talk(
-                f"warning: {destination.name}: the note of the restore stays there: {error}"
-            )
+def _warn(troubles: Iterable[str]) -> None:
+    for trouble in troubles:
+        output.talk(f"warning: {trouble}")
 
 
 def _by_operator(settings: VaultSettings) -> VaultSettings:
@@ -112,61 +260,3 @@ def _by_operator(settings: VaultSettings) -> VaultSettings:
     if token is None:
         return settings
     return settings.model_copy(update={"auth": TokenAuth(method="token", token=token)})
-
-
-async def _confirm(got: Fetched, leader: Leader, *, yes: bool, force: bool) -> None:
-    """Print what will happen and ask for confirmation.
-
-    Raises:
-        ConfigError: The answer was no.
-    """
-    output.talk(_question(got, leader))
-    ours, theirs = leader.identity.cluster_id, got.manifest.cluster_id if got.manifest else ""
-    if theirs and ours != theirs and not force:
-        raise ConfigError(
-            f"the snapshot is of another cluster ({theirs}, this is {ours})",
-            hint=BY_FORCE,
-        )
-    if force:
-        output.talk("--force: the servers will seal; have the snapshot's unseal keys at hand.")
-    if yes:
-        return
-    sys.stderr.write("Type yes to replace everything the cluster holds now: ")
-    sys.stderr.flush()
-    await anyio.wait_readable(sys.stdin)  # a blocking read would be deaf to Ctrl-C
-    if sys.stdin.readline().strip() != "yes":
-        raise ConfigError("not restored", hint="nothing was changed")
-
-
-def _question(got: Fetched, leader: Leader) -> str:
-    name = leader.identity.cluster_name or leader.identity.cluster_id or leader.node.address
-    return (
-        f"Replaces the data of cluster {name} at {leader.node.address} (index"
-        f" {leader.applied_index}) with the snapshot{_describe_age(got.manifest)} (index"
-        f" {got.snapshot.meta.index}). What was written since is lost: secrets, policies,"
-        " tokens, and secret IDs or passwords that logins need."
-    )
-
-
-def _describe_age(manifest: Manifest | None) -> str:
-    if manifest is None:
-        return ""
-    try:
-        then = datetime.fromisoformat(manifest.taken_at).astimezone(UTC)
-    except (ValueError, OverflowError):  # somebody else wrote it
-        return ""
-    return f" of {output.moment(then)}, {output.age(then, datetime.now(UTC))} old"
-
-
-def _tell(got: Fetched, back: Leader | None) -> None:
-    if back is None:
-        output.talk(
-            "Restored; the cluster is sealed now. Restart every node, then unseal it with the"
-            " keys of the cluster the snapshot was taken from. Tokens and logins are that"
-            " cluster's as well; then run doctor."
-        )
-        return
-    output.talk(
-        f"Restored the snapshot of index {got.snapshot.meta.index}. {back.node.address} leads;"
-        f" its Raft index counts on from before and is {back.applied_index} now."
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -10,22 +11,43 @@ import anyio
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter
-from raft_snapshot_agent.cli.run_once import Faults, bind_cluster, find_faults, open_log
+from raft_snapshot_agent.cli.run_once import (
+    Faults,
+    bind_cluster,
+    find_faults,
+    log_notifier_faults,
+    open_log,
+)
 from raft_snapshot_agent.cli.waiting import collect_as_usual
 from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.notify import AnyNotifier
+from raft_snapshot_agent.observe.board import Companion, StatusBoard
+from raft_snapshot_agent.observe.logs import Log, get_log
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service import assembly
+from raft_snapshot_agent.service.companions import open_companions
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
 from raft_snapshot_agent.service.drill_plan import plan_drills
+from raft_snapshot_agent.service.scrub_plan import plan_scrubs
+from raft_snapshot_agent.service.status_socket import StatusSocket
 
 
 def run(load: Callable[[], LoadedFleet]) -> None:
     """Run the daemon until a signal ends it."""
     reloader = FileReloader(load)
-    daemon = Daemon(reloader.load(), reloader, notifier=Notifier())
+    active = reloader.load()
+
+    def take_now(cluster: str | None) -> bool:
+        return daemon.take_now(cluster)
+
+    companions: list[Companion] = [
+        StatusSocket(reloader.fleet.first.path, os.environ, active.log),
+        LateNotifications(reloader),
+        *open_companions(reloader.fleet, active.log, take_now),
+    ]
+    daemon = Daemon(active, reloader, notifier=Notifier(), companions=companions)
     collect_as_usual()
     anyio.run(daemon.run)
 
@@ -38,6 +60,8 @@ class FileReloader:
         self._path: Path | None = None
         self._seen: tuple[int, ...] | None = None
         self._begun = False
+        self.fleet = LoadedFleet({})
+        """As it was read last."""
 
     def changed(self) -> bool:
         """Return whether the configuration's file, or its text, is another by now."""
@@ -51,27 +75,59 @@ class FileReloader:
         later on it is refused, for the old one is there.
         """
         self._seen = _fingerprint(self._path)
-        fleet = self._load()
+        before, fleet = self.fleet, self._load()
         self._path = fleet.first.path
         self._seen = self._seen or _fingerprint(self._path)
         faults = find_faults(fleet, suffices=not self._begun)
         log = open_log(fleet)
+        if self._begun and fleet.web != before.web:
+            log.warning("What web says is in force after the next start (restart the agent)")
+        self.fleet = fleet
         limiter = ConcurrencyLimiter(fleet.concurrency)
         active: dict[str, ClusterService] = {}
+        disabled: dict[str, str] = {}
         for name, loaded in fleet.clusters.items():
             told = bind_cluster(log, name)
             if isinstance(fault := faults[name], ConfigError):
+                disabled[name] = "; ".join(fault.lines)
                 for line in fault.lines:
                     told.error(f"This cluster is disabled, its configuration is invalid: {line}")
             else:
                 phase = fleet.spread * len(active)
-                active[name] = _service(loaded, fault, limiter, told, phase)
-        self._begun = True
-        return ActiveConfig(active, log)
+                active[name] = _service(name, loaded, fault, limiter, told, phase)
+        log_notifier_faults(fleet, log)
+        self._begun, self.fleet = True, fleet
+        return ActiveConfig(active, log, disabled, str(self._path or ""))
+
+
+class LateNotifications:
+    """Tells whoever is configured; what does that is loaded with the first of them."""
+
+    def __init__(self, reloader: FileReloader) -> None:
+        self._reloader = reloader
+
+    async def run(self, board: StatusBoard) -> None:
+        """Run until it is cancelled."""
+        version = board.version
+        while not self._wanted():
+            version = await board.wait_for_change(version)
+        from raft_snapshot_agent.cli.notifying import memory_file
+        from raft_snapshot_agent.notify.notifications import Notifications
+
+        file = memory_file(self._reloader.fleet)
+        await Notifications(self._wanted, get_log(), file).run(board)
+
+    def _wanted(self) -> tuple[AnyNotifier, ...]:
+        return self._reloader.fleet.first.config.notify
 
 
 def _service(
-    loaded: Loaded, faults: Faults, limiter: ConcurrencyLimiter, log: Log, phase: timedelta
+    name: str,
+    loaded: Loaded,
+    faults: Faults,
+    limiter: ConcurrencyLimiter,
+    log: Log,
+    phase: timedelta,
 ) -> ClusterService:
     config = loaded.config
     for storage, fault in faults.items():
@@ -87,6 +143,8 @@ def _service(
         patience=assembly.patience(config),
         phase=phase,
         drills=plan_drills(config, loaded.position),
+        name=name,
+        scrubs=plan_scrubs(config),
     )
 
 

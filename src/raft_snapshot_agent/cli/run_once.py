@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import anyio
 
@@ -12,12 +12,15 @@ from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter
 from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import DEBUG
 from raft_snapshot_agent.cli.waiting import wait_for
-from raft_snapshot_agent.config.check import check_to_run
+from raft_snapshot_agent.config.check import check_to_run, find_notifier_faults
 from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 from raft_snapshot_agent.core.report import Outcome, Report
+from raft_snapshot_agent.core.status import ClusterStatus, StorageStatus
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError, NotLeader, all_faults
 from raft_snapshot_agent.observe.logs import Log, configure
 from raft_snapshot_agent.observe.run_log import Journal
+from raft_snapshot_agent.observe.spans import finish_traces, record_run
 from raft_snapshot_agent.service import assembly
 
 Faults = Mapping[str, ConfigError]
@@ -32,25 +35,44 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
     """
     faults = find_faults(fleet, suffices=True)
     log = open_log(fleet)
+    log_notifier_faults(fleet, log)
     limiter = ConcurrencyLimiter(fleet.concurrency)
     codes: dict[str, int] = {}
+    statuses: list[ClusterStatus] = []
+    reports: dict[str, Report] = {}
 
     async def one(name: str, loaded: Loaded) -> None:
         told = bind_cluster(log, name)
         if isinstance(fault := faults[name], ConfigError):
             for line in fault.lines:
                 told.error(f"This cluster is disabled, its configuration is invalid: {line}")
+            statuses.append(ClusterStatus(name, disabled="; ".join(fault.lines)))
             codes[name] = fault.exit_code
             return
-        agent = assembly.agent(loaded.config, assembly.destinations(loaded.config), limiter=limiter)
+        destinations = assembly.destinations(loaded.config)
+        agent = assembly.agent(loaded.config, destinations, limiter=limiter)
         report = await agent.run_and_leave()
         Journal(told, seed=loaded.dialect == "seed").report(report)
+        statuses.append(_describe(name, destinations, report))
         codes[name] = _exit_code(report, require_leader=require_leader)
+        reports[name] = report
+        record_run(report, name)
 
     async def every() -> None:
         async with anyio.create_task_group() as tasks:
             for name, loaded in fleet.clusters.items():
                 tasks.start_soon(one, name, loaded)
+        for why in await finish_traces():
+            log.warning(why)
+        if fleet.first.config.notify:
+            from raft_snapshot_agent.cli.notifying import tell_once
+
+            await tell_once(fleet, tuple(statuses), log)
+        if fleet.first.config.metrics is not None:
+            from raft_snapshot_agent.service.run_metrics import leave_metrics
+
+            done = [(one, reports.get(name)) for name, one in fleet.clusters.items()]
+            await leave_metrics(fleet.first.config.metrics, done, log.warning)
 
     wait_for(every)
     return worst([code for code in codes.values() if code], len(codes))
@@ -82,6 +104,15 @@ def find_faults(fleet: LoadedFleet, *, suffices: bool) -> dict[str, Faults | Con
     return found
 
 
+def log_notifier_faults(fleet: LoadedFleet, log: Log) -> None:
+    """Log what keeps notifiers from telling anybody; snapshots are taken all the same."""
+    if notifiers := fleet.first.config.notify:
+        faults = find_notifier_faults(fleet.first.config, fleet.first.position, fleet.clusters)
+        for fault in faults:
+            log.error(f"A notifier will tell nobody, its configuration is invalid: {fault}")
+        log.info(f"Notifiers: {', '.join(str(one.name) for one in notifiers)}")
+
+
 def bind_cluster(log: Log, cluster: str) -> Log:
     """Return a log whose lines say which cluster they are about."""
     bound: Log = log.bind(cluster=cluster) if cluster else log
@@ -99,6 +130,13 @@ def open_log(fleet: LoadedFleet) -> Log:
         for note in loaded.notes:
             log.info(note)
     return log
+
+
+def _describe(name: str, destinations: Sequence[Destination], report: Report) -> ClusterStatus:
+    storages = tuple(
+        StorageStatus(one.name, one.storage.kind, one.required) for one in destinations
+    )
+    return ClusterStatus(name, storages).ended(report)
 
 
 def _exit_code(report: Report, *, require_leader: bool) -> int:

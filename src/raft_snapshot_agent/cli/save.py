@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from raft_snapshot_agent.backup.agent import Agent, Destination
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.progress import show_progress
-from raft_snapshot_agent.cli.target import refuse_terminal, writable_folder
+from raft_snapshot_agent.cli.target import binary_output, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.core.report import Report
+from raft_snapshot_agent.observe.spans import finish_traces, record_run
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.storage.local.local import LocalStorage
 from raft_snapshot_agent.storage.pipe import PipeStorage
@@ -25,7 +25,7 @@ def save_everywhere(loaded: Loaded, only: str | None) -> int:
     loaded = by_hand(loaded, os.environ)
     destinations = assembly.destinations(loaded.config, only)
     check_to_run(loaded.config, os.environ, loaded.position)
-    return _finish(assembly.agent(loaded.config, destinations, by_hand=True))
+    return _finish(assembly.agent(loaded.config, destinations, by_hand=True), loaded)
 
 
 def save_to_file(loaded: Loaded, target: Path, *, overwrite: bool) -> int:
@@ -42,24 +42,44 @@ def save_to_file(loaded: Loaded, target: Path, *, overwrite: bool) -> int:
 
 def save_to_stdout(loaded: Loaded) -> int:
     """Write a verified snapshot to standard output; return the exit code."""
-    refuse_terminal("save -")
-    destination = Destination(
-        "stdout", PipeStorage(sys.stdout.buffer), static_name="-", with_manifest=False
-    )
+    pipe = PipeStorage(binary_output("save -"))
+    destination = Destination("stdout", pipe, static_name="-", with_manifest=False)
     loaded = by_hand(loaded, os.environ)
     config = loaded.config.model_copy(update={"storages": ()})
     check_to_run(config, os.environ, loaded.position)
     return _finish(assembly.agent(config, [destination], by_hand=True))
 
 
-def _finish(agent: Agent) -> int:
+def _finish(agent: Agent, told: Loaded | None = None) -> int:
+    """Take the snapshot and say what came of it; return the exit code.
+
+    Arguments:
+        agent: Takes it.
+        told: Whose metrics are left where it says, for the storages that it has.
+    """
+
     async def work() -> Report:
         async with show_progress(lambda: agent.received):
-            return await agent.run_and_leave()
+            report = await agent.run_and_leave()
+        record_run(report, "" if told is None else told.name)
+        for why in await finish_traces():
+            _warn(why)
+        if told is not None and told.config.metrics is not None:
+            from raft_snapshot_agent.service.run_metrics import leave_metrics
+
+            runs = [(told, report)]
+            await leave_metrics(
+                told.config.metrics, runs, lambda why: output.talk(f"warning: {why}")
+            )
+        return report
 
     report = wait_for(work)
     _tell(report)
     return report.exit_code
+
+
+def _warn(why: str) -> None:
+    output.talk(f"warning: {why}")
 
 
 def _tell(report: Report) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import MINYEAR, UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -14,13 +14,15 @@ from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
-from raft_snapshot_agent.cli.target import refuse_terminal, writable_folder
+from raft_snapshot_agent.cli.target import binary_output, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.core.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.destination.drill_notes import describe_drill
+from raft_snapshot_agent.destination.scrubbing import read_scrub_note
 from raft_snapshot_agent.destination.verification import Reading, SnapshotState
 from raft_snapshot_agent.errors import (
     AgentError,
@@ -48,7 +50,7 @@ def destinations_for(
 
 def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     """Show what every storage holds; return the exit code."""
-    rows: list[tuple[Destination, Stored, str]] = []
+    rows: list[_Listed] = []
     failures: list[AgentError] = []
 
     async def work() -> None:
@@ -65,9 +67,7 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     wait_for(work)
     now = datetime.now(UTC)
     output.table(
-        output.Rows(rows, lambda row: _row(row[0], row[1], now, row[2])),
-        layout,
-        output.Rows(rows, lambda row: _document(*row)),
+        output.Rows(rows, lambda row: _row(row, now)), layout, output.Rows(rows, _document)
     )
     if not rows and not failures:
         output.talk("no snapshot is stored yet")
@@ -82,26 +82,52 @@ async def _list_destination(destination: Destination) -> tuple[Stored, ...]:
     return await destination.verdicts.dated(stored)
 
 
-async def _told_of_each(destination: Destination) -> list[tuple[Destination, Stored, str]]:
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """One snapshot, and what notes tell of it."""
+
+    destination: Destination
+    stored: Stored
+    drill: str
+    read: LastReading | None
+
+
+async def _told_of_each(destination: Destination) -> list[_Listed]:
     listed = await _list_destination(destination)
-    return [(destination, one, await describe_drill(destination, one)) for one in listed]
+    note = await _scrub_note(destination)
+    for name in note.vanished:
+        output.talk(f"warning: {destination.name}: {name} is gone, and its manifest is there")
+    return [
+        _Listed(destination, one, await describe_drill(destination, one), note.of(one))
+        for one in listed
+    ]
 
 
-def _row(destination: Destination, stored: Stored, now: datetime, drill: str) -> dict[str, str]:
-    dated = _is_dated(stored)
+async def _scrub_note(destination: Destination) -> ScrubNote:
+    """Read what was read back there; nothing where that may not be read."""
+    try:
+        return await read_scrub_note(destination, datetime.now(UTC))
+    except StorageError:
+        return ScrubNote()
+
+
+def _row(listed: _Listed, now: datetime) -> dict[str, str]:
+    stored, dated = listed.stored, _is_dated(listed.stored)
     return {
-        "storage": destination.name,
+        "storage": listed.destination.name,
         "name": stored.name,
         "taken": output.moment(stored.taken_at) if dated else "-",
         "age": output.age(stored.taken_at, now) if dated else "-",
         "size": output.size(stored.size),
         "index": "-" if stored.index is None else str(stored.index),
-        "state": _state(destination, stored),
-        "drill": drill.partition(":")[0] or "-",
+        "state": _state(listed.destination, stored),
+        "read": "-" if listed.read is None else str(listed.read),
+        "drill": listed.drill.partition(":")[0] or "-",
     }
 
 
-def _document(destination: Destination, stored: Stored, drill: str) -> dict[str, Any]:
+def _document(listed: _Listed) -> dict[str, Any]:
+    destination, stored, read = listed.destination, listed.stored, listed.read
     return {
         "storage": destination.name,
         "name": stored.name,
@@ -110,7 +136,9 @@ def _document(destination: Destination, stored: Stored, drill: str) -> dict[str,
         "size": stored.size,
         "index": stored.index,
         "state": _state(destination, stored),
-        "drill": drill or None,
+        "read_at": None if read is None else output.moment(read.at),
+        "read_state": None if read is None else read.state,
+        "drill": listed.drill or None,
     }
 
 
@@ -226,7 +254,7 @@ def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overw
 
 def fetch_to_stdout(load: Callable[[], Loaded], wanted: str | None) -> int:
     """Write a stored snapshot to standard output once it is proved whole; return the exit code."""
-    refuse_terminal("fetch -o -")
+    pipe = PipeStorage(binary_output("fetch -o -"))
     loaded = cache(load)
     destinations = destinations_for(loaded, wanted)
     folder = spool_folder(loaded().config if destinations else Config(), os.environ)
@@ -234,7 +262,7 @@ def fetch_to_stdout(load: Callable[[], Loaded], wanted: str | None) -> int:
     async def work() -> None:
         reader = await choose(destinations, wanted)
         async with fetch_copy(reader, folder) as got:
-            await PipeStorage(sys.stdout.buffer).put("-", got.spool)
+            await pipe.put("-", got.spool)
         output.talk(f"Fetched and verified: {reader.label} (index {got.snapshot.meta.index})")
 
     wait_for(work)

@@ -133,6 +133,40 @@ def fetch(
 
 
 @stored.command()
+def copy(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    context: typer.Context,
+    source: Annotated[
+        str, typer.Option("--from", metavar="STORAGE", help="The storage that holds it.")
+    ],
+    target: Annotated[
+        str, typer.Option("--to", metavar="STORAGE", help="The storage that is to hold it.")
+    ],
+    snapshot: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="As list shows it; by default the newest."),
+    ] = None,
+    latest: LatestOption = False,
+    every: Annotated[bool, typer.Option("--all", help="Everything that is stored.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be copied, and copy nothing.")
+    ] = False,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    layout: FormatOption = Format.TABLE,
+) -> int:
+    """Copy snapshots from one storage to another, each proved whole.
+
+    What is there already and whole is not sent again, so a copy that was interrupted goes on where
+    it stopped. Manifests, holds and results of drills go along; nothing is deleted.
+    """
+    from raft_snapshot_agent.cli import copying as command
+
+    only_one_of(NAME=snapshot, latest=latest, all=every)
+    wish = command.CopyWish(source, target, None if latest else snapshot, every, dry_run)
+    return command.copy(load_cluster(context, config, cluster), wish, layout)
+
+
+@stored.command()
 def prune(  # noqa: PLR0913, PLR0917 - each is an option of the command
     context: typer.Context,
     dry_run: Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 from raft_snapshot_agent.cli.output import is_terminal
 from raft_snapshot_agent.errors import ConfigError
@@ -34,12 +35,15 @@ def writable_folder(target: Path, *, overwrite: bool = False) -> Path:
         ) from error
 
 
-def refuse_terminal(command: str) -> None:
-    """Refuse to write a snapshot to a terminal.
+def binary_output(command: str) -> BinaryIO:
+    """Return standard output, for the bytes of a snapshot.
 
     Raises:
-        ConfigError: Standard output is one.
+        ConfigError: It is a terminal, or was closed from the start.
     """
+    hint = f"redirect it: {command} > FILE"
     if is_terminal(sys.stdout):
-        hint = f"redirect it: {command} > FILE"
         raise ConfigError("a snapshot is no text for a terminal", hint=hint)
+    if not sys.stdout:  # the type says that it is always there
+        raise ConfigError("cannot write to standard output: it is closed", hint=hint)
+    return sys.stdout.buffer

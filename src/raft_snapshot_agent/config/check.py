@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.config.keys import KeyPath, KeyPosition, format_path
 from raft_snapshot_agent.config.model import Config, SigningSettings, spool_folder
 from raft_snapshot_agent.config.rules import contradictions
+from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.errors import AgentError, ConfigError, all_faults
 from raft_snapshot_agent.fields import time_zone
 from raft_snapshot_agent.lease.settings import LeaseSettings
@@ -25,10 +26,19 @@ from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.local.atomic_write import make_folder, try_folder
 
 
-def check(config: Config, environ: Mapping[str, str], place: KeyPosition = format_path) -> None:
+def check(
+    config: Config,
+    environ: Mapping[str, str],
+    place: KeyPosition = format_path,
+    clusters: Collection[str] = ("",),
+) -> None:
     """Try everything that needs neither server nor storage; nothing is changed.
 
-    `environ` may name the spool's folder; `place` says where a key stands, as `Loaded.place` does.
+    Arguments:
+        config: Of one cluster.
+        environ: May name the spool's folder.
+        place: Says where a key stands, as `Loaded.position` does.
+        clusters: The names of all.
 
     Raises:
         ConfigError: Lists everything that is wrong, each with its key.
@@ -37,8 +47,27 @@ def check(config: Config, environ: Mapping[str, str], place: KeyPosition = forma
     for index, storage in enumerate(config.storages):
         faults += _of_storage(index, storage, place)
     faults += _of_values(config.drill, ("drill",), place)
+    faults += find_notifier_faults(config, place, clusters)
     if faults:
         raise all_faults(faults)
+
+
+def find_notifier_faults(
+    config: Config, place: KeyPosition = format_path, clusters: Collection[str] = ("",)
+) -> list[ConfigError]:
+    """List what keeps notifiers from telling anybody; it keeps nobody from taking snapshots.
+
+    Arguments:
+        config: Of any cluster: all have the same.
+        place: Says where a key stands.
+        clusters: The names of all.
+    """
+    faults: list[ConfigError] = []
+    for index, notifier in enumerate(config.notify):
+        path: KeyPath = ("notify", index)
+        found = [*_of_values(notifier, path, place)]
+        faults += found or _caught(path, place, partial(notifier.check, clusters))
+    return faults
 
 
 def check_drill(settings: DrillSettings, place: KeyPosition = format_path) -> None:
@@ -48,6 +77,22 @@ def check_drill(settings: DrillSettings, place: KeyPosition = format_path) -> No
         ConfigError: Lists what is missing, each with its key.
     """
     if faults := [*_of_values(settings, ("drill",), place)]:
+        raise all_faults(faults)
+
+
+def check_web(settings: WebSettings, place: KeyPosition = format_path) -> None:
+    """Check what the page needs; the snapshots need none of it.
+
+    Raises:
+        ConfigError: Lists what is wrong, each with its key.
+    """
+    faults = [
+        *_caught(("web",), place, settings.require_libraries),
+        *_caught(("web", "token"), place, settings.read_token),
+    ]
+    if settings.tls is not None:
+        faults += _caught(("web", "tls"), place, settings.tls.open)
+    if faults:
         raise all_faults(faults)
 
 
@@ -87,7 +132,7 @@ def _common(
             hint="set vault.auth, or BAO_TOKEN or VAULT_TOKEN in the environment",
         )
     for key in type(config).model_fields:
-        if key not in {"storages", "drill"}:
+        if key not in {"storages", "drill", "notify", "web"}:
             yield from _of_values(getattr(config, key), (key,), place)
     yield from _caught(("vault", "tls", "client_cert"), place, lambda: _check_pair(config))
     spool = spool_folder(config, environ)

@@ -9,16 +9,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from raft_snapshot_agent.config.document import Document, value_at
 from raft_snapshot_agent.config.identity import identify
 from raft_snapshot_agent.config.keys import KeyPath, KeyPosition
-from raft_snapshot_agent.config.model import Config, LogSettings, misplaced_error
+from raft_snapshot_agent.config.metrics import MetricsSettings
+from raft_snapshot_agent.config.model import Config, LogSettings
+from raft_snapshot_agent.config.names import misplaced_error
+from raft_snapshot_agent.config.notifiers import check_clusters, name_notifiers
 from raft_snapshot_agent.config.validation import nearest
+from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Duration, Settings
 from raft_snapshot_agent.lease.settings import USUAL_NAME
+from raft_snapshot_agent.notify import AnyNotifier
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _UNFIT = re.compile(r"[^a-z0-9-]")
@@ -30,12 +35,26 @@ class Fleet(Settings):
     """What is said once for all the clusters of a file."""
 
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings | None = None
+    web: WebSettings | None = None
+    """One page for all clusters."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 4
     """How many snapshots are under way at once; one that does not move is not counted."""
     spread: Duration = timedelta(milliseconds=25)
     """Clusters that are due at the same moment begin this far apart, in the order of the file."""
     clusters: dict[str, dict[str, Any]] = Field(default={})
     """The keys of each cluster; those at the top of the file are its defaults."""
+    notify: tuple[AnyNotifier, ...] = ()
+    """Who is told when snapshots fail, and when they do again."""
+
+    @field_validator("notify")
+    @classmethod
+    def _named(
+        cls, notifiers: tuple[AnyNotifier, ...], info: ValidationInfo
+    ) -> tuple[AnyNotifier, ...]:
+        if "clusters" in info.data:
+            check_clusters(notifiers, info.data["clusters"])
+        return name_notifiers(notifiers)
 
     @field_validator("clusters")
     @classmethod
@@ -51,6 +70,16 @@ class Fleet(Settings):
                         "stands at the top of the file, for all clusters", name, key
                     )
         return clusters
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What each cluster's configuration has of it."""
+        return {key: getattr(self, key) for key in self.in_each()}
+
+    @classmethod
+    def in_each(cls) -> tuple[str, ...]:
+        """List the keys that a file for one cluster has as well."""
+        return tuple(key for key in cls.model_fields if key in Config.model_fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +102,8 @@ class ClusterSection:
 
     def origin(self, path: KeyPath) -> KeyPath:
         """Return where in the file a key of this cluster is."""
+        if path[:1] and path[0] in Fleet.model_fields:
+            return path
         depth = 1 + max((len(key) for key in _MERGED if path[: len(key)] == key), default=0)
         key = path[:depth]
         inherited = _has(self.defaults, key) and not _has(self.own, key)

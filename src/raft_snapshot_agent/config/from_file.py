@@ -48,7 +48,7 @@ def _ours(document: Document, file: Path, environ: Mapping[str, str]) -> LoadedF
         return _fleet(document, file, environ)
     config = complete(validate(Config, document.value, document), environ)
     loaded = Loaded(config, file, "agent", _general(config, file, environ), document)
-    return LoadedFleet({"": loaded})
+    return LoadedFleet({"": loaded}, web=config.web)
 
 
 def _from_seed(document: Document, file: Path, environ: Mapping[str, str]) -> Loaded:
@@ -71,7 +71,7 @@ def _fleet(document: Document, file: Path, environ: Mapping[str, str]) -> Loaded
     faults += keep_apart({name: (one.config, one.position) for name, one in clusters.items()})
     if faults:
         raise all_faults(faults)
-    return LoadedFleet(clusters, fleet.concurrency, fleet.spread)
+    return LoadedFleet(clusters, fleet.concurrency, fleet.spread, fleet.web)
 
 
 def _fleets_own(document: Document) -> tuple[Fleet, list[ConfigError]]:
@@ -89,9 +89,10 @@ def _cluster(
     part: ClusterSection, fleet: Fleet, document: Document, file: Path, environ: Mapping[str, str]
 ) -> Loaded:
     config = validate(Config, part.value, document, part.origin)
-    config = complete(config, environ).model_copy(update={"log": fleet.log})
+    config = complete(config, environ).model_copy(update=fleet.shared)
     notes = tuple(f"{part.name}: {note}" for note in namespace_notes(config))
-    return Loaded(config, file, "agent", notes, document, part.origin)
+    siblings = frozenset(fleet.clusters)
+    return Loaded(config, file, "agent", notes, document, part.origin, part.name, siblings)
 
 
 def _general(config: Config, file: Path, environ: Mapping[str, str]) -> tuple[str, ...]:

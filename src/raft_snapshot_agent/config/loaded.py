@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +13,7 @@ from raft_snapshot_agent.config.exposure import exposures
 from raft_snapshot_agent.config.keys import KeyPath, Origin, format_path
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.rules import cautions
+from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.errors import ConfigError
 
 if TYPE_CHECKING:  # whoever has one has read a file
@@ -32,6 +33,10 @@ class Loaded:
     notes: tuple[str, ...] = ()
     document: Document | None = field(default=None, repr=False, compare=False)
     origin: Origin = field(default=lambda path: path, repr=False, compare=False)
+    name: str = ""
+    """Of the cluster; one alone has none."""
+    siblings: frozenset[str] = frozenset({""})
+    """All clusters that the file names, this one among them."""
 
     def position(self, path: KeyPath) -> str:
         """Return the position of a key, `FILE:LINE:COLUMN: key`, spelt as in the file."""
@@ -63,11 +68,17 @@ class LoadedFleet:
     concurrency: int = 1
     spread: timedelta = timedelta(0)
     """How much later than the one before it each is due, where several are at the same moment."""
+    web: WebSettings | None = None
 
     @property
     def first(self) -> Loaded:
         """Whichever cluster, for what is the same for all: the log, the file."""
         return next(iter(self.clusters.values()))
+
+    def position(self, path: KeyPath) -> str:
+        """Return the position of a key that stands once for all clusters."""
+        document = self.first.document
+        return format_path(path) if document is None else document.place(path)
 
     def only(self, name: str | None) -> LoadedFleet:
         """Choose a cluster, or all.
@@ -79,7 +90,7 @@ class LoadedFleet:
             return self
         if not name or name not in self.clusters:
             raise ConfigError(f"no cluster is called {name!r}", hint=self._there)
-        return LoadedFleet({name: self.clusters[name]}, self.concurrency, self.spread)
+        return replace(self, clusters={name: self.clusters[name]})
 
     def one(self, name: str | None) -> Loaded:
         """Choose the cluster that a command is for.

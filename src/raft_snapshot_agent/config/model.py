@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,9 +16,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from raft_snapshot_agent.config.drill import DrillSettings
+from raft_snapshot_agent.config.metrics import MetricsSettings
+from raft_snapshot_agent.config.names import derive_names, misplaced_error
+from raft_snapshot_agent.config.notifiers import check_clusters, name_notifiers
+from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.core import naming
 from raft_snapshot_agent.core.naming import Layout, Naming
 from raft_snapshot_agent.core.signing import SigningKeys
@@ -25,11 +29,13 @@ from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import (
     MAY_BE_EMPTY,
     Count,
+    PositiveDuration,
     RetentionPolicy,
     ScheduleSettings,
     Settings,
 )
 from raft_snapshot_agent.lease.settings import AnyLease
+from raft_snapshot_agent.notify import AnyNotifier
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.settings import FileName
@@ -83,8 +89,19 @@ class GuardSettings(Settings):
 
     max_shrink: Share = 0.5
     """The share of its size that a cluster may lose from one snapshot to the next."""
+    max_mount_shrink: Share = 0.5
+    """The share of its keys that one mount may lose; 1 switches that off."""
     max_extra: Count = 24
     """How many more snapshots may come than the schedule explains, such as those of people."""
+
+
+class ScrubSettings(Settings):
+    """How often stored snapshots are read back, and how many."""
+
+    every: PositiveDuration = timedelta(hours=24)
+    """From one turn on a storage to the next."""
+    read: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How many of each storage in one turn, those first that were read longest ago."""
 
 
 class SigningSettings(Settings):
@@ -130,6 +147,10 @@ class Config(Settings):
     spool: Annotated[Path, AfterValidator(_absolute)] | None = None
     """The folder a snapshot streams into; see `spool_folder`."""
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings | None = None
+    """Where `run --once` and `save` leave their metrics."""
+    web: WebSettings | None = None
+    """Where page, API and probes are served; nowhere by default."""
     naming: Literal["agent", "seed"] = "agent"
     """`seed`: names as the original agent writes them."""
     name_layout: NameLayout | None = None
@@ -139,6 +160,16 @@ class Config(Settings):
     """With it only snapshots whose manifests the agents signed fill the rules of retention."""
     drill: DrillSettings = DrillSettings()
     """How `drill` brings snapshots to life."""
+    scrub: ScrubSettings | None = None
+    """How stored snapshots are read back by the daemon; by default they are not."""
+    notify: tuple[AnyNotifier, ...] = ()
+    """Who is told when snapshots fail, and when they do again."""
+
+    @field_validator("notify")
+    @classmethod
+    def _named(cls, notifiers: tuple[AnyNotifier, ...]) -> tuple[AnyNotifier, ...]:
+        check_clusters(notifiers, ())
+        return name_notifiers(notifiers)
 
     @field_validator("storages")
     @classmethod
@@ -146,7 +177,7 @@ class Config(Settings):
         cls, storages: tuple[AnyStorage, ...], info: ValidationInfo
     ) -> tuple[AnyStorage, ...]:
         common = info.data.get("retention")
-        names = _names(storages)
+        names = derive_names(storages, "storage")
         return tuple(
             storage.model_copy(
                 update={"name": name, "retention": _retention(index, storage, common)}
@@ -195,22 +226,6 @@ def spool_folder(config: Config, environ: Mapping[str, str]) -> Path:
     return Path(cache or environ.get("TMPDIR") or "/var/tmp")  # noqa: S108 - names no file in it
 
 
-def _names(storages: tuple[AnyStorage, ...]) -> list[str]:
-    given = [storage.name for storage in storages]
-    for index, name in enumerate(given):
-        if name is not None and name in given[:index]:
-            raise misplaced_error(f"another storage is called {name!r} already", index, "name")
-    names: list[str] = []
-    for storage in storages:
-        names.append(storage.name or _free(storage.type, {*given, *names}))
-    return names
-
-
-def _free(name: str, taken: set[str | None]) -> str:
-    numbered = (f"{name}-{number}" for number in range(2, len(taken) + 3))
-    return name if name not in taken else next(one for one in numbered if one not in taken)
-
-
 def _retention(
     index: int, storage: AnyStorage, common: RetentionPolicy | None
 ) -> RetentionPolicy | None:
@@ -220,8 +235,3 @@ def _retention(
         what = "a storage with static_name holds one snapshot, so it takes no retention"
         raise misplaced_error(what, index, "retention")
     return None
-
-
-def misplaced_error(what: str, *at: str | int) -> PydanticCustomError:
-    """Make an error that `faults` shows at a place further down than pydantic would."""
-    return PydanticCustomError("misplaced", "{what}", {"what": what, "at": at})

@@ -18,6 +18,7 @@ from raft_snapshot_agent.core.guard import GUARD_NAME
 from raft_snapshot_agent.core.naming import parse
 from raft_snapshot_agent.core.notes import RESTORED_NAME
 from raft_snapshot_agent.core.schedule import upcoming
+from raft_snapshot_agent.core.scrub_note import SCRUB_NAME
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import RetentionPolicy
 from raft_snapshot_agent.storage import AnyStorage
@@ -57,6 +58,9 @@ def cautions(config: Config) -> Iterator[RuleConflict]:
     for index, storage in enumerate(config.storages):
         yield from _idle_retention(config, index, storage)
         yield from _slow(config, index, storage)
+        if config.scrub is not None and not storage.prune:
+            what = "nothing is read back here, for prune is false: the credentials may only write"
+            yield ("storages", index, "prune"), what, "run scrub where reading is allowed"
     yield from _slow_lease(config)
     often = config.vault.login_check
     if timedelta(0) < often < _RARELY:
@@ -95,6 +99,7 @@ def _lease_record(config: Config) -> Iterator[RuleConflict]:
     """Find a lease record or a static snapshot that would overwrite another file."""
     lease = config.lease if config.lease and config.lease.kept_in else None
     taken = {GUARD_NAME: "the file of the guard", RESTORED_NAME: "the note of a restore"}
+    taken[SCRUB_NAME] = "the note of what was read back"
     if lease is not None:
         names = {lease.name, f"{lease.name}.json"}
         if names & taken.keys() or parse(lease.name, naming_of(config)):

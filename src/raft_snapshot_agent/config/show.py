@@ -27,11 +27,12 @@ def shown_fleet(fleet: LoadedFleet) -> dict[str, Any]:
     shows = {name: show(one.config) for name, one in fleet.clusters.items()}
     if "" in shows:
         return shows[""]
-    log = fleet.first.config.log.model_dump(mode="json")
+    common = {key: one for key, one in show(fleet.first.config).items() if key in Fleet.in_each()}
     for one in shows.values():
-        del one["log"]
+        for key in common:
+            del one[key]
     spread = format_duration(fleet.spread)
-    return {"log": log, "concurrency": fleet.concurrency, "spread": spread, "clusters": shows}
+    return {**common, "concurrency": fleet.concurrency, "spread": spread, "clusters": shows}
 
 
 def schema() -> dict[str, Any]:

@@ -249,5 +249,6 @@ _READERS: dict[str, Callable[[_Finding], _Fault]] = {
     "union_tag_not_found": _missing_tag,
     "union_tag_invalid": _unknown_tag,
     "literal_error": _unknown_value,
+    "enum": _unknown_value,
     "misplaced": _from_misplaced,
 }

@@ -239,6 +239,8 @@ class _Tar:
         else:
             self._name = info.name
             self._admit(info)
+        if self._name == STATE and self._entries is not None:
+            self._entries.expect(self._left)
         if self._name != STATE:
             if self._left > _SMALL:
                 raise broken(f"{self._name} has {self._left} bytes")

@@ -10,9 +10,12 @@ Source: `physical/raft/fsm.go` and `sdk/plugin/pb` of OpenBao; Protocol Buffers,
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, Protocol
 
 from raft_snapshot_agent.core.archive_text import broken
+from raft_snapshot_agent.errors import VerificationError
 
 _KEY, _VALUE = 0x0A, 0x12
 """Tags: the number of a field, and that a length follows."""
@@ -55,6 +58,9 @@ class EntryReader:
         """Return the entries that were completed since the last call."""
         taken, self._read = self._read, []
         return taken
+
+    def expect(self, size: int) -> None:
+        """Begin a state of so many bytes."""
 
     def feed(self, piece: memoryview) -> None:
         """Read the next bytes of the state.
@@ -112,6 +118,48 @@ class EntryReader:
             mark = self._hash.digest() if self._marks else b""
             self._read.append(StateEntry(*self._present, mark))
         return piece[len(part) :]
+
+
+class EntryCounter(Protocol):
+    """What counts entries as soon as they are read."""
+
+    is_readable: bool
+    """Whether it goes on."""
+
+    def expect(self, size: int) -> None:
+        """Begin a state of so many bytes."""
+
+    def add(self, entries: Iterable[StateEntry]) -> None:
+        """Count some more entries."""
+
+
+class CountedEntries(EntryReader):
+    """Has entries counted when they are read; a state of another form is whole all the same."""
+
+    def __init__(self, counter: EntryCounter) -> None:
+        super().__init__()
+        self._counter = counter
+
+    def expect(self, size: int) -> None:
+        self._counter.expect(size)
+
+    def feed(self, piece: memoryview) -> None:
+        if self._counter.is_readable:
+            with self._noting():
+                super().feed(piece)
+                self._counter.add(self.take())
+
+    def finish(self) -> None:
+        if self._counter.is_readable:
+            with self._noting():
+                super().finish()
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except VerificationError:
+            self._counter.is_readable = False
 
 
 def _mark(data: bytes, start: int, end: int) -> bytes:

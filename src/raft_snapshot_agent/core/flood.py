@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import statistics
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from raft_snapshot_agent.core.proof import AHEAD, fingerprint, read_known
+from raft_snapshot_agent.core.proof import AHEAD, Known, extend_known, fingerprint, read_known
 from raft_snapshot_agent.core.schedule import Schedule
 from raft_snapshot_agent.core.snapshot import Manifest, Stored
 
@@ -56,17 +56,42 @@ class Witness:
         ]
         if not known.more:
             return len(unseen)
-        last = next(
-            (at for at in range(len(listed) - 1, -1, -1) if listed[at][1] in known.fingerprints),
-            len(listed),
-        )
-        behind = len(unseen) - bisect_right(unseen, last)
+        behind = len(unseen) - bisect_right(unseen, _last_named(listed, known))
         return len(unseen) - min(behind, known.more)
+
+    def tell_of(self, listed: Sequence[Fingerprinted], names: Container[str]) -> Manifest | None:
+        """Return its manifest as it also tells of some others; nothing: it does already.
+
+        Arguments:
+            listed: What lies there and what is to come, newest first.
+            names: Of those that it is to tell of.
+        """
+        known = read_known(self.manifest)
+        if known is None:
+            return None
+        fresh = [
+            (place, mark)
+            for place, (name, mark) in enumerate(listed)
+            if name in names and name != self.stored.name and mark not in known.fingerprints
+        ]
+        if not fresh:
+            return None
+        # What lies behind the last that it names is counted, where it names not all.
+        last = _last_named(listed, known) if known.more else len(listed)
+        marks = [mark for place, mark in fresh if place < last]
+        text = extend_known(self.manifest, marks, more=len(fresh) - len(marks))
+        return replace(self.manifest, known=text)
 
 
 def fingerprinted(listed: Iterable[Stored]) -> tuple[Fingerprinted, ...]:
     """Work out the fingerprint of each name, once for all that are compared with them."""
     return tuple((one.name, fingerprint(one.name)) for one in listed)
+
+
+def _last_named(listed: Sequence[Fingerprinted], known: Known) -> int:
+    """Return where the last one lies that a manifest names."""
+    places = range(len(listed) - 1, -1, -1)
+    return next((at for at in places if listed[at][1] in known.fingerprints), len(listed))
 
 
 def count_witnesses(extra: int) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from raft_snapshot_agent.core.mount_counts import MountCounts, explain_loss
 from raft_snapshot_agent.core.naming import ParsedName
 from raft_snapshot_agent.core.notes import GUARD_NAME, RESTORED_NAME, Alarm, Restored, moment
 from raft_snapshot_agent.core.snapshot import Instant, Manifest, Stored
@@ -22,6 +23,7 @@ __all__ = [
     "RESTORED_NAME",
     "Alarm",
     "Judgement",
+    "Losses",
     "Point",
     "Restored",
     "Span",
@@ -73,6 +75,8 @@ class Point:
     node: str = ""
     leading_since: datetime | None = None
     history: str = ""
+    counts: MountCounts | None = None
+    """Keys by mount, where they are known."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> Point:
@@ -93,6 +97,7 @@ class Point:
             node=manifest.node,
             leading_since=moment(manifest.leading_since),
             history=manifest.history,
+            counts=MountCounts.from_text(manifest.counts),
         )
 
     @classmethod
@@ -101,6 +106,16 @@ class Point:
         at, now = moment(restored.at), Instant(restored.clock, restored.uptime)
         span = Span(now, now, at, at)
         return cls(restored.snapshot, restored.cluster_id, restored.index, restored.size, span)
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What a cluster may lose from one snapshot to the next, as shares; 1 is all of it."""
+
+    size: float = 1.0
+    """Of the snapshot's size."""
+    keys: float = 1.0
+    """Of the keys of each mount."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +157,7 @@ def suspects(listed: Sequence[Stored], anchor: Point) -> list[Stored]:
 
 
 def judge(
-    others: Sequence[Point], now: Point, max_shrink: float, restored: Restored | None = None
+    others: Sequence[Point], now: Point, losses: Losses, restored: Restored | None = None
 ) -> Judgement:
     """Compare a new snapshot with the earlier ones of its history.
 
@@ -150,24 +165,24 @@ def judge(
         others: The newest that was certainly taken before it, those newer than that one, and
             those that may hold a later state; in any order.
         now: The new one.
-        max_shrink: The share of its size that a cluster may lose from one to the next.
+        losses: What a cluster may lose from one to the next.
         restored: The last restore, if its note lies there: the snapshot may follow on what that
             put back, or on what was there before.
     """
-    found = _judge(others, now, max_shrink)
+    found = _judge(others, now, losses)
     if restored is None or found.is_fine:
         return found
     mark = Point.after(restored)
     if now.span.precedes(mark.span):
         return found
     since = [one for one in others if mark.span.precedes(one.span)]
-    explained = _judge(since, now, max_shrink)
+    explained = _judge(since, now, losses)
     if explained.is_fine:
-        explained = Judgement(_against(mark, now, max_shrink), restored=True)
+        explained = Judgement(_against(mark, now, losses), restored=True)
     return explained
 
 
-def _judge(others: Sequence[Point], now: Point, max_shrink: float) -> Judgement:
+def _judge(others: Sequence[Point], now: Point, losses: Losses) -> Judgement:
     unsettled = ""
     for one in others:
         if not one.span.precedes(now.span):
@@ -176,13 +191,13 @@ def _judge(others: Sequence[Point], now: Point, max_shrink: float) -> Judgement:
         elif _may_be_outdated(one, now, others):
             alarm, unsettled = _other_cluster(one, now), _explain_deposed(one, now)
         else:
-            alarm = _against(one, now, max_shrink)
+            alarm = _against(one, now, losses)
         if alarm:
             return Judgement(alarm)
     return Judgement(unsettled=unsettled)
 
 
-def _against(before: Point, now: Point, max_shrink: float) -> str:
+def _against(before: Point, now: Point, losses: Losses) -> str:
     """Return what contradicts `now` being a later state of the same cluster."""
     if reason := _other_cluster(before, now):
         return reason
@@ -190,9 +205,11 @@ def _against(before: Point, now: Point, max_shrink: float) -> str:
         return f"the Raft index went back from {before.index} to {now.index}"
     if reason := _other_history(before, now):
         return reason
-    if now.size < before.size * (1 - max_shrink):
+    if now.size < before.size * (1 - losses.size):
         return f"the snapshot shrank from {before.size} to {now.size} bytes"
-    return ""
+    if before.counts is None or now.counts is None:
+        return ""
+    return explain_loss(before.counts, now.counts, losses.keys)
 
 
 def _other_cluster(one: Point, now: Point) -> str:

@@ -28,6 +28,9 @@ _BYTES, _LETTERS = 8, 11
 _MOST_KNOWN = 20_000
 """Names that a manifest tells of: with more it would be longer than one that is read."""
 
+_LONGEST_KNOWN = 4 * _MOST_KNOWN * _LETTERS
+"""Letters that copies may let it grow to; a manifest is read up to 1 MiB."""
+
 _MORE, _DIGITS = "+", 12
 """What stands before the number of the others, and how long that is not. It is no letter of a
 fingerprint; versions that do not know it take it for a name that nothing has."""
@@ -186,3 +189,19 @@ def read_known(manifest: Manifest) -> Known | None:
     count = int(more) if more.isascii() and more.isdecimal() and len(more) < _DIGITS else 0
     fingerprints = (text[at : at + _LETTERS] for at in range(0, len(text), _LETTERS))
     return Known(frozenset(fingerprints), count)
+
+
+def extend_known(manifest: Manifest, marks: Sequence[str], more: int = 0) -> str:
+    """Let what a manifest tells of others tell of some more.
+
+    Arguments:
+        manifest: One that tells of others.
+        marks: Fingerprints; those for which there is no room are counted.
+        more: How many are only counted, beside those that are already.
+    """
+    text = manifest.known.partition(_MORE)[0]
+    room = max(0, _LONGEST_KNOWN - len(text)) // _LETTERS
+    known = read_known(manifest)
+    count = (known.more if known else 0) + more + max(0, len(marks) - room)
+    told = text + "".join(marks[:room])
+    return f"{told}{_MORE}{count}" if count else told

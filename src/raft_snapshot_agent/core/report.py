@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from raft_snapshot_agent.core.holding import Survey
 from raft_snapshot_agent.core.snapshot import Snapshot
 from raft_snapshot_agent.errors import (
     AgentError,
@@ -28,6 +29,25 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"
     """Another agent is to work."""
     STOPPED = "stopped"
+
+
+SHARED_PHASES = ("leader", "wait", "download", "verify")
+"""Parts of a run that are for all storages; they overlap, for nobody waits for another."""
+STORAGE_PHASES = ("upload", "finish")
+"""Parts that each storage has; the last one is guard, manifest and retention."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of a run: what it was, and how long it took."""
+
+    name: str
+    began: float
+    """Seconds after the run's beginning."""
+    seconds: float
+    storage: str = ""
+    """Empty: it was for all of them."""
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +72,8 @@ class StorageResult:
     required: bool = True
     """Whether a failure here is a failure of the run."""
     error: AgentError | None = None
+    survey: Survey | None = field(default=None, compare=False)
+    """What the storage holds after it, where it was listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +91,13 @@ class Report:
     """Why there is no snapshot at all."""
     warnings: tuple[str, ...] = ()
     """What was wrong with servers that were asked before the one that it came from."""
+    phases: tuple[Phase, ...] = ()
+    """In the order in which they ended."""
+
+    @property
+    def durations(self) -> Mapping[tuple[str, str], float]:
+        """By phase and storage, how many seconds it took."""
+        return {(one.name, one.storage): one.seconds for one in self.phases}
 
     @property
     def outcome(self) -> Outcome:

@@ -10,6 +10,8 @@ from typing import Protocol
 
 from cronsim import CronSim, CronSimError
 
+from raft_snapshot_agent.core.duration import format_duration
+
 MISSED_LIMIT = 1000
 """Missed slots of a cron schedule are counted up to here."""
 
@@ -74,6 +76,10 @@ class Every:
         if self.interval <= timedelta(0):
             raise ValueError("the interval must be longer than zero")
 
+    def __str__(self) -> str:
+        """Say it as people do: `every 1h`."""
+        return f"every {format_duration(self.interval)}"
+
     def next_after(self, anchor: datetime | None, now: datetime) -> datetime:
         if anchor is None:
             return now
@@ -112,6 +118,10 @@ class Cron:
             ) from error
         if never:
             raise ValueError(f"the time of the cron expression {self.expression!r} never comes")
+
+    def __str__(self) -> str:
+        """Say it as people do: `at 0 */4 * * *`."""
+        return f"at {self.expression}"
 
     def next_after(self, anchor: datetime | None, now: datetime) -> datetime:
         if anchor is None:

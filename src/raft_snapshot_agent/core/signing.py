@@ -14,6 +14,7 @@ LEAST_BYTES = 32
 """Fewer could be guessed; `openssl rand -base64 32` makes a key."""
 _SCHEME = "hmac-sha256:"
 _PURPOSE = b"raft-snapshot-manifest-1\n"
+_COUNTS = b"raft-snapshot-counts-1\n"
 _SIGNED = (
     "format", "snapshot", "taken_at", "index", "term", "size", "sha256", "duration",
     "cluster_id", "cluster_name", "product", "version", "node", "agent_version", "encryption",
@@ -39,8 +40,14 @@ class SigningKeys:
             raise ValueError(f"a signing key has at least {LEAST_BYTES} characters")
 
     def sign(self, manifest: Manifest) -> Manifest:
-        """Return the manifest with its signature."""
-        return replace(manifest, signature=self.sign_note(_PURPOSE, _told(manifest)))
+        """Return the manifest with its signatures."""
+        counts = self.sign_note(_COUNTS, _counted(manifest)) if manifest.counts else ""
+        signature = self.sign_note(_PURPOSE, _told(manifest))
+        return replace(manifest, signature=signature, counts_signature=counts)
+
+    def has_signed_counts(self, manifest: Manifest) -> bool:
+        """Return whether one of the keys made the signature of a manifest's counts."""
+        return self.has_signed_note(_COUNTS, _counted(manifest), manifest.counts_signature)
 
     def has_signed(self, manifest: Manifest) -> bool:
         """Return whether one of the keys made the signature of a manifest."""
@@ -59,6 +66,10 @@ class SigningKeys:
 
 def _told(manifest: Manifest) -> dict[str, object]:
     return {name: getattr(manifest, name) for name in _SIGNED}
+
+
+def _counted(manifest: Manifest) -> dict[str, object]:
+    return {name: getattr(manifest, name) for name in ("snapshot", "sha256", "counts")}
 
 
 def _signature(purpose: bytes, told: Mapping[str, object], key: bytes) -> str:

@@ -60,6 +60,8 @@ class Snapshot:
     """Bytes of the archive as the server sent it."""
     sha256: str
     """Of the archive, in hex; empty where nobody asked for it."""
+    counts: str = field(default="", compare=False)
+    """Keys by mount, as a manifest tells them; empty where they were not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,10 @@ class Manifest:
     """Fingerprints of the snapshots that were there before; see `core.proof`."""
     signature: str = ""
     """By the key that all agents of the cluster share; empty: there is none."""
+    counts: str = ""
+    """Keys and bytes by mount, see `core.mount_counts`; empty: they were not counted."""
+    counts_signature: str = ""
+    """By the same key: `signature` is made as versions make it that know no counts."""
 
     def to_json(self) -> bytes:
         return (json.dumps(asdict(self), indent=2) + "\n").encode()

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import islice
 
 from raft_snapshot_agent.core.flood import count_witnesses, explain_flood, explains
-from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME, Alarm, Restored
+from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME, Alarm, Losses, Restored
 from raft_snapshot_agent.core.naming import AGENT, Layout, Naming
 from raft_snapshot_agent.core.retention import Plan, Retention, plan
 from raft_snapshot_agent.core.schedule import Schedule
@@ -68,8 +68,8 @@ class Destination:
     required: bool = True
     prunes: bool = True
     """False: the credentials may only write."""
-    max_shrink: float = 1.0
-    """The share of its size that a cluster may lose before nothing is pruned any more."""
+    losses: Losses = field(default_factory=Losses)
+    """What a cluster may lose before nothing is pruned any more."""
     reopen: Callable[[], Storage] | None = None
     """Opens the storage once more, with connections of its own."""
     refusals: Refusals = field(default_factory=Refusals)
@@ -181,7 +181,7 @@ class Destination:
             now: Of the new one; it is not stored yet, so that a crash in between forgets nothing.
         """
         keeps_note = self.static_name is None
-        found = await watch(self.storage, history, now, self.max_shrink, keeps_note=keeps_note)
+        found = await watch(self.storage, history, now, self.losses, keeps_note=keeps_note)
         if history is not None:
             found = replace(found, manifest=replace(found.manifest, known=history.known))
         if self.keys is None:

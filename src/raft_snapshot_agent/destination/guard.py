@@ -14,13 +14,14 @@ from raft_snapshot_agent.core.guard import (
     GUARD_NAME,
     RESTORED_NAME,
     Alarm,
+    Losses,
     Point,
     Restored,
     Span,
     judge,
     suspects,
 )
-from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.core.naming import manifest_name, newest_first
 from raft_snapshot_agent.core.snapshot import Instant, Manifest, Stored
 from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.listing import Listing
@@ -104,7 +105,7 @@ async def watch(
     storage: Storage,
     history: History | None,
     now: Manifest,
-    max_shrink: float,
+    losses: Losses,
     *,
     keeps_note: bool,
 ) -> GuardResult:
@@ -114,13 +115,13 @@ async def watch(
         storage: Where it is stored.
         history: What was stored earlier; nothing where no snapshot is held against others.
         now: The new one.
-        max_shrink: The share of its size that a cluster may lose from one to the next.
+        losses: What a cluster may lose from one to the next.
         keeps_note: Whether the alarm lasts until it is acknowledged.
     """
     if history is None:
         return GuardResult(now)
     point = Point.of(now)
-    found = judge(history.points, point, max_shrink, history.restored)
+    found = judge(history.points, point, losses, history.restored)
     beginning = found.alarm or (found.restored and found.is_fine)
     inherited = history.points[0].history if history.points else ""
     now = replace(now, history=now.snapshot if beginning else inherited)
@@ -156,18 +157,49 @@ async def admit(proofs: Proofs, stored: Sequence[Stored], extra: int) -> None:
             await proofs.storage.put(name, BytesSource(told.to_json()))
 
 
+async def admit_copies(
+    proofs: Proofs, stored: Sequence[Stored], copies: Sequence[Stored], extra: int
+) -> None:
+    """Let the newest manifests tell of snapshots that are copied here, and of no others.
+
+    Whoever may only create objects cannot do that.
+
+    Arguments:
+        proofs: Of the storage.
+        stored: The snapshots there, newest first.
+        copies: Those that are there, or are to come.
+        extra: How many may come by hand.
+    """
+    every = newest_first({one.name: one for one in (*stored, *copies)}.values())
+    marked = await beside_loop(partial(fingerprinted, every), len(every))
+    names = frozenset(one.name for one in copies)
+    for witness in await proofs.witnesses(stored, count_witnesses(extra) + _ADMITTED):
+        told = await beside_loop(partial(witness.tell_of, marked, names), len(marked))
+        if told is not None and not told.signature:
+            name = manifest_name(witness.stored.name)
+            await proofs.storage.put(name, BytesSource(told.to_json()))
+
+
 async def _points(proofs: Proofs, stored: Sequence[Stored], now: Span) -> list[Point]:
     """Read back to the newest that was certainly taken before, and what may hold more than it."""
     points: list[Point] = []
     async for one, manifest in proofs.credible(stored):  # whatever notes say of them
-        points.append(point := Point.of(manifest))
+        points.append(point := _point(proofs, manifest))
         if point.span.precedes(now):
             doubtful = await beside_loop(partial(_suspects, stored, one, point), len(stored))
-            more = [Point.of(found) async for _, found in proofs.credible(doubtful)]
+            more = [_point(proofs, found) async for _, found in proofs.credible(doubtful)]
             return [*points, *(found for found in more if found.history == point.history)]
         if len(points) == _TRIED:
             break
     return points
+
+
+def _point(proofs: Proofs, manifest: Manifest) -> Point:
+    """Read a manifest as a point of history; where there is a key its counts must be signed."""
+    point = Point.of(manifest)
+    if proofs.keys is not None and not proofs.keys.has_signed_counts(manifest):
+        return replace(point, counts=None)
+    return point
 
 
 def _suspects(stored: Sequence[Stored], anchor: Stored, point: Point) -> list[Stored]:

@@ -3,50 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import anyio
 
-from raft_snapshot_agent.core.freshness import Census, DueTime, census, deadline
-from raft_snapshot_agent.core.guard import Alarm
-from raft_snapshot_agent.core.snapshot import Manifest, Stored
+from raft_snapshot_agent.core.holding import Holding, Survey
+from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.scrubbing import read_scrub_note
 from raft_snapshot_agent.errors import (
-    AgentError,
     LoginRefused,
     StorageDenied,
     StorageUnavailable,
 )
 from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.threads import beside_loop
 
 _T = TypeVar("_T")
 
 LOOK_WITHIN = 30.0
 """Seconds that a storage gets to answer."""
-_LONGEST = 86400.0
 _AT_ONCE = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """One storage as it was found."""
-
-    destination: Destination
-    census: Census | None = None
-    """Nothing where it could not be listed."""
-    deadline: DueTime | None = None
-    """Nothing where there is no snapshot to count from."""
-    alarm: Alarm | None = None
-    error: AgentError | None = None
-    """Why it could not be listed."""
-
-    @property
-    def newest(self) -> Stored | None:
-        """The newest whole snapshot whose date can be believed."""
-        return None if self.census is None else self.census.newest
+def hold(destination: Destination) -> Holding:
+    """Return what is known of a storage before it was looked at."""
+    return Holding(
+        destination.name,
+        destination.storage.kind,
+        required=destination.required,
+        prunes=destination.prunes,
+    )
 
 
 async def look(destination: Destination, timing: ScheduleSpec, now: datetime) -> Holding:
@@ -59,13 +50,40 @@ async def look(destination: Destination, timing: ScheduleSpec, now: datetime) ->
     """
     try:
         with anyio.fail_after(LOOK_WITHIN):
-            return await _look(destination, timing, now)
-    except TimeoutError:
-        why = f"cannot list snapshots: no answer within {LOOK_WITHIN:g} s"
-        error: AgentError = StorageUnavailable(why, hint="check its address and the network")
-    except Exception as defect:  # noqa: BLE001 - one storage never hides another
-        error = as_failure(defect)
-    return Holding(destination, error=error)
+            found = await survey(destination, await destination.current(), now)
+    except Exception as error:  # noqa: BLE001 - one storage never hides another
+        found = unlisted(error)
+    return hold(destination).surveyed(found, timing)
+
+
+def unlisted(error: Exception) -> Survey:
+    """Return what a look comes to that failed."""
+    if not isinstance(error, TimeoutError):
+        return Survey(error=as_failure(error))
+    why = f"cannot list snapshots: no answer within {LOOK_WITHIN:g} s"
+    return Survey(error=StorageUnavailable(why, hint="check its address and the network"))
+
+
+async def survey(destination: Destination, stored: Sequence[Stored], now: datetime) -> Survey:
+    """Sum up what a storage lists, and read the notes that belong to it.
+
+    Arguments:
+        destination: The storage.
+        stored: Its snapshots, newest first.
+        now: The present time.
+
+    Raises:
+        StorageError: A note could not be read.
+    """
+    found = await beside_loop(partial(Survey.of, stored, now), len(stored))
+    alarm = await _try_read(destination.alarm())
+    newest = None if found.census is None else found.census.newest
+    verified = newest is not None and newest.verified
+    manifest = await _try_read(destination.manifest(newest.name)) if newest and verified else None
+    took = 0.0 if manifest is None else manifest.duration
+    scrubbed = await _try_read(read_scrub_note(destination, now))
+    noted = found.noted("" if alarm is None else str(alarm), took)
+    return replace(noted, scrubbed=scrubbed)
 
 
 async def look_at_all(
@@ -90,17 +108,6 @@ async def look_at_all(
     return tuple(found[number] for number in range(len(destinations)))
 
 
-async def _look(destination: Destination, timing: ScheduleSpec, now: datetime) -> Holding:
-    found = census(await destination.current(), now)
-    alarm = await _try_read(destination.alarm())
-    newest = found.newest
-    if newest is None:
-        return Holding(destination, found, alarm=alarm)
-    manifest = await _try_read(destination.manifest(newest.name)) if newest.verified else None
-    due = deadline(timing, newest.taken_at, _read_duration(manifest))
-    return Holding(destination, found, due, alarm)
-
-
 async def _try_read(reading: Awaitable[_T | None]) -> _T | None:
     """Return what is read; nothing where only the right to read is missing."""
     try:
@@ -109,9 +116,3 @@ async def _try_read(reading: Awaitable[_T | None]) -> _T | None:
         raise
     except StorageDenied:
         return None
-
-
-def _read_duration(manifest: Manifest | None) -> float:
-    """Return how long a snapshot took; nothing where what its manifest says makes no sense."""
-    took = 0.0 if manifest is None else manifest.duration
-    return took if 0 <= took <= _LONGEST else 0.0

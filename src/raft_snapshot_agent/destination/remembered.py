@@ -27,8 +27,8 @@ class Remembered:
     """Manifests by the name and the size of their snapshots, and their own size."""
 
     _facts: dict[Key, Manifest] = field(default_factory=dict)
-    _known: dict[Key, str] = field(default_factory=dict)
-    """In the order in which they were last asked for."""
+    _long: dict[Key, tuple[str, str]] = field(default_factory=dict)
+    """What they tell of others and of mounts, in the order in which they were last asked for."""
     _letters: int = 0
 
     def recall(self, stored: Stored, *, whole: bool) -> Manifest | None:
@@ -42,10 +42,10 @@ class Remembered:
         facts = self._facts.get(key)
         if facts is None or facts.known != _LEFT_OUT or not whole:
             return facts
-        if (known := self._known.pop(key, None)) is None:
+        if (long := self._long.pop(key, None)) is None:
             return None
-        self._known[key] = known
-        return replace(facts, known=known)
+        self._long[key] = long
+        return replace(facts, known=long[0], counts=long[1])
 
     def note(self, stored: Stored, manifest: Manifest) -> None:
         """Remember a manifest; the oldest are forgotten where there are too many."""
@@ -55,15 +55,16 @@ class Remembered:
         self._forget(key)
         while len(self._facts) >= _MOST:
             self._forget(next(iter(self._facts)))
-        known = manifest.known
-        short = known if len(known) <= _SHORT else _LEFT_OUT
+        long = manifest.known, manifest.counts
         alike = {name: sys.intern(str(getattr(manifest, name))) for name in _ALIKE}
-        self._facts[key] = replace(manifest, **alike, snapshot=stored.name, known=short)  # type: ignore[arg-type]
-        if short is _LEFT_OUT:
-            self._known[key] = known
-            self._letters += len(known)
+        facts = replace(manifest, **alike, snapshot=stored.name)  # type: ignore[arg-type]
+        if _length(long) > _SHORT:
+            facts = replace(facts, known=_LEFT_OUT, counts="")
+            self._long[key] = long
+            self._letters += _length(long)
+        self._facts[key] = facts
         while self._letters > _MOST_LETTERS:
-            self._letters -= len(self._known.pop(next(iter(self._known))))
+            self._letters -= _length(self._long.pop(next(iter(self._long))))
 
     def keep_only(self, names: Container[str], count: int) -> None:
         """Forget those of snapshots that are gone, once these are more than the others."""
@@ -73,7 +74,11 @@ class Remembered:
 
     def _forget(self, key: Key) -> None:
         self._facts.pop(key, None)
-        self._letters -= len(self._known.pop(key, ""))
+        self._letters -= _length(self._long.pop(key, ("", "")))
+
+
+def _length(long: tuple[str, str]) -> int:
+    return sum(map(len, long))
 
 
 def _key(stored: Stored) -> Key:

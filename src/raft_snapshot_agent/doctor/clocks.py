@@ -27,7 +27,7 @@ _ADDRESSES = ("url", "endpoint", "auth_url")
 async def clocks(context: CheckContext) -> list[CheckResult]:
     """Compare the clocks; a store that does not tell its time is passed over."""
     found = [await in_thread(partial(_server, context.node), abandon=True)]
-    silent = {one.destination.name for one in context.holdings if one.error is not None}
+    silent = {one.storage for one in context.holdings if one.error is not None}
     for storage in context.config.storages:
         if storage.name not in silent:
             found += await in_thread(partial(_store, storage), abandon=True)

@@ -80,9 +80,7 @@ async def spool(context: CheckContext) -> list[CheckResult]:
 
 async def room(context: CheckContext) -> list[CheckResult]:
     """Check that the disk of each local storage has room for another snapshot."""
-    newest = {
-        one.destination.name: one.newest.size for one in context.holdings if one.newest is not None
-    }
+    newest = {one.storage: one.newest.size for one in context.holdings if one.newest is not None}
     return [
         result
         for storage in context.config.storages

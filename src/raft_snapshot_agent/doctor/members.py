@@ -6,7 +6,8 @@ from contextlib import suppress
 from functools import partial
 
 from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.destination.holdings import Holding
+from raft_snapshot_agent.core.holding import Holding
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, warning
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.threads import in_thread
@@ -36,7 +37,11 @@ async def _several(context: CheckContext) -> bool:
         return True
     if await in_thread(partial(_count_server_nodes, context)) > 1:
         return True
-    return any([await _count_named_members(holding) > 1 for holding in context.holdings])
+    return any([await _count_named_members(*pair) > 1 for pair in _pairs(context)])
+
+
+def _pairs(context: CheckContext) -> list[tuple[Destination, Holding]]:
+    return list(zip(context.destinations, context.holdings, strict=False))
 
 
 def _count_server_nodes(context: CheckContext) -> int:
@@ -55,13 +60,13 @@ def _nodes(node: Node, token: str) -> int:
     return len(nodes) if isinstance(nodes, list) else 0
 
 
-async def _count_named_members(holding: Holding) -> int:
+async def _count_named_members(destination: Destination, holding: Holding) -> int:
     """Count the members that the newest snapshot names, near its beginning."""
     if holding.newest is None:
         return 0
     archive, fed = ArchiveVerifier(digest=False), 0
     with suppress(AgentError):
-        async for piece in holding.destination.storage.read(holding.newest.name):
+        async for piece in destination.storage.read(holding.newest.name):
             archive.feed(piece)
             fed += len(piece)
             if archive.meta is not None or fed > _ENOUGH:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.core.holding import Holding
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.destination.holdings import Holding
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.leader import Cluster

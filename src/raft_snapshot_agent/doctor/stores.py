@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from raft_snapshot_agent.core.freshness import Census, DueTime, age
+from raft_snapshot_agent.core.holding import Holding
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
-from raft_snapshot_agent.destination.holdings import Holding, look_at_all
+from raft_snapshot_agent.destination.holdings import look_at_all
 from raft_snapshot_agent.doctor.results import (
     CheckContext,
     CheckResult,
@@ -64,26 +65,26 @@ def judge(holding: Holding, now: datetime, *, stands_by: bool = False) -> list[C
     """
     if holding.census is None:
         return [_report_unlisted(holding)]
-    own = stands_by and holding.destination.storage.kind == _LOCAL
+    own = stands_by and holding.kind == _LOCAL
     return [
         _idle(holding, now) if own else _freshness(holding, holding.census, now),
         *_report_alarms(holding),
-        *_blemishes(holding.destination.name, holding.census),
+        *_blemishes(holding.storage, holding.census),
     ]
 
 
 def _report_unlisted(holding: Holding) -> CheckResult:
-    destination, error = holding.destination, holding.error or StorageError("it was not listed")
+    error = holding.error or StorageError("it was not listed")
     if isinstance(error, NotThereYet):
         return CheckResult(
-            _CHECK, Status.SKIPPED, f"{destination.name}: {error.message}", error.hint
+            _CHECK, Status.SKIPPED, f"{holding.storage}: {error.message}", error.hint
         )
-    told = f"{destination.name} may not be listed: {error.message}"
-    refused = isinstance(error, LoginRefused) or destination.storage.kind == _LOCAL
+    told = f"{holding.storage} may not be listed: {error.message}"
+    refused = isinstance(error, LoginRefused) or holding.kind == _LOCAL
     if refused or not isinstance(error, StorageDenied):
-        named = StorageError(f"{destination.name}: {error.message}", hint=error.hint)
+        named = StorageError(f"{holding.storage}: {error.message}", hint=error.hint)
         return failure(_CHECK, named)
-    if not destination.prunes:
+    if not holding.prunes:
         why = "its credentials may only write (prune: false), so its snapshots were not looked at"
         return skipped(_CHECK, f"{told}; {why}")
     advice = "uploads may work all the same; retention and list need the right to list"
@@ -91,7 +92,7 @@ def _report_unlisted(holding: Holding) -> CheckResult:
 
 
 def _freshness(holding: Holding, found: Census, now: datetime) -> CheckResult:
-    name, newest, due = holding.destination.name, found.newest, holding.deadline
+    name, newest, due = holding.storage, found.newest, holding.deadline
     if newest is None or due is None:
         return _none(holding, found)
     old = span(age(newest.taken_at, now))
@@ -104,23 +105,23 @@ def _freshness(holding: Holding, found: Census, now: datetime) -> CheckResult:
 
 def _idle(holding: Holding, now: datetime) -> CheckResult:
     """Say of a folder that another member's agent does not fill how old it is, and no more."""
-    name, newest = holding.destination.name, holding.newest
+    name, newest = holding.storage, holding.newest
     old = "not there" if newest is None else f"{span(age(newest.taken_at, now))} old"
     why = "another member leads, and this host's folder gets nothing meanwhile"
     return skipped(_CHECK, f"{name}: the newest is {old}; {why}, so it is not called late")
 
 
 def _report_overdue(holding: Holding, newest: Stored, due: DueTime, now: datetime) -> CheckResult:
-    name = holding.destination.name
+    name = holding.storage
     old, late = span(age(newest.taken_at, now)), span(age(due.due, now))
     message = f"{name} is overdue: its newest snapshot is {old} old, and another was due {late} ago"
-    if holding.destination.required:
+    if holding.required:
         return failure(_CHECK, StorageError(message, hint=_RUNS))
     return warning(_CHECK, f"{message} (required: false)", _RUNS)
 
 
 def _none(holding: Holding, found: Census) -> CheckResult:
-    name = holding.destination.name
+    name = holding.storage
     if found.undated:
         message = f"{name} holds {found.undated[0].name}, and no manifest tells when it was taken"
         return warning(_CHECK, message, "take another: raft-snapshot-agent save")
@@ -135,9 +136,9 @@ def _none(holding: Holding, found: Census) -> CheckResult:
 
 
 def _report_alarms(holding: Holding) -> list[CheckResult]:
-    if holding.alarm is None:
+    if not holding.alarm:
         return []
-    message = f"retention suspended for {holding.destination.name}: {holding.alarm}"
+    message = f"retention suspended for {holding.storage}: {holding.alarm}"
     return [failure(_CHECK, RetentionSuspended(message, hint=_ALARM))]
 
 

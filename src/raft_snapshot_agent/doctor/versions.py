@@ -26,7 +26,7 @@ _ADVICE = (
 
 async def versions(context: CheckContext) -> list[CheckResult]:
     """Warn of versioned buckets in which nothing ends old versions."""
-    silent = {one.destination.name for one in context.holdings if one.error is not None}
+    silent = {one.storage for one in context.holdings if one.error is not None}
     asked = (one for one in context.config.storages if isinstance(one, S3Settings))
     return [await _ask_versions(one, silent) for one in asked if _deletes(one)]
 

@@ -12,6 +12,9 @@ from raft_snapshot_agent.network.proxies import WRITTEN, Proxy, checked_proxy
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.secret import Secret
 
+_NO_WORD = 16
+"""Letters: the last part of a path that has so many is hardly a word of another text."""
+
 
 class ProxyAddress(Secret):
     """The URL of an HTTP proxy, or a reference to one; its user name and password stay hidden."""
@@ -67,6 +70,27 @@ class ProxyAddress(Secret):
             return self._text
         url = checked_proxy(self._text)
         return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+
+
+class SecretUrl(Secret):
+    """A URL, or a reference to one, that lets in whoever knows it; its host may be shown."""
+
+    __slots__ = ()
+
+    def _remember(self, text: str) -> None:
+        """Hide what is a secret of it: what follows the host, and the last part of that alone."""
+        for part in secret_parts(text):
+            remember(part)
+
+
+def secret_parts(url: str) -> tuple[str, ...]:
+    """List what nobody should see of such a URL."""
+    _, _, behind = url.partition("://")
+    path = behind.partition("/")[2]
+    password = behind.partition("/")[0].rpartition("@")[0].rpartition(":")[2]
+    last = path.rpartition("/")[2]
+    parts = (path, last if len(last) >= _NO_WORD else "", password)
+    return tuple(part for part in dict.fromkeys(parts) if part)
 
 
 def _sound(address: ProxyAddress) -> ProxyAddress:

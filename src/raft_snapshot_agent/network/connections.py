@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from http.client import HTTPException, HTTPResponse
@@ -12,6 +13,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from raft_snapshot_agent.network.deadline import current
+from raft_snapshot_agent.network.reach import check_peer
 
 
 class _Response(HTTPResponse):
@@ -46,6 +48,15 @@ class Watched(HTTPConnection):
         self.watched()
         super().connect()
         self.watched()
+
+    def _new_conn(self) -> socket.socket:
+        made = super()._new_conn()
+        try:
+            check_peer(made)
+        except BaseException:
+            made.close()
+            raise
+        return made
 
     def request(self, *args: Any, **more: Any) -> None:
         self.watched()

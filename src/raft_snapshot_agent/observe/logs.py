@@ -41,6 +41,11 @@ def configure(layout: Format, level: Level) -> Log:
         cache_logger_on_first_use=False,
     )
     _listen(level)
+    return get_log()
+
+
+def get_log() -> Log:
+    """Return the log as it was set up last, and follow when it is set up anew."""
     log: Log = structlog.get_logger()
     return log
 

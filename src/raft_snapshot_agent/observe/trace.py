@@ -26,6 +26,7 @@ class Progress:
         self._moved = time.monotonic()
         self._paused = 0
         self._limit = math.inf
+        self._going = 0
 
     def touch(self) -> None:
         """Note that it goes on."""
@@ -41,15 +42,22 @@ class Progress:
         """Whether it has not gone on for longer than all its time-outs allow."""
         return self.idle > self._limit
 
+    @property
+    def is_going(self) -> bool:
+        """Whether work is under way."""
+        return self._going > 0
+
     @contextmanager
     def going(self, limit: float) -> Iterator[None]:
         """Do work that goes on at least every so many seconds."""
         self._limit = limit
         token = PROGRESS.set(self)
         self.touch()
+        self._going += 1
         try:
             yield
         finally:
+            self._going -= 1
             self._limit = math.inf
             PROGRESS.reset(token)
 

@@ -29,6 +29,7 @@ async def choose_at(destinations: Sequence[Destination], when: datetime) -> Stor
     """Find the newest snapshot that was taken at that time or before.
 
     Raises:
+        ConfigError: Several were taken at the same moment.
         SnapshotNotFound: There is none.
         StorageError: No storage could be asked.
     """
@@ -47,4 +48,17 @@ async def choose_at(destinations: Sequence[Destination], when: datetime) -> Stor
             f"no snapshot was taken at {when:%Y-%m-%dT%H:%M:%SZ} or before",
             hint="list shows what is stored",
         )
-    return max(found, key=lambda one: (one.stored.taken_at, one.stored.verified))
+    best = max(map(_rank, found))
+    chosen = [one for one in found if _rank(one) == best]
+    names = sorted({one.stored.name for one in chosen})
+    if len(names) > 1:
+        raise ConfigError(
+            f"{len(names)} snapshots were taken at {best[0]:%Y-%m-%dT%H:%M:%SZ}:"
+            f" {', '.join(names)}",
+            hint="give the name of the one you mean",
+        )
+    return chosen[0]
+
+
+def _rank(reader: StoredReader) -> tuple[datetime, bool]:
+    return reader.stored.taken_at, reader.stored.verified

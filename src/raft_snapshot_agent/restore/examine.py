@@ -10,7 +10,7 @@ from typing import cast
 from raft_snapshot_agent.core.archive import ArchiveVerifier
 from raft_snapshot_agent.core.contents import Contents
 from raft_snapshot_agent.core.difference import Difference, Side
-from raft_snapshot_agent.core.entries import EntryReader
+from raft_snapshot_agent.core.entries import CountedEntries, EntryReader
 from raft_snapshot_agent.core.snapshot import Snapshot
 from raft_snapshot_agent.destination.verification import (
     OpenVerifier,
@@ -79,7 +79,7 @@ async def count_contents(
 
     def begin() -> ArchiveVerifier:
         counted.append(Contents(depth, prefix))
-        return ArchiveVerifier(entries=_Counting(counted[-1]))
+        return ArchiveVerifier(entries=CountedEntries(counted[-1]))
 
     with naming(reader):
         snapshot = await examine(reader, begin)
@@ -101,32 +101,6 @@ async def find_difference(before: SnapshotReader, after: SnapshotReader) -> Diff
             await new.fill()
             await in_thread(difference.compare)
     return difference
-
-
-class _Counting(EntryReader):
-    """Counts entries as soon as they are read; a state of another form is whole all the same."""
-
-    def __init__(self, contents: Contents) -> None:
-        super().__init__()
-        self._contents = contents
-
-    def feed(self, piece: memoryview) -> None:
-        if self._contents.is_readable:
-            with self._noting():
-                super().feed(piece)
-                self._contents.add(self.take())
-
-    def finish(self) -> None:
-        if self._contents.is_readable:
-            with self._noting():
-                super().finish()
-
-    @contextmanager
-    def _noting(self) -> Iterator[None]:
-        try:
-            yield
-        except VerificationError:
-            self._contents.is_readable = False
 
 
 class _Stream:

@@ -21,6 +21,8 @@ from raft_snapshot_agent.errors import (
     SnapshotNotFound,
     Stopped,
 )
+from raft_snapshot_agent.restore.nearest import describe_nearest
+from raft_snapshot_agent.restore.way_back import is_way_back
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.spool import Spool
 
@@ -161,6 +163,9 @@ class FileReader:
 
     def _open(self) -> BinaryIO:
         if self.path is None:
+            if not sys.stdin:  # the type says that it is always there
+                hint = "give the name of a file, or send the snapshot: < FILE"
+                raise AgentError("cannot read standard input: it is closed", hint=hint)
             # Unbuffered: Python cannot end while a thread holds the buffer's lock.
             return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
         try:
@@ -227,8 +232,13 @@ async def _choose_latest(destinations: Sequence[Destination]) -> SnapshotReader:
             f"none of the {len(found)} snapshots that are stored can be believed to be the latest",
             hint="list and prune --dry-run say why; to use one all the same, give its name",
         )
-    stored, destination = max(believed, key=lambda pair: _rank(pair[0]))
-    return StoredReader(destination, stored, is_latest=True)
+    for stored, destination in sorted(believed, key=lambda pair: _rank(pair[0]), reverse=True):
+        if not await is_way_back(destination, stored):
+            return StoredReader(destination, stored, is_latest=True)
+    raise SnapshotNotFound(
+        "all that is stored are safety snapshots, taken before a restore",
+        hint="list shows them; to use one, give its name",
+    )
 
 
 def _format_time(seconds: int) -> str:
@@ -253,14 +263,18 @@ def _rank(stored: Stored) -> tuple[bool, bool, datetime]:
 
 async def _find_by_name(destinations: Sequence[Destination], name: str) -> SnapshotReader:
     trouble: AgentError | None = None
+    names: set[str] = set()
     for destination in destinations:
         try:
             found = await destination.find(name)
+            if found is None:
+                names.update(one.name for one in await destination.stored())
         except AgentError as error:
             trouble = error
             continue
         if found is not None:
             return StoredReader(destination, found)
     raise trouble or SnapshotNotFound(
-        f"no snapshot is called {name}", hint="list shows what is stored; a file needs its path"
+        f"no snapshot is called {name}",
+        hint=f"{describe_nearest(name, names)}list shows what is stored; a file needs its path",
     )

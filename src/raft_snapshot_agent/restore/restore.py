@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import anyio
 
+from raft_snapshot_agent.core.clear_parts import ClearParts, ClearReader
 from raft_snapshot_agent.core.snapshot import Manifest, Snapshot
 from raft_snapshot_agent.destination.verification import Reading, SnapshotState, compare
 from raft_snapshot_agent.errors import (
-    AgentError,
-    Denied,
     NotLeader,
     Sealed,
     ServerError,
@@ -24,16 +24,16 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.restore.examine import examine, naming
 from raft_snapshot_agent.restore.reader import SnapshotReader, pour
+from raft_snapshot_agent.restore.sending import Upload, send
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.download import verify
 from raft_snapshot_agent.transfer.spool import Spool
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 
-BY_FORCE = "with --force it replaces this cluster, which then needs that one's unseal keys"
-_POLL = 0.5
-_PATIENCE = 300.0
+PATIENCE = 300.0
 """Seconds a cluster may take to come back; a large one reads its whole database anew."""
+_POLL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,52 +43,64 @@ class Fetched:
     spool: Spool
     snapshot: Snapshot
     manifest: Manifest | None
+    clear: ClearParts
+
+    @property
+    def version(self) -> str:
+        """Which version of the server it was taken from; empty where nobody tells."""
+        return (self.manifest.version if self.manifest else "") or self.clear.version
 
 
 @asynccontextmanager
-async def fetch_copy(reader: SnapshotReader, folder: Path) -> AsyncIterator[Fetched]:
+async def fetch_copy(
+    reader: SnapshotReader, folder: Path, begun: Callable[[Spool], None] = lambda _: None
+) -> AsyncIterator[Fetched]:
     """Copy a snapshot to the local disk and prove it whole.
 
     Arguments:
         reader: Where it comes from.
         folder: Where the copy lives until the context ends.
+        begun: Told of each copy when it is begun.
 
     Raises:
         VerificationError: It is not whole, or not the one its manifest describes.
         AgentError: It could not be read.
     """
+
+    def create() -> Spool:
+        spool = spools.enter_context(Spool.create(folder, secrets.token_hex(8)))
+        begun(spool)
+        return spool
+
     with ExitStack() as spools:
-        yield await _fetch(reader, folder, spools)
+        yield await _fetch(reader, create, spools)
 
 
-async def _fetch(reader: SnapshotReader, folder: Path, spools: ExitStack) -> Fetched:
+async def _fetch(reader: SnapshotReader, create: Callable[[], Spool], spools: ExitStack) -> Fetched:
     """Copy it; what does not look whole is judged before that is said, and copied if it is."""
     with naming(reader):
         try:
-            return await _copy_and_verify(reader, spools.enter_context(_create_spool(folder)))
+            return await _copy_and_verify(reader, create())
         except (VerificationError, StorageError):
             spools.close()
             if (again := reader.again()) is None:
                 raise
         await examine(reader)
-        return await _copy_and_verify(again, spools.enter_context(_create_spool(folder)))
-
-
-def _create_spool(folder: Path) -> Spool:
-    return Spool.create(folder, secrets.token_hex(8))
+        return await _copy_and_verify(again, create())
 
 
 async def _copy_and_verify(reader: SnapshotReader, spool: Spool) -> Fetched:
+    clear = ClearReader()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(pour, reader, spool)
-        tasks.start_soon(verify, spool)
+        tasks.start_soon(partial(verify, spool, entries=clear))
     snapshot = spool.verdict()
     expected = await reader.expected()
     compare(snapshot, expected)
     reader.confirm(snapshot)
     with suppress(StorageError):  # it may be readable only
         await reader.remember(Reading(SnapshotState.WHOLE, snapshot))
-    return Fetched(spool, snapshot, expected.manifest)
+    return Fetched(spool, snapshot, expected.manifest, clear.parts)
 
 
 async def restore(cluster: Cluster, leader: Leader, path: Path, *, force: bool) -> Leader | None:
@@ -111,8 +123,27 @@ async def restore(cluster: Cluster, leader: Leader, path: Path, *, force: bool) 
         ServerError: The snapshot was refused, or the cluster did not come back in time, or
             under another leader, which may know nothing of the snapshot.
     """
-    await in_thread(lambda: _send(cluster, leader, path, force=force), abandon=True)
-    deadline = time.monotonic() + _PATIENCE
+    with Upload.open(path) as upload:
+        taken = await send(cluster, leader, upload, force=force)
+    return await follow_leader(cluster, leader, force=force, taken=taken)
+
+
+async def follow_leader(
+    cluster: Cluster, leader: Leader, *, force: bool, taken: bool, patience: float = PATIENCE
+) -> Leader | None:
+    """Wait until the leader that was sent a snapshot leads again, or is sealed.
+
+    Arguments:
+        cluster: What it is restored into.
+        leader: As it was before.
+        force: Whether it may be sealed afterwards.
+        taken: Whether it said that it took the snapshot.
+        patience: Seconds that it may take.
+
+    Raises:
+        ServerError: Neither came in time, or another leads, which may know nothing of it.
+    """
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         await anyio.sleep(_POLL)
         if await in_thread(lambda: _is_sealed(leader.node), abandon=True):
@@ -125,9 +156,20 @@ async def restore(cluster: Cluster, leader: Leader, path: Path, *, force: bool) 
             continue
         if back.active_since != leader.active_since:
             return _require_same_node(leader, back)
-    raise ServerError(
-        f"the cluster is not back {_PATIENCE:g} s after {leader.node.address} took the snapshot",
-        hint="look at the servers' logs; the snapshot itself is whole",
+    raise _not_back(leader, taken=taken, patience=patience)
+
+
+def _not_back(leader: Leader, *, taken: bool, patience: float) -> ServerError:
+    address = leader.node.address
+    if taken:
+        return ServerError(
+            f"the cluster is not back {patience:g} s after {address} took the snapshot",
+            hint="look at the servers' logs; the snapshot itself is whole",
+        )
+    return ServerError(
+        f"the connection to {address} was lost when all was sent, and {patience:g} s later nothing"
+        " shows whether it took the snapshot",
+        hint="look at what the cluster holds, and restore again if that is not the snapshot's",
     )
 
 
@@ -157,18 +199,3 @@ def _require_same_node(leader: Leader, back: Leader) -> Leader:
         " the cluster was restored is unknown",
         hint="look at what it holds, and restore again if that is not the snapshot's",
     )
-
-
-def _send(cluster: Cluster, leader: Leader, path: Path, *, force: bool) -> None:
-    try:
-        with path.open("rb") as file:
-            cluster.send_snapshot(leader, file, force=force)
-    except OSError as error:
-        raise AgentError(f"cannot read {path}: {error.strerror}") from error
-    except ServerError as error:
-        if "snapshot-force" not in error.message:
-            raise
-        raise Denied(
-            f"{leader.node.address} refuses the snapshot: it was made with other unseal keys",
-            hint=BY_FORCE,
-        ) from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from raft_snapshot_agent.backup.agent import Agent, Destination
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter
 from raft_snapshot_agent.config.model import Config, naming_of, require_storages, spool_folder
+from raft_snapshot_agent.core.guard import Losses
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import RetentionPolicy, time_zone
 from raft_snapshot_agent.storage import AnyStorage
@@ -139,7 +140,7 @@ def _open_destination(settings: AnyStorage, config: Config) -> Destination:
         timing=None if settings.schedule is None else settings.schedule.open(),
         required=settings.required,
         prunes=settings.prune,
-        max_shrink=config.guard.max_shrink,
+        losses=Losses(config.guard.max_shrink, config.guard.max_mount_shrink),
         signing=None if config.signing is None else config.signing.open,
         pace=(settings.schedule or config.schedule).open().schedule,
         extra=config.guard.max_extra,

@@ -11,6 +11,7 @@ from anyio.abc import TaskStatus
 from raft_snapshot_agent.core.timetable import ScheduleState
 from raft_snapshot_agent.lease.changes import Changes
 from raft_snapshot_agent.lease.holder import Lease
+from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.observe.trace import RUN, Progress, as_failure
@@ -25,6 +26,7 @@ from raft_snapshot_agent.service.events import (
     TakeNow,
 )
 from raft_snapshot_agent.service.login import renew_token, try_login
+from raft_snapshot_agent.service.publisher import StatusPublisher
 from raft_snapshot_agent.service.runs import Runs
 
 _LOOK_EVERY = 5.0
@@ -40,6 +42,7 @@ class ClusterLoop:
         notifier: Notifier,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        board: StatusBoard | None = None,
     ) -> None:
         """Prepare the loop.
 
@@ -47,11 +50,14 @@ class ClusterLoop:
             service: What it begins with.
             notifier: Tells systemd.
             clock: Tells the present time.
+            board: Where it publishes how the cluster stands; nothing: nobody asks.
         """
         self._clock = clock
-        self._events = EventQueue(clock)
+        self._publisher = StatusPublisher(service, board or StatusBoard.unread(clock), clock)
+        self._events = EventQueue(clock, self._publisher.beat)
         self._journal = Journal(service.log, seed=service.seed)
-        self._runs = Runs(service, self._journal, notifier, self._events, clock)
+        self._runs = Runs(service, self._journal, notifier, self._events, self._publisher, clock)
+        self._publisher.watch(self._runs.progress)
         self._lease_changes = Changes()
 
     @property
@@ -95,6 +101,7 @@ class ClusterLoop:
     async def _handle_events(self) -> None:
         """Do one thing after another: no event interrupts a snapshot, only a pause before one."""
         state = await self._runs.begin()
+        self._publisher.plan(state)
         while True:
             RUN.set("")
             match await self._events.next(state.next_due):
@@ -109,9 +116,11 @@ class ClusterLoop:
                     await self._take_now(state)
                 case Due():
                     state = await self._runs.serve_due(state)
+            self._publisher.plan(state)
 
     async def _switch_to(self, service: ClusterService) -> None:
         old, self._runs.service = self._runs.service, service
+        self._publisher.service = service
         self._lease_changes, self._journal.log = Changes(), service.log
         await old.agent.leave()
         service.log.info("The new configuration is in force.")
@@ -131,6 +140,7 @@ class ClusterLoop:
             self._journal.trouble("token", said, self._clock())
             if (refused := await try_login(cluster)) is not None:
                 self._journal.trouble("login", refused, self._clock())
+                self._publisher.login("; ".join(refused))
             await anyio.sleep(SLICE if said else 0)
 
     async def _keep_lease(self, *, task_status: TaskStatus[None]) -> None:
@@ -150,5 +160,6 @@ class ClusterLoop:
         """Log what became of the lease; who acquires it begins where the other stopped."""
         for level, text in self._lease_changes.of(lease):
             getattr(self._runs.service.log, level)(text)
+            self._publisher.changed()
         if self._lease_changes.acquired:
             self._events.put(LeaseAcquired())

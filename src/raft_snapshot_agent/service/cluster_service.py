@@ -9,6 +9,7 @@ from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.service.drill_plan import DrillPlan
+from raft_snapshot_agent.service.scrub_plan import ScrubPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,10 @@ class ClusterService:
     """How far behind the first of them this cluster is, where all are due at the same moment."""
     drills: DrillPlan | None = None
     """Those on schedule; nothing: there are none."""
+    name: str = ""
+    """Of the cluster; one alone needs none."""
+    scrubs: ScrubPlan | None = None
+    """What is read back; nothing: nothing is."""
 
     def timings(self) -> dict[str, ScheduleSpec]:
         """Return when each storage is to get snapshots."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -12,18 +12,26 @@ import anyio
 from anyio import CancelScope
 from anyio.abc import TaskGroup
 
+from raft_snapshot_agent import __version__
+from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.observe.board import Companion, StatusBoard
 from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.observe.spans import finish_traces
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.service.cluster_loop import ClusterLoop
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.drills import DrillTasks
+from raft_snapshot_agent.service.publisher import describe
+from raft_snapshot_agent.service.scrubs import ScrubTasks
 from raft_snapshot_agent.threads import in_thread
 
 __all__ = ["ActiveConfig", "ClusterService", "ConfigReloader", "Daemon"]
 
 _LOOK_EVERY = 5.0
 """Seconds between two looks at the configuration's file."""
+_SEND_WITHIN = 3.0
+"""Seconds that traces of the last runs get at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,10 @@ class ActiveConfig:
     clusters: Mapping[str, ClusterService]
     """By the clusters' names; one alone needs none."""
     log: Log
+    disabled: Mapping[str, str] = field(default_factory=dict)
+    """By the names of clusters whose configuration is invalid: what is wrong with it."""
+    source: str = ""
+    """The file it comes from."""
 
 
 class ConfigReloader(Protocol):
@@ -58,6 +70,7 @@ class Daemon:
         reloader: ConfigReloader | None = None,
         *,
         notifier: Notifier | None = None,
+        companions: Sequence[Companion] = (),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Prepare a daemon.
@@ -66,15 +79,19 @@ class Daemon:
             active: What it begins with.
             reloader: Where it looks for others; without them they never change.
             notifier: Tells systemd.
+            companions: What runs beside the loops and reads how things stand.
             clock: Tells the present time.
         """
         self._active = active
         self._log = active.log
         self._reloader = reloader
         self._notifier = notifier or Notifier({})
+        self._companions = companions
         self._clock = clock
         self._loops: dict[str, ClusterLoop] = {}
-        self._drills = DrillTasks(clock)
+        self._board = StatusBoard(AgentStatus(__version__, now := clock(), now), clock)
+        self._drills = DrillTasks(clock, self._board)
+        self._scrubs = ScrubTasks(clock, self._board)
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; then finish or drop what is under way, within seconds."""
@@ -83,11 +100,34 @@ class Daemon:
             tasks.start_soon(self._look_for_reload, tasks)
             tasks.start_soon(self._feed_watchdog)
             self._assign(self._active, tasks)
+            for companion in self._companions:
+                tasks.start_soon(self._accompany, companion)
+        for why in await finish_traces(_SEND_WITHIN):
+            self._log.warning(why)
         self._log.info("Stopped.")
+
+    def take_now(self, cluster: str | None) -> bool:
+        """Take a snapshot now, beside those on schedule; return whether there is such a cluster.
+
+        Arguments:
+            cluster: Its name; without one, all.
+        """
+        chosen = [loop for name, loop in self._loops.items() if cluster in (None, name)]
+        for loop in chosen:
+            loop.take_now()
+        return bool(chosen)
+
+    async def _accompany(self, companion: Companion) -> None:
+        """Run what only reads; should it fail, the snapshots go on without it."""
+        try:
+            await companion.run(self._board)
+        except Exception as error:  # noqa: BLE001 - it must not end the snapshots
+            self._log.error(f"{as_failure(error)}")
 
     def _assign(self, active: ActiveConfig, tasks: TaskGroup) -> None:
         """Give each cluster's loop its service; start new ones, end those that are gone."""
         self._log = active.log
+        self._post(active)
         self._drills.assign(active.clusters.values(), tasks)
         for name in self._loops.keys() - active.clusters.keys():
             self._loops.pop(name).retire()
@@ -95,9 +135,39 @@ class Daemon:
             if name in self._loops:
                 self._loops[name].change(service)
             else:
-                loop = ClusterLoop(service, self._notifier.about(name), clock=self._clock)
+                loop = ClusterLoop(
+                    service, self._notifier.about(name), clock=self._clock, board=self._board
+                )
                 self._loops[name] = loop
                 tasks.start_soon(loop.run)
+        self._scrubs.assign(
+            {name: (one, self._loops[name].progress) for name, one in active.clusters.items()},
+            tasks,
+        )
+
+    def _post(self, active: ActiveConfig) -> None:
+        """Publish which clusters there are, and since when."""
+        now, known = self._clock(), {one.name: one for one in self._board.read().clusters}
+        described = {
+            name: describe(service, now, known.get(name))
+            for name, service in active.clusters.items()
+        }
+        disabled = {
+            name: ClusterStatus(name, disabled=why) for name, why in active.disabled.items()
+        }
+        self._board.assign((*described.values(), *disabled.values()))
+        self._board.update(
+            lambda status: replace(
+                status, config_source=active.source, config_loaded_at=now, config_refused=""
+            )
+        )
+
+    def _count_reload(self, outcome: str, refused: str = "") -> None:
+        def change(status: AgentStatus) -> AgentStatus:
+            reloads = {**status.reloads, outcome: status.reloads.get(outcome, 0) + 1}
+            return replace(status, reloads=reloads, config_refused=refused)
+
+        self._board.update(change)
 
     async def _obey_signals(self, tasks: TaskGroup) -> None:
         wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
@@ -108,8 +178,7 @@ class Daemon:
                         await self._reload(tasks)
                     case signal.SIGUSR1:
                         self._log.info("Received SIGUSR1, taking a snapshot now.")
-                        for loop in self._loops.values():
-                            loop.take_now()
+                        self.take_now(None)
                     case _:
                         self._stop(signal.Signals(number), tasks.cancel_scope)
                         return
@@ -136,9 +205,11 @@ class Daemon:
             for line in as_failure(error).lines:
                 self._log.error(f"The new configuration is refused, the old one stays: {line}")
             self._notifier.ready("The new configuration is refused; see the log.")
+            self._count_reload("refused", str(as_failure(error)))
         else:
             self._notifier.ready("The new configuration waits for a snapshot under way.")
             self._assign(active, tasks)
+            self._count_reload("ok")
 
     async def _feed_watchdog(self) -> None:
         told = False

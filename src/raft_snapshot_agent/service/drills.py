@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,17 @@ import anyio
 from anyio import CancelScope
 from anyio.abc import TaskGroup
 
+from raft_snapshot_agent.core.drill_note import DrillNote
+from raft_snapshot_agent.core.notes import moment
+from raft_snapshot_agent.core.status import DrillStatus
 from raft_snapshot_agent.errors import AgentError, SnapshotNotFound
+from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.drill_plan import DrillPlan
 from raft_snapshot_agent.service.events import SLICE
-from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.service.working import is_working
 
 if TYPE_CHECKING:
     from raft_snapshot_agent.restore.rehearsal import DrillOutcome
@@ -30,9 +35,14 @@ class DrillLoop:
     """Holds one cluster's drills when they are due, if this agent is the one that works."""
 
     def __init__(
-        self, service: ClusterService, plan: DrillPlan, clock: Callable[[], datetime]
+        self,
+        service: ClusterService,
+        plan: DrillPlan,
+        clock: Callable[[], datetime],
+        board: StatusBoard,
     ) -> None:
         self._service = service
+        self._board = board
         self._plan = plan
         self._clock = clock
         self._last: datetime | None = None
@@ -63,18 +73,7 @@ class DrillLoop:
         except AgentError:
             return False, None  # nobody knows whether it is due
         known = [moment for moment in (noted, self._last) if moment is not None]
-        return await self._is_ours(), max(known, default=None)
-
-    async def _is_ours(self) -> bool:
-        """Return whether this is the agent that takes the snapshots."""
-        agent = self._service.agent
-        if agent.lease is not None:
-            return agent.lease.held_lease is not None
-        try:
-            await in_thread(agent.cluster.find_leader_for_this_agent, abandon=True)
-        except AgentError:
-            return False
-        return True
+        return await is_working(self._service.agent), max(known, default=None)
 
     async def _hold(self) -> None:
         log: Log = self._service.log
@@ -92,6 +91,7 @@ class DrillLoop:
 
     def _tell(self, log: Log, outcome: DrillOutcome) -> None:
         note = outcome.note
+        self._publish(note)
         facts = {"seconds": note.seconds, "server": note.server}
         if outcome.error is not None:
             log.error(f"The drill of {note.snapshot} failed: {outcome.error}", **facts)
@@ -100,12 +100,22 @@ class DrillLoop:
         if outcome.trouble:
             log.warning(f"The drill of {note.snapshot} is not noted beside it: {outcome.trouble}")
 
+    def _publish(self, note: DrillNote) -> None:
+        at = moment(note.at) or self._clock()
+        told = DrillStatus(note.snapshot, note.passed, at, note.seconds, note.reason)
+        self._board.change(self._service.name, lambda status: replace(status, drill=told))
+
 
 class DrillTasks:
     """The drills of all clusters that have any, under the configuration of the day."""
 
-    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        board: StatusBoard | None = None,
+    ) -> None:
         self._clock = clock
+        self._board = board or StatusBoard.unread(clock)
         self._scopes: list[CancelScope] = []
 
     def assign(self, services: Iterable[ClusterService], tasks: TaskGroup) -> None:
@@ -117,7 +127,7 @@ class DrillTasks:
             if service.drills is not None:
                 scope = CancelScope()
                 self._scopes.append(scope)
-                loop = DrillLoop(service, service.drills, self._clock)
+                loop = DrillLoop(service, service.drills, self._clock, self._board)
                 tasks.start_soon(self._run, loop, scope)
 
     async def _run(self, loop: DrillLoop, scope: CancelScope) -> None:

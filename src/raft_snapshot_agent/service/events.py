@@ -49,13 +49,17 @@ _URGENT = (Retire, Reload, LeaseAcquired, TakeNow)
 class EventQueue:
     """At most one event of each kind: two that wait together are one, and the newer stands."""
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, clock: Callable[[], datetime], beat: Callable[[], None] = lambda: None
+    ) -> None:
         """Begin with nothing.
 
         Arguments:
             clock: Tells the present time.
+            beat: Is called at least once in a `SLICE` while somebody waits.
         """
         self._clock = clock
+        self._beat = beat
         self._waiting: dict[type[Event], Event] = {}
         self._arrived = anyio.Event()
 
@@ -73,6 +77,7 @@ class EventQueue:
         """Wait until a moment by the wall clock; return whether an event came before."""
         while not self._waiting and (left := moment - self._clock()) > timedelta(0):
             self._arrived = anyio.Event()
+            self._beat()
             with anyio.move_on_after(min(SLICE, left.total_seconds())):
                 await self._arrived.wait()
         return bool(self._waiting)

@@ -15,10 +15,12 @@ from raft_snapshot_agent.core.report import Outcome, Report
 from raft_snapshot_agent.core.schedule import backoff
 from raft_snapshot_agent.core.timetable import ScheduleState
 from raft_snapshot_agent.observe.run_log import Journal
+from raft_snapshot_agent.observe.spans import record_run
 from raft_snapshot_agent.observe.systemd import Notifier, summary
 from raft_snapshot_agent.observe.trace import Progress, as_failure
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.events import EventQueue
+from raft_snapshot_agent.service.publisher import StatusPublisher
 from raft_snapshot_agent.service.unattended import Unattended
 
 
@@ -64,6 +66,7 @@ class Runs:
         journal: Journal,
         notifier: Notifier,
         events: EventQueue,
+        publisher: StatusPublisher,
         clock: Callable[[], datetime],
     ) -> None:
         """Prepare; nothing is contacted.
@@ -73,6 +76,7 @@ class Runs:
             journal: Where it is told what happened.
             notifier: Tells systemd.
             events: End the pause before another try.
+            publisher: Publishes how things stand.
             clock: Tells the present time.
         """
         self.service = service
@@ -82,6 +86,7 @@ class Runs:
         self._journal = journal
         self._notifier = notifier
         self._events = events
+        self._publisher = publisher
         self._clock = clock
         self._unattended = Unattended(service.log)
         self._last = LastRun()
@@ -95,14 +100,14 @@ class Runs:
         agent = self.service.agent
         for storage, trouble in (await agent.sweep()).items():
             self._journal.trouble((storage, "warning"), [f"{storage}: {trouble}"], self._clock())
-        taken = await agent.list_taken()
+        taken = await self._list_taken()
         state = ScheduleState.begin(self.service.timings(), taken, self._clock(), before)
         self._notifier.ready(self._tell_next(state))
         return state
 
     async def resume(self, state: ScheduleState) -> ScheduleState:
         """Go on where the agent stopped that held the lease before."""
-        taken = await self.service.agent.list_taken()
+        taken = await self._list_taken()
         if taken and self._last.in_doubt:  # from here on it is this agent's turn
             self._last = LastRun()
         return state.resumed(taken, self._clock())
@@ -171,7 +176,7 @@ class Runs:
         last, began = self._last, self._clock()
         if not (last.in_doubt or last.owing or state.looked_at_again(began)):
             return state
-        taken, now = await self.service.agent.list_taken(), self._clock()
+        taken, now = await self._list_taken(), self._clock()
         private = self.service.agent.private
         if last.stood_by:
             self._unattended.look(self.service.timings(), taken, now, last.why, private)
@@ -184,8 +189,15 @@ class Runs:
             return state.served(state.looked_at_again(now), now)
         return state.after_others(taken, now, private)
 
+    async def _list_taken(self) -> dict[str, list[datetime]]:
+        agent = self.service.agent
+        taken = await agent.list_taken()
+        self._publisher.survey(agent.surveys)
+        return taken
+
     async def _run_once(self, names: Collection[str], again: Collection[str]) -> Report:
         started, lease, patience = self._clock(), self.service.agent.lease, self.service.patience
+        self._publisher.begin()
         try:
             with lease.in_use() if lease else nullcontext(), self.progress.going(patience):
                 return await self.service.agent.run_once(names, again=again)
@@ -202,6 +214,8 @@ class Runs:
         """Log the report, but only the first skip of a slot; return whether it was news."""
         self._journal.trouble("schedule", [], self._clock())
         before, self._last, told = self._last, LastRun.of(report), False
+        self._publisher.end(report)
+        self._journal.trouble("traces", record_run(report, self.service.name), self._clock())
         if not (self._last.stood_by and before.stood_by and again):
             told = self._journal.report(report)
             self._notifier.status(summary(report))

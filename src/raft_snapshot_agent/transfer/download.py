@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import anyio
 
 from raft_snapshot_agent.core.archive import ArchiveVerifier
+from raft_snapshot_agent.core.entries import CountedEntries, EntryReader
+from raft_snapshot_agent.core.mount_counts import MountCounter
 from raft_snapshot_agent.core.snapshot import Snapshot
 from raft_snapshot_agent.errors import AgentError, Interrupted, StaleSnapshot, Stopped
+from raft_snapshot_agent.observe.phases import phase
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.spool import Spool
@@ -44,7 +48,8 @@ class Download:
         """Download; a failure is the spool's, nothing is raised."""
         with anyio.move_on_after(self._deadline) as limit:
             # A server that never answers is left alone: a failed spool takes no more from it.
-            await in_thread(self._run, abandon=True)
+            with phase("download"):
+                await in_thread(self._run, abandon=True)
         if limit.cancelled_caught:
             self._fail(
                 Interrupted(
@@ -71,7 +76,14 @@ class Download:
             self._spool.complete()
 
 
-async def verify(spool: Spool, *, applied_index: int = 0, digest: bool = True) -> None:
+async def verify(
+    spool: Spool,
+    *,
+    applied_index: int = 0,
+    digest: bool = True,
+    entries: EntryReader | None = None,
+    counter: MountCounter | None = None,
+) -> None:
     """Check a spool while it fills, and give the verdict; a failure is the spool's.
 
     Arguments:
@@ -79,8 +91,14 @@ async def verify(spool: Spool, *, applied_index: int = 0, digest: bool = True) -
         applied_index: The index that the leader had applied just before it was asked for the
             snapshot; an older snapshot came from a standby that lags behind.
         digest: Whether anybody wants the SHA-256 of the archive.
+        entries: Also reads what the state holds.
+        counter: Counts it by mount, in place of that.
     """
-    await in_thread(lambda: _verify(spool, applied_index, digest=digest))
+    if counter is not None:
+        entries = CountedEntries(counter)
+    verifier = ArchiveVerifier(digest=digest, entries=entries)
+    with phase("verify"):
+        await in_thread(lambda: _verify(spool, applied_index, verifier, counter))
 
 
 async def stop_when_cancelled(download: Download) -> None:
@@ -100,16 +118,19 @@ def _fail_spool(spool: Spool) -> Iterator[None]:
         spool.fail(as_failure(error))
 
 
-def _verify(spool: Spool, applied_index: int, *, digest: bool) -> None:
+def _verify(
+    spool: Spool, applied_index: int, verifier: ArchiveVerifier, counter: MountCounter | None
+) -> None:
     with _fail_spool(spool):
-        snapshot = _feed_verifier(spool, ArchiveVerifier(digest=digest))
+        snapshot = _feed_verifier(spool, verifier)
         if snapshot.meta.index < applied_index:
             raise StaleSnapshot(
                 f"the snapshot is stale: it ends at index {snapshot.meta.index}, the leader had"
                 f" applied {applied_index}",
                 hint="likely a standby answered in the leader's place; the agent tries again",
             )
-        spool.accept(snapshot)
+        counts = None if counter is None else counter.counts
+        spool.accept(replace(snapshot, counts=counts.to_text() if counts else ""))
 
 
 def _feed_verifier(spool: Spool, verifier: ArchiveVerifier) -> Snapshot:

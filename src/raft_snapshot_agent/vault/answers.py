@@ -87,6 +87,10 @@ class Identity:
     version: str = ""
     initialized: bool = True
     sealed: bool = False
+    shares: int = 0
+    """Into how many the unseal key is split, as the running server knows it."""
+    threshold: int = 0
+    """How many of them unseal it."""
 
 
 class Redirected(ServerError):

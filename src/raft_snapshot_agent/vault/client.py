@@ -41,6 +41,7 @@ _HEADERS = {
 _LONGEST = 300
 """Characters of what a server says of itself."""
 _INDEXES = range(1 << 63)
+_COUNTS = range(256)
 _ADDRESSES = ("api_address", "cluster_address", "hostname")
 """By what a node is known, in `sys/ha-status`."""
 
@@ -123,6 +124,8 @@ class Node:
             version=_line(said.get("version")),
             initialized=said.get("initialized") is not False,
             sealed=said.get("sealed") is True,
+            shares=_count(said.get("n")),
+            threshold=_count(said.get("t")),
         )
 
     def leaders_hosts(self, token: str) -> list[str]:
@@ -221,6 +224,11 @@ def _headers(token: str | None, namespace: str | None = None) -> dict[str, str]:
 def _line(said: object) -> str:
     """Show what a server says of itself as one short line; nothing where it says nothing."""
     return one_line(str(said), _LONGEST) if said else ""
+
+
+def _count(said: object) -> int:
+    """Read a small number; zero where it is none."""
+    return said if type(said) is int and said in _COUNTS else 0
 
 
 def _index(said: Any) -> int:

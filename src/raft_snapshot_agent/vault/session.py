@@ -129,6 +129,11 @@ class Session:
         token = self._token
         return float("inf") if token is None else max(0.0, token.renew_at - self._clock())
 
+    def seconds_to_end(self) -> float:
+        """Return for how long the token is good; infinity: for ever, or there is none yet."""
+        token = self._token
+        return float("inf") if token is None else max(0.0, token.ends_at - self._clock())
+
     @property
     def uses(self) -> int | None:
         """How many requests the token is still good for; `None`: any number."""

@@ -230,3 +230,15 @@ def test_each_cluster_has_a_lease_of_kubernetes_of_its_own(write: WriteFile) -> 
 
     path.write_text(path.read_text().replace("name: other", "name: raft-snapshot-lease-berlin-1"))
     assert "the lease raft-snapshot-lease-berlin-1 is that of the cluster" in refused(path)
+
+
+def test_the_page_is_one_for_all_clusters(write: WriteFile) -> None:
+    one = load_all(write("{storages: [{type: local, path: /b}], web: {}}"), {})
+    assert one.web is not None
+    text = "{web: {listen: 'localhost:1'}, clusters: {a: {vault: {address: 'https://a:8200'}}}}"
+    several = load_all(write(text), {})
+    assert several.web is not None
+    assert several.only("a").web == several.web
+    assert shown_fleet(several)["web"]["listen"] == "localhost:1"
+    with pytest.raises(ConfigError, match="stands at the top of the file"):
+        load_all(write("clusters: {a: {web: {}}}"), {})

@@ -203,7 +203,7 @@ def test_an_empty_value_may_mean_something(load_text: LoadText, text: str) -> No
 
 
 EMPTIES: tuple[Any, ...] = (None, "", "  ", [], {})
-MEANT = {"prefix", "suffix", "retention"}
+MEANT = {"prefix", "suffix", "retention", "web"}
 
 
 def test_no_key_of_the_schema_takes_an_empty_value_that_means_nothing(load_text: LoadText) -> None:

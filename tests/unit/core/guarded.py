@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from raft_snapshot_agent.core.guard import Judgement, Point, judge, suspects
+from raft_snapshot_agent.core.guard import Judgement, Losses, Point, judge, suspects
 from raft_snapshot_agent.core.notes import Restored
 from raft_snapshot_agent.core.snapshot import Manifest, Stored
 
@@ -98,7 +98,7 @@ class World:
     def complete(self, begun: Manifest, took: float, restored: Restored | None = None) -> Judgement:
         """Store it, and hold it against what is there as the agent does."""
         done = replace(begun, ended=begun.began + took, duration=took)
-        found = judge(self.others(done), Point.of(done), 0.5, restored)
+        found = judge(self.others(done), Point.of(done), Losses(0.5), restored)
         history = done.snapshot if found.alarm or found.restored else self._history()
         self.stored.append(replace(done, history=history))
         return found

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from raft_snapshot_agent.core.guard import Alarm, Judgement, Point, is_trusted, judge
+from raft_snapshot_agent.core.guard import Alarm, Judgement, Losses, Point, is_trusted, judge
 from raft_snapshot_agent.core.naming import parse
 from raft_snapshot_agent.core.notes import Restored
 from raft_snapshot_agent.core.snapshot import Manifest, Stored
@@ -38,7 +38,7 @@ ELSEWHERE = replace(NOW, clock="another host", began=7.0, ended=8.0)
 
 def judged(now: Manifest, *others: Manifest, restored: Restored | None = None) -> Judgement:
     points = [Point.of(one) for one in others or (BEFORE,)]
-    return judge(points, Point.of(now), 0.5, restored)
+    return judge(points, Point.of(now), Losses(0.5), restored)
 
 
 def moved(manifest: Manifest, seconds: float) -> Manifest:
@@ -244,8 +244,8 @@ def test_a_manifest_with_nonsense_for_times_is_held_against_too(
 def test_how_much_a_cluster_may_shrink_is_the_operators_to_say() -> None:
     before, now = Point.of(BEFORE), Point.of(NOW)
 
-    assert judge([before], replace(now, size=1), 1.0).is_fine
-    assert judge([before], replace(now, size=9_999), 0.0).alarm
+    assert judge([before], replace(now, size=1), Losses(1.0)).is_fine
+    assert judge([before], replace(now, size=9_999), Losses(0.0)).alarm
 
 
 # Its notes.

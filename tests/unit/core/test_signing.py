@@ -11,7 +11,9 @@ from raft_snapshot_agent.core.signing import SigningKeys
 from raft_snapshot_agent.core.snapshot import Manifest
 
 KEYS = SigningKeys(b"k" * 32)
-SIGNED = KEYS.sign(MANIFEST)
+SIGNED = KEYS.sign(replace(MANIFEST, counts="logical/a/ 120 5324"))
+COUNTS = ["counts", "counts_signature"]
+"""Signed on their own: versions that do not know them have a signature without."""
 
 
 def test_a_signature_is_known_again_after_a_round_trip() -> None:
@@ -28,12 +30,30 @@ def test_a_field_of_a_later_version_does_not_break_it() -> None:
     assert KEYS.has_signed(Manifest.from_json(json.dumps(later).encode()))
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Manifest)])
-def test_it_covers_every_field(name: str) -> None:
+def changed(name: str) -> Manifest:
     value: Any = getattr(SIGNED, name)
-    changed: Any = value + "x" if isinstance(value, str) else value + 1
+    other: Any = value + "x" if isinstance(value, str) else value + 1
+    return replace(SIGNED, **{name: other})
 
-    assert not KEYS.has_signed(replace(SIGNED, **{name: changed}))
+
+@pytest.mark.parametrize(
+    "name", [field.name for field in fields(Manifest) if field.name not in COUNTS]
+)
+def test_it_covers_every_field(name: str) -> None:
+    assert not KEYS.has_signed(changed(name))
+
+
+@pytest.mark.parametrize("name", [*COUNTS, "snapshot", "sha256"])
+def test_counts_are_signed_for_this_snapshot(name: str) -> None:
+    assert KEYS.has_signed_counts(SIGNED)
+    assert not KEYS.has_signed_counts(changed(name))
+
+
+def test_versions_that_know_no_counts_and_this_one_read_each_others_manifests() -> None:
+    assert KEYS.has_signed(replace(SIGNED, counts="", counts_signature=""))
+    without = KEYS.sign(MANIFEST)
+    assert KEYS.has_signed(without)
+    assert (without.signature, without.counts_signature) == (SIGNED.signature, "")
 
 
 @pytest.mark.parametrize(

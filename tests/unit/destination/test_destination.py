@@ -10,12 +10,14 @@ import pytest
 from tests.stores.memory import MemoryStorage
 from tests.unit.core import archives
 
-from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME
+from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME, Losses
 from raft_snapshot_agent.core.naming import AGENT, manifest_name
 from raft_snapshot_agent.core.notes import Restored
 from raft_snapshot_agent.core.retention import Retention
+from raft_snapshot_agent.core.signing import SigningKeys
 from raft_snapshot_agent.core.snapshot import Instant, Manifest
 from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.remembered import Remembered
 from raft_snapshot_agent.errors import StorageDenied, StorageUnavailable
 from raft_snapshot_agent.storage.base import BytesSource
 
@@ -227,3 +229,68 @@ async def test_word_of_a_restore_is_taken_once() -> None:
     names = {entry.name for entry in await destination.storage.entries()}
     assert names.isdisjoint({GUARD_NAME, RESTORED_NAME})
     assert await watched(destination, 22), "once"
+
+
+# Mounts that lose their keys.
+
+FULL = "logical/a/ 500 9000; sys/policy/ 4 99"
+EMPTY = "logical/b/ 500 9000; sys/policy/ 4 99"
+KEYS = SigningKeys(b"k" * 32)
+LOST = "the mount logical/a/ has vanished with its 500 keys"
+
+
+async def test_a_mount_that_vanished_is_an_alarm_until_it_is_acknowledged() -> None:
+    destination = Destination("memory", MemoryStorage(), losses=Losses(0.5, 0.5))
+    await hold(destination, named(2, 500), 2, 500, {"counts": FULL})
+
+    assert (await watched(destination, 501, counts=EMPTY)).startswith(LOST)
+    await hold(destination, named(1, 501), 1, 501, {"counts": EMPTY, "history": named(1, 501)})
+    await destination.acknowledge()
+    assert await watched(destination, 502, counts=EMPTY) == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "share"), [("", EMPTY, 0.5), (FULL, "", 0.5), (FULL, EMPTY, 1.0)]
+)
+async def test_where_nothing_was_counted_or_all_may_go_there_is_no_alarm(
+    before: str, now: str, share: float
+) -> None:
+    destination = Destination("memory", MemoryStorage(), losses=Losses(0.5, share))
+    await hold(destination, named(2, 500), 2, 500, {"counts": before})
+
+    assert await watched(destination, 501, counts=now) == ""
+
+
+async def test_with_a_key_only_signed_counts_are_believed() -> None:
+    destination = Destination(
+        "memory", MemoryStorage(), losses=Losses(0.5, 0.5), signing=lambda: KEYS
+    )
+    name = named(2, 500)
+    await hold(destination, name, 2, 500)
+    taken_at = f"{NOW - 2 * HOUR:%Y-%m-%dT%H:%M:%SZ}"
+    signed = KEYS.sign(manifest(name, index=500, taken_at=taken_at, counts=FULL))
+
+    async def found(told: Manifest) -> str:
+        await destination.storage.put(manifest_name(name), BytesSource(told.to_json()))
+        forgetful = replace(destination, told=Remembered())
+        return await watched(forgetful, 501, counts=EMPTY)
+
+    assert await found(replace(signed, counts=EMPTY)) == ""
+    await destination.storage.delete(GUARD_NAME)
+    assert (await found(signed)).startswith(LOST)
+    assert KEYS.has_signed(replace(signed, counts="", counts_signature="")), (
+        "older versions read it"
+    )
+
+
+async def test_counts_are_remembered_and_forgotten_like_what_a_manifest_tells_of_others() -> None:
+    destination = Destination("memory", MemoryStorage(), losses=Losses(0.5, 0.5))
+    await hold(destination, named(2, 500), 2, 500, {"counts": f"{FULL}; {'x' * 99}/ 1 1"})
+    for _ in range(2):
+        (one,) = await destination.stored()
+        read = await destination.proofs.read(one)
+        assert isinstance(read, Manifest)
+        assert read.counts.startswith(FULL)
+        less = await destination.proofs.read(one, whole=False)
+        assert isinstance(less, Manifest)
+        assert less.counts == ""

@@ -300,7 +300,7 @@ def test_what_manifests_tell_of_others_is_remembered_within_bounds() -> None:
     assert all(memory.recall(one, whole=False) for one in listed)
     whole = [one for one in listed if memory.recall(one, whole=True)]
     assert 32 <= len(whole) <= 40
-    assert sum(map(len, memory._known.values())) == memory._letters <= 8 << 20
+    assert sum(len("".join(one)) for one in memory._long.values()) == memory._letters <= 8 << 20
 
 
 def test_what_lies_there_no_longer_is_forgotten() -> None:

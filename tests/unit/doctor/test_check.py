@@ -13,13 +13,14 @@ from tests.stores.memory import MemoryStorage
 from tests.unit.doctor.test_doctor import Refusing, named
 
 from raft_snapshot_agent.core.guard import GUARD_NAME, Alarm
+from raft_snapshot_agent.core.holding import CheckState, Verdict, judge_holding, overall
 from raft_snapshot_agent.core.schedule import Every
 from raft_snapshot_agent.core.snapshot import Manifest, Sidecar
 from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.destination import holdings
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.holdings import look, look_at_all
-from raft_snapshot_agent.doctor.check import CheckState, Result, document, judge, line, overall
+from raft_snapshot_agent.doctor.check import document, line
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageUnavailable
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage.base import BytesSource, Entry
@@ -44,8 +45,10 @@ def holding(*taken: datetime, name: str = "s3", verified: bool = True, **more: A
 
 async def result(
     destination: Destination, max_age: timedelta | None = None, cluster: str = ""
-) -> Result:
-    return judge(await look(destination, destination.timing or HOURLY, NOW), NOW, max_age, cluster)
+) -> Verdict:
+    return judge_holding(
+        await look(destination, destination.timing or HOURLY, NOW), NOW, max_age, cluster
+    )
 
 
 async def said(destination: Destination, max_age: timedelta | None = None) -> tuple[str, str]:
@@ -232,4 +235,4 @@ async def test_hundreds_are_looked_at_each_on_its_own() -> None:
         (holding(ago(minutes=number), name=f"{number}"), HOURLY) for number in range(300)
     ]
     found = await look_at_all(destinations, NOW)
-    assert [one.destination.name for one in found] == [f"{number}" for number in range(300)]
+    assert [one.storage for one in found] == [f"{number}" for number in range(300)]

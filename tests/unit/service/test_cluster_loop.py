@@ -7,17 +7,21 @@ import io
 from collections.abc import Collection, Mapping
 from contextlib import redirect_stderr
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Self
 
 import anyio
 import pytest
+from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.core import freshness
+from raft_snapshot_agent.core.holding import Survey
 from raft_snapshot_agent.core.lease import Record, Versioned
 from raft_snapshot_agent.core.report import Report
 from raft_snapshot_agent.core.schedule import Every
 from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, LeaseHeld, NotLeader
 from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.observe.logs import configure
@@ -40,8 +44,11 @@ class Agent:
         self.held: dict[str, list[datetime]] = {"disk": [], "s3": []}
         self.served: list[frozenset[str]] = []
         self.private = frozenset({"disk"})
-        self.destinations = [SimpleNamespace(name=name, timing=None) for name in self.held]
-        session = SimpleNamespace(seconds_to_renewal=lambda: float("inf"))
+        self.destinations = [Destination(name, MemoryStorage()) for name in self.held]
+        self.surveys: dict[str, Survey] = {}
+        self.received = 0
+        forever = partial(float, "inf")
+        session = SimpleNamespace(seconds_to_renewal=forever, seconds_to_end=forever)
         self.cluster = SimpleNamespace(
             session=session, keep_token=lambda: None, try_login=lambda: False
         )

@@ -15,6 +15,7 @@ from raft_snapshot_agent.core.drill_note import DrillNote
 from raft_snapshot_agent.core.schedule import Cron, Every, Schedule
 from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.errors import DrillFailed, NotLeader, SnapshotNotFound, StorageError
+from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.restore.rehearsal import DrillOutcome
 from raft_snapshot_agent.service import drills
@@ -82,8 +83,9 @@ async def days_with(plan: Plan, *, leads: bool = True, lease: Any = None) -> str
     said = io.StringIO()
     with redirect_stderr(said):
         agent = SimpleNamespace(cluster=Cluster(leads=leads), lease=lease)
-        service: Any = SimpleNamespace(agent=agent, log=configure("text", "info"))
-        loop = DrillLoop(service, plan, lambda: World.now)  # type: ignore[arg-type]
+        service: Any = SimpleNamespace(name="", agent=agent, log=configure("text", "info"))
+        board = StatusBoard.unread(lambda: World.now)
+        loop = DrillLoop(service, plan, lambda: World.now, board)  # type: ignore[arg-type]
         with pytest.raises(TimeoutError):
             await loop.run()
     return said.getvalue()

@@ -1,0 +1,81 @@
+"""What became of a snapshot whose upload failed: it may have arrived all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from raft_snapshot_agent.backup.finish import (
+    Unsettled,
+    finish,
+    is_there,
+    read_history_before,
+)
+from raft_snapshot_agent.core.report import StorageResult
+from raft_snapshot_agent.core.snapshot import Manifest
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.errors import AgentError, LeaseLost, StorageError
+
+if TYPE_CHECKING:  # of which there is none unless one is configured
+    from raft_snapshot_agent.lease.holder import Lease
+
+_EPOCH = datetime.min.replace(tzinfo=UTC)
+
+
+async def settle(
+    destination: Destination,
+    unsettled: Unsettled,
+    lease: Lease | None,
+    clock: Callable[[], datetime],
+) -> None:
+    """Find out about a snapshot whose upload failed, and complete it if it arrived.
+
+    Arguments:
+        destination: The storage.
+        unsettled: Keeps what is still not known.
+        lease: Decides whether the snapshot counts, where there is one.
+        clock: Tells the present time.
+    """
+    if (manifest := unsettled.doubtful.get(destination.name)) is None or destination.replaces:
+        return
+    there = await is_there(destination, manifest)
+    if there is False:
+        del unsettled.doubtful[destination.name]
+    if not there:
+        return
+    if lease and not await _confirm_or_withdraw(destination, manifest, lease, unsettled):
+        return
+    before = await read_history_before(destination, manifest)
+    await finish(
+        destination, manifest, before, StorageResult(destination.name, ""), unsettled, clock
+    )
+    del unsettled.doubtful[destination.name]
+
+
+async def _confirm_or_withdraw(
+    destination: Destination, manifest: Manifest, lease: Lease, unsettled: Unsettled
+) -> bool:
+    """Enter it in the record of the lease; delete it where another agent took another.
+
+    Returns:
+        Whether it counts.
+    """
+    taken_at = datetime.fromisoformat(manifest.taken_at)
+    recorded = lease.stored.get(destination.name, _EPOCH)
+    try:
+        if recorded > taken_at:
+            raise lease.lost()
+        if recorded < taken_at:
+            if lease.held_lease is None:
+                return False
+            await lease.held_lease.confirm(destination.name, taken_at)
+    except LeaseLost:
+        with suppress(StorageError):
+            await destination.storage.delete(manifest.snapshot)
+            del unsettled.doubtful[destination.name]
+        return False
+    except AgentError:
+        return False
+    return True

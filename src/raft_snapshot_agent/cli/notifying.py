@@ -1,0 +1,93 @@
+"""`notify test`: one message through each notifier, and what `run` does with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+
+from raft_snapshot_agent import __version__
+from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.exit_code import worst
+from raft_snapshot_agent.cli.options import Format
+from raft_snapshot_agent.cli.waiting import wait_for
+from raft_snapshot_agent.config.load import LoadedFleet
+from raft_snapshot_agent.config.model import spool_folder
+from raft_snapshot_agent.core.notices import NoticeMemory
+from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.errors import ConfigError, NotificationError
+from raft_snapshot_agent.notify import AnyNotifier
+from raft_snapshot_agent.notify.courier import Attempt, Courier
+from raft_snapshot_agent.notify.memory_file import MemoryFile
+from raft_snapshot_agent.notify.message import make_test
+from raft_snapshot_agent.notify.notifications import Notifications
+from raft_snapshot_agent.observe.logs import Log
+
+_PATIENCE = 15.0
+"""Seconds in which `run --once` tells whoever is to be told."""
+
+
+def test(fleet: LoadedFleet, name: str | None, layout: Format) -> int:
+    """Send a test message; return the exit code.
+
+    Raises:
+        ConfigError: No notifier is configured, or none is called `name`.
+    """
+    notifiers = _choose(fleet.first.config.notify, name)
+    notice = make_test(datetime.now(UTC))
+    attempts: dict[str, Attempt] = {}
+
+    async def one(notifier: AnyNotifier) -> None:
+        courier = Courier(notifier, NoticeMemory())
+        attempts[courier.name] = await courier.send(notice)
+
+    async def every() -> None:
+        async with anyio.create_task_group() as tasks:
+            for notifier in notifiers:
+                tasks.start_soon(one, notifier)
+
+    wait_for(every)
+    rows = [_row(notifier, attempts[notifier.name or notifier.type]) for notifier in notifiers]
+    output.table(rows, layout)
+    failed = [NotificationError.exit_code for one in attempts.values() if one.error]
+    return worst(failed, len(attempts))
+
+
+async def tell_once(fleet: LoadedFleet, clusters: tuple[ClusterStatus, ...], log: Log) -> None:
+    """Tell what came of runs that are over; the process ends soon, whoever has not answered."""
+    now = datetime.now(UTC)
+    wanted = fleet.first.config.notify
+    told = Notifications(lambda: wanted, log, memory_file(fleet))
+    await told.tell_once(AgentStatus(__version__, now, now, clusters), _PATIENCE)
+
+
+def memory_file(fleet: LoadedFleet) -> MemoryFile:
+    """Return where it is kept what was told: systemd's state folder, else the spool's."""
+    state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    folder = Path(state) if state else spool_folder(fleet.first.config, os.environ)
+    return MemoryFile(folder, fleet.first.source)
+
+
+def _choose(notifiers: Sequence[AnyNotifier], name: str | None) -> Sequence[AnyNotifier]:
+    if not notifiers:
+        raise ConfigError(
+            "no notifier is configured",
+            hint="add one: `notify: [{type: webhook, url: 'env://WEBHOOK_URL'}]`",
+        )
+    chosen = [one for one in notifiers if name in {None, one.name}]
+    if not chosen:
+        names = ", ".join(str(one.name) for one in notifiers)
+        raise ConfigError(f"no notifier is called {name!r}", hint=f"there are: {names}")
+    return chosen
+
+
+def _row(notifier: AnyNotifier, attempt: Attempt) -> dict[str, str]:
+    return {
+        "notifier": str(notifier.name),
+        "type": notifier.type,
+        "result": "failed" if attempt.error else "ok",
+        "answer": attempt.error or attempt.said,
+    }

@@ -1,0 +1,100 @@
+"""What `restore` says: before it asks, and when it is done."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.core.clear_parts import Seal
+from raft_snapshot_agent.core.snapshot import Manifest
+from raft_snapshot_agent.restore.aftermath import Aftermath
+from raft_snapshot_agent.restore.restore import Fetched
+from raft_snapshot_agent.restore.safety import SafetySnapshot
+from raft_snapshot_agent.restore.target import Target, describe_members
+from raft_snapshot_agent.vault.leader import Leader
+
+
+def describe_plan(
+    got: Fetched, target: Target, safety: SafetySnapshot | None, *, force: bool
+) -> Iterator[str]:
+    """Say what is about to happen, one line each."""
+    leader = target.leader
+    yield (
+        f"Replaces the data of cluster {target.name} at {leader.node.address} (index"
+        f" {leader.applied_index}) with the snapshot{_describe_age(got.manifest)} (index"
+        f" {got.snapshot.meta.index}). What was written since is lost: secrets, policies,"
+        " tokens, and secret IDs or passwords that logins need."
+    )
+    yield f"Nodes: {describe_members(target.states)}."
+    if safety is None:
+        yield "Safety snapshot: none, there is no way back."
+    else:
+        held = "" if not safety.held_by else ", held against retention"
+        yield (
+            f"Safety snapshot: {safety.name} (index {safety.index}) in"
+            f" {', '.join(safety.places)}{held}."
+        )
+    if force:
+        yield f"--force: the servers will seal; {_describe_keys(got.clear.seal)} at hand."
+
+
+def _describe_keys(seal: Seal | None) -> str:
+    if seal is None:
+        return "have the snapshot's unseal keys"
+    if not seal.is_shared:
+        return f"have the snapshot's seal ({seal.kind}) in their configuration, and its key"
+    return f"have the snapshot's unseal keys ({seal.threshold} of {seal.shares})"
+
+
+def _describe_age(manifest: Manifest | None) -> str:
+    if manifest is None:
+        return ""
+    try:
+        then = datetime.fromisoformat(manifest.taken_at).astimezone(UTC)
+    except (ValueError, OverflowError):  # somebody else wrote it
+        return ""
+    return f" of {output.moment(then)}, {output.age(then, datetime.now(UTC))} old"
+
+
+def describe_end(got: Fetched, back: Leader | None, after: Aftermath) -> Iterator[str]:
+    """Say what came of it, and what to do with each node, one line each."""
+    if back is not None:
+        yield (
+            f"Restored the snapshot of index {got.snapshot.meta.index}. {back.node.address} leads;"
+            f" its Raft index counts on from before and is {back.applied_index} now."
+        )
+    elif after.is_served:
+        yield (
+            "Restored and unsealed. Tokens and logins are those of the cluster the snapshot was"
+            " taken from."
+        )
+    else:
+        yield (
+            "Restored; the cluster is sealed now. Restart every node, then unseal it with the"
+            " keys of the cluster the snapshot was taken from. Tokens and logins are that"
+            " cluster's as well; then run doctor."
+        )
+    for state in after.states:
+        yield f"{state.address}: {state.condition}: {after.next_step(state)}."
+
+
+def describe_way_back(
+    safety: SafetySnapshot,
+    got: Fetched,
+    target: Target,
+    source: Path | None,
+    cluster: str | None,
+) -> str:
+    """Return the command that undoes it."""
+    words = ["raft-snapshot-agent", "restore", safety.name]
+    # Another cluster's keys are in force from now on.
+    theirs = got.manifest.cluster_id if got.manifest else ""
+    forced = theirs != target.leader.identity.cluster_id if theirs else False
+    words += ["--force"] if forced else []
+    words += [] if source is None else ["--config", str(source.absolute())]
+    words += [] if cluster is None else ["--cluster", cluster]
+    keys = " (then unseal with this cluster's former keys)" if forced else ""
+    return f"The way back: {shlex.join(words)}{keys}"

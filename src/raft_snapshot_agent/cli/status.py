@@ -1,0 +1,174 @@
+"""`status`: how things stand, in one word, and if not well, what to do."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.options import Format
+from raft_snapshot_agent.cli.status_source import Document, ask_daemon, ask_storages, ask_url
+from raft_snapshot_agent.config.load import LoadedFleet
+from raft_snapshot_agent.core.spans import span
+from raft_snapshot_agent.errors import AgentError, RetentionSuspended, ServerError
+
+_EVERY = 2.0
+"""Seconds between two looks of `--watch`."""
+_FROM_STORAGES = 60.0
+"""The same where the storages are asked."""
+_CODES = {"failing": ServerError.exit_code, "attention": RetentionSuspended.exit_code}
+"""By the gravest severity."""
+_RUNS = 10
+_LISTED = 50
+"""Clusters without problems that are shown one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusWish:
+    """What was asked for on the command line."""
+
+    url: str | None = None
+    watch: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    layout: Format = Format.TABLE
+
+
+def status(load: Callable[[], LoadedFleet], wish: StatusWish) -> int:
+    """Print how things stand; return the exit code.
+
+    Arguments:
+        load: Loads the configuration; not needed with a URL.
+        wish: What was asked for.
+    """
+    while True:
+        found, running = _ask(load, wish.url)
+        if wish.watch and output.is_terminal(sys.stdout):
+            output.clear()
+        try:
+            show(found, running=running, wish=wish)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            hint = "let this command and the daemon be of one version"
+            raise AgentError("the status that came back is none", hint=hint) from error
+        if not wish.watch:
+            return exit_code(found)
+        output.flush()
+        time.sleep(_EVERY if running else _FROM_STORAGES)
+
+
+def _ask(load: Callable[[], LoadedFleet], url: str | None) -> tuple[Document, bool]:
+    """Return how things stand, and whether a daemon says so."""
+    if url is not None:
+        return ask_url(url), True
+    fleet = load()
+    path: Path | None = fleet.first.path
+    found = ask_daemon(path)
+    return (ask_storages(lambda: fleet), False) if found is None else (found, True)
+
+
+def exit_code(found: Document) -> int:
+    """Return 0 where all is well, 6 where something needs attention, 2 where snapshots fail."""
+    grades = {one["severity"] for one in found["problems"]}
+    return next((code for grade, code in _CODES.items() if grade in grades), 0)
+
+
+def show(found: Document, *, running: bool, wish: StatusWish) -> None:
+    """Print how things stand.
+
+    Arguments:
+        found: The status.
+        running: Whether a daemon says so.
+        wish: What was asked for.
+    """
+    if wish.layout is Format.JSON:
+        output.data(found)
+        return
+    output.text(f"{found['summary']}: {_summarise(found, running)}")
+    if wish.quiet:
+        return
+    for problem in found["problems"]:
+        subject = "/".join(filter(None, (problem["cluster"], problem["storage"])))
+        since = f" (since {problem['since']})" if problem["since"] else ""
+        told = f"{problem['message']}{since}"
+        output.report([(problem["severity"], subject or "-", told, problem["advice"])])
+    now = _moment(found["at"])
+    concerned = {one["cluster"] for one in found["problems"]}
+    clusters = sorted(found["clusters"], key=lambda one: one["cluster"] not in concerned)
+    for cluster in clusters[: len(concerned) + _LISTED]:
+        _show_cluster(cluster, now, running, wish.verbose)
+    if len(clusters) > len(concerned) + _LISTED:
+        output.text(f"... and {len(clusters) - len(concerned) - _LISTED} clusters without problems")
+
+
+def _summarise(found: Document, running: bool) -> str:
+    clusters = len(found["clusters"])
+    many = f"{clusters} clusters, " if clusters > 1 else ""
+    if not running:
+        return f"{many}by what the storages hold; no daemon of this configuration answers here"
+    since = span(_moment(found["at"]) - _moment(found["started_at"]))
+    return f"{many}the daemon (version {found['version']}) has run for {since}"
+
+
+def _show_cluster(cluster: Document, now: datetime, running: bool, verbose: bool) -> None:
+    output.text("")
+    output.text(" ".join(_describe(cluster, now, running)))
+    output.table([_row(one, now) for one in cluster["storages"]], Format.TABLE)
+    if verbose and cluster["runs"]:
+        output.text("")
+        output.table([_run(one) for one in cluster["runs"][-_RUNS:]], Format.TABLE)
+
+
+def _describe(cluster: Document, now: datetime, running: bool) -> Iterator[str]:
+    """Say who works for a cluster, and when it gets its next snapshot."""
+    yield cluster["cluster"] or "The cluster"
+    if not running:
+        yield "as its storages have it:"
+        return
+    node = f", from {cluster['node']}" if cluster["node"] else ""
+    lease = cluster["lease"]
+    holder = f" ({lease['holder']} holds the lease)" if lease and not lease["held"] else ""
+    yield {
+        "works": f"is backed up by this agent{node};",
+        "stands by": f"is left to another agent{holder};",
+    }.get(cluster["role"], "has had no run yet;")
+    if cluster["running"]:
+        received = output.size(cluster["running"]["received_bytes"])
+        since = span(now - _moment(cluster["running"]["since"]))
+        yield f"a snapshot is under way ({received} received in {since})"
+    elif cluster["next_due"]:
+        due = _moment(cluster["next_due"])
+        yield f"the next is due in {span(due - now)} ({due:%Y-%m-%d %H:%M:%S} UTC)"
+
+
+def _row(storage: Document, now: datetime) -> dict[str, str]:
+    taken = storage["taken_at"]
+    return {
+        "storage": storage["storage"],
+        "state": storage["status"],
+        "newest": f"{span(now - _moment(taken))} old" if taken else "-",
+        "schedule": storage["schedule"],
+        "stored": str(storage["stored"]),
+        "size": output.size(storage["stored_bytes"]),
+        "location": storage["location"],
+    }
+
+
+def _run(run: Document) -> dict[str, str]:
+    snapshot = run["snapshot"]
+    took = _moment(run["finished_at"]) - _moment(run["started_at"])
+    return {
+        "started": run["started_at"],
+        "outcome": run["outcome"],
+        "took": span(took),
+        "index": str(snapshot["index"]) if snapshot else "-",
+        "size": output.size(snapshot["bytes"]) if snapshot else "-",
+        "error": run["error"] or "",
+    }
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,136 @@
+"""Where `status` learns how things stand: the running daemon, its HTTP address, or the storages."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from raft_snapshot_agent import __version__
+from raft_snapshot_agent.cli.waiting import wait_for
+from raft_snapshot_agent.config.load import LoadedFleet
+from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, StorageStatus
+from raft_snapshot_agent.destination.holdings import look_at_all
+from raft_snapshot_agent.errors import AgentError, ConfigError, Unreachable, reason_of
+from raft_snapshot_agent.network.pools import open_pool
+from raft_snapshot_agent.network.trust import TlsOptions
+from raft_snapshot_agent.observe.status_document import document
+from raft_snapshot_agent.service import assembly
+from raft_snapshot_agent.service.runtime_folder import find_sockets, socket_name
+
+Document = Mapping[str, Any]
+
+_WITHIN = 10.0
+_LONGEST = 64 << 20
+"""Bytes of a document; 5,000 clusters take some 20 MiB."""
+TOKEN = "RAFT_SNAPSHOT_AGENT_TOKEN"  # noqa: S105 - its name
+"""The variable that holds the token for `--url`."""
+
+
+def ask_daemon(source: Path | None) -> Document | None:
+    """Ask the daemon that runs with this configuration on this host; nothing: none answers.
+
+    Arguments:
+        source: The configuration file.
+    """
+    for path in find_sockets(os.environ, socket_name(source)):
+        with suppress(OSError, ValueError), socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(_WITHIN)
+            asking.connect(str(path))
+            with asking.makefile("rb") as answer:
+                return _read(answer.read(_LONGEST))
+    return None
+
+
+def ask_url(url: str) -> Document:
+    """Ask a daemon over HTTP.
+
+    Arguments:
+        url: Of its page.
+
+    Raises:
+        AgentError: It does not answer as a daemon does.
+    """
+    import urllib3
+
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or "@" in parts.netloc:
+        raise ConfigError(
+            "--url: not the address of a page of the agent",
+            hint=f"write it as http://127.0.0.1:8299; a token goes into {TOKEN}",
+        )
+    address = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/api/v1/status"
+    token = os.environ.get(TOKEN, "")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        answer = open_pool(TlsOptions(), None).request(
+            "GET",
+            address,
+            headers=headers,
+            timeout=_WITHIN,
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
+        with answer:
+            text = answer.read(_LONGEST, decode_content=False)
+    except urllib3.exceptions.HTTPError as error:
+        why = f"cannot ask {address}: {reason_of(error)}"
+        raise Unreachable(why, hint="check that the daemon runs with `web`") from error
+    if answer.status in {401, 403}:
+        raise AgentError(f"{address} asks for a token", hint=f"set {TOKEN} to `web.token`")
+    try:
+        return _read(text)
+    except ValueError as error:
+        why = f"{address} answers {answer.status}, and no status"
+        raise AgentError(why, hint="give the address of the agent's page") from error
+
+
+def ask_storages(load: Callable[[], LoadedFleet]) -> Document:
+    """Find out from the storages alone, where no daemon answers.
+
+    Arguments:
+        load: Loads the configuration.
+    """
+    fleet, now = load(), datetime.now(UTC)
+    shelves = [
+        (cluster, destination, loaded.config.schedule.open())
+        for cluster, loaded in fleet.clusters.items()
+        for destination in assembly.destinations(loaded.config)
+    ]
+    holdings = wait_for(lambda: look_at_all([(one, timing) for _, one, timing in shelves], now))
+    storages: dict[str, list[StorageStatus]] = {name: [] for name in fleet.clusters}
+    for (cluster, destination, timing), holding in zip(shelves, holdings, strict=True):
+        spec = destination.timing or timing
+        described = StorageStatus(
+            destination.name,
+            destination.storage.kind,
+            destination.required,
+            location=destination.storage.location(""),
+            schedule=str(spec.schedule),
+            holding=holding,
+        )
+        storages[cluster].append(described.surveyed(holding.survey, spec, now))
+    clusters = tuple(ClusterStatus(name, tuple(found)) for name, found in storages.items())
+    return document(AgentStatus(__version__, now, now, clusters, fleet.first.source))
+
+
+def _read(text: bytes) -> Document:
+    """Read a document.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    if not isinstance(found, dict) or not isinstance(found.get("clusters"), list):
+        raise ValueError("no status")  # noqa: TRY004 - what came is wrong, not a call
+    return found

@@ -1,0 +1,213 @@
+"""Reads stored snapshots back in turn: what is rotten or gone is found before it is needed."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import cast
+
+import anyio
+
+from raft_snapshot_agent.core.naming import manifest_name, parse
+from raft_snapshot_agent.core.scrub_note import SCRUB_NAME, LastReading, ScrubNote
+from raft_snapshot_agent.core.snapshot import Sidecar, Stored
+from raft_snapshot_agent.destination import verification
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.listing import listed
+from raft_snapshot_agent.destination.verification import Copy, Expected, Reading, SnapshotState
+from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageDenied, StorageError
+from raft_snapshot_agent.storage.base import BytesSource, sizes_of
+from raft_snapshot_agent.threads import beside_loop
+
+_LONGEST_REST = 1.0
+"""Seconds of rest after one piece at most."""
+_MEND = "look at the storage; fill it from another with copy, which replaces what is broken"
+_GONE = "its manifest is there and it is not: nothing but a lifecycle rule or a person did that"
+
+Turn = Callable[[], Awaitable[None]]
+"""Returns when the storage may be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubResult:
+    """What one turn on a storage came to."""
+
+    note: ScrubNote
+    rotten: tuple[str, ...] = ()
+    """What is not what it was, or is gone: an alarm, in the same words from turn to turn."""
+    troubles: tuple[str, ...] = ()
+    """What could not be found out."""
+    read: tuple[str, ...] = ()
+
+
+async def read_scrub_note(destination: Destination, now: datetime) -> ScrubNote:
+    """Read what is noted of readings; an empty note where none is, or none can be believed.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    try:
+        text = await verification.small(destination.storage, SCRUB_NAME)
+    except SnapshotNotFound:
+        return ScrubNote()
+    return ScrubNote.from_json(text, destination.keys, now)
+
+
+async def scrub(
+    destination: Destination,
+    before: ScrubNote,
+    count: int,
+    clock: Callable[[], datetime],
+    turn: Turn,
+) -> ScrubResult:
+    """Read some snapshots back, hold them against their manifests, and note what came of it.
+
+    Arguments:
+        destination: The storage.
+        before: What this agent knows of earlier readings, beside what is noted there.
+        count: How many are read.
+        clock: Tells the present time.
+        turn: Waits until the storage may be read, before each piece.
+
+    Raises:
+        StorageError: It cannot be listed.
+    """
+    await turn()
+    sizes = await sizes_of(destination.storage)
+    noted = await _noted(destination, clock())
+    stored = await _stored(destination, sizes)
+    missing = _missing(destination, sizes)
+    note = before.merged(noted).after_look(stored, (), clock())
+    found: dict[str, Reading] = {}
+    chance = random.random()  # noqa: S311 - it is no secret
+    for one in await beside_loop(partial(note.choose, stored, count, chance), len(stored)):
+        reading = await _judge(destination, one, turn)
+        found[one.name] = reading
+        if reading.state is SnapshotState.UNREADABLE:
+            continue
+        note = note.with_reading(one.name, LastReading(clock(), reading.state.value))
+    await turn()
+    vanished = await _still_missing(destination, missing)
+    note = note.after_look(stored, vanished, clock())
+    troubles = await _remember(destination, note, stored, found, clock())
+    return ScrubResult(
+        note,
+        (*_rotten(destination, note, found), *(_vanished(destination, one) for one in vanished)),
+        (*_unread(destination, found), *troubles),
+        tuple(found),
+    )
+
+
+async def _noted(destination: Destination, now: datetime) -> ScrubNote:
+    try:
+        return await read_scrub_note(destination, now)
+    except LoginRefused:
+        raise
+    except StorageDenied:
+        return ScrubNote()
+
+
+async def _stored(destination: Destination, sizes: Mapping[str, int]) -> tuple[Stored, ...]:
+    if destination.static_name is not None:
+        return await destination.stored()
+    return (await listed(sizes, destination.naming)).stored
+
+
+def _missing(destination: Destination, sizes: Mapping[str, int]) -> list[str]:
+    """List the snapshots of which nothing but the manifest lies there."""
+    ending = Sidecar.MANIFEST.value
+    names = [one.removesuffix(ending) for one in sizes if one.endswith(ending)]
+    return [name for name in names if name not in sizes and _is_ours(destination, name)]
+
+
+def _is_ours(destination: Destination, name: str) -> bool:
+    if destination.static_name is not None:
+        return name == destination.static_name
+    return parse(name, destination.naming) is not None
+
+
+async def _still_missing(destination: Destination, missing: list[str]) -> list[str]:
+    """Look again: a list may be made while something is deleted."""
+    if not missing:
+        return []
+    sizes = await sizes_of(destination.storage)
+    return [name for name in missing if name not in sizes and manifest_name(name) in sizes]
+
+
+async def _judge(destination: Destination, one: Stored, turn: Turn) -> Reading:
+    """Read a snapshot, twice unless it is whole; one that was deleted meanwhile is none."""
+    verdicts = destination.verdicts
+    first, again = [Unhurried(verdicts.copy(one, anew=anew), turn) for anew in (False, True)]
+    return await verification.judge(first, again)
+
+
+async def _remember(
+    destination: Destination,
+    note: ScrubNote,
+    stored: tuple[Stored, ...],
+    found: Mapping[str, Reading],
+    now: datetime,
+) -> list[str]:
+    """Leave the notes; say what is wrong with that."""
+    name = destination.name
+    try:
+        for one in stored:
+            if one.name in found:
+                await destination.verdicts.remember(one, found[one.name], now)
+        text = note.to_json(destination.keys)
+        await destination.storage.put(SCRUB_NAME, BytesSource(text))
+    except LoginRefused:
+        raise
+    except StorageError as error:
+        return [f"{name}: what was read back is not noted there: {error}"]
+    return []
+
+
+def _rotten(destination: Destination, note: ScrubNote, found: Mapping[str, Reading]) -> list[str]:
+    told = []
+    for name in note.rotten:
+        reading = found.get(name)
+        why = reading.error if reading is not None and reading.error else "it was found so before"
+        told.append(f"{destination.name}: {name} is rotten: {why} ({_MEND})")
+    return told
+
+
+def _vanished(destination: Destination, name: str) -> str:
+    return f"{destination.name}: {name} has vanished: {_GONE} (delete the manifest if you did)"
+
+
+def _unread(destination: Destination, found: Mapping[str, Reading]) -> list[str]:
+    return [
+        f"{destination.name}: {name} could not be read back: {reading.error}"
+        for name, reading in found.items()
+        if reading.state is SnapshotState.UNREADABLE
+        and not isinstance(reading.error, SnapshotNotFound)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Unhurried:
+    """A snapshot that is read when nothing else wants the storage, and at half the speed."""
+
+    copy: Copy
+    turn: Turn
+
+    async def expected(self) -> Expected:
+        return await self.copy.expected()
+
+    async def read(self) -> AsyncIterator[bytes]:
+        """Stream it, and rest after each piece for as long as it kept the reader busy."""
+        async with aclosing(cast("AsyncGenerator[bytes]", self.copy.read())) as pieces:
+            while True:
+                await self.turn()
+                began = time.monotonic()
+                piece = await anext(pieces, None)
+                if piece is None:
+                    return
+                yield piece
+                await anyio.sleep(min(time.monotonic() - began, _LONGEST_REST))

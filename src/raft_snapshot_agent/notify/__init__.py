@@ -1,0 +1,22 @@
+"""Tells somebody when snapshots fail and when that is over: each way a file, and one line here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from raft_snapshot_agent.notify.settings import NotifierSettings
+from raft_snapshot_agent.registry import Registry
+
+NOTIFIERS = Registry(
+    "type",
+    __name__,
+    {
+        "alertmanager": "alertmanager:AlertmanagerSettings",
+        "apprise": "by_apprise:AppriseSettings",
+        "exec": "command:ExecSettings",
+        "healthchecks": "healthchecks:HealthchecksSettings",
+        "webhook": "webhook:WebhookSettings",
+    },
+)
+"""By the `type` in their settings; each is loaded when it is configured."""
+AnyNotifier = Annotated[NotifierSettings, NOTIFIERS]

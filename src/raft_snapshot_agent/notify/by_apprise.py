@@ -1,0 +1,99 @@
+"""All other services, by the library Apprise (extra `apprise`): chat, mail, pagers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Literal, Self
+
+from raft_snapshot_agent.core.notices import Notice
+from raft_snapshot_agent.errors import ConfigError, NotificationError
+from raft_snapshot_agent.fields import require_extra
+from raft_snapshot_agent.notify.message import lines, title
+from raft_snapshot_agent.notify.settings import NotifierSettings
+from raft_snapshot_agent.secret import Secret, one_line
+
+if TYPE_CHECKING:
+    import apprise
+
+_SHOWN = 200
+
+
+class AppriseSettings(NotifierSettings):
+    """A service that Apprise knows, by its URL there."""
+
+    type: Literal["apprise"]
+    url: Secret
+    """Such as `mailtos://...` or `slack://...`; see Apprise's own list."""
+
+    def open(self) -> AppriseChannel:
+        return AppriseChannel(self)
+
+    def check(self, clusters: Collection[str]) -> None:  # noqa: ARG002 - any will do
+        open_service(self.url.resolve())
+
+
+class AppriseChannel:
+    """Sends through the library."""
+
+    def __init__(self, settings: AppriseSettings) -> None:
+        self._settings = settings
+
+    def send(self, notice: Notice) -> str:
+        import apprise
+
+        service = open_service(self._settings.url.resolve())
+        kind = apprise.NotifyType.SUCCESS if notice.is_over else apprise.NotifyType.FAILURE
+        if notice.run is not None and not notice.run.text:
+            kind = apprise.NotifyType.INFO
+        with _Overheard() as heard:
+            sent = service.notify(
+                title=title(notice), body="\n".join(lines(notice)), notify_type=kind
+            )
+        if not sent:
+            why = f": {heard.last}" if heard.last else ""
+            raise NotificationError(
+                f"the service refused it, or was not reached{why}", hint="check its url"
+            )
+        return "sent"
+
+
+def open_service(url: str) -> apprise.Apprise:
+    """Return the service that a URL stands for.
+
+    Raises:
+        ConfigError: The library is missing, or does not know it.
+    """
+    require_extra("apprise", "apprise")
+    import apprise
+
+    scheme = one_line(url.partition("://")[0], 40) if "://" in url else "no scheme"
+    service = apprise.Apprise()
+    with _Overheard():
+        known = service.add(url)
+    if not known or len(service) == 0:
+        raise ConfigError(
+            f"Apprise refuses the url ({scheme}://...)",
+            hint="write it as Apprise's page on that service says; `apprise -vv` tells more",
+        )
+    return service
+
+
+class _Overheard(logging.Handler):
+    """Takes what the library logs: what it says of a failure is told, without its URLs."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.last = ""
+        self._log = logging.getLogger("apprise")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.last = one_line(record.getMessage(), _SHOWN)
+
+    def __enter__(self) -> Self:
+        self._log.addHandler(self)
+        self._log.propagate = False
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._log.removeHandler(self)

@@ -1,0 +1,127 @@
+"""A program of the operator's, which gets the document on its standard input."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from typing import IO, Annotated, Literal
+
+from pydantic import Field
+
+from raft_snapshot_agent.core.notices import Notice
+from raft_snapshot_agent.errors import ConfigError, NotificationError, reason_of
+from raft_snapshot_agent.notify.message import encode, state
+from raft_snapshot_agent.notify.settings import NotifierSettings
+from raft_snapshot_agent.secret import one_line
+
+_PASSED_ON = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER")
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SAID = 4096
+"""Bytes of what it prints that are read; the rest is thrown away."""
+_SHOWN = 200
+
+
+class ExecSettings(NotifierSettings):
+    """A program, without a shell."""
+
+    type: Literal["exec"]
+    command: Annotated[tuple[str, ...], Field(min_length=1)]
+    """The program and its arguments."""
+
+    def open(self) -> Command:
+        return Command(self)
+
+    def check(self, clusters: Collection[str]) -> None:  # noqa: ARG002 - any will do
+        program = self.command[0]
+        path = os.environ.get("PATH", _PATH)
+        folders = [""] if "/" in program else path.split(os.pathsep)
+        if not any(os.access(os.path.join(one, program), os.X_OK) for one in folders):  # noqa: PTH118
+            raise ConfigError(
+                f"cannot run {program}", hint="give the path of a program that the agent may run"
+            )
+
+
+class Command:
+    """Runs the program, once for each message."""
+
+    def __init__(self, settings: ExecSettings) -> None:
+        self._argv = settings.command
+        self._seconds = settings.timeout.total_seconds()
+
+    def send(self, notice: Notice) -> str:
+        # A file, for a program that does not read would hold up a pipe.
+        with tempfile.TemporaryFile() as document:
+            document.write(encode(notice))
+            document.seek(0)
+            return self._run(document, _environment(notice))
+
+    def _run(self, document: IO[bytes], environ: Mapping[str, str]) -> str:
+        program = self._argv[0]
+        try:
+            process = subprocess.Popen(
+                self._argv,
+                stdin=document,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environ,
+                start_new_session=True,
+            )
+        except OSError as error:
+            what = f"cannot run {program}: {reason_of(error)}"
+            raise NotificationError(what, hint="check command") from error
+        try:
+            said = _listen(process, time.monotonic() + self._seconds)
+        finally:
+            _end(process)
+        told = f": {said}" if said else ""
+        if said is None:
+            what = f"{program} did not end within {self._seconds:g} s and was killed"
+            raise NotificationError(what, hint="or raise timeout, at most 5m")
+        if process.returncode != 0:
+            what = f"{program} ended with {process.returncode}{told}"
+            raise NotificationError(what, hint="run it by hand, with the document on its input")
+        return f"exit code 0{told}"
+
+
+def _environment(notice: Notice) -> dict[str, str]:
+    """Return what the program may see: nothing that holds a secret."""
+    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    locale = {name: value for name, value in os.environ.items() if name.startswith("LC_")}
+    told = {"RAFT_SNAPSHOT_EVENT": notice.event.value, "RAFT_SNAPSHOT_STATE": state(notice)}
+    return {"PATH": _PATH, **passed, **locale, **told}
+
+
+def _listen(process: subprocess.Popen[bytes], until: float) -> str | None:
+    """Read what it prints until it ends; nothing where it does not in time."""
+    said = b""
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while (left := until - time.monotonic()) > 0:
+            if not selector.select(min(left, 0.2)):
+                if process.poll() is not None:
+                    break  # what it started may keep the pipe open
+                continue
+            piece = os.read(process.stdout.fileno(), _SAID)
+            if not piece:
+                break
+            said = (said + piece)[:_SAID]
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(max(until - time.monotonic(), 0.0))
+        return one_line(said.decode(errors="replace"), _SHOWN)
+    return None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of it and of all that it started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()

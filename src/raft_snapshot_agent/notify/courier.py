@@ -1,0 +1,108 @@
+"""One notifier at work: what it has to tell, the next attempt, and how the last one went."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import anyio
+
+from raft_snapshot_agent.core.notices import (
+    Notice,
+    NoticeMemory,
+    after_delivery,
+    due_notices,
+    observe,
+)
+from raft_snapshot_agent.core.schedule import backoff
+from raft_snapshot_agent.core.status import AgentStatus
+from raft_snapshot_agent.errors import NotificationError
+from raft_snapshot_agent.notify.settings import NotifierSettings
+from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.threads import beside_loop, in_thread
+
+_GRACE = 5.0
+"""Seconds that a message may take beyond its own time-out."""
+_LONGEST_PAUSE = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of one message."""
+
+    error: str = ""
+    """Empty: it arrived."""
+    said: str = ""
+    """What came back."""
+
+
+class Courier:
+    """Tells one receiver, one message after the other."""
+
+    def __init__(
+        self,
+        settings: NotifierSettings,
+        memory: NoticeMemory,
+        monotonic: Callable[[], float] = anyio.current_time,
+    ) -> None:
+        """Prepare; nothing is contacted.
+
+        Arguments:
+            settings: Of the notifier.
+            memory: What it told before.
+            monotonic: Tells how time passes, in seconds.
+        """
+        self.name = settings.name or settings.type
+        self.memory = memory
+        self._settings = settings
+        self._wishes = settings.wishes()
+        self._monotonic = monotonic
+        self._failures = 0
+        self._again_at = 0.0
+        self._busy = False
+
+    async def look(self, status: AgentStatus) -> list[Attempt]:
+        """Take note of how things stand, and send what is due; stop at the first failure."""
+        rows = sum(1 + len(one.storages) for one in status.clusters)
+        memory = self.memory
+        self.memory = await beside_loop(lambda: observe(memory, status, self._wishes), rows)
+        attempts: list[Attempt] = []
+        if self._monotonic() < self._again_at:
+            return attempts
+        for notice in due_notices(self.memory, self._wishes, status.at):
+            attempts.append(await self.send(notice))
+            if attempts[-1].error:
+                self._put_off()
+                break
+            self._failures = 0
+            self.memory = after_delivery(self.memory, notice, status.at)
+        return attempts
+
+    async def send(self, notice: Notice) -> Attempt:
+        """Send one message; whatever fails is told, and raised to nobody."""
+        seconds = self._settings.timeout.total_seconds()
+        try:
+            # Opened anew each time: what it needs may have been renewed, or installed.
+            with anyio.fail_after(seconds + _GRACE):
+                return Attempt(said=await in_thread(lambda: self._deliver(notice), abandon=True))
+        except TimeoutError:
+            return Attempt(f"no answer within {seconds:g} s (or raise timeout)")
+        except Exception as error:  # noqa: BLE001 - a defect here must not end anything else
+            return Attempt(str(as_failure(error)))
+
+    def _deliver(self, notice: Notice) -> str:
+        # A library that cannot be interrupted goes on in its thread; there is never a second one.
+        if self._busy:
+            raise NotificationError("the message before is still under way", hint="it may pass")
+        self._busy = True
+        try:
+            return self._settings.open().send(notice)
+        finally:
+            self._busy = False
+
+    def _put_off(self) -> None:
+        self._failures += 1
+        wait = backoff(self._failures, _LONGEST_PAUSE, random.random())  # noqa: S311 - jitter
+        self._again_at = self._monotonic() + wait.total_seconds()

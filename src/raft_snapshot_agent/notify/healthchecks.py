@@ -1,0 +1,77 @@
+"""Healthchecks (healthchecks.io, or one's own): it raises the alarm when it hears nothing.
+
+Source: healthchecks.io/docs/http_api, pinging API: `/start`, success without a suffix, `/fail`, and
+`rid`, a UUID, for what belongs together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal
+from urllib.parse import quote, urlsplit, urlunsplit
+from uuid import UUID, uuid5
+
+from raft_snapshot_agent.core.alerts import AlertEvent
+from raft_snapshot_agent.core.notices import Notice, RunNote
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.notify.message import is_test, lines, title
+from raft_snapshot_agent.notify.post import post, resolve_url
+from raft_snapshot_agent.notify.settings import HttpNotifierSettings, RunEvents
+
+_PLACE = "{cluster}"
+_RUNS = UUID("7f2c2f0e-5d0b-4a55-9d0f-6c3f6f0f7a11")
+"""What the UUIDs of runs are derived from."""
+_SUFFIX = {
+    AlertEvent.START: "/start",
+    AlertEvent.FAILED: "/fail",
+    AlertEvent.PARTIAL: "/fail",
+}
+
+
+class HealthchecksSettings(HttpNotifierSettings):
+    """A ping when a run begins and when it ends, well or not."""
+
+    type: Literal["healthchecks"]
+    on: RunEvents = (AlertEvent.START, AlertEvent.SUCCESS, AlertEvent.FAILED, AlertEvent.PARTIAL)
+    per_run = True
+
+    def open(self) -> Healthchecks:
+        return Healthchecks(self)
+
+    def check(self, clusters: Collection[str]) -> None:
+        url = resolve_url(self)
+        told = set(self.clusters or clusters)
+        if len(told) > 1 and _PLACE not in url:
+            raise ConfigError(
+                f"{len(told)} clusters would ping one check, where each hides that another fails",
+                hint="write {cluster} into url, such as https://hc-ping.com/KEY/{cluster}, or"
+                " name one cluster in clusters",
+            )
+
+
+class Healthchecks:
+    """Pings a check."""
+
+    def __init__(self, settings: HealthchecksSettings) -> None:
+        self._settings = settings
+
+    def send(self, notice: Notice) -> str:
+        body = "\n".join((title(notice), *lines(notice))).encode()
+        url = _address(resolve_url(self._settings), notice)
+        return post(self._settings, url, body, {"content-type": "text/plain; charset=utf-8"})
+
+
+def _address(url: str, notice: Notice) -> str:
+    run = notice.run
+    cluster = "" if run is None else run.cluster
+    parts = urlsplit(url.replace(_PLACE, quote(cluster.lower(), safe="")))
+    # A test neither says that a snapshot was taken nor that one failed.
+    suffix = "/log" if is_test(notice) else _SUFFIX.get(notice.event, "")
+    query = "&".join(filter(None, (parts.query, "" if run is None else f"rid={run_uuid(run)}")))
+    path = f"{parts.path.rstrip('/')}{suffix}"
+    return urlunsplit((parts.scheme, parts.netloc, path, query, ""))
+
+
+def run_uuid(run: RunNote) -> UUID:
+    """Return the UUID of a run, the same for its beginning and its end."""
+    return uuid5(_RUNS, f"{run.cluster}/{run.run_id}")

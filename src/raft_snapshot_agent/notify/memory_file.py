@@ -1,0 +1,187 @@
+"""What was told and what still has to be, in a small file: a restart forgets neither."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from raft_snapshot_agent.core.alerts import Alert, AlertEvent, AlertKey
+from raft_snapshot_agent.core.notices import MOST_RECORDS, AlertRecord, NoticeMemory, RunNote
+from raft_snapshot_agent.errors import NotificationError, SpoolError, reason_of
+from raft_snapshot_agent.notify.message import shorten
+from raft_snapshot_agent.private_folder import make_private_folder
+
+_VERSION = 1
+_LARGEST = 16 << 20
+_OURS = 0o600
+
+
+class MemoryFile:
+    """A file for one configuration, readable for the agent's user alone."""
+
+    def __init__(self, folder: Path, source: str) -> None:
+        """Choose the file; nothing is read or made yet.
+
+        Arguments:
+            folder: Where it lies; in a folder of its own there where others may write to it.
+            source: What tells this agent from others of this host: where its configuration lies.
+        """
+        self._folder = folder
+        self._name = f"raft-snapshot-notify-{sha256(source.encode()).hexdigest()[:12]}.json"
+
+    def read(self) -> dict[str, NoticeMemory]:
+        """Return the memory of each notifier; what is damaged or not ours is none."""
+        try:
+            path = make_private_folder(self._folder) / self._name
+            text = _read_own(path)
+        except (OSError, SpoolError):
+            return {}
+        try:
+            document = json.loads(text)
+            if document["version"] != _VERSION:
+                return {}
+            return {name: _memory(one) for name, one in document["notifiers"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return {}
+
+    def write(self, memories: Mapping[str, NoticeMemory]) -> None:
+        """Replace the file; whoever is killed meanwhile leaves the old one.
+
+        Raises:
+            NotificationError: It cannot be written.
+        """
+        told = {name: _written(one) for name, one in memories.items()}
+        text = json.dumps({"version": _VERSION, "notifiers": told}).encode()
+        try:
+            path = make_private_folder(self._folder) / self._name
+            _replace(path, text)
+        except (OSError, SpoolError) as error:
+            raise NotificationError(
+                f"cannot keep in {self._folder} what was told: {reason_of(error)}",
+                hint="a restart will tell it again; make room there, or set spool",
+            ) from error
+
+
+def _read_own(path: Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if os.fstat(descriptor).st_uid != os.geteuid():
+            raise PermissionError
+        return file.read(_LARGEST)
+
+
+def _replace(path: Path, text: bytes) -> None:
+    # One of a process that was killed is overwritten by the next, not added to.
+    fresh = path.with_suffix(".new")
+    with suppress(FileNotFoundError):
+        fresh.unlink()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(fresh, flags, _OURS)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def _written(memory: NoticeMemory) -> dict[str, Any]:
+    return {
+        "records": [_written_record(one) for one in memory.records.values()],
+        "sent": {event.value: at.isoformat() for event, at in memory.sent.items()},
+        "runs": [_written_run(one) for one in memory.runs],
+        "noted": dict(memory.noted),
+    }
+
+
+def _written_record(record: AlertRecord) -> dict[str, Any]:
+    alert = record.alert
+    return {
+        "event": alert.event.value,
+        "cluster": alert.cluster,
+        "storage": alert.storage,
+        "text": shorten(alert.text),
+        "since": alert.since.isoformat(),
+        "critical": alert.critical,
+        "patience": alert.patience.total_seconds(),
+        "seen": record.seen.isoformat(),
+        "told": _time(record.told),
+        "ended": _time(record.ended),
+    }
+
+
+def _written_run(run: RunNote) -> dict[str, Any]:
+    return {
+        "event": run.event.value,
+        "cluster": run.cluster,
+        "run_id": run.run_id,
+        "at": run.at.isoformat(),
+        "text": shorten(run.text),
+        "index": run.index,
+        "size": run.size,
+        "seconds": run.seconds,
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+def _memory(document: Mapping[str, Any]) -> NoticeMemory:
+    records: dict[AlertKey, AlertRecord] = {}
+    for one in document["records"][:MOST_RECORDS]:
+        record = _record(one)
+        records[record.alert.key] = record
+    sent = {AlertEvent(event): _moment(at) for event, at in document["sent"].items()}
+    runs = tuple(_run(one) for one in document["runs"][:MOST_RECORDS])
+    noted = {str(name): str(mark) for name, mark in document["noted"].items()}
+    return NoticeMemory(records, sent, runs, noted)
+
+
+def _record(one: Mapping[str, Any]) -> AlertRecord:
+    alert = Alert(
+        AlertEvent(one["event"]),
+        str(one["cluster"]),
+        str(one["storage"]),
+        str(one["text"]),
+        _moment(one["since"]),
+        critical=bool(one["critical"]),
+        patience=timedelta(seconds=float(one["patience"])),
+    )
+    told, ended = one["told"], one["ended"]
+    return AlertRecord(
+        alert,
+        _moment(one["seen"]),
+        None if told is None else _moment(told),
+        None if ended is None else _moment(ended),
+    )
+
+
+def _run(one: Mapping[str, Any]) -> RunNote:
+    index, size = one["index"], one["size"]
+    return RunNote(
+        AlertEvent(one["event"]),
+        str(one["cluster"]),
+        str(one["run_id"]),
+        _moment(one["at"]),
+        str(one["text"]),
+        None if index is None else int(index),
+        None if size is None else int(size),
+        float(one["seconds"]),
+    )
+
+
+def _moment(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("a time without its zone")
+    return at

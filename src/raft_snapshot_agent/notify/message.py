@@ -1,0 +1,149 @@
+"""What a message says: as a document for programs, and in words for people."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from raft_snapshot_agent import __version__
+from raft_snapshot_agent.core.alerts import AlertEvent
+from raft_snapshot_agent.core.notices import AlertRecord, Notice, RunNote
+from raft_snapshot_agent.secret import one_line
+
+VERSION = 1
+"""Of the document; what is added to it later does not change it."""
+_LONGEST = 1000
+_TEST = "This is a test of the notifications; nothing is wrong."
+_MOST_LINES = 20
+_WORDS: Mapping[AlertEvent, str] = {
+    AlertEvent.FAILED: "snapshots fail",
+    AlertEvent.PARTIAL: "a storage does not get its snapshots",
+    AlertEvent.STALE: "the newest snapshot is too old",
+    AlertEvent.GUARD_ALARM: "a snapshot looks like another cluster's, nothing is pruned",
+    AlertEvent.DRILL_FAILED: "a drill failed",
+    AlertEvent.SCRUB_FAILED: "a stored snapshot is broken",
+    AlertEvent.LEASE_UNUSABLE: "the lease cannot be used",
+    AlertEvent.LOGIN_FAILING: "the agent will soon be unable to log in",
+    AlertEvent.RECOVERED: "a test message",
+    AlertEvent.START: "a snapshot begins",
+    AlertEvent.SUCCESS: "a snapshot is stored",
+}
+
+
+def make_test(at: datetime) -> Notice:
+    """Return the message that `notify test` sends."""
+    note = RunNote(AlertEvent.RECOVERED, "", f"test-{at.timestamp():.6f}", at, _TEST)
+    return Notice(AlertEvent.RECOVERED, at, run=note)
+
+
+def state(notice: Notice) -> str:
+    """Return `firing`, `resolved`, or `event` for what is told once."""
+    if notice.run is not None:
+        return "event"
+    return "resolved" if notice.is_over else "firing"
+
+
+def document(notice: Notice) -> dict[str, Any]:
+    """Return a message as webhooks and programs get it; see docs/notifications.md."""
+    return {
+        "version": VERSION,
+        "id": notice.id,
+        "event": "test" if is_test(notice) else notice.event.value,
+        "state": state(notice),
+        "at": moment(notice.at),
+        "title": title(notice),
+        "text": "\n".join(lines(notice)),
+        "agent": {"host": host(), "version": __version__},
+        "alerts": [_alert(one) for one in notice.records],
+        "left_out": notice.left_out,
+        "run": None if notice.run is None else _run(notice.run),
+    }
+
+
+def encode(notice: Notice) -> bytes:
+    """Write the document as JSON."""
+    return json.dumps(document(notice), ensure_ascii=False).encode()
+
+
+def title(notice: Notice) -> str:
+    """Return what a message is about, on one line."""
+    words = _WORDS[notice.event]
+    if notice.run is not None:
+        where = f" ({shorten(notice.run.cluster)})" if notice.run.cluster else ""
+        return f"Raft snapshots{where}: {words}"
+    subjects = list(dict.fromkeys(shorten(one.alert.subject) for one in notice.records))
+    named = ", ".join(filter(None, subjects[:3]))
+    more = len(subjects) - 3 + notice.left_out
+    where = f" ({named}{f' and {more} more' if more > 0 else ''})" if named else ""
+    return f"{'Resolved: ' if notice.is_over else ''}Raft snapshots{where}: {words}"
+
+
+def lines(notice: Notice) -> list[str]:
+    """Return what there is to know, one line each."""
+    if notice.run is not None:
+        return [shorten(notice.run.text) or _WORDS[notice.event]]
+    told = [line(one) for one in notice.records[:_MOST_LINES]]
+    left = len(notice.records) - len(told) + notice.left_out
+    return [*told, f"and {left} more"] if left else told
+
+
+def line(record: AlertRecord) -> str:
+    """Return an alert as a person reads it."""
+    alert = record.alert
+    subject = f"{shorten(alert.subject)}: " if alert.subject else ""
+    when = f"since {moment(alert.since)}"
+    if record.ended is not None:
+        when = f"{when}, over since {moment(record.ended)}"
+    return f"{subject}{shorten(alert.text)} ({when})"
+
+
+def is_test(notice: Notice) -> bool:
+    """Return whether it is the message of `notify test`."""
+    return notice.event is AlertEvent.RECOVERED and notice.run is not None
+
+
+def shorten(text: str) -> str:
+    """Return a text of others on one line, without what looks like a secret."""
+    return one_line(text, _LONGEST)
+
+
+def moment(at: datetime) -> str:
+    """Write a time as RFC 3339 in UTC."""
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+@cache
+def host() -> str:
+    """Return the name of this host, by which the receiver knows the agent."""
+    return one_line(socket.gethostname(), 253)
+
+
+def _alert(record: AlertRecord) -> dict[str, Any]:
+    alert = record.alert
+    return {
+        "state": "firing" if record.ended is None else "resolved",
+        "event": alert.event.value,
+        "severity": "critical" if alert.critical else "warning",
+        "cluster": shorten(alert.cluster) or None,
+        "storage": shorten(alert.storage) or None,
+        "text": shorten(alert.text),
+        "since": moment(alert.since),
+        "ended": None if record.ended is None else moment(record.ended),
+        "repeated": record.told is not None and record.ended is None,
+    }
+
+
+def _run(run: RunNote) -> dict[str, Any]:
+    return {
+        "cluster": shorten(run.cluster) or None,
+        "id": run.run_id,
+        "at": moment(run.at),
+        "text": shorten(run.text),
+        "index": run.index,
+        "bytes": run.size,
+        "seconds": round(run.seconds, 2),
+    }

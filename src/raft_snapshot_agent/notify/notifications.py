@@ -1,0 +1,136 @@
+"""All notifiers of an agent, beside its loops: none waits for another, and no loop for any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+
+import anyio
+
+from raft_snapshot_agent.core.notices import NoticeMemory
+from raft_snapshot_agent.core.status import AgentStatus
+from raft_snapshot_agent.errors import NotificationError
+from raft_snapshot_agent.notify.courier import Attempt, Courier
+from raft_snapshot_agent.notify.memory_file import MemoryFile
+from raft_snapshot_agent.notify.settings import NotifierSettings
+from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.observe.run_log import Journal
+from raft_snapshot_agent.threads import in_thread
+
+_LOOK_EVERY = 30.0
+"""Seconds between two looks where nothing changes: what gets too old does so by itself."""
+_GATHER = 2.0
+"""Seconds in which what happens together comes into one message."""
+
+
+class Notifications:
+    """Reads the board, and tells whoever is configured."""
+
+    def __init__(
+        self,
+        wanted: Callable[[], Sequence[NotifierSettings]],
+        log: Log,
+        file: MemoryFile | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Prepare; nothing is contacted.
+
+        Arguments:
+            wanted: Says who is told, as the configuration has it at the moment.
+            log: Where it is written that one cannot be told.
+            file: What keeps their memories over a restart.
+            clock: Tells the present time.
+        """
+        self._wanted = wanted
+        self._journal = Journal(log)
+        self._file = file
+        self._clock = clock
+        self._memories: dict[str, NoticeMemory] | None = None
+        self._kept: Mapping[str, NoticeMemory] = {}
+        self._keeping = anyio.Lock()
+
+    async def run(self, board: StatusBoard) -> None:
+        """Tell what happens until it is cancelled; whatever fails is logged."""
+        while True:
+            wanted = tuple(self._wanted())
+            couriers = await self._open(wanted)
+            async with anyio.create_task_group() as tasks:
+                for courier in couriers:
+                    tasks.start_soon(self._serve, courier, board)
+                version = board.version
+                while tuple(self._wanted()) == wanted:
+                    version = await board.wait_for_change(version)  # as a reload is one
+                tasks.cancel_scope.cancel()
+
+    async def tell_once(self, status: AgentStatus, seconds: float) -> None:
+        """Tell what is due now, in so many seconds; what does not arrive is tried the next time."""
+        couriers = await self._open(self._wanted())
+        with anyio.move_on_after(seconds):
+            async with anyio.create_task_group() as tasks:
+                for courier in couriers:
+                    tasks.start_soon(self._look, courier, status)
+        for courier in couriers:
+            self._remember(courier)
+        await self._keep()
+
+    async def _open(self, notifiers: Sequence[NotifierSettings]) -> list[Courier]:
+        if self._memories is None:
+            found = None if self._file is None else self._file.read
+            self._memories = {} if found is None else await in_thread(found, abandon=True)
+            self._kept = dict(self._memories)
+        names = [one.name or one.type for one in notifiers]
+        memories = {name: self._memories.get(name, NoticeMemory()) for name in names}
+        self._memories = memories
+        return [Courier(one, memories[name]) for name, one in zip(names, notifiers, strict=True)]
+
+    async def _serve(self, courier: Courier, board: StatusBoard) -> None:
+        while True:
+            version = board.version
+            for attempt in await self._look(courier, board.read()):
+                board.update(partial(_count, courier.name, attempt))
+            await self._keep()
+            with anyio.move_on_after(_LOOK_EVERY):
+                await board.wait_for_change(version)
+                await anyio.sleep(_GATHER)
+
+    async def _look(self, courier: Courier, status: AgentStatus) -> list[Attempt]:
+        try:
+            attempts = await courier.look(status)
+        finally:
+            self._remember(courier)
+        if attempts:
+            self._tell(courier.name, attempts[-1])
+        return attempts
+
+    def _remember(self, courier: Courier) -> None:
+        if self._memories is not None:
+            self._memories[courier.name] = courier.memory
+
+    def _tell(self, name: str, attempt: Attempt) -> None:
+        said = [f"Could not notify {name}, trying again: {attempt.error}"] if attempt.error else []
+        self._journal.trouble(("notify", name), said, self._clock())
+
+    async def _keep(self) -> None:
+        """Write the memories down, where they have changed."""
+        file, memories = self._file, dict(self._memories or {})
+        if file is None:
+            return
+        async with self._keeping:
+            if memories == self._kept:
+                return
+            try:
+                await in_thread(lambda: file.write(memories), abandon=True)
+            except NotificationError as error:
+                self._journal.trouble("notify memory", [str(error)], self._clock())
+            else:
+                self._kept = memories
+                self._journal.trouble("notify memory", [], self._clock())
+
+
+def _count(name: str, attempt: Attempt, status: AgentStatus) -> AgentStatus:
+    key = (name, "failed" if attempt.error else "ok")
+    counts = {**status.notifications, key: status.notifications.get(key, 0) + 1}
+    return replace(status, notifications=counts)

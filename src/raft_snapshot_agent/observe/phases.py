@@ -1,0 +1,60 @@
+"""How long each phase of a run takes: noted where it is done, told in the run's report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from raft_snapshot_agent.core.report import Phase
+
+
+class PhaseNotes:
+    """The phases of one run that have ended so far; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._ended: list[Phase] = []
+
+    @classmethod
+    def begin(cls) -> PhaseNotes:
+        """Note the phases of whatever this task does from here on, and of what it starts."""
+        notes = cls()
+        _NOTES.set(notes)
+        return notes
+
+    @property
+    def ended(self) -> tuple[Phase, ...]:
+        """What has ended so far."""
+        return tuple(self._ended)
+
+    @contextmanager
+    def measure(self, name: str, storage: str) -> Iterator[None]:
+        """Note what is done within."""
+        started, failed = time.monotonic(), True
+        try:
+            yield
+            failed = False
+        finally:
+            took = time.monotonic() - started
+            self._ended.append(Phase(name, started - self._began, took, storage, failed))
+
+
+_NOTES: ContextVar[PhaseNotes | None] = ContextVar("phase_notes", default=None)
+
+
+@contextmanager
+def phase(name: str, storage: str = "") -> Iterator[None]:
+    """Note how long a part of the present run takes, where there is one.
+
+    Arguments:
+        name: One of `SHARED_PHASES` or `STORAGE_PHASES`.
+        storage: What it is for; empty: for all.
+    """
+    notes = _NOTES.get()
+    if notes is None:
+        yield
+        return
+    with notes.measure(name, storage):
+        yield

@@ -1,0 +1,150 @@
+"""The snapshot of what a restore is about to replace: stored, proved whole and held, before it.
+
+It is one more snapshot for retention and guard, but nothing is deleted because of it, and no alarm
+is raised: that may be the very cluster that was wiped. It never is the latest, for who restores
+the latest twice means the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from raft_snapshot_agent.backup.agent import Agent, Destination
+from raft_snapshot_agent.core.guard import GUARD_NAME
+from raft_snapshot_agent.core.report import Report
+from raft_snapshot_agent.core.retention import Retention
+from raft_snapshot_agent.core.snapshot import Sidecar
+from raft_snapshot_agent.errors import AgentError, Denied, ServerError, StorageError
+from raft_snapshot_agent.restore.way_back import SAFETY
+from raft_snapshot_agent.storage.base import UploadSource
+from raft_snapshot_agent.storage.local.local import LocalStorage
+from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingStorage
+
+WITHOUT = "--no-safety restores without one, and then there is no way back"
+OpenAgent = Callable[[Sequence[Destination]], Agent]
+
+
+@dataclass(frozen=True, slots=True)
+class SafetySnapshot:
+    """The way back."""
+
+    name: str
+    """As a command takes it: its name, or the path of a file."""
+    index: int
+    places: tuple[str, ...]
+    held_by: tuple[Destination, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    async def let_go(self) -> None:
+        """Leave it to retention, for nothing was replaced."""
+        for destination in self.held_by:
+            try:
+                await destination.unmark(self.name, Sidecar.HOLD)
+            except StorageError:
+                continue  # held for nothing, which `list` shows
+
+
+async def take_safety_snapshot(
+    agents: Iterable[OpenAgent],
+    destinations: Sequence[Destination],
+    cluster_id: str,
+    folder: Path,
+) -> SafetySnapshot:
+    """Store a snapshot of a cluster in its storages, else in a file, and hold it.
+
+    Arguments:
+        agents: Make an agent for such storages; the next one is tried where a login is refused.
+        destinations: The configured storages.
+        cluster_id: Of the cluster that is about to be replaced.
+        folder: Where the file goes, where no storage can have it.
+
+    Raises:
+        AgentError: There is no such snapshot.
+    """
+    chosen, warnings = await _choose(destinations, cluster_id)
+    in_file = not chosen
+    if in_file:
+        chosen = [Destination("file", LocalStorage(folder), prunes=False)]
+    report = await _run(agents, chosen)
+    good = [one for one in report.deliveries if one.error is None]
+    warnings += [f"{one.storage}: {one.error}" for one in report.deliveries if one.error]
+    warnings += [f"{one.storage}: {why}" for one in good for why in one.warnings]
+    if not good or report.snapshot is None:
+        raise StorageError(
+            f"no safety snapshot could be stored: {'; '.join(warnings)}", hint=WITHOUT
+        )
+    stored = {one.storage: one.location for one in good}
+    first = next(one for one in chosen if one.name in stored)
+    name = stored[first.name]
+    if not in_file:
+        name = name.removeprefix(first.storage.location("-").removesuffix("-"))
+    held = []
+    for destination in () if in_file else chosen:
+        if destination.name in stored:
+            try:
+                await destination.mark(name, Sidecar.HOLD, SAFETY)
+                held.append(destination)
+            except StorageError as error:
+                warnings.append(f"{destination.name}: it is not held, and may be pruned: {error}")
+    places = tuple(one.storage for one in good)
+    return SafetySnapshot(name, report.snapshot.meta.index, places, tuple(held), tuple(warnings))
+
+
+async def _run(agents: Iterable[OpenAgent], chosen: Sequence[Destination]) -> Report:
+    refused: AgentError | None = None
+    for open_agent in agents:
+        report = await open_agent([_adding(one) for one in chosen]).run_and_leave()
+        if report.error is None:
+            return report
+        refused = refused or report.error
+        if not isinstance(report.error, Denied):
+            break
+    reason = refused.message if refused else "nobody can log in"
+    raise ServerError(f"no safety snapshot could be taken: {reason}", hint=WITHOUT) from refused
+
+
+async def _choose(
+    destinations: Sequence[Destination], cluster_id: str
+) -> tuple[list[Destination], list[str]]:
+    """Choose the storages that keep this cluster's history, and nothing that would be replaced."""
+    chosen, warnings = [], []
+    for destination in destinations:
+        if why := await _why_not(destination, cluster_id):
+            warnings.append(f"{destination.name}: not used: {why}")
+        else:
+            chosen.append(destination)
+    return chosen, warnings
+
+
+async def _why_not(destination: Destination, cluster_id: str) -> str:
+    """Say why a storage is not to have it; empty: it is."""
+    if destination.static_name is not None:
+        return f"a new snapshot replaces {destination.static_name}"
+    try:
+        stored = await destination.stored()
+        newest = next((one for one in stored if one.verified and one.counts), None)
+        manifest = newest and await destination.manifest(newest.name)
+    except StorageError:
+        return ""  # its delivery will tell
+    run = destination.naming.run(datetime.now(UTC), "0" * 16)
+    name = destination.naming.name(run, 0)
+    if any(one.name == name for one in stored):
+        return f"it would replace {name}: try again in a minute"
+    if manifest and manifest.cluster_id and cluster_id not in {"", manifest.cluster_id}:
+        return "it keeps another cluster's snapshots"
+    return ""
+
+
+def _adding(destination: Destination) -> Destination:
+    """Let a storage keep everything, and raise no alarm."""
+    return replace(destination, storage=_WithoutAlarm(destination.storage), retention=Retention())
+
+
+class _WithoutAlarm(ForwardingStorage):
+    """A storage that takes no note of an alarm."""
+
+    async def put(self, name: str, source: UploadSource) -> int:
+        return 0 if name == GUARD_NAME else await super().put(name, source)

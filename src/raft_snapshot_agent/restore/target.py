@@ -1,0 +1,83 @@
+"""What a snapshot is restored into, and whether that may be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raft_snapshot_agent.core.release import is_older
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.restore.members import Members, MemberState, find_addresses
+from raft_snapshot_agent.restore.restore import Fetched
+from raft_snapshot_agent.restore.sending import BY_FORCE
+from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.vault.leader import Cluster, Leader
+from raft_snapshot_agent.vault.settings import VaultSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A cluster before a restore."""
+
+    leader: Leader
+    members: Members
+    states: tuple[MemberState, ...]
+
+    @property
+    def name(self) -> str:
+        """What an operator calls it."""
+        identity = self.leader.identity
+        return identity.cluster_name or identity.cluster_id or self.leader.node.address
+
+
+async def look_at_target(cluster: Cluster, settings: VaultSettings) -> Target:
+    """Find the leader of a cluster, and how its nodes are doing.
+
+    Those that do not answer now are not waited for later.
+
+    Raises:
+        AgentError: There is no leader that could take a snapshot.
+    """
+    leader = await in_thread(cluster.find_leader, abandon=True)
+    addresses = await in_thread(lambda: find_addresses(cluster, leader), abandon=True)
+    members = Members(settings, addresses)
+    return Target(leader, members, await members.look())
+
+
+def require_fit(target: Target, got: Fetched, *, force: bool) -> None:
+    """Refuse a snapshot that the cluster cannot take, or that is another's.
+
+    Raises:
+        ConfigError: It does not fit.
+    """
+    _require_version(target, got)
+    ours = target.leader.identity.cluster_id
+    theirs = got.manifest.cluster_id if got.manifest else ""
+    if theirs and ours != theirs and not force:
+        raise ConfigError(
+            f"the snapshot is of another cluster ({theirs}, this is {ours})", hint=BY_FORCE
+        )
+
+
+def _require_version(target: Target, got: Fetched) -> None:
+    product = got.manifest.product if got.manifest else ""
+    nodes = [(target.leader.node.address, target.leader.identity)]
+    nodes += [(one.address, one.identity) for one in target.states]
+    for address, identity in nodes:
+        if product and identity.product and product != identity.product:
+            continue  # their numbers cannot be compared
+        if is_older(identity.version, got.version):
+            raise ConfigError(
+                f"{address} runs version {identity.version}, and the snapshot was taken from"
+                f" {got.version}: a server reads nothing that a newer one wrote",
+                hint=f"upgrade every node to {got.version} or newer, then restore",
+            )
+
+
+def describe_members(states: Sequence[MemberState]) -> str:
+    """Say in one line which nodes there are, and how each is doing."""
+    return ", ".join(
+        f"{one.address} ({one.condition}"
+        + (f", {one.identity.version})" if one.identity.version else ")")
+        for one in states
+    )

@@ -1,0 +1,126 @@
+"""Unseals nodes after a restore, with keys that somebody has at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from raft_snapshot_agent.core.clear_parts import Seal
+from raft_snapshot_agent.errors import ConfigError, ServerError
+from raft_snapshot_agent.restore.members import Condition, MemberState
+from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.vault.client import Node
+
+_REFERENCES = "give env://NAME, file:///PATH or credential://NAME"
+_OLD_KEY = "invalid key size"
+"""What a server says that still keeps the number of shares it had before the restore."""
+
+
+def read_keys(references: Sequence[str]) -> tuple[str, ...]:
+    """Look up unseal keys.
+
+    Raises:
+        ConfigError: One is no reference, or leads to nothing.
+    """
+    return tuple(dict.fromkeys(_reference(text).resolve() for text in references))
+
+
+def _reference(text: str) -> Secret:
+    secret = Secret(text)
+    if not secret.is_reference:
+        raise ConfigError(
+            "--unseal-key is no reference, and who else is on this host may have read it",
+            hint=_REFERENCES,
+        )
+    path = text.removeprefix("file://")
+    if path != text and not Path(path).is_absolute():
+        raise ConfigError(f"--unseal-key {text}: the path is not absolute", hint=_REFERENCES)
+    return secret
+
+
+def require_enough(keys: Sequence[str], seal: Seal | None) -> None:
+    """Make sure that the keys at hand can open what a snapshot becomes.
+
+    Raises:
+        ConfigError: They surely cannot.
+    """
+    if not keys or seal is None:
+        return
+    if not seal.is_shared:
+        raise ConfigError(
+            f"the snapshot's cluster is unsealed by {seal.kind}, not by unseal keys",
+            hint="leave --unseal-key out: the servers need the same seal in their configuration",
+        )
+    if len(keys) < seal.threshold:
+        raise ConfigError(
+            f"{seal.threshold} of {seal.shares} unseal keys open the snapshot's cluster, and"
+            f" {len(keys)} given",
+            hint="add --unseal-key, each with another of them",
+        )
+
+
+@dataclass(slots=True)
+class Unsealer:
+    """Offers keys to the nodes that are sealed, to each once."""
+
+    keys: Sequence[str] = field(repr=False)
+    seal: Seal | None
+    """Of the snapshot's cluster."""
+    failures: dict[str, str] = field(default_factory=dict)
+    """Why a node stays sealed, by its address."""
+    opened: set[str] = field(default_factory=set)
+    waiting: set[str] = field(default_factory=set)
+    """Nodes that have to be restarted first."""
+
+    def offer(self, node: Node, state: MemberState) -> bool:
+        """Unseal a node that is sealed; return whether it is open now."""
+        if state.condition is not Condition.SEALED or node.address in self.failures:
+            return False
+        if not self._fits(state):
+            self.waiting.add(node.address)
+            return False
+        said = ""
+        for key in self.keys:
+            is_sealed, said = _give(node, key)
+            if not is_sealed:
+                self.opened.add(node.address)
+                self.waiting.discard(node.address)
+                return True
+            if said:
+                break
+        _forget(node)
+        if _OLD_KEY in said:
+            self.waiting.add(node.address)
+        else:
+            self.failures[node.address] = said or "the unseal keys are too few"
+        return False
+
+    def _fits(self, state: MemberState) -> bool:
+        """Return whether the running server expects shares of the snapshot's key.
+
+        After a forced restore it keeps the numbers that it began with, until it is restarted.
+        """
+        if self.seal is None or not self.seal.is_shared:
+            return self.seal is None
+        now = state.identity
+        return (now.shares, now.threshold) == (self.seal.shares, self.seal.threshold)
+
+
+def _give(node: Node, key: str) -> tuple[bool, str]:
+    """Offer one key; return whether the node is still sealed, and what is wrong with the key."""
+    try:
+        answer = node.call("PUT", "sys/unseal", body={"key": key})
+    except ServerError as error:
+        return True, error.message
+    if answer.status == 200 and isinstance(answer.body, Mapping):
+        return answer.body.get("sealed") is not False, ""
+    return True, f"the unseal keys do not open it: {answer.told}"
+
+
+def _forget(node: Node) -> None:
+    """Take back the keys that were offered: they would spoil the next attempt."""
+    try:
+        node.call("PUT", "sys/unseal", body={"reset": True})
+    except ServerError:
+        return

@@ -1,0 +1,186 @@
+"""Publishes how one cluster stands: what its loop knows, onto the board that everybody reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from math import isfinite
+
+from raft_snapshot_agent.core.holding import Survey
+from raft_snapshot_agent.core.report import Report, StorageResult
+from raft_snapshot_agent.core.snapshot import Stored
+from raft_snapshot_agent.core.status import (
+    Activity,
+    ClusterStatus,
+    LeaseStatus,
+    StorageStatus,
+)
+from raft_snapshot_agent.core.timetable import ScheduleSpec, ScheduleState
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.holdings import hold
+from raft_snapshot_agent.lease.holder import Lease
+from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.trace import Progress
+from raft_snapshot_agent.service.cluster_service import ClusterService
+
+
+def describe(
+    service: ClusterService, now: datetime, before: ClusterStatus | None = None
+) -> ClusterStatus:
+    """Return what is known of a cluster from its configuration alone.
+
+    Arguments:
+        service: What is done for it.
+        now: The present time.
+        before: What was known under the configuration before; it still holds.
+    """
+    known = {} if before is None else {one.name: one for one in before.storages}
+    timings = service.timings()
+    storages = tuple(
+        _describe_storage(one, timings[one.name], now, known.get(one.name))
+        for one in service.agent.destinations
+    )
+    base = before or ClusterStatus(service.name)
+    return replace(base, storages=storages, disabled="", heartbeat=now)
+
+
+class StatusPublisher:
+    """Publishes what the loop of one cluster knows."""
+
+    def __init__(
+        self, service: ClusterService, board: StatusBoard, clock: Callable[[], datetime]
+    ) -> None:
+        """Prepare; nothing is published.
+
+        Arguments:
+            service: What is done for the cluster; may be replaced.
+            board: Where it is published.
+            clock: Tells the present time.
+        """
+        self.service = service
+        self._board = board
+        self._clock = clock
+        self._beat = clock()
+
+    def beat(self) -> None:
+        """Note that the loop goes on."""
+        self._beat = self._clock()
+
+    def plan(self, state: ScheduleState) -> None:
+        """Publish what is due when."""
+
+        def change(status: ClusterStatus) -> ClusterStatus:
+            storages = tuple(
+                replace(one, next_due=state.lines[one.name].due) if one.name in state.lines else one
+                for one in status.storages
+            )
+            return replace(status, storages=storages, next_due=state.next_due)
+
+        self._publish(change)
+
+    def survey(self, surveys: Mapping[str, Survey]) -> None:
+        """Publish what the storages hold.
+
+        Arguments:
+            surveys: What was found, by storage.
+        """
+        self._publish(lambda status: self._surveyed(status, surveys))
+
+    def begin(self) -> None:
+        """Publish that a run is under way."""
+        now = self._clock()
+        self._publish(lambda status: replace(status, activity=Activity("", now)))
+
+    def end(self, report: Report) -> None:
+        """Publish what came of a run."""
+
+        def change(status: ClusterStatus) -> ClusterStatus:
+            ended = status.ended(report)
+            results = {one.storage: one for one in report.deliveries if one.error is None}
+            surveys = {
+                one.name: _find_survey(one, results[one.name], report)
+                for one in ended.storages
+                if one.name in results
+            }
+            return self._surveyed(ended, surveys)
+
+        self._publish(change)
+
+    def login(self, refused: str) -> None:
+        """Publish whether a new login would work; nothing refused it: it would."""
+        self._publish(lambda status: replace(status, login_failing=refused))
+
+    def watch(self, progress: Progress) -> None:
+        """Let every reader see what changes without an event.
+
+        Arguments:
+            progress: Of the present run.
+        """
+        self._board.measure(self.service.name, lambda status: self._measure(status, progress))
+
+    def changed(self) -> None:
+        """Publish that something changed which every reader looks up."""
+        self._publish(lambda status: status)
+
+    def _publish(self, change: Callable[[ClusterStatus], ClusterStatus]) -> None:
+        self._board.change(self.service.name, change)
+
+    def _surveyed(self, status: ClusterStatus, surveys: Mapping[str, Survey]) -> ClusterStatus:
+        timings, now = self.service.timings(), self._clock()
+        storages = tuple(
+            one.surveyed(surveys[one.name], timings[one.name], now)
+            if one.name in surveys and one.name in timings
+            else one
+            for one in status.storages
+        )
+        return replace(status, storages=storages)
+
+    def _measure(self, status: ClusterStatus, progress: Progress) -> ClusterStatus:
+        agent, now = self.service.agent, self._clock()
+        idle = timedelta(seconds=progress.idle)
+        running = status.activity
+        return replace(
+            status,
+            activity=running
+            and replace(running, run_id=agent.present_run, received=agent.received),
+            lease=None if agent.lease is None else _describe_lease(agent.lease),
+            token_expires_at=_add(now, agent.cluster.session.seconds_to_end()),
+            heartbeat=now - idle if running else self._beat,
+            stuck=progress.stuck,
+            spool_free=agent.spool.free,
+        )
+
+
+def _describe_storage(
+    destination: Destination, timing: ScheduleSpec, now: datetime, before: StorageStatus | None
+) -> StorageStatus:
+    kind = destination.storage.kind
+    slot = timing.schedule.following(now, now).at
+    return replace(
+        before or StorageStatus(destination.name, kind, holding=hold(destination)),
+        kind=kind,
+        required=destination.required,
+        location=destination.storage.location(""),
+        schedule=str(timing.schedule),
+        interval=timing.schedule.following(slot, slot).at - slot,
+    )
+
+
+def _describe_lease(lease: Lease) -> LeaseStatus:
+    held = lease.held_lease is not None
+    return LeaseStatus(lease.location, lease.holder, held, str(lease.trouble or ""))
+
+
+def _find_survey(storage: StorageStatus, result: StorageResult, report: Report) -> Survey:
+    """Return what a storage holds after a delivery; it may not be one that is listed."""
+    before = Survey() if storage.holding is None else storage.holding.survey
+    if result.survey is not None or report.snapshot is None:
+        return result.survey or before
+    name = result.location.rpartition("/")[2]
+    sent = Stored(name, report.started_at, report.snapshot.size, verified=True)
+    return before.after(sent, report.finished_at)
+
+
+def _add(now: datetime, seconds: float) -> datetime | None:
+    return now + timedelta(seconds=seconds) if isfinite(seconds) else None

@@ -1,0 +1,192 @@
+"""Scrubs: stored snapshots are read back in turn, beside the snapshots and after them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import anyio
+from anyio import CancelScope
+from anyio.abc import TaskGroup
+
+from raft_snapshot_agent.core.proof import AHEAD
+from raft_snapshot_agent.core.scrub_note import ScrubNote
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.scrubbing import ScrubResult, read_scrub_note, scrub
+from raft_snapshot_agent.errors import StorageDenied
+from raft_snapshot_agent.flock import lock
+from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.run_log import Journal
+from raft_snapshot_agent.observe.trace import Progress, as_failure
+from raft_snapshot_agent.private_folder import private_folder
+from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.scrub_plan import ScrubPlan
+from raft_snapshot_agent.service.working import is_working
+
+_LOOK_EVERY = timedelta(minutes=5)
+"""How often it is looked whether a storage is due, and whose it is."""
+_AGAIN = timedelta(minutes=15)
+"""How soon a storage is tried again that could not be asked."""
+_PAUSE = 0.2
+"""Seconds between two looks whether a run is still under way, or another agent reads."""
+
+
+class ScrubLoop:
+    """Reads one cluster's storages back when they are due, one after the other."""
+
+    def __init__(
+        self,
+        service: ClusterService,
+        plan: ScrubPlan,
+        progress: Progress,
+        journal: Journal,
+        turns: anyio.Lock,
+        clock: Callable[[], datetime],
+        publish: Callable[[str, ScrubNote], None] = lambda _name, _note: None,
+    ) -> None:
+        """Prepare it.
+
+        Arguments:
+            service: Whose snapshots they are.
+            plan: What is read.
+            progress: Tells whether a run is under way, which goes first.
+            journal: Where it is told what was found.
+            turns: Lets one storage of this agent be read at a time.
+            clock: Tells the present time.
+            publish: Is told of a storage what was read there.
+        """
+        self._publish = publish
+        self._agent = service.agent
+        self._plan = plan
+        self._progress = progress
+        self._journal = journal
+        self._turns = turns
+        self._clock = clock
+        self._due: dict[str, datetime] = {}
+        self._notes: dict[str, ScrubNote] = {}
+
+    async def run(self) -> None:
+        """Run until it is cancelled."""
+        while True:
+            for destination in self._plan.destinations:
+                if self._is_due(destination) and await self._is_ours(destination):
+                    await self._serve(destination)
+            await anyio.sleep(min(self._plan.every, _LOOK_EVERY).total_seconds())
+
+    def _is_due(self, destination: Destination) -> bool:
+        now = self._clock()
+        due = self._due.get(destination.name, now)
+        # A wall clock that was put back must not stop it for good.
+        return due <= now or due > now + self._plan.every
+
+    async def _is_ours(self, destination: Destination) -> bool:
+        """Return whether this agent is to read it: folders of this host, or all if it works."""
+        return destination.name in self._agent.private or await is_working(self._agent)
+
+    async def _serve(self, destination: Destination) -> None:
+        """Take a turn, unless another agent took it; what fails is told and tried again soon."""
+        name, every = destination.name, self._plan.every
+        try:
+            looked_at = (await self._noted(destination)).looked_at
+            now = self._clock()
+            if looked_at is not None and now - every < looked_at <= now + AHEAD:
+                self._due[name] = looked_at + every
+                return
+            result = await self._take_turn(destination)
+        except Exception as error:  # noqa: BLE001 - it must not end the snapshots
+            self._due[name] = self._clock() + min(every, _AGAIN)
+            said = [f"{name}: nothing could be read back: {as_failure(error)}"]
+            self._journal.trouble((name, "scrub"), said, self._clock())
+            return
+        self._due[name] = self._clock() + every
+        self._notes[name] = result.note
+        self._publish(name, result.note)
+        self._tell(name, result)
+
+    async def _noted(self, destination: Destination) -> ScrubNote:
+        """Return what this agent knows of earlier readings, and what the storage tells."""
+        known = self._notes.get(destination.name, ScrubNote())
+        try:
+            return known.merged(await read_scrub_note(destination, self._clock()))
+        except StorageDenied:
+            return known
+
+    async def _take_turn(self, destination: Destination) -> ScrubResult:
+        before = self._notes.get(destination.name, ScrubNote())
+        async with self._turns, self._alone():
+            return await scrub(destination, before, self._plan.read, self._clock, self._wait)
+
+    async def _wait(self) -> None:
+        """Wait while a run is under way: it has the storages for itself."""
+        while self._progress.is_going:  # noqa: ASYNC110 - it begins and ends elsewhere
+            await anyio.sleep(_PAUSE)
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Wait until no other agent of this host, with the same spool, reads anything back."""
+        try:
+            folder = os.open(private_folder(self._plan.spool), os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            yield  # there is none yet
+            return
+        try:
+            while not lock(folder):  # noqa: ASYNC110 - another process has it
+                await anyio.sleep(_PAUSE)
+            yield
+        finally:
+            os.close(folder)
+
+    def _tell(self, name: str, result: ScrubResult) -> None:
+        now = self._clock()
+        self._journal.trouble((name, "rotten"), result.rotten, now, "error")
+        self._journal.trouble((name, "scrub"), result.troubles, now)
+        if result.read and not result.rotten and not result.troubles:
+            many = len(result.read)
+            what = result.read[0] if many == 1 else f"{many} snapshots"
+            self._journal.log.info(f"Read back and whole: {what}", storage=name)
+
+
+class ScrubTasks:
+    """The scrubs of all clusters that have any, under the configuration of the day."""
+
+    def __init__(
+        self,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        board: StatusBoard | None = None,
+    ) -> None:
+        self._clock = clock
+        self._board = board or StatusBoard.unread(clock)
+        self._turns = anyio.Lock()
+        self._scopes: list[CancelScope] = []
+        self._journals: dict[str, Journal] = {}
+        """They know what lasts, whatever the configuration is."""
+
+    def assign(
+        self, services: Mapping[str, tuple[ClusterService, Progress]], tasks: TaskGroup
+    ) -> None:
+        """Give up the scrubs of the configuration before, and begin those of this one."""
+        for scope in self._scopes:
+            scope.cancel()
+        self._scopes = []
+        for name, (service, progress) in services.items():
+            if service.scrubs is None:
+                continue
+            journal = self._journals.setdefault(name, Journal(service.log))
+            journal.log = service.log
+            publish = partial(self._publish, service.name)
+            loop = ScrubLoop(
+                service, service.scrubs, progress, journal, self._turns, self._clock, publish
+            )
+            scope = CancelScope()
+            self._scopes.append(scope)
+            tasks.start_soon(self._run, loop, scope)
+
+    def _publish(self, cluster: str, storage: str, note: ScrubNote) -> None:
+        self._board.change(cluster, lambda status: status.scrubbed(storage, note))
+
+    async def _run(self, loop: ScrubLoop, scope: CancelScope) -> None:
+        with scope:
+            await loop.run()

@@ -1,0 +1,178 @@
+"""Who is let in, and what every answer carries.
+
+A page on another site may make a browser ask here, and a name of another site may be made to lead
+here (DNS rebinding); so a request must name this agent as its host, and come from its own pages.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import b64decode
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.observe.trace import as_failure
+
+PROBES = ("/healthz", "/readyz")
+"""Served to whoever reaches them: they tell no more than that the agent works."""
+LARGEST_BODY = 4096
+"""Bytes."""
+LARGEST_HEAD = 16 << 10
+"""Bytes of a request before its body."""
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+        " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "cache-control": "no-store",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request is not answered."""
+
+    status: int
+    error: str
+    hint: str = ""
+    headers: Mapping[str, str] | None = None
+
+    def answer(self) -> JSONResponse:
+        """Make the answer."""
+        told = {"error": self.error} | ({"hint": self.hint} if self.hint else {})
+        return JSONResponse(told, self.status, {"connection": "close", **(self.headers or {})})
+
+
+class Gate:
+    """Refuses before anything is done, and puts headers on every answer."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Collection[str],
+        token: Callable[[], str | None],
+        tell: Callable[[AgentError], None],
+    ) -> None:
+        """Stand before an application.
+
+        Arguments:
+            app: What answers whom is let in.
+            hosts: Names by which this agent is asked, beside addresses and localhost.
+            token: Returns what must be known; nothing: everybody is let in.
+            tell: Is told of a defect.
+        """
+        self._app = app
+        self._hosts = hosts
+        self._token = token
+        self._tell = tell
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        begun = False
+
+        async def answer(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        refusal = self.refuse(scope["method"], scope["path"], Headers(scope=scope))
+        try:
+            await (self._app if refusal is None else refusal.answer())(scope, receive, answer)
+        except Exception as error:
+            self._tell(as_failure(error))
+            if begun:
+                raise
+            await Refusal(500, "the agent failed to answer; see its log").answer()(
+                scope, receive, answer
+            )
+
+    def refuse(self, method: str, path: str, headers: Headers) -> Refusal | None:
+        """Return why a request is refused; nothing: it is let in."""
+        if not _is_host(headers.get("host", ""), self._hosts):
+            hint = "ask by address, or add the name to web.hosts"
+            return Refusal(421, "this agent is not known by that name", hint)
+        if _is_foreign(headers, method):
+            return Refusal(403, "requests from other sites are refused")
+        if (
+            sum(4 + len(name) + len(value) for name, value in headers.raw) + len(path)
+            > LARGEST_HEAD
+        ):
+            return Refusal(431, f"a request has at most {LARGEST_HEAD} bytes before its body")
+        if int(_digits(headers.get("content-length", "0"))) > LARGEST_BODY:
+            return Refusal(413, f"a body has at most {LARGEST_BODY} bytes")
+        token = self._token()
+        if token is None or path in PROBES:
+            return None
+        return _check_token(headers.get("authorization", ""), token, method)
+
+
+def _check_token(given: str, token: str, method: str) -> Refusal | None:
+    """Compare the token; a browser may send it as a password, but changes nothing with that.
+
+    Browsers repeat passwords by themselves, also for a request that another page makes.
+    """
+    scheme, _, value = given.partition(" ")
+    match scheme.lower():
+        case "bearer":
+            known = value.strip()
+        case "basic" if method in ("GET", "HEAD"):
+            known = _password(value.strip())
+        case _:
+            known = ""
+    if hmac.compare_digest(known.encode("utf-8", "replace"), token.encode()):
+        return None
+    wanted = {"www-authenticate": 'Basic realm="raft-snapshot-agent", charset="UTF-8"'}
+    hint = "send it as `Authorization: Bearer TOKEN`; a browser: any user, the token as password"
+    return Refusal(401, "the token is missing or wrong", hint, wanted)
+
+
+def _password(text: str) -> str:
+    try:
+        return b64decode(text, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
+
+
+def _is_host(header: str, known: Collection[str]) -> bool:
+    """Return whether a `Host` header names this agent: rebinding needs a name, not an address."""
+    if header.startswith("["):
+        name = header.partition("]")[0][1:]
+    else:
+        name = header.rpartition(":")[0] if ":" in header else header
+    if name.lower() == "localhost" or name.lower() in known:
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_foreign(headers: Headers, method: str) -> bool:
+    """Return whether a page of another site asks; following a link from there is no harm."""
+    origin, host = headers.get("origin"), headers.get("host", "")
+    if origin is not None and origin.partition("://")[2] != host:
+        return True
+    link = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+    return headers.get("sec-fetch-site") in ("cross-site", "same-site") and not link
+
+
+def _digits(text: str) -> str:
+    return text if text.isascii() and text.isdigit() and len(text) < 19 else str(LARGEST_BODY + 1)

@@ -1,0 +1,100 @@
+"use strict";
+// Keeps the page as it would be if it were loaded now. Without this script it is loaded again.
+(() => {
+  const parts = (from) => [...from.querySelectorAll("[data-part]")];
+  const order = (from) => parts(from).map((one) => one.id).join(" ");
+  let busy = false, again = false, kept = document.cloneNode(true), ahead = 0;
+
+  // The agent's clock counts, not this one's.
+  const set = () => { ahead = Date.parse(document.querySelector("#about time").dateTime) - Date.now(); };
+
+  const say = (text, lost) => {
+    const live = document.getElementById("live");
+    live.textContent = text;
+    live.classList.toggle("lost", lost);
+  };
+
+  const put = (old, fresh) => {
+    const open = [...old.querySelectorAll("details[open]")].map((one) => one.id);
+    const focus = old.contains(document.activeElement) ? document.activeElement : null;
+    const path = focus && [...old.querySelectorAll("a, summary, [tabindex]")].indexOf(focus);
+    const next = document.importNode(fresh, true);
+    for (const id of open) next.querySelector(`#${CSS.escape(id)}`)?.setAttribute("open", "");
+    old.replaceWith(next);
+    if (focus) [...next.querySelectorAll("a, summary, [tabindex]")][path]?.focus({preventScroll: true});
+  };
+
+  const show = (fresh) => {
+    document.title = fresh.title;
+    if (order(kept) !== order(fresh)) {
+      put(document.getElementById("state"), fresh.getElementById("state"));
+      put(document.querySelector("main"), fresh.querySelector("main"));
+      put(document.getElementById("about"), fresh.getElementById("about"));
+    } else {
+      for (const one of parts(fresh)) {
+        const before = kept.getElementById(one.id);
+        if (before.outerHTML !== one.outerHTML) put(document.getElementById(one.id), one);
+      }
+    }
+    kept = fresh;
+    set();
+    filter();
+    count();
+  };
+
+  const load = async () => {
+    if (busy) { again = true; return; }
+    busy = true;
+    try {
+      const answer = await fetch(location.href, {cache: "no-store"});
+      if (!answer.ok) throw new Error(String(answer.status));
+      show(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      say("live", false);
+    } catch (error) {
+      say("not live: the agent does not answer; what is shown may be old", true);
+    }
+    busy = false;
+    if (again) { again = false; load(); }
+  };
+
+  const span = (seconds) => {
+    const units = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
+    const first = units.findIndex(([, size]) => seconds >= size);
+    let text = "";
+    for (const [unit, size] of first < 0 ? [] : units.slice(first, first + 2)) {
+      const many = Math.floor(seconds / size);
+      seconds -= many * size;
+      if (many) text += many + unit;
+    }
+    return text || "0s";
+  };
+
+  const count = () => {
+    for (const one of document.querySelectorAll("time[data-due]")) {
+      const left = Math.floor((Date.parse(one.dateTime) - Date.now() - ahead) / 1000);
+      one.textContent = left < 1 ? "now" : `in ${span(left)}`;
+    }
+  };
+
+  const filter = () => {
+    const asked = document.getElementById("q")?.value.toLowerCase() ?? "";
+    for (const one of document.querySelectorAll("tr[data-name]")) {
+      one.hidden = !one.dataset.name.toLowerCase().includes(asked);
+    }
+  };
+
+  document.addEventListener("input", (event) => { if (event.target.id === "q") filter(); });
+  document.addEventListener("keydown", (event) => {
+    const field = document.getElementById("q");
+    if (event.key === "/" && field && document.activeElement !== field) {
+      event.preventDefault();
+      field.focus();
+    }
+  });
+  const events = new EventSource("/api/v1/events");
+  events.addEventListener("status", load);
+  events.addEventListener("error", () => say("not live: connecting again; what is shown may be old", true));
+  set();
+  setInterval(count, 1000);
+  count();
+})();

@@ -1,0 +1,123 @@
+"""What the page shows of one storage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import MINYEAR, datetime
+
+from raft_snapshot_agent.core.holding import CheckState
+from raft_snapshot_agent.core.snapshot import Stored
+from raft_snapshot_agent.core.spans import span
+from raft_snapshot_agent.core.status import StorageStatus
+from raft_snapshot_agent.web.page import words
+
+NEWEST = 12
+"""Snapshots that are listed one by one."""
+BAR = 100
+"""Length of the bar for the greatest age that is fine."""
+_TONES = {
+    CheckState.OK: "good",
+    CheckState.WARNING: "warn",
+    CheckState.UNKNOWN: "warn",
+    CheckState.CRITICAL: "bad",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRow:
+    """One stored snapshot."""
+
+    name: str
+    taken: str
+    size: str
+    index: str
+    marks: str
+
+
+@dataclass(frozen=True, slots=True)
+class StorageCard:
+    """One storage."""
+
+    name: str
+    kind: str
+    location: str
+    tone: str
+    message: str
+    age: str
+    limit: str
+    bar: int
+    """The age in hundredths of the greatest that is fine, at most 100."""
+    count: str
+    size: str
+    oldest: str
+    schedule: str
+    listed: str
+    scrubbed: str
+    """When it was last read back, and what came of it; empty: it is not."""
+    error: str
+    since: str
+    warnings: tuple[str, ...]
+    required: bool
+    snapshots: tuple[SnapshotRow, ...]
+
+
+def view_storage(storage: StorageStatus, now: datetime, cluster: str) -> StorageCard:
+    """Return what is shown of a storage.
+
+    Arguments:
+        storage: How it stands.
+        now: The present time.
+        cluster: Whose snapshots it keeps.
+    """
+    verdict = storage.judge(now, cluster)
+    failing = storage.failing
+    share = 0.0 if not (verdict.age and verdict.limit) else verdict.age / verdict.limit
+    unseen = storage.holding is None or not (storage.holding.census or storage.holding.error)
+    tone = "warn" if failing and verdict.state is CheckState.OK else _TONES[verdict.state]
+    times = "" if failing is None or failing.times == 1 else f", {failing.times} times"
+    return StorageCard(
+        storage.name,
+        storage.kind,
+        storage.location,
+        "idle" if unseen else tone,
+        "not looked at yet" if unseen else verdict.message,
+        "none" if verdict.age is None else span(verdict.age),
+        "" if verdict.limit is None else span(verdict.limit),
+        min(round(share * BAR), BAR),
+        f"{storage.stored:,}",
+        words.size(storage.stored_bytes),
+        words.ago(storage.oldest, now),
+        storage.schedule,
+        words.ago(storage.listed_at, now),
+        _tell_scrub(storage, now),
+        "" if failing is None else failing.text,
+        "" if failing is None else f"for {span(now - failing.since)}{times}",
+        storage.warnings,
+        storage.required,
+        tuple(_view_snapshot(one) for one in storage.snapshots[:NEWEST]),
+    )
+
+
+def _tell_scrub(storage: StorageStatus, now: datetime) -> str:
+    note = None if storage.holding is None else storage.holding.survey.scrubbed
+    if note is None or note.looked_at is None:
+        return ""
+    read = words.count(len(note.readings), "snapshot")
+    return "; ".join([f"{read} read, {words.ago(note.looked_at, now)}", *note.doubts])
+
+
+def _view_snapshot(one: Stored) -> SnapshotRow:
+    marks = {
+        "proved whole": one.proved,
+        "broken": one.broken,
+        "held": one.held,
+        "drilled": one.drilled,
+        "not what its manifest says": one.mismatched,
+    }
+    return SnapshotRow(
+        one.name,
+        words.clock(one.taken_at) if one.taken_at.year > MINYEAR else "not known",
+        words.size(one.size),
+        "" if one.index is None else f"{one.index:,}",
+        ", ".join(mark for mark, is_so in marks.items() if is_so) or "unverified",
+    )

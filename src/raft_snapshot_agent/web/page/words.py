@@ -1,0 +1,45 @@
+"""Times, sizes and counts as people read them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from raft_snapshot_agent.core.spans import span
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_SOON = timedelta(seconds=1)
+
+
+def size(count: int) -> str:
+    """Write a size, such as `14.1 MiB`."""
+    amount, unit = float(count), 0
+    while amount >= 1024 and unit < len(_UNITS) - 1:
+        amount, unit = amount / 1024, unit + 1
+    return f"{count} B" if unit == 0 else f"{amount:.1f} {_UNITS[unit]}"
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """Write how long ago something was."""
+    if moment is None:
+        return "never"
+    return "just now" if now - moment < _SOON else f"{span(now - moment)} ago"
+
+
+def until(moment: datetime, now: datetime) -> str:
+    """Write how far off something is."""
+    return "now" if moment - now < _SOON else f"in {span(moment - now)}"
+
+
+def clock(moment: datetime) -> str:
+    """Write a moment."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def iso(moment: datetime) -> str:
+    """Write a moment for programs."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def count(number: int, what: str) -> str:
+    """Write a number of things: `1 run`, `2 runs`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

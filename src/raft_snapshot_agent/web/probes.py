@@ -1,0 +1,67 @@
+"""Whether the agent works, and whether it is ready, from its status alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from raft_snapshot_agent.core.spans import span
+from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
+
+STALE = timedelta(minutes=3)
+"""A loop goes on every half minute at least; one that does not for this long hangs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a probe is answered."""
+
+    good: bool
+    words: str
+    wrong: tuple[str, ...] = ()
+
+    @property
+    def code(self) -> int:
+        """The HTTP status."""
+        return 200 if self.good else 503
+
+
+def probe_health(status: AgentStatus) -> Probe:
+    """Return whether every loop goes on; what a restart cannot mend is no reason for one."""
+    return _probe(status, _hangs, "healthy", "unhealthy")
+
+
+def probe_readiness(status: AgentStatus) -> Probe:
+    """Return whether every cluster's loop has begun, and knows whose turn it is."""
+    return _probe(status, _not_ready, "ready", "not ready")
+
+
+_Look = Callable[[AgentStatus, ClusterStatus], str]
+
+
+def _probe(status: AgentStatus, look: _Look, good: str, bad: str) -> Probe:
+    wrong = tuple(
+        f"{one.name}: {why}" if one.name else why
+        for one in status.clusters
+        if (why := look(status, one))
+    )
+    return Probe(not wrong, bad if wrong else good, wrong)
+
+
+def _hangs(status: AgentStatus, cluster: ClusterStatus) -> str:
+    if cluster.disabled:
+        return ""
+    if cluster.stuck:
+        return "the snapshot under way makes no progress"
+    since = cluster.heartbeat or status.started_at
+    silent = status.at - since
+    if cluster.activity is None and silent > STALE:
+        return f"the schedule has not gone on for {span(silent)}"
+    return ""
+
+
+def _not_ready(_: AgentStatus, cluster: ClusterStatus) -> str:
+    if cluster.disabled:
+        return "disabled, its configuration is invalid"
+    return "" if cluster.heartbeat is not None else "has not begun yet"

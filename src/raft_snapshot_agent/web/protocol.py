@@ -1,0 +1,95 @@
+"""One connection, on which nobody may take his time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+_End = Callable[[], None]
+
+
+class BoundedProtocol(H11Protocol):
+    """Cuts off who sends a request slowly, or does not read what he asked for."""
+
+    request_within = 10.0
+    """Seconds for a whole request to arrive."""
+    read_within = 30.0
+    """Seconds for what was sent to be taken."""
+
+    def __init__(self, config: Config, state: ServerState) -> None:
+        super().__init__(config, state, {})
+        self._request = _Timer(self.loop, self.request_within, self._cut)
+        self._answer = _Timer(self.loop, self.read_within, self._cut)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin: the first request is awaited."""
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self.transport.set_write_buffer_limits(high=0)  # every byte nobody takes is noted
+        self._request.start()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End: nothing is awaited any more."""
+        self._request.stop()
+        self._answer.stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; the time for a request runs from its first byte to its last."""
+        if not self._is_answering:
+            self._request.start()
+        super().data_received(data)
+        if self._is_complete:
+            self._request.stop()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request; what came early of it has its own time."""
+        super().on_response_complete()
+        self._request.stop()
+        if self.conn.trailing_data[0] or (self._is_answering and self.cycle.more_body):
+            self._request.start()
+
+    def pause_writing(self) -> None:
+        """Note that nobody reads what was sent."""
+        self.flow.pause_writing()
+        self._answer.start()
+
+    def resume_writing(self) -> None:
+        """Note that it was read."""
+        self._answer.stop()
+        self.flow.resume_writing()
+
+    @property
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    @property
+    def _is_complete(self) -> bool:
+        return self._is_answering and not self.cycle.more_body
+
+    def _cut(self) -> None:
+        self.transport.abort()
+
+
+class _Timer:
+    """One deadline, which is running or is not."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, end: _End) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._end = end
+        self._running: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Let it run; one that runs already goes on."""
+        if self._running is None:
+            self._running = self._loop.call_later(self._seconds, self._end)
+
+    def stop(self) -> None:
+        """Let nothing end any more."""
+        if self._running is not None:
+            self._running.cancel()
+        self._running = None

@@ -1,0 +1,48 @@
+"""Makes pages and documents of the status: one at a time, beside the loop, and none twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar, cast
+
+import anyio
+
+from raft_snapshot_agent.core.status import AgentStatus
+from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.threads import in_thread
+
+_T = TypeVar("_T")
+_REMEMBERED = 32
+"""Documents of one moment."""
+
+
+class Renderer:
+    """Renders what stands on the board, so that a thousand readers cost as much as one."""
+
+    def __init__(self, board: StatusBoard) -> None:
+        self._board = board
+        self._turn = anyio.Lock()
+        self._moment: tuple[int, int] = (-1, -1)
+        self._made: dict[object, Any] = {}
+
+    @property
+    def board(self) -> StatusBoard:
+        """What is rendered."""
+        return self._board
+
+    async def render(self, key: object, work: Callable[[AgentStatus], _T]) -> _T:
+        """Return what `work` makes of the present status.
+
+        Arguments:
+            key: What it is, for whoever asks for the same in the same second.
+            work: Pure; runs in a thread.
+        """
+        async with self._turn:
+            status = self._board.read()
+            moment = (self._board.version, int(status.at.timestamp()))
+            if moment != self._moment or len(self._made) >= _REMEMBERED:
+                self._moment, self._made = moment, {}
+            if key not in self._made:
+                self._made[key] = await in_thread(partial(work, status))
+            return cast("_T", self._made[key])

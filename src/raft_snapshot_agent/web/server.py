@@ -1,0 +1,151 @@
+"""Serves page, API and probes beside the loops; whatever fails in it costs no snapshot."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+
+import anyio
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from raft_snapshot_agent.config.web import WebSettings
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.web.api import Api, TakeNow
+from raft_snapshot_agent.web.gate import LARGEST_HEAD, Gate
+from raft_snapshot_agent.web.listener import Listener, bind
+from raft_snapshot_agent.web.protocol import BoundedProtocol
+
+_ROTATION = 10.0
+"""Seconds between two looks at the token and at the certificate."""
+_SERIOUS = logging.CRITICAL + 1
+
+
+class WebServer:
+    """Serves the status to whoever may see it."""
+
+    def __init__(
+        self,
+        settings: WebSettings,
+        log: Log,
+        *,
+        take_now: TakeNow | None = None,
+        protocol: type[BoundedProtocol] = BoundedProtocol,
+        most: int = 100,
+    ) -> None:
+        """Prepare; nothing is bound yet.
+
+        Arguments:
+            settings: Where it listens, and whom it lets in.
+            log: Is told what fails.
+            take_now: Takes a snapshot, where the settings allow that.
+            protocol: Bounds what one connection may do.
+            most: Connections at once.
+        """
+        self._settings = settings
+        self._log = log
+        self._take_now = take_now if settings.allow_snapshot else None
+        self._protocol = protocol
+        self._most = most
+        self._token: str | None = None
+        self._told = ""
+        self._context: ssl.SSLContext | None = None
+        self._state = ServerState()
+        self._listening: socket.socket | None = None
+        self.port = settings.port
+        """Once it listens, the port that it has."""
+
+    def listen(self) -> None:
+        """Bind the port; whoever comes waits until it runs.
+
+        Raises:
+            AgentError: The port is taken, or token or certificate cannot be read.
+        """
+        self._token = self._settings.read_token()
+        if self._settings.tls is not None:
+            self._context = self._settings.tls.open()
+        self._listening = bind(self._settings.host, self._settings.port)
+        self.port = self._listening.getsockname()[1]
+
+    async def run(self, board: StatusBoard) -> None:
+        """Serve until it is cancelled; it must listen already."""
+        listening = self._listening
+        assert listening is not None  # noqa: S101 - `listen` was called
+        with listening:
+            self._tell_address()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._follow_files)
+                await self._serve(board, listening)
+
+    def _tell_address(self) -> None:
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        scheme = "http" if self._context is None else "https"
+        self._log.info(f"The page is at {scheme}://{host}:{self.port}/")
+        if not self._settings.is_private and self._token is None:
+            self._log.warning(
+                f"Whoever reaches port {self.port} of this host can read the page and the API"
+                " (set web.token, or let web.listen be 127.0.0.1:8299)"
+            )
+        elif not self._settings.is_private and self._context is None:
+            self._log.warning(
+                f"The token of the page is sent without TLS to port {self.port}"
+                " (set web.tls, or let web.listen be 127.0.0.1:8299)"
+            )
+
+    async def _serve(self, board: StatusBoard, listening: socket.socket) -> None:
+        logging.getLogger("uvicorn.error").setLevel(_SERIOUS)  # clients' faults, not ours
+        app = Gate(
+            Api(board, self._take_now).app(),
+            hosts={*self._settings.hosts, self._settings.host.lower()},
+            token=lambda: self._token,
+            tell=lambda error: self._log.error(f"The page failed: {error}"),
+        )
+        config = Config(
+            app,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            h11_max_incomplete_event_size=LARGEST_HEAD,
+        )
+        make: Callable[[], asyncio.Protocol] = lambda: self._protocol(config, self._state)  # noqa: E731
+        listener = Listener(make, context=self._context, most=self._most)
+        try:
+            await listener.serve(listening)
+        finally:
+            await self._close_all()
+
+    async def _close_all(self) -> None:
+        for connection in [*self._state.connections]:
+            if connection.transport is not None:
+                connection.transport.abort()
+        tasks = [*self._state.tasks]
+        for task in tasks:
+            task.cancel()
+        with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow_files(self) -> None:
+        """Take up another token and another certificate."""
+        while True:
+            await anyio.sleep(_ROTATION)
+            try:
+                self._token = await in_thread(self._settings.read_token, abandon=True)
+                if self._settings.tls is not None and self._context is not None:
+                    renew, context = self._settings.tls.load_into, self._context
+                    await in_thread(lambda: renew(context), abandon=True)  # noqa: B023
+            except ConfigError as error:
+                self._tell_once(f"The page keeps its token and certificate: {error}")
+            else:
+                self._told = ""
+
+    def _tell_once(self, text: str) -> None:
+        if text != self._told:
+            self._log.warning(text)
+        self._told = text

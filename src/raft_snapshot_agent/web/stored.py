@@ -1,0 +1,57 @@
+"""What is stored, as the last listing of each storage had it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from raft_snapshot_agent.core.snapshot import Stored
+from raft_snapshot_agent.core.status import AgentStatus
+
+MOST = 1000
+"""Snapshots in one answer."""
+USUAL = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which snapshots are asked for."""
+
+    cluster: str | None = None
+    storage: str | None = None
+    offset: int = 0
+    limit: int = USUAL
+
+
+def list_snapshots(status: AgentStatus, asked: Question) -> dict[str, Any]:
+    """Return one page of the snapshots, by cluster and storage, newest first."""
+    found = [*_choose(status, asked)]
+    end = asked.offset + asked.limit
+    shown = [_describe(*one) for one in found[asked.offset : end]]
+    following = end if end < len(found) else None
+    return {"snapshots": shown, "total": len(found), "next_offset": following}
+
+
+def _choose(status: AgentStatus, asked: Question) -> Iterator[tuple[str, str, Stored]]:
+    for cluster in status.clusters:
+        if asked.cluster not in (None, cluster.name):
+            continue
+        for storage in cluster.storages:
+            if asked.storage in (None, storage.name):
+                yield from ((cluster.name, storage.name, one) for one in storage.snapshots)
+
+
+def _describe(cluster: str, storage: str, one: Stored) -> dict[str, Any]:
+    return {
+        "cluster": cluster,
+        "storage": storage,
+        "name": one.name,
+        "taken_at": f"{one.taken_at:%Y-%m-%dT%H:%M:%S}Z",
+        "size": one.size,
+        "index": one.index,
+        "verified": one.proved,
+        "held": one.held,
+        "broken": one.broken,
+        "drilled": one.drilled,
+    }

@@ -1,0 +1,59 @@
+"""The status of a cluster in the words of Vault Enterprise.
+
+Source: `GET sys/storage/raft/snapshot-auto/status/:name` of its API.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from raft_snapshot_agent.core.report import Outcome
+from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
+
+UNNAMED = "default"
+"""What a cluster is called that is alone in its file."""
+
+
+def find_cluster(status: AgentStatus, name: str) -> ClusterStatus | None:
+    """Find a cluster by its name; `default` is the one that has none."""
+    wanted = "" if name == UNNAMED else name
+    return next((one for one in status.clusters if one.name in (wanted, name)), None)
+
+
+def describe_in_vaults_words(cluster: ClusterStatus) -> dict[str, Any]:
+    """Return what Vault Enterprise answers for one of its automated snapshots."""
+    last = cluster.runs[-1] if cluster.runs else None
+    activity = cluster.activity
+    return {
+        "consecutive_errors": _count_errors(cluster),
+        "last_snapshot_end": _time(last.finished_at if last else None),
+        "last_snapshot_error": last.error if last else "",
+        "last_snapshot_start": _time(last.started_at if last else None),
+        "last_snapshot_url": _locate_newest(cluster),
+        "next_snapshot_start": _time(cluster.next_due),
+        "snapshot_start": _time(activity.started_at if activity else None),
+        "snapshot_url": "",
+    }
+
+
+def _count_errors(cluster: ClusterStatus) -> int:
+    count = 0
+    for run in reversed(cluster.runs):
+        if run.outcome is Outcome.OK:
+            break
+        count += 1
+    return count
+
+
+def _locate_newest(cluster: ClusterStatus) -> str:
+    newest = [
+        (one.holding.newest.taken_at, f"{one.location.rstrip('/')}/{one.holding.newest.name}")
+        for one in cluster.storages
+        if one.holding is not None and one.holding.newest is not None
+    ]
+    return max(newest)[1] if newest else ""
+
+
+def _time(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%dT%H:%M:%S}Z"

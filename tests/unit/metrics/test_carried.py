@@ -1,0 +1,90 @@
+"""What an earlier run left: counters go on, other clusters stay, odd text harms nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.unit.metrics.statuses import FAILURE, NOW, STATES, agent, cluster, fresh, storage
+
+from raft_snapshot_agent.metrics.carried import Carried
+from raft_snapshot_agent.metrics.exposition import exposition
+from raft_snapshot_agent.metrics.metric import JudgedStatus
+from raft_snapshot_agent.metrics.table import SNAPSHOTS
+
+
+def carried(text: str) -> Carried:
+    return Carried.read(text, SNAPSHOTS)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_what_was_written_is_read_back(state: str) -> None:
+    view = JudgedStatus.of(STATES[state])
+
+    found = carried(exposition(STATES[state], metrics=SNAPSHOTS)[1].decode()).samples
+
+    for metric in SNAPSHOTS:
+        for labels, value in metric.read(view):
+            assert repr(found[metric.name][labels]) == repr(float(value))
+
+
+def test_counters_go_on() -> None:
+    before = agent(
+        cluster(
+            "",
+            storage("local", uploads={"ok": 3, "failed": 1}, pruned=2),
+            storage("s3", failing=FAILURE),
+            attempts={"ok": 4, "partial": 1},
+            verification_failures=1,
+        )
+    )
+    text = exposition(before, metrics=SNAPSHOTS)[1].decode()
+
+    (began,) = fresh().clusters
+    resumed = carried(text).resume(began, NOW)
+
+    assert {key: one for key, one in resumed.attempts.items() if one} == {"ok": 4, "partial": 1}
+    assert resumed.verification_failures == 1
+    assert resumed.failing is None
+    local, s3 = resumed.storages
+    assert dict(local.uploads) == {"ok": 3, "failed": 1}
+    assert local.pruned == 2
+    assert s3.failing is not None
+    assert s3.failing.times == FAILURE.times
+
+
+def test_other_clusters_stay_and_those_told_anew_are_there_once() -> None:
+    text = exposition(agent(cluster("a"), cluster("b"), cluster("gone")), metrics=SNAPSHOTS)[1]
+
+    metrics = carried(text.decode()).beside(SNAPSHOTS, {"b"})
+    again = exposition(agent(cluster("a")), metrics=metrics)[1].decode()
+    whole = exposition(agent(cluster("a"), cluster("b")), metrics=SNAPSHOTS)[1].decode()
+
+    lines = [one for one in again.splitlines() if not one.startswith("#")]
+    assert len(lines) == len(set(lines))
+    assert carried(again).samples.keys() == carried(whole).samples.keys()
+    for name, samples in carried(whole).samples.items():
+        assert carried(again).samples[name].keys() == samples.keys()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\x00\xff",
+        "raft_snapshot_attempts_total 5\n",
+        'raft_snapshot_attempts_total{cluster="",outcome="ok"} many\n',
+        'raft_snapshot_attempts_total{cluster="",outcome="ok"} NaN\n',
+        'raft_snapshot_attempts_total{cluster="",outcome="ok"} +Inf\n',
+        'raft_snapshot_attempts_total{cluster="",outcome="ok"} -7\n',
+        'raft_snapshot_attempts_total{cluster="",outcome="ok} 5\n',
+        'raft_snapshot_attempts_total{cluster="",outcome="ok",more="x"} 5\n',
+        'another_total{cluster="",outcome="ok"} 5\n',
+        "raft_snapshot_attempts_total{" + 'a="",' * 9999 + "} 5\n",
+    ],
+)  # fmt: skip
+def test_what_is_no_sample_of_ours_counts_as_nothing(text: str) -> None:
+    (began,) = fresh().clusters
+    resumed = carried(text).resume(began, NOW)
+    assert sum(resumed.attempts.values()) == 0
+    assert replace(resumed, attempts={}, storages=began.storages) == began

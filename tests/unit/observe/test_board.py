@@ -1,0 +1,58 @@
+"""The board: whoever reads gets a value, and nobody waits for a reader."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import anyio
+import pytest
+
+from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.observe.board import StatusBoard
+
+pytestmark = pytest.mark.anyio
+NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
+
+
+def board(*names: str) -> StatusBoard:
+    clusters = tuple(ClusterStatus(name) for name in names)
+    return StatusBoard(AgentStatus("1", NOW, NOW, clusters), lambda: NOW)
+
+
+async def test_one_cluster_changes_and_the_others_stay() -> None:
+    posted = board("a", "b")
+    before = posted.read()
+    posted.change("b", lambda one: replace(one, node="http://n"))
+    posted.change("gone", lambda one: replace(one, node="http://n"))
+    assert [one.node for one in posted.read().clusters] == ["", "http://n"]
+    assert [one.node for one in before.clusters] == ["", ""]
+
+
+async def test_who_waits_is_woken_by_each_change_and_misses_none() -> None:
+    posted = board("a")
+    seen: list[str] = []
+
+    async def reads() -> None:
+        version = posted.version
+        while len(seen) < 2:
+            version = await posted.wait_for_change(version)
+            seen.append(posted.read().clusters[0].node)
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reads)
+            await anyio.wait_all_tasks_blocked()
+            posted.change("a", lambda one: replace(one, node="1"))
+            await anyio.wait_all_tasks_blocked()
+            posted.update(lambda status: replace(status, config_refused="no"))
+    assert seen == ["1", "1"]
+    assert posted.read().config_refused == "no"
+
+
+async def test_what_is_measured_is_looked_up_by_each_reader() -> None:
+    posted, seconds = board("a"), iter("12")
+    posted.measure("a", lambda one: replace(one, node=next(seconds)))
+    assert [posted.read().clusters[0].node for _ in range(2)] == ["1", "2"]
+    posted.assign((ClusterStatus("b"),))
+    assert [one.name for one in posted.read().clusters] == ["b"]

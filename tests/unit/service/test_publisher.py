@@ -1,0 +1,97 @@
+"""What a loop publishes, with a real agent over stores in memory and no server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.stores.memory import MemoryStorage
+
+from raft_snapshot_agent.backup.agent import Agent, Destination
+from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.core.naming import AGENT
+from raft_snapshot_agent.core.schedule import Every
+from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, Role
+from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.logs import configure
+from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
+from raft_snapshot_agent.vault.leader import Cluster
+
+pytestmark = pytest.mark.anyio
+
+
+class Reader:
+    """Notes how things stand, at each change."""
+
+    def __init__(self) -> None:
+        self.seen: list[AgentStatus] = []
+
+    async def run(self, board: StatusBoard) -> None:
+        while True:
+            version = board.version
+            self.seen.append(board.read())
+            await board.wait_for_change(version)
+
+
+class Broken:
+    async def run(self, board: StatusBoard) -> None:
+        raise ConfigError("no port")
+
+
+async def test_a_companion_reads_how_a_run_ended_and_one_that_fails_harms_nobody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Config.model_validate({"vault": {"address": "http://127.0.0.1:9"}})
+    agent = Agent(
+        Cluster(config.vault, "anywhere"),
+        [Destination("memory", MemoryStorage())],
+        naming=AGENT,
+        spool=tmp_path,
+        deadline=5,
+    )
+    log = configure("text", "info")
+    service = ClusterService(agent, ScheduleSpec(Every(timedelta(hours=1))), log)
+    reader = Reader()
+    daemon = Daemon(
+        ActiveConfig({"": service}, log, {"off": "vault.address: missing"}, "agent.yaml"),
+        companions=[Broken(), reader],
+    )
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(daemon.run)
+            while not (reader.seen and reader.seen[-1].clusters[0].attempts):  # noqa: ASYNC110
+                await anyio.sleep(0.02)
+            tasks.cancel_scope.cancel()
+    last = reader.seen[-1]
+    cluster, off = last.clusters
+    assert (cluster.role, cluster.attempts) == (Role.WORKS, {"failed": 1})
+    assert cluster.failing is not None
+    assert "127.0.0.1:9" in cluster.failing.text
+    (storage,) = cluster.storages
+    assert (storage.schedule, storage.interval) == ("every 1h", timedelta(hours=1))
+    assert storage.holding is not None
+    assert storage.holding.census is not None
+    assert storage.next_due is not None
+    assert (off.name, off.disabled) == ("off", "vault.address: missing")
+    assert last.config_source == "agent.yaml"
+    assert cluster.heartbeat is not None
+    assert abs(cluster.heartbeat - datetime.now(UTC)) < timedelta(minutes=1)
+    assert "no port" in capsys.readouterr().err
+
+
+async def test_phases_and_the_room_in_the_spool_are_told(tmp_path: Path) -> None:
+    config = Config.model_validate({"vault": {"address": "http://127.0.0.1:9"}})
+    agent = Agent(Cluster(config.vault, "anywhere"), [], naming=AGENT, spool=tmp_path, deadline=5)
+
+    report = await agent.run_once()
+
+    (leader,) = report.phases
+    assert (leader.name, leader.storage, leader.failed) == ("leader", "", True)
+    assert 0 <= leader.began <= leader.began + leader.seconds
+    assert ClusterStatus("").ended(report).phases == {("leader", ""): leader.seconds}
+    assert agent.spool.free

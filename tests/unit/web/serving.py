@@ -1,0 +1,120 @@
+"""A web server on loopback, and requests to it byte by byte."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import anyio
+from tests.unit.web.statuses import NOW, agent
+
+from raft_snapshot_agent.config.web import WebSettings
+from raft_snapshot_agent.core.status import AgentStatus
+from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.web.protocol import BoundedProtocol
+from raft_snapshot_agent.web.server import WebServer
+
+WITHIN = 60
+"""Seconds that anything may take on a busy machine."""
+
+
+class Lines:
+    """A log that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __getattr__(self, level: str) -> Callable[[str], None]:
+        return lambda text: self.lines.append(f"{level}: {text}")
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+@dataclass
+class Served:
+    """A server that runs."""
+
+    board: StatusBoard
+    log: Lines
+    port: int
+    asked: list[str | None] = field(default_factory=list)
+
+    async def ask(
+        self, path: str, method: str = "GET", body: bytes = b"", **headers: str
+    ) -> Answer:
+        named = {"Host": f"127.0.0.1:{self.port}", "Connection": "close"}
+        if body:
+            named["Content-Length"] = str(len(body))
+        named |= {name.replace("_", "-"): value for name, value in headers.items()}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in named.items()), "", ""]
+        return await self.send("\r\n".join(lines).encode() + body)
+
+    async def send(self, raw: bytes) -> Answer:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(raw)
+            answer = await asyncio.wait_for(reader.read(), WITHIN)
+        finally:
+            writer.close()
+        return parse(answer)
+
+
+def parse(raw: bytes) -> Answer:
+    head, _, body = raw.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = {k.lower(): v.strip() for k, _, v in (one.partition(":") for one in lines)}
+    if headers.get("transfer-encoding") == "chunked":
+        body = _unchunk(body)
+    return Answer(int(first.split()[1]), headers, body)
+
+
+def _unchunk(body: bytes) -> bytes:
+    whole = b""
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        length = int(size, 16)
+        whole, body = whole + rest[:length], rest[length + 2 :]
+    return whole
+
+
+@asynccontextmanager
+async def serve(
+    status: AgentStatus | None = None,
+    protocol: type[BoundedProtocol] = BoundedProtocol,
+    most: int = 100,
+    **settings: Any,
+) -> AsyncIterator[Served]:
+    """Serve a status on a free port of loopback."""
+    log, asked = Lines(), list[str | None]()
+    names = {one.name for one in (status or agent()).clusters}
+
+    def take_now(name: str | None) -> bool:
+        asked.append(name)
+        return name is None or name in names
+
+    told = WebSettings.model_validate({"listen": "127.0.0.1:0", **settings})
+    server = WebServer(told, cast("Log", log), take_now=take_now, protocol=protocol, most=most)
+    board = StatusBoard(status or agent(), clock=lambda: NOW)
+    async with anyio.create_task_group() as tasks:
+        server.listen()
+        tasks.start_soon(server.run, board)
+        yield Served(board, log, server.port, asked)
+        tasks.cancel_scope.cancel()

@@ -1,0 +1,149 @@
+"""Where it listens, how it fails, and what it says then."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import trustme
+from tests.unit.web.serving import WITHIN, Lines, Served, serve
+
+from raft_snapshot_agent.config.load import Loaded, LoadedFleet
+from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.config.web import WebSettings
+from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.observe.board import Companion
+from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.service.companions import open_companions
+
+TOKEN = "0123456789abcdef-web"
+
+
+def fleet(**settings: Any) -> LoadedFleet:
+    web = WebSettings.model_validate(settings)
+    return LoadedFleet({"": Loaded(Config())}, web=web)
+
+
+def begin(log: Lines, **settings: Any) -> tuple[Companion, ...]:
+    return open_companions(fleet(**settings), cast("Log", log), lambda _: True)
+
+
+def test_a_taken_port_is_told_and_costs_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        listen = f"127.0.0.1:{other.getsockname()[1]}"
+        log = Lines()
+        assert begin(log, listen=listen) == ()
+        (line,) = log.lines
+        assert line.startswith("error: No page is served; snapshots are taken all the same")
+        assert f"port {other.getsockname()[1]}" in line
+        assert "web.listen" in line
+        with pytest.raises(AgentError, match="cannot listen"):
+            begin(log, listen=listen, required=True)
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_what_is_wrong_with_token_or_certificate_is_told_and_costs_nothing(
+    tmp_path: Path, *, required: bool
+) -> None:
+    (tmp_path / "short").write_text("short")
+    absent = {"cert": tmp_path / "a.pem", "key": tmp_path / "b.pem"}
+    for wrong in (
+        {"token": f"file://{tmp_path}/absent"},
+        {"token": f"file://{tmp_path}/short"},
+        {"tls": absent},
+    ):
+        log, settings = Lines(), {"listen": "127.0.0.1:0", "required": required, **wrong}
+        if required:
+            with pytest.raises(AgentError):
+                begin(log, **settings)
+            continue
+        assert begin(log, **settings) == ()
+        (line,) = log.lines
+        assert "snapshots are taken all the same" in line
+
+
+def test_without_the_section_nothing_is_served() -> None:
+    assert open_companions(LoadedFleet({"": Loaded(Config())}), cast("Log", Lines()), bool) == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"listen": "0.0.0.0:0"}, "Whoever reaches port"),
+        ({"listen": "0.0.0.0:0", "token": TOKEN}, "sent without TLS"),
+        ({"listen": "127.0.0.1:0"}, ""),
+        ({"listen": "127.0.0.1:0", "token": TOKEN}, ""),
+    ],
+)
+async def test_a_page_for_everybody_is_told_loudly(settings: dict[str, Any], said: str) -> None:
+    async with serve(**settings) as web:
+        await web.ask("/healthz")
+        assert web.log.lines[0].startswith("info: The page is at http://")
+        assert [said in one for one in web.log.lines[1:]] == ([True] if said else [])
+        assert TOKEN not in "".join(web.log.lines)
+
+
+def _issue(authority: trustme.CA, folder: Path) -> None:
+    pair = authority.issue_cert("localhost")
+    pair.private_key_pem.write_to_path(folder / "key.pem")
+    pair.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+
+
+async def _serial(web: Served, authority: trustme.CA) -> int | None:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    _, writer = await asyncio.open_connection(
+        "127.0.0.1", web.port, ssl=context, server_hostname="localhost"
+    )
+    shown: dict[str, Any] = writer.get_extra_info("peercert")
+    writer.close()
+    return int(shown["serialNumber"], 16)
+
+
+async def test_a_certificate_that_is_replaced_needs_no_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raft_snapshot_agent.web.server._ROTATION", 0.01)
+    authority = trustme.CA()
+    _issue(authority, tmp_path)
+    async with serve(tls={"cert": tmp_path / "cert.pem", "key": tmp_path / "key.pem"}) as web:
+        first = await _serial(web, authority)
+        _issue(authority, tmp_path)
+        async with asyncio.timeout(WITHIN):
+            while await _serial(web, authority) == first:
+                pass
+
+
+async def test_who_does_not_shake_hands_is_cut_off_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raft_snapshot_agent.web.listener.HANDSHAKE", 0.3)
+    authority = trustme.CA()
+    _issue(authority, tmp_path)
+    tls = {"cert": tmp_path / "cert.pem", "key": tmp_path / "key.pem"}
+    async with serve(tls=tls, most=2) as web:
+        for _ in range(6):
+            reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+            assert await asyncio.wait_for(reader.read(), WITHIN) == b""
+            writer.close()
+
+
+@pytest.mark.parametrize(
+    ("listen", "host", "private"),
+    [
+        ("127.0.0.1:8299", "127.0.0.1", True),
+        ("[::1]:8299", "::1", True),
+        ("localhost:0", "localhost", True),
+        ("127.9.9.9:1", "127.9.9.9", True),
+        ("0.0.0.0:8299", "0.0.0.0", False),
+        ("[::]:8299", "::", False),
+        ("vault-1.example.org:8299", "vault-1.example.org", False),
+    ],
+)
+def test_addresses(listen: str, host: str, private: bool) -> None:
+    settings = WebSettings(listen=listen)
+    assert (settings.host, settings.is_private) == (host, private)

@@ -77,6 +77,14 @@ class Served:
         return parse(answer)
 
 
+async def rest(reader: asyncio.StreamReader) -> bytes:
+    """Read until the server ends it."""
+    try:
+        return await asyncio.wait_for(reader.read(), WITHIN)
+    except ConnectionError:
+        return b""
+
+
 def parse(raw: bytes) -> Answer:
     head, _, body = raw.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")

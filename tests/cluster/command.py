@@ -28,7 +28,7 @@ SEED = (
     "from raft_snapshot_agent.__main__ import seed_command as main; main()",
 )
 _ENTRIES: dict[tuple[str, ...], str] = {AGENT: processes.AGENT, SEED: processes.SEED}
-_PATIENCE = 60.0
+_PATIENCE = 120.0
 
 
 @dataclass(frozen=True, slots=True)

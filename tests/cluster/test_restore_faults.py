@@ -5,13 +5,15 @@ What is said afterwards is so, and a safety snapshot is there whenever one was s
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.cluster.command import Ending, call, environment
+from tests.cluster.command import AGENT, Ending, call, environment
 from tests.cluster.field import Field, at_once, marked
 from tests.http_proxy import Behaviour, Exchange, Request
 from tests.lying import SNAPSHOT_PATH, LyingProxy
@@ -25,6 +27,7 @@ from raft_snapshot_agent.servers.process import until
 
 _LARGE = 24 << 20
 """More than what lies in the buffers of a connection, however large these are."""
+_LARGEST, _BUFFERS = 128 << 20, 32 << 20
 _MOST = 60
 """More requests than a restore makes until it is done."""
 
@@ -246,3 +249,36 @@ def killed(there: Field, snapshot: Path, after: int) -> int:
         code = command.wait(120)
     line(there).fail(None, cut)
     return code
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_memory_does_not_grow_with_the_snapshot(one: Field, tmp_path: Path) -> None:
+    small = tmp_path / "small.snap"
+    assert call("save", small, "-c", one.configuration()).code == 0
+    fill(one.cluster, _LARGEST)
+    large = tmp_path / "large.snap"
+    assert call("save", large, "-c", one.configuration()).code == 0
+    assert large.stat().st_size > small.stat().st_size + _LARGEST // 2
+
+    # The large one is read, taken as a safety snapshot, and sent; the small one only sent.
+    assert peak_of(one, large) < peak_of(one, small) + _BUFFERS
+
+
+def peak_of(there: Field, snapshot: Path) -> int:
+    """Restore in a process of its own, and return the most memory that it took, in bytes."""
+    arguments: list[str | Path] = [
+        *AGENT,
+        "restore",
+        snapshot,
+        "--yes",
+        "-c",
+        there.configuration(),
+    ]
+    if snapshot.name == "small.snap":
+        arguments.append("--no-safety")
+    with subprocess.Popen(arguments, env=environment(there.operator)) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return used.ru_maxrss << 10

@@ -54,7 +54,7 @@ class WebTls(Settings):
     key: PemFile
 
     def open(self) -> ssl.SSLContext:
-        """Load the pair.
+        """Load the pair as it is now.
 
         Raises:
             ConfigError: It cannot be read, or is none.

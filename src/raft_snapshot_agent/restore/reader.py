@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import MINYEAR, UTC, datetime
 from functools import partial
@@ -14,8 +13,7 @@ from typing import BinaryIO, Protocol
 from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.proof import AHEAD
-from raft_snapshot_agent.core.snapshot import Manifest, Sidecar, Snapshot, Stored
-from raft_snapshot_agent.destination import verification
+from raft_snapshot_agent.core.snapshot import Manifest, Snapshot, Stored
 from raft_snapshot_agent.destination.verification import Copy, Expected, Reading
 from raft_snapshot_agent.errors import (
     AgentError,
@@ -23,6 +21,8 @@ from raft_snapshot_agent.errors import (
     SnapshotNotFound,
     Stopped,
 )
+from raft_snapshot_agent.restore.nearest import describe_nearest
+from raft_snapshot_agent.restore.way_back import is_way_back
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.spool import Spool
 
@@ -33,10 +33,6 @@ _JUDGED = 300
 """The newest, whose manifests are read to choose the latest; with more it would take minutes."""
 _DESCRIBED = "a manifest describes it, which anybody who may write there could have written"
 _NAMED = "nothing but its name tells of it"
-SAFETY = "safety snapshot: what a restore replaced"
-"""The note that holds a snapshot which is the way back from a restore, and never the latest."""
-_NEAREST = 3
-"""Names that are told where one is not found."""
 
 
 class SnapshotReader(Protocol):
@@ -237,23 +233,12 @@ async def _choose_latest(destinations: Sequence[Destination]) -> SnapshotReader:
             hint="list and prune --dry-run say why; to use one all the same, give its name",
         )
     for stored, destination in sorted(believed, key=lambda pair: _rank(pair[0]), reverse=True):
-        if not await _is_way_back(destination, stored):
+        if not await is_way_back(destination, stored):
             return StoredReader(destination, stored, is_latest=True)
     raise SnapshotNotFound(
         "all that is stored are safety snapshots, taken before a restore",
         hint="list shows them; to use one, give its name",
     )
-
-
-async def _is_way_back(destination: Destination, stored: Stored) -> bool:
-    """Return whether it was taken because of a restore: who restores twice means another."""
-    if not stored.held:
-        return False
-    try:
-        note = await verification.small(destination.storage, Sidecar.HOLD.name_for(stored.name))
-    except AgentError:
-        return False
-    return note.startswith(SAFETY.encode())
 
 
 def _format_time(seconds: int) -> str:
@@ -291,10 +276,5 @@ async def _find_by_name(destinations: Sequence[Destination], name: str) -> Snaps
             return StoredReader(destination, found)
     raise trouble or SnapshotNotFound(
         f"no snapshot is called {name}",
-        hint=f"{_describe_nearest(name, names)}list shows what is stored; a file needs its path",
+        hint=f"{describe_nearest(name, names)}list shows what is stored; a file needs its path",
     )
-
-
-def _describe_nearest(name: str, names: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, sorted(names, reverse=True)[:_JUDGED], _NEAREST, 0.5)
-    return f"nearest: {', '.join(near)}; " if near else ""

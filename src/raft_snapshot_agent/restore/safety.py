@@ -18,7 +18,7 @@ from raft_snapshot_agent.core.report import Report
 from raft_snapshot_agent.core.retention import Retention
 from raft_snapshot_agent.core.snapshot import Sidecar
 from raft_snapshot_agent.errors import AgentError, Denied, ServerError, StorageError
-from raft_snapshot_agent.restore.reader import SAFETY
+from raft_snapshot_agent.restore.way_back import SAFETY
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.local.local import LocalStorage
 from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingStorage

@@ -65,7 +65,7 @@ class Listener:
 
         Arguments:
             make: Makes the protocol of a connection.
-            context: Returns what TLS is spoken with; it may be another each time.
+            context: For TLS, looked up for each connection; it may be replaced.
             most: Connections at once; what comes then is closed unread.
         """
         self._make = make

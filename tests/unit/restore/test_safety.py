@@ -30,8 +30,9 @@ from raft_snapshot_agent.errors import (
     StorageError,
 )
 from raft_snapshot_agent.restore.at_time import choose_at, parse_time
-from raft_snapshot_agent.restore.reader import SAFETY, StoredReader, choose
+from raft_snapshot_agent.restore.reader import StoredReader, choose
 from raft_snapshot_agent.restore.safety import take_safety_snapshot
+from raft_snapshot_agent.restore.way_back import SAFETY
 from raft_snapshot_agent.storage.base import BytesSource, UploadSource
 
 TAKEN = "raft-snapshot-20261124T153000Z-i5000-0a1b2c.snap"

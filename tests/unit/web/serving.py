@@ -29,8 +29,8 @@ class Lines:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def __getattr__(self, level: str) -> Callable[[str], None]:
-        return lambda text: self.lines.append(f"{level}: {text}")
+    def __getattr__(self, level: str) -> Callable[..., None]:
+        return lambda text, **_: self.lines.append(f"{level}: {text}")
 
 
 @dataclass

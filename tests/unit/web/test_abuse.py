@@ -126,7 +126,7 @@ async def test_more_connections_than_are_let_in_are_closed_and_room_comes_back()
 
 
 async def test_a_reader_that_does_not_read_loses_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raft_snapshot_agent.web.api.document", lambda _: "x" * 40_000_000)
+    monkeypatch.setattr("raft_snapshot_agent.web.api.write_json", lambda _: b"x" * 20_000_000)
     async with serve(protocol=Hasty, most=1) as web:
         stuck = socket.socket()
         with stuck:

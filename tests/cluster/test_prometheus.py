@@ -96,6 +96,7 @@ def seen_to_fire_and_resolve(watched_agent: Agent, server: Prometheus, name: str
 
 
 @needs_prometheus
+@pytest.mark.timeout(500)
 def test_a_snapshot_that_is_too_old_fires_and_resolves(tmp_path: Path) -> None:
     found = Agent()
     with watched(found, tmp_path) as server:

@@ -5,6 +5,7 @@ Linux only, from `/proc/self`; where that cannot be read there are no samples.
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 from collections.abc import Callable, Iterator
@@ -43,6 +44,11 @@ def _resident() -> float:
     return _fields()[_RSS] * resource.getpagesize()
 
 
+def _most_descriptors() -> float:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return math.inf if most == resource.RLIM_INFINITY else most
+
+
 def _descriptors() -> float:
     return len(os.listdir(_PROC / "fd"))  # noqa: PTH208 - only their number is asked for
 
@@ -77,6 +83,6 @@ PROCESS: tuple[Metric, ...] = (
         "max_fds",
         Kind.GAUGE,
         "How many files and connections may be open.",
-        lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        _most_descriptors,
     ),
 )

@@ -120,7 +120,7 @@ class WebServer:
             h11_max_incomplete_event_size=LARGEST_HEAD,
         )
         make: Callable[[], asyncio.Protocol] = lambda: self._protocol(config, self._state)  # noqa: E731
-        listener = Listener(make, context=self._context, most=self._most)
+        listener = Listener(make, context=lambda: self._context, most=self._most)
         try:
             await listener.serve(listening)
         finally:
@@ -142,9 +142,10 @@ class WebServer:
             await anyio.sleep(_ROTATION)
             try:
                 self._token = await in_thread(self._settings.read_token, abandon=True)
-                if self._settings.tls is not None and self._context is not None:
-                    renew, context = self._settings.tls.load_into, self._context
-                    await in_thread(lambda: renew(context), abandon=True)  # noqa: B023
+                if self._settings.tls is not None:
+                    # Not into the context in use: two files cannot be replaced at the same moment,
+                    # and a handshake would meet the certificate of one pair and the key of another.
+                    self._context = await in_thread(self._settings.tls.open, abandon=True)
             except ConfigError as error:
                 self._tell_once(f"The page keeps its token and certificate: {error}")
             else:

@@ -22,7 +22,7 @@ demo: .venv/demo
 test: .venv/dev .venv/azurite/stamp .venv/tinyproxy/stamp .venv/prometheus/stamp
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 
-soak: .venv/dev .venv/azurite/stamp .venv/tinyproxy/stamp .venv/prometheus/stamp
+soak: .venv/dev .venv/azurite/stamp .venv/tinyproxy/stamp .venv/prometheus/stamp .venv/axe/stamp .venv/chromium/stamp
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup -m soak
 
 check: .venv/dev
@@ -90,4 +90,19 @@ clean:
 	    { apt-get download -qq prometheus 2>/dev/null || \
 	      { apt-get update -qq && apt-get download -qq prometheus ; } ; } && \
 	    dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb ; } || true
+	@touch $@
+
+# What finds faults of the page for those who cannot see it or use no mouse.
+.venv/axe/stamp: .venv/dev requirements/axe/package.json requirements/axe/package-lock.json
+	@mkdir -p .venv/axe
+	@cp requirements/axe/package.json requirements/axe/package-lock.json .venv/axe/
+	@cd .venv/axe && PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# A browser for the tests, from Debian and those after it, where it may be installed; elsewhere its
+# tests are skipped.
+.venv/chromium/stamp: .venv/dev
+	@mkdir -p .venv/chromium
+	@command -v chromedriver >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
+	  apt-get install -qq -y --no-install-recommends chromium chromium-driver >/dev/null || true
 	@touch $@

@@ -87,7 +87,7 @@ class Prometheus:
     def ask(self, path: str) -> Any:
         """Return the data that its API answers with."""
         self.process.check()
-        with urlopen(f"http://{LOOPBACK}:{self.port}/api/v1/{path}", timeout=30) as answer:
+        with urlopen(f"http://{LOOPBACK}:{self.port}/api/v1/{path}", timeout=120) as answer:
             return json.load(answer)["data"]
 
     def firing(self) -> set[str]:

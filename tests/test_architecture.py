@@ -94,3 +94,11 @@ def test_names_of_objects_are_checked_in_one_place() -> None:
     found = [str(path.relative_to(SOURCE)) for path in FILES if check.search(path.read_text())]
 
     assert found == ["storage/names.py"]
+
+
+def test_json_of_others_is_read_in_one_place() -> None:
+    """The configuration is an operator's own, and its errors have a line."""
+    parse = re.compile(r"json\.loads?\(")
+    found = [str(path.relative_to(SOURCE)) for path in FILES if parse.search(path.read_text())]
+
+    assert found == ["config/document.py", "core/foreign_json.py"]

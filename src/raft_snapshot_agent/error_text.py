@@ -5,13 +5,13 @@ Servers, stores, proxies and login pages answer in all of these, whatever was as
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import unescape
 from typing import Any
 
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.secret import one_line
 
 LONGEST = 200
@@ -77,8 +77,8 @@ def _from_xml(document: str) -> Said:
 
 def _from_json(document: str) -> Said:
     try:
-        parsed = json.loads(document)
-    except (RecursionError, ValueError):
+        parsed = read_json(document)
+    except ValueError:
         return Said(text=shorten(document))
     found = parsed[0] if isinstance(parsed, list) and parsed else parsed
     if not isinstance(found, dict):

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from tests.adversary import clouds, dav, store_lies
+from tests.adversary import clouds, dav, sftp, store_lies
 from tests.adversary.agent import Bench, Outcome
 from tests.adversary.good import history, lost, whole
 from tests.adversary.s3 import Store, answer
@@ -16,7 +16,7 @@ from tests.adversary.store_lies import FAILED, STORED, Lie
 from tests.adversary.tricks import anything
 
 KEY = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
-LIES: dict[str, Lie] = store_lies.LIES | dav.LIES | clouds.LIES
+LIES: dict[str, Lie] = store_lies.LIES | dav.LIES | clouds.LIES | sftp.LIES
 OLD = [*store_lies.LIES, *dav.LIES]
 SECRETS = (
     "AWS4-HMAC",
@@ -45,6 +45,8 @@ def _opened(name: str) -> Any:
     """Run the store that tells this lie."""
     if name in dav.LIES:
         return dav.DavStore(name)
+    if name in sftp.LIES:
+        return sftp.SftpStore(name)
     return clouds.STORES[name.split(maxsplit=1)[0]](name) if name in clouds.LIES else Store(name)
 
 
@@ -113,7 +115,7 @@ class Trial:
         assert not any(gone.values()), gone
 
 
-@pytest.mark.parametrize("told", [OLD, [*clouds.LIES]], ids=["s3 and dav", "clouds"])
+@pytest.mark.parametrize("told", [OLD, [*clouds.LIES]], ids=["old", "new"])
 def test_stores_that_lie_together_cost_no_good_snapshot(
     bench: Bench, elsewhere: Store, cluster_id: str, told: list[str]
 ) -> None:

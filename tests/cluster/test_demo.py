@@ -67,12 +67,14 @@ def test_the_demo_holds_and_leaves_nothing(temporary: Path) -> None:
     assert title.startswith("Raft Snapshot Agent ")
     held = [step for step in steps if not step.startswith(" " * 16)]
     assert [step for step in held if not LINE.fullmatch(step)] == []
-    assert len(held) == 9
-    assert re.fullmatch(r"All 9 steps held, in \d+ s\.", end)
+    assert len(held) == 11
+    assert re.fullmatch(r"All 11 steps held, in \d+ s\.", end)
     assert "three nodes on loopback" in held[0]
     assert "kill -9" in held[5]
     assert re.search(r"(\d+) of \1 stored snapshots are whole", held[7])
-    assert "it reads back 'secret number 49'" in held[8]
+    assert re.search(r"between the first snapshot and the newest: \d+ keys", held[8])
+    assert "canaries read: 1" in held[9]
+    assert "holds 'secret number 7' again" in held[10]
     is_tidy(temporary)
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.faults.site import Site
 from tests.prometheus import Exporter, Prometheus, needs_prometheus, prometheus
 from tests.unit.metrics.statuses import FAILURE, HOUR, agent, cluster, run, storage
 
 from raft_snapshot_agent.core.report import Outcome
 from raft_snapshot_agent.core.status import AgentStatus, DrillStatus, LeaseStatus, Role
-from raft_snapshot_agent.servers.process import until
+from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
+from raft_snapshot_agent.servers.process import LOOPBACK, free_ports, release_ports, until
+from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 
 RULES = (Path(__file__).parents[2] / "contrib" / "prometheus" / "alerts.yaml").read_text()
 PATIENCE = 120
@@ -93,6 +96,7 @@ def seen_to_fire_and_resolve(watched_agent: Agent, server: Prometheus, name: str
 
 
 @needs_prometheus
+@pytest.mark.timeout(500)
 def test_a_snapshot_that_is_too_old_fires_and_resolves(tmp_path: Path) -> None:
     found = Agent()
     with watched(found, tmp_path) as server:
@@ -109,3 +113,47 @@ def test_every_alert_that_matters_fires_and_resolves(tmp_path: Path) -> None:
     with watched(found, tmp_path) as server:
         for name in STATES:
             seen_to_fire_and_resolve(found, server, name)
+
+
+@pytest.fixture
+def site(
+    tmp_path: Path, seaweed: SeaweedFS, bucket: str, bao: OpenBaoCluster, approle: AppRole
+) -> Iterator[Site]:
+    with Site(tmp_path, seaweed, bucket, approle) as site:
+        site.vault["address"] = bao.leader().address
+        yield site
+
+
+@needs_prometheus
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_a_real_agent_is_scraped_and_a_restart_forgets_nothing(site: Site) -> None:
+    (port,) = free_ports(1)
+    site.more["web"] = {"listen": f"{LOOPBACK}:{port}"}
+    (folder := site.root / "prometheus").mkdir()
+
+    def taken(server: Prometheus) -> dict[str, float]:
+        """When the newest snapshot of each storage was taken, as Prometheus knows it now."""
+        query = "raft_snapshot_last_success_timestamp_seconds>0"
+        return {
+            one["metric"]["storage"]: float(one["value"][1])
+            for one in server.ask(f"query?query={query}")["result"]
+        }
+
+    try:
+        with ExitStack() as stack:
+            with site.command("run"):
+                server = stack.enter_context(prometheus(folder, port, hastened(RULES)))
+                both = {"local", "s3"}
+                until(lambda: taken(server).keys() == both, "both are told", within=PATIENCE)
+                until(lambda: not server.firing(), "nothing fires", within=PATIENCE, pause=0.2)
+                first = taken(server)
+            absent = {"RaftSnapshotAgentAbsent"}
+            until(lambda: server.firing() == absent, "it is missed", within=PATIENCE, pause=0.2)
+            with site.command("run"):
+                until(lambda: taken(server) == first, "it is known again", within=PATIENCE)
+                until(lambda: not server.firing(), "nothing fires", within=PATIENCE, pause=0.2)
+                assert taken(server) == first
+        assert [len(names) for names in site.names()] == [1, 1]
+    finally:
+        release_ports([port])

@@ -101,6 +101,16 @@ def test_promtool_accepts_the_rules() -> None:
     assert promtool("test", "rules", ALERTS.with_name("alerts_test.yaml")) == ""
 
 
+@needs_promtool
+def test_promtool_accepts_the_scrape_of_the_page(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    (example,) = re.findall(r"^```yaml\n(scrape_configs:.*?)^```", page, re.DOTALL | re.MULTILINE)
+    file = tmp_path / "prometheus.yaml"
+    file.write_text(example)
+
+    assert promtool("check", "config", "--syntax-only", file) == ""
+
+
 @pytest.mark.parametrize(("title", "expression", "legend"), [*queries()])
 def test_a_query_asks_for_what_there_is(title: str, expression: str, legend: str) -> None:
     assert misused(expression) == []

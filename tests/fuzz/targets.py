@@ -37,8 +37,11 @@ from raft_snapshot_agent.errors import (
     StorageError,
     VerificationError,
 )
+from raft_snapshot_agent.storage.azure import listing as azure_listing
+from raft_snapshot_agent.storage.azure.identities import AzureToken
 from raft_snapshot_agent.storage.gcs import bucket
-from raft_snapshot_agent.storage.s3 import multipart
+from raft_snapshot_agent.storage.s3 import listing as s3_listing
+from raft_snapshot_agent.storage.s3 import multipart, roles
 from raft_snapshot_agent.storage.s3.s3 import S3Settings, connect
 from raft_snapshot_agent.storage.swift import container
 from raft_snapshot_agent.storage.swift.swift import SwiftSettings
@@ -152,6 +155,25 @@ def read_uploads(data: bytes) -> None:
                 return
 
 
+def read_objects(data: bytes) -> None:
+    for _key, one in s3_listing._page(data, "prod/")[1]:
+        assert one is None or one.size >= 0
+
+
+def read_blobs(data: bytes) -> None:
+    for _key, one in azure_listing.read_page(data, "prod/")[0]:
+        assert one is None or one.size >= 0
+
+
+def read_role(data: bytes) -> None:
+    """Read what hands out temporary keys and tokens."""
+    for found in (roles._from_json, roles._from_xml):
+        with suppress(StorageError):
+            roles._read("list", cast("Any", _answer(data)), found)
+    with suppress(StorageError):
+        assert AzureToken.read("list", "somebody", data).text
+
+
 def _answer(data: bytes) -> Any:
     return SimpleNamespace(data=data, status=200, headers={}, reason="OK")
 
@@ -227,6 +249,22 @@ _MULTISTATUS = b"""<?xml version="1.0"?><D:multistatus xmlns:D="DAV:"><D:respons
 _UPLOADS = b"""<ListMultipartUploadsResult><Upload><Key>prod/x</Key><UploadId>1</UploadId>
 <Initiated>2026-11-26T12:00:00.000Z</Initiated></Upload><IsTruncated>false</IsTruncated>
 </ListMultipartUploadsResult>"""
+_OBJECTS = b"""<ListBucketResult><EncodingType>url</EncodingType><Contents><Key>prod/x</Key>
+<Size>5</Size><LastModified>2026-11-26T12:00:00.000Z</LastModified></Contents>
+<CommonPrefixes><Prefix>prod/y/</Prefix></CommonPrefixes><IsTruncated>true</IsTruncated>
+<NextContinuationToken>a</NextContinuationToken></ListBucketResult>"""
+_BLOBS = b"""<EnumerationResults><Blobs><Blob><Name Encoded="true">prod/x%20</Name><Properties>
+<Last-Modified>Thu, 26 Nov 2026 12:00:00 GMT</Last-Modified><Content-Length>5</Content-Length>
+</Properties></Blob><BlobPrefix><Name>prod/y/</Name></BlobPrefix></Blobs>
+<NextMarker>a</NextMarker></EnumerationResults>"""
+_ROLES = (
+    b"""{"AccessKeyId": "a", "SecretAccessKey": "b", "Token": "c",
+    "Expiration": "2026-11-26T12:00:00Z"}""",
+    b"""<R><A><Credentials><AccessKeyId>a</AccessKeyId><SecretAccessKey>b</SecretAccessKey>
+    <SessionToken>c</SessionToken><Expiration>2026-11-26T12:00:00Z</Expiration></Credentials>
+    </A></R>""",
+    b'{"access_token": "a", "expires_in": "3599", "expires_on": "1795447800"}',
+)
 _LEADER = (
     b'{"ha_enabled": true, "is_self": false, "leader_address": "https://a:8200",'
     b' "raft_applied_index": 9, "active_time": "2026-11-26T00:00:00Z"}'
@@ -268,6 +306,9 @@ TARGETS: dict[str, Target] = {
     "configuration": Target(read_configuration, (_CONFIG.encode(),), (ConfigError,)),
     "multistatus": Target(read_multistatus, (_MULTISTATUS,), (ValueError,)),
     "uploads": Target(read_uploads, (_UPLOADS,), (StorageError, ValueError)),
+    "objects": Target(read_objects, (_OBJECTS,), (ValueError,)),
+    "blobs": Target(read_blobs, (_BLOBS,), (ValueError,)),
+    "role": Target(read_role, _ROLES),
     "bucket": Target(read_bucket, (_BUCKET,), (StorageError,)),
     "container": Target(
         read_container,

@@ -24,7 +24,9 @@ from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.notify import AnyNotifier
 from raft_snapshot_agent.observe.board import Companion, StatusBoard
+from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log, get_log
+from raft_snapshot_agent.observe.strays import adopt_strays
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.service.companions import open_companions
@@ -38,6 +40,7 @@ def run(load: Callable[[], LoadedFleet]) -> None:
     """Run the daemon until a signal ends it."""
     reloader = FileReloader(load)
     active = reloader.load()
+    adopt_strays()
 
     def take_now(cluster: str | None) -> bool:
         return daemon.take_now(cluster)
@@ -81,7 +84,10 @@ class FileReloader:
         faults = find_faults(fleet, suffices=not self._begun)
         log = open_log(fleet)
         if self._begun and fleet.web != before.web:
-            log.warning("What web says is in force after the next start (restart the agent)")
+            log.warning(
+                "What web says is in force after the next start (restart the agent)",
+                fact=LogEvent.RESTART_NEEDED,
+            )
         self.fleet = fleet
         limiter = ConcurrencyLimiter(fleet.concurrency)
         active: dict[str, ClusterService] = {}
@@ -91,12 +97,15 @@ class FileReloader:
             if isinstance(fault := faults[name], ConfigError):
                 disabled[name] = "; ".join(fault.lines)
                 for line in fault.lines:
-                    told.error(f"This cluster is disabled, its configuration is invalid: {line}")
+                    told.error(
+                        f"This cluster is disabled, its configuration is invalid: {line}",
+                        fact=LogEvent.CLUSTER_DISABLED,
+                    )
             else:
                 phase = fleet.spread * len(active)
                 active[name] = _service(name, loaded, fault, limiter, told, phase)
         log_notifier_faults(fleet, log)
-        self._begun, self.fleet = True, fleet
+        self._begun = True
         return ActiveConfig(active, log, disabled, str(self._path or ""))
 
 
@@ -132,9 +141,15 @@ def _service(
     config = loaded.config
     for storage, fault in faults.items():
         for line in fault.lines:
-            log.error(f"Storage {storage} is disabled, its configuration is invalid: {line}")
+            log.error(
+                f"Storage {storage} is disabled, its configuration is invalid: {line}",
+                fact=LogEvent.STORAGE_DISABLED,
+            )
     agent = assembly.agent(config, assembly.destinations(config), limiter=limiter)
-    log.info(f"raft-snapshot-agent {__version__}: a snapshot {_appointments(config)}")
+    log.info(
+        f"raft-snapshot-agent {__version__}: a snapshot {_appointments(config)}",
+        fact=LogEvent.STARTED,
+    )
     return ClusterService(
         agent,
         config.schedule.open(),

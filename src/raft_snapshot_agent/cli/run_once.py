@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import anyio
 
@@ -18,9 +19,11 @@ from raft_snapshot_agent.core.report import Outcome, Report
 from raft_snapshot_agent.core.status import ClusterStatus, StorageStatus
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError, NotLeader, all_faults
+from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log, configure
 from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.observe.spans import finish_traces, record_run
+from raft_snapshot_agent.observe.trace import CLUSTER
 from raft_snapshot_agent.service import assembly
 
 Faults = Mapping[str, ConfigError]
@@ -42,10 +45,14 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
     reports: dict[str, Report] = {}
 
     async def one(name: str, loaded: Loaded) -> None:
+        CLUSTER.set(name)
         told = bind_cluster(log, name)
         if isinstance(fault := faults[name], ConfigError):
             for line in fault.lines:
-                told.error(f"This cluster is disabled, its configuration is invalid: {line}")
+                told.error(
+                    f"This cluster is disabled, its configuration is invalid: {line}",
+                    fact=LogEvent.CLUSTER_DISABLED,
+                )
             statuses.append(ClusterStatus(name, disabled="; ".join(fault.lines)))
             codes[name] = fault.exit_code
             return
@@ -63,7 +70,7 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
             for name, loaded in fleet.clusters.items():
                 tasks.start_soon(one, name, loaded)
         for why in await finish_traces():
-            log.warning(why)
+            log.warning(why, fact=LogEvent.TRACES_NOT_SENT)
         if fleet.first.config.notify:
             from raft_snapshot_agent.cli.notifying import tell_once
 
@@ -72,7 +79,8 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
             from raft_snapshot_agent.service.run_metrics import leave_metrics
 
             done = [(one, reports.get(name)) for name, one in fleet.clusters.items()]
-            await leave_metrics(fleet.first.config.metrics, done, log.warning)
+            tell = partial(log.warning, fact=LogEvent.METRICS_NOT_LEFT)
+            await leave_metrics(fleet.first.config.metrics, done, tell)
 
     wait_for(every)
     return worst([code for code in codes.values() if code], len(codes))
@@ -109,8 +117,12 @@ def log_notifier_faults(fleet: LoadedFleet, log: Log) -> None:
     if notifiers := fleet.first.config.notify:
         faults = find_notifier_faults(fleet.first.config, fleet.first.position, fleet.clusters)
         for fault in faults:
-            log.error(f"A notifier will tell nobody, its configuration is invalid: {fault}")
-        log.info(f"Notifiers: {', '.join(str(one.name) for one in notifiers)}")
+            log.error(
+                f"A notifier will tell nobody, its configuration is invalid: {fault}",
+                fact=LogEvent.NOTIFIER_INVALID,
+            )
+        names = ", ".join(str(one.name) for one in notifiers)
+        log.info(f"Notifiers: {names}", fact=LogEvent.NOTIFIERS)
 
 
 def bind_cluster(log: Log, cluster: str) -> Log:
@@ -123,12 +135,12 @@ def open_log(fleet: LoadedFleet) -> Log:
     """Set the log up, and tell what was loaded."""
     settings = fleet.first.config.log
     log = configure(settings.format, "debug" if DEBUG in sys.argv else settings.level)
-    log.info(f"Configuration: {fleet.first.source}")
+    log.info(f"Configuration: {fleet.first.source}", fact=LogEvent.CONFIGURATION_LOADED)
     for name, loaded in fleet.clusters.items():
         for warning in loaded.warnings:
-            bind_cluster(log, name).warning(warning)
+            bind_cluster(log, name).warning(warning, fact=LogEvent.CONFIGURATION_WARNING)
         for note in loaded.notes:
-            log.info(note)
+            log.info(note, fact=LogEvent.CONFIGURATION_NOTE)
     return log
 
 

@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from raft_snapshot_agent.fields import ScheduleSettings, Settings
 from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.vault.auth import AnyAuth
 
 
 def _absolute(path: Path) -> Path:
@@ -32,6 +33,8 @@ def _path(path: str) -> str:
     return path
 
 
+_KNOWN_TO_COPY = ("approle", "userpass")
+"""Ways to log in that a server decides by what it holds itself."""
 _WAYS = ("sha256", "matches", "equals_secret")
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 SecretPath = Annotated[str, AfterValidator(_path)]
@@ -81,6 +84,8 @@ class DrillSettings(Settings):
     unseal: UnsealSettings = UnsealSettings()
     canaries: tuple[CanarySettings, ...] = ()
     issuers: tuple[IssuerSettings, ...] = ()
+    login: AnyAuth | None = None
+    """Somebody who must be able to log in to the copy."""
     server: AbsolutePath | None = None
     """The program; by default `bao` or `vault`, as the snapshot's server."""
     keep: bool = False
@@ -88,6 +93,16 @@ class DrillSettings(Settings):
 
     @model_validator(mode="after")
     def _opened(self) -> Self:
-        if (self.canaries or self.issuers) and not self.unseal.keys:
+        if (self.canaries or self.issuers or self.login) and not self.unseal.keys:
             raise ValueError("a sealed copy shows no canary and no issuer: give unseal.keys, too")
         return self
+
+    @field_validator("login")
+    @classmethod
+    def _known_to_copy(cls, login: AnyAuth | None) -> AnyAuth | None:
+        if login is not None and login.method not in _KNOWN_TO_COPY:
+            raise ValueError(
+                f"a copy that reaches nobody cannot ask who vouches for {login.method}:"
+                f" write one of {', '.join(_KNOWN_TO_COPY)}"
+            )
+        return login

@@ -11,6 +11,8 @@ from pathlib import Path
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.ownership import author, is_ours, others_swap, others_write
 
+_LARGEST = 16 << 20
+"""Bytes: a thousand clusters have one."""
 _NAME_IT = "name it with --config if it is meant"
 
 
@@ -51,7 +53,8 @@ def read(file: Path, *, named: bool = True) -> Written:
             found = os.fstat(opened.fileno())
             if not named:
                 _refuse(file, found)
-            content = opened.read()
+            content = opened.read(_LARGEST + 1)
+        _refuse_large(file, content)
         text = content.decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(
@@ -64,6 +67,13 @@ def read(file: Path, *, named: bool = True) -> Written:
             hint="save it as UTF-8",
         ) from None
     return Written(file, text, author(found))
+
+
+def _refuse_large(file: Path, content: bytes) -> None:
+    if len(content) > _LARGEST:
+        why = f"it is larger than {_LARGEST >> 20} MiB, a limit that is fixed"
+        hint = "check the path: no configuration needs that"
+        raise ConfigError(f"cannot read the configuration {file}: {why}", hint=hint)
 
 
 def _exists(place: Path) -> bool:

@@ -54,22 +54,13 @@ class WebTls(Settings):
     key: PemFile
 
     def open(self) -> ssl.SSLContext:
-        """Load the pair.
+        """Load the pair as it is now.
 
         Raises:
             ConfigError: It cannot be read, or is none.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self.load_into(context)
-        return context
-
-    def load_into(self, context: ssl.SSLContext) -> None:
-        """Let new connections use the pair as it is now.
-
-        Raises:
-            ConfigError: It cannot be read, or is none.
-        """
         hint = "cert has the certificate and those it leads to, key its key, both in PEM"
         try:
             # An empty password makes an encrypted key fail instead of asking for one.
@@ -81,6 +72,7 @@ class WebTls(Settings):
         except OSError as error:
             what = f"cannot read {self.cert} or {self.key}: {error.strerror}"
             raise ConfigError(what, hint="let the agent's user read both files") from error
+        return context
 
 
 class WebSettings(Settings):

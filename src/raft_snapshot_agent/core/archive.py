@@ -10,7 +10,6 @@ Source: `physical/raft/snapshot/archive.go` of OpenBao and hashicorp/raft-snapsh
 from __future__ import annotations
 
 import hashlib
-import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +19,7 @@ from zlib_ng import zlib_ng
 
 from raft_snapshot_agent.core.archive_text import PAX, SUMS, broken, pax_size, read_sums
 from raft_snapshot_agent.core.entries import EntryReader
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.errors import VerificationError
 
@@ -42,7 +42,7 @@ _MOST_ZERO_BLOCKS = 2048
 """At the end of the tar: two are needed, tar programs write up to some hundred."""
 # Its stub declares an instance where there is a class.
 _DAMAGED = cast("type[Exception]", zlib_ng.error)
-_UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What nonsense in the place of JSON can raise."""
 
 
@@ -260,7 +260,7 @@ class _Tar:
 
 def _meta(text: bytes) -> ArchiveMeta:
     try:
-        fields = json.loads(text)
+        fields = read_json(text)
         servers = (fields.get("Configuration") or {}).get("Servers") or ()
         return ArchiveMeta(
             index=int(fields["Index"]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields, replace
 
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.notes import moment, one_line
 from raft_snapshot_agent.core.signing import SigningKeys
 
@@ -63,9 +64,9 @@ class DrillNote:
     def from_json(cls, text: bytes, snapshot: str) -> DrillNote | None:
         """Read the note beside a snapshot; nothing where it is none, or another snapshot's."""
         try:
-            found = json.loads(text)
+            found = read_json(text)
             note = cls(**{one.name: found[one.name] for one in fields(cls)})
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             return None
         return note if _is_sound(note) and note.snapshot == snapshot else None
 

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from raft_snapshot_agent.core.foreign_json import read_json
+
 RECORD_LIMIT = 64 << 10
 """Bytes of a record at most; no agent writes more."""
 _SHORTEST, _LONGEST = 1.0, timedelta(hours=1).total_seconds()
@@ -70,7 +72,7 @@ class Record:
     def from_json(cls, text: bytes) -> Record:
         """Read a record; one that is damaged is somebody's, until it was seen for long enough."""
         try:
-            fields = json.loads(text[: RECORD_LIMIT + 1])  # what is longer is cut off, and damaged
+            fields = read_json(text[: RECORD_LIMIT + 1])  # what is longer is cut off, and damaged
             return cls(
                 holder=_text(fields["holder"]),
                 term=_count(fields["term"]),
@@ -79,7 +81,7 @@ class Record:
                 taken_at=_parse_moment(fields.get("taken_at")),
                 stored=_parse_stored(fields.get("stored")),
             )
-        except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError, AttributeError):
+        except (ValueError, KeyError, TypeError, ArithmeticError, AttributeError):
             return cls("unknown", 0, 0, _UNREADABLE)
 
 

@@ -9,6 +9,8 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+from raft_snapshot_agent.core.foreign_json import read_json
+
 GUARD_NAME = "raft-snapshot-guard.json"
 """Lies in a storage for as long as nothing may be pruned there."""
 RESTORED_NAME = "raft-snapshot-restored.json"
@@ -36,9 +38,9 @@ class Alarm:
     def from_json(cls, text: bytes) -> Alarm:
         """Read an alarm; one that is damaged is an alarm all the same."""
         try:
-            fields = json.loads(text)
+            fields = read_json(text)
             return cls(*(one_line(fields[name]) for name in ("reason", "snapshot", "since")))
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             return cls("the note of an earlier alarm cannot be read", "unknown", "")
 
 
@@ -64,7 +66,7 @@ class Restored:
     def from_json(cls, text: bytes) -> Restored | None:
         """Read a restore; nothing where the note is damaged."""
         try:
-            fields = json.loads(text)
+            fields = read_json(text)
             found = cls(
                 snapshot=one_line(fields["snapshot"]),
                 at=str(fields["at"]),
@@ -74,7 +76,7 @@ class Restored:
                 clock=str(fields["clock"]),
                 uptime=float(fields["uptime"]),
             )
-        except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
+        except (ValueError, KeyError, TypeError, ArithmeticError):
             return None
         return None if moment(found.at) is None else found
 

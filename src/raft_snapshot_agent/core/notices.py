@@ -16,7 +16,7 @@ from raft_snapshot_agent.core.alerts import (
     is_over,
 )
 from raft_snapshot_agent.core.report import Outcome
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, RunSummary
+from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
 
 GROUP_PAUSE = timedelta(minutes=5)
 """The least between two messages about one event, however many alerts there are."""
@@ -119,8 +119,10 @@ class NoticeMemory:
     """When the last message of each event went out."""
     runs: tuple[RunNote, ...] = ()
     """Of each cluster at most a beginning and an end that are not told yet."""
-    noted: Mapping[str, str] = field(default_factory=dict)
-    """Of each cluster the last beginning or end of a run that was noticed."""
+    begun: Mapping[str, str] = field(default_factory=dict)
+    """Of each cluster the last run whose beginning was noticed."""
+    ended: Mapping[str, str] = field(default_factory=dict)
+    """Of each cluster the last run whose end was noticed."""
 
 
 def observe(memory: NoticeMemory, status: AgentStatus, wishes: Wishes) -> NoticeMemory:
@@ -129,8 +131,8 @@ def observe(memory: NoticeMemory, status: AgentStatus, wishes: Wishes) -> Notice
         one for one in status.clusters if not wishes.clusters or one.name in wishes.clusters
     )
     seen = replace(status, clusters=clusters)
-    runs, noted = _observe_runs(memory, clusters, wishes.of_runs)
-    return replace(memory, records=_observe_alerts(memory, seen, wishes), runs=runs, noted=noted)
+    looked = _observe_runs(memory, clusters, wishes.of_runs)
+    return replace(looked, records=_observe_alerts(memory, seen, wishes))
 
 
 def due_notices(memory: NoticeMemory, wishes: Wishes, now: datetime) -> tuple[Notice, ...]:
@@ -227,19 +229,20 @@ def _is_within(begin: datetime, span: timedelta, now: datetime) -> bool:
 
 def _observe_runs(
     memory: NoticeMemory, clusters: Collection[ClusterStatus], on: frozenset[AlertEvent]
-) -> tuple[tuple[RunNote, ...], dict[str, str]]:
-    """Note the newest beginning or end of a run of each cluster; what is older is no news."""
+) -> NoticeMemory:
+    """Note the newest end of a run of each cluster, and the newest beginning; no older ones."""
     names = {one.name for one in clusters}
     runs = tuple(one for one in memory.runs if one.cluster in names)
-    noted = {name: one for name, one in memory.noted.items() if name in names}
+    begun = {name: one for name, one in memory.begun.items() if name in names}
+    ended = {name: one for name, one in memory.ended.items() if name in names}
     for cluster in clusters:
-        newest = _newest_run(cluster)
-        if newest is None or noted.get(cluster.name) == _mark(newest):
-            continue
-        noted[cluster.name] = _mark(newest)
-        if newest.event in on:
-            runs = (*(one for one in runs if not _replaces(newest, one)), newest)
-    return runs, noted
+        for newest, noted in ((_last_end(cluster), ended), (_present_run(cluster), begun)):
+            if newest is None or noted.get(cluster.name) == newest.run_id:
+                continue
+            noted[cluster.name] = newest.run_id
+            if newest.event in on:
+                runs = (*(one for one in runs if not _replaces(newest, one)), newest)
+    return replace(memory, runs=runs, begun=begun, ended=ended)
 
 
 def _replaces(newest: RunNote, before: RunNote) -> bool:
@@ -248,24 +251,21 @@ def _replaces(newest: RunNote, before: RunNote) -> bool:
     return newest.cluster == before.cluster and (ends or before.event is AlertEvent.START)
 
 
-def _mark(note: RunNote) -> str:
-    return f"{note.run_id} {note.event}"
-
-
-def _newest_run(cluster: ClusterStatus) -> RunNote | None:
+def _present_run(cluster: ClusterStatus) -> RunNote | None:
     begun = cluster.activity
-    if begun is not None and begun.run_id:
-        return RunNote(AlertEvent.START, cluster.name, begun.run_id, begun.started_at)
-    return _ended(cluster.name, cluster.runs[-1]) if cluster.runs else None
+    if begun is None or not begun.run_id:
+        return None
+    return RunNote(AlertEvent.START, cluster.name, begun.run_id, begun.started_at)
 
 
-def _ended(cluster: str, run: RunSummary) -> RunNote | None:
-    event = _OF_OUTCOME.get(run.outcome)
-    if event is None:
+def _last_end(cluster: ClusterStatus) -> RunNote | None:
+    run = cluster.runs[-1] if cluster.runs else None
+    event = None if run is None else _OF_OUTCOME.get(run.outcome)
+    if run is None or event is None:
         return None
     return RunNote(
         event,
-        cluster,
+        cluster.name,
         run.run_id or f"{run.started_at:%Y%m%dT%H%M%S}",
         run.finished_at,
         text=run.error,

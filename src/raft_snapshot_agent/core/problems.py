@@ -100,7 +100,7 @@ def _of_cluster(cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
             ProblemKind.SNAPSHOT_FAILED,
             Severity.FAILING,
             f"no snapshot could be taken: {cluster.failing.text}",
-            "find out why: raft-snapshot-agent doctor",
+            _advise("find out why", "doctor", name),
             name,
             since=cluster.failing.since,
         )
@@ -141,7 +141,7 @@ def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator
             ProblemKind.STORAGE_FAILED,
             worst,
             f"snapshots are not stored in {storage.name}: {storage.failing.text}",
-            "find out why: raft-snapshot-agent doctor",
+            _advise("find out why", "doctor", cluster),
             cluster,
             storage.name,
             storage.failing.since,
@@ -150,20 +150,22 @@ def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator
     known = storage.holding is not None and (storage.holding.census or storage.holding.error)
     if not known or verdict.state is CheckState.OK:
         return
-    kind, severity, advice = _grade(storage, verdict.state)
+    kind, severity, advice = _grade(storage, verdict.state, cluster)
     said = f"{storage.name}: {verdict.message}"
     yield Problem(kind, min(severity, worst), said, advice, cluster, storage.name)
 
 
-def _grade(storage: StorageStatus, state: CheckState) -> tuple[ProblemKind, Severity, str]:
-    look = f"look at it: raft-snapshot-agent list --storage {storage.name}"
+def _grade(
+    storage: StorageStatus, state: CheckState, cluster: str
+) -> tuple[ProblemKind, Severity, str]:
+    look = _advise("look at it", f"list --storage {storage.name}", cluster)
     if storage.holding is not None and storage.holding.census is None:
         return ProblemKind.UNLISTED, Severity.ATTENTION, "check its address and its credentials"
     if state is CheckState.WARNING and storage.alarm:
-        advice = "after checking: raft-snapshot-agent prune --acknowledge"
+        advice = _advise("after checking", "prune --acknowledge", cluster)
         return ProblemKind.RETENTION_SUSPENDED, Severity.ATTENTION, advice
     if state is CheckState.WARNING and storage.has_rot:
-        advice = f"look at it: raft-snapshot-agent verify --all --storage {storage.name}"
+        advice = _advise("look at it", f"verify --all --storage {storage.name}", cluster)
         return ProblemKind.SCRUB_FAILED, Severity.ATTENTION, advice
     if state is CheckState.WARNING and storage.required:
         return ProblemKind.DOUBT, Severity.ATTENTION, look
@@ -177,7 +179,7 @@ def _of_rest(cluster: ClusterStatus) -> Iterator[Problem]:
             ProblemKind.LEASE_UNUSABLE,
             Severity.FAILING,
             f"nobody can tell which agent is to work: {cluster.lease.trouble}",
-            "check the storage that keeps the lease: raft-snapshot-agent doctor",
+            _advise("check the storage that keeps the lease", "doctor", name),
             name,
         )
     if cluster.login_failing:
@@ -193,7 +195,13 @@ def _of_rest(cluster: ClusterStatus) -> Iterator[Problem]:
             ProblemKind.DRILL_FAILED,
             Severity.FAILING,
             f"the drill of {cluster.drill.snapshot} failed: {cluster.drill.reason}",
-            "find out why before you need it: raft-snapshot-agent drill",
+            _advise("find out why before you need it", "drill", name),
             name,
             since=cluster.drill.at,
         )
+
+
+def _advise(what: str, command: str, cluster: str) -> str:
+    """Return what to do as a command to paste."""
+    which = f" --cluster {cluster}" if cluster else ""
+    return f"{what}: raft-snapshot-agent {command}{which}"

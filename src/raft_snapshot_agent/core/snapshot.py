@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.notes import one_line
 
 FORMAT = 1
@@ -136,10 +137,10 @@ class Condemnation:
     def from_json(cls, text: bytes) -> Condemnation:
         """Read a note, whoever wrote it; what is none of ours tells no time."""
         try:
-            fields = json.loads(text)
+            fields = read_json(text)
             since = datetime.fromisoformat(fields["since"]).astimezone(UTC)
             return cls(one_line(fields["reason"]), since)
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             return cls("", None)
 
 
@@ -207,10 +208,7 @@ class Manifest:
         Raises:
             ValueError: It is not a manifest.
         """
-        try:
-            fields = json.loads(text)
-        except RecursionError as error:
-            raise ValueError("a manifest is not nested") from error
+        fields = read_json(text)
         if not isinstance(fields, dict):
             raise ValueError("a manifest is a JSON object")  # noqa: TRY004
         known = {key: fields[key] for key in cls.__slots__ if key in fields}

@@ -18,11 +18,16 @@ from raft_snapshot_agent.config.load import load
 from raft_snapshot_agent.core.naming import newest_first
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.demo.screen import Screen
+from raft_snapshot_agent.demo.way_back import (
+    CANARY,
+    CANARY_VALUE,
+    LATER,
+    drill_and_recover,
+    tell_changes,
+)
 from raft_snapshot_agent.errors import AgentError, ServerError, VerificationError
-from raft_snapshot_agent.restore.drill import restored
 from raft_snapshot_agent.restore.examine import examine
 from raft_snapshot_agent.restore.reader import StoredReader
-from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import ServerProcess
@@ -57,7 +62,9 @@ def play(screen: Screen) -> None:
         _kill_leader(screen, stage)
         _stop_agents(screen, stage)
         anyio.run(_verify_all, screen, stage)
-        anyio.run(_restore_newest, screen, stage)
+        anyio.run(tell_changes, screen, stage.destinations[0])
+        spool = folder / "spool"
+        anyio.run(drill_and_recover, screen, stage.destinations[1], stage.cluster, spool)
 
 
 def _set_up(screen: Screen, stack: ExitStack, folder: Path) -> Stage:
@@ -75,6 +82,7 @@ def _set_up(screen: Screen, stack: ExitStack, folder: Path) -> Stage:
         role = prepare_agent(cluster, token_ttl="20m")  # noqa: S106
         for number in range(_SECRETS):
             cluster.write_secret(f"app/{number}", {"password": f"secret number {number}"})
+        cluster.write_secret(CANARY, {"value": CANARY_VALUE})
         seen.append(f"policy and AppRole for the agent, {_SECRETS} secrets written")
     with screen.step("Starting an agent beside each node") as seen:
         files = {n.name: _write_configuration(folder, n, role, s3) for n in cluster.nodes}
@@ -126,6 +134,8 @@ def _watch_snapshots(screen: Screen, stage: Stage) -> None:
         seen.append("two snapshots arrived in both storages")
     for destination, found in zip(stage.destinations, _list_stored(stage), strict=True):
         screen.detail(f"{destination.name}: {found[0].name}")
+    for number in range(LATER):
+        stage.cluster.write_secret(f"later/{number}", {"password": "new"})
 
 
 def _kill_leader(screen: Screen, stage: Stage) -> None:
@@ -164,25 +174,6 @@ async def _verify_all(screen: Screen, stage: Stage) -> None:
             raise VerificationError("the two storages do not hold the same snapshots")
         count = sum(map(len, digests))
         seen.append(f"{count} of {count} stored snapshots are whole; both storages hold the same")
-
-
-async def _restore_newest(screen: Screen, stage: Stage) -> None:
-    with screen.step("Restoring the newest snapshot into a fresh server") as seen:
-        bucket = stage.destinations[1]
-        newest = (await bucket.stored())[0]
-        fresh = stage.folder / "fresh"
-        async with (
-            fetch_copy(StoredReader(bucket, newest), stage.folder / "spool") as got,
-            restored(
-                got.spool.path, stage.cluster.unseal_keys, fresh, must_be_closed=False
-            ) as node,
-        ):
-            path, token = f"secret/data/app/{_SECRETS - 1}", stage.cluster.root_token
-            answer = node.api("GET", path, token=token)
-            password = answer["data"]["data"]["password"]
-        if password != f"secret number {_SECRETS - 1}":
-            raise VerificationError(f"the restored server holds {password!r}")
-        seen.append(f"newest snapshot restored into a fresh server; it reads back {password!r}")
 
 
 def _list_stored(stage: Stage) -> list[tuple[Stored, ...]]:

@@ -6,8 +6,9 @@ from typing import Literal
 
 from raft_snapshot_agent.errors import UnreliableStore
 from raft_snapshot_agent.lease.holder import Lease
+from raft_snapshot_agent.observe.log_events import LogEvent
 
-Change = tuple[Literal["info", "warning", "error"], str]
+Change = tuple[LogEvent, Literal["info", "warning", "error"], str]
 
 
 class Changes:
@@ -34,7 +35,8 @@ class Changes:
         before, self._doubt = self._doubt, _doubt(lease)
         if self._doubt is None or before is not None:
             return []
-        return [("error", f"No snapshots while the lease is kept there: {self._doubt}")]
+        what = f"No snapshots while the lease is kept there: {self._doubt}"
+        return [(LogEvent.LEASE_UNUSABLE, "error", what)]
 
 
 def _doubt(lease: Lease) -> UnreliableStore | None:
@@ -42,11 +44,13 @@ def _doubt(lease: Lease) -> UnreliableStore | None:
 
 
 def _describe_acquired(lease: Lease) -> Change:
-    return "info", f"Acquired the lease in {lease.location}."
+    return LogEvent.LEASE_ACQUIRED, "info", f"Acquired the lease in {lease.location}."
 
 
 def _describe_left(lease: Lease) -> Change:
     if lease.gave_away:
-        return "info", f"Gave away the lease in {lease.location}: {lease.gave_away}."
+        what = f"Gave away the lease in {lease.location}: {lease.gave_away}."
+        return LogEvent.LEASE_GIVEN_AWAY, "info", what
     why = lease.lost().message.removeprefix("lost the lease in ")
-    return "warning", f"Lost the lease in {why}; no snapshots until it is acquired again."
+    what = f"Lost the lease in {why}; no snapshots until it is acquired again."
+    return LogEvent.LEASE_LOST, "warning", what

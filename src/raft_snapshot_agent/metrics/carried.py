@@ -13,7 +13,7 @@ from datetime import datetime
 
 from raft_snapshot_agent.core.status import ClusterStatus
 from raft_snapshot_agent.core.storage_status import OngoingFailure, StorageStatus
-from raft_snapshot_agent.metrics.metric import PREFIX, Metric, Sample, StatusView
+from raft_snapshot_agent.metrics.metric import PREFIX, JudgedStatus, Metric, Sample
 
 _SAMPLE = re.compile(r"(\w+)(?:\{(.*)\})? (\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"(?:,|$)')
@@ -64,7 +64,7 @@ class Carried:
         old = self.samples.get(metric.name, {})
         kept = [(labels, value) for labels, value in old.items() if labels[0] in clusters]
 
-        def samples(view: StatusView) -> Iterator[Sample]:
+        def samples(view: JudgedStatus) -> Iterator[Sample]:
             yield from metric.read(view)
             yield from kept
 

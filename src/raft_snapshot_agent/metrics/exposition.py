@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from raft_snapshot_agent.core.status import AgentStatus
-from raft_snapshot_agent.metrics.metric import Kind, Metric, StatusView
+from raft_snapshot_agent.metrics.metric import JudgedStatus, Kind, Metric
 from raft_snapshot_agent.metrics.table import TABLE
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -34,7 +34,7 @@ def exposition(
     """
     wide = _prefers_openmetrics(accept)
     lines = _Lines(wide)
-    view = StatusView.of(status)
+    view = JudgedStatus.of(status)
     for metric in metrics:
         lines.add(metric, view)
     content = lines.text + ("# EOF\n" if wide else "")
@@ -47,34 +47,38 @@ class _Lines:
     def __init__(self, wide: bool) -> None:
         self._wide = wide
         self._parts: list[str] = []
-        self._known: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
+        self._known: dict[tuple[str, ...], dict[tuple[str, ...], str]] = {}
 
     @property
     def text(self) -> str:
         return "".join(self._parts)
 
-    def add(self, metric: Metric, view: StatusView) -> None:
+    def add(self, metric: Metric, view: JudgedStatus) -> None:
         name = metric.family if self._wide else metric.name
         kind: str = metric.kind
         if not self._wide and metric.kind is Kind.INFO:
             kind = "gauge"
         self._parts.append(f"# HELP {name} {_escape(metric.help)}\n# TYPE {name} {kind}\n")
-        known, labels = self._known, metric.labels
+        labels, name = metric.labels, metric.name
+        known, add = self._known.setdefault(labels, {}), self._parts.append
         for values, value in metric.read(view):
-            if (told := known.get((labels, values))) is None:
-                told = known[labels, values] = _label(labels, values)
-            self._parts.append(f"{metric.name}{told} {_number(value)}\n")
+            if (told := known.get(values)) is None:
+                told = known[values] = _label(labels, values)
+            add(f"{name}{told} {_number(value)}\n")
 
 
 def _label(names: tuple[str, ...], values: tuple[str, ...]) -> str:
     pairs = zip(names, values, strict=True)
-    inner = ",".join(f'{name}="{_escape(value, quoted=True)}"' for name, value in pairs)
+    inner = ",".join([f'{name}="{_quote(value)}"' for name, value in pairs])
     return f"{{{inner}}}" if inner else ""
 
 
-def _escape(text: str, *, quoted: bool = False) -> str:
-    text = text.replace("\\", r"\\").replace("\n", r"\n")
-    return text.replace('"', r"\"") if quoted else text
+def _escape(text: str) -> str:
+    return text.replace("\\", r"\\").replace("\n", r"\n")
+
+
+def _quote(text: str) -> str:
+    return text if text.isalnum() else _escape(text).replace('"', r"\"")
 
 
 def _number(value: float) -> str:

@@ -10,7 +10,7 @@ Two conventions hold for all of them, so that a rule needs no case for "not yet"
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -33,20 +33,22 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class StorageView:
+class JudgedStorage:
     """A storage of a cluster, and what it comes to."""
 
     cluster: ClusterStatus
     storage: StorageStatus
     verdict: Verdict
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterView:
+class JudgedCluster:
     """A cluster, and what it comes to."""
 
     cluster: ClusterStatus
-    storages: tuple[StorageView, ...]
+    storages: tuple[JudgedStorage, ...]
+    labels: tuple[str, ...]
 
     @property
     def state(self) -> CheckState:
@@ -57,16 +59,16 @@ class ClusterView:
 
 
 @dataclass(frozen=True, slots=True)
-class StatusView:
+class JudgedStatus:
     """A status, and what all that is in it comes to: each storage is judged once."""
 
     status: AgentStatus
-    clusters: tuple[ClusterView, ...]
-    storages: tuple[StorageView, ...]
+    clusters: tuple[JudgedCluster, ...]
+    storages: tuple[JudgedStorage, ...]
 
     @classmethod
-    def of(cls, status: AgentStatus) -> StatusView:
-        clusters = tuple(_view(one, status.at) for one in status.clusters)
+    def of(cls, status: AgentStatus) -> JudgedStatus:
+        clusters = tuple(_judge(one, status.at) for one in status.clusters)
         return cls(status, clusters, tuple(one for each in clusters for one in each.storages))
 
 
@@ -78,7 +80,7 @@ class Metric:
     kind: Kind
     help: str
     labels: tuple[str, ...]
-    read: Callable[[StatusView], Iterable[Sample]]
+    read: Callable[[JudgedStatus], Iterable[Sample]]
 
     @property
     def family(self) -> str:
@@ -96,32 +98,30 @@ def of_agent(
 ) -> Metric:
     """Describe a metric of the agent itself."""
 
-    def samples(view: StatusView) -> Iterator[Sample]:
-        yield from _spread((), read(view.status))
+    def samples(view: JudgedStatus) -> list[Sample]:
+        return _list_samples([((), read(view.status))])
 
     return Metric(PREFIX + name, kind, text, labels, samples)
 
 
 def of_cluster(
-    name: str, kind: Kind, text: str, read: Callable[[ClusterView], Value], *labels: str
+    name: str, kind: Kind, text: str, read: Callable[[JudgedCluster], Value], *labels: str
 ) -> Metric:
     """Describe a metric that each cluster has."""
 
-    def samples(view: StatusView) -> Iterator[Sample]:
-        for one in view.clusters:
-            yield from _spread((one.cluster.name,), read(one))
+    def samples(view: JudgedStatus) -> list[Sample]:
+        return _list_samples([(one.labels, read(one)) for one in view.clusters])
 
     return Metric(PREFIX + name, kind, text, ("cluster", *labels), samples)
 
 
 def of_storage(
-    name: str, kind: Kind, text: str, read: Callable[[StorageView], Value], *labels: str
+    name: str, kind: Kind, text: str, read: Callable[[JudgedStorage], Value], *labels: str
 ) -> Metric:
     """Describe a metric that each storage of each cluster has."""
 
-    def samples(view: StatusView) -> Iterator[Sample]:
-        for one in view.storages:
-            yield from _spread((one.cluster.name, one.storage.name), read(one))
+    def samples(view: JudgedStatus) -> list[Sample]:
+        return _list_samples([(one.labels, read(one)) for one in view.storages])
 
     return Metric(PREFIX + name, kind, text, ("cluster", "storage", *labels), samples)
 
@@ -136,14 +136,19 @@ def stamp(moment: datetime | None, missing: float = NAN) -> float:
     return missing if moment is None else moment.timestamp()
 
 
-def _view(cluster: ClusterStatus, now: datetime) -> ClusterView:
-    storages = zip(cluster.storages, cluster.judge(now), strict=True)
-    return ClusterView(cluster, tuple(StorageView(cluster, one, is_) for one, is_ in storages))
+def _judge(cluster: ClusterStatus, now: datetime) -> JudgedCluster:
+    storages = tuple(
+        JudgedStorage(cluster, one, verdict, (cluster.name, one.name))
+        for one, verdict in zip(cluster.storages, cluster.judge(now), strict=True)
+    )
+    return JudgedCluster(cluster, storages, (cluster.name,))
 
 
-def _spread(usual: tuple[str, ...], value: Value) -> Iterator[Sample]:
-    if isinstance(value, dict):
-        for more, one in value.items():
-            yield (*usual, *more), one
-    else:
-        yield usual, value
+def _list_samples(values: list[tuple[tuple[str, ...], Value]]) -> list[Sample]:
+    found: list[Sample] = []
+    for labels, value in values:
+        if isinstance(value, dict):
+            found += [((*labels, *more), one) for more, one in value.items()]
+        else:
+            found.append((labels, value))
+    return found

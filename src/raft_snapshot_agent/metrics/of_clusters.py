@@ -6,7 +6,7 @@ from raft_snapshot_agent.core.report import SHARED_PHASES, STORAGE_PHASES, Outco
 from raft_snapshot_agent.core.status import ClusterStatus, Role
 from raft_snapshot_agent.metrics.metric import (
     NAN,
-    ClusterView,
+    JudgedCluster,
     Kind,
     Metric,
     Value,
@@ -16,23 +16,28 @@ from raft_snapshot_agent.metrics.metric import (
 )
 
 
-def _last_seconds(view: ClusterView) -> float:
+def _last_seconds(view: JudgedCluster) -> float:
     runs = view.cluster.runs
     return (runs[-1].finished_at - runs[-1].started_at).total_seconds() if runs else NAN
 
 
-def _last_exit_code(view: ClusterView) -> float:
+def _last_exit_code(view: JudgedCluster) -> float:
     return view.cluster.runs[-1].exit_code if view.cluster.runs else NAN
 
 
-def _phases(view: ClusterView) -> Value:
+def _phases(view: JudgedCluster) -> Value:
     took, names = view.cluster.phases, [one.name for one in view.cluster.storages]
     pairs = [("", phase) for phase in SHARED_PHASES]
     pairs += [(name, phase) for name in names for phase in STORAGE_PHASES]
     return {(storage, phase): took.get((phase, storage), NAN) for storage, phase in pairs}
 
 
-def _lease(view: ClusterView, *, failing: bool) -> float:
+def _works(view: JudgedCluster) -> float:
+    role = view.cluster.role
+    return NAN if role is Role.STARTING else role is Role.WORKS
+
+
+def _lease(view: JudgedCluster, *, failing: bool) -> float:
     lease = view.cluster.lease
     if lease is None:
         return NAN
@@ -59,8 +64,8 @@ METRICS: tuple[Metric, ...] = (
     of_cluster(
         "leader",
         Kind.GAUGE,
-        "Whether this agent takes the snapshots of the cluster: it leads or holds the lease.",
-        lambda view: view.cluster.role is Role.WORKS,
+        "Whether this agent takes the snapshots of the cluster; NaN: it has not tried yet.",
+        _works,
     ),
     of_cluster(
         "attempts_total",

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from raft_snapshot_agent.core.scrub_note import ScrubNote
 from raft_snapshot_agent.core.status import StorageStatus
 from raft_snapshot_agent.metrics.metric import (
     NAN,
+    JudgedStorage,
     Kind,
     Metric,
-    StorageView,
     counts,
     of_storage,
     stamp,
 )
 
 
-def _last_success(view: StorageView) -> float:
+def _last_success(view: JudgedStorage) -> float:
     found = view.storage.last_success
     return stamp(found, NAN if view.storage.listed_at is None else 0)
 
 
-def _overdue(view: StorageView) -> float:
+def _overdue(view: JudgedStorage) -> float:
     holding = view.storage.holding
     due = None if holding is None else holding.deadline
     return NAN if due is None else due.late.timestamp()
@@ -29,14 +30,34 @@ def _listed(storage: StorageStatus, value: float) -> float:
     return NAN if storage.listed_at is None else value
 
 
-def _size(view: StorageView) -> float:
+def _size(view: JudgedStorage) -> float:
     holding = view.storage.holding
     return NAN if holding is None or holding.newest is None else holding.newest.size
 
 
-def _broken(view: StorageView) -> float:
+def _broken(view: JudgedStorage) -> float:
     holding = view.storage.holding
     return NAN if holding is None or holding.census is None else len(holding.census.broken)
+
+
+def _scrubbed(view: JudgedStorage) -> ScrubNote | None:
+    holding = view.storage.holding
+    return None if holding is None else holding.survey.scrubbed
+
+
+def _read_back_at(view: JudgedStorage) -> float:
+    note = _scrubbed(view)
+    return NAN if note is None else stamp(note.looked_at, 0)
+
+
+def _rotten(view: JudgedStorage) -> float:
+    note = _scrubbed(view)
+    return NAN if note is None else len(note.rotten)
+
+
+def _vanished(view: JudgedStorage) -> float:
+    note = _scrubbed(view)
+    return NAN if note is None else len(note.vanished)
 
 
 METRICS: tuple[Metric, ...] = (
@@ -119,6 +140,24 @@ METRICS: tuple[Metric, ...] = (
         Kind.GAUGE,
         "When the storage was last listed; 0: never since the agent started.",
         lambda view: stamp(view.storage.listed_at, 0),
+    ),
+    of_storage(
+        "scrub_last_timestamp_seconds",
+        Kind.GAUGE,
+        "When snapshots of the storage were last read back; 0: never.",
+        _read_back_at,
+    ),
+    of_storage(
+        "stored_rotten",
+        Kind.GAUGE,
+        "Snapshots of the storage that were not whole any more when they were read back.",
+        _rotten,
+    ),
+    of_storage(
+        "stored_vanished",
+        Kind.GAUGE,
+        "Snapshots of the storage that are gone and were not pruned: their manifests lie there.",
+        _vanished,
     ),
     of_storage(
         "uploads_total",

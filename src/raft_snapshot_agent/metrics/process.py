@@ -5,12 +5,13 @@ Linux only, from `/proc/self`; where that cannot be read there are no samples.
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from raft_snapshot_agent.metrics.metric import Kind, Metric, Sample, StatusView
+from raft_snapshot_agent.metrics.metric import JudgedStatus, Kind, Metric, Sample
 
 _PROC = Path("/proc/self")
 # Fields of `stat` behind the name of the program, which may hold anything. Source: proc(5).
@@ -43,12 +44,17 @@ def _resident() -> float:
     return _fields()[_RSS] * resource.getpagesize()
 
 
+def _most_descriptors() -> float:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return math.inf if most == resource.RLIM_INFINITY else most
+
+
 def _descriptors() -> float:
     return len(os.listdir(_PROC / "fd"))  # noqa: PTH208 - only their number is asked for
 
 
 def _of_process(name: str, kind: Kind, text: str, read: Callable[[], float]) -> Metric:
-    def samples(_: StatusView) -> Iterator[Sample]:
+    def samples(_: JudgedStatus) -> Iterator[Sample]:
         try:
             found = float(read())
         except (OSError, ValueError, IndexError):
@@ -77,6 +83,6 @@ PROCESS: tuple[Metric, ...] = (
         "max_fds",
         Kind.GAUGE,
         "How many files and connections may be open.",
-        lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        _most_descriptors,
     ),
 )

@@ -99,7 +99,8 @@ def _written(memory: NoticeMemory) -> dict[str, Any]:
         "records": [_written_record(one) for one in memory.records.values()],
         "sent": {event.value: at.isoformat() for event, at in memory.sent.items()},
         "runs": [_written_run(one) for one in memory.runs],
-        "noted": dict(memory.noted),
+        "begun": dict(memory.begun),
+        "ended": dict(memory.ended),
     }
 
 
@@ -143,8 +144,10 @@ def _memory(document: Mapping[str, Any]) -> NoticeMemory:
         records[record.alert.key] = record
     sent = {AlertEvent(event): _moment(at) for event, at in document["sent"].items()}
     runs = tuple(_run(one) for one in document["runs"][:MOST_RECORDS])
-    noted = {str(name): str(mark) for name, mark in document["noted"].items()}
-    return NoticeMemory(records, sent, runs, noted)
+    begun, ended = (
+        {str(name): str(run) for name, run in document[key].items()} for key in ("begun", "ended")
+    )
+    return NoticeMemory(records, sent, runs, begun, ended)
 
 
 def _record(one: Mapping[str, Any]) -> AlertRecord:

@@ -16,6 +16,7 @@ from raft_snapshot_agent.notify.courier import Attempt, Courier
 from raft_snapshot_agent.notify.memory_file import MemoryFile
 from raft_snapshot_agent.notify.settings import NotifierSettings
 from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.threads import in_thread
@@ -111,7 +112,8 @@ class Notifications:
 
     def _tell(self, name: str, attempt: Attempt) -> None:
         said = [f"Could not notify {name}, trying again: {attempt.error}"] if attempt.error else []
-        self._journal.trouble(("notify", name), said, self._clock())
+        now = self._clock()
+        self._journal.trouble(LogEvent.NOTIFICATION_FAILED, ("notify", name), said, now)
 
     async def _keep(self) -> None:
         """Write the memories down, where they have changed."""
@@ -121,13 +123,14 @@ class Notifications:
         async with self._keeping:
             if memories == self._kept:
                 return
+            said: list[str] = []
             try:
                 await in_thread(lambda: file.write(memories), abandon=True)
-            except NotificationError as error:
-                self._journal.trouble("notify memory", [str(error)], self._clock())
-            else:
                 self._kept = memories
-                self._journal.trouble("notify memory", [], self._clock())
+            except NotificationError as error:
+                said = [str(error)]
+            fact = LogEvent.NOTIFICATIONS_NOT_KEPT
+            self._journal.trouble(fact, "notify memory", said, self._clock())
 
 
 def _count(name: str, attempt: Attempt, status: AgentStatus) -> AgentStatus:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from raft_snapshot_agent.observe import trace
+from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.unneeded import hide
 from raft_snapshot_agent.redaction import redact
 
@@ -23,6 +25,8 @@ Log = structlog.typing.FilteringBoundLogger
 _LONGEST = 8000
 """Letters of a text in a line."""
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_PRIORITIES = {"error": 3, "warning": 4, "info": 6, "debug": 7}
+"""Of syslog."""
 
 
 def configure(layout: Format, level: Level) -> Log:
@@ -34,8 +38,14 @@ def configure(layout: Format, level: Level) -> Log:
     """
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     renderer = {"json": _as_json, "hclog": _as_hclog}.get(layout, _as_text)
+    in_journal = is_journal(sys.stderr)
     structlog.configure(
-        processors=[structlog.processors.add_log_level, _add_timestamp, _clean, renderer],
+        processors=[
+            structlog.processors.add_log_level,
+            _add_context,
+            _clean,
+            _with_priority(renderer) if in_journal else renderer,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
@@ -55,7 +65,7 @@ class _Forwarded(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         facts = getattr(record, trace.FACTS, {})
-        structlog.get_logger().debug(record.getMessage(), **facts)
+        structlog.get_logger().debug(record.getMessage(), fact=LogEvent.TRACE, **facts)
 
 
 def _listen(level: Level) -> None:
@@ -68,10 +78,36 @@ def _listen(level: Level) -> None:
 _Event = MutableMapping[str, Any]
 
 
-def _add_timestamp(_: Any, __: str, event: _Event) -> _Event:
+def is_journal(stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether a stream leads to systemd's journal.
+
+    Source: systemd.exec(5), `$JOURNAL_STREAM`: device and inode of the journal's end.
+    """
+    try:
+        found = os.fstat(stream.fileno()) if stream is not None else None
+    except (OSError, ValueError):
+        return False
+    named = environ.get("JOURNAL_STREAM", "")
+    return found is not None and named == f"{found.st_dev}:{found.st_ino}"
+
+
+_Renderer = Callable[[Any, str, _Event], str]
+
+
+def _with_priority(render: _Renderer) -> _Renderer:
+    """Begin each line with its priority, which the journal takes off; see sd-daemon(3)."""
+
+    def begin(logger: Any, method: str, event: _Event) -> str:
+        return f"<{_PRIORITIES.get(event['level'], 6)}>{render(logger, method, event)}"
+
+    return begin
+
+
+def _add_context(_: Any, __: str, event: _Event) -> _Event:
     now = datetime.now(UTC)
-    if "run" not in event and (run := trace.RUN.get()):
-        event["run"] = run
+    for key, value in (("cluster", trace.CLUSTER.get()), ("run", trace.RUN.get())):
+        if value and key not in event:
+            event[key] = value
     event["timestamp"] = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
     return event
 
@@ -95,7 +131,12 @@ def _presentable(value: Any) -> Any:
 
 
 def _fields(event: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in event.items() if k not in ("timestamp", "level", "event")}
+    return {k: v for k, v in event.items() if k not in ("timestamp", "level", "event", "fact")}
+
+
+def _named(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return which fact a line tells, where it says so."""
+    return {"event": event["fact"]} if "fact" in event else {}
 
 
 def _as_pairs(fields: Mapping[str, Any]) -> str:
@@ -107,17 +148,17 @@ def _as_pairs(fields: Mapping[str, Any]) -> str:
 
 def _as_text(_: Any, __: str, event: _Event) -> str:
     line = f"{event['timestamp']} {event['level']:<7} {event['event']}"
-    return f"{line}  {_as_pairs(_fields(event))}".rstrip()
+    return f"{line}  {_as_pairs(_fields(event) | _named(event))}".rstrip()
 
 
 def _as_json(_: Any, __: str, event: _Event) -> str:
     head = {"timestamp": event["timestamp"], "level": event["level"], "message": event["event"]}
-    return json.dumps(head | _fields(event))
+    return json.dumps(head | _named(event) | _fields(event))
 
 
 def _as_hclog(_: Any, __: str, event: _Event) -> str:
     """Render like HashiCorp's hclog: `<time> [INFO]  <module>: <message>: <key>=<value>`."""
     level = f"[{'WARN' if event['level'] == 'warning' else event['level'].upper()}]"
     line = f"{event['timestamp']} {level:<7} snapshot-agent: {event['event']}"
-    pairs = _as_pairs(_fields(event))
+    pairs = _as_pairs(_fields(event) | _named(event))
     return f"{line}: {pairs}" if pairs else line

@@ -8,6 +8,7 @@ from datetime import datetime
 from raft_snapshot_agent.core.conditions import Conditions, State, kind_of
 from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
 from raft_snapshot_agent.errors import LeaseHeld, NotLeader, Unconfirmed
+from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Level, Log
 
 _SKIPS = "Not running on leader node, skipping."
@@ -35,7 +36,10 @@ class Journal:
         """Write what a run did; return whether anything of it was new."""
         log: Log = self.log.bind(run=report.run_id) if report.run_id else self.log
         if report.outcome is Outcome.STOPPED:
-            log.info("Stopped while a snapshot was under way; it is dropped.")
+            log.info(
+                "Stopped while a snapshot was under way; it is dropped.",
+                fact=LogEvent.SNAPSHOT_DROPPED,
+            )
             return True
         before, self.log = self.log, log
         try:
@@ -44,20 +48,25 @@ class Journal:
             self.log = before
 
     def trouble(
-        self, where: Hashable, texts: Iterable[str], now: datetime, level: Level = "warning"
+        self,
+        fact: LogEvent,
+        where: Hashable,
+        texts: Iterable[str],
+        now: datetime,
+        level: Level = "warning",
     ) -> None:
         """Write what is wrong somewhere now; nothing: all is well again."""
-        self._tell(where, texts, now, level)
+        self._tell(where, texts, now, level, fact)
 
     def _report(self, report: Report) -> bool:
         now = report.started_at
         told = self._turn(report)
         failed = report.error is not None and report.outcome is not Outcome.SKIPPED
         said = [f"Snapshot failed: {report.error}"] if failed else []
-        told |= self._tell("run", said, now, "error", together=True)
+        told |= self._tell("run", said, now, "error", LogEvent.SNAPSHOT_FAILED, together=True)
         if report.node:
             passed = [f"Passed over a node: {warning}" for warning in report.warnings]
-            self._tell("nodes", passed, now, "warning")
+            self._tell("nodes", passed, now, "warning", LogEvent.NODE_PASSED_OVER)
         for delivery in report.deliveries:
             told |= self._log_delivery(report, delivery, now)
         return told
@@ -68,30 +77,53 @@ class Journal:
             if report.node and self._works is not True:
                 self._works = True
                 self._conditions, _ = self._conditions.observe("turn", {}, report.started_at)
-                self.log.info("This agent takes the snapshots now.", node=report.node)
+                self.log.info(
+                    "This agent takes the snapshots now.",
+                    fact=LogEvent.TURN_TAKEN,
+                    node=report.node,
+                )
                 return True
             return False
         if self._works and isinstance(report.error, NotLeader):
-            self.log.info("This agent no longer takes the snapshots: the node here does not lead.")
+            self.log.info(
+                "This agent no longer takes the snapshots: the node here does not lead.",
+                fact=LogEvent.TURN_LEFT,
+            )
         self._works = False
         held = isinstance(report.error, LeaseHeld)
         text = "Another agent holds the lease, skipping." if held else _SKIPS
         if self._seed:
-            self.log.info(text, reason=str(report.error))
+            self.log.info(text, fact=LogEvent.STANDING_BY, reason=str(report.error))
             return True
-        return self._tell("turn", [text], report.started_at, "info", reason=str(report.error))
+        return self._tell(
+            "turn",
+            [text],
+            report.started_at,
+            "info",
+            LogEvent.STANDING_BY,
+            reason=str(report.error),
+        )
 
     def _log_delivery(self, report: Report, delivery: StorageResult, now: datetime) -> bool:
         name = delivery.storage
         level: Level = "error" if delivery.required else "warning"
         why = [_why_not_stored(delivery)] if delivery.error else []
-        told = self._tell((name, "put"), why, now, level, together=True)
+        told = self._tell(
+            (name, "put"), why, now, level, LogEvent.SNAPSHOT_NOT_STORED, together=True
+        )
         if delivery.error is not None:
             return told
         self._log_stored(report, delivery)
         warnings = [f"{name}: {_add_count(warning, delivery)}" for warning in delivery.warnings]
-        self._tell((name, "warning"), warnings, now, "warning")
-        self._tell((name, "alarm"), _alarm(delivery), now, "error", together=True)
+        self._tell((name, "warning"), warnings, now, "warning", LogEvent.STORAGE_WARNING)
+        self._tell(
+            (name, "alarm"),
+            _alarm(delivery),
+            now,
+            "error",
+            LogEvent.RETENTION_SUSPENDED,
+            together=True,
+        )
         return True
 
     def _log_stored(self, report: Report, delivery: StorageResult) -> None:
@@ -100,12 +132,17 @@ class Journal:
         snapshot = report.snapshot
         self.log.info(
             f"Successfully created {what} snapshot to {delivery.location}",
+            fact=LogEvent.SNAPSHOT_STORED,
             index=snapshot.meta.index if snapshot else None,
             bytes=snapshot.size if snapshot else None,
             seconds=round(delivery.seconds, 2),
         )
         for name in delivery.deleted:
-            self.log.info(f"Deleted old snapshot {name}", storage=delivery.storage)
+            self.log.info(
+                f"Deleted old snapshot {name}",
+                fact=LogEvent.SNAPSHOT_DELETED,
+                storage=delivery.storage,
+            )
 
     def _tell(
         self,
@@ -113,6 +150,7 @@ class Journal:
         said: Iterable[str],
         now: datetime,
         level: Level,
+        fact: LogEvent,
         *,
         together: bool = False,
         **facts: object,
@@ -123,11 +161,13 @@ class Journal:
         for one in news:
             lasted = {"since": f"{one.since:%Y-%m-%dT%H:%M:%SZ}", "times": one.times}
             if one.state is State.ENDS:
-                self.log.info(f"Resolved: {one.text}", **lasted)
+                self.log.info(
+                    f"Resolved: {one.text}", fact=LogEvent.RESOLVED, of=fact.value, **lasted
+                )
                 continue
             alike = more.get(kind_of(one.text), 0)
             fields = {**facts, **({"more_like_it": alike} if alike else {})}
-            write(one.text, **fields, **(lasted if one.state is State.LASTS else {}))
+            write(one.text, fact=fact, **fields, **(lasted if one.state is State.LASTS else {}))
         return bool(news)
 
 

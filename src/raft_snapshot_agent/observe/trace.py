@@ -76,6 +76,8 @@ PROGRESS: ContextVar[Progress | None] = ContextVar("progress", default=None)
 """Of the run that what is done now belongs to."""
 RUN: ContextVar[str] = ContextVar("run", default="")
 """The run that what is done now belongs to."""
+CLUSTER: ContextVar[str] = ContextVar("cluster", default="")
+"""The name of the cluster that what is done now is for; empty where there is one only."""
 _PACKAGE = Path(__file__).parent.parent
 LOGGER = logging.getLogger(__name__)
 FACTS = "facts"

@@ -7,6 +7,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterator, Sized
+from urllib.parse import unquote
 
 from raft_snapshot_agent.config.drill import CanarySettings, DrillSettings
 from raft_snapshot_agent.errors import DrillFailed, NothingThere, ServerError
@@ -19,6 +20,7 @@ from raft_snapshot_agent.restore.living_copy import (
     read_data,
     require_data,
 )
+from raft_snapshot_agent.vault.auth.base import Auth, Login
 
 _COUNTED = (("sys/mounts", "mounts"), ("sys/auth", "logins"))
 
@@ -34,6 +36,8 @@ def prove(server: Server, settings: DrillSettings) -> Iterator[str]:
         _prove_canary(server, canary, f"canary {number} of {len(settings.canaries)}")
     if settings.canaries:
         yield _counted(settings.canaries, "canaries read")
+    if settings.login is not None:
+        yield _prove_login(server, settings.login)
     for issuer in settings.issuers:
         prove_issuer(server, issuer)
     if settings.issuers:
@@ -66,6 +70,24 @@ def _prove_canary(server: Server, canary: CanarySettings, which: str) -> None:
         raise DrillFailed(f"{at}: there is no such field", noted=f"{which} has no such field")
     if not _is_as_known(_text(found[canary.field]), canary):
         raise DrillFailed(f"{at} is not what it should be", noted=f"{which} is different")
+
+
+def _prove_login(server: Server, auth: Auth) -> str:
+    """Log in to the copy, which decides by what it holds; the token ends with it."""
+    login = auth.login()
+    assert isinstance(login, Login)  # noqa: S101 - the settings take no other
+    # The path is ready to be sent, and is made so by whoever sends it, too.
+    answer = server.ask("POST", unquote(login.path), login.body)
+    document = answer.document if isinstance(answer.document, dict) else {}
+    token = (document.get("auth") or {}).get("client_token")
+    if answer.status != 200 or not token:
+        why = f"{answer.status}: {answer.errors}"
+        raise DrillFailed(
+            f"the login by {auth.method} was refused: {why} ({auth.advice})",
+            noted=f"the login by {auth.method} was refused",
+        )
+    remember(str(token))
+    return f"login by {auth.method}"
 
 
 def _text(value: object) -> str:

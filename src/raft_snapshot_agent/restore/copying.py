@@ -28,6 +28,7 @@ from raft_snapshot_agent.errors import (
     StorageError,
     StorageUnavailable,
 )
+from raft_snapshot_agent.restore.nearest import describe_nearest
 from raft_snapshot_agent.restore.reader import StoredReader
 from raft_snapshot_agent.restore.restore import Fetched, fetch_copy
 from raft_snapshot_agent.storage.base import BytesSource
@@ -248,13 +249,10 @@ def find_copied(listed: Iterable[Stored], name: str) -> Stored:
     Raises:
         SnapshotNotFound: It is not there.
     """
-    from difflib import get_close_matches
-
     known = {one.name: one for one in listed}
     if name in known:
         return known[name]
-    near = get_close_matches(name, known, 1, 0.6)
-    hint = f"the nearest is {near[0]}" if near else "list shows what is stored"
+    hint = f"{describe_nearest(name, known)}list shows what is stored"
     raise SnapshotNotFound(f"no snapshot is called {name}", hint=hint)
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import MINYEAR, UTC, datetime
 from functools import partial
@@ -22,6 +21,7 @@ from raft_snapshot_agent.errors import (
     SnapshotNotFound,
     Stopped,
 )
+from raft_snapshot_agent.restore.nearest import describe_nearest
 from raft_snapshot_agent.restore.way_back import is_way_back
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.spool import Spool
@@ -33,8 +33,6 @@ _JUDGED = 300
 """The newest, whose manifests are read to choose the latest; with more it would take minutes."""
 _DESCRIBED = "a manifest describes it, which anybody who may write there could have written"
 _NAMED = "nothing but its name tells of it"
-_NEAREST = 3
-"""Names that are told where one is not found."""
 
 
 class SnapshotReader(Protocol):
@@ -278,10 +276,5 @@ async def _find_by_name(destinations: Sequence[Destination], name: str) -> Snaps
             return StoredReader(destination, found)
     raise trouble or SnapshotNotFound(
         f"no snapshot is called {name}",
-        hint=f"{_describe_nearest(name, names)}list shows what is stored; a file needs its path",
+        hint=f"{describe_nearest(name, names)}list shows what is stored; a file needs its path",
     )
-
-
-def _describe_nearest(name: str, names: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, sorted(names, reverse=True)[:_JUDGED], _NEAREST, 0.5)
-    return f"nearest: {', '.join(near)}; " if near else ""

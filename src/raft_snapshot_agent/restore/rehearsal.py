@@ -64,7 +64,12 @@ class _Progress:
 
 
 async def rehearse(
-    reader: SnapshotReader, settings: DrillSettings, spool: Path, visit: Visit | None = None
+    reader: SnapshotReader,
+    settings: DrillSettings,
+    spool: Path,
+    visit: Visit | None = None,
+    *,
+    must_be_closed: bool = True,
 ) -> DrillOutcome:
     """Bring a snapshot to life, prove what it must hold, and note beside it what came of that.
 
@@ -75,6 +80,7 @@ async def rehearse(
         settings: The keys that open it, and what it must hold.
         spool: The folder for the copy and the server.
         visit: Called while the server still lives, when all is proved and noted.
+        must_be_closed: False for what is nobody's production, on hosts that cannot close it in.
 
     Returns:
         The outcome; what failed it is in there.
@@ -87,7 +93,8 @@ async def rehearse(
     try:
         async with fetch_copy(reader, spool) as got, lend_folder(spool) as folder:
             progress.sha256 = got.snapshot.sha256
-            choice = choose_server(got.manifest, settings.server, opened=bool(keys))
+            opened = bool(keys) and must_be_closed
+            choice = choose_server(got.manifest, settings.server, opened=opened)
             async with restored(
                 got.spool.path, keys, folder, choice=choice, started=progress.started
             ) as node:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any, Self
+
+from raft_snapshot_agent.core.foreign_json import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class NodeAnswer:
     @classmethod
     def read(cls, status: int, body: bytes) -> Self:
         try:
-            return cls(status, json.loads(body))
+            return cls(status, read_json(body))
         except ValueError:
             return cls(status, None)
 

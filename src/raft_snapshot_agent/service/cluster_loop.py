@@ -12,9 +12,10 @@ from raft_snapshot_agent.core.timetable import ScheduleState
 from raft_snapshot_agent.lease.changes import Changes
 from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.observe.systemd import Notifier
-from raft_snapshot_agent.observe.trace import RUN, Progress, as_failure
+from raft_snapshot_agent.observe.trace import CLUSTER, RUN, Progress, as_failure
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.events import (
     SLICE,
@@ -79,6 +80,7 @@ class ClusterLoop:
 
     async def run(self) -> None:
         """Run until it is retired, after a snapshot under way, or cancelled, at once."""
+        CLUSTER.set(self._runs.service.name)
         try:
             while not self._events.retired:
                 try:
@@ -86,7 +88,9 @@ class ClusterLoop:
                 except* Exception as defects:  # noqa: BLE001 - it must not end the other clusters' work
                     what = f"The schedule failed and starts again in {SLICE:g} s"
                     said = [f"{what}: {as_failure(one)}" for one in defects.exceptions]
-                    self._journal.trouble("schedule", said, self._clock(), "error")
+                    self._journal.trouble(
+                        LogEvent.SCHEDULE_FAILED, "schedule", said, self._clock(), "error"
+                    )
                     await anyio.sleep(SLICE)
         finally:
             await self._runs.service.agent.leave()
@@ -123,7 +127,7 @@ class ClusterLoop:
         self._publisher.service = service
         self._lease_changes, self._journal.log = Changes(), service.log
         await old.agent.leave()
-        service.log.info("The new configuration is in force.")
+        service.log.info("The new configuration is in force.", fact=LogEvent.CONFIGURATION_IN_FORCE)
 
     async def _take_now(self, state: ScheduleState) -> None:
         if (await self._runs.serve(state.lines.keys(), state)).interrupted:
@@ -137,9 +141,9 @@ class ClusterLoop:
                 await self._runs.ended.wait()  # with a new token, perhaps
             self._runs.ended = anyio.Event()
             said = await renew_token(cluster)
-            self._journal.trouble("token", said, self._clock())
+            self._journal.trouble(LogEvent.TOKEN_TROUBLE, "token", said, self._clock())
             if (refused := await try_login(cluster)) is not None:
-                self._journal.trouble("login", refused, self._clock())
+                self._journal.trouble(LogEvent.LOGIN_FAILING, "login", refused, self._clock())
                 self._publisher.login("; ".join(refused))
             await anyio.sleep(SLICE if said else 0)
 
@@ -158,8 +162,8 @@ class ClusterLoop:
 
     def _note_changes(self, lease: Lease) -> None:
         """Log what became of the lease; who acquires it begins where the other stopped."""
-        for level, text in self._lease_changes.of(lease):
-            getattr(self._runs.service.log, level)(text)
+        for fact, level, text in self._lease_changes.of(lease):
+            getattr(self._runs.service.log, level)(text, fact=fact)
             self._publisher.changed()
         if self._lease_changes.acquired:
             self._events.put(LeaseAcquired())

@@ -8,6 +8,7 @@ from raft_snapshot_agent.config.check import check_web
 from raft_snapshot_agent.config.load import LoadedFleet
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.observe.board import Companion
+from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
 
 
@@ -45,5 +46,6 @@ def _open_web(
             raise
         faults = tuple(error.lines)
     for line in faults:
-        log.error(f"No page is served; snapshots are taken all the same: {line}")
+        what = f"No page is served; snapshots are taken all the same: {line}"
+        log.error(what, fact=LogEvent.PAGE_NOT_SERVED)
     return () if faults else (server,)

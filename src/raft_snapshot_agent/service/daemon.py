@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.observe.board import Companion, StatusBoard
+from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.spans import finish_traces
 from raft_snapshot_agent.observe.systemd import Notifier
@@ -103,8 +104,8 @@ class Daemon:
             for companion in self._companions:
                 tasks.start_soon(self._accompany, companion)
         for why in await finish_traces(_SEND_WITHIN):
-            self._log.warning(why)
-        self._log.info("Stopped.")
+            self._log.warning(why, fact=LogEvent.TRACES_NOT_SENT)
+        self._log.info("Stopped.", fact=LogEvent.STOPPED)
 
     def take_now(self, cluster: str | None) -> bool:
         """Take a snapshot now, beside those on schedule; return whether there is such a cluster.
@@ -122,7 +123,7 @@ class Daemon:
         try:
             await companion.run(self._board)
         except Exception as error:  # noqa: BLE001 - it must not end the snapshots
-            self._log.error(f"{as_failure(error)}")
+            self._log.error(f"{as_failure(error)}", fact=LogEvent.COMPANION_FAILED)
 
     def _assign(self, active: ActiveConfig, tasks: TaskGroup) -> None:
         """Give each cluster's loop its service; start new ones, end those that are gone."""
@@ -177,14 +178,15 @@ class Daemon:
                     case signal.SIGHUP:
                         await self._reload(tasks)
                     case signal.SIGUSR1:
-                        self._log.info("Received SIGUSR1, taking a snapshot now.")
+                        what = "Received SIGUSR1, taking a snapshot now."
+                        self._log.info(what, fact=LogEvent.SIGNAL_RECEIVED)
                         self.take_now(None)
                     case _:
                         self._stop(signal.Signals(number), tasks.cancel_scope)
                         return
 
     def _stop(self, why: signal.Signals, scope: CancelScope) -> None:
-        self._log.info(f"Received {why.name}, stopping.")
+        self._log.info(f"Received {why.name}, stopping.", fact=LogEvent.SIGNAL_RECEIVED)
         self._notifier.stopping()
         scope.cancel()
 
@@ -203,7 +205,8 @@ class Daemon:
             active = await in_thread(self._reloader.load, abandon=True)
         except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
             for line in as_failure(error).lines:
-                self._log.error(f"The new configuration is refused, the old one stays: {line}")
+                what = f"The new configuration is refused, the old one stays: {line}"
+                self._log.error(what, fact=LogEvent.CONFIGURATION_REFUSED)
             self._notifier.ready("The new configuration is refused; see the log.")
             self._count_reload("refused", str(as_failure(error)))
         else:
@@ -221,7 +224,8 @@ class Daemon:
                 where = f" of {', '.join(stuck)}" if stuck != [""] else ""
                 self._log.error(
                     f"The snapshot{where} has made no progress for longer than all time-outs"
-                    " together; systemd is told no more that this agent lives, and restarts it."
+                    " together; systemd is told no more that this agent lives, and restarts it.",
+                    fact=LogEvent.WATCHDOG_SILENT,
                 )
             told = bool(stuck)
             await anyio.sleep(self._notifier.heartbeat.total_seconds())

@@ -17,8 +17,9 @@ from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.core.status import DrillStatus
 from raft_snapshot_agent.errors import AgentError, SnapshotNotFound
 from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
-from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.observe.trace import CLUSTER, as_failure
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.drill_plan import DrillPlan
 from raft_snapshot_agent.service.events import SLICE
@@ -50,6 +51,7 @@ class DrillLoop:
 
     async def run(self) -> None:
         """Run until it is cancelled."""
+        CLUSTER.set(self._service.name)
         while True:
             is_ours, newest = await self._look()
             if not is_ours:
@@ -85,7 +87,8 @@ class DrillLoop:
             await anyio.sleep(_AGAIN.total_seconds())
             return
         except Exception as error:  # noqa: BLE001 - it must not end the snapshots
-            log.error(f"The drill could not be held: {as_failure(error)}")  # noqa: TRY400 - one line
+            what = f"The drill could not be held: {as_failure(error)}"
+            log.error(what, fact=LogEvent.DRILL_NOT_HELD)  # noqa: TRY400 - one line
             return
         self._tell(log, outcome)
 
@@ -94,11 +97,14 @@ class DrillLoop:
         self._publish(note)
         facts = {"seconds": note.seconds, "server": note.server}
         if outcome.error is not None:
-            log.error(f"The drill of {note.snapshot} failed: {outcome.error}", **facts)
+            what = f"The drill of {note.snapshot} failed: {outcome.error}"
+            log.error(what, fact=LogEvent.DRILL_FAILED, **facts)
         else:
-            log.info(f"The drill of {note.snapshot} passed: {note.proved}", **facts)
+            what = f"The drill of {note.snapshot} passed: {note.proved}"
+            log.info(what, fact=LogEvent.DRILL_PASSED, **facts)
         if outcome.trouble:
-            log.warning(f"The drill of {note.snapshot} is not noted beside it: {outcome.trouble}")
+            what = f"The drill of {note.snapshot} is not noted beside it: {outcome.trouble}"
+            log.warning(what, fact=LogEvent.DRILL_NOT_NOTED)
 
     def _publish(self, note: DrillNote) -> None:
         at = moment(note.at) or self._clock()

@@ -14,6 +14,7 @@ import anyio
 from raft_snapshot_agent.core.report import Outcome, Report
 from raft_snapshot_agent.core.schedule import backoff
 from raft_snapshot_agent.core.timetable import ScheduleState
+from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.observe.spans import record_run
 from raft_snapshot_agent.observe.systemd import Notifier, summary
@@ -99,7 +100,9 @@ class Runs:
         """
         agent = self.service.agent
         for storage, trouble in (await agent.sweep()).items():
-            self._journal.trouble((storage, "warning"), [f"{storage}: {trouble}"], self._clock())
+            said = [f"{storage}: {trouble}"]
+            where = (storage, "warning")
+            self._journal.trouble(LogEvent.STORAGE_WARNING, where, said, self._clock())
         taken = await self._list_taken()
         state = ScheduleState.begin(self.service.timings(), taken, self._clock(), before)
         self._notifier.ready(self._tell_next(state))
@@ -145,11 +148,12 @@ class Runs:
             if wait is None:
                 break
             if told:
-                self._log(f"Trying again in {wait.total_seconds():.0f} s.")
+                self._log(f"Trying again in {wait.total_seconds():.0f} s.", LogEvent.RETRY)
             if await self._events.wait(self._clock() + wait):
                 return Served(interrupted=True)
             if not (due := await self._list_remaining(due, state)):
-                self._log("The storages hold this snapshot already; it is not taken again.")
+                what = "The storages hold this snapshot already; it is not taken again."
+                self._log(what, LogEvent.SNAPSHOT_HELD_ALREADY)
                 break
             again = frozenset(due)
         return Served(frozenset(due))
@@ -212,10 +216,11 @@ class Runs:
 
     def _tell(self, report: Report, *, again: bool) -> bool:
         """Log the report, but only the first skip of a slot; return whether it was news."""
-        self._journal.trouble("schedule", [], self._clock())
+        self._journal.trouble(LogEvent.SCHEDULE_FAILED, "schedule", [], self._clock())
         before, self._last, told = self._last, LastRun.of(report), False
         self._publisher.end(report)
-        self._journal.trouble("traces", record_run(report, self.service.name), self._clock())
+        said = record_run(report, self.service.name)
+        self._journal.trouble(LogEvent.TRACES_NOT_SENT, "traces", said, self._clock())
         if not (self._last.stood_by and before.stood_by and again):
             told = self._journal.report(report)
             self._notifier.status(summary(report))
@@ -228,17 +233,18 @@ class Runs:
         """Log which storages hold the snapshot of this slot after all."""
         for name in sorted(before.due(now) - after.due(now)):
             if before.lines[name].owed:
-                self._log(f"{name} holds this snapshot after all; it is not taken again.")
+                what = f"{name} holds this snapshot after all; it is not taken again."
+                self._log(what, LogEvent.SNAPSHOT_HELD_ALREADY)
 
     def _tell_missed(self, state: ScheduleState, served: Collection[str]) -> None:
         missed = max(state.lines[name].missed for name in served)
         said = [f"Scheduled snapshots skipped during the last run: {missed}."] if missed else []
-        self._journal.trouble("missed", said, self._clock())
+        self._journal.trouble(LogEvent.SLOTS_MISSED, "missed", said, self._clock())
 
     def _tell_next(self, state: ScheduleState) -> str:
         following = f"Next snapshot at {state.next_due:%Y-%m-%d %H:%M:%S} UTC."
-        self._log(following)
+        self._log(following, LogEvent.NEXT_SNAPSHOT)
         return following
 
-    def _log(self, text: str) -> None:
-        self.service.log.info(text)
+    def _log(self, text: str, fact: LogEvent) -> None:
+        self.service.log.info(text, fact=fact)

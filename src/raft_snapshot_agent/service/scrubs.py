@@ -19,8 +19,9 @@ from raft_snapshot_agent.destination.scrubbing import ScrubResult, read_scrub_no
 from raft_snapshot_agent.errors import StorageDenied
 from raft_snapshot_agent.flock import lock
 from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.run_log import Journal
-from raft_snapshot_agent.observe.trace import Progress, as_failure
+from raft_snapshot_agent.observe.trace import CLUSTER, Progress, as_failure
 from raft_snapshot_agent.private_folder import private_folder
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.scrub_plan import ScrubPlan
@@ -60,6 +61,7 @@ class ScrubLoop:
         """
         self._publish = publish
         self._agent = service.agent
+        self._cluster = service.name
         self._plan = plan
         self._progress = progress
         self._journal = journal
@@ -70,6 +72,7 @@ class ScrubLoop:
 
     async def run(self) -> None:
         """Run until it is cancelled."""
+        CLUSTER.set(self._cluster)
         while True:
             for destination in self._plan.destinations:
                 if self._is_due(destination) and await self._is_ours(destination):
@@ -99,7 +102,7 @@ class ScrubLoop:
         except Exception as error:  # noqa: BLE001 - it must not end the snapshots
             self._due[name] = self._clock() + min(every, _AGAIN)
             said = [f"{name}: nothing could be read back: {as_failure(error)}"]
-            self._journal.trouble((name, "scrub"), said, self._clock())
+            self._journal.trouble(LogEvent.SCRUB_TROUBLE, (name, "scrub"), said, self._clock())
             return
         self._due[name] = self._clock() + every
         self._notes[name] = result.note
@@ -141,12 +144,13 @@ class ScrubLoop:
 
     def _tell(self, name: str, result: ScrubResult) -> None:
         now = self._clock()
-        self._journal.trouble((name, "rotten"), result.rotten, now, "error")
-        self._journal.trouble((name, "scrub"), result.troubles, now)
+        self._journal.trouble(LogEvent.SCRUB_FAILED, (name, "rotten"), result.rotten, now, "error")
+        self._journal.trouble(LogEvent.SCRUB_TROUBLE, (name, "scrub"), result.troubles, now)
         if result.read and not result.rotten and not result.troubles:
             many = len(result.read)
             what = result.read[0] if many == 1 else f"{many} snapshots"
-            self._journal.log.info(f"Read back and whole: {what}", storage=name)
+            told = f"Read back and whole: {what}"
+            self._journal.log.info(told, fact=LogEvent.SCRUB_PASSED, storage=name)
 
 
 class ScrubTasks:

@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import SocketStream
 
 from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.status_document import document
 from raft_snapshot_agent.redaction import redact
@@ -50,7 +51,8 @@ class StatusSocket:
             remove_dead_sockets(path.parent)
             listener = await anyio.create_unix_listener(path, mode=0o600)
         except OSError as error:
-            self._log.info(f"No socket for `status`, which asks the storages instead: {error}")
+            what = f"No socket for `status`, which asks the storages instead: {error}"
+            self._log.info(what, fact=LogEvent.STATUS_SOCKET_MISSING)
             return
         own = path.lstat().st_ino
         limit = anyio.CapacityLimiter(_AT_ONCE)

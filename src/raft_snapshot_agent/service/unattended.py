@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from raft_snapshot_agent.core.duration import format_duration
 from raft_snapshot_agent.core.overdue import Overdue, find_overdue
 from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
 
 _AGAIN = timedelta(hours=1)
@@ -58,7 +59,9 @@ class Unattended:
         if self._told_at is None or (shared and now - self._told_at >= _AGAIN):
             self._told_at = now
             self._log.error(
-                f"{_describe(found, now)} ({_CHECK if shared else _UNSEEN})", reason=why
+                f"{_describe(found, now)} ({_CHECK if shared else _UNSEEN})",
+                fact=LogEvent.NOBODY_WORKS,
+                reason=why,
             )
 
     def note_own_snapshot(self, now: datetime) -> None:
@@ -69,7 +72,8 @@ class Unattended:
     def _tell_end(self, now: datetime) -> None:
         if self._found is not None:
             late = format_duration(_drop_fraction(now - self._found.due))
-            self._log.info(f"Snapshots of this cluster are stored again; one was {late} overdue.")
+            what = f"Snapshots of this cluster are stored again; one was {late} overdue."
+            self._log.info(what, fact=LogEvent.SOMEBODY_WORKS)
         self._found = self._told_at = None
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.error_text import read_document
 from raft_snapshot_agent.errors import Denied, Sealed, ServerError
 from raft_snapshot_agent.secret import one_line, redact
@@ -30,8 +30,8 @@ class Answer:
     def read(cls, status: int, text: bytes) -> Answer:
         """Read a body that should be a JSON object; anything else counts as an error text."""
         try:
-            body = json.loads(text)
-        except (RecursionError, ValueError):
+            body = read_json(text)
+        except ValueError:
             said = read_document(text[:_READ].decode("utf-8", "replace")).text
             return cls(status, {"errors": [said] if said else []})
         return cls(status, body if isinstance(body, dict) else {})

@@ -31,7 +31,7 @@ _CALLS = 3
 """One node costs the search at most this many times `vault.timeout`."""
 _MOST_WAYS = 6
 """Other addresses of the leader that are tried; a node may name any number."""
-_NONSENSE = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
+_NONSENSE = (ArithmeticError, LookupError, TypeError, ValueError)
 _T = TypeVar("_T")
 
 

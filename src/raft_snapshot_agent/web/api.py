@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import Any
 
 import anyio
 from starlette.applications import Starlette
@@ -17,8 +16,8 @@ from raft_snapshot_agent.core.status import AgentStatus
 from raft_snapshot_agent.metrics.exposition import exposition
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.status_document import document
-from raft_snapshot_agent.redaction import redact
 from raft_snapshot_agent.web.gate import LARGEST_BODY, Refusal
+from raft_snapshot_agent.web.json_text import write_json
 from raft_snapshot_agent.web.page.render import ASSETS, read_asset, render_page
 from raft_snapshot_agent.web.page.view import PageQuery
 from raft_snapshot_agent.web.probes import Probe, probe_health, probe_readiness
@@ -86,7 +85,7 @@ class Api:
 
     async def status(self, _: Request) -> Response:
         """Answer `/api/v1/status`."""
-        text = await self._renderer.render("status", lambda status: _json(document(status)))
+        text = await self._renderer.render("status", lambda status: write_json(document(status)))
         return Response(text, media_type="application/json")
 
     async def vault_status(self, request: Request) -> Response:
@@ -95,7 +94,7 @@ class Api:
         cluster = find_cluster(self._board.read(), name)
         if cluster is None:
             return JSONResponse({"errors": ["no cluster is called so"]}, 404)
-        told = _json({"data": describe_in_vaults_words(cluster)})
+        told = write_json({"data": describe_in_vaults_words(cluster)})
         return Response(told, media_type="application/json")
 
     async def snapshots(self, request: Request) -> Response:
@@ -105,7 +104,7 @@ class Api:
             return asked.answer()
 
         def make(status: AgentStatus) -> bytes:
-            return _json(list_snapshots(status, asked))
+            return write_json(list_snapshots(status, asked))
 
         return Response(await self._renderer.render(asked, make), media_type="application/json")
 
@@ -162,20 +161,3 @@ async def _unknown(_: Request, error: Exception) -> Response:
     code = getattr(error, "status_code", 404)
     what = "nothing is there" if code == 404 else "that method does nothing here"
     return Refusal(code, what, "see /api/v1/openapi.json").answer()
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(_redact_all(value), ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _redact_all(value: Any) -> Any:
-    """Hide secrets in every text: in the whole document a pattern could eat what is around it."""
-    match value:
-        case str():
-            return redact(value)
-        case dict():
-            return {key: _redact_all(one) for key, one in value.items()}
-        case list():
-            return [_redact_all(one) for one in value]
-        case _:
-            return value

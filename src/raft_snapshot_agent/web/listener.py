@@ -58,14 +58,14 @@ class Listener:
         self,
         make: Callable[[], asyncio.Protocol],
         *,
-        context: ssl.SSLContext | None = None,
+        context: Callable[[], ssl.SSLContext | None] = lambda: None,
         most: int = 100,
     ) -> None:
         """Prepare; nothing is taken yet.
 
         Arguments:
             make: Makes the protocol of a connection.
-            context: For TLS.
+            context: For TLS, looked up for each connection; it may be replaced.
             most: Connections at once; what comes then is closed unread.
         """
         self._make = make
@@ -100,11 +100,12 @@ class Listener:
         task.add_done_callback(self._shaking.discard)
 
     async def _begin(self, connection: socket.socket) -> None:
-        timeout = HANDSHAKE if self._context else None
+        context = self._context()
+        timeout = HANDSHAKE if context else None
         try:
             connection.setblocking(False)
             await asyncio.get_running_loop().connect_accepted_socket(
-                self._make, connection, ssl=self._context, ssl_handshake_timeout=timeout
+                self._make, connection, ssl=context, ssl_handshake_timeout=timeout
             )
         except (OSError, ssl.SSLError, asyncio.CancelledError):
             connection.close()

@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.web.api import Api, TakeNow
@@ -86,16 +87,18 @@ class WebServer:
     def _tell_address(self) -> None:
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
         scheme = "http" if self._context is None else "https"
-        self._log.info(f"The page is at {scheme}://{host}:{self.port}/")
+        self._log.info(f"The page is at {scheme}://{host}:{self.port}/", fact=LogEvent.PAGE_SERVED)
         if not self._settings.is_private and self._token is None:
             self._log.warning(
                 f"Whoever reaches port {self.port} of this host can read the page and the API"
-                " (set web.token, or let web.listen be 127.0.0.1:8299)"
+                " (set web.token, or let web.listen be 127.0.0.1:8299)",
+                fact=LogEvent.PAGE_EXPOSED,
             )
         elif not self._settings.is_private and self._context is None:
             self._log.warning(
                 f"The token of the page is sent without TLS to port {self.port}"
-                " (set web.tls, or let web.listen be 127.0.0.1:8299)"
+                " (set web.tls, or let web.listen be 127.0.0.1:8299)",
+                fact=LogEvent.PAGE_EXPOSED,
             )
 
     async def _serve(self, board: StatusBoard, listening: socket.socket) -> None:
@@ -104,7 +107,9 @@ class WebServer:
             Api(board, self._take_now).app(),
             hosts={*self._settings.hosts, self._settings.host.lower()},
             token=lambda: self._token,
-            tell=lambda error: self._log.error(f"The page failed: {error}"),
+            tell=lambda error: self._log.error(
+                f"The page failed: {error}", fact=LogEvent.PAGE_FAILED
+            ),
         )
         config = Config(
             app,
@@ -115,7 +120,7 @@ class WebServer:
             h11_max_incomplete_event_size=LARGEST_HEAD,
         )
         make: Callable[[], asyncio.Protocol] = lambda: self._protocol(config, self._state)  # noqa: E731
-        listener = Listener(make, context=self._context, most=self._most)
+        listener = Listener(make, context=lambda: self._context, most=self._most)
         try:
             await listener.serve(listening)
         finally:
@@ -137,9 +142,10 @@ class WebServer:
             await anyio.sleep(_ROTATION)
             try:
                 self._token = await in_thread(self._settings.read_token, abandon=True)
-                if self._settings.tls is not None and self._context is not None:
-                    renew, context = self._settings.tls.load_into, self._context
-                    await in_thread(lambda: renew(context), abandon=True)  # noqa: B023
+                if self._settings.tls is not None:
+                    # Not into the context in use: two files cannot be replaced at the same moment,
+                    # and a handshake would meet the certificate of one pair and the key of another.
+                    self._context = await in_thread(self._settings.tls.open, abandon=True)
             except ConfigError as error:
                 self._tell_once(f"The page keeps its token and certificate: {error}")
             else:
@@ -147,5 +153,5 @@ class WebServer:
 
     def _tell_once(self, text: str) -> None:
         if text != self._told:
-            self._log.warning(text)
+            self._log.warning(text, fact=LogEvent.PAGE_SECRETS_KEPT)
         self._told = text

@@ -74,10 +74,13 @@ def test_a_run_loads_neither_the_daemon_nor_what_it_was_not_told_of(tmp_path: Pa
         f"{TOP}.config.dialects.seed",
         f"{TOP}.lease.holder",
         f"{TOP}.metrics.table",
-        f"{TOP}.observe.spans",
+        f"{TOP}.observe.otel",
         f"{TOP}.service.run_metrics",
         "opentelemetry",
         "prometheus_client",
+        "apprise",
+        f"{TOP}.notify.notifications",
+        f"{TOP}.notify.webhook",
         f"{TOP}.restore.reader",
         f"{TOP}.service.daemon",
         f"{TOP}.storage.s3.s3",
@@ -92,3 +95,14 @@ def test_what_was_loaded_is_not_searched_for_garbage() -> None:
         assert gc.get_threshold() == (700, 10, 10)
     finally:
         gc.unfreeze()
+
+
+def test_a_daemon_without_a_page_loads_nothing_that_serves_one() -> None:
+    script = f"import sys, {TOP}.cli.run; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    modules = set(done.stdout.split())
+    assert f"{TOP}.service.companions" in modules
+    wanted = {"starlette", "uvicorn", "h11", "jinja2", "click", f"{TOP}.web", f"{TOP}.web.server"}
+    assert wanted & modules == set()

@@ -62,3 +62,22 @@ def test_only_who_drills_needs_the_keys(load_text: Callable[..., Loaded], tmp_pa
         check_drill(loaded.config.drill, loaded.position)
     with pytest.raises(ConfigError, match=place):
         check(loaded.config, environ, loaded.position)
+
+
+def test_a_kms_for_the_copy_is_no_key_at_all(refusal: Callable[..., str]) -> None:
+    """It reaches nobody: docs/drills.md says what to do."""
+    line = refusal("c.yaml", text(keys="[k], seal: /etc/seal.hcl"))
+    assert line.startswith("c.yaml:3:")
+    assert "seal: unknown key" in line
+
+
+def test_a_login_that_somebody_else_decides_is_refused(refusal: Callable[..., str]) -> None:
+    more = "\n  login: {method: ldap, username: a, password: b}"
+    line = refusal("c.yaml", text(more=more))
+    assert "drill.login" in line
+    assert "write one of approle, userpass" in line
+
+
+def test_a_login_needs_keys(refusal: Callable[..., str]) -> None:
+    line = refusal("c.yaml", "drill:\n  login: {method: userpass, username: a, password: b}\n")
+    assert "unseal.keys" in line

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from raft_snapshot_agent.config import load as loading
+from raft_snapshot_agent.config.files import read
 from raft_snapshot_agent.config.load import Loaded, load
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.storage.local.local import LocalSettings
@@ -124,6 +125,14 @@ def test_a_folder_closed_to_this_user_counts_as_empty(
 
     monkeypatch.setattr(Path, "exists", closed)
     assert load(None, {"VAULT_ADDR": "https://env"}).path is None
+
+
+def test_a_file_that_is_larger_than_any_configuration_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "agent.yaml"
+    with file.open("wb") as huge:
+        huge.truncate(4 << 30)  # without a byte on the disk
+    with pytest.raises(ConfigError, match="larger than 16 MiB"):
+        read(file)
 
 
 def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:

@@ -208,6 +208,12 @@ def test_a_check_hears_of_each_run_once_its_beginning_and_its_end() -> None:
     assert (notice.event, notice.run.text) == (AlertEvent.FAILED, "no leader")
 
 
+def test_the_end_of_a_run_is_told_although_the_next_has_begun() -> None:
+    told = Told(CHECK)
+    both = told.look(cluster(activity=Activity("r2", NOW), runs=(run(run_id="r1"),)))
+    assert [one.event for one in both] == [AlertEvent.SUCCESS, AlertEvent.START]
+
+
 def test_a_failed_run_that_could_not_be_told_is_told_before_the_next_begins() -> None:
     told = Told(CHECK)
     told.down = True

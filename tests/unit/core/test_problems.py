@@ -104,6 +104,19 @@ def test_each_is_told_once_with_what_to_do(case: str) -> None:
     assert severity_of(problems) is severity
 
 
+def test_the_command_to_paste_names_the_cluster_where_there_are_several() -> None:
+    told = [
+        list_problems(AgentStatus("1", NOW, NOW, (ClusterStatus(name, (surveyed(OLD),)),)))[
+            0
+        ].advice
+        for name in ("", "prod")
+    ]
+    assert told == [
+        "look at it: raft-snapshot-agent list --storage far",
+        "look at it: raft-snapshot-agent list --storage far --cluster prod",
+    ]
+
+
 def test_every_kind_has_a_case() -> None:
     told = {kind for _, _, kind, _ in CASES.values()} | {ProblemKind.CONFIG_REFUSED}
     assert told == set(ProblemKind)

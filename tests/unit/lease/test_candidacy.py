@@ -20,6 +20,7 @@ from raft_snapshot_agent.lease.candidacy import Candidacy
 from raft_snapshot_agent.lease.changes import Changes
 from raft_snapshot_agent.lease.clock import Clock
 from raft_snapshot_agent.lease.holder import Lease
+from raft_snapshot_agent.observe.log_events import LogEvent
 
 pytestmark = pytest.mark.anyio
 
@@ -77,10 +78,10 @@ async def test_a_store_that_fails_its_proof_is_written_nothing_and_left_in_peace
     said = []
     for _ in range(100):
         await first.look()
-        said += changes.of(first)
+        said += [text for _, *text in changes.of(first)]
         hours.now += 3
     assert (proof.times, shelf.writes, first.held_lease) == (1, 0, None)
-    assert said == [("error", "No snapshots while the lease is kept there: it lies")]
+    assert said == [["error", "No snapshots while the lease is kept there: it lies"]]
     assert (type(first.not_held()), first.not_held().exit_code) == (UnreliableStore, 2)
     proof.error = None
     hours.now += 600
@@ -116,7 +117,9 @@ async def test_who_fails_too_often_gives_it_to_another(shelf: Shelf, hours: Hour
     await fail(first)
     assert (held(first), shelf.record.free) == (False, True)
     why = "the last 3 runs failed, another agent may do better"
-    assert changes.of(first) == [("info", f"Gave away the lease in the shelf: {why}.")]
+    assert changes.of(first) == [
+        (LogEvent.LEASE_GIVEN_AWAY, "info", f"Gave away the lease in the shelf: {why}.")
+    ]
     assert isinstance(first.not_held(), LeaseHeld)
     hours.now += 3
     await first.look()
@@ -218,7 +221,9 @@ async def test_beside_a_standby_it_is_neither_taken_nor_kept(shelf: Shelf, hours
     hours.now += 3
     await first.look()
     assert (held(first), shelf.record.free) == (False, True)
-    assert changes.of(first) == [("info", "Gave away the lease in the shelf: node 2 leads.")]
+    assert changes.of(first) == [
+        (LogEvent.LEASE_GIVEN_AWAY, "info", "Gave away the lease in the shelf: node 2 leads.")
+    ]
     pauses = [await first.look() for _ in range(5)]
     assert shelf.record.free
     assert min(pauses) > DURATION / 5
@@ -273,11 +278,13 @@ async def test_a_run_that_begins_while_the_node_is_asked_keeps_it(
 async def test_a_lost_lease_is_told_in_plain_words(shelf: Shelf, hours: Hours) -> None:
     first, changes = lease(shelf, hours, "first"), Changes()
     await first.look()
-    assert changes.of(first) == [("info", "Acquired the lease in the shelf.")]
+    assert changes.of(first) == [
+        (LogEvent.LEASE_ACQUIRED, "info", "Acquired the lease in the shelf.")
+    ]
     assert changes.acquired
     assert changes.of(first) == []
     assert not changes.acquired
     shelf.forge(holder="second", term=2)
     await first.look()
     said = "Lost the lease in the shelf: second took it; no snapshots until it is acquired again."
-    assert changes.of(first) == [("warning", said)]
+    assert changes.of(first) == [(LogEvent.LEASE_LOST, "warning", said)]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from raft_snapshot_agent.core.freshness import Census, DueTime
 from raft_snapshot_agent.core.holding import Holding, Survey
 from raft_snapshot_agent.core.report import Outcome
+from raft_snapshot_agent.core.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot, Stored
 from raft_snapshot_agent.core.status import (
     Activity,
@@ -50,6 +51,12 @@ def storage(
         uploads={"ok": 3},
     )
     return replace(found, **changes)  # type: ignore[arg-type]
+
+
+def scrubbed(state: str = "whole", *vanished: str) -> StorageStatus:
+    """A storage that was read back an hour ago."""
+    reading = LastReading(NOW - HOUR, state)
+    return storage("s3").scrubbed(ScrubNote({"a.snap": reading}, vanished, NOW - HOUR))
 
 
 def run(
@@ -119,6 +126,8 @@ STATES = {
     "lease held": agent(cluster(lease=LeaseStatus("s3://b", "me", held=True))),
     "lease lost": agent(cluster(role=Role.STANDS_BY, lease=LeaseStatus("s3://b", trouble="503"))),
     "alarm": agent(cluster("prod", storage("s3", alarm="it shrank"))),
+    "scrubbed": agent(cluster("prod", scrubbed())),
+    "rotten": agent(cluster("prod", scrubbed("broken", "gone.snap"))),
     "drilled": agent(cluster(drill=DrillStatus("a.snap", passed=True, at=NOW, seconds=9.5))),
     "drill failed": agent(cluster(drill=DrillStatus("a.snap", passed=False, at=NOW, reason="no"))),
     "disabled": agent(cluster(disabled="config.yaml:3: vault.address: is empty")),

@@ -9,7 +9,7 @@ from tests.unit.metrics.statuses import FAILURE, NOW, STATES, agent, cluster, fr
 
 from raft_snapshot_agent.metrics.carried import Carried
 from raft_snapshot_agent.metrics.exposition import exposition
-from raft_snapshot_agent.metrics.metric import StatusView
+from raft_snapshot_agent.metrics.metric import JudgedStatus
 from raft_snapshot_agent.metrics.table import SNAPSHOTS
 
 
@@ -19,7 +19,7 @@ def carried(text: str) -> Carried:
 
 @pytest.mark.parametrize("state", STATES)
 def test_what_was_written_is_read_back(state: str) -> None:
-    view = StatusView.of(STATES[state])
+    view = JudgedStatus.of(STATES[state])
 
     found = carried(exposition(STATES[state], metrics=SNAPSHOTS)[1].decode()).samples
 

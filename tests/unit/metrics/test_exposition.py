@@ -15,7 +15,7 @@ from tests.unit.metrics.statuses import NOW, STATES, agent, cluster, fresh, stor
 
 from raft_snapshot_agent.core.status import AgentStatus
 from raft_snapshot_agent.metrics.exposition import OPENMETRICS, TEXT, exposition
-from raft_snapshot_agent.metrics.metric import StatusView
+from raft_snapshot_agent.metrics.metric import JudgedStatus
 from raft_snapshot_agent.metrics.table import SNAPSHOTS, TABLE
 
 WIDE = "application/openmetrics-text"
@@ -32,7 +32,7 @@ def told(families: Iterable[object]) -> dict[Series, str]:
 
 
 def meant(status: AgentStatus) -> dict[Series, str]:
-    view = StatusView.of(status)
+    view = JudgedStatus.of(status)
     return {
         (metric.name, frozenset(zip(metric.labels, values, strict=True))): repr(float(value))
         for metric in SNAPSHOTS
@@ -82,6 +82,13 @@ def test_every_series_is_there_from_the_first_scrape() -> None:
         ("storage_state", STATES["fresh"], 3),
         ("state", STATES["disabled"], 2),
         ("leader", STATES["standby"], 0),
+        ("leader", STATES["fine"], 1),
+        ("leader", STATES["fresh"], math.nan),
+        ("scrub_last_timestamp_seconds", STATES["fine"], math.nan),
+        ("scrub_last_timestamp_seconds", STATES["scrubbed"], NOW.timestamp() - 3600),
+        ("stored_rotten", STATES["scrubbed"], 0),
+        ("stored_rotten", STATES["rotten"], 1),
+        ("stored_vanished", STATES["rotten"], 1),
         ("lease_held", STATES["fine"], math.nan),
         ("lease_held", STATES["lease elsewhere"], 0),
         ("lease_failing", STATES["lease lost"], 1),
@@ -102,7 +109,7 @@ def test_what_is_unknown_is_nan_and_what_never_was_is_zero(
 ) -> None:
     (metric,) = (one for one in SNAPSHOTS if one.name == f"raft_snapshot_{name}")
 
-    found = [one for _, one in metric.read(StatusView.of(status))][-1]
+    found = [one for _, one in metric.read(JudgedStatus.of(status))][-1]
     assert repr(float(found)) == repr(float(value))
 
 

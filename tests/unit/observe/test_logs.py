@@ -138,8 +138,8 @@ def test_requests_are_told_at_debug_alone(lines: Lines) -> None:
 
     assert ask("info") == []
     assert ask("debug") == [
-        "debug   GET https://vault:8200/v1/sys/leader  status=200 ms=0",
-        "debug   put s3://b/a.snap  status=StorageFull ms=0",
+        "debug   GET https://vault:8200/v1/sys/leader  status=200 ms=0 event=trace",
+        "debug   put s3://b/a.snap  status=StorageFull ms=0 event=trace",
     ]
 
 
@@ -181,7 +181,7 @@ def test_every_line_of_a_run_has_its_id(lines: Lines) -> None:
     log.info("Between two.")
     first, second, third = lines()
     assert first.endswith("Anything.  run=0a1b2c")
-    assert second.endswith("run=0a1b2c")
+    assert second.endswith("run=0a1b2c event=trace")
     assert "run=" not in third
 
 

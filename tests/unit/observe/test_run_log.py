@@ -21,6 +21,7 @@ from raft_snapshot_agent.errors import (
     StorageFull,
     Unreachable,
 )
+from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.run_log import Journal
 
@@ -208,8 +209,13 @@ def test_a_stopped_run_is_no_failure_and_ends_nothing(said: Said) -> None:
 def test_trouble_between_two_runs_is_told_likewise(said: Said) -> None:
     log = journal()
     for minute in range(30):
-        log.trouble("token", ["The token is not renewed: refused"], AT + timedelta(minutes=minute))
-    log.trouble("token", [], AT + timedelta(minutes=30))
+        log.trouble(
+            LogEvent.TOKEN_TROUBLE,
+            "token",
+            ["The token is not renewed: refused"],
+            AT + timedelta(minutes=minute),
+        )
+    log.trouble(LogEvent.TOKEN_TROUBLE, "token", [], AT + timedelta(minutes=30))
     assert said() == [
         ("warning", "The token is not renewed: refused"),
         ("info", "Resolved: The token is not renewed: refused"),

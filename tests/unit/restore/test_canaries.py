@@ -50,10 +50,21 @@ class Table:
         }
 
     def ask(self, method: str, path: str, body: Any = None) -> NodeAnswer:
+        if method == "POST":
+            return self.log_in(path, body)
         assert method == "GET"
         if path not in self.answers:
             return NodeAnswer(404, {"errors": []})
         return NodeAnswer(200, {"data": self.answers[path]})
+
+    def log_in(self, path: str, body: Any) -> NodeAnswer:
+        known = {
+            "auth/userpass/login/ann e": {"password": VALUE},
+            "auth/approle/login": {"role_id": "web", "secret_id": VALUE},
+        }
+        if known.get(path) != body:
+            return NodeAnswer(400, {"errors": ["invalid username or password"]})
+        return NodeAnswer(200, {"auth": {"client_token": "hvs.of-the-copy"}})
 
 
 def proved(*canaries: CanarySettings, server: Table | None = None) -> list[str]:
@@ -174,3 +185,31 @@ def test_a_root_that_is_none_is_told(tmp_path: Path, root: trustme.CA) -> None:
     wanted.root.write_text("nothing")
     with pytest.raises(ConfigError, match=r"root\.pem holds no certificate"):
         prove_issuer(issuing(root), wanted)
+
+
+# Somebody who can log in.
+
+
+def logged_in(**login: Any) -> list[str]:
+    document = {"unseal": {"keys": ["key"]}, "login": login}
+    return [*prove(Table(), DrillSettings.model_validate(document))]
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        {"method": "userpass", "username": "ann e", "password": VALUE},
+        {"method": "approle", "role_id": "web", "secret_id": VALUE},
+    ],
+)
+def test_who_can_log_in_to_the_cluster_can_log_in_to_the_copy(login: dict[str, str]) -> None:
+    assert logged_in(**login)[-1] == f"login by {login['method']}"
+
+
+def test_who_cannot_is_told_and_no_password_is() -> None:
+    with pytest.raises(DrillFailed) as caught:
+        logged_in(method="userpass", username="ann e", password=OTHER)
+
+    assert caught.value.noted == "the login by userpass was refused"
+    assert "invalid username or password" in str(caught.value)
+    assert OTHER not in str(caught.value)

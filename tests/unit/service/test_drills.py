@@ -175,7 +175,8 @@ async def test_a_new_configuration_gives_up_the_drills_of_the_old(
             raise AssertionError
 
     agent = SimpleNamespace(cluster=Cluster(), lease=None)
-    service: Any = SimpleNamespace(agent=agent, log=configure("text", "info"), drills=Long())
+    log = configure("text", "info")
+    service: Any = SimpleNamespace(name="", agent=agent, log=log, drills=Long())
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             held = DrillTasks()

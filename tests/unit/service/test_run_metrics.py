@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -19,6 +20,7 @@ from raft_snapshot_agent.core.report import Report, StorageResult
 from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.errors import AgentError, NotLeader, StorageUnavailable, VerificationError
 from raft_snapshot_agent.metrics.metric import PREFIX
+from raft_snapshot_agent.service import run_metrics
 from raft_snapshot_agent.service.run_metrics import leave_metrics
 
 pytestmark = pytest.mark.anyio
@@ -207,3 +209,14 @@ async def test_what_fails_is_one_warning(
     assert warning.startswith(words.format(**said))
     assert "it does not concern the snapshot" in warning or "127.0.0.1:1" in warning
     assert "\n" not in warning
+
+
+async def test_a_gateway_that_never_answers_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_metrics, "_WITHIN", timedelta(seconds=0.5))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        (warning,) = await left(fleet(tmp_path, {"pushgateway": url}), report())
+
+    assert warning.startswith(f"cannot push metrics to {url}: no answer in time")

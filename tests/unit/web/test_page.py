@@ -30,7 +30,14 @@ from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.web.page.charts import draw_charts
 from raft_snapshot_agent.web.page.render import render_page
 from raft_snapshot_agent.web.page.timeline import SLOTS, draw_timeline
-from raft_snapshot_agent.web.page.view import CARDS, STARTING, PageQuery, view_page
+from raft_snapshot_agent.web.page.view import (
+    CARDS,
+    PROBLEMS,
+    PROBLEMS_OF_MANY,
+    STARTING,
+    PageQuery,
+    view_page,
+)
 
 SECRET = "hunter2-hunter2-hunter2"
 
@@ -54,7 +61,7 @@ def test_the_word_and_what_to_do_are_those_of_all_others(kind: str) -> None:
     shown = view_page(status)
     assert shown.word in page.text
     assert shown.word in {str(severity_of(problems)), STARTING if not problems else ""}
-    for problem in problems[: 12 if shown.cards else 5]:
+    for problem in problems[: PROBLEMS if shown.cards else PROBLEMS_OF_MANY]:
         for told in (problem.text, problem.advice):
             assert " ".join(told.split()) in page.text
 
@@ -201,7 +208,7 @@ def test_of_many_clusters_those_with_problems_come_first_and_one_can_be_chosen()
     assert [one.tone for one in page.clusters] == sorted(
         (one.tone for one in page.clusters), key=["bad", "warn", "good"].index
     )
-    assert len(page.problems) == 5
+    assert len(page.problems) == PROBLEMS_OF_MANY
     assert page.more_problems > 0
     one = view_page(status, PageQuery(cluster="team-003"))
     assert one.cards

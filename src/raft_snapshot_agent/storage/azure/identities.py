@@ -8,7 +8,6 @@ an Azure VM" and "... for App Service"; `az account get-access-token`.
 
 from __future__ import annotations
 
-import json
 import math
 import subprocess
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urlencode
 
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.error_text import read_document
 from raft_snapshot_agent.errors import (
     ConfigError,
@@ -67,8 +67,8 @@ class AzureToken:
             LoginRefused: It holds no token.
         """
         try:
-            text, seconds = _token_in(json.loads(document))
-        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError):
+            text, seconds = _token_in(read_json(document))
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError):
             raise LoginRefused(f"{doing}: {source} gave no token", hint=LOGIN_HINT) from None
         remember(text)
         return cls(text, seconds)

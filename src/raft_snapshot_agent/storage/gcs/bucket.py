@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageError
 from raft_snapshot_agent.storage.gcs.errors import GcsAnswer, refusal
@@ -281,8 +282,8 @@ def _encoded(query: Mapping[str, str]) -> str:
 
 def _document(doing: str, answer: BaseHTTPResponse) -> dict[str, Any]:
     try:
-        document = json.loads(answer.data)
-    except (RecursionError, ValueError):
+        document = read_json(answer.data)
+    except ValueError:
         document = None
     if not isinstance(document, dict):
         raise StorageError(

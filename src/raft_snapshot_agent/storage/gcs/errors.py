@@ -6,12 +6,12 @@ section 5.2, for where tokens come from.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.errors import (
     LoginRefused,
     SnapshotNotFound,
@@ -80,8 +80,8 @@ class GcsAnswer:
     def read(cls, status: int, body: bytes, phrase: str = "") -> GcsAnswer:
         text = body.decode(errors="replace")
         try:
-            document = json.loads(text)
-        except (RecursionError, ValueError):
+            document = read_json(text)
+        except ValueError:
             return cls(status, "", tidy(_TAG.sub(" ", text)), phrase)
         return cls(status, *_told(document), phrase)
 

@@ -15,6 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
 from raft_snapshot_agent.storage.gcs.errors import LOGIN_HINT, GcsAnswer, login_refusal, tidy
 from raft_snapshot_agent.storage.gcs.key import PrivateKey
@@ -169,9 +170,9 @@ def _given(doing: str, source: str, answer: BaseHTTPResponse) -> GcsToken:
     if answer.status != 200:
         raise login_refusal(doing, source, GcsAnswer.of(answer))
     try:
-        document = json.loads(answer.data)
+        document = read_json(answer.data)
         return GcsToken(str(document["access_token"]), float(document["expires_in"]))
-    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError):
+    except (KeyError, TypeError, ValueError, ArithmeticError):
         raise LoginRefused(f"{doing}: {source} gave no token", hint=LOGIN_HINT) from None
 
 
@@ -198,7 +199,7 @@ def _read(path: Path) -> bytes:
 
 def _document(path: Path, content: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(content)
+        document = read_json(content)
     except ValueError:
         raise _unusable(path, "it is not JSON") from None
     if isinstance(document, dict) and "type" in document:

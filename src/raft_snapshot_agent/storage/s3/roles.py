@@ -8,7 +8,6 @@ guide; "Retrieve security credentials from instance metadata" of the EC2 guide.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.error_text import read_document
 from raft_snapshot_agent.errors import (
     ConfigError,
@@ -181,12 +181,12 @@ def _read(
             str(said["AccessKeyId"]), str(said["SecretAccessKey"]), str(said["Token"])
         )
         return _Temporary(keys, until if until.tzinfo else until.replace(tzinfo=UTC))
-    except (KeyError, TypeError, ValueError, RecursionError):
+    except (KeyError, TypeError, ValueError):
         raise StorageUnavailable(f"{doing}: the answer holds no keys", hint=_HINT) from None
 
 
 def _from_json(document: bytes) -> Mapping[str, str]:
-    said = json.loads(document)
+    said = read_json(document)
     if not isinstance(said, dict):
         raise TypeError("no object")
     return said

@@ -24,13 +24,13 @@ from raft_snapshot_agent.errors import (
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.leftovers import fresh_partial
 from raft_snapshot_agent.storage.limits import too_many
+from raft_snapshot_agent.storage.sftp.blocks import WINDOW, read_window, write_window
 from raft_snapshot_agent.storage.sftp.errors import LATER, explained
 from raft_snapshot_agent.storage.sftp.options import SftpOptions
 from raft_snapshot_agent.threads import in_thread
 
 T = TypeVar("T")
 
-_STEP = 2 << 20
 _FLUSH_EVERY = 256 << 20
 """Bytes between two requests to bring the file to the disk: each must end within the timeout."""
 _KEEP_ALIVE = 15
@@ -90,10 +90,10 @@ class Files:
     async def write(self, path: str, source: UploadSource) -> int:
         """Write a new file, mode 0600, following the source, and bring it to the server's disk."""
         attributes = asyncssh.SFTPAttrs(permissions=0o600)
-        file: Any = await self._bounded(self._client.open(path, "xb", attributes))
+        file: Any = await self._bounded(self._client.open(path, "xb", attributes, block_size=0))
         position = flushed = 0
-        while piece := await in_thread(partial(source.read, position, _STEP), abandon=True):
-            await self._bounded(file.write(piece, position))
+        while piece := await in_thread(partial(source.read, position, WINDOW), abandon=True):
+            await self._bounded(write_window(file, piece, position))
             position += len(piece)
             if position - flushed >= _FLUSH_EVERY:
                 await self._flush(file)
@@ -136,16 +136,20 @@ class Files:
     async def opened(self, path: str) -> Any:
         """Open a file for reading; `None` if there is none."""
         try:
-            return await self._bounded(self._client.open(path, "rb"))
+            return await self._bounded(self._client.open(path, "rb", block_size=0))
         except asyncssh.SFTPNoSuchFile:
             return None
 
     async def pieces(self, path: str, file: Any) -> AsyncIterator[bytes]:
         """Read an open file to its end."""
         size = (await self._bounded(self._client.stat(path))).size or 0
-        position = 0
-        while piece := await self._bounded(file.read(_STEP, position)):
+        position, least = 0, 1
+        # At the end once more, by one byte: it may have more than it said.
+        while piece := await self._bounded(
+            read_window(file, position, min(WINDOW, max(size - position, least)))
+        ):
             position += len(piece)
+            least = WINDOW if position > size else 1
             yield piece
         if position < size:
             raise StorageUnavailable(f"{path} ended after {position} of {size} bytes", hint=LATER)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.errors import (
     ConfigError,
     LoginRefused,
@@ -219,8 +219,8 @@ def segments_folder(key: str) -> str:
 
 def _document(doing: str, text: bytes) -> list[dict[str, str]]:
     try:
-        document = json.loads(text)
-    except (RecursionError, ValueError) as error:
+        document = read_json(text)
+    except ValueError as error:
         raise StorageError(f"{doing}: the answer is not JSON", hint="check storage_url") from error
     if not isinstance(document, list) or not all(isinstance(one, dict) for one in document):
         raise StorageError(f"{doing}: the answer is no list", hint="check storage_url")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
 from raft_snapshot_agent.network.clear_text import refuse_plain_http
 from raft_snapshot_agent.secret import Secret
@@ -173,7 +174,7 @@ def _identity(given: _Given) -> dict[str, Any]:
 def _endpoint(doing: str, answer: BaseHTTPResponse, region: str | None) -> str:
     """Find the object store in the catalog that comes with a token."""
     try:
-        catalog = json.loads(answer.data)["token"]["catalog"]
+        catalog = read_json(answer.data)["token"]["catalog"]
         stores = [
             endpoint
             for service in catalog
@@ -183,7 +184,7 @@ def _endpoint(doing: str, answer: BaseHTTPResponse, region: str | None) -> str:
         ]
         regions = {str(store.get("region_id") or store.get("region")): store for store in stores}
         urls = {name: str(store["url"]) for name, store in regions.items()}
-    except (ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(f"{doing}: the answer has no catalog", hint=_ADDRESS) from error
     if region is None and len(urls) == 1:
         return next(iter(urls.values()))

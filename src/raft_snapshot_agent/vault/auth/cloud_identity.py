@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.error_text import read_document
 from raft_snapshot_agent.errors import Denied, ServerError, Unreachable
 from raft_snapshot_agent.network.pools import open_pool
@@ -82,8 +82,8 @@ class CloudIdentity:
             ServerError: It was no such object.
         """
         try:
-            document = json.loads(self.ask(method, url, headers, body))
-        except (RecursionError, ValueError):
+            document = read_json(self.ask(method, url, headers, body))
+        except ValueError:
             document = None
         if not isinstance(document, dict):
             raise ServerError(f"{self.name} does not answer with JSON", hint=self.hint)

@@ -15,7 +15,7 @@ from raft_snapshot_agent.web.page.timeline import Timeline, draw_timeline
 
 CARDS = 6
 """More clusters are a table, and one of them is a page of its own."""
-PROBLEMS, PROBLEMS_OF_MANY = 12, 5
+PROBLEMS, PROBLEMS_OF_MANY = 12, 3
 """As many are told at the top; where the clusters are a table, it has the others."""
 STARTING = "Starting"
 """Said instead of the word for how all is, before any storage was looked at."""

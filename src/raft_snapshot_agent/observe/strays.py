@@ -1,0 +1,40 @@
+"""What libraries, threads and the event loop would write past the log, as one line each in it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from raft_snapshot_agent.observe.log_events import LogEvent
+from raft_snapshot_agent.observe.logs import get_log
+from raft_snapshot_agent.observe.trace import defect, trace_defect
+
+_LEVELS = {logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL: "error"}
+
+
+class _Adopted(logging.Handler):
+    """Writes one line for each record of the standard library's log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = f"{record.name}: {record.getMessage()}"
+        if record.exc_info and record.exc_info[1] is not None:
+            text = f"{text}: {defect(record.exc_info[1])}"
+            trace_defect(record.exc_info[1])
+        write = getattr(get_log(), _LEVELS.get(record.levelno, "warning"))
+        write(text, fact=LogEvent.OTHER)
+
+
+def adopt_strays() -> None:
+    """Let the log have what would be written beside it, from now on and for the whole process."""
+    logging.getLogger().handlers = [_Adopted(logging.WARNING)]
+    logging.captureWarnings(capture=True)
+    threading.excepthook = _tell_thread
+
+
+def _tell_thread(ended: Any) -> None:
+    if ended.exc_value is None or ended.exc_type is SystemExit:
+        return
+    trace_defect(ended.exc_value)
+    what = f"A thread ended: {defect(ended.exc_value)}"
+    get_log().error(what, fact=LogEvent.OTHER)

@@ -43,7 +43,7 @@ from raft_snapshot_agent.vault.leader import Cluster, Leader
 from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
 
 _TIDY_WITHIN = 30.0
-_SHORTER = 60.0
+_SHORTER = 120.0
 """Seconds to look for a restore whose answer was lost."""
 
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.notes import moment, one_line
 from raft_snapshot_agent.core.proof import AHEAD
 from raft_snapshot_agent.core.signing import SigningKeys
@@ -143,7 +144,7 @@ class ScrubNote:
     def from_json(cls, text: bytes, keys: SigningKeys | None, now: datetime) -> ScrubNote:
         """Read a note; what is damaged, unsigned or from the future tells nothing."""
         try:
-            found = json.loads(text)
+            found = read_json(text)
             told = {key: found[key] for key in ("looked_at", "vanished", "read")}
             if keys is not None and not keys.has_signed_note(_PURPOSE, told, found["signature"]):
                 return cls()

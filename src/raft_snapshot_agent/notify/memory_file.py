@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from raft_snapshot_agent.core.alerts import Alert, AlertEvent, AlertKey
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.notices import MOST_RECORDS, AlertRecord, NoticeMemory, RunNote
 from raft_snapshot_agent.errors import NotificationError, SpoolError, reason_of
 from raft_snapshot_agent.notify.message import shorten
@@ -43,7 +44,7 @@ class MemoryFile:
         except (OSError, SpoolError):
             return {}
         try:
-            document = json.loads(text)
+            document = read_json(text)
             if document["version"] != _VERSION:
                 return {}
             return {name: _memory(one) for name, one in document["notifiers"].items()}

@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from raft_snapshot_agent.core.drill_note import DrillNote
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.snapshot import Manifest, Sidecar, Snapshot, Stored
 from raft_snapshot_agent.destination import verification
@@ -261,7 +262,7 @@ def _without_known(text: bytes) -> bytes:
 
     Nobody vouched for it with a key, and fields of later versions stay.
     """
-    fields = json.loads(text)
+    fields = read_json(text)
     if not fields.get("known"):
         return text
     return (json.dumps(fields | {"known": ""}, indent=2) + "\n").encode()

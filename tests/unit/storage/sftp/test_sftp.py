@@ -80,7 +80,7 @@ async def test_a_connection_cut_half_way_leaves_nothing(place: Sftp, line: Cutti
 async def test_a_server_that_stalls_is_given_up_and_swept_later(
     place: Sftp, line: CuttingTcpProxy
 ) -> None:
-    storage = place.open(port=line.port, timeout="1s")
+    storage = place.open(port=line.port, timeout="5s")
     with Watched(place.spools) as source:
         async with beside(source, _put_fails, storage, source):
             source.grow(bytes_of(BIG))

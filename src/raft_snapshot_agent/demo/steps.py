@@ -16,6 +16,7 @@ import anyio
 
 from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.config.load import load
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.naming import newest_first
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.demo.screen import Screen
@@ -120,7 +121,7 @@ def _playground(stage: Stage) -> Playground:
     name = stage.cluster.leader().name
     file = stage.folder / f"{name}.json"
     own = stage.folder / "operator.json"
-    document = json.loads(file.read_text())
+    document = read_json(file.read_text())
     add_operators_part(document, stage.folder, stage.cluster.unseal_keys)
     own.write_text(json.dumps(document, indent=2))
     agents = [*stage.agents.values()]

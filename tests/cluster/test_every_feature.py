@@ -208,6 +208,7 @@ def at_once() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def nobodys_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # a safety snapshot that no storage can have is a file there
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
 

@@ -47,7 +47,7 @@ def write(cluster: OpenBaoCluster, count: int) -> None:
 
 def by_operator(site: Site, cluster: OpenBaoCluster, *arguments: str | Path) -> Ending:
     env = {"VAULT_TOKEN": cluster.root_token}
-    return call(*arguments, "-c", site.configuration(), env=env)
+    return call(*arguments, "-c", site.configuration(), env=env, cwd=site.root)
 
 
 class RolledBack:

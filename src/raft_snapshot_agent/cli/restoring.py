@@ -43,7 +43,7 @@ from raft_snapshot_agent.vault.leader import Cluster, Leader
 from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
 
 _TIDY_WITHIN = 30.0
-_SHORTER = 60.0
+_SHORTER = 120.0
 """Seconds to look for a restore whose answer was lost."""
 
 
@@ -157,7 +157,8 @@ class _Restoring:
         """Store what is there now; who may restore may mostly read, else the agents may."""
         config = self.loaded.config
         logins = [_by_operator(config.vault)]
-        logins += [config.vault] if config.vault.auth not in {None, logins[0].auth} else []
+        if config.vault.auth is not None and config.vault.auth != logins[0].auth:
+            logins.append(config.vault)
 
         def opened(vault: VaultSettings) -> OpenAgent:
             mine = config.model_copy(update={"vault": vault, "lease": None})
@@ -168,7 +169,7 @@ class _Restoring:
             map(opened, logins),
             self._everywhere(),
             target.leader.identity.cluster_id,
-            Path.cwd(),
+            _working_folder(),
         )
         for warning in safety.warnings:
             output.talk(f"warning: safety snapshot: {warning}")
@@ -247,6 +248,15 @@ async def _ask(name: str) -> None:
     await anyio.wait_readable(sys.stdin)  # a blocking read would be deaf to Ctrl-C
     if sys.stdin.readline().strip() != name:
         raise ConfigError("not restored", hint="nothing was changed")
+
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ConfigError(
+            f"the working directory is gone: {error.strerror}", hint="change to another one"
+        ) from error
 
 
 def _warn(troubles: Iterable[str]) -> None:

@@ -8,11 +8,11 @@ Source: `vault/version_store.go` and `vault/seal.go` of OpenBao and Vault.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raft_snapshot_agent.core.entries import EntryReader, StateEntry
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.release import parse_release
 from raft_snapshot_agent.errors import VerificationError
 
@@ -90,11 +90,11 @@ def _newer(known: str, key: bytes) -> str:
 
 def _read_seal(text: bytes) -> Seal | None:
     try:
-        told = json.loads(text)
+        told = read_json(text)
         kind, shares, threshold = (
             told.get(name) for name in ("type", "secret_shares", "secret_threshold")
         )
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, AttributeError):
         return None
     if not isinstance(kind, str) or type(shares) is not int or type(threshold) is not int:
         return None

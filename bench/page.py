@@ -17,8 +17,8 @@ from tests.unit.web.statuses import agent, many
 from raft_snapshot_agent.metrics.exposition import exposition
 from raft_snapshot_agent.observe.status_document import document
 from raft_snapshot_agent.web.json_text import write_json
+from raft_snapshot_agent.web.page.cluster_view import PageQuery
 from raft_snapshot_agent.web.page.render import render_page
-from raft_snapshot_agent.web.page.view import PageQuery
 from raft_snapshot_agent.web.stored import MOST, Question, list_snapshots
 
 ROUNDS = 15

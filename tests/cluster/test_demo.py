@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -26,10 +28,12 @@ def temporary(tmp_path: Path) -> Path:
     return folder
 
 
-def play(temporary: Path, *argv: str, path: str | None = None) -> subprocess.Popen[str]:
+def play(
+    temporary: Path, *argv: str, path: str | None = None, options: Sequence[str] = ()
+) -> subprocess.Popen[str]:
     env = environment({"TMPDIR": str(temporary), "NO_COLOR": ""})
     return subprocess.Popen(
-        [*argv, "demo"],
+        [*argv, "demo", *options],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -75,6 +79,44 @@ def test_the_demo_holds_and_leaves_nothing(temporary: Path) -> None:
     assert re.search(r"between the first snapshot and the newest: \d+ keys", held[8])
     assert "canaries read: 1" in held[9]
     assert "holds 'secret number 7' again" in held[10]
+    is_tidy(temporary)
+
+
+def test_it_stays_until_ctrl_c_and_what_it_says_to_try_works(temporary: Path) -> None:
+    with play(temporary, *AGENT, options=["--stay"]) as demo, ExitStack() as stack:
+        assert demo.stdout is not None
+        stack.callback(demo.kill)  # a test that fails must not wait for it
+        shown = ""
+        while "Ctrl-C ends it" not in shown:
+            line = demo.stdout.readline()
+            assert line, shown
+            shown += line
+        page = re.search(r"The page: (http://127\.0\.0\.1:\d+)/", shown)
+        assert page
+        asked = [*AGENT, "status", "--url", page[1]]
+        until(
+            lambda: (
+                b"All is well" in subprocess.run(asked, capture_output=True, check=False).stdout
+            ),
+            "all is well",
+            within=60,
+        )
+        watch = re.search(r"The same in a terminal: (.*)$", shown, re.MULTILINE)
+        assert watch
+        told = subprocess.run(
+            ["/bin/sh", "-c", watch[1].replace("--watch", "-q")], capture_output=True, check=False
+        )
+        assert b"the daemon (version " in told.stdout
+        _, kill, *_, put, recover = re.findall(r"^  (\S.*)$", shown, re.MULTILINE)
+        for command in (put, f"{recover} --yes"):
+            done = subprocess.run(
+                ["/bin/sh", "-c", command], capture_output=True, check=False, text=True
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+        assert kill.startswith("kill -STOP ")
+        demo.send_signal(signal.SIGINT)
+        rest, talk = demo.communicate(timeout=60)
+    assert (demo.returncode, talk) == (0, ""), rest + talk
     is_tidy(temporary)
 
 

@@ -76,6 +76,7 @@ def test_a_receiver_that_never_answers_is_in_no_snapshots_way(
             {"type": "healthchecks", "url": f"{receiver.url}/ping"},
         ]
         with site.command("run") as daemon:
+            until(lambda: stuck.asked, "one is asked that never answers", within=60)
             until(lambda: len(ended(receiver)) >= 2, "two runs are told", within=60)
             daemon.process.send_signal(signal.SIGTERM)
             assert daemon.ended().code == 0

@@ -39,7 +39,7 @@ def test_daemon_that_waits(site: Site, server: LyingProxy, number: signal.Signal
         running.says("Successfully created s3 snapshot")
         said = stopped(running, number, 0)
     assert f"Received {number.name}, stopping." in said
-    assert said.splitlines()[-1].endswith("Stopped.")
+    assert said.splitlines()[-1].endswith("Stopped.  event=stopped")
     assert [len(names) for names in site.names()] == [1, 1]
     assert site.leftovers() == []
     assert [request.path for request in server.requests][-1] == REVOKE

@@ -223,11 +223,16 @@ def status(
 
 
 @app.command()
-def demo() -> int:
+def demo(
+    stay: Annotated[
+        bool,
+        typer.Option("--stay", help="Leave cluster, agents and page running, with things to try."),
+    ] = False,
+) -> int:
     """Show all of it at work, on an embedded OpenBao cluster."""
     from raft_snapshot_agent.cli import demo as command
 
-    return command.demo()
+    return command.demo(goes_on=stay)
 
 
 add_examples(app)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import LoadedFleet
+from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, StorageStatus
 from raft_snapshot_agent.destination.holdings import look_at_all
 from raft_snapshot_agent.errors import AgentError, ConfigError, Unreachable, reason_of
@@ -127,10 +127,7 @@ def _read(text: bytes) -> Document:
     Raises:
         ValueError: It is none.
     """
-    try:
-        found = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("nested too deep") from error
+    found = read_json(text)
     if not isinstance(found, dict) or not isinstance(found.get("clusters"), list):
         raise ValueError("no status")  # noqa: TRY004 - what came is wrong, not a call
     return found

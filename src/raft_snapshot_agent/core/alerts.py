@@ -8,7 +8,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from raft_snapshot_agent.core.holding import Survey
-from raft_snapshot_agent.core.problems import Problem, ProblemKind, Severity, list_problems
+from raft_snapshot_agent.core.problems import (
+    Problem,
+    ProblemKind,
+    Severity,
+    advise,
+    list_problems,
+)
 from raft_snapshot_agent.core.report import Outcome
 from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, Role, StorageStatus
 
@@ -198,10 +204,10 @@ def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator
 
     holding = storage.holding
     if reason := storage.alarm or ("" if holding is None else holding.alarm):
-        mend = "after checking: raft-snapshot-agent prune --acknowledge"
+        mend = advise("after checking", "prune --acknowledge", cluster)
         yield alert(AlertEvent.GUARD_ALARM, f"retention suspended: {reason}; {mend}")
     if found := [] if holding is None else _list_broken(holding.survey):
-        mend = f"look at it: raft-snapshot-agent verify --all --storage {storage.name}"
+        mend = advise("look at it", f"verify --all --storage {storage.name}", cluster)
         yield alert(AlertEvent.SCRUB_FAILED, f"{'; '.join(found)}; {mend}")
 
 

@@ -58,6 +58,8 @@ class Restored:
     clock: str = ""
     uptime: float = 0.0
     """When it was, by the `clock` that it names."""
+    signature: str = ""
+    """By the key that all agents of the cluster share; empty: there is none."""
 
     def to_json(self) -> bytes:
         return (json.dumps(asdict(self), indent=2) + "\n").encode()
@@ -75,8 +77,9 @@ class Restored:
                 size=int(fields["size"]),
                 clock=str(fields["clock"]),
                 uptime=float(fields["uptime"]),
+                signature=one_line(fields.get("signature", "")),
             )
-        except (ValueError, KeyError, TypeError, ArithmeticError):
+        except (ValueError, KeyError, TypeError, ArithmeticError, AttributeError):
             return None
         return None if moment(found.at) is None else found
 

@@ -23,8 +23,6 @@ GROUP_PAUSE = timedelta(minutes=5)
 FORGOTTEN_AFTER = timedelta(days=1)
 """What is over and could not be told for so long is no news any more."""
 MOST_RECORDS = 2000
-_MOST_TOLD = 100
-"""Alerts of one message; of the others it has the number."""
 _OF_OUTCOME = {
     Outcome.OK: AlertEvent.SUCCESS,
     Outcome.PARTIAL: AlertEvent.PARTIAL,
@@ -69,10 +67,11 @@ class Notice:
     at: datetime
     records: tuple[AlertRecord, ...] = ()
     run: RunNote | None = None
-    left_out: int = 0
-    """How many alerts it has no room for."""
-    keys: frozenset[AlertKey] = frozenset()
-    """Of all that it tells, those without room too."""
+
+    @property
+    def keys(self) -> frozenset[AlertKey]:
+        """Of all alerts that it tells."""
+        return frozenset(one.alert.key for one in self.records)
 
     @property
     def id(self) -> str:
@@ -146,10 +145,11 @@ def after_delivery(memory: NoticeMemory, notice: Notice, now: datetime) -> Notic
     """Return the memory after a message has arrived."""
     if notice.run is not None:
         return replace(memory, runs=tuple(one for one in memory.runs if one != notice.run))
+    told = notice.keys
     records = {
-        key: replace(one, told=now) if key in notice.keys else one
+        key: replace(one, told=now) if key in told else one
         for key, one in memory.records.items()
-        if key not in notice.keys or one.ended is None
+        if key not in told or one.ended is None
     }
     return replace(memory, records=records, sent={**memory.sent, notice.event: now})
 
@@ -199,13 +199,7 @@ def _group(memory: NoticeMemory, event: AlertEvent, wishes: Wishes, now: datetim
     if not news:
         return None
     told = sorted(news.values(), key=lambda one: (one.ended is not None, one.alert.since))
-    return Notice(
-        event,
-        now,
-        tuple(told[:_MOST_TOLD]),
-        left_out=max(len(told) - _MOST_TOLD, 0),
-        keys=frozenset(news),
-    )
+    return Notice(event, now, tuple(told))
 
 
 def _is_news(record: AlertRecord, now: datetime) -> bool:

@@ -100,7 +100,7 @@ def _of_cluster(cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
             ProblemKind.SNAPSHOT_FAILED,
             Severity.FAILING,
             f"no snapshot could be taken: {cluster.failing.text}",
-            _advise("find out why", "doctor", name),
+            advise("find out why", "doctor", name),
             name,
             since=cluster.failing.since,
         )
@@ -141,7 +141,7 @@ def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator
             ProblemKind.STORAGE_FAILED,
             worst,
             f"snapshots are not stored in {storage.name}: {storage.failing.text}",
-            _advise("find out why", "doctor", cluster),
+            advise("find out why", "doctor", cluster),
             cluster,
             storage.name,
             storage.failing.since,
@@ -158,14 +158,14 @@ def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator
 def _grade(
     storage: StorageStatus, state: CheckState, cluster: str
 ) -> tuple[ProblemKind, Severity, str]:
-    look = _advise("look at it", f"list --storage {storage.name}", cluster)
+    look = advise("look at it", f"list --storage {storage.name}", cluster)
     if storage.holding is not None and storage.holding.census is None:
         return ProblemKind.UNLISTED, Severity.ATTENTION, "check its address and its credentials"
     if state is CheckState.WARNING and storage.alarm:
-        advice = _advise("after checking", "prune --acknowledge", cluster)
+        advice = advise("after checking", "prune --acknowledge", cluster)
         return ProblemKind.RETENTION_SUSPENDED, Severity.ATTENTION, advice
     if state is CheckState.WARNING and storage.has_rot:
-        advice = _advise("look at it", f"verify --all --storage {storage.name}", cluster)
+        advice = advise("look at it", f"verify --all --storage {storage.name}", cluster)
         return ProblemKind.SCRUB_FAILED, Severity.ATTENTION, advice
     if state is CheckState.WARNING and storage.required:
         return ProblemKind.DOUBT, Severity.ATTENTION, look
@@ -179,7 +179,7 @@ def _of_rest(cluster: ClusterStatus) -> Iterator[Problem]:
             ProblemKind.LEASE_UNUSABLE,
             Severity.FAILING,
             f"nobody can tell which agent is to work: {cluster.lease.trouble}",
-            _advise("check the storage that keeps the lease", "doctor", name),
+            advise("check the storage that keeps the lease", "doctor", name),
             name,
         )
     if cluster.login_failing:
@@ -195,13 +195,13 @@ def _of_rest(cluster: ClusterStatus) -> Iterator[Problem]:
             ProblemKind.DRILL_FAILED,
             Severity.FAILING,
             f"the drill of {cluster.drill.snapshot} failed: {cluster.drill.reason}",
-            _advise("find out why before you need it", "drill", name),
+            advise("find out why before you need it", "drill", name),
             name,
             since=cluster.drill.at,
         )
 
 
-def _advise(what: str, command: str, cluster: str) -> str:
+def advise(what: str, command: str, cluster: str) -> str:
     """Return what to do as a command to paste."""
     which = f" --cluster {cluster}" if cluster else ""
     return f"{what}: raft-snapshot-agent {command}{which}"

@@ -153,7 +153,7 @@ class ScrubNote:
             known = {name: one for name, one in readings.items() if one is not None}
             vanished = tuple(one_line(name) for name in found["vanished"][:_MOST_VANISHED])
             return cls(known, vanished, _believed(found["looked_at"], now))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return cls()
 
 

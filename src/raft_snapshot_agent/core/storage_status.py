@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from raft_snapshot_agent.core.holding import Holding, Survey, Verdict, judge_holding
 from raft_snapshot_agent.core.report import StorageResult
+from raft_snapshot_agent.core.retention import Retention
 from raft_snapshot_agent.core.scrub_note import ScrubNote
 from raft_snapshot_agent.core.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshot import Stored
@@ -51,6 +52,10 @@ class StorageStatus:
     interval: timedelta | None = None
     """Between the next two slots of its schedule."""
     next_due: datetime | None = None
+    retention: Retention | None = None
+    """By which snapshots stay; nothing: it is not known."""
+    zone: tzinfo = UTC
+    """Where the days of `retention` begin."""
     holding: Holding | None = None
     """As it was listed last; nothing before the first time."""
     listed_at: datetime | None = None

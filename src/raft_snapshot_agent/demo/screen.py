@@ -58,6 +58,10 @@ class Screen:
         """Print a line that belongs to the step before."""
         self._row(Text(" " * 14), Text(text, "dim"))
 
+    def note(self, text: str) -> None:
+        """Print a line as it is, however long: it may be a command to copy."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
     def end(self) -> None:
         seconds = time.monotonic() - self.started
         self.console.print(f"\nAll {self.held} steps held, in {seconds:.0f} s.", style="bold")

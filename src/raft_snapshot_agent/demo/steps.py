@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -18,6 +19,7 @@ from raft_snapshot_agent.config.load import load
 from raft_snapshot_agent.core.naming import newest_first
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.demo.screen import Screen
+from raft_snapshot_agent.demo.stay import Playground, add_operators_part, has_page, stay
 from raft_snapshot_agent.demo.way_back import (
     CANARY,
     CANARY_VALUE,
@@ -30,10 +32,11 @@ from raft_snapshot_agent.restore.examine import examine
 from raft_snapshot_agent.restore.reader import StoredReader
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
-from raft_snapshot_agent.servers.process import ServerProcess
+from raft_snapshot_agent.servers.process import ServerProcess, free_ports
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 from raft_snapshot_agent.service import assembly
 
+_NODES = 3
 _SECRETS = 50
 _EVERY = 3
 _PATIENCE = 60.0
@@ -47,10 +50,17 @@ class Stage:
     cluster: OpenBaoCluster
     destinations: tuple[Destination, ...]
     agents: dict[str, ServerProcess]
+    s3: SeaweedFS
+    pages: dict[str, str]
+    """Addresses of the agents' pages, by node."""
 
 
-def play(screen: Screen) -> None:
+def play(screen: Screen, *, goes_on: bool = False) -> None:
     """Run every step.
+
+    Arguments:
+        screen: Where they are shown.
+        goes_on: Leave cluster, agents and page running after the first steps, until Ctrl-C.
 
     Raises:
         AgentError: A step did not hold.
@@ -59,6 +69,9 @@ def play(screen: Screen) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="raft-demo-")))
         stage = _set_up(screen, stack, folder)
         _watch_snapshots(screen, stage)
+        if goes_on:
+            stay(screen, _playground(stage))
+            return
         _kill_leader(screen, stage)
         _stop_agents(screen, stage)
         anyio.run(_verify_all, screen, stage)
@@ -70,7 +83,7 @@ def play(screen: Screen) -> None:
 def _set_up(screen: Screen, stack: ExitStack, folder: Path) -> Stage:
     with screen.step("Starting three OpenBao nodes") as seen:
         cluster = stack.enter_context(
-            OpenBaoCluster.start(folder / "bao", nodes=3, shares=3, threshold=2)
+            OpenBaoCluster.start(folder / "bao", nodes=_NODES, shares=3, threshold=2)
         )
         version = cluster.leader().seal_status()["version"]
         seen.append(f"OpenBao {version}: three nodes on loopback, {cluster.leader().name} leads")
@@ -85,14 +98,39 @@ def _set_up(screen: Screen, stack: ExitStack, folder: Path) -> Stage:
         cluster.write_secret(CANARY, {"value": CANARY_VALUE})
         seen.append(f"policy and AppRole for the agent, {_SECRETS} secrets written")
     with screen.step("Starting an agent beside each node") as seen:
-        files = {n.name: _write_configuration(folder, n, role, s3) for n in cluster.nodes}
+        pages = dict(zip((n.name for n in cluster.nodes), _choose_pages(), strict=False))
+        files = {
+            n.name: _write_configuration(folder, n, role, s3, pages.get(n.name, ""))
+            for n in cluster.nodes
+        }
         agents = {name: _start_agent(stack, folder, name, file) for name, file in files.items()}
         seen.append(f"three agents, one beside each node; a snapshot every {_EVERY} s")
+    if pages:
+        screen.detail(f"how things stand, while it runs: {pages[cluster.leader().name]}")
     config = load(next(iter(files.values())), {}).config
-    return Stage(folder, cluster, assembly.destinations(config), agents)
+    return Stage(folder, cluster, assembly.destinations(config), agents, s3, pages)
 
 
-def _write_configuration(folder: Path, node: OpenBaoNode, role: AppRole, s3: SeaweedFS) -> Path:
+def _choose_pages() -> list[str]:
+    """Choose an address for the page of each agent; none where it cannot be served."""
+    return [f"http://127.0.0.1:{port}/" for port in free_ports(_NODES)] if has_page() else []
+
+
+def _playground(stage: Stage) -> Playground:
+    name = stage.cluster.leader().name
+    file = stage.folder / f"{name}.json"
+    own = stage.folder / "operator.json"
+    document = json.loads(file.read_text())
+    add_operators_part(document, stage.folder, stage.cluster.unseal_keys)
+    own.write_text(json.dumps(document, indent=2))
+    agents = [*stage.agents.values()]
+    page = stage.pages.get(name, "")
+    return Playground(stage.folder, stage.cluster, stage.s3, agents, file, own, page)
+
+
+def _write_configuration(
+    folder: Path, node: OpenBaoNode, role: AppRole, s3: SeaweedFS, page: str
+) -> Path:
     (folder / "secret_id").write_text(role.secret_id)
     (folder / "s3_key").write_text(s3.secret_access_key)
     (folder / "spool").mkdir(exist_ok=True)
@@ -113,6 +151,8 @@ def _write_configuration(folder: Path, node: OpenBaoNode, role: AppRole, s3: Sea
         "spool": str(folder / "spool"),
         "storages": [{"type": "local", "path": str(folder / "snapshots")}, bucket],
     }
+    if page:
+        document["web"] = {"listen": urlsplit(page).netloc}
     file = folder / f"{node.name}.json"
     file.write_text(json.dumps(document, indent=2))
     return file

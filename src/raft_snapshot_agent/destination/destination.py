@@ -11,6 +11,7 @@ from itertools import islice
 from raft_snapshot_agent.core.flood import count_witnesses, explain_flood, explains
 from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME, Alarm, Losses, Restored
 from raft_snapshot_agent.core.naming import AGENT, Layout, Naming
+from raft_snapshot_agent.core.restored_note import write_restored
 from raft_snapshot_agent.core.retention import Plan, Retention, plan
 from raft_snapshot_agent.core.schedule import Schedule
 from raft_snapshot_agent.core.signing import SigningKeys
@@ -207,7 +208,7 @@ class Destination:
 
     async def expect(self, restored: Restored) -> None:
         """Leave word of a restore for whoever takes the next snapshot."""
-        await self.storage.put(RESTORED_NAME, BytesSource(restored.to_json()))
+        await self.storage.put(RESTORED_NAME, BytesSource(write_restored(restored, self.keys)))
 
     async def expect_nothing(self) -> None:
         """Take the word of a restore back that did not come to be."""

@@ -22,6 +22,7 @@ from raft_snapshot_agent.core.guard import (
     suspects,
 )
 from raft_snapshot_agent.core.naming import manifest_name, newest_first
+from raft_snapshot_agent.core.restored_note import is_believed
 from raft_snapshot_agent.core.snapshot import Instant, Manifest, Stored
 from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.listing import Listing
@@ -34,6 +35,10 @@ _TRIED = 10
 """Manifests that are held against the new one at most; those that lie are not counted."""
 _ADMITTED = 64
 """Older manifests that are changed, too: they may be among the newest once others are gone."""
+_UNSIGNED = (
+    f"{RESTORED_NAME} is not signed with a key of this cluster, and counts for nothing (if the"
+    " next snapshot raises an alarm after a restore: prune --acknowledge; else delete it)"
+)
 _SHOWN = 3
 """Names in a warning."""
 _AHEAD = timedelta(minutes=10)
@@ -98,6 +103,8 @@ async def look(proofs: Proofs, listing: Listing, began: Instant, taken_at: datet
         if RESTORED_NAME in listing.notes:
             restored = Restored.from_json(await verification.small(storage, RESTORED_NAME))
     warnings = await beside_loop(partial(_told, stored), len(stored))
+    if restored is not None and not is_believed(restored, proofs.keys):
+        restored, warnings = None, (*warnings, _UNSIGNED)
     return History(tuple(points), alarm, restored, warnings, listing=listing)
 
 

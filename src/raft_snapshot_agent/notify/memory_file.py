@@ -48,7 +48,7 @@ class MemoryFile:
             if document["version"] != _VERSION:
                 return {}
             return {name: _memory(one) for name, one in document["notifiers"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return {}
 
     def write(self, memories: Mapping[str, NoticeMemory]) -> None:

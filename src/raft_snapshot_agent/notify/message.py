@@ -19,6 +19,8 @@ VERSION = 1
 _LONGEST = 1000
 _TEST = "This is a test of the notifications; nothing is wrong."
 _MOST_LINES = 20
+_MOST_ALERTS = 100
+"""Of one document; of the others it has the number."""
 _WORDS: Mapping[AlertEvent, str] = {
     AlertEvent.FAILED: "snapshots fail",
     AlertEvent.PARTIAL: "a storage does not get its snapshots",
@@ -58,8 +60,8 @@ def document(notice: Notice) -> dict[str, Any]:
         "title": title(notice),
         "text": "\n".join(lines(notice)),
         "agent": {"host": host(), "version": __version__},
-        "alerts": [_alert(one) for one in notice.records],
-        "left_out": notice.left_out,
+        "alerts": [_alert(one) for one in notice.records[:_MOST_ALERTS]],
+        "left_out": max(len(notice.records) - _MOST_ALERTS, 0),
         "run": None if notice.run is None else _run(notice.run),
     }
 
@@ -77,7 +79,7 @@ def title(notice: Notice) -> str:
         return f"Raft snapshots{where}: {words}"
     subjects = list(dict.fromkeys(shorten(one.alert.subject) for one in notice.records))
     named = ", ".join(filter(None, subjects[:3]))
-    more = len(subjects) - 3 + notice.left_out
+    more = len(subjects) - 3
     where = f" ({named}{f' and {more} more' if more > 0 else ''})" if named else ""
     return f"{'Resolved: ' if notice.is_over else ''}Raft snapshots{where}: {words}"
 
@@ -87,7 +89,7 @@ def lines(notice: Notice) -> list[str]:
     if notice.run is not None:
         return [shorten(notice.run.text) or _WORDS[notice.event]]
     told = [line(one) for one in notice.records[:_MOST_LINES]]
-    left = len(notice.records) - len(told) + notice.left_out
+    left = len(notice.records) - len(told)
     return [*told, f"and {left} more"] if left else told
 
 

@@ -88,6 +88,7 @@ class Notifications:
         return [Courier(one, memories[name]) for name, one in zip(names, notifiers, strict=True)]
 
     async def _serve(self, courier: Courier, board: StatusBoard) -> None:
+        board.update(partial(_count_from_zero, courier.name))
         while True:
             version = board.version
             for attempt in await self._look(courier, board.read()):
@@ -131,6 +132,12 @@ class Notifications:
                 said = [str(error)]
             fact = LogEvent.NOTIFICATIONS_NOT_KEPT
             self._journal.trouble(fact, "notify memory", said, self._clock())
+
+
+def _count_from_zero(name: str, status: AgentStatus) -> AgentStatus:
+    """Let its counters be there before the first message: of one that begins at 1 none is seen."""
+    counts = {(name, outcome): 0 for outcome in ("ok", "failed")}
+    return replace(status, notifications={**counts, **status.notifications})
 
 
 def _count(name: str, attempt: Attempt, status: AgentStatus) -> AgentStatus:

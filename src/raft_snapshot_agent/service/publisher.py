@@ -163,6 +163,8 @@ def _describe_storage(
         required=destination.required,
         location=destination.storage.location(""),
         schedule=str(timing.schedule),
+        retention=destination.retention,
+        zone=destination.zone,
         interval=timing.schedule.following(slot, slot).at - slot,
     )
 

@@ -18,8 +18,8 @@ from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.status_document import document
 from raft_snapshot_agent.web.gate import LARGEST_BODY, Refusal
 from raft_snapshot_agent.web.json_text import write_json
+from raft_snapshot_agent.web.page.cluster_view import PageQuery
 from raft_snapshot_agent.web.page.render import ASSETS, read_asset, render_page
-from raft_snapshot_agent.web.page.view import PageQuery
 from raft_snapshot_agent.web.probes import Probe, probe_health, probe_readiness
 from raft_snapshot_agent.web.renderer import Renderer
 from raft_snapshot_agent.web.routes import ADDRESSES, describe_api
@@ -67,7 +67,8 @@ class Api:
     async def page(self, request: Request) -> Response:
         """Answer `/`."""
         query = request.query_params
-        asked = PageQuery(query.get("q", "")[:_LONGEST_WORD], query.get("cluster"))
+        q, before, after = (query.get(name, "")[:_LONGEST_WORD] for name in ("q", "from", "to"))
+        asked = PageQuery(q, query.get("cluster"), before, after)
         made = await self._renderer.render(asked, lambda status: render_page(status, asked))
         return Response(made, media_type="text/html")
 

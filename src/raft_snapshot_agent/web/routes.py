@@ -29,7 +29,8 @@ class Address:
 _SNAPSHOT_AUTO = "/v1/sys/storage/raft/snapshot-auto/status/{name}"
 ADDRESSES = (
     Address("/", "page", "The page", {200: "How things stand"},
-            {"q": "part of a cluster's name", "cluster": "one of them"}, kind="text/html"),
+            {"q": "part of a cluster's name", "cluster": "one of them",
+             "from": "a run to compare", "to": "the other"}, kind="text/html"),
     Address("/style.css", "asset", "Part of the page", {200: "It"}, kind="text/css"),
     Address("/live.js", "asset", "Part of the page", {200: "It"}, kind="text/javascript"),
     Address("/healthz", "health", "Whether every loop goes on",

@@ -72,7 +72,7 @@ def test_a_flood_is_one_message_per_event() -> None:
     many = [cluster(storage(), name=f"c{number}", failing="x") for number in range(500)]
     told = Told()
     (notice,) = told.look(*many)
-    assert (len(notice.keys), len(notice.records), notice.left_out) == (500, 100, 400)
+    assert len(notice.records) == 500
     assert told.look(*many, at=NOW + minutes(30)) == []
     well = [cluster(storage(), name=f"c{number}") for number in range(500)]
     assert short(told.look(*well, at=NOW + HOUR)) == [("failed", 500, True)]

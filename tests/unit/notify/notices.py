@@ -34,7 +34,7 @@ def record(
 
 def notice(*records: AlertRecord, event: AlertEvent = AlertEvent.FAILED) -> Notice:
     told = records or (record(event),)
-    return Notice(event, NOW, told, keys=frozenset(one.alert.key for one in told))
+    return Notice(event, NOW, told)
 
 
 def run_notice(event: AlertEvent, run_id: str = "r1", cluster: str = "", text: str = "") -> Notice:

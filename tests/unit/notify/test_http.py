@@ -108,6 +108,17 @@ def test_the_alertmanager_gets_begin_and_end(receiver: Receiver) -> None:
     assert (over["endsAt"], over["labels"]["storage"]) == ("2026-11-26T12:00:00Z", "s3")
 
 
+def test_a_flood_is_cut_for_people_but_not_for_the_alertmanager(receiver: Receiver) -> None:
+    many = notice(*(record(cluster=f"c{number}") for number in range(500)))
+    channel("webhook", url=receiver.url).send(many)
+    channel("alertmanager", url=receiver.url).send(many)
+    short, whole = (one.document for one in receiver.messages)
+    assert (len(short["alerts"]), short["left_out"]) == (100, 400)
+    assert short["text"].count("\n") == 20
+    assert short["title"] == "Raft snapshots (c0, c1, c2 and 497 more): snapshots fail"
+    assert len({one["labels"]["cluster"] for one in whole}) == 500
+
+
 @pytest.mark.parametrize("kind", HTTP)
 def test_every_event_can_be_sent_and_the_test_too(receiver: Receiver, kind: str) -> None:
     sender = channel(kind, url=receiver.url)

@@ -29,6 +29,7 @@ SOURCE = ROOT / "src/raft_snapshot_agent"
 ROWS = re.findall(
     r"^\| `(\w+)` \| ([\w, ]+) \|", (ROOT / "docs/logging.md").read_text(), re.MULTILINE
 )
+WRITES = re.compile(r"\.(?:info|warning|error|debug)\(|getattr\(")
 LEVELS = {"info", "warning", "error", "debug"}
 NOT_OURS = {"observe/trace.py"}
 """It writes to the standard library's log, which the log forwards with a name."""
@@ -51,8 +52,8 @@ def is_log(node: ast.expr) -> bool:
 
 def calls() -> Iterator[tuple[str, ast.Call]]:
     for path in sorted(SOURCE.rglob("*.py")):
-        name = str(path.relative_to(SOURCE))
-        for node in ast.walk(ast.parse(path.read_text())):
+        name, text = str(path.relative_to(SOURCE)), path.read_text()
+        for node in ast.walk(ast.parse(text)) if WRITES.search(text) else ():
             if isinstance(node, ast.Call) and is_log(node.func) and name not in NOT_OURS:
                 yield f"{name}:{node.lineno}", node
 

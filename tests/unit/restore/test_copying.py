@@ -25,7 +25,7 @@ from raft_snapshot_agent.restore.copying import Copying, CopyResult, CopyState
 from raft_snapshot_agent.restore.reader import StoredReader
 from raft_snapshot_agent.storage.base import BytesSource, UploadSource
 
-NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
+NOW = datetime(2024, 11, 23, 15, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 KEYS = SigningKeys(b"k" * 32)
 

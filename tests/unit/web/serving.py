@@ -29,8 +29,8 @@ class Lines:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def __getattr__(self, level: str) -> Callable[[str], None]:
-        return lambda text: self.lines.append(f"{level}: {text}")
+    def __getattr__(self, level: str) -> Callable[..., None]:
+        return lambda text, **_: self.lines.append(f"{level}: {text}")
 
 
 @dataclass
@@ -75,6 +75,14 @@ class Served:
         finally:
             writer.close()
         return parse(answer)
+
+
+async def rest(reader: asyncio.StreamReader) -> bytes:
+    """Read until the server ends it."""
+    try:
+        return await asyncio.wait_for(reader.read(), WITHIN)
+    except ConnectionError:
+        return b""
 
 
 def parse(raw: bytes) -> Answer:

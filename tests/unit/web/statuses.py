@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 from raft_snapshot_agent.core.freshness import Census, DueTime
 from raft_snapshot_agent.core.holding import Holding, Survey
+from raft_snapshot_agent.core.mount_counts import MountCounts, Tally
 from raft_snapshot_agent.core.notes import Alarm
 from raft_snapshot_agent.core.report import Outcome
+from raft_snapshot_agent.core.retention import Retention
 from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot, Stored
 from raft_snapshot_agent.core.status import (
     Activity,
@@ -44,7 +46,11 @@ def stored(back: int, **more: object) -> Stored:
 
 def run(back: int, outcome: Outcome = Outcome.OK, **more: object) -> RunSummary:
     one = stored(back)
-    whole = Snapshot(ArchiveMeta(one.index or 0, 3, one.size), one.size, "")
+    counts = MountCounts(
+        {"secret/": Tally(900 - 3 * back, 90_000 - 400 * back), "pki/": Tally(40, 5000)},
+        Tally(70, 800),
+    )
+    whole = Snapshot(ArchiveMeta(one.index or 0, 3, one.size), one.size, "", counts.to_text())
     done = RunSummary(
         f"run-{back}",
         slot(back),
@@ -84,6 +90,7 @@ def storage(
         schedule="every 1h",
         interval=HOUR,
         next_due=NOW.replace(minute=0) + HOUR,
+        retention=Retention(last=24, daily=7),
         holding=holding,
         listed_at=NOW - timedelta(minutes=20),
         stored=len(listed),

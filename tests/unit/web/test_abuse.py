@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.unit.web.serving import WITHIN, Served, serve
+from tests.unit.web.serving import WITHIN, Served, rest, serve
 
 from raft_snapshot_agent.web.protocol import BoundedProtocol
 
@@ -35,14 +35,6 @@ async def connected(
         yield reader, writer
     finally:
         writer.close()
-
-
-async def rest(reader: asyncio.StreamReader) -> bytes:
-    """Read until the server ends it."""
-    try:
-        return await asyncio.wait_for(reader.read(), WITHIN)
-    except ConnectionError:
-        return b""
 
 
 async def drip(writer: asyncio.StreamWriter, letters: bytes) -> None:
@@ -91,9 +83,13 @@ async def test_a_request_that_goes_on_for_ever_is_cut_off(begun: bytes, letters:
 
 
 async def test_the_time_of_the_second_request_runs_as_that_of_the_first() -> None:
-    async with serve(protocol=Hasty) as web, connected(web) as (reader, writer):
-        writer.write(HEAD + b"\r\n" + HEAD)
-        assert (await rest(reader)).count(b"HTTP/1.1 200") == 1
+    async with serve(protocol=Hasty) as web:
+        answer = b""
+        while not answer:  # on a busy machine the first may come too late, too
+            async with connected(web) as (reader, writer):
+                writer.write(HEAD + b"\r\n" + HEAD)
+                answer = await rest(reader)
+        assert answer.count(b"HTTP/1.1 200") == 1
 
 
 @pytest.mark.parametrize(
@@ -130,7 +126,7 @@ async def test_more_connections_than_are_let_in_are_closed_and_room_comes_back()
 
 
 async def test_a_reader_that_does_not_read_loses_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raft_snapshot_agent.web.api.document", lambda _: "x" * 40_000_000)
+    monkeypatch.setattr("raft_snapshot_agent.web.api.write_json", lambda _: b"x" * 20_000_000)
     async with serve(protocol=Hasty, most=1) as web:
         stuck = socket.socket()
         with stuck:
@@ -145,8 +141,8 @@ async def test_a_reader_that_does_not_read_loses_its_place(monkeypatch: pytest.M
 
 
 async def test_readers_that_wait_for_events_leave_when_they_are_gone() -> None:
-    async with serve(protocol=Patient, most=3) as web:
-        for _ in range(6):
+    async with serve(protocol=Patient, most=6) as web:
+        for _ in range(12):
             async with connected(web) as (reader, writer):
                 writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 async with asyncio.timeout(WITHIN):

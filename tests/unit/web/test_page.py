@@ -25,19 +25,15 @@ from tests.unit.web.statuses import (
 
 from raft_snapshot_agent.core.problems import list_problems, severity_of
 from raft_snapshot_agent.core.report import Outcome
-from raft_snapshot_agent.core.status import OngoingFailure
+from raft_snapshot_agent.core.retention import Retention
+from raft_snapshot_agent.core.status import OngoingFailure, StorageStatus
 from raft_snapshot_agent.redaction import remember
+from raft_snapshot_agent.web.page.changes import compare_runs
 from raft_snapshot_agent.web.page.charts import draw_charts
+from raft_snapshot_agent.web.page.cluster_view import STARTING, PageQuery
 from raft_snapshot_agent.web.page.render import render_page
 from raft_snapshot_agent.web.page.timeline import SLOTS, draw_timeline
-from raft_snapshot_agent.web.page.view import (
-    CARDS,
-    PROBLEMS,
-    PROBLEMS_OF_MANY,
-    STARTING,
-    PageQuery,
-    view_page,
-)
+from raft_snapshot_agent.web.page.view import CARDS, PROBLEMS, PROBLEMS_OF_MANY, view_page
 
 SECRET = "hunter2-hunter2-hunter2"
 
@@ -218,3 +214,46 @@ def test_of_many_clusters_those_with_problems_come_first_and_one_can_be_chosen()
     assert len(some.clusters) == 10
     assert view_page(many(CARDS)).cards
     assert view_page(status, PageQuery(cluster="nobody")).clusters == ()
+
+
+def test_what_changed_between_any_two_snapshots_is_told_by_mount() -> None:
+    whole = cluster()
+    newest = compare_runs(whole, "", "")
+    assert newest is not None
+    assert (newest.before, newest.after) == ("run-1", "run-0")
+    assert newest.summary == "3 keys more, 0 fewer, in 1 mount"
+    back = compare_runs(whole, "run-0", "run-10")
+    assert back is not None
+    (row,) = back.rows
+    assert (row.path, row.before, row.after, row.keys) == ("secret/", "900", "870", "-30")
+    assert row.size == "-3.9 KiB"
+    assert compare_runs(whole, "nobody", "run-5 ") == newest
+    assert compare_runs(cluster(runs=runs(1)), "", "") is None
+    assert compare_runs(cluster(runs=()), "", "") is None
+    same = compare_runs(whole, "run-3", "run-3")
+    assert same is not None
+    assert same.rows == ()
+
+
+async def test_any_two_can_be_chosen() -> None:
+    async with serve(many(10)) as web:
+        page = Checked((await web.ask("/?cluster=team-001&from=run-10&to=run-0")).text)
+    assert page.wrong == []
+    assert "What changed: 30 keys more, 0 fewer, in 1 mount" in page.text
+
+
+def test_it_is_told_why_each_snapshot_stays() -> None:
+    def told(some: StorageStatus) -> set[str]:
+        (card,) = view_page(agent(cluster(storages=(some,)))).clusters
+        return {one.kept for one in card.storages[0].snapshots}
+
+    assert any("daily" in one for one in told(storage()))
+    assert told(storage(retention=None)) == {"no rule says what goes"}
+    assert told(storage(retention=Retention())) == {"no rule says what goes"}
+    kept = storage(retention=Retention(last=2))
+    assert "goes with the next prune" in told(kept)
+    assert kept.holding is not None
+    apart = replace(kept, holding=replace(kept.holding, prunes=False))
+    assert told(apart) == {"nothing is deleted here"}
+    alarmed = replace(kept, alarm="the cluster's ID changed")
+    assert "goes with the next prune" not in told(alarmed)

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 import trustme
-from tests.unit.web.serving import WITHIN, Lines, Served, serve
+from tests.unit.web.serving import WITHIN, Lines, Served, rest, serve
 
 from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
@@ -128,7 +128,7 @@ async def test_who_does_not_shake_hands_is_cut_off_and_counted(
     async with serve(tls=tls, most=2) as web:
         for _ in range(6):
             reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
-            assert await asyncio.wait_for(reader.read(), WITHIN) == b""
+            assert await rest(reader) == b""
             writer.close()
 
 

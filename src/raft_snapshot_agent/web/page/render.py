@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from raft_snapshot_agent.core.status import AgentStatus
 from raft_snapshot_agent.redaction import redact
-from raft_snapshot_agent.web.page.view import ALL, PageQuery, view_page
+from raft_snapshot_agent.web.page.cluster_view import ALL, PageQuery
+from raft_snapshot_agent.web.page.view import view_page
 
 ASSETS = {"style.css": "text/css", "live.js": "text/javascript"}
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import MINYEAR, datetime
 
 from raft_snapshot_agent.core.holding import CheckState
+from raft_snapshot_agent.core.retention import Retention, plan
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.core.status import StorageStatus
 from raft_snapshot_agent.web.page import words
 
-NEWEST = 12
+NEWEST = 40
 """Snapshots that are listed one by one."""
 BAR = 100
 """Length of the bar for the greatest age that is fine."""
@@ -32,6 +34,8 @@ class SnapshotRow:
     size: str
     index: str
     marks: str
+    kept: str
+    """Why it stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ def view_storage(storage: StorageStatus, now: datetime, cluster: str) -> Storage
         "" if failing is None else f"for {span(now - failing.since)}{times}",
         storage.warnings,
         storage.required,
-        tuple(_view_snapshot(one) for one in storage.snapshots[:NEWEST]),
+        _list_newest(storage, now),
     )
 
 
@@ -106,7 +110,24 @@ def _tell_scrub(storage: StorageStatus, now: datetime) -> str:
     return "; ".join([f"{read} read, {words.ago(note.looked_at, now)}", *note.doubts])
 
 
-def _view_snapshot(one: Stored) -> SnapshotRow:
+def _list_newest(storage: StorageStatus, now: datetime) -> tuple[SnapshotRow, ...]:
+    policy = storage.retention or Retention()
+    planned = plan(storage.snapshots, policy, now, storage.zone, storage.alarm)
+    return tuple(
+        _view_snapshot(one, _tell_why(storage, planned.keep.get(one, ())))
+        for one in storage.snapshots[:NEWEST]
+    )
+
+
+def _tell_why(storage: StorageStatus, reasons: Sequence[str]) -> str:
+    if storage.holding is not None and not storage.holding.prunes:
+        return "nothing is deleted here"
+    if storage.retention is None or storage.retention.keeps_all:
+        return "no rule says what goes"
+    return ", ".join(reasons) or "goes with the next prune"
+
+
+def _view_snapshot(one: Stored, kept: str) -> SnapshotRow:
     marks = {
         "proved whole": one.proved,
         "broken": one.broken,
@@ -120,4 +141,5 @@ def _view_snapshot(one: Stored) -> SnapshotRow:
         words.size(one.size),
         "" if one.index is None else f"{one.index:,}",
         ", ".join(mark for mark, is_so in marks.items() if is_so) or "unverified",
+        kept,
     )

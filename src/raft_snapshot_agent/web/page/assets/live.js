@@ -3,6 +3,7 @@
 (() => {
   const parts = (from) => [...from.querySelectorAll("[data-part]")];
   const order = (from) => parts(from).map((one) => one.id).join(" ");
+  const late = new Set();  // parts that could not be replaced, as somebody chooses in them
   let busy = false, again = false, kept = document.cloneNode(true), ahead = 0;
 
   // The agent's clock counts, not this one's.
@@ -33,7 +34,11 @@
     } else {
       for (const one of parts(fresh)) {
         const before = kept.getElementById(one.id);
-        if (before.outerHTML !== one.outerHTML) put(document.getElementById(one.id), one);
+        if (before.outerHTML === one.outerHTML && !late.has(one.id)) continue;
+        const shown = document.getElementById(one.id);
+        if (shown.querySelector("select:focus")) { late.add(one.id); continue; }
+        late.delete(one.id);
+        put(shown, one);
       }
     }
     kept = fresh;

@@ -1,0 +1,193 @@
+"""What the page shows of one cluster, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from raft_snapshot_agent.core.problems import Problem, Severity, severity_of
+from raft_snapshot_agent.core.spans import span
+from raft_snapshot_agent.core.status import ClusterStatus, Role
+from raft_snapshot_agent.web.page import words
+from raft_snapshot_agent.web.page.changes import MountChanges, compare_runs
+from raft_snapshot_agent.web.page.charts import Chart, draw_charts
+from raft_snapshot_agent.web.page.storage_view import StorageCard, view_storage
+from raft_snapshot_agent.web.page.timeline import Timeline, draw_timeline
+
+STARTING = "Starting"
+"""Said instead of the word for how all is, before any storage was looked at."""
+TONES = {Severity.FINE: "good", Severity.ATTENTION: "warn", Severity.FAILING: "bad"}
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """What the reader wants to see."""
+
+    words: str = ""
+    """Part of the names of clusters."""
+    cluster: str | None = None
+    """One of them, whole."""
+    before: str = ""
+    """ID of the run whose snapshot is compared; empty: the one before the newest."""
+    after: str = ""
+    """The same of what it is compared with; empty: the newest."""
+
+
+ALL = PageQuery()
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A moment, for people and for programs."""
+
+    text: str
+    iso: str
+    exact: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterCard:
+    """One cluster."""
+
+    name: str
+    title: str
+    id: str
+    tone: str
+    word: str
+    worker: str
+    leader: str
+    last: Moment | None
+    next: Moment | None
+    running: str
+    told: str
+    """The worst of its problems, for a row."""
+    drill: str
+    drill_tone: str
+    holds: tuple[str, ...]
+    alarms: tuple[str, ...]
+    lease: str
+    token: str
+    storages: tuple[StorageCard, ...] = ()
+    timeline: Timeline | None = None
+    charts: tuple[Chart, ...] = ()
+    changes: MountChanges | None = None
+
+
+def list_times(cluster: ClusterStatus) -> list[datetime]:
+    """List when the newest snapshot of each storage was taken."""
+    return [one.last_success for one in cluster.storages if one.last_success is not None]
+
+
+def view_cluster(
+    cluster: ClusterStatus,
+    problems: list[Problem],
+    now: datetime,
+    asked: PageQuery,
+    *,
+    whole: bool,
+) -> ClusterCard:
+    """Return what is shown of a cluster.
+
+    Arguments:
+        cluster: How it stands.
+        problems: What is wrong with it, the worst first.
+        now: The present time.
+        asked: What the reader wants to see.
+        whole: Whether more than a row is shown.
+    """
+    severity = severity_of(tuple(problems))
+    last = max(list_times(cluster), default=None)
+    drill, begins = cluster.drill, not problems and not _is_known(cluster)
+    return ClusterCard(
+        name=cluster.name,
+        title=cluster.name or "Cluster",
+        id=f"cluster-{cluster.name.encode().hex()}",
+        tone="idle" if begins else TONES[severity],
+        word=STARTING if begins else str(severity),
+        worker=_tell_worker(cluster),
+        leader=cluster.node or "not known yet",
+        last=None if last is None else show_moment(last, words.ago(last, now)),
+        next=None if cluster.next_due is None else _tell_next(cluster.next_due, now),
+        running=_tell_running(cluster, now),
+        told=problems[0].text if problems else "",
+        drill="" if drill is None else _tell_drill(cluster, now),
+        drill_tone="" if drill is None else "good" if drill.passed else "bad",
+        holds=_list_holds(cluster),
+        alarms=tuple(f"{one.name}: {one.alarm}" for one in cluster.storages if one.alarm),
+        lease=_tell_lease(cluster),
+        token=_tell_token(cluster, now),
+        storages=tuple(view_storage(one, now, cluster.name) for one in cluster.storages)
+        if whole
+        else (),
+        timeline=draw_timeline(cluster, now) if whole else None,
+        charts=draw_charts(cluster.storages) if whole else (),
+        changes=compare_runs(cluster, asked.before, asked.after) if whole else None,
+    )
+
+
+def _is_known(cluster: ClusterStatus) -> bool:
+    """Return whether any of its storages was looked at."""
+    holdings = [one.holding for one in cluster.storages if one.holding is not None]
+    return any(one.census or one.error for one in holdings)
+
+
+def _tell_worker(cluster: ClusterStatus) -> str:
+    if cluster.disabled:
+        return "nobody: the configuration is invalid"
+    lease = cluster.lease
+    if lease is not None:
+        if lease.held:
+            return "this agent, it holds the lease"
+        return f"another agent: {lease.holder}" if lease.holder else "nobody holds the lease"
+    match cluster.role:
+        case Role.WORKS:
+            return "this agent"
+        case Role.STANDS_BY:
+            return "another agent: the node here does not lead"
+        case _:
+            return "to be seen at the first snapshot"
+
+
+def _tell_running(cluster: ClusterStatus, now: datetime) -> str:
+    if cluster.activity is None:
+        return ""
+    since = span(now - cluster.activity.started_at)
+    return f"A snapshot is under way: {words.size(cluster.activity.received)} in {since}"
+
+
+def _tell_drill(cluster: ClusterStatus, now: datetime) -> str:
+    drill = cluster.drill
+    if drill is None:
+        return ""
+    if drill.passed:
+        when = words.ago(drill.at, now)
+        return f"{drill.snapshot} came to life in {drill.seconds:.1f} s, {when}"
+    return f"{drill.snapshot} failed {words.ago(drill.at, now)}: {drill.reason}"
+
+
+def _list_holds(cluster: ClusterStatus) -> tuple[str, ...]:
+    held = [one.name for each in cluster.storages for one in each.snapshots if one.held]
+    return tuple(dict.fromkeys(held))
+
+
+def _tell_lease(cluster: ClusterStatus) -> str:
+    lease = cluster.lease
+    return (
+        "" if lease is None else f"{lease.location}{': ' if lease.trouble else ''}{lease.trouble}"
+    )
+
+
+def _tell_token(cluster: ClusterStatus, now: datetime) -> str:
+    if cluster.login_failing:
+        return cluster.login_failing
+    ends = cluster.token_expires_at
+    return "" if ends is None else f"ends {words.until(ends, now)}, renewed before"
+
+
+def _tell_next(due: datetime, now: datetime) -> Moment:
+    return show_moment(due, words.until(due, now))
+
+
+def show_moment(moment: datetime, text: str) -> Moment:
+    """Return a moment with its words."""
+    return Moment(text, words.iso(moment), words.clock(moment))

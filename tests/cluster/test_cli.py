@@ -231,7 +231,7 @@ def test_list_shows_every_storage(kept: Site, name: str) -> None:
     columns = ["STORAGE", "NAME", "TAKEN", "AGE", "SIZE", "INDEX", "STATE", "READ", "DRILL"]
     assert heading.split() == columns
     assert [row.split()[:2] for row in rows] == [["local", name], ["s3", name]]
-    assert {row.split()[-2] for row in rows} == {"verified"}
+    assert {row.split()[-3] for row in rows} == {"verified"}
 
 
 def test_list_as_json_tells_where_everything_lies(kept: Site, name: str) -> None:

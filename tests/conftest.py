@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from tests import leaks
 from tests.azurite import Azurite
@@ -51,6 +52,10 @@ _OUTSIDE = (
 )
 
 leaks.install()
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+hypothesis.settings.register_profile("busy", deadline=None)
+hypothesis.settings.load_profile("busy")
 
 StartBao = Callable[..., OpenBaoCluster]
 

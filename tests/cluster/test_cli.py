@@ -228,10 +228,10 @@ def test_list_shows_every_storage(kept: Site, name: str) -> None:
     assert ended.code == 0
     assert ended.talk == ""
     heading, *rows = ended.text.splitlines()
-    columns = ["STORAGE", "NAME", "TAKEN", "AGE", "SIZE", "INDEX", "STATE", "DRILL"]
+    columns = ["STORAGE", "NAME", "TAKEN", "AGE", "SIZE", "INDEX", "STATE", "READ", "DRILL"]
     assert heading.split() == columns
     assert [row.split()[:2] for row in rows] == [["local", name], ["s3", name]]
-    assert {row.split()[-2] for row in rows} == {"verified"}
+    assert {row.split()[-3] for row in rows} == {"verified"}
 
 
 def test_list_as_json_tells_where_everything_lies(kept: Site, name: str) -> None:
@@ -278,8 +278,8 @@ def test_list_does_not_invent_the_time_of_a_static_name(site: Site) -> None:
     table = at(site, "list", "--storage", "local")
     (row,) = at(site, "list", "--storage", "local", "--format", "json").document
 
-    assert table.text.split()[8:] == [
-        *("local", "vault.snap", "-", "-", "1", "B", "-", "unverified", "-")
+    assert table.text.split()[9:] == [
+        *("local", "vault.snap", "-", "-", "1", "B", "-", "unverified", "-", "-")
     ]
     assert row["taken_at"] is None
     assert at(site, "save", "--storage", "local").code == 0

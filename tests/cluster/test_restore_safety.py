@@ -80,20 +80,6 @@ def test_what_was_replaced_comes_back_by_the_command_that_was_told(one: Field) -
     assert call("release", safety, "-c", one.configuration()).code == 0
 
 
-def test_without_storages_the_way_back_is_a_file(
-    one: Field, snapshot: Path, tmp_path: Path
-) -> None:
-    env = {**one.operator, "VAULT_ADDR": one.before(one.cluster.nodes[0]).address}
-
-    ended = call("restore", snapshot, "--yes", env=env, cwd=tmp_path)
-
-    assert ended.code == 0, ended.talk
-    (file,) = tmp_path.glob("*.snap")
-    command = words_of(ended.talk[ended.talk.index("The way back: ") :].splitlines()[0])
-    assert command == ["restore", str(file)]
-    assert call("verify", file).code == 0
-
-
 def test_where_there_is_no_way_back_nothing_is_restored(
     one: Field, snapshot: Path, tmp_path: Path
 ) -> None:

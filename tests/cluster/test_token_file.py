@@ -80,7 +80,9 @@ def test_the_daemon_never_takes_it(bao: OpenBaoCluster, home: Path, tmp_path: Pa
     assert call("save", "--config", file, env=env).code == 0
 
 
-def test_restore_takes_it(start_bao: StartBao, tmp_path: Path) -> None:
+def test_restore_takes_it_and_leaves_the_way_back_in_a_file(
+    start_bao: StartBao, tmp_path: Path
+) -> None:
     bao = start_bao()
     prepare_agent(bao)
     (tmp_path / ".vault-token").write_text(bao.root_token)
@@ -88,4 +90,7 @@ def test_restore_takes_it(start_bao: StartBao, tmp_path: Path) -> None:
     assert save(bao, tmp_path, HOME=tmp_path).code == 0
     ended = call("restore", tmp_path / "a.snap", "--yes", env=env, cwd=tmp_path)
     assert ended.code == 0, ended.talk
+    (way_back,) = tmp_path.glob("raft-snapshot-*.snap")  # in a file, for there is no storage
+    assert f"The way back: raft-snapshot-agent restore {way_back}\n" in ended.talk
+    assert call("verify", way_back).code == 0
     assert bao.root_token not in ended.talk

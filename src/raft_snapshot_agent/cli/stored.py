@@ -162,7 +162,14 @@ def _state(destination: Destination, stored: Stored) -> str:
     return f"{state}, held" if stored.held else state
 
 
-def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layout: Format) -> int:
+def verify(
+    load: Callable[[], Loaded],
+    wanted: str | None,
+    *,
+    every: bool,
+    layout: Format,
+    only: str | None = None,
+) -> int:
     """Read snapshots to their end and say whether they are whole; return the exit code."""
     rows: list[dict[str, str]] = []
     codes: list[int] = []
@@ -178,7 +185,7 @@ def verify(load: Callable[[], Loaded], wanted: str | None, *, every: bool, layou
             output.talk(f"warning: that is not noted for retention: {error}")
 
     async def work() -> None:
-        destinations = destinations_for(load, wanted)
+        destinations = destinations_for(load, wanted, only)
         if not every:
             await prove(await choose(destinations, wanted))
             return

@@ -92,6 +92,7 @@ def verify(
     every: Annotated[bool, typer.Option("--all", help="Everything that is stored.")] = False,
     config: ConfigOption = None,
     cluster: ClusterOption = None,
+    storage: StorageOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
     """Read a snapshot to its end and prove it whole."""
@@ -100,7 +101,11 @@ def verify(
     only_one_of(NAME=snapshot, latest=latest, all=every)
     wanted = None if latest or every else snapshot
     return command.verify(
-        lambda: load_cluster(context, config, cluster), wanted, every=every, layout=layout
+        lambda: load_cluster(context, config, cluster),
+        wanted,
+        every=every,
+        layout=layout,
+        only=storage,
     )
 
 

@@ -118,7 +118,7 @@ def _lead(status: AgentStatus, problems: tuple[Problem, ...]) -> str:
     newest = [max(list_times(one), default=None) for one in status.clusters]
     oldest = min((one for one in newest if one is not None), default=None)
     if oldest is None or len(status.clusters) == 1:
-        return f"The newest snapshot is of {words.ago(oldest, status.at)}."
+        return f"The newest snapshot was taken {words.ago(oldest, status.at)}."
     return f"{clusters}; none is without a snapshot for longer than {span(status.at - oldest)}."
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
+from raft_snapshot_agent.core.alert_events import AlertEvent
 from raft_snapshot_agent.core.holding import Survey
 from raft_snapshot_agent.core.problems import (
     Problem,
@@ -25,43 +25,6 @@ _LOCAL = "local"
 """The type of storages that agents on other hosts do not write to."""
 
 
-class AlertEvent(StrEnum):
-    """What may be told, in the words of the configuration."""
-
-    FAILED = "failed"
-    """There is no new snapshot anywhere."""
-    PARTIAL = "partial"
-    """One required storage did not get it."""
-    STALE = "stale"
-    """The newest whole snapshot of a storage is too old, whoever should have taken the next."""
-    GUARD_ALARM = "guard_alarm"
-    """A snapshot looks like another cluster's; nothing is pruned."""
-    DRILL_FAILED = "drill_failed"
-    SCRUB_FAILED = "scrub_failed"
-    """A stored snapshot was read again and is not whole."""
-    LEASE_UNUSABLE = "lease_unusable"
-    """The record of the lease can be neither read nor written."""
-    LOGIN_FAILING = "login_failing"
-    """The next login would be refused; the present token still works."""
-    RECOVERED = "recovered"
-    """Any of those is over."""
-    START = "start"
-    """A snapshot is under way."""
-    SUCCESS = "success"
-    """A run has stored its snapshot wherever it was to go."""
-
-
-CONDITIONS = (
-    AlertEvent.FAILED,
-    AlertEvent.PARTIAL,
-    AlertEvent.STALE,
-    AlertEvent.GUARD_ALARM,
-    AlertEvent.DRILL_FAILED,
-    AlertEvent.SCRUB_FAILED,
-    AlertEvent.LEASE_UNUSABLE,
-    AlertEvent.LOGIN_FAILING,
-)
-"""What lasts, until it is over; the gravest first."""
 EVENTS: Mapping[ProblemKind, AlertEvent] = {
     ProblemKind.DISABLED: AlertEvent.FAILED,
     ProblemKind.SNAPSHOT_FAILED: AlertEvent.FAILED,

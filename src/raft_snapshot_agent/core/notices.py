@@ -7,14 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from raft_snapshot_agent.core.alerts import (
-    CONDITIONS,
-    Alert,
-    AlertEvent,
-    AlertKey,
-    find_alerts,
-    is_over,
-)
+from raft_snapshot_agent.core.alert_events import CONDITIONS, AlertEvent, Wishes
+from raft_snapshot_agent.core.alerts import Alert, AlertKey, find_alerts, is_over
 from raft_snapshot_agent.core.report import Outcome
 from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
 
@@ -84,29 +78,6 @@ class Notice:
     def is_over(self) -> bool:
         """Whether nothing of what it tells lasts."""
         return self.run is None and all(one.ended is not None for one in self.records)
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What one notifier tells."""
-
-    on: frozenset[AlertEvent]
-    repeat: timedelta
-    """How long after it was told something that lasts is told again."""
-    per_run: bool = False
-    """Whether `failed` and `partial` are told of each run, not of what lasts."""
-    clusters: frozenset[str] = frozenset()
-    """Names; empty: all."""
-
-    @property
-    def lasting(self) -> frozenset[AlertEvent]:
-        """The conditions among them."""
-        return frozenset() if self.per_run else self.on.intersection(CONDITIONS)
-
-    @property
-    def of_runs(self) -> frozenset[AlertEvent]:
-        """What is told of each run."""
-        return self.on if self.per_run else self.on - {*CONDITIONS, AlertEvent.RECOVERED}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from raft_snapshot_agent.core.alerts import CONDITIONS, AlertEvent
+from raft_snapshot_agent.core.alert_events import CONDITIONS, AlertEvent
 from raft_snapshot_agent.core.notices import AlertRecord, Notice
 from raft_snapshot_agent.notify.message import (
     host,

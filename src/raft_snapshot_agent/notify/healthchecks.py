@@ -11,7 +11,7 @@ from typing import Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import UUID, uuid5
 
-from raft_snapshot_agent.core.alerts import AlertEvent
+from raft_snapshot_agent.core.alert_events import AlertEvent
 from raft_snapshot_agent.core.notices import Notice, RunNote
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.notify.message import is_test, lines, title

@@ -11,7 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from raft_snapshot_agent.core.alerts import Alert, AlertEvent, AlertKey
+from raft_snapshot_agent.core.alert_events import AlertEvent
+from raft_snapshot_agent.core.alerts import Alert, AlertKey
 from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.notices import MOST_RECORDS, AlertRecord, NoticeMemory, RunNote
 from raft_snapshot_agent.errors import NotificationError, SpoolError, reason_of

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from raft_snapshot_agent import __version__
-from raft_snapshot_agent.core.alerts import AlertEvent
+from raft_snapshot_agent.core.alert_events import AlertEvent
 from raft_snapshot_agent.core.notices import AlertRecord, Notice, RunNote
 from raft_snapshot_agent.secret import one_line
 

@@ -7,14 +7,16 @@ from abc import abstractmethod
 from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
 from pydantic import AfterValidator
 
-from raft_snapshot_agent.core.alerts import CONDITIONS, AlertEvent
-from raft_snapshot_agent.core.notices import Notice, Wishes
+from raft_snapshot_agent.core.alert_events import CONDITIONS, AlertEvent, Wishes
 from raft_snapshot_agent.fields import PositiveDuration, Settings, Timeout
 from raft_snapshot_agent.network.address import ProxyUrl, SecretUrl
+
+if TYPE_CHECKING:  # what is told is known to who tells it
+    from raft_snapshot_agent.core.notices import Notice
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHORTEST, _LONGEST = timedelta(minutes=1), timedelta(days=30)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tests.unit.core.statuses import HOUR, NOW, agent, cluster, held, minutes, run, storage
 
-from raft_snapshot_agent.core.alerts import CONDITIONS, EVENTS, AlertEvent, find_alerts, is_over
+from raft_snapshot_agent.core.alert_events import CONDITIONS, AlertEvent
+from raft_snapshot_agent.core.alerts import EVENTS, find_alerts, is_over
 from raft_snapshot_agent.core.freshness import Census
 from raft_snapshot_agent.core.holding import Survey
 from raft_snapshot_agent.core.problems import ProblemKind, Severity, list_problems

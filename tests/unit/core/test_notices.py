@@ -10,14 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.core.statuses import HOUR, NOW, agent, cluster, minutes, run, storage
 
-from raft_snapshot_agent.core.alerts import CONDITIONS, AlertEvent
+from raft_snapshot_agent.core.alert_events import CONDITIONS, AlertEvent, Wishes
 from raft_snapshot_agent.core.notices import (
     FORGOTTEN_AFTER,
     GROUP_PAUSE,
     MOST_RECORDS,
     Notice,
     NoticeMemory,
-    Wishes,
     after_delivery,
     due_notices,
     observe,

@@ -17,7 +17,7 @@ from tests.receiver import Receiver
 from tests.unit.core.statuses import HOUR, NOW, agent, cluster, minutes, run, storage
 from tests.unit.notify.notices import notifier, record, run_notice
 
-from raft_snapshot_agent.core.alerts import AlertEvent
+from raft_snapshot_agent.core.alert_events import AlertEvent
 from raft_snapshot_agent.core.notices import Notice, NoticeMemory
 from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.errors import NotificationError

@@ -140,10 +140,12 @@ async def _why_not(destination: Destination, cluster_id: str) -> str:
 
 def _adding(destination: Destination) -> Destination:
     """Let a storage keep everything, and raise no alarm."""
-    return replace(destination, storage=_WithoutAlarm(destination.storage), retention=Retention())
+    return replace(
+        destination, storage=AlarmlessStorage(destination.storage), retention=Retention()
+    )
 
 
-class _WithoutAlarm(ForwardingStorage):
+class AlarmlessStorage(ForwardingStorage):
     """A storage that takes no note of an alarm."""
 
     async def put(self, name: str, source: UploadSource) -> int:

@@ -191,7 +191,7 @@ async def test_each_retry_is_one_line_of_the_debug_log(
         configure("text", "info")
     said = capsys.readouterr().err.splitlines()
     assert [one.partition("debug")[2].strip() for one in said] == [
-        f'{line}  storage=failing tried="{number} of 3" error="a test wants this"'
+        f'{line}  storage=failing tried="{number} of 3" error="a test wants this" event=trace'
         for number in (1, 2)
     ]
 

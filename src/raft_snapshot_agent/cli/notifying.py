@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import anyio
 
@@ -15,7 +13,6 @@ from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import LoadedFleet
-from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.core.notices import NoticeMemory
 from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.errors import ConfigError, NotificationError
@@ -25,6 +22,7 @@ from raft_snapshot_agent.notify.memory_file import MemoryFile
 from raft_snapshot_agent.notify.message import make_test
 from raft_snapshot_agent.notify.notifications import Notifications
 from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.service.companions import memory_folder
 
 _PATIENCE = 15.0
 """Seconds in which `run --once` tells whoever is to be told."""
@@ -60,15 +58,9 @@ async def tell_once(fleet: LoadedFleet, clusters: tuple[ClusterStatus, ...], log
     """Tell what came of runs that are over; the process ends soon, whoever has not answered."""
     now = datetime.now(UTC)
     wanted = fleet.first.config.notify
-    told = Notifications(lambda: wanted, log, memory_file(fleet))
+    file = MemoryFile(memory_folder(fleet), fleet.first.source)
+    told = Notifications(lambda: wanted, log, file)
     await told.tell_once(AgentStatus(__version__, now, now, clusters), _PATIENCE)
-
-
-def memory_file(fleet: LoadedFleet) -> MemoryFile:
-    """Return where it is kept what was told: systemd's state folder, else the spool's."""
-    state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-    folder = Path(state) if state else spool_folder(fleet.first.config, os.environ)
-    return MemoryFile(folder, fleet.first.source)
 
 
 def _choose(notifiers: Sequence[AnyNotifier], name: str | None) -> Sequence[AnyNotifier]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -22,10 +21,8 @@ from raft_snapshot_agent.cli.waiting import collect_as_usual
 from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.notify import AnyNotifier
-from raft_snapshot_agent.observe.board import Companion, StatusBoard
 from raft_snapshot_agent.observe.log_events import LogEvent
-from raft_snapshot_agent.observe.logs import Log, get_log
+from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.strays import adopt_strays
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service import assembly
@@ -33,7 +30,6 @@ from raft_snapshot_agent.service.companions import open_companions
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
 from raft_snapshot_agent.service.drill_plan import plan_drills
 from raft_snapshot_agent.service.scrub_plan import plan_scrubs
-from raft_snapshot_agent.service.status_socket import StatusSocket
 
 
 def run(load: Callable[[], LoadedFleet]) -> None:
@@ -45,11 +41,7 @@ def run(load: Callable[[], LoadedFleet]) -> None:
     def take_now(cluster: str | None) -> bool:
         return daemon.take_now(cluster)
 
-    companions: list[Companion] = [
-        StatusSocket(reloader.fleet.first.path, os.environ, active.log),
-        LateNotifications(reloader),
-        *open_companions(reloader.fleet, active.log, take_now),
-    ]
+    companions = open_companions(lambda: reloader.fleet, active.log, take_now)
     daemon = Daemon(active, reloader, notifier=Notifier(), companions=companions)
     collect_as_usual()
     anyio.run(daemon.run)
@@ -107,27 +99,6 @@ class FileReloader:
         log_notifier_faults(fleet, log)
         self._begun = True
         return ActiveConfig(active, log, disabled, str(self._path or ""))
-
-
-class LateNotifications:
-    """Tells whoever is configured; what does that is loaded with the first of them."""
-
-    def __init__(self, reloader: FileReloader) -> None:
-        self._reloader = reloader
-
-    async def run(self, board: StatusBoard) -> None:
-        """Run until it is cancelled."""
-        version = board.version
-        while not self._wanted():
-            version = await board.wait_for_change(version)
-        from raft_snapshot_agent.cli.notifying import memory_file
-        from raft_snapshot_agent.notify.notifications import Notifications
-
-        file = memory_file(self._reloader.fleet)
-        await Notifications(self._wanted, get_log(), file).run(board)
-
-    def _wanted(self) -> tuple[AnyNotifier, ...]:
-        return self._reloader.fleet.first.config.notify
 
 
 def _service(

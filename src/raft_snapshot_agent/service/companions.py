@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 from raft_snapshot_agent.config.check import check_web
 from raft_snapshot_agent.config.load import LoadedFleet
+from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.errors import AgentError
-from raft_snapshot_agent.observe.board import Companion
+from raft_snapshot_agent.notify import AnyNotifier
+from raft_snapshot_agent.observe.board import Companion, StatusBoard
 from raft_snapshot_agent.observe.log_events import LogEvent
-from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.observe.logs import Log, get_log
+from raft_snapshot_agent.service.status_socket import StatusSocket
 
 
 def open_companions(
-    fleet: LoadedFleet, log: Log, take_now: Callable[[str | None], bool]
+    present: Callable[[], LoadedFleet], log: Log, take_now: Callable[[str | None], bool]
 ) -> tuple[Companion, ...]:
     """Return what runs beside the loops; what cannot begin is told, and costs no snapshot.
+
+    Arguments:
+        present: Returns what is configured; it may be another after a reload.
+        log: Is told.
+        take_now: Lets a cluster take a snapshot, or all.
+
+    Raises:
+        AgentError: The page cannot be served, and `web.required` says that it must.
+    """
+    fleet = present()
+    socket = StatusSocket(fleet.first.path, os.environ, log)
+    return (socket, LateNotifications(present), *open_page(fleet, log, take_now))
+
+
+def open_page(
+    fleet: LoadedFleet, log: Log, take_now: Callable[[str | None], bool]
+) -> tuple[Companion, ...]:
+    """Return what serves the page, where one is configured and can be served.
 
     Arguments:
         fleet: What is configured.
@@ -23,14 +46,8 @@ def open_companions(
         take_now: Lets a cluster take a snapshot, or all.
 
     Raises:
-        AgentError: The page cannot be served, and `web.required` says that it must.
+        AgentError: It cannot be served, and `web.required` says that it must.
     """
-    return _open_web(fleet, log, take_now)
-
-
-def _open_web(
-    fleet: LoadedFleet, log: Log, take_now: Callable[[str | None], bool]
-) -> tuple[Companion, ...]:
     if fleet.web is None:
         return ()
     faults: tuple[str, ...] = ()
@@ -49,3 +66,36 @@ def _open_web(
         what = f"No page is served; snapshots are taken all the same: {line}"
         log.error(what, fact=LogEvent.PAGE_NOT_SERVED)
     return () if faults else (server,)
+
+
+class LateNotifications:
+    """Tells whoever is configured; what does that is loaded with the first of them."""
+
+    def __init__(self, present: Callable[[], LoadedFleet]) -> None:
+        """Prepare; nothing is loaded.
+
+        Arguments:
+            present: Returns what is configured; it may be another after a reload.
+        """
+        self._present = present
+
+    async def run(self, board: StatusBoard) -> None:
+        """Run until it is cancelled."""
+        version = board.version
+        while not self._wanted():
+            version = await board.wait_for_change(version)
+        from raft_snapshot_agent.notify.memory_file import MemoryFile
+        from raft_snapshot_agent.notify.notifications import Notifications
+
+        fleet = self._present()
+        file = MemoryFile(memory_folder(fleet), fleet.first.source)
+        await Notifications(self._wanted, get_log(), file).run(board)
+
+    def _wanted(self) -> tuple[AnyNotifier, ...]:
+        return self._present().first.config.notify
+
+
+def memory_folder(fleet: LoadedFleet) -> Path:
+    """Return where it is kept what was told: systemd's state folder, else the spool's."""
+    state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return Path(state) if state else spool_folder(fleet.first.config, os.environ)

@@ -18,7 +18,7 @@ from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.observe.board import Companion
 from raft_snapshot_agent.observe.logs import Log
-from raft_snapshot_agent.service.companions import open_companions
+from raft_snapshot_agent.service.companions import open_page
 
 TOKEN = "0123456789abcdef-web"
 
@@ -29,7 +29,7 @@ def fleet(**settings: Any) -> LoadedFleet:
 
 
 def begin(log: Lines, **settings: Any) -> tuple[Companion, ...]:
-    return open_companions(fleet(**settings), cast("Log", log), lambda _: True)
+    return open_page(fleet(**settings), cast("Log", log), lambda _: True)
 
 
 def test_a_taken_port_is_told_and_costs_nothing() -> None:
@@ -67,7 +67,7 @@ def test_what_is_wrong_with_token_or_certificate_is_told_and_costs_nothing(
 
 
 def test_without_the_section_nothing_is_served() -> None:
-    assert open_companions(LoadedFleet({"": Loaded(Config())}), cast("Log", Lines()), bool) == ()
+    assert open_page(LoadedFleet({"": Loaded(Config())}), cast("Log", Lines()), bool) == ()
 
 
 @pytest.mark.parametrize(

@@ -73,23 +73,32 @@ clean:
 	@cd .venv/azurite && PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-# A forward proxy for the tests, from Debian and those after it; elsewhere they use one of their own.
-.venv/tinyproxy/stamp: .venv/dev
+# Servers and a browser for the tests come from Debian and those after it; elsewhere the tests use
+# ones of their own, or are skipped and say so. A new machine has no list of packages yet.
+.venv/apt/stamp: .venv/dev
+	@mkdir -p .venv/apt
+	@! command -v apt-cache >/dev/null || apt-cache show tinyproxy-bin >/dev/null 2>&1 || \
+	  apt-get update -qq || true
+	@touch $@
+
+.venv/tinyproxy/stamp: .venv/apt/stamp
 	@mkdir -p .venv/tinyproxy
 	@command -v tinyproxy >/dev/null || ! command -v dpkg-deb >/dev/null || \
 	  { cd .venv/tinyproxy && apt-get download -qq tinyproxy-bin && \
 	    dpkg-deb --extract tinyproxy-bin_*.deb . ; } || true
 	@touch $@
 
-# Prometheus and promtool, likewise; elsewhere the tests that need them are skipped. A new machine
-# has no list of packages yet.
-.venv/prometheus/stamp: .venv/dev
+.venv/prometheus/stamp: .venv/apt/stamp
 	@mkdir -p .venv/prometheus
 	@command -v promtool >/dev/null || ! command -v dpkg-deb >/dev/null || \
-	  { cd .venv/prometheus && \
-	    { apt-get download -qq prometheus 2>/dev/null || \
-	      { apt-get update -qq && apt-get download -qq prometheus ; } ; } && \
+	  { cd .venv/prometheus && apt-get download -qq prometheus && \
 	    dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb ; } || true
+	@touch $@
+
+.venv/chromium/stamp: .venv/apt/stamp
+	@mkdir -p .venv/chromium
+	@command -v chromedriver >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
+	  apt-get install -qq -y --no-install-recommends chromium chromium-driver >/dev/null || true
 	@touch $@
 
 # What finds faults of the page for those who cannot see it or use no mouse.
@@ -97,12 +106,4 @@ clean:
 	@mkdir -p .venv/axe
 	@cp requirements/axe/package.json requirements/axe/package-lock.json .venv/axe/
 	@cd .venv/axe && PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --no-audit --no-fund --loglevel=error
-	@touch $@
-
-# A browser for the tests, from Debian and those after it, where it may be installed; elsewhere its
-# tests are skipped.
-.venv/chromium/stamp: .venv/dev
-	@mkdir -p .venv/chromium
-	@command -v chromedriver >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
-	  apt-get install -qq -y --no-install-recommends chromium chromium-driver >/dev/null || true
 	@touch $@

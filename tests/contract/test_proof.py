@@ -259,6 +259,7 @@ async def test_a_store_that_does_not_answer_is_not_called_a_liar(
     with pytest.raises(StorageUnavailable, match=r"could not be proven .* within 1 s"):
         await prove(settings)
     front.heal()
+    monkeypatch.setattr(proof, "_WITHIN", 60.0)  # a busy machine may take longer than a second
     await prove(settings)
 
 

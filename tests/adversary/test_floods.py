@@ -140,6 +140,19 @@ def test_lives_one_after_another_raise_none(
     anyio.run(live)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_schedule_that_became_a_slower_one_raises_none(seed: int) -> None:
+    site, moments = Site(policy=POLICY, extra=24), random.Random(seed)
+
+    async def live() -> None:
+        for life in (_alone, _schedule_changes, _cron_expression):
+            site.pace = Every(HOUR)
+            await life(site, moments)
+
+    anyio.run(live)
+    assert site.alarms == []
+
+
 @pytest.mark.parametrize("life", [_alone, _several_agents, _down, _by_hand])
 @pytest.mark.parametrize("spread", [0.9, 400.0], ids=["of the last hour", "of the last weeks"])
 def test_whoever_adds_twice_as_many_as_people_do_raises_one(life: Life, spread: float) -> None:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from raft_snapshot_agent.core.proof import AHEAD, Known, extend_known, fingerprint, read_known
-from raft_snapshot_agent.core.schedule import Schedule
+from raft_snapshot_agent.core.schedule import Schedule, upcoming
 from raft_snapshot_agent.core.snapshot import Manifest, Stored
 
 _AGENTS = 2
@@ -25,6 +25,8 @@ _MORE = 8
 _COMPARED = 16
 """Older snapshots that tell how many there used to be."""
 _FEW = 4
+_GAPS = 8
+"""Distances between slots that are looked at, of which the shortest tells the pace."""
 _HINT = "delete what nobody of you took, or raise guard.max_extra"
 
 Fingerprinted = tuple[str, str]
@@ -144,8 +146,8 @@ def _find_crowd(counted: Sequence[Stored], pace: Schedule, now: datetime, extra:
 
     So many would hide all witnesses that another wrote.
     """
-    slot = pace.following(now, now).at
-    interval = pace.following(slot, slot).at - slot
+    # Over a weekend without slots come all that retention keeps of a schedule before this one.
+    interval = min(later - one for one, later in pairwise(upcoming(pace, now, _GAPS + 1)))
     recent = [one for one in counted if now - one.taken_at < interval]
     older = counted[len(recent) :]
     allowed = extra + _AGENTS * _usual(

@@ -28,7 +28,7 @@ FENCE = re.compile(r"^ *```(sh|text)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 UNSEAL = 'for key in $KEYS; do vault operator unseal "$key" > /dev/null; done'
 BY_MACHINE = {
     r"vault operator unseal$": UNSEAL,
-    r"^(VAULT_ADDR=\S+) for key in": r"\1; for key in",
+    r"^(VAULT_ADDR=\S+) (for key in .*)$": r"(\1; \2)",
     r"raft-snapshot-agent (restore|recover) ": r"raft-snapshot-agent \1 --yes ",
 }
 """What somebody at a terminal does otherwise: types keys, and answers questions."""

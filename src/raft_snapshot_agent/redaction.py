@@ -59,6 +59,7 @@ class _Known:
             if self._pattern is None:
                 forms = {form for secret in self._secrets for form in _forms(secret)}
                 longest_first = sorted(forms, key=len, reverse=True)
+                re.purge()  # it would keep hundreds of those before, each with all the secrets
                 self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
             pattern = self._pattern
         return pattern.sub(HIDDEN, text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -135,6 +136,14 @@ def test_a_variable_in_another_encoding(monkeypatch: pytest.MonkeyPatch) -> None
 def test_an_endless_file_is_not_read_to_its_end() -> None:
     with pytest.raises(ConfigError, match="it has more than 1 MiB"):
         Secret("file:///dev/zero").resolve()
+
+
+def test_patterns_of_earlier_secrets_are_not_kept() -> None:
+    for number in range(30):
+        remember(f"many-secrets-{number}")
+        redact("a text")
+    kept = [key for key in re._cache if "many" in str(key)]  # type: ignore[attr-defined]
+    assert len(kept) <= 1
 
 
 def test_a_credential_is_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

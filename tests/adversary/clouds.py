@@ -50,6 +50,10 @@ def _name_in(path: str) -> str:
     return unquote(path).partition(f"/{BUCKET}/")[2].removeprefix(PREFIX)
 
 
+MOST = 20_000
+"""Objects that a list may have: one without an end is to end within seconds."""
+
+
 class AzureStore(MemoryStore):
     """A container."""
 
@@ -63,6 +67,7 @@ class AzureStore(MemoryStore):
             "account_name": "backups",
             "account_key": AZURE_KEY,
             "timeout": "2s",
+            "max_objects": MOST,
         }
 
     def honest(self, exchange: Exchange) -> None:
@@ -139,6 +144,7 @@ class GcsStore(MemoryStore):
             "endpoint": self.address,
             "anonymous": True,
             "timeout": "2s",
+            "max_objects": MOST,
         }
 
     def honest(self, exchange: Exchange) -> None:
@@ -207,6 +213,7 @@ class SwiftStore(MemoryStore):
             "storage_url": f"{self.address}/v1/AUTH_a",
             "auth_token": SWIFT_TOKEN,
             "timeout": "2s",
+            "max_objects": MOST,
         }
 
     def honest(self, exchange: Exchange) -> None:

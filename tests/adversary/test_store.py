@@ -29,7 +29,7 @@ SECRETS = (
     clouds.SWIFT_TOKEN,
 )
 """What belongs to the store and to nobody else."""
-WITHIN = 60.0
+WITHIN = 120.0
 """Seconds after which a run, with time-outs of seconds, is called endless."""
 
 

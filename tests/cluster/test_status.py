@@ -41,8 +41,8 @@ def ask(*options: str, site: Site) -> Ending:
 
 def test_a_running_daemon_says_how_things_stand(site: Site) -> None:
     with site.command("run") as daemon:
-        well = "All is well: the daemon "  # before it listens the storages are asked
-        until(lambda: well in ask(site=site).text, "it is stored", within=60)
+        well = ("All is well: the daemon ", "is backed up by this agent")
+        until(lambda: all(map(ask(site=site).text.count, well)), "it is stored", within=60)
         ending = ask("-v", site=site)
         assert ending.code == 0, ending.text
         assert "All is well: the daemon (version " in ending.text

@@ -25,6 +25,9 @@ class Severity(IntEnum):
         return ("All is well", "Needs attention", "Failing")[self]
 
 
+STARTING = "Starting"
+
+
 class ProblemKind(StrEnum):
     """What is wrong; stable names, for notifications and programs."""
 
@@ -78,6 +81,24 @@ def list_problems(status: AgentStatus) -> tuple[Problem, ...]:
             )
         )
     return tuple(sorted(found, key=lambda one: -one.severity))
+
+
+def is_known(cluster: ClusterStatus) -> bool:
+    """Return whether any of a cluster's storages was looked at."""
+    holdings = [one.holding for one in cluster.storages if one.holding is not None]
+    return any(one.census or one.error for one in holdings)
+
+
+def summarise(status: AgentStatus, problems: tuple[Problem, ...]) -> str:
+    """Return how things stand in a word or two; what nobody has looked at is not called well.
+
+    Arguments:
+        status: How things stand.
+        problems: What is wrong.
+    """
+    if not problems and status.clusters and not any(map(is_known, status.clusters)):
+        return STARTING
+    return str(severity_of(problems))
 
 
 def severity_of(problems: tuple[Problem, ...]) -> Severity:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from raft_snapshot_agent.core.problems import Problem, list_problems, severity_of
+from raft_snapshot_agent.core.problems import Problem, list_problems, summarise
 from raft_snapshot_agent.core.report import Outcome
 from raft_snapshot_agent.core.snapshot import Snapshot
 from raft_snapshot_agent.core.status import (
@@ -24,7 +24,7 @@ def document(status: AgentStatus) -> dict[str, Any]:
     """Return the whole status; times are RFC 3339 in UTC, durations seconds, sizes bytes."""
     problems = list_problems(status)
     return {
-        "summary": str(severity_of(problems)),
+        "summary": summarise(status, problems),
         "problems": [_problem(one) for one in problems],
         "status": status.state().name,
         "exit_code": int(status.state()),

@@ -14,7 +14,7 @@ from raft_snapshot_agent.cli.status import StatusWish, exit_code, show
 from raft_snapshot_agent.core.alerts import EVENTS, find_alerts
 from raft_snapshot_agent.core.holding import CheckState, overall
 from raft_snapshot_agent.core.problems import Severity, list_problems, severity_of
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, StorageStatus
 from raft_snapshot_agent.doctor.check import document as check_document
 from raft_snapshot_agent.metrics.exposition import exposition
 from raft_snapshot_agent.observe.status_document import document
@@ -39,6 +39,13 @@ def samples(status: AgentStatus) -> dict[str, float]:
         for sample in family.samples
         if "outcome" not in sample.labels
     }
+
+
+def test_what_nobody_has_looked_at_is_not_called_well() -> None:
+    unknown = AgentStatus("1", NOW, NOW, (ClusterStatus("prod", (StorageStatus("a", "s3"),)),))
+    told = document(unknown)
+    assert (told["summary"], exit_code(told)) == ("Starting", 0)
+    assert "Starting" in render_page(unknown).decode()
 
 
 @pytest.mark.parametrize("case", ["fine", *CASES])

@@ -23,14 +23,14 @@ from tests.unit.web.statuses import (
     stored,
 )
 
-from raft_snapshot_agent.core.problems import list_problems, severity_of
+from raft_snapshot_agent.core.problems import STARTING, list_problems, severity_of
 from raft_snapshot_agent.core.report import Outcome
 from raft_snapshot_agent.core.retention import Retention
 from raft_snapshot_agent.core.status import OngoingFailure, StorageStatus
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.web.page.changes import compare_runs
 from raft_snapshot_agent.web.page.charts import draw_charts
-from raft_snapshot_agent.web.page.cluster_view import STARTING, PageQuery
+from raft_snapshot_agent.web.page.cluster_view import PageQuery
 from raft_snapshot_agent.web.page.render import render_page
 from raft_snapshot_agent.web.page.timeline import SLOTS, draw_timeline
 from raft_snapshot_agent.web.page.view import CARDS, PROBLEMS, PROBLEMS_OF_MANY, view_page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from raft_snapshot_agent.core.problems import Problem, Severity, severity_of
+from raft_snapshot_agent.core.problems import STARTING, Problem, Severity, is_known, severity_of
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.core.status import ClusterStatus, Role
 from raft_snapshot_agent.web.page import words
@@ -14,7 +14,6 @@ from raft_snapshot_agent.web.page.charts import Chart, draw_charts
 from raft_snapshot_agent.web.page.storage_view import StorageCard, view_storage
 from raft_snapshot_agent.web.page.timeline import Timeline, draw_timeline
 
-STARTING = "Starting"
 """Said instead of the word for how all is, before any storage was looked at."""
 TONES = {Severity.FINE: "good", Severity.ATTENTION: "warn", Severity.FAILING: "bad"}
 
@@ -97,7 +96,7 @@ def view_cluster(
     """
     severity = severity_of(tuple(problems))
     last = max(list_times(cluster), default=None)
-    drill, begins = cluster.drill, not problems and not _is_known(cluster)
+    drill, begins = cluster.drill, not problems and not is_known(cluster)
     return ClusterCard(
         name=cluster.name,
         title=cluster.name or "Cluster",
@@ -123,12 +122,6 @@ def view_cluster(
         charts=draw_charts(cluster.storages) if whole else (),
         changes=compare_runs(cluster, asked.before, asked.after) if whole else None,
     )
-
-
-def _is_known(cluster: ClusterStatus) -> bool:
-    """Return whether any of its storages was looked at."""
-    holdings = [one.holding for one in cluster.storages if one.holding is not None]
-    return any(one.census or one.error for one in holdings)
 
 
 def _tell_worker(cluster: ClusterStatus) -> str:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from raft_snapshot_agent.core.problems import Problem, Severity, list_problems, severity_of
+from raft_snapshot_agent.core.problems import (
+    STARTING,
+    Problem,
+    Severity,
+    list_problems,
+    severity_of,
+)
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.web.page import words
 from raft_snapshot_agent.web.page.cluster_view import (
     ALL,
-    STARTING,
     TONES,
     ClusterCard,
     Moment,

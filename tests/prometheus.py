@@ -31,6 +31,7 @@ _ROOT = Path(__file__).parent.parent
 _FOLDERS = f"{os.environ['PATH']}:{_ROOT / '.venv' / 'prometheus' / 'usr' / 'bin'}"
 PROMTOOL = shutil.which("promtool", path=_FOLDERS)
 PROMETHEUS = shutil.which("prometheus", path=_FOLDERS)
+# `make test` fetches both where Debian's packages are to be had; nothing else reads the rules as they do.
 needs_promtool = pytest.mark.skipif(
     PROMTOOL is None, reason="promtool is not here: it comes with Debian's package prometheus"
 )

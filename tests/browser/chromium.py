@@ -24,6 +24,7 @@ from raft_snapshot_agent.servers.process import (
 )
 
 DRIVER = shutil.which("chromedriver")
+# `make soak` installs it where it may; a machine without Debian's packages has no browser to drive.
 needs_chromium = pytest.mark.skipif(
     DRIVER is None or shutil.which("chromium") is None,
     reason="Chromium is not here: it comes with Debian's packages chromium and chromium-driver",

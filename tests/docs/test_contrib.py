@@ -90,7 +90,7 @@ def test_every_rule_is_seen_to_fire_and_to_resolve() -> None:
 
     assert fired.keys() == {one["alert"] for one in RULES}
     for name, seen in fired.items():
-        assert True in seen, name
+        assert any(seen), name
         assert not seen[0], name
         assert not seen[-1], name
 

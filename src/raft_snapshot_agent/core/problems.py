@@ -84,9 +84,9 @@ def list_problems(status: AgentStatus) -> tuple[Problem, ...]:
 
 
 def is_known(cluster: ClusterStatus) -> bool:
-    """Return whether any of a cluster's storages was looked at."""
-    holdings = [one.holding for one in cluster.storages if one.holding is not None]
-    return any(one.census or one.error for one in holdings)
+    """Return whether each of a cluster's storages was looked at, or could not be."""
+    holdings = (one.holding for one in cluster.storages)
+    return all(one is not None and (one.census or one.error) for one in holdings)
 
 
 def summarise(status: AgentStatus, problems: tuple[Problem, ...]) -> str:
@@ -96,7 +96,7 @@ def summarise(status: AgentStatus, problems: tuple[Problem, ...]) -> str:
         status: How things stand.
         problems: What is wrong.
     """
-    if not problems and status.clusters and not any(map(is_known, status.clusters)):
+    if not (problems or all(map(is_known, status.clusters))):
         return STARTING
     return str(severity_of(problems))
 

@@ -48,6 +48,20 @@ def test_what_nobody_has_looked_at_is_not_called_well() -> None:
     assert "Starting" in render_page(unknown).decode()
 
 
+@pytest.mark.parametrize("where", ["another cluster", "another storage"])
+def test_nor_what_was_looked_at_in_part(where: str) -> None:
+    fine, unknown = surveyed(FRESH), StorageStatus("a", "s3")
+    clusters = (
+        (ClusterStatus("prod", (fine,)), ClusterStatus("test", (unknown,)))
+        if where == "another cluster"
+        else (ClusterStatus("prod", (fine, unknown)),)
+    )
+    status = AgentStatus("1", NOW, NOW, clusters)
+    assert document(status)["summary"] == "Starting"
+    page = html.unescape(render_page(status).decode())
+    assert "Starting" in page.partition("<h1")[2].partition("</h1>")[0]
+
+
 @pytest.mark.parametrize("case", ["fine", *CASES])
 def test_all_say_the_same(case: str, capsys: pytest.CaptureFixture[str]) -> None:
     status = status_of(case)

@@ -11,6 +11,7 @@ from raft_snapshot_agent.core.problems import (
     Severity,
     list_problems,
     severity_of,
+    summarise,
 )
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
@@ -85,11 +86,11 @@ def view_page(status: AgentStatus, asked: PageQuery = ALL) -> PageView:
     ]
     order = ("bad", "warn", "good", "idle")
     most = PROBLEMS if cards else PROBLEMS_OF_MANY
-    begins = not problems and {one.tone for one in views} == {"idle"}
+    word = summarise(status, problems)
     views.sort(key=lambda one: order.index(one.tone))
     return PageView(
-        STARTING if begins else str(severity),
-        "idle" if begins else TONES[severity],
+        word,
+        "idle" if word == STARTING else TONES[severity],
         _lead(status, problems),
         tuple(_view_problem(one, status.at) for one in problems[:most]),
         max(len(problems) - most, 0),

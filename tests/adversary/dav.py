@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
-from typing import Self
 from urllib.parse import quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
@@ -25,32 +23,15 @@ from tests.adversary.tricks import (
     slow_head,
     slow_reader,
 )
-from tests.http_proxy import Behaviour, Exchange, HttpProxy, Request
+from tests.adversary.wire import MemoryStore
+from tests.http_proxy import Behaviour, Exchange, Request
 
 ROOT = "/dav/"
 SECRET = "dGhlLXBhc3N3b3JkLW9mLXRoZS1saWFy"
 
 
-class DavStore:
-    """Keeps files in memory; the first rule whose condition is met answers in its place."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.rules: list[Rule] = []
-        self._files: dict[str, bytes] = {}
-        self._lock = threading.Lock()
-        self._proxy = HttpProxy("http://127.0.0.1:1", self._choose)
-        self.address = self._proxy.address
-
-    @property
-    def files(self) -> dict[str, bytes]:
-        """What lies under the prefix, without it."""
-        with self._lock:
-            return dict(self._files)
-
-    def plant(self, files: dict[str, bytes]) -> None:
-        with self._lock:
-            self._files |= files
+class DavStore(MemoryStore):
+    """A folder."""
 
     def settings(self) -> dict[str, object]:
         return {
@@ -61,9 +42,6 @@ class DavStore:
             "token": SECRET,
             "timeout": "2s",
         }
-
-    def _choose(self, request: Request) -> Behaviour:
-        return next((then for when, then in self.rules if when(request)), self.honest)
 
     def honest(self, exchange: Exchange) -> None:
         """Answer as a server should."""
@@ -86,12 +64,6 @@ class DavStore:
             says(200 if there else 404, content)(exchange)
         else:
             says(201, b"")(exchange)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._proxy.stop()
 
 
 def name_of(target: str) -> str:

@@ -14,13 +14,14 @@ from email.utils import format_datetime
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from raft_snapshot_agent.error_text import Said, read_document
 from raft_snapshot_agent.errors import StorageDenied, StorageError
 from raft_snapshot_agent.secret import one_line
 from raft_snapshot_agent.storage.azure.account import AzureAccount
 from raft_snapshot_agent.storage.azure.signing import AzureIdentity, Unsigned
+from raft_snapshot_agent.storage.http.answers import describe_redirect, require_etag
 from raft_snapshot_agent.storage.http.patience import ask_patiently
 from raft_snapshot_agent.storage.limits import MOST_OBJECTS
 from raft_snapshot_agent.storage.objectstore.errors import Hints, refusal_of
@@ -131,10 +132,7 @@ class AzureClient:
         """Translate an answer that is no success: nobody is followed with what proves a login."""
         said = said_by(answer)
         if 300 <= answer.status < 400 and not said.code:
-            to = urlsplit(answer.headers.get("location", ""))
-            where = one_line(f"to {to.scheme}://{to.netloc}" if to.netloc else "to nowhere", 200)
-            why = f"{doing}: the store answered {answer.status}, a redirect {where}"
-            return StorageError(why, hint=self.hints.address)
+            return StorageError(describe_redirect(doing, answer), hint=self.hints.address)
         return refusal_of(doing, answer.status, said, self.hints)
 
     def put(self, doing: str, key: str, content: bytes | memoryview, *, plain: bool) -> None:
@@ -154,9 +152,7 @@ class AzureClient:
             if said_by(answer).code not in _ELSE_THERE:
                 raise self.refused(doing, answer)
             return None
-        if not (etag := answer.headers.get("etag")):
-            raise StorageError(f"{doing}: the store tells no ETag", hint=self.hints.address)
-        return etag
+        return require_etag(answer, doing, self.hints.address)
 
     def open(
         self, doing: str, key: str, start: int = 0, version: str | None = None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
 from typing import TYPE_CHECKING
 
-from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
 from raft_snapshot_agent.storage.base import UploadSource
+from raft_snapshot_agent.storage.http.answers import read_tagged
 from raft_snapshot_agent.storage.leftovers import Leftovers
 
 if TYPE_CHECKING:
@@ -61,15 +60,7 @@ class AzureRecords:
     client: AzureClient
 
     def read_record(self, doing: str, key: str, most: int) -> tuple[bytes, str] | None:
-        try:
-            answer = self.client.open(doing, key)
-        except SnapshotNotFound:
-            return None
-        with closing(answer):
-            content = self.client.read_on(doing, answer, most)
-        if not (etag := answer.headers.get("etag")):
-            raise StorageError(f"{doing}: the store tells no ETag", hint="check endpoint")
-        return content, etag
+        return read_tagged(self.client, doing, key, most)
 
     def write_record(
         self, doing: str, key: str, content: bytes, expected: str | None

@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from raft_snapshot_agent.error_text import read_document
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageDenied, StorageError
 from raft_snapshot_agent.secret import one_line
+from raft_snapshot_agent.storage.http.answers import describe_redirect, require_etag
 from raft_snapshot_agent.storage.http.patience import ask_patiently
 from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials
 from raft_snapshot_agent.storage.objectstore.errors import Hints, refusal
@@ -144,9 +145,7 @@ class S3Client:
             raise self.refused(doing, answer)
         if answer.status not in _SUCCESS:
             return None
-        if not (etag := answer.headers.get("etag")):
-            raise StorageError(f"{doing}: the store tells no ETag", hint=self.hints.address)
-        return etag
+        return require_etag(answer, doing, self.hints.address)
 
     def open(
         self, doing: str, key: str, start: int = 0, version: str | None = None
@@ -192,11 +191,8 @@ class S3Client:
         text = answer.data.decode(errors="replace")
         if read_document(text).code:
             return refusal(doing, answer.status, text, self.hints)
-        to = urlsplit(answer.headers.get("location", ""))
-        where = one_line(f"to {to.scheme}://{to.netloc}" if to.netloc else "to nowhere", 200)
-        why = f"{doing}: the store answered {answer.status}, a redirect {where}"
         hint = f"likely the bucket lies in another region: {self.hints.address}"
-        return StorageError(why, hint=hint)
+        return StorageError(describe_redirect(doing, answer), hint=hint)
 
     def checksum(self, payload: Payload) -> Mapping[str, str]:
         """Return the headers that have the store keep a checksum, if it is to."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 
-from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
+from raft_snapshot_agent.storage.http.answers import read_tagged
 from raft_snapshot_agent.storage.s3.client import S3Client
 from raft_snapshot_agent.storage.s3.listing import list_objects
 from raft_snapshot_agent.storage.s3.payload import Payload
@@ -20,15 +19,7 @@ class S3Records:
     client: S3Client
 
     def read_record(self, doing: str, key: str, most: int) -> tuple[bytes, str] | None:
-        try:
-            answer = self.client.open(doing, key)
-        except SnapshotNotFound:
-            return None
-        with closing(answer):
-            content = self.client.read_on(doing, answer, most)
-        if not (etag := answer.headers.get("etag")):
-            raise StorageError(f"{doing}: the store tells no ETag", hint="check endpoint")
-        return content, etag
+        return read_tagged(self.client, doing, key, most)
 
     def write_record(
         self, doing: str, key: str, content: bytes, expected: str | None

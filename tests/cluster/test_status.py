@@ -12,8 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.cluster.command import Ending, call
-from tests.faults.site import Site
+from tests.faults.site import AGENT as AGENT_NAME
+from tests.faults.site import Running, Site
 
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.process import until
@@ -58,6 +60,52 @@ def test_a_running_daemon_says_how_things_stand(site: Site) -> None:
     ending = ask(site=site)
     assert ending.code == 0, ending.text
     assert "All is well: by what the storages hold; no daemon" in ending.text
+
+
+def test_a_refused_configuration_is_told_by_the_daemon_that_still_runs(site: Site) -> None:
+    file = site.root / "agent.yaml"
+    with site.command("run") as daemon:
+        daemon.says("Successfully created", within=60)
+        file.write_text("vault: {adress: 'http://127.0.0.1:9'}\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.says("The new configuration is refused")
+        until(lambda: "is refused: " in ask(site=site).text, "it is told", within=60)
+        ending = ask(site=site)
+    assert ending.code == 6
+    assert "attention  -  the new configuration is refused: " in ending.text
+    assert "adress" in ending.text
+    # Without the daemon the file is all there is to go by.
+    assert "adress" in ask(site=site).error
+
+
+def test_one_of_several_clusters_and_one_that_is_disabled(site: Site, tmp_path: Path) -> None:
+    site.configuration()
+    file = site.root / "agent.yaml"
+    document = yaml.safe_load(file.read_text())
+    broken = {"vault": {"address": "http://127.0.0.1:9", "tls": {"ca_file": str(tmp_path / "no")}}}
+    storages = [{"type": "local", "path": str(site.folder), "name": "folder"}]
+    document = {
+        "spool": document["spool"],
+        "storages": storages,
+        "clusters": {"prod": {"vault": document["vault"]}, "test": broken},
+    }
+    file.write_text(yaml.safe_dump(document))
+    with Running(tmp_path, [AGENT_NAME, "run", "-c", str(file)]) as daemon:
+        daemon.says("Successfully created", within=60)
+        well = ("All is well: ", "prod is backed up by this agent")
+
+        def is_stored() -> bool:
+            return all(map(ask("--cluster", "prod", site=site).text.count, well))
+
+        until(is_stored, "it is stored", within=60)
+        test = ask("--cluster", "test", site=site)
+        both = ask(site=site)
+        none = ask("--cluster", "pord", site=site)
+    assert (test.code, both.code) == (2, 2)
+    assert "no snapshots are taken, the configuration is invalid: " in test.text
+    assert "prod" not in test.text
+    assert "prod is backed up by this agent" in both.text
+    assert "no cluster is called 'pord' (there are: prod, test)" in none.error
 
 
 def test_what_fails_is_told_with_what_to_do(site: Site) -> None:

@@ -23,6 +23,8 @@ from raft_snapshot_agent.cli.options import (
     StorageOption,
     load_cluster,
     loaded_fleet,
+    locate_configuration,
+    named_cluster,
 )
 from raft_snapshot_agent.cli.plugin import PluginCommand
 from raft_snapshot_agent.cli.recover_app import secrets
@@ -218,8 +220,12 @@ def status(
 
     only_one_of(quiet=quiet, verbose=verbose)
     only_one_of(url=url, config=config)
-    wish = command.StatusWish(url, watch, quiet, verbose, layout)
-    return command.status(lambda: loaded_fleet(context, config, cluster), wish)
+    wish = command.StatusWish(url, watch, quiet, verbose, layout, named_cluster(context, cluster))
+    source = command.StatusSource(
+        lambda: locate_configuration(context, config),
+        lambda: loaded_fleet(context, config, cluster),
+    )
+    return command.status(source, wish)
 
 
 @app.command()

@@ -56,6 +56,18 @@ def loaded_fleet(context: typer.Context, config: Path | None, cluster: str | Non
     return _all(context, config).only(_cluster(context, cluster))
 
 
+def locate_configuration(context: typer.Context, config: Path | None) -> Path | None:
+    """Return the configuration's file, be it sound or not; nothing: there is none."""
+    from raft_snapshot_agent.config.load import locate
+
+    return locate(config or context.find_root().params.get("config"), os.environ)
+
+
+def named_cluster(context: typer.Context, cluster: str | None) -> str | None:
+    """Return the cluster named before or behind the command."""
+    return _cluster(context, cluster)
+
+
 def _all(context: typer.Context, config: Path | None) -> LoadedFleet:
     """Load the configuration named before or behind the command, or the one that is found."""
     from raft_snapshot_agent.config.load import load_all

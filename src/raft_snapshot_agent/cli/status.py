@@ -13,8 +13,9 @@ from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.status_source import Document, ask_daemon, ask_storages, ask_url
 from raft_snapshot_agent.config.load import LoadedFleet
+from raft_snapshot_agent.core.problems import STARTING, Severity
 from raft_snapshot_agent.core.spans import span
-from raft_snapshot_agent.errors import AgentError, RetentionSuspended, ServerError
+from raft_snapshot_agent.errors import AgentError, ConfigError, RetentionSuspended, ServerError
 
 _EVERY = 2.0
 """Seconds between two looks of `--watch`."""
@@ -36,20 +37,34 @@ class StatusWish:
     quiet: bool = False
     verbose: bool = False
     layout: Format = Format.TABLE
+    cluster: str | None = None
+    """Only this one."""
 
 
-def status(load: Callable[[], LoadedFleet], wish: StatusWish) -> int:
+@dataclass(frozen=True, slots=True)
+class StatusSource:
+    """Where the configuration is, and what it says; neither is needed with a URL."""
+
+    locate: Callable[[], Path | None]
+    """Finds its file, by which a daemon is found that runs with it, also where it was spoilt."""
+    load: Callable[[], LoadedFleet]
+    """Loads it, where no daemon answers."""
+
+
+def status(source: StatusSource, wish: StatusWish) -> int:
     """Print how things stand; return the exit code.
 
     Arguments:
-        load: Loads the configuration; not needed with a URL.
+        source: Where the configuration is.
         wish: What was asked for.
     """
     while True:
-        found, running = _ask(load, wish.url)
+        found, running = _ask(source, wish.url)
         if wish.watch and output.is_terminal(sys.stdout):
             output.clear()
         try:
+            if wish.cluster is not None:
+                found = _only(found, wish.cluster)
             show(found, running=running, wish=wish)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             hint = "let this command and the daemon be of one version"
@@ -60,14 +75,29 @@ def status(load: Callable[[], LoadedFleet], wish: StatusWish) -> int:
         time.sleep(_EVERY if running else _FROM_STORAGES)
 
 
-def _ask(load: Callable[[], LoadedFleet], url: str | None) -> tuple[Document, bool]:
+def _ask(source: StatusSource, url: str | None) -> tuple[Document, bool]:
     """Return how things stand, and whether a daemon says so."""
     if url is not None:
         return ask_url(url), True
-    fleet = load()
-    path: Path | None = fleet.first.path
-    found = ask_daemon(path)
-    return (ask_storages(lambda: fleet), False) if found is None else (found, True)
+    found = ask_daemon(source.locate())
+    return (ask_storages(source.load), False) if found is None else (found, True)
+
+
+def _only(found: Document, cluster: str) -> Document:
+    """Return what is said of one cluster.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
+    names = [one["cluster"] for one in found["clusters"]]
+    if cluster not in names:
+        there = ", ".join(filter(None, names)) or "one without a name"
+        raise ConfigError(f"no cluster is called {cluster!r}", hint=f"there are: {there}")
+    problems = [one for one in found["problems"] if one["cluster"] == cluster]
+    worst = max((Severity[one["severity"].upper()] for one in problems), default=Severity.FINE)
+    word = found["summary"] if found["summary"] == STARTING and not problems else str(worst)
+    clusters = [one for one in found["clusters"] if one["cluster"] == cluster]
+    return {**found, "summary": word, "problems": problems, "clusters": clusters}
 
 
 def exit_code(found: Document) -> int:

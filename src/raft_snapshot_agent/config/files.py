@@ -26,13 +26,18 @@ class Written:
     """See `ownership.author`."""
 
 
+def find(places: Iterable[Path]) -> Path | None:
+    """Return the first file that is there."""
+    return next((place for place in places if _exists(place)), None)
+
+
 def search(places: Iterable[Path]) -> Written | None:
     """Read the first file that is there; one in the working directory must be our own.
 
     Raises:
         ConfigError: It cannot be read, or another user may have put it there.
     """
-    found = next((place for place in places if _exists(place)), None)
+    found = find(places)
     if found is None:
         return None
     if not found.is_absolute():

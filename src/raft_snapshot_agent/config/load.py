@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from raft_snapshot_agent.config.files import read, search
+from raft_snapshot_agent.config.files import find, read, search
 from raft_snapshot_agent.config.loaded import Loaded, LoadedFleet, complete, namespace_notes
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.errors import NoConfiguration
 
-__all__ = ["Loaded", "LoadedFleet", "load", "load_all"]
+__all__ = ["Loaded", "LoadedFleet", "load", "load_all", "locate"]
 
 VARIABLE = "RAFT_SNAPSHOT_AGENT_CONFIG"
 PLACES = (
@@ -39,7 +39,7 @@ def load_all(path: Path | None, environ: Mapping[str, str]) -> LoadedFleet:
     Raises:
         ConfigError: There is none, or it is wrong; the message names the place.
     """
-    given = path or (Path(environ[VARIABLE]) if environ.get(VARIABLE) else None)
+    given = _given(path, environ)
     found = read(given) if given else search(PLACES)
     if found is None:
         return LoadedFleet({"": _from_environment(environ)})
@@ -47,6 +47,15 @@ def load_all(path: Path | None, environ: Mapping[str, str]) -> LoadedFleet:
     from raft_snapshot_agent.config.from_file import load_file
 
     return load_file(found, environ)
+
+
+def locate(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the file that `load_all` would read, be it sound or not; nothing: there is none."""
+    return _given(path, environ) or find(PLACES)
+
+
+def _given(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    return path or (Path(environ[VARIABLE]) if environ.get(VARIABLE) else None)
 
 
 def _from_environment(environ: Mapping[str, str]) -> Loaded:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from raft_snapshot_agent.core.holding import CheckState, Survey
 from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
 from raft_snapshot_agent.core.schedule import Every
+from raft_snapshot_agent.core.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot, Stored
 from raft_snapshot_agent.core.status import (
     RUNS_KEPT,
@@ -112,6 +113,15 @@ def test_a_look_that_fails_keeps_what_was_known() -> None:
     assert (storage.stored, storage.last_success) == (1, NOW)
     assert storage.judge(NOW).state is CheckState.UNKNOWN
     assert storage.judge(NOW).message == "no answer"
+
+
+def test_what_was_read_back_is_known_until_it_is_looked_up_again() -> None:
+    note = ScrubNote({"a": LastReading(NOW, "broken")})
+    looked = StorageStatus("disk", "local").surveyed(survey(timedelta(0)), HOURLY, NOW)
+    storage = looked.scrubbed(note)
+    assert storage.surveyed(survey(timedelta(0)), HOURLY, NOW).has_rot
+    fresh = replace(survey(timedelta(0)), scrubbed=ScrubNote())
+    assert not storage.surveyed(fresh, HOURLY, NOW).has_rot
 
 
 def test_what_is_sent_counts_where_nothing_is_listed_anew() -> None:

@@ -20,10 +20,12 @@ from raft_snapshot_agent.core.holding import Survey
 from raft_snapshot_agent.core.lease import Record, Versioned
 from raft_snapshot_agent.core.report import Report
 from raft_snapshot_agent.core.schedule import Every
+from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.errors import AgentError, LeaseHeld, NotLeader
+from raft_snapshot_agent.errors import AgentError, Denied, LeaseHeld, NotLeader
 from raft_snapshot_agent.lease.holder import Lease
+from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service.cluster_loop import ClusterLoop
@@ -47,6 +49,7 @@ class Agent:
         self.destinations = [Destination(name, MemoryStorage()) for name in self.held]
         self.surveys: dict[str, Survey] = {}
         self.received = 0
+        self.spool = SimpleNamespace(free=None)
         forever = partial(float, "inf")
         session = SimpleNamespace(seconds_to_renewal=forever, seconds_to_end=forever)
         self.cluster = SimpleNamespace(
@@ -139,6 +142,31 @@ async def test_who_only_ever_stands_by_says_that_nobody_takes_any(
     said = await run(agent, lambda said: "overdue" in said)
     assert agent.served == []
     assert said.count("overdue and no agent takes it") == 1
+
+
+async def test_a_login_that_would_fail_is_published_until_it_would_not() -> None:
+    agent = Agent()
+    refused = [Denied("permission denied")]
+
+    def try_login() -> bool:
+        if refused:
+            raise refused[0]
+        return True
+
+    agent.cluster.try_login = try_login
+    agent.cluster.session.seconds_to_renewal = partial(float, "0.01")
+    now = datetime.now(UTC)
+    board = StatusBoard(AgentStatus("", now, now, (ClusterStatus(""),)))
+    with redirect_stderr(io.StringIO()), anyio.fail_after(60):
+        service = ClusterService(agent, ScheduleSpec(Every(EVERY)), configure("text", "info"))  # type: ignore[arg-type]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ClusterLoop(service, Notifier({}), board=board).run)
+            while "permission denied" not in board.read().clusters[0].login_failing:
+                await board.wait_for_change(board.version)
+            refused.clear()
+            while board.read().clusters[0].login_failing:
+                await board.wait_for_change(board.version)
+            tasks.cancel_scope.cancel()
 
 
 class Gated(Agent):

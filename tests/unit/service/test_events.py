@@ -113,3 +113,15 @@ async def test_a_host_that_was_suspended_goes_by_the_wall_clock(
             assert not found
             time.now += timedelta(hours=2)
     assert found == [Due()]
+
+
+async def test_who_waits_long_shows_that_he_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raft_snapshot_agent.service.events.SLICE", 0.01)
+    beats: list[None] = []
+    queue = EventQueue(Time(), lambda: beats.append(None))
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(queue.wait, NOW + timedelta(days=1))
+            while len(beats) < 3:  # noqa: ASYNC110 - it is the number that is waited for
+                await anyio.sleep(0.01)
+            tasks.cancel_scope.cancel()

@@ -62,6 +62,14 @@ def test_a_running_daemon_says_how_things_stand(site: Site) -> None:
     assert "All is well: by what the storages hold; no daemon" in ending.text
 
 
+def test_without_a_daemon_nobody_is_told_to_wait_for_a_snapshot(site: Site) -> None:
+    site.configuration()
+    ending = ask(site=site)
+    assert ending.code == 2
+    assert "Failing: by what the storages hold; no daemon" in ending.text
+    assert "wait" not in ending.text
+
+
 def test_a_refused_configuration_is_told_by_the_daemon_that_still_runs(site: Site) -> None:
     file = site.root / "agent.yaml"
     with site.command("run") as daemon:

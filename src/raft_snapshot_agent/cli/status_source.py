@@ -15,7 +15,7 @@ from raft_snapshot_agent import __version__
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import LoadedFleet
 from raft_snapshot_agent.core.foreign_json import read_json
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, StorageStatus
+from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, Role, StorageStatus
 from raft_snapshot_agent.destination.holdings import look_at_all
 from raft_snapshot_agent.errors import AgentError, ConfigError, Unreachable, reason_of
 from raft_snapshot_agent.network.pools import open_pool
@@ -117,7 +117,9 @@ def ask_storages(load: Callable[[], LoadedFleet]) -> Document:
             holding=holding,
         )
         storages[cluster].append(described.surveyed(holding.survey, spec, now))
-    clusters = tuple(ClusterStatus(name, tuple(found)) for name, found in storages.items())
+    clusters = tuple(
+        ClusterStatus(name, tuple(found), role=Role.UNKNOWN) for name, found in storages.items()
+    )
     return document(AgentStatus(__version__, now, now, clusters, fleet.first.source))
 
 

@@ -48,6 +48,7 @@ def check(
         faults += _of_storage(index, storage, place)
     faults += _of_values(config.drill, ("drill",), place)
     faults += find_notifier_faults(config, place, clusters)
+    faults += _caught(("metrics", "textfile"), place, lambda: _check_textfile(config))
     if faults:
         raise all_faults(faults)
 
@@ -249,6 +250,14 @@ def _readable(path: Path, read: Callable[[], object]) -> None:
 
 def _context() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _check_textfile(config: Config) -> None:
+    """Refuse a folder that is not there: a run would only warn of it."""
+    file = None if config.metrics is None else config.metrics.textfile
+    if file is not None and not file.parent.is_dir():
+        hint = "give a file in the folder of node_exporter's --collector.textfile.directory"
+        raise ConfigError(f"there is no folder {file.parent}", hint=hint)
 
 
 def _check_spool(folder: Path) -> None:

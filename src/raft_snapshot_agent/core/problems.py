@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 
 from raft_snapshot_agent.core.holding import CheckState
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, StorageStatus
+from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, Role, StorageStatus
 
 
 class Severity(IntEnum):
@@ -134,9 +134,10 @@ def _of_cluster(cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
             name,
             since=cluster.heartbeat,
         )
+    is_starting = cluster.role is Role.STARTING and not cluster.attempts
     for storage in cluster.storages:
         held = storage.holding
-        if not cluster.attempts and held and held.census and held.newest is None:
+        if is_starting and held and held.census and held.newest is None:
             yield _first_is_missing(storage, name)
         else:
             yield from _of_storage(storage, name, now)

@@ -43,6 +43,8 @@ class Role(StrEnum):
 
     STARTING = "starting"
     """It has not tried yet."""
+    UNKNOWN = "unknown"
+    """No daemon says so: only the storages were looked at."""
     WORKS = "works"
     STANDS_BY = "stands by"
     """Another agent works: the node here does not lead, or another holds the lease."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from raft_snapshot_agent.config.check import check
 from raft_snapshot_agent.config.load import Loaded, load_all
 from raft_snapshot_agent.config.show import shown_fleet
 from raft_snapshot_agent.errors import ConfigError
@@ -59,3 +60,25 @@ def test_it_stands_once_for_all_clusters(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("{a: {", "{a: {metrics: {textfile: /b.prom}, "))
     with pytest.raises(ConfigError, match="stands at the top of the file, for all clusters"):
         load_all(file, {})
+
+
+def test_a_folder_that_is_not_there_is_told_by_the_check_and_costs_no_run(
+    load_text: Callable[..., Loaded], tmp_path: Path
+) -> None:
+    storage = f"{{type: local, path: {tmp_path}}}"
+    text = f"storages: [{storage}]\nmetrics: {{textfile: {tmp_path}/none/raft.prom}}\n"
+    config = load_text("c.yaml", text + f"spool: {tmp_path}\n").config
+    environ = {"VAULT_TOKEN": "a-token"}
+    with pytest.raises(ConfigError) as caught:
+        check(config, environ)
+    told = [line for line in caught.value.lines if "textfile" in line]
+    assert told == [
+        (
+            f"metrics.textfile: there is no folder {tmp_path}/none (give a file in the folder of"
+            " node_exporter's --collector.textfile.directory)"
+        )
+    ]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ConfigError) as caught:  # of the login alone
+        check(config, {})
+    assert "textfile" not in str(caught.value)

@@ -15,8 +15,8 @@ from statistics import median
 from tests.unit.web.statuses import agent, many
 
 from raft_snapshot_agent.metrics.exposition import exposition
+from raft_snapshot_agent.observe.json_text import write_json
 from raft_snapshot_agent.observe.status_document import document
-from raft_snapshot_agent.web.json_text import write_json
 from raft_snapshot_agent.web.page.cluster_view import PageQuery
 from raft_snapshot_agent.web.page.render import render_page
 from raft_snapshot_agent.web.stored import MOST, Question, list_snapshots

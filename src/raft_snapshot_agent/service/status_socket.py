@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,10 +11,11 @@ import anyio
 from anyio.abc import SocketStream
 
 from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.json_text import write_json
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.observe.renderer import Renderer
 from raft_snapshot_agent.observe.status_document import document
-from raft_snapshot_agent.redaction import redact
 from raft_snapshot_agent.service.runtime_folder import (
     make_runtime_folder,
     remove_dead_sockets,
@@ -57,11 +57,15 @@ class StatusSocket:
         own = path.lstat().st_ino
         limit = anyio.CapacityLimiter(_AT_ONCE)
 
+        renderer = Renderer(board)
+
         async def serve(stream: SocketStream) -> None:
             async with stream, limit:
+                # Many clusters take half a second to describe, which no loop has to wait for.
+                text = await renderer.render("status", lambda status: write_json(document(status)))
                 # Who hangs up, or never reads, is no matter of ours.
                 with anyio.move_on_after(_WITHIN), suppress(anyio.BrokenResourceError):
-                    await stream.send(redact(json.dumps(document(board.read()))).encode())
+                    await stream.send(text)
 
         try:
             async with listener:

@@ -15,13 +15,13 @@ from starlette.routing import Route
 from raft_snapshot_agent.core.status import AgentStatus
 from raft_snapshot_agent.metrics.exposition import exposition
 from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.json_text import write_json
+from raft_snapshot_agent.observe.renderer import Renderer
 from raft_snapshot_agent.observe.status_document import document
 from raft_snapshot_agent.web.gate import LARGEST_BODY, Refusal
-from raft_snapshot_agent.web.json_text import write_json
 from raft_snapshot_agent.web.page.cluster_view import PageQuery
 from raft_snapshot_agent.web.page.render import ASSETS, read_asset, render_page
 from raft_snapshot_agent.web.probes import Probe, probe_health, probe_readiness
-from raft_snapshot_agent.web.renderer import Renderer
 from raft_snapshot_agent.web.routes import ADDRESSES, describe_api
 from raft_snapshot_agent.web.stored import MOST, USUAL, Question, list_snapshots
 from raft_snapshot_agent.web.vault_words import describe_in_vaults_words, find_cluster

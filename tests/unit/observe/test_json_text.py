@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from raft_snapshot_agent.observe.json_text import write_json
 from raft_snapshot_agent.redaction import HIDDEN, remember
-from raft_snapshot_agent.web.json_text import write_json
 
 SECRET = "hunter2-hunter2\nsecond-line"
 DOCUMENTS: tuple[Any, ...] = (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextvars import copy_context
 from threading import Thread
@@ -58,6 +59,7 @@ async def _in_daemon_thread(work: Callable[[], _T]) -> _T:
                 result = work()
             future.set_result(result)
         except BaseException as error:  # noqa: BLE001 - it is the caller's
+            _let_go(error)
             future.set_exception(error)
 
     Thread(target=context.run, args=(run,), daemon=True).start()
@@ -67,3 +69,17 @@ async def _in_daemon_thread(work: Callable[[], _T]) -> _T:
         # Only then, for its failure must not come before the reason it was given up for.
         asyncio.get_running_loop().call_soon(deadline.cut)
         raise
+
+
+def _let_go(error: BaseException) -> None:
+    """Release what the failed work had in memory, such as half a list: its error may be kept."""
+    for one in _chain(error):
+        traceback.clear_frames(one.__traceback__)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

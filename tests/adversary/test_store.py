@@ -15,6 +15,8 @@ from tests.adversary.s3 import Store, answer
 from tests.adversary.store_lies import FAILED, STORED, Lie
 from tests.adversary.tricks import anything
 
+from raft_snapshot_agent.storage.limits import MOST_OBJECTS
+
 KEY = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
 LIES: dict[str, Lie] = store_lies.LIES | dav.LIES | clouds.LIES | sftp.LIES
 OLD = [*store_lies.LIES, *dav.LIES]
@@ -134,5 +136,19 @@ def test_a_lie_costs_no_good_snapshot(
     trial = Trial(bench, cluster_id, elsewhere, [name])
     try:
         trial.holds()
+    finally:
+        trial.close()
+
+
+@pytest.mark.soak
+def test_the_longest_list_that_is_taken_has_room(
+    bench: Bench, elsewhere: Store, cluster_id: str
+) -> None:
+    """As long as `max_objects` allows, and not only as far as a time-out of seconds reaches."""
+    trial = Trial(bench, cluster_id, elsewhere, ["lists without an end"])
+    try:
+        bench.storages[0]["timeout"] = "60s"
+        outcome = bench.run(within=WITHIN)
+        assert f"more than {MOST_OBJECTS} objects" in outcome.said
     finally:
         trial.close()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from raft_snapshot_agent.errors import StorageError
 
-MOST_OBJECTS = 500_000
-"""Of a list, unless `max_objects` says otherwise."""
+MOST_OBJECTS = 200_000
+"""Of a list, unless `max_objects` says otherwise: they take some 50 MiB."""
 
 
 def too_many(doing: str, most: int) -> StorageError:

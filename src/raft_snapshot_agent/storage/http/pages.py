@@ -33,32 +33,32 @@ class PagedList(Generic[T]):
         """
         self._doing = doing
         self._most = most
-        self._known: set[str] = set()
+        self._taken = 0
+        self._last: set[str] = set()
         self._idle = 0
 
     def page(self, items: Iterable[tuple[str, T | None]]) -> list[T]:
         """Take a page: each name, and the object, or nothing for a folder.
 
+        Only the names of the page before are kept: a list is as large as what is made of it.
+
         Returns:
-            The objects that no earlier page had.
+            The objects that the page before did not have.
 
         Raises:
             StorageError: The list has no end, or is longer than is taken.
         """
-        before, new = len(self._known), []
-        for name, item in items:
-            if name in self._known:
-                continue
-            if len(self._known) >= self._most:
-                raise too_many(self._doing, self._most)
-            self._known.add(name)
-            if item is not None:
-                new.append(item)
-        self._idle = 0 if len(self._known) > before else self._idle + 1
+        new = {name: item for name, item in items if name not in self._last}
+        self._taken += len(new)
+        if self._taken > self._most:
+            raise too_many(self._doing, self._most)
+        self._idle = 0 if new else self._idle + 1
         if self._idle > _MOST_IDLE:
             why = f"{self._doing}: the pages of the list do not come to an end"
             raise StorageError(why, hint="look at the store, and at what is in front of it")
-        return new
+        if new:
+            self._last = set(new)
+        return [item for item in new.values() if item is not None]
 
 
 def size_of(text: str) -> int:

@@ -66,6 +66,7 @@ def drill(load: Callable[[], Loaded], wish: DrillWish, layout: Format) -> int:
         output.talk(f"warning: the result is not noted beside the snapshot: {outcome.trouble}")
     if outcome.error is not None:
         raise outcome.error
+    output.talk(f"{outcome.line} ({outcome.note.seconds} s, {outcome.note.server})")
     return 0
 
 

@@ -18,7 +18,14 @@ from tests.cluster.command import call
 from tests.cluster.test_drill import closed_in
 from tests.conftest import StartBao
 
-from raft_snapshot_agent.servers.openbao import OpenBaoCluster, OpenBaoNode, prepare_agent
+from raft_snapshot_agent.errors import ServerError
+from raft_snapshot_agent.servers.answers import Initialised
+from raft_snapshot_agent.servers.openbao import (
+    NodeOptions,
+    OpenBaoCluster,
+    OpenBaoNode,
+    prepare_agent,
+)
 from raft_snapshot_agent.servers.process import program, until
 
 __all__ = ["closed_in"]
@@ -26,7 +33,12 @@ __all__ = ["closed_in"]
 PAGE = (Path(__file__).parents[2] / "docs" / "disaster-recovery.md").read_text()
 FENCE = re.compile(r"^ *```(sh|text)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 UNSEAL = 'for key in $KEYS; do vault operator unseal "$key" > /dev/null; done'
+NONCE = "vault operator rotate-keys -status -format=json | sed -n 's/.*\"nonce\": \"\\\\(.*\\\\)\".*/\\\\1/p'"
+ROTATE = f'for key in $KEYS; do vault operator rotate-keys -nonce="$({NONCE})" "$key"; done'
+CANCEL = "vault operator rotate-keys -cancel"
 BY_MACHINE = {
+    r"vault operator rotate-keys$": ROTATE,
+    r"vault operator unseal -migrate$": UNSEAL.replace("unseal", "unseal -migrate", 1),
     r"vault operator unseal$": UNSEAL,
     r"^(VAULT_ADDR=\S+) (for key in .*)$": r"(\1; \2)",
     r"raft-snapshot-agent (restore|recover) ": r"raft-snapshot-agent \1 --yes ",
@@ -278,6 +290,113 @@ def test_a_lost_quorum(bao3: StartBao, tmp_path: Path) -> None:
     shows(host.type(look), text)
     secret = left.api("GET", "secret/data/app", token=bao.root_token)
     assert secret["data"]["data"] == {"value": "kept"}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_lost_unseal_keys(start_bao: StartBao, closed_in: Path, tmp_path: Path) -> None:
+    bao, new = start_bao(shares=3, threshold=2), start_bao(shares=3, threshold=2)
+    host = Host(tmp_path)
+    secrets = {"app/db": {"password": "ke pt\n", "port": 1}, "1": {"a": '"'}}
+    for path, data in secrets.items():
+        bao.write_secret(path, data)
+    host.variables |= {"NEW_ADDR": new.nodes[0].address, "NEW_TOKEN": new.root_token}
+    host.configure(bao, drill={"unseal": {"keys": ["env://KEY_1", "env://KEY_2"]}})
+    host.save()
+    rotate, write_out, drill = blocks("Lost unseal keys", "sh")
+    rotated, wrong, other = blocks("Lost unseal keys", "text")
+
+    shows(host.type(rotate, code=2, KEYS=" ".join(new.unseal_keys[:2])), wrong)
+    shows(host.type(CANCEL, rotate, KEYS=bao.unseal_keys[0]), "Progress 1/2")
+    host.type(write_out)
+    assert {path: new.read_secret(path) for path in secrets} == secrets
+    shows(host.type(drill, code=4, **keys(new)), other)
+    shows(host.type(drill, **keys(bao)), "passed yes")
+    shows(host.type(CANCEL, rotate, KEYS=" ".join(bao.unseal_keys[:2])), rotated)
+
+
+def keys(cluster: OpenBaoCluster) -> dict[str, str]:
+    return dict(zip(("KEY_1", "KEY_2"), cluster.unseal_keys, strict=False))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_a_lost_kms_key(start_bao: StartBao, tmp_path: Path) -> None:
+    kms = start_bao()
+    host = Host(tmp_path)
+    save, restore, keep, bring_back, migrate = blocks("A lost KMS key", "sh")
+    failed, refused, back, migrated = blocks("A lost KMS key", "text")
+    host.variables |= {"KMS_ADDR": kms.nodes[0].address, "KMS_TOKEN": kms.root_token}
+    seal = transit_seal(kms)
+    host.type(keep)
+    with sealed_by(seal, tmp_path / "node") as bao:
+        (node,) = bao.nodes
+        bao.api("POST", "sys/mounts/secret", {"type": "kv"})
+        bao.api("POST", "secret/app", {"value": "kept"})
+        host.configure(bao)
+        host.save()
+
+        lose(kms)
+        shows(host.type(save, code=4), failed)
+        shows(host.type(restore, code=2), refused)
+        shows(host.type("raft-snapshot-agent drill"), "passed yes")
+        assert bao.api("GET", "secret/app")["data"] == {"value": "kept"}
+        with pytest.raises(ServerError, match="ended with status 1"):
+            node.restart()
+        assert "Error configuring seal" in node.process.log_path.read_text()
+        node.kill()
+
+        shows(host.type(bring_back), back)
+        node.start()
+        node.wait_active()
+        assert bao.api("GET", "secret/app")["data"] == {"value": "kept"}
+        host.save()
+
+        seal["disabled"] = "true"
+        with obeyed(host, {"restart": node.restart}):
+            host.type(migrate, KEYS=" ".join(bao.unseal_keys))
+        node.wait_active()
+        until(lambda: not node.seal_status()["migration"], "it is migrated", within=60)
+        shows(host.type("vault status"), migrated)
+        lose(kms)
+        assert bao.api("GET", "secret/app")["data"] == {"value": "kept"}
+        host.save()
+
+
+def transit_seal(kms: OpenBaoCluster) -> dict[str, str]:
+    """Make a key in a cluster, and return the `seal` of another one that it unseals."""
+    kms.api("POST", "sys/mounts/transit", {"type": "transit"})
+    kms.api("POST", "transit/keys/unseal", {"exportable": True, "allow_plaintext_backup": True})
+    right = 'path "transit/{}/unseal" {{ capabilities = ["update"] }}\n'
+    rights = right.format("encrypt") + right.format("decrypt")
+    kms.api("PUT", "sys/policies/acl/unseal", {"policy": rights})
+    wish = {"policies": ["unseal"], "period": "24h", "no_parent": True}
+    return {
+        "address": kms.nodes[0].address,
+        "token": kms.api("POST", "auth/token/create", wish)["auth"]["client_token"],
+        "key_name": "unseal",
+        "mount_path": "transit/",
+        "disable_renewal": "true",
+    }
+
+
+def lose(kms: OpenBaoCluster) -> None:
+    kms.api("POST", "transit/keys/unseal/config", {"deletion_allowed": True})
+    kms.api("DELETE", "transit/keys/unseal")
+
+
+@contextmanager
+def sealed_by(seal: dict[str, str], folder: Path) -> Iterator[OpenBaoCluster]:
+    """Run a node that a KMS unseals; its recovery keys stand where others have unseal keys."""
+    node = OpenBaoNode("node", folder, NodeOptions(server={"seal": {"transit": seal}}))
+    try:
+        node.start()
+        made = node.api("PUT", "sys/init", {"recovery_shares": 1, "recovery_threshold": 1})
+        node.wait_active()
+        recovery = tuple(made["recovery_keys_base64"])
+        yield OpenBaoCluster([node], Initialised(recovery, made["root_token"]))
+    finally:
+        node.discard()
 
 
 def test_what_an_older_server_is_told_is_what_is_said() -> None:

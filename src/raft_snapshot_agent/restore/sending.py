@@ -19,8 +19,8 @@ from raft_snapshot_agent.vault.leader import Cluster, Leader
 
 BY_FORCE = "with --force it replaces this cluster, which then needs that one's unseal keys"
 _BEFORE_FORCE = (
-    "is it this cluster's, then look whether its KMS has the key; with --force the servers seal, and"
-    " nothing but the snapshot's KMS key opens them"
+    "is it this cluster's, then look whether its KMS has the key; with --force the servers seal,"
+    " and nothing but the snapshot's KMS key opens them"
 )
 _UNTOUCHED = "nothing was changed"
 _LISTENER = "in the listener of the servers' configuration, reload them, then restore again"

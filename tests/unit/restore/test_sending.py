@@ -43,7 +43,9 @@ def test_other_keys_are_told_as_such() -> None:
 
 
 def test_another_kms_key_is_no_reason_to_force_it() -> None:
-    said = "400: possibly the snapshot is using a different autoseal key; use the snapshot-force API"
+    said = (
+        "400: possibly the snapshot is using a different autoseal key; use the snapshot-force API"
+    )
     told = explain_refusal(ServerError(f"{SAYS} {said}"), ADDRESS)
     assert isinstance(told, Denied)
     assert "made with another KMS key" in told.message

@@ -114,3 +114,47 @@ def test_json_of_others_is_read_in_one_place() -> None:
     found = [_name(path) for path in FILES if parse.search(path.read_text())]
 
     assert found == ["config/document.py", "core/foreign_json.py"]
+
+
+_READ_WHOLE = re.compile(
+    r"\.read_(?:text|bytes)\(|(?<!os)\.open\(\"rb\"\)|(?<!def )(?<![\w.])open\(|os\.(?:open|fdopen)\(.*\"r"
+    r"|os\.O_RDONLY|\.load_(?:verify_locations|cert_chain)\(|\.read_private_key\("
+)
+_MAY_READ = {
+    "__main__.py": "/dev/null",
+    "config/files.py": "the configuration, which may come through a pipe",
+    "demo": "what it wrote itself",
+    "metrics/process.py": "the kernel's own",
+    "network/trust.py": "after they were looked at",
+    "private_folder.py": "folders",
+    "restore/reader.py": "a snapshot, piece by piece",
+    "restore/sending.py": "a snapshot, piece by piece",
+    "servers": "what it wrote itself, and two bytes of a program",
+    "service/scrubs.py": "folders",
+    "small_file.py": "the one place",
+    "storage/local": "snapshots, piece by piece, folders and the kernel's table of mounts",
+    "transfer/spool.py": "the spool",
+    "uptime.py": "the kernel's own",
+    "web/page/render.py": "part of the package",
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_files_are_read_whole_in_one_place(path: Path) -> None:
+    """Which bounds what is read, and waits for no pipe."""
+    name = str(path.relative_to(SOURCE))
+    allowed = any(name == one or name.startswith(f"{one}/") for one in _MAY_READ)
+    lines = enumerate(path.read_text().splitlines(), 1)
+    found = [f"{name}:{number}: {line}" for number, line in lines if _READ_WHOLE.search(line)]
+
+    assert allowed or found == []
+
+
+def test_whoever_may_read_files_does() -> None:
+    reading = {
+        str(path.relative_to(SOURCE)) for path in FILES if _READ_WHOLE.search(path.read_text())
+    }
+
+    assert [
+        one for one in _MAY_READ if not any(f"{name}/".startswith(f"{one}/") for name in reading)
+    ] == []

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from raft_snapshot_agent.backup.delivery import RunContext, deliver
-from raft_snapshot_agent.backup.finish import Unsettled
+from raft_snapshot_agent.backup.delivery import deliver
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter, Permit
+from raft_snapshot_agent.backup.run_context import RunContext, Unsettled
 from raft_snapshot_agent.backup.settle import settle
 from raft_snapshot_agent.backup.spool_folder import SpoolFolder
 from raft_snapshot_agent.core.freshness import newest_times

@@ -44,8 +44,6 @@ from raft_snapshot_agent.vault.leader import Cluster, Leader
 if TYPE_CHECKING:  # of which there is none unless one is configured
     from raft_snapshot_agent.lease.holder import Lease
 
-__all__ = ["Agent", "Destination", "Pruned"]
-
 _LEAVE_WITHIN = 3.0
 """Seconds to wait for the server to revoke a token."""
 _SWEEP_WITHIN, _LIST_WITHIN = 10.0, 30.0

@@ -154,5 +154,5 @@ async def _compare_size(destination: Destination, name: str, size: int, snapshot
         await destination.storage.delete(name)
     raise StorageError(
         f"{destination.storage.location(name)} holds {size} bytes, not the {snapshot.size} sent",
-        hint="it is not counted and was deleted where allowed; look at the storage's own log",
+        hint="it is not counted and was deleted where allowed; check the storage's own log",
     )

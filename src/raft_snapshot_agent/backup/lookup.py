@@ -64,7 +64,7 @@ async def read_history(
         return None  # who may not list cannot prune
     except TimeoutError:
         return StorageError(
-            f"{destination.name} did not tell within {_LOOK_WITHIN:g} s what it holds"
+            f"{destination.name} could not be listed: no answer within {_LOOK_WITHIN:g} s"
         )
     except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
         found = as_failure(error)

@@ -61,7 +61,7 @@ class WebTls(Settings):
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        hint = "cert has the certificate and those it leads to, key its key, both in PEM"
+        hint = "cert must hold the certificate chain, key its private key, both in PEM"
         try:
             # An empty password makes an encrypted key fail instead of asking for one.
             context.load_cert_chain(self.cert, self.key, "")

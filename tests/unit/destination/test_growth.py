@@ -123,7 +123,7 @@ async def test_more_silent_manifests_than_the_schedule_explains_hide_nobody() ->
 
     said = await place(storage)._flood(await place(storage).stored(), NEWEST)
 
-    assert f"came since {honest.name}" in said
+    assert f"were added since {honest.name}" in said
 
 
 def replace_time(one: Kept, taken_at: datetime, number: int) -> Kept:

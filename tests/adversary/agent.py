@@ -50,7 +50,7 @@ class Outcome:
     def holds(self, storages: int = 0) -> Self:
         """Make sure of what holds for every command, whatever came from outside."""
         assert "Traceback" not in self.said, self.said
-        assert "a defect" not in self.said, self.said
+        assert "a bug" not in self.said, self.said
         assert self.peak < MEMORY + storages * _CLIENT, f"{self.peak >> 20} MiB"
         for line in self.said.splitlines():
             assert line.isprintable(), ascii(line)

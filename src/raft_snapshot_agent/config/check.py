@@ -131,7 +131,7 @@ def _common(
     """List what is wrong beside the storages."""
     if config.vault.auth is None:
         yield ConfigError(
-            f"{place(('vault', 'auth'))}: there is no way to log in",
+            f"{place(('vault', 'auth'))}: no login is configured",
             hint="set vault.auth, or BAO_TOKEN or VAULT_TOKEN in the environment",
         )
     for key in type(config).model_fields:

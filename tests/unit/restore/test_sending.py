@@ -43,7 +43,7 @@ def test_other_keys_are_told_as_such() -> None:
 
 
 def test_what_is_not_known_stays_as_it_was() -> None:
-    error = ServerError(f"{SAYS} 500: hash check failed", hint="look at the server's log")
+    error = ServerError(f"{SAYS} 500: hash check failed", hint="check the server's log")
     assert explain_refusal(error, ADDRESS) is error
 
 

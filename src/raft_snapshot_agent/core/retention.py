@@ -21,8 +21,7 @@ _FUTURE = "dated in the future: does not count for retention"
 _MISMATCH = "not what its manifest describes: does not count for retention"
 _COPIED = "stays while a copy of it does"
 _HELD, _MIN_KEEP = "held", "kept: min_keep"
-_LEFT = ("no rule keeps it; deleted at one of the next runs",)
-_NO_RULES = ("no rule is set",)
+_LEFT, _NO_RULES = ("no rule keeps it; deleted at one of the next runs",), ("no rule is set",)
 _PROTECTED = {NEWEST, _NEWEST_VERIFIED}
 
 Reasons = dict[str, tuple[str, ...]]  # why snapshots stay, by their names

@@ -67,8 +67,8 @@ def status(source: StatusSource, wish: StatusWish) -> int:
                 found = _only(found, wish.cluster)
             show(found, running=running, wish=wish)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            hint = "let this command and the daemon be of one version"
-            raise AgentError("the status that came back is none", hint=hint) from error
+            hint = "use one version for this command and the daemon"
+            raise AgentError("the answer is not a status document", hint=hint) from error
         if not wish.watch:
             return exit_code(found)
         output.flush()
@@ -138,7 +138,7 @@ def _summarise(found: Document, running: bool) -> str:
     clusters = len(found["clusters"])
     many = f"{clusters} clusters, " if clusters > 1 else ""
     if not running:
-        return f"{many}by what the storages hold; no daemon of this configuration answers here"
+        return f"{many}from the storages, as no daemon with this configuration answers here"
     since = span(_moment(found["at"]) - _moment(found["started_at"]))
     return f"{many}the daemon (version {found['version']}) has run for {since}"
 
@@ -158,7 +158,7 @@ def _describe(cluster: Document, now: datetime, running: bool) -> Iterator[str]:
     """Say who works for a cluster, and when it gets its next snapshot."""
     yield cluster["cluster"] or "The cluster"
     if not running:
-        yield "as its storages have it:"
+        yield "according to its storages:"
         return
     node = f", from {cluster['node']}" if cluster["node"] else ""
     lease = cluster["lease"]
@@ -166,7 +166,7 @@ def _describe(cluster: Document, now: datetime, running: bool) -> Iterator[str]:
     yield {
         "works": f"is backed up by this agent{node};",
         "stands by": f"is left to another agent{holder};",
-    }.get(cluster["role"], "has had no run yet;")
+    }.get(cluster["role"], "has not run yet;")
     if cluster["running"]:
         received = output.size(cluster["running"]["received_bytes"])
         since = span(now - _moment(cluster["running"]["since"]))

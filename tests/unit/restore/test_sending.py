@@ -54,7 +54,7 @@ def test_another_kms_key_is_no_reason_to_force_it() -> None:
 
 
 def test_what_is_not_known_stays_as_it_was() -> None:
-    error = ServerError(f"{SAYS} 500: hash check failed", hint="look at the server's log")
+    error = ServerError(f"{SAYS} 500: hash check failed", hint="check the server's log")
     assert explain_refusal(error, ADDRESS) is error
 
 

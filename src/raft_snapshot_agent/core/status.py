@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from raft_snapshot_agent.core.drill_note import DrillNote
 from raft_snapshot_agent.core.holding import (
     CheckState,
     Verdict,
     overall,
 )
+from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.core.report import Outcome, Report
 from raft_snapshot_agent.core.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshot import Snapshot
@@ -110,7 +112,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class DrillStatus:
-    """What came of the last drill on schedule."""
+    """What came of the last drill."""
 
     snapshot: str
     passed: bool
@@ -118,6 +120,14 @@ class DrillStatus:
     seconds: float = 0.0
     reason: str = ""
     """Why it failed."""
+
+    @classmethod
+    def of(cls, note: DrillNote) -> DrillStatus | None:
+        """Return what a note tells; nothing where it does not tell when."""
+        at = moment(note.at)
+        if at is None:
+            return None
+        return cls(note.snapshot, note.passed, at, note.seconds, note.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +177,12 @@ class ClusterStatus:
             one.scrubbed(note) if one.name == storage else one for one in self.storages
         )
         return replace(self, storages=storages)
+
+    def drilled(self, *notes: DrillNote | None) -> ClusterStatus:
+        """Return it after drills became known, whoever held them: the last one counts."""
+        told = [DrillStatus.of(note) for note in notes if note is not None]
+        known = [one for one in (self.drill, *told) if one is not None]
+        return replace(self, drill=max(known, key=lambda one: one.at, default=None))
 
     def judge(self, now: datetime) -> tuple[Verdict, ...]:
         """Return what each storage comes to."""

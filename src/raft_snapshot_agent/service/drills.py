@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,6 @@ from anyio import CancelScope
 from anyio.abc import TaskGroup
 
 from raft_snapshot_agent.core.drill_note import DrillNote
-from raft_snapshot_agent.core.notes import moment
-from raft_snapshot_agent.core.status import DrillStatus
 from raft_snapshot_agent.errors import AgentError, SnapshotNotFound
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.log_events import LogEvent
@@ -107,9 +104,7 @@ class DrillLoop:
             log.warning(what, fact=LogEvent.DRILL_NOT_NOTED)
 
     def _publish(self, note: DrillNote) -> None:
-        at = moment(note.at) or self._clock()
-        told = DrillStatus(note.snapshot, note.passed, at, note.seconds, note.reason)
-        self._board.change(self._service.name, lambda status: replace(status, drill=told))
+        self._board.change(self._service.name, lambda status: status.drilled(note))
 
 
 class DrillTasks:

@@ -20,6 +20,7 @@ from raft_snapshot_agent.core.holding import (
 )
 from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.core.report import Outcome, Report
+from raft_snapshot_agent.core.run_durations import RunDurations
 from raft_snapshot_agent.core.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshot import Snapshot
 from raft_snapshot_agent.core.storage_status import OngoingFailure, StorageStatus, still_failing
@@ -36,6 +37,8 @@ __all__ = [
     "StorageStatus",
 ]
 
+MEASURED = frozenset({"activity", "lease", "token_expires_at", "heartbeat", "stuck", "spool_free"})
+"""What of a cluster's status changes without anybody's publishing it."""
 RUNS_KEPT = 200
 """As many of the last runs are remembered, for the timeline."""
 
@@ -163,6 +166,8 @@ class ClusterStatus:
     """Whether a run has made no progress for longer than all time-outs together."""
     phases: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """By phase and storage, how many seconds it took last; what is for all has no storage."""
+    durations: RunDurations = field(default_factory=RunDurations)
+    """Of the runs since the agent began that were not left to another agent."""
     spool_free: int | None = None
     """Free bytes in the file system of the spool folder, where that is known."""
 
@@ -216,6 +221,7 @@ class ClusterStatus:
             runs=(*self.runs, RunSummary.of(report))[-RUNS_KEPT:],
             failing=_find_failure(self.failing, report),
             phases={**self.phases, **report.durations},
+            durations=self.durations.after(report.seconds),
             verification_failures=self.verification_failures + broken,
         )
 

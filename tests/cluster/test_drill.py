@@ -31,7 +31,8 @@ from raft_snapshot_agent.restore.drill import ServerChoice, restored
 from raft_snapshot_agent.restore.reader import FileReader
 from raft_snapshot_agent.restore.rehearsal import DrillOutcome, rehearse
 from raft_snapshot_agent.secret import Secret
-from raft_snapshot_agent.servers.node import NodeOptions, OpenBaoNode
+from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.servers.node_options import NodeOptions
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.private import isolation
 from raft_snapshot_agent.servers.process import until

@@ -221,7 +221,7 @@ def _check_value(key: str | int, value: Any) -> None:
         time_zone(value)
     elif isinstance(value, Path) and key == "ca_file":
         _readable(value, lambda: _context().load_verify_locations(value))
-    elif isinstance(value, Path) and key == "root":
+    elif isinstance(value, Path) and key in {"root", "seal"}:
         _readable(value, value.read_bytes)
     elif isinstance(value, Path) and key == "ca_path":
         _readable(value, lambda: next(value.iterdir(), None))

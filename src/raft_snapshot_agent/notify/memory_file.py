@@ -1,4 +1,4 @@
-"""What was told and what still has to be, in a small file: a restart forgets neither."""
+"""Keeps what was sent and what still has to be in a small file, over restarts."""
 
 from __future__ import annotations
 

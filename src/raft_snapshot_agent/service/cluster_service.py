@@ -1,4 +1,4 @@
-"""What is done for one cluster until it is told otherwise."""
+"""What a cluster loop works with, until a new configuration replaces it."""
 
 from __future__ import annotations
 

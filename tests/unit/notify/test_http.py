@@ -130,7 +130,7 @@ def test_every_event_can_be_sent_and_the_test_too(receiver: Receiver, kind: str)
 
 @pytest.mark.parametrize("kind", HTTP)
 @pytest.mark.parametrize(
-    ("status", "said"), [(500, "look at the service"), (404, "check url"), (302, "not followed")]
+    ("status", "said"), [(500, "check the service"), (404, "check url"), (302, "not followed")]
 )
 def test_a_refusal_is_told_in_one_line_without_the_url(
     receiver: Receiver, kind: str, status: int, said: str

@@ -68,6 +68,7 @@ def drill(load: Callable[[], Loaded], wish: DrillWish, layout: Format) -> int:
         )
     if outcome.error is not None:
         raise outcome.error
+    output.talk(f"{outcome.line} ({outcome.note.seconds} s, {outcome.note.server})")
     return 0
 
 

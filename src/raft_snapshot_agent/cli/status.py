@@ -147,6 +147,8 @@ def _show_cluster(cluster: Document, now: datetime, running: bool, verbose: bool
     output.text("")
     output.text(" ".join(_describe(cluster, now, running)))
     output.table([_row(one, now) for one in cluster["storages"]], Format.TABLE)
+    if drill := cluster["drill"]:
+        output.text(_describe_drill(drill, now))
     if verbose and cluster["runs"]:
         output.text("")
         output.table([_run(one) for one in cluster["runs"][-_RUNS:]], Format.TABLE)
@@ -172,6 +174,12 @@ def _describe(cluster: Document, now: datetime, running: bool) -> Iterator[str]:
     elif cluster["next_due"]:
         due = _moment(cluster["next_due"])
         yield f"the next is due in {span(due - now)} ({due:%Y-%m-%d %H:%M:%S} UTC)"
+
+
+def _describe_drill(drill: Document, now: datetime) -> str:
+    passed = f"passed in {drill['seconds']:.1f} s"
+    how = passed if drill["passed"] else f"failed: {drill['reason']}"
+    return f"The last drill, {span(now - _moment(drill['at']))} ago, of {drill['snapshot']}, {how}"
 
 
 def _row(storage: Document, now: datetime) -> dict[str, str]:

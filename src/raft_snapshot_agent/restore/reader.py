@@ -23,6 +23,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.restore.nearest import describe_nearest
 from raft_snapshot_agent.restore.way_back import is_way_back
+from raft_snapshot_agent.small_file import read_file
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.spool import Spool
 
@@ -147,7 +148,8 @@ class FileReader:
             return Expected()
         beside = self.path.with_name(manifest_name(self.path.name))
         try:
-            return Expected(manifest=Manifest.from_json(await in_thread(beside.read_bytes)))
+            told = await in_thread(partial(read_file, beside))
+            return Expected(manifest=Manifest.from_json(told))
         except (OSError, ValueError):
             return Expected()
 

@@ -223,9 +223,9 @@ def test_loopback_is_allowed_where_the_url_itself_says_so(receiver: Receiver) ->
         ("https://[fd00::1]/", "fd00::1"),
         ("https://0.0.0.0/", "0.0.0.0"),
         ("http://hooks.example.com/", "not encrypted"),
-        ("ftp://hooks.example.com/", "no URL"),
-        ("hooks.example.com", "no URL"),
-        ("https://h:99999/", "no URL"),
+        ("ftp://hooks.example.com/", "not a URL"),
+        ("hooks.example.com", "not a URL"),
+        ("https://h:99999/", "not a URL"),
         ("https://user:password@h/", "user name"),
     ],
 )

@@ -29,6 +29,7 @@ from raft_snapshot_agent.errors import (
 from raft_snapshot_agent.network.deadline import current
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.secret import Secret, one_line
+from raft_snapshot_agent.small_file import read_text
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -227,6 +228,6 @@ def _given(doing: str, source: str, answer: BaseHTTPResponse) -> AzureToken:
 
 def _on_azure() -> bool:
     try:
-        return _TAG.read_text().strip() == _AZURES_TAG
-    except (OSError, ValueError):
+        return read_text(_TAG).strip() == _AZURES_TAG
+    except OSError:
         return False

@@ -42,7 +42,12 @@ _INCOMPLETE = 308
 
 
 def upload(
-    bucket: GcsBucket, key: str, source: UploadSource, stop: Event, storage_class: str | None
+    bucket: GcsBucket,
+    doing: str,
+    key: str,
+    source: UploadSource,
+    stop: Event,
+    storage_class: str | None,
 ) -> int:
     """Store a source, following it while it grows; set `stop` to have it break off.
 
@@ -50,7 +55,6 @@ def upload(
         Bytes stored, as the store reports.
     """
     source = StoppableSource(source, stop)
-    doing = f"cannot store {bucket.shown(key)}"
     name = key.rpartition("/")[2]
     metadata = {"name": key}
     # What lies beside a snapshot is read by every command: no archive for that.

@@ -121,7 +121,7 @@ def test_ordinary_work_raises_no_alarm(life: Life) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=20)
 @given(
     seed=st.integers(0, 2**32),
     lives=st.lists(st.sampled_from(GOING_ON), min_size=1, max_size=3),

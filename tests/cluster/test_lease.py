@@ -272,6 +272,7 @@ def test_a_lone_agent_that_failed_takes_it_again_and_loses_no_slot_for_ever(
     assert agent.said.count(TAKES) >= 2
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.soak
 @pytest.mark.parametrize("keeper", ["local", "s3"])
 def test_killed_and_paused_for_two_minutes_no_slot_is_served_twice_and_none_is_lost(

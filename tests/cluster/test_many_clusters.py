@@ -75,6 +75,7 @@ def opened() -> Iterator[ExitStack]:
         yield stack
 
 
+@pytest.mark.timeout(500)
 @pytest.mark.parametrize(
     ("clusters", "hanging", "every", "length"),
     [

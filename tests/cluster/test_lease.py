@@ -180,6 +180,7 @@ def test_a_single_run_leaves_the_work_to_whoever_holds_the_lease(
     assert record.free
 
 
+@pytest.mark.soak
 def test_a_holder_that_slept_past_its_turn_makes_up_for_it(crew: Callable[..., Crew]) -> None:
     """Alone, it holds the lease on waking, but not in the very moment."""
     team = crew("local", schedule={"every": f"{EVERY.seconds}s"})

@@ -15,7 +15,7 @@ import trustme
 from obstore.store import S3Store
 
 from bench.measure import Cost, run
-from raft_snapshot_agent.servers.node import NodeOptions, TlsFiles
+from raft_snapshot_agent.servers.node_options import NodeOptions, TlsFiles
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster
 from raft_snapshot_agent.servers.process import program
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS

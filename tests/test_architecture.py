@@ -114,3 +114,39 @@ def test_json_of_others_is_read_in_one_place() -> None:
     found = [_name(path) for path in FILES if parse.search(path.read_text())]
 
     assert found == ["config/document.py", "core/foreign_json.py"]
+
+
+_READ_WHOLE = re.compile(
+    r"\.read_(?:text|bytes)\(|(?<!os)\.open\(\"rb\"\)|(?<!def )(?<![\w.])open\(|os\.(?:open|fdopen)\(.*\"r"
+    r"|os\.O_RDONLY|\.load_(?:verify_locations|cert_chain)\(|\.read_private_key\("
+)
+_MAY_READ = {
+    "__main__.py": "/dev/null",
+    "config/files.py": "the configuration, which may come through a pipe",
+    "demo": "what it wrote itself",
+    "metrics/process.py": "the kernel's own",
+    "network/trust.py": "after they were looked at",
+    "private_folder.py": "folders",
+    "restore/reader.py": "a snapshot, piece by piece",
+    "restore/sending.py": "a snapshot, piece by piece",
+    "servers": "what it wrote itself, and two bytes of a program",
+    "service/scrubs.py": "folders",
+    "small_file.py": "the one place",
+    "storage/local": "snapshots, piece by piece, folders and the kernel's table of mounts",
+    "transfer/spool.py": "the spool",
+    "uptime.py": "the kernel's own",
+    "web/page/render.py": "part of the package",
+}
+
+
+def test_files_are_read_whole_in_one_place() -> None:
+    """Which bounds what is read, and waits for no pipe."""
+    found = [
+        f"{_name(path)}:{number}: {line}"
+        for path in FILES
+        if not any(_name(path) == one or _name(path).startswith(f"{one}/") for one in _MAY_READ)
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if _READ_WHOLE.search(line)
+    ]
+
+    assert found == []

@@ -118,7 +118,10 @@ def ask_storages(load: Callable[[], LoadedFleet]) -> Document:
         )
         storages[cluster].append(described.surveyed(holding.survey, spec, now))
     clusters = tuple(
-        ClusterStatus(name, tuple(found), role=Role.UNKNOWN) for name, found in storages.items()
+        ClusterStatus(name, tuple(found), role=Role.UNKNOWN).drilled(
+            *[one.holding.survey.drill for one in found if one.holding is not None]
+        )
+        for name, found in storages.items()
     )
     return document(AgentStatus(__version__, now, now, clusters, fleet.first.source))
 

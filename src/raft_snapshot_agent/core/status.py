@@ -19,6 +19,7 @@ from raft_snapshot_agent.core.holding import (
     overall,
 )
 from raft_snapshot_agent.core.report import Outcome, Report
+from raft_snapshot_agent.core.run_durations import RunDurations
 from raft_snapshot_agent.core.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshot import Snapshot
 from raft_snapshot_agent.core.storage_status import OngoingFailure, StorageStatus, still_failing
@@ -35,6 +36,8 @@ __all__ = [
     "StorageStatus",
 ]
 
+MEASURED = frozenset({"activity", "lease", "token_expires_at", "heartbeat", "stuck", "spool_free"})
+"""What of a cluster's status changes without anybody's publishing it."""
 RUNS_KEPT = 200
 """As many of the last runs are remembered, for the timeline."""
 
@@ -111,7 +114,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class DrillStatus:
-    """What came of the last drill on schedule, whichever agent held it."""
+    """What came of the last drill that is known, whichever agent held it."""
 
     snapshot: str
     passed: bool
@@ -125,10 +128,18 @@ class DrillStatus:
     """What was found in it."""
 
     @classmethod
-    def of(cls, note: DrillNote, at: datetime) -> DrillStatus:
-        """Return what a note says of a drill that began at a time."""
+    def of(cls, note: DrillNote) -> DrillStatus | None:
+        """Return what a note tells; nothing where it does not tell when."""
+        if note.began is None:
+            return None
         return cls(
-            note.snapshot, note.passed, at, note.seconds, note.reason, note.server, note.proved
+            note.snapshot,
+            note.passed,
+            note.began,
+            note.seconds,
+            note.reason,
+            note.server,
+            note.proved,
         )
 
 
@@ -165,15 +176,10 @@ class ClusterStatus:
     """Whether a run has made no progress for longer than all time-outs together."""
     phases: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """By phase and storage, how many seconds it took last; what is for all has no storage."""
+    durations: RunDurations = field(default_factory=RunDurations)
+    """Of the runs since the agent began that were not left to another agent."""
     spool_free: int | None = None
     """Free bytes in the file system of the spool folder, where that is known."""
-
-    def drilled(self, note: DrillNote) -> ClusterStatus:
-        """Return it after a drill; it stays as it is where a later one is known."""
-        at = note.began
-        if at is None or (self.drill is not None and self.drill.at >= at):
-            return self
-        return replace(self, drill=DrillStatus.of(note, at))
 
     def scrubbed(self, storage: str, note: ScrubNote) -> ClusterStatus:
         """Return it after snapshots of a storage were read back.
@@ -186,6 +192,12 @@ class ClusterStatus:
             one.scrubbed(note) if one.name == storage else one for one in self.storages
         )
         return replace(self, storages=storages)
+
+    def drilled(self, *notes: DrillNote | None) -> ClusterStatus:
+        """Return it after drills became known, whoever held them: the last one counts."""
+        told = [DrillStatus.of(note) for note in notes if note is not None]
+        known = [one for one in (self.drill, *told) if one is not None]
+        return replace(self, drill=max(known, key=lambda one: one.at, default=None))
 
     def judge(self, now: datetime) -> tuple[Verdict, ...]:
         """Return what each storage comes to."""
@@ -219,6 +231,7 @@ class ClusterStatus:
             runs=(*self.runs, RunSummary.of(report))[-RUNS_KEPT:],
             failing=_find_failure(self.failing, report),
             phases={**self.phases, **report.durations},
+            durations=self.durations.after(report.seconds),
             verification_failures=self.verification_failures + broken,
         )
 

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from raft_snapshot_agent.core.status import AgentStatus
-from raft_snapshot_agent.metrics.exposition import exposition
+from raft_snapshot_agent.metrics.exposition import Exposer
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.json_text import write_json
 from raft_snapshot_agent.observe.renderer import Renderer
@@ -46,6 +46,7 @@ class Api:
             take_now: Takes a snapshot; nothing: nobody may ask for one.
         """
         self._renderer = Renderer(board)
+        self._exposer = Exposer()
         self._board = board
         self._take_now = take_now
 
@@ -80,7 +81,7 @@ class Api:
     async def metrics(self, request: Request) -> Response:
         """Answer `/metrics`."""
         accept = request.headers.get("accept", "")
-        make = partial(exposition, accept=accept)
+        make = partial(self._exposer.render, accept=accept)
         kind, content = await self._renderer.render(("metrics", accept), make)
         return Response(content, headers={"content-type": kind})
 

@@ -201,6 +201,11 @@ def _credential(name: str) -> Path:
 
 
 def _read(path: Path, author: int | None) -> str:
+    # Nobody may ever write into a pipe that has a name; one of a shell lies in /dev/fd.
+    if path.is_fifo() and not path.is_relative_to("/dev"):
+        raise ConfigError(
+            f"cannot read the secret in {path}: it is a pipe", hint="let it be a file"
+        )
     try:
         with path.open("rb") as file:
             if author is not None and not may_read(author, file.fileno()):

@@ -62,6 +62,11 @@ class WebTls(Settings):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         hint = "cert has the certificate and those it leads to, key its key, both in PEM"
+        for path in (self.cert, self.key):
+            # A pipe would be waited for until somebody writes into it.
+            if path.exists() and not path.is_file():
+                what = f"cannot read {path}: it is no file"
+                raise ConfigError(what, hint=hint)
         try:
             # An empty password makes an encrypted key fail instead of asking for one.
             context.load_cert_chain(self.cert, self.key, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -200,9 +201,15 @@ def _credential(name: str) -> Path:
     return Path(folder, name)
 
 
+def is_named_pipe(path: Path) -> bool:
+    """Return whether it is a pipe that has a name: who opens it may wait for a writer for ever."""
+    with suppress(OSError):  # whoever reads it will tell
+        return path.is_fifo() and not path.is_relative_to("/dev")  # a shell's lies in /dev/fd
+    return False
+
+
 def _read(path: Path, author: int | None) -> str:
-    # Nobody may ever write into a pipe that has a name; one of a shell lies in /dev/fd.
-    if path.is_fifo() and not path.is_relative_to("/dev"):
+    if is_named_pipe(path):
         raise ConfigError(
             f"cannot read the secret in {path}: it is a pipe", hint="let it be a file"
         )

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, ConfigDict, model_validator
 
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Settings
-from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.secret import Secret, is_named_pipe
 
 SHORTEST_TOKEN = 16
 """Characters: shorter ones are guessed."""
@@ -63,10 +63,8 @@ class WebTls(Settings):
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         hint = "cert has the certificate and those it leads to, key its key, both in PEM"
         for path in (self.cert, self.key):
-            # A pipe would be waited for until somebody writes into it.
-            if path.exists() and not path.is_file():
-                what = f"cannot read {path}: it is no file"
-                raise ConfigError(what, hint=hint)
+            if is_named_pipe(path):
+                raise ConfigError(f"cannot read {path}: it is a pipe", hint=hint)
         try:
             # An empty password makes an encrypted key fail instead of asking for one.
             context.load_cert_chain(self.cert, self.key, "")

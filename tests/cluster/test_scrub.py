@@ -54,7 +54,7 @@ def test_what_is_rotten_or_gone_is_an_alarm_until_it_is_not(
     command = ["raft-snapshot-agent", "run", "-c", str(configuration)]
     with Running(tmp_path, command) as daemon:
         daemon.says(f"{named(1)} is rotten: ", WITHIN)
-        daemon.says(f"{named(2)} has vanished: ", WITHIN)
+        daemon.says(f"{named(2)} is missing: ", WITHIN)
         told = call("check", "--max-age", "800000h", "--config", configuration)
         assert told.code == 1
         assert f"{named(1)} is rotten when it was read back" in told.text
@@ -96,7 +96,7 @@ def test_a_restart_knows_the_last_drill_and_the_last_reading(
     (folder / named(1)).write_bytes(archive(1))
     for hours in range(2):
         drill = DrillNote(
-            named(hours), hours == 0, f"2026-11-2{3 + hours}T10:00:00Z", 9.5, reason="no canary"
+            named(hours), hours == 1, f"2026-11-2{3 + hours}T10:00:00Z", 9.5, proved="active"
         )
         (folder / f"{named(hours)}.drill").write_bytes(drill.to_json())
     read_at = datetime(2026, 11, 24, 11, tzinfo=UTC)
@@ -116,10 +116,12 @@ def test_a_restart_knows_the_last_drill_and_the_last_reading(
 
     assert told["drill"] == {
         "snapshot": named(1),
-        "passed": False,
+        "passed": True,
         "at": "2026-11-24T10:00:00Z",
         "seconds": 9.5,
-        "reason": "no canary",
+        "reason": None,
+        "server": None,
+        "proved": "active",
     }
     assert told["storages"][0]["scrub"] == {
         "at": "2026-11-24T11:00:00Z",
@@ -128,7 +130,7 @@ def test_a_restart_knows_the_last_drill_and_the_last_reading(
     }
     assert without_daemon["drill"] == told["drill"]
     said = call("status", "--config", configuration).text
-    assert f"Last drill: {named(1)} failed " in said
+    assert f" of {named(1)}, passed in 9.5 s" in said
 
 
 def shown(configuration: Path) -> dict[str, Any]:

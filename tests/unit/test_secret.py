@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from pathlib import Path
 from typing import Any
 
@@ -194,17 +193,3 @@ def test_nothing_of_a_password_in_a_url_is_left(user: str, password: str) -> Non
 )
 def test_plain_words_are_left_alone(text: str) -> None:
     assert redact(text) == text
-
-
-def test_nobody_waits_for_a_pipe_that_has_a_name_and_one_of_a_shell_is_read(
-    tmp_path: Path,
-) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ConfigError, match="it is a pipe"):
-        Secret(f"file://{tmp_path}/pipe").resolve()
-
-    reader, writer = os.pipe()
-    with os.fdopen(reader), os.fdopen(writer, "w") as file:
-        file.write("a-secret")
-        file.close()
-        assert Secret(f"file:///dev/fd/{reader}").resolve() == "a-secret"

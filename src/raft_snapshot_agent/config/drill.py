@@ -132,7 +132,7 @@ class DrillSettings(Settings):
     def _known_to_copy(cls, login: AnyAuth | None) -> AnyAuth | None:
         if login is not None and login.method not in _KNOWN_TO_COPY:
             raise ValueError(
-                f"a copy that reaches nobody cannot ask who vouches for {login.method}:"
+                f"an isolated copy cannot reach the identity provider of {login.method}:"
                 f" write one of {', '.join(_KNOWN_TO_COPY)}"
             )
         return login

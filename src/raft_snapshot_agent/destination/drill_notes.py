@@ -8,7 +8,6 @@ from datetime import datetime
 import anyio
 
 from raft_snapshot_agent.core.drill_note import DrillNote
-from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.core.proof import AHEAD
 from raft_snapshot_agent.core.snapshot import Sidecar, Stored
 from raft_snapshot_agent.destination import verification
@@ -49,8 +48,8 @@ async def describe_drill(destination: Destination, stored: Stored) -> str:
     return str(note) if _is_believed(destination, note) else "unsigned"
 
 
-async def find_newest_drill(destination: Destination, now: datetime) -> datetime | None:
-    """Return when the newest drill began that is noted here and can be believed.
+async def find_newest_drill(destination: Destination, now: datetime) -> DrillNote | None:
+    """Return the note of the newest drill that is noted here and can be believed.
 
     One from the future is not: it would put the next one off for ever.
 
@@ -60,8 +59,7 @@ async def find_newest_drill(destination: Destination, now: datetime) -> datetime
     notes, troubles = await _read_newest(destination, await destination.stored())
     if troubles:
         raise troubles[0]
-    newest = _choose_newest(destination, notes, now)
-    return None if newest is None else moment(newest.at)
+    return _choose_newest(destination, notes, now)
 
 
 async def read_newest_drill(
@@ -105,9 +103,9 @@ def _choose_newest(
 ) -> DrillNote | None:
     """Return the last that can be believed; one from the future cannot."""
     dated = [
-        (at, note)
+        (note.began, note)
         for note in notes
-        if (at := moment(note.at)) and at <= now + AHEAD and _is_believed(destination, note)
+        if note.began and note.began <= now + AHEAD and _is_believed(destination, note)
     ]
     return max(dated, key=lambda pair: pair[0], default=(now, None))[1]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from raft_snapshot_agent.config.drill import UnsealSettings
@@ -10,9 +12,8 @@ from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.private import KmsSeal
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.servers.relay import Reachable
+from raft_snapshot_agent.small_file import LARGEST_BUNDLE, read_file, require_small_file
 
-_MOST = 64 << 10
-_KEY = "drill.unseal.seal"
 _PATIENCE = 60.0
 """Seconds in which a KMS unseals a server."""
 _NOT_OPENED = ("cannot seal migrate", "failed to decrypt keys", "message authentication failed")
@@ -28,9 +29,12 @@ def read_seal(settings: UnsealSettings) -> KmsSeal | None:
     if settings.seal is None:
         return None
     for path in settings.files:
-        _read(path, "drill.unseal.files", 0)
+        with _telling(path, "drill.unseal.files"):
+            require_small_file(path, LARGEST_BUNDLE)
+    with _telling(settings.seal, "drill.unseal.seal"):
+        stanza = read_file(settings.seal)
     return KmsSeal(
-        stanza=_read(settings.seal, _KEY, _MOST),
+        stanza=stanza,
         reachable=tuple(_reachable(text) for text in settings.reach),
         files=settings.files,
         environment={name: value.resolve() for name, value in settings.environment.items()},
@@ -78,15 +82,9 @@ def _reachable(text: str) -> Reachable:
     return Reachable(host, int(port))
 
 
-def _read(path: Path, key: str, most: int) -> bytes:
-    if not path.is_file():
-        why = "is no file" if path.exists() else "does not exist"
-        raise ConfigError(f"{path} {why}", hint=f"look at {key}")
+@contextmanager
+def _telling(path: Path, key: str) -> Iterator[None]:
     try:
-        with path.open("rb") as file:
-            content = file.read(most + 1)
+        yield
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", hint=f"look at {key}") from error
-    if most and len(content) > most:
-        raise ConfigError(f"{path} is larger than {most} bytes", hint=f"look at {key}")
-    return content

@@ -36,6 +36,13 @@ class DrillOutcome:
     trouble: str = ""
     """Why the note does not lie beside the snapshot, where it should."""
 
+    @property
+    def line(self) -> str:
+        """What it says in one line: of a failure more than the note may, which others can read."""
+        if self.error is None:
+            return self.note.line
+        return f"The drill of {self.note.snapshot} failed: {self.error}"
+
 
 @dataclass(slots=True)
 class _Progress:

@@ -16,7 +16,7 @@ from raft_snapshot_agent.servers.programs import find_bundled_program
 from raft_snapshot_agent.servers.relay import Reachable, Relay
 
 OPEN = (
-    "the server is not closed in: it can reach other hosts and revoke what production uses, and"
+    "the server is not isolated: it can reach other hosts and revoke what production uses, and"
     " other users of this host can reach its port, though they receive no key"
 )
 """What is not promised where this host gives no namespaces."""
@@ -113,7 +113,7 @@ def private_node(
         host = NodeHost(enter=_enter(folder), ports=_PORTS, program=program, socket=True)
     elif must_be_closed:
         raise ConfigError(
-            f"a restored copy cannot be kept from reaching others here: {found.why}",
+            f"a restored copy cannot be isolated on this host: {found.why}",
             hint="allow user namespaces (sysctl user.max_user_namespaces, or the container's"
             " profile), or use a host or pod without network",
         )

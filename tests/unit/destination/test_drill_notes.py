@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from tests.stores.memory import MemoryStorage
@@ -61,6 +61,19 @@ async def test_what_a_stranger_laid_there_is_told_as_such(destination: Destinati
     await destination.storage.put(f"{NAMES[1]}.drill", BytesSource(b"x" * (2 << 20)))
 
     assert await told(destination) == ["", "unreadable", "unreadable"]
+
+
+async def test_the_newest_that_can_be_believed_is_found(destination: Destination) -> None:
+    signing = replace(destination, signing=lambda: KEYS)
+    assert await find_newest_drill(signing, NOW) is None
+    for name, at in ((NAMES[0], "2026-11-23T10:00:00Z"), (NAMES[1], "2026-11-22T10:00:00Z")):
+        await remember_drill(signing, replace(note(name), at=at))
+    await remember_drill(destination, replace(note(NAMES[2]), at="2026-11-23T11:00:00Z"))
+
+    for now, expected in ((NOW, NAMES[0]), (NOW.replace(day=22), NAMES[1])):
+        found = await find_newest_drill(signing, now)  # the unsigned one, and the future: no
+        assert found is not None
+        assert found.snapshot == expected
 
 
 async def test_it_goes_with_its_snapshot(destination: Destination) -> None:
@@ -143,7 +156,7 @@ async def test_only_notes_of_the_newest_snapshots_are_read(destination: Destinat
         await destination.storage.put(name, BytesSource(b"abc"))
         await remember_drill(destination, at(9, name))
     await remember_drill(destination, at(11, names[0]))
-    began = NOW - timedelta(hours=6, minutes=30)
+    newest = [at(9, name) for name in names[20:]]
 
-    assert await find_newest_drill(destination, NOW) == began
-    assert await surveyed(destination) in [at(9, name) for name in names[20:]]
+    assert await find_newest_drill(destination, NOW) in newest
+    assert await surveyed(destination) in newest

@@ -118,9 +118,7 @@ def ask_storages(load: Callable[[], LoadedFleet]) -> Document:
         )
         storages[cluster].append(described.surveyed(holding.survey, spec, now))
     clusters = tuple(
-        ClusterStatus(name, tuple(found), role=Role.UNKNOWN).drilled(
-            *[one.holding.survey.drill for one in found if one.holding is not None]
-        )
+        ClusterStatus(name, tuple(found), role=Role.UNKNOWN).recalled()
         for name, found in storages.items()
     )
     return document(AgentStatus(__version__, now, now, clusters, fleet.first.source))

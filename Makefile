@@ -6,6 +6,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 # Tests wait more than they work: three keep two cores busy.
 WORKERS ?= 3
+# Rewriting the asserts of all tests is most of what it costs to collect them: keep what was rewritten.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test soak check fix bench lock clean
 

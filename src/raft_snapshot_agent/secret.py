@@ -14,14 +14,13 @@ from pydantic_core import CoreSchema, core_schema
 from raft_snapshot_agent.errors import ConfigError, reason_of
 from raft_snapshot_agent.ownership import describe_user, may_read
 from raft_snapshot_agent.redaction import HIDDEN, one_line, redact, remember
+from raft_snapshot_agent.small_file import read_text
 
 __all__ = ["AUTHOR", "HIDDEN", "Plain", "Secret", "header_value", "one_line", "redact"]
 
 AUTHOR = "author"
 """The key, in the context of a validation, of the user whose word the configuration is."""
 _SCHEMES = ("env://", "file://", "credential://")
-_LARGEST = 1 << 20
-"""Bytes of a secret's file: the largest are keys and tokens of a few kilobytes."""
 
 
 class Secret:
@@ -157,7 +156,7 @@ def header_value(text: str, what: str) -> str:
     """
     if any(unicodedata.category(one) in {"Cc", "Cs"} for one in text):
         raise ConfigError(
-            f"{what} holds a character that no HTTP header may hold",
+            f"{what} holds a character that is not allowed in an HTTP header",
             hint="it must be the value and nothing else: no line break, and text in UTF-8",
         )
     return text.encode().decode("latin-1")
@@ -167,7 +166,7 @@ def _must_be_one_line(text: str, where: str) -> None:
     lines = len(text.splitlines())
     if lines > 1:
         raise ConfigError(
-            f"{where} has {lines} lines, and one is wanted", hint="leave only the secret there"
+            f"{where} has {lines} lines, but must have one", hint="leave only the secret there"
         )
     if any(unicodedata.category(one) == "Cc" for one in text):
         raise ConfigError(
@@ -195,33 +194,28 @@ def _credential(name: str) -> Path:
         )
     if "/" in name:
         raise ConfigError(
-            f"credential://{name} is no name of a credential", hint="it has no / in it"
+            f"credential://{name} is not a valid credential name",
+            hint="the name of a credential contains no /",
         )
     return Path(folder, name)
 
 
 def _read(path: Path, author: int | None) -> str:
+    def refuse_foreign(descriptor: int) -> None:
+        if author is not None and not may_read(author, descriptor):
+            raise ConfigError(
+                f"cannot read the secret in {path}: the configuration {describe_user(author)},"
+                " who may not read it",
+                hint="let root or the agent's user own the configuration",
+            )
+
     try:
-        with path.open("rb") as file:
-            if author is not None and not may_read(author, file.fileno()):
-                raise ConfigError(
-                    f"cannot read the secret in {path}: the configuration {describe_user(author)},"
-                    " who may not read it",
-                    hint="let root or the agent's user own the configuration",
-                )
-            content = file.read(_LARGEST + 1)
-        text = content.decode()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = reason_of(error) if isinstance(error, OSError) else "not text"
+        text = read_text(path, check=refuse_foreign)
+    except OSError as error:
         raise ConfigError(
-            f"cannot read the secret in {path}: {reason}",
-            hint="check that the file exists and that the agent's user may read it",
-        ) from error if isinstance(error, OSError) else None
-    if len(content) > _LARGEST:
-        raise ConfigError(
-            f"cannot read the secret in {path}: it has more than {_LARGEST >> 20} MiB",
-            hint="name the file of the secret; no secret is that long, so no key raises this",
-        )
+            f"cannot read the secret in {path}: {reason_of(error)}",
+            hint="name the secret's own file, which the agent's user may read",
+        ) from error
     return _require_value(text.strip(), f"file {path}")
 
 

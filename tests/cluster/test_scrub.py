@@ -48,7 +48,7 @@ def test_what_is_rotten_or_gone_is_an_alarm_until_it_is_not(
     command = ["raft-snapshot-agent", "run", "-c", str(configuration)]
     with Running(tmp_path, command) as daemon:
         daemon.says(f"{named(1)} is rotten: ", WITHIN)
-        daemon.says(f"{named(2)} has vanished: ", WITHIN)
+        daemon.says(f"{named(2)} is missing: ", WITHIN)
         told = call("check", "--max-age", "800000h", "--config", configuration)
         assert told.code == 1
         assert f"{named(1)} is rotten when it was read back" in told.text

@@ -21,7 +21,9 @@ from raft_snapshot_agent.errors import AgentError, ConfigError, all_faults
 from raft_snapshot_agent.fields import time_zone
 from raft_snapshot_agent.lease.settings import LeaseSettings
 from raft_snapshot_agent.network.proxies import check_environment
+from raft_snapshot_agent.network.trust import load_authorities, load_pair
 from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.small_file import LARGEST_BUNDLE, require_small_file
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.local.atomic_write import make_folder, try_folder
 
@@ -129,7 +131,7 @@ def _common(
     """List what is wrong beside the storages."""
     if config.vault.auth is None:
         yield ConfigError(
-            f"{place(('vault', 'auth'))}: there is no way to log in",
+            f"{place(('vault', 'auth'))}: no login is configured",
             hint="set vault.auth, or BAO_TOKEN or VAULT_TOKEN in the environment",
         )
     for key in type(config).model_fields:
@@ -220,9 +222,9 @@ def _check_value(key: str | int, value: Any) -> None:
     elif key == "timezone":
         time_zone(value)
     elif isinstance(value, Path) and key == "ca_file":
-        _readable(value, lambda: _context().load_verify_locations(value))
-    elif isinstance(value, Path) and key == "root":
-        _readable(value, value.read_bytes)
+        _readable(value, lambda: load_authorities(_context(), value))
+    elif isinstance(value, Path) and key in {"root", "seal"}:
+        _readable(value, lambda: require_small_file(value, LARGEST_BUNDLE))
     elif isinstance(value, Path) and key == "ca_path":
         _readable(value, lambda: next(value.iterdir(), None))
 
@@ -230,8 +232,7 @@ def _check_value(key: str | int, value: Any) -> None:
 def _check_pair(config: Config) -> None:
     certificate, key = config.vault.tls.client_cert, config.vault.tls.client_key
     if certificate is not None:
-        # An empty password makes an encrypted key fail instead of asking for one.
-        _readable(certificate, lambda: _context().load_cert_chain(certificate, key, ""))
+        _readable(certificate, lambda: load_pair(_context(), certificate, key))
 
 
 def _readable(path: Path, read: Callable[[], object]) -> None:
@@ -243,7 +244,7 @@ def _readable(path: Path, read: Callable[[], object]) -> None:
         ) from error
     except OSError as error:
         raise ConfigError(
-            f"cannot read {path}: {error.strerror}",
+            f"cannot read {error.filename or path}: {error.strerror}",
             hint="check that it exists and that the agent's user may read it",
         ) from error
 

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, ConfigDict, model_validator
 
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Settings
+from raft_snapshot_agent.network.trust import load_pair
 from raft_snapshot_agent.secret import Secret
 
 SHORTEST_TOKEN = 16
@@ -61,16 +62,16 @@ class WebTls(Settings):
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        hint = "cert has the certificate and those it leads to, key its key, both in PEM"
+        hint = "cert must hold the certificate chain, key its private key, both in PEM"
         try:
-            # An empty password makes an encrypted key fail instead of asking for one.
-            context.load_cert_chain(self.cert, self.key, "")
+            load_pair(context, self.cert, self.key)
         except ssl.SSLError as error:
             reason = error.reason or error
             what = f"{self.cert} and {self.key} cannot be used: {reason}"
             raise ConfigError(what, hint=hint) from error
         except OSError as error:
-            what = f"cannot read {self.cert} or {self.key}: {error.strerror}"
+            which = error.filename or f"{self.cert} or {self.key}"
+            what = f"cannot read {which}: {error.strerror}"
             raise ConfigError(what, hint="let the agent's user read both files") from error
         return context
 

@@ -17,11 +17,11 @@ _AHEAD = timedelta(minutes=10)
 """As far may the clock that a snapshot was named by be ahead of ours."""
 
 NEWEST, _NEWEST_VERIFIED = "newest", "newest verified"
-_FUTURE = "dated in the future: fills no rule"
-_MISMATCH = "not what its manifest describes: fills no rule"
+_FUTURE = "dated in the future: does not count for retention"
+_MISMATCH = "not what its manifest describes: does not count for retention"
 _COPIED = "stays while a copy of it does"
 _HELD, _MIN_KEEP = "held", "kept: min_keep"
-_LEFT, _NO_RULES = ("no rule keeps it; goes at one of the next runs",), ("no rule is set",)
+_LEFT, _NO_RULES = ("no rule keeps it; deleted at one of the next runs",), ("no rule is set",)
 _PROTECTED = {NEWEST, _NEWEST_VERIFIED}
 
 Reasons = dict[str, tuple[str, ...]]  # why snapshots stay, by their names
@@ -219,11 +219,11 @@ def _aside(one: Stored, now: datetime) -> Iterator[str]:
     if one.mismatched:
         yield _MISMATCH
     elif one.size == 0:
-        yield "empty: fills no rule"
+        yield "empty: does not count for retention"
     elif one.condemned:
         since = one.condemned_at
         dated = since is not None and since <= now
-        yield f"broken since {since:%Y-%m-%d}" if dated else "said to be broken"
+        yield f"broken since {since:%Y-%m-%d}" if dated else "marked as broken"
     elif one.taken_at > now + _AHEAD:
         yield _FUTURE
     elif one.doubt:

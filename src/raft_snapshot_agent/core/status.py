@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from raft_snapshot_agent.core.drill_note import DrillNote
 from raft_snapshot_agent.core.holding import (
     CheckState,
     Verdict,
@@ -110,7 +111,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class DrillStatus:
-    """What came of the last drill on schedule."""
+    """What came of the last drill on schedule, whichever agent held it."""
 
     snapshot: str
     passed: bool
@@ -118,6 +119,17 @@ class DrillStatus:
     seconds: float = 0.0
     reason: str = ""
     """Why it failed."""
+    server: str = ""
+    """Product and version of the throw-away server; empty: none was started."""
+    proved: str = ""
+    """What was found in it."""
+
+    @classmethod
+    def of(cls, note: DrillNote, at: datetime) -> DrillStatus:
+        """Return what a note says of a drill that began at a time."""
+        return cls(
+            note.snapshot, note.passed, at, note.seconds, note.reason, note.server, note.proved
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +167,13 @@ class ClusterStatus:
     """By phase and storage, how many seconds it took last; what is for all has no storage."""
     spool_free: int | None = None
     """Free bytes in the file system of the spool folder, where that is known."""
+
+    def drilled(self, note: DrillNote) -> ClusterStatus:
+        """Return it after a drill; it stays as it is where a later one is known."""
+        at = note.began
+        if at is None or (self.drill is not None and self.drill.at >= at):
+            return self
+        return replace(self, drill=DrillStatus.of(note, at))
 
     def scrubbed(self, storage: str, note: ScrubNote) -> ClusterStatus:
         """Return it after snapshots of a storage were read back.

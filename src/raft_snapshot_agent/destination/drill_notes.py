@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 
 from raft_snapshot_agent.core.drill_note import DrillNote
-from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.core.proof import AHEAD
 from raft_snapshot_agent.core.snapshot import Sidecar, Stored
 from raft_snapshot_agent.destination import verification
@@ -46,8 +45,8 @@ async def describe_drill(destination: Destination, stored: Stored) -> str:
     return str(note) if _is_believed(destination, note) else "unsigned"
 
 
-async def find_newest_drill(destination: Destination, now: datetime) -> datetime | None:
-    """Return when the newest drill began that is noted here and can be believed.
+async def find_newest_drill(destination: Destination, now: datetime) -> DrillNote | None:
+    """Return the note of the newest drill that is noted here and can be believed.
 
     One from the future is not: it would put the next one off for ever.
 
@@ -55,16 +54,17 @@ async def find_newest_drill(destination: Destination, now: datetime) -> datetime
         StorageError: The storage cannot be listed or read.
     """
     drilled = [one for one in await destination.stored() if one.drilled]
-    times = []
+    newest: tuple[datetime, DrillNote] | None = None
     for one in drilled[:_LOOKED_AT]:
         try:
             note = await _read(destination, one)
         except SnapshotNotFound:
             continue
-        began = moment(note.at) if note and _is_believed(destination, note) else None
-        if began is not None and began <= now + AHEAD:
-            times.append(began)
-    return max(times, default=None)
+        if note is None or note.began is None or not _is_believed(destination, note):
+            continue
+        if note.began <= now + AHEAD and (newest is None or note.began > newest[0]):
+            newest = note.began, note
+    return None if newest is None else newest[1]
 
 
 async def _read(destination: Destination, stored: Stored) -> DrillNote | None:

@@ -45,6 +45,6 @@ class KubernetesLease(LeaseSettings):
         return KubernetesLeaseStore(self.name, self.namespace)
 
     def check(self) -> None:
-        from raft_snapshot_agent.lease.kubernetes_store import configuration
+        from raft_snapshot_agent.lease.kubeconfig import configuration
 
         configuration()

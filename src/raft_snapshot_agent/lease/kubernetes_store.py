@@ -25,6 +25,7 @@ from raft_snapshot_agent.errors import (
     StorageDenied,
     StorageUnavailable,
 )
+from raft_snapshot_agent.lease.kubeconfig import configuration
 from raft_snapshot_agent.lease.kubernetes_bounds import bound
 from raft_snapshot_agent.network.failures import Trouble, explain_not_accepted, refused_by_proxy
 from raft_snapshot_agent.network.proxies import Proxy, route
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
 
 _RECORD = "raft-snapshot-agent/record"
 _REACHED = "check that the API server can be reached from here"
-_LOGIN = "likely it has ended, or is another cluster's: look at the service account or KUBECONFIG"
+_LOGIN = (
+    "likely it has expired, or belongs to another cluster: check the service account or KUBECONFIG"
+)
 _LONGEST = 200
 """Characters of the API server's text in a message."""
 _MOST_TRANSITIONS = (1 << 31) - 1
@@ -216,26 +219,6 @@ def _transport(config: SingleConfig, proxy: Proxy | None) -> AsyncHTTPTransport:
     tls = context(TlsOptions()) if proxy.scheme == "https" else None
     way = httpx2.Proxy(proxy.url, ssl_context=tls)
     return Proxied(verify=trusted, trust_env=False, proxy=way)
-
-
-def configuration() -> SingleConfig:
-    """Find the pod's service account, else the file in $KUBECONFIG, else ~/.kube/config.
-
-    Raises:
-        ConfigError: There is none, or it cannot be used.
-    """
-    from lightkube import KubeConfig
-
-    try:
-        config = KubeConfig.from_env().get()
-    except Exception as error:  # the library trusts the file's shape
-        raise ConfigError(
-            f"no access to Kubernetes: {' '.join(str(error).split()) or type(error).__name__}",
-            hint="run in a pod with a service account, or set KUBECONFIG",
-        ) from error
-    if config is None:
-        raise ConfigError("no access to Kubernetes: the context names no cluster", hint="set one")
-    return config
 
 
 @contextlib.contextmanager

@@ -169,19 +169,19 @@ METRICS: tuple[Metric, ...] = (
     of_cluster(
         "drill_passed",
         Kind.GAUGE,
-        "Whether the last drill on schedule passed; NaN: none was held since the agent started.",
+        "Whether the last drill passed, which the working agent tells; NaN: none is known.",
         lambda view: _drill_passed(view.cluster),
     ),
     of_cluster(
         "drill_last_timestamp_seconds",
         Kind.GAUGE,
-        "When the last drill on schedule was held; 0: none since the agent started.",
+        "When the last drill was held; 0: none is known.",
         lambda view: stamp(view.cluster.drill.at, 0) if view.cluster.drill else 0,
     ),
     of_cluster(
         "drill_duration_seconds",
         Kind.GAUGE,
-        "How long the last drill on schedule took.",
+        "How long the last drill took.",
         lambda view: NAN if view.cluster.drill is None else view.cluster.drill.seconds,
     ),
 )

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.small_file import LARGEST_BUNDLE, require_small_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,34 @@ def context(trust: TlsOptions) -> ssl.SSLContext:
         return _load_context(trust, _stamps(trust))
     except (OSError, ssl.SSLError) as error:
         given = (trust.ca_file, trust.ca_path, trust.client_cert, trust.client_key)
-        files = ", ".join(str(file) for file in given if file)
+        named = error.filename or ", ".join(str(file) for file in given if file)
         raise ConfigError(
-            f"cannot use {files}: {error.strerror or error}",
+            f"cannot use {named}: {error.strerror or error}",
             hint="give readable PEM files that belong together",
         ) from error
+
+
+def load_authorities(into: ssl.SSLContext, file: Path) -> None:
+    """Trust the certificates in a file.
+
+    Raises:
+        OSError: It cannot be read, is no file for that, or holds none.
+    """
+    require_small_file(file, LARGEST_BUNDLE)
+    into.load_verify_locations(file)
+
+
+def load_pair(into: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
+    """Show a certificate, whose key may lie in a file of its own.
+
+    Raises:
+        OSError: One cannot be read, or they do not belong together.
+    """
+    for file in (certificate, key):
+        if file is not None:
+            require_small_file(file)
+    # Without a password, an encrypted key would make OpenSSL ask for one on the terminal.
+    into.load_cert_chain(certificate, key, password="")
 
 
 def accept_partial_chains(made: ssl.SSLContext) -> ssl.SSLContext:
@@ -63,16 +87,17 @@ def accept_partial_chains(made: ssl.SSLContext) -> ssl.SSLContext:
 def _load_context(trust: TlsOptions, _: tuple[object, ...]) -> ssl.SSLContext:
     """Load what may be a megabyte, as it is at the moment that the stamps tell of."""
     system = trust.system or not (trust.ca_file or trust.ca_path)
+    if system and (usual := _systems_file()) is not None:
+        require_small_file(usual, LARGEST_BUNDLE)
     made = accept_partial_chains(
         ssl.create_default_context() if system else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     )
     # OpenSSL finds only files whose names are hashes; the server's own clients read them all.
     for file in (trust.ca_file, *_files_in(trust.ca_path)):
         if file is not None:
-            made.load_verify_locations(file)
+            load_authorities(made, file)
     if trust.client_cert is not None:
-        # Without a password, an encrypted key would make OpenSSL ask for one on the terminal.
-        made.load_cert_chain(trust.client_cert, trust.client_key, password="")
+        load_pair(made, trust.client_cert, trust.client_key)
     if trust.skip_verify:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
@@ -81,9 +106,8 @@ def _load_context(trust: TlsOptions, _: tuple[object, ...]) -> ssl.SSLContext:
 
 def _stamps(trust: TlsOptions) -> tuple[object, ...]:
     """Return the present state of every loaded file: certificates are renewed in place."""
-    usual = ssl.get_default_verify_paths().cafile
     files = (
-        Path(usual) if usual else None,
+        _systems_file(),
         trust.ca_file,
         trust.client_cert,
         trust.client_key,
@@ -91,6 +115,13 @@ def _stamps(trust: TlsOptions) -> tuple[object, ...]:
     )
     states = ((file, file.stat()) for file in files if file is not None)
     return tuple((file, one.st_mtime_ns, one.st_size, one.st_ino) for file, one in states)
+
+
+def _systems_file() -> Path | None:
+    """Return the file that OpenSSL reads by itself, where there is one."""
+    paths = ssl.get_default_verify_paths()
+    usual = Path(os.environ.get(paths.openssl_cafile_env) or paths.openssl_cafile)
+    return usual if usual.exists() else None
 
 
 def _files_in(folder: Path | None) -> list[Path]:

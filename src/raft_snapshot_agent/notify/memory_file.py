@@ -18,6 +18,7 @@ from raft_snapshot_agent.core.notices import MOST_RECORDS, AlertRecord, NoticeMe
 from raft_snapshot_agent.errors import NotificationError, SpoolError, reason_of
 from raft_snapshot_agent.notify.message import shorten
 from raft_snapshot_agent.private_folder import make_private_folder
+from raft_snapshot_agent.small_file import read_file
 
 _VERSION = 1
 _LARGEST = 16 << 20
@@ -41,7 +42,7 @@ class MemoryFile:
         """Return the memory of each notifier; what is damaged or not ours is none."""
         try:
             path = make_private_folder(self._folder) / self._name
-            text = _read_own(path)
+            text = read_file(path, _LARGEST, follow=False, check=_require_own)
         except (OSError, SpoolError):
             return {}
         try:
@@ -70,12 +71,9 @@ class MemoryFile:
             ) from error
 
 
-def _read_own(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        if os.fstat(descriptor).st_uid != os.geteuid():
-            raise PermissionError
-        return file.read(_LARGEST)
+def _require_own(descriptor: int) -> None:
+    if os.fstat(descriptor).st_uid != os.geteuid():
+        raise PermissionError
 
 
 def _replace(path: Path, text: bytes) -> None:

@@ -157,6 +157,8 @@ def _drill(drill: DrillStatus | None) -> dict[str, Any] | None:
         "at": _time(drill.at),
         "seconds": drill.seconds,
         "reason": drill.reason or None,
+        "server": drill.server or None,
+        "proved": drill.proved or None,
     }
 
 

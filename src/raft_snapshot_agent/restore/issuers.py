@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.config.drill import IssuerSettings
-from raft_snapshot_agent.errors import ConfigError, DrillFailed, ServerError
+from raft_snapshot_agent.errors import ConfigError, DrillFailed, ServerError, reason_of
 from raft_snapshot_agent.fields import require_extra
 from raft_snapshot_agent.restore.living_copy import Server, require_data
+from raft_snapshot_agent.small_file import LARGEST_BUNDLE, read_text
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -41,10 +42,12 @@ def prove_issuer(server: Server, issuer: IssuerSettings) -> None:
 def _roots(issuer: IssuerSettings) -> list[Certificate]:
     require_extra("cryptography", "drill")
     try:
-        roots = _certificates(issuer.root.read_text())
+        return _certificates(read_text(issuer.root, LARGEST_BUNDLE))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{issuer.root} holds no certificate: {error}") from error
-    return roots
+        raise ConfigError(
+            f"{issuer.root} holds no certificate: {reason_of(error)}",
+            hint="give the root's certificate in PEM",
+        ) from error
 
 
 def _certificates(pem: str) -> list[Certificate]:

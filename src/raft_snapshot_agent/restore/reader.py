@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.proof import AHEAD
 from raft_snapshot_agent.core.snapshot import Manifest, Snapshot, Stored
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.verification import Copy, Expected, Reading
 from raft_snapshot_agent.errors import (
     AgentError,
@@ -23,6 +23,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.restore.nearest import describe_nearest
 from raft_snapshot_agent.restore.way_back import is_way_back
+from raft_snapshot_agent.small_file import read_file
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.spool import Spool
 
@@ -98,7 +99,7 @@ class StoredReader:
             judged = self.stored
         if judged.signed:
             return "signed with the agents' key"
-        told = judged.doubt.removesuffix(": fills no rule")
+        told = judged.doubt.removesuffix(": does not count for retention")
         known = told or (_DESCRIBED if judged.verified else _NAMED)
         unsigned = self.destination.signing is not None and not told
         return f"unsigned; {known}" if unsigned else known
@@ -147,7 +148,8 @@ class FileReader:
             return Expected()
         beside = self.path.with_name(manifest_name(self.path.name))
         try:
-            return Expected(manifest=Manifest.from_json(await in_thread(beside.read_bytes)))
+            told = await in_thread(partial(read_file, beside))
+            return Expected(manifest=Manifest.from_json(told))
         except (OSError, ValueError):
             return Expected()
 

@@ -31,6 +31,7 @@ from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.publisher import StatusPublisher, describe
+from raft_snapshot_agent.small_file import read_file
 from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.storage.http.http import Http, refusal
 from raft_snapshot_agent.storage.local.atomic_write import FileAccess, write
@@ -110,8 +111,7 @@ def _read_earlier(path: Path | None) -> Carried:
     try:
         if path is None:
             return Carried()
-        with path.open("rb") as file:
-            return Carried.read(file.read(_MOST).decode(errors="replace"), SNAPSHOTS)
+        return Carried.read(read_file(path, _MOST).decode(errors="replace"), SNAPSHOTS)
     except OSError:  # whatever keeps it from being read, writing it will tell
         return Carried()
 

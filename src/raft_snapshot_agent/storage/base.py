@@ -1,4 +1,4 @@
-"""What a storage is: four verbs and a broom."""
+"""What a storage is: `put`, `entries`, `read`, `delete`, and `sweep` for what killed runs left."""
 
 from __future__ import annotations
 

@@ -8,9 +8,13 @@ MOST_OBJECTS = 200_000
 """Of a list, unless `max_objects` says otherwise: they take some 50 MiB."""
 
 
-def too_many(doing: str, most: int) -> StorageError:
+class ListTooLong(StorageError):
+    """A list has no end, or is longer than is taken: another try would take as long."""
+
+
+def too_many(doing: str, most: int) -> ListTooLong:
     """Describe a list that is longer than is taken."""
-    return StorageError(
+    return ListTooLong(
         f"{doing}: there are more than {most} objects",
         hint="raise max_objects, or give these snapshots a folder of their own: prefix",
     )

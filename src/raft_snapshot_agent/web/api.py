@@ -94,7 +94,7 @@ class Api:
         name = request.path_params["name"]
         cluster = find_cluster(self._board.read(), name)
         if cluster is None:
-            return JSONResponse({"errors": ["no cluster is called so"]}, 404)
+            return JSONResponse({"errors": ["no cluster has that name"]}, 404)
         told = write_json({"data": describe_in_vaults_words(cluster)})
         return Response(told, media_type="application/json")
 
@@ -128,7 +128,7 @@ class Api:
             if size > LARGEST_BODY:
                 return Refusal(413, f"a body has at most {LARGEST_BODY} bytes").answer()
         if not self._take_now(request.query_params.get("cluster")):
-            return Refusal(404, "no cluster is called so").answer()
+            return Refusal(404, "no cluster has that name").answer()
         return JSONResponse({"accepted": True}, 202)
 
     async def _tell_changes(self) -> AsyncIterator[str]:

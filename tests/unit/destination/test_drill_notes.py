@@ -10,7 +10,11 @@ from raft_snapshot_agent.core.drill_note import DrillNote
 from raft_snapshot_agent.core.retention import Retention
 from raft_snapshot_agent.core.signing import SigningKeys
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.destination.drill_notes import describe_drill, remember_drill
+from raft_snapshot_agent.destination.drill_notes import (
+    describe_drill,
+    find_newest_drill,
+    remember_drill,
+)
 from raft_snapshot_agent.storage.base import BytesSource
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
@@ -53,6 +57,19 @@ async def test_what_a_stranger_laid_there_is_told_as_such(destination: Destinati
     await destination.storage.put(f"{NAMES[1]}.drill", BytesSource(b"x" * (2 << 20)))
 
     assert await told(destination) == ["", "unreadable", "unreadable"]
+
+
+async def test_the_newest_that_can_be_believed_is_found(destination: Destination) -> None:
+    signing = replace(destination, signing=lambda: KEYS)
+    assert await find_newest_drill(signing, NOW) is None
+    for name, at in ((NAMES[0], "2026-11-23T10:00:00Z"), (NAMES[1], "2026-11-22T10:00:00Z")):
+        await remember_drill(signing, replace(note(name), at=at))
+    await remember_drill(destination, replace(note(NAMES[2]), at="2026-11-23T11:00:00Z"))
+
+    for now, expected in ((NOW, NAMES[0]), (NOW.replace(day=22), NAMES[1])):
+        found = await find_newest_drill(signing, now)  # the unsigned one, and the future: no
+        assert found is not None
+        assert found.snapshot == expected
 
 
 async def test_it_goes_with_its_snapshot(destination: Destination) -> None:

@@ -9,12 +9,13 @@ import anyio
 import pytest
 from tests.stores.memory import MemoryStorage
 
-from raft_snapshot_agent.backup.agent import Agent, Destination
+from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.naming import AGENT
 from raft_snapshot_agent.core.schedule import Every
 from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, Role
 from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure

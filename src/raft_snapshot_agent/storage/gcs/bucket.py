@@ -106,9 +106,8 @@ class GcsBucket:
         """Say where an object lies, as an operator would write it."""
         return f"{self.url}/{key}"
 
-    def list_objects(self, prefix: str, doing: str = "") -> Iterator[GcsObject]:
+    def list_objects(self, prefix: str, doing: str) -> Iterator[GcsObject]:
         """List the objects directly below a prefix, page by page."""
-        doing = doing or f"cannot list snapshots in {self.shown(prefix)}"
         query = {
             "prefix": prefix,
             "delimiter": "/",
@@ -153,11 +152,11 @@ class GcsBucket:
         """Read at most `size` bytes more; empty at the end."""
         return self._http.more(doing, self._endpoint, answer, size)
 
-    def delete(self, key: str, generation: str | None = None) -> None:
+    def delete(self, key: str, generation: str | None = None, *, doing: str = "") -> None:
         """Remove an object, or only that generation of it; what is gone is no error."""
         condition = {"ifGenerationMatch": generation} if generation else {}
         with suppress(SnapshotNotFound):
-            doing = f"cannot delete {self.shown(key)}"
+            doing = doing or f"cannot delete {self.shown(key)}"
             self._ask(doing, "DELETE", self._object(key, condition), of_object=True)
 
     def insert(

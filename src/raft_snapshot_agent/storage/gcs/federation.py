@@ -7,12 +7,14 @@ too.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raft_snapshot_agent.errors import ConfigError, LoginRefused
+from raft_snapshot_agent.errors import ConfigError, LoginRefused, reason_of
+from raft_snapshot_agent.redaction import remember
+from raft_snapshot_agent.small_file import read_text
 from raft_snapshot_agent.storage.gcs.errors import LOGIN_HINT, GcsAnswer, login_refusal, tidy
 from raft_snapshot_agent.storage.gcs.token import SCOPE, GcsToken
 from raft_snapshot_agent.storage.http.http import Http
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 _HOUR = 3600.0
+_FILES = {"file", "certificate_config_location", "trust_chain_path"}
+_KEPT = "output_file"
+"""Keys of `credential_source`, and of what stands in it, that name files."""
 _CHECK = "check the pool, the provider, the service account and who may impersonate it"
 
 
@@ -67,6 +72,7 @@ def federated(http: Http, doing: str, path: Path, document: dict[str, Any]) -> G
             "google-auth",
             hint="pip install 'raft-snapshot-agent[gcs-federation]'",
         ) from None
+    _look_at_sources(document)
     try:
         credentials = _credentials(document)
         credentials.refresh(Transport(http, doing))
@@ -77,6 +83,35 @@ def federated(http: Http, doing: str, path: Path, document: dict[str, Any]) -> G
         why = f"cannot use the Google credentials in {path}: {_reason(error)}"
         raise ConfigError(why, hint=LOGIN_HINT) from None
     return GcsToken(str(credentials.token), _left(credentials.expiry))
+
+
+def _look_at_sources(document: Any) -> None:
+    """Look at the files that the library will read by itself, and hide what they hold.
+
+    Raises:
+        ConfigError: One cannot be read, or is none of that kind.
+    """
+    for file in _sources(document):
+        try:
+            remember(read_text(file).strip())
+        except OSError as error:
+            raise ConfigError(
+                f"cannot read {file}, which the Google credentials name: {reason_of(error)}",
+                hint="look at credential_source in the file of the credentials",
+            ) from error
+
+
+def _sources(document: Any) -> Iterator[Path]:
+    """List the files named anywhere below; one that an executable keeps may not be there yet."""
+    if isinstance(document, dict):
+        for key, value in document.items():
+            if isinstance(value, str) and (key in _FILES or _is_kept(key, value)):
+                yield Path(value)
+            yield from _sources(value)
+
+
+def _is_kept(key: str, path: str) -> bool:
+    return key == _KEPT and Path(path).exists()
 
 
 def _left(expiry: datetime | None) -> float:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -13,15 +11,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, ValidationInfo, field_validator
 
 from raft_snapshot_agent.core.lease import StoredLeaseStore
-from raft_snapshot_agent.errors import ConfigError, LoginRefused
+from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.network.clear_text import refuse_plain_http
-from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
-from raft_snapshot_agent.storage.http.body import in_stoppable_thread
-from raft_snapshot_agent.storage.leftovers import Leftovers
-from raft_snapshot_agent.storage.names import require_plain_name
+from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.storage.gcs.objects import GcsObjects
 from raft_snapshot_agent.storage.objectstore.connection import Endpoint, bare_endpoint, environment
 from raft_snapshot_agent.storage.objectstore.endpoint import EndpointSettings
-from raft_snapshot_agent.threads import in_thread
 
 if TYPE_CHECKING:
     from raft_snapshot_agent.storage.gcs.bucket import GcsBucket
@@ -92,7 +87,12 @@ class GcsSettings(EndpointSettings):
         return anonymous
 
     def open(self) -> Storage:
-        return GcsStorage(self)
+        from raft_snapshot_agent.storage.gcs.bucket import GENERATION
+        from raft_snapshot_agent.storage.http.bucket_storage import BucketLocation, BucketStorage
+
+        place = BucketLocation(f"gs://{self.bucket}", self.prefix, "google", GENERATION)
+        bucket = cache(partial(_connect, self))  # with the token that it holds
+        return BucketStorage(place, lambda: GcsObjects(bucket(), self.storage_class))
 
     def lease_store(self, name: str) -> StoredLeaseStore:
         from raft_snapshot_agent.storage.gcs.lease_store import GcsRecords
@@ -100,82 +100,6 @@ class GcsSettings(EndpointSettings):
 
         key = f"{self.prefix}{name}.json"
         return BucketLeaseStore(f"gs://{self.bucket}", key, lambda: GcsRecords(_connect(self)))
-
-
-class GcsStorage:
-    """Snapshots as objects; they appear when they are whole."""
-
-    kind = "google"
-
-    def __init__(self, settings: GcsSettings) -> None:
-        self._settings = settings
-
-    @cached_property
-    def _bucket(self) -> GcsBucket:
-        return _connect(self._settings)
-
-    def location(self, name: str) -> str:
-        return f"gs://{self._settings.bucket}/{self._settings.prefix}{name}"
-
-    async def put(self, name: str, source: UploadSource) -> int:
-        from raft_snapshot_agent.storage.gcs.upload import upload
-
-        key, storage_class = self._key(name), self._settings.storage_class
-        with _as_storage_error():
-            return await in_stoppable_thread(
-                lambda stop: upload(self._bucket, key, source, stop, storage_class)
-            )
-
-    async def entries(self) -> list[Entry]:
-        return await self._blocking(self._entries)
-
-    async def read(self, name: str) -> AsyncIterator[bytes]:
-        from raft_snapshot_agent.storage.gcs.bucket import GENERATION
-        from raft_snapshot_agent.storage.http.download import ObjectDownload
-
-        key = self._key(name)
-        doing = f"cannot read gs://{self._settings.bucket}/{key}"
-        download = await self._blocking(
-            lambda: ObjectDownload(self._bucket, doing, key, GENERATION)
-        )
-        try:
-            while piece := await self._blocking(download.read_on):
-                yield piece
-        finally:
-            download.close()
-
-    async def delete(self, name: str) -> None:
-        key = self._key(name)
-        await self._blocking(lambda: self._bucket.delete(key))
-
-    async def sweep(self, _leftovers: Leftovers) -> int:
-        """Leave unfinished uploads to Google: nobody can list them, and they end after a week."""
-        return 0
-
-    def _entries(self) -> list[Entry]:
-        prefix = self._settings.prefix
-        objects = self._bucket.list_objects(prefix)
-        # The folder's own placeholder is not below it.
-        return [
-            Entry(one.key.removeprefix(prefix), one.size) for one in objects if one.key != prefix
-        ]
-
-    async def _blocking(self, work: Callable[[], T]) -> T:
-        with _as_storage_error():
-            return await in_thread(work, abandon=True)
-
-    def _key(self, name: str) -> str:
-        where = f"gs://{self._settings.bucket}/{self._settings.prefix}"
-        return self._settings.prefix + require_plain_name(name, where)
-
-
-@contextmanager
-def _as_storage_error() -> Iterator[None]:
-    """Tell a configuration that cannot be used as a failure of this storage alone."""
-    try:
-        yield
-    except ConfigError as error:
-        raise LoginRefused(error.message, hint=error.hint) from error
 
 
 def _connect(settings: GcsSettings) -> GcsBucket:

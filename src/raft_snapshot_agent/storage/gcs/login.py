@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from raft_snapshot_agent.core.foreign_json import read_json
-from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
+from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError, reason_of
+from raft_snapshot_agent.small_file import read_file, read_text
 from raft_snapshot_agent.storage.gcs.errors import LOGIN_HINT, GcsAnswer, login_refusal, tidy
 from raft_snapshot_agent.storage.gcs.key import PrivateKey
 from raft_snapshot_agent.storage.gcs.token import SCOPE, GcsToken
@@ -192,9 +193,9 @@ def _default_file() -> Path | None:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError as error:
-        raise _unusable(path, error.strerror or type(error).__name__) from error
+        raise _unusable(path, reason_of(error)) from error
 
 
 def _document(path: Path, content: bytes) -> dict[str, Any]:
@@ -213,7 +214,7 @@ def _unusable(path: Path, why: str) -> ConfigError:
 
 def _on_google() -> bool:
     try:
-        return "Google" in _PRODUCT.read_text()
+        return "Google" in read_text(_PRODUCT)
     except OSError:
         return False
 

@@ -29,6 +29,8 @@ class BucketLocation:
     """Empty, or with a slash at its end."""
     kind: str
     """The word for it in the log."""
+    version: str = "etag"
+    """The header that tells one content of an object from the next."""
 
     @property
     def folder(self) -> str:
@@ -36,7 +38,7 @@ class BucketLocation:
 
 
 class BucketObjects(Bucket, Protocol):
-    """The objects of one bucket, with the credentials as they are now; each has an ETag."""
+    """The objects of one bucket, with the credentials as they are now."""
 
     def upload(self, doing: str, key: str, source: UploadSource, stop: Event) -> int:
         """Store a source, following it while it grows; set `stop` to have it break off.
@@ -56,7 +58,7 @@ class BucketObjects(Bucket, Protocol):
 
 
 class BucketStorage:
-    """The four verbs and the broom, of whatever yields a client."""
+    """The five operations of a storage, for any store that has a client."""
 
     def __init__(
         self,
@@ -99,8 +101,9 @@ class BucketStorage:
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
         key, doing = self._key(name), self._doing(f"read {name}")
+        version = self._location.version
         download = await self._blocking(
-            lambda client, doing: ObjectDownload(client, doing, key, "etag"), f"read {name}"
+            lambda client, doing: ObjectDownload(client, doing, key, version), f"read {name}"
         )
         try:
             with self._failing(doing):

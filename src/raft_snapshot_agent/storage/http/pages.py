@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
-from raft_snapshot_agent.errors import StorageError
-from raft_snapshot_agent.storage.limits import too_many
+from raft_snapshot_agent.storage.limits import ListTooLong, too_many
 
 T = TypeVar("T")
 
@@ -46,7 +45,7 @@ class PagedList(Generic[T]):
             The objects that the page before did not have.
 
         Raises:
-            StorageError: The list has no end, or is longer than is taken.
+            ListTooLong: The list has no end, or is longer than is taken.
         """
         new = {name: item for name, item in items if name not in self._last}
         self._taken += len(new)
@@ -55,7 +54,7 @@ class PagedList(Generic[T]):
         self._idle = 0 if new else self._idle + 1
         if self._idle > _MOST_IDLE:
             why = f"{self._doing}: the pages of the list do not come to an end"
-            raise StorageError(why, hint="look at the store, and at what is in front of it")
+            raise ListTooLong(why, hint="look at the store, and at what is in front of it")
         if new:
             self._last = set(new)
         return [item for item in new.values() if item is not None]

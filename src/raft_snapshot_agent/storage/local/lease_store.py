@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,11 +16,14 @@ from pathlib import Path
 from raft_snapshot_agent.core.lease import Record, Versioned
 from raft_snapshot_agent.core.lease_record import RECORD_LIMIT
 from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnavailable, reason_of
+from raft_snapshot_agent.small_file import UnfitFile, read_file
 from raft_snapshot_agent.storage.local import atomic_write
 from raft_snapshot_agent.threads import in_thread
 
 _KEPT = 20
 """Old records, so that who reads one that is just replaced still finds it."""
+_NUMBERED = re.compile(r"([1-9][0-9]{0,17})\.json")
+"""What numbers are written like here; others, such as `007.json`, are none of ours."""
 _TRIES = 5
 _LEFT_BEHIND = 3600.0
 """Seconds: a proof takes a few; what is older by this was left by one that was killed."""
@@ -73,12 +77,17 @@ class LocalLeaseStore:
                 if not (newest := self._newest()):
                     return None
                 with suppress(FileNotFoundError):  # many were written since it was listed
-                    with self._file(newest).open("rb") as file:
-                        content = file.read(RECORD_LIMIT + 1)
-                    return Versioned(Record.from_json(content), str(newest))
+                    return Versioned(Record.from_json(self._content(newest)), str(newest))
         raise StorageUnavailable(
             f"the lease record {self._folder} changes faster than it can be read"
         )
+
+    def _content(self, number: int) -> bytes:
+        """Read a record; a pipe or a folder with its name is a damaged one."""
+        try:
+            return read_file(self._file(number), RECORD_LIMIT, follow=False)
+        except UnfitFile:
+            return b""
 
     def _write(self, content: bytes, expected: int) -> str | None:
         with self._explained("write"):
@@ -128,13 +137,14 @@ class LocalLeaseStore:
         for path in self._folder.iterdir():
             number = path.name.lstrip(".").split("-")[0].removesuffix(".json")
             if number.isdecimal() and int(number) <= last:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # a folder of that name, say, is nobody's record
+                    path.unlink()
 
     def _newest(self) -> int:
         """Find the highest number; 0 where there is none."""
         with suppress(FileNotFoundError):
-            names = (path.name.removesuffix(".json") for path in self._folder.iterdir())
-            return max((int(name) for name in names if name.isdecimal()), default=0)
+            found = (_NUMBERED.fullmatch(path.name) for path in self._folder.iterdir())
+            return max((int(one[1]) for one in found if one is not None), default=0)
         return 0
 
     def _file(self, number: int) -> Path:

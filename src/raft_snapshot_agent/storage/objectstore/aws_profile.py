@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.errors import ConfigError, reason_of
 from raft_snapshot_agent.network.clear_text import issuer
 from raft_snapshot_agent.redaction import remember
+from raft_snapshot_agent.small_file import read_text
 from raft_snapshot_agent.storage.objectstore.connection import environment
 
 _NEEDS_MORE = ("role_arn", "credential_process", "sso_session", "sso_start_url")
@@ -87,13 +88,36 @@ def _read(name: str) -> Profile | None:
     for path, title in ((_config_file(), section), (_credentials_file(), name)):
         parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
         try:
-            parser.read(path, encoding="utf-8")
-        except (configparser.Error, OSError, ValueError) as error:
-            why = type(error).__name__  # its text quotes the file
-            raise ConfigError(f"cannot read the AWS profiles in {path}: {why}") from None
+            parser.read_string(_text(path))
+        except (configparser.Error, OSError) as error:
+            # The parser's own text quotes the file.
+            why = reason_of(error) if isinstance(error, OSError) else type(error).__name__
+            raise ConfigError(
+                f"cannot read the AWS profiles in {path}: {why}",
+                hint="mend it, or name another in AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE",
+            ) from None
         if parser.has_section(title):
             values |= {key: value for key, value in parser.items(title) if value}
     return Profile(name, values) if values else None
+
+
+def _text(path: Path) -> str:
+    """Read a file of profiles; one that is missing, or in a closed folder, is not for this user."""
+    try:
+        return read_text(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except PermissionError:
+        if _is_visible(path):
+            raise
+        return ""
+
+
+def _is_visible(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
 
 
 def _credentials_file() -> Path:

@@ -27,6 +27,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.network.clear_text import issuer
 from raft_snapshot_agent.redaction import remember
+from raft_snapshot_agent.small_file import read_text
 from raft_snapshot_agent.storage.http.xml_parts import parts
 from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials, sts
 from raft_snapshot_agent.storage.objectstore.connection import environment
@@ -160,11 +161,10 @@ def _token(variable: str) -> str:
     """
     path = environment(variable) or ""
     try:
-        token = Path(path).read_text().strip()
-    except (OSError, ValueError) as error:
-        why = reason_of(error) if isinstance(error, OSError) else "it is no text"
+        token = read_text(Path(path)).strip()
+    except OSError as error:
         raise ConfigError(
-            f"cannot read {path}, which {variable} names: {why}",
+            f"cannot read {path}, which {variable} names: {reason_of(error)}",
             hint=f"check the file, or take {variable} out of the environment",
         ) from None
     remember(token)

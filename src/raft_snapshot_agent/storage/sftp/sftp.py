@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from anyio import move_on_after
 
-from raft_snapshot_agent.errors import ConfigError, StorageError
+from raft_snapshot_agent.errors import ConfigError, StorageError, reason_of
 from raft_snapshot_agent.fields import require_extra
+from raft_snapshot_agent.small_file import LARGEST_BUNDLE, require_small_file
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers, fresh_partial, target_of_fresh
 from raft_snapshot_agent.storage.names import not_found, require_plain_name
@@ -40,11 +41,14 @@ class SftpSettings(SftpOptions):
         require_extra("asyncssh", self.type)
         for key in ("private_key_file", "known_hosts_file"):
             path: Path | None = getattr(self, key)
-            if path is not None and not os.access(path, os.R_OK):
-                why = "cannot be read" if path.exists() else "does not exist"
+            try:
+                if path is not None:
+                    require_small_file(path, LARGEST_BUNDLE)
+            except OSError as error:
                 raise ConfigError(
-                    f"{key} {path} {why}", hint=f"the agent's user has uid {os.geteuid()}"
-                )
+                    f"{key} {path} cannot be used: {reason_of(error)}",
+                    hint=f"the agent's user has uid {os.geteuid()}",
+                ) from error
 
 
 class SftpStorage:

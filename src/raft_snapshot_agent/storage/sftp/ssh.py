@@ -21,6 +21,7 @@ from raft_snapshot_agent.errors import (
     StorageUnavailable,
     reason_of,
 )
+from raft_snapshot_agent.small_file import LARGEST_BUNDLE, read_file, read_text
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.leftovers import fresh_partial
 from raft_snapshot_agent.storage.limits import too_many
@@ -251,7 +252,8 @@ def _private_key(settings: SftpOptions) -> asyncssh.SSHKey | None:
     if path is None:
         return None
     try:
-        return asyncssh.read_private_key(path, None if secret is None else secret.resolve())
+        passphrase = None if secret is None else secret.resolve()
+        return asyncssh.import_private_key(read_file(path), passphrase)
     except (OSError, asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
         why = reason_of(error)
         raise ConfigError(
@@ -264,11 +266,16 @@ def _known_hosts(settings: SftpOptions) -> asyncssh.SSHKnownHosts:
     path = settings.known_hosts_file
     if path is None:
         default = Path("~/.ssh/known_hosts").expanduser()
-        usable = settings.host_key is None and default.is_file()
-        text = default.read_text() if usable else ""
-    else:
-        text = path.read_text()
-    return asyncssh.import_known_hosts(text)
+        usable = settings.host_key is None and default.exists()
+        path = default if usable else None
+    try:
+        return asyncssh.import_known_hosts("" if path is None else read_text(path, LARGEST_BUNDLE))
+    except (OSError, ValueError) as error:  # the library quotes the line that it does not know
+        why = reason_of(error) if isinstance(error, OSError) else "it is no list of known hosts"
+        raise ConfigError(
+            f"cannot use the known hosts in {path}: {why}",
+            hint="check known_hosts_file, or set host_key",
+        ) from None
 
 
 async def _scanned(client: asyncssh.SFTPClient, folder: str) -> AsyncGenerator[RemoteFile]:

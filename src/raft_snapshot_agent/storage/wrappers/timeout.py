@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 import anyio
@@ -16,12 +17,25 @@ from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.observe.trace import touch
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
-from raft_snapshot_agent.storage.limits import too_many
+from raft_snapshot_agent.storage.limits import ListTooLong, too_many
 from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingSource, ForwardingStorage
 
 _LOOK_EVERY = 1.0
 _LOOKS = 20
 """How often within its time-out a storage is looked at."""
+
+
+class StorageSilent(StorageError):
+    """A storage has not answered within its time-out."""
+
+
+@dataclass(frozen=True, slots=True)
+class _GivenUp:
+    """Why a list was given up, and when it may be asked for again, by the monotonic clock."""
+
+    message: str
+    hint: str
+    until: float
 
 
 class TimeoutStorage(ForwardingStorage):
@@ -50,6 +64,7 @@ class TimeoutStorage(ForwardingStorage):
         self._min_rate = min_rate
         self._most = max_objects
         self._hint = hint
+        self._given_up: _GivenUp | None = None
 
     async def put(self, name: str, source: UploadSource) -> int:
         watched = WatchedSource(source)
@@ -62,10 +77,22 @@ class TimeoutStorage(ForwardingStorage):
         raise self._describe_slowness(name) if watched.too_slow else self._describe_silence(name)
 
     async def entries(self) -> list[Entry]:
-        with self._limit(""):
-            found = await self._storage.entries()
-        if self._most is not None and len(found) > self._most:
-            raise too_many(f"cannot list {self._locate('')}", self._most)
+        """List; a list that was given up is not begun anew at once.
+
+        A run lists several times: a store whose list has no end would cost it as many time-outs.
+        """
+        if self._given_up is not None and time.monotonic() < self._given_up.until:
+            raise StorageError(self._given_up.message, hint=self._given_up.hint)
+        try:
+            with self._limit(""):
+                found = await self._storage.entries()
+            if self._most is not None and len(found) > self._most:
+                raise too_many(f"cannot list {self._locate('')}", self._most)
+        except (StorageSilent, ListTooLong) as error:
+            until = time.monotonic() + self._seconds
+            self._given_up = _GivenUp(error.message, error.hint, until)
+            raise
+        self._given_up = None
         return found
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
@@ -125,8 +152,8 @@ class TimeoutStorage(ForwardingStorage):
             hint=self._hint,
         )
 
-    def _describe_silence(self, name: str) -> StorageError:
-        return StorageError(
+    def _describe_silence(self, name: str) -> StorageSilent:
+        return StorageSilent(
             f"{self._locate(name)} has not answered for {format_duration(self._timeout)}",
             hint=self._hint,
         )

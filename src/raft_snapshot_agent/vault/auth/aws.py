@@ -10,20 +10,31 @@ import base64
 import json
 import os
 import secrets
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import PrivateAttr
 
-from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.errors import ConfigError, reason_of
 from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.network.library import decide_for_botocore
+from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.secret import Plain, Secret
+from raft_snapshot_agent.small_file import LARGEST_BUNDLE, read_text
 from raft_snapshot_agent.vault.auth.base import Login, login_path
 from raft_snapshot_agent.vault.auth.cloud_identity import CloudIdentity
 
 _QUESTION = "Action=GetCallerIdentity&Version=2011-06-15"
 _FORM = "application/x-www-form-urlencoded; charset=utf-8"
 _SERVER_ID = "X-Vault-AWS-IAM-Server-ID"
+_FILES = {
+    "AWS_CONFIG_FILE": "~/.aws/config",
+    "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials",
+    "AWS_WEB_IDENTITY_TOKEN_FILE": None,
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": None,
+    "AWS_CA_BUNDLE": None,
+}
+"""What botocore reads by itself, by the variables that name it."""
 _INSTANCE = CloudIdentity(
     "the EC2 metadata service",
     "type ec2 is for EC2 instances with IMDSv2; in a container its hop limit must be 2",
@@ -99,6 +110,7 @@ def _sign(url: str, headers: dict[str, str], region: str) -> dict[str, str]:
             hint="install raft-snapshot-agent[aws-auth]",
         ) from error
     decide_for_botocore()
+    _look_at_files()
     try:
         found: Any = get_session().get_credentials()
         frozen = None if found is None else found.get_frozen_credentials()
@@ -115,6 +127,28 @@ def _sign(url: str, headers: dict[str, str], region: str) -> dict[str, str]:
     request = AWSRequest(method="POST", url=url, data=_QUESTION, headers=headers)
     SigV4Auth(frozen, "sts", region).add_auth(request)
     return dict(request.headers.items())
+
+
+def _look_at_files() -> None:
+    """Look at the files that the library will read by itself, and hide the tokens in them.
+
+    Raises:
+        ConfigError: One cannot be read, or is none of that kind.
+    """
+    for variable, usual in _FILES.items():
+        named = os.environ.get(variable) or usual
+        if named is None or not os.access(path := Path(named).expanduser(), os.F_OK):
+            continue
+        try:
+            text = read_text(path, LARGEST_BUNDLE)
+        except OSError as error:
+            raise ConfigError(
+                f"vault.auth: cannot read {path}, which AWS credentials are taken from: "
+                f"{reason_of(error)}",
+                hint=f"mend it, or name another in {variable}",
+            ) from error
+        if variable.endswith("_TOKEN_FILE"):
+            remember(text.strip())
 
 
 def _identity(what: str) -> str:

@@ -3,24 +3,28 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.raw_server import OK, RawServer
 
-from raft_snapshot_agent.errors import StorageError
+from raft_snapshot_agent.errors import StorageError, StorageUnavailable
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.storage.base import BytesSource, Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.http import body
 from raft_snapshot_agent.storage.http.http import Http, TlsOptions
 from raft_snapshot_agent.storage.leftovers import Leftovers
+from raft_snapshot_agent.storage.limits import ListTooLong
 from raft_snapshot_agent.storage.local.local import LocalSettings
 from raft_snapshot_agent.storage.s3.s3 import S3Settings
 from raft_snapshot_agent.storage.webdav.webdav import WebdavSettings
+from raft_snapshot_agent.storage.wrappers import timeout
 from raft_snapshot_agent.storage.wrappers.timeout import TimeoutStorage
 from raft_snapshot_agent.threads import in_thread
 
@@ -175,6 +179,76 @@ async def test_a_list_that_is_too_long_is_told() -> None:
     assert len(await TimeoutStorage(Full(), SOON, max_objects=60).entries()) == 60
     with pytest.raises(StorageError, match="cannot list /mnt/: there are more than 50 objects"):
         await TimeoutStorage(Full(), SOON, max_objects=50).entries()
+
+
+class Listing(Hanging):
+    """A storage that lists in one of several ways, and counts how often it was asked to."""
+
+    def __init__(self, way: str) -> None:
+        self.way = way
+        self.asked = 0
+
+    async def entries(self) -> list[Entry]:
+        self.asked += 1
+        match self.way:
+            case "hangs":
+                await asyncio.sleep(3600)
+            case "has no end":
+                raise ListTooLong("there are more than 1 objects")
+            case "is too long":
+                return [Entry("a", 1), Entry("b", 1)]
+            case "fails":
+                raise StorageUnavailable("try again")
+        return [Entry("a", 1)]
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, now: float) -> None:
+    monkeypatch.setattr(timeout, "time", SimpleNamespace(monotonic=lambda: now))
+
+
+@pytest.mark.parametrize("way", ["hangs", "has no end", "is too long"])
+async def test_a_list_that_was_given_up_is_not_begun_anew_in_the_same_run(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = Listing(way)
+    storage = TimeoutStorage(inner, SOON, max_objects=1)
+    with pytest.raises(StorageError) as first:
+        await storage.entries()
+    now = time.monotonic()
+    set_clock(monkeypatch, now - 3600)  # however slow this host is
+
+    with pytest.raises(StorageError) as second:
+        await storage.entries()
+
+    assert str(second.value) == str(first.value)
+    assert inner.asked == 1
+
+
+@pytest.mark.parametrize("way", ["hangs", "has no end", "is too long"])
+async def test_a_list_that_was_given_up_is_asked_for_again_in_the_next_run(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = Listing(way)
+    storage = TimeoutStorage(inner, SOON, max_objects=1)
+    with pytest.raises(StorageError):
+        await storage.entries()
+    inner.way = "is sound"
+    now = time.monotonic()
+    set_clock(monkeypatch, now + 3600)
+
+    for _ in range(2):
+        assert await storage.entries() == [Entry("a", 1)]
+    assert inner.asked == 3
+
+
+async def test_a_list_that_failed_at_once_is_asked_for_at_the_next_need() -> None:
+    inner = Listing("fails")
+    storage = TimeoutStorage(inner, SOON, max_objects=1)
+    with pytest.raises(StorageError):
+        await storage.entries()
+    inner.way = "is sound"
+
+    assert await storage.entries() == [Entry("a", 1)]
 
 
 async def test_an_object_store_that_hangs_while_it_lists_is_told() -> None:

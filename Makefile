@@ -6,6 +6,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 # Tests wait more than they work: three keep two cores busy.
 WORKERS ?= 3
+# Rewriting the asserts of all tests is most of what it costs to collect them: keep what was rewritten.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test soak check fix bench lock clean
 
@@ -22,7 +24,7 @@ demo: .venv/demo
 test: .venv/dev .venv/azurite/stamp .venv/tinyproxy/stamp .venv/prometheus/stamp
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 
-soak: .venv/dev .venv/azurite/stamp .venv/tinyproxy/stamp .venv/prometheus/stamp .venv/axe/stamp .venv/chromium/stamp
+soak: .venv/dev .venv/azurite/stamp .venv/tinyproxy/stamp .venv/prometheus/stamp .venv/axe/stamp .venv/vnu/stamp .venv/chromium/stamp
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup -m soak
 
 check: .venv/dev
@@ -99,6 +101,15 @@ clean:
 	@mkdir -p .venv/chromium
 	@command -v chromedriver >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
 	  apt-get install -qq -y --no-install-recommends chromium chromium-driver >/dev/null || true
+	@touch $@
+
+# The Nu Html Checker, which is the one of the W3C; it runs where there is Java.
+.venv/vnu/stamp: .venv/apt/stamp requirements/vnu/package.json requirements/vnu/package-lock.json
+	@mkdir -p .venv/vnu
+	@cp requirements/vnu/package.json requirements/vnu/package-lock.json .venv/vnu/
+	@cd .venv/vnu && PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@command -v java >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
+	  apt-get install -qq -y --no-install-recommends default-jre-headless >/dev/null || true
 	@touch $@
 
 # What finds faults of the page for those who cannot see it or use no mouse.

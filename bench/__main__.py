@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from bench import growth
-from bench.measure import Series, in_turn, ratio, ticks
+from bench.daemon import Daemon
+from bench.measure import Cost, Series, in_turn, ratio
 from bench.servers import Bench
 from raft_snapshot_agent.servers.openbao import fill
 
@@ -33,49 +34,61 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(dir="/var/tmp", prefix="bench-") as name,
         Bench.start(Path(name)) as bench,
+        bench.over_tls() as tls,
     ):
         _start_up(bench)
         held = 0
         for size in sizes:
-            fill(bench.bao, (size - held) << 20)
+            for one in (bench, tls):
+                fill(one.bao, (size - held) << 20)
             held = size
-            _size(bench, size)
+            _size(bench, tls, size)
         _idle(bench)
         growth.main(Path(name), growth.SNAPSHOTS, growth.CLUSTERS)
 
 
-def _size(bench: Bench, size: int) -> None:
-    save, official = in_turn(
-        ROUNDS,
-        {
-            "save FILE (verified, fsynced)": lambda: bench.agent("save", "ours.snap"),
-            "bao raft snapshot save; sync": lambda: bench.shell(
-                "$BAO operator raft snapshot save theirs.snap; sync theirs.snap"
-            ),
-        },
-        bench.clean,
-    )
+def _size(bench: Bench, tls: Bench, size: int) -> None:
+    save, official = in_turn(ROUNDS, _to_a_file(bench), bench.clean)
+    tls_save, tls_official = in_turn(ROUNDS, _to_a_file(tls, " over TLS"), tls.clean)
     bench.shell("$BAO operator raft snapshot save finished")
-    both, script, upload = in_turn(
-        ROUNDS,
-        {
-            "save to local and S3": lambda: bench.agent("save", "-c", "agent.json"),
-            "bao save; sync; boto3 upload": lambda: bench.shell(
-                "$BAO operator raft snapshot save cron.snap; sync cron.snap;"
-                " $PYTHON -m bench.upload boto3 cron.snap cron"
-            ),
-            "obstore upload of a finished file": lambda: bench.run(
-                sys.executable, "-m", "bench.upload", "obstore", "finished", "bare"
-            ),
-        },
-        bench.clean,
-    )
-    _table(f"{size} MiB", [save, official, both, script, upload])
+    with Daemon.start(bench) as daemon:
+        both, asked, script, upload, passes = in_turn(
+            ROUNDS,
+            {
+                "save to local and S3": lambda: bench.agent("save", "-c", "agent.json"),
+                "SIGUSR1 to a daemon with local and S3": daemon.ask,
+                "bao save; sync; boto3 upload": lambda: bench.shell(
+                    "$BAO operator raft snapshot save cron.snap; sync cron.snap;"
+                    " $PYTHON -m bench.upload boto3 cron.snap cron"
+                ),
+                "obstore upload of a finished file": lambda: bench.run(
+                    sys.executable, "-m", "bench.upload", "obstore", "finished", "bare"
+                ),
+                "openssl: SHA-256 of the file, three times": lambda: bench.shell(
+                    "openssl dgst -sha256 finished finished finished"
+                ),
+            },
+            bench.clean,
+        )
+    every = [save, official, tls_save, tls_official, both, asked, script, upload, passes]
+    _table(f"{size} MiB", every)
     per_gib = both.median("cpu") * 1024 / size
     print(f"\n- save : official command line = {ratio(save, official):.2f}")
+    print(f"- save : official command line over TLS = {ratio(tls_save, tls_official):.2f}")
     print(f"- local + S3 : cron script = {ratio(both, script):.2f}")
+    print(f"- daemon, local + S3 : cron script = {ratio(asked, script):.2f}")
     print(f"- local + S3 : bare upload = {ratio(both, upload):.2f}")
+    print(f"- daemon, local + S3: CPU {ratio(asked, passes, 'cpu'):.2f} of three SHA-256 passes")
     print(f"- local + S3: {per_gib:.2f} CPU seconds per GiB", flush=True)
+
+
+def _to_a_file(bench: Bench, how: str = "") -> dict[str, Callable[[], Cost]]:
+    return {
+        f"save FILE (verified, fsynced){how}": lambda: bench.agent("save", "ours.snap"),
+        f"bao raft snapshot save; sync{how}": lambda: bench.shell(
+            "$BAO operator raft snapshot save theirs.snap; sync theirs.snap"
+        ),
+    }
 
 
 def _start_up(bench: Bench) -> None:
@@ -99,28 +112,10 @@ def _start_up(bench: Bench) -> None:
 
 def _idle(bench: Bench) -> None:
     """Watch a daemon that has taken its first snapshot and waits for the next."""
-    command = [sys.executable, "-m", "raft_snapshot_agent", "run", "-c", "agent.json"]
-    with (bench.folder / "idle.log").open("w") as log:
-        daemon = subprocess.Popen(
-            command, env=bench.environment, cwd=bench.folder, stdout=log, stderr=log
-        )
-        while (bench.folder / "idle.log").read_text().count("Successfully created") < 2:
-            if daemon.poll() is not None:
-                raise RuntimeError((bench.folder / "idle.log").read_text())
-            time.sleep(0.1)
-        before = ticks(daemon.pid)
-        time.sleep(IDLE_SECONDS)
-        used = (ticks(daemon.pid) - before) / os.sysconf("SC_CLK_TCK") / IDLE_SECONDS
-        resident = _resident(daemon.pid)
-        daemon.terminate()
-        daemon.wait()
+    with Daemon.start(bench) as daemon:
+        used, resident = daemon.idle(IDLE_SECONDS), daemon.resident()
     print(f"\n## Idle daemon\n\n- {resident:.0f} MiB resident after a snapshot of the last size")
     print(f"- {used:.2%} of a core over {IDLE_SECONDS} s")
-
-
-def _resident(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 def _table(title: str, series: list[Series]) -> None:

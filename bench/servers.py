@@ -7,13 +7,15 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import obstore
+import trustme
 from obstore.store import S3Store
 
 from bench.measure import Cost, run
+from raft_snapshot_agent.servers.node_options import NodeOptions, TlsFiles
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster
 from raft_snapshot_agent.servers.process import program
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
@@ -29,6 +31,8 @@ class Bench:
     folder: Path
     bao: OpenBaoCluster
     s3: SeaweedFS
+    tls: TlsFiles | None = None
+    """What the node serves with; nothing: in clear."""
 
     @classmethod
     @contextmanager
@@ -36,6 +40,23 @@ class Bench:
         with OpenBaoCluster.start(folder / "bao") as bao, SeaweedFS.start(folder / "s3") as s3:
             s3.create_bucket(BUCKET)
             bench = cls(folder, bao, s3)
+            bench.configuration.write_text(json.dumps(bench.settings))
+            yield bench
+
+    @contextmanager
+    def over_tls(self) -> Iterator[Bench]:
+        """Run another node, which is asked over TLS, beside the same S3 server."""
+        folder = self.folder / "tls"
+        folder.mkdir()
+        files = TlsFiles(folder / "cert.pem", folder / "key.pem", folder / "ca.pem")
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(files.ca)
+        own = authority.issue_cert("127.0.0.1")
+        own.private_key_pem.write_to_path(files.key)
+        for number, blob in enumerate(own.cert_chain_pems):
+            blob.write_to_path(files.cert, append=number > 0)
+        with OpenBaoCluster.start(folder / "bao", options=NodeOptions(tls=files)) as bao:
+            bench = replace(self, folder=folder, bao=bao, tls=files)
             bench.configuration.write_text(json.dumps(bench.settings))
             yield bench
 
@@ -58,6 +79,7 @@ class Bench:
             "PYTHONPATH": str(ROOT),
             "VAULT_ADDR": self.bao.leader().address,
             "VAULT_TOKEN": self.bao.root_token,
+            **({"VAULT_CACERT": str(self.tls.ca)} if self.tls else {}),
             "AWS_ACCESS_KEY_ID": self.s3.access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.s3.secret_access_key,
             "AWS_DEFAULT_REGION": self.s3.region,

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Self
 
 from raft_snapshot_agent.errors import AgentError
-from raft_snapshot_agent.servers.node import NodeHost
+from raft_snapshot_agent.servers.node_options import NodeHost
 from raft_snapshot_agent.servers.process import program
 
 

@@ -20,8 +20,9 @@ def pairwise(factors: Mapping[str, Sequence[str]], seed: int = 0) -> Iterator[Ro
         for a in factors[one]
         for b in factors[other]
     }
-    while open_pairs:
-        must = min(open_pairs, key=sorted)
+    for must in sorted(open_pairs, key=sorted):
+        if must not in open_pairs:
+            continue
         candidates = [_row(factors, must, chance) for _ in range(_CANDIDATES)]
         best = max(candidates, key=lambda row: len(pairs_of(row) & open_pairs))
         open_pairs -= pairs_of(best)

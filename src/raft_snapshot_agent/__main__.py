@@ -142,7 +142,7 @@ def _explain(error: Exception) -> tuple[str, int]:
             from raft_snapshot_agent.observe.trace import defect
 
             return (
-                f"error: {defect(error)} (a defect: --debug shows more; please report it)\n",
+                f"error: {defect(error)} (a bug: --debug shows more; please report it)\n",
                 _LOCAL,
             )
 

@@ -6,13 +6,43 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _OPEN_FILES = "/proc/self/fd"
 _NOT_LINKED = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}
 """How file systems say that they have no second names."""
+
+_PAUSE = 0.05
+"""Seconds between two looks whether a lock is free."""
+
+
+@contextmanager
+def locked(path: Path, seconds: float) -> Iterator[None]:
+    """Hold the lock of a file, which stays.
+
+    Arguments:
+        path: The file; it is made where there is none.
+        seconds: How long another process may keep it.
+
+    Raises:
+        TimeoutError: Another process kept it for longer.
+        OSError: The file cannot be opened or made, or is a link.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        given_up = time.monotonic() + seconds
+        while not lock(descriptor):
+            if time.monotonic() > given_up:
+                why = f"another process has held {path.name} for {seconds:g} s"
+                raise TimeoutError(errno.ETIMEDOUT, why)
+            time.sleep(_PAUSE)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def lock(descriptor: int) -> bool:

@@ -44,7 +44,7 @@ def make_private_folder(folder: Path) -> Path:
     mode = folder.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         raise SpoolError(
-            f"every user can put another folder in the place of {own}",
+            f"every user can replace the folder {own}",
             hint=f"chmod +t {folder}, as /tmp has it, or set spool to another folder",
         )
     own.mkdir(mode=0o700, exist_ok=True)

@@ -163,7 +163,7 @@ def header_value(text: str, what: str) -> str:
     """
     if any(unicodedata.category(one) in {"Cc", "Cs"} for one in text):
         raise ConfigError(
-            f"{what} holds a character that no HTTP header may hold",
+            f"{what} holds a character that is not allowed in an HTTP header",
             hint="it must be the value and nothing else: no line break, and text in UTF-8",
         )
     return text.encode().decode("latin-1")
@@ -173,7 +173,7 @@ def _must_be_one_line(text: str, where: str) -> None:
     lines = len(text.splitlines())
     if lines > 1:
         raise ConfigError(
-            f"{where} has {lines} lines, and one is wanted", hint="leave only the secret there"
+            f"{where} has {lines} lines, but must have one", hint="leave only the secret there"
         )
     if any(unicodedata.category(one) == "Cc" for one in text):
         raise ConfigError(
@@ -201,7 +201,8 @@ def _credential(name: str) -> Path:
         )
     if "/" in name:
         raise ConfigError(
-            f"credential://{name} is no name of a credential", hint="it has no / in it"
+            f"credential://{name} is not a valid credential name",
+            hint="the name of a credential contains no /",
         )
     return Path(folder, name)
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from tests.stores.memory import MemoryStorage
 from tests.unit.core.archives import members, meta, packed, tar, verified
 
-from raft_snapshot_agent.backup import finish
-from raft_snapshot_agent.backup.finish import Unsettled
+from raft_snapshot_agent.backup import finish, lookup
+from raft_snapshot_agent.backup.run_context import Unsettled
 from raft_snapshot_agent.core.guard import Losses
 from raft_snapshot_agent.core.naming import AGENT, manifest_name, parse
 from raft_snapshot_agent.core.report import StorageResult
@@ -126,7 +126,7 @@ class Site:
         told = replace(manifest_for(name, content), clock="host", began=3600.0 * self.elapsed)
         told = replace(told, ended=told.began + 1, term=verified(content).meta.term)
         await self.storage.put(name, BytesSource(content))
-        before = await finish.read_history(destination, Instant(told.clock, told.began), self.now)
+        before = await lookup.read_history(destination, Instant(told.clock, told.began), self.now)
         delivery = StorageResult("memory", "memory")
         done = await finish.finish(destination, told, before, delivery, Unsettled(), clock)
         self.good[name] = content

@@ -173,7 +173,7 @@ LIES: dict[str, Lie] = {
     "refuses a snapshot in 2 GiB": Lie(as_snapshot(flood(status=500)), served=False, heavy=True),
     "sends a snapshot of blanks without an end": Lie(as_snapshot(endless()), served=False),
     "sends a snapshot that unpacks to all": Lie(
-        as_snapshot(endless(gzip.compress(b"\0" * (64 << 20)))), served=False, heavy=True
+        as_snapshot(endless(gzip.compress(b"\0" * (1 << 20)) * 64)), served=False, heavy=True
     ),
     # Sense.
     "speaks another protocol": Lie(always(speaks(b"SSH-2.0-OpenSSH_9.9\r\n" * 99))),

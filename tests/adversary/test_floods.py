@@ -184,7 +184,7 @@ def test_one_run_deletes_no_more_than_the_schedule_explains_and_prune_all_the_re
         done = await site.run()
         assert len(done.deleted) == 25
         (told,) = done.warnings
-        assert "they go in the next runs" in told
+        assert "they are deleted in the next runs" in told
         planned = await site.destination.prune(site.now, dry_run=True)
         assert (len(planned.plan.delete), len(planned.plan.left)) == (26, 28)
         assert len((await site.destination.prune(site.now, everything=True)).deleted) == 54
@@ -240,7 +240,7 @@ def test_what_counts_for_no_rule_is_named() -> None:
             name = AGENT.name(AGENT.run(site.now, f"{number:06x}"), 1000)
             await site.forge(name, archive_of(1000 + number), index=1)
         (told,) = (await site.run()).warnings
-        assert told.startswith("in doubt, and counting for no rule: raft-snapshot-")
+        assert told.startswith("in doubt, not counted for retention: raft-snapshot-")
         assert " and 2 more (why: prune --dry-run)" in told
         plan = (await site.destination.prune(site.now, dry_run=True)).plan
         assert any("not what its manifest tells" in why for (why, *_) in plan.keep.values())

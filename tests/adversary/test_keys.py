@@ -166,5 +166,5 @@ def test_two_clusters_have_two_keys(configured: Path) -> None:
     clusters = {name: {"vault": {"address": f"https://{name}:8200"}} for name in "ab"}
     configured.write_text(json.dumps({"clusters": clusters, "signing": {"key": KEY}}))
 
-    with pytest.raises(ConfigError, match="the signing key is that of the cluster a as well"):
+    with pytest.raises(ConfigError, match="the signing key is also used by the cluster a"):
         load_all(configured, {})

@@ -360,8 +360,8 @@ async def _record(path: Path) -> object:
 
 async def _memory(path: Path) -> object:
     memory = MemoryFile(path.parent, "here")
-    memory.write({})
-    (file,) = path.parent.glob("raft-snapshot-notify-*")
+    memory.merge({}, {})
+    (file,) = path.parent.glob("raft-snapshot-notify-*.json")
     move(path, file)
     return memory.read() == {}
 

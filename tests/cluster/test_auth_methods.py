@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from raft_snapshot_agent.core.archive import ArchiveVerifier
 from raft_snapshot_agent.errors import AgentError, Denied, ServerError
-from raft_snapshot_agent.servers.node import NodeOptions, TlsFiles
+from raft_snapshot_agent.servers.node_options import NodeOptions, TlsFiles
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import ServerProcess, program, until
 from raft_snapshot_agent.vault.auth import AnyAuth

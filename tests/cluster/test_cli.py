@@ -156,7 +156,7 @@ def test_save_to_a_terminal_is_refused_before_anything(site: Site) -> None:
         with Terminal("save", "-", "-c", site.configuration()) as terminal:
             assert terminal.ended() == 1
 
-    assert "no text for a terminal (redirect it: save - > FILE)" in terminal.shown
+    assert "not for a terminal (redirect it: save - > FILE)" in terminal.shown
 
 
 def test_save_with_one_storage_failing_is_partial(site: Site) -> None:
@@ -436,14 +436,14 @@ def test_fetch_to_standard_output_leaves_no_file(kept: Site, name: str, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("restore one.snap --latest --yes", "NAME and --latest do not go together"),
-        ("inspect one.snap --latest", "NAME and --latest do not go together"),
-        ("fetch one.snap --latest", "NAME and --latest do not go together"),
+        ("restore one.snap --latest --yes", "NAME and --latest cannot be combined"),
+        ("inspect one.snap --latest", "NAME and --latest cannot be combined"),
+        ("fetch one.snap --latest", "NAME and --latest cannot be combined"),
         ("fetch -o - --force", "--force does nothing without FILE"),
-        ("verify one.snap --all", "NAME and --all do not go together"),
-        ("verify --latest --all", "--latest and --all do not go together"),
-        ("prune --acknowledge --broken", "--acknowledge and --broken do not go together"),
-        ("save one.snap --storage local", "FILE and --storage do not go together"),
+        ("verify one.snap --all", "NAME and --all cannot be combined"),
+        ("verify --latest --all", "--latest and --all cannot be combined"),
+        ("prune --acknowledge --broken", "--acknowledge and --broken cannot be combined"),
+        ("save one.snap --storage local", "FILE and --storage cannot be combined"),
         ("save --force", "--force does nothing without FILE"),
         ("save - --force", "--force does nothing without FILE"),
         ("run --require-leader", "--require-leader does nothing without --once"),

@@ -158,7 +158,7 @@ COMMANDS = [
     ("path", "value", "words"),
     [
         ("vault.auth.token", "env://NOBODY", "environment variable NOBODY is missing or empty"),
-        ("vault.auth", "MISSING", "there is no way to log in (set vault.auth, or BAO_TOKEN or"),
+        ("vault.auth", "MISSING", "no login is configured (set vault.auth, or BAO_TOKEN or"),
     ],
 )
 def test_a_missing_secret_is_found_before_anybody_is_asked(

@@ -109,7 +109,7 @@ def test_config_check_says_what_it_found_and_contacts_nobody(
 
     assert (ended.code, ended.data) == (0, b"")
     assert ended.talk == (
-        f"{tmp_path / 'agent.json'}: the configuration is good (storages: local)\n"
+        f"{tmp_path / 'agent.json'}: the configuration is valid (storages: local)\n"
     )
 
 
@@ -310,7 +310,7 @@ def test_a_closed_stream_is_told_in_one_line(
     assert done.stdout == b""
     assert len(done.stderr.splitlines()) == (0 if "2>" in closed else 1)
     assert said in done.stderr.decode()
-    assert b"defect" not in done.stderr
+    assert b"a bug" not in done.stderr
 
 
 def test_verify_tells_a_closed_stream_in_its_table(listed: Path) -> None:
@@ -322,7 +322,7 @@ def test_verify_tells_a_closed_stream_in_its_table(listed: Path) -> None:
     )
     assert done.returncode == 1
     assert b"cannot read standard input: it is closed" in done.stdout
-    assert b"defect" not in done.stdout + done.stderr
+    assert b"a bug" not in done.stdout + done.stderr
 
 
 # Signals and secrets.

@@ -93,7 +93,7 @@ def test_what_is_broken_is_told_in_one_line_and_the_others_arrive(
         (("--from", "local", "--to", "local"), 1, "--from and --to are both local"),
         (("--from", "local", "--to", "gcs"), 1, "no storage is called 'gcs'"),
         (("--from", "local", "--to", "one"), 1, "that every run replaces"),
-        (("--from", "local", "--to", "s3", "--all", "--latest"), 1, "do not go together"),
+        (("--from", "local", "--to", "s3", "--all", "--latest"), 1, "cannot be combined"),
         ((f"{named(1)[:-6]}x.snap", "--from", "local", "--to", "s3"), 2, "nearest: "),
         (("--from", "s3", "--to", "local"), 2, "no storage holds a snapshot"),
     ],

@@ -87,7 +87,7 @@ def test_the_worst_comes_first_with_what_to_do_below(doctor: Doctor, server: Ser
     order = ["failure", "warning", "skipped", "success"]
     assert ranked == sorted(ranked, key=order.index)
     assert words[:2] == ["failure", "->"]
-    assert ending.talk == ("10 findings: 1 failed, 1 to look at, 3 not looked at, 5 good\n")
+    assert ending.talk == ("10 findings: 1 failed, 1 to check, 3 not checked, 5 good\n")
 
 
 def test_once_a_snapshot_is_stored_all_is_good(
@@ -149,8 +149,9 @@ def test_a_token_that_may_not_ask_is_no_failure(server: Server, doctor: Doctor) 
     ending = doctor("--format", "json", auth=auth)
     how, what, _ = status(ending, "rights")
     assert (how, ending.code) == ("warning", 0)
-    assert "may not ask what it may do (1 error occurred: * permission denied)" in what or (
-        "may not ask what it may do (permission denied)" in what
+    assert (
+        "may not look up its own capabilities (1 error occurred: * permission denied)" in what
+        or ("may not look up its own capabilities (permission denied)" in what)
     )
 
 
@@ -161,7 +162,7 @@ def test_a_given_token_that_is_no_longer_good_fails(server: Server, doctor: Doct
     how, what, advice = status(ending, "rights")
     assert (how, advice) == ("failure", "give another token")
     assert what == (
-        f"{server.proxy.address} does not know the token: it has ended, or is another cluster's"
+        f"{server.proxy.address} does not know the token: it has expired, or belongs to another cluster"
         " (403: permission denied)"
     )
     assert status(ending, "login")[:2] == ("skipped", "a token is given, so there is no login")
@@ -255,7 +256,7 @@ def test_an_operators_own_token_is_used_by_hand_only(
     assert call("save", tmp_path / "one.snap", env=environment).code == 0
     daemon = call("run", "--once", "-c", tmp_path / "config.json", env=env)
     assert daemon.code == 1
-    assert "there is no way to log in" in daemon.error
+    assert "no login is configured" in daemon.error
 
 
 def test_a_local_folder_beside_one_of_three_is_warned_of(bao3: StartBao, tmp_path: Path) -> None:

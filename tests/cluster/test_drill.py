@@ -31,7 +31,8 @@ from raft_snapshot_agent.restore.drill import ServerChoice, restored
 from raft_snapshot_agent.restore.reader import FileReader
 from raft_snapshot_agent.restore.rehearsal import DrillOutcome, rehearse
 from raft_snapshot_agent.secret import Secret
-from raft_snapshot_agent.servers.node import NodeOptions, OpenBaoNode
+from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.servers.node_options import NodeOptions
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.private import isolation
 from raft_snapshot_agent.servers.process import until
@@ -183,6 +184,8 @@ def test_a_snapshot_of_a_real_cluster_comes_to_life_and_nobody_hears_of_it(
     assert told["passed"] is True
     assert told["proved"].endswith("canaries read: 2, issuers that lead to their root: 1")
     assert told["server"].startswith("openbao ")
+    line = f"The drill of {ground.stored().name} passed: {told['proved']} ({told['seconds']} s, "
+    assert ended.talk.splitlines()[-1] == f"{line}{told['server']})"
     assert (tmp_path / "log" / "audit.log").stat().st_size == before
     (row,) = ground.call("list", "--format", "json").document
     day = told["at"][:10]
@@ -260,6 +263,21 @@ async def test_a_corrupted_snapshot_starts_no_server(
     assert outcome.error is not None
     assert outcome.error.exit_code == 4
     assert (outcome.note.passed, outcome.note.server) == (False, "")
+
+
+def test_a_failure_is_one_line_for_people_and_a_document_for_programs(
+    plain: Path, tmp_path: Path
+) -> None:
+    reader = copied(plain, tmp_path)
+    assert reader.path is not None
+    reader.path.write_bytes(reader.path.read_bytes()[:-100])
+
+    ended = call("drill", reader.path, "--format", "json", cwd=tmp_path)
+
+    assert ended.code == 4
+    told = ended.document
+    assert (told["passed"], told["server"], told["snapshot"]) == (False, "", str(reader.path))
+    assert told["reason"] in ended.error
 
 
 @pytest.mark.soak

@@ -231,8 +231,10 @@ def tried(row: Row, scene: Scene, first: dict[str, Any]) -> str:
 
 
 SLICE = {**FACTORS, "storage": ["local", "s3"], "lease": ["none", "storage"]}
-ROWS = list(pairwise(FACTORS))
-TROUBLED = [{**USUAL, **row} for row in pairwise(TROUBLE)]
+
+
+def troubled() -> list[Row]:
+    return [{**USUAL, **row} for row in pairwise(TROUBLE)]
 
 
 def wrong(rows: list[Row], scene: Scene, firsts: dict[str, dict[str, Any]]) -> list[str]:
@@ -259,7 +261,7 @@ def test_a_slice_of_all_pairs(
     bao: OpenBaoCluster, approle: AppRole, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     firsts = {kind: _place(kind, request).settings("prod") for kind in SLICE["storage"]}
-    rows = [*list(pairwise(SLICE))[::12], *TROUBLED[::12]]
+    rows = [*list(pairwise(SLICE))[::12], *troubled()[::12]]
     # Restoring would take away what other tests need; the soak has servers of its own.
     safe = [row for row in rows if row["command"] != "restore" and row["second"] != "unreachable"]
     assert wrong(safe, Scene(bao, approle, tmp_path), firsts) == []
@@ -276,7 +278,7 @@ def test_all_pairs(
 ) -> None:
     bao = start_bao()
     scene = Scene(bao, prepare_agent(bao), tmp_path)
-    rows = [row for row in ROWS if row["storage"] == kind]
+    rows = [row for row in pairwise(FACTORS) if row["storage"] == kind]
     assert len(rows) >= len(COMMANDS)
-    rows += TROUBLED if kind == "local" else []
+    rows += troubled() if kind == "local" else []
     assert wrong(rows, scene, {kind: _place(kind, request).settings("prod")}) == []

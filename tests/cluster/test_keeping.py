@@ -71,7 +71,7 @@ def test_a_swapped_cluster_pushes_nothing_out_until_an_operator_says_so(
         refused = at(site, "prune", *options)
         assert refused.code == 6
         assert refused.talk.count("4 kept") == 0
-        assert refused.talk.count("1 kept, 3 would be deleted but for that") == 2
+        assert refused.talk.count("1 kept, 3 would be deleted otherwise") == 2
     assert good in site.names()[0]
 
     tried = at(site, "prune", "--acknowledge", "--dry-run")

@@ -15,7 +15,7 @@ from tests.lying import CuttingTcpProxy, LyingProxy
 from tests.tls_proxy import TlsProxy
 
 from raft_snapshot_agent.errors import NoLeader, NotLeader, Sealed, ServerError, Unreachable
-from raft_snapshot_agent.servers.node import NodeHost
+from raft_snapshot_agent.servers.node_options import NodeHost
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster
 from raft_snapshot_agent.servers.process import free_ports, release_ports, until
 from raft_snapshot_agent.vault import leader as rules

@@ -247,7 +247,7 @@ def test_who_fails_gives_the_lease_to_one_that_may_do_better(crew: Callable[...,
     well = team.start(1)
     well.says("Successfully created", within=60)
     why = "the last 2 runs failed, another agent may do better."
-    gave_away = f"Gave away the lease in {team.sites[0].folder}/raft-snapshot-lease: {why}"
+    gave_away = f"Released the lease in {team.sites[0].folder}/raft-snapshot-lease: {why}"
     sick.says(gave_away)  # at its next look, which the other need not wait for
     before, _, _ = sick.said.partition(gave_away)
     assert before.count("Snapshot failed: ") == 2
@@ -266,7 +266,7 @@ def test_a_lone_agent_that_failed_takes_it_again_and_loses_no_slot_for_ever(
     (site.root / "secret_id").write_text("mistyped")
     site.vault["auth"] = {**site.vault["auth"], "secret_id": f"file://{site.root}/secret_id"}
     agent = team.start(0)
-    agent.says("Gave away the lease in ", within=60)
+    agent.says("Released the lease in ", within=60)
     (site.root / "secret_id").write_text(right)
     agent.says("Successfully created", within=90)
     assert agent.said.count(TAKES) >= 2

@@ -24,7 +24,7 @@ DURATION = timedelta(seconds=3)
 MOVES = 2
 SKIPS = "Not running on leader node, skipping."
 ACQUIRES = "Acquired the lease in s3://"
-GIVES = "Gave away the lease in s3://"
+GIVES = "Released the lease in s3://"
 
 
 @pytest.fixture

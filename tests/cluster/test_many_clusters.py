@@ -238,7 +238,7 @@ def test_clusters_come_and_go_with_the_configuration(
     fleet.configuration()
     daemon.process.send_signal(signal.SIGHUP)
     daemon.says("The new configuration is refused, the old one stays: ")
-    daemon.says(f"clusters.milan.vault.address: {rome} is that of the cluster rome as well")
+    daemon.says(f"clusters.milan.vault.address: {rome} is also used by the cluster rome")
     daemon.process.send_signal(signal.SIGTERM)
     assert daemon.ended().code == 0
 

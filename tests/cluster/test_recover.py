@@ -359,7 +359,7 @@ def test_it_is_written_down_for_one_reader_or_shown_or_browsed(
 @pytest.mark.parametrize(
     ("words", "wish"),
     [
-        ("no terminal to confirm it at", RecoverWish(("secret/a",))),
+        ("cannot ask for confirmation without a terminal", RecoverWish(("secret/a",))),
         ("which secret?", RecoverWish((), dry_run=True)),
         ("--to is for one path", RecoverWish(("a/b", "c/d"), to="e/f", yes=True)),
         ("cannot write", RecoverWish(("a/b",), output=Path("/nowhere/out"))),

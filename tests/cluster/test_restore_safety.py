@@ -180,5 +180,5 @@ def test_what_is_not_there_ends_with_what_is(one: Field) -> None:
     ended = one.refuses(2, f"no snapshot is called {wrong}", wrong)
     assert f"nearest: {there.name}" in ended.talk
     one.refuses(2, "no snapshot was taken at 2020-01-01", "--at", "2020-01-01T00:00:00Z")
-    one.refuses(1, "--latest and --at do not go together", "--latest", "--at", "2020-01-01")
+    one.refuses(1, "--latest and --at cannot be combined", "--latest", "--at", "2020-01-01")
     one.refuses(1, "--wait", there.name, "--wait", "soon")

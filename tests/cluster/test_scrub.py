@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cluster.command import call
 from tests.faults.site import Running
 from tests.unit.restore.test_copying import archive, manifest, named
+
+from raft_snapshot_agent.core.drill_note import DrillNote
+from raft_snapshot_agent.core.scrub_note import SCRUB_NAME, LastReading, ScrubNote
+from raft_snapshot_agent.servers.process import until
 
 WITHIN = 60
 
@@ -48,7 +54,7 @@ def test_what_is_rotten_or_gone_is_an_alarm_until_it_is_not(
     command = ["raft-snapshot-agent", "run", "-c", str(configuration)]
     with Running(tmp_path, command) as daemon:
         daemon.says(f"{named(1)} is rotten: ", WITHIN)
-        daemon.says(f"{named(2)} has vanished: ", WITHIN)
+        daemon.says(f"{named(2)} is missing: ", WITHIN)
         told = call("check", "--max-age", "800000h", "--config", configuration)
         assert told.code == 1
         assert f"{named(1)} is rotten when it was read back" in told.text
@@ -82,3 +88,52 @@ def test_a_storage_that_may_only_be_written_is_left_out_and_that_is_said(
     assert checked.code == 0
     (line,) = [one for one in checked.talk.splitlines() if "nothing is read back here" in one]
     assert line.startswith("warning: ")
+
+
+def test_a_restart_knows_the_last_drill_and_the_last_reading(
+    configuration: Path, folder: Path, tmp_path: Path
+) -> None:
+    (folder / named(1)).write_bytes(archive(1))
+    for hours in range(2):
+        drill = DrillNote(
+            named(hours), hours == 0, f"2026-11-2{3 + hours}T10:00:00Z", 9.5, reason="no canary"
+        )
+        (folder / f"{named(hours)}.drill").write_bytes(drill.to_json())
+    read_at = datetime(2026, 11, 24, 11, tzinfo=UTC)
+    noted = ScrubNote({named(0): LastReading(read_at)}, looked_at=read_at)
+    (folder / SCRUB_NAME).write_bytes(noted.to_json(None))
+    document = json.loads(configuration.read_text())
+    del document["scrub"]
+    configuration.write_text(json.dumps(document))
+
+    without_daemon = shown(configuration)
+    with Running(tmp_path, ["raft-snapshot-agent", "run", "-c", str(configuration)]) as daemon:
+        until(lambda: shown(configuration)["role"] != "unknown", "it runs", within=WITHIN)
+        until(lambda: shown(configuration)["drill"], "it has listed them", within=WITHIN)
+        told = shown(configuration)
+        daemon.process.send_signal(signal.SIGTERM)
+        assert daemon.ended(WITHIN).code == 0
+
+    assert told["drill"] == {
+        "snapshot": named(1),
+        "passed": False,
+        "at": "2026-11-24T10:00:00Z",
+        "seconds": 9.5,
+        "reason": "no canary",
+        "server": "",
+        "proved": "",
+    }
+    assert told["storages"][0]["scrub"] == {
+        "at": "2026-11-24T11:00:00Z",
+        "rotten": 0,
+        "vanished": 0,
+    }
+    assert without_daemon["drill"] == told["drill"]
+    said = call("status", "--config", configuration).text
+    assert f"of {named(1)}, failed: no canary" in said
+
+
+def shown(configuration: Path) -> dict[str, Any]:
+    document = json.loads(call("status", "--format", "json", "--config", configuration).text)
+    found: dict[str, Any] = document["clusters"][0]
+    return found

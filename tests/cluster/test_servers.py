@@ -18,7 +18,8 @@ from obstore.exceptions import BaseError, PermissionDeniedError
 from obstore.store import S3Store
 
 from raft_snapshot_agent.errors import ConfigError, ServerError, Unreachable
-from raft_snapshot_agent.servers.node import NodeOptions, OpenBaoNode, TlsFiles
+from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.servers.node_options import NodeOptions, TlsFiles
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, fill, prepare_agent
 from raft_snapshot_agent.servers.process import (
     ServerProcess,

@@ -115,7 +115,7 @@ def test_a_token_without_the_right_is_told(node: Node, bao: OpenBaoCluster) -> N
         (500, ["raft error: nothing new to snapshot"], ServerError, "has just started"),
         (500, ["cannot take snapshot now, wait until"], ServerError, "has just started"),
         (400, ["raft storage is not in use"], ServerError, "use integrated (raft) storage"),
-        (204, [], ServerError, "look at the server's log"),
+        (204, [], ServerError, "check the server's log"),
     ],
 )
 def test_a_refusal_is_told_with_what_to_try(

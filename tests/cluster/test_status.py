@@ -59,14 +59,14 @@ def test_a_running_daemon_says_how_things_stand(site: Site) -> None:
         assert daemon.ended().code == 0
     ending = ask(site=site)
     assert ending.code == 0, ending.text
-    assert "All is well: by what the storages hold; no daemon" in ending.text
+    assert "All is well: from the storages, as no daemon" in ending.text
 
 
 def test_without_a_daemon_nobody_is_told_to_wait_for_a_snapshot(site: Site) -> None:
     site.configuration()
     ending = ask(site=site)
     assert ending.code == 2
-    assert "Failing: by what the storages hold; no daemon" in ending.text
+    assert "Failing: from the storages, as no daemon" in ending.text
     assert "wait" not in ending.text
 
 
@@ -124,7 +124,7 @@ def test_what_fails_is_told_with_what_to_do(site: Site) -> None:
         ending = ask(site=site)
     assert ending.code == 2
     assert "no snapshot could be taken: cannot reach http://127.0.0.1:9" in ending.text
-    assert "-> find out why: raft-snapshot-agent doctor" in ending.text
+    assert "-> find the cause: raft-snapshot-agent doctor" in ending.text
     assert len(ask("-q", site=site).text.splitlines()) == 1
 
 
@@ -166,7 +166,7 @@ def test_an_address_that_answers_anything_else_is_told_in_one_line(
     answers.append(answer)
     done = call("status", "--url", address)
     assert done.code == 1
-    assert "defect" not in done.talk
+    assert "a bug" not in done.talk
     assert len(done.talk.splitlines()) == 1
 
 

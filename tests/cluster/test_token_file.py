@@ -76,7 +76,7 @@ def test_the_daemon_never_takes_it(bao: OpenBaoCluster, home: Path, tmp_path: Pa
     env = {"HOME": str(home)}
     for command in (["run"], ["run", "--once"]):
         error = call(*command, "--config", file, env=env).error
-        assert "vault.auth: there is no way to log in (set vault.auth" in error
+        assert "vault.auth: no login is configured (set vault.auth" in error
     assert call("save", "--config", file, env=env).code == 0
 
 

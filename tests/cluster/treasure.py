@@ -38,7 +38,7 @@ class Treasure:
             "pki": self._certificate() == self._issued,
             "approle": self._logs_in("approle", self._approle),
             "userpass": self._logs_in("userpass", {"password": "p"}, "/kept"),
-            "policy": self._read("sys/policies/acl/kept")["policy"] == POLICY,
+            "policy": self._read("sys/policies/acl/kept").get("policy") == POLICY,
             "namespace": self._read(f"{NAMESPACE}/inner/a") == {"value": "in a namespace"},
         }
         return [name for name, is_there in found.items() if not is_there]

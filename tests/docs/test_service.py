@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from raft_snapshot_agent.servers.node import NodeOptions, TlsFiles
+from raft_snapshot_agent.servers.node_options import NodeOptions, TlsFiles
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster
 from raft_snapshot_agent.servers.process import program
 

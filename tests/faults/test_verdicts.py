@@ -195,7 +195,7 @@ def test_what_is_broken_is_kept_aside_named_and_forgiven(site: Site, name: str) 
         ended = site.run_once()
         assert ended.code == 0
         (told,) = ended.of_level("warning")
-        assert f"said to be broken, and counting for no rule: {name}" in told
+        assert f"marked as broken, not counted for retention: {name}" in told
     assert name in site.objects()
     assert f"broken since {today}" in at(site, "prune", "--dry-run").said
     first = site.objects()[f"{name}.broken"]
@@ -215,7 +215,7 @@ def test_the_broken_one_goes_when_its_time_is_over_and_it_still_is(site: Site, n
     assert site.run_once().code == 0
     assert name in site.objects()
     condemn(site, name, old_time(8))
-    assert "two more readings" in at(site, "prune", "--dry-run").said
+    assert "two more reads" in at(site, "prune", "--dry-run").said
 
     ended = site.run_once()
 
@@ -231,7 +231,7 @@ def test_a_note_alone_deletes_nothing(site: Site, name: str, since: datetime | N
     ended = site.run_once()
 
     assert ended.code == 0
-    assert f"{name} was said to be broken, and is whole: it counts again" in ended.said
+    assert f"{name} was marked as broken, but is whole: it counts again" in ended.said
     assert name in site.objects()
     assert notes(site) == []
 
@@ -273,7 +273,7 @@ def test_what_cannot_be_read_when_its_time_is_over_stays(
 
     assert ended.code == 0
     assert name in site.objects()
-    assert f"{name} was said to be broken: " in ended.said
+    assert f"{name} was marked as broken: " in ended.said
 
 
 def test_by_hand_it_goes_at_once_but_only_if_it_is_broken(site: Site, name: str) -> None:
@@ -285,7 +285,7 @@ def test_by_hand_it_goes_at_once_but_only_if_it_is_broken(site: Site, name: str)
     lay(site, "raft-snapshot-20260101T000000Z-i1.snap", b"")
 
     tried = at(site, "prune", "--broken", "--dry-run")
-    assert tried.said.count("two more readings") == 3
+    assert tried.said.count("two more reads") == 3
     assert other in site.objects()
     ended = at(site, "prune", "--broken")
 

@@ -148,7 +148,7 @@ def test_patterns_of_earlier_secrets_are_not_kept() -> None:
 
 def test_a_credential_is_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    with pytest.raises(ConfigError, match="is no name of a credential"):
+    with pytest.raises(ConfigError, match="is not a valid credential name"):
         Secret("credential://../secret").resolve()
 
 
@@ -156,7 +156,9 @@ def test_a_credential_is_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def test_a_header_says_its_name_and_not_its_value(value: str) -> None:
     with pytest.raises(ConfigError) as caught:
         header_value(value, "vault.namespace")
-    assert str(caught.value).startswith("vault.namespace holds a character that no HTTP header")
+    assert str(caught.value).startswith(
+        "vault.namespace holds a character that is not allowed in an HTTP"
+    )
     assert value not in str(caught.value)
 
 

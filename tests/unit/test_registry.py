@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from raft_snapshot_agent.config.show import schema
 from raft_snapshot_agent.lease.settings import LEASES
+from raft_snapshot_agent.notify import NOTIFIERS
 from raft_snapshot_agent.registry import Registry
 from raft_snapshot_agent.storage import STORAGES
 from raft_snapshot_agent.vault.auth import LOGINS
@@ -23,6 +24,13 @@ REGISTRIES = {
     "storages": (STORAGES, "type"),
     "logins": (LOGINS, "method"),
     "leases": (LEASES, "type"),
+    "notifiers": (NOTIFIERS, "type"),
+}
+PAGES = {
+    "storages": "storages.md",
+    "logins": "auth.md",
+    "leases": "configuration.md",
+    "notifiers": "notifications.md",
 }
 
 
@@ -145,6 +153,15 @@ def test_every_extra_that_a_message_names_can_be_installed_and_is_in_the_docs() 
     assert named - told == {"demo"}  # which make installs
 
 
-def test_every_storage_is_in_the_docs() -> None:
-    page = (ROOT / "docs/storages.md").read_text()
-    assert {kind for kind in STORAGES if not re.search(rf"`{kind}`|type: {kind}\b", page)} == set()
+@pytest.mark.parametrize("what", REGISTRIES)
+def test_every_kind_is_in_the_docs(what: str) -> None:
+    registry, tag = REGISTRIES[what]
+    page = (ROOT / "docs" / PAGES[what]).read_text()
+    assert {one for one in registry if not re.search(rf"`{one}`|{tag}: {one}\b", page)} == set()
+
+
+def test_every_storage_is_kept_apart_from_the_others() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (kept,) = (one for one in contracts["contracts"] if one["type"] == "independence")
+    rooms = {model.__module__.rpartition(".")[0] for model in STORAGES.values()}
+    assert rooms - {*kept["modules"]} == set()

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from raft_snapshot_agent.backup.delivery import RunContext, deliver
-from raft_snapshot_agent.backup.finish import Unsettled
+from raft_snapshot_agent.backup.delivery import deliver
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter, Permit
+from raft_snapshot_agent.backup.run_context import RunContext, Unsettled
 from raft_snapshot_agent.backup.settle import settle
 from raft_snapshot_agent.backup.spool_folder import SpoolFolder
 from raft_snapshot_agent.core.freshness import newest_times
@@ -43,8 +43,6 @@ from raft_snapshot_agent.vault.leader import Cluster, Leader
 
 if TYPE_CHECKING:  # of which there is none unless one is configured
     from raft_snapshot_agent.lease.holder import Lease
-
-__all__ = ["Agent", "Destination", "Pruned"]
 
 _LEAVE_WITHIN = 3.0
 """Seconds to wait for the server to revoke a token."""

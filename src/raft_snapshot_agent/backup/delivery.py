@@ -3,81 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 
-from raft_snapshot_agent import __version__
-from raft_snapshot_agent.backup.fencing import FencedSource
-from raft_snapshot_agent.backup.finish import Unsettled, finish, is_there, read_history
-from raft_snapshot_agent.core.naming import Naming, RunId
+from raft_snapshot_agent.backup.finish import finish
+from raft_snapshot_agent.backup.lookup import is_there, read_history
+from raft_snapshot_agent.backup.run_context import RunContext
 from raft_snapshot_agent.core.report import StorageResult
-from raft_snapshot_agent.core.snapshot import Instant, Manifest, Sidecar, Snapshot
+from raft_snapshot_agent.core.snapshot import Manifest, Sidecar, Snapshot
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import History
 from raft_snapshot_agent.errors import AgentError, LeaseLost, StorageError, Unconfirmed
-from raft_snapshot_agent.lease.held_lease import HeldLease
 from raft_snapshot_agent.observe.phases import phase
 from raft_snapshot_agent.observe.trace import as_failure
-from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.wrappers.listing import Look, look_for
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.spool import Spool
-from raft_snapshot_agent.uptime import instant
-from raft_snapshot_agent.vault.leader import Leader
-
-
-@dataclass(frozen=True, slots=True)
-class RunContext:
-    """One snapshot on its way."""
-
-    run: RunId
-    naming: Naming
-    leader: Leader
-    spool: Spool
-    clock: Callable[[], datetime]
-    held_lease: HeldLease | None = None
-    """Of the lease, where there is one; what was begun in it ends with it."""
-    began: Instant = field(default_factory=instant)
-    """Before the server was asked."""
-    unsettled: Unsettled = field(default_factory=Unsettled)
-    reused: Mapping[str, str] = field(default_factory=dict)
-    """By storage, the name of one that may have arrived in this slot: this one replaces it."""
-
-    @property
-    def source(self) -> UploadSource:
-        return self.spool if self.held_lease is None else FencedSource(self.spool, self.held_lease)
-
-    async def name_for(self, destination: Destination) -> str:
-        meta = await in_thread(self.spool.meta)
-        return (
-            destination.static_name
-            or self.reused.get(destination.name)
-            or self.naming.name(self.run, meta.index)
-        )
-
-    def manifest(self, name: str, snapshot: Snapshot, seconds: float) -> Manifest:
-        return Manifest(
-            snapshot=name,
-            taken_at=self.run.taken_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            index=snapshot.meta.index,
-            term=snapshot.meta.term,
-            size=snapshot.size,
-            sha256=snapshot.sha256,
-            duration=round(seconds, 3),
-            cluster_id=self.leader.identity.cluster_id,
-            cluster_name=self.leader.identity.cluster_name,
-            product=self.leader.identity.product,
-            version=self.leader.identity.version,
-            node=self.leader.node.address,
-            agent_version=__version__,
-            clock=self.began.clock,
-            began=self.began.seconds,
-            ended=instant().seconds,
-            leading_since=self.leader.active_since,
-            counts=snapshot.counts,
-        )
 
 
 async def deliver(destination: Destination, context: RunContext, trouble: str) -> StorageResult:
@@ -213,5 +154,5 @@ async def _compare_size(destination: Destination, name: str, size: int, snapshot
         await destination.storage.delete(name)
     raise StorageError(
         f"{destination.storage.location(name)} holds {size} bytes, not the {snapshot.size} sent",
-        hint="it is not counted and was deleted where allowed; look at the storage's own log",
+        hint="it is not counted and was deleted where allowed; check the storage's own log",
     )

@@ -2,54 +2,33 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import anyio
 
+from raft_snapshot_agent.backup.lookup import read_history_before
+from raft_snapshot_agent.backup.run_context import Unsettled
 from raft_snapshot_agent.core.holding import Survey
 from raft_snapshot_agent.core.naming import manifest_name
-from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.core.report import StorageResult
-from raft_snapshot_agent.core.snapshot import Instant, Manifest
+from raft_snapshot_agent.core.snapshot import Manifest
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import History
 from raft_snapshot_agent.destination.listing import Listing
 from raft_snapshot_agent.errors import (
     AgentError,
-    LoginRefused,
-    StorageDenied,
     StorageError,
 )
 from raft_snapshot_agent.observe.trace import as_failure
-from raft_snapshot_agent.storage.base import BytesSource, sizes_of
+from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.threads import beside_loop
 
-if TYPE_CHECKING:  # of which there is none unless one is configured
-    pass
-
-_LOOK_WITHIN = 30.0
-"""Seconds that a storage gets to tell what it holds."""
 _NOTE_WITHIN = 60.0
 """Seconds that a storage gets to take a manifest or the guard's note."""
 _PRUNE_WITHIN = 600.0
 """Seconds that a storage gets to delete what is past retention; the next run goes on."""
-_EPOCH = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Unsettled:
-    """What an agent does not know yet of the snapshots it stored, by storage."""
-
-    doubtful: dict[str, Manifest] = field(default_factory=dict)
-    """The one whose upload failed; it may have arrived all the same."""
-    unvouched: defaultdict[str, list[Manifest]] = field(
-        default_factory=lambda: defaultdict(list[Manifest])
-    )
-    """Those that are stored without a manifest until the storage can be listed, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,57 +39,6 @@ class _Compared:
     may_prune: bool
     written: int = 0
     """Bytes of it; none: it could not be stored."""
-
-
-async def is_there(destination: Destination, manifest: Manifest) -> bool | None:
-    """Look whether a storage holds a snapshot in full length.
-
-    Returns:
-        Nothing where that cannot be known: it cannot be listed, or lists another length.
-    """
-    if not destination.prunes:
-        return None
-    try:
-        with anyio.fail_after(_LOOK_WITHIN):
-            sizes = await sizes_of(destination.storage)
-    except Exception:  # noqa: BLE001 - the failure that led here is the one to tell
-        return None
-    if manifest.snapshot not in sizes:
-        return False
-    return True if sizes[manifest.snapshot] == manifest.size else None
-
-
-async def read_history(
-    destination: Destination,
-    began: Instant,
-    taken_at: datetime,
-    sizes: Mapping[str, int] | None = None,
-) -> History | StorageError | None:
-    """Read what a new snapshot is compared with; nothing where nothing can be deleted.
-
-    Arguments:
-        destination: The storage.
-        began: Just before the server was asked for the new one.
-        taken_at: The same by the wall clock.
-        sizes: What it lists, where that was just asked for.
-
-    Returns:
-        The error, where it is not known what the storage holds.
-    """
-    try:
-        with anyio.fail_after(_LOOK_WITHIN):
-            return await destination.history(began, taken_at, sizes)
-    except LoginRefused as error:
-        return error
-    except StorageDenied:
-        return None  # who may not list cannot prune
-    except TimeoutError:
-        return StorageError(
-            f"{destination.name} did not tell within {_LOOK_WITHIN:g} s what it holds"
-        )
-    except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
-        found = as_failure(error)
-        return StorageError(found.message, hint=found.hint)
 
 
 async def finish(
@@ -174,14 +102,6 @@ async def _survey(
         return Survey.of(left, clock()).noted(delivery.alarm, manifest.duration)
 
     return replace(delivery, survey=await beside_loop(found, len(listing.stored)))
-
-
-async def read_history_before(
-    destination: Destination, manifest: Manifest
-) -> History | StorageError | None:
-    """Read what a snapshot is compared with that was stored earlier: its manifest tells when."""
-    taken_at = moment(manifest.taken_at) or _EPOCH
-    return await read_history(destination, Instant(manifest.clock, manifest.began), taken_at)
 
 
 async def _compare(

@@ -7,12 +7,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from raft_snapshot_agent.backup.finish import (
-    Unsettled,
-    finish,
-    is_there,
-    read_history_before,
-)
+from raft_snapshot_agent.backup.finish import finish
+from raft_snapshot_agent.backup.lookup import is_there, read_history_before
+from raft_snapshot_agent.backup.run_context import Unsettled
 from raft_snapshot_agent.core.report import StorageResult
 from raft_snapshot_agent.core.snapshot import Manifest
 from raft_snapshot_agent.destination.destination import Destination

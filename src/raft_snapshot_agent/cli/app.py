@@ -85,7 +85,7 @@ def run(
     cluster: ClusterOption = None,
     once: Annotated[bool, typer.Option("--once", help="One snapshot now, then exit.")] = False,
     require_leader: Annotated[
-        bool, typer.Option(help="With --once: exit 5 where another agent is to work.")
+        bool, typer.Option(help="With --once: exit 5 if another agent is responsible.")
     ] = False,
 ) -> int:
     """Run the daemon: snapshots on schedule, beside the leader only."""
@@ -105,7 +105,9 @@ def save(
     context: typer.Context,
     file: Annotated[
         str | None,
-        typer.Argument(metavar="[FILE|-]", help="Where to; by default every storage."),
+        typer.Argument(
+            metavar="[FILE|-]", help="A file, or - for standard output; by default every storage."
+        ),
     ] = None,
     config: ConfigOption = None,
     cluster: ClusterOption = None,
@@ -134,7 +136,7 @@ def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command
         Path | None, typer.Option("--server", metavar="PATH", help="The server's program.")
     ] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the server up until Ctrl-C, to look at it.")
+        bool, typer.Option("--keep", help="Keep the server running until Ctrl-C, for inspection.")
     ] = False,
     config: ConfigOption = None,
     cluster: ClusterOption = None,
@@ -174,13 +176,13 @@ def check(
     context: typer.Context,
     max_age: Annotated[
         str | None,
-        typer.Option(metavar="DURATION", help="How old; by default the schedule says."),
+        typer.Option(metavar="DURATION", help="Maximum age; by default the schedule's."),
     ] = None,
     config: ConfigOption = None,
     cluster: ClusterOption = None,
     storage: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Only this storage; may be given again."),
+        typer.Option(metavar="NAME", help="Only this storage; may be repeated."),
     ] = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
@@ -198,12 +200,10 @@ def check(
 @app.command()
 def status(
     context: typer.Context,
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Show it anew until Ctrl-C.")
-    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh until Ctrl-C.")] = False,
     url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Of the page of a daemon, on any host."),
+        typer.Option(metavar="URL", help="Address of a daemon's page, on any host."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="One line only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="The last runs, too.")] = False,
@@ -211,7 +211,7 @@ def status(
     cluster: ClusterOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """Say how things stand, and what to do if they do not stand well.
+    """Show the state of all storages, and what to do about problems.
 
     The daemon that runs with this configuration is asked; where none does, the storages are.
     Exit codes: 0 all is well, 6 something needs attention, 2 snapshots fail.

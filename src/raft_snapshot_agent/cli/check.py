@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 import typer
 
-from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
@@ -15,8 +14,9 @@ from raft_snapshot_agent.config.load import LoadedFleet
 from raft_snapshot_agent.core.duration import parse_duration
 from raft_snapshot_agent.core.holding import CheckState, Verdict, judge_holding, overall
 from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.holdings import look_at_all
-from raft_snapshot_agent.doctor.check import (
+from raft_snapshot_agent.doctor.nagios import (
     document,
     line,
     unknown_document,
@@ -99,5 +99,7 @@ def _age(text: str) -> timedelta:
     except ValueError as error:
         raise ConfigError(f"--max-age: {error}", hint="write the unit, such as 2h") from error
     if not age:
-        raise ConfigError("--max-age: 0 is no age", hint="write how old it may be, such as 2h")
+        raise ConfigError(
+            "--max-age: must be longer than zero", hint="write how old it may be, such as 2h"
+        )
     return age

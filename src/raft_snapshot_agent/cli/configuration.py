@@ -32,7 +32,7 @@ def check(fleet: LoadedFleet) -> int:
         storages = ", ".join(one.name or "" for one in loaded.config.storages) or "none"
         of_cluster = f" of cluster {name}" if name else ""
         output.talk(
-            f"{loaded.source}: the configuration{of_cluster} is good (storages: {storages})"
+            f"{loaded.source}: the configuration{of_cluster} is valid (storages: {storages})"
         )
     for loaded in fleet.clusters.values():
         for warning in loaded.warnings:

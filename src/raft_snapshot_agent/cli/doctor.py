@@ -66,8 +66,8 @@ def _summary(found: list[CheckResult]) -> str:
     number = Counter(result.status for result in found)
     words = {
         Status.FAILURE: "failed",
-        Status.WARNING: "to look at",
-        Status.SKIPPED: "not looked at",
+        Status.WARNING: "to check",
+        Status.SKIPPED: "not checked",
         Status.SUCCESS: "good",
     }
     counts = ", ".join(f"{number[one]} {word}" for one, word in words.items() if number[one])

@@ -63,9 +63,12 @@ def drill(load: Callable[[], Loaded], wish: DrillWish, layout: Format) -> int:
     outcome = wait_for(work)
     _show(readers[0].label, outcome.note, layout)
     if outcome.trouble:
-        output.talk(f"warning: the result is not noted beside the snapshot: {outcome.trouble}")
+        output.talk(
+            f"warning: the result could not be stored beside the snapshot: {outcome.trouble}"
+        )
     if outcome.error is not None:
         raise outcome.error
+    output.talk(f"{outcome.line} ({outcome.note.seconds} s, {outcome.note.server})")
     return 0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
-from raft_snapshot_agent.backup.agent import Destination, Pruned
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
@@ -13,6 +12,7 @@ from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.core.retention import Plan
 from raft_snapshot_agent.core.snapshot import Sidecar, Stored
+from raft_snapshot_agent.destination.destination import Destination, Pruned
 from raft_snapshot_agent.errors import (
     AgentError,
     ConfigError,
@@ -84,7 +84,7 @@ def _tell(destination: Destination, pruned: Pruned, wish: Wish) -> int:
         output.talk(f"warning: {destination.name}: {warning}{more}")
     planned = pruned.plan
     if planned.refused:
-        verb, count = "would be deleted but for that", len(planned.withheld)
+        verb, count = "would be deleted otherwise", len(planned.withheld)
     elif wish.plans:
         verb = "would be deleted by the next prune" if wish.acknowledge else "would be deleted"
         count = len(planned.delete)
@@ -92,7 +92,7 @@ def _tell(destination: Destination, pruned: Pruned, wish: Wish) -> int:
         verb, count = "deleted", len(pruned.deleted)
     gone = {*pruned.deleted, *(one.name for one in planned.withheld)}
     kept = [one for one in planned.keep if one.name not in gone]
-    later = f" ({len(planned.left)} of them go later)" if planned.left else ""
+    later = f" ({len(planned.left)} of them are deleted later)" if planned.left else ""
     again = f" ({pruned.reviews} of them read again, and deleted if broken)"
     later += again if pruned.reviews and wish.plans else ""
     output.talk(f"{destination.name}: {len(kept)} kept{later}, {count} {verb}")
@@ -127,7 +127,7 @@ def _decisions(destination: Destination, planned: Plan) -> Iterator[_Decision]:
         if one not in aside:
             yield _Decision(name, "keep", one, ", ".join(why))
     for one in planned.review:
-        why = (*planned.keep[one], "deleted if two more readings find it so")
+        why = (*planned.keep[one], "deleted if two more reads confirm it")
         yield _Decision(name, "review", one, ", ".join(why))
     for one in planned.delete:
         rule = "beyond max_space" if one in planned.crowded_out else "no rule keeps it"

@@ -85,7 +85,9 @@ def table(
     widths: list[int] = []
     for row in rows:
         widths = widths or [len(key) for key in row]
-        widths = list(map(max, widths, map(_width, row.values())))
+        cells = row.values()
+        taken = map(len if _is_plain("".join(cells)) else _width, cells)
+        widths = list(map(max, widths, taken))
     style, plainly = ("", "") if os.environ.get("NO_COLOR") else _BOLD
     styled = (style, plainly) if is_terminal(sys.stdout) else ("", "")
     for number, row in enumerate(rows):
@@ -96,11 +98,19 @@ def table(
 
 def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
     # A name that is broken into several lines cannot be copied from a terminal.
+    cells = [*cells]
+    if _is_plain("".join(cells)):
+        return "  ".join(map(str.ljust, cells, widths)).rstrip()
     padded = (
         line + " " * (width - _width(line))
         for line, width in zip(map(one_line, cells), widths, strict=True)
     )
     return "  ".join(padded).rstrip()
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether a text is shown as it stands, each letter in a column of its own."""
+    return len(text) <= _LONGEST and text.isascii() and text.isprintable()
 
 
 def _width(cell: str) -> int:
@@ -190,4 +200,4 @@ def age(then: datetime, now: datetime) -> str:
 
 def moment(then: datetime) -> str:
     """Write a time as RFC 3339 in UTC."""
-    return then.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return then.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -23,7 +23,7 @@ class PluginCommand(TyperCommand):
         except TyperException as error:
             from raft_snapshot_agent.cli import output
             from raft_snapshot_agent.core.holding import CheckState
-            from raft_snapshot_agent.doctor.check import unknown_line
+            from raft_snapshot_agent.doctor.nagios import unknown_line
 
             says = error.format_message().replace("Value error, ", "").rstrip(".")
             output.text(unknown_line(f"{says} (see --help)"))

@@ -51,7 +51,7 @@ def recover(  # noqa: PLR0913, PLR0917 - each is an option of the command
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write JSON (0600), to no cluster."),
+        typer.Option("--output", "-o", metavar="FILE", help="Write JSON (0600) instead."),
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Show values in the difference.")] = False,
     dry_run: Annotated[

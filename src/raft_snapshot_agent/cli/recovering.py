@@ -100,7 +100,7 @@ def browse(loaded: Loaded, chosen: Source, prefix: str, *, recursive: bool, layo
         for name in names:
             output.text(name)
     if not names:
-        output.talk(f"nothing lies below {prefix or 'that'} in the snapshot")
+        output.talk(f"nothing exists below {prefix or 'that'} in the snapshot")
     return 0
 
 
@@ -145,11 +145,13 @@ def _check(wish: RecoverWish) -> None:
     if not wish.paths:
         raise ConfigError("which secret?", hint="give its path, as bao kv get takes it")
     if wish.to is not None and len(wish.paths) > 1:
-        raise ConfigError("--to is for one path", hint="recover the others on their own")
+        raise ConfigError("--to is for one path", hint="recover the others separately")
     if wish.output is not None:
         writable_folder(wish.output, overwrite=wish.overwrite)
     elif not (wish.yes or wish.dry_run or output.is_terminal(sys.stdin)):
-        raise ConfigError("no terminal to confirm it at", hint="give --yes, or --dry-run")
+        raise ConfigError(
+            "cannot ask for confirmation without a terminal", hint="give --yes, or --dry-run"
+        )
 
 
 @asynccontextmanager
@@ -158,7 +160,7 @@ async def _alive(loaded: Loaded, chosen: Source) -> AsyncIterator[LivingCopy]:
     require_keys(settings)
     check_drill(settings, loaded.position)
     reader = await _reader(loaded, chosen)
-    output.talk(f"Bringing {reader.label} to life in a server that reaches nobody ...")
+    output.talk(f"Bringing {reader.label} in an isolated throw-away server ...")
     async with bring_to_life(reader, settings, spool_folder(loaded.config, os.environ)) as copy:
         yield copy
 
@@ -248,4 +250,4 @@ def _write_down(file: Path, found: Sequence[Recovered]) -> None:
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise ConfigError(f"cannot write {file}: {error.strerror}") from error
-    output.talk(f"Written to {file}, for your eyes only (0600)")
+    output.talk(f"Written to {file}, readable by you only (0600)")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import anyio
 
-from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.doctor import doctor
 from raft_snapshot_agent.cli.operator import by_hand
@@ -25,6 +24,7 @@ from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.core.duration import parse_duration
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, ConfigError, PartialFailure
 from raft_snapshot_agent.restore.aftermath import Aftermath, follow_members
 from raft_snapshot_agent.restore.at_time import choose_at, parse_time
@@ -206,8 +206,8 @@ class _Restoring:
             except BaseException as error:
                 if upload.is_whole and not isinstance(error, AgentError):
                     output.talk(
-                        "given up when the server may have had all of it: look at what the cluster"
-                        " holds"
+                        "interrupted when the server may have received all of it: check what the"
+                        " cluster holds"
                     )
                     raise
                 with anyio.CancelScope(shield=True), anyio.move_on_after(_TIDY_WITHIN):

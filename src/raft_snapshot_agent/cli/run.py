@@ -77,7 +77,7 @@ class FileReloader:
         log = open_log(fleet)
         if self._begun and fleet.web != before.web:
             log.warning(
-                "What web says is in force after the next start (restart the agent)",
+                "Changes of web take effect after a restart of the agent",
                 fact=LogEvent.RESTART_NEEDED,
             )
         self.fleet = fleet

@@ -118,7 +118,7 @@ def log_notifier_faults(fleet: LoadedFleet, log: Log) -> None:
         faults = find_notifier_faults(fleet.first.config, fleet.first.position, fleet.clusters)
         for fault in faults:
             log.error(
-                f"A notifier will tell nobody, its configuration is invalid: {fault}",
+                f"A notifier is disabled, its configuration is invalid: {fault}",
                 fact=LogEvent.NOTIFIER_INVALID,
             )
         names = ", ".join(str(one.name) for one in notifiers)

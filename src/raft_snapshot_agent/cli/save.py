@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from raft_snapshot_agent.backup.agent import Agent, Destination
+from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.progress import show_progress
@@ -14,6 +14,7 @@ from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.core.report import Report
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.observe.spans import finish_traces, record_run
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.storage.local.local import LocalStorage

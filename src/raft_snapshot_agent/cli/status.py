@@ -67,8 +67,8 @@ def status(source: StatusSource, wish: StatusWish) -> int:
                 found = _only(found, wish.cluster)
             show(found, running=running, wish=wish)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            hint = "let this command and the daemon be of one version"
-            raise AgentError("the status that came back is none", hint=hint) from error
+            hint = "use one version for this command and the daemon"
+            raise AgentError("the answer is not a status document", hint=hint) from error
         if not wish.watch:
             return exit_code(found)
         output.flush()
@@ -138,7 +138,7 @@ def _summarise(found: Document, running: bool) -> str:
     clusters = len(found["clusters"])
     many = f"{clusters} clusters, " if clusters > 1 else ""
     if not running:
-        return f"{many}by what the storages hold; no daemon of this configuration answers here"
+        return f"{many}from the storages, as no daemon with this configuration answers here"
     since = span(_moment(found["at"]) - _moment(found["started_at"]))
     return f"{many}the daemon (version {found['version']}) has run for {since}"
 
@@ -147,6 +147,8 @@ def _show_cluster(cluster: Document, now: datetime, running: bool, verbose: bool
     output.text("")
     output.text(" ".join(_describe(cluster, now, running)))
     output.table([_row(one, now) for one in cluster["storages"]], Format.TABLE)
+    if drill := cluster["drill"]:
+        output.text(_describe_drill(drill, now))
     if verbose and cluster["runs"]:
         output.text("")
         output.table([_run(one) for one in cluster["runs"][-_RUNS:]], Format.TABLE)
@@ -156,7 +158,7 @@ def _describe(cluster: Document, now: datetime, running: bool) -> Iterator[str]:
     """Say who works for a cluster, and when it gets its next snapshot."""
     yield cluster["cluster"] or "The cluster"
     if not running:
-        yield "as its storages have it:"
+        yield "according to its storages:"
         return
     node = f", from {cluster['node']}" if cluster["node"] else ""
     lease = cluster["lease"]
@@ -164,7 +166,7 @@ def _describe(cluster: Document, now: datetime, running: bool) -> Iterator[str]:
     yield {
         "works": f"is backed up by this agent{node};",
         "stands by": f"is left to another agent{holder};",
-    }.get(cluster["role"], "has had no run yet;")
+    }.get(cluster["role"], "has not run yet;")
     if cluster["running"]:
         received = output.size(cluster["running"]["received_bytes"])
         since = span(now - _moment(cluster["running"]["since"]))
@@ -172,6 +174,12 @@ def _describe(cluster: Document, now: datetime, running: bool) -> Iterator[str]:
     elif cluster["next_due"]:
         due = _moment(cluster["next_due"])
         yield f"the next is due in {span(due - now)} ({due:%Y-%m-%d %H:%M:%S} UTC)"
+
+
+def _describe_drill(drill: Document, now: datetime) -> str:
+    passed = f"passed in {drill['seconds']:.1f} s"
+    how = passed if drill["passed"] else f"failed: {drill['reason']}"
+    return f"The last drill, {span(now - _moment(drill['at']))} ago, of {drill['snapshot']}, {how}"
 
 
 def _row(storage: Document, now: datetime) -> dict[str, str]:

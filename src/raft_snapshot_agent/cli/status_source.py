@@ -62,7 +62,7 @@ def ask_url(url: str) -> Document:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc or "@" in parts.netloc:
         raise ConfigError(
-            "--url: not the address of a page of the agent",
+            "--url: not the address of an agent's page",
             hint=f"write it as http://127.0.0.1:8299; a token goes into {TOKEN}",
         )
     address = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/api/v1/status"
@@ -88,7 +88,7 @@ def ask_url(url: str) -> Document:
     try:
         return _read(text)
     except ValueError as error:
-        why = f"{address} answers {answer.status}, and no status"
+        why = f"{address} answers {answer.status} instead of a status document"
         raise AgentError(why, hint="give the address of the agent's page") from error
 
 
@@ -118,7 +118,10 @@ def ask_storages(load: Callable[[], LoadedFleet]) -> Document:
         )
         storages[cluster].append(described.surveyed(holding.survey, spec, now))
     clusters = tuple(
-        ClusterStatus(name, tuple(found), role=Role.UNKNOWN) for name, found in storages.items()
+        ClusterStatus(name, tuple(found), role=Role.UNKNOWN).drilled(
+            *[one.holding.survey.drill for one in found if one.holding is not None]
+        )
+        for name, found in storages.items()
     )
     return document(AgentStatus(__version__, now, now, clusters, fleet.first.source))
 

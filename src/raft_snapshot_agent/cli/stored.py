@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
@@ -21,6 +20,7 @@ from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshot import Stored
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.drill_notes import describe_drill
 from raft_snapshot_agent.destination.scrubbing import read_scrub_note
 from raft_snapshot_agent.destination.verification import Reading, SnapshotState
@@ -96,7 +96,7 @@ async def _told_of_each(destination: Destination) -> list[_Listed]:
     listed = await _list_destination(destination)
     note = await _scrub_note(destination)
     for name in note.vanished:
-        output.talk(f"warning: {destination.name}: {name} is gone, and its manifest is there")
+        output.talk(f"warning: {destination.name}: {name} is missing, but its manifest is there")
     return [
         _Listed(destination, one, await describe_drill(destination, one), note.of(one))
         for one in listed
@@ -152,7 +152,7 @@ def _state(destination: Destination, stored: Stored) -> str:
     if destination.signing is not None:
         state = "signed" if stored.signed else "unsigned"
     if stored.doubt:
-        state = stored.doubt.removesuffix(": fills no rule")
+        state = stored.doubt.removesuffix(": does not count for retention")
     if stored.mismatched:
         state = "mismatch"
     if stored.condemned and stored.condemned_at:
@@ -182,7 +182,7 @@ def verify(
         try:
             await reader.remember(verdict)
         except StorageError as error:
-            output.talk(f"warning: that is not noted for retention: {error}")
+            output.talk(f"warning: the result could not be stored for retention: {error}")
 
     async def work() -> None:
         destinations = destinations_for(load, wanted, only)
@@ -211,7 +211,7 @@ def _detail(verdict: Reading) -> str:
         return str(verdict.error)
     index = f"index {verdict.snapshot.meta.index}"
     return (
-        f"{index}; only at the second reading, before: {verdict.before}"
+        f"{index}; only at the second read; the first: {verdict.before}"
         if verdict.before
         else index
     )

@@ -47,7 +47,7 @@ def inspect(
         typer.Option("--depth", metavar="N", min=1, help="Count by the first N parts of a key."),
     ] = None,
     prefix: Annotated[
-        str, typer.Option("--filter", metavar="PREFIX", help="Count only keys that begin so.")
+        str, typer.Option("--filter", metavar="PREFIX", help="Count only keys with this prefix.")
     ] = "",
     config: ConfigOption = None,
     cluster: ClusterOption = None,
@@ -148,7 +148,7 @@ def copy(  # noqa: PLR0913, PLR0917 - each is an option of the command
     ],
     snapshot: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="As list shows it; by default the newest."),
+        typer.Argument(metavar="[NAME]", help="Name as list shows it; by default the newest."),
     ] = None,
     latest: LatestOption = False,
     every: Annotated[bool, typer.Option("--all", help="Everything that is stored.")] = False,
@@ -175,7 +175,7 @@ def copy(  # noqa: PLR0913, PLR0917 - each is an option of the command
 def prune(  # noqa: PLR0913, PLR0917 - each is an option of the command
     context: typer.Context,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what it would do, and exit as it would.")
+        bool, typer.Option("--dry-run", help="Show what it would do, with the same exit code.")
     ] = False,
     acknowledge: Annotated[
         bool,
@@ -188,7 +188,8 @@ def prune(  # noqa: PLR0913, PLR0917 - each is an option of the command
     broken: Annotated[
         bool,
         typer.Option(
-            "--broken", help="Read what is said to be broken again, and delete it if it is."
+            "--broken",
+            help="Read snapshots that are marked as broken again, and delete those that are.",
         ),
     ] = False,
     everything: Annotated[
@@ -213,7 +214,7 @@ def prune(  # noqa: PLR0913, PLR0917 - each is an option of the command
 def hold(
     context: typer.Context,
     snapshot: Annotated[str, typer.Argument(metavar="NAME", help="As list shows it.")],
-    reason: Annotated[str, typer.Option("--reason", help="Noted beside it.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why; stored with the snapshot.")] = "",
     config: ConfigOption = None,
     cluster: ClusterOption = None,
     storage: StorageOption = None,

@@ -21,7 +21,9 @@ def writable_folder(target: Path, *, overwrite: bool = False) -> Path:
     if target.is_dir():
         raise ConfigError(f"cannot write {target}: it is a folder", hint="give a file in it")
     if target.exists() and not target.is_file():  # a device would be replaced by a file
-        raise ConfigError(f"cannot write {target}: it is no file", hint="- is standard output")
+        raise ConfigError(
+            f"cannot write {target}: it is not a regular file", hint="- is standard output"
+        )
     if target.exists() and not overwrite:
         hint = "give --force to replace it, or another name"
         raise ConfigError(f"{target} exists already", hint=hint)
@@ -31,7 +33,7 @@ def writable_folder(target: Path, *, overwrite: bool = False) -> Path:
     except OSError as error:
         raise ConfigError(
             f"cannot write {target}: {error.strerror}",
-            hint="give the path of a file in a folder that exists and is yours to write in",
+            hint="give the path of a file in a folder that exists and is writable",
         ) from error
 
 
@@ -43,7 +45,7 @@ def binary_output(command: str) -> BinaryIO:
     """
     hint = f"redirect it: {command} > FILE"
     if is_terminal(sys.stdout):
-        raise ConfigError("a snapshot is no text for a terminal", hint=hint)
+        raise ConfigError("a snapshot is binary data, not for a terminal", hint=hint)
     if not sys.stdout:  # the type says that it is always there
         raise ConfigError("cannot write to standard output: it is closed", hint=hint)
     return sys.stdout.buffer

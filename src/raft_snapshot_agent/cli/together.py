@@ -16,7 +16,7 @@ def only_one_of(**given: object) -> None:
     """
     words = [_option_name(name) for name, value in given.items() if value]
     if len(words) > 1:
-        raise ConfigError(f"{' and '.join(words)} do not go together", hint="give one of them")
+        raise ConfigError(f"{' and '.join(words)} cannot be combined", hint="give one of them")
 
 
 def needs(wanted: str, **given: object) -> None:

@@ -131,7 +131,7 @@ def _common(
     """List what is wrong beside the storages."""
     if config.vault.auth is None:
         yield ConfigError(
-            f"{place(('vault', 'auth'))}: there is no way to log in",
+            f"{place(('vault', 'auth'))}: no login is configured",
             hint="set vault.auth, or BAO_TOKEN or VAULT_TOKEN in the environment",
         )
     for key in type(config).model_fields:
@@ -223,7 +223,7 @@ def _check_value(key: str | int, value: Any) -> None:
         time_zone(value)
     elif isinstance(value, Path) and key == "ca_file":
         _readable(value, lambda: load_authorities(_context(), value))
-    elif isinstance(value, Path) and key == "root":
+    elif isinstance(value, Path) and key in {"root", "seal"}:
         _readable(value, lambda: require_small_file(value, LARGEST_BUNDLE))
     elif isinstance(value, Path) and key == "ca_path":
         _readable(value, lambda: next(value.iterdir(), None))

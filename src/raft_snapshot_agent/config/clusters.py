@@ -67,7 +67,7 @@ class Fleet(Settings):
             for key in Fleet.model_fields:
                 if key in keys:
                     raise misplaced_error(
-                        "stands at the top of the file, for all clusters", name, key
+                        "belongs at the top of the file, for all clusters", name, key
                     )
         return clusters
 
@@ -154,7 +154,7 @@ def keep_apart(clusters: Mapping[str, tuple[Config, KeyPosition]]) -> list[Confi
         for path, what, same in _identities(config):
             other = known.setdefault(same, name)
             if other != name:
-                why = f"{place(path)}: {what} is that of the cluster {other} as well"
+                why = f"{place(path)}: {what} is also used by the cluster {other}"
                 faults.append(ConfigError(why, hint="give each cluster its own"))
     return faults
 

@@ -144,9 +144,9 @@ def _refuse_unwritable(value: Any, path: KeyPath, marks: Mapping[KeyPath, Mark])
             for index, child in enumerate(value):
                 _refuse_unwritable(child, (*path, index), marks)
         case str() if found := _UNWRITABLE.search(value):
-            what = f"has a character that no value can hold: U+{ord(found.group()):04X}"
+            what = f"has a character that is not allowed: U+{ord(found.group()):04X}"
             where = path if _UNWRITABLE.search(format_path(path)) is None else path[:-1]
-            raise TextError(what, marks.get(path, Mark(1, 1)), where, hint="take it out")
+            raise TextError(what, marks.get(path, Mark(1, 1)), where, hint="remove it")
 
 
 def _refuse_dates(value: Any, path: KeyPath, marks: Mapping[KeyPath, Mark]) -> None:

@@ -40,11 +40,38 @@ AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 SecretPath = Annotated[str, AfterValidator(_path)]
 
 
+def _host_and_port(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not (colon and _HOST.fullmatch(host) and port.isdecimal() and 0 < int(port) < 1 << 16):
+        raise ValueError("must be a host and a port, such as kms.eu-central-1.amazonaws.com:443")
+    return text
+
+
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_MOST_HOSTS = 16
+Reach = Annotated[str, AfterValidator(_host_and_port)]
+
+
 class UnsealSettings(Settings):
     """What opens a restored copy."""
 
     keys: tuple[Secret, ...] = ()
-    """As many shares of the unseal key as the cluster asks for."""
+    """As many shares of the unseal key as the cluster asks for; with `seal`: recovery keys."""
+    seal: AbsolutePath | None = None
+    """The file with the `seal` stanza of the cluster's servers, where a KMS unseals them."""
+    reach: Annotated[tuple[Reach, ...], Field(max_length=_MOST_HOSTS)] = ()
+    """The hosts of that KMS, which the copy may speak to, and to no other."""
+    files: tuple[AbsolutePath, ...] = ()
+    """Files that the stanza names, such as an authority's certificate."""
+    environment: dict[str, Secret] = Field(default_factory=dict)
+    """Variables that the seal needs, such as `AWS_SECRET_ACCESS_KEY`."""
+
+    @model_validator(mode="after")
+    def _seal_first(self) -> Self:
+        given = [name for name in ("reach", "files", "environment") if getattr(self, name)]
+        if given and self.seal is None:
+            raise ValueError(f"{given[0]} is for a copy that a KMS unseals: give seal, too")
+        return self
 
 
 class CanarySettings(Settings):
@@ -94,7 +121,10 @@ class DrillSettings(Settings):
     @model_validator(mode="after")
     def _opened(self) -> Self:
         if (self.canaries or self.issuers or self.login) and not self.unseal.keys:
-            raise ValueError("a sealed copy shows no canary and no issuer: give unseal.keys, too")
+            raise ValueError(
+                "no canary, issuer or login is tried without the keys that make a token: give"
+                " unseal.keys, too (recovery keys, where a KMS unseals the cluster)"
+            )
         return self
 
     @field_validator("login")
@@ -102,7 +132,7 @@ class DrillSettings(Settings):
     def _known_to_copy(cls, login: AnyAuth | None) -> AnyAuth | None:
         if login is not None and login.method not in _KNOWN_TO_COPY:
             raise ValueError(
-                f"a copy that reaches nobody cannot ask who vouches for {login.method}:"
+                f"an isolated copy cannot reach the identity provider of {login.method}:"
                 f" write one of {', '.join(_KNOWN_TO_COPY)}"
             )
         return login

@@ -108,7 +108,7 @@ def _doubts(file: Path, found: os.stat_result) -> Iterator[tuple[str, str]]:
     if not is_ours(found):
         yield f"belongs to another user (user ID {found.st_uid})", ""
     if not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
-        yield "is no regular file", ""
+        yield "is not a regular file", ""
     if others_write(found):
         yield "can be written by other users", f"chmod go-w {file}"
 

@@ -16,7 +16,7 @@ from raft_snapshot_agent.storage.objectstore.connection import server_url
 def _collected(path: Path) -> Path:
     if not path.is_absolute() or path.suffix != ".prom":
         raise ValueError(
-            "must be an absolute path that ends in .prom, for node_exporter reads no other,"
+            "must be an absolute path that ends in .prom, because node_exporter reads no other,"
             " such as /var/lib/prometheus/node-exporter/raft-snapshots.prom"
         )
     return path

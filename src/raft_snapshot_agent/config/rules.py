@@ -59,7 +59,9 @@ def cautions(config: Config) -> Iterator[RuleConflict]:
         yield from _idle_retention(config, index, storage)
         yield from _slow(config, index, storage)
         if config.scrub is not None and not storage.prune:
-            what = "nothing is read back here, for prune is false: the credentials may only write"
+            what = (
+                "nothing is read back here, because prune is false: the credentials may only write"
+            )
             yield ("storages", index, "prune"), what, "run scrub where reading is allowed"
     yield from _slow_lease(config)
     often = config.vault.login_check
@@ -90,7 +92,7 @@ def _names(config: Config) -> Iterator[RuleConflict]:
         names = {naming.name(naming.run(slot, "000000"), 0) for slot in slots}
         if storage.static_name is None and len(names) < len(slots):
             what = f"two snapshots of {_name_storage(index, storage)} would get the same name"
-            mend = "let it tell the time down to the seconds, or take snapshots less often"
+            mend = "include the seconds in it, or take snapshots less often"
             yield ("name_layout", "timestamp"), f"{what}, {_when(config, storage)}", mend
             return
 
@@ -133,7 +135,7 @@ def _schedule(config: Config, index: int, storage: AnyStorage) -> Iterator[RuleC
     if gap < _SHORTEST:
         yield (*own, "every"), "is shorter than a snapshot takes", "write 1s or more"
     elif schedule.jitter >= gap:
-        what = f"a snapshot may be put off past the next one, {_when(config, storage)}"
+        what = f"a snapshot may be delayed past the next one, {_when(config, storage)}"
         yield (*own, "jitter"), what, f"make it shorter than {format_duration(gap)}"
 
 
@@ -142,7 +144,7 @@ def _deletes(config: Config, index: int, storage: AnyStorage) -> Iterator[RuleCo
     path = _retention_path(config, index, storage)
     if not storage.prune and path[0] == "storages" and not policy.keeps_all:
         mend = "leave out retention, or prune: false"
-        yield path, "nothing is deleted here, for prune is false", mend
+        yield path, "nothing is deleted here, because prune is false", mend
     elif storage.prune and policy.max_deletes == 0 and not policy.keeps_all:
         mend = "write 1 or more, or leave the rules out"
         yield (*path, "max_deletes"), "lets nothing be deleted, whatever the rules say", mend
@@ -155,7 +157,7 @@ def _idle_retention(config: Config, index: int, storage: AnyStorage) -> Iterator
     path = _retention_path(config, index, storage)
     for key, idle in (("max_deletes", policy.max_deletes), ("min_keep", policy.min_keep > 1)):
         if idle:
-            what = "changes nothing, for no rule says what is deleted"
+            what = "has no effect: no rule deletes anything"
             yield (*path, key), what, "add a rule such as last: 24"
 
 
@@ -179,7 +181,7 @@ def _slow_lease(config: Config) -> Iterator[RuleConflict]:
     if lease is None or not gaps:
         return
     if 2 * lease.duration > min(gaps):
-        what = "an agent that is gone is followed only after snapshots were missed"
+        what = "another agent takes over only after snapshots were missed"
         mend = f"make it {format_duration(min(gaps) / 2)} or less, or take snapshots less often"
         yield ("lease", "duration"), what, mend
     for index, storage in enumerate(config.storages):

@@ -62,7 +62,7 @@ class WebTls(Settings):
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        hint = "cert has the certificate and those it leads to, key its key, both in PEM"
+        hint = "cert must hold the certificate chain, key its private key, both in PEM"
         try:
             load_pair(context, self.cert, self.key)
         except ssl.SSLError as error:

@@ -108,14 +108,14 @@ class _Builder:
     def _count(self, node: yaml.Node, path: KeyPath) -> None:
         if node.tag not in _PLAIN:
             # The tag itself may be a password that begins with an exclamation mark.
-            raise _odd("a tag, which ! begins, is not allowed", node, path, _QUOTE)
+            raise _odd("a tag (!) is not allowed", node, path, _QUOTE)
         if id(node) not in self._met:
             self._met.add(id(node))
             self._left += _UNFOLDED_EACH
             return
         self._left -= 1
         if self._left < 0:
-            raise _odd("the aliases unfold to far more values than the file has", node, ())
+            raise _odd("the aliases expand to far more values than the file has", node, ())
 
 
 def _is_bare(key: yaml.Node, child: yaml.Node) -> bool:
@@ -129,7 +129,7 @@ def _explain(problem: str, context: str) -> tuple[str, str]:
     if "\\t" in problem:
         return problem, _SPACES
     if any(word in problem for word in ("alias", "anchor")):
-        return "a name, which * or & begins, that cannot be used", _QUOTE
+        return "an alias or anchor (* or &) that cannot be used", _QUOTE
     is_sign = any(word in problem + context for word in _BEGUN_BY_A_SIGN)
     return _QUOTED.sub(_sign, problem), _QUOTE if is_sign else _AROUND
 

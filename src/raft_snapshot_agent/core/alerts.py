@@ -155,7 +155,7 @@ def _beside_problems(cluster: ClusterStatus, status: AgentStatus) -> Iterator[Al
     works = cluster.role is not Role.STANDS_BY
     if works and last is not None and last.outcome is Outcome.FAILED:
         since = [one.failing.since for one in cluster.storages if one.failing is not None]
-        text = f"the snapshot could be stored nowhere: {last.error}"
+        text = f"no storage took the snapshot: {last.error}"
         yield Alert(AlertEvent.FAILED, cluster.name, "", text, max(since, default=last.finished_at))
     for storage in cluster.storages:
         yield from _of_storage(storage, cluster.name, status.at)

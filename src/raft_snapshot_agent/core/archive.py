@@ -1,4 +1,4 @@
-"""Proof that a stream of bytes is one whole snapshot.
+"""Proof that a stream of bytes is one whole snapshot: what "verified" means everywhere.
 
 A snapshot is `gzip(tar(meta.json, state.bin, SHA256SUMS, SHA256SUMS.sealed))`. The server answers
 200 before it knows whether it can finish, and neither HTTP nor the standard library's `tarfile`
@@ -86,7 +86,7 @@ class ArchiveVerifier:
             for piece in self._inflate_part(view[start : start + _SLICE]):
                 self._content += len(piece)
                 if self._content > _FREE + _MOST_RATIO * self._size:
-                    raise broken(f"it becomes more than {_MOST_RATIO} times its size")
+                    raise broken(f"it expands to more than {_MOST_RATIO} times its size")
                 self._tar.feed(memoryview(piece))
 
     def finish(self) -> Snapshot:

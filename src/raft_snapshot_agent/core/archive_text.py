@@ -11,7 +11,7 @@ PAX = "its PAX header"
 _PAX_LENGTH = re.compile(rb"([0-9]{1,7}) ")
 _PAX_REFUSED = (b"path", b"linkpath")
 """Records that would make a member another than the one whose header was read."""
-_AGAIN = "do not rely on it; if fresh ones break too, look at the server's log and its seal"
+_AGAIN = "do not rely on it; if fresh ones break too, check the server's log and its seal"
 
 
 def read_sums(text: bytes) -> list[tuple[str, str]]:

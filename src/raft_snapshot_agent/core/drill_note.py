@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
 
 from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.notes import moment, one_line
@@ -57,6 +58,17 @@ class DrillNote:
         return keys.has_signed_note(_PURPOSE, self._told, self.signature)
 
     @property
+    def line(self) -> str:
+        """The one line that the log and the command say of it."""
+        found = f"passed: {self.proved}" if self.passed else f"failed: {self.reason}"
+        return f"The drill of {self.snapshot} {found}"
+
+    @property
+    def began(self) -> datetime | None:
+        """When it began; nothing where that is no time."""
+        return moment(self.at)
+
+    @property
     def _told(self) -> dict[str, object]:
         return {key: value for key, value in asdict(self).items() if key != "signature"}
 
@@ -80,5 +92,5 @@ def _is_sound(note: DrillNote) -> bool:
         and isinstance(note.passed, bool)
         and type(note.seconds) in {int, float}
         and 0 <= note.seconds < _LONGEST
-        and moment(note.at) is not None
+        and note.began is not None
     )

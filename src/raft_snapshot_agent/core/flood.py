@@ -27,7 +27,7 @@ _COMPARED = 16
 _FEW = 4
 _GAPS = 8
 """Distances between slots that are looked at, of which the shortest tells the pace."""
-_HINT = "delete what nobody of you took, or raise guard.max_extra"
+_HINT = "delete those that nobody of you took, or raise guard.max_extra"
 
 Fingerprinted = tuple[str, str]
 """A name, and what manifests tell of it."""
@@ -135,7 +135,7 @@ def explain_flood(
         allowed = extra + newer + _AGENTS * slots(pace, witness.stored.taken_at, now)
         if fresh > allowed:
             return (
-                f"{fresh} snapshots came since {witness.stored.name}, of which schedule and"
+                f"{fresh} snapshots were added since {witness.stored.name}, but schedule and"
                 f" guard.max_extra explain {allowed}: {_HINT}"
             )
     return _find_crowd(counted, pace, now, extra)

@@ -261,8 +261,8 @@ def _led_earlier(one: Point, other: Point) -> bool:
 
 def _explain_deposed(before: Point, now: Point) -> str:
     return (
-        f"nothing is pruned this time: {now.node} had index {now.index} of term {now.term}, which"
-        f" {before.name} had left behind; did it not know that another leads?"
+        f"nothing is pruned this time: {now.node} had index {now.index} of term {now.term},"
+        f" older than {before.name}; it may not have known that another node leads"
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import MINYEAR, datetime, timedelta
 from enum import IntEnum
 
+from raft_snapshot_agent.core.drill_note import DrillNote
 from raft_snapshot_agent.core.freshness import Census, DueTime, age, census, deadline
 from raft_snapshot_agent.core.scrub_note import ScrubNote
 from raft_snapshot_agent.core.slots import ScheduleSpec
@@ -49,6 +50,8 @@ class Survey:
     """Seconds that the newest took to be stored."""
     scrubbed: ScrubNote | None = None
     """What was found when snapshots were read back; nothing: it was not looked up."""
+    drill: DrillNote | None = None
+    """Of the last drill that is noted there; nothing: none is, or it was not looked up."""
     error: AgentError | None = None
     """Why it could not be listed."""
     listed: tuple[Stored, ...] = ()

@@ -22,9 +22,10 @@ _PIECE = 5000
 _SAMPLES = (datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC), datetime(2031, 2, 9, 22, tzinfo=UTC))
 _ENTROPY = re.compile(r"[0-9A-Fa-f]{6,}")
 _AGENT_NAME = re.compile(
-    r"raft-snapshot-([12][0-9]{3})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z"
+    r"raft-snapshot-([12][0-9]{7}T(?:[01][0-9]|2[0-3])[0-9]{4}Z)"
     r"-i(0|[1-9][0-9]{0,19})(?:-([0-9a-f]{6}))?\.snap"
 )
+_BESIDE = (Sidecar.MANIFEST, Sidecar.HOLD, Sidecar.BROKEN, Sidecar.MISMATCH, Sidecar.DRILL)
 _SEED_NAME = re.compile(r"raft_snapshot-(0|[1-9][0-9]{0,18})\.snap")
 
 
@@ -76,8 +77,11 @@ class _AgentNaming:
 
     def parse(self, name: str) -> ParsedName | None:
         if match := _AGENT_NAME.fullmatch(name):
-            *moment, index, run_id = match.groups()
-            return _from_parts(moment, int(index), run_id)
+            moment, index, run_id = match.groups()
+            try:
+                return ParsedName(datetime.fromisoformat(moment), int(index), run_id)
+            except ValueError:
+                return None
         return None
 
 
@@ -162,6 +166,10 @@ AGENT: Naming = _AgentNaming()
 SEED: Naming = _SeedNaming()
 FORK: Naming = Layout("raft-snapshot-", "2006-01-02T15-04-05Z-0700")
 """The default of the original's best-known fork, in local time with its distance from UTC."""
+_ALWAYS: tuple[Naming, ...] = (AGENT, SEED, FORK)
+"""Known whatever is configured."""
+_ENDING = ".snap"
+"""Of all these names."""
 
 
 def parse(name: str, naming: Naming = AGENT) -> ParsedName | None:
@@ -172,8 +180,11 @@ def parse(name: str, naming: Naming = AGENT) -> ParsedName | None:
         naming: How snapshots are named here, beside the names that are always known: this
             agent's, the original's and its fork's.
     """
-    known = (one.parse(name) for one in (AGENT, SEED, FORK, naming))
-    return next((one for one in known if one and one.taken_at.year in _YEARS), None)
+    kinds = _ALWAYS if name.endswith(_ENDING) else ()
+    for kind in kinds if naming is AGENT else (*kinds, naming):
+        if (found := kind.parse(name)) and found.taken_at.year in _YEARS:
+            return found
+    return None
 
 
 def manifest_name(name: str) -> str:
@@ -195,18 +206,19 @@ def catalogue(entries: Iterable[tuple[str, int]], naming: Naming = AGENT) -> tup
         naming: How snapshots are named here.
     """
     sizes = dict(entries)
+    manifest, hold, broken, mismatch, drill = map(str, _BESIDE)  # looked up once, not for each
     return newest_first(
         Stored(
             name=name,
             taken_at=parsed.taken_at,
             size=size,
             index=parsed.index,
-            verified=sizes.get(manifest_name(name), 0) > 0,
-            manifest_size=sizes.get(manifest_name(name), 0),
-            held=Sidecar.HOLD.name_for(name) in sizes,
-            condemned=Sidecar.BROKEN.name_for(name) in sizes,
-            mismatched=Sidecar.MISMATCH.name_for(name) in sizes,
-            drilled=Sidecar.DRILL.name_for(name) in sizes,
+            verified=(manifest_size := sizes.get(name + manifest, 0)) > 0,
+            manifest_size=manifest_size,
+            held=name + hold in sizes,
+            condemned=name + broken in sizes,
+            mismatched=name + mismatch in sizes,
+            drilled=name + drill in sizes,
         )
         for name, size in sizes.items()
         if (parsed := parse(name, naming))
@@ -226,15 +238,6 @@ def newest_first(stored: Iterable[Stored]) -> tuple[Stored, ...]:
 def _age(stored: Stored) -> tuple[datetime, int, str]:
     index = -1 if stored.index is None else stored.index
     return stored.taken_at, index, stored.name
-
-
-def _from_parts(moment: Iterable[str], index: int, run_id: str | None) -> ParsedName | None:
-    year, month, day, hour, minute, second = map(int, moment)
-    try:
-        taken_at = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        return None
-    return ParsedName(taken_at, index, run_id)
 
 
 def _hex(entropy: str) -> str:

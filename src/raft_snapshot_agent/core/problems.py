@@ -77,7 +77,7 @@ def list_problems(status: AgentStatus) -> tuple[Problem, ...]:
                 ProblemKind.CONFIG_REFUSED,
                 Severity.ATTENTION,
                 f"the new configuration is refused: {status.config_refused}",
-                "mend it; until then the one before is in force",
+                "correct it; until then the previous one stays in force",
             )
         )
     return tuple(sorted(found, key=lambda one: -one.severity))
@@ -113,7 +113,7 @@ def _of_cluster(cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
             ProblemKind.DISABLED,
             Severity.FAILING,
             f"no snapshots are taken, the configuration is invalid: {cluster.disabled}",
-            "mend the configuration: raft-snapshot-agent config check",
+            "correct the configuration: raft-snapshot-agent config check",
             name,
         )
     if cluster.failing is not None:
@@ -121,7 +121,7 @@ def _of_cluster(cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
             ProblemKind.SNAPSHOT_FAILED,
             Severity.FAILING,
             f"no snapshot could be taken: {cluster.failing.text}",
-            advise("find out why", "doctor", name),
+            advise("find the cause", "doctor", name),
             name,
             since=cluster.failing.since,
         )
@@ -163,7 +163,7 @@ def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator
             ProblemKind.STORAGE_FAILED,
             worst,
             f"snapshots are not stored in {storage.name}: {storage.failing.text}",
-            advise("find out why", "doctor", cluster),
+            advise("find the cause", "doctor", cluster),
             cluster,
             storage.name,
             storage.failing.since,
@@ -180,14 +180,14 @@ def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator
 def _grade(
     storage: StorageStatus, state: CheckState, cluster: str
 ) -> tuple[ProblemKind, Severity, str]:
-    look = advise("look at it", f"list --storage {storage.name}", cluster)
+    look = advise("inspect it", f"list --storage {storage.name}", cluster)
     if storage.holding is not None and storage.holding.census is None:
         return ProblemKind.UNLISTED, Severity.ATTENTION, "check its address and its credentials"
     if state is CheckState.WARNING and storage.alarm:
         advice = advise("after checking", "prune --acknowledge", cluster)
         return ProblemKind.RETENTION_SUSPENDED, Severity.ATTENTION, advice
     if state is CheckState.WARNING and storage.has_rot:
-        advice = advise("look at it", f"verify --all --storage {storage.name}", cluster)
+        advice = advise("inspect it", f"verify --all --storage {storage.name}", cluster)
         return ProblemKind.SCRUB_FAILED, Severity.ATTENTION, advice
     if state is CheckState.WARNING and storage.required:
         return ProblemKind.DOUBT, Severity.ATTENTION, look
@@ -200,7 +200,7 @@ def _of_rest(cluster: ClusterStatus) -> Iterator[Problem]:
         yield Problem(
             ProblemKind.LEASE_UNUSABLE,
             Severity.FAILING,
-            f"nobody can tell which agent is to work: {cluster.lease.trouble}",
+            f"cannot determine which agent is responsible: {cluster.lease.trouble}",
             advise("check the storage that keeps the lease", "doctor", name),
             name,
         )
@@ -217,7 +217,7 @@ def _of_rest(cluster: ClusterStatus) -> Iterator[Problem]:
             ProblemKind.DRILL_FAILED,
             Severity.FAILING,
             f"the drill of {cluster.drill.snapshot} failed: {cluster.drill.reason}",
-            advise("find out why before you need it", "drill", name),
+            advise("find the cause before you need it", "drill", name),
             name,
             since=cluster.drill.at,
         )

@@ -1,4 +1,6 @@
-"""The one judge of what counts as a real snapshot (docs/decisions/0037).
+"""Which listed snapshots count for retention, by their manifests (docs/decisions/0037).
+
+Whether the bytes of a snapshot are whole is another question: see `core.archive`.
 
 A listing only claims. What a manifest says is held against name, listed size and time, against
 the key of the cluster's agents where they have one, and against the other manifests.
@@ -35,10 +37,10 @@ _MORE, _DIGITS = "+", 12
 """What stands before the number of the others, and how long that is not. It is no letter of a
 fingerprint; versions that do not know it take it for a name that nothing has."""
 
-_DISAGREES = "name, size, index or time are not what its manifest tells: fills no rule"
-_NO_MANIFEST = "what lies there as its manifest is none: fills no rule"
-_WRONG = "the signature of its manifest is wrong: fills no rule"
-_UNSIGNED = "unsigned: fills no rule"
+_DISAGREES = "name, size, index or time differ from its manifest: does not count for retention"
+_NO_MANIFEST = "its manifest is not valid: does not count for retention"
+_WRONG = "the signature of its manifest is wrong: does not count for retention"
+_UNSIGNED = "unsigned: does not count for retention"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,9 @@ def without_copies(stored: Iterable[Stored], told: Mapping[str, Told]) -> tuple[
             continue
         original = first.setdefault((manifest.sha256, one.size), one)
         if manifest.sha256 and original is not one:
-            judged[one.name] = replace(one, doubt=f"a copy of {original.name}: fills no rule")
+            judged[one.name] = replace(
+                one, doubt=f"a copy of {original.name}: does not count for retention"
+            )
             judged[original.name] = replace(original, copied=True)
     return tuple(judged[one.name] for one in listed)
 

@@ -95,6 +95,11 @@ class Report:
     """In the order in which they ended."""
 
     @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return (self.finished_at - self.started_at).total_seconds()
+
+    @property
     def durations(self) -> Mapping[tuple[str, str], float]:
         """By phase and storage, how many seconds it took."""
         return {(one.name, one.storage): one.seconds for one in self.phases}

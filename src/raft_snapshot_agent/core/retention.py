@@ -17,12 +17,14 @@ _AHEAD = timedelta(minutes=10)
 """As far may the clock that a snapshot was named by be ahead of ours."""
 
 NEWEST, _NEWEST_VERIFIED = "newest", "newest verified"
-_FUTURE = "dated in the future: fills no rule"
-_MISMATCH = "not what its manifest describes: fills no rule"
+_FUTURE = "dated in the future: does not count for retention"
+_MISMATCH = "not what its manifest describes: does not count for retention"
 _COPIED = "stays while a copy of it does"
 _HELD, _MIN_KEEP = "held", "kept: min_keep"
-_LEFT = "no rule keeps it; goes at one of the next runs"
+_LEFT, _NO_RULES = ("no rule keeps it; deleted at one of the next runs",), ("no rule is set",)
 _PROTECTED = {NEWEST, _NEWEST_VERIFIED}
+
+Reasons = dict[str, tuple[str, ...]]  # why snapshots stay, by their names
 
 # An hour is told by its distance from UTC too: it comes twice when daylight saving time ends.
 _PERIODS = {
@@ -143,21 +145,24 @@ def plan(
         at_once: Whether broken ones are to go whenever they were condemned.
         most: How many may go in one run, the oldest first.
     """
-    listed = newest_first(dict.fromkeys(stored))
+    listed = newest_first({one.name: one for one in stored}.values())
     reasons = _reasons(listed, policy, now, zone)
-    crowded_out = _crowded_out(reasons, policy, now)
-    delete = tuple(one for one in reversed(listed) if not reasons[one] or one in crowded_out)
+    crowded = _crowded_out(listed, reasons, policy, now)
+    delete = tuple(one for one in reversed(listed) if one.name not in reasons or one in crowded)
     review = tuple(reversed([*_due(listed, policy, now, at_once=at_once)]))
     refused = _explain_refusal(len(delete) + len(review), policy, forbidden)
     if refused:
-        reasons.update({one: ["nothing is deleted"] for one in delete})
-        kept = {one: tuple(why) for one, why in reasons.items()}
-        return Plan(kept, (), withheld=delete, refused=refused)
+        others = dict.fromkeys((one.name for one in delete), ("nothing is deleted",))
+        return Plan(_kept(listed, reasons | others), (), withheld=delete, refused=refused)
     delete, left = (delete, ()) if most is None else (delete[:most], delete[most:])
-    reasons.update({one: [_LEFT] for one in left})
-    gone = {*delete}
-    kept = {one: tuple(why) for one, why in reasons.items() if one not in gone}
-    return Plan(kept, delete, crowded_out, review, left=left)
+    for one in delete:
+        reasons.pop(one.name, None)
+    later = dict.fromkeys((one.name for one in left), _LEFT)
+    return Plan(_kept(listed, reasons | later), delete, crowded, review, left=left)
+
+
+def _kept(listed: Sequence[Stored], reasons: Reasons) -> dict[Stored, tuple[str, ...]]:
+    return {one: reasons[one.name] for one in listed if one.name in reasons}
 
 
 def _explain_refusal(deletes: int, policy: Retention, forbidden: str) -> str:
@@ -184,24 +189,24 @@ def _is_over(one: Stored, policy: Retention, now: datetime) -> bool:
     return one.broken_since is not None and one.broken_since <= now - policy.keep_broken
 
 
-def _reasons(
-    listed: Sequence[Stored], policy: Retention, now: datetime, zone: tzinfo
-) -> dict[Stored, list[str]]:
-    reasons: dict[Stored, list[str]] = {one: [] for one in listed}
+def _reasons(listed: Sequence[Stored], policy: Retention, now: datetime, zone: tzinfo) -> Reasons:
+    """Find out why snapshots stay; those that do not, mostly nearly all, have no entry."""
+    reasons: Reasons = {}
     counting = [one for one in listed if one.counts]
     present = [one for one in counting if one.taken_at <= now + _AHEAD]
     proved = [one for one in present if one.proved]
     if policy.keeps_all:
-        reasons.update({one: ["no rule is set"] for one in counting})
+        reasons.update(dict.fromkeys((one.name for one in counting), _NO_RULES))
     else:
         for one, why in (*_protect(counting, present), *_apply_rules(present, policy, now, zone)):
-            reasons[one].append(why)
+            reasons[one.name] = (*reasons.get(one.name, ()), why)
         for one, why in _apply_rules(proved, policy, now, zone):
-            reasons[one] = reasons[one] or [f"of the verified: {why}"]
+            reasons.setdefault(one.name, (f"of the verified: {why}",))
     for one in listed:
-        reasons[one] += _aside(one, now)
+        if aside := (*_aside(one, now),):
+            reasons[one.name] = (*reasons.get(one.name, ()), *aside)
     for one in (*present[: policy.min_keep], *proved[: policy.min_keep]):
-        reasons[one] = reasons[one] or [_MIN_KEEP]
+        reasons.setdefault(one.name, (_MIN_KEEP,))
     return reasons
 
 
@@ -214,11 +219,11 @@ def _aside(one: Stored, now: datetime) -> Iterator[str]:
     if one.mismatched:
         yield _MISMATCH
     elif one.size == 0:
-        yield "empty: fills no rule"
+        yield "empty: does not count for retention"
     elif one.condemned:
         since = one.condemned_at
         dated = since is not None and since <= now
-        yield f"broken since {since:%Y-%m-%d}" if dated else "said to be broken"
+        yield f"broken since {since:%Y-%m-%d}" if dated else "marked as broken"
     elif one.taken_at > now + _AHEAD:
         yield _FUTURE
     elif one.doubt:
@@ -234,7 +239,7 @@ def _protect(counting: Sequence[Stored], present: Sequence[Stored]) -> Iterator[
 
 
 def _crowded_out(
-    reasons: Mapping[Stored, Sequence[str]], policy: Retention, now: datetime
+    listed: Sequence[Stored], reasons: Reasons, policy: Retention, now: datetime
 ) -> frozenset[Stored]:
     """Find the oldest snapshots that must be deleted to keep within `max_space`.
 
@@ -244,11 +249,11 @@ def _crowded_out(
     """
     if not policy.max_space:
         return frozenset()
-    kept = [one for one, why in reasons.items() if one.counts and {*why} - {_HELD, _COPIED}]
+    kept = [one for one in listed if one.counts and {*reasons.get(one.name, ())} - {_HELD, _COPIED}]
     present = [one for one in kept if one.taken_at <= now + _AHEAD]
     proved = [one for one in present if one.proved]
     safe = {*present[: policy.min_keep], *proved[: policy.min_keep]}
-    safe |= {one for one in kept if _PROTECTED & {*reasons[one]}}
+    safe |= {one for one in kept if _PROTECTED & {*reasons[one.name]}}
     used, crowded = 0, set[Stored]()
     unproved = [one for one in present if not one.proved]
     ahead = [one for one in kept if one.taken_at > now + _AHEAD]
@@ -265,7 +270,7 @@ def _apply_rules(
     present: Sequence[Stored], policy: Retention, now: datetime, zone: tzinfo
 ) -> Iterator[tuple[Stored, str]]:
     if not policy.has_rules:
-        yield from ((one, "no rule is set") for one in present)
+        yield from ((one, _NO_RULES[0]) for one in present)
     last = policy.last or 0
     for number, one in enumerate(present[:last], start=1):
         yield one, f"last {number} of {last}"
@@ -275,9 +280,11 @@ def _apply_rules(
     if policy.within and present:
         # Not from now on, or an old storage would run empty.
         reference = min(now, present[0].taken_at)
+        within = policy.within
+        spoken = format_duration(within) if within % _DAY else f"{within // _DAY}d"
         for one in present:
-            if reference - one.taken_at < policy.within:
-                yield one, f"within {_spoken(policy.within)}"
+            if reference - one.taken_at < within:
+                yield one, f"within {spoken}"
 
 
 def _newest_of_each(
@@ -291,7 +298,3 @@ def _newest_of_each(
         if period not in seen:
             seen.add(period)
             yield period, one
-
-
-def _spoken(duration: timedelta) -> str:
-    return format_duration(duration) if duration % _DAY else f"{duration // _DAY}d"

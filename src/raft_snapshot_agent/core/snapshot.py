@@ -90,7 +90,7 @@ class Stored:
     signed: bool = False
     """Whether its manifest was read, and carries the signature of the cluster's agents."""
     doubt: str = ""
-    """Why it fills no rule although nobody found it broken; empty: no reason is known."""
+    """Why it does not count for retention, though not found broken; empty: no reason is known."""
     copied: bool = False
     """Whether a copy of it lies there under another name."""
     drilled: bool = False

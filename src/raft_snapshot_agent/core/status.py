@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from raft_snapshot_agent.core.drill_note import DrillNote
 from raft_snapshot_agent.core.holding import (
     CheckState,
     Verdict,
     overall,
 )
 from raft_snapshot_agent.core.report import Outcome, Report
+from raft_snapshot_agent.core.run_durations import RunDurations
 from raft_snapshot_agent.core.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshot import Snapshot
 from raft_snapshot_agent.core.storage_status import OngoingFailure, StorageStatus, still_failing
@@ -34,6 +36,8 @@ __all__ = [
     "StorageStatus",
 ]
 
+MEASURED = frozenset({"activity", "lease", "token_expires_at", "heartbeat", "stuck", "spool_free"})
+"""What of a cluster's status changes without anybody's publishing it."""
 RUNS_KEPT = 200
 """As many of the last runs are remembered, for the timeline."""
 
@@ -110,7 +114,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class DrillStatus:
-    """What came of the last drill on schedule."""
+    """What came of the last drill that is known, whichever agent held it."""
 
     snapshot: str
     passed: bool
@@ -118,6 +122,25 @@ class DrillStatus:
     seconds: float = 0.0
     reason: str = ""
     """Why it failed."""
+    server: str = ""
+    """Product and version of the throw-away server; empty: none was started."""
+    proved: str = ""
+    """What was found in it."""
+
+    @classmethod
+    def of(cls, note: DrillNote) -> DrillStatus | None:
+        """Return what a note tells; nothing where it does not tell when."""
+        if note.began is None:
+            return None
+        return cls(
+            note.snapshot,
+            note.passed,
+            note.began,
+            note.seconds,
+            note.reason,
+            note.server,
+            note.proved,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +176,8 @@ class ClusterStatus:
     """Whether a run has made no progress for longer than all time-outs together."""
     phases: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """By phase and storage, how many seconds it took last; what is for all has no storage."""
+    durations: RunDurations = field(default_factory=RunDurations)
+    """Of the runs since the agent began that were not left to another agent."""
     spool_free: int | None = None
     """Free bytes in the file system of the spool folder, where that is known."""
 
@@ -167,6 +192,12 @@ class ClusterStatus:
             one.scrubbed(note) if one.name == storage else one for one in self.storages
         )
         return replace(self, storages=storages)
+
+    def drilled(self, *notes: DrillNote | None) -> ClusterStatus:
+        """Return it after drills became known, whoever held them: the last one counts."""
+        told = [DrillStatus.of(note) for note in notes if note is not None]
+        known = [one for one in (self.drill, *told) if one is not None]
+        return replace(self, drill=max(known, key=lambda one: one.at, default=None))
 
     def judge(self, now: datetime) -> tuple[Verdict, ...]:
         """Return what each storage comes to."""
@@ -200,6 +231,7 @@ class ClusterStatus:
             runs=(*self.runs, RunSummary.of(report))[-RUNS_KEPT:],
             failing=_find_failure(self.failing, report),
             phases={**self.phases, **report.durations},
+            durations=self.durations.after(report.seconds),
             verification_failures=self.verification_failures + broken,
         )
 

@@ -79,10 +79,14 @@ class StorageStatus:
     """Why it is not pruned until an operator says so."""
 
     @property
+    def scrub_note(self) -> ScrubNote | None:
+        """What was found when its snapshots were read back; nothing: nobody knows."""
+        return None if self.holding is None else self.holding.survey.scrubbed
+
+    @property
     def has_rot(self) -> bool:
         """Whether snapshots were rotten when they were read back, or are gone."""
-        note = None if self.holding is None else self.holding.survey.scrubbed
-        return note is not None and bool(note.doubts)
+        return self.scrub_note is not None and bool(self.scrub_note.doubts)
 
     @property
     def snapshots(self) -> tuple[Stored, ...]:

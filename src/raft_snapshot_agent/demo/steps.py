@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.config.load import load
 from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.naming import newest_first
@@ -28,6 +27,7 @@ from raft_snapshot_agent.demo.way_back import (
     drill_and_recover,
     tell_changes,
 )
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, ServerError, VerificationError
 from raft_snapshot_agent.restore.examine import examine
 from raft_snapshot_agent.restore.reader import StoredReader

@@ -71,7 +71,10 @@ class Deleting:
             Whether it is gone, and what there is to tell.
         """
         if not self.refusals.is_due(one.name, now):
-            return False, f"{one.name} stays, though it is broken: {self.refusals.why(one.name)}"
+            return (
+                False,
+                f"{one.name} is broken, but was not deleted: {self.refusals.why(one.name)}",
+            )
         try:
             verdict = await self.verdicts.judge(one)
             if verdict.state is SnapshotState.BROKEN and (at_once or one.broken_since is not None):
@@ -80,10 +83,10 @@ class Deleting:
             await self.verdicts.remember(one, verdict, now)
         except StorageError as error:
             self.refusals.note(one.name, str(error), now)
-            return False, f"{one.name} stays, though it is broken: {error}"
+            return False, f"{one.name} is broken, but was not deleted: {error}"
         if verdict.state is SnapshotState.WHOLE:
-            return False, f"{one.name} was said to be broken, and is whole: it counts again"
-        return False, f"{one.name} was said to be broken: {verdict.error}"
+            return False, f"{one.name} was marked as broken, but is whole: it counts again"
+        return False, f"{one.name} was marked as broken: {verdict.error}"
 
 
 def told(plan: Plan, policy: Retention) -> tuple[str, ...]:
@@ -94,9 +97,11 @@ def told(plan: Plan, policy: Retention) -> tuple[str, ...]:
     if doubted := [one.name for one in plan.keep if one.doubt]:
         more = f" and {len(doubted) - _SHOWN} more" if len(doubted) > _SHOWN else ""
         names = ", ".join(doubted[:_SHOWN]) + more
-        said.append(f"in doubt, and counting for no rule: {names} (why: prune --dry-run)")
+        said.append(f"in doubt, not counted for retention: {names} (why: prune --dry-run)")
     if plan.left:
-        why = "more are past retention than the schedule explains: they go in the next runs"
+        why = (
+            "more are past retention than the schedule explains: they are deleted in the next runs"
+        )
         said.append(f"{why} (at once: prune --all; more in each: retention.max_deletes)")
     return (*said, *_list_cramped(plan, policy))
 
@@ -106,7 +111,9 @@ def _list_cramped(plan: Plan, policy: Retention) -> tuple[str, ...]:
     newest = next((one for one, why in plan.keep.items() if NEWEST in why), None)
     if newest is None or not policy.max_space or newest.size <= policy.max_space:
         return ()
-    why = f"max_space {policy.max_space} is less than one snapshot has ({newest.size} bytes)"
+    why = (
+        f"max_space {policy.max_space} is less than the size of one snapshot ({newest.size} bytes)"
+    )
     return (f"{why}: only protected ones are kept (raise retention.max_space)",)
 
 

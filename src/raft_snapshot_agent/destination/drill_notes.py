@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
+import anyio
+
 from raft_snapshot_agent.core.drill_note import DrillNote
-from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.core.proof import AHEAD
 from raft_snapshot_agent.core.snapshot import Sidecar, Stored
 from raft_snapshot_agent.destination import verification
@@ -46,25 +48,66 @@ async def describe_drill(destination: Destination, stored: Stored) -> str:
     return str(note) if _is_believed(destination, note) else "unsigned"
 
 
-async def find_newest_drill(destination: Destination, now: datetime) -> datetime | None:
-    """Return when the newest drill began that is noted here and can be believed.
+async def find_newest_drill(destination: Destination, now: datetime) -> DrillNote | None:
+    """Return the note of the newest drill that is noted here and can be believed.
 
     One from the future is not: it would put the next one off for ever.
 
     Raises:
         StorageError: The storage cannot be listed or read.
     """
-    drilled = [one for one in await destination.stored() if one.drilled]
-    times = []
-    for one in drilled[:_LOOKED_AT]:
+    notes, troubles = await _read_newest(destination, await destination.stored())
+    if troubles:
+        raise troubles[0]
+    return _choose_newest(destination, notes, now)
+
+
+async def read_newest_drill(
+    destination: Destination, stored: Sequence[Stored], now: datetime
+) -> DrillNote | None:
+    """Return what is noted of the last drill here; what cannot be read or believed tells nothing.
+
+    Arguments:
+        destination: The storage.
+        stored: Its snapshots, newest first.
+        now: The present time.
+    """
+    notes, _ = await _read_newest(destination, stored)
+    return _choose_newest(destination, notes, now)
+
+
+async def _read_newest(
+    destination: Destination, stored: Sequence[Stored]
+) -> tuple[list[DrillNote], list[StorageError]]:
+    """Read the notes of the newest snapshots that have one, and say what could not be read."""
+    notes: list[DrillNote] = []
+    troubles: list[StorageError] = []
+
+    async def read_one(one: Stored) -> None:
         try:
-            note = await _read(destination, one)
+            if (note := await _read(destination, one)) is not None:
+                notes.append(note)
         except SnapshotNotFound:
-            continue
-        began = moment(note.at) if note and _is_believed(destination, note) else None
-        if began is not None and began <= now + AHEAD:
-            times.append(began)
-    return max(times, default=None)
+            pass  # it was pruned meanwhile
+        except StorageError as error:
+            troubles.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        for one in [one for one in stored if one.drilled][:_LOOKED_AT]:
+            tasks.start_soon(read_one, one)
+    return notes, troubles
+
+
+def _choose_newest(
+    destination: Destination, notes: Sequence[DrillNote], now: datetime
+) -> DrillNote | None:
+    """Return the last that can be believed; one from the future cannot."""
+    dated = [
+        (at, note)
+        for note in notes
+        if (at := note.began) and at <= now + AHEAD and _is_believed(destination, note)
+    ]
+    return max(dated, key=lambda pair: pair[0], default=(now, None))[1]
 
 
 async def _read(destination: Destination, stored: Stored) -> DrillNote | None:

@@ -221,12 +221,12 @@ def _told(stored: Sequence[Stored]) -> tuple[str, ...]:
     told = []
     if broken:
         told.append(
-            f"said to be broken, and counting for no rule: {_named(broken)}"
+            f"marked as broken, not counted for retention: {_named(broken)}"
             " (verify reads them again; prune --broken deletes what is broken)"
         )
     if mismatched:
         told.append(
-            f"whole, but not what their manifests describe, and counting for no rule:"
+            f"whole, but not what their manifests describe, not counted for retention:"
             f" {_named(mismatched)} (find out who replaced them)"
         )
     return tuple(told)

@@ -14,6 +14,7 @@ from raft_snapshot_agent.core.holding import Holding, Survey
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.drill_notes import read_newest_drill
 from raft_snapshot_agent.destination.scrubbing import read_scrub_note
 from raft_snapshot_agent.errors import (
     LoginRefused,
@@ -83,7 +84,8 @@ async def survey(destination: Destination, stored: Sequence[Stored], now: dateti
     took = 0.0 if manifest is None else manifest.duration
     scrubbed = await _try_read(read_scrub_note(destination, now))
     noted = found.noted("" if alarm is None else str(alarm), took)
-    return replace(noted, scrubbed=scrubbed)
+    drill = await _try_read(read_newest_drill(destination, stored, now))
+    return replace(noted, scrubbed=scrubbed, drill=drill)
 
 
 async def look_at_all(

@@ -1,4 +1,4 @@
-"""What listing and manifests of one place prove: reads them for the one judge, `core.proof`."""
+"""Reads listing and manifests of one storage, for `core.proof` to judge what counts."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ def _rotten(destination: Destination, note: ScrubNote, found: Mapping[str, Readi
 
 
 def _vanished(destination: Destination, name: str) -> str:
-    return f"{destination.name}: {name} has vanished: {_GONE} (delete the manifest if you did)"
+    return f"{destination.name}: {name} is missing: {_GONE} (delete the manifest if you did)"
 
 
 def _unread(destination: Destination, found: Mapping[str, Reading]) -> list[str]:

@@ -1,6 +1,6 @@
-"""Reads what lies in a storage, and says what a snapshot there is worth.
+"""Reads a stored snapshot back, twice where it seems broken, and returns the verdict.
 
-A damaged byte may lie in the storage, or come into being on the way. So nothing is called
+A byte may be damaged in the storage or on the way. So nothing is called
 broken that was read once: the second reading goes over a connection of its own, and both must
 show the same bytes and the same defect (docs/decisions/0030).
 """
@@ -222,6 +222,6 @@ def _describe_difference(one: Reading, other: Reading) -> Reading:
     said = ["" if reading.error is None else reading.error.message for reading in (one, other)]
     error = StorageError(
         f"two readings differ: {said[0]}; then {said[1]}",
-        hint="something on the way changes bytes; look at network, proxies and the storage",
+        hint="something on the way changes bytes; check the network, proxies and the storage",
     )
     return Reading(SnapshotState.UNREADABLE, error=error)

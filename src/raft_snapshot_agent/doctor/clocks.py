@@ -25,7 +25,7 @@ _ADDRESSES = ("url", "endpoint", "auth_url")
 
 
 async def clocks(context: CheckContext) -> list[CheckResult]:
-    """Compare the clocks; a store that does not tell its time is passed over."""
+    """Compare the clocks; a store that does not report its time is passed over."""
     found = [await in_thread(partial(_server, context.node), abandon=True)]
     silent = {one.storage for one in context.holdings if one.error is not None}
     for storage in context.config.storages:
@@ -36,10 +36,10 @@ async def clocks(context: CheckContext) -> list[CheckResult]:
 
 def _server(node: Node | None) -> CheckResult:
     if node is None:
-        return skipped(_CHECK, "no node answers, so its clock was not looked at")
+        return skipped(_CHECK, "no node answers, so its clock was not checked")
     told = node.call("GET", "sys/health").body.get("server_time_utc")
     if not isinstance(told, int):
-        return skipped(_CHECK, f"{node.address} does not tell its time")
+        return skipped(_CHECK, f"{node.address} does not report its time")
     return _compare(node.address, datetime.fromtimestamp(told, UTC))
 
 

@@ -44,7 +44,7 @@ def _configuration(context: CheckContext) -> list[CheckResult]:
             wrong = ConfigError(f"{storage.name}: {error.message}", hint=error.hint)
             found.append(failure("configuration", wrong))
     told = [warning("configuration", caution, "") for caution in context.cautions]
-    return [*(found or [success("configuration", f"{context.source} is sound")]), *told]
+    return [*(found or [success("configuration", f"{context.source} is valid")]), *told]
 
 
 def _is_there(path: Path) -> bool:
@@ -63,7 +63,7 @@ async def spool(context: CheckContext) -> list[CheckResult]:
     folder = spool_folder(context.config, context.environ)
     sizes = [one.newest.size for one in context.holdings if one.newest is not None]
     if not sizes:
-        why = "no snapshot is known to tell how much room the spool needs"
+        why = "the room that the spool needs is unknown: no snapshot is known yet"
         return [skipped("spool", why)]
     free = (await in_thread(partial(shutil.disk_usage, _existing_folder(folder)))).free
     need = max(sizes)

@@ -24,4 +24,4 @@ async def lease(context: CheckContext) -> list[CheckResult]:
         return [warning("lease", f"the agent cannot run here: {error.message}", advice)]
     except TimeoutError:
         why = f"the lease's record was not read within {_READ_WITHIN:g} s"
-        return [failure("lease", StorageUnavailable(why, hint="check what keeps it"))]
+        return [failure("lease", StorageUnavailable(why, hint="check the storage that keeps it"))]

@@ -107,7 +107,7 @@ async def report_untried(context: CheckContext) -> list[CheckResult]:
     """Report that nothing was written."""
     if not context.destinations:
         return []
-    return [skipped(_CHECK, "whether the storages take what is written, doctor --probe tries")]
+    return [skipped(_CHECK, "doctor --probe tests whether the storages accept writes")]
 
 
 async def probe(context: CheckContext) -> list[CheckResult]:

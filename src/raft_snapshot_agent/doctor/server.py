@@ -54,7 +54,7 @@ def _check_tls(address: str, config: Config, *, answered: bool) -> CheckResult:
         advice = "set vault.tls.ca_file and take skip_verify out"
         return CheckResult("tls", Status.WARNING, f"{address} is not verified", advice)
     if not answered:
-        return skipped("tls", f"{address} did not answer, so its certificate was not looked at")
+        return skipped("tls", f"{address} did not answer, so its certificate was not checked")
     return CheckResult("tls", Status.SUCCESS, f"{address} is verified")
 
 
@@ -120,7 +120,7 @@ async def login(context: CheckContext) -> list[CheckResult]:
     """Log in; the token is ended when all checks are done."""
     node, auth = context.node, context.config.vault.auth
     if node is None or auth is None:
-        why = "no node answers" if auth else "there is no way to log in"
+        why = "no node answers" if auth else "no login is configured"
         return [CheckResult("login", Status.SKIPPED, why)]
     if isinstance(auth, AppRoleAuth) and auth.wrapped:
         ask = partial(node.call, namespace=context.config.vault.namespace)
@@ -167,7 +167,9 @@ def _check_token_is_known(node: Node, token: str) -> CheckResult | None:
     answer = node.call("GET", "sys/internal/ui/mounts", token=token)
     if answer.status != 403:
         return None
-    message = f"{node.address} does not know the token: it has ended, or is another cluster's"
+    message = (
+        f"{node.address} does not know the token: it has expired, or belongs to another cluster"
+    )
     error = ServerError(f"{message} ({answer.told})", hint="give another token")
     return failure("rights", error)
 
@@ -195,7 +197,9 @@ def _rights(node: Node, token: str) -> list[CheckResult]:
     answer = node.call("POST", "sys/capabilities-self", token=token, body={"paths": paths})
     data = answer.body.get("data")
     if answer.status != 200 or not isinstance(data, dict):
-        message = f"the token may not ask what it may do ({answer.errors or answer.status})"
+        message = (
+            f"the token may not look up its own capabilities ({answer.errors or answer.status})"
+        )
         advice = "grant update on sys/capabilities-self, or see whether a snapshot succeeds"
         return [CheckResult("rights", Status.WARNING, message, advice)]
     return [_judge_capabilities({str(one) for path in paths for one in data.get(path) or ()}, data)]

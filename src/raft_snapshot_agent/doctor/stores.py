@@ -85,7 +85,7 @@ def _report_unlisted(holding: Holding) -> CheckResult:
         named = StorageError(f"{holding.storage}: {error.message}", hint=error.hint)
         return failure(_CHECK, named)
     if not holding.prunes:
-        why = "its credentials may only write (prune: false), so its snapshots were not looked at"
+        why = "its credentials may only write (prune: false), so its snapshots were not checked"
         return skipped(_CHECK, f"{told}; {why}")
     advice = "uploads may work all the same; retention and list need the right to list"
     return warning(_CHECK, told, advice)

@@ -54,9 +54,9 @@ def _versions(settings: S3Settings) -> CheckResult:
     except (ConfigError, StorageError) as error:
         return failure(_CHECK, StorageError(f"{name}: {error.message}", hint=error.hint))
     if found is None:
-        return skipped(_CHECK, f"{name} does not tell whether it keeps old versions")
+        return skipped(_CHECK, f"{name} does not report whether it keeps old versions")
     if not found.kept:
         return success(_CHECK, f"{name} keeps no old versions")
     if found.ends:
-        return success(_CHECK, f"{name} keeps old versions, and a rule ends them")
+        return success(_CHECK, f"{name} keeps old versions, and a lifecycle rule removes them")
     return warning(_CHECK, f"{name} keeps every old version for ever", _ADVICE)

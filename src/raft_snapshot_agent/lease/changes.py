@@ -49,7 +49,7 @@ def _describe_acquired(lease: Lease) -> Change:
 
 def _describe_left(lease: Lease) -> Change:
     if lease.gave_away:
-        what = f"Gave away the lease in {lease.location}: {lease.gave_away}."
+        what = f"Released the lease in {lease.location}: {lease.gave_away}."
         return LogEvent.LEASE_GIVEN_AWAY, "info", what
     why = lease.lost().message.removeprefix("lost the lease in ")
     what = f"Lost the lease in {why}; no snapshots until it is acquired again."

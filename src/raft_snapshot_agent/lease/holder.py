@@ -117,7 +117,7 @@ class Lease:
         if self._mine is None and self.holder:
             return LeaseHeld(f"{self.holder} holds the lease in {self.location}")
         if self.gave_away:
-            return LeaseHeld(f"gave away the lease in {self.location}: {self.gave_away}")
+            return LeaseHeld(f"released the lease in {self.location}: {self.gave_away}")
         return LeaseHeld(f"the lease in {self.location} is not this agent's yet")
 
     @contextmanager

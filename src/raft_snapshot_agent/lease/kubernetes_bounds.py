@@ -36,6 +36,6 @@ def bound(response: Response) -> Response:
             await stream.aclose()
 
     if response.headers.get("content-encoding", "identity").lower() != "identity":
-        raise httpx2.DecodingError("its answer is encoded, which nobody asked for")
+        raise httpx2.DecodingError("its answer is compressed, which was not requested")
     response.stream = Bounded()
     return response

@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 
 _RECORD = "raft-snapshot-agent/record"
 _REACHED = "check that the API server can be reached from here"
-_LOGIN = "likely it has ended, or is another cluster's: look at the service account or KUBECONFIG"
+_LOGIN = (
+    "likely it has expired, or belongs to another cluster: check the service account or KUBECONFIG"
+)
 _LONGEST = 200
 """Characters of the API server's text in a message."""
 _MOST_TRANSITIONS = (1 << 31) - 1

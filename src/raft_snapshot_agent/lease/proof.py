@@ -119,7 +119,7 @@ class _Proof:
 
     async def _refuses(self, expected: str | None, present: Versioned, what: str, by: str) -> None:
         if await self._write(expected) is not None:
-            raise self._unfit(f"it takes {what}, as if it did not know the condition ({by})")
+            raise self._unfit(f"it takes {what}, ignoring the condition ({by})")
         await self._shows(present)
 
     async def _one_wins(self, present: Versioned) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from raft_snapshot_agent.core.run_durations import BOUNDS, RunDurations
 from raft_snapshot_agent.core.status import ClusterStatus
 from raft_snapshot_agent.core.storage_status import OngoingFailure, StorageStatus
 from raft_snapshot_agent.metrics.metric import PREFIX, JudgedStatus, Metric, Sample
@@ -51,6 +52,7 @@ class Carried:
             attempts=self._by_outcome("attempts_total", own),
             verification_failures=self._count("verification_failures_total", own),
             failing=self._failure("consecutive_failures", own, at),
+            durations=self._durations(own),
             storages=tuple(self._resume_storage(own, one, at) for one in cluster.storages),
         )
 
@@ -68,7 +70,7 @@ class Carried:
             yield from metric.read(view)
             yield from kept
 
-        return replace(metric, read=samples)
+        return replace(metric, read=samples, each=None)
 
     def _resume_storage(
         self, cluster: tuple[str, ...], storage: StorageStatus, at: datetime
@@ -84,6 +86,14 @@ class Carried:
     def _count(self, name: str, labels: tuple[str, ...]) -> int:
         value = self.samples.get(PREFIX + name, {}).get(labels, 0)
         return int(value) if math.isfinite(value) and value > 0 else 0
+
+    def _durations(self, labels: tuple[str, ...]) -> RunDurations:
+        found = self.samples.get(PREFIX + "duration_seconds_bucket", {}).items()
+        buckets = {float(one[-1]): value for one, value in found if one[:-1] == labels}
+        total = self.samples.get(PREFIX + "duration_seconds_sum", {}).get(labels, math.nan)
+        counts = [buckets.get(bound, -1) for bound in BOUNDS]
+        sound = [int(one) if math.isfinite(one) else -1 for one in counts]
+        return RunDurations.resumed(sound, total)
 
     def _by_outcome(self, name: str, labels: tuple[str, ...]) -> dict[str, int]:
         found = self.samples.get(PREFIX + name, {})

@@ -30,6 +30,8 @@ class Kind(StrEnum):
     GAUGE = "gauge"
     COUNTER = "counter"
     INFO = "info"
+    HISTOGRAM = "histogram"
+    """Its samples are three metrics of one family, one behind the other in the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,10 @@ class JudgedStatus:
 
     status: AgentStatus
     clusters: tuple[JudgedCluster, ...]
-    storages: tuple[JudgedStorage, ...]
 
     @classmethod
     def of(cls, status: AgentStatus) -> JudgedStatus:
-        clusters = tuple(_judge(one, status.at) for one in status.clusters)
-        return cls(status, clusters, tuple(one for each in clusters for one in each.storages))
+        return cls(status, tuple(_judge(one, status.at) for one in status.clusters))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +81,25 @@ class Metric:
     help: str
     labels: tuple[str, ...]
     read: Callable[[JudgedStatus], Iterable[Sample]]
+    each: Callable[[JudgedCluster], Iterable[Sample]] | None = None
+    """The samples of one cluster, where there are no others."""
+    measured: bool = False
+    """Whether it changes without anybody's publishing it: see `core.status.MEASURED`."""
 
     @property
     def family(self) -> str:
         """Its name as OpenMetrics wants it in `# TYPE`: without the ending of its samples."""
-        ending = {Kind.COUNTER: "_total", Kind.INFO: "_info"}.get(self.kind, "")
-        return self.name.removesuffix(ending)
+        name = self.name
+        for ending in _ENDINGS.get(self.kind, ()):
+            name = name.removesuffix(ending)
+        return name
 
 
+_ENDINGS = {
+    Kind.COUNTER: ("_total",),
+    Kind.INFO: ("_info",),
+    Kind.HISTOGRAM: ("_bucket", "_sum", "_count"),
+}
 Value = float | dict[tuple[str, ...], float]
 """One value, or one for each combination of the labels that come after the usual ones."""
 
@@ -99,20 +110,25 @@ def of_agent(
     """Describe a metric of the agent itself."""
 
     def samples(view: JudgedStatus) -> list[Sample]:
-        return _list_samples([((), read(view.status))])
+        return _list_samples((), read(view.status))
 
     return Metric(PREFIX + name, kind, text, labels, samples)
 
 
 def of_cluster(
-    name: str, kind: Kind, text: str, read: Callable[[JudgedCluster], Value], *labels: str
+    name: str,
+    kind: Kind,
+    text: str,
+    read: Callable[[JudgedCluster], Value],
+    *labels: str,
+    measured: bool = False,
 ) -> Metric:
     """Describe a metric that each cluster has."""
 
-    def samples(view: JudgedStatus) -> list[Sample]:
-        return _list_samples([(one.labels, read(one)) for one in view.clusters])
+    def each(view: JudgedCluster) -> list[Sample]:
+        return _list_samples(view.labels, read(view))
 
-    return Metric(PREFIX + name, kind, text, ("cluster", *labels), samples)
+    return _of_each(PREFIX + name, kind, text, ("cluster", *labels), each, measured=measured)
 
 
 def of_storage(
@@ -120,10 +136,10 @@ def of_storage(
 ) -> Metric:
     """Describe a metric that each storage of each cluster has."""
 
-    def samples(view: JudgedStatus) -> list[Sample]:
-        return _list_samples([(one.labels, read(one)) for one in view.storages])
+    def each(view: JudgedCluster) -> list[Sample]:
+        return [sample for one in view.storages for sample in _list_samples(one.labels, read(one))]
 
-    return Metric(PREFIX + name, kind, text, ("cluster", "storage", *labels), samples)
+    return _of_each(PREFIX + name, kind, text, ("cluster", "storage", *labels), each)
 
 
 def counts(found: Mapping[str, int], *known: str) -> Value:
@@ -136,6 +152,21 @@ def stamp(moment: datetime | None, missing: float = NAN) -> float:
     return missing if moment is None else moment.timestamp()
 
 
+def _of_each(
+    name: str,
+    kind: Kind,
+    text: str,
+    labels: tuple[str, ...],
+    each: Callable[[JudgedCluster], list[Sample]],
+    *,
+    measured: bool = False,
+) -> Metric:
+    def samples(view: JudgedStatus) -> list[Sample]:
+        return [sample for one in view.clusters for sample in each(one)]
+
+    return Metric(name, kind, text, labels, samples, each, measured)
+
+
 def _judge(cluster: ClusterStatus, now: datetime) -> JudgedCluster:
     storages = tuple(
         JudgedStorage(cluster, one, verdict, (cluster.name, one.name))
@@ -144,11 +175,7 @@ def _judge(cluster: ClusterStatus, now: datetime) -> JudgedCluster:
     return JudgedCluster(cluster, storages, (cluster.name,))
 
 
-def _list_samples(values: list[tuple[tuple[str, ...], Value]]) -> list[Sample]:
-    found: list[Sample] = []
-    for labels, value in values:
-        if isinstance(value, dict):
-            found += [((*labels, *more), one) for more, one in value.items()]
-        else:
-            found.append((labels, value))
-    return found
+def _list_samples(labels: tuple[str, ...], value: Value) -> list[Sample]:
+    if isinstance(value, dict):
+        return [((*labels, *more), one) for more, one in value.items()]
+    return [(labels, value)]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from math import isinf
+
 from raft_snapshot_agent.core.report import SHARED_PHASES, STORAGE_PHASES, Outcome
+from raft_snapshot_agent.core.run_durations import BOUNDS
 from raft_snapshot_agent.core.status import ClusterStatus, Role
 from raft_snapshot_agent.metrics.metric import (
     NAN,
@@ -42,6 +45,15 @@ def _lease(view: JudgedCluster, *, failing: bool) -> float:
     if lease is None:
         return NAN
     return bool(lease.trouble) if failing else lease.held
+
+
+_DURATION = "How long runs took that were not left to another agent, since the agent started."
+
+_BOUNDS = [("+Inf" if isinf(one) else repr(one),) for one in BOUNDS]
+
+
+def _buckets(view: JudgedCluster) -> Value:
+    return dict(zip(_BOUNDS, view.cluster.durations.counts, strict=True))
 
 
 def _drill_passed(cluster: ClusterStatus) -> float:
@@ -92,6 +104,19 @@ METRICS: tuple[Metric, ...] = (
         "How long the last run took that was not left to another agent.",
         _last_seconds,
     ),
+    of_cluster("duration_seconds_bucket", Kind.HISTOGRAM, _DURATION, _buckets, "le"),
+    of_cluster(
+        "duration_seconds_sum",
+        Kind.HISTOGRAM,
+        _DURATION,
+        lambda view: view.cluster.durations.seconds,
+    ),
+    of_cluster(
+        "duration_seconds_count",
+        Kind.HISTOGRAM,
+        _DURATION,
+        lambda view: view.cluster.durations.count,
+    ),
     of_cluster(
         "last_exit_code",
         Kind.GAUGE,
@@ -111,18 +136,21 @@ METRICS: tuple[Metric, ...] = (
         Kind.GAUGE,
         "Whether a run is under way.",
         lambda view: view.cluster.activity is not None,
+        measured=True,
     ),
     of_cluster(
         "received_bytes",
         Kind.GAUGE,
         "Bytes of the snapshot under way that the server has sent so far, in the spool.",
         lambda view: 0 if view.cluster.activity is None else view.cluster.activity.received,
+        measured=True,
     ),
     of_cluster(
         "spool_free_bytes",
         Kind.GAUGE,
         "Free bytes in the file system of the spool folder.",
         lambda view: NAN if view.cluster.spool_free is None else view.cluster.spool_free,
+        measured=True,
     ),
     of_cluster(
         "verification_failures_total",
@@ -135,18 +163,21 @@ METRICS: tuple[Metric, ...] = (
         Kind.GAUGE,
         "When the loop of the cluster last went on.",
         lambda view: stamp(view.cluster.heartbeat),
+        measured=True,
     ),
     of_cluster(
         "stuck",
         Kind.GAUGE,
         "Whether a run has stood still for longer than all its time-outs together.",
         lambda view: view.cluster.stuck,
+        measured=True,
     ),
     of_cluster(
         "token_expiry_timestamp_seconds",
         Kind.GAUGE,
         "When the token of the server expires; NaN: never, or not known.",
         lambda view: stamp(view.cluster.token_expires_at),
+        measured=True,
     ),
     of_cluster(
         "login_failing",
@@ -159,29 +190,31 @@ METRICS: tuple[Metric, ...] = (
         Kind.GAUGE,
         "Whether this agent holds the lease; NaN: there is none.",
         lambda view: _lease(view, failing=False),
+        measured=True,
     ),
     of_cluster(
         "lease_failing",
         Kind.GAUGE,
         "Whether the last look at the lease failed; NaN: there is none.",
         lambda view: _lease(view, failing=True),
+        measured=True,
     ),
     of_cluster(
         "drill_passed",
         Kind.GAUGE,
-        "Whether the last drill on schedule passed; NaN: none was held since the agent started.",
+        "Whether the last drill passed, which the working agent tells; NaN: none is known.",
         lambda view: _drill_passed(view.cluster),
     ),
     of_cluster(
         "drill_last_timestamp_seconds",
         Kind.GAUGE,
-        "When the last drill on schedule was held; 0: none since the agent started.",
+        "When the last drill was held; 0: none is known.",
         lambda view: stamp(view.cluster.drill.at, 0) if view.cluster.drill else 0,
     ),
     of_cluster(
         "drill_duration_seconds",
         Kind.GAUGE,
-        "How long the last drill on schedule took.",
+        "How long the last drill took.",
         lambda view: NAN if view.cluster.drill is None else view.cluster.drill.seconds,
     ),
 )

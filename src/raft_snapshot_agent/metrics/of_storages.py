@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from raft_snapshot_agent.core.scrub_note import ScrubNote
 from raft_snapshot_agent.core.status import StorageStatus
 from raft_snapshot_agent.metrics.metric import (
     NAN,
@@ -40,23 +39,18 @@ def _broken(view: JudgedStorage) -> float:
     return NAN if holding is None or holding.census is None else len(holding.census.broken)
 
 
-def _scrubbed(view: JudgedStorage) -> ScrubNote | None:
-    holding = view.storage.holding
-    return None if holding is None else holding.survey.scrubbed
-
-
 def _read_back_at(view: JudgedStorage) -> float:
-    note = _scrubbed(view)
+    note = view.storage.scrub_note
     return NAN if note is None else stamp(note.looked_at, 0)
 
 
 def _rotten(view: JudgedStorage) -> float:
-    note = _scrubbed(view)
+    note = view.storage.scrub_note
     return NAN if note is None else len(note.rotten)
 
 
 def _vanished(view: JudgedStorage) -> float:
-    note = _scrubbed(view)
+    note = view.storage.scrub_note
     return NAN if note is None else len(note.vanished)
 
 

@@ -122,12 +122,12 @@ def _ended_in_time(seconds: float) -> Iterator[Deadline]:
     except (HTTPError, OSError):
         raise
     except (HTTPException, ValueError, ArithmeticError) as error:
-        raise ProtocolError(f"the answer makes no sense: {error}") from error
+        raise ProtocolError(f"the answer is not valid: {error}") from error
 
 
 def _check_encoding(method: str, answer: urllib3.BaseHTTPResponse) -> None:
     if (encoding := _encoding(answer)) and method != "HEAD":
-        raise Unacceptable(f"its answer is encoded ({encoding[:20]!r}), which nobody asked for")
+        raise Unacceptable(f"its answer is encoded ({encoding[:20]!r}), which was not requested")
 
 
 def _check_length(answer: urllib3.BaseHTTPResponse) -> None:

@@ -82,7 +82,7 @@ def refused_by_proxy(status: int, said: str, proxy: Proxy, url: str) -> Trouble:
         hint = f"look at the proxy's log{_or_without(proxy)}"
         return Trouble(f"the proxy cannot reach {there} ({answer})", hint)
     hint = f"allow it at the proxy{_or_without(proxy)}"
-    return Trouble(f"the proxy does not let us connect to {there} ({answer})", hint, True)
+    return Trouble(f"the proxy refuses connections to {there} ({answer})", hint, True)
 
 
 def _login(proxy: Proxy) -> str:

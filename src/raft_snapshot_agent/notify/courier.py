@@ -95,7 +95,9 @@ class Courier:
     def _deliver(self, notice: Notice) -> str:
         # A library that cannot be interrupted goes on in its thread; there is never a second one.
         if self._busy:
-            raise NotificationError("the message before is still under way", hint="it may pass")
+            raise NotificationError(
+                "the message before is still under way", hint="it may be temporary"
+            )
         self._busy = True
         try:
             return self._settings.open().send(notice)

@@ -1,4 +1,8 @@
-"""What was told and what still has to be, in a small file: a restart forgets neither."""
+"""What was told and what still has to be, in a small file: a restart forgets neither.
+
+A daemon and runs of one snapshot may share it, so whoever writes holds a lock, and leaves what
+another has entered meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,10 @@ from typing import Any
 from raft_snapshot_agent.core.alert_events import AlertEvent
 from raft_snapshot_agent.core.alerts import Alert, AlertKey
 from raft_snapshot_agent.core.foreign_json import read_json
+from raft_snapshot_agent.core.merge import merge_memories
 from raft_snapshot_agent.core.notices import MOST_RECORDS, AlertRecord, NoticeMemory, RunNote
 from raft_snapshot_agent.errors import NotificationError, SpoolError, reason_of
+from raft_snapshot_agent.flock import locked
 from raft_snapshot_agent.notify.message import shorten
 from raft_snapshot_agent.private_folder import make_private_folder
 from raft_snapshot_agent.small_file import read_file
@@ -23,6 +29,8 @@ from raft_snapshot_agent.small_file import read_file
 _VERSION = 1
 _LARGEST = 16 << 20
 _OURS = 0o600
+_WAIT = 10.0
+"""Seconds that another process gets to write it, which takes it some milliseconds."""
 
 
 class MemoryFile:
@@ -37,6 +45,26 @@ class MemoryFile:
         """
         self._folder = folder
         self._name = f"raft-snapshot-notify-{sha256(source.encode()).hexdigest()[:12]}.json"
+
+    def merge(self, base: Mapping[str, NoticeMemory], memories: Mapping[str, NoticeMemory]) -> None:
+        """Enter what has changed; whoever is killed meanwhile leaves the old file.
+
+        Arguments:
+            base: The memories when they were read, or entered last.
+            memories: Of each notifier, as they are now.
+
+        Raises:
+            NotificationError: It cannot be written.
+        """
+        try:
+            folder = make_private_folder(self._folder)
+            with locked((folder / self._name).with_suffix(".lock"), _WAIT):
+                self._write(merge_memories(base, memories, self.read() or base))
+        except (OSError, SpoolError) as error:
+            raise NotificationError(
+                f"cannot keep in {self._folder} what was told: {reason_of(error)}",
+                hint="a restart will tell it again; make room there, or set spool",
+            ) from error
 
     def read(self) -> dict[str, NoticeMemory]:
         """Return the memory of each notifier; what is damaged or not ours is none."""
@@ -53,22 +81,10 @@ class MemoryFile:
         except (ValueError, KeyError, TypeError, AttributeError):
             return {}
 
-    def write(self, memories: Mapping[str, NoticeMemory]) -> None:
-        """Replace the file; whoever is killed meanwhile leaves the old one.
-
-        Raises:
-            NotificationError: It cannot be written.
-        """
+    def _write(self, memories: Mapping[str, NoticeMemory]) -> None:
         told = {name: _written(one) for name, one in memories.items()}
         text = json.dumps({"version": _VERSION, "notifiers": told}).encode()
-        try:
-            path = make_private_folder(self._folder) / self._name
-            _replace(path, text)
-        except (OSError, SpoolError) as error:
-            raise NotificationError(
-                f"cannot keep in {self._folder} what was told: {reason_of(error)}",
-                hint="a restart will tell it again; make room there, or set spool",
-            ) from error
+        _replace(make_private_folder(self._folder) / self._name, text)
 
 
 def _require_own(descriptor: int) -> None:

@@ -126,7 +126,7 @@ class Notifications:
                 return
             said: list[str] = []
             try:
-                await in_thread(lambda: file.write(memories), abandon=True)
+                await in_thread(lambda: file.merge(self._kept, memories), abandon=True)
                 self._kept = memories
             except NotificationError as error:
                 said = [str(error)]

@@ -39,7 +39,7 @@ def resolve_url(settings: HttpNotifierSettings) -> str:
     if parts.username is not None:
         raise ConfigError(
             f"url of {_origin(parts)} has a user name in it, which is not sent",
-            hint="take it out, and give token",
+            hint="remove it, and give token",
         )
     proxy = _proxy(settings, url)
     if in_clear(url, proxy) and not settings.allow_http:
@@ -92,7 +92,7 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         usable = False
     if not usable or any(one.isspace() or not one.isprintable() for one in url):
-        raise ConfigError("url is no URL", hint="write it like https://hooks.example.com/path")
+        raise ConfigError("url is not a URL", hint="write it like https://hooks.example.com/path")
     return parts
 
 
@@ -115,7 +115,11 @@ def _judge(answer: urllib3.BaseHTTPResponse, where: str) -> str:
             hint="write the address that it leads to",
         )
     said = read_document(answer.data.decode("utf-8", "replace")).with_status(answer.status)
-    mend = "it may pass; look at the service" if answer.status >= 500 else "check url and secrets"
+    mend = (
+        "it may be temporary; check the service"
+        if answer.status >= 500
+        else "check url and secrets"
+    )
     raise NotificationError(f"{where} answered {said}", hint=mend)
 
 
@@ -148,7 +152,7 @@ def _disconnected(where: str, url: str, error: Exception, proxy: Proxy | None) -
     reason = _reason(error)
     match error:
         case Unacceptable():
-            return NotificationError(f"{where}: {error}", hint="look what answers there")
+            return NotificationError(f"{where}: {error}", hint="check what answers there")
         case SSLError():
             return NotificationError(f"no TLS with {where}{reason}", hint="check url and ca_file")
         case NameResolutionError():
@@ -158,7 +162,7 @@ def _disconnected(where: str, url: str, error: Exception, proxy: Proxy | None) -
         case TimedOut() | TimeoutError():
             return NotificationError(f"no answer in time from {where}", hint="or raise timeout")
         case _:
-            mend = "it may pass; look at the service"
+            mend = "it may be temporary; check the service"
             return NotificationError(f"the connection to {where} broke{reason}", hint=mend)
 
 

@@ -58,13 +58,13 @@ def _sensible(events: tuple[AlertEvent, ...]) -> tuple[AlertEvent, ...]:
     if len(set(events)) != len(events):
         raise ValueError("names an event twice")
     if set(events) == {AlertEvent.RECOVERED}:
-        raise ValueError("names only recovered: name as well what is to be over")
+        raise ValueError("names only recovered: name the events that it ends, too")
     return events
 
 
 def _lasting(event: AlertEvent) -> AlertEvent:
     if event not in {*CONDITIONS, AlertEvent.RECOVERED}:
-        raise ValueError(f"{event} does not last, so it is no alert: take it out")
+        raise ValueError(f"{event} does not last, so it is no alert: remove it")
     return event
 
 

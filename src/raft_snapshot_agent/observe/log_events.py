@@ -1,4 +1,4 @@
-"""The names of what the log tells: they stay, however a sentence is worded."""
+"""The names of events in the log, for programs: they stay when a sentence is reworded."""
 
 from __future__ import annotations
 

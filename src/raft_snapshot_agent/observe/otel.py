@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.core.report import Outcome, Phase, Report
@@ -24,6 +25,7 @@ _SERVICE = "raft-snapshot-agent"
 _GROUP = "opentelemetry_traces_exporter"
 _OTLP = "otlp_proto_http"
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _LONGEST = 300
 _NANOSECONDS = 10**9
 
@@ -55,6 +57,7 @@ def open_spans(environ: Mapping[str, str]) -> Callable[[Report, str], str]:
     more = {"service.version": __version__, **({} if named else {"service.name": _SERVICE})}
     provider = TracerProvider(resource=Resource.create(more), shutdown_on_exit=False)
     provider.add_span_processor(Collector())
+    wrong_port = _find_wrong_port(environ)
     tracer, words = provider.get_tracer(_SERVICE, __version__), _Words()
 
     def send(report: Report, cluster: str) -> str:
@@ -65,7 +68,7 @@ def open_spans(environ: Mapping[str, str]) -> Callable[[Report, str], str]:
         taken = [_sent(one, spans) for one in exporters if spans]
         if all(taken):
             return ""
-        return f"the collector did not take a trace: {words.last}"
+        return f"the collector did not take a trace: {words.last}{wrong_port}"
 
     return send
 
@@ -76,9 +79,9 @@ def _open_exporters(environ: Mapping[str, str]) -> list[SpanExporter]:
     if "otlp" in names:
         protocol = next((environ[one] for one in _PROTOCOLS if environ.get(one)), "http/protobuf")
         if protocol != "http/protobuf":
-            raise ConfigError(
-                f"traces are not sent by {protocol!r}", hint=f"set {_PROTOCOLS[1]} to http/protobuf"
-            )
+            told = f"traces are sent by http/protobuf, not by {protocol[:40]!r}"
+            hint = f"set {_PROTOCOLS[1]} to http/protobuf, and the endpoint's port to 4318"
+            raise ConfigError(told, hint=hint)
     return [_open_exporter(name) for name in names if name and name != "none"]
 
 
@@ -93,6 +96,14 @@ def _open_exporter(name: str) -> SpanExporter:
         raise ConfigError(f"there is no exporter of traces called {name[:40]!r}", hint=hint)
     exporter: SpanExporter = next(iter(found)).load()()
     return exporter
+
+
+def _find_wrong_port(environ: Mapping[str, str]) -> str:
+    """Return what to say where an endpoint has the port at which collectors speak gRPC."""
+    endpoints = [urlsplit(environ.get(one, "").strip()).netloc for one in _ENDPOINTS]
+    if not any(one.endswith(":4317") for one in endpoints):
+        return ""
+    return " (4317 is the port for gRPC: set the endpoint's port to 4318)"
 
 
 def _sent(exporter: SpanExporter, spans: Sequence[ReadableSpan]) -> bool:

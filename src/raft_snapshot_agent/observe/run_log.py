@@ -65,7 +65,7 @@ class Journal:
         said = [f"Snapshot failed: {report.error}"] if failed else []
         told |= self._tell("run", said, now, "error", LogEvent.SNAPSHOT_FAILED, together=True)
         if report.node:
-            passed = [f"Passed over a node: {warning}" for warning in report.warnings]
+            passed = [f"Skipped a node: {warning}" for warning in report.warnings]
             self._tell("nodes", passed, now, "warning", LogEvent.NODE_PASSED_OVER)
         for delivery in report.deliveries:
             told |= self._log_delivery(report, delivery, now)

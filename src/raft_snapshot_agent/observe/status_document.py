@@ -8,6 +8,7 @@ from typing import Any
 
 from raft_snapshot_agent.core.problems import Problem, list_problems, summarise
 from raft_snapshot_agent.core.report import Outcome
+from raft_snapshot_agent.core.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshot import Snapshot
 from raft_snapshot_agent.core.status import (
     AgentStatus,
@@ -109,6 +110,7 @@ def _storage(storage: StorageStatus, cluster: str, now: datetime) -> dict[str, A
         "pruned": storage.pruned,
         "failing": _failure(storage.failing),
         "alarm": storage.alarm or None,
+        "scrub": _scrub(storage.scrub_note),
         "warnings": list(storage.warnings),
     }
 
@@ -157,6 +159,18 @@ def _drill(drill: DrillStatus | None) -> dict[str, Any] | None:
         "at": _time(drill.at),
         "seconds": drill.seconds,
         "reason": drill.reason or None,
+        "server": drill.server or None,
+        "proved": drill.proved or None,
+    }
+
+
+def _scrub(note: ScrubNote | None) -> dict[str, Any] | None:
+    if note is None or note.looked_at is None:
+        return None
+    return {
+        "at": _time(note.looked_at),
+        "rotten": len(note.rotten),
+        "vanished": len(note.vanished),
     }
 
 

@@ -36,5 +36,5 @@ def _tell_thread(ended: Any) -> None:
     if ended.exc_value is None or ended.exc_type is SystemExit:
         return
     trace_defect(ended.exc_value)
-    what = f"A thread ended: {defect(ended.exc_value)}"
+    what = f"A background thread failed: {defect(ended.exc_value)}"
     get_log().error(what, fact=LogEvent.OTHER)

@@ -145,4 +145,4 @@ def as_failure(error: Exception) -> AgentError:
     if isinstance(error, AgentError):
         return error
     trace_defect(error)
-    return AgentError(defect(error), hint="this is a defect of the agent: please report it")
+    return AgentError(defect(error), hint="this is a bug of the agent: please report it")

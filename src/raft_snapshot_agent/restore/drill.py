@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,13 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from raft_snapshot_agent.core.release import is_older
 from raft_snapshot_agent.core.snapshot import Manifest
 from raft_snapshot_agent.errors import AgentError, ConfigError, DrillFailed, ServerError, SpoolError
+from raft_snapshot_agent.restore.kms import start_by_kms
 from raft_snapshot_agent.restore.restore import restore
 from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.servers.answers import Initialised
 from raft_snapshot_agent.servers.key_tokens import remove_audit_devices
 from raft_snapshot_agent.servers.node import OpenBaoNode
-from raft_snapshot_agent.servers.private import private_node
+from raft_snapshot_agent.servers.private import KmsSeal, private_node
 from raft_snapshot_agent.servers.programs import find_server_program
 from raft_snapshot_agent.servers.throw_away import throw_away_folder
 from raft_snapshot_agent.threads import in_thread
@@ -40,10 +42,16 @@ class ServerChoice:
     """The version it must have: no server reads what a newer one wrote."""
     must_be_closed: bool = True
     """False for what is nobody's production, on hosts that cannot close it in."""
+    seal: KmsSeal | None = None
+    """What unseals it; by default keys."""
 
 
 def choose_server(
-    manifest: Manifest | None, configured: Path | None, *, opened: bool
+    manifest: Manifest | None,
+    configured: Path | None,
+    *,
+    opened: bool,
+    seal: KmsSeal | None = None,
 ) -> ServerChoice:
     """Choose the server for a snapshot.
 
@@ -51,13 +59,14 @@ def choose_server(
         manifest: What is known of the snapshot.
         configured: The program to take in any case.
         opened: Whether it is unsealed: what stays sealed can hurt nobody.
+        seal: What unseals it; by default keys.
 
     Raises:
         ConfigError: None is installed.
     """
-    product = manifest.product if manifest else ""
+    product, version = (manifest.product, manifest.version) if manifest else ("", "")
     program = find_server_program(product, configured)
-    return ServerChoice(program, manifest.version if manifest else "", must_be_closed=opened)
+    return ServerChoice(program, version, must_be_closed=opened, seal=seal)
 
 
 @asynccontextmanager
@@ -101,6 +110,7 @@ async def restored(
     Arguments:
         snapshot: A verified snapshot.
         unseal_keys: Enough key shares of the cluster it was taken from; none: it stays sealed.
+            Where a KMS unseals it, recovery keys, or none.
         folder: Where the server keeps its data; an empty one in a folder of ours.
         choice: Which server it is.
         must_be_closed: Where there is no choice: whether it must be closed in.
@@ -115,22 +125,31 @@ async def restored(
     choice = choice or ServerChoice(must_be_closed=must_be_closed)
     node = await in_thread(
         lambda: private_node(
-            "drill", folder, must_be_closed=choice.must_be_closed, program=choice.program
+            "drill",
+            folder,
+            must_be_closed=choice.must_be_closed,
+            program=choice.program,
+            seal=choice.seal,
         )
     )
+    ways_out = choice.seal.relay(folder) if choice.seal else nullcontext()
 
     async def begin() -> None:
         with _disk_watched(node, folder):
             await in_thread(node.start)
             started(await in_thread(lambda: _require_version(node, choice.at_least)))
-            await _bring_to_life(node, snapshot, unseal_keys)
+            if choice.seal is None:
+                await _bring_to_life(node, snapshot, unseal_keys)
+            else:
+                await _have_kms_unseal(node, snapshot, unseal_keys)
 
-    try:
-        await _retire_if_cancelled(node, begin)
-        yield node
-    finally:
-        with CancelScope(shield=True):
-            await in_thread(node.discard)
+    with ways_out:
+        try:
+            await _retire_if_cancelled(node, begin)
+            yield node
+        finally:
+            with CancelScope(shield=True):
+                await in_thread(node.discard)
 
 
 async def _retire_if_cancelled(node: OpenBaoNode, work: Callable[[], Awaitable[None]]) -> None:
@@ -160,7 +179,7 @@ async def _retire_if_cancelled(node: OpenBaoNode, work: Callable[[], Awaitable[N
 
 
 async def _bring_to_life(node: OpenBaoNode, snapshot: Path, unseal_keys: Sequence[str]) -> None:
-    own_keys = await _replace_state(node, snapshot)
+    own_keys = (await _replace_state(node, snapshot)).unseal_keys
     # The old shares stay in memory after a forced restore; only a restart forgets them.
     await in_thread(node.stop)
     if await in_thread(lambda: _start_with_another_seal(node)):
@@ -168,7 +187,8 @@ async def _bring_to_life(node: OpenBaoNode, snapshot: Path, unseal_keys: Sequenc
             raise ConfigError(
                 "a server takes the snapshot, but its cluster is unsealed by a KMS or by a key of"
                 " its own, which a copy that reaches nobody has not",
-                hint="leave drill.unseal.keys out: then the drill ends here, and passes",
+                hint="give drill.unseal.seal; or leave drill.unseal.keys out: then the drill ends"
+                " here, and passes",
             )
         return
     if not unseal_keys:
@@ -206,10 +226,11 @@ def _require_version(node: OpenBaoNode, least: str) -> str:
     return f"{product} {version}"
 
 
-async def _replace_state(node: OpenBaoNode, snapshot: Path) -> tuple[str, ...]:
-    """Restore by force; return the keys of what was there before."""
-    made = await in_thread(lambda: node.init(1, 1))
-    await in_thread(lambda: node.unseal(made.unseal_keys))
+async def _replace_state(node: OpenBaoNode, snapshot: Path, *, by_kms: bool = False) -> Initialised:
+    """Restore by force; return the keys and the token of what was there before."""
+    made = await in_thread(lambda: node.init(1, 1, by_kms=by_kms))
+    if not by_kms:
+        await in_thread(lambda: node.unseal(made.unseal_keys))
     await in_thread(node.wait_active)
     auth = TokenAuth(method="token", token=Secret(made.root_token))
     cluster = Cluster(VaultSettings(address=node.address, auth=auth), "anywhere")
@@ -221,9 +242,23 @@ async def _replace_state(node: OpenBaoNode, snapshot: Path) -> tuple[str, ...]:
             f"the server did not take the snapshot: {error.message}",
             noted="the server did not take it",
         ) from error
-    if back is not None:
+    if back is not None and not by_kms:
         raise DrillFailed("the drill server took the snapshot but did not seal itself")
-    return made.unseal_keys
+    return made
+
+
+async def _have_kms_unseal(node: OpenBaoNode, snapshot: Path, recovery_keys: Sequence[str]) -> None:
+    """Restore a snapshot whose cluster a KMS unseals: the copy asks the same one."""
+    made = await _replace_state(node, snapshot, by_kms=True)
+    await in_thread(node.stop)
+    if recovery_keys:
+        await in_thread(lambda: remove_audit_devices(node, recovery_keys))
+    await in_thread(lambda: start_by_kms(node))
+    answer = await in_thread(
+        lambda: node.request("GET", "auth/token/lookup-self", token=made.root_token)
+    )
+    if answer.status == 200:
+        raise DrillFailed("the server took the snapshot, but holds what it held before")
 
 
 def _require_closed(node: OpenBaoNode, own_keys: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.errors import ConfigError, NothingThere, ServerError
 from raft_snapshot_agent.restore.drill import choose_server, lend_folder, restored
+from raft_snapshot_agent.restore.kms import read_seal
 from raft_snapshot_agent.restore.reader import SnapshotReader
 from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.servers.answers import NodeAnswer
@@ -59,8 +60,9 @@ async def bring_to_life(
     """
     require_keys(settings)
     keys = [key.resolve() for key in settings.unseal.keys]
+    seal = await in_thread(lambda: read_seal(settings.unseal))
     async with fetch_copy(reader, spool) as got, lend_folder(spool) as folder:
-        choice = choose_server(got.manifest, settings.server, opened=True)
+        choice = choose_server(got.manifest, settings.server, opened=True, seal=seal)
         async with restored(got.spool.path, keys, folder, choice=choice) as node:
             yield LivingCopy(node, await in_thread(lambda: make_root_token(node, keys)))
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.core.notes import Restored
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.restore.restore import Fetched
 from raft_snapshot_agent.uptime import instant

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from raft_snapshot_agent.backup.agent import Destination
 from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.proof import AHEAD
 from raft_snapshot_agent.core.snapshot import Manifest, Snapshot, Stored
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.verification import Copy, Expected, Reading
 from raft_snapshot_agent.errors import (
     AgentError,
@@ -99,7 +99,7 @@ class StoredReader:
             judged = self.stored
         if judged.signed:
             return "signed with the agents' key"
-        told = judged.doubt.removesuffix(": fills no rule")
+        told = judged.doubt.removesuffix(": does not count for retention")
         known = told or (_DESCRIBED if judged.verified else _NAMED)
         unsigned = self.destination.signing is not None and not told
         return f"unsigned; {known}" if unsigned else known

@@ -15,6 +15,7 @@ from raft_snapshot_agent.destination.drill_notes import remember_drill
 from raft_snapshot_agent.errors import AgentError, DrillFailed, VerificationError
 from raft_snapshot_agent.restore.canaries import prove
 from raft_snapshot_agent.restore.drill import choose_server, lend_folder, restored
+from raft_snapshot_agent.restore.kms import read_seal
 from raft_snapshot_agent.restore.living_copy import LivingCopy
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
 from raft_snapshot_agent.restore.restore import Fetched, fetch_copy
@@ -34,6 +35,13 @@ class DrillOutcome:
     """Why it failed."""
     trouble: str = ""
     """Why the note does not lie beside the snapshot, where it should."""
+
+    @property
+    def line(self) -> str:
+        """What it says in one line: of a failure more than the note may, which others can read."""
+        if self.error is None:
+            return self.note.line
+        return f"The drill of {self.note.snapshot} failed: {self.error}"
 
 
 @dataclass(slots=True)
@@ -89,12 +97,13 @@ async def rehearse(
         AgentError: It could not be tried, so nothing is known of the snapshot.
     """
     keys = [key.resolve() for key in settings.unseal.keys]
+    seal = await in_thread(lambda: read_seal(settings.unseal))
     progress = _Progress()
     try:
         async with fetch_copy(reader, spool) as got, lend_folder(spool) as folder:
             progress.sha256 = got.snapshot.sha256
-            opened = bool(keys) and must_be_closed
-            choice = choose_server(got.manifest, settings.server, opened=opened)
+            opened = bool(keys or seal) and must_be_closed
+            choice = choose_server(got.manifest, settings.server, opened=opened, seal=seal)
             async with restored(
                 got.spool.path, keys, folder, choice=choice, started=progress.started
             ) as node:
@@ -115,10 +124,12 @@ def _prove(
     progress: _Progress,
 ) -> None:
     progress.proved.append(f"restored at index {got.snapshot.meta.index}")
-    if not keys:
+    if not keys and settings.unseal.seal is None:
         progress.proved.append("sealed, for no key is given")
         return
     progress.proved.append("active")
+    if not keys:
+        return
     copy = LivingCopy(node, make_root_token(node, keys))
     progress.proved.extend(prove(copy, settings))
 

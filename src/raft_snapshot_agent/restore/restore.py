@@ -164,7 +164,7 @@ def _not_back(leader: Leader, *, taken: bool, patience: float) -> ServerError:
     if taken:
         return ServerError(
             f"the cluster is not back {patience:g} s after {address} took the snapshot",
-            hint="look at the servers' logs; the snapshot itself is whole",
+            hint="check the servers' logs; the snapshot itself is whole",
         )
     return ServerError(
         f"the connection to {address} was lost when all was sent, and {patience:g} s later nothing"

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from raft_snapshot_agent.backup.agent import Agent, Destination
+from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.core.guard import GUARD_NAME
 from raft_snapshot_agent.core.report import Report
 from raft_snapshot_agent.core.retention import Retention
 from raft_snapshot_agent.core.snapshot import Sidecar
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, Denied, ServerError, StorageError
 from raft_snapshot_agent.restore.way_back import SAFETY
 from raft_snapshot_agent.storage.base import UploadSource

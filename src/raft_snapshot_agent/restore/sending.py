@@ -18,6 +18,10 @@ from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 
 BY_FORCE = "with --force it replaces this cluster, which then needs that one's unseal keys"
+_BEFORE_FORCE = (
+    "is it this cluster's, then look whether its KMS has the key; with --force the servers seal,"
+    " and nothing but the snapshot's KMS key opens them"
+)
 _UNTOUCHED = "nothing was changed"
 _LISTENER = "in the listener of the servers' configuration, reload them, then restore again"
 _REFUSALS = (
@@ -111,6 +115,12 @@ async def send(cluster: Cluster, leader: Leader, upload: Upload, *, force: bool)
 
 def explain_refusal(error: ServerError, address: str) -> ServerError:
     """Say why a server refused a snapshot, and which setting to change."""
+    if "autoseal" in error.message:  # also where it is the right key, and the KMS has lost it
+        return Denied(
+            f"{address} refuses the snapshot: it was made with another KMS key than the servers can"
+            f" use now; {_UNTOUCHED}",
+            hint=_BEFORE_FORCE,
+        )
     if "snapshot-force" in error.message:
         return Denied(
             f"{address} refuses the snapshot: it was made with other unseal keys", hint=BY_FORCE

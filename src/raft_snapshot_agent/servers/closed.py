@@ -2,6 +2,8 @@
 
 It runs in user, network, mount and IPC namespaces of its own. There is no interface but loopback,
 no abstract socket of others, and no file or socket but FOLDER, the program and what is in /usr.
+Where FOLDER has a socket `relay.sock`, whoever listens there tells which hosts may be reached and
+which files seen; the listeners that stand for those hosts in here are handed to it.
 Python 3.11 has none of these calls, and `unshare` and `ip` are not on every host. Nothing of the
 agent is imported: this is a process of its own that has one thread and no secrets.
 
@@ -28,6 +30,10 @@ _BIND, _REC, _PRIVATE, _REMOUNT, _RDONLY = 0x1000, 0x4000, 0x40000, 0x20, 0x1
 _NOSUID, _NODEV, _DETACH = 0x2, 0x4, 0x2
 _NO_NEW_PRIVS, _CAPBSET_DROP, _CAPABILITIES = 38, 24, 64
 _GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 0x1
+_SET_ADDRESS, _SET_MASK = 0x8916, 0x891C
+_RELAY = "relay.sock"
+_STANDS_FOR = "127.77.0.{}"
+"""The address in here of a host that is known by its name."""
 _OUTSIDE = ("192.0.2.1", 53)
 """An address for documentation: nobody has it."""
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -39,7 +45,8 @@ def main() -> None:
     try:
         _leave_the_host()
         _only_loopback()
-        _only_these_files(root, program)
+        shown, hosts = _open_ways_out(root)
+        _only_these_files(root, program, shown, hosts)
         _without_rights()
     except OSError as error:
         sys.stderr.write(f"no namespaces of its own: {error.strerror or error}\n")
@@ -72,17 +79,62 @@ def _only_loopback() -> None:
             raise OSError(errno.EISCONN, f"the network is still there: {', '.join(others)}")
 
 
-def _only_these_files(folder: Path, program: Path) -> None:
+def _open_ways_out(folder: Path) -> tuple[list[str], str]:
+    """Hand out a listener for each host that may be reached.
+
+    Returns:
+        Files that may be seen, and what /etc/hosts says.
+    """
+    os.chdir(folder)  # the path of a socket has 107 bytes at most
+    if not Path(_RELAY).is_socket():
+        return [], ""
+    with socket.socket(socket.AF_UNIX) as relay:
+        relay.connect(_RELAY)
+        with relay.makefile() as word:
+            told = [entry.split(" ", 1) for entry in word.read().split("\0") if entry]
+        names: list[str] = []
+        listeners = []
+        for number, target in enumerate((rest for kind, rest in told if kind == "reach"), 1):
+            host, _, port = target.rpartition(":")
+            address = _address_of(host, number)
+            if address != host:
+                names.append(f"{address} {host}\n")
+            listeners.append(socket.create_server((address, int(port))))
+        if listeners:
+            socket.send_fds(relay, [b"."], [one.fileno() for one in listeners])
+    return [rest for kind, rest in told if kind == "show"], "".join(names)
+
+
+def _address_of(host: str, number: int) -> str:
+    """Return the address in here that stands for a host; one of its own is given to loopback."""
+    try:
+        packed = socket.inet_aton(host)
+    except OSError:
+        return _STANDS_FOR.format(number)
+    if not host.startswith("127."):
+        alias = f"lo:{number}".encode()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            for request, value in ((_SET_ADDRESS, packed), (_SET_MASK, b"\xff" * 4)):
+                order = struct.pack("16sHH4s16x", alias, socket.AF_INET, 0, value)
+                fcntl.ioctl(any_socket, request, order)
+    return host
+
+
+def _only_these_files(folder: Path, program: Path, shown: list[str], hosts: str) -> None:
     _mount("none", Path("/"), "", _REC | _PRIVATE)
     root = folder / "root"
     root.mkdir(exist_ok=True)
     _mount("tmpfs", root, "tmpfs", _NOSUID | _NODEV, "size=64m,mode=0755")
-    for shared in ("/usr", "/dev/null", "/dev/urandom", "/dev/random", str(program)):
+    for shared in ("/usr", "/dev/null", "/dev/urandom", "/dev/random", str(program), *shown):
         _show(Path(shared), root, read_only=not shared.startswith("/dev"))
     for link in ("bin", "lib", "lib64", "sbin"):
         if Path("/", link).is_symlink():
             (root / link).symlink_to(Path("/", link).readlink())
     _show(folder, root)
+    if hosts:
+        (root / "etc").mkdir(exist_ok=True)
+        (root / "etc/hosts").write_text(hosts)
+        (root / "etc/nsswitch.conf").write_text("hosts: files\n")
     os.chdir(root)
     _call("pivot_root", b".", b".")
     _call("umount2", b".", _DETACH)

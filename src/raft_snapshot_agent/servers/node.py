@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ import urllib3
 from raft_snapshot_agent.errors import ServerError, Unreachable
 from raft_snapshot_agent.network.unix import UnixPool
 from raft_snapshot_agent.servers.answers import Initialised, NodeAnswer
+from raft_snapshot_agent.servers.node_options import NodeHost, NodeOptions, TlsFiles
 from raft_snapshot_agent.servers.process import (
-    LOOPBACK,
     ServerProcess,
     free_ports,
     program,
@@ -34,41 +33,6 @@ _RAFT = {
     "autopilot_update_interval": "100ms",
     "autopilot_reconcile_interval": "100ms",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class NodeHost:
-    """Where a node runs."""
-
-    address: str = LOOPBACK
-    enter: tuple[str, ...] = ()
-    """What a command begins with that is to run there."""
-    ports: tuple[int, int] | None = None
-    """Those of the API and of the cluster, where nobody else takes them."""
-    program: Path | None = None
-    """The server's program; by default the one that is installed."""
-    socket: bool = False
-    """Whether it is spoken to through a unix socket in the node's folder, and no port."""
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM files a listener uses, and the authority its clients trust."""
-
-    cert: Path
-    key: Path
-    ca: Path
-
-
-@dataclass(frozen=True, slots=True)
-class NodeOptions:
-    """What may differ from the plainest node."""
-
-    tls: TlsFiles | None = None
-    listener: Mapping[str, Any] = field(default_factory=dict)
-    """Further options of the TCP listener, such as `http_write_timeout`."""
-    server: Mapping[str, Any] = field(default_factory=dict)
-    """Further top-level settings, such as `seal` or `disable_standby_reads`."""
 
 
 class OpenBaoNode:
@@ -95,9 +59,14 @@ class OpenBaoNode:
         self._pool = UnixPool(str(folder / SOCKET)) if self.host.socket else _pool(self.options.tls)
         self.process = ServerProcess(
             name,
-            [*self.host.enter, bao, "server", f"-config={folder / 'server.json'}"],
+            [*self.host.enter, bao, "server", *self._configurations()],
             folder / "server.log",
-            {"PATH": "/usr/bin:/bin", "HOME": str(folder), "TMPDIR": str(folder / "tmp")},
+            {
+                "PATH": "/usr/bin:/bin",
+                "HOME": str(folder),
+                "TMPDIR": str(folder / "tmp"),
+                **self.options.environment,
+            },
             folder if self.host.socket else None,
         )
 
@@ -204,11 +173,14 @@ class OpenBaoNode:
         status: dict[str, Any] = self.api("GET", "sys/seal-status")
         return status
 
-    def init(self, shares: int, threshold: int) -> Initialised:
-        """Initialise it as the first node of a cluster."""
-        request = {"secret_shares": shares, "secret_threshold": threshold}
-        answer = self.api("PUT", "sys/init", request)
-        return Initialised(tuple(answer["keys_base64"]), answer["root_token"])
+    def init(self, shares: int, threshold: int, *, by_kms: bool = False) -> Initialised:
+        """Initialise it as the first node of a cluster; `by_kms`: its keys are recovery keys."""
+        kind = "recovery" if by_kms else "secret"
+        answer = self.api(
+            "PUT", "sys/init", {f"{kind}_shares": shares, f"{kind}_threshold": threshold}
+        )
+        keys = answer["recovery_keys_base64" if by_kms else "keys_base64"]
+        return Initialised(tuple(keys), answer["root_token"])
 
     def unseal(self, keys: Sequence[str]) -> None:
         """Offer key shares until it is unsealed, or they are used up."""
@@ -251,6 +223,10 @@ class OpenBaoNode:
             return self.request("GET", path, timeout=2.0)
         except Unreachable:
             return NodeAnswer(0, None)
+
+    def _configurations(self) -> list[str]:
+        files = ("server.json", *self.options.files)
+        return [f"-config={self.folder / name}" for name in files]
 
     def _configuration(self) -> dict[str, Any]:
         tls = self.options.tls

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.servers import closed
-from raft_snapshot_agent.servers.node import NodeHost, NodeOptions, OpenBaoNode
+from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.servers.node_options import NodeHost, NodeOptions
 from raft_snapshot_agent.servers.programs import find_bundled_program
+from raft_snapshot_agent.servers.relay import Reachable, Relay
 
 OPEN = (
-    "the server is not closed in: it can reach other hosts and revoke what production uses, and"
+    "the server is not isolated: it can reach other hosts and revoke what production uses, and"
     " other users of this host can reach its port, though they receive no key"
 )
 """What is not promised where this host gives no namespaces."""
@@ -21,6 +24,37 @@ _PORTS = (8200, 8201)
 # Vault wants to lock memory, which needs a capability that nothing in there has.
 _OPTIONS = NodeOptions(server={"disable_mlock": True})
 _PATIENCE = 20.0
+_SEAL = "seal.hcl"
+_AUTHORITIES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Where servers written in Go look for the authorities that they trust."""
+
+
+@dataclass(frozen=True, slots=True)
+class KmsSeal:
+    """What unseals a server without keys, and how it is reached."""
+
+    stanza: bytes = field(repr=False)
+    """Of the server's configuration: `seal "..." {...}`."""
+    reachable: tuple[Reachable, ...] = ()
+    """The KMS."""
+    files: tuple[Path, ...] = ()
+    """Files that the stanza names."""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables with the credentials, by their names."""
+
+    def relay(self, folder: Path) -> Relay:
+        """Make the way to the KMS for a server in this folder."""
+        authorities = [Path(path) for path in _AUTHORITIES if Path(path).is_file()]
+        return Relay(folder, self.reachable, [*self.files, *authorities])
+
+    def options(self) -> NodeOptions:
+        return replace(_OPTIONS, files=(_SEAL,), environment=self.environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +84,12 @@ def isolation(folder: Path) -> Isolation:
 
 
 def private_node(
-    name: str, folder: Path, *, must_be_closed: bool, program: Path | None = None
+    name: str,
+    folder: Path,
+    *,
+    must_be_closed: bool,
+    program: Path | None = None,
+    seal: KmsSeal | None = None,
 ) -> OpenBaoNode:
     """Make a server that is spoken to through a socket in its folder, which nobody else enters.
 
@@ -61,6 +100,7 @@ def private_node(
         folder: Its own, empty and in a folder of ours.
         must_be_closed: Whether it may reach nobody: it is to hold what production holds.
         program: The server's; by default the OpenBao that is installed.
+        seal: What unseals it; by default keys. Its relay is to be open while the server starts.
 
     Raises:
         ConfigError: It cannot be closed in here, or OpenBao is not installed.
@@ -73,13 +113,18 @@ def private_node(
         host = NodeHost(enter=_enter(folder), ports=_PORTS, program=program, socket=True)
     elif must_be_closed:
         raise ConfigError(
-            f"a restored copy cannot be kept from reaching others here: {found.why}",
+            f"a restored copy cannot be isolated on this host: {found.why}",
             hint="allow user namespaces (sysctl user.max_user_namespaces, or the container's"
             " profile), or use a host or pod without network",
         )
     else:
         host = NodeHost(program=program, socket=True)
-    return OpenBaoNode(name, folder, _OPTIONS, host)
+    if seal is None:
+        return OpenBaoNode(name, folder, _OPTIONS, host)
+    stanza = folder / _SEAL
+    stanza.touch(mode=0o600)
+    stanza.write_bytes(seal.stanza)
+    return OpenBaoNode(name, folder, seal.options(), host)
 
 
 def _enter(folder: Path) -> tuple[str, ...]:

@@ -116,6 +116,8 @@ class ServerProcess:
         self._guard: subprocess.Popen[bytes] | None = None
         self._suspended = False
         self._retired = False
+        self._began = 0
+        """Where its log was when it was last started."""
         self._starting = Lock()
 
     @property
@@ -140,6 +142,7 @@ class ServerProcess:
         """
         with self._starting, self.log_path.open("ab") as log:
             self._refuse_retired()
+            self._began = log.tell()
             self._server = _spawn(
                 [*self._argv, *more],
                 self._env,
@@ -168,9 +171,11 @@ class ServerProcess:
             raise ServerError(f"{self.name} ended with status {status}: {self.last_words()}")
 
     def last_words(self, lines: int = 5) -> str:
-        """The end of its log."""
+        """Return the end of its log since it was last started."""
         try:
-            text = self.log_path.read_text(errors="replace")
+            with self.log_path.open("rb") as log:
+                log.seek(self._began)
+                text = log.read().decode(errors="replace")
         except OSError as error:
             return f"no log: {error.strerror}"
         return redact(" / ".join(text.splitlines()[-lines:])) or "its log is empty"

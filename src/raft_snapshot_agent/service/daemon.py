@@ -224,7 +224,7 @@ class Daemon:
                 where = f" of {', '.join(stuck)}" if stuck != [""] else ""
                 self._log.error(
                     f"The snapshot{where} has made no progress for longer than all time-outs"
-                    " together; systemd is told no more that this agent lives, and restarts it.",
+                    " together; the agent stops its watchdog signal, so systemd restarts it.",
                     fact=LogEvent.WATCHDOG_SILENT,
                 )
             told = bool(stuck)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.config.keys import KeyPosition
 from raft_snapshot_agent.config.model import Config, spool_folder
+from raft_snapshot_agent.core.drill_note import DrillNote
 from raft_snapshot_agent.core.slots import ScheduleSpec
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.drill_notes import find_newest_drill
@@ -30,13 +31,13 @@ class DrillPlan:
     destinations: Sequence[Destination]
     timing: ScheduleSpec
 
-    async def find_newest(self, now: datetime) -> datetime | None:
-        """Return when the last drill began, whichever agent held it.
+    async def find_newest(self, now: datetime) -> DrillNote | None:
+        """Return what the last drill came to, whichever agent held it.
 
         Raises:
             StorageError: No storage tells.
         """
-        found: list[datetime] = []
+        found: dict[datetime, DrillNote] = {}
         troubles: list[AgentError] = []
         for destination in self.destinations:
             try:
@@ -44,10 +45,11 @@ class DrillPlan:
             except AgentError as error:
                 troubles.append(error)
             else:
-                found += [newest] if newest else []
+                if newest is not None and newest.began is not None:
+                    found[newest.began] = newest
         if troubles and len(troubles) == len(self.destinations):
             raise troubles[0]
-        return max(found, default=None)
+        return found[max(found)] if found else None
 
     async def hold(self) -> DrillOutcome:
         """Hold a drill of the newest snapshot.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,6 @@ from anyio import CancelScope
 from anyio.abc import TaskGroup
 
 from raft_snapshot_agent.core.drill_note import DrillNote
-from raft_snapshot_agent.core.notes import moment
-from raft_snapshot_agent.core.status import DrillStatus
 from raft_snapshot_agent.errors import AgentError, SnapshotNotFound
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.log_events import LogEvent
@@ -74,8 +71,11 @@ class DrillLoop:
             noted = await self._plan.find_newest(self._clock())
         except AgentError:
             return False, None  # nobody knows whether it is due
-        known = [moment for moment in (noted, self._last) if moment is not None]
-        return await is_working(self._service.agent), max(known, default=None)
+        is_ours = await is_working(self._service.agent)
+        if noted is not None:
+            self._publish(noted, is_ours=is_ours)
+        times = (None if noted is None else noted.began, self._last)
+        return is_ours, max((one for one in times if one is not None), default=None)
 
     async def _hold(self) -> None:
         log: Log = self._service.log
@@ -94,22 +94,26 @@ class DrillLoop:
 
     def _tell(self, log: Log, outcome: DrillOutcome) -> None:
         note = outcome.note
-        self._publish(note)
-        facts = {"seconds": note.seconds, "server": note.server}
+        self._publish(note, is_ours=True)
+        facts = {"snapshot": note.snapshot, "seconds": note.seconds, "server": note.server}
         if outcome.error is not None:
-            what = f"The drill of {note.snapshot} failed: {outcome.error}"
-            log.error(what, fact=LogEvent.DRILL_FAILED, **facts)
+            log.error(outcome.line, fact=LogEvent.DRILL_FAILED, **facts)
         else:
-            what = f"The drill of {note.snapshot} passed: {note.proved}"
-            log.info(what, fact=LogEvent.DRILL_PASSED, **facts)
+            log.info(outcome.line, fact=LogEvent.DRILL_PASSED, **facts)
         if outcome.trouble:
             what = f"The drill of {note.snapshot} is not noted beside it: {outcome.trouble}"
             log.warning(what, fact=LogEvent.DRILL_NOT_NOTED)
 
-    def _publish(self, note: DrillNote) -> None:
-        at = moment(note.at) or self._clock()
-        told = DrillStatus(note.snapshot, note.passed, at, note.seconds, note.reason)
-        self._board.change(self._service.name, lambda status: replace(status, drill=told))
+    def _publish(self, note: DrillNote, *, is_ours: bool) -> None:
+        """Make a drill part of the status, where it is this agent's to tell.
+
+        One that stands by tells of none, or each agent would raise the same alarm; what it told of
+        while it worked, it keeps up to date.
+        """
+        self._board.change(
+            self._service.name,
+            lambda status: status.drilled(note) if is_ours or status.drill else status,
+        )
 
 
 class DrillTasks:

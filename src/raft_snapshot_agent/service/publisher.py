@@ -134,7 +134,7 @@ class StatusPublisher:
             else one
             for one in status.storages
         )
-        return replace(status, storages=storages)
+        return replace(status, storages=storages).drilled(*[one.drill for one in surveys.values()])
 
     def _measure(self, status: ClusterStatus, progress: Progress) -> ClusterStatus:
         agent, now = self.service.agent, self._clock()

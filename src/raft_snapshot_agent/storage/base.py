@@ -1,11 +1,11 @@
-"""What a storage is: four verbs and a broom."""
+"""What a storage is: `put`, `entries`, `read`, `delete`, and `sweep` for what killed runs left."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.threads import beside_loop
@@ -34,9 +34,8 @@ class UploadSource(Protocol):
         """Read at most `size` bytes from `position`, waiting like `follow`; empty at the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One object under a storage's prefix."""
+class Entry(NamedTuple):
+    """One object under a storage's prefix; a tuple, for there may be very many."""
 
     name: str
     """Relative to the prefix."""
@@ -96,7 +95,7 @@ async def sizes_of(storage: Storage) -> dict[str, int]:
     entries = await storage.entries()
 
     def sizes() -> dict[str, int]:
-        return {entry.name: entry.size for entry in entries}
+        return dict(entries)
 
     return await beside_loop(sizes, len(entries))
 

@@ -25,7 +25,7 @@ class Meaning:
     """`{login}`, `{address}`, `{rights}` and `{options}` stand for those of the storage."""
 
 
-LATER = "it may pass; look at the store"
+LATER = "it may be temporary; check the store"
 LIKELY_SIGNATURE = (
     "likely the secret does not fit the key ID; else a proxy that changes Host or path, another"
     " region than the store's, or this host's clock: {login}"
@@ -124,7 +124,7 @@ MEANINGS: dict[str, Meaning] = {
         "blocks of another program lie under that name",
         "Azure drops them after a week; until then use another static_name or prefix",
     ),
-    "Md5Mismatch": Meaning(StorageUnavailable, "it arrived changed", "look at the network"),
+    "Md5Mismatch": Meaning(StorageUnavailable, "it arrived changed", "check the network"),
     "OperationAborted": _BUSY,
     "OperationTimedOut": _BUSY,
     "RequestTimeout": _BUSY,

@@ -1,4 +1,4 @@
-"""The way into the spool: from the server at full speed, and past the verifier."""
+"""Downloads a snapshot into the spool at full speed; `core.archive` verifies it meanwhile."""
 
 from __future__ import annotations
 

@@ -138,9 +138,9 @@ def _explain_denied(answer: Answer, path: str, right: str) -> str:
     if path != SNAPSHOT_PATH:
         return "likely a proxy or firewall in between: this path takes no token"
     if _BAD_TOKEN.search(answer.errors):
-        return "the token has ended or never was one of this cluster: give another"
+        return "the token has expired or is not of this cluster: give another"
     return (
-        f"likely the token needs {right} on {SNAPSHOT_PATH}, or has ended"
+        f"likely the token needs {right} on {SNAPSHOT_PATH}, or has expired"
         f"{_OTHER_TOKEN.get(right, '')}"
     )
 
@@ -167,4 +167,4 @@ def _advice(answer: Answer) -> str:
         case 502 | 503 | 504:
             return "likely the server, or a proxy before it, is busy or down: look at their logs"
         case _:
-            return "look at the server's log"
+            return "check the server's log"

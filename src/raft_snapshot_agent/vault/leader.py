@@ -182,7 +182,7 @@ class Cluster:
             trace_defect(error)
             raise ServerError(
                 f"{node.address} answers with what no Vault or OpenBao does: {error!r}",
-                hint="look what answers there",
+                hint="check what answers there",
             ) from error
 
     def _beside(self, node: Node, leader_status: LeaderStatus) -> Leader:

@@ -168,7 +168,7 @@ class Session:
     def _login(self, node: Node) -> Token:
         if self._auth is None:
             raise ConfigError(
-                "there is no way to log in",
+                "no login is configured",
                 hint="set vault.auth in the configuration, or VAULT_TOKEN",
             )
         if isinstance(self._auth, Prepared):

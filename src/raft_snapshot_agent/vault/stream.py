@@ -84,5 +84,5 @@ class SnapshotStream:
     def _interrupted_error(self, what: str) -> Interrupted:
         return Interrupted(
             f"the snapshot from {self._address} {what} after {self._received} bytes",
-            hint="the agent tries again; look at the server's log if it recurs",
+            hint="the agent tries again; check the server's log if it recurs",
         )

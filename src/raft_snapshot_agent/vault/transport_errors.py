@@ -90,7 +90,7 @@ def _explain(error: Exception, asked: Asked, patience: str) -> tuple[str, str]:
         case ConnectTimeoutError():
             return "it does not accept a connection in time", "check host, port and firewall"
         case Unacceptable():
-            return str(error), "look what answers at that address: it is no Vault or OpenBao"
+            return str(error), "check what answers at that address: it is no Vault or OpenBao"
         case TimedOut():
             return "it did not answer in time", f"check the server, or raise vault.{patience}"
         case _:

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from raft_snapshot_agent.core.status import AgentStatus
-from raft_snapshot_agent.metrics.exposition import exposition
+from raft_snapshot_agent.metrics.exposition import Exposer
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.json_text import write_json
 from raft_snapshot_agent.observe.renderer import Renderer
@@ -46,6 +46,7 @@ class Api:
             take_now: Takes a snapshot; nothing: nobody may ask for one.
         """
         self._renderer = Renderer(board)
+        self._exposer = Exposer()
         self._board = board
         self._take_now = take_now
 
@@ -80,7 +81,7 @@ class Api:
     async def metrics(self, request: Request) -> Response:
         """Answer `/metrics`."""
         accept = request.headers.get("accept", "")
-        make = partial(exposition, accept=accept)
+        make = partial(self._exposer.render, accept=accept)
         kind, content = await self._renderer.render(("metrics", accept), make)
         return Response(content, headers={"content-type": kind})
 
@@ -94,7 +95,7 @@ class Api:
         name = request.path_params["name"]
         cluster = find_cluster(self._board.read(), name)
         if cluster is None:
-            return JSONResponse({"errors": ["no cluster is called so"]}, 404)
+            return JSONResponse({"errors": ["no cluster has that name"]}, 404)
         told = write_json({"data": describe_in_vaults_words(cluster)})
         return Response(told, media_type="application/json")
 
@@ -128,7 +129,7 @@ class Api:
             if size > LARGEST_BODY:
                 return Refusal(413, f"a body has at most {LARGEST_BODY} bytes").answer()
         if not self._take_now(request.query_params.get("cluster")):
-            return Refusal(404, "no cluster is called so").answer()
+            return Refusal(404, "no cluster has that name").answer()
         return JSONResponse({"accepted": True}, 202)
 
     async def _tell_changes(self) -> AsyncIterator[str]:

@@ -90,7 +90,7 @@ class WebServer:
         self._log.info(f"The page is at {scheme}://{host}:{self.port}/", fact=LogEvent.PAGE_SERVED)
         if not self._settings.is_private and self._token is None:
             self._log.warning(
-                f"Whoever reaches port {self.port} of this host can read the page and the API"
+                f"Anyone who reaches port {self.port} of this host can read the page and the API"
                 " (set web.token, or let web.listen be 127.0.0.1:8299)",
                 fact=LogEvent.PAGE_EXPOSED,
             )
@@ -147,7 +147,7 @@ class WebServer:
                     # and a handshake would meet the certificate of one pair and the key of another.
                     self._context = await in_thread(self._settings.tls.open, abandon=True)
             except ConfigError as error:
-                self._tell_once(f"The page keeps its token and certificate: {error}")
+                self._tell_once(f"The page keeps its previous token and certificate: {error}")
             else:
                 self._told = ""
 

@@ -60,6 +60,27 @@ def test_a_table_has_headings_and_no_markup_of_its_own(capsys: pytest.CaptureFix
     assert said.err == ""
 
 
+def test_columns_stand_below_each_other_whatever_is_in_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = ["plain", "two\nlines", "\u96ea wide", "bell\a", "", "x" * 5000]
+
+    output.table([{"name": name, "size": "9 KiB"} for name in names[:5]], Format.TABLE)
+    output.table([{"name": name, "size": "9 KiB"} for name in names[5:]], Format.TABLE)
+
+    *few, heading, long = capsys.readouterr().out.splitlines()
+    assert few == [
+        "NAME       SIZE",
+        "plain      9 KiB",
+        "two lines  9 KiB",
+        "\u96ea wide    9 KiB",
+        "bell?      9 KiB",
+        "           9 KiB",
+    ]
+    assert long == "x" * 4000 + "...  9 KiB"
+    assert heading == "NAME".ljust(4003) + "  SIZE"
+
+
 def test_an_empty_table_is_nothing_and_an_empty_document_is_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

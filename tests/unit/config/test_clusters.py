@@ -127,8 +127,8 @@ def test_a_file_of_one_cluster_wants_no_name(write: WriteFile) -> None:
         ("clusters: [a]", "1:1: clusters: must be a mapping of keys, not a list"),
         ("clusters: {a: 1}", "1:12: clusters.a: must be a mapping of keys, not a number"),
         ("clusters: {a/b: {}}", "1:12: clusters.a/b: a cluster's name has letters, digits"),
-        ("clusters: {a: {log: {}}}", "1:16: clusters.a.log: stands at the top of the file"),
-        ("clusters: {a: {clusters: {}}}", "1:16: clusters.a.clusters: stands at the top"),
+        ("clusters: {a: {log: {}}}", "1:16: clusters.a.log: belongs at the top of the file"),
+        ("clusters: {a: {clusters: {}}}", "1:16: clusters.a.clusters: belongs at the top"),
         ("{clusters: {a: {}}, concurrency: 0}", "1:21: concurrency: must be 1 or more"),
         (
             "clusters: {a: {vault: {adress: 'http://a:1'}}}",
@@ -162,9 +162,11 @@ def test_the_same_cluster_twice_is_refused(write: WriteFile) -> None:
           a: {vault: {nodes: ['http://a:1', 'http://b:1']}}
           b: {vault: {address: 'http://b:1'}}
     """)
-    assert refused(path).startswith("4:15: clusters.b.vault.address: http://b:1 is that of the")
+    assert refused(path).startswith(
+        "4:15: clusters.b.vault.address: http://b:1 is also used by the"
+    )
     path = write("{vault: {address: 'http://a:1'}, clusters: {a: {}, b: {}}}")
-    assert refused(path).startswith("1:10: vault.address: http://a:1 is that of the cluster a")
+    assert refused(path).startswith("1:10: vault.address: http://a:1 is also used by the cluster a")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +193,9 @@ def test_two_clusters_never_store_in_one_place(write: WriteFile, first: str, sec
         """
     )
     said = refused(path)
-    assert "clusters.b.storages[0]: the place of these snapshots is that of the cluster a" in said
+    assert (
+        "clusters.b.storages[0]: the place of these snapshots is also used by the cluster a" in said
+    )
 
     apart = path.read_text().replace("storages: [{type: ", "storages: [{prefix: one, type: ", 1)
     path.write_text(apart)
@@ -229,7 +233,7 @@ def test_each_cluster_has_a_lease_of_kubernetes_of_its_own(write: WriteFile) -> 
     ]
 
     path.write_text(path.read_text().replace("name: other", "name: raft-snapshot-lease-berlin-1"))
-    assert "the lease raft-snapshot-lease-berlin-1 is that of the cluster" in refused(path)
+    assert "the lease raft-snapshot-lease-berlin-1 is also used by the cluster" in refused(path)
 
 
 def test_the_page_is_one_for_all_clusters(write: WriteFile) -> None:
@@ -240,5 +244,5 @@ def test_the_page_is_one_for_all_clusters(write: WriteFile) -> None:
     assert several.web is not None
     assert several.only("a").web == several.web
     assert shown_fleet(several)["web"]["listen"] == "localhost:1"
-    with pytest.raises(ConfigError, match="stands at the top of the file"):
+    with pytest.raises(ConfigError, match="belongs at the top of the file"):
         load_all(write("clusters: {a: {web: {}}}"), {})

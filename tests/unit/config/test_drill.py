@@ -64,11 +64,10 @@ def test_only_who_drills_needs_the_keys(load_text: Callable[..., Loaded], tmp_pa
         check(loaded.config, environ, loaded.position)
 
 
-def test_a_kms_for_the_copy_is_no_key_at_all(refusal: Callable[..., str]) -> None:
-    """It reaches nobody: docs/drills.md says what to do."""
-    line = refusal("c.yaml", text(keys="[k], seal: /etc/seal.hcl"))
+def test_what_only_a_kms_needs_is_refused_without_its_seal(refusal: Callable[..., str]) -> None:
+    line = refusal("c.yaml", text(keys="[k], reach: ['kms:443']"))
     assert line.startswith("c.yaml:3:")
-    assert "seal: unknown key" in line
+    assert "reach is for a copy that a KMS unseals: give seal, too" in line
 
 
 def test_a_login_that_somebody_else_decides_is_refused(refusal: Callable[..., str]) -> None:

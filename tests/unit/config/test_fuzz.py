@@ -151,7 +151,7 @@ def faults(path: Path, environ: dict[str, str]) -> tuple[str, ...]:
         ("storages: [{type: s3, bucket: b, endpoint: 'https://h:port'}]", "1:34: storages[0].endpoint: is not a URL: its port must be a number"),
         ("schedule: {cron: '@dialy'}", "1:12: schedule.cron: '@dialy' is not a cron expression"),
         ("vault: {timeout: 30d}", "1:9: vault.timeout: must be at most 20 days"),
-        ('run_on: "a\\0b"', "1:1: run_on: has a character that no value can hold: U+0000 (take it out)"),
+        ('run_on: "a\\0b"', "1:1: run_on: has a character that is not allowed: U+0000 (remove it)"),
     ],
 )  # fmt: skip
 def test_odd_values_are_told_with_the_mend(tmp_path: Path, text: str, expected: str) -> None:

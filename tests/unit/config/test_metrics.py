@@ -58,7 +58,7 @@ def test_it_stands_once_for_all_clusters(tmp_path: Path) -> None:
     assert "metrics" not in shown["clusters"]["a"]
 
     file.write_text(file.read_text().replace("{a: {", "{a: {metrics: {textfile: /b.prom}, "))
-    with pytest.raises(ConfigError, match="stands at the top of the file, for all clusters"):
+    with pytest.raises(ConfigError, match="belongs at the top of the file, for all clusters"):
         load_all(file, {})
 
 

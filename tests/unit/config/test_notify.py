@@ -112,7 +112,7 @@ def test_the_list_stands_once_for_all_clusters(tmp_path: Path) -> None:
     ("old", "new", "said"),
     [
         ("clusters: [b]}", "clusters: [b, c]}", "no cluster is called 'c'; there are: a, b"),
-        ("a: {", "a: {notify: [], ", "stands at the top of the file"),
+        ("a: {", "a: {notify: [], ", "belongs at the top of the file"),
     ],
 )
 def test_of_a_fleet_too_each_fault_has_its_place(

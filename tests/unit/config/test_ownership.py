@@ -115,7 +115,7 @@ def test_a_folder_of_a_neighbours_is_refused(here: Path) -> None:
 
 def test_a_pipe_there_holds_nobody_up(here: Path) -> None:
     os.mkfifo(here / FILE)
-    assert "is no regular file" in refused()
+    assert "is not a regular file" in refused()
 
 
 def test_it_is_used_once_it_is_named(here: Path) -> None:

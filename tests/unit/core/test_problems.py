@@ -112,8 +112,8 @@ def test_the_command_to_paste_names_the_cluster_where_there_are_several() -> Non
         for name in ("", "prod")
     ]
     assert told == [
-        "look at it: raft-snapshot-agent list --storage far",
-        "look at it: raft-snapshot-agent list --storage far --cluster prod",
+        "inspect it: raft-snapshot-agent list --storage far",
+        "inspect it: raft-snapshot-agent list --storage far --cluster prod",
     ]
 
 

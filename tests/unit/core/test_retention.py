@@ -198,7 +198,7 @@ def test_without_a_rule_everything_is_kept_even_what_is_broken(policy: Retention
     assert done.delete == ()
     assert done.refused == ""
     assert {done.keep[stored[0]], done.keep[stored[2]]} == {("no rule is set",)}
-    assert done.keep[stored[1]] == ("empty: fills no rule",)
+    assert done.keep[stored[1]] == ("empty: does not count for retention",)
     assert done.review == ()
 
 
@@ -231,7 +231,7 @@ def test_snapshots_from_the_future_fill_no_rule_and_stay() -> None:
     alone = plan(real, Retention(last=5, daily=3, within=timedelta(hours=2)), NOW)
     assert done.delete == alone.delete
     assert {one: done.keep[one] for one in alone.keep} == dict(alone.keep)
-    assert done.keep[junk[0]] == ("dated in the future: fills no rule",)
+    assert done.keep[junk[0]] == ("dated in the future: does not count for retention",)
 
 
 def test_a_clock_that_is_a_little_ahead_is_not_the_future() -> None:
@@ -261,7 +261,7 @@ def test_empty_ones_count_for_nothing_and_are_looked_at_after_keep_broken() -> N
     done = plan(stored, Retention(last=2, min_keep=3), NOW)
 
     assert [one.name for one in done.keep] == [one.name for one in stored]
-    assert done.keep[stored[1]] == ("empty: fills no rule",)
+    assert done.keep[stored[1]] == ("empty: does not count for retention",)
     assert done.keep[stored[4]] == ("kept: min_keep",)
     assert done.delete == ()
     assert done.review == (stored[3],)
@@ -317,7 +317,9 @@ def test_what_its_manifest_does_not_describe_fills_no_rule_and_stays() -> None:
 
     done = plan(stored, Retention(last=1), NOW)
 
-    assert done.keep[stored[0]] == ("not what its manifest describes: fills no rule",)
+    assert done.keep[stored[0]] == (
+        "not what its manifest describes: does not count for retention",
+    )
     assert done.keep[stored[1]] == ("newest", "last 1 of 1")
     assert done.delete == (stored[2],)
     assert done.review == ()
@@ -368,7 +370,7 @@ def test_what_an_operator_holds_stays_whatever_the_rules_say() -> None:
     assert why(stored, Retention(last=1)) == {
         "0 h ago": "newest, last 1 of 1",
         "2 h ago": "held",
-        "3 h ago": "held, empty: fills no rule",
+        "3 h ago": "held, empty: does not count for retention",
     }
 
 

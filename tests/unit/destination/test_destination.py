@@ -75,9 +75,10 @@ async def test_a_limit_below_the_size_of_one_snapshot_is_told() -> None:
     small = await replace(destination, retention=Retention(max_space=2)).prune(NOW)
     enough = await replace(destination, retention=Retention(max_space=3)).prune(NOW)
 
-    assert [one.startswith("max_space 2 is less than one snapshot") for one in small.warnings] == [
-        True
-    ]
+    assert [
+        one.startswith("max_space 2 is less than the size of one snapshot")
+        for one in small.warnings
+    ] == [True]
     assert enough.warnings == ()
 
 

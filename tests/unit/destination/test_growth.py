@@ -14,7 +14,9 @@ from bench.history import NEWEST, Kept, history
 from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent import threads
-from raft_snapshot_agent.backup.finish import Unsettled, finish, read_history
+from raft_snapshot_agent.backup.finish import finish
+from raft_snapshot_agent.backup.lookup import read_history
+from raft_snapshot_agent.backup.run_context import Unsettled
 from raft_snapshot_agent.core import flood, guard, naming, retention
 from raft_snapshot_agent.core.flood import explain_flood, fingerprinted
 from raft_snapshot_agent.core.naming import catalogue, manifest_name, newest_first
@@ -121,7 +123,7 @@ async def test_more_silent_manifests_than_the_schedule_explains_hide_nobody() ->
 
     said = await place(storage)._flood(await place(storage).stored(), NEWEST)
 
-    assert f"came since {honest.name}" in said
+    assert f"were added since {honest.name}" in said
 
 
 def replace_time(one: Kept, taken_at: datetime, number: int) -> Kept:

@@ -128,7 +128,7 @@ async def test_what_is_gone_while_its_manifest_is_there_has_vanished() -> None:
     done = await turn(destination)
 
     (line,) = done.rotten
-    assert line.startswith(f"disk: {named(1)} has vanished: ")
+    assert line.startswith(f"disk: {named(1)} is missing: ")
     assert (await read_scrub_note(destination, NOW)).vanished == (named(1),)
     await destination.storage.delete(manifest_name(named(1)))
     assert (await turn(destination)).rotten == ()
@@ -234,7 +234,7 @@ async def test_a_static_name_is_read_like_any_other() -> None:
     await destination.storage.put("latest.snap", BytesSource(archive(2)))
     assert len((await turn(destination)).rotten) == 1
     await destination.storage.delete("latest.snap")
-    assert "has vanished" in (await turn(destination)).rotten[0]
+    assert "is missing" in (await turn(destination)).rotten[0]
 
 
 async def test_it_waits_before_each_piece_while_something_else_wants_the_storage() -> None:

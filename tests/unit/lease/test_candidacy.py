@@ -118,7 +118,7 @@ async def test_who_fails_too_often_gives_it_to_another(shelf: Shelf, hours: Hour
     assert (held(first), shelf.record.free) == (False, True)
     why = "the last 3 runs failed, another agent may do better"
     assert changes.of(first) == [
-        (LogEvent.LEASE_GIVEN_AWAY, "info", f"Gave away the lease in the shelf: {why}.")
+        (LogEvent.LEASE_GIVEN_AWAY, "info", f"Released the lease in the shelf: {why}.")
     ]
     assert isinstance(first.not_held(), LeaseHeld)
     hours.now += 3
@@ -222,7 +222,7 @@ async def test_beside_a_standby_it_is_neither_taken_nor_kept(shelf: Shelf, hours
     await first.look()
     assert (held(first), shelf.record.free) == (False, True)
     assert changes.of(first) == [
-        (LogEvent.LEASE_GIVEN_AWAY, "info", "Gave away the lease in the shelf: node 2 leads.")
+        (LogEvent.LEASE_GIVEN_AWAY, "info", "Released the lease in the shelf: node 2 leads.")
     ]
     pauses = [await first.look() for _ in range(5)]
     assert shelf.record.free

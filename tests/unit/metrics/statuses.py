@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from raft_snapshot_agent.core.freshness import Census, DueTime
 from raft_snapshot_agent.core.holding import Holding, Survey
 from raft_snapshot_agent.core.report import Outcome
+from raft_snapshot_agent.core.run_durations import RunDurations
 from raft_snapshot_agent.core.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot, Stored
 from raft_snapshot_agent.core.status import (
@@ -87,6 +88,7 @@ def cluster(name: str = "prod", *storages: StorageStatus, **changes: object) -> 
         attempts={"ok": 3},
         heartbeat=NOW - timedelta(seconds=3),
         phases={("download", ""): 2.5, ("upload", "s3"): 3.25},
+        durations=RunDurations().after(4.0).after(250.0).after(7200.0),
         spool_free=1 << 30,
     )
     return replace(found, **changes)  # type: ignore[arg-type]

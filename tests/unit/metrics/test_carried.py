@@ -45,6 +45,7 @@ def test_counters_go_on() -> None:
 
     assert {key: one for key, one in resumed.attempts.items() if one} == {"ok": 4, "partial": 1}
     assert resumed.verification_failures == 1
+    assert resumed.durations == before.clusters[0].durations
     assert resumed.failing is None
     local, s3 = resumed.storages
     assert dict(local.uploads) == {"ok": 3, "failed": 1}
@@ -88,3 +89,22 @@ def test_what_is_no_sample_of_ours_counts_as_nothing(text: str) -> None:
     resumed = carried(text).resume(began, NOW)
     assert sum(resumed.attempts.values()) == 0
     assert replace(resumed, attempts={}, storages=began.storages) == began
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        ('_bucket{cluster="",le="3.0"} 0', '_bucket{cluster="",le="3.0"} 9'),
+        ('_bucket{cluster="",le="3.0"} 0\n', "\n"),
+        ('_sum{cluster=""} 7454.0', '_sum{cluster=""} NaN'),
+        ('_sum{cluster=""} 7454.0', '_sum{cluster=""} -1'),
+    ],
+)
+def test_a_histogram_that_makes_no_sense_begins_anew(spoilt: tuple[str, str]) -> None:
+    text = exposition(agent(cluster("")), metrics=SNAPSHOTS)[1].decode()
+    assert spoilt[0] in text
+    (began,) = fresh().clusters
+
+    resumed = carried(text.replace(*spoilt)).resume(began, NOW)
+
+    assert resumed.durations == began.durations

@@ -6,6 +6,8 @@ import math
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_wide
@@ -13,12 +15,14 @@ from prometheus_client.parser import text_string_to_metric_families as read_plai
 from tests.prometheus import PROMTOOL, needs_promtool
 from tests.unit.metrics.statuses import NOW, STATES, agent, cluster, fresh, storage
 
-from raft_snapshot_agent.core.status import AgentStatus
-from raft_snapshot_agent.metrics.exposition import OPENMETRICS, TEXT, exposition
-from raft_snapshot_agent.metrics.metric import JudgedStatus
+from raft_snapshot_agent.core.report import Report
+from raft_snapshot_agent.core.status import MEASURED, Activity, AgentStatus, LeaseStatus
+from raft_snapshot_agent.metrics.exposition import OPENMETRICS, TEXT, Exposer, exposition
+from raft_snapshot_agent.metrics.metric import JudgedCluster, JudgedStatus, Metric, Sample
 from raft_snapshot_agent.metrics.table import SNAPSHOTS, TABLE
 
 WIDE = "application/openmetrics-text"
+REPORT = Report("0a1b2c", NOW, NOW + timedelta(seconds=3))
 Series = tuple[str, frozenset[tuple[str, str]]]
 
 
@@ -50,6 +54,86 @@ def test_both_formats_say_what_the_table_does(state: str) -> None:
     assert kind == OPENMETRICS
     assert told(read_plain(plain.decode())) == meant(status)
     assert told(read_wide(wide.decode())) == meant(status)  # type: ignore[no-untyped-call]
+
+
+def test_a_run_counts_in_every_bucket_that_is_long_enough() -> None:
+    _, wide = exposition(STATES["fine"], WIDE, metrics=SNAPSHOTS)
+    (family,) = (
+        one
+        for one in read_wide(wide.decode())  # type: ignore[no-untyped-call]
+        if one.name == "raft_snapshot_duration_seconds"
+    )
+
+    assert family.type == "histogram"
+    counts = {one.labels["le"]: one.value for one in family.samples if "le" in one.labels}
+    assert (counts["3.0"], counts["10.0"], counts["180.0"], counts["600.0"]) == (0, 1, 1, 2)
+    assert (counts["3600.0"], counts["+Inf"]) == (2, 3)
+
+
+def test_one_who_renders_again_and_again_tells_what_is_so_each_time() -> None:
+    exposer = Exposer(SNAPSHOTS)
+    for status in [*STATES.values(), *reversed(STATES.values())]:
+        for accept in ("", WIDE):
+            assert exposer.render(status, accept) == exposition(status, accept, SNAPSHOTS)
+
+
+def test_of_a_cluster_that_stands_as_before_only_what_is_measured_is_read_again() -> None:
+    read: list[str] = []
+
+    def noting(metric: Metric) -> Metric:
+        def each(view: JudgedCluster) -> Iterable[Sample]:
+            read.append(f"{view.cluster.name} {metric.name}")
+            return () if metric.each is None else metric.each(view)
+
+        return metric if metric.each is None else replace(metric, each=each)
+
+    a, b = cluster("a"), cluster("b")
+    exposer = Exposer([*map(noting, SNAPSHOTS)])
+    exposer.render(agent(a, b))
+    of_clusters = [one for one in SNAPSHOTS if one.each is not None]
+    assert len(read) == 2 * len(of_clusters)
+
+    read.clear()
+    exposer.render(agent(replace(a, heartbeat=NOW, spool_free=5), replace(b, stuck=True)))
+    measured = [one.name for one in of_clusters if one.measured]
+    assert sorted(read) == sorted(f"{one} {name}" for name in measured for one in "ab")
+
+    read.clear()
+    exposer.render(agent(a, b.ended(REPORT)))
+    assert {one for one in read if one.startswith("a ")} == {f"a {name}" for name in measured}
+    assert len(read) == len(measured) + len(of_clusters)
+
+
+def test_a_storage_that_grows_old_is_told_though_nothing_was_published() -> None:
+    exposer, status = Exposer(SNAPSHOTS), STATES["fine"]
+    exposer.render(status)
+    later = replace(status, at=NOW + timedelta(days=1))
+
+    assert exposer.render(later) == exposition(later, metrics=SNAPSHOTS)
+    assert exposer.render(later) != exposer.render(status)
+
+
+@pytest.mark.parametrize("field", sorted(MEASURED))
+def test_what_changes_without_anybodys_publishing_it_is_measured_anew(field: str) -> None:
+    changes = {
+        "activity": Activity("0a1b2c", NOW, 1 << 20),
+        "lease": LeaseStatus("s3://b", trouble="503"),
+        "token_expires_at": NOW,
+        "heartbeat": NOW,
+        "stuck": True,
+        "spool_free": 1,
+    }
+    before = STATES["lease held"]
+    (one,) = before.clusters
+    after = replace(before, clusters=(replace(one, **{field: changes[field]}),))  # type: ignore[arg-type]
+
+    views = [JudgedStatus.of(status) for status in (before, after)]
+    changed = [
+        metric for metric in SNAPSHOTS if len({repr([*metric.read(view)]) for view in views}) > 1
+    ]
+
+    assert changed
+    assert all(one.measured for one in changed)
 
 
 def test_every_metric_has_its_words_and_its_type() -> None:
@@ -96,6 +180,10 @@ def test_every_series_is_there_from_the_first_scrape() -> None:
         ("drill_passed", STATES["drill failed"], 0),
         ("last_exit_code", STATES["broken"], 4),
         ("last_exit_code", STATES["fresh"], math.nan),
+        ("duration_seconds_count", STATES["fresh"], 0),
+        ("duration_seconds_count", STATES["fine"], 3),
+        ("duration_seconds_sum", STATES["fine"], 7454),
+        ("duration_seconds_bucket", STATES["fine"], 3),
         ("storage_consecutive_failures", STATES["partial"], 3),
         ("consecutive_failures", STATES["failed"], 3),
         ("config_last_reload_successful", STATES["refused"], 0),

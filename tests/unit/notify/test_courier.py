@@ -175,8 +175,8 @@ def test_the_file_is_ours_alone_and_says_all_that_there_is(tmp_path: Path) -> No
     memory = NoticeMemory(
         {one.alert.key: one}, {AlertEvent.FAILED: NOW}, (run_note,), {"prod": "r2"}, {"prod": "r1"}
     )
-    file.write({"a": memory, "b": NoticeMemory()})
-    (path,) = tmp_path.iterdir()
+    file.merge({}, {"a": memory, "b": NoticeMemory()})
+    (path,) = tmp_path.glob("*.json")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert file.read() == {"a": memory, "b": NoticeMemory()}
     assert MemoryFile(tmp_path, "b.yaml").read() == {}
@@ -200,21 +200,21 @@ def test_the_file_is_ours_alone_and_says_all_that_there_is(tmp_path: Path) -> No
 )
 def test_a_damaged_file_is_none(tmp_path: Path, text: str) -> None:
     file = MemoryFile(tmp_path, "a.yaml")
-    file.write({})
-    (path,) = tmp_path.iterdir()
+    file.merge({}, {})
+    (path,) = tmp_path.glob("*.json")
     path.write_text(text)
     assert file.read() == {}
 
 
 def test_neither_a_link_nor_a_folder_is_followed(tmp_path: Path) -> None:
     file = MemoryFile(tmp_path, "a.yaml")
-    file.write({"a": NoticeMemory()})
-    (path,) = tmp_path.iterdir()
+    file.merge({}, {"a": NoticeMemory()})
+    (path,) = tmp_path.glob("*.json")
     other = tmp_path / "other"
     path.rename(other)
     path.symlink_to(other)
     assert file.read() == {}
-    file.write({"b": NoticeMemory()})
+    file.merge({}, {"b": NoticeMemory()})
     assert not path.is_symlink()
     assert '"b": ' not in other.read_text()
 

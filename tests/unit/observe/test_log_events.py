@@ -182,4 +182,4 @@ def test_what_others_would_write_past_the_log_is_one_line_of_it(
     task, ended = documents(capsys)
     assert (task["level"], task["event"]) == ("error", "other")
     assert task["message"].startswith("asyncio: Task failed: unexpected ZeroDivisionError")
-    assert ended["message"].startswith("A thread ended: unexpected ZeroDivisionError")
+    assert ended["message"].startswith("A background thread failed: unexpected ZeroDivisionError")

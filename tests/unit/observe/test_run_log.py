@@ -224,7 +224,7 @@ def test_trouble_between_two_runs_is_told_likewise(said: Said) -> None:
 
 def test_a_node_that_was_passed_over_is_told_once_an_hour_and_when_it_is_well(said: Said) -> None:
     written, why = journal(), "cannot reach http://a: it did not answer in time"
-    passed = ("warning", f"Passed over a node: {why}")
+    passed = ("warning", f"Skipped a node: {why}")
     stands = [NOW_HERE[1], passed[1]]
     for after in (0, 5, 55):
         written.report(replace(report(after=after), warnings=(why,)))

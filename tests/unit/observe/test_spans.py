@@ -15,7 +15,7 @@ from tests.otlp import Collector, attributes, collecting
 from raft_snapshot_agent.core.report import Phase, Report, StorageResult
 from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.errors import AgentError, ConfigError, NotLeader, StorageUnavailable
-from raft_snapshot_agent.observe import spans
+from raft_snapshot_agent.observe import otel, spans
 from raft_snapshot_agent.observe.otel import open_spans
 from raft_snapshot_agent.observe.spans import RunTraces, finish_traces, record_run, traces_wanted
 
@@ -142,8 +142,11 @@ def test_the_console_is_standard_error(
     ("environ", "words"),
     [
         ({"OTEL_TRACES_EXPORTER": "zipkin"}, "there is no exporter of traces called 'zipkin'"),
-        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "traces are not sent by 'grpc'"),
-        ({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"}, "traces are not sent by 'http/json'"),
+        (
+            {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+            "traces are sent by http/protobuf, not by 'grpc'",
+        ),
+        ({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"}, "not by 'http/json'"),
     ],
 )
 def test_what_cannot_be_done_is_said(environ: dict[str, str], words: str) -> None:
@@ -151,6 +154,24 @@ def test_what_cannot_be_done_is_said(environ: dict[str, str], words: str) -> Non
         open_spans(environ)
     assert words in str(caught.value)
     assert caught.value.hint
+    assert ("4318" in caught.value.hint) is ("by" in words)
+
+
+@pytest.mark.parametrize("port", [4317, 4318])
+def test_the_port_of_grpc_is_named_where_nobody_answers(
+    monkeypatch: pytest.MonkeyPatch, port: int
+) -> None:
+    class Refusing:
+        def export(self, _: object) -> None:
+            return None
+
+    monkeypatch.setattr(otel, "_open_exporter", lambda _: Refusing())
+    export = open_spans({"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://collector.example.com:{port}"})
+
+    said = export(report(), "prod")
+
+    assert said.startswith("the collector did not take a trace: ")
+    assert ("set the endpoint's port to 4318" in said) is (port == 4317)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_it_is_json_and_tells_of_each_part() -> None:
         ),
         activity=Activity("", NOW, 5),
         lease=LeaseStatus("s3://b/lease", "other"),
-        drill=DrillStatus("a.snap", False, NOW, 3.0, "no key"),
+        drill=DrillStatus("a.snap", False, NOW, 3.0, "no key", "openbao 2.7.2", "active"),
     )
     status = AgentStatus("1", NOW, NOW, (cluster,), notifications={("mail", "failed"): 2})
     told = json.loads(json.dumps(document(status)))
@@ -50,7 +50,16 @@ def test_it_is_json_and_tells_of_each_part() -> None:
     assert found["failing"] == {"message": "no answer", "since": "2026-11-23T15:30:00Z", "times": 1}
     assert found["attempts"] == {"ok": 0, "partial": 0, "failed": 1, "skipped": 0, "stopped": 0}
     assert found["running"] == {"since": "2026-11-23T15:30:00Z", "received_bytes": 5}
-    assert (found["lease"]["holder"], found["drill"]["reason"]) == ("other", "no key")
+    assert found["lease"]["holder"] == "other"
+    assert found["drill"] == {
+        "snapshot": "a.snap",
+        "passed": False,
+        "at": "2026-11-23T15:30:00Z",
+        "seconds": 3.0,
+        "reason": "no key",
+        "server": "openbao 2.7.2",
+        "proved": "active",
+    }
     (disk,) = found["storages"]
     assert (disk["newest"], disk["age_seconds"], disk["interval_seconds"]) == ("a.snap", 300, 3600)
     assert (disk["status"], disk["message"], disk["stored"]) == ("OK", "5m old", 1)

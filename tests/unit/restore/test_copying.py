@@ -292,7 +292,7 @@ async def test_a_filled_up_storage_is_none_that_is_flooded(
     assert await flooded(target) == ""
     for hours in range(20):  # what nobody copied is one, then as before
         await store(target, 40.5 - hours / 60)
-    assert ("snapshots came since" in await flooded(target)) == tells_of_target
+    assert ("snapshots were added since" in await flooded(target)) == tells_of_target
 
 
 async def test_without_that_word_it_would_be_one(tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ async def test_without_that_word_it_would_be_one(tmp_path: Path) -> None:
 
     assert [one async for one in Copying(source, target, tmp_path).run(readers)]
 
-    assert "snapshots came since" in await flooded(target)
+    assert "snapshots were added since" in await flooded(target)
 
 
 async def test_fields_of_later_versions_stay(tmp_path: Path) -> None:

@@ -42,8 +42,19 @@ def test_other_keys_are_told_as_such() -> None:
     assert "--force" in told.hint
 
 
+def test_another_kms_key_is_no_reason_to_force_it() -> None:
+    said = (
+        "400: possibly the snapshot is using a different autoseal key; use the snapshot-force API"
+    )
+    told = explain_refusal(ServerError(f"{SAYS} {said}"), ADDRESS)
+    assert isinstance(told, Denied)
+    assert "made with another KMS key" in told.message
+    assert told.message.endswith("; nothing was changed")
+    assert "look whether its KMS has the key; with --force the servers seal" in told.hint
+
+
 def test_what_is_not_known_stays_as_it_was() -> None:
-    error = ServerError(f"{SAYS} 500: hash check failed", hint="look at the server's log")
+    error = ServerError(f"{SAYS} 500: hash check failed", hint="check the server's log")
     assert explain_refusal(error, ADDRESS) is error
 
 

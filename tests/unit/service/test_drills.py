@@ -13,6 +13,7 @@ import pytest
 
 from raft_snapshot_agent.core.drill_note import DrillNote
 from raft_snapshot_agent.core.schedule import Cron, Every, Schedule
+from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, DrillStatus
 from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.errors import DrillFailed, NotLeader, SnapshotNotFound, StorageError
 from raft_snapshot_agent.observe.board import StatusBoard
@@ -35,10 +36,10 @@ class Plan:
         self.held: list[datetime] = []
         self.trouble: StorageError | None = None
 
-    async def find_newest(self, now: datetime) -> datetime | None:
+    async def find_newest(self, now: datetime) -> DrillNote | None:
         if self.trouble is not None:
             raise self.trouble
-        return self.noted
+        return None if self.noted is None else noted_at(self.noted)
 
     async def hold(self) -> DrillOutcome:
         self.held.append(World.now)
@@ -47,6 +48,12 @@ class Plan:
             raise ending
         note = DrillNote("a.snap", ending is None, "2026-11-23T15:30:00Z", 9.0, proved="active")
         return DrillOutcome(note, ending)
+
+
+def noted_at(when: datetime) -> DrillNote:
+    """What lies beside a snapshot after a drill that failed."""
+    at = when.isoformat()
+    return DrillNote("noted.snap", False, at, 9.0, server="openbao 2.7.2", reason="no key")
 
 
 class World:
@@ -78,13 +85,15 @@ class Cluster:
             raise NotLeader("another host's")
 
 
-async def days_with(plan: Plan, *, leads: bool = True, lease: Any = None) -> str:
+async def days_with(
+    plan: Plan, *, leads: bool = True, lease: Any = None, board: StatusBoard | None = None
+) -> str:
     """Let some days go by; return what the log says of them."""
     said = io.StringIO()
     with redirect_stderr(said):
         agent = SimpleNamespace(cluster=Cluster(leads=leads), lease=lease)
         service: Any = SimpleNamespace(name="", agent=agent, log=configure("text", "info"))
-        board = StatusBoard.unread(lambda: World.now)
+        board = board or StatusBoard.unread(lambda: World.now)
         loop = DrillLoop(service, plan, lambda: World.now, board)  # type: ignore[arg-type]
         with pytest.raises(TimeoutError):
             await loop.run()
@@ -130,6 +139,54 @@ async def test_who_does_not_work_holds_none() -> None:
         World.now, plan = NOW, Plan()
         said = await days_with(plan, **standing_by)
         assert (plan.held, said) == ([], "")
+
+
+def told_of(drill: DrillStatus | None = None) -> StatusBoard:
+    cluster = ClusterStatus("", drill=drill)
+    return StatusBoard(AgentStatus("1", NOW, NOW, (cluster,)), lambda: World.now)
+
+
+def shown(board: StatusBoard) -> DrillStatus | None:
+    return board.read().clusters[0].drill
+
+
+async def test_what_was_noted_before_a_restart_is_known_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan, board = Plan(), told_of()
+    plan.noted = NOW - HOUR
+    monkeypatch.setattr(World, "days", 0)
+    await days_with(plan, board=board)
+
+    assert plan.held == []
+    assert shown(board) == DrillStatus(
+        "noted.snap", False, NOW - HOUR, 9.0, "no key", "openbao 2.7.2"
+    )
+
+
+async def test_what_was_held_here_is_part_of_the_status() -> None:
+    board = told_of()
+    await days_with(Plan(), board=board)
+
+    told = shown(board)
+    assert told is not None
+    assert (told.snapshot, told.passed, told.proved) == ("a.snap", True, "active")
+
+
+async def test_who_stands_by_raises_no_alarm_and_ends_those_it_raised() -> None:
+    plan, silent = Plan(), told_of()
+    plan.noted = NOW - HOUR
+    await days_with(plan, leads=False, board=silent)
+    assert shown(silent) is None
+
+    before = DrillStatus("old.snap", False, NOW - 24 * HOUR, reason="no")
+    for noted, tells in ((NOW - HOUR, "noted.snap"), (NOW - 48 * HOUR, "old.snap")):
+        World.now, plan, board = NOW, Plan(), told_of(before)
+        plan.noted = noted
+        await days_with(plan, leads=False, board=board)
+        told = shown(board)
+        assert told is not None
+        assert told.snapshot == tells
 
 
 async def test_another_agents_drill_is_not_held_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,17 +10,20 @@ import anyio
 import pytest
 from tests.stores.memory import MemoryStorage
 
-from raft_snapshot_agent.backup.agent import Agent, Destination
+from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.naming import AGENT
 from raft_snapshot_agent.core.schedule import Every
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, Role
+from raft_snapshot_agent.core.status import MEASURED, AgentStatus, ClusterStatus, Role
 from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure
+from raft_snapshot_agent.observe.trace import Progress
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
+from raft_snapshot_agent.service.publisher import StatusPublisher
 from raft_snapshot_agent.vault.leader import Cluster
 
 pytestmark = pytest.mark.anyio
@@ -95,3 +99,35 @@ async def test_phases_and_the_room_in_the_spool_are_told(tmp_path: Path) -> None
     assert 0 <= leader.began <= leader.began + leader.seconds
     assert ClusterStatus("").ended(report).phases == {("leader", ""): leader.seconds}
     assert agent.spool.free
+
+
+async def test_whoever_reads_changes_what_is_measured_and_nothing_else(tmp_path: Path) -> None:
+    config = Config.model_validate({"vault": {"address": "http://127.0.0.1:9"}})
+    agent = Agent(Cluster(config.vault, "anywhere"), [], naming=AGENT, spool=tmp_path, deadline=5)
+    agent.lease = FreeLease()  # type: ignore[assignment]
+    service = ClusterService(
+        agent, ScheduleSpec(Every(timedelta(hours=1))), configure("text", "info")
+    )
+    now = datetime.now(UTC)
+    board = StatusBoard(AgentStatus("", now, now, (ClusterStatus(""),)))
+    publisher = StatusPublisher(service, board, lambda: now)
+    publisher.begin()
+    (published,) = board.read().clusters
+    publisher.watch(Progress())
+
+    (read,) = board.read().clusters
+
+    changed = {
+        one.name
+        for one in fields(ClusterStatus)
+        if getattr(read, one.name) is not getattr(published, one.name)
+    }
+    assert {"activity", "heartbeat", "lease"} <= changed <= MEASURED
+
+
+class FreeLease:
+    """One that nobody holds."""
+
+    held_lease = None
+    location = holder = "nowhere"
+    trouble = None

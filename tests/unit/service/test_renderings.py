@@ -15,7 +15,7 @@ from raft_snapshot_agent.core.alerts import EVENTS, find_alerts
 from raft_snapshot_agent.core.holding import CheckState, overall
 from raft_snapshot_agent.core.problems import Severity, list_problems, severity_of
 from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, StorageStatus
-from raft_snapshot_agent.doctor.check import document as check_document
+from raft_snapshot_agent.doctor.nagios import document as check_document
 from raft_snapshot_agent.metrics.exposition import exposition
 from raft_snapshot_agent.observe.status_document import document
 from raft_snapshot_agent.web.page.render import render_page

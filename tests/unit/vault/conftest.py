@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import trustme
 
-from raft_snapshot_agent.servers.node import NodeOptions, OpenBaoNode, TlsFiles
+from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.servers.node_options import NodeOptions, TlsFiles
 from raft_snapshot_agent.servers.process import free_ports, release_ports
 
 SERVER_NAME = "bao.internal"

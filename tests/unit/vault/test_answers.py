@@ -64,7 +64,7 @@ def test_a_complaint_that_repeats_a_secret_is_redacted() -> None:
         (404, "", ServerError, "likely vault.address points to something before"),
         (429, "rate limit quota exceeded", ServerError, "the agent tries again later"),
         (500, "nothing new to snapshot", ServerError, "the node has just started"),
-        (500, "", ServerError, "look at the server's log"),
+        (500, "", ServerError, "check the server's log"),
         (308, "", ServerError, "write the address it redirects to"),
     ],
 )
@@ -85,7 +85,7 @@ def test_a_refusal_says_who_what_why_and_what_to_try(
     ("path", "errors", "hint"),
     [
         (SNAPSHOT, "permission denied", "likely"),
-        (SNAPSHOT, "2 errors occurred: permission denied, invalid token", "has ended"),
+        (SNAPSHOT, "2 errors occurred: permission denied, invalid token", "has expired"),
         ("sys/leader", "Access denied by policy", "likely a proxy or firewall"),
     ],
 )

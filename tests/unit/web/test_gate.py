@@ -147,6 +147,6 @@ async def test_a_token_that_is_replaced_needs_no_restart(
             pass
         assert await _status(web, TOKEN) == 401
         file.unlink()
-        while not any("keeps its token" in one for one in web.log.lines):
+        while not any("keeps its previous token" in one for one in web.log.lines):
             await _status(web, newer)
         assert await _status(web, newer) == 200

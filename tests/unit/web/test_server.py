@@ -73,7 +73,7 @@ def test_without_the_section_nothing_is_served() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"listen": "0.0.0.0:0"}, "Whoever reaches port"),
+        ({"listen": "0.0.0.0:0"}, "Anyone who reaches port"),
         ({"listen": "0.0.0.0:0", "token": TOKEN}, "sent without TLS"),
         ({"listen": "127.0.0.1:0"}, ""),
         ({"listen": "127.0.0.1:0", "token": TOKEN}, ""),

@@ -131,7 +131,7 @@ class WorkloadIdentity:
             assertion = Secret(f"file://{Path(self.file).absolute()}").resolve()
         except ConfigError as error:
             why = f"cannot use the federated token file: {error.message}"
-            hint = "check AZURE_FEDERATED_TOKEN_FILE, or take it out of the environment"
+            hint = "check AZURE_FEDERATED_TOKEN_FILE, or remove it of the environment"
             raise LoginRefused(f"{doing}: {why}", hint=hint) from None
         form = {"client_assertion_type": _ASSERTION, "client_assertion": assertion}
         return _exchange(http, doing, self, form)
@@ -222,7 +222,7 @@ def _given(doing: str, source: str, answer: BaseHTTPResponse) -> AzureToken:
     told = read_document(answer.data.decode(errors="replace")).with_status(answer.status)
     if answer.status in {408, 410, 429} or answer.status // 100 == 5:
         why = f"{doing}: {source} gives no token now ({told})"
-        raise StorageUnavailable(why, hint="it may pass; look at its status")
+        raise StorageUnavailable(why, hint="it may be temporary; check its status")
     raise LoginRefused(f"{doing}: the login was refused ({told})", hint=LOGIN_HINT)
 
 

@@ -50,7 +50,7 @@ def list_blobs(client: AzureClient, doing: str, prefix: str) -> Iterator[AzureBl
         try:
             items, marker = read_page(answer.data, prefix)
         except ValueError as error:
-            why = f"{doing}: the store's list makes no sense: {error}"
+            why = f"{doing}: the store's list is not valid: {error}"
             raise StorageError(why, hint=client.hints.address) from error
         yield from listing.page(items)
         if not marker:

@@ -38,7 +38,7 @@ _REFUSED_HINT = (
     "likely the credentials are of another project, revoked or expired, or this host's clock is "
     "wrong; check service_account_file or GOOGLE_APPLICATION_CREDENTIALS"
 )
-_LATER = "it may pass; look at the store"
+_LATER = "it may be temporary; check the store"
 _LONGEST = 300
 _TAG = re.compile(r"<[^>]*>")
 _URL = re.compile(r"https?://\S+")
@@ -110,7 +110,7 @@ def refusal(doing: str, answer: GcsAnswer, *, of_object: bool = False) -> Storag
         return StorageDenied(f"{doing}: access denied ({answer})", hint=_rights(said))
     if status == 400 and _CHECKSUM.search(said):
         why = f"{doing}: the bytes arrived changed ({answer})"
-        return StorageUnavailable(why, hint="look at the network")
+        return StorageUnavailable(why, hint="check the network")
     if status == 404 and of_object and "bucket does not exist" not in said:
         return SnapshotNotFound(f"{doing}: there is none of that name ({answer})", hint="try list")
     if status == 404 and reason:

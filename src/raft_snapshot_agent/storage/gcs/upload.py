@@ -78,7 +78,7 @@ def compared(bucket: GcsBucket, stored: GcsObject, sent: int, md5: str) -> int:
     where = bucket.shown(stored.key)
     if stored.size != sent:
         raise StorageUnavailable(f"{where} holds {stored.size} bytes of {sent} sent")
-    raise StorageUnavailable(f"{where} arrived changed", hint="look at the network")
+    raise StorageUnavailable(f"{where} arrived changed", hint="check the network")
 
 
 @dataclass(slots=True)
@@ -161,7 +161,7 @@ class _Session:
         position = int(kept[1]) + 1 if kept else 0
         if not chunk.start < position <= chunk.end:
             why = f"{self.doing}: the store keeps {position} bytes of {chunk.end} sent"
-            raise StorageUnavailable(why, hint="it may pass; look at the store")
+            raise StorageUnavailable(why, hint="it may be temporary; check the store")
         return position
 
     def _finish(self, position: int, rest: bytes, md5: str, stop: Event) -> GcsObject:

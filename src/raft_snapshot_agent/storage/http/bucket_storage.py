@@ -58,7 +58,7 @@ class BucketObjects(Bucket, Protocol):
 
 
 class BucketStorage:
-    """The four verbs and the broom, of whatever yields a client."""
+    """The five operations of a storage, for any store that has a client."""
 
     def __init__(
         self,

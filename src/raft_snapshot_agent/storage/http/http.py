@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Http", "TlsOptions", "refusal"]
 
 _CONNECT = 5.0
-_LATER = "it may pass; look at the store"
+_LATER = "it may be temporary; check the store"
 _BUSY = {408, 423, 425, 429, 498}
 _SAID = 16 << 10
 """Bytes of a refusal that are read."""
@@ -242,7 +242,7 @@ def _disconnected(doing: str, host: str, error: Exception) -> StorageError:
     cause = _cause(error)
     match error:
         case Unacceptable():
-            hint = "look what answers there: it is no store of this type"
+            hint = "check what answers there: it is no store of this type"
             return StorageError(f"{doing}: {host}: {error}", hint=hint)
         case SSLError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
             reason = str(error).partition("verify failed: ")[2].partition(" (_ssl")[0]

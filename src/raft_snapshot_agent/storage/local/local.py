@@ -234,12 +234,14 @@ class LocalStorage:
         found = []
         with self._listing() as children:
             for child in children:
-                if atomic_write.target_of_partial(child.name) is None and child.is_file(
+                name = child.name
+                if atomic_write.target_of_partial(name) is None and child.is_file(
                     follow_symlinks=False
                 ):
-                    with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-                        size = child.stat(follow_symlinks=False).st_size
-                        found.append(Entry(child.name, size))
+                    try:
+                        found.append(Entry(name, child.stat(follow_symlinks=False).st_size))
+                    except FileNotFoundError:  # deleted meanwhile
+                        continue
         return found
 
     def _listing(self) -> contextlib.AbstractContextManager[Iterator[os.DirEntry[str]]]:

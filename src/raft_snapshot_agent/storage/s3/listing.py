@@ -49,7 +49,7 @@ def list_objects(client: S3Client, doing: str, prefix: str) -> Iterator[S3Object
         try:
             texts, items = _page(answer.data, prefix)
         except ValueError as error:
-            why = f"{doing}: the store's list makes no sense: {error}"
+            why = f"{doing}: the store's list is not valid: {error}"
             raise StorageError(why, hint=client.hints.address) from error
         yield from listing.page(items)
         if texts.get("IsTruncated") != "true":

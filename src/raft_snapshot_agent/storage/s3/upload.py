@@ -137,7 +137,7 @@ def _found(client: S3Client, doing: str, document: bytes, name: str) -> str:
     try:
         text = next((part.text for part in parts(document, {name})), None)
     except ValueError as error:
-        why = f"{doing}: the store's answer makes no sense: {error}"
+        why = f"{doing}: the store's answer is not valid: {error}"
         raise StorageError(why, hint=_odd(client)) from error
     if not text:
         raise StorageError(f"{doing}: the store's answer has no {name}", hint=_odd(client))
@@ -145,4 +145,4 @@ def _found(client: S3Client, doing: str, document: bytes, name: str) -> str:
 
 
 def _odd(client: S3Client) -> str:
-    return f"look what answers there: {client.hints.address}"
+    return f"check what answers there: {client.hints.address}"

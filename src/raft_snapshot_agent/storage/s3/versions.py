@@ -70,7 +70,7 @@ def _asked(client: S3Client, what: str) -> list[ET.Element] | None:
     try:
         return list(parts(answer.data, {"Status", "Rule"}))
     except ValueError as error:
-        raise StorageError(f"{doing}: the answer makes no sense: {error}") from error
+        raise StorageError(f"{doing}: the answer is not valid: {error}") from error
 
 
 def _is(part: ET.Element, name: str) -> bool:

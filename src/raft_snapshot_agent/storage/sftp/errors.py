@@ -15,7 +15,7 @@ from raft_snapshot_agent.errors import (
 from raft_snapshot_agent.secret import one_line
 from raft_snapshot_agent.storage.sftp.options import SftpOptions
 
-LATER = "it may pass; look at the server"
+LATER = "it may be temporary; check the server"
 _LONGEST = 200
 """Characters of a server's text in a message."""
 _FULL = ("no space", "quota", "disk full")

@@ -167,7 +167,7 @@ class WebdavStorage:
             raise self._refused(doing, answer)
         if (stored := self._stored(hidden)) not in {None, length}:
             why = f"{self._folder} took {stored} of {length} bytes"
-            raise StorageError(why, hint="look at the server's log")
+            raise StorageError(why, hint="check the server's log")
         return length
 
     def _move(self, doing: str, old: str, new: str) -> BaseHTTPResponse:
@@ -230,7 +230,7 @@ class WebdavStorage:
         try:
             files = list(islice(parsed(answer.data), self._settings.max_objects + 1))
         except ValueError as error:
-            why = f"cannot {doing} in {self._folder}: the server's list makes no sense: {error}"
+            why = f"cannot {doing} in {self._folder}: the server's list is not valid: {error}"
             raise StorageError(why, hint="check that url is WebDAV's") from error
         if len(files) > (most := self._settings.max_objects):
             raise too_many(f"cannot {doing} in {self._folder}", most)

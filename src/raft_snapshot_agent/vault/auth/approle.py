@@ -103,10 +103,10 @@ def _good(answer: Answer, what: str) -> Answer:
     if answer.status in (400, 403, 404):
         raise Denied(
             f"the wrapping token in secret_id cannot be {what} ({said})",
-            hint="likely it has ended or was used: if not by this agent before a restart, somebody"
-            " else may have the secret ID: destroy that, and give a new one",
+            hint="likely it has expired or was used: if not by this agent before a restart,"
+            " somebody else may have the secret ID: destroy that, and give a new one",
         )
     raise ServerError(
         f"the wrapping token in secret_id cannot be {what} ({said})",
-        hint="look at the server's log",
+        hint="check the server's log",
     )

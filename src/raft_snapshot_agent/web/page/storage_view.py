@@ -103,7 +103,7 @@ def view_storage(storage: StorageStatus, now: datetime, cluster: str) -> Storage
 
 
 def _tell_scrub(storage: StorageStatus, now: datetime) -> str:
-    note = None if storage.holding is None else storage.holding.survey.scrubbed
+    note = storage.scrub_note
     if note is None or note.looked_at is None:
         return ""
     read = words.count(len(note.readings), "snapshot")

@@ -352,7 +352,7 @@ async def test_a_stream_that_begins_anew_is_not_taken_for_its_rest(
             "Storage Object User",
         ),
         (403, "quotaExceeded", "The quota is used up.", StorageFull, "quota"),
-        (403, "userRateLimitExceeded", "Too fast.", StorageUnavailable, "may pass"),
+        (403, "userRateLimitExceeded", "Too fast.", StorageUnavailable, "may be temporary"),
         (
             403,
             "retentionPolicyNotMet",
@@ -362,10 +362,10 @@ async def test_a_stream_that_begins_anew_is_not_taken_for_its_rest(
         ),
         (403, "accountDisabled", "The billing account is disabled.", StorageDenied, "billing"),
         (404, "notFound", "The specified bucket does not exist.", StorageError, "create it"),
-        (429, "rateLimitExceeded", "The rate is too high.", StorageUnavailable, "may pass"),
+        (429, "rateLimitExceeded", "The rate is too high.", StorageUnavailable, "may be temporary"),
         (400, "invalid", "Provided MD5 hash does not match.", StorageUnavailable, "network"),
         (400, "invalid", "Invalid argument.", StorageError, "check"),
-        (503, "backendError", "Backend Error", StorageUnavailable, "may pass"),
+        (503, "backendError", "Backend Error", StorageUnavailable, "may be temporary"),
     ],
 )
 async def test_googles_own_words_are_told(

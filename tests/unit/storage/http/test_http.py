@@ -63,7 +63,7 @@ def test_the_systems_reason_stands_in_the_message() -> None:
         raise ProtocolError("broken") from ConnectionResetError(104, "Connection reset by peer")
     assert str(caught.value) == (
         "cannot store a: the connection to a broke: Connection reset by peer"
-        " (it may pass; look at the store)"
+        " (it may be temporary; check the store)"
     )
 
 

@@ -20,7 +20,7 @@ from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.destination import holdings
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.holdings import look, look_at_all
-from raft_snapshot_agent.doctor.check import document, line
+from raft_snapshot_agent.doctor.nagios import document, line
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageUnavailable
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage.base import BytesSource, Entry

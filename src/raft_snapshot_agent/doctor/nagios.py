@@ -1,4 +1,4 @@
-"""What monitoring systems are told: one state, one line, one document."""
+"""What `check` prints for Nagios and its like: one state, one line, one document."""
 
 from __future__ import annotations
 

@@ -1,0 +1,90 @@
+"""What unseals a copy without keys: the KMS that unseals the cluster itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from raft_snapshot_agent.config.drill import UnsealSettings
+from raft_snapshot_agent.errors import ConfigError, DrillFailed, ServerError
+from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.servers.private import KmsSeal
+from raft_snapshot_agent.servers.process import until
+from raft_snapshot_agent.servers.relay import Reachable
+from raft_snapshot_agent.small_file import LARGEST_BUNDLE, read_file, require_small_file
+
+_PATIENCE = 60.0
+"""Seconds in which a KMS unseals a server."""
+_NOT_OPENED = ("cannot seal migrate", "failed to decrypt keys", "message authentication failed")
+"""What servers say where what they hold was sealed by another KMS, or by another of its keys."""
+
+
+def read_seal(settings: UnsealSettings) -> KmsSeal | None:
+    """Read what unseals the copy; nothing where that is done with keys.
+
+    Raises:
+        ConfigError: The file with the stanza, or one that it names, cannot be read.
+    """
+    if settings.seal is None:
+        return None
+    for path in settings.files:
+        with _telling(path, "drill.unseal.files"):
+            require_small_file(path, LARGEST_BUNDLE)
+    with _telling(settings.seal, "drill.unseal.seal"):
+        stanza = read_file(settings.seal)
+    return KmsSeal(
+        stanza=stanza,
+        reachable=tuple(_reachable(text) for text in settings.reach),
+        files=settings.files,
+        environment={name: value.resolve() for name, value in settings.environment.items()},
+    )
+
+
+def start_by_kms(node: OpenBaoNode) -> None:
+    """Start a server, and wait until its KMS has unsealed it.
+
+    Raises:
+        DrillFailed: The KMS does not open what it holds, or it does not become active.
+    """
+    node.launch()
+    failure: ServerError | None = None
+    try:
+        until(lambda: _is_decided(node), f"{node.name} is unsealed", within=_PATIENCE)
+    except ServerError as error:
+        failure = error
+    if _is_not_opened(node):
+        raise DrillFailed(
+            f"the KMS does not open it: {node.process.last_words()}",
+            hint="is drill.unseal.seal that of the cluster that the snapshot was taken from?",
+            noted="the KMS does not open it",
+        ) from failure
+    if failure is not None:
+        raise DrillFailed(
+            f"it does not become active: {node.process.last_words()}",
+            hint="where it has audit devices, give the recovery keys as drill.unseal.keys",
+            noted="it does not become active",
+        ) from failure
+
+
+def _is_decided(node: OpenBaoNode) -> bool:
+    node.process.check()
+    return node.is_leader() or _is_not_opened(node)
+
+
+def _is_not_opened(node: OpenBaoNode) -> bool:
+    said = node.process.last_words(20)
+    return any(words in said for words in _NOT_OPENED)
+
+
+def _reachable(text: str) -> Reachable:
+    host, _, port = text.rpartition(":")
+    return Reachable(host, int(port))
+
+
+@contextmanager
+def _telling(path: Path, key: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}", hint=f"look at {key}") from error

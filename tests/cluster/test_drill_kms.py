@@ -1,0 +1,214 @@
+"""Drills of a cluster that a KMS unseals: the copy reaches that KMS, and nobody else."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import urllib3
+from tests.cluster.command import call
+from tests.conftest import StartBao
+
+from raft_snapshot_agent.config.drill import CanarySettings, DrillSettings, UnsealSettings
+from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.restore.living_copy import bring_to_life
+from raft_snapshot_agent.restore.reader import FileReader
+from raft_snapshot_agent.restore.rehearsal import DrillOutcome, rehearse
+from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.servers.node_options import NodeOptions
+from raft_snapshot_agent.servers.openbao import OpenBaoCluster
+from raft_snapshot_agent.servers.private import _enter, isolation
+from raft_snapshot_agent.servers.relay import Reachable, Relay
+from raft_snapshot_agent.threads import in_thread
+
+VALUE = "a value that nobody may see"
+ASK = """
+import socket, sys
+for host, port in zip(sys.argv[1::2], sys.argv[2::2]):
+    try:
+        with socket.create_connection((host, int(port)), timeout=20) as one:
+            one.sendall(b"hello")
+            print(one.recv(9).decode() or "closed")
+    except OSError as error:
+        print(error.strerror or error)
+"""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A snapshot of a cluster that another one unseals."""
+
+    kms: OpenBaoCluster
+    snapshot: Path
+    recovery_keys: tuple[str, ...]
+
+    @property
+    def reach(self) -> str:
+        return urlsplit(self.kms.leader().address).netloc
+
+    def stanza(self, folder: Path, key: str = "unseal") -> Path:
+        file = folder / f"{key}.hcl"
+        address = self.kms.leader().address
+        file.write_text(
+            f'seal "transit" {{\n  address = "{address}"\n  key_name = "{key}"\n'
+            '  mount_path = "transit/"\n}\n'
+        )
+        return file
+
+    def unseal(self, folder: Path, key: str = "unseal", **changed: Any) -> UnsealSettings:
+        given: dict[str, Any] = {
+            "seal": self.stanza(folder, key),
+            "reach": (self.reach,),
+            "environment": {"VAULT_TOKEN": Secret(self.kms.root_token)},
+            **changed,
+        }
+        return UnsealSettings(**given)
+
+
+@pytest.fixture
+def closed_in(tmp_path: Path) -> Path:
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o700)
+    if not (found := isolation(folder)).works:  # what holds there: test_private_server
+        pytest.skip(f"no namespaces here: {found.why}")
+    return folder
+
+
+@pytest.fixture
+def sealed(start_bao: StartBao, tmp_path: Path) -> Iterator[Sealed]:
+    kms = start_bao()
+    kms.api("POST", "sys/mounts/transit", {"type": "transit"})
+    for key in ("unseal", "another"):
+        kms.api("POST", f"transit/keys/{key}", {})
+    seal = {"address": kms.leader().address, "token": kms.root_token}
+    settings = {"seal": {"transit": {**seal, "key_name": "unseal", "mount_path": "transit/"}}}
+    node = OpenBaoNode("production", tmp_path / "production", NodeOptions(server=settings))
+    try:
+        node.start()
+        made = node.init(1, 1, by_kms=True)
+        node.wait_active()
+        token = made.root_token
+        node.api("POST", "sys/mounts/secret", {"type": "kv"}, token)
+        node.api("POST", "secret/canary", {"value": VALUE}, token)
+        url = f"{node.address}/v1/sys/storage/raft/snapshot"
+        taken = urllib3.request("GET", url, headers={"X-Vault-Token": token})
+        snapshot = tmp_path / "kms.snap"
+        snapshot.write_bytes(taken.data)
+        yield Sealed(kms, snapshot, made.unseal_keys)
+    finally:
+        node.discard()
+
+
+async def tried(sealed: Sealed, folder: Path, **settings: Any) -> DrillOutcome:
+    spool = folder / "spool"
+    spool.mkdir(mode=0o700, exist_ok=True)
+    outcome = await rehearse(FileReader(sealed.snapshot), DrillSettings(**settings), spool)
+    assert list(spool.iterdir()) == []
+    return outcome
+
+
+async def test_the_copy_asks_the_kms_itself(
+    sealed: Sealed, closed_in: Path, tmp_path: Path
+) -> None:
+    keys = tuple(Secret(key) for key in sealed.recovery_keys)
+    canary = CanarySettings(path="secret/canary", field="value", equals_secret=Secret(VALUE))
+    unseal = sealed.unseal(tmp_path, keys=keys)
+    opened = await tried(sealed, tmp_path, unseal=unseal, canaries=(canary,))
+    assert opened.note.passed, opened.error
+    assert "canaries read: 1" in opened.note.proved
+
+
+@pytest.mark.soak
+async def test_without_recovery_keys_it_is_active_and_with_them_it_gives_secrets_back(
+    sealed: Sealed, closed_in: Path, tmp_path: Path
+) -> None:
+    without = await tried(sealed, tmp_path, unseal=sealed.unseal(tmp_path))
+    assert without.note.passed, without.error
+    assert without.note.proved.endswith("active")
+
+    keys = tuple(Secret(key) for key in sealed.recovery_keys)
+    settings = DrillSettings(unseal=sealed.unseal(tmp_path, keys=keys))
+    async with bring_to_life(FileReader(sealed.snapshot), settings, tmp_path / "spool") as copy:
+        answer = await in_thread(lambda: copy.ask("GET", "secret/canary"))
+    assert answer.document["data"] == {"value": VALUE}
+
+
+@pytest.mark.soak
+async def test_what_the_kms_does_not_open_fails_it(
+    sealed: Sealed, closed_in: Path, tmp_path: Path
+) -> None:
+    outcome = await tried(sealed, tmp_path, unseal=sealed.unseal(tmp_path, "another"))
+    assert outcome.note.reason == "the KMS does not open it"
+
+    with pytest.raises(AgentError) as refused:
+        await tried(sealed, tmp_path, unseal=sealed.unseal(tmp_path, reach=("192.0.2.1:9",)))
+    assert sealed.kms.root_token not in str(refused.value)
+
+
+def test_it_reaches_those_that_are_named_and_no_other(closed_in: Path) -> None:
+    python = "/usr/bin/python3"  # the test's own may lie where the program sees nothing
+    if not Path(python).exists():
+        pytest.skip("needs a Python of the system")
+    with (
+        closing(socket.create_server(("127.0.0.1", 0))) as named,
+        closing(socket.create_server(("127.0.0.1", 0))) as other,
+    ):
+        port, forbidden = named.getsockname()[1], other.getsockname()[1]
+        hosts = ("127.0.0.1", "localhost")
+        asked = [*hosts[:1], port, *hosts[1:], port, "127.0.0.1", forbidden, "192.0.2.1", 443]
+        with Relay(closed_in, [Reachable(host, port) for host in hosts]):
+            inside = subprocess.Popen(
+                [*_enter(closed_in), python, "-c", ASK, *map(str, asked)],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            named.settimeout(60)
+            for _ in hosts:
+                met, _ = named.accept()
+                with met:
+                    assert met.recv(5) == b"hello"
+                    met.sendall(b"welcome")
+            said, _ = inside.communicate(timeout=60)
+        other.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            other.accept()
+    refused = ["Connection refused", "Network is unreachable"]
+    assert said.splitlines() == ["welcome", "welcome", *refused]
+
+
+@pytest.mark.parametrize(
+    ("unseal", "said"),
+    [
+        ({"reach": ["kms:443"]}, "reach is for a copy that a KMS unseals: give seal, too"),
+        ({"seal": "/nowhere/seal.hcl", "reach": ["kms"]}, "must be a host and a port"),
+        ({"seal": "/nowhere/seal.hcl", "reach": ["kms:99999"]}, "must be a host and a port"),
+        ({"seal": "seal.hcl"}, "must be an absolute path"),
+        ({"seal": "/nowhere/seal.hcl"}, "drill.unseal.seal: cannot read /nowhere/seal.hcl"),
+    ],
+)
+def test_settings_that_cannot_work_are_told_in_one_line(
+    tmp_path: Path, unseal: dict[str, Any], said: str
+) -> None:
+    snapshot = tmp_path / "any.snap"
+    snapshot.write_bytes(b"")
+    file = tmp_path / "agent.json"
+    (tmp_path / "spool").mkdir(mode=0o700)
+    document = {
+        "storages": [{"type": "local", "path": str(tmp_path)}],
+        "spool": str(tmp_path / "spool"),
+        "drill": {"unseal": unseal},
+    }
+    file.write_text(json.dumps(document))
+    ended = call("drill", snapshot, "-c", file)
+    assert ended.code == 1
+    assert said in ended.talk
+    assert len(ended.talk.splitlines()) == 1

@@ -1,0 +1,39 @@
+"""What `status` says in words of a daemon's document."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from raft_snapshot_agent.cli.status import StatusWish, show
+from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, DrillStatus
+from raft_snapshot_agent.observe.status_document import document
+
+NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("drill", "line"),
+    [
+        (
+            DrillStatus("a.snap", True, NOW - 2 * HOUR, 9.04),
+            "The last drill, 2h ago, of a.snap, passed in 9.0 s",
+        ),
+        (
+            DrillStatus("a.snap", False, NOW - HOUR, 9.0, "canary 1 of 2 is missing"),
+            "The last drill, 1h ago, of a.snap, failed: canary 1 of 2 is missing",
+        ),
+        (None, ""),
+    ],
+)
+def test_the_last_drill_is_told(
+    drill: DrillStatus | None, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = document(AgentStatus("1", NOW - HOUR, NOW, (ClusterStatus("", drill=drill),)))
+
+    show(found, running=True, wish=StatusWish())
+
+    said = [one for one in capsys.readouterr().out.splitlines() if "last drill" in one]
+    assert said == ([line] if line else [])

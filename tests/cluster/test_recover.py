@@ -79,7 +79,7 @@ def mounted(bao: OpenBaoCluster, version: str, name: str = "") -> str:
     bao.api("POST", f"sys/mounts/{name}", {"type": "kv", "options": {"version": version}})
     lists = f"{name}/metadata?list=true" if version == "2" else f"{name}?list=true"
     node = bao.leader()  # a new engine of version 2 refuses everything for a moment
-    until(lambda: node.request("GET", lists, token=bao.root_token).status == 404, name, within=20)
+    until(lambda: node.request("GET", lists, token=bao.root_token).status == 404, name, within=90)
     return name
 
 
@@ -126,7 +126,7 @@ def test_policies_roles_and_namespaces_are_read(bao: OpenBaoCluster, copy: Livin
     bao.api("POST", f"{team}/sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
     node = bao.leader()  # a new engine of version 2 refuses everything for a moment
     lists = ("LIST", f"{team}/kv/metadata", None, bao.root_token)
-    until(lambda: node.request(*lists).status == 404, "the engine", within=20)
+    until(lambda: node.request(*lists).status == 404, "the engine", within=90)
     bao.api("POST", f"{team}/kv/data/a", {"data": {"b": "c"}})
     assert recover_data(copy, f"{team}/kv/a").data == {"b": "c"}
     assert f"{team}/kv/" in list_below(copy, team)

@@ -96,7 +96,7 @@ def test_a_restart_knows_the_last_drill_and_the_last_reading(
     (folder / named(1)).write_bytes(archive(1))
     for hours in range(2):
         drill = DrillNote(
-            named(hours), hours == 0, f"2026-11-2{3 + hours}T10:00:00Z", 9.5, reason="no canary"
+            named(hours), hours == 1, f"2026-11-2{3 + hours}T10:00:00Z", 9.5, proved="active"
         )
         (folder / f"{named(hours)}.drill").write_bytes(drill.to_json())
     read_at = datetime(2026, 11, 24, 11, tzinfo=UTC)
@@ -116,12 +116,12 @@ def test_a_restart_knows_the_last_drill_and_the_last_reading(
 
     assert told["drill"] == {
         "snapshot": named(1),
-        "passed": False,
+        "passed": True,
         "at": "2026-11-24T10:00:00Z",
         "seconds": 9.5,
-        "reason": "no canary",
-        "server": "",
-        "proved": "",
+        "reason": None,
+        "server": None,
+        "proved": "active",
     }
     assert told["storages"][0]["scrub"] == {
         "at": "2026-11-24T11:00:00Z",
@@ -130,7 +130,7 @@ def test_a_restart_knows_the_last_drill_and_the_last_reading(
     }
     assert without_daemon["drill"] == told["drill"]
     said = call("status", "--config", configuration).text
-    assert f"of {named(1)}, failed: no canary" in said
+    assert f" of {named(1)}, passed in 9.5 s" in said
 
 
 def shown(configuration: Path) -> dict[str, Any]:

@@ -100,14 +100,14 @@ def ask_storages(load: Callable[[], LoadedFleet]) -> Document:
     """
     fleet, now = load(), datetime.now(UTC)
     shelves = [
-        (cluster, destination, loaded.config.schedule.open())
+        (cluster, destination, loaded.timing)
         for cluster, loaded in fleet.clusters.items()
         for destination in assembly.destinations(loaded.config)
     ]
     holdings = wait_for(lambda: look_at_all([(one, timing) for _, one, timing in shelves], now))
     storages: dict[str, list[StorageStatus]] = {name: [] for name in fleet.clusters}
     for (cluster, destination, timing), holding in zip(shelves, holdings, strict=True):
-        spec = destination.timing or timing
+        spec = timing.own(destination.timing)
         described = StorageStatus(
             destination.name,
             destination.storage.kind,
@@ -118,9 +118,7 @@ def ask_storages(load: Callable[[], LoadedFleet]) -> Document:
         )
         storages[cluster].append(described.surveyed(holding.survey, spec, now))
     clusters = tuple(
-        ClusterStatus(name, tuple(found), role=Role.UNKNOWN).drilled(
-            *[one.holding.survey.drill for one in found if one.holding is not None]
-        )
+        ClusterStatus(name, tuple(found), role=Role.UNKNOWN).recalled()
         for name, found in storages.items()
     )
     return document(AgentStatus(__version__, now, now, clusters, fleet.first.source))

@@ -114,7 +114,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class DrillStatus:
-    """What came of the last drill that is known, whichever agent held it."""
+    """What came of the last drill, whichever agent held it."""
 
     snapshot: str
     passed: bool
@@ -128,18 +128,10 @@ class DrillStatus:
     """What was found in it."""
 
     @classmethod
-    def of(cls, note: DrillNote) -> DrillStatus | None:
-        """Return what a note tells; nothing where it does not tell when."""
-        if note.began is None:
-            return None
+    def of(cls, note: DrillNote, at: datetime) -> DrillStatus:
+        """Return what a note says of a drill that began at a time."""
         return cls(
-            note.snapshot,
-            note.passed,
-            note.began,
-            note.seconds,
-            note.reason,
-            note.server,
-            note.proved,
+            note.snapshot, note.passed, at, note.seconds, note.reason, note.server, note.proved
         )
 
 
@@ -181,6 +173,13 @@ class ClusterStatus:
     spool_free: int | None = None
     """Free bytes in the file system of the spool folder, where that is known."""
 
+    def drilled(self, note: DrillNote) -> ClusterStatus:
+        """Return it after a drill; it stays as it is where a later one is known."""
+        at = note.began
+        if at is None or (self.drill is not None and self.drill.at >= at):
+            return self
+        return replace(self, drill=DrillStatus.of(note, at))
+
     def scrubbed(self, storage: str, note: ScrubNote) -> ClusterStatus:
         """Return it after snapshots of a storage were read back.
 
@@ -193,11 +192,20 @@ class ClusterStatus:
         )
         return replace(self, storages=storages)
 
-    def drilled(self, *notes: DrillNote | None) -> ClusterStatus:
-        """Return it after drills became known, whoever held them: the last one counts."""
-        told = [DrillStatus.of(note) for note in notes if note is not None]
-        known = [one for one in (self.drill, *told) if one is not None]
-        return replace(self, drill=max(known, key=lambda one: one.at, default=None))
+    def recalled(self) -> ClusterStatus:
+        """Return it with the last drill that is noted in its storages, where that is to be told.
+
+        Of one that failed only the agent tells that works, or each would raise the same alarm; who
+        has told of one keeps that up to date.
+        """
+        notes = [one.holding.survey.drill for one in self.storages if one.holding is not None]
+        dated = [(one.began, one) for one in notes if one is not None and one.began is not None]
+        if not dated:
+            return self
+        newest = max(dated, key=lambda pair: pair[0])[1]
+        works = self.role in {Role.WORKS, Role.UNKNOWN}
+        begins = self.role is Role.STARTING and newest.passed
+        return self.drilled(newest) if works or begins or self.drill is not None else self
 
     def judge(self, now: datetime) -> tuple[Verdict, ...]:
         """Return what each storage comes to."""

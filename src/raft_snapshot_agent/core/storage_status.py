@@ -109,6 +109,8 @@ class StorageStatus:
         before = self.holding or Holding(self.name, self.kind, required=self.required)
         if survey.scrubbed is None:
             survey = replace(survey, scrubbed=before.survey.scrubbed)
+        if survey.drill is None:
+            survey = replace(survey, drill=before.survey.drill)
         holding = before.surveyed(survey, timing)
         if holding.census is None:
             return replace(self, holding=holding)

@@ -103,9 +103,9 @@ def _choose_newest(
 ) -> DrillNote | None:
     """Return the last that can be believed; one from the future cannot."""
     dated = [
-        (at, note)
+        (note.began, note)
         for note in notes
-        if (at := note.began) and at <= now + AHEAD and _is_believed(destination, note)
+        if note.began and note.began <= now + AHEAD and _is_believed(destination, note)
     ]
     return max(dated, key=lambda pair: pair[0], default=(now, None))[1]
 

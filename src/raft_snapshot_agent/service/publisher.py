@@ -1,4 +1,4 @@
-"""Publishes how one cluster stands: what its loop knows, onto the board that everybody reads."""
+"""Publishes the status of one cluster on the board."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class StatusPublisher:
             else one
             for one in status.storages
         )
-        return replace(status, storages=storages).drilled(*[one.drill for one in surveys.values()])
+        return replace(status, storages=storages).recalled()
 
     def _measure(self, status: ClusterStatus, progress: Progress) -> ClusterStatus:
         agent, now = self.service.agent, self._clock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from pathlib import Path
@@ -50,12 +51,27 @@ def test_what_is_wrong_with_token_or_certificate_is_told_and_costs_nothing(
     tmp_path: Path, *, required: bool
 ) -> None:
     (tmp_path / "short").write_text("short")
-    absent = {"cert": tmp_path / "a.pem", "key": tmp_path / "b.pem"}
-    for wrong in (
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    issued = [trustme.CA().issue_cert("localhost") for _ in range(2)]
+    issued[0].cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    issued[1].private_key_pem.write_to_path(tmp_path / "key.pem")
+    pairs = [
+        ("absent.pem", "key.pem"),
+        ("short", "key.pem"),
+        ("cert.pem", "short"),
+        ("cert.pem", "key.pem"),
+        ("folder", "key.pem"),
+        ("cert.pem", "folder"),
+        ("pipe", "key.pem"),
+        ("cert.pem", "pipe"),
+    ]
+    faults: list[dict[str, Any]] = [
         {"token": f"file://{tmp_path}/absent"},
         {"token": f"file://{tmp_path}/short"},
-        {"tls": absent},
-    ):
+        *({"tls": {"cert": tmp_path / cert, "key": tmp_path / key}} for cert, key in pairs),
+    ]
+    for wrong in faults:
         log, settings = Lines(), {"listen": "127.0.0.1:0", "required": required, **wrong}
         if required:
             with pytest.raises(AgentError):
@@ -63,7 +79,8 @@ def test_what_is_wrong_with_token_or_certificate_is_told_and_costs_nothing(
             continue
         assert begin(log, **settings) == ()
         (line,) = log.lines
-        assert "snapshots are taken all the same" in line
+        assert "snapshots are taken all the same: web." in line
+        assert "\n" not in line
 
 
 def test_without_the_section_nothing_is_served() -> None:

@@ -128,7 +128,7 @@ async def test_a_hung_disk_costs_a_line_and_not_the_agent(
 
     assert await storage.entries() == []
     stuck.set()
-    until(lambda: not list(tmp_path.iterdir()), "what was begun is taken back", within=20)
+    until(lambda: not list(tmp_path.iterdir()), "what was begun is taken back", within=90)
 
 
 class Trickling:

@@ -33,6 +33,8 @@ _SHORTEST = 6
 _MOST = 500
 """Secrets that are remembered: rotation adds new ones for as long as the process lives."""
 _LONGEST = 64 << 10
+_LONG, _BEGUN = 1024, 64
+"""Characters of a secret that messages may hold a part of, and of its beginning that tells it."""
 _MOST_LINES = 200
 
 
@@ -60,7 +62,10 @@ class _Known:
                 forms = {form for secret in self._secrets for form in _forms(secret)}
                 longest_first = sorted(forms, key=len, reverse=True)
                 re.purge()  # it would keep hundreds of those before, each with all the secrets
-                self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+                whole = [re.escape(form) for form in longest_first]
+                # Whoever repeats a long one may cut it off: what follows its beginning goes, too.
+                begun = [rf"{re.escape(one[:_BEGUN])}\S*" for one in forms if len(one) > _LONG]
+                self._pattern = re.compile("|".join(whole + begun) or r"(?!)")
             pattern = self._pattern
         return pattern.sub(HIDDEN, text)
 

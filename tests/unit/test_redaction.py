@@ -134,7 +134,7 @@ def test_a_variable_in_another_encoding(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_an_endless_file_is_not_read_to_its_end() -> None:
-    with pytest.raises(ConfigError, match="it has more than 1 MiB"):
+    with pytest.raises(ConfigError, match="it is a device, and a regular file is wanted"):
         Secret("file:///dev/zero").resolve()
 
 

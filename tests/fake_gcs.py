@@ -55,7 +55,7 @@ class FakeGcs:
     def __enter__(self) -> Self:
         self._process.start()
         try:
-            until(self._answers, "fake-gcs-server answers", within=30.0)
+            until(self._answers, "fake-gcs-server answers", within=90)
         except BaseException:
             self.__exit__()
             raise

@@ -158,7 +158,7 @@ def _tinyproxy(folder: Path) -> Iterator[Tinyproxy]:
     process = ServerProcess("tinyproxy", command, folder / "out", {"PATH": "/usr/bin:/bin"})
     process.start()
     try:
-        until(lambda: _listens(port), "tinyproxy listens", within=30)
+        until(lambda: _listens(port), "tinyproxy listens", within=90)
         yield Tinyproxy(port, log, process)
     finally:
         process.kill()

@@ -20,6 +20,8 @@ __all__ = ["AUTHOR", "HIDDEN", "Plain", "Secret", "header_value", "one_line", "r
 
 AUTHOR = "author"
 """The key, in the context of a validation, of the user whose word the configuration is."""
+_LONGEST = 32 << 10
+"""Characters of a secret in one line: servers take headers of 8 to 64 KiB."""
 _SCHEMES = ("env://", "file://", "credential://")
 
 
@@ -49,6 +51,11 @@ class Secret:
         """
         text = self.resolve_lines()
         _must_be_one_line(text, self._where)
+        if len(text) > _LONGEST:
+            raise ConfigError(
+                f"{self._where} has more than {_LONGEST} characters, a limit that is fixed",
+                hint="name the secret's own file; no server takes one that long",
+            )
         return text
 
     def resolve_lines(self) -> str:

@@ -66,7 +66,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._runs = 0
 
-    def run(self, *arguments: str, within: float = 30.0, folder: Path | None = None) -> Outcome:
+    def run(self, *arguments: str, within: float = 60.0, folder: Path | None = None) -> Outcome:
         """Run a command, in its own folder or another.
 
         Raises:
@@ -141,7 +141,7 @@ class Bench:
         path.chmod(0o600)
         return path
 
-    def run(self, *arguments: str, within: float = 30.0) -> Outcome:
+    def run(self, *arguments: str, within: float = 60.0) -> Outcome:
         """Run a command with this configuration."""
         words = arguments or ("run", "--once")
         outcome = self.worker.run(*words, "-c", str(self.configuration()), within=within)

@@ -348,7 +348,7 @@ def judged(plans: list[tuple[int, Attack]], policy: Retention, runs: int) -> Non
     anyio.run(live)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=3)
 @given(plans=attacks(), policy=POLICIES)
 def test_with_a_key_no_good_one_is_lost(plans: list[tuple[int, Attack]], policy: Retention) -> None:
     judged(plans, policy, 30)

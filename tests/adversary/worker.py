@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import stamina
+from tests.processes.forks import lose_patience
 
 from raft_snapshot_agent.__main__ import main
 
@@ -28,7 +28,7 @@ _libc = ctypes.CDLL(None)
 
 
 def work() -> None:
-    stamina.set_testing(True, attempts=3, cap=True)  # tries as often, without the waits
+    lose_patience()
     answers = sys.stdout
     for line in sys.stdin:
         folder, arguments = json.loads(line)

@@ -79,6 +79,7 @@ def call(
         folder=cwd or "/",
         entry=_ENTRIES[program],
         stdin=None if stdin is None else subprocess.PIPE,
+        impatient=True,
     )
     with command:
         try:

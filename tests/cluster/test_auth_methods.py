@@ -208,7 +208,7 @@ def proxy_socket(bao: OpenBaoCluster, approle: AppRole, tmp_path: Path) -> Itera
     )
     process.start()
     try:
-        until(lambda: _listens(process, socket), "the proxy listens", within=20)
+        until(lambda: _listens(process, socket), "the proxy listens", within=90)
         yield socket
     finally:
         process.kill()

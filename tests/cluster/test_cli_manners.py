@@ -335,7 +335,7 @@ def test_a_signal_ends_a_save_and_leaves_nothing(
     with subprocess.Popen(
         [*AGENT, "save", "-c", file], stderr=subprocess.PIPE, env=environment()
     ) as process:
-        until(lambda: stalling.snapshot_requests, "the snapshot is asked for", within=30)
+        until(lambda: stalling.snapshot_requests, "the snapshot is asked for", within=90)
         process.send_signal(number)
         _, talk = process.communicate(timeout=30)
 
@@ -353,7 +353,7 @@ def test_a_signal_ends_the_wait_for_a_slow_pipe(command: str, tmp_path: Path) ->
     with subprocess.Popen(
         [*AGENT, command, "-", *options], stdin=read, stderr=subprocess.PIPE, env=environment()
     ) as process:
-        until(lambda: catches(process, signal.SIGINT), "the command is at work", within=30)
+        until(lambda: catches(process, signal.SIGINT), "the command is at work", within=90)
         process.send_signal(signal.SIGINT)
         _, talk = process.communicate(timeout=30)
     os.close(read)
@@ -379,7 +379,7 @@ def test_no_process_list_shows_a_secret(
         stderr=subprocess.PIPE,
         env=environment({"VAULT_TOKEN": token}),
     ) as process:
-        until(lambda: stalling.snapshot_requests, "the snapshot is asked for", within=30)
+        until(lambda: stalling.snapshot_requests, "the snapshot is asked for", within=90)
         told = Path(f"/proc/{process.pid}/cmdline").read_bytes()
         told += Path(f"/proc/{process.pid}/comm").read_bytes()
         process.terminate()

@@ -82,6 +82,7 @@ def test_the_demo_holds_and_leaves_nothing(temporary: Path) -> None:
     is_tidy(temporary)
 
 
+@pytest.mark.soak
 def test_it_stays_until_ctrl_c_and_what_it_says_to_try_works(temporary: Path) -> None:
     with play(temporary, *AGENT, options=["--stay"]) as demo, ExitStack() as stack:
         assert demo.stdout is not None

@@ -75,6 +75,7 @@ def opened() -> Iterator[ExitStack]:
         yield stack
 
 
+@pytest.mark.timeout(500)
 @pytest.mark.parametrize(
     ("clusters", "hanging", "every", "length"),
     [
@@ -223,15 +224,15 @@ def test_clusters_come_and_go_with_the_configuration(
     fleet.add("berlin", berlin)
     fleet.add("paris", paris)
     daemon = opened.enter_context(fleet.command("run"))
-    until(lambda: fleet.taken("berlin") and fleet.taken("paris"), "both are served", within=30)
+    until(lambda: fleet.taken("berlin") and fleet.taken("paris"), "both are served", within=90)
 
     del fleet.clusters["paris"]
     fleet.add("rome", rome)
     fleet.configuration()
     daemon.process.send_signal(signal.SIGHUP)
-    until(lambda: fleet.taken("rome"), "the new one is served", within=30)
+    until(lambda: fleet.taken("rome"), "the new one is served", within=90)
     served = [len(fleet.taken(name)) for name in ("berlin", "paris")]
-    until(lambda: len(fleet.taken("berlin")) > served[0] + 2, "the old one goes on", within=30)
+    until(lambda: len(fleet.taken("berlin")) > served[0] + 2, "the old one goes on", within=90)
     assert len(fleet.taken("paris")) <= served[1] + 1, "one may have been under way"
 
     fleet.add("milan", rome)
@@ -254,7 +255,7 @@ def test_what_is_wrong_with_one_cluster_costs_the_others_nothing_at_the_start(
     missing = fleet.root / "secret-id"
     fleet.clusters["berlin"]["vault"]["auth"]["secret_id"] = f"file://{missing}"
     daemon = opened.enter_context(fleet.command("run"))
-    until(lambda: fleet.taken("paris"), "the other is served", within=30)
+    until(lambda: fleet.taken("paris"), "the other is served", within=90)
     assert "This cluster is disabled, its configuration is invalid: " in daemon.said
     assert "clusters.berlin.vault.auth.secret_id" in daemon.said
 
@@ -262,7 +263,7 @@ def test_what_is_wrong_with_one_cluster_costs_the_others_nothing_at_the_start(
     daemon.says("The new configuration is refused, the old one stays: ")
     missing.write_text("s")
     daemon.process.send_signal(signal.SIGHUP)
-    until(lambda: fleet.taken("berlin"), "it is served once it is mended", within=30)
+    until(lambda: fleet.taken("berlin"), "it is served once it is mended", within=90)
     daemon.process.send_signal(signal.SIGTERM)
     ending: Ending = daemon.ended()
     assert ending.code == 0

@@ -99,6 +99,7 @@ def test_the_page_of_a_daemon_says_how_things_stand_and_takes_a_snapshot(page: P
         stop(daemon)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.soak
 def test_snapshots_stay_on_time_whatever_comes_over_http(page: Page) -> None:
     page.site.more["schedule"] = {"every": "3s"}

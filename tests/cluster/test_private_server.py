@@ -327,7 +327,7 @@ async def tried_to_revoke(folder: Path) -> None:
     def tried() -> bool:
         return "revoke" in (folder / "server.log").read_text()
 
-    await in_thread(lambda: until(tried, "the copy tries to revoke", within=30))
+    await in_thread(lambda: until(tried, "the copy tries to revoke", within=90))
 
 
 # Where the host gives no namespaces.

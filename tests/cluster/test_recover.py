@@ -74,12 +74,12 @@ def kv2(bao: OpenBaoCluster) -> str:
     return mounted(bao, "2")
 
 
-def mounted(bao: OpenBaoCluster, version: str) -> str:
-    name = f"kv{version}-{secrets.token_hex(3)}"
+def mounted(bao: OpenBaoCluster, version: str, name: str = "") -> str:
+    name = name or f"kv{version}-{secrets.token_hex(3)}"
     bao.api("POST", f"sys/mounts/{name}", {"type": "kv", "options": {"version": version}})
     lists = f"{name}/metadata?list=true" if version == "2" else f"{name}?list=true"
     node = bao.leader()  # a new engine of version 2 refuses everything for a moment
-    until(lambda: node.request("GET", lists, token=bao.root_token).status == 404, name, within=20)
+    until(lambda: node.request("GET", lists, token=bao.root_token).status == 404, name, within=90)
     return name
 
 
@@ -126,7 +126,7 @@ def test_policies_roles_and_namespaces_are_read(bao: OpenBaoCluster, copy: Livin
     bao.api("POST", f"{team}/sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
     node = bao.leader()  # a new engine of version 2 refuses everything for a moment
     lists = ("LIST", f"{team}/kv/metadata", None, bao.root_token)
-    until(lambda: node.request(*lists).status == 404, "the engine", within=20)
+    until(lambda: node.request(*lists).status == 404, "the engine", within=90)
     bao.api("POST", f"{team}/kv/data/a", {"data": {"b": "c"}})
     assert recover_data(copy, f"{team}/kv/a").data == {"b": "c"}
     assert f"{team}/kv/" in list_below(copy, team)
@@ -207,6 +207,23 @@ def test_a_mount_that_was_made_again_in_another_version_gets_it(
     write(live, now, select_data(found, now, None))
 
     assert bao.api("GET", f"{kv1}/a")["data"] == {"v": "x"}
+
+
+def test_a_mount_that_was_made_again_since_gets_it_as_its_first(
+    copy: LivingCopy, live: Live, bao: OpenBaoCluster, kv2: str
+) -> None:
+    put(bao, f"{kv2}/a", {"v": "x"}, {"v": "y"})
+    found = recover_data(copy, f"{kv2}/a", 1)
+    bao.api("DELETE", f"sys/mounts/{kv2}")
+    with pytest.raises(Denied, match="nothing is mounted there now"):
+        read_present(live, f"{kv2}/a")
+    mounted(bao, "2", kv2)
+
+    now = read_present(live, f"{kv2}/a")
+
+    assert (now.data, now.version) == (None, 0)
+    assert write(live, now, select_data(found, now, None)) == f"{kv2}/a (version 1)"
+    assert bao.api("GET", f"{kv2}/data/a")["data"]["data"] == {"v": "x"}
 
 
 def test_one_field_comes_back_beside_the_others(

@@ -29,7 +29,7 @@ def site(
 
 
 def wait_for(site: Site, count: int) -> None:
-    until(lambda: len(site.names()[0]) == count, f"{count} snapshots", within=20)
+    until(lambda: len(site.names()[0]) == count, f"{count} snapshots", within=90)
 
 
 def hang_up(daemon: Running) -> None:
@@ -101,7 +101,7 @@ def test_a_wrong_configuration_is_refused_with_its_line_and_the_old_one_stays(si
         hang_up(daemon)
         daemon.says("The new configuration is refused, the old one stays: ")
         before = len(site.files())
-        until(lambda: len(site.files()) > before, "it goes on under the old one", within=20)
+        until(lambda: len(site.files()) > before, "it goes on under the old one", within=90)
         said = stop(daemon)
     (refusal,) = [line for line in said.splitlines() if "is refused" in line]
     assert f"{path}:" in refusal
@@ -118,7 +118,7 @@ def test_a_snapshot_under_way_ends_under_the_old_configuration(site: Site) -> No
         server.snapshot = times(1, slow)
         site.behind(server)
         with site.command("run") as daemon:
-            until(lambda: server.snapshot_requests, "a snapshot is under way", within=20)
+            until(lambda: server.snapshot_requests, "a snapshot is under way", within=90)
             folder = other_folder(site, "another")
             hang_up(daemon)
             daemon.says(f"Successfully created local snapshot to {folder}")

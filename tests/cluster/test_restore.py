@@ -133,7 +133,7 @@ def test_a_restore_of_a_pipe_at_a_standbys_address_brings_three_nodes_back(three
         assert f"{three.before(follower).address}: standby: nothing to do." in ended.talk
         assert follower.seal_status()["sealed"] is False
         read = partial(at_once, follower, marker, cluster.root_token)
-        until(lambda: read() == "before", f"{follower.name} follows", within=30)  # noqa: B023
+        until(lambda: read() == "before", f"{follower.name} follows", within=90)  # noqa: B023
     assert len(three.sent()) == already + 1
     assert three.sent()[-1] in three.before(leader).requests
     cluster.write_secret(marker, {"value": "writable"})
@@ -337,7 +337,7 @@ def test_a_leader_that_stepped_down_before_it_took_it_is_not_called_a_success(
     def step_down(exchange: Exchange) -> None:
         cluster.step_down()
         # Before it serves requests itself, it redirects; then it takes what it cannot restore.
-        until(lambda: follows(old), "it is a standby", within=30)
+        until(lambda: follows(old), "it is a standby", within=90)
         exchange.relay(exchange.forward())
 
     three.before(old).behave(SNAPSHOT_PATH, step_down, times=1)
@@ -348,6 +348,6 @@ def test_a_leader_that_stepped_down_before_it_took_it_is_not_called_a_success(
     last = ended.talk.splitlines()[-1]
     assert last.startswith(f"error: {three.before(old).address} ")
     assert "sealed itself and restored nothing" in last or "restored is unknown" in last
-    until(lambda: old.seal_status()["sealed"], "a standby that is restored seals", within=30)
+    until(lambda: old.seal_status()["sealed"], "a standby that is restored seals", within=90)
     cluster.restart(old)
     assert cluster.read_secret(marker) == {"value": "after"}

@@ -14,6 +14,7 @@ from tests.cluster.field import Field, marked, opened
 from tests.http_proxy import status
 from tests.lying import SNAPSHOT_PATH
 
+from raft_snapshot_agent.core.naming import manifest_name
 from raft_snapshot_agent.core.notes import GUARD_NAME, RESTORED_NAME
 from raft_snapshot_agent.core.snapshot import Sidecar
 
@@ -172,6 +173,23 @@ def test_a_standby_that_tells_no_leader_is_refused(one: Field, snapshot: Path) -
         one.refuses(2, "the cluster has no leader", snapshot)
     finally:
         proxy.behave(LEADER, behaviour)
+
+
+def test_several_of_one_moment_are_named_and_none_is_restored(one: Field) -> None:
+    there = one.save()
+    index = int(there.name.partition("-i")[2].partition("-")[0])
+    other = there.with_name(there.name.replace(f"-i{index}-", f"-i{index + 1}-"))
+    told = there.with_name(manifest_name(there.name)).read_text()
+    other.write_bytes(there.read_bytes())
+    beside = other.with_name(manifest_name(other.name))
+    beside.write_text(told.replace(there.name, other.name))
+    try:
+        ended = one.refuses(1, "2 snapshots were taken at", "--at", "2999-01-01T00:00:00Z")
+    finally:
+        other.unlink()
+        beside.unlink()
+
+    assert f"{there.name}, {other.name} (give the name of the one you mean)" in ended.talk
 
 
 def test_what_is_not_there_ends_with_what_is(one: Field) -> None:

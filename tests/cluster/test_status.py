@@ -174,7 +174,7 @@ def test_addresses_that_are_none() -> None:
     for url in ("127.0.0.1:8299", "ftp://a", "http://user:secret@a"):
         done = call("status", "--url", url)
         assert done.code == 1
-        assert "--url: not the address of a page" in done.talk
+        assert "--url: not the address of an agent" in done.talk
         assert "secret" not in done.talk
     done = call("status", "--url", "http://127.0.0.1:9")
     assert done.code == 2

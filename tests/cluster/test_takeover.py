@@ -172,7 +172,7 @@ def test_however_often_the_leader_changes_each_interval_gets_one_snapshot(
     settled(cluster.nodes)
     with ExitStack() as started:
         agents = [started.enter_context(site.command("run")) for site in sites]
-        until(sites[0].keys, "the first snapshot is stored", within=30)
+        until(sites[0].keys, "the first snapshot is stored", within=90)
         unrest = Unrest(cluster, hosts, random.Random(SEED))
         reigns = list(unrest.reigns())
         endings = [_ended(agent) for agent in agents]

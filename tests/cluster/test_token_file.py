@@ -41,7 +41,7 @@ def test_save_takes_the_token_that_a_login_left(
     assert (tmp_path / "a.snap").stat().st_size > 0
     # It is somebody else's: it must live on.
     assert save(bao, tmp_path, HOME=home).code == 0
-    assert "no way to log in" in save(bao, tmp_path).error
+    assert "no login is configured" in save(bao, tmp_path).error
 
 
 @pytest.mark.parametrize("variable", ["BAO_TOKEN_PATH", "VAULT_TOKEN_PATH"])

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import stamina
 from tests.faults.site import Site
 from tests.lying import LyingProxy, S3Faults
+from tests.patience import impatient
 
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, fill, prepare_agent
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
+
+__all__ = ["impatient"]
 
 BIG = 18_000_000
 
@@ -21,13 +23,6 @@ class Filled:
 
     cluster: OpenBaoCluster
     approle: AppRole
-
-
-@pytest.fixture(autouse=True)
-def impatient() -> Iterator[None]:
-    """Try as often as ever, without the waits in between."""
-    with stamina.set_testing(True, attempts=3, cap=True):
-        yield
 
 
 @pytest.fixture

@@ -270,11 +270,11 @@ class Running:
     def said(self) -> str:
         return self.log.read_text()
 
-    def says(self, words: str, within: float = 30) -> None:
+    def says(self, words: str, within: float = 90) -> None:
         """Wait for words in its log."""
         until(lambda: words in self.said, f"it says {words!r}", within=within)
 
-    def ended(self, within: float = 30) -> Ending:
+    def ended(self, within: float = 90) -> Ending:
         """Wait for its end."""
         return Ending(self.process.wait(within), self.said)
 

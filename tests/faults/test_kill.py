@@ -124,6 +124,7 @@ def test_killed_before_a_change_where_each_snapshot_replaces_the_last(
     assert len(site.files()) == 2
 
 
+@pytest.mark.timeout(400)
 @EVERY
 @pytest.mark.usefixtures("big_server")
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])

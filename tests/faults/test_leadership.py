@@ -35,7 +35,7 @@ def site(
 
 def goes_on(cluster: OpenBaoCluster) -> None:
     """The cluster has a leader that takes writes."""
-    cluster.leader(within=30)
+    cluster.leader(within=90)
     cluster.write_secret("after", {"it": "goes on"})
     assert cluster.read_secret("after") == {"it": "goes on"}
 
@@ -53,7 +53,7 @@ def test_stepping_down_in_the_middle(site: Site, cluster: OpenBaoCluster) -> Non
         assert ending.code in (0, 2), ending.said
         assert {len(names) for names in site.names()} == {1 if ending.code == 0 else 0}
         assert site.leftovers() == []
-        until(lambda: not old.is_leader(), "it stepped down", within=30)
+        until(lambda: not old.is_leader(), "it stepped down", within=90)
         goes_on(cluster)
         assert "Not running on leader node, skipping." in site.run_once().said
     site.vault["address"] = cluster.leader().address
@@ -72,7 +72,7 @@ def test_line_that_stalls_does_not_freeze_the_cluster(site: Site, cluster: OpenB
         server.snapshot = _stalling_after(200_000, stepping.start)
         site.fails(2, "went silent for 2 s")
         stepping.join(60)
-        until(lambda: not old.is_leader(), "it stepped down", within=30)
+        until(lambda: not old.is_leader(), "it stepped down", within=90)
         goes_on(cluster)
     site.vault["address"] = cluster.leader().address
     site.succeeds()

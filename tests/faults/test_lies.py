@@ -102,7 +102,7 @@ def _once_parts_are_uploaded(lie: Behaviour, s3: S3Faults) -> Behaviour:
 
         def hesitate(data: bytes) -> None:
             send(data[:_HELD_AFTER])
-            until(lambda: any("partNumber" in r.query for r in s3.requests), "a part", within=20)
+            until(lambda: any("partNumber" in r.query for r in s3.requests), "a part", within=90)
             send(data[_HELD_AFTER:])
 
         exchange.send = hesitate  # type: ignore[method-assign]

@@ -174,6 +174,7 @@ def test_a_delete_in_a_locked_bucket_hides_the_snapshot_and_keeps_it(
     assert sum(name.endswith(".snap") for name in locked.versions()) == 3
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.soak
 @pytest.mark.parametrize("storage", ["local", "s3"])
 def test_a_lone_agent_beside_a_standby_says_that_nobody_takes_snapshots(

@@ -32,8 +32,8 @@ def test_what_the_other_is_writing_is_left_alone(
     big_site.s3["endpoint"] = s3.address
     big_server.snapshot = stall_after(16_000_000)
     with big_site.command("run") as slow:
-        until(lambda: any("partNumber" in r.query for r in s3.requests), "a part", within=30)
-        until(lambda: len(big_site.leftovers()) == 3, "spool, file and upload", within=30)
+        until(lambda: any("partNumber" in r.query for r in s3.requests), "a part", within=90)
+        until(lambda: len(big_site.leftovers()) == 3, "spool, file and upload", within=90)
         begun = big_site.leftovers()
         big_server.snapshot = pass_through
         ending = big_site.run_once()
@@ -52,7 +52,7 @@ def test_what_a_killed_one_was_writing_is_swept_by_the_other(
     big_site.s3["endpoint"] = s3.address
     big_server.snapshot = stall_after(16_000_000)
     with big_site.command("run"):
-        until(lambda: len(big_site.leftovers()) == 3, "spool, file and upload", within=30)
+        until(lambda: len(big_site.leftovers()) == 3, "spool, file and upload", within=90)
     assert len(big_site.leftovers()) == 3
     big_server.snapshot = pass_through
     big_site.succeeds()

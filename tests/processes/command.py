@@ -62,10 +62,12 @@ class Command:
         stdin: int | None = None,
         stdout: int | None = None,
         stderr: int | None = None,
+        impatient: bool = False,
     ) -> None:
         """Start it; a standard file that is not given leads to a pipe, standard input to nothing.
 
         `entry` is `MODULE:FUNCTION` or the path of a script; `stdin` may be `subprocess.PIPE`, too.
+        An `impatient` one tries again at once what a storage failed at.
         """
         self.stdin: IO[bytes] | None = None
         self.stdout: IO[bytes] | None = None
@@ -93,6 +95,7 @@ class Command:
             "environment": dict(env),
             "folder": str(folder),
             "entry": entry,
+            "impatient": impatient,
         }
         _forks().order(order, passed)
         for file in passed:

@@ -71,3 +71,15 @@ def test_what_nobody_caught_is_told_as_python_does() -> None:
     assert forked.returncode == 1
     assert b"Traceback" in said
     assert b"AttributeError" in said
+
+
+@pytest.mark.parametrize("impatient", [True, False])
+def test_only_an_impatient_fork_tries_again_without_a_wait(tmp_path: Path, impatient: bool) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import stamina; from raft_snapshot_agent.storage.http import patience as http;"
+        "print(stamina.is_testing(), max(http._WAITS) == 0.0)"
+    )
+    forked = Command([], env=ENVIRONMENT, entry=str(script), impatient=impatient)
+    with forked:
+        assert forked.communicate(timeout=60) == (f"{impatient} {impatient}\n".encode(), b"")

@@ -78,7 +78,7 @@ def _results(
 
 def _shelves(fleet: LoadedFleet) -> list[Shelf]:
     return [
-        (cluster, destination, loaded.config.schedule.open())
+        (cluster, destination, loaded.timing)
         for cluster, loaded in fleet.clusters.items()
         for destination in assembly.destinations(loaded.config)
     ]

@@ -37,7 +37,7 @@ def doctor(loaded: Loaded, layout: Format, *, probe: bool = False) -> int:
     cluster = Cluster(config.vault, config.run_on)
     context = CheckContext(config, os.environ, destinations, cluster, tell=output.talk)
     context.cautions = loaded.warnings
-    context.source = loaded.source
+    context.source, context.phase = loaded.source, loaded.phase
     checks = {**CHECKS, **PROBE} if probe else CHECKS
 
     async def work() -> list[CheckResult]:

@@ -102,7 +102,7 @@ def browse(  # noqa: PLR0913, PLR0917 - each is an option of the command
     storage: StorageOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """List what lies where in a snapshot: names only."""
+    """List paths in a snapshot: names only."""
     from raft_snapshot_agent.cli import recovering as command
 
     only_one_of(latest=latest, at=at)

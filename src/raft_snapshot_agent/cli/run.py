@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 import anyio
@@ -94,8 +93,7 @@ class FileReloader:
                         fact=LogEvent.CLUSTER_DISABLED,
                     )
             else:
-                phase = fleet.spread * len(active)
-                active[name] = _service(name, loaded, fault, limiter, told, phase)
+                active[name] = _service(name, loaded, fault, limiter, told)
         log_notifier_faults(fleet, log)
         self._begun = True
         return ActiveConfig(active, log, disabled, str(self._path or ""))
@@ -107,7 +105,6 @@ def _service(
     faults: Faults,
     limiter: ConcurrencyLimiter,
     log: Log,
-    phase: timedelta,
 ) -> ClusterService:
     config = loaded.config
     for storage, fault in faults.items():
@@ -123,11 +120,10 @@ def _service(
     )
     return ClusterService(
         agent,
-        config.schedule.open(),
+        loaded.timing,
         log,
         seed=loaded.dialect == "seed",
         patience=assembly.patience(config),
-        phase=phase,
         drills=plan_drills(config, loaded.position),
         name=name,
         scrubs=plan_scrubs(config),

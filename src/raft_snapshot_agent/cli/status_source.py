@@ -100,14 +100,14 @@ def ask_storages(load: Callable[[], LoadedFleet]) -> Document:
     """
     fleet, now = load(), datetime.now(UTC)
     shelves = [
-        (cluster, destination, loaded.config.schedule.open())
+        (cluster, destination, loaded.timing)
         for cluster, loaded in fleet.clusters.items()
         for destination in assembly.destinations(loaded.config)
     ]
     holdings = wait_for(lambda: look_at_all([(one, timing) for _, one, timing in shelves], now))
     storages: dict[str, list[StorageStatus]] = {name: [] for name in fleet.clusters}
     for (cluster, destination, timing), holding in zip(shelves, holdings, strict=True):
-        spec = destination.timing or timing
+        spec = timing.own(destination.timing)
         described = StorageStatus(
             destination.name,
             destination.storage.kind,

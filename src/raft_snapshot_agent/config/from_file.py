@@ -63,9 +63,12 @@ def _from_seed(document: Document, file: Path, environ: Mapping[str, str]) -> Lo
 def _fleet(document: Document, file: Path, environ: Mapping[str, str]) -> LoadedFleet:
     fleet, faults = _fleets_own(document)
     clusters: dict[str, Loaded] = {}
-    for part in parts(document.value, fleet):
+    siblings = frozenset(fleet.clusters)
+    for number, part in enumerate(parts(document.value, fleet)):
         try:
-            clusters[part.name] = _cluster(part, fleet, document, file, environ)
+            loaded = _cluster(part, fleet, document, file, environ)
+            phase = fleet.spread * number
+            clusters[part.name] = replace(loaded, phase=phase, siblings=siblings)
         except ConfigError as error:
             faults += error.each
     faults += keep_apart({name: (one.config, one.position) for name, one in clusters.items()})
@@ -91,8 +94,7 @@ def _cluster(
     config = validate(Config, part.value, document, part.origin)
     config = complete(config, environ).model_copy(update=fleet.shared)
     notes = tuple(f"{part.name}: {note}" for note in namespace_notes(config))
-    siblings = frozenset(fleet.clusters)
-    return Loaded(config, file, "agent", notes, document, part.origin, part.name, siblings)
+    return Loaded(config, file, "agent", notes, document, part.origin, part.name)
 
 
 def _general(config: Config, file: Path, environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from raft_snapshot_agent.config.keys import KeyPath, Origin, format_path
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.rules import cautions
 from raft_snapshot_agent.config.web import WebSettings
+from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.errors import ConfigError
 
 if TYPE_CHECKING:  # whoever has one has read a file
@@ -35,6 +36,8 @@ class Loaded:
     origin: Origin = field(default=lambda path: path, repr=False, compare=False)
     name: str = ""
     """Of the cluster; one alone has none."""
+    phase: timedelta = timedelta(0)
+    """How far behind the first of them this cluster is, where all are due at the same moment."""
     siblings: frozenset[str] = frozenset({""})
     """All clusters that the file names, this one among them."""
 
@@ -43,6 +46,11 @@ class Loaded:
         if self.document is None:
             return format_path(path)
         return self.document.place(self.origin(path))
+
+    @property
+    def timing(self) -> ScheduleSpec:
+        """When those storages get snapshots that have no schedule of their own."""
+        return replace(self.config.schedule.open(), phase=self.phase)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -67,7 +75,7 @@ class LoadedFleet:
     """By name; one cluster alone has none."""
     concurrency: int = 1
     spread: timedelta = timedelta(0)
-    """How much later than the one before it each is due, where several are at the same moment."""
+    """So far apart are they due, in this order, where several are at the same moment."""
     web: WebSettings | None = None
 
     @property

@@ -31,7 +31,8 @@ def find_overdue(
         timings: Of each storage.
         taken: When the snapshots were taken that each storage lists. Nothing is known of one
             that is missing, and nothing at all where every one is.
-        since: When this agent began to watch; who was away before may need a moment, too.
+        since: When this agent began to watch; who was away before may need a moment, too, and
+            those that are due together then begin one after the other.
         now: The present time.
     """
     late = [
@@ -40,7 +41,8 @@ def find_overdue(
         if name in taken
         for newest in [_newest(taken, timing, now)]
         for line in [deadline(timing, newest or since)]
-        if now > max(line.due, since) + (line.late - line.due)
+        for begun in [since if newest is not None and newest > since else since + timing.phase]
+        if now > max(line.due, begun) + (line.late - line.due)
     ]
     return min(late, key=lambda one: one.due, default=None)
 

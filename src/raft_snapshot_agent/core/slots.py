@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from raft_snapshot_agent.core.schedule import Every, Schedule, credible_anchor, next_try
+from raft_snapshot_agent.core.schedule import Every, Schedule, Slot, credible_anchor, next_try
 
 _TAKEN_ALONG = 20
 """One that is due within this part of its interval is taken along with another."""
@@ -36,13 +36,25 @@ class ScheduleSpec:
             anchor: When the newest stored one was taken; `None`: there is none.
             now: The present time.
         """
-        due = self.schedule.next_after(anchor, now)
-        if due > now:
+        due = self.schedule.next_after(anchor, now - self.behind())
+        if due + self.behind() > now:
             return due
         if not self.catch_up:
             return self.schedule.following(anchor or now, now).at
         # From there on an interval goes on; the moments of a cron expression stay where they are.
         return now + self.phase if isinstance(self.schedule, Every) else now
+
+    def following(self, slot: datetime, now: datetime) -> Slot:
+        """Return the slot after one that was served, passing over those whose turn is over.
+
+        One whose moment has come is not over before it is due: many clusters may be behind by
+        more than lies between two moments of a cron expression, and would miss each second one.
+        """
+        return self.schedule.following(slot, now - self.behind())
+
+    def own(self, other: ScheduleSpec | None) -> ScheduleSpec:
+        """Return a storage's own timing, or this where it has none, as far behind as this."""
+        return self if other is None else replace(other, phase=self.phase)
 
     def behind(self) -> timedelta:
         """Return how long after its moment each is due, whenever that is."""
@@ -95,7 +107,7 @@ class NextRun:
 
     def served(self, now: datetime, spread: float) -> NextRun:
         """Go on to the next slot."""
-        slot = self.timing.schedule.following(self.slot, now)
+        slot = self.timing.following(self.slot, now)
         return NextRun(self.timing, slot.at, self.timing.jitter * spread, slot.missed, seen=now)
 
     def is_served_by(self, newest: datetime | None) -> bool:
@@ -112,7 +124,8 @@ class NextRun:
         interval = self.timing.schedule.following(now, now).at - now
         again = now + min(max(interval / 10, soonest), latest)
         following = self.served(now, spread)
-        return following if again >= following.slot else replace(self, again=again)
+        is_near = again >= following.slot + self.timing.behind()
+        return following if is_near else replace(self, again=again)
 
 
 def opened(

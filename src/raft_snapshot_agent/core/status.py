@@ -173,6 +173,13 @@ class ClusterStatus:
     spool_free: int | None = None
     """Free bytes in the file system of the spool folder, where that is known."""
 
+    def drilled(self, note: DrillNote) -> ClusterStatus:
+        """Return it after a drill; it stays as it is where a later one is known."""
+        at = note.began
+        if at is None or (self.drill is not None and self.drill.at >= at):
+            return self
+        return replace(self, drill=DrillStatus.of(note, at))
+
     def scrubbed(self, storage: str, note: ScrubNote) -> ClusterStatus:
         """Return it after snapshots of a storage were read back.
 

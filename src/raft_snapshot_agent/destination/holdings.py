@@ -102,7 +102,7 @@ async def look_at_all(
 
     async def look_at_one(number: int, destination: Destination, timing: ScheduleSpec) -> None:
         async with limit:
-            found[number] = await look(destination, destination.timing or timing, now)
+            found[number] = await look(destination, timing.own(destination.timing), now)
 
     async with anyio.create_task_group() as tasks:
         for number, (destination, timing) in enumerate(destinations):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from raft_snapshot_agent.config.model import Config
@@ -58,6 +58,8 @@ class CheckContext:
     """Says at once what no finding can say any more."""
     holdings: Sequence[Holding] = ()
     """What the storages hold, once they were listed."""
+    phase: timedelta = timedelta(0)
+    """How far behind the first of several this cluster is by intent."""
     source: str = "it"
     """Where the configuration comes from."""
     cautions: Sequence[str] = ()

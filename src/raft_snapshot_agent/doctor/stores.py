@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from raft_snapshot_agent.core.freshness import Census, DueTime, age
@@ -45,7 +46,7 @@ async def storages(context: CheckContext) -> list[CheckResult]:
     """List what every storage holds, and hold it against its schedule."""
     if not context.destinations:
         return [skipped(_CHECK, "none is configured")]
-    timing = context.config.schedule.open()
+    timing = replace(context.config.schedule.open(), phase=context.phase)
     timed = [(destination, timing) for destination in context.destinations]
     context.holdings = await look_at_all(timed, context.now)
     return [

@@ -1,4 +1,4 @@
-"""Waits for the lease, but not for an agent that is alive."""
+"""Acquires the lease for one command; does not wait for a holder that renews it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether this agent is one to hold the lease: its store is proven, its node leads, it succeeds."""
+"""Whether this agent may hold the lease: its store is proven, its node leads, its runs succeed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of the lease since it was last looked at, in words for the log."""
+"""What changed of the lease since the last look, as sentences for the log."""
 
 from __future__ import annotations
 

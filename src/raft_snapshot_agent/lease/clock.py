@@ -1,4 +1,4 @@
-"""What a lease knows of time; a simulation hands it another."""
+"""The clock and the pauses of a lease, as arguments: a simulation has its own."""
 
 from __future__ import annotations
 

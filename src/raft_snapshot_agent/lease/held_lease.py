@@ -1,4 +1,4 @@
-"""One holding of the lease, from when it was taken until somebody else takes it."""
+"""One holding of the lease: it ends when the lease is lost or released."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takes the lease, keeps it, gives it away, and knows at any moment whether it is still held.
+"""Acquires, renews and releases the lease, and tells whether it is still held.
 
 Nothing here waits but for its register, the candidacy and the `sleep` it is given, so that a
 simulation can run it through thousands of years.

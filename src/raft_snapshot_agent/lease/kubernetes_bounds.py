@@ -1,4 +1,4 @@
-"""How much of an answer of Kubernetes' API is taken: its library reads all, and decodes it."""
+"""Limits the size of answers of Kubernetes' API, which its library would read whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the settings of a lease to the lease itself."""
+"""Makes a lease from its settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Proves that a store keeps what a lease rests on, on a record of the proof's own.
+"""Tests whether a store is fit to keep a lease, on a record of the test's own.
 
 A store is not taken at its word: some ignore the conditions of a write, some refuse every write
 that has one, some show for a while what was replaced. Any of these lets two agents hold the lease,

@@ -1,4 +1,4 @@
-"""How the configuration asks for a lease."""
+"""The settings that every kind of lease has."""
 
 from __future__ import annotations
 

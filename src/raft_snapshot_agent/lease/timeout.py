@@ -1,4 +1,4 @@
-"""A register that answers in time or not at all."""
+"""Bounds the time that a store of leases may take."""
 
 from __future__ import annotations
 

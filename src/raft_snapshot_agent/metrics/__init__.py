@@ -1,1 +1,1 @@
-"""Metrics: one table of what each one is, and its renderings for whoever collects them."""
+"""Metrics: one table of what each one is, and its renderings."""

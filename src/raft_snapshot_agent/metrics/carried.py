@@ -1,4 +1,4 @@
-"""What an earlier run left in its file: its counters go on, and other clusters stay.
+"""Reads the metrics file of the previous run: counters continue, and other clusters stay.
 
 Only files in our own words are read; of any other, what is not understood is left out.
 """

@@ -1,4 +1,4 @@
-"""What a metric is: its words, and how its value is read from a status.
+"""What a metric is: its name, its help, and how its value is read from a status.
 
 Two conventions hold for all of them, so that a rule needs no case for "not yet":
 

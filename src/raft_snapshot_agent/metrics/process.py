@@ -1,4 +1,4 @@
-"""What the process takes, under the names that every Prometheus client gives it.
+"""Metrics of the process itself, under the names that every Prometheus client uses.
 
 Linux only, from `/proc/self`; where that cannot be read there are no samples.
 """

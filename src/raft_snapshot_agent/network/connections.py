@@ -1,4 +1,4 @@
-"""Connections that end with the deadline of whoever uses them, and take no nonsense for lengths."""
+"""Connections that end with a deadline, and refuse invalid lengths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the work of a thread has to end, and which connection is cut off if it does not.
+"""Deadlines of work in threads: which connections are cut off when one has passed.
 
 The time-outs of sockets bound the pause between two bytes: whoever sends one byte in time after
 the other keeps a call for ever. So a call has a deadline as a whole, and what it waits on is cut

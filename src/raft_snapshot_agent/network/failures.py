@@ -1,4 +1,4 @@
-"""What went wrong on the way to a proxy or at one, told apart from what is behind it."""
+"""Explains failures of a proxy, apart from those of the server behind it."""
 
 from __future__ import annotations
 

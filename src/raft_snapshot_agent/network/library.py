@@ -1,4 +1,4 @@
-"""What Amazon's library, which connects by itself, is told, so that it decides nothing."""
+"""Settings for Amazon's library, which connects by itself: it decides nothing."""
 
 from __future__ import annotations
 

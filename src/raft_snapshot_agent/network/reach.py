@@ -1,4 +1,4 @@
-"""Which addresses may be contacted where somebody else decides where a name leads.
+"""Which addresses may be contacted where another party decides what a name resolves to.
 
 A message is sent to a name; whoever answers for it could lead the agent into the network that it
 stands in, such as to the platform's own services. So the address counts that the connection really

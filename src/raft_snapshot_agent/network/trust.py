@@ -1,4 +1,4 @@
-"""Which certificates are trusted, and what we show of our own."""
+"""Which certificates are trusted, and which client certificate is shown."""
 
 from __future__ import annotations
 

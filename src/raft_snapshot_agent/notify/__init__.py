@@ -1,4 +1,4 @@
-"""Tells somebody when snapshots fail and when that is over: each way a file, and one line here."""
+"""Notifications when snapshots fail and recover: a file per notifier, and one line here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was told and what still has to be, in a small file: a restart forgets neither.
+"""Keeps what was sent and what still has to be in a small file, over restarts.
 
 A daemon and runs of one snapshot may share it, so whoever writes holds a lock, and leaves what
 another has entered meanwhile.

@@ -1,4 +1,4 @@
-"""Where the daemon's loops publish how things stand, and everybody else reads it.
+"""Where the loops publish the status of their clusters, and everybody else reads it.
 
 A reader gets an immutable value and waits for the next: whatever it does with it, and however
 slowly, no loop waits for a reader.

@@ -1,4 +1,4 @@
-"""The log: one fact a line, on standard error."""
+"""Sets up the log: one event a line, on standard error."""
 
 from __future__ import annotations
 

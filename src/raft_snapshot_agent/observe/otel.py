@@ -1,4 +1,4 @@
-"""The trace of a run, by OpenTelemetry's library, to where the standard variables say."""
+"""Sends the trace of a run by OpenTelemetry's library, as the standard variables say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long each phase of a run takes: noted where it is done, told in the run's report."""
+"""Measures how long each phase of a run takes, for its report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes pages and documents of the status: one at a time, beside the loop, and none twice."""
+"""Renders pages and documents from the status: one at a time, in a thread, each once."""
 
 from __future__ import annotations
 

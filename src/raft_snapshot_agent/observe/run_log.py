@@ -1,4 +1,4 @@
-"""What the log says of runs, and of what lasts: when it begins, once an hour, and when it ends."""
+"""Logs runs, and conditions that last: when they begin, once an hour, and when they end."""
 
 from __future__ import annotations
 

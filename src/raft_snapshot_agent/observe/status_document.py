@@ -1,4 +1,4 @@
-"""How things stand, for programs: the JSON of the API and of `status --format json`."""
+"""The status as JSON, for the API and for `status --format json`."""
 
 from __future__ import annotations
 

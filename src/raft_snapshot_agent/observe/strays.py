@@ -1,4 +1,4 @@
-"""What libraries, threads and the event loop would write past the log, as one line each in it."""
+"""Brings what libraries, threads and the event loop report into the log, one line each."""
 
 from __future__ import annotations
 

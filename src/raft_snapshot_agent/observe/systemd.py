@@ -1,4 +1,4 @@
-"""What systemd is told of a service of `Type=notify`, one datagram each.
+"""Notifies systemd, for a service of `Type=notify`.
 
 Source: sd_notify(3) and sd_watchdog_enabled(3).
 """

@@ -1,4 +1,4 @@
-"""What is asked of whom, and where a defect came from: for the log, at its level `debug`.
+"""Logs requests, and where a bug came from, at the level `debug`.
 
 It goes to the standard library's logger of this name, which nobody listens to unless the log is
 set to `debug`.

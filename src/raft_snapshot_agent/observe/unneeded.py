@@ -1,4 +1,4 @@
-"""Keeps a library from loading another that it can do without."""
+"""Keeps a library from loading another that is not needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenBao clusters on loopback, and what an operator sets up on one."""
+"""OpenBao clusters on loopback, with the setup that an operator makes on one."""
 
 from __future__ import annotations
 

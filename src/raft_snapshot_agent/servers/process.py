@@ -1,4 +1,4 @@
-"""Server processes on loopback that never outlive whoever started them."""
+"""Server processes on loopback that end with the process that started them."""
 
 from __future__ import annotations
 

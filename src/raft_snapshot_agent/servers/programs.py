@@ -1,4 +1,4 @@
-"""Where the program of a throw-away server is."""
+"""Finds the program of a throw-away server."""
 
 from __future__ import annotations
 

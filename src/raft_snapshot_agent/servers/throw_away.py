@@ -1,4 +1,4 @@
-"""Folders for throw-away servers, which are gone afterwards however their owner ends."""
+"""Folders for throw-away servers, which are removed even after a kill."""
 
 from __future__ import annotations
 

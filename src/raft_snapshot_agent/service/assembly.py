@@ -1,4 +1,4 @@
-"""From a configuration to the objects that do the work."""
+"""Makes the objects that do the work from a configuration."""
 
 from __future__ import annotations
 

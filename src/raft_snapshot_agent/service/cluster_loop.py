@@ -1,4 +1,4 @@
-"""One cluster's part of the daemon: its events, its token and its lease."""
+"""One cluster's loop: its events, its token and its lease."""
 
 from __future__ import annotations
 

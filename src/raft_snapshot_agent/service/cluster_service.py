@@ -1,9 +1,8 @@
-"""What is done for one cluster until it is told otherwise."""
+"""What a cluster loop works with, until a new configuration replaces it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
 
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.core.timetable import ScheduleSpec
@@ -25,8 +24,6 @@ class ClusterService:
 
     patience: float = 3600.0
     """Seconds after which a run that does not go on is taken for dead."""
-    phase: timedelta = timedelta(0)
-    """How far behind the first of them this cluster is, where all are due at the same moment."""
     drills: DrillPlan | None = None
     """Those on schedule; nothing: there are none."""
     name: str = ""
@@ -37,6 +34,6 @@ class ClusterService:
     def timings(self) -> dict[str, ScheduleSpec]:
         """Return when each storage is to get snapshots."""
         return {
-            destination.name: replace(destination.timing or self.timing, phase=self.phase)
+            destination.name: self.timing.own(destination.timing)
             for destination in self.agent.destinations
         }

@@ -1,4 +1,4 @@
-"""What runs beside the loops of a daemon, as the configuration has it."""
+"""Page and notifications beside the loops of a daemon, as configured."""
 
 from __future__ import annotations
 

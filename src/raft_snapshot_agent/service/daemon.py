@@ -1,4 +1,4 @@
-"""Everything that runs while the daemon runs, in one task group."""
+"""The daemon: one task group with every loop, signals and reloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scheduled drill needs."""
+"""The settings of a scheduled drill."""
 
 from __future__ import annotations
 

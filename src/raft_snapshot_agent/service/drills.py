@@ -1,4 +1,4 @@
-"""Drills on schedule: a task of their own beside the clusters' loops, which wait for none."""
+"""Scheduled drills: a task of their own beside the loops, which do not wait for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cluster's loop waits for: one queue, the most urgent first."""
+"""The events of a cluster's loop: one queue, the most urgent first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the agent could log in again, told while its token still lives."""
+"""Renews the token, and tests whether a new login would succeed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publishes how one cluster stands: what its loop knows, onto the board that everybody reads."""
+"""Publishes the status of one cluster on the board."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ async def _describe(loaded: Loaded, report: Report | None, earlier: Carried) -> 
         return ClusterStatus(loaded.name, disabled="its configuration is invalid")
     config = loaded.config
     agent = assembly.agent(config, assembly.destinations(config), by_hand=True)
-    service = ClusterService(agent, config.schedule.open(), get_logger(), name=loaded.name)
+    service = ClusterService(agent, loaded.timing, get_logger(), name=loaded.name)
     began = earlier.resume(describe(service, _now()), report.started_at)
     board = StatusBoard(AgentStatus(__version__, now := _now(), now, (began,)))
     publisher = StatusPublisher(service, board, _now)

@@ -1,4 +1,4 @@
-"""Where a running daemon can be reached on its own host: a socket that only its user may open."""
+"""The folder of the socket by which a running daemon is reached on its host."""
 
 from __future__ import annotations
 

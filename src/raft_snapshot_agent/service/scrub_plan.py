@@ -1,4 +1,4 @@
-"""What the daemon reads back, how often and how much of it."""
+"""The settings of scheduled scrubs: how often, and how much is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scrubs: stored snapshots are read back in turn, beside the snapshots and after them."""
+"""Scheduled scrubs: stored snapshots are read back in turn, between runs."""
 
 from __future__ import annotations
 

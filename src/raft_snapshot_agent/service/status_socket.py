@@ -1,4 +1,4 @@
-"""Tells whoever may open a socket on this host how things stand: one JSON document a connection."""
+"""Serves the status on a local socket: one JSON document a connection."""
 
 from __future__ import annotations
 

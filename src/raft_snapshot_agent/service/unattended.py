@@ -1,4 +1,4 @@
-"""Logs when nobody takes the snapshots that an agent leaves to another."""
+"""Logs when snapshots are overdue and no agent takes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether this agent is the one that works: snapshots tell that by themselves, all else asks."""
+"""Whether this agent is the one that works, for drills and scrubs."""
 
 from __future__ import annotations
 

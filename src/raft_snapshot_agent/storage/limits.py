@@ -18,3 +18,11 @@ def too_many(doing: str, most: int) -> ListTooLong:
         f"{doing}: there are more than {most} objects",
         hint="raise max_objects, or give these snapshots a folder of their own: prefix",
     )
+
+
+def endless(doing: str, seconds: float) -> ListTooLong:
+    """Describe a list that goes on for longer than is waited for."""
+    return ListTooLong(
+        f"{doing}: the list has not come to an end within {seconds:g} s",
+        hint="raise timeout, or give these snapshots a folder of their own: prefix",
+    )

@@ -63,7 +63,7 @@ def test_a_sound_configuration_passes_and_leaves_nothing_behind(
 
 
 def test_without_a_login_nothing_works(problem: Problem) -> None:
-    assert problem("run_on: leader\n").startswith("c.yaml:1:1: vault.auth: there is no way to log")
+    assert problem("run_on: leader\n").startswith("c.yaml:1:1: vault.auth: no login is configured")
 
 
 @pytest.mark.parametrize("below", ["occupied", "occupied/deeper"])

@@ -61,6 +61,21 @@ def two(write: WriteFile) -> LoadedFleet:
     return load_all(write(TWO), {"VAULT_TOKEN": "from the environment"})
 
 
+def test_each_cluster_is_a_little_behind_the_one_before_it(two: LoadedFleet) -> None:
+    timings = [one.timing for one in two.clusters.values()]
+
+    assert [one.phase for one in timings] == [timedelta(0), timedelta(milliseconds=100)]
+    assert two.one("paris").timing.phase == timedelta(milliseconds=100)
+    assert [str(one.schedule) for one in timings] == ["every 4h", "at @daily"]
+
+
+def test_what_clusters_know_of_each_other_is_kept_once(two: LoadedFleet) -> None:
+    berlin, paris = two.clusters.values()
+
+    assert berlin.siblings is paris.siblings  # else it grows with the square of their number
+    assert berlin.siblings == {"berlin", "paris"}
+
+
 def test_the_top_of_the_file_holds_the_defaults(two: LoadedFleet) -> None:
     berlin, paris = (two.clusters[name].config for name in ("berlin", "paris"))
     assert two.concurrency == 2

@@ -184,7 +184,7 @@ def test_a_restore_by_hand_raises_none_and_the_next_rollback_does(
 
 @pytest.mark.timeout(900)
 @pytest.mark.soak
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=200)
 @given(seed=SEEDS, skew=SKEWS, every=EVERY)
 def test_many_lives_of_ordinary_trouble_raise_no_alarm(
     seed: int, skew: float, every: float

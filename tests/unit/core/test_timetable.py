@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from raft_snapshot_agent.core.freshness import deadline
+from raft_snapshot_agent.core.overdue import find_overdue
 from raft_snapshot_agent.core.schedule import Cron, Every, Schedule
 from raft_snapshot_agent.core.timetable import ScheduleSpec, ScheduleState
 
@@ -81,6 +83,64 @@ def test_the_moments_of_a_cron_expression_stay_and_each_is_behind_them() -> None
         ]
         assert {one.lines["s3"].missed for one in tables} == {0}
         tables = [one.served({"s3"}, one.next_due + timedelta(seconds=3)) for one in tables]
+
+
+def test_who_is_behind_by_more_than_a_slot_misses_none() -> None:
+    minute = timedelta(minutes=1)
+    for late in (minute / 2, minute, 2 * minute + timedelta(seconds=5), 10 * minute):
+        timing = ScheduleSpec(Cron("* * * * *"), phase=late)
+        turn = NOW + late
+        begun = turn - timedelta(seconds=1)
+        table = ScheduleState.begin({"s3": timing}, {"s3": [turn - minute]}, begun)
+        served = []
+        for _ in range(20):
+            served.append(table.next_due)
+            assert table.due(table.next_due) == {"s3"}
+            assert table.lines["s3"].missed == 0
+            table = table.served({"s3"}, table.next_due + timedelta(seconds=7))
+        assert [later - one for one, later in pairwise(served)] == [minute] * 19
+
+
+def test_what_fails_behind_by_more_than_a_slot_goes_on_with_the_next() -> None:
+    timing = ScheduleSpec(Cron("* * * * *"), phase=timedelta(minutes=5))
+    table = ScheduleState.begin({"s3": timing}, {"s3": []}, NOW)
+    due = table.next_due
+
+    assert table.failed({"s3"}, due).next_due == due + timedelta(minutes=1)
+
+
+def test_a_restart_before_its_turn_leaves_a_cluster_its_turn() -> None:
+    late, second = timedelta(minutes=2), timedelta(seconds=1)
+    timing = ScheduleSpec(Cron("30 * * * *"), phase=late)
+
+    def due(started: datetime) -> datetime:
+        return ScheduleState.begin({"s3": timing}, {"s3": [NOW + late - HOUR]}, started).next_due
+
+    assert {due(NOW + number * second) for number in range(-5, 120)} == {NOW + late}
+    assert due(NOW + HOUR / 2) == NOW + HOUR / 2 + late  # missed: one after the other, as ever
+
+
+def test_a_storage_with_a_schedule_of_its_own_is_as_far_behind() -> None:
+    usual = ScheduleSpec(HOURLY, phase=timedelta(minutes=2))
+
+    assert usual.own(None) is usual
+    assert usual.own(EACH_DAY).phase == timedelta(minutes=2)
+    assert usual.own(EACH_DAY).schedule == DAILY
+
+
+def test_nobody_is_late_who_waits_for_the_first_turn_after_the_start() -> None:
+    timing, long_ago = (
+        ScheduleSpec(Every(timedelta(minutes=1)), phase=timedelta(minutes=3)),
+        NOW - DAY,
+    )
+
+    def overdue(since_start: timedelta, newest: datetime) -> bool:
+        found = find_overdue({"s3": timing}, {"s3": [newest]}, NOW, NOW + since_start)
+        return found is not None
+
+    assert not overdue(timedelta(minutes=3), long_ago)
+    assert overdue(timedelta(minutes=5), long_ago)
+    assert overdue(timedelta(minutes=5), NOW + timedelta(minutes=1))
 
 
 def test_what_is_behind_by_intent_is_not_late() -> None:

@@ -130,7 +130,7 @@ def test_every_event_can_be_sent_and_the_test_too(receiver: Receiver, kind: str)
 
 @pytest.mark.parametrize("kind", HTTP)
 @pytest.mark.parametrize(
-    ("status", "said"), [(500, "look at the service"), (404, "check url"), (302, "not followed")]
+    ("status", "said"), [(500, "check the service"), (404, "check url"), (302, "not followed")]
 )
 def test_a_refusal_is_told_in_one_line_without_the_url(
     receiver: Receiver, kind: str, status: int, said: str
@@ -223,9 +223,9 @@ def test_loopback_is_allowed_where_the_url_itself_says_so(receiver: Receiver) ->
         ("https://[fd00::1]/", "fd00::1"),
         ("https://0.0.0.0/", "0.0.0.0"),
         ("http://hooks.example.com/", "not encrypted"),
-        ("ftp://hooks.example.com/", "no URL"),
-        ("hooks.example.com", "no URL"),
-        ("https://h:99999/", "no URL"),
+        ("ftp://hooks.example.com/", "not a URL"),
+        ("hooks.example.com", "not a URL"),
+        ("https://h:99999/", "not a URL"),
         ("https://user:password@h/", "user name"),
     ],
 )

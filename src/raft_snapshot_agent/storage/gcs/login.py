@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError, reason_of
+from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.small_file import read_file, read_text
 from raft_snapshot_agent.storage.gcs.errors import LOGIN_HINT, GcsAnswer, login_refusal, tidy
 from raft_snapshot_agent.storage.gcs.key import PrivateKey
@@ -32,6 +33,7 @@ _WELL_KNOWN = ".config/gcloud/application_default_credentials.json"
 _METADATA = "/computeMetadata/v1/instance/service-accounts/default/token"
 _PRODUCT = Path("/sys/class/dmi/id/product_name")
 """Says on which cloud this host runs."""
+_SECRET = {"private_key", "client_secret", "refresh_token", "access_token", "id_token"}
 _HOUR = 3600.0
 _SLOW = 30
 """Seconds that this host's clock may be ahead of Google's."""
@@ -204,8 +206,19 @@ def _document(path: Path, content: bytes) -> dict[str, Any]:
     except ValueError:
         raise _unusable(path, "it is not JSON") from None
     if isinstance(document, dict) and "type" in document:
+        for secret in _secrets(document):
+            remember(secret)
         return document
     raise _unusable(path, "it does not say of which type they are")
+
+
+def _secrets(document: Any) -> Iterator[str]:
+    """List what must not be shown of credentials, wherever in the document it stands."""
+    if isinstance(document, dict):
+        for key, value in document.items():
+            if key in _SECRET and isinstance(value, str):
+                yield value
+            yield from _secrets(value)
 
 
 def _unusable(path: Path, why: str) -> ConfigError:

@@ -24,7 +24,7 @@ from raft_snapshot_agent.errors import (
 from raft_snapshot_agent.small_file import LARGEST_BUNDLE, read_file, read_text
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.leftovers import fresh_partial
-from raft_snapshot_agent.storage.limits import too_many
+from raft_snapshot_agent.storage.limits import endless, too_many
 from raft_snapshot_agent.storage.sftp.blocks import WINDOW, read_window, write_window
 from raft_snapshot_agent.storage.sftp.errors import LATER, explained
 from raft_snapshot_agent.storage.sftp.options import SftpOptions
@@ -62,15 +62,19 @@ class Files:
 
     async def listed(self, path: str, prefix: str) -> list[RemoteFile]:
         """List the plain files in a folder; a prefix that was not made yet holds none."""
+        files: list[RemoteFile] = []
         try:
             with fail_after(self._timeout):
                 async with aclosing(_scanned(self._client, path + prefix)) as names:
-                    files: list[RemoteFile] = []
                     async for file in names:
                         if len(files) >= self._most:
                             raise too_many(f"cannot list {path}{prefix}", self._most)
                         files.append(file)
                     return files
+        except TimeoutError:
+            if files:  # another try would take as long
+                raise endless(f"cannot list {path}{prefix}", self._timeout) from None
+            raise
         except asyncssh.SFTPNoSuchFile:
             if not prefix:
                 raise

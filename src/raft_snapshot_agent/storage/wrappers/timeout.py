@@ -81,8 +81,7 @@ class TimeoutStorage(ForwardingStorage):
 
         A run lists several times: a store whose list has no end would cost it as many time-outs.
         """
-        if self._given_up is not None and time.monotonic() < self._given_up.until:
-            raise StorageError(self._given_up.message, hint=self._given_up.hint)
+        self._refuse_again()
         try:
             with self._limit(""):
                 found = await self._storage.entries()
@@ -112,8 +111,14 @@ class TimeoutStorage(ForwardingStorage):
             await self._storage.delete(name)
 
     async def sweep(self, leftovers: Leftovers) -> int:
+        """Sweep, which begins with a list: not where that has just been given up."""
+        self._refuse_again()
         with self._limit(""):
             return await self._storage.sweep(leftovers)
+
+    def _refuse_again(self) -> None:
+        if self._given_up is not None and time.monotonic() < self._given_up.until:
+            raise StorageError(self._given_up.message, hint=self._given_up.hint)
 
     async def _watch(self, source: WatchedSource, scope: anyio.CancelScope) -> None:
         pause = min(self._seconds / _LOOKS, _LOOK_EVERY)

@@ -15,6 +15,7 @@ import pytest
 from tests.contract.destinations import Azure, Gcs
 from tests.contract.sources import MIB, NAME, bytes_of, content, put_of
 from tests.http_proxy import Exchange, Request
+from tests.patience import impatient  # noqa: F401 - no test here is about waits
 from tests.s3_faults import S3Faults
 from tests.tcp_proxy import CuttingTcpProxy
 

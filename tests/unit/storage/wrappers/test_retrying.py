@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -206,3 +207,18 @@ def test_it_is_called_what_it_wraps() -> None:
     storage = RetryingStorage(Failing(0))
     assert storage.kind == "failing"
     assert storage.location(NAME) == f"failing:{NAME}"
+
+
+async def test_the_waits_between_tries_are_seconds_that_grow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float] = []
+
+    async def note(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", note)
+    with pytest.raises(StorageUnavailable):
+        await RetryingStorage(Failing(99)).entries()
+    first, second = waits
+    assert 2 <= first <= 4 <= second <= 6

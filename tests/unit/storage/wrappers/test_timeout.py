@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -127,7 +128,7 @@ async def test_a_hung_disk_costs_a_line_and_not_the_agent(
 
     assert await storage.entries() == []
     stuck.set()
-    until(lambda: not list(tmp_path.iterdir()), "what was begun is taken back", within=20)
+    until(lambda: not list(tmp_path.iterdir()), "what was begun is taken back", within=90)
 
 
 class Trickling:
@@ -221,6 +222,8 @@ async def test_a_list_that_was_given_up_is_not_begun_anew_in_the_same_run(
         await storage.entries()
 
     assert str(second.value) == str(first.value)
+    with pytest.raises(StorageError, match=re.escape(str(first.value))):
+        await storage.sweep(Leftovers())
     assert inner.asked == 1
 
 

@@ -192,13 +192,6 @@ class ClusterStatus:
         )
         return replace(self, storages=storages)
 
-    def drilled(self, note: DrillNote) -> ClusterStatus:
-        """Return it after a drill; it stays as it is where a later one is known."""
-        at = note.began
-        if at is None or (self.drill is not None and self.drill.at >= at):
-            return self
-        return replace(self, drill=DrillStatus.of(note, at))
-
     def recalled(self) -> ClusterStatus:
         """Return it with the last drill that is noted in its storages, where that is to be told.
 

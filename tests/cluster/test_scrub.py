@@ -62,7 +62,7 @@ def test_what_is_rotten_or_gone_is_an_alarm_until_it_is_not(
         rows = call("list", "--format", "json", "--config", configuration).document
         assert [row["read_state"] for row in rows] == ["whole", "broken"]
         shown = call("list", "--config", configuration)
-        assert f"{named(2)} is missing" in shown.talk
+        assert f"{named(2)} is missing, but its manifest is there" in shown.talk
         assert "READ" in shown.text
 
         (folder / f"{named(2)}.json").unlink()

@@ -49,6 +49,12 @@ async def ask(path: Path) -> Any:
                 return json.loads(text)
 
 
+def answers(path: Path) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        return asking.connect_ex(str(path)) == 0
+
+
 async def served(folder: Path, work: Any, text: str = "") -> Any:
     """Serve while something is done, and return what came of it."""
     path = folder / socket_name(None)
@@ -56,7 +62,7 @@ async def served(folder: Path, work: Any, text: str = "") -> Any:
     with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(serving.run, board(text))
-            while not path.exists():  # noqa: ASYNC110 - a file tells nobody
+            while not answers(path):  # noqa: ASYNC110 - it is there before anybody listens
                 await anyio.sleep(0.01)
             found = await work(path)
             tasks.cancel_scope.cancel()

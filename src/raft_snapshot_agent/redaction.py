@@ -117,6 +117,9 @@ def _forms(secret: str) -> Iterator[str]:
     for line in {one for part in lines for one in (part, part.strip(), " ".join(part.split()))}:
         if len(line) >= _SHORTEST:
             yield from _list_encodings(line)
+            if not line.isascii():  # as a server takes it that reads headers as Latin-1
+                misread = line.encode("utf-8", "surrogateescape").decode("latin-1")
+                yield from (misread, " ".join(misread.split()), json.dumps(misread)[1:-1])
 
 
 def _list_encodings(text: str) -> Iterator[str]:

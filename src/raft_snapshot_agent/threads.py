@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import copy_context
 from threading import Thread
 from typing import TypeVar
@@ -21,6 +23,7 @@ _T = TypeVar("_T")
 # the very thread from starting that they wait for.
 _UNLIMITED = CapacityLimiter(math.inf)
 
+_GOES_ON = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 MANY_ROWS = 1000
 """Fewer take less time than starting a thread for them and waiting for it."""
 
@@ -72,9 +75,16 @@ async def _in_daemon_thread(work: Callable[[], _T]) -> _T:
 
 
 def _let_go(error: BaseException) -> None:
-    """Release what the failed work had in memory, such as half a list: its error may be kept."""
+    """Release what the failed work had in memory, such as half a list: its error may be kept.
+
+    It may be an error that others have raised before. Their coroutines and generators may go on,
+    and would end if their frames were cleared.
+    """
     for one in _chain(error):
-        traceback.clear_frames(one.__traceback__)
+        for frame, _ in traceback.walk_tb(one.__traceback__):
+            if not frame.f_code.co_flags & _GOES_ON:
+                with suppress(RuntimeError):  # it runs
+                    frame.clear()
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

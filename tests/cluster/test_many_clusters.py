@@ -212,7 +212,7 @@ def test_a_command_by_hand_is_for_one_cluster(
     assert fleet.taken("berlin") == []
     wrong = in_process("list", "--cluster", "rome", "-c", path).said
     assert wrong == "error: no cluster is called 'rome' (there are: berlin, paris)\n"
-    assert in_process("config", "check", "-c", path).said.count("is good") == 2
+    assert in_process("config", "check", "-c", path).said.count("is valid") == 2
 
 
 def test_clusters_come_and_go_with_the_configuration(

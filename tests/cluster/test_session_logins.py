@@ -195,7 +195,7 @@ def test_a_login_that_gives_no_token_is_told(server: Server, code: int) -> None:
 
 
 def test_nothing_to_log_in_with_is_a_matter_of_configuration(server: Server) -> None:
-    with pytest.raises(ConfigError, match=r"no way to log in \(set vault\.auth"):
+    with pytest.raises(ConfigError, match=r"no login is configured \(set vault\.auth"):
         Session(None).token(server.node)
 
 

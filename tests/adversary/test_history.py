@@ -144,11 +144,10 @@ def _lying(lie: dict[str, Any]) -> Attack:
 
 
 async def _changed(site: Site) -> None:
-    """Let every manifest tell of another digest."""
+    """Let every manifest tell of another digest, if it does not already."""
     for name in await site.names() & site.good.keys():
         text = b"".join([piece async for piece in site.storage.read(manifest_name(name))])
         digest = hashlib.sha256(site.good[name]).hexdigest().encode()
-        assert digest in text
         await site.storage.put(manifest_name(name), BytesSource(text.replace(digest, b"0" * 64)))
 
 

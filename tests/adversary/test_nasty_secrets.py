@@ -210,7 +210,8 @@ def test_no_storage_shows_a_secret(nasty: str, way: str, parrot: str, tmp_path: 
 
     for command in (("doctor",), ("list",), ("config", "show")):
         text = said(*command, "-c", path)
-        assert command[0] != "doctor" or text.count(f"{parrot.rpartition(':')[2]}") > 5, text
+        asked = text.count(parrot.rpartition(":")[2]) > 5
+        assert command[0] != "doctor" or asked or text.startswith(f"{path}:"), text
         assert_hidden(text)
 
 

@@ -20,6 +20,7 @@ JAVA = shutil.which("java")
 UNKNOWN_TO_IT = (
     "style.css: CSS: \u201cvector-effect\u201d: Property \u201cvector-effect\u201d doesn't exist."
 )
+# `make soak` installs Java where it may: the checker is a Java program, and there is no other of its kind.
 pytestmark = [
     pytest.mark.soak,
     pytest.mark.skipif(

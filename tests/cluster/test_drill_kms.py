@@ -18,7 +18,9 @@ from tests.cluster.command import call
 from tests.conftest import StartBao
 
 from raft_snapshot_agent.config.drill import CanarySettings, DrillSettings, UnsealSettings
-from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.errors import AgentError, ConfigError
+from raft_snapshot_agent.redaction import redact
+from raft_snapshot_agent.restore.kms import read_seal
 from raft_snapshot_agent.restore.living_copy import bring_to_life
 from raft_snapshot_agent.restore.reader import FileReader
 from raft_snapshot_agent.restore.rehearsal import DrillOutcome, rehearse
@@ -156,7 +158,7 @@ async def test_what_the_kms_does_not_open_fails_it(
 
 def test_it_reaches_those_that_are_named_and_no_other(closed_in: Path) -> None:
     python = "/usr/bin/python3"  # the test's own may lie where the program sees nothing
-    if not Path(python).exists():
+    if not Path(python).exists():  # elsewhere nothing runs in there but the server itself
         pytest.skip("needs a Python of the system")
     with (
         closing(socket.create_server(("127.0.0.1", 0))) as named,
@@ -212,3 +214,36 @@ def test_settings_that_cannot_work_are_told_in_one_line(
     assert ended.code == 1
     assert said in ended.talk
     assert len(ended.talk.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{VALUE}\n", "has no `seal` stanza"),
+        ("", "has no `seal` stanza"),
+        ('storage "raft" {}\n', "has no `seal` stanza"),
+    ],
+)
+def test_a_file_without_a_stanza_is_refused_and_not_shown(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    seal = tmp_path / "seal.hcl"
+    seal.write_text(text)
+    with pytest.raises(ConfigError, match=said) as refused:
+        read_seal(UnsealSettings(seal=seal))
+    assert VALUE not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'seal "transit" {\n  token = "hunter2Xq7Vt9Zk3"\n}\n',
+        '{"seal": {"awskms": {"secret_key": "hunter2Xq7Vt9Zk3"}}}',
+        'seal "awskms" {\n  secret_key = "hunter2Xq7Vt9Zk3\n',
+    ],
+)
+def test_what_is_secret_in_a_stanza_is_hidden_from_then_on(tmp_path: Path, text: str) -> None:
+    seal = tmp_path / "seal.hcl"
+    seal.write_text(text)
+    assert read_seal(UnsealSettings(seal=seal)) is not None
+    assert "hunter2" not in redact("At 2:1: key 'hunter2Xq7Vt9Zk3' is not expected")

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from raft_snapshot_agent.config.drill import UnsealSettings
 from raft_snapshot_agent.errors import ConfigError, DrillFailed, ServerError
+from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.private import KmsSeal
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.servers.relay import Reachable
-from raft_snapshot_agent.small_file import LARGEST_BUNDLE, read_file, require_small_file
+from raft_snapshot_agent.small_file import LARGEST_BUNDLE, read_text, require_small_file
 
 _PATIENCE = 60.0
 """Seconds in which a KMS unseals a server."""
+_STANZA = re.compile(r'^\s*\{?\s*"?seal"?[\s:{"]', re.MULTILINE)
+_SECRET = re.compile(
+    r'(?i)\w*(?:secret|token|password|pin\b|key|credential)\w*"?\s*[=:]\s*"([^"\n]+)"?'
+)
 _NOT_OPENED = ("cannot seal migrate", "failed to decrypt keys", "message authentication failed")
 """What servers say where what they hold was sealed by another KMS, or by another of its keys."""
 
@@ -31,14 +37,26 @@ def read_seal(settings: UnsealSettings) -> KmsSeal | None:
     for path in settings.files:
         with _telling(path, "drill.unseal.files"):
             require_small_file(path, LARGEST_BUNDLE)
-    with _telling(settings.seal, "drill.unseal.seal"):
-        stanza = read_file(settings.seal)
     return KmsSeal(
-        stanza=stanza,
+        stanza=_read_stanza(settings.seal),
         reachable=tuple(_reachable(text) for text in settings.reach),
         files=settings.files,
         environment={name: value.resolve() for name, value in settings.environment.items()},
     )
+
+
+def _read_stanza(path: Path) -> bytes:
+    """Read the stanza, and hide what is secret in it: a server repeats what it does not take."""
+    with _telling(path, "drill.unseal.seal"):
+        text = read_text(path)
+    if _STANZA.search(text) is None:
+        raise ConfigError(
+            f"{path} has no `seal` stanza",
+            hint="copy it from the servers' configuration: look at drill.unseal.seal",
+        )
+    for found in _SECRET.finditer(text):
+        remember(found[1])
+    return text.encode()
 
 
 def start_by_kms(node: OpenBaoNode) -> None:

@@ -35,7 +35,6 @@ Rule = Callable[[ExcludedHost], bool]
 
 _OWN_NETWORKS = ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32")
 _OWN_NAMES = ("metadata", "metadata.google.internal")
-OWN = (*_OWN_NETWORKS, *_OWN_NAMES)
 """Where a platform offers its services to this very host: link-local addresses, and what stands
 for them in IPv6 at Amazon and by name at Google."""
 

@@ -112,9 +112,9 @@ class OpenBaoCluster:
         node.unseal(self.unseal_keys)
         node.wait_serving()
 
-    def wait_voters(self, within: float = _PATIENCE) -> None:
+    def wait_voters(self) -> None:
         """Wait until every node has a vote: only then the cluster survives losing its leader."""
-        until(lambda: self._voters() == len(self.nodes), "every node votes", within=within)
+        until(lambda: self._voters() == len(self.nodes), "every node votes", within=_PATIENCE)
 
     def api(self, method: str, path: str, body: Any = None) -> Any:
         """Ask the leader, with the root token."""

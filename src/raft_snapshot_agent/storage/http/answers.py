@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
+from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.secret import one_line
 
 if TYPE_CHECKING:
@@ -14,41 +13,6 @@ if TYPE_CHECKING:
 
 _LONGEST = 200
 """Letters of an address that a store names."""
-
-
-class ReadingClient(Protocol):
-    """Reads one object of a bucket."""
-
-    def open(self, doing: str, key: str) -> BaseHTTPResponse:
-        """Begin to read an object.
-
-        Raises:
-            SnapshotNotFound: There is none of that name.
-        """
-
-    def read_on(self, doing: str, answer: BaseHTTPResponse, size: int) -> bytes:
-        """Read at most `size` bytes more."""
-
-
-def read_tagged(client: ReadingClient, doing: str, key: str, most: int) -> tuple[bytes, str] | None:
-    """Return the first bytes of an object, and its ETag; nothing where there is none.
-
-    Arguments:
-        client: Reads it.
-        doing: What fails if this does.
-        key: Of the object.
-        most: Bytes.
-
-    Raises:
-        StorageError: It cannot be read, or the store tells no ETag.
-    """
-    try:
-        answer = client.open(doing, key)
-    except SnapshotNotFound:
-        return None
-    with closing(answer):
-        content = client.read_on(doing, answer, most)
-    return content, require_etag(answer, doing, "check endpoint")
 
 
 def require_etag(answer: BaseHTTPResponse, doing: str, hint: str) -> str:

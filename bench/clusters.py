@@ -19,7 +19,7 @@ from tests.crowd import Crowd
 from tests.unit.core.archives import archive
 
 from bench.measure import peak_mib, ticks
-from raft_snapshot_agent.core.naming import parse
+from raft_snapshot_agent.core.snapshots.naming import parse
 
 _ROUNDS = 3
 

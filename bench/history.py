@@ -17,8 +17,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
-from raft_snapshot_agent.core.naming import AGENT, manifest_name
-from raft_snapshot_agent.core.snapshot import Manifest
+from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 
 NEWEST = datetime(2026, 11, 26, 12, tzinfo=UTC)
 BUCKET = "history"

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from raft_snapshot_agent.core.status import AgentStatus
+from raft_snapshot_agent.core.state.status import AgentStatus
 from raft_snapshot_agent.metrics.exposition import exposition
 from raft_snapshot_agent.servers.process import (
     LOOPBACK,

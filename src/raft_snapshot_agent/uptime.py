@@ -6,7 +6,7 @@ import time
 from functools import cache
 from pathlib import Path
 
-from raft_snapshot_agent.core.snapshot import Instant
+from raft_snapshot_agent.core.snapshots.snapshot import Instant
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 """Source: random(4) of Linux; every start of a host has another."""

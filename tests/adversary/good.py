@@ -11,8 +11,8 @@ from typing import Any
 
 from tests.unit.core.archives import archive, members, meta
 
-from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.core.naming import manifest_name, parse
+from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
+from raft_snapshot_agent.core.snapshots.naming import manifest_name, parse
 
 DAYS = 8
 _INDEX = 10

@@ -11,13 +11,13 @@ from tests.unit.core.archives import members, meta, packed, tar, verified
 
 from raft_snapshot_agent.backup import finish, lookup
 from raft_snapshot_agent.backup.run_context import Unsettled
-from raft_snapshot_agent.core.guard import Losses
-from raft_snapshot_agent.core.naming import AGENT, manifest_name, parse
-from raft_snapshot_agent.core.report import StorageResult
-from raft_snapshot_agent.core.retention import Retention
-from raft_snapshot_agent.core.schedule import Every, Schedule
-from raft_snapshot_agent.core.signing import SigningKeys
-from raft_snapshot_agent.core.snapshot import Instant, Manifest
+from raft_snapshot_agent.core.history.guard import Losses
+from raft_snapshot_agent.core.history.retention import Retention
+from raft_snapshot_agent.core.schedules.schedule import Every, Schedule
+from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name, parse
+from raft_snapshot_agent.core.snapshots.signing import SigningKeys
+from raft_snapshot_agent.core.snapshots.snapshot import Instant, Manifest
+from raft_snapshot_agent.core.state.report import StorageResult
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.storage.base import BytesSource
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from raft_snapshot_agent.core.snapshot import Sidecar
+from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
 
 _BASES = (
     "raft-snapshot-9999-12-31T23-59-59Z-2359.snap",

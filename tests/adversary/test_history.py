@@ -25,12 +25,12 @@ from tests.adversary.history import (
 )
 from tests.adversary.names import hostile_names
 
-from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME
-from raft_snapshot_agent.core.naming import AGENT, manifest_name
-from raft_snapshot_agent.core.notes import Alarm, Restored
-from raft_snapshot_agent.core.retention import Retention
-from raft_snapshot_agent.core.signing import SigningKeys
-from raft_snapshot_agent.core.snapshot import Condemnation, Sidecar
+from raft_snapshot_agent.core.history.guard import GUARD_NAME, RESTORED_NAME
+from raft_snapshot_agent.core.history.retention import Retention
+from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name
+from raft_snapshot_agent.core.snapshots.notes import Alarm, Restored
+from raft_snapshot_agent.core.snapshots.signing import SigningKeys
+from raft_snapshot_agent.core.snapshots.snapshot import Condemnation, Sidecar
 from raft_snapshot_agent.storage.base import BytesSource
 
 BEFORE = 30

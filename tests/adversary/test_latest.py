@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.adversary.history import KEYS, Site, archive_of, manifest_for
 
-from raft_snapshot_agent.core.naming import AGENT, manifest_name
-from raft_snapshot_agent.core.snapshot import Sidecar
+from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name
+from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
 from raft_snapshot_agent.errors import MismatchedSnapshot, SnapshotNotFound
 from raft_snapshot_agent.restore.examine import examine
 from raft_snapshot_agent.restore.reader import StoredReader, choose

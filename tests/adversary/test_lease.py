@@ -26,8 +26,8 @@ from tests.adversary.tricks import (
 from tests.contract.destinations import SETTINGS
 from tests.http_proxy import Behaviour
 
-from raft_snapshot_agent.core.lease import LeaseStore
-from raft_snapshot_agent.core.lease_record import Record
+from raft_snapshot_agent.core.leases.lease import LeaseStore
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.errors import StorageError
 
 MINE = Record("mine", 1, 0, 15.0)

@@ -18,7 +18,14 @@ from tests.adversary.history import Site, archive_of, manifest_for
 from tests.adversary.names import hostile_names
 
 from raft_snapshot_agent.cli.app import app
-from raft_snapshot_agent.core.naming import AGENT, SEED, Layout, catalogue, manifest_name, parse
+from raft_snapshot_agent.core.snapshots.naming import (
+    AGENT,
+    SEED,
+    Layout,
+    catalogue,
+    manifest_name,
+    parse,
+)
 from raft_snapshot_agent.errors import AgentError
 
 NOW = datetime.now(UTC).replace(microsecond=0)

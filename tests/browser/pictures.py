@@ -10,7 +10,7 @@ from tests.browser.chromium import chromium
 from tests.browser.serving import site
 from tests.unit.web.statuses import KINDS, many
 
-from raft_snapshot_agent.core.status import AgentStatus
+from raft_snapshot_agent.core.state.status import AgentStatus
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 SHOWN = (

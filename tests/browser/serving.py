@@ -9,7 +9,7 @@ from typing import Any
 from anyio.from_thread import start_blocking_portal
 from tests.unit.web.serving import Served, serve
 
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 
 
 class Site:

@@ -16,8 +16,8 @@ from tests.faults.site import Running, Site
 from tests.lying import LyingProxy
 
 from raft_snapshot_agent import __version__
-from raft_snapshot_agent.core.naming import manifest_name, parse
-from raft_snapshot_agent.core.snapshot import Manifest
+from raft_snapshot_agent.core.snapshots.naming import manifest_name, parse
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 from raft_snapshot_agent.servers.openbao import (
     AppRole,
     OpenBaoCluster,

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from pydantic import TypeAdapter
 
-from raft_snapshot_agent.core.archive import ArchiveVerifier
+from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
 from raft_snapshot_agent.errors import AgentError, Denied, ServerError
 from raft_snapshot_agent.servers.node_options import NodeOptions, TlsFiles
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent

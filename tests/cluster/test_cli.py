@@ -14,7 +14,7 @@ from tests.cluster.command import AGENT, Ending, Terminal, call, environment, un
 from tests.faults.site import PREFIX, Site, proved
 from tests.lying import LyingProxy, halve
 
-from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 

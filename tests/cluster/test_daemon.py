@@ -28,7 +28,7 @@ from tests.lying import (
 )
 
 from raft_snapshot_agent.config.load import load
-from raft_snapshot_agent.core.naming import parse
+from raft_snapshot_agent.core.snapshots.naming import parse
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import until

@@ -24,8 +24,8 @@ from tests.conftest import StartBao
 from tests.faults.disks import small_disk
 
 from raft_snapshot_agent.config.drill import CanarySettings, DrillSettings, UnsealSettings
-from raft_snapshot_agent.core.naming import manifest_name
-from raft_snapshot_agent.core.snapshot import Manifest
+from raft_snapshot_agent.core.snapshots.naming import manifest_name
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 from raft_snapshot_agent.errors import AgentError, ConfigError, SpoolError
 from raft_snapshot_agent.restore.drill import ServerChoice, restored
 from raft_snapshot_agent.restore.reader import FileReader

@@ -15,7 +15,7 @@ from tests.cluster.recording import settled
 from tests.conftest import StartBao
 from tests.faults.site import Running, Site
 
-from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME
+from raft_snapshot_agent.core.history.guard import GUARD_NAME, RESTORED_NAME
 from raft_snapshot_agent.servers.openbao import (
     OpenBaoCluster,
     OpenBaoNode,

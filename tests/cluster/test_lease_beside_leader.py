@@ -14,7 +14,7 @@ from tests.cluster.recording import settled
 from tests.conftest import StartBao
 from tests.faults.site import Running, Site
 
-from raft_snapshot_agent.core.naming import manifest_name, parse
+from raft_snapshot_agent.core.snapshots.naming import manifest_name, parse
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS

@@ -17,8 +17,8 @@ import urllib3
 from tests.crowd import Crowd, Manner
 from tests.faults.site import AGENT, Ending, Running, in_process
 
-from raft_snapshot_agent.core.naming import parse
-from raft_snapshot_agent.core.snapshot import Manifest
+from raft_snapshot_agent.core.snapshots.naming import parse
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.process import program, until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS

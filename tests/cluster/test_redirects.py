@@ -14,8 +14,8 @@ from tests.http_proxy import Behaviour, Exchange, HttpProxy, Request, pass_throu
 from tests.lying import SNAPSHOT_PATH, LyingProxy, redirect
 from tests.tls_proxy import TlsProxy
 
-from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.core.snapshot import Snapshot
+from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
+from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
 from raft_snapshot_agent.errors import ServerError
 from raft_snapshot_agent.servers.node_options import NodeOptions
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, OpenBaoNode, prepare_agent

@@ -12,7 +12,7 @@ from tests.contract.destinations import Sftp, Swift, Webdav
 from tests.stores.fixtures import Account, Served, Sshd
 from tests.stores.running import PASSWORD
 
-from raft_snapshot_agent.core.naming import manifest_name
+from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster
 
 

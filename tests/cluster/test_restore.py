@@ -21,8 +21,8 @@ from tests.conftest import StartBao
 from tests.http_proxy import Exchange
 from tests.lying import SNAPSHOT_PATH
 
-from raft_snapshot_agent.core.naming import manifest_name
-from raft_snapshot_agent.core.notes import RESTORED_NAME
+from raft_snapshot_agent.core.snapshots.naming import manifest_name
+from raft_snapshot_agent.core.snapshots.notes import RESTORED_NAME
 from raft_snapshot_agent.restore.drill import restored
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster, prepare_agent

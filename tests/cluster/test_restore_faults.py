@@ -19,8 +19,8 @@ from tests.http_proxy import Behaviour, Exchange, Request
 from tests.lying import SNAPSHOT_PATH, LyingProxy
 from tests.processes.command import Command
 
-from raft_snapshot_agent.core.notes import RESTORED_NAME
-from raft_snapshot_agent.core.snapshot import Sidecar
+from raft_snapshot_agent.core.snapshots.notes import RESTORED_NAME
+from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
 from raft_snapshot_agent.errors import ServerError
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster, fill, prepare_agent
 from raft_snapshot_agent.servers.process import until

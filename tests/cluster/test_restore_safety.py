@@ -14,9 +14,9 @@ from tests.cluster.field import Field, marked, opened
 from tests.http_proxy import status
 from tests.lying import SNAPSHOT_PATH
 
-from raft_snapshot_agent.core.naming import manifest_name
-from raft_snapshot_agent.core.notes import GUARD_NAME, RESTORED_NAME
-from raft_snapshot_agent.core.snapshot import Sidecar
+from raft_snapshot_agent.core.snapshots.naming import manifest_name
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME
+from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
 
 SEAL_STATUS, LEADER = "/v1/sys/seal-status", "/v1/sys/leader"
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.faults.site import Site, in_process
 from tests.otlp import attributes, collecting
 
-from raft_snapshot_agent.core.report import SHARED_PHASES, STORAGE_PHASES
+from raft_snapshot_agent.core.state.report import SHARED_PHASES, STORAGE_PHASES
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 

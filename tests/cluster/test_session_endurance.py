@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from tests.cluster.recording import settled
 
-from raft_snapshot_agent.core.archive import ArchiveVerifier
+from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
 from raft_snapshot_agent.errors import Denied, Sealed, ServerError
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster, fill, prepare_agent

@@ -27,8 +27,8 @@ from tests.lying import (
     without_sealed,
 )
 
-from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.core.snapshot import Snapshot
+from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
+from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
 from raft_snapshot_agent.errors import (
     Denied,
     Interrupted,

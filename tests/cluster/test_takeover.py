@@ -19,7 +19,7 @@ from tests.faults.site import Ending, Running, Site
 from tests.hosts import Hosts, NoNamespacesError
 from tests.tcp_proxy import CuttingTcpProxy
 
-from raft_snapshot_agent.core.naming import parse
+from raft_snapshot_agent.core.snapshots.naming import parse
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster, OpenBaoNode, prepare_agent
 from raft_snapshot_agent.servers.process import LOOPBACK, until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS

@@ -11,7 +11,7 @@ from typing import Any, Self
 import anyio
 from anyio.abc import TaskGroup
 
-from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
+from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.errors import AgentError, Stopped
 from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.transfer.spool import Spool

@@ -16,7 +16,7 @@ import json, random, sys
 from pathlib import Path
 import anyio
 from pydantic import TypeAdapter
-from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
+from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.transfer.spool import Spool
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.threads import in_thread

@@ -19,7 +19,7 @@ from tests.lying import S3Faults
 from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.core.naming import parse
+from raft_snapshot_agent.core.snapshots.naming import parse
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.doctor import CheckContext, CheckResult, Status
 from raft_snapshot_agent.doctor.probe import Trial, probe

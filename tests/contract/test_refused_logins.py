@@ -19,8 +19,8 @@ from tests.stores.fixtures import Account
 from tests.stores.keystone import PROJECT, running_keystone
 from tests.stores.running import PASSWORD, USERNAME
 
-from raft_snapshot_agent.core.schedule import Every
-from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.schedule import Every
+from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.holdings import look
 from raft_snapshot_agent.doctor import CheckResult, Status

@@ -11,9 +11,9 @@ from tests.cluster.command import Ending, call
 from tests.cluster.treasure import VERSIONS, Treasure
 from tests.contract.destinations import S3, Place
 
-from raft_snapshot_agent.core.naming import manifest_name
-from raft_snapshot_agent.core.notes import RESTORED_NAME
-from raft_snapshot_agent.core.snapshot import Sidecar
+from raft_snapshot_agent.core.snapshots.naming import manifest_name
+from raft_snapshot_agent.core.snapshots.notes import RESTORED_NAME
+from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 
 # One cluster for all of them, not one for each process of the tests.

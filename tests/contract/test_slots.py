@@ -12,7 +12,7 @@ from tests.contract.destinations import Memory, Place
 from tests.stores.memory import MemoryStorage
 from tests.unit.slots.world import KILLS, LAST, STEPS, WAYS, Fault, World, in_slot, present
 
-from raft_snapshot_agent.core.naming import parse
+from raft_snapshot_agent.core.snapshots.naming import parse
 
 SLOTS = 6
 BAD = (1.0, 4.0)

@@ -25,9 +25,9 @@ from tests.processes.command import Command
 from raft_snapshot_agent.__main__ import main
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.core.naming import manifest_name, parse
-from raft_snapshot_agent.core.snapshot import Manifest, Snapshot
+from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
+from raft_snapshot_agent.core.snapshots.naming import manifest_name, parse
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Snapshot
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.servers.openbao import AppRole
 from raft_snapshot_agent.servers.process import program, until

@@ -12,8 +12,8 @@ from tests.faults.site import Site, alone
 
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.config.load import load
-from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.core.timetable import ScheduleState
+from raft_snapshot_agent.core.schedules.timetable import ScheduleState
+from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.service import assembly, cluster_loop
 from raft_snapshot_agent.storage.http.bucket_storage import BucketStorage

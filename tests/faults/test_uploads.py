@@ -7,7 +7,7 @@ from tests.faults.site import Site
 from tests.lying import LyingProxy, Request, S3Faults
 
 from raft_snapshot_agent.config.load import load
-from raft_snapshot_agent.core.report import Outcome
+from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.service import assembly
 
 

@@ -11,8 +11,8 @@ import pytest
 from tests.faults.site import PREFIX, Ending, Site, in_process
 from tests.lying import Behaviour, Exchange, Request, S3Faults
 
-from raft_snapshot_agent.core.naming import manifest_name
-from raft_snapshot_agent.core.snapshot import Condemnation
+from raft_snapshot_agent.core.snapshots.naming import manifest_name
+from raft_snapshot_agent.core.snapshots.snapshot import Condemnation
 from raft_snapshot_agent.storage.http import download
 
 pytestmark = pytest.mark.usefixtures("server")

@@ -14,9 +14,9 @@ import pytest
 from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter
-from raft_snapshot_agent.core.report import Report
-from raft_snapshot_agent.core.schedule import Every
-from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.schedule import Every
+from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.state.report import Report
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.systemd import Notifier

@@ -24,11 +24,11 @@ from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter, Permit
 from raft_snapshot_agent.backup.run_context import RunContext, Unsettled
 from raft_snapshot_agent.backup.settle import settle
 from raft_snapshot_agent.backup.spool_folder import SpoolFolder
-from raft_snapshot_agent.core.freshness import newest_times
-from raft_snapshot_agent.core.holding import Survey
-from raft_snapshot_agent.core.mount_counts import MountCounter
-from raft_snapshot_agent.core.naming import Naming
-from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
+from raft_snapshot_agent.core.snapshot_file.mount_counts import MountCounter
+from raft_snapshot_agent.core.snapshots.naming import Naming
+from raft_snapshot_agent.core.state.freshness import newest_times
+from raft_snapshot_agent.core.state.holding import Survey
+from raft_snapshot_agent.core.state.report import Outcome, Report, StorageResult
 from raft_snapshot_agent.destination.destination import Destination, Pruned
 from raft_snapshot_agent.destination.holdings import survey, unlisted
 from raft_snapshot_agent.errors import AgentError

@@ -9,8 +9,8 @@ from dataclasses import replace
 from raft_snapshot_agent.backup.finish import finish
 from raft_snapshot_agent.backup.lookup import is_there, read_history
 from raft_snapshot_agent.backup.run_context import RunContext
-from raft_snapshot_agent.core.report import StorageResult
-from raft_snapshot_agent.core.snapshot import Manifest, Sidecar, Snapshot
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar, Snapshot
+from raft_snapshot_agent.core.state.report import StorageResult
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import History
 from raft_snapshot_agent.errors import AgentError, LeaseLost, StorageError, Unconfirmed

@@ -10,10 +10,10 @@ import anyio
 
 from raft_snapshot_agent.backup.lookup import read_history_before
 from raft_snapshot_agent.backup.run_context import Unsettled
-from raft_snapshot_agent.core.holding import Survey
-from raft_snapshot_agent.core.naming import manifest_name
-from raft_snapshot_agent.core.report import StorageResult
-from raft_snapshot_agent.core.snapshot import Manifest
+from raft_snapshot_agent.core.snapshots.naming import manifest_name
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest
+from raft_snapshot_agent.core.state.holding import Survey
+from raft_snapshot_agent.core.state.report import StorageResult
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import History
 from raft_snapshot_agent.destination.listing import Listing

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import anyio
 
-from raft_snapshot_agent.core.notes import moment
-from raft_snapshot_agent.core.snapshot import Instant, Manifest
+from raft_snapshot_agent.core.snapshots.notes import moment
+from raft_snapshot_agent.core.snapshots.snapshot import Instant, Manifest
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import History
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError

@@ -9,8 +9,8 @@ from datetime import datetime
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.backup.fencing import FencedSource
-from raft_snapshot_agent.core.naming import Naming, RunId
-from raft_snapshot_agent.core.snapshot import Instant, Manifest, Snapshot
+from raft_snapshot_agent.core.snapshots.naming import Naming, RunId
+from raft_snapshot_agent.core.snapshots.snapshot import Instant, Manifest, Snapshot
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.lease.held_lease import HeldLease
 from raft_snapshot_agent.storage.base import UploadSource

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from raft_snapshot_agent.backup.finish import finish
 from raft_snapshot_agent.backup.lookup import is_there, read_history_before
 from raft_snapshot_agent.backup.run_context import Unsettled
-from raft_snapshot_agent.core.report import StorageResult
-from raft_snapshot_agent.core.snapshot import Manifest
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest
+from raft_snapshot_agent.core.state.report import StorageResult
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, LeaseLost, StorageError
 

@@ -10,9 +10,9 @@ from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.stored import destinations_for
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
-from raft_snapshot_agent.core.contents import Contents, Count, Mount, shown
-from raft_snapshot_agent.core.difference import Change, Difference
-from raft_snapshot_agent.core.snapshot import Snapshot
+from raft_snapshot_agent.core.snapshot_file.contents import Contents, Count, Mount, shown
+from raft_snapshot_agent.core.snapshot_file.difference import Change, Difference
+from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
 from raft_snapshot_agent.destination.drill_notes import describe_drill
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.restore.examine import count_contents, find_difference

@@ -16,7 +16,7 @@ from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_drill
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import Config, spool_folder
-from raft_snapshot_agent.core.drill_note import DrillNote
+from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
 from raft_snapshot_agent.errors import NoConfiguration
 from raft_snapshot_agent.restore.reader import SnapshotReader, choose
 from raft_snapshot_agent.restore.rehearsal import DrillOutcome, rehearse

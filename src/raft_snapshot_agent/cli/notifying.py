@@ -13,8 +13,8 @@ from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import LoadedFleet
-from raft_snapshot_agent.core.notices import NoticeMemory
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.alarms.notices import NoticeMemory
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.errors import ConfigError, NotificationError
 from raft_snapshot_agent.notify import AnyNotifier
 from raft_snapshot_agent.notify.courier import Attempt, Courier

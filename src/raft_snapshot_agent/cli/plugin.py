@@ -22,7 +22,7 @@ class PluginCommand(TyperCommand):
             return super().parse_args(ctx, args)
         except TyperException as error:
             from raft_snapshot_agent.cli import output
-            from raft_snapshot_agent.core.holding import CheckState
+            from raft_snapshot_agent.core.state.holding import CheckState
             from raft_snapshot_agent.doctor.nagios import unknown_line
 
             says = error.format_message().replace("Value error, ", "").rstrip(".")

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from raft_snapshot_agent.cli import output
-from raft_snapshot_agent.core.clear_parts import Seal
-from raft_snapshot_agent.core.snapshot import Manifest
+from raft_snapshot_agent.core.snapshot_file.clear_parts import Seal
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 from raft_snapshot_agent.restore.aftermath import Aftermath
 from raft_snapshot_agent.restore.restore import Fetched
 from raft_snapshot_agent.restore.safety import SafetySnapshot

@@ -15,8 +15,8 @@ from raft_snapshot_agent.cli.options import DEBUG
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run, find_notifier_faults
 from raft_snapshot_agent.config.load import Loaded, LoadedFleet
-from raft_snapshot_agent.core.report import Outcome, Report
-from raft_snapshot_agent.core.status import ClusterStatus, StorageStatus
+from raft_snapshot_agent.core.state.report import Outcome, Report
+from raft_snapshot_agent.core.state.status import ClusterStatus, StorageStatus
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError, NotLeader, all_faults
 from raft_snapshot_agent.observe.log_events import LogEvent

@@ -13,7 +13,7 @@ from raft_snapshot_agent.cli.target import binary_output, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded
-from raft_snapshot_agent.core.report import Report
+from raft_snapshot_agent.core.state.report import Report
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.observe.spans import finish_traces, record_run
 from raft_snapshot_agent.service import assembly

@@ -13,7 +13,7 @@ from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.status_source import Document, ask_daemon, ask_storages, ask_url
 from raft_snapshot_agent.config.load import LoadedFleet
-from raft_snapshot_agent.core.problems import STARTING, Severity
+from raft_snapshot_agent.core.alarms.problems import STARTING, Severity
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.errors import AgentError, ConfigError, RetentionSuspended, ServerError
 

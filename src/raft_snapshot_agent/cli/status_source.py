@@ -15,7 +15,7 @@ from raft_snapshot_agent import __version__
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import LoadedFleet
 from raft_snapshot_agent.core.foreign_json import read_json
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, Role, StorageStatus
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, Role, StorageStatus
 from raft_snapshot_agent.destination.holdings import look_at_all
 from raft_snapshot_agent.errors import AgentError, ConfigError, Unreachable, reason_of
 from raft_snapshot_agent.network.pools import open_pool

@@ -17,9 +17,9 @@ from raft_snapshot_agent.cli.target import binary_output, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import Config, spool_folder
-from raft_snapshot_agent.core.naming import manifest_name
-from raft_snapshot_agent.core.scrub_note import LastReading, ScrubNote
-from raft_snapshot_agent.core.snapshot import Stored
+from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
+from raft_snapshot_agent.core.snapshots.naming import manifest_name
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.drill_notes import describe_drill
 from raft_snapshot_agent.destination.scrubbing import read_scrub_note

@@ -22,9 +22,9 @@ from raft_snapshot_agent.config.metrics import MetricsSettings
 from raft_snapshot_agent.config.names import derive_names, misplaced_error
 from raft_snapshot_agent.config.notifiers import check_clusters, name_notifiers
 from raft_snapshot_agent.config.web import WebSettings
-from raft_snapshot_agent.core import naming
-from raft_snapshot_agent.core.naming import Layout, Naming
-from raft_snapshot_agent.core.signing import SigningKeys
+from raft_snapshot_agent.core.snapshots import naming
+from raft_snapshot_agent.core.snapshots.naming import Layout, Naming
+from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import (
     MAY_BE_EMPTY,

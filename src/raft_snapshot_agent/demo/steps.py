@@ -16,8 +16,8 @@ import anyio
 
 from raft_snapshot_agent.config.load import load
 from raft_snapshot_agent.core.foreign_json import read_json
-from raft_snapshot_agent.core.naming import newest_first
-from raft_snapshot_agent.core.snapshot import Stored
+from raft_snapshot_agent.core.snapshots.naming import newest_first
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.demo.screen import Screen
 from raft_snapshot_agent.demo.stay import Playground, add_operators_part, has_page, stay
 from raft_snapshot_agent.demo.way_back import (

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from raft_snapshot_agent.core.naming import manifest_name
-from raft_snapshot_agent.core.retention import NEWEST, Plan, Retention
-from raft_snapshot_agent.core.snapshot import Sidecar, Stored
+from raft_snapshot_agent.core.history.retention import NEWEST, Plan, Retention
+from raft_snapshot_agent.core.snapshots.naming import manifest_name
+from raft_snapshot_agent.core.snapshots.snapshot import Sidecar, Stored
 from raft_snapshot_agent.destination.refused_deletes import Refusals
 from raft_snapshot_agent.destination.verdicts import Verdicts
 from raft_snapshot_agent.destination.verification import SnapshotState

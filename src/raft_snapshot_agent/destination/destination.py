@@ -8,15 +8,16 @@ from datetime import UTC, datetime, tzinfo
 from functools import partial
 from itertools import islice
 
-from raft_snapshot_agent.core.flood import count_witnesses, explain_flood, explains
-from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME, Alarm, Losses, Restored
-from raft_snapshot_agent.core.naming import AGENT, Layout, Naming
-from raft_snapshot_agent.core.restored_note import write_restored
-from raft_snapshot_agent.core.retention import Plan, Retention, plan
-from raft_snapshot_agent.core.schedule import Schedule
-from raft_snapshot_agent.core.signing import SigningKeys
-from raft_snapshot_agent.core.snapshot import Instant, Manifest, Sidecar, Stored
-from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.core.history.flood import count_witnesses, explain_flood, explains
+from raft_snapshot_agent.core.history.guard import Losses
+from raft_snapshot_agent.core.history.retention import Plan, Retention, plan
+from raft_snapshot_agent.core.schedules.schedule import Schedule
+from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.naming import AGENT, Layout, Naming
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME, Alarm, Restored
+from raft_snapshot_agent.core.snapshots.restored_note import write_restored
+from raft_snapshot_agent.core.snapshots.signing import SigningKeys
+from raft_snapshot_agent.core.snapshots.snapshot import Instant, Manifest, Sidecar, Stored
 from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.deletion import Deleting, told
 from raft_snapshot_agent.destination.guard import GuardResult, History, admit, look, watch
@@ -142,8 +143,6 @@ class Destination:
         """Remove what crashed runs left half-written, where the credentials allow it."""
         if self.prunes:
             await self.storage.sweep(Leftovers(dead_runs, self.naming, self.static_name))
-
-    # The guard.
 
     async def history(
         self, began: Instant, taken_at: datetime, sizes: Mapping[str, int] | None = None

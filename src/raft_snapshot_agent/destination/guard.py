@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import dropwhile, islice
 
-from raft_snapshot_agent.core.flood import count_witnesses, fingerprinted
-from raft_snapshot_agent.core.guard import (
+from raft_snapshot_agent.core.history.flood import count_witnesses, fingerprinted
+from raft_snapshot_agent.core.history.guard import (
     GUARD_NAME,
     RESTORED_NAME,
     Alarm,
@@ -21,9 +21,9 @@ from raft_snapshot_agent.core.guard import (
     judge,
     suspects,
 )
-from raft_snapshot_agent.core.naming import manifest_name, newest_first
-from raft_snapshot_agent.core.restored_note import is_believed
-from raft_snapshot_agent.core.snapshot import Instant, Manifest, Stored
+from raft_snapshot_agent.core.snapshots.naming import manifest_name, newest_first
+from raft_snapshot_agent.core.snapshots.restored_note import is_believed
+from raft_snapshot_agent.core.snapshots.snapshot import Instant, Manifest, Stored
 from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.listing import Listing
 from raft_snapshot_agent.destination.proofs import Proofs

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import anyio
 
-from raft_snapshot_agent.core.holding import Holding, Survey
-from raft_snapshot_agent.core.snapshot import Stored
-from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.state.holding import Holding, Survey
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.drill_notes import read_newest_drill
 from raft_snapshot_agent.destination.scrubbing import read_scrub_note

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from raft_snapshot_agent.core.naming import Naming, catalogue
-from raft_snapshot_agent.core.notes import GUARD_NAME, RESTORED_NAME, moment
-from raft_snapshot_agent.core.snapshot import Manifest, Sidecar, Stored
+from raft_snapshot_agent.core.snapshots.naming import Naming, catalogue
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME, moment
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar, Stored
 from raft_snapshot_agent.threads import beside_loop
 
 

@@ -10,9 +10,8 @@ from itertools import islice
 
 import anyio
 
-from raft_snapshot_agent.core.flood import Witness
-from raft_snapshot_agent.core.naming import Naming
-from raft_snapshot_agent.core.proof import (
+from raft_snapshot_agent.core.history.flood import Witness
+from raft_snapshot_agent.core.history.proof import (
     Judge,
     Told,
     Unread,
@@ -23,9 +22,10 @@ from raft_snapshot_agent.core.proof import (
     without_copies,
     write_known,
 )
-from raft_snapshot_agent.core.retention import Plan
-from raft_snapshot_agent.core.signing import SigningKeys
-from raft_snapshot_agent.core.snapshot import Manifest, Stored
+from raft_snapshot_agent.core.history.retention import Plan
+from raft_snapshot_agent.core.snapshots.naming import Naming
+from raft_snapshot_agent.core.snapshots.signing import SigningKeys
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Stored
 from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.remembered import Remembered
 from raft_snapshot_agent.errors import LoginRefused, StorageError, StorageUnavailable

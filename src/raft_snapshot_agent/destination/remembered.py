@@ -6,7 +6,7 @@ import sys
 from collections.abc import Container
 from dataclasses import dataclass, field, replace
 
-from raft_snapshot_agent.core.snapshot import Manifest, Stored
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Stored
 
 _MOST = 150_000
 """Manifests that are kept at most, about half a kilobyte each."""

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from raft_snapshot_agent.core.naming import Naming, parse
-from raft_snapshot_agent.core.snapshot import Condemnation, Sidecar, Stored
+from raft_snapshot_agent.core.snapshots.naming import Naming, parse
+from raft_snapshot_agent.core.snapshots.snapshot import Condemnation, Sidecar, Stored
 from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.verification import Copy, Reading, SnapshotState
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageError

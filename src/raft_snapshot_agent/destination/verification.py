@@ -15,9 +15,9 @@ from enum import StrEnum
 from functools import partial
 from typing import Protocol, cast
 
-from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.core.naming import manifest_name
-from raft_snapshot_agent.core.snapshot import Manifest, Snapshot
+from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
+from raft_snapshot_agent.core.snapshots.naming import manifest_name
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Snapshot
 from raft_snapshot_agent.errors import (
     AgentError,
     MismatchedSnapshot,

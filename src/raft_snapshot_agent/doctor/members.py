@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 
-from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.core.holding import Holding
+from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
+from raft_snapshot_agent.core.state.holding import Holding
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, warning
 from raft_snapshot_agent.errors import AgentError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from raft_snapshot_agent.core.holding import CheckState, Verdict, overall, rank
+from raft_snapshot_agent.core.state.holding import CheckState, Verdict, overall, rank
 
 _TITLE = "RAFT SNAPSHOTS"
 _LONGEST = 300

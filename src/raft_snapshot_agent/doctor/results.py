@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.core.holding import Holding
+from raft_snapshot_agent.core.state.holding import Holding
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.vault.client import Node

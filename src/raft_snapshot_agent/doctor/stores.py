@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from raft_snapshot_agent.core.freshness import Census, DueTime, age
-from raft_snapshot_agent.core.holding import Holding
-from raft_snapshot_agent.core.snapshot import Stored
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
+from raft_snapshot_agent.core.state.freshness import Census, DueTime, age
+from raft_snapshot_agent.core.state.holding import Holding
 from raft_snapshot_agent.destination.holdings import look_at_all
 from raft_snapshot_agent.doctor.results import (
     CheckContext,

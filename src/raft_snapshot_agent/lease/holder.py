@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from raft_snapshot_agent.core.lease import LeaseStore, Observation, Record, Versioned, good_until
+from raft_snapshot_agent.core.leases.lease import LeaseStore, Observation, Versioned, good_until
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.errors import AgentError, LeaseHeld, LeaseLost
 from raft_snapshot_agent.lease.candidacy import Candidacy
 from raft_snapshot_agent.lease.clock import Clock

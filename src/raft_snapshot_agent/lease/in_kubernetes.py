@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from raft_snapshot_agent.core.lease import LeaseStore
+from raft_snapshot_agent.core.leases.lease import LeaseStore
 from raft_snapshot_agent.fields import require_extra
 from raft_snapshot_agent.lease.settings import USUAL_NAME, LeaseSettings, StorageRef
 

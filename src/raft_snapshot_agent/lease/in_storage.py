@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
-from raft_snapshot_agent.core.lease import StoredLeaseStore
+from raft_snapshot_agent.core.leases.lease import StoredLeaseStore
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.lease.proof import prove
 from raft_snapshot_agent.lease.settings import USUAL_NAME, LeaseSettings, StorageRef

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from raft_snapshot_agent.core.lease import Record, Versioned
-from raft_snapshot_agent.core.lease_record import moment
+from raft_snapshot_agent.core.leases.lease import Record, Versioned
+from raft_snapshot_agent.core.leases.lease_record import moment
 from raft_snapshot_agent.errors import (
     ConfigError,
     LoginRefused,

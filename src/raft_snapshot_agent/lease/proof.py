@@ -15,7 +15,12 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from raft_snapshot_agent.core.lease import ProbeLeaseStore, Record, StoredLeaseStore, Versioned
+from raft_snapshot_agent.core.leases.lease import (
+    ProbeLeaseStore,
+    Record,
+    StoredLeaseStore,
+    Versioned,
+)
 from raft_snapshot_agent.errors import (
     AgentError,
     StorageDenied,

@@ -9,7 +9,7 @@ from typing import Annotated, Protocol
 
 from pydantic import AfterValidator, Field
 
-from raft_snapshot_agent.core.lease import LeaseStore, StoredLeaseStore
+from raft_snapshot_agent.core.leases.lease import LeaseStore, StoredLeaseStore
 from raft_snapshot_agent.fields import PositiveDuration, Settings
 from raft_snapshot_agent.registry import Registry
 

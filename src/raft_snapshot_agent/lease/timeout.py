@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import anyio
 
-from raft_snapshot_agent.core.lease import LeaseStore, Record, Versioned
+from raft_snapshot_agent.core.leases.lease import LeaseStore, Record, Versioned
 from raft_snapshot_agent.errors import StorageUnavailable
 
 _T = TypeVar("_T")

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from raft_snapshot_agent.core.run_durations import BOUNDS, RunDurations
-from raft_snapshot_agent.core.status import ClusterStatus
-from raft_snapshot_agent.core.storage_status import OngoingFailure, StorageStatus
+from raft_snapshot_agent.core.state.run_durations import BOUNDS, RunDurations
+from raft_snapshot_agent.core.state.status import ClusterStatus
+from raft_snapshot_agent.core.state.storage_status import OngoingFailure, StorageStatus
 from raft_snapshot_agent.metrics.metric import PREFIX, JudgedStatus, Metric, Sample
 
 _SAMPLE = re.compile(r"(\w+)(?:\{(.*)\})? (\S+)")

@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter, is_
 
-from raft_snapshot_agent.core.status import MEASURED, AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.state.status import MEASURED, AgentStatus, ClusterStatus
 from raft_snapshot_agent.metrics.metric import JudgedCluster, JudgedStatus, Kind, Metric, Sample
 from raft_snapshot_agent.metrics.table import TABLE
 

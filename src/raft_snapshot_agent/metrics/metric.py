@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from raft_snapshot_agent.core.holding import CheckState, Verdict, overall
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, StorageStatus
+from raft_snapshot_agent.core.state.holding import CheckState, Verdict, overall
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, StorageStatus
 
 PREFIX = "raft_snapshot_"
 NAN = math.nan

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from math import isinf
 
-from raft_snapshot_agent.core.report import SHARED_PHASES, STORAGE_PHASES, Outcome
-from raft_snapshot_agent.core.run_durations import BOUNDS
-from raft_snapshot_agent.core.status import ClusterStatus, Role
+from raft_snapshot_agent.core.state.report import SHARED_PHASES, STORAGE_PHASES, Outcome
+from raft_snapshot_agent.core.state.run_durations import BOUNDS
+from raft_snapshot_agent.core.state.status import ClusterStatus, Role
 from raft_snapshot_agent.metrics.metric import (
     NAN,
     JudgedCluster,

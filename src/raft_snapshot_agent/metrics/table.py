@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from raft_snapshot_agent.core.status import AgentStatus
+from raft_snapshot_agent.core.state.status import AgentStatus
 from raft_snapshot_agent.metrics import of_clusters, of_storages
 from raft_snapshot_agent.metrics.metric import Kind, Metric, Value, counts, of_agent, stamp
 from raft_snapshot_agent.metrics.process import PROCESS

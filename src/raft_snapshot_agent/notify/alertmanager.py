@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from raft_snapshot_agent.core.alert_events import CONDITIONS, AlertEvent
-from raft_snapshot_agent.core.notices import AlertRecord, Notice
+from raft_snapshot_agent.core.alarms.alert_events import CONDITIONS, AlertEvent
+from raft_snapshot_agent.core.alarms.notices import AlertRecord, Notice
 from raft_snapshot_agent.notify.message import (
     host,
     is_test,

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal, Self
 
-from raft_snapshot_agent.core.notices import Notice
+from raft_snapshot_agent.core.alarms.notices import Notice
 from raft_snapshot_agent.errors import ConfigError, NotificationError
 from raft_snapshot_agent.fields import require_extra
 from raft_snapshot_agent.notify.message import is_test, lines, title

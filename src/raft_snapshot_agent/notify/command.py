@@ -14,7 +14,7 @@ from typing import IO, Annotated, Literal
 
 from pydantic import Field
 
-from raft_snapshot_agent.core.notices import Notice
+from raft_snapshot_agent.core.alarms.notices import Notice
 from raft_snapshot_agent.errors import ConfigError, NotificationError, reason_of
 from raft_snapshot_agent.notify.message import encode, state
 from raft_snapshot_agent.notify.settings import NotifierSettings

@@ -9,15 +9,15 @@ from datetime import timedelta
 
 import anyio
 
-from raft_snapshot_agent.core.notices import (
+from raft_snapshot_agent.core.alarms.notices import (
     Notice,
     NoticeMemory,
     after_delivery,
     due_notices,
     observe,
 )
-from raft_snapshot_agent.core.schedule import backoff
-from raft_snapshot_agent.core.status import AgentStatus
+from raft_snapshot_agent.core.schedules.schedule import backoff
+from raft_snapshot_agent.core.state.status import AgentStatus
 from raft_snapshot_agent.errors import NotificationError
 from raft_snapshot_agent.notify.settings import NotifierSettings
 from raft_snapshot_agent.observe.trace import as_failure

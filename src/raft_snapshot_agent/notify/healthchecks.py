@@ -11,8 +11,8 @@ from typing import Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import UUID, uuid5
 
-from raft_snapshot_agent.core.alert_events import AlertEvent
-from raft_snapshot_agent.core.notices import Notice, RunNote
+from raft_snapshot_agent.core.alarms.alert_events import AlertEvent
+from raft_snapshot_agent.core.alarms.notices import Notice, RunNote
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.notify.message import is_test, lines, title
 from raft_snapshot_agent.notify.post import post, resolve_url

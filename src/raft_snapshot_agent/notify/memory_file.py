@@ -15,11 +15,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from raft_snapshot_agent.core.alert_events import AlertEvent
-from raft_snapshot_agent.core.alerts import Alert, AlertKey
+from raft_snapshot_agent.core.alarms.alert_events import AlertEvent
+from raft_snapshot_agent.core.alarms.alerts import Alert, AlertKey
+from raft_snapshot_agent.core.alarms.merge import merge_memories
+from raft_snapshot_agent.core.alarms.notices import MOST_RECORDS, AlertRecord, NoticeMemory, RunNote
 from raft_snapshot_agent.core.foreign_json import read_json
-from raft_snapshot_agent.core.merge import merge_memories
-from raft_snapshot_agent.core.notices import MOST_RECORDS, AlertRecord, NoticeMemory, RunNote
 from raft_snapshot_agent.errors import NotificationError, SpoolError, reason_of
 from raft_snapshot_agent.flock import locked
 from raft_snapshot_agent.notify.message import shorten

@@ -10,8 +10,8 @@ from functools import cache
 from typing import Any
 
 from raft_snapshot_agent import __version__
-from raft_snapshot_agent.core.alert_events import AlertEvent
-from raft_snapshot_agent.core.notices import AlertRecord, Notice, RunNote
+from raft_snapshot_agent.core.alarms.alert_events import AlertEvent
+from raft_snapshot_agent.core.alarms.notices import AlertRecord, Notice, RunNote
 from raft_snapshot_agent.secret import one_line
 
 VERSION = 1

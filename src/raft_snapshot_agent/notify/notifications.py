@@ -9,8 +9,8 @@ from functools import partial
 
 import anyio
 
-from raft_snapshot_agent.core.notices import NoticeMemory
-from raft_snapshot_agent.core.status import AgentStatus
+from raft_snapshot_agent.core.alarms.notices import NoticeMemory
+from raft_snapshot_agent.core.state.status import AgentStatus
 from raft_snapshot_agent.errors import NotificationError
 from raft_snapshot_agent.notify.courier import Attempt, Courier
 from raft_snapshot_agent.notify.memory_file import MemoryFile

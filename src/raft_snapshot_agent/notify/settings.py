@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
 from pydantic import AfterValidator
 
-from raft_snapshot_agent.core.alert_events import CONDITIONS, AlertEvent, Wishes
+from raft_snapshot_agent.core.alarms.alert_events import CONDITIONS, AlertEvent, Wishes
 from raft_snapshot_agent.fields import PositiveDuration, Settings, Timeout
 from raft_snapshot_agent.network.address import ProxyUrl, SecretUrl
 
 if TYPE_CHECKING:  # what is told is known to who tells it
-    from raft_snapshot_agent.core.notices import Notice
+    from raft_snapshot_agent.core.alarms.notices import Notice
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHORTEST, _LONGEST = timedelta(minutes=1), timedelta(days=30)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Collection
 from typing import Literal
 
-from raft_snapshot_agent.core.notices import Notice
+from raft_snapshot_agent.core.alarms.notices import Notice
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.notify.message import encode
 from raft_snapshot_agent.notify.post import post, resolve_url

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import anyio
 
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 
 Change = Callable[[ClusterStatus], ClusterStatus]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from raft_snapshot_agent import __version__
-from raft_snapshot_agent.core.report import Outcome, Phase, Report
+from raft_snapshot_agent.core.state.report import Outcome, Phase, Report
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.redaction import redact
 

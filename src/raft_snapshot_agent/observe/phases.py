@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from raft_snapshot_agent.core.report import Phase
+from raft_snapshot_agent.core.state.report import Phase
 
 
 class PhaseNotes:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 import anyio
 
-from raft_snapshot_agent.core.status import AgentStatus
+from raft_snapshot_agent.core.state.status import AgentStatus
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.threads import in_thread
 

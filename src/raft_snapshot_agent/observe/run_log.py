@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from datetime import datetime
 
-from raft_snapshot_agent.core.conditions import Conditions, State, kind_of
-from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
+from raft_snapshot_agent.core.alarms.conditions import Conditions, State, kind_of
+from raft_snapshot_agent.core.state.report import Outcome, Report, StorageResult
 from raft_snapshot_agent.errors import LeaseHeld, NotLeader, Unconfirmed
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Level, Log

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from queue import Full, Queue
 
-from raft_snapshot_agent.core.report import Outcome, Report
+from raft_snapshot_agent.core.state.report import Outcome, Report
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.threads import in_thread
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from raft_snapshot_agent.core.problems import Problem, list_problems, summarise
-from raft_snapshot_agent.core.report import Outcome
-from raft_snapshot_agent.core.scrub_note import ScrubNote
-from raft_snapshot_agent.core.snapshot import Snapshot
-from raft_snapshot_agent.core.status import (
+from raft_snapshot_agent.core.alarms.problems import Problem, list_problems, summarise
+from raft_snapshot_agent.core.history.scrub_note import ScrubNote
+from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
+from raft_snapshot_agent.core.state.report import Outcome
+from raft_snapshot_agent.core.state.status import (
     AgentStatus,
     ClusterStatus,
     DrillStatus,

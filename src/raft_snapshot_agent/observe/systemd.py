@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 
-from raft_snapshot_agent.core.report import Outcome, Report
+from raft_snapshot_agent.core.state.report import Outcome, Report
 from raft_snapshot_agent.errors import LeaseHeld
 
 _MICROSECONDS = 1_000_000

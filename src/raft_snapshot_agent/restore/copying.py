@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from raft_snapshot_agent.core.drill_note import DrillNote
 from raft_snapshot_agent.core.foreign_json import read_json
-from raft_snapshot_agent.core.naming import manifest_name
-from raft_snapshot_agent.core.snapshot import Manifest, Sidecar, Snapshot, Stored
+from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
+from raft_snapshot_agent.core.snapshots.naming import manifest_name
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar, Snapshot, Stored
 from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import admit_copies

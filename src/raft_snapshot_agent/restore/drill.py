@@ -11,7 +11,7 @@ from anyio import CancelScope, create_task_group, sleep_forever
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from raft_snapshot_agent.core.release import is_older
-from raft_snapshot_agent.core.snapshot import Manifest
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 from raft_snapshot_agent.errors import AgentError, ConfigError, DrillFailed, ServerError, SpoolError
 from raft_snapshot_agent.restore.kms import start_by_kms
 from raft_snapshot_agent.restore.restore import restore

@@ -7,11 +7,11 @@ from contextlib import aclosing, contextmanager, suppress
 from functools import partial
 from typing import cast
 
-from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.core.contents import Contents
-from raft_snapshot_agent.core.difference import Difference, Side
-from raft_snapshot_agent.core.entries import CountedEntries, EntryReader
-from raft_snapshot_agent.core.snapshot import Snapshot
+from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
+from raft_snapshot_agent.core.snapshot_file.contents import Contents
+from raft_snapshot_agent.core.snapshot_file.difference import Difference, Side
+from raft_snapshot_agent.core.snapshot_file.entries import CountedEntries, EntryReader
+from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
 from raft_snapshot_agent.destination.verification import (
     OpenVerifier,
     Reading,

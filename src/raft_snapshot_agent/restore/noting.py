@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from raft_snapshot_agent.core.notes import Restored
+from raft_snapshot_agent.core.snapshots.notes import Restored
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.restore.restore import Fetched

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from raft_snapshot_agent.core.naming import manifest_name
-from raft_snapshot_agent.core.proof import AHEAD
-from raft_snapshot_agent.core.snapshot import Manifest, Snapshot, Stored
+from raft_snapshot_agent.core.history.proof import AHEAD
+from raft_snapshot_agent.core.snapshots.naming import manifest_name
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Snapshot, Stored
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.verification import Copy, Expected, Reading
 from raft_snapshot_agent.errors import (

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from raft_snapshot_agent.config.drill import DrillSettings
-from raft_snapshot_agent.core.drill_note import DrillNote
-from raft_snapshot_agent.core.notes import one_line
+from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
+from raft_snapshot_agent.core.snapshots.notes import one_line
 from raft_snapshot_agent.destination.drill_notes import remember_drill
 from raft_snapshot_agent.errors import AgentError, DrillFailed, VerificationError
 from raft_snapshot_agent.restore.canaries import prove

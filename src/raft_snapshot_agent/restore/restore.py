@@ -12,8 +12,8 @@ from pathlib import Path
 
 import anyio
 
-from raft_snapshot_agent.core.clear_parts import ClearParts, ClearReader
-from raft_snapshot_agent.core.snapshot import Manifest, Snapshot
+from raft_snapshot_agent.core.snapshot_file.clear_parts import ClearParts, ClearReader
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Snapshot
 from raft_snapshot_agent.destination.verification import Reading, SnapshotState, compare
 from raft_snapshot_agent.errors import (
     NotLeader,

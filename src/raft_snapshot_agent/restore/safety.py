@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from raft_snapshot_agent.backup.agent import Agent
-from raft_snapshot_agent.core.guard import GUARD_NAME
-from raft_snapshot_agent.core.report import Report
-from raft_snapshot_agent.core.retention import Retention
-from raft_snapshot_agent.core.snapshot import Sidecar
+from raft_snapshot_agent.core.history.guard import GUARD_NAME
+from raft_snapshot_agent.core.history.retention import Retention
+from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
+from raft_snapshot_agent.core.state.report import Report
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, Denied, ServerError, StorageError
 from raft_snapshot_agent.restore.way_back import SAFETY

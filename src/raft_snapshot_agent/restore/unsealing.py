@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from raft_snapshot_agent.core.clear_parts import Seal
+from raft_snapshot_agent.core.snapshot_file.clear_parts import Seal
 from raft_snapshot_agent.errors import ConfigError, ServerError
 from raft_snapshot_agent.restore.members import Condition, MemberState
 from raft_snapshot_agent.secret import Secret

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raft_snapshot_agent.core.snapshot import Sidecar, Stored
+from raft_snapshot_agent.core.snapshots.snapshot import Sidecar, Stored
 from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError

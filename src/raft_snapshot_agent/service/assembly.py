@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter
 from raft_snapshot_agent.config.model import Config, naming_of, require_storages, spool_folder
-from raft_snapshot_agent.core.guard import Losses
+from raft_snapshot_agent.core.history.guard import Losses
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import RetentionPolicy, time_zone

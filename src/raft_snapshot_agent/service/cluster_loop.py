@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import anyio
 from anyio.abc import TaskStatus
 
-from raft_snapshot_agent.core.timetable import ScheduleState
+from raft_snapshot_agent.core.schedules.timetable import ScheduleState
 from raft_snapshot_agent.lease.changes import Changes
 from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.observe.board import StatusBoard

@@ -13,7 +13,7 @@ from anyio import CancelScope
 from anyio.abc import TaskGroup
 
 from raft_snapshot_agent import __version__
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.observe.board import Companion, StatusBoard
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log

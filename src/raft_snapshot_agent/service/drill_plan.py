@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.config.keys import KeyPosition
 from raft_snapshot_agent.config.model import Config, spool_folder
-from raft_snapshot_agent.core.drill_note import DrillNote
-from raft_snapshot_agent.core.slots import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.drill_notes import find_newest_drill
 from raft_snapshot_agent.errors import AgentError

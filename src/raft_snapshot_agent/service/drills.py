@@ -11,7 +11,7 @@ import anyio
 from anyio import CancelScope
 from anyio.abc import TaskGroup
 
-from raft_snapshot_agent.core.drill_note import DrillNote
+from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
 from raft_snapshot_agent.errors import AgentError, SnapshotNotFound
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.log_events import LogEvent

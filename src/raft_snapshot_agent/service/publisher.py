@@ -7,16 +7,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from math import isfinite
 
-from raft_snapshot_agent.core.holding import Survey
-from raft_snapshot_agent.core.report import Report, StorageResult
-from raft_snapshot_agent.core.snapshot import Stored
-from raft_snapshot_agent.core.status import (
+from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec, ScheduleState
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.state.holding import Survey
+from raft_snapshot_agent.core.state.report import Report, StorageResult
+from raft_snapshot_agent.core.state.status import (
     Activity,
     ClusterStatus,
     LeaseStatus,
     StorageStatus,
 )
-from raft_snapshot_agent.core.timetable import ScheduleSpec, ScheduleState
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.holdings import hold
 from raft_snapshot_agent.lease.holder import Lease

@@ -19,8 +19,8 @@ from structlog import get_logger
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.metrics import MetricsSettings
-from raft_snapshot_agent.core.report import Report
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.state.report import Report
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.metrics.carried import Carried
 from raft_snapshot_agent.metrics.exposition import exposition

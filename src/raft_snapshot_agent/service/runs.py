@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 
 import anyio
 
-from raft_snapshot_agent.core.report import Outcome, Report
-from raft_snapshot_agent.core.schedule import backoff
-from raft_snapshot_agent.core.timetable import ScheduleState
+from raft_snapshot_agent.core.schedules.schedule import backoff
+from raft_snapshot_agent.core.schedules.timetable import ScheduleState
+from raft_snapshot_agent.core.state.report import Outcome, Report
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.observe.spans import record_run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from raft_snapshot_agent.core.naming import AGENT, Naming, parse, snapshot_name
+from raft_snapshot_agent.core.snapshots.naming import AGENT, Naming, parse, snapshot_name
 
 _STALE = timedelta(hours=24)
 """Nothing that was not touched for so long is still being written."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, ByteSize, PositiveInt
 
-from raft_snapshot_agent.core.lease import StoredLeaseStore
+from raft_snapshot_agent.core.leases.lease import StoredLeaseStore
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import (
     MAY_BE_EMPTY,

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import anyio
 
-from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.core.entries import CountedEntries, EntryReader
-from raft_snapshot_agent.core.mount_counts import MountCounter
-from raft_snapshot_agent.core.snapshot import Snapshot
+from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
+from raft_snapshot_agent.core.snapshot_file.entries import CountedEntries, EntryReader
+from raft_snapshot_agent.core.snapshot_file.mount_counts import MountCounter
+from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
 from raft_snapshot_agent.errors import AgentError, Interrupted, StaleSnapshot, Stopped
 from raft_snapshot_agent.observe.phases import phase
 from raft_snapshot_agent.observe.trace import as_failure

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from raft_snapshot_agent.core.status import AgentStatus
+from raft_snapshot_agent.core.state.status import AgentStatus
 from raft_snapshot_agent.metrics.exposition import Exposer
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.json_text import write_json

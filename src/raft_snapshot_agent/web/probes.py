@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from raft_snapshot_agent.core.spans import span
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 
 STALE = timedelta(minutes=3)
 """A loop goes on every half minute at least; one that does not for this long hangs."""

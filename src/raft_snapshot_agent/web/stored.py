@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from raft_snapshot_agent.core.snapshot import Stored
-from raft_snapshot_agent.core.status import AgentStatus
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.state.status import AgentStatus
 
 MOST = 1000
 """Snapshots in one answer."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from raft_snapshot_agent.core.report import Outcome
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.state.report import Outcome
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 
 UNNAMED = "default"
 """What a cluster is called that is alone in its file."""

@@ -9,7 +9,7 @@ import pytest
 
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import Config, require_storages, spool_folder
-from raft_snapshot_agent.core.schedule import Cron, Every
+from raft_snapshot_agent.core.schedules.schedule import Cron, Every
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import ScheduleSettings
 from raft_snapshot_agent.lease.in_storage import StorageLease

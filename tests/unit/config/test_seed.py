@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from raft_snapshot_agent.config.load import Loaded
-from raft_snapshot_agent.core.schedule import Every
+from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.storage.local.local import LocalSettings
 from raft_snapshot_agent.storage.s3.s3 import S3Settings

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from raft_snapshot_agent.core.archive import ArchiveVerifier
-from raft_snapshot_agent.core.snapshot import Snapshot
+from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
+from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
 from raft_snapshot_agent.errors import VerificationError
 
 STATE = bytes(range(256)) * 3

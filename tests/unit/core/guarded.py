@@ -6,9 +6,9 @@ import random
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from raft_snapshot_agent.core.guard import Judgement, Losses, Point, judge, suspects
-from raft_snapshot_agent.core.notes import Restored
-from raft_snapshot_agent.core.snapshot import Manifest, Stored
+from raft_snapshot_agent.core.history.guard import Judgement, Losses, Point, judge, suspects
+from raft_snapshot_agent.core.snapshots.notes import Restored
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Stored
 
 START = datetime(2026, 11, 23, tzinfo=UTC)
 _READ = 10

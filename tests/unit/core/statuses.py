@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from raft_snapshot_agent.core.freshness import Census, DueTime
-from raft_snapshot_agent.core.holding import Holding, Survey
-from raft_snapshot_agent.core.report import Outcome
-from raft_snapshot_agent.core.snapshot import Stored
-from raft_snapshot_agent.core.status import (
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.state.freshness import Census, DueTime
+from raft_snapshot_agent.core.state.holding import Holding, Survey
+from raft_snapshot_agent.core.state.report import Outcome
+from raft_snapshot_agent.core.state.status import (
     AgentStatus,
     ClusterStatus,
     OngoingFailure,

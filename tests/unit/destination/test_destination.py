@@ -10,12 +10,12 @@ import pytest
 from tests.stores.memory import MemoryStorage
 from tests.unit.core import archives
 
-from raft_snapshot_agent.core.guard import GUARD_NAME, RESTORED_NAME, Losses
-from raft_snapshot_agent.core.naming import AGENT, manifest_name
-from raft_snapshot_agent.core.notes import Restored
-from raft_snapshot_agent.core.retention import Retention
-from raft_snapshot_agent.core.signing import SigningKeys
-from raft_snapshot_agent.core.snapshot import Instant, Manifest
+from raft_snapshot_agent.core.history.guard import GUARD_NAME, RESTORED_NAME, Losses
+from raft_snapshot_agent.core.history.retention import Retention
+from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name
+from raft_snapshot_agent.core.snapshots.notes import Restored
+from raft_snapshot_agent.core.snapshots.signing import SigningKeys
+from raft_snapshot_agent.core.snapshots.snapshot import Instant, Manifest
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.remembered import Remembered
 from raft_snapshot_agent.errors import StorageDenied, StorageUnavailable

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 from tests.stores.memory import MemoryStorage
 
-from raft_snapshot_agent.core.drill_note import DrillNote
-from raft_snapshot_agent.core.retention import Retention
-from raft_snapshot_agent.core.signing import SigningKeys
+from raft_snapshot_agent.core.history.retention import Retention
+from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
+from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.drill_notes import (
     describe_drill,

@@ -17,14 +17,15 @@ from raft_snapshot_agent import threads
 from raft_snapshot_agent.backup.finish import finish
 from raft_snapshot_agent.backup.lookup import read_history
 from raft_snapshot_agent.backup.run_context import Unsettled
-from raft_snapshot_agent.core import flood, guard, naming, retention
-from raft_snapshot_agent.core.flood import explain_flood, fingerprinted
-from raft_snapshot_agent.core.naming import catalogue, manifest_name, newest_first
-from raft_snapshot_agent.core.proof import read_known, write_known
-from raft_snapshot_agent.core.report import StorageResult
-from raft_snapshot_agent.core.retention import Retention
-from raft_snapshot_agent.core.schedule import Every
-from raft_snapshot_agent.core.snapshot import Instant, Manifest, Stored
+from raft_snapshot_agent.core.history import flood, guard, retention
+from raft_snapshot_agent.core.history.flood import explain_flood, fingerprinted
+from raft_snapshot_agent.core.history.proof import read_known, write_known
+from raft_snapshot_agent.core.history.retention import Retention
+from raft_snapshot_agent.core.schedules.schedule import Every
+from raft_snapshot_agent.core.snapshots import naming
+from raft_snapshot_agent.core.snapshots.naming import catalogue, manifest_name, newest_first
+from raft_snapshot_agent.core.snapshots.snapshot import Instant, Manifest, Stored
+from raft_snapshot_agent.core.state.report import StorageResult
 from raft_snapshot_agent.destination import listing, proofs
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.remembered import Remembered

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.stores.memory import MemoryStorage
 
-from raft_snapshot_agent.core.naming import AGENT, manifest_name
-from raft_snapshot_agent.core.notes import RESTORED_NAME, Restored
-from raft_snapshot_agent.core.restored_note import is_believed, write_restored
-from raft_snapshot_agent.core.signing import SigningKeys
-from raft_snapshot_agent.core.snapshot import Instant, Manifest
+from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name
+from raft_snapshot_agent.core.snapshots.notes import RESTORED_NAME, Restored
+from raft_snapshot_agent.core.snapshots.restored_note import is_believed, write_restored
+from raft_snapshot_agent.core.snapshots.signing import SigningKeys
+from raft_snapshot_agent.core.snapshots.snapshot import Instant, Manifest
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.storage.base import BytesSource
 

@@ -15,11 +15,11 @@ from tests.stores.memory import MemoryStorage
 from raft_snapshot_agent import doctor
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.core.guard import GUARD_NAME, Alarm
-from raft_snapshot_agent.core.lease import Record
-from raft_snapshot_agent.core.schedule import Every
-from raft_snapshot_agent.core.snapshot import Sidecar
-from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.core.history.guard import GUARD_NAME, Alarm
+from raft_snapshot_agent.core.leases.lease import Record
+from raft_snapshot_agent.core.schedules.schedule import Every
+from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.doctor import CheckContext, Status, host, lease, members, server, stores
 from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageDenied, StorageUnavailable

@@ -12,11 +12,11 @@ import pytest
 from tests.stores.memory import MemoryStorage
 from tests.unit.doctor.test_doctor import Refusing, named
 
-from raft_snapshot_agent.core.guard import GUARD_NAME, Alarm
-from raft_snapshot_agent.core.holding import CheckState, Verdict, judge_holding, overall
-from raft_snapshot_agent.core.schedule import Every
-from raft_snapshot_agent.core.snapshot import Manifest, Sidecar
-from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.core.history.guard import GUARD_NAME, Alarm
+from raft_snapshot_agent.core.schedules.schedule import Every
+from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar
+from raft_snapshot_agent.core.state.holding import CheckState, Verdict, judge_holding, overall
 from raft_snapshot_agent.destination import holdings
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.holdings import look, look_at_all

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from raft_snapshot_agent.core.lease import Record, Versioned
+from raft_snapshot_agent.core.leases.lease import Record, Versioned
 
 
 class Shelf:

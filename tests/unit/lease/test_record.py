@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.lease.shelf import Hours, Shelf
 
-from raft_snapshot_agent.core.lease_record import RECORD_LIMIT, Record
+from raft_snapshot_agent.core.leases.lease_record import RECORD_LIMIT, Record
 from raft_snapshot_agent.errors import LeaseLost
 from raft_snapshot_agent.lease.clock import Clock
 from raft_snapshot_agent.lease.holder import Lease

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from raft_snapshot_agent.core.freshness import Census, DueTime
-from raft_snapshot_agent.core.holding import Holding, Survey
-from raft_snapshot_agent.core.report import Outcome
-from raft_snapshot_agent.core.run_durations import RunDurations
-from raft_snapshot_agent.core.scrub_note import LastReading, ScrubNote
-from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot, Stored
-from raft_snapshot_agent.core.status import (
+from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
+from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot, Stored
+from raft_snapshot_agent.core.state.freshness import Census, DueTime
+from raft_snapshot_agent.core.state.holding import Holding, Survey
+from raft_snapshot_agent.core.state.report import Outcome
+from raft_snapshot_agent.core.state.run_durations import RunDurations
+from raft_snapshot_agent.core.state.status import (
     Activity,
     AgentStatus,
     ClusterStatus,

@@ -15,8 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families as read_plai
 from tests.prometheus import PROMTOOL, needs_promtool
 from tests.unit.metrics.statuses import NOW, STATES, agent, cluster, fresh, storage
 
-from raft_snapshot_agent.core.report import Report
-from raft_snapshot_agent.core.status import MEASURED, Activity, AgentStatus, LeaseStatus
+from raft_snapshot_agent.core.state.report import Report
+from raft_snapshot_agent.core.state.status import MEASURED, Activity, AgentStatus, LeaseStatus
 from raft_snapshot_agent.metrics.exposition import OPENMETRICS, TEXT, Exposer, exposition
 from raft_snapshot_agent.metrics.metric import JudgedCluster, JudgedStatus, Metric, Sample
 from raft_snapshot_agent.metrics.table import SNAPSHOTS, TABLE

@@ -6,9 +6,9 @@ from typing import Any
 
 from tests.unit.core.statuses import NOW, minutes
 
-from raft_snapshot_agent.core.alert_events import AlertEvent
-from raft_snapshot_agent.core.alerts import Alert
-from raft_snapshot_agent.core.notices import AlertRecord, Notice, RunNote
+from raft_snapshot_agent.core.alarms.alert_events import AlertEvent
+from raft_snapshot_agent.core.alarms.alerts import Alert
+from raft_snapshot_agent.core.alarms.notices import AlertRecord, Notice, RunNote
 from raft_snapshot_agent.notify import NOTIFIERS
 from raft_snapshot_agent.notify.settings import Channel, NotifierSettings
 

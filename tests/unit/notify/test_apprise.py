@@ -9,7 +9,7 @@ from tests.receiver import Receiver
 from tests.unit.core.statuses import NOW
 from tests.unit.notify.notices import channel, notice, notifier, record, run_notice
 
-from raft_snapshot_agent.core.alert_events import AlertEvent
+from raft_snapshot_agent.core.alarms.alert_events import AlertEvent
 from raft_snapshot_agent.errors import ConfigError, NotificationError
 from raft_snapshot_agent.notify.message import make_test
 

@@ -17,9 +17,9 @@ from tests.receiver import Receiver
 from tests.unit.core.statuses import HOUR, NOW, agent, cluster, minutes, run, storage
 from tests.unit.notify.notices import notifier, record, run_notice
 
-from raft_snapshot_agent.core.alert_events import AlertEvent
-from raft_snapshot_agent.core.notices import Notice, NoticeMemory
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.alarms.alert_events import AlertEvent
+from raft_snapshot_agent.core.alarms.notices import Notice, NoticeMemory
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.errors import NotificationError
 from raft_snapshot_agent.notify.courier import Courier
 from raft_snapshot_agent.notify.memory_file import MemoryFile

@@ -17,7 +17,7 @@ from tests.receiver import Message, Receiver
 from tests.unit.core.statuses import NOW
 from tests.unit.notify.notices import channel, notice, notifier, record, run_notice
 
-from raft_snapshot_agent.core.alert_events import CONDITIONS, AlertEvent
+from raft_snapshot_agent.core.alarms.alert_events import CONDITIONS, AlertEvent
 from raft_snapshot_agent.errors import AgentError, ConfigError, NotificationError
 from raft_snapshot_agent.notify.healthchecks import run_uuid
 from raft_snapshot_agent.notify.message import document, make_test

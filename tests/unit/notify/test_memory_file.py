@@ -11,8 +11,8 @@ import pytest
 from tests.unit.core.statuses import NOW
 from tests.unit.notify.notices import record
 
-from raft_snapshot_agent.core.alert_events import AlertEvent
-from raft_snapshot_agent.core.notices import AlertRecord, NoticeMemory
+from raft_snapshot_agent.core.alarms.alert_events import AlertEvent
+from raft_snapshot_agent.core.alarms.notices import AlertRecord, NoticeMemory
 from raft_snapshot_agent.errors import NotificationError
 from raft_snapshot_agent.flock import locked
 from raft_snapshot_agent.notify import memory_file
@@ -23,7 +23,7 @@ WRITER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from raft_snapshot_agent.core.notices import NoticeMemory
+from raft_snapshot_agent.core.alarms.notices import NoticeMemory
 from raft_snapshot_agent.notify import memory_file
 from raft_snapshot_agent.notify.memory_file import MemoryFile
 

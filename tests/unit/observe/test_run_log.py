@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import structlog
 
-from raft_snapshot_agent.core.report import Report, StorageResult
-from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
+from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
+from raft_snapshot_agent.core.state.report import Report, StorageResult
 from raft_snapshot_agent.errors import (
     AgentError,
     LeaseHeld,

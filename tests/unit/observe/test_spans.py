@@ -12,8 +12,8 @@ import pytest
 from tests.leaks import WATCH
 from tests.otlp import Collector, attributes, collecting
 
-from raft_snapshot_agent.core.report import Phase, Report, StorageResult
-from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
+from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
+from raft_snapshot_agent.core.state.report import Phase, Report, StorageResult
 from raft_snapshot_agent.errors import AgentError, ConfigError, NotLeader, StorageUnavailable
 from raft_snapshot_agent.observe import otel, spans
 from raft_snapshot_agent.observe.otel import open_spans

@@ -6,11 +6,12 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from raft_snapshot_agent.core.holding import Survey
-from raft_snapshot_agent.core.report import Report
-from raft_snapshot_agent.core.schedule import Every
-from raft_snapshot_agent.core.snapshot import Stored
-from raft_snapshot_agent.core.status import (
+from raft_snapshot_agent.core.schedules.schedule import Every
+from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.state.holding import Survey
+from raft_snapshot_agent.core.state.report import Report
+from raft_snapshot_agent.core.state.status import (
     Activity,
     AgentStatus,
     ClusterStatus,
@@ -18,7 +19,6 @@ from raft_snapshot_agent.core.status import (
     LeaseStatus,
     StorageStatus,
 )
-from raft_snapshot_agent.core.timetable import ScheduleSpec
 from raft_snapshot_agent.errors import Unreachable
 from raft_snapshot_agent.observe.status_document import document
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from raft_snapshot_agent.core.report import Report, StorageResult
+from raft_snapshot_agent.core.state.report import Report, StorageResult
 from raft_snapshot_agent.errors import NotLeader, ServerError, StorageError
 from raft_snapshot_agent.observe.systemd import Notifier, summary
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from raft_snapshot_agent.core.clear_parts import Seal
+from raft_snapshot_agent.core.snapshot_file.clear_parts import Seal
 from raft_snapshot_agent.restore import aftermath, members
 from raft_snapshot_agent.restore.aftermath import Aftermath, follow_members
 from raft_snapshot_agent.restore.members import Condition, Members, MemberState, look_at

@@ -12,13 +12,13 @@ import pytest
 from tests.stores.memory import MemoryStorage
 from tests.unit.core import archives
 
-from raft_snapshot_agent.core.drill_note import DrillNote
-from raft_snapshot_agent.core.naming import AGENT, manifest_name, parse
-from raft_snapshot_agent.core.proof import write_known
-from raft_snapshot_agent.core.retention import Retention
-from raft_snapshot_agent.core.schedule import Every
-from raft_snapshot_agent.core.signing import SigningKeys
-from raft_snapshot_agent.core.snapshot import Manifest, Sidecar
+from raft_snapshot_agent.core.history.proof import write_known
+from raft_snapshot_agent.core.history.retention import Retention
+from raft_snapshot_agent.core.schedules.schedule import Every
+from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
+from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name, parse
+from raft_snapshot_agent.core.snapshots.signing import SigningKeys
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import StorageUnavailable, VerificationError
 from raft_snapshot_agent.restore.copying import Copying, CopyResult, CopyState

@@ -10,8 +10,8 @@ import pytest
 from tests.stores.memory import MemoryStorage
 from tests.unit.core import archives
 
-from raft_snapshot_agent.core.naming import manifest_name, parse
-from raft_snapshot_agent.core.snapshot import Manifest
+from raft_snapshot_agent.core.snapshots.naming import manifest_name, parse
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.verification import Expected, compare
 from raft_snapshot_agent.errors import (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from raft_snapshot_agent.core.clear_parts import Seal
+from raft_snapshot_agent.core.snapshot_file.clear_parts import Seal
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.restore.members import Condition, MemberState
 from raft_snapshot_agent.restore.unsealing import Unsealer, read_keys, require_enough

@@ -15,13 +15,13 @@ import anyio
 import pytest
 from tests.stores.memory import MemoryStorage
 
-from raft_snapshot_agent.core import freshness
-from raft_snapshot_agent.core.holding import Survey
-from raft_snapshot_agent.core.lease import Record, Versioned
-from raft_snapshot_agent.core.report import Report
-from raft_snapshot_agent.core.schedule import Every
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
-from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.core.leases.lease import Record, Versioned
+from raft_snapshot_agent.core.schedules.schedule import Every
+from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.state import freshness
+from raft_snapshot_agent.core.state.holding import Survey
+from raft_snapshot_agent.core.state.report import Report
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, Denied, LeaseHeld, NotLeader
 from raft_snapshot_agent.lease.holder import Lease

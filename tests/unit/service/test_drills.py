@@ -11,10 +11,10 @@ from typing import Any
 import anyio
 import pytest
 
-from raft_snapshot_agent.core.drill_note import DrillNote
-from raft_snapshot_agent.core.schedule import Cron, Every, Schedule
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, DrillStatus
-from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.schedule import Cron, Every, Schedule
+from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, DrillStatus
 from raft_snapshot_agent.errors import DrillFailed, NotLeader, SnapshotNotFound, StorageError
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure

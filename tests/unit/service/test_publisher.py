@@ -12,10 +12,10 @@ from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.core.naming import AGENT
-from raft_snapshot_agent.core.schedule import Every
-from raft_snapshot_agent.core.status import MEASURED, AgentStatus, ClusterStatus, Role
-from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.schedule import Every
+from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.naming import AGENT
+from raft_snapshot_agent.core.state.status import MEASURED, AgentStatus, ClusterStatus, Role
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.observe.board import StatusBoard

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.unit.core.test_problems import CASES, FRESH, NOW, surveyed
+from tests.unit.core.alarms.test_problems import CASES, FRESH, NOW, surveyed
 
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.status import StatusWish, exit_code, show
-from raft_snapshot_agent.core.alerts import EVENTS, find_alerts
-from raft_snapshot_agent.core.holding import CheckState, overall
-from raft_snapshot_agent.core.problems import Severity, list_problems, severity_of
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus, StorageStatus
+from raft_snapshot_agent.core.alarms.alerts import EVENTS, find_alerts
+from raft_snapshot_agent.core.alarms.problems import Severity, list_problems, severity_of
+from raft_snapshot_agent.core.state.holding import CheckState, overall
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, StorageStatus
 from raft_snapshot_agent.doctor.nagios import document as check_document
 from raft_snapshot_agent.metrics.exposition import exposition
 from raft_snapshot_agent.observe.status_document import document

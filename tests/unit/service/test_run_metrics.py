@@ -16,8 +16,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from raft_snapshot_agent.config.load import LoadedFleet, load_all
-from raft_snapshot_agent.core.report import Report, StorageResult
-from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
+from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
+from raft_snapshot_agent.core.state.report import Report, StorageResult
 from raft_snapshot_agent.errors import AgentError, NotLeader, StorageUnavailable, VerificationError
 from raft_snapshot_agent.metrics.metric import PREFIX
 from raft_snapshot_agent.service import run_metrics

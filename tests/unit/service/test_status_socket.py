@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.status_document import document

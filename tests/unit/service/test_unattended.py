@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import redirect_stderr
 from datetime import UTC, datetime, timedelta
 
-from raft_snapshot_agent.core.schedule import Cron, Every
-from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.schedule import Cron, Every
+from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.service.unattended import Unattended
 

@@ -29,10 +29,10 @@ from tests.unit.slots.world import (
 from raft_snapshot_agent.backup import delivery as delivery_module
 from raft_snapshot_agent.backup import finish
 from raft_snapshot_agent.backup.agent import Agent
-from raft_snapshot_agent.core import slots, timetable
-from raft_snapshot_agent.core.naming import AGENT, FORK, SEED, Layout
-from raft_snapshot_agent.core.report import StorageResult
-from raft_snapshot_agent.core.timetable import NextRun, ScheduleState
+from raft_snapshot_agent.core.schedules import slots, timetable
+from raft_snapshot_agent.core.schedules.timetable import NextRun, ScheduleState
+from raft_snapshot_agent.core.snapshots.naming import AGENT, FORK, SEED, Layout
+from raft_snapshot_agent.core.state.report import StorageResult
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.storage.base import Storage

@@ -24,12 +24,12 @@ import stamina
 from tests.unit.core.archives import archive, members, meta
 
 from raft_snapshot_agent.backup.agent import Agent
-from raft_snapshot_agent.core.guard import GUARD_NAME
-from raft_snapshot_agent.core.lease import LeaseStore
-from raft_snapshot_agent.core.naming import AGENT, Naming, parse, snapshot_name
-from raft_snapshot_agent.core.retention import Retention
-from raft_snapshot_agent.core.schedule import Every
-from raft_snapshot_agent.core.timetable import ScheduleSpec
+from raft_snapshot_agent.core.history.guard import GUARD_NAME
+from raft_snapshot_agent.core.history.retention import Retention
+from raft_snapshot_agent.core.leases.lease import LeaseStore
+from raft_snapshot_agent.core.schedules.schedule import Every
+from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.naming import AGENT, Naming, parse, snapshot_name
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnavailable
 from raft_snapshot_agent.lease.clock import Clock

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
+from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.errors import Interrupted, SpoolError, Stopped, VerificationError
 from raft_snapshot_agent.transfer.spool import Spool
 
@@ -202,7 +202,7 @@ def test_a_full_disk_is_told(full_disk: Path) -> None:
 _MEMORY = """
 import resource, sys, threading
 from pathlib import Path
-from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot
+from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.transfer.spool import Spool
 
 def follow(spool):

@@ -13,7 +13,7 @@ from tests.lying import LyingProxy
 from tests.unit.vault.conftest import Listeners
 
 from raft_snapshot_agent import __version__
-from raft_snapshot_agent.core.archive import ArchiveVerifier
+from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
 from raft_snapshot_agent.errors import AgentError, ConfigError, Denied, Sealed, ServerError
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.vault.answers import Identity, LeaderStatus, Redirected, refusal

@@ -13,7 +13,7 @@ import anyio
 from tests.unit.web.statuses import NOW, agent
 
 from raft_snapshot_agent.config.web import WebSettings
-from raft_snapshot_agent.core.status import AgentStatus
+from raft_snapshot_agent.core.state.status import AgentStatus
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.web.protocol import BoundedProtocol

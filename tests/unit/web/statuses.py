@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from raft_snapshot_agent.core.freshness import Census, DueTime
-from raft_snapshot_agent.core.holding import Holding, Survey
-from raft_snapshot_agent.core.mount_counts import MountCounts, Tally
-from raft_snapshot_agent.core.notes import Alarm
-from raft_snapshot_agent.core.report import Outcome
-from raft_snapshot_agent.core.retention import Retention
-from raft_snapshot_agent.core.snapshot import ArchiveMeta, Snapshot, Stored
-from raft_snapshot_agent.core.status import (
+from raft_snapshot_agent.core.history.retention import Retention
+from raft_snapshot_agent.core.snapshot_file.mount_counts import MountCounts, Tally
+from raft_snapshot_agent.core.snapshots.notes import Alarm
+from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot, Stored
+from raft_snapshot_agent.core.state.freshness import Census, DueTime
+from raft_snapshot_agent.core.state.holding import Holding, Survey
+from raft_snapshot_agent.core.state.report import Outcome
+from raft_snapshot_agent.core.state.status import (
     Activity,
     AgentStatus,
     ClusterStatus,

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.web.serving import WITHIN, serve
 from tests.unit.web.statuses import KINDS, NOW, agent, cluster, many, stored
 
-from raft_snapshot_agent.core.status import AgentStatus
+from raft_snapshot_agent.core.state.status import AgentStatus
 from raft_snapshot_agent.observe.status_document import document
 from raft_snapshot_agent.web.probes import STALE, probe_health, probe_readiness
 from raft_snapshot_agent.web.routes import ADDRESSES

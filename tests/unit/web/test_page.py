@@ -23,10 +23,10 @@ from tests.unit.web.statuses import (
     stored,
 )
 
-from raft_snapshot_agent.core.problems import STARTING, list_problems, severity_of
-from raft_snapshot_agent.core.report import Outcome
-from raft_snapshot_agent.core.retention import Retention
-from raft_snapshot_agent.core.status import OngoingFailure, StorageStatus
+from raft_snapshot_agent.core.alarms.problems import STARTING, list_problems, severity_of
+from raft_snapshot_agent.core.history.retention import Retention
+from raft_snapshot_agent.core.state.report import Outcome
+from raft_snapshot_agent.core.state.status import OngoingFailure, StorageStatus
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.web.page.changes import compare_runs
 from raft_snapshot_agent.web.page.charts import draw_charts

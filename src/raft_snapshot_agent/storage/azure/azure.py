@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raft_snapshot_agent.core.lease import StoredLeaseStore
+from raft_snapshot_agent.core.leases.lease import StoredLeaseStore
 from raft_snapshot_agent.storage.azure.account import find_account, read_connection_string
 from raft_snapshot_agent.storage.azure.options import AzureOptions
 from raft_snapshot_agent.storage.base import Storage

@@ -14,7 +14,7 @@ from base64 import b64encode
 from dataclasses import dataclass, field, replace
 from threading import Event
 
-from raft_snapshot_agent.core.naming import snapshot_name
+from raft_snapshot_agent.core.snapshots.naming import snapshot_name
 from raft_snapshot_agent.storage.azure.store import AzureClient, payload_of
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.http.body import StoppableSource

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 from raft_snapshot_agent.core.foreign_json import read_json
-from raft_snapshot_agent.core.notes import moment
+from raft_snapshot_agent.core.snapshots.notes import moment
 from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageError
 from raft_snapshot_agent.storage.gcs.errors import GcsAnswer, refusal
 from raft_snapshot_agent.storage.gcs.multipart import BYTES, JSON, two_parts

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ValidationInfo, field_validator
 
-from raft_snapshot_agent.core.lease import StoredLeaseStore
+from raft_snapshot_agent.core.leases.lease import StoredLeaseStore
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.network.clear_text import refuse_plain_http
 from raft_snapshot_agent.storage.base import Storage

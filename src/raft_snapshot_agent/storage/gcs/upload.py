@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING
 
-from raft_snapshot_agent.core.naming import snapshot_name
+from raft_snapshot_agent.core.snapshots.naming import snapshot_name
 from raft_snapshot_agent.errors import Stopped, StorageError, StorageUnavailable
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.gcs.bucket import GONE, GcsBucket, GcsObject

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar, TypeVarTuple, Unpack
 
 from pydantic import AfterValidator, BeforeValidator
 
-from raft_snapshot_agent.core.lease import StoredLeaseStore
+from raft_snapshot_agent.core.leases.lease import StoredLeaseStore
 from raft_snapshot_agent.errors import (
     ConfigError,
     NotThereYet,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
-from raft_snapshot_agent.core.notes import moment
+from raft_snapshot_agent.core.snapshots.notes import moment
 from raft_snapshot_agent.storage.http.listing import Listed, Page, list_pages
 from raft_snapshot_agent.storage.http.pages import PAGE, size_of
 from raft_snapshot_agent.storage.http.xml_parts import parts

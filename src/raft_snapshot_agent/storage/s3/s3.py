@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from raft_snapshot_agent.core.lease import StoredLeaseStore
+from raft_snapshot_agent.core.leases.lease import StoredLeaseStore
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials, ambient_region

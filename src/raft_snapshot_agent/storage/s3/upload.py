@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 from xml.sax.saxutils import escape
 
-from raft_snapshot_agent.core.naming import snapshot_name
+from raft_snapshot_agent.core.snapshots.naming import snapshot_name
 from raft_snapshot_agent.error_text import read_document
 from raft_snapshot_agent.errors import StorageError, StorageUnavailable
 from raft_snapshot_agent.network.deadline import Deadline, enter

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raft_snapshot_agent.core.mount_counts import MountCounts, Tally
-from raft_snapshot_agent.core.status import ClusterStatus, RunSummary
+from raft_snapshot_agent.core.snapshot_file.mount_counts import MountCounts, Tally
+from raft_snapshot_agent.core.state.status import ClusterStatus, RunSummary
 from raft_snapshot_agent.web.page import words
 
 MOST = 40

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import MINYEAR, timedelta
 from itertools import pairwise
 
-from raft_snapshot_agent.core.snapshot import Stored
-from raft_snapshot_agent.core.status import StorageStatus
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.state.status import StorageStatus
 from raft_snapshot_agent.web.page import words
 
 WIDTH, HEIGHT = 640, 120

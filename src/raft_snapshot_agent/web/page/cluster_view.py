@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from raft_snapshot_agent.core.problems import STARTING, Problem, Severity, is_known, severity_of
+from raft_snapshot_agent.core.alarms.problems import (
+    STARTING,
+    Problem,
+    Severity,
+    is_known,
+    severity_of,
+)
 from raft_snapshot_agent.core.spans import span
-from raft_snapshot_agent.core.status import ClusterStatus, Role
+from raft_snapshot_agent.core.state.status import ClusterStatus, Role
 from raft_snapshot_agent.web.page import words
 from raft_snapshot_agent.web.page.changes import MountChanges, compare_runs
 from raft_snapshot_agent.web.page.charts import Chart, draw_charts

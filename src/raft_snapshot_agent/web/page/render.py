@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from raft_snapshot_agent.core.status import AgentStatus
+from raft_snapshot_agent.core.state.status import AgentStatus
 from raft_snapshot_agent.redaction import redact
 from raft_snapshot_agent.web.page.cluster_view import ALL, PageQuery
 from raft_snapshot_agent.web.page.view import view_page

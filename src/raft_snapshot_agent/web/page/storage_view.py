@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import MINYEAR, datetime
 
-from raft_snapshot_agent.core.holding import CheckState
-from raft_snapshot_agent.core.retention import Retention, plan
-from raft_snapshot_agent.core.snapshot import Stored
+from raft_snapshot_agent.core.history.retention import Retention, plan
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
-from raft_snapshot_agent.core.status import StorageStatus
+from raft_snapshot_agent.core.state.holding import CheckState
+from raft_snapshot_agent.core.state.status import StorageStatus
 from raft_snapshot_agent.web.page import words
 
 NEWEST = 40

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
-from raft_snapshot_agent.core.report import Outcome
-from raft_snapshot_agent.core.snapshot import Stored
-from raft_snapshot_agent.core.status import ClusterStatus, RunSummary
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.state.report import Outcome
+from raft_snapshot_agent.core.state.status import ClusterStatus, RunSummary
 from raft_snapshot_agent.web.page.words import clock
 
 SLOTS = 48

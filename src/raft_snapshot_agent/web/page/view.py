@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from raft_snapshot_agent.core.problems import (
+from raft_snapshot_agent.core.alarms.problems import (
     STARTING,
     Problem,
     Severity,
@@ -14,7 +14,7 @@ from raft_snapshot_agent.core.problems import (
     summarise,
 )
 from raft_snapshot_agent.core.spans import span
-from raft_snapshot_agent.core.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.web.page import words
 from raft_snapshot_agent.web.page.cluster_view import (
     ALL,

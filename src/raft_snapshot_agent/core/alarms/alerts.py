@@ -1,0 +1,182 @@
+"""What somebody should hear of: a function of how things stand, and of nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from raft_snapshot_agent.core.alarms.alert_events import AlertEvent
+from raft_snapshot_agent.core.alarms.problems import (
+    Problem,
+    ProblemKind,
+    Severity,
+    advise,
+    list_problems,
+)
+from raft_snapshot_agent.core.state.holding import Survey
+from raft_snapshot_agent.core.state.report import Outcome
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, Role, StorageStatus
+
+_PATIENCE = timedelta(minutes=1)
+"""What often passes by itself is told only once it has lasted so long."""
+_USUAL = timedelta(hours=1)
+_LOCAL = "local"
+"""The type of storages that agents on other hosts do not write to."""
+
+
+EVENTS: Mapping[ProblemKind, AlertEvent] = {
+    ProblemKind.DISABLED: AlertEvent.FAILED,
+    ProblemKind.SNAPSHOT_FAILED: AlertEvent.FAILED,
+    ProblemKind.STUCK: AlertEvent.FAILED,
+    ProblemKind.STORAGE_FAILED: AlertEvent.PARTIAL,
+    ProblemKind.STALE: AlertEvent.STALE,
+    ProblemKind.DRILL_FAILED: AlertEvent.DRILL_FAILED,
+    ProblemKind.LEASE_UNUSABLE: AlertEvent.LEASE_UNUSABLE,
+    ProblemKind.LOGIN_FAILING: AlertEvent.LOGIN_FAILING,
+}
+"""The problems that are told. An alarm of the guard and a broken snapshot are told of each storage
+whatever else is wrong with it; the rest can wait until somebody looks."""
+
+AlertKey = tuple[AlertEvent, str, str]
+"""Event, cluster and storage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One thing that is wrong."""
+
+    event: AlertEvent
+    cluster: str
+    """Empty where there is one only."""
+    storage: str
+    """Empty where it is not one storage's."""
+    text: str
+    since: datetime
+    critical: bool = True
+    patience: timedelta = timedelta(0)
+    """How long it has to last before it is told."""
+    muted: bool = False
+    """Whether another alert says the same and more; who was told of it hears nothing new."""
+
+    @property
+    def key(self) -> AlertKey:
+        return self.event, self.cluster, self.storage
+
+    @property
+    def subject(self) -> str:
+        """What it is about, as `CLUSTER/STORAGE`; empty where all there is."""
+        return "/".join(filter(None, (self.cluster, self.storage)))
+
+
+def find_alerts(status: AgentStatus) -> tuple[Alert, ...]:
+    """List what is wrong now and should be told, each event once for each cluster or storage."""
+    clusters = {one.name: one for one in status.clusters}
+    found: dict[AlertKey, Alert] = {}
+    for problem in list_problems(status):
+        if problem.kind in EVENTS and _concerns(problem, clusters[problem.cluster], status):
+            alert = _of_problem(problem, clusters[problem.cluster], status)
+            found.setdefault(alert.key, alert)
+    for cluster in status.clusters:
+        for alert in _beside_problems(cluster, status):
+            found.setdefault(alert.key, alert)
+    return tuple(
+        replace(one, muted=True)
+        if one.event is AlertEvent.PARTIAL and (AlertEvent.FAILED, one.cluster, "") in found
+        else one
+        for one in found.values()
+    )
+
+
+def is_over(status: AgentStatus, key: AlertKey) -> bool:
+    """Return whether an alert that is not found is over, and not merely unknown yet.
+
+    After a start nothing is known of runs, listings and drills until the first has ended.
+    """
+    event, cluster, storage = key
+    found = next((one for one in status.clusters if one.name == cluster), None)
+    if found is None:
+        return True
+    if event in {AlertEvent.FAILED, AlertEvent.LOGIN_FAILING}:
+        return found.last_attempt is not None
+    if event is AlertEvent.DRILL_FAILED:
+        return found.drill is not None
+    if event is AlertEvent.LEASE_UNUSABLE:
+        return found.lease is None or bool(found.lease.held or found.lease.holder)
+    held = next((one for one in found.storages if one.name == storage), None)
+    if held is None:
+        return True
+    if event is AlertEvent.PARTIAL:
+        return bool(held.uploads) or found.role is Role.STANDS_BY
+    listed = held.holding is not None and held.holding.census is not None
+    return listed or (event is AlertEvent.GUARD_ALARM and bool(held.uploads))
+
+
+def _concerns(problem: Problem, cluster: ClusterStatus, status: AgentStatus) -> bool:
+    """Return whether a problem is this agent's to tell, and more than a beginning."""
+    works = cluster.role is not Role.STANDS_BY
+    if problem.kind in {ProblemKind.SNAPSHOT_FAILED, ProblemKind.STORAGE_FAILED}:
+        return works and problem.severity is Severity.FAILING
+    if problem.kind is not ProblemKind.STALE:
+        return True
+    storage = next(one for one in cluster.storages if one.name == problem.storage)
+    if storage.holding is not None and storage.holding.newest is None:
+        # Before its first slot has passed, a storage is merely new.
+        return works and status.at >= status.started_at + (storage.interval or _USUAL)
+    return works or storage.kind != _LOCAL
+
+
+def _of_problem(problem: Problem, cluster: ClusterStatus, status: AgentStatus) -> Alert:
+    event = EVENTS[problem.kind]
+    since = problem.since
+    if problem.kind is ProblemKind.STALE:
+        storage = next(one for one in cluster.storages if one.name == problem.storage)
+        since = _due(storage)
+    if problem.kind is ProblemKind.DISABLED:
+        since = status.config_loaded_at
+    return Alert(
+        event,
+        problem.cluster,
+        problem.storage,
+        f"{problem.text}; {problem.advice}",
+        since or status.at,
+        critical=problem.severity is Severity.FAILING,
+        patience=_PATIENCE if event is AlertEvent.LEASE_UNUSABLE else timedelta(0),
+    )
+
+
+def _due(storage: StorageStatus) -> datetime | None:
+    due = None if storage.holding is None else storage.holding.deadline
+    return None if due is None else due.due
+
+
+def _beside_problems(cluster: ClusterStatus, status: AgentStatus) -> Iterator[Alert]:
+    last = cluster.runs[-1] if cluster.runs else None
+    works = cluster.role is not Role.STANDS_BY
+    if works and last is not None and last.outcome is Outcome.FAILED:
+        since = [one.failing.since for one in cluster.storages if one.failing is not None]
+        text = f"no storage took the snapshot: {last.error}"
+        yield Alert(AlertEvent.FAILED, cluster.name, "", text, max(since, default=last.finished_at))
+    for storage in cluster.storages:
+        yield from _of_storage(storage, cluster.name, status.at)
+
+
+def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator[Alert]:
+    def alert(event: AlertEvent, text: str) -> Alert:
+        return Alert(event, cluster, storage.name, text, storage.listed_at or now)
+
+    holding = storage.holding
+    if reason := storage.alarm or ("" if holding is None else holding.alarm):
+        mend = advise("after checking", "prune --acknowledge", cluster)
+        yield alert(AlertEvent.GUARD_ALARM, f"retention suspended: {reason}; {mend}")
+    if found := [] if holding is None else _list_broken(holding.survey):
+        mend = advise("look at it", f"verify --all --storage {storage.name}", cluster)
+        yield alert(AlertEvent.SCRUB_FAILED, f"{'; '.join(found)}; {mend}")
+
+
+def _list_broken(survey: Survey) -> list[str]:
+    """List what is known to be broken in a storage, or was found so when it was read back."""
+    broken = () if survey.census is None else survey.census.broken
+    more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+    known = [f"known to be broken: {broken[0].name}{more}"] if broken else []
+    return known + ([] if survey.scrubbed is None else survey.scrubbed.doubts)

@@ -1,0 +1,240 @@
+"""What is told when: grouped by event, again after a while, and once more when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from raft_snapshot_agent.core.alarms.alert_events import CONDITIONS, AlertEvent, Wishes
+from raft_snapshot_agent.core.alarms.alerts import Alert, AlertKey, find_alerts, is_over
+from raft_snapshot_agent.core.state.report import Outcome
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
+
+GROUP_PAUSE = timedelta(minutes=5)
+"""The least between two messages about one event, however many alerts there are."""
+FORGOTTEN_AFTER = timedelta(days=1)
+"""What is over and could not be told for so long is no news any more."""
+MOST_RECORDS = 2000
+_OF_OUTCOME = {
+    Outcome.OK: AlertEvent.SUCCESS,
+    Outcome.PARTIAL: AlertEvent.PARTIAL,
+    Outcome.FAILED: AlertEvent.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRecord:
+    """An alert, and what was told of it."""
+
+    alert: Alert
+    seen: datetime
+    """When it was noticed."""
+    told: datetime | None = None
+    ended: datetime | None = None
+    """Nothing: it lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunNote:
+    """A run that began or ended, to be told once."""
+
+    event: AlertEvent
+    cluster: str
+    run_id: str
+    at: datetime
+    text: str = ""
+    """Why it failed."""
+    index: int | None = None
+    """Raft index of its snapshot."""
+    size: int | None = None
+    """Bytes of its snapshot."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message: alerts of one event, or a run."""
+
+    event: AlertEvent
+    at: datetime
+    records: tuple[AlertRecord, ...] = ()
+    run: RunNote | None = None
+
+    @property
+    def keys(self) -> frozenset[AlertKey]:
+        """Of all alerts that it tells."""
+        return frozenset(one.alert.key for one in self.records)
+
+    @property
+    def id(self) -> str:
+        """What all attempts to deliver the same have in common."""
+        told = [(*one.alert.key, one.alert.since, one.told, one.ended) for one in self.records]
+        parts = (self.event, told, self.run and (self.run.cluster, self.run.run_id))
+        return f"msg_{sha256(repr(parts).encode()).hexdigest()[:32]}"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of what it tells lasts."""
+        return self.run is None and all(one.ended is not None for one in self.records)
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeMemory:
+    """What one notifier has told, and what it still has to."""
+
+    records: Mapping[AlertKey, AlertRecord] = field(default_factory=dict)
+    sent: Mapping[AlertEvent, datetime] = field(default_factory=dict)
+    """When the last message of each event went out."""
+    runs: tuple[RunNote, ...] = ()
+    """Of each cluster at most a beginning and an end that are not told yet."""
+    begun: Mapping[str, str] = field(default_factory=dict)
+    """Of each cluster the last run whose beginning was noticed."""
+    ended: Mapping[str, str] = field(default_factory=dict)
+    """Of each cluster the last run whose end was noticed."""
+
+
+def observe(memory: NoticeMemory, status: AgentStatus, wishes: Wishes) -> NoticeMemory:
+    """Return the memory after a look at how things stand."""
+    clusters = tuple(
+        one for one in status.clusters if not wishes.clusters or one.name in wishes.clusters
+    )
+    seen = replace(status, clusters=clusters)
+    looked = _observe_runs(memory, clusters, wishes.of_runs)
+    return replace(looked, records=_observe_alerts(memory, seen, wishes))
+
+
+def due_notices(memory: NoticeMemory, wishes: Wishes, now: datetime) -> tuple[Notice, ...]:
+    """List the messages that are to be sent now, the gravest event first."""
+    runs = [Notice(one.event, now, run=one) for one in memory.runs]
+    groups = [_group(memory, event, wishes, now) for event in CONDITIONS if event in wishes.lasting]
+    return (*runs, *(one for one in groups if one is not None))
+
+
+def after_delivery(memory: NoticeMemory, notice: Notice, now: datetime) -> NoticeMemory:
+    """Return the memory after a message has arrived."""
+    if notice.run is not None:
+        return replace(memory, runs=tuple(one for one in memory.runs if one != notice.run))
+    told = notice.keys
+    records = {
+        key: replace(one, told=now) if key in told else one
+        for key, one in memory.records.items()
+        if key not in told or one.ended is None
+    }
+    return replace(memory, records=records, sent={**memory.sent, notice.event: now})
+
+
+def _observe_alerts(
+    memory: NoticeMemory, status: AgentStatus, wishes: Wishes
+) -> dict[AlertKey, AlertRecord]:
+    now = status.at
+    found = {one.key: one for one in find_alerts(status) if one.event in wishes.lasting}
+    records: dict[AlertKey, AlertRecord] = {}
+    for key, record in memory.records.items():
+        if key[0] not in wishes.lasting:
+            continue
+        alert = found.get(key)
+        if alert is not None:
+            since = replace(alert, since=min(alert.since, record.alert.since))
+            records[key] = replace(record, alert=since, ended=None)
+        elif kept := _kept(record, wishes, over=is_over(status, key), now=now):
+            records[key] = kept
+    for key, alert in found.items():
+        if key not in records and not alert.muted and len(records) < MOST_RECORDS:
+            records[key] = AlertRecord(alert, now)
+    return records
+
+
+def _kept(record: AlertRecord, wishes: Wishes, *, over: bool, now: datetime) -> AlertRecord | None:
+    """Return what is left of an alert that is not found any more."""
+    if record.ended is not None:
+        return record if _is_within(record.ended, FORGOTTEN_AFTER, now) else None
+    if not over:
+        return record
+    if record.told is None and now - record.seen < record.alert.patience:
+        return None
+    if record.told is not None and AlertEvent.RECOVERED not in wishes.on:
+        return None
+    return replace(record, ended=now)
+
+
+def _group(memory: NoticeMemory, event: AlertEvent, wishes: Wishes, now: datetime) -> Notice | None:
+    here = {key: one for key, one in memory.records.items() if key[0] is event}
+    last = memory.sent.get(event)
+    if last is not None and _is_within(last, GROUP_PAUSE, now):
+        return None
+    news = {key: one for key, one in here.items() if _is_news(one, now)}
+    if any(_is_again(one, wishes.repeat, now) for one in here.values()):
+        news |= {key: one for key, one in here.items() if one.told is not None}
+    if not news:
+        return None
+    told = sorted(news.values(), key=lambda one: (one.ended is not None, one.alert.since))
+    return Notice(event, now, tuple(told))
+
+
+def _is_news(record: AlertRecord, now: datetime) -> bool:
+    if record.ended is not None:
+        return True
+    return record.told is None and not _is_within(record.seen, record.alert.patience, now)
+
+
+def _is_again(record: AlertRecord, repeat: timedelta, now: datetime) -> bool:
+    return (
+        record.ended is None
+        and record.told is not None
+        and not _is_within(record.told, repeat, now)
+    )
+
+
+def _is_within(begin: datetime, span: timedelta, now: datetime) -> bool:
+    """Return whether less has passed; a clock that was put back holds nothing up."""
+    return timedelta(0) <= now - begin < span
+
+
+def _observe_runs(
+    memory: NoticeMemory, clusters: Collection[ClusterStatus], on: frozenset[AlertEvent]
+) -> NoticeMemory:
+    """Note the newest end of a run of each cluster, and the newest beginning; no older ones."""
+    names = {one.name for one in clusters}
+    runs = tuple(one for one in memory.runs if one.cluster in names)
+    begun = {name: one for name, one in memory.begun.items() if name in names}
+    ended = {name: one for name, one in memory.ended.items() if name in names}
+    for cluster in clusters:
+        for newest, noted in ((_last_end(cluster), ended), (_present_run(cluster), begun)):
+            if newest is None or noted.get(cluster.name) == newest.run_id:
+                continue
+            noted[cluster.name] = newest.run_id
+            if newest.event in on:
+                runs = (*(one for one in runs if not _replaces(newest, one)), newest)
+    return replace(memory, runs=runs, begun=begun, ended=ended)
+
+
+def _replaces(newest: RunNote, before: RunNote) -> bool:
+    """Return whether nobody needs to hear of a run any more: an end is told before a beginning."""
+    ends = newest.event is not AlertEvent.START
+    return newest.cluster == before.cluster and (ends or before.event is AlertEvent.START)
+
+
+def _present_run(cluster: ClusterStatus) -> RunNote | None:
+    begun = cluster.activity
+    if begun is None or not begun.run_id:
+        return None
+    return RunNote(AlertEvent.START, cluster.name, begun.run_id, begun.started_at)
+
+
+def _last_end(cluster: ClusterStatus) -> RunNote | None:
+    run = cluster.runs[-1] if cluster.runs else None
+    event = None if run is None else _OF_OUTCOME.get(run.outcome)
+    if run is None or event is None:
+        return None
+    return RunNote(
+        event,
+        cluster.name,
+        run.run_id or f"{run.started_at:%Y%m%dT%H%M%S}",
+        run.finished_at,
+        text=run.error,
+        index=None if run.snapshot is None else run.snapshot.meta.index,
+        size=None if run.snapshot is None else run.snapshot.size,
+        seconds=(run.finished_at - run.started_at).total_seconds(),
+    )

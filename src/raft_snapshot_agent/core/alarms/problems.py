@@ -1,0 +1,229 @@
+"""What is wrong now, and what to do about it: one list for page, terminal and notifications."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, StrEnum
+
+from raft_snapshot_agent.core.state.holding import CheckState
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, Role, StorageStatus
+
+
+class Severity(IntEnum):
+    """How soon somebody should look; the larger, the sooner."""
+
+    FINE = 0
+    ATTENTION = 1
+    """It can wait until the morning: snapshots are taken and stored somewhere."""
+    FAILING = 2
+    """A snapshot that should be there is missing, or none is taken."""
+
+    def __str__(self) -> str:
+        """Say it in the words of the page."""
+        return ("All is well", "Needs attention", "Failing")[self]
+
+
+STARTING = "Starting"
+
+
+class ProblemKind(StrEnum):
+    """What is wrong; stable names, for notifications and programs."""
+
+    DISABLED = "disabled"
+    CONFIG_REFUSED = "config_refused"
+    STALE = "stale"
+    UNLISTED = "unlisted"
+    SNAPSHOT_FAILED = "snapshot_failed"
+    STORAGE_FAILED = "storage_failed"
+    RETENTION_SUSPENDED = "retention_suspended"
+    DOUBT = "doubt"
+    STUCK = "stuck"
+    LEASE_UNUSABLE = "lease_unusable"
+    LOGIN_FAILING = "login_failing"
+    DRILL_FAILED = "drill_failed"
+    SCRUB_FAILED = "scrub_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong."""
+
+    kind: ProblemKind
+    severity: Severity
+    text: str
+    """What is wrong, in one line."""
+    advice: str
+    """What to do, in one line."""
+    cluster: str = ""
+    storage: str = ""
+    """Empty: it is not about one storage."""
+    since: datetime | None = None
+    """Nothing: not known."""
+
+    @property
+    def subject(self) -> str:
+        """What it is about: `prod/s3`, `prod`, `s3`, or nothing."""
+        return "/".join(part for part in (self.cluster, self.storage) if part)
+
+
+def list_problems(status: AgentStatus) -> tuple[Problem, ...]:
+    """List what is wrong, the worst first."""
+    found = [problem for one in status.clusters for problem in _of_cluster(one, status.at)]
+    if status.config_refused:
+        found.append(
+            Problem(
+                ProblemKind.CONFIG_REFUSED,
+                Severity.ATTENTION,
+                f"the new configuration is refused: {status.config_refused}",
+                "correct it; until then the previous one stays in force",
+            )
+        )
+    return tuple(sorted(found, key=lambda one: -one.severity))
+
+
+def is_known(cluster: ClusterStatus) -> bool:
+    """Return whether each of a cluster's storages was looked at, or could not be."""
+    holdings = (one.holding for one in cluster.storages)
+    return all(one is not None and (one.census or one.error) for one in holdings)
+
+
+def summarise(status: AgentStatus, problems: tuple[Problem, ...]) -> str:
+    """Return how things stand in a word or two; what nobody has looked at is not called well.
+
+    Arguments:
+        status: How things stand.
+        problems: What is wrong.
+    """
+    if not (problems or all(map(is_known, status.clusters))):
+        return STARTING
+    return str(severity_of(problems))
+
+
+def severity_of(problems: tuple[Problem, ...]) -> Severity:
+    """Return how grave the worst is."""
+    return max((one.severity for one in problems), default=Severity.FINE)
+
+
+def _of_cluster(cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
+    name = cluster.name
+    if cluster.disabled:
+        yield Problem(
+            ProblemKind.DISABLED,
+            Severity.FAILING,
+            f"no snapshots are taken, the configuration is invalid: {cluster.disabled}",
+            "correct the configuration: raft-snapshot-agent config check",
+            name,
+        )
+    if cluster.failing is not None:
+        yield Problem(
+            ProblemKind.SNAPSHOT_FAILED,
+            Severity.FAILING,
+            f"no snapshot could be taken: {cluster.failing.text}",
+            advise("find the cause", "doctor", name),
+            name,
+            since=cluster.failing.since,
+        )
+    if cluster.stuck:
+        yield Problem(
+            ProblemKind.STUCK,
+            Severity.FAILING,
+            "the snapshot under way has made no progress for longer than all time-outs",
+            "restart the agent, and keep its log",
+            name,
+            since=cluster.heartbeat,
+        )
+    is_starting = cluster.role is Role.STARTING and not cluster.attempts
+    for storage in cluster.storages:
+        held = storage.holding
+        if is_starting and held and held.census and held.newest is None:
+            yield _first_is_missing(storage, name)
+        else:
+            yield from _of_storage(storage, name, now)
+    yield from _of_rest(cluster)
+
+
+def _first_is_missing(storage: StorageStatus, cluster: str) -> Problem:
+    """Return what is wrong with a storage before the first run has ended."""
+    return Problem(
+        ProblemKind.STALE,
+        Severity.ATTENTION,
+        f"{storage.name}: no snapshot yet",
+        "wait for the first one",
+        cluster,
+        storage.name,
+    )
+
+
+def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator[Problem]:
+    worst = Severity.FAILING if storage.required else Severity.ATTENTION
+    if storage.failing is not None:
+        yield Problem(
+            ProblemKind.STORAGE_FAILED,
+            worst,
+            f"snapshots are not stored in {storage.name}: {storage.failing.text}",
+            advise("find the cause", "doctor", cluster),
+            cluster,
+            storage.name,
+            storage.failing.since,
+        )
+    verdict = storage.judge(now, cluster)
+    known = storage.holding is not None and (storage.holding.census or storage.holding.error)
+    if not known or verdict.state is CheckState.OK:
+        return
+    kind, severity, advice = _grade(storage, verdict.state, cluster)
+    said = f"{storage.name}: {verdict.message}"
+    yield Problem(kind, min(severity, worst), said, advice, cluster, storage.name)
+
+
+def _grade(
+    storage: StorageStatus, state: CheckState, cluster: str
+) -> tuple[ProblemKind, Severity, str]:
+    look = advise("inspect it", f"list --storage {storage.name}", cluster)
+    if storage.holding is not None and storage.holding.census is None:
+        return ProblemKind.UNLISTED, Severity.ATTENTION, "check its address and its credentials"
+    if state is CheckState.WARNING and storage.alarm:
+        advice = advise("after checking", "prune --acknowledge", cluster)
+        return ProblemKind.RETENTION_SUSPENDED, Severity.ATTENTION, advice
+    if state is CheckState.WARNING and storage.has_rot:
+        advice = advise("inspect it", f"verify --all --storage {storage.name}", cluster)
+        return ProblemKind.SCRUB_FAILED, Severity.ATTENTION, advice
+    if state is CheckState.WARNING and storage.required:
+        return ProblemKind.DOUBT, Severity.ATTENTION, look
+    return ProblemKind.STALE, Severity.FAILING, look
+
+
+def _of_rest(cluster: ClusterStatus) -> Iterator[Problem]:
+    name = cluster.name
+    if cluster.lease is not None and cluster.lease.trouble:
+        yield Problem(
+            ProblemKind.LEASE_UNUSABLE,
+            Severity.FAILING,
+            f"cannot determine which agent is responsible: {cluster.lease.trouble}",
+            advise("check the storage that keeps the lease", "doctor", name),
+            name,
+        )
+    if cluster.login_failing:
+        yield Problem(
+            ProblemKind.LOGIN_FAILING,
+            Severity.ATTENTION,
+            cluster.login_failing,
+            "renew the agent's credentials before its token ends",
+            name,
+        )
+    if cluster.drill is not None and not cluster.drill.passed:
+        yield Problem(
+            ProblemKind.DRILL_FAILED,
+            Severity.FAILING,
+            f"the drill of {cluster.drill.snapshot} failed: {cluster.drill.reason}",
+            advise("find the cause before you need it", "drill", name),
+            name,
+            since=cluster.drill.at,
+        )
+
+
+def advise(what: str, command: str, cluster: str) -> str:
+    """Return what to do as a command to paste."""
+    which = f" --cluster {cluster}" if cluster else ""
+    return f"{what}: raft-snapshot-agent {command}{which}"

@@ -1,0 +1,1 @@
+"""Which snapshots count, which stay, and what is odd about a new one."""

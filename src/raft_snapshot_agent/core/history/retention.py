@@ -1,0 +1,300 @@
+"""Which snapshots a storage keeps, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import dropwhile
+from typing import ClassVar
+
+from raft_snapshot_agent.core.duration import format_duration
+from raft_snapshot_agent.core.snapshots.naming import newest_first
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
+
+_DAY = timedelta(days=1)
+_AHEAD = timedelta(minutes=10)
+"""As far may the clock that a snapshot was named by be ahead of ours."""
+
+NEWEST, _NEWEST_VERIFIED = "newest", "newest verified"
+_FUTURE = "dated in the future: does not count for retention"
+_MISMATCH = "not what its manifest describes: does not count for retention"
+_COPIED = "stays while a copy of it does"
+_HELD, _MIN_KEEP = "held", "kept: min_keep"
+_LEFT, _NO_RULES = ("no rule keeps it; deleted at one of the next runs",), ("no rule is set",)
+_PROTECTED = {NEWEST, _NEWEST_VERIFIED}
+
+Reasons = dict[str, tuple[str, ...]]  # why snapshots stay, by their names
+
+# An hour is told by its distance from UTC too: it comes twice when daylight saving time ends.
+_PERIODS = {
+    "hourly": "%Y-%m-%d %H:00 %z",
+    "daily": "%Y-%m-%d",
+    "weekly": "%G-W%V",
+    "monthly": "%Y-%m",
+    "yearly": "%Y",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What to keep: what any rule asks for, as `restic forget` reads its own.
+
+    `last` keeps the n newest; `hourly` to `yearly` keep the newest snapshot of each of the n
+    newest periods that have one (weeks are ISO weeks); `within` keeps what is younger than that,
+    counted from the newest snapshot. Zero means the same as leaving a rule out, and without any
+    rule everything is kept: a policy that asks for nothing never deletes everything (the
+    original agent's `retain: 0` keeps all, too). Unlike restic, no unused number is filled with
+    the oldest one, and the hour that comes twice in autumn is two.
+
+    `min_keep` is no rule of its own: it protects the n newest whole snapshots from the rules.
+    `max_space` takes the oldest away from what the rules keep until the rest has room.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    last: int | None = None
+    hourly: int | None = None
+    daily: int | None = None
+    weekly: int | None = None
+    monthly: int | None = None
+    yearly: int | None = None
+    within: timedelta | None = None
+    min_keep: int = 1
+    max_space: int | None = None
+    """Bytes."""
+    max_deletes: int | None = None
+    """A prune that would delete more deletes nothing instead."""
+    keep_broken: timedelta = timedelta(days=30)
+    """For how long one that was found broken is kept aside before it is read again and deleted."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers below zero.
+
+        Raises:
+            ValueError: The message names the rule.
+        """
+        for rule in ("last", *_PERIODS, "min_keep", "max_space", "max_deletes"):
+            if (getattr(self, rule) or 0) < 0:
+                raise ValueError(f"{rule} must not be negative")
+        for age in ("within", "keep_broken"):
+            if (getattr(self, age) or timedelta(0)) < timedelta(0):
+                raise ValueError(f"{age} must not be negative")
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether nothing is ever deleted."""
+        return not (self.has_rules or self.max_space)
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether any rule is set."""
+        return bool(self.last or self.within or any(count for _, count in self.periods))
+
+    @property
+    def periods(self) -> tuple[tuple[str, int], ...]:
+        """Every rule that counts periods, with its number."""
+        return tuple((rule, getattr(self, rule) or 0) for rule in _PERIODS)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What retention would do to one storage."""
+
+    keep: Mapping[Stored, tuple[str, ...]]
+    """Newest first, each with the reasons why it stays."""
+    delete: tuple[Stored, ...]
+    """Oldest first, so that a prune that is cut off has lost the least."""
+    crowded_out: frozenset[Stored] = frozenset()
+    """Those of them that a rule would keep, if there were room."""
+    review: tuple[Stored, ...] = ()
+    """Broken ones, among those that are kept, that go if they are found broken once more."""
+    withheld: tuple[Stored, ...] = ()
+    """Those, among the ones that are kept, that would be deleted but for `refused`."""
+    refused: str = ""
+    """Why nothing is deleted although the policy says so."""
+    left: tuple[Stored, ...] = ()
+    """Those, among the ones that are kept, that go at one of the next runs."""
+
+
+def plan(
+    stored: Iterable[Stored],
+    policy: Retention,
+    now: datetime,
+    zone: tzinfo = UTC,
+    forbidden: str = "",
+    *,
+    at_once: bool = False,
+    most: int | None = None,
+) -> Plan:
+    """Decide what stays.
+
+    The newest snapshot, the newest verified one and those an operator holds stay whatever the
+    policy says. Verified ones fulfil the rules as if there were no others: what has no manifest
+    never takes the place of one that has. Broken ones, those that are not what their manifest
+    describes or are in doubt, and those dated in the future fulfil no rule. Of these only broken
+    ones go: when they have been condemned for `keep_broken`, something newer counts, and whoever
+    asks finds them broken once more.
+
+    Arguments:
+        stored: One storage's snapshots, in any order.
+        policy: The rules.
+        now: The present time.
+        zone: Where days, weeks, months and years begin.
+        forbidden: Why nothing may be deleted now, if so.
+        at_once: Whether broken ones are to go whenever they were condemned.
+        most: How many may go in one run, the oldest first.
+    """
+    listed = newest_first({one.name: one for one in stored}.values())
+    reasons = _reasons(listed, policy, now, zone)
+    crowded = _crowded_out(listed, reasons, policy, now)
+    delete = tuple(one for one in reversed(listed) if one.name not in reasons or one in crowded)
+    review = tuple(reversed([*_due(listed, policy, now, at_once=at_once)]))
+    refused = _explain_refusal(len(delete) + len(review), policy, forbidden)
+    if refused:
+        others = dict.fromkeys((one.name for one in delete), ("nothing is deleted",))
+        return Plan(_kept(listed, reasons | others), (), withheld=delete, refused=refused)
+    delete, left = (delete, ()) if most is None else (delete[:most], delete[most:])
+    for one in delete:
+        reasons.pop(one.name, None)
+    later = dict.fromkeys((one.name for one in left), _LEFT)
+    return Plan(_kept(listed, reasons | later), delete, crowded, review, left=left)
+
+
+def _kept(listed: Sequence[Stored], reasons: Reasons) -> dict[Stored, tuple[str, ...]]:
+    return {one: reasons[one.name] for one in listed if one.name in reasons}
+
+
+def _explain_refusal(deletes: int, policy: Retention, forbidden: str) -> str:
+    if forbidden or policy.max_deletes is None or deletes <= policy.max_deletes:
+        return forbidden
+    return f"would delete {deletes} snapshots, more than max_deletes {policy.max_deletes}"
+
+
+def _due(
+    listed: Sequence[Stored], policy: Retention, now: datetime, *, at_once: bool
+) -> Iterator[Stored]:
+    """List the broken ones that are to be read again, and to go if they are still broken."""
+    older = dropwhile(lambda one: not (one.counts and one.taken_at <= now + _AHEAD), listed)
+    for one in older:
+        if not one.broken or one.held:
+            continue
+        if at_once or (
+            not policy.keeps_all and (one.broken_since is None or _is_over(one, policy, now))
+        ):
+            yield one
+
+
+def _is_over(one: Stored, policy: Retention, now: datetime) -> bool:
+    return one.broken_since is not None and one.broken_since <= now - policy.keep_broken
+
+
+def _reasons(listed: Sequence[Stored], policy: Retention, now: datetime, zone: tzinfo) -> Reasons:
+    """Find out why snapshots stay; those that do not, mostly nearly all, have no entry."""
+    reasons: Reasons = {}
+    counting = [one for one in listed if one.counts]
+    present = [one for one in counting if one.taken_at <= now + _AHEAD]
+    proved = [one for one in present if one.proved]
+    if policy.keeps_all:
+        reasons.update(dict.fromkeys((one.name for one in counting), _NO_RULES))
+    else:
+        for one, why in (*_protect(counting, present), *_apply_rules(present, policy, now, zone)):
+            reasons[one.name] = (*reasons.get(one.name, ()), why)
+        for one, why in _apply_rules(proved, policy, now, zone):
+            reasons.setdefault(one.name, (f"of the verified: {why}",))
+    for one in listed:
+        if aside := (*_aside(one, now),):
+            reasons[one.name] = (*reasons.get(one.name, ()), *aside)
+    for one in (*present[: policy.min_keep], *proved[: policy.min_keep]):
+        reasons.setdefault(one.name, (_MIN_KEEP,))
+    return reasons
+
+
+def _aside(one: Stored, now: datetime) -> Iterator[str]:
+    """Return why an object is kept that no rule applies to."""
+    if one.held:
+        yield _HELD
+    if one.copied:
+        yield _COPIED
+    if one.mismatched:
+        yield _MISMATCH
+    elif one.size == 0:
+        yield "empty: does not count for retention"
+    elif one.condemned:
+        since = one.condemned_at
+        dated = since is not None and since <= now
+        yield f"broken since {since:%Y-%m-%d}" if dated else "marked as broken"
+    elif one.taken_at > now + _AHEAD:
+        yield _FUTURE
+    elif one.doubt:
+        yield one.doubt
+
+
+def _protect(counting: Sequence[Stored], present: Sequence[Stored]) -> Iterator[tuple[Stored, str]]:
+    """Protect the newest; of those from the future only where there is no other."""
+    for one in (present or counting)[:1]:
+        yield one, NEWEST
+    if verified := next((one for one in (*present, *counting) if one.proved), None):
+        yield verified, _NEWEST_VERIFIED
+
+
+def _crowded_out(
+    listed: Sequence[Stored], reasons: Reasons, policy: Retention, now: datetime
+) -> frozenset[Stored]:
+    """Find the oldest snapshots that must be deleted to keep within `max_space`.
+
+    What is from the future goes first, then what has no manifest, then the oldest. What stays
+    for no other reason than that it is held takes no room: else whoever may lay notes beside
+    snapshots would push good ones out.
+    """
+    if not policy.max_space:
+        return frozenset()
+    kept = [one for one in listed if one.counts and {*reasons.get(one.name, ())} - {_HELD, _COPIED}]
+    present = [one for one in kept if one.taken_at <= now + _AHEAD]
+    proved = [one for one in present if one.proved]
+    safe = {*present[: policy.min_keep], *proved[: policy.min_keep]}
+    safe |= {one for one in kept if _PROTECTED & {*reasons[one.name]}}
+    used, crowded = 0, set[Stored]()
+    unproved = [one for one in present if not one.proved]
+    ahead = [one for one in kept if one.taken_at > now + _AHEAD]
+    for group in (proved, unproved, ahead):
+        used += sum(one.size for one in group if one in safe)
+        for one in (one for one in group if one not in safe):
+            used += one.size
+            if used > policy.max_space and not (one.held or one.copied):
+                crowded.add(one)
+    return frozenset(crowded)
+
+
+def _apply_rules(
+    present: Sequence[Stored], policy: Retention, now: datetime, zone: tzinfo
+) -> Iterator[tuple[Stored, str]]:
+    if not policy.has_rules:
+        yield from ((one, _NO_RULES[0]) for one in present)
+    last = policy.last or 0
+    for number, one in enumerate(present[:last], start=1):
+        yield one, f"last {number} of {last}"
+    for rule, count in policy.periods:
+        for period, one in _newest_of_each(present, _PERIODS[rule], count, zone):
+            yield one, f"{rule} {period}"
+    if policy.within and present:
+        # Not from now on, or an old storage would run empty.
+        reference = min(now, present[0].taken_at)
+        within = policy.within
+        spoken = format_duration(within) if within % _DAY else f"{within // _DAY}d"
+        for one in present:
+            if reference - one.taken_at < within:
+                yield one, f"within {spoken}"
+
+
+def _newest_of_each(
+    present: Sequence[Stored], layout: str, count: int, zone: tzinfo
+) -> Iterator[tuple[str, Stored]]:
+    seen: set[str] = set()
+    for one in present:
+        if len(seen) >= count:
+            return
+        period = one.taken_at.astimezone(zone).strftime(layout)
+        if period not in seen:
+            seen.add(period)
+            yield period, one

@@ -1,0 +1,173 @@
+"""When stored snapshots were last read back, as one small note in their storage tells it.
+
+A claim like every note: whoever may write there may have written it, so only what a key has signed
+is believed where there is one. It chooses what is read next and what an operator is told, and
+never what is deleted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from raft_snapshot_agent.core.foreign_json import read_json
+from raft_snapshot_agent.core.history.proof import AHEAD
+from raft_snapshot_agent.core.snapshots.notes import moment, one_line
+from raft_snapshot_agent.core.snapshots.signing import SigningKeys
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
+
+SCRUB_NAME = "raft-snapshot-scrub.json"
+"""Lies in a storage that is read back."""
+WHOLE = "whole"
+_STATES = {WHOLE, "broken", "mismatch"}
+_PURPOSE = b"raft-snapshot-scrub-1\n"
+_MOST = 3000
+"""Readings that are kept: with names of any length fewer bytes than are read of a note."""
+_MOST_VANISHED = 100
+_REREAD = 3
+"""Rotten ones that are read again in one turn: whether they still are."""
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class LastReading:
+    """When a snapshot was read to its end, and what it was worth."""
+
+    at: datetime
+    state: str = WHOLE
+
+    @property
+    def is_rotten(self) -> bool:
+        return self.state != WHOLE
+
+    def __str__(self) -> str:
+        return f"{self.state} {self.at:%Y-%m-%d}"
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubNote:
+    """What was read back in one storage, and what was missing there."""
+
+    readings: Mapping[str, LastReading] = field(default_factory=dict)
+    """By the snapshots' names."""
+    vanished: tuple[str, ...] = ()
+    """Snapshots of which only the manifest lies there."""
+    looked_at: datetime | None = None
+    """When the last turn began; nothing: there was none."""
+
+    @property
+    def rotten(self) -> tuple[str, ...]:
+        """Names of those that are not what they were."""
+        return tuple(name for name, one in self.readings.items() if one.is_rotten)
+
+    @property
+    def doubts(self) -> list[str]:
+        """What was found rotten, or gone, in the words of `check`."""
+        found = [
+            (self.rotten, "rotten when it was read back"),
+            (self.vanished, "gone, and not pruned"),
+        ]
+        return [
+            f"{names[0]} {'and others are' if len(names) > 1 else 'is'} {what}"
+            for names, what in found
+            if names
+        ]
+
+    def of(self, stored: Stored) -> LastReading | None:
+        """Return when a snapshot was last read back; nothing: nobody knows."""
+        return self.readings.get(stored.name)
+
+    def with_reading(self, name: str, reading: LastReading) -> ScrubNote:
+        """Enter one reading; the oldest is forgotten where there are too many."""
+        kept = {other: one for other, one in self.readings.items() if other != name}
+        if len(kept) >= _MOST:
+            del kept[min(kept, key=lambda other: (kept[other].is_rotten, kept[other].at))]
+        return replace(self, readings={**kept, name: reading})
+
+    def after_look(
+        self, stored: Collection[Stored], vanished: Iterable[str], now: datetime
+    ) -> ScrubNote:
+        """Enter what a listing showed; what is gone is forgotten."""
+        names = {one.name for one in stored}
+        kept = {name: one for name, one in self.readings.items() if name in names}
+        return ScrubNote(kept, tuple(sorted(vanished)[:_MOST_VANISHED]), now)
+
+    def merged(self, other: ScrubNote) -> ScrubNote:
+        """Take over the later reading of each, and the later look."""
+        known = dict(self.readings)
+        for name, one in other.readings.items():
+            if name not in known or known[name].at < one.at:
+                known[name] = one
+        later = max(self, other, key=lambda note: note.looked_at or _NEVER)
+        return ScrubNote(known, later.vanished, later.looked_at)
+
+    def choose(self, stored: Sequence[Stored], count: int, chance: float) -> list[Stored]:
+        """Choose what is read next: what was rotten, then what was read longest ago.
+
+        Those never read come first, the oldest of them before the others. Where there are more than
+        are remembered nobody knows which those are, and chance decides where to begin.
+
+        Arguments:
+            stored: What lies there, newest first.
+            count: How many are read beside those that were rotten.
+            chance: From 0 to 1, anew each time.
+        """
+        readable = [one for one in reversed(stored) if one.size]
+        before = {*self.rotten}
+        rotten = [one for one in readable if one.name in before][:_REREAD]
+        others = [one for one in readable if one.name not in before]
+        if len(self.readings) >= _MOST:
+            start = int(chance * len(others))
+            others = others[start:] + others[:start]
+        others.sort(key=lambda one: self._read_at(one.name))
+        return rotten + others[:count]
+
+    def _read_at(self, name: str) -> datetime:
+        reading = self.readings.get(name)
+        return _NEVER if reading is None else reading.at
+
+    # As it lies in the storage.
+
+    def to_json(self, keys: SigningKeys | None) -> bytes:
+        """Write it down, signed where there is a key."""
+        told = {
+            "looked_at": "" if self.looked_at is None else _shown(self.looked_at),
+            "vanished": list(self.vanished),
+            "read": {name: [_shown(one.at), one.state] for name, one in self.readings.items()},
+        }
+        signature = "" if keys is None else keys.sign_note(_PURPOSE, told)
+        return (json.dumps({**told, "signature": signature}, indent=1) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, text: bytes, keys: SigningKeys | None, now: datetime) -> ScrubNote:
+        """Read a note; what is damaged, unsigned or from the future tells nothing."""
+        try:
+            found = read_json(text)
+            told = {key: found[key] for key in ("looked_at", "vanished", "read")}
+            if keys is not None and not keys.has_signed_note(_PURPOSE, told, found["signature"]):
+                return cls()
+            pairs = found["read"].items()
+            readings = {name: _reading(name, at, state, now) for name, (at, state) in pairs}
+            known = {name: one for name, one in readings.items() if one is not None}
+            vanished = tuple(one_line(name) for name in found["vanished"][:_MOST_VANISHED])
+            return cls(known, vanished, _believed(found["looked_at"], now))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return cls()
+
+
+def _reading(name: str, at: str, state: str, now: datetime) -> LastReading | None:
+    time = _believed(at, now)
+    is_sound = time is not None and state in _STATES and name == one_line(name)
+    return LastReading(time, state) if is_sound and time else None
+
+
+def _believed(text: str, now: datetime) -> datetime | None:
+    """Read a time; one from the future would put the next reading off for ever."""
+    time = moment(text)
+    return time if time is not None and time <= now + AHEAD else None
+
+
+def _shown(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,1 @@
+"""When a snapshot is due."""

@@ -1,0 +1,1 @@
+"""What a snapshot's file holds, read piece by piece."""

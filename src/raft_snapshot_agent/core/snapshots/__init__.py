@@ -1,0 +1,1 @@
+"""What is known of one snapshot: its name, its manifest, and notes beside it."""

@@ -1,0 +1,1 @@
+"""What a run did, and how a cluster and its storages are."""

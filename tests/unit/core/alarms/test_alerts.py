@@ -1,0 +1,212 @@
+"""What somebody should hear of: every kind of status, and what it comes to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.unit.core.statuses import HOUR, NOW, agent, cluster, held, minutes, run, storage
+
+from raft_snapshot_agent.core.alarms.alert_events import CONDITIONS, AlertEvent
+from raft_snapshot_agent.core.alarms.alerts import EVENTS, find_alerts, is_over
+from raft_snapshot_agent.core.alarms.problems import ProblemKind, Severity, list_problems
+from raft_snapshot_agent.core.history.scrub_note import ScrubNote
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.state.freshness import Census
+from raft_snapshot_agent.core.state.holding import Survey
+from raft_snapshot_agent.core.state.report import Outcome
+from raft_snapshot_agent.core.state.status import (
+    Activity,
+    ClusterStatus,
+    DrillStatus,
+    LeaseStatus,
+    Role,
+    StorageStatus,
+)
+
+BROKEN = Census(Stored("b.snap", NOW, 1), 1, broken=(Stored("a.snap", NOW - HOUR, 1),))
+BROKEN_FREE = Census(Stored("b.snap", NOW, 1, verified=True), 1)
+DRILL = DrillStatus("a.snap", passed=False, at=NOW, reason="the canary is another")
+
+
+def events(*clusters: ClusterStatus, **more: Any) -> list[tuple[AlertEvent, str, str]]:
+    return [one.key for one in find_alerts(agent(*clusters, **more))]
+
+
+WRONG = {
+    AlertEvent.FAILED: cluster(storage(), failing="no leader"),
+    AlertEvent.PARTIAL: cluster(storage(failing="refused")),
+    AlertEvent.STALE: cluster(storage(holding=held(age=5 * HOUR))),
+    AlertEvent.GUARD_ALARM: cluster(
+        storage(
+            alarm="the ID is another",
+            holding=held(survey=Survey(BROKEN_FREE, 1, alarm="the ID is another")),
+        )
+    ),
+    AlertEvent.DRILL_FAILED: cluster(storage(), drill=DRILL),
+    AlertEvent.SCRUB_FAILED: cluster(storage(holding=held(survey=Survey(BROKEN, 2)))),
+    AlertEvent.LEASE_UNUSABLE: cluster(
+        storage(), lease=LeaseStatus("s3://x", trouble="it takes no conditional writes")
+    ),
+    AlertEvent.LOGIN_FAILING: cluster(storage(), login_failing="the next login is refused"),
+}
+
+
+def test_every_condition_is_tried_here() -> None:
+    assert set(WRONG) == set(CONDITIONS)
+
+
+def test_a_cluster_that_is_well_is_not_told_of() -> None:
+    well = cluster(storage(holding=held()), runs=(run(),), lease=LeaseStatus("x", held=True))
+    assert events(well) == []
+
+
+@pytest.mark.parametrize("event", CONDITIONS)
+def test_each_condition_is_found_alone(event: AlertEvent) -> None:
+    found = find_alerts(agent(WRONG[event]))
+    assert [one.event for one in found] == [event]
+    assert found[0].text
+
+
+def test_a_text_names_the_cause() -> None:
+    texts = {one.event: one.text for wrong in WRONG.values() for one in find_alerts(agent(wrong))}
+    assert "no leader" in texts[AlertEvent.FAILED]
+    assert "refused" in texts[AlertEvent.PARTIAL]
+    assert "5h old" in texts[AlertEvent.STALE]
+    assert "prune --acknowledge" in texts[AlertEvent.GUARD_ALARM]
+    assert "canary" in texts[AlertEvent.DRILL_FAILED]
+    assert "a.snap" in texts[AlertEvent.SCRUB_FAILED]
+    assert "login" in texts[AlertEvent.LOGIN_FAILING]
+    assert "conditional" in texts[AlertEvent.LEASE_UNUSABLE]
+
+
+def test_all_storages_failing_is_a_failure_of_the_whole() -> None:
+    broken = cluster(
+        storage("a", failing="x"),
+        storage("b", failing="y"),
+        runs=(run(Outcome.FAILED, error="a: x; b: y"),),
+    )
+    found = find_alerts(agent(broken))
+    assert [(one.event, one.muted) for one in found] == [
+        (AlertEvent.PARTIAL, True),
+        (AlertEvent.PARTIAL, True),
+        (AlertEvent.FAILED, False),
+    ]
+    assert "a: x; b: y" in found[2].text
+
+
+def test_a_storage_that_may_fail_is_stale_at_most_and_only_a_warning() -> None:
+    optional = storage(failing="x", required=False, holding=held(age=5 * HOUR, required=False))
+    (found,) = find_alerts(agent(cluster(optional)))
+    assert (found.event, found.critical) == (AlertEvent.STALE, False)
+
+
+@pytest.mark.parametrize("event", [AlertEvent.FAILED, AlertEvent.PARTIAL])
+def test_who_stands_by_has_no_failures_of_its_own(event: AlertEvent) -> None:
+    waiting = replace(WRONG[event], role=Role.STANDS_BY, runs=(run(Outcome.FAILED),))
+    assert events(waiting) == []
+    assert is_over(agent(waiting), (event, "", "s3"))
+
+
+def test_who_stands_by_sees_that_nobody_works_but_not_in_folders_of_its_own_host() -> None:
+    stale = held(age=5 * HOUR)
+    waiting = cluster(
+        storage(holding=stale), storage("disk", "local", holding=stale), role=Role.STANDS_BY
+    )
+    assert events(waiting) == [(AlertEvent.STALE, "", "s3")]
+
+
+def test_an_empty_storage_is_stale_only_after_its_first_slot() -> None:
+    empty = cluster(storage(holding=held(age=None), interval=20 * HOUR))
+    assert events(empty) == []
+    assert events(empty, at=NOW + 10 * HOUR) == [(AlertEvent.STALE, "", "s3")]
+
+
+def test_a_storage_that_cannot_be_listed_is_not_called_stale() -> None:
+    unknown = cluster(storage(holding=held(survey=Survey())))
+    assert events(unknown) == []
+
+
+def test_an_alarm_of_another_agent_counts_too() -> None:
+    noted = cluster(storage(holding=held(survey=Survey(BROKEN_FREE, 1, alarm="the ID is another"))))
+    assert events(noted) == [(AlertEvent.GUARD_ALARM, "", "s3")]
+
+
+def test_what_was_rotten_when_it_was_read_back_is_told() -> None:
+    note = ScrubNote(vanished=("gone.snap",), looked_at=NOW)
+    rotten = cluster(storage(holding=held(survey=Survey(BROKEN_FREE, 1, scrubbed=note))))
+    (found,) = find_alerts(agent(rotten))
+    assert found.event is AlertEvent.SCRUB_FAILED
+    assert "gone.snap" in found.text
+
+
+def test_a_cluster_that_is_disabled_or_stuck_fails() -> None:
+    begun = Activity("r", NOW - HOUR)
+    both = cluster(stuck=True, activity=begun, failing="x")
+    for wrong in (cluster(disabled="no auth"), cluster(stuck=True, activity=begun), both):
+        assert events(wrong) == [(AlertEvent.FAILED, "", "")]
+
+
+def test_trouble_with_a_lease_has_to_last() -> None:
+    (found,) = find_alerts(agent(WRONG[AlertEvent.LEASE_UNUSABLE]))
+    assert found.patience == timedelta(minutes=1)
+
+
+def test_subjects_name_cluster_and_storage() -> None:
+    both = cluster(storage(failing="x"), name="prod", failing="y")
+    assert [one.subject for one in find_alerts(agent(both))] == ["prod", "prod/s3"]
+
+
+@pytest.mark.parametrize("event", CONDITIONS)
+def test_after_a_start_nothing_is_over_that_is_not_known_yet(event: AlertEvent) -> None:
+    fresh = ClusterStatus("", (StorageStatus("s3", "s3"),), lease=LeaseStatus("x"))
+    assert not is_over(agent(fresh), (event, "", "s3"))
+
+
+@pytest.mark.parametrize("event", CONDITIONS)
+def test_what_is_known_to_be_well_is_over(event: AlertEvent) -> None:
+    well = cluster(
+        storage(holding=held()),
+        lease=LeaseStatus("x", held=True),
+        drill=replace(DRILL, passed=True),
+    )
+    assert is_over(agent(well), (event, "", "s3"))
+
+
+@pytest.mark.parametrize("event", CONDITIONS)
+def test_what_is_no_longer_configured_is_over(event: AlertEvent) -> None:
+    assert is_over(agent(cluster(name="other")), (event, "gone", "s3"))
+
+
+def test_a_storage_that_is_gone_is_over() -> None:
+    assert is_over(agent(cluster(storage("b"))), (AlertEvent.PARTIAL, "", "a"))
+
+
+UNTOLD = {
+    ProblemKind.CONFIG_REFUSED: "the old one works on",
+    ProblemKind.UNLISTED: "what comes of it is told as stale, or as a failed delivery",
+    ProblemKind.DOUBT: "it can wait; what is known to be broken is told",
+    ProblemKind.SCRUB_FAILED: "told of the storage itself, whatever else is wrong there",
+    ProblemKind.RETENTION_SUSPENDED: "told of the storage itself, whatever else is wrong there",
+}
+
+
+def test_every_kind_of_problem_is_told_or_left_out_on_purpose() -> None:
+    assert set(EVENTS) | set(UNTOLD) == set(ProblemKind)
+    assert set(EVENTS) & set(UNTOLD) == set()
+
+
+@pytest.mark.parametrize("event", CONDITIONS)
+def test_what_is_told_is_a_problem_on_the_page_too(event: AlertEvent) -> None:
+    status = agent(WRONG[event])
+    (alert,), (problem,) = find_alerts(status), list_problems(status)
+    assert (alert.cluster, alert.storage) == (problem.cluster, problem.storage)
+    assert alert.critical or problem.severity is Severity.ATTENTION
+
+
+def test_nothing_is_told_twice_of_what_was_not_asked_for() -> None:
+    assert events(cluster(storage(failing="x", holding=held(age=minutes(5))))) == [
+        (AlertEvent.PARTIAL, "", "s3")
+    ]

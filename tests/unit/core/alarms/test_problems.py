@@ -1,0 +1,154 @@
+"""What is wrong, by every kind of status."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from raft_snapshot_agent.core.alarms.problems import (
+    ProblemKind,
+    Severity,
+    list_problems,
+    severity_of,
+)
+from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
+from raft_snapshot_agent.core.schedules.schedule import Every
+from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.state.holding import Survey
+from raft_snapshot_agent.core.state.status import (
+    AgentStatus,
+    ClusterStatus,
+    DrillStatus,
+    LeaseStatus,
+    OngoingFailure,
+    StorageStatus,
+)
+from raft_snapshot_agent.errors import StorageUnavailable
+
+NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
+HOURLY = ScheduleSpec(Every(timedelta(hours=1)))
+FAILURE = OngoingFailure("no answer", NOW)
+
+
+def surveyed(survey: Survey, **how: Any) -> StorageStatus:
+    return replace(StorageStatus("far", "s3").surveyed(survey, HOURLY, NOW), **how)
+
+
+FRESH = Survey.of([Stored("a", NOW, 10, 1, verified=True)], NOW)
+OLD = Survey.of([Stored("a", NOW - timedelta(days=2), 10, 1, verified=True)], NOW)
+UNPROVED = Survey.of([Stored("a", NOW, 10, 1)], NOW)
+DOWN = Survey(error=StorageUnavailable("no answer"))
+
+CASES: dict[str, tuple[dict[str, Any], StorageStatus, ProblemKind, Severity]] = {
+    "disabled": ({"disabled": "bad"}, surveyed(FRESH), ProblemKind.DISABLED, Severity.FAILING),
+    "failing": (
+        {"failing": FAILURE},
+        surveyed(FRESH),
+        ProblemKind.SNAPSHOT_FAILED,
+        Severity.FAILING,
+    ),
+    "stuck": ({"stuck": True}, surveyed(FRESH), ProblemKind.STUCK, Severity.FAILING),
+    "lease": (
+        {"lease": LeaseStatus("s3", trouble="no")},
+        surveyed(FRESH),
+        ProblemKind.LEASE_UNUSABLE,
+        Severity.FAILING,
+    ),
+    "login": (
+        {"login_failing": "no"},
+        surveyed(FRESH),
+        ProblemKind.LOGIN_FAILING,
+        Severity.ATTENTION,
+    ),
+    "drill": (
+        {"drill": DrillStatus("a", False, NOW, reason="no")},
+        surveyed(FRESH),
+        ProblemKind.DRILL_FAILED,
+        Severity.FAILING,
+    ),
+    "stale": ({}, surveyed(OLD), ProblemKind.STALE, Severity.FAILING),
+    "stale, optional": (
+        {},
+        replace(StorageStatus("far", "s3", required=False), holding=None).surveyed(
+            OLD, HOURLY, NOW
+        ),
+        ProblemKind.STALE,
+        Severity.ATTENTION,
+    ),
+    "unlisted": ({}, surveyed(DOWN), ProblemKind.UNLISTED, Severity.ATTENTION),
+    "unproved": ({}, surveyed(UNPROVED), ProblemKind.DOUBT, Severity.ATTENTION),
+    "alarm": (
+        {},
+        surveyed(FRESH.noted("wiped", 1)),
+        ProblemKind.RETENTION_SUSPENDED,
+        Severity.ATTENTION,
+    ),
+    "scrub": (
+        {},
+        surveyed(replace(FRESH, scrubbed=ScrubNote({"a": LastReading(NOW, "broken")}))),
+        ProblemKind.SCRUB_FAILED,
+        Severity.ATTENTION,
+    ),
+    "storage": ({}, surveyed(FRESH, failing=FAILURE), ProblemKind.STORAGE_FAILED, Severity.FAILING),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_is_told_once_with_what_to_do(case: str) -> None:
+    facts, storage, kind, severity = CASES[case]
+    cluster = replace(ClusterStatus("prod", (storage,)), **facts)
+    (problem,) = problems = list_problems(AgentStatus("1", NOW, NOW, (cluster,)))
+    assert (problem.kind, problem.severity) == (kind, severity)
+    assert problem.subject in {"prod", "prod/far"}
+    assert problem.advice
+    assert "\n" not in problem.text + problem.advice
+    assert severity_of(problems) is severity
+
+
+def test_the_command_to_paste_names_the_cluster_where_there_are_several() -> None:
+    told = [
+        list_problems(AgentStatus("1", NOW, NOW, (ClusterStatus(name, (surveyed(OLD),)),)))[
+            0
+        ].advice
+        for name in ("", "prod")
+    ]
+    assert told == [
+        "inspect it: raft-snapshot-agent list --storage far",
+        "inspect it: raft-snapshot-agent list --storage far --cluster prod",
+    ]
+
+
+def test_every_kind_has_a_case() -> None:
+    told = {kind for _, _, kind, _ in CASES.values()} | {ProblemKind.CONFIG_REFUSED}
+    assert told == set(ProblemKind)
+
+
+def test_the_worst_comes_first_and_nothing_is_wrong_with_what_is_fine() -> None:
+    fine = AgentStatus("1", NOW, NOW, (ClusterStatus("", (surveyed(FRESH),)),))
+    assert list_problems(fine) == ()
+    assert str(severity_of(())) == "All is well"
+    bad = replace(fine, config_refused="no", clusters=(ClusterStatus("", (surveyed(OLD),)),))
+    assert [one.kind for one in list_problems(bad)] == [
+        ProblemKind.STALE,
+        ProblemKind.CONFIG_REFUSED,
+    ]
+
+
+def test_before_the_first_run_has_ended_nothing_fails() -> None:
+    empty = ClusterStatus("", (surveyed(Survey.of([], NOW)),))
+    (problem,) = list_problems(AgentStatus("1", NOW, NOW, (empty,)))
+    assert (problem.severity, problem.text) == (Severity.ATTENTION, "far: no snapshot yet")
+    tried = replace(empty, attempts={"failed": 1})
+    (problem,) = list_problems(AgentStatus("1", NOW, NOW, (tried,)))
+    assert problem.severity is Severity.FAILING
+
+
+def test_what_was_not_looked_at_yet_is_no_problem() -> None:
+    assert (
+        list_problems(AgentStatus("1", NOW, NOW, (ClusterStatus("", (StorageStatus("a", "s3"),)),)))
+        == ()
+    )

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from raft_snapshot_agent.core.snapshots.layout import directives
+from raft_snapshot_agent.core.snapshots.naming import (
+    AGENT,
+    FORK,
+    Layout,
+    ParsedName,
+    catalogue,
+    parse,
+    snapshot_name,
+)
+
+NOON = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("layout", "expected"),
+    [
+        ("2006-01-02T15-04-05Z-0700", "%Y-%m-%dT%H-%M-%SZ%z"),
+        ("20060102150405", "%Y%m%d%H%M%S"),
+        ("Monday, 02-Jan-06", "%A, %d-%b-%y"),
+        ("%Y%m%d-%H%M%S", "%Y%m%d-%H%M%S"),
+    ],
+)
+def test_go_layouts_and_strftime_are_understood(layout: str, expected: str) -> None:
+    assert directives(layout) == expected
+
+
+def test_an_unknown_directive_is_named() -> None:
+    with pytest.raises(ValueError, match="'%Q' is no directive"):
+        directives("%Y%Q")
+
+
+def test_the_forks_names_tell_their_time_in_any_zone() -> None:
+    expected = ParsedName(NOON, None, None)
+
+    assert parse("raft-snapshot-2026-11-23T15-30-00Z+0000.snap") == expected
+    assert parse("raft-snapshot-2026-11-23T16-30-00Z+0100.snap") == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "raft-snapshot-2026-11-23T15-30-00Z.snap",
+        "raft-snapshot-2026-11-23T15-30-0Z+0000.snap",
+        "raft-snapshot-2026-13-23T15-30-00Z+0000.snap",
+        "raft-snapshot-2026-11-23T15-30-00Z+00:00.snap",
+        "raft-snapshot-2026-11-23T15-30-00Z+0000.snap.old",
+        "my-raft-snapshot-2026-11-23T15-30-00Z+0000.snap",
+        "raft-snapshot-.snap",
+    ],
+)
+def test_what_only_looks_like_a_name_of_the_fork_is_foreign(name: str) -> None:
+    assert parse(name) is None
+
+
+@pytest.mark.parametrize(
+    "naming",
+    [
+        FORK,
+        Layout("vault-", "%Y%m%d-%H%M%S", ".bak"),
+        Layout("a", "2006-01-02 15h04", ""),
+        Layout("", "%Y-%jT%H%M"),
+    ],
+)
+def test_names_of_a_layout_are_known_only_where_it_is_configured(naming: Layout) -> None:
+    run = naming.run(NOON.astimezone(timezone(timedelta(hours=5))), "0a1b2c")
+    name = naming.name(run, 7)
+
+    parsed = parse(name, naming)
+    assert parsed is not None
+    assert parsed.taken_at.date() == NOON.date()
+    assert naming is FORK or parse(name) is None
+    assert [one.name for one in catalogue([(name, 1), ("README", 1)], naming)] == [name]
+    assert parse(AGENT.name(run, 7), naming) is not None
+
+
+@pytest.mark.parametrize(
+    "timestamp", ["", "%H%M%S", "15-04", "%d", "%Y", "daily", "%Y-%m-%d", "2006-01-02 15"]
+)
+def test_a_layout_that_does_not_tell_the_time_is_refused(timestamp: str) -> None:
+    with pytest.raises(ValueError, match="does not tell the time to the minute"):
+        Layout("vault-", timestamp)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".hold", ".broken"])
+def test_a_suffix_that_means_something_else_is_refused(suffix: str) -> None:
+    with pytest.raises(ValueError, match="beside a snapshot"):
+        Layout("vault-", "%Y%m%d", suffix)
+
+
+@pytest.mark.parametrize("ending", ["", ".json", ".hold", ".broken"])
+def test_what_lies_beside_a_snapshot_belongs_to_it(ending: str) -> None:
+    assert snapshot_name(f"a.snap{ending}") == "a.snap"
+
+
+def test_notes_beside_a_snapshot_are_read_from_the_listing() -> None:
+    names = [f"raft-snapshot-20261123T15{minute}00Z-i7.snap" for minute in (30, 31, 32)]
+    notes = [f"{names[0]}.hold", f"{names[1]}.broken", f"{names[1]}.json"]
+
+    third, second, first = catalogue([(name, 9) for name in (*names, *notes)])
+
+    assert (first.held, first.broken, first.verified) == (True, False, False)
+    assert (second.held, second.broken, second.verified) == (False, True, True)
+    assert (third.held, third.broken, third.verified) == (False, False, False)

@@ -1,0 +1,145 @@
+"""The one value of how things stand: what a run, a look and a failure make of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
+from raft_snapshot_agent.core.schedules.schedule import Every
+from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot, Stored
+from raft_snapshot_agent.core.state.holding import CheckState, Survey
+from raft_snapshot_agent.core.state.report import Outcome, Report, StorageResult
+from raft_snapshot_agent.core.state.status import (
+    RUNS_KEPT,
+    AgentStatus,
+    ClusterStatus,
+    Role,
+    StorageStatus,
+)
+from raft_snapshot_agent.errors import (
+    AgentError,
+    NotLeader,
+    Stopped,
+    StorageUnavailable,
+    Unreachable,
+    VerificationError,
+)
+
+NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
+HOURLY = ScheduleSpec(Every(timedelta(hours=1)))
+SNAPSHOT = Snapshot(ArchiveMeta(7, 2, 100), 60, "ab")
+CLUSTER = ClusterStatus("prod", (StorageStatus("disk", "local"), StorageStatus("far", "s3")))
+
+
+def report(*failed: str, error: AgentError | None = None, after: int = 0) -> Report:
+    at = NOW + timedelta(hours=after)
+    if error is not None:
+        return Report("run", at, at, error=error)
+    deliveries = tuple(
+        StorageResult(name, kind, error=StorageUnavailable("no answer") if name in failed else None)
+        for name, kind in (("disk", "local"), ("far", "s3"))
+    )
+    return Report("run", at, at, SNAPSHOT, "http://node", deliveries)
+
+
+def survey(*ages: timedelta) -> Survey:
+    return Survey.of(
+        [Stored(f"{n}", NOW - age, 10, n, verified=True) for n, age in enumerate(ages)], NOW
+    )
+
+
+def test_a_run_is_counted_and_remembered() -> None:
+    status = CLUSTER.ended(report())
+    assert (status.role, status.node, status.last_attempt) == (Role.WORKS, "http://node", NOW)
+    assert status.attempts == {"ok": 1}
+    assert [(one.outcome, one.snapshot) for one in status.runs] == [(Outcome.OK, SNAPSHOT)]
+    assert [one.uploads for one in status.storages] == [{"ok": 1}, {"ok": 1}]
+
+
+def test_a_storage_fails_since_its_first_failure_until_it_gets_a_snapshot() -> None:
+    status = CLUSTER.ended(report("far")).ended(report("far", after=1))
+    disk, far = status.storages
+    assert disk.failing is None
+    assert far.failing is not None
+    assert (far.failing.since, far.failing.times) == (NOW, 2)
+    assert (status.runs[-1].outcome, status.runs[-1].failed) == (Outcome.PARTIAL, ("far",))
+    assert status.ended(report(after=2)).storages[1].failing is None
+
+
+def test_without_any_snapshot_the_cluster_fails() -> None:
+    status = CLUSTER.ended(report(error=Unreachable("no"))).ended(report(error=Unreachable("no")))
+    assert status.failing is not None
+    assert (status.failing.text, status.failing.times) == ("no", 2)
+    assert status.verification_failures == 0
+    assert status.ended(report(error=VerificationError("cut"))).verification_failures == 1
+    assert status.ended(report()).failing is None
+
+
+def test_who_stands_by_has_no_run_and_no_failure() -> None:
+    status = CLUSTER.ended(report(error=Unreachable("no"))).ended(report(error=NotLeader("no")))
+    assert (status.role, status.failing, len(status.runs)) == (Role.STANDS_BY, None, 1)
+    assert status.attempts == {"failed": 1, "skipped": 1}
+
+
+def test_one_that_was_stopped_changes_nothing_else() -> None:
+    status = CLUSTER.ended(report()).ended(report(error=Stopped("stopped")))
+    assert (status.role, len(status.runs)) == (Role.WORKS, 1)
+
+
+def test_only_so_many_runs_are_remembered() -> None:
+    status = CLUSTER
+    for number in range(RUNS_KEPT + 5):
+        status = status.ended(report(after=number))
+    assert len(status.runs) == RUNS_KEPT
+    assert status.runs[-1].started_at == NOW + timedelta(hours=RUNS_KEPT + 4)
+
+
+def test_a_look_tells_what_is_there() -> None:
+    storage = StorageStatus("disk", "local").surveyed(
+        survey(timedelta(minutes=5), timedelta(days=3)), HOURLY, NOW
+    )
+    assert (storage.stored, storage.stored_bytes) == (2, 20)
+    assert storage.oldest == NOW - timedelta(days=3)
+    assert (storage.last_success, storage.last_index) == (NOW - timedelta(minutes=5), 0)
+    assert storage.judge(NOW).state is CheckState.OK
+    assert storage.judge(NOW + timedelta(hours=9)).state is CheckState.CRITICAL
+
+
+def test_a_look_that_fails_keeps_what_was_known() -> None:
+    before = StorageStatus("disk", "local").surveyed(survey(timedelta(0)), HOURLY, NOW)
+    storage = before.surveyed(Survey(error=StorageUnavailable("no answer")), HOURLY, NOW)
+    assert (storage.stored, storage.last_success) == (1, NOW)
+    assert storage.judge(NOW).state is CheckState.UNKNOWN
+    assert storage.judge(NOW).message == "no answer"
+
+
+def test_what_was_read_back_is_known_until_it_is_looked_up_again() -> None:
+    note = ScrubNote({"a": LastReading(NOW, "broken")})
+    looked = StorageStatus("disk", "local").surveyed(survey(timedelta(0)), HOURLY, NOW)
+    storage = looked.scrubbed(note)
+    assert storage.surveyed(survey(timedelta(0)), HOURLY, NOW).has_rot
+    fresh = replace(survey(timedelta(0)), scrubbed=ScrubNote())
+    assert not storage.surveyed(fresh, HOURLY, NOW).has_rot
+
+
+def test_what_is_sent_counts_where_nothing_is_listed_anew() -> None:
+    sent = Stored("new", NOW, 10, verified=True)
+    assert Survey(error=StorageUnavailable("no")).after(sent, NOW).count == 1
+    after = survey(timedelta(hours=1), timedelta(hours=2)).after(sent, NOW)
+    assert after.census is not None
+    assert (after.count, after.size, after.census.newest) == (3, 30, sent)
+
+
+def test_an_agent_is_as_well_as_its_worst_cluster() -> None:
+    fine = replace(
+        CLUSTER,
+        storages=tuple(one.surveyed(survey(timedelta(0)), HOURLY, NOW) for one in CLUSTER.storages),
+    )
+    agent = AgentStatus("1", NOW, NOW, (fine,))
+    assert agent.state() is CheckState.OK
+    assert replace(agent, clusters=(fine, CLUSTER)).state() is CheckState.UNKNOWN
+    off = ClusterStatus("off", disabled="vault.address: missing")
+    assert replace(agent, clusters=(fine, off)).state() is CheckState.CRITICAL
+    assert replace(agent, at=NOW + timedelta(days=1)).state() is CheckState.CRITICAL

@@ -51,7 +51,7 @@ class S3Identity:
 
 
 class SeaweedFS:
-    """A running store whose S3 endpoint requires signed requests."""
+    """A running store whose S3 endpoint demands signatures."""
 
     region = "us-east-1"
 

@@ -1,4 +1,4 @@
-"""The requests of Azure's Blob service, to one container: signed, bounded, never redirected.
+"""Requests to one container of Azure's Blob service: signed, limited, without redirects.
 
 Source: the reference of the Blob service's REST API.
 """
@@ -42,7 +42,7 @@ _ELSE_THERE = frozenset({"BlobAlreadyExists", "ConditionNotMet", "BlobNotFound",
 
 @dataclass(frozen=True, slots=True)
 class AzureContainer:
-    """Where a container is."""
+    """Address of a container."""
 
     account: AzureAccount
     name: str
@@ -54,29 +54,29 @@ class AzureContainer:
         return f"{self.account.endpoint}/{self.name}"
 
     def shown(self, key: str) -> str:
-        """Say where a blob lies, as an operator would write it."""
+        """Return the address of a blob as an operator would write it."""
         return f"az://{self.name}/{key}"
 
 
 @dataclass(frozen=True, slots=True)
 class AzureRequest:
-    """One request, as often as it is made."""
+    """One request, which may be sent several times."""
 
     method: str
     key: str = ""
-    """Of a blob; empty: of the container."""
+    """Key of the blob; empty for the container."""
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    """In lower case."""
+    """Headers, with names in lower case."""
     body: Iterable[bytes | memoryview] = ()
-    """Such that it can be sent more than once."""
+    """Body, which can be sent more than once."""
     size: int = 0
-    """Of the body."""
+    """Length of the body."""
 
 
 @dataclass(frozen=True)
 class AzureClient:
-    """One container; safe to share between threads."""
+    """Client of one container; thread-safe."""
 
     container: AzureContainer
     identity: AzureIdentity
@@ -84,7 +84,7 @@ class AzureClient:
     hints: Hints
     access_tier: str | None = None
     stop: Event = field(default_factory=Event)
-    """Set to have it give up."""
+    """Set to cancel."""
 
     def ask(
         self,
@@ -95,17 +95,17 @@ class AzureClient:
         streaming: bool = False,
         also: Collection[int] = (),
     ) -> BaseHTTPResponse:
-        """Make a request, and again where that may help.
+        """Make a request, with retries where they may help.
 
         Arguments:
-            doing: What fails if this does, such as `cannot list snapshots in az://backups/`.
-            request: What to ask.
-            most: Bytes of the answer; by default what is no list has.
-            streaming: Leave the answer's body to be read.
-            also: Statuses that are the caller's to judge, beside success.
+            doing: Start of the error message, such as `cannot list snapshots in az://backups/`.
+            request: The request.
+            most: Most bytes of the answer; the default suits anything but a list.
+            streaming: Return before the body is read.
+            also: Statuses that are returned instead of raised.
 
         Raises:
-            StorageError: It was refused, or there was no answer.
+            StorageError: The request was refused or not answered.
         """
         once = partial(self.once, doing, request, most=most, streaming=streaming, also=also)
         return ask_patiently(once, self.container.timeout.total_seconds(), self.stop)
@@ -119,7 +119,7 @@ class AzureClient:
         streaming: bool = False,
         also: Collection[int] = (),
     ) -> BaseHTTPResponse:
-        """Make a request that must not be made again, but for a login that ran out."""
+        """Make a request without retries, except after an expired login."""
         send = partial(self._send, doing, request, most=most, streaming=streaming)
         answer = send()
         if answer.status == 401 and self.identity.forget():
@@ -129,21 +129,21 @@ class AzureClient:
         raise self.refused(doing, answer)
 
     def refused(self, doing: str, answer: BaseHTTPResponse) -> StorageError:
-        """Translate an answer that is no success: nobody is followed with what proves a login."""
+        """Return the error for a refusal or a redirect, which is not followed with credentials."""
         said = said_by(answer)
         if 300 <= answer.status < 400 and not said.code:
             return StorageError(describe_redirect(doing, answer), hint=self.hints.address)
         return refusal_of(doing, answer.status, said, self.hints)
 
     def put(self, doing: str, key: str, content: bytes | memoryview, *, plain: bool) -> None:
-        """Store a small blob in one request; `plain`: in no tier of its own."""
+        """Store a small blob in one request; with `plain`, in the default tier."""
         self.ask(doing, self._of_blob(key, content, plain=plain))
 
     def put_where(self, doing: str, key: str, content: bytes, expected: str | None) -> str | None:
-        """Store a small blob where its ETag is the expected; nothing: where there is none.
+        """Store a small blob if the present ETag is `expected` (`None`: if there is no blob).
 
         Returns:
-            Its ETag now; nothing where something else was there.
+            The new ETag; `None` if the condition failed.
         """
         condition = {"if-none-match": "*"} if expected is None else {"if-match": expected}
         request = self._of_blob(key, content, plain=True, more=condition)
@@ -157,10 +157,10 @@ class AzureClient:
     def open(
         self, doing: str, key: str, start: int = 0, version: str | None = None
     ) -> BaseHTTPResponse:
-        """Begin to read a blob, at `start`; only with that ETag if one is given.
+        """Start to read a blob at `start`; only the version with a given ETag, if any.
 
         Raises:
-            SnapshotNotFound: There is none of that name.
+            SnapshotNotFound: No blob has that name.
         """
         headers = {}
         if start:
@@ -170,11 +170,11 @@ class AzureClient:
         return self.ask(doing, AzureRequest("GET", key, headers=headers), streaming=True)
 
     def read_on(self, doing: str, answer: BaseHTTPResponse, size: int = CHUNK) -> bytes:
-        """Read at most `size` bytes more; empty at the end."""
+        """Read at most `size` further bytes; empty at the end."""
         return self.http.more(doing, self.container.account.endpoint, answer, size)
 
     def size(self, doing: str, key: str) -> int | None:
-        """Return how large a blob is, 0 where there is none; nothing without that right."""
+        """Return the size of a blob, 0 if it is missing, `None` without permission."""
         try:
             answer = self.ask(doing, AzureRequest("HEAD", key), also={404})
         except StorageDenied:
@@ -183,16 +183,16 @@ class AzureClient:
         return int(length) if answer.status != 404 else 0
 
     def delete(self, doing: str, key: str) -> None:
-        """Remove a blob and what Azure calls its snapshots; what is gone is no error."""
+        """Delete a blob and its Azure snapshots; a missing one is not an error."""
         headers = {"x-ms-delete-snapshots": "include"}
         answer = self.ask(doing, AzureRequest("DELETE", key, headers=headers), also={404})
         if answer.status == 404 and said_by(answer).code not in _GONE:
             raise self.refused(doing, answer)
 
     def of_new(self, *, plain: bool) -> dict[str, str]:
-        """Return the headers of a new blob; `plain`: in no tier of its own.
+        """Return the headers of a new blob; with `plain`, in the default tier.
 
-        What lies beside a snapshot is read by every command: it stays where that costs least.
+        Files beside a snapshot are read by every command, so they use the default tier.
         """
         return {} if plain or not self.access_tier else {"x-ms-access-tier": self.access_tier}
 
@@ -232,13 +232,13 @@ class AzureClient:
 
 
 def said_by(answer: BaseHTTPResponse) -> Said:
-    """Read a refusal; to a request whose answer has no body, the code stands in a header."""
+    """Parse a refusal; if its answer has no body, the code is in a header."""
     said = read_document(answer.data.decode(errors="replace"))
     return said if said.code else Said(one_line(answer.headers.get(_CODE, ""), _MOST_OF_A_CODE))
 
 
 def checksum(pieces: Iterable[bytes | memoryview]) -> str:
-    """Return what the store is to check that the body of a request arrived unchanged by."""
+    """Return the checksum by which the store verifies the body of a request."""
     digest = hashlib.md5(usedforsecurity=False)
     for piece in pieces:
         digest.update(piece)

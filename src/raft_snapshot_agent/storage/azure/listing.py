@@ -1,4 +1,4 @@
-"""What lies in a container, page by page; names of any form are taken, such as `p//x`.
+"""Lists a container page by page; accepts names of any form, such as `p//x`.
 
 Source: "List Blobs" of the Blob service's REST API.
 """
@@ -28,14 +28,14 @@ class AzureBlob:
     key: str
     size: int
     written: datetime | None
-    """By the store's clock, if it tells."""
+    """Last modification by the store's clock, if reported."""
 
 
 def list_blobs(client: AzureClient, doing: str, prefix: str) -> Iterator[AzureBlob]:
     """List the blobs directly below a prefix.
 
     Raises:
-        StorageError: That is not allowed, failed, or has no end.
+        StorageError: Listing is not allowed, failed, or does not end.
     """
     query = {
         "restype": "container",
@@ -59,10 +59,10 @@ def list_blobs(client: AzureClient, doing: str, prefix: str) -> Iterator[AzureBl
 
 
 def read_page(document: bytes, prefix: str) -> tuple[list[tuple[str, AzureBlob | None]], str]:
-    """Read a page: each name, and the blob, or nothing for a folder; and where the next begins.
+    """Parse a page: each name with its blob (`None` for a folder), and the next page's marker.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not a valid page.
     """
     items: list[tuple[str, AzureBlob | None]] = []
     marker = ""
@@ -71,7 +71,7 @@ def read_page(document: bytes, prefix: str) -> tuple[list[tuple[str, AzureBlob |
             marker = part.text or ""
             continue
         key = _name(part)
-        # The folder's own placeholder is not below it.
+        # Skip the folder's placeholder object.
         is_ours = part.tag == "Blob" and key.startswith(prefix) and key != prefix
         items.append((key, _blob(part, key) if is_ours else None))
     return items, marker

@@ -1,4 +1,4 @@
-"""What a storage needs of a container, and a lease; each part is loaded when it is used."""
+"""Objects and lease records in a container; each part is imported when it is used."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class AzureObjects:
         self.client.delete(doing, key)
 
     def sweep(self, _prefix: str, _leftovers: Leftovers) -> int:
-        """Leave blocks that nobody committed alone: Azure drops them after a week."""
+        """Do nothing: Azure drops uncommitted blocks after a week."""
         return 0
 
 
 @dataclass(frozen=True, slots=True)
 class AzureRecords:
-    """The records of one container, by the ETag, which a write may insist on.
+    """The lease records in one container, with writes conditional on the ETag.
 
     Source: "Specifying conditional headers for Blob service operations".
     """

@@ -1,4 +1,4 @@
-"""What a storage needs of a bucket; each part is loaded when it is used."""
+"""Objects in a bucket; each part is imported when it is used."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class GcsObjects:
 
     def list_sizes(self, doing: str, prefix: str) -> Iterator[tuple[str, int]]:
         listed = self.bucket.list_objects(prefix, doing)
-        # The folder's own placeholder is not below it.
+        # Skip the folder's placeholder object.
         return ((one.key, one.size) for one in listed if one.key != prefix)
 
     def open(
@@ -45,5 +45,5 @@ class GcsObjects:
         self.bucket.delete(key, doing=doing)
 
     def sweep(self, _prefix: str, _leftovers: Leftovers) -> int:
-        """Leave unfinished uploads to Google: nobody can list them, and they end after a week."""
+        """Do nothing: incomplete uploads cannot be listed, and Google drops them after a week."""
         return 0

@@ -1,4 +1,4 @@
-"""What answers of several stores share: redirects, and ETags, which later writes insist on."""
+"""Parses redirects and ETags, which several stores have in common."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 _LONGEST = 200
-"""Letters of an address that a store names."""
+"""Most characters of an address from a store."""
 
 
 class ReadingClient(Protocol):
     """Reads one object of a bucket."""
 
     def open(self, doing: str, key: str) -> BaseHTTPResponse:
-        """Begin to read an object.
+        """Start to read an object.
 
         Raises:
-            SnapshotNotFound: There is none of that name.
+            SnapshotNotFound: No object has that name.
         """
 
     def read_on(self, doing: str, answer: BaseHTTPResponse, size: int) -> bytes:
-        """Read at most `size` bytes more."""
+        """Read at most `size` further bytes."""
 
 
 def read_tagged(client: ReadingClient, doing: str, key: str, most: int) -> tuple[bytes, str] | None:
-    """Return the first bytes of an object, and its ETag; nothing where there is none.
+    """Return the first bytes of an object and its ETag; `None` if it is missing.
 
     Arguments:
-        client: Reads it.
-        doing: What fails if this does.
-        key: Of the object.
-        most: Bytes.
+        client: Client of the store.
+        doing: Start of the error message.
+        key: Key of the object.
+        most: Most bytes to read.
 
     Raises:
-        StorageError: It cannot be read, or the store tells no ETag.
+        StorageError: It cannot be read, or the answer has no ETag.
     """
     try:
         answer = client.open(doing, key)
@@ -55,7 +55,7 @@ def require_etag(answer: BaseHTTPResponse, doing: str, hint: str) -> str:
     """Return the ETag of an answer.
 
     Raises:
-        StorageError: It has none.
+        StorageError: The answer has none.
     """
     if not (etag := answer.headers.get("etag")):
         raise StorageError(f"{doing}: the store tells no ETag", hint=hint)
@@ -63,7 +63,7 @@ def require_etag(answer: BaseHTTPResponse, doing: str, hint: str) -> str:
 
 
 def describe_redirect(doing: str, answer: BaseHTTPResponse) -> str:
-    """Say where an answer leads; nobody follows it with a signature, a key or a token."""
+    """Describe a redirect, which is never followed because credentials would be sent there."""
     to = urlsplit(answer.headers.get("location", ""))
     where = one_line(f"to {to.scheme}://{to.netloc}" if to.netloc else "to nowhere", _LONGEST)
     return f"{doing}: the store answered {answer.status}, a redirect {where}"

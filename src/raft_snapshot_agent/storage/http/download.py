@@ -1,4 +1,4 @@
-"""How an object is read to its end, over as many connections as that takes."""
+"""Reads an object to its end, over several connections if one breaks."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 _WAITS = (0.1, 1.0, 2.0)
-"""Seconds before it goes on after a connection that broke."""
+"""Seconds before the next connection after one that broke."""
 
 
 class Bucket(Protocol):
-    """A bucket whose objects can be read from any byte on."""
+    """A bucket whose objects can be read from any position."""
 
     def open(
         self, doing: str, key: str, start: int = 0, version: str | None = None
     ) -> BaseHTTPResponse:
-        """Begin to read an object, at `start`; only that version of it if one is given."""
+        """Start to read an object at `start`; only a given version, if any."""
 
     def read_on(self, doing: str, answer: BaseHTTPResponse) -> bytes:
         """Read the next piece; empty at the end."""
 
 
 class ObjectDownload:
-    """One object, as it was when it was opened."""
+    """One version of an object, as it was when opened."""
 
     def __init__(self, bucket: Bucket, doing: str, key: str, version: str) -> None:
-        """Begin to read.
+        """Start to read.
 
         Arguments:
-            bucket: Where it lies.
-            doing: What fails if this does.
-            key: Its.
-            version: The header that tells which of several this is.
+            bucket: The bucket.
+            doing: Start of the error message.
+            key: Key of the object.
+            version: Name of the header that identifies a version.
 
         Raises:
-            SnapshotNotFound: There is none of that name.
+            SnapshotNotFound: No object has that name.
         """
         self._bucket = bucket
         self._key = key
@@ -63,7 +63,7 @@ class ObjectDownload:
         return self._piece(self._answer)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
         self._answer.close()
 
     def _piece(self, answer: BaseHTTPResponse) -> bytes:
@@ -75,5 +75,5 @@ class ObjectDownload:
         answer = self._bucket.open(self._doing, self._key, self._position, self._version)
         if self._position and answer.status != 206:
             answer.close()
-            raise StorageUnavailable(f"{self._doing}: the store does not go on where it broke off")
+            raise StorageUnavailable(f"{self._doing}: the store does not resume the download")
         return answer

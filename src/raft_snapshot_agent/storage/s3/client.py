@@ -1,4 +1,4 @@
-"""The requests of the S3 API, to one bucket: signed, bounded, repeated, never redirected.
+"""Requests to one bucket by the S3 API: signed, limited, with retries, without redirects.
 
 Source: the reference of the S3 API.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from raft_snapshot_agent.storage.http.http import Http
 
 Keys = Callable[[str], AwsCredentials]
-"""Finds what a request is signed with, given what fails if that does."""
+"""Returns the keys to sign with; its argument is the start of the error message."""
 
 CHUNK = 1 << 20
 _SUCCESS = frozenset({200, 204, 206})
@@ -42,20 +42,20 @@ _MOST_OF_A_REGION = 64
 
 @dataclass(frozen=True, slots=True)
 class S3Request:
-    """One request, as often as it is made."""
+    """One request, which may be sent several times."""
 
     method: str
     key: str = ""
-    """Of an object; empty: of the bucket."""
+    """Key of the object; empty for the bucket."""
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    """In lower case."""
+    """Headers, with names in lower case."""
     payload: Payload = NOTHING
 
 
 @dataclass(frozen=True)
 class S3Client:
-    """One bucket; safe to share between threads."""
+    """Client of one bucket; thread-safe."""
 
     bucket: S3Bucket
     keys: Keys
@@ -63,7 +63,7 @@ class S3Client:
     hints: Hints
     options: ObjectOptions = field(default_factory=ObjectOptions)
     stop: Event = field(default_factory=Event)
-    """Set to have it give up."""
+    """Set to cancel."""
 
     def ask(
         self,
@@ -74,17 +74,17 @@ class S3Client:
         streaming: bool = False,
         also: Collection[int] = (),
     ) -> BaseHTTPResponse:
-        """Make a request, and again where that may help.
+        """Make a request, with retries where they may help.
 
         Arguments:
-            doing: What fails if this does, such as `cannot list snapshots in s3://backups/`.
-            request: What to ask.
-            most: Bytes of the answer; by default what is no list has.
-            streaming: Leave the answer's body to be read.
-            also: Statuses that are the caller's to judge, beside success.
+            doing: Start of the error message, such as `cannot list snapshots in s3://backups/`.
+            request: The request.
+            most: Most bytes of the answer; the default suits anything but a list.
+            streaming: Return before the body is read.
+            also: Statuses that are returned instead of raised.
 
         Raises:
-            StorageError: It was refused, or there was no answer.
+            StorageError: The request was refused or not answered.
         """
         once = partial(self.once, doing, request, most=most, streaming=streaming, also=also)
         return ask_patiently(once, self.bucket.timeout.total_seconds(), self.stop)
@@ -98,7 +98,7 @@ class S3Client:
         streaming: bool = False,
         also: Collection[int] = (),
     ) -> BaseHTTPResponse:
-        """Make a request that must not be made again."""
+        """Make a request without retries."""
         url, payload = self._url(request), request.payload
         headers = sign(
             request.method,
@@ -121,21 +121,21 @@ class S3Client:
         raise self.refused(doing, answer)
 
     def refused(self, doing: str, answer: BaseHTTPResponse) -> StorageError:
-        """Translate an answer that is no success."""
+        """Return the error for a refusal."""
         if 300 <= answer.status < 400:
             return self._redirected(doing, answer)
         return refusal(doing, answer.status, answer.data.decode(errors="replace"), self.hints)
 
     def put(self, doing: str, key: str, payload: Payload, *, plain: bool = False) -> None:
-        """Store a small object in one request; `plain`: in no storage class of its own."""
+        """Store a small object in one request; with `plain`, in the default storage class."""
         headers = {**self.options.of_new(plain=plain), **self.checksum(payload)}
         self.ask(doing, S3Request("PUT", key, headers=headers, payload=payload))
 
     def put_where(self, doing: str, key: str, payload: Payload, expected: str | None) -> str | None:
-        """Store a small object where its ETag is the expected; nothing: where there is none.
+        """Store a small object if the present ETag is `expected` (`None`: if it is missing).
 
         Returns:
-            Its ETag now; nothing where something else was there.
+            The new ETag; `None` if the condition failed.
         """
         condition = {"if-none-match": "*"} if expected is None else {"if-match": expected}
         headers = {**self.options.of_new(plain=True), **self.checksum(payload), **condition}
@@ -150,10 +150,10 @@ class S3Client:
     def open(
         self, doing: str, key: str, start: int = 0, version: str | None = None
     ) -> BaseHTTPResponse:
-        """Begin to read an object, at `start`; only with that ETag if one is given.
+        """Start to read an object at `start`; only the version with a given ETag, if any.
 
         Raises:
-            SnapshotNotFound: There is none of that name.
+            SnapshotNotFound: No object has that name.
         """
         headers = {**self.options.of_access}
         if start:
@@ -163,11 +163,11 @@ class S3Client:
         return self.ask(doing, S3Request("GET", key, headers=headers), streaming=True)
 
     def read_on(self, doing: str, answer: BaseHTTPResponse, size: int = CHUNK) -> bytes:
-        """Read at most `size` bytes more; empty at the end."""
+        """Read at most `size` further bytes; empty at the end."""
         return self.http.more(doing, self.bucket.endpoint, answer, size)
 
     def size(self, doing: str, key: str) -> int | None:
-        """Return how large an object is, 0 where there is none; nothing without that right."""
+        """Return the size of an object, 0 if it is missing, `None` without permission."""
         try:
             request = S3Request("HEAD", key, headers=self.options.of_access)
             answer = self.ask(doing, request, also={404})
@@ -177,14 +177,14 @@ class S3Client:
         return int(length) if answer.status != 404 else 0
 
     def delete(self, doing: str, key: str) -> None:
-        """Remove an object; what is gone is no error."""
+        """Delete an object; a missing one is not an error."""
         with suppress(SnapshotNotFound):
             answer = self.ask(doing, S3Request("DELETE", key), also={404})
             if answer.status == 404 and _code_of(answer) not in {"", "NoSuchKey"}:
                 raise self.refused(doing, answer)
 
     def _redirected(self, doing: str, answer: BaseHTTPResponse) -> StorageError:
-        """Tell where the bucket is: nobody is followed with a signature or a key."""
+        """Return the error for a redirect, which is never followed with a signature or key."""
         if region := one_line(answer.headers.get(_REGION, ""), _MOST_OF_A_REGION):
             why = f"{doing}: the bucket lies in another region; {_REGION}: {region}"
             return StorageError(why, hint=f"set region: {region}")
@@ -195,7 +195,7 @@ class S3Client:
         return StorageError(describe_redirect(doing, answer), hint=hint)
 
     def checksum(self, payload: Payload) -> Mapping[str, str]:
-        """Return the headers that have the store keep a checksum, if it is to."""
+        """Return the headers that make the store keep a checksum, if configured or demanded."""
         return payload.checksum if self.options.checksum else {}
 
     def _url(self, request: S3Request) -> str:

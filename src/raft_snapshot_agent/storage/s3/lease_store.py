@@ -1,4 +1,4 @@
-"""How S3 keeps a lease's record: by the ETag, which a write may insist on."""
+"""Lease records in S3, with writes conditional on the ETag."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raft_snapshot_agent.storage.s3.payload import Payload
 
 @dataclass(frozen=True, slots=True)
 class S3Records:
-    """The records of one bucket. Source: "Conditional requests" of the S3 guide."""
+    """The lease records in one bucket. Source: "Conditional requests" of the S3 guide."""
 
     client: S3Client
 

@@ -1,4 +1,4 @@
-"""What lies in a bucket, page by page; keys of any form are taken, such as `p//x`."""
+"""Lists a bucket page by page; accepts keys of any form, such as `p//x`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class S3Object:
     key: str
     size: int
     written: datetime | None
-    """By the store's clock, if it tells."""
+    """Last modification by the store's clock, if reported."""
 
 
 def list_objects(client: S3Client, doing: str, prefix: str) -> Iterator[S3Object]:
     """List the objects directly below a prefix.
 
     Raises:
-        StorageError: That is not allowed, failed, or has no end.
+        StorageError: Listing is not allowed, failed, or does not end.
 
     Source: `ListObjectsV2` of the S3 API.
     """
@@ -71,7 +71,7 @@ def _page(document: bytes, prefix: str) -> tuple[dict[str, str], list[tuple[str,
 
 
 def _item(part: ET.Element, prefix: str, *, encoded: bool) -> tuple[str, S3Object | None]:
-    """Read an object, or nothing of a folder; the folder's own placeholder is not below it."""
+    """Parse an object; `None` for a folder or the folder's placeholder."""
     said: str = part.findtext("{*}Key", "") or part.findtext("{*}Prefix", "")
     key = unquote(said.replace("+", " ")) if encoded else said
     if part.tag.rpartition("}")[2] != "Contents":

@@ -1,4 +1,4 @@
-"""Multipart uploads that crashed runs left pending: S3 keeps, hides and charges their parts."""
+"""Aborts multipart uploads of crashed runs, whose hidden parts S3 stores and charges."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Uploads:
         self._doing = f"cannot sweep uploads in {client.bucket.url}"
 
     def pending(self, prefix: str) -> Iterator[MultipartUpload]:
-        """List those whose key begins with `prefix`, page by page.
+        """List the pending uploads whose key begins with `prefix`, page by page.
 
         Source: `ListMultipartUploads` of the S3 API.
         """
@@ -57,7 +57,7 @@ class Uploads:
             }
 
     def abort(self, upload: MultipartUpload) -> None:
-        """Drop an upload and its parts; one that is gone already is no error."""
+        """Abort an upload and drop its parts; a missing one is not an error."""
         request = S3Request("DELETE", upload.key, {"uploadId": upload.id})
         self._client.once(self._doing, request, also={404})
 
@@ -66,10 +66,10 @@ class Uploads:
 
 
 def sweep(uploads: Uploads, prefix: str, leftovers: Leftovers, now: datetime) -> int:
-    """Abort what dead runs left directly under `prefix`, and what is older than a day.
+    """Abort uploads directly under `prefix` that are of dead runs or older than a day.
 
     Returns:
-        How many were aborted; none where the right to list them is missing.
+        Number of aborted uploads; 0 without permission to list them.
     """
     try:
         pending = list(uploads.pending(prefix))

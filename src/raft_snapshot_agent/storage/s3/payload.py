@@ -1,4 +1,4 @@
-"""The body of a request, and what proves that it arrived unchanged."""
+"""The body of a request, with its checksum."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Buffer = bytes | memoryview
 class Payload:
     """Bytes that can be sent more than once.
 
-    They are hashed once: the signature covers the SHA-256, so the store checks what arrives, and
-    the same is the checksum that it keeps where it is asked to.
+    They are hashed once: the signature covers the SHA-256, so the store verifies the body; the same
+    SHA-256 is the checksum that it can keep.
     """
 
     pieces: Sequence[Buffer]
@@ -37,7 +37,7 @@ class Payload:
 
     @property
     def checksum(self) -> Mapping[str, str]:
-        """The headers that have the store keep it; by these alone Object Lock takes an object."""
+        """The headers that make the store keep it, which Object Lock requires."""
         return {"x-amz-checksum-sha256": self.base64, "x-amz-sdk-checksum-algorithm": "SHA256"}
 
 

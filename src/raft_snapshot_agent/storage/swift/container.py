@@ -1,4 +1,4 @@
-"""The requests of Swift's object API, to one container."""
+"""Requests to one container by Swift's object API."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _PAGE = PAGE
 _SUCCESS = {200, 201, 202, 204, 206}
 _NEWEST = {"x-newest": "true"}
-"""Asks all replicas: one may not know yet what was just replaced."""
+"""Makes the store ask all replicas, because one may still have an old version."""
 SEGMENTS = ".segments/"
 _RIGHTS = "allow it to write, and to list, read and delete for the rest"
 _CONTAINER = "create it, or check container, project and region"
@@ -33,7 +33,7 @@ _CONTAINER = "create it, or check container, project and region"
 
 @dataclass(frozen=True, slots=True)
 class SwiftObject:
-    """One object as it is listed."""
+    """One object as the store lists it."""
 
     key: str
     size: int
@@ -41,7 +41,7 @@ class SwiftObject:
 
 
 class Container:
-    """One container; safe to share between threads."""
+    """Client of one container; thread-safe."""
 
     def __init__(self, settings: SwiftOptions) -> None:
         self._name = settings.container
@@ -51,18 +51,18 @@ class Container:
         self._login = SwiftLogin(settings, self._http)
         self._most = settings.max_objects
         self._address = ""
-        """Of the account, once it is known."""
+        """URL of the account, once known."""
 
     def shown(self, key: str) -> str:
-        """Say where an object lies, as an operator would write it."""
+        """Return the address of an object as an operator would write it."""
         return f"swift://{self._name}/{key}"
 
     def path(self, key: str) -> str:
-        """Name an object as manifests do."""
+        """Return the path of an object as in manifests."""
         return f"/{self._name}/{key}"
 
     def key(self, path: str) -> str:
-        """Turn `path` back."""
+        """Return the key for a path; the inverse of `path`."""
         return path.removeprefix(f"/{self._name}/")
 
     def put(
@@ -72,10 +72,10 @@ class Container:
         headers: dict[str, str] | None = None,
         query: dict[str, str] | None = None,
     ) -> str:
-        """Store an object, which appears when it is whole.
+        """Store an object, which is visible when it is complete.
 
         Returns:
-            The checksum the store has made of it.
+            The checksum that the store has computed.
         """
         doing = f"cannot store {self.shown(key)}"
         answer = self._ask(doing, "PUT", key, body, headers=headers, query=query)
@@ -89,7 +89,7 @@ class Container:
         return list(self._pages(doing, query))
 
     def size(self, key: str) -> int | None:
-        """Tell the size of an object; `None` where asking is not allowed."""
+        """Return the size of an object; `None` without permission."""
         try:
             answer = self._ask(f"cannot check {self.shown(key)}", "HEAD", key, headers=_NEWEST)
         except StorageDenied:
@@ -99,13 +99,13 @@ class Container:
         return int(answer.headers.get("content-length", "0"))
 
     def segments(self, key: str) -> list[str]:
-        """Name the segments of our own an object is made of: none if it is plain or missing.
+        """List the segments of an object in its own segments folder; none if plain or missing.
 
-        Whoever may create an object can say that it is made of the good snapshots, which would
-        be removed with it: only what lies where its segments do belongs to it.
+        A forged manifest could name other snapshots as its segments, which would be deleted with
+        it; so segments outside the object's folder are ignored.
 
         Raises:
-            StorageDenied: It may not be read.
+            StorageDenied: No permission to read the manifest.
         """
         doing = f"cannot read the manifest of {self.shown(key)}"
         with suppress(SnapshotNotFound):
@@ -212,7 +212,7 @@ class Container:
 
 
 def segments_folder(key: str) -> str:
-    """Return where the segments of an object lie, out of sight."""
+    """Return the hidden folder of an object's segments."""
     folder, slash, name = key.rpartition("/")
     return f"{folder}{slash}{SEGMENTS}{name}/"
 

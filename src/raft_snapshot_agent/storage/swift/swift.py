@@ -1,7 +1,7 @@
-"""A container of OpenStack Swift, or of another store that speaks its protocol.
+"""A container of OpenStack Swift, or of another store with its protocol.
 
-A snapshot is a static large object: its segments are uploaded while it grows, out of sight below
-`.segments/`, and the manifest that makes an object of them comes last.
+A snapshot is a static large object: its segments are uploaded while it grows, hidden below
+`.segments/`; the large object's manifest is stored last.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from raft_snapshot_agent.storage.swift.options import SwiftOptions
 class SwiftSettings(SwiftOptions):
     """Snapshots in a container of OpenStack Swift.
 
-    What is missing here comes from the OS_* environment variables that OpenStack's RC files set.
+    Missing settings are read from the OS_* environment variables that OpenStack's RC files set.
     """
 
     def open(self) -> Storage:
@@ -27,7 +27,7 @@ class SwiftSettings(SwiftOptions):
         return BucketStorage(location, objects)
 
     def check(self) -> None:
-        """Make sure that there is something to log in with."""
+        """Check that the login is complete."""
         from raft_snapshot_agent.storage.swift.login import check_login
 
         check_login(self)

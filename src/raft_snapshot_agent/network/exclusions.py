@@ -35,8 +35,8 @@ Rule = Callable[[ExcludedHost], bool]
 
 _OWN_NETWORKS = ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32")
 _OWN_NAMES = ("metadata", "metadata.google.internal")
-OWN = (*_OWN_NETWORKS, *_OWN_NAMES)
-"""Addresses of metadata services: link-local addresses, Amazon's for IPv6, Google's host name."""
+"""Where a platform offers its services to this very host: link-local addresses, and what stands
+for them in IPv6 at Amazon and by name at Google."""
 
 
 def is_loopback(host: ExcludedHost) -> bool:

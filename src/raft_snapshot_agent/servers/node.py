@@ -196,17 +196,17 @@ class OpenBaoNode:
             request["leader_ca_cert"] = tls.ca.read_text()
         self.api("PUT", "sys/storage/raft/join", request)
 
-    def wait_answering(self, within: float = _PATIENCE) -> None:
+    def wait_answering(self) -> None:
         """Wait until its API answers, sealed or not."""
-        until(self._answers, f"{self.name} answers", within=within)
+        until(self._answers, f"{self.name} answers", within=_PATIENCE)
 
-    def wait_active(self, within: float = _PATIENCE) -> None:
+    def wait_active(self) -> None:
         """Wait until it is unsealed and leads."""
-        until(lambda: self._health() == _SERVING[0], f"{self.name} is active", within=within)
+        until(lambda: self._health() == _SERVING[0], f"{self.name} is active", within=_PATIENCE)
 
-    def wait_serving(self, within: float = _PATIENCE) -> None:
+    def wait_serving(self) -> None:
         """Wait until it is unsealed and leads or follows."""
-        until(lambda: self._health() in _SERVING, f"{self.name} serves", within=within)
+        until(lambda: self._health() in _SERVING, f"{self.name} serves", within=_PATIENCE)
 
     def _answers(self) -> bool:
         self.process.check()

@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from raft_snapshot_agent.errors import NoLeader, ServerError
@@ -113,9 +112,9 @@ class OpenBaoCluster:
         node.unseal(self.unseal_keys)
         node.wait_serving()
 
-    def wait_voters(self, within: float = _PATIENCE) -> None:
-        """Wait until every node is a voter; only then can the cluster lose its leader."""
-        until(lambda: self._voters() == len(self.nodes), "every node votes", within=within)
+    def wait_voters(self) -> None:
+        """Wait until every node has a vote: only then the cluster survives losing its leader."""
+        until(lambda: self._voters() == len(self.nodes), "every node votes", within=_PATIENCE)
 
     def api(self, method: str, path: str, body: Any = None) -> Any:
         """Make a request to the leader, with the root token."""
@@ -137,12 +136,7 @@ class OpenBaoCluster:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _assemble(self) -> None:

@@ -15,11 +15,6 @@ from raft_snapshot_agent.servers.node_options import NodeHost, NodeOptions
 from raft_snapshot_agent.servers.programs import find_bundled_program
 from raft_snapshot_agent.servers.relay import Reachable, Relay
 
-OPEN = (
-    "the server is not isolated: it can reach other hosts and revoke what production uses, and"
-    " other users of this host can reach its port, though they receive no key"
-)
-"""The warning if this host allows no namespaces."""
 _PORTS = (8200, 8201)
 # By default Vault locks memory, which needs a capability that isolated processes lack.
 _OPTIONS = NodeOptions(server={"disable_mlock": True})

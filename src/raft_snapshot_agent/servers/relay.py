@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 RELAY_SOCKET = "relay.sock"
@@ -63,12 +62,7 @@ class Relay:
         threading.Thread(target=self._serve, args=(self._control,), daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._control is not None:
             _end(self._control)
         self._replace([])

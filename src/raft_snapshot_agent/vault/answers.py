@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from raft_snapshot_agent.core.foreign_json import read_json
-from raft_snapshot_agent.error_text import read_document
 from raft_snapshot_agent.errors import Denied, Sealed, ServerError
 from raft_snapshot_agent.secret import one_line, redact
 
@@ -32,6 +31,9 @@ class Answer:
         try:
             body = read_json(text)
         except ValueError:
+            # Pages of proxies: servers themselves answer in JSON.
+            from raft_snapshot_agent.error_text import read_document
+
             said = read_document(text[:_READ].decode("utf-8", "replace")).text
             return cls(status, {"errors": [said] if said else []})
         return cls(status, body if isinstance(body, dict) else {})

@@ -11,8 +11,8 @@ from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.storage.objectstore.errors import Hints
 
 if TYPE_CHECKING:
-    from raft_snapshot_agent.storage.azure.client import AzureClient
     from raft_snapshot_agent.storage.azure.login import TokenCache
+    from raft_snapshot_agent.storage.azure.store import AzureClient
 
 _RIGHTS = "the role Storage Blob Data Contributor on the container, or a SAS with racwdl"
 _ADDRESS = "check container, account_name and endpoint"
@@ -40,11 +40,16 @@ class AzureSettings(AzureOptions):
 
     def lease_store(self, name: str) -> StoredLeaseStore:
         from raft_snapshot_agent.storage.azure.login import TokenCache
-        from raft_snapshot_agent.storage.azure.storage import AzureRecords
+        from raft_snapshot_agent.storage.azure.storage import AzureObjects
         from raft_snapshot_agent.storage.http.lease_store import BucketLeaseStore
+        from raft_snapshot_agent.storage.http.tagged_records import TaggedRecords
 
         key, cache = f"{self.prefix}{name}.json", TokenCache()
-        return BucketLeaseStore(self._url, key, lambda: AzureRecords(connect(self, cache)))
+
+        def records() -> TaggedRecords:
+            return TaggedRecords(AzureObjects(connect(self, cache)))
+
+        return BucketLeaseStore(self._url, key, records)
 
     @property
     def _url(self) -> str:
@@ -61,18 +66,18 @@ def connect(settings: AzureSettings, cache: TokenCache) -> AzureClient:
     Raises:
         ConfigError: The credentials cannot be read.
     """
-    from raft_snapshot_agent.storage.azure.client import AzureClient, AzureContainer
     from raft_snapshot_agent.storage.azure.identities import LOGIN_HINT
     from raft_snapshot_agent.storage.azure.login import choose_identity
+    from raft_snapshot_agent.storage.azure.store import AzureClient, AzureContainer, AzureStore
     from raft_snapshot_agent.storage.http.http import Http, TlsOptions
 
     said = read_connection_string(settings)
     account = find_account(settings, said)
     http = Http(settings.timeout, TlsOptions(settings.ca_file), settings.proxy)
-    return AzureClient(
+    store = AzureStore(
         AzureContainer(account, settings.container, settings.timeout, settings.max_objects),
         choose_identity(settings, account.name, said, http, cache),
-        http,
         Hints(rights=_RIGHTS, login=LOGIN_HINT, address=_ADDRESS),
         settings.access_tier,
     )
+    return AzureClient(store, http)

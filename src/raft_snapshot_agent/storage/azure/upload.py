@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 
 from raft_snapshot_agent.core.naming import snapshot_name
-from raft_snapshot_agent.storage.azure.client import AzureClient, AzureRequest, checksum
+from raft_snapshot_agent.storage.azure.store import AzureClient, payload_of
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.http.body import StoppableSource
+from raft_snapshot_agent.storage.http.bucket_client import BucketRequest
 from raft_snapshot_agent.storage.http.parts import (
     read_if_small,
     require_size,
@@ -40,8 +41,8 @@ def upload(client: AzureClient, doing: str, key: str, source: UploadSource, stop
         client.put(doing, key, whole, plain=plain)
     else:
         sent = _Blocks(client, doing, key).run(source, plain=plain)
-    # The store has already verified the bytes by the checksum of every request.
-    return require_size(client, key, client.container.shown(key), sent)
+    # The bytes were checked already, against the checksum that goes with every request.
+    return require_size(client, key, client.store.container.shown(key), sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +62,18 @@ class _Blocks:
         return size
 
     def _send(self, number: int, part: memoryview) -> None:
-        request = AzureRequest(
-            "PUT",
-            self.key,
-            {"comp": "block", "blockid": self._id(number)},
-            {"content-md5": checksum([part])},
-            tuple(steps_of(part)),
-            len(part),
-        )
-        self.client.ask(self.doing, request)
+        query = {"comp": "block", "blockid": self._id(number)}
+        payload = payload_of(steps_of(part))
+        self.client.ask(self.doing, BucketRequest("PUT", self.key, query, payload=payload))
         self.sent.append(number)
 
     def _complete(self, *, plain: bool) -> None:
         # "Latest" and not "Uncommitted", because the list is sent again if the answer is lost.
         listed = "".join(f"<Latest>{self._id(number)}</Latest>" for number in sorted(self.sent))
         document = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{listed}</BlockList>'.encode()
-        headers = {
-            "content-type": "application/xml",
-            "content-md5": checksum([document]),
-            **self.client.of_new(plain=plain),
-        }
-        query = {"comp": "blocklist"}
-        request = AzureRequest("PUT", self.key, query, headers, [document], len(document))
-        self.client.ask(self.doing, request)
+        headers = {"content-type": "application/xml", **self.client.store.of_new(plain=plain)}
+        query, payload = {"comp": "blocklist"}, payload_of([document])
+        self.client.ask(self.doing, BucketRequest("PUT", self.key, query, headers, payload))
 
     def _id(self, number: int) -> str:
         """Return a block ID; all IDs of a blob must have the same length."""

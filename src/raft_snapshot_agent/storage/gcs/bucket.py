@@ -18,6 +18,7 @@ from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageError
 from raft_snapshot_agent.storage.gcs.errors import GcsAnswer, refusal
 from raft_snapshot_agent.storage.gcs.multipart import BYTES, JSON, two_parts
+from raft_snapshot_agent.storage.http.bucket_client import CHUNK, send_logged_in
 from raft_snapshot_agent.storage.http.http import Http
 from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList, size_of
 from raft_snapshot_agent.storage.limits import MOST_OBJECTS
@@ -25,7 +26,6 @@ from raft_snapshot_agent.storage.limits import MOST_OBJECTS
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-_CHUNK = 1 << 20
 _FIELDS = "name,size,md5Hash,generation,updated"
 _SUCCESS = {200, 204, 206}
 GENERATION = "x-goog-generation"
@@ -148,15 +148,14 @@ class GcsBucket:
         headers = {"range": f"bytes={start}-"} if start else {}
         return self._ask(doing, "GET", url, headers=headers, of_object=True, streaming=True)
 
-    def read_on(self, doing: str, answer: BaseHTTPResponse, size: int = _CHUNK) -> bytes:
-        """Read at most `size` further bytes; empty at the end."""
+    def read_on(self, doing: str, answer: BaseHTTPResponse, size: int = CHUNK) -> bytes:
+        """Read at most `size` bytes more; empty at the end."""
         return self._http.more(doing, self._endpoint, answer, size)
 
-    def delete(self, key: str, generation: str | None = None, *, doing: str = "") -> None:
-        """Delete an object, or only one generation of it; a missing one is not an error."""
+    def delete(self, doing: str, key: str, generation: str | None = None) -> None:
+        """Remove an object, or only that generation of it; what is gone is no error."""
         condition = {"ifGenerationMatch": generation} if generation else {}
         with suppress(SnapshotNotFound):
-            doing = doing or f"cannot delete {self.shown(key)}"
             self._ask(doing, "DELETE", self._object(key, condition), of_object=True)
 
     def insert(
@@ -237,11 +236,7 @@ class GcsBucket:
             sent = {**headers, **self._identity.headers(doing)}
             return self._http.ask(doing, method, url, sent, body, streaming=streaming, most=most)
 
-        answer = once()
-        if answer.status == 401 and self._identity.forget():
-            answer.close()
-            return once()
-        return answer
+        return send_logged_in(once, self._identity.forget)
 
     def _ask(
         self,

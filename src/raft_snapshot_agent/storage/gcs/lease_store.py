@@ -39,8 +39,8 @@ class GcsRecords:
         stored = self.bucket.insert(doing, content, metadata, expected or "0")
         return None if stored is None else stored.generation
 
-    def delete_record(self, _doing: str, key: str) -> None:
-        self.bucket.delete(key)
+    def delete_record(self, doing: str, key: str) -> None:
+        self.bucket.delete(doing, key)
 
     def list_records(self, doing: str, folder: str) -> Iterator[tuple[str, datetime | None]]:
         return ((one.key, one.updated) for one in self.bucket.list_objects(folder, doing))

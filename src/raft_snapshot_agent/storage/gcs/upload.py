@@ -73,9 +73,9 @@ def compared(bucket: GcsBucket, stored: GcsObject, sent: int, md5: str) -> int:
     """Compare the stored object with what was sent; delete it if it differs."""
     if stored.size == sent and stored.md5 in {"", md5}:
         return sent
-    with suppress(StorageError):
-        bucket.delete(stored.key, stored.generation)
     where = bucket.shown(stored.key)
+    with suppress(StorageError):
+        bucket.delete(f"cannot delete {where}", stored.key, stored.generation)
     if stored.size != sent:
         raise StorageUnavailable(f"{where} holds {stored.size} bytes of {sent} sent")
     raise StorageUnavailable(f"{where} arrived changed", hint="check the network")

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
 from raft_snapshot_agent.storage.base import Entry, UploadSource
 from raft_snapshot_agent.storage.http.body import in_stoppable_thread
-from raft_snapshot_agent.storage.http.download import Bucket, ObjectDownload
+from raft_snapshot_agent.storage.http.download import ObjectDownload, ReadingClient
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.names import require_plain_name
 from raft_snapshot_agent.threads import in_thread
@@ -37,8 +37,31 @@ class BucketLocation:
         return f"{self.url}/{self.prefix}"
 
 
-class BucketObjects(Bucket, Protocol):
-    """The objects of one bucket, accessed with the present credentials."""
+class ListedObject(Protocol):
+    """One object as the store lists it."""
+
+    @property
+    def key(self) -> str:
+        """Its name in the bucket."""
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+
+
+class DeletingClient(ReadingClient, Protocol):
+    """Reads and removes objects of one bucket."""
+
+    def delete(self, doing: str, key: str) -> None:
+        """Remove an object; what is gone is no error."""
+
+
+class BucketObjects(Protocol):
+    """The objects of one bucket, with the credentials as they are now."""
+
+    @property
+    def client(self) -> DeletingClient:
+        """What reads and removes them."""
 
     def upload(self, doing: str, key: str, source: UploadSource, stop: Event) -> int:
         """Store a source while it grows; set `stop` to cancel.
@@ -47,11 +70,8 @@ class BucketObjects(Bucket, Protocol):
             Bytes stored, as reported by the store if that is permitted.
         """
 
-    def list_sizes(self, doing: str, prefix: str) -> Iterable[tuple[str, int]]:
-        """List key and size of each object directly below a prefix."""
-
-    def delete(self, doing: str, key: str) -> None:
-        """Delete an object; a missing one is not an error."""
+    def list_objects(self, doing: str, prefix: str) -> Iterable[ListedObject]:
+        """List the objects directly below a prefix."""
 
     def sweep(self, prefix: str, leftovers: Leftovers) -> int:
         """Remove incomplete objects of crashed runs; return their number."""
@@ -103,7 +123,8 @@ class BucketStorage:
         key, doing = self._key(name), self._doing(f"read {name}")
         version = self._location.version
         download = await self._blocking(
-            lambda client, doing: ObjectDownload(client, doing, key, version), f"read {name}"
+            lambda objects, doing: ObjectDownload(objects.client, doing, key, version),
+            f"read {name}",
         )
         try:
             with self._failing(doing):
@@ -114,16 +135,18 @@ class BucketStorage:
 
     async def delete(self, name: str) -> None:
         key = self._key(name)
-        await self._blocking(lambda client, doing: client.delete(doing, key), f"delete {name}")
+        await self._blocking(
+            lambda objects, doing: objects.client.delete(doing, key), f"delete {name}"
+        )
 
     async def sweep(self, leftovers: Leftovers) -> int:
         prefix = self._location.prefix
-        return await self._blocking(lambda client, _: client.sweep(prefix, leftovers), "sweep")
+        return await self._blocking(lambda objects, _: objects.sweep(prefix, leftovers), "sweep")
 
-    def _entries(self, client: BucketObjects, doing: str) -> list[Entry]:
+    def _entries(self, objects: BucketObjects, doing: str) -> list[Entry]:
         prefix = self._location.prefix
-        listed = client.list_sizes(doing, prefix)
-        return [Entry(key.removeprefix(prefix), size) for key, size in listed]
+        listed = objects.list_objects(doing, prefix)
+        return [Entry(one.key.removeprefix(prefix), one.size) for one in listed]
 
     async def _blocking(self, work: Callable[[BucketObjects, str], T], verb: str) -> T:
         doing = self._doing(verb)

@@ -14,13 +14,17 @@ _WAITS = (0.1, 1.0, 2.0)
 """Seconds before the next connection after one that broke."""
 
 
-class Bucket(Protocol):
-    """A bucket whose objects can be read from any position."""
+class ReadingClient(Protocol):
+    """Reads the objects of one bucket, from any byte on."""
 
     def open(
         self, doing: str, key: str, start: int = 0, version: str | None = None
     ) -> BaseHTTPResponse:
-        """Start to read an object at `start`; only a given version, if any."""
+        """Begin to read an object, at `start`; only that version of it if one is given.
+
+        Raises:
+            SnapshotNotFound: There is none of that name.
+        """
 
     def read_on(self, doing: str, answer: BaseHTTPResponse) -> bytes:
         """Read the next piece; empty at the end."""
@@ -29,23 +33,23 @@ class Bucket(Protocol):
 class ObjectDownload:
     """One version of an object, as it was when opened."""
 
-    def __init__(self, bucket: Bucket, doing: str, key: str, version: str) -> None:
-        """Start to read.
+    def __init__(self, client: ReadingClient, doing: str, key: str, version: str) -> None:
+        """Begin to read.
 
         Arguments:
-            bucket: The bucket.
-            doing: Start of the error message.
-            key: Key of the object.
-            version: Name of the header that identifies a version.
+            client: Reads it.
+            doing: What fails if this does.
+            key: Its.
+            version: The header that tells which of several this is.
 
         Raises:
             SnapshotNotFound: No object has that name.
         """
-        self._bucket = bucket
+        self._client = client
         self._key = key
         self._doing = doing
         self._position = 0
-        self._answer = bucket.open(doing, key)
+        self._answer = client.open(doing, key)
         self._version = self._answer.headers.get(version, "")
 
     def read_on(self) -> bytes:
@@ -67,12 +71,12 @@ class ObjectDownload:
         self._answer.close()
 
     def _piece(self, answer: BaseHTTPResponse) -> bytes:
-        piece = self._bucket.read_on(self._doing, answer)
+        piece = self._client.read_on(self._doing, answer)
         self._position += len(piece)
         return piece
 
     def _reopened(self) -> BaseHTTPResponse:
-        answer = self._bucket.open(self._doing, self._key, self._position, self._version)
+        answer = self._client.open(self._doing, self._key, self._position, self._version)
         if self._position and answer.status != 206:
             answer.close()
             raise StorageUnavailable(f"{self._doing}: the store does not resume the download")

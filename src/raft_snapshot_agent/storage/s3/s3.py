@@ -21,7 +21,7 @@ from raft_snapshot_agent.storage.s3.object_options import object_options
 from raft_snapshot_agent.storage.s3.options import S3Options, what_to_leave_out
 
 if TYPE_CHECKING:
-    from raft_snapshot_agent.storage.s3.client import S3Client
+    from raft_snapshot_agent.storage.s3.store import S3Client
 
 _HINTS = Hints(
     rights="s3:PutObject, and to list, read and prune s3:ListBucket, s3:GetObject, s3:DeleteObject",
@@ -48,11 +48,16 @@ class S3Settings(S3Options):
 
     def lease_store(self, name: str) -> StoredLeaseStore:
         from raft_snapshot_agent.storage.http.lease_store import BucketLeaseStore
-        from raft_snapshot_agent.storage.s3.lease_store import S3Records
+        from raft_snapshot_agent.storage.http.tagged_records import TaggedRecords
+        from raft_snapshot_agent.storage.s3.storage import S3Objects
 
         demands = Demands(checksum=self.checksum)
         url, key = f"s3://{self.bucket}", f"{self.prefix}{name}.json"
-        return BucketLeaseStore(url, key, lambda: S3Records(connect(self, demands)), demands.heed)
+
+        def records() -> TaggedRecords:
+            return TaggedRecords(S3Objects(connect(self, demands)))
+
+        return BucketLeaseStore(url, key, records, demands.heed)
 
     def check(self) -> None:
         """Check that an endpoint from the environment does not contain the bucket."""
@@ -74,8 +79,8 @@ def connect(settings: S3Settings, demands: Demands | None = None) -> S3Client:
         ConfigError: The credentials cannot be read.
     """
     from raft_snapshot_agent.storage.http.http import Http, TlsOptions
-    from raft_snapshot_agent.storage.s3.client import S3Client
     from raft_snapshot_agent.storage.s3.roles import RoleKeys
+    from raft_snapshot_agent.storage.s3.store import S3Client, S3Store
 
     bucket = bucket_of(settings)
     http = Http(bucket.timeout, TlsOptions(bucket.ca_file, bucket.skip_verify), bucket.proxy)
@@ -83,13 +88,13 @@ def connect(settings: S3Settings, demands: Demands | None = None) -> S3Client:
     checksum = settings.checksum if demands is None else demands.checksum
     if checksum is None:
         checksum = is_amazon(urlsplit(bucket.endpoint).hostname)
-    return S3Client(
+    store = S3Store(
         bucket,
         RoleKeys(http, bucket.region) if keys is None else lambda _doing: keys,
-        http,
         replace(_HINTS, options=what_to_leave_out(settings)),
         object_options(settings, checksum=checksum),
     )
+    return S3Client(store, http)
 
 
 def bucket_of(settings: S3Settings) -> S3Bucket:

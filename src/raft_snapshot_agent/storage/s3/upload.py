@@ -20,6 +20,7 @@ from raft_snapshot_agent.network.deadline import Deadline, enter
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.error_codes import LATER
 from raft_snapshot_agent.storage.http.body import StoppableSource
+from raft_snapshot_agent.storage.http.bucket_client import BucketRequest
 from raft_snapshot_agent.storage.http.parts import (
     read_if_small,
     require_size,
@@ -27,8 +28,7 @@ from raft_snapshot_agent.storage.http.parts import (
     steps_of,
 )
 from raft_snapshot_agent.storage.http.xml_parts import parts
-from raft_snapshot_agent.storage.s3.client import S3Client, S3Request
-from raft_snapshot_agent.storage.s3.payload import Payload
+from raft_snapshot_agent.storage.s3.store import S3Client, payload_of
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _TAKEN_BACK = 60.0
@@ -46,11 +46,11 @@ def upload(client: S3Client, doing: str, key: str, source: UploadSource, stop: E
     plain = snapshot_name(name) != name
     if (whole := read_if_small(source)) is not None:
         sent = len(whole)
-        client.put(doing, key, Payload.of([whole]), plain=plain)
+        client.put(doing, key, whole, plain=plain)
     else:
         sent = _Session.begin(client, doing, key, plain=plain).run(source)
-    # The store has already verified the bytes by the digest that every request is signed with.
-    return require_size(client, key, client.bucket.shown(key), sent)
+    # The bytes were checked already, against the digest that every request is signed with.
+    return require_size(client, key, client.store.bucket.shown(key), sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,10 @@ class _Session:
 
     @classmethod
     def begin(cls, client: S3Client, doing: str, key: str, *, plain: bool) -> _Session:
-        headers = client.options.of_new(plain=plain)
-        if client.options.checksum:
+        headers = client.store.options.of_new(plain=plain)
+        if client.store.options.checksum:
             headers["x-amz-checksum-algorithm"] = "SHA256"
-        request = S3Request("POST", key, {"uploads": ""}, headers)
+        request = BucketRequest("POST", key, {"uploads": ""}, headers)
         begun = client.ask(doing, request).data
         return cls(client, doing, key, _found(client, doing, begun, "UploadId"))
 
@@ -97,35 +97,37 @@ class _Session:
         return size
 
     def _send(self, number: int, part: memoryview) -> None:
-        payload = Payload.of(steps_of(part))
-        headers = {**self.client.options.of_access, **self.client.checksum(payload)}
+        payload = payload_of(steps_of(part))
+        headers = {**self.client.store.reading, **self.client.store.checksum(payload)}
         query = {"partNumber": str(number), "uploadId": self.id}
-        answer = self.client.ask(self.doing, S3Request("PUT", self.key, query, headers, payload))
+        answer = self.client.ask(
+            self.doing, BucketRequest("PUT", self.key, query, headers, payload)
+        )
         if not (etag := answer.headers.get("etag")):
             raise StorageError(f"{self.doing}: the store names no part", hint=_odd(self.client))
-        kept = payload.base64 if self.client.options.checksum else ""
+        kept = payload.base64 if self.client.store.options.checksum else ""
         self.sent.append(_Sent(number, etag, kept))
 
     def _complete(self) -> None:
         listed = "".join(one.xml() for one in sorted(self.sent, key=lambda one: one.number))
         root = "CompleteMultipartUpload"
         document = f'<{root} xmlns="{_NAMESPACE}">{listed}</{root}>'
-        payload = Payload.of([document.encode()])
-        request = S3Request("POST", self.key, {"uploadId": self.id}, payload=payload)
+        payload = payload_of([document.encode()])
+        request = BucketRequest("POST", self.key, {"uploadId": self.id}, payload=payload)
         answer = self.client.ask(self.doing, request, also={404})
         said = read_document(answer.data.decode(errors="replace"))
         if said.code == "NoSuchUpload":  # it may be complete, with the first answer lost
             why = f"{self.doing}: the upload is gone ({said.with_status(answer.status)})"
             raise StorageUnavailable(why, hint=LATER)
         if said.code or answer.status == 404:  # also with 200, which was sent before it failed
-            raise self.client.refused(self.doing, answer)
+            raise self.client.store.refused(self.doing, answer)
         _found(self.client, self.doing, answer.data, "ETag")
 
     def _abort(self) -> None:
         """Abort the upload, even after the caller was cancelled."""
         client = replace(self.client, stop=Event())
         with enter(Deadline(_TAKEN_BACK)), suppress(StorageError):
-            client.ask(self.doing, S3Request("DELETE", self.key, {"uploadId": self.id}))
+            client.ask(self.doing, BucketRequest("DELETE", self.key, {"uploadId": self.id}))
 
 
 def _found(client: S3Client, doing: str, document: bytes, name: str) -> str:
@@ -145,4 +147,4 @@ def _found(client: S3Client, doing: str, document: bytes, name: str) -> str:
 
 
 def _odd(client: S3Client) -> str:
-    return f"check what answers there: {client.hints.address}"
+    return f"check what answers there: {client.store.address_hint}"

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from xml.etree import ElementTree as ET
 
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
+from raft_snapshot_agent.storage.http.bucket_client import BucketRequest
 from raft_snapshot_agent.storage.http.xml_parts import parts
 from raft_snapshot_agent.storage.objectstore.errors import Hints
-from raft_snapshot_agent.storage.s3.client import S3Client, S3Request
+from raft_snapshot_agent.storage.s3.store import S3Client
 
 _HINTS = Hints(
     rights="s3:GetBucketVersioning and s3:GetLifecycleConfiguration",
@@ -33,7 +34,7 @@ def versioning(client: S3Client, prefix: str) -> Versioning | None:
     Raises:
         StorageError: There was no answer, or no valid one.
     """
-    client = replace(client, hints=_HINTS)
+    client = replace(client, store=replace(client.store, hints=_HINTS))
     try:
         status = _asked(client, "versioning")
         if status is None or _first(status, "Status") != "Enabled":
@@ -60,12 +61,12 @@ def _ends(rule: ET.Element, prefix: str) -> bool:
 
 
 def _asked(client: S3Client, what: str) -> list[ET.Element] | None:
-    """Request one setting of a bucket; return `None` if the store has no such setting."""
-    doing = f"cannot ask s3://{client.bucket.name} for its {what}"
-    answer = client.ask(doing, S3Request("GET", query={what: ""}), also={404, 405, 501})
+    """Ask for one thing that a bucket is set to; nothing where the store has no such setting."""
+    doing = f"cannot ask s3://{client.store.bucket.name} for its {what}"
+    answer = client.ask(doing, BucketRequest("GET", query={what: ""}), also={404, 405, 501})
     if answer.status != 200:
         if "NoSuchBucket" in answer.data.decode(errors="replace"):
-            raise client.refused(doing, answer)
+            raise client.store.refused(doing, answer)
         return None
     try:
         return list(parts(answer.data, {"Status", "Rule"}))

@@ -73,10 +73,11 @@ class SwiftLogin:
                 self._until = time.monotonic() + _FRESH
             return self._access
 
-    def forget(self) -> None:
-        """Drop the token, so that the next use logs in."""
+    def forget(self) -> bool:
+        """Log in again the next time; that may always help."""
         with self._lock:
             self._access = None
+        return True
 
     def _entered(self, given: _Given) -> SwiftAccess:
         url, token = given.optional("storage_url"), given.optional("auth_token")

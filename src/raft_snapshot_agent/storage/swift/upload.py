@@ -52,8 +52,8 @@ class SwiftUpload:
         else:
             size = self._large(source, stop)
         self._compare(size)
-        with suppress(StorageError):  # the snapshot is safe; a sweep removes them later
-            self._container.delete(before)
+        with suppress(StorageError):  # the snapshot is safe; a sweep finds them again
+            self._container.remove(before)
         return size
 
     def _large(self, source: UploadSource, stop: Event) -> int:
@@ -61,7 +61,7 @@ class SwiftUpload:
             parts = list(self._segments(source, stop))
         except BaseException:
             with suppress(StorageError):
-                self._container.delete(self._begun)
+                self._container.remove(self._begun)
             raise
         self._join(parts)
         return sum(int(part["size_bytes"]) for part in parts)
@@ -98,7 +98,7 @@ class SwiftUpload:
                 raise
         except StorageError:
             with suppress(StorageError):
-                self._container.delete(self._begun)
+                self._container.remove(self._begun)
             raise
 
     def _came_about(self) -> bool:
@@ -112,7 +112,7 @@ class SwiftUpload:
         if stored in {None, sent}:
             return
         with suppress(StorageError):
-            self._container.delete([self._key, *self._begun])
+            self._container.remove([self._key, *self._begun])
         raise StorageError(f"{self._container.shown(self._key)} holds {stored} bytes of {sent}")
 
 
@@ -129,7 +129,7 @@ def sweep(container: Container, prefix: str, leftovers: Leftovers) -> int:
             if not leftovers.is_abandoned(name, max(one.touched for one in segments), now):
                 continue
             if not set(keys) & set(container.segments(prefix + name)):
-                container.delete(keys)
+                container.remove(keys)
                 swept += 1
     return swept
 
@@ -139,10 +139,11 @@ def _unclaimed(container: Container, prefix: str) -> Iterator[tuple[str, list[Sw
     uploads: defaultdict[str, defaultdict[str, list[SwiftObject]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    for one in container.listed(prefix + SEGMENTS):
+    doing = f"cannot list {container.shown(prefix)}"
+    for one in container.listed(doing, prefix + SEGMENTS):
         name, _, rest = one.key.removeprefix(prefix + SEGMENTS).partition("/")
         uploads[name][rest.partition("/")[0]].append(one)
-    whole = {one.key for one in container.listed(prefix, "/")} if uploads else set()
+    whole = {one.key for one in container.listed(doing, prefix, "/")} if uploads else set()
     for name, tried in uploads.items():
         if prefix + name not in whole or len(tried) > 1:
             yield from ((name, segments) for segments in tried.values())

@@ -41,14 +41,13 @@ class Retention:
     """Retention rules: a snapshot is kept if any rule keeps it, as with `restic forget`.
 
     `last` keeps the n newest; `hourly` to `yearly` keep the newest snapshot of each of the n
-    newest periods that have one (weeks are ISO weeks); `within` keeps what is younger than that,
-    counted from the newest snapshot. Zero means the same as leaving a rule out, and without any
-    rule everything is kept: a policy that asks for nothing never deletes everything (the
-    original agent's `retain: 0` keeps all, too). Unlike restic, no unused number is filled with
-    the oldest one, and the hour that comes twice in autumn is two.
+    newest periods that have one (weeks are ISO weeks); `within` keeps snapshots younger than that,
+    counted from the newest snapshot. Zero is the same as a missing rule, and without any rule
+    everything is kept (as with the original agent's `retain: 0`). Unlike restic, unused numbers are
+    not filled with the oldest snapshot, and the hour that occurs twice in autumn counts as two.
 
-    `min_keep` is no rule of its own: it protects the n newest whole snapshots from the rules.
-    `max_space` takes the oldest away from what the rules keep until the rest has room.
+    `min_keep` is not a rule: it protects the n newest whole snapshots from the rules.
+    `max_space` removes the oldest of the kept snapshots until the rest fits.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}

@@ -1,1 +1,1 @@
-"""The ground floor: pure values and rules, without I/O, clock or log."""
+"""Pure values and rules, without I/O, clock or log."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import durationpy
 
-# durationpy passes over anything between two numbers, and reads 5mm as five months.
+# durationpy ignores any text between two numbers, and reads 5mm as five months.
 _DURATION = re.compile(
     r"[+-]?(?:0|(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h|d|w|y))+)"
 )
@@ -15,10 +15,10 @@ _LONGEST = timedelta(days=36500)
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read `30s`, `1h30m`, `7d`.
+    """Parse a duration such as `30s`, `1h30m` or `7d`.
 
     Raises:
-        ValueError: It is no duration, negative, or longer than a hundred years.
+        ValueError: It is invalid, negative, or longer than a hundred years.
     """
     if not _DURATION.fullmatch(text):
         raise ValueError(f"{text!r} is not a duration such as 30s, 1h30m or 7d")
@@ -34,7 +34,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(value: timedelta) -> str:
-    """Write a duration the way `parse_duration` reads it."""
+    """Return a duration in the syntax of `parse_duration`."""
     if abs(value) < timedelta(seconds=1):
         return str(durationpy.to_str(value))
     sign = "-" if value < timedelta(0) else ""

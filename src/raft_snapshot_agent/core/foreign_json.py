@@ -1,4 +1,4 @@
-"""JSON that others wrote: its depth is known before anything is made of it."""
+"""Parses untrusted JSON, after a check of its depth."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import re
 from typing import Any
 
 _DEEPEST = 64
-"""Lists and objects in one another; a server's answers have a dozen."""
+"""Most nested lists and objects; a server's answers have a dozen."""
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NO_BRACKET = re.compile(r"[^\[\]{}]+")
 _ALIKE = str.maketrans("{}", "[]")
 
 
 def read_json(text: bytes | str) -> Any:
-    """Read a document in UTF-8.
+    """Parse a JSON document in UTF-8.
 
-    A parser calls itself for each level: how deep it gets before it fails depends on who called it,
-    and on the version of the interpreter.
+    The depth is checked first, because at which depth the recursive parser fails depends on the
+    caller and the version of the interpreter.
 
     Raises:
-        ValueError: It is none, is nested more than 64 levels deep, or holds numbers that JSON
-            does not have.
+        ValueError: It is not JSON, is nested more than 64 levels deep, or contains numbers that
+            JSON does not have.
     """
     if isinstance(text, bytes):
         text = text.decode()
@@ -32,10 +32,10 @@ def read_json(text: bytes | str) -> Any:
 
 
 def _is_deep(text: str) -> bool:
-    """Return whether brackets are left when the innermost pairs were taken away so many times."""
+    """Return whether brackets remain after removing the innermost pairs `_DEEPEST` times."""
     if text.count("[") + text.count("{") <= _DEEPEST:
         return False
-    # Which brackets fit is the parser's to say.
+    # The parser itself checks that brackets match.
     brackets = _NO_BRACKET.sub("", _STRING.sub("", text)).translate(_ALIKE)
     for _ in range(_DEEPEST):
         if not brackets:

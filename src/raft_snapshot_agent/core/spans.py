@@ -1,4 +1,4 @@
-"""Spans of time for people."""
+"""Formats durations for display."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def span(length: timedelta) -> str:
-    """Write a span of time in its largest unit and the next, such as `3h20m` or `390d`."""
+    """Return a duration in its two largest units, such as `3h20m` or `390d`."""
     seconds = max(length, timedelta(0)) // _SECOND
     for place, (unit, size) in enumerate(_UNITS):
         if seconds >= size:

@@ -1,4 +1,4 @@
-"""What may be told, and what one receiver is told: all that the configuration needs to know."""
+"""The events that can be reported, and which of them one receiver gets."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from enum import StrEnum
 
 
 class AlertEvent(StrEnum):
-    """What may be told, in the words of the configuration."""
+    """Events that can be reported, as named in the configuration."""
 
     FAILED = "failed"
-    """There is no new snapshot anywhere."""
+    """A run stored no snapshot in any storage."""
     PARTIAL = "partial"
-    """One required storage did not get it."""
+    """A required storage did not get the snapshot."""
     STALE = "stale"
-    """The newest whole snapshot of a storage is too old, whoever should have taken the next."""
+    """The newest whole snapshot of a storage is too old, for whatever reason."""
     GUARD_ALARM = "guard_alarm"
-    """A snapshot looks like another cluster's; nothing is pruned."""
+    """A snapshot seems to be from another cluster; retention is suspended."""
     DRILL_FAILED = "drill_failed"
     SCRUB_FAILED = "scrub_failed"
-    """A stored snapshot was read again and is not whole."""
+    """A stored snapshot was read back and is broken."""
     LEASE_UNUSABLE = "lease_unusable"
-    """The record of the lease can be neither read nor written."""
+    """The lease record cannot be read or written."""
     LOGIN_FAILING = "login_failing"
     """The next login would be refused; the present token still works."""
     RECOVERED = "recovered"
-    """Any of those is over."""
+    """One of the conditions above has ended."""
     START = "start"
-    """A snapshot is under way."""
+    """A run has started."""
     SUCCESS = "success"
-    """A run has stored its snapshot wherever it was to go."""
+    """A run has stored its snapshot in all storages."""
 
 
 CONDITIONS = (
@@ -43,27 +43,27 @@ CONDITIONS = (
     AlertEvent.LEASE_UNUSABLE,
     AlertEvent.LOGIN_FAILING,
 )
-"""What lasts, until it is over; the gravest first."""
+"""Events that are lasting conditions, most severe first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What one notifier tells."""
+    """Which events one notifier reports."""
 
     on: frozenset[AlertEvent]
     repeat: timedelta
-    """How long after it was told something that lasts is told again."""
+    """Interval after which an ongoing condition is reported again."""
     per_run: bool = False
-    """Whether `failed` and `partial` are told of each run, not of what lasts."""
+    """Whether `failed` and `partial` are reported per run instead of as conditions."""
     clusters: frozenset[str] = frozenset()
-    """Names; empty: all."""
+    """Names of clusters; empty for all."""
 
     @property
     def lasting(self) -> frozenset[AlertEvent]:
-        """The conditions among them."""
+        """The lasting conditions among the events."""
         return frozenset() if self.per_run else self.on.intersection(CONDITIONS)
 
     @property
     def of_runs(self) -> frozenset[AlertEvent]:
-        """What is told of each run."""
+        """The events that are reported per run."""
         return self.on if self.per_run else self.on - {*CONDITIONS, AlertEvent.RECOVERED}

@@ -1,4 +1,4 @@
-"""What somebody should hear of: a function of how things stand, and of nothing else."""
+"""Derives alerts from the status, and from nothing else."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, Role, StorageStatus
 
 _PATIENCE = timedelta(minutes=1)
-"""What often passes by itself is told only once it has lasted so long."""
+"""Delay of alerts for conditions that often end without help."""
 _USUAL = timedelta(hours=1)
 _LOCAL = "local"
-"""The type of storages that agents on other hosts do not write to."""
+"""Type of storages that only agents on this host write to."""
 
 
 EVENTS: Mapping[ProblemKind, AlertEvent] = {
@@ -35,8 +35,8 @@ EVENTS: Mapping[ProblemKind, AlertEvent] = {
     ProblemKind.LEASE_UNUSABLE: AlertEvent.LEASE_UNUSABLE,
     ProblemKind.LOGIN_FAILING: AlertEvent.LOGIN_FAILING,
 }
-"""The problems that are told. An alarm of the guard and a broken snapshot are told of each storage
-whatever else is wrong with it; the rest can wait until somebody looks."""
+"""The problems that become alerts. Alarms of the guard and broken snapshots are reported separately
+per storage; other problems are shown only on the page."""
 
 AlertKey = tuple[AlertEvent, str, str]
 """Event, cluster and storage."""
@@ -44,20 +44,20 @@ AlertKey = tuple[AlertEvent, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One thing that is wrong."""
+    """One condition that should be reported."""
 
     event: AlertEvent
     cluster: str
-    """Empty where there is one only."""
+    """Name of the cluster; empty if only one is configured."""
     storage: str
-    """Empty where it is not one storage's."""
+    """Name of the storage; empty if the alert is not about one storage."""
     text: str
     since: datetime
     critical: bool = True
     patience: timedelta = timedelta(0)
-    """How long it has to last before it is told."""
+    """How long it must last before it is reported."""
     muted: bool = False
-    """Whether another alert says the same and more; who was told of it hears nothing new."""
+    """Whether another alert includes this one, so that receivers of that get no new message."""
 
     @property
     def key(self) -> AlertKey:
@@ -65,12 +65,12 @@ class Alert:
 
     @property
     def subject(self) -> str:
-        """What it is about, as `CLUSTER/STORAGE`; empty where all there is."""
+        """What it is about, as `CLUSTER/STORAGE`; empty if about the whole agent."""
         return "/".join(filter(None, (self.cluster, self.storage)))
 
 
 def find_alerts(status: AgentStatus) -> tuple[Alert, ...]:
-    """List what is wrong now and should be told, each event once for each cluster or storage."""
+    """List the present alerts, one per event and cluster or storage."""
     clusters = {one.name: one for one in status.clusters}
     found: dict[AlertKey, Alert] = {}
     for problem in list_problems(status):
@@ -89,9 +89,9 @@ def find_alerts(status: AgentStatus) -> tuple[Alert, ...]:
 
 
 def is_over(status: AgentStatus, key: AlertKey) -> bool:
-    """Return whether an alert that is not found is over, and not merely unknown yet.
+    """Return whether an alert that is not found has ended, and is not just unknown yet.
 
-    After a start nothing is known of runs, listings and drills until the first has ended.
+    After a start, runs, listings and drills are unknown until the first one has ended.
     """
     event, cluster, storage = key
     found = next((one for one in status.clusters if one.name == cluster), None)
@@ -113,7 +113,7 @@ def is_over(status: AgentStatus, key: AlertKey) -> bool:
 
 
 def _concerns(problem: Problem, cluster: ClusterStatus, status: AgentStatus) -> bool:
-    """Return whether a problem is this agent's to tell, and more than a beginning."""
+    """Return whether this agent should report a problem, and it is not just a new storage."""
     works = cluster.role is not Role.STANDS_BY
     if problem.kind in {ProblemKind.SNAPSHOT_FAILED, ProblemKind.STORAGE_FAILED}:
         return works and problem.severity is Severity.FAILING
@@ -121,7 +121,7 @@ def _concerns(problem: Problem, cluster: ClusterStatus, status: AgentStatus) -> 
         return True
     storage = next(one for one in cluster.storages if one.name == problem.storage)
     if storage.holding is not None and storage.holding.newest is None:
-        # Before its first slot has passed, a storage is merely new.
+        # Before its first slot has passed, a storage is only new.
         return works and status.at >= status.started_at + (storage.interval or _USUAL)
     return works or storage.kind != _LOCAL
 
@@ -175,7 +175,7 @@ def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator
 
 
 def _list_broken(survey: Survey) -> list[str]:
-    """List what is known to be broken in a storage, or was found so when it was read back."""
+    """List broken snapshots of a storage: known ones, and those found when read back."""
     broken = () if survey.census is None else survey.census.broken
     more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
     known = [f"known to be broken: {broken[0].name}{more}"] if broken else []

@@ -1,4 +1,4 @@
-"""Which conditions last, and when each is told: when it begins, once an hour, when it ends."""
+"""Tracks lasting conditions, which are reported at their start, once an hour and at their end."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from enum import Enum, auto
 
 AGAIN_AFTER = timedelta(hours=1)
 _KINDS = 10
-"""How many kinds of one condition are told apart; whatever comes after that counts as one more."""
+"""Most kinds that are distinguished per condition; all further ones count as one."""
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _NAME = re.compile(r"\S*[\d/.@_=\[\]]\S*")
-"""A word that is no word: a number, a time, a path, an address, the name of a snapshot."""
+"""A variable part of a text: a number, time, path, address or snapshot name."""
 
 
 class State(Enum):
-    """What is to be told of a condition."""
+    """What to report about a condition."""
 
     BEGINS = auto()
     LASTS = auto()
@@ -26,11 +26,11 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """Something to be told."""
+    """One report of a condition."""
 
     state: State
     text: str
-    """As it was seen last."""
+    """The latest text of the condition."""
     since: datetime
     times: int
 
@@ -51,21 +51,21 @@ _Key = tuple[Hashable, str]
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What lasts at the moment, each by where it is and its kind."""
+    """The present conditions, by place and kind."""
 
     lasting: Mapping[_Key, _Lasting] = field(default_factory=dict)
 
     def observe(
         self, where: Hashable, texts: Mapping[str, str], now: datetime, *, together: bool = False
     ) -> tuple[Conditions, list[News]]:
-        """Update the conditions of one place with what was just seen; return what is news.
+        """Update the conditions of one place; return the new state and what to report.
 
         Arguments:
-            where: Such as a storage.
-            texts: What is the case there now, by its kind; all else has ended.
+            where: The place, such as a storage.
+            texts: Present conditions there by kind; all others have ended.
             now: The present time.
-            together: One replaces another, so none has ended before all have: a connection that
-                is now refused and now times out is one condition, of two kinds.
+            together: Treat all kinds as one condition, which ends when none is left: a connection
+                that is refused and then times out is one condition, of two kinds.
         """
         lasting, news = dict(self.lasting), list[News]()
         for key in self._list_ended(where, texts, together=together):
@@ -98,5 +98,5 @@ def _observe_one(before: _Lasting | None, text: str, now: datetime) -> tuple[_La
 
 
 def kind_of(text: str) -> str:
-    """Return what two messages have in common that differ only in names, numbers and times."""
+    """Return a text without its variable parts: names, numbers, times."""
     return " ".join(_NAME.sub("#", _QUOTED.sub("#", text)).split())

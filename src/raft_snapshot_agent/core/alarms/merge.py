@@ -1,7 +1,7 @@
-"""What two processes have told, in one memory: of each entry, what was changed last.
+"""Merges the notification memories of two processes.
 
-A three-way merge: an entry that this process has changed since it last looked is its own; any
-other is as another process has left it.
+A three-way merge: an entry that this process has changed since its last read is kept; all others
+are taken from the file.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Memories = Mapping[str, NoticeMemory]
 
 
 def merge_memories(base: Memories, ours: Memories, theirs: Memories) -> dict[str, NoticeMemory]:
-    """Return what there is to remember after both.
+    """Return the merged memories.
 
     Arguments:
-        base: What this process last read or wrote.
-        ours: What it has made of that.
-        theirs: What the file holds now.
+        base: Content as this process last read or wrote it.
+        ours: Present memories of this process.
+        theirs: Present content of the file.
     """
     nothing = NoticeMemory()
     names = {**merge_maps(base, ours, theirs)}
@@ -38,7 +38,7 @@ def merge_memories(base: Memories, ours: Memories, theirs: Memories) -> dict[str
 def merge_maps(
     base: Mapping[_K, _V], ours: Mapping[_K, _V], theirs: Mapping[_K, _V]
 ) -> dict[_K, _V]:
-    """Return `theirs` with what was added, replaced and removed from `base` to `ours`."""
+    """Return `theirs` with the changes from `base` to `ours` applied."""
     changed = {key: one for key, one in ours.items() if base.get(key) != one}
     removed = base.keys() - ours.keys()
     return {key: one for key, one in {**theirs, **changed}.items() if key not in removed}

@@ -1,4 +1,4 @@
-"""What is told when: grouped by event, again after a while, and once more when it is over."""
+"""Decides when alerts are sent: grouped by event, repeated, and once more when they end."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 
 GROUP_PAUSE = timedelta(minutes=5)
-"""The least between two messages about one event, however many alerts there are."""
+"""Shortest interval between two messages about one event, for any number of alerts."""
 FORGOTTEN_AFTER = timedelta(days=1)
-"""What is over and could not be told for so long is no news any more."""
+"""An ended alert that could not be sent for this long is dropped."""
 MOST_RECORDS = 2000
 _OF_OUTCOME = {
     Outcome.OK: AlertEvent.SUCCESS,
@@ -26,19 +26,19 @@ _OF_OUTCOME = {
 
 @dataclass(frozen=True, slots=True)
 class AlertRecord:
-    """An alert, and what was told of it."""
+    """An alert, and what was sent about it."""
 
     alert: Alert
     seen: datetime
-    """When it was noticed."""
+    """When it was first found."""
     told: datetime | None = None
     ended: datetime | None = None
-    """Nothing: it lasts."""
+    """When it ended; `None` while it lasts."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunNote:
-    """A run that began or ended, to be told once."""
+    """The start or end of a run, to be sent once."""
 
     event: AlertEvent
     cluster: str
@@ -47,9 +47,9 @@ class RunNote:
     text: str = ""
     """Why it failed."""
     index: int | None = None
-    """Raft index of its snapshot."""
+    """Raft index of the snapshot."""
     size: int | None = None
-    """Bytes of its snapshot."""
+    """Bytes of the snapshot."""
     seconds: float = 0.0
 
 
@@ -64,39 +64,39 @@ class Notice:
 
     @property
     def keys(self) -> frozenset[AlertKey]:
-        """Of all alerts that it tells."""
+        """Keys of all alerts in the message."""
         return frozenset(one.alert.key for one in self.records)
 
     @property
     def id(self) -> str:
-        """What all attempts to deliver the same have in common."""
+        """ID of the message, the same for all attempts to deliver it."""
         told = [(*one.alert.key, one.alert.since, one.told, one.ended) for one in self.records]
         parts = (self.event, told, self.run and (self.run.cluster, self.run.run_id))
         return f"msg_{sha256(repr(parts).encode()).hexdigest()[:32]}"
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing of what it tells lasts."""
+        """Whether all alerts in the message have ended."""
         return self.run is None and all(one.ended is not None for one in self.records)
 
 
 @dataclass(frozen=True, slots=True)
 class NoticeMemory:
-    """What one notifier has told, and what it still has to."""
+    """What one notifier has sent, and what is still to be sent."""
 
     records: Mapping[AlertKey, AlertRecord] = field(default_factory=dict)
     sent: Mapping[AlertEvent, datetime] = field(default_factory=dict)
-    """When the last message of each event went out."""
+    """When the last message about each event was sent."""
     runs: tuple[RunNote, ...] = ()
-    """Of each cluster at most a beginning and an end that are not told yet."""
+    """Unsent starts and ends of runs, at most one of each per cluster."""
     begun: Mapping[str, str] = field(default_factory=dict)
-    """Of each cluster the last run whose beginning was noticed."""
+    """Per cluster, the last run whose start was noted."""
     ended: Mapping[str, str] = field(default_factory=dict)
-    """Of each cluster the last run whose end was noticed."""
+    """Per cluster, the last run whose end was noted."""
 
 
 def observe(memory: NoticeMemory, status: AgentStatus, wishes: Wishes) -> NoticeMemory:
-    """Return the memory after a look at how things stand."""
+    """Return the memory updated by the present status."""
     clusters = tuple(
         one for one in status.clusters if not wishes.clusters or one.name in wishes.clusters
     )
@@ -106,14 +106,14 @@ def observe(memory: NoticeMemory, status: AgentStatus, wishes: Wishes) -> Notice
 
 
 def due_notices(memory: NoticeMemory, wishes: Wishes, now: datetime) -> tuple[Notice, ...]:
-    """List the messages that are to be sent now, the gravest event first."""
+    """List the messages to send now, the most severe event first."""
     runs = [Notice(one.event, now, run=one) for one in memory.runs]
     groups = [_group(memory, event, wishes, now) for event in CONDITIONS if event in wishes.lasting]
     return (*runs, *(one for one in groups if one is not None))
 
 
 def after_delivery(memory: NoticeMemory, notice: Notice, now: datetime) -> NoticeMemory:
-    """Return the memory after a message has arrived."""
+    """Return the memory after a message was delivered."""
     if notice.run is not None:
         return replace(memory, runs=tuple(one for one in memory.runs if one != notice.run))
     told = notice.keys
@@ -147,7 +147,7 @@ def _observe_alerts(
 
 
 def _kept(record: AlertRecord, wishes: Wishes, *, over: bool, now: datetime) -> AlertRecord | None:
-    """Return what is left of an alert that is not found any more."""
+    """Return the record of an alert that is no longer found; `None` to drop it."""
     if record.ended is not None:
         return record if _is_within(record.ended, FORGOTTEN_AFTER, now) else None
     if not over:
@@ -188,14 +188,14 @@ def _is_again(record: AlertRecord, repeat: timedelta, now: datetime) -> bool:
 
 
 def _is_within(begin: datetime, span: timedelta, now: datetime) -> bool:
-    """Return whether less has passed; a clock that was put back holds nothing up."""
+    """Return whether less than `span` has passed; a clock set back delays nothing."""
     return timedelta(0) <= now - begin < span
 
 
 def _observe_runs(
     memory: NoticeMemory, clusters: Collection[ClusterStatus], on: frozenset[AlertEvent]
 ) -> NoticeMemory:
-    """Note the newest end of a run of each cluster, and the newest beginning; no older ones."""
+    """Note only the newest end and the newest start of a run of each cluster."""
     names = {one.name for one in clusters}
     runs = tuple(one for one in memory.runs if one.cluster in names)
     begun = {name: one for name, one in memory.begun.items() if name in names}
@@ -211,7 +211,7 @@ def _observe_runs(
 
 
 def _replaces(newest: RunNote, before: RunNote) -> bool:
-    """Return whether nobody needs to hear of a run any more: an end is told before a beginning."""
+    """Return whether a newer run makes an unsent note obsolete."""
     ends = newest.event is not AlertEvent.START
     return newest.cluster == before.cluster and (ends or before.event is AlertEvent.START)
 

@@ -1,4 +1,4 @@
-"""What is wrong now, and what to do about it: one list for page, terminal and notifications."""
+"""The present problems with their remedies: one list for page, terminal and notifications."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, Ro
 
 
 class Severity(IntEnum):
-    """How soon somebody should look; the larger, the sooner."""
+    """How urgent a problem is; larger is more urgent."""
 
     FINE = 0
     ATTENTION = 1
-    """It can wait until the morning: snapshots are taken and stored somewhere."""
+    """Not urgent: snapshots are taken and stored in some storage."""
     FAILING = 2
-    """A snapshot that should be there is missing, or none is taken."""
+    """Urgent: a snapshot is missing, or none are taken."""
 
     def __str__(self) -> str:
-        """Say it in the words of the page."""
+        """Return the text that the page shows."""
         return ("All is well", "Needs attention", "Failing")[self]
 
 
@@ -29,7 +29,7 @@ STARTING = "Starting"
 
 
 class ProblemKind(StrEnum):
-    """What is wrong; stable names, for notifications and programs."""
+    """Types of problems; stable names, for notifications and programs."""
 
     DISABLED = "disabled"
     CONFIG_REFUSED = "config_refused"
@@ -48,19 +48,19 @@ class ProblemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong."""
+    """One problem."""
 
     kind: ProblemKind
     severity: Severity
     text: str
-    """What is wrong, in one line."""
+    """The problem, in one line."""
     advice: str
-    """What to do, in one line."""
+    """The remedy, in one line."""
     cluster: str = ""
     storage: str = ""
-    """Empty: it is not about one storage."""
+    """Name of the storage; empty if it is not about one storage."""
     since: datetime | None = None
-    """Nothing: not known."""
+    """Since when; `None` if unknown."""
 
     @property
     def subject(self) -> str:
@@ -69,7 +69,7 @@ class Problem:
 
 
 def list_problems(status: AgentStatus) -> tuple[Problem, ...]:
-    """List what is wrong, the worst first."""
+    """List the problems, most severe first."""
     found = [problem for one in status.clusters for problem in _of_cluster(one, status.at)]
     if status.config_refused:
         found.append(
@@ -84,17 +84,17 @@ def list_problems(status: AgentStatus) -> tuple[Problem, ...]:
 
 
 def is_known(cluster: ClusterStatus) -> bool:
-    """Return whether each of a cluster's storages was looked at, or could not be."""
+    """Return whether each of a cluster's storages was listed, or failed to be."""
     holdings = (one.holding for one in cluster.storages)
     return all(one is not None and (one.census or one.error) for one in holdings)
 
 
 def summarise(status: AgentStatus, problems: tuple[Problem, ...]) -> str:
-    """Return how things stand in a word or two; what nobody has looked at is not called well.
+    """Return the state in one or two words; not "well" before everything was checked.
 
     Arguments:
-        status: How things stand.
-        problems: What is wrong.
+        status: The present status.
+        problems: The present problems.
     """
     if not (problems or all(map(is_known, status.clusters))):
         return STARTING
@@ -102,7 +102,7 @@ def summarise(status: AgentStatus, problems: tuple[Problem, ...]) -> str:
 
 
 def severity_of(problems: tuple[Problem, ...]) -> Severity:
-    """Return how grave the worst is."""
+    """Return the severity of the worst problem."""
     return max((one.severity for one in problems), default=Severity.FINE)
 
 
@@ -145,7 +145,7 @@ def _of_cluster(cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
 
 
 def _first_is_missing(storage: StorageStatus, cluster: str) -> Problem:
-    """Return what is wrong with a storage before the first run has ended."""
+    """Return the problem of a storage before the first run has ended."""
     return Problem(
         ProblemKind.STALE,
         Severity.ATTENTION,
@@ -224,6 +224,6 @@ def _of_rest(cluster: ClusterStatus) -> Iterator[Problem]:
 
 
 def advise(what: str, command: str, cluster: str) -> str:
-    """Return what to do as a command to paste."""
+    """Return a remedy with a command to paste."""
     which = f" --cluster {cluster}" if cluster else ""
     return f"{what}: raft-snapshot-agent {command}{which}"

@@ -1,8 +1,8 @@
-"""When more snapshots came than agents and people take: somebody else may have put them there.
+"""Detects more new snapshots than schedule and operators explain, which may be forged.
 
-A manifest tells which snapshots were there when its own was stored (docs/decisions/0037). Whoever
-may only create objects can add such a word, but cannot take one away: so any of them that speaks
-against what lies there now is heard.
+A manifest lists the snapshots that existed when its own was stored (docs/decisions/0037). An
+attacker who may only create objects can add manifests but not remove any, so every manifest that
+contradicts the present listing counts.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from raft_snapshot_agent.core.schedules.schedule import Schedule, upcoming
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Stored
 
 _AGENTS = 2
-"""Snapshots per slot: without a lease two agents may take one each."""
+"""Snapshots per slot: without a lease, two agents may take one each."""
 _MORE = 8
-"""Witnesses that are heard beside those that may come in one interval unnoticed."""
+"""Witnesses in addition to the snapshots that may be added unnoticed in one interval."""
 _COMPARED = 16
-"""Older snapshots that tell how many there used to be."""
+"""Older snapshots used to determine the usual number."""
 _FEW = 4
 _GAPS = 8
-"""Distances between slots that are looked at, of which the shortest tells the pace."""
+"""Number of intervals between slots that are compared; the shortest one counts."""
 _HINT = "delete those that nobody of you took, or raise guard.max_extra"
 
 Fingerprinted = tuple[str, str]
-"""A name, and what manifests tell of it."""
+"""A snapshot, with its fingerprint in manifests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """A snapshot whose manifest tells which others were there before it."""
+    """A snapshot whose manifest lists the snapshots that existed before it."""
 
     stored: Stored
     manifest: Manifest
 
     def never_saw(self, listed: Sequence[Fingerprinted]) -> int:
-        """Count those that came after it, or claim to be older and were not there.
+        """Count the snapshots added after it, including those dated older than it.
 
-        Of those that lay behind the last one that it names it knows only how many they were.
+        For snapshots older than the last one it names, its manifest has only a count.
 
         Arguments:
-            listed: Newest first.
+            listed: All snapshots, newest first.
         """
         known = read_known(self.manifest)
         if known is None:
@@ -68,11 +68,11 @@ class Witness:
         return len(unseen) - min(behind, known.more)
 
     def tell_of(self, listed: Sequence[Fingerprinted], names: Container[str]) -> Manifest | None:
-        """Return its manifest as it also tells of some others; nothing: it does already.
+        """Return its manifest extended by further snapshots; `None` if it has them already.
 
         Arguments:
-            listed: What lies there and what is to come, newest first.
-            names: Of those that it is to tell of.
+            listed: Present and future snapshots, newest first.
+            names: Names of the snapshots to add.
         """
         known = read_known(self.manifest)
         if known is None:
@@ -84,7 +84,7 @@ class Witness:
         ]
         if not fresh:
             return None
-        # What lies behind the last that it names is counted, where it names not all.
+        # Snapshots older than the last one it names are only counted.
         last = _last_named(listed, known) if known.more else len(listed)
         marks = [mark for place, mark in fresh if place < last]
         text = extend_known(self.manifest, marks, more=len(fresh) - len(marks))
@@ -92,28 +92,28 @@ class Witness:
 
 
 def fingerprinted(listed: Iterable[Stored]) -> tuple[Fingerprinted, ...]:
-    """Work out the fingerprint of each name, once for all that are compared with them."""
+    """Return each snapshot with its fingerprint, which is computed only once."""
     return tuple((one.name, fingerprint(one.name)) for one in listed)
 
 
 def _last_named(listed: Sequence[Fingerprinted], known: Known) -> int:
-    """Return where the last one lies that a manifest names."""
+    """Return the position of the last snapshot that a manifest names."""
     places = range(len(listed) - 1, -1, -1)
     return next((at for at in places if listed[at][1] in known.fingerprints), len(listed))
 
 
 def count_witnesses(extra: int) -> int:
-    """Return how many witnesses are heard: more than may hide the others in one interval."""
+    """Return the number of witnesses: more than can be forged unnoticed in one interval."""
     return extra + _MORE
 
 
 def slots(pace: Schedule, since: datetime, now: datetime) -> int:
-    """Count the points on the schedule between two moments, and the one under way."""
+    """Count the slots of a schedule between two times, including the present one."""
     return pace.following(since, now).missed + 1
 
 
 def explains(pace: Schedule, count: int, since: datetime, *, now: datetime, extra: int) -> bool:
-    """Return whether schedule and people may have led to so many snapshots since some time."""
+    """Return whether schedule and operators explain a number of snapshots since some time."""
     return count <= extra + _AGENTS * slots(pace, since, now)
 
 
@@ -127,17 +127,17 @@ def explain_flood(
     """Return why there are more new snapshots than can be explained; empty if there are not.
 
     Arguments:
-        listed: What lies there, newest first.
-        witnesses: The newest that tell what was there before them.
+        listed: All snapshots, newest first.
+        witnesses: The newest snapshots with a list of earlier ones.
         pace: The schedule.
         now: The present time.
-        extra: How many people may take by hand.
+        extra: Allowed number of additional snapshots by operators.
     """
     counted = [one for one in listed if one.counts and one.taken_at <= now + AHEAD]
     marked = fingerprinted(counted) if witnesses else ()
     for newer, witness in enumerate(witnesses):
         fresh = witness.never_saw(marked)
-        # Each of those that came later tells itself that it is of an agent.
+        # Each later snapshot has a manifest of an agent.
         allowed = extra + newer + _AGENTS * slots(pace, witness.stored.taken_at, now)
         if fresh > allowed:
             return (
@@ -150,9 +150,9 @@ def explain_flood(
 def _find_crowd(counted: Sequence[Stored], pace: Schedule, now: datetime, extra: int) -> str:
     """Find an interval with more snapshots than the schedule and the older ones explain.
 
-    So many would hide all witnesses that another wrote.
+    So many would replace all genuine witnesses.
     """
-    # Over a weekend without slots come all that retention keeps of a schedule before this one.
+    # An interval without slots may contain all snapshots kept from a previous schedule.
     interval = min(later - one for one, later in pairwise(upcoming(pace, now, _GAPS + 1)))
     recent = [one for one in counted if now - one.taken_at < interval]
     older = counted[len(recent) :]
@@ -168,7 +168,7 @@ def _find_crowd(counted: Sequence[Stored], pace: Schedule, now: datetime, extra:
 
 
 def _usual(older: Sequence[Stored], interval: timedelta) -> int:
-    """Count how many used to come in an interval: the schedule may be a new one."""
+    """Return the usual number per interval, because the schedule may have changed."""
     compared = older[:_COMPARED]
     if len(compared) < _FEW:
         return 1

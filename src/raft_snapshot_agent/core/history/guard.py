@@ -1,10 +1,9 @@
-"""When a new snapshot must not push out the old ones: the cluster was wiped, or is another.
+"""Detects that the cluster was wiped or replaced, so that new snapshots must not displace old ones.
 
-Each snapshot is held against those that were taken before it (docs/decisions/0031). In one
-cluster the state at a higher Raft index is the later one, and its term is never lower. A lower
-index in a snapshot that was certainly taken later means that the cluster went back; in one that
-was taken earlier or at the same time, or by a leader that had not heard yet that another leads,
-it means nothing.
+Each snapshot is compared with those taken before it (docs/decisions/0031). In one cluster the state
+at a higher Raft index is the later one, and its term is never lower. A lower index in a snapshot
+that was certainly taken later means that the cluster went back. It means nothing in a snapshot that
+was taken earlier or at the same time, or by a deposed leader that does not know it yet.
 """
 
 from __future__ import annotations
@@ -39,26 +38,26 @@ __all__ = [
 ]
 
 _APART = timedelta(seconds=60)
-"""More than the clocks of two hosts differ, and longer than a leader leads without a quorum."""
+"""More than clocks of two hosts differ, and than a leader stays active without a quorum."""
 _CLOSE = timedelta(seconds=5)
-"""As much may the servers' clocks differ for it to be told which of them led first."""
+"""Largest difference of the servers' clocks at which the order of two leaders is certain."""
 
 _LOOKED_AT = 3
-"""Older snapshots that may hold a later state: the newest of them are enough."""
+"""Most older snapshots that are checked for a later state; the newest suffice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From when to when something was done."""
+    """Start and end of an action."""
 
     began: Instant
     ended: Instant
     started_at: datetime | None
-    """By the wall clock of its host; nothing: long ago, as far as is known."""
+    """By the wall clock of its host; `None` if unknown, taken as long ago."""
     finished_at: datetime | None
 
     def precedes(self, other: Span, apart: timedelta = timedelta(0)) -> bool:
-        """Return whether this one had certainly ended before the other began."""
+        """Return whether this span certainly ended before the other began."""
         seconds = apart.total_seconds()
         if self.began.clock and self.began.clock == other.began.clock:
             return self.ended.seconds + seconds <= other.began.seconds
@@ -70,7 +69,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One point of a cluster's history: a snapshot, or what a restore put it back to."""
+    """One state in a cluster's history: a snapshot, or the state after a restore."""
 
     name: str
     cluster_id: str
@@ -82,11 +81,11 @@ class Point:
     leading_since: datetime | None = None
     history: str = ""
     counts: MountCounts | None = None
-    """Keys by mount, where they are known."""
+    """Keys by mount, if known."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> Point:
-        """Read a manifest as a point of history."""
+        """Return the point in history that a manifest describes."""
         started_at = moment(manifest.taken_at)
         return cls(
             name=manifest.snapshot,
@@ -108,7 +107,7 @@ class Point:
 
     @classmethod
     def after(cls, restored: Restored) -> Point:
-        """Read a restore as one: the index counts on from there, the term may be a fresh one."""
+        """Return the point after a restore: the index continues, the term may start again."""
         at, now = moment(restored.at), Instant(restored.clock, restored.uptime)
         span = Span(now, now, at, at)
         return cls(restored.snapshot, restored.cluster_id, restored.index, restored.size, span)
@@ -116,24 +115,24 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """What a cluster may lose from one snapshot to the next, as shares; 1 is all of it."""
+    """Largest acceptable losses between two snapshots, as fractions; 1 is everything."""
 
     size: float = 1.0
-    """Of the snapshot's size."""
+    """Fraction of the snapshot's size."""
     keys: float = 1.0
-    """Of the keys of each mount."""
+    """Fraction of the keys of each mount."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the guard thinks of a new snapshot."""
+    """Result of the guard for a new snapshot."""
 
     alarm: str = ""
-    """Why nothing is to be pruned until an operator says so; empty: no reason."""
+    """Why retention is suspended until an operator acknowledges it; empty: it is not."""
     unsettled: str = ""
-    """Why nothing is to be pruned this time."""
+    """Why nothing is pruned in this run."""
     restored: bool = False
-    """Whether it is only the restore that explains it."""
+    """Whether only the restore explains the snapshot."""
 
     @property
     def is_fine(self) -> bool:
@@ -141,7 +140,7 @@ class Judgement:
 
 
 def is_trusted(manifest: Manifest, stored: Stored, parsed: ParsedName | None) -> bool:
-    """Return whether a manifest agrees with the name and the listed size of its snapshot."""
+    """Return whether a manifest matches the name and the listed size of its snapshot."""
     if (manifest.snapshot, manifest.size) != (stored.name, stored.size):
         return False
     if parsed is None:
@@ -153,9 +152,9 @@ def is_trusted(manifest: Manifest, stored: Stored, parsed: ParsedName | None) ->
 
 
 def suspects(listed: Sequence[Stored], anchor: Point) -> list[Stored]:
-    """Choose those that may hold a later state than the `anchor`, though their names are older.
+    """Return snapshots that may have a later state than the `anchor`, although dated older.
 
-    And the one that followed the newest of them: since then it has been so.
+    Also the one after the newest of them, with which the change began.
     """
     told = [one for one in listed if one.index is None or one.index > anchor.index]
     followers = listed[: listed.index(told[0])][-1:] if told else ()
@@ -169,11 +168,11 @@ def judge(
 
     Arguments:
         others: The newest that was certainly taken before it, those newer than that one, and
-            those that may hold a later state; in any order.
-        now: The new one.
-        losses: What a cluster may lose from one to the next.
-        restored: The last restore, if its note lies there: the snapshot may follow on what that
-            put back, or on what was there before.
+            those that may have a later state; in any order.
+        now: The new snapshot.
+        losses: Acceptable losses.
+        restored: The last restore, if its note exists; the snapshot may continue from the restored
+            state or from the one before.
     """
     found = _judge(others, now, losses)
     if restored is None or found.is_fine:
@@ -204,7 +203,7 @@ def _judge(others: Sequence[Point], now: Point, losses: Losses) -> Judgement:
 
 
 def _against(before: Point, now: Point, losses: Losses) -> str:
-    """Return what contradicts `now` being a later state of the same cluster."""
+    """Return what contradicts that `now` is a later state of the same cluster."""
     if reason := _other_cluster(before, now):
         return reason
     if now.index < before.index:
@@ -225,9 +224,9 @@ def _other_cluster(one: Point, now: Point) -> str:
 
 
 def _other_history(one: Point, other: Point) -> str:
-    """Return whether two states cannot belong to one history.
+    """Return why two states cannot belong to one history; empty if they can.
 
-    There a higher index never has a lower term, and one index has one term.
+    In one history a higher index never has a lower term, and an index has only one term.
     """
     lower, higher = sorted((one, other), key=lambda point: (point.index, -(point.term or 0)))
     if lower.term is None or higher.term is None:
@@ -243,8 +242,8 @@ def _other_history(one: Point, other: Point) -> str:
 def _may_be_outdated(before: Point, now: Point, others: Sequence[Point]) -> bool:
     """Return whether `now` may come from a deposed leader that does not know it yet.
 
-    Such a one knows only of lower terms, and began to lead earlier. It gives up within seconds;
-    so it is none if a snapshot of it was taken a minute earlier, and even that was too late.
+    Such a leader has a lower term and became leader earlier. It steps down within seconds, so a
+    snapshot from it a minute after another leader's snapshot is not explained.
     """
     if now.term is None or before.term is None:
         return False
@@ -260,7 +259,7 @@ def _may_be_outdated(before: Point, now: Point, others: Sequence[Point]) -> bool
 
 def _led_earlier(one: Point, other: Point) -> bool:
     if one.leading_since is None or other.leading_since is None:
-        return True  # as far as is known
+        return True  # unknown
     close = timedelta(0) if one.node == other.node else _CLOSE
     return one.leading_since < other.leading_since + close
 
@@ -273,7 +272,7 @@ def _explain_deposed(before: Point, now: Point) -> str:
 
 
 def _contradiction(one: Point, now: Point) -> str:
-    """Return whether the clocks and the Raft index disagree about the order."""
+    """Return how clocks and Raft index contradict each other; empty if they do not."""
     if now.index >= one.index or _starts(now) < _starts(one):
         return ""
     return (

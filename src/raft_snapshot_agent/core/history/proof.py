@@ -1,9 +1,9 @@
-"""Which listed snapshots count for retention, by their manifests (docs/decisions/0037).
+"""Decides which listed snapshots count for retention, by their manifests (docs/decisions/0037).
 
 Whether the bytes of a snapshot are whole is another question: see `core.archive`.
 
-A listing only claims. What a manifest says is held against name, listed size and time, against
-the key of the cluster's agents where they have one, and against the other manifests.
+A listing can be forged. So a manifest is compared with name, listed size and time, verified with
+the key of the cluster's agents if they have one, and compared with the other manifests.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Stored
 
 AHEAD = timedelta(minutes=10)
-"""As far may the clock that a snapshot was named by be ahead of ours."""
+"""How far in the future a snapshot may be dated."""
 _SLOT = timedelta(days=1)
-"""So much later may another try of a slot be."""
+"""How much later a retry of a slot may be."""
 _BYTES, _LETTERS = 8, 11
-"""Of a fingerprint: long enough that nobody finds a name that has the one of another."""
+"""Length of a fingerprint: long enough that no second name with the same one can be found."""
 _MOST_KNOWN = 20_000
-"""Names that a manifest tells of: with more it would be longer than one that is read."""
+"""Most fingerprints in a manifest; with more it would exceed the size that is read."""
 
 _LONGEST_KNOWN = 4 * _MOST_KNOWN * _LETTERS
-"""Letters that copies may let it grow to; a manifest is read up to 1 MiB."""
+"""Most characters to which copies may extend it; a manifest is read up to 1 MiB."""
 
 _MORE, _DIGITS = "+", 12
-"""What stands before the number of the others, and how long that is not. It is no letter of a
-fingerprint; versions that do not know it take it for a name that nothing has."""
+"""Prefix of the number of unnamed snapshots. It never occurs in a fingerprint; versions without
+support for it take it for the fingerprint of an unknown name."""
 
 _DISAGREES = "name, size, index or time differ from its manifest: does not count for retention"
 _NO_MANIFEST = "its manifest is not valid: does not count for retention"
@@ -45,31 +45,31 @@ _UNSIGNED = "unsigned: does not count for retention"
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A manifest that may not be read, or of which nobody knows what it says."""
+    """A manifest that could not be read."""
 
 
 Told = Manifest | Unread | None
-"""What came of reading a manifest; nothing: it is none."""
+"""Result of reading a manifest; `None` if it is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Says what a snapshot counts for, from what was read."""
+    """Decides whether a snapshot counts, from its manifest."""
 
     naming: Naming | None
-    """How snapshots are named; nothing where one name is for all of them."""
+    """Format of snapshot names; `None` with a static name."""
     keys: SigningKeys | None = None
     accepted: frozenset[str] | None = None
-    """Fingerprints of the unsigned ones from before there was a key; nothing: all of them are."""
+    """Fingerprints of unsigned snapshots from before there was a key; `None`: all unsigned ones."""
 
     def is_signed(self, stored: Stored, told: Told) -> bool:
-        """Return whether the agents' key vouches for a snapshot."""
+        """Return whether the manifest is signed with the agents' key."""
         if self.keys is None or not isinstance(told, Manifest):
             return False
         return self._agrees(stored, told) and self.keys.has_signed(told)
 
     def judge_stored(self, stored: Stored, told: Told) -> Stored:
-        """Enter what one snapshot counts for, from what lies beside it."""
+        """Return the snapshot with the result, from the files beside it."""
         if not stored.verified:
             return self._without_key(stored)
         if isinstance(told, Unread):
@@ -99,10 +99,10 @@ class Judge:
 
 
 def without_copies(stored: Iterable[Stored], told: Mapping[str, Told]) -> tuple[Stored, ...]:
-    """Keep one snapshot for each archive: the one whose manifest is oldest.
+    """Let only one snapshot per archive count: the one with the oldest manifest.
 
-    That one stays while there are copies: without it the next one would count. A signature is
-    proof enough: nobody else can describe an archive anew. What is of another size is no copy.
+    It is kept while there are copies, because otherwise the next copy would count. Signed ones are
+    never copies, because only agents can sign. Snapshots of different size are not copies.
     """
     first: dict[tuple[str, int], Stored] = {}
     judged: dict[str, Stored] = {}
@@ -124,20 +124,20 @@ def without_copies(stored: Iterable[Stored], told: Mapping[str, Told]) -> tuple[
 def relied_on(
     listed: Sequence[Stored], planned: Plan, proven: Mapping[str, Stored]
 ) -> list[Stored]:
-    """List those that have to be proved before a plan is carried out, in the same order.
+    """List the snapshots whose manifests must be read before a plan is carried out, in order.
 
-    These are what goes, what fills a rule, and whatever may be the original of one of them: of
-    the same size, and not read yet. What is left for later runs is relied on by nobody.
+    These are the ones to delete, the ones that fulfil a rule, and possible originals of those: of
+    the same size, and not read yet. Deletions left for later runs are not included.
 
     Arguments:
-        listed: All there are.
-        planned: What is to be done.
-        proven: Those that were proved already, by name.
+        listed: All snapshots.
+        planned: The plan.
+        proven: Those already read, by name.
     """
     later = {one.name for one in planned.left}
     names = {one.name for one in planned.delete} | proven.keys()
     names.update(one.name for one in planned.keep if one.counts and one.name not in later)
-    # Nobody but the agents can describe again what is signed.
+    # Only agents can sign, so a signed snapshot is never a copy.
     sizes = {one.size for one in proven.values() if one.verified and one.counts and not one.signed}
     return [
         one
@@ -147,9 +147,9 @@ def relied_on(
 
 
 def _tried_again(told: Manifest, stored: Stored, parsed: ParsedName | None) -> bool:
-    """Return whether a later try of the slot may have replaced what had that name.
+    """Return whether a later attempt of the slot may have replaced the snapshot of that name.
 
-    The rules go by the name: nobody gains by a manifest that tells a later time.
+    Retention uses the time in the name, so a manifest with a later time gives no advantage.
     """
     taken_at = moment(told.taken_at)
     if parsed is None or taken_at is None or told.index < (parsed.index or 0):
@@ -159,34 +159,34 @@ def _tried_again(told: Manifest, stored: Stored, parsed: ParsedName | None) -> b
 
 
 def fingerprint(name: str) -> str:
-    """Return a short text that stands for a name."""
+    """Return a short hash of a name."""
     digest = hashlib.sha256(name.encode(errors="surrogatepass")).digest()[:_BYTES]
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a manifest tells of the snapshots that were there before its own."""
+    """The list of earlier snapshots in a manifest."""
 
     fingerprints: frozenset[str]
     more: int = 0
-    """How many older ones lay there, which it does not name: it would be too long."""
+    """Number of older snapshots that are only counted, to limit its length."""
 
 
 def write_known(names: Sequence[str]) -> str:
-    """Write down which snapshots are there, newest first, and how many more there are."""
+    """Return the list for a manifest: names, newest first, then the number of further ones."""
     told = "".join(fingerprint(name) for name in names[:_MOST_KNOWN])
     more = len(names) - _MOST_KNOWN
     return f".{told}{_MORE}{more}" if more > 0 else f".{told}"
 
 
 def tells(manifest: Manifest) -> bool:
-    """Return whether a manifest tells of the snapshots that were there before."""
+    """Return whether a manifest contains a list of earlier snapshots."""
     return manifest.known.startswith(".")
 
 
 def read_known(manifest: Manifest) -> Known | None:
-    """Read which snapshots were there; nothing where a manifest does not tell."""
+    """Parse the list of earlier snapshots; `None` if the manifest has none."""
     if not tells(manifest):
         return None
     text, _, more = manifest.known[1:].partition(_MORE)
@@ -196,12 +196,12 @@ def read_known(manifest: Manifest) -> Known | None:
 
 
 def extend_known(manifest: Manifest, marks: Sequence[str], more: int = 0) -> str:
-    """Let what a manifest tells of others tell of some more.
+    """Return the list of earlier snapshots in a manifest, extended by others.
 
     Arguments:
-        manifest: One that tells of others.
-        marks: Fingerprints; those for which there is no room are counted.
-        more: How many are only counted, beside those that are already.
+        manifest: A manifest with such a list.
+        marks: Fingerprints to add; those that do not fit are only counted.
+        more: Number of further snapshots to count.
     """
     text = manifest.known.partition(_MORE)[0]
     room = max(0, _LONGEST_KNOWN - len(text)) // _LETTERS

@@ -1,4 +1,4 @@
-"""Which snapshots a storage keeps, and why."""
+"""Decides which snapshots a storage keeps, and why."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raft_snapshot_agent.core.snapshots.snapshot import Stored
 
 _DAY = timedelta(days=1)
 _AHEAD = timedelta(minutes=10)
-"""As far may the clock that a snapshot was named by be ahead of ours."""
+"""How far in the future a snapshot may be dated."""
 
 NEWEST, _NEWEST_VERIFIED = "newest", "newest verified"
 _FUTURE = "dated in the future: does not count for retention"
@@ -24,9 +24,9 @@ _HELD, _MIN_KEEP = "held", "kept: min_keep"
 _LEFT, _NO_RULES = ("no rule keeps it; deleted at one of the next runs",), ("no rule is set",)
 _PROTECTED = {NEWEST, _NEWEST_VERIFIED}
 
-Reasons = dict[str, tuple[str, ...]]  # why snapshots stay, by their names
+Reasons = dict[str, tuple[str, ...]]  # why snapshots are kept, by name
 
-# An hour is told by its distance from UTC too: it comes twice when daylight saving time ends.
+# Hours include the UTC offset, because one hour occurs twice when daylight saving time ends.
 _PERIODS = {
     "hourly": "%Y-%m-%d %H:00 %z",
     "daily": "%Y-%m-%d",
@@ -38,17 +38,16 @@ _PERIODS = {
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What to keep: what any rule asks for, as `restic forget` reads its own.
+    """Retention rules: a snapshot is kept if any rule keeps it, as with `restic forget`.
 
     `last` keeps the n newest; `hourly` to `yearly` keep the newest snapshot of each of the n
-    newest periods that have one (weeks are ISO weeks); `within` keeps what is younger than that,
-    counted from the newest snapshot. Zero means the same as leaving a rule out, and without any
-    rule everything is kept: a policy that asks for nothing never deletes everything (the
-    original agent's `retain: 0` keeps all, too). Unlike restic, no unused number is filled with
-    the oldest one, and the hour that comes twice in autumn is two.
+    newest periods that have one (weeks are ISO weeks); `within` keeps snapshots younger than that,
+    counted from the newest snapshot. Zero is the same as a missing rule, and without any rule
+    everything is kept (as with the original agent's `retain: 0`). Unlike restic, unused numbers are
+    not filled with the oldest snapshot, and the hour that occurs twice in autumn counts as two.
 
-    `min_keep` is no rule of its own: it protects the n newest whole snapshots from the rules.
-    `max_space` takes the oldest away from what the rules keep until the rest has room.
+    `min_keep` is not a rule: it protects the n newest whole snapshots from the rules.
+    `max_space` removes the oldest of the kept snapshots until the rest fits.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -64,9 +63,9 @@ class Retention:
     max_space: int | None = None
     """Bytes."""
     max_deletes: int | None = None
-    """A prune that would delete more deletes nothing instead."""
+    """Most deletions per prune; a prune that would delete more deletes nothing."""
     keep_broken: timedelta = timedelta(days=30)
-    """For how long one that was found broken is kept aside before it is read again and deleted."""
+    """How long a broken snapshot is kept before it is read again and deleted."""
 
     def __post_init__(self) -> None:
         """Refuse numbers below zero.
@@ -83,7 +82,7 @@ class Retention:
 
     @property
     def keeps_all(self) -> bool:
-        """Whether nothing is ever deleted."""
+        """Whether no rule ever deletes anything."""
         return not (self.has_rules or self.max_space)
 
     @property
@@ -93,28 +92,28 @@ class Retention:
 
     @property
     def periods(self) -> tuple[tuple[str, int], ...]:
-        """Every rule that counts periods, with its number."""
+        """The rules that count periods, with their numbers."""
         return tuple((rule, getattr(self, rule) or 0) for rule in _PERIODS)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What retention would do to one storage."""
+    """What retention will do in one storage."""
 
     keep: Mapping[Stored, tuple[str, ...]]
-    """Newest first, each with the reasons why it stays."""
+    """Kept snapshots, newest first, each with its reasons."""
     delete: tuple[Stored, ...]
-    """Oldest first, so that a prune that is cut off has lost the least."""
+    """Snapshots to delete, oldest first, so that an interrupted prune loses least."""
     crowded_out: frozenset[Stored] = frozenset()
-    """Those of them that a rule would keep, if there were room."""
+    """Deleted snapshots that a rule would keep without `max_space`."""
     review: tuple[Stored, ...] = ()
-    """Broken ones, among those that are kept, that go if they are found broken once more."""
+    """Kept broken snapshots, which are deleted if another reading confirms that."""
     withheld: tuple[Stored, ...] = ()
-    """Those, among the ones that are kept, that would be deleted but for `refused`."""
+    """Kept snapshots that would be deleted without `refused`."""
     refused: str = ""
-    """Why nothing is deleted although the policy says so."""
+    """Why nothing is deleted although the rules require it."""
     left: tuple[Stored, ...] = ()
-    """Those, among the ones that are kept, that go at one of the next runs."""
+    """Kept snapshots that will be deleted in one of the next runs."""
 
 
 def plan(
@@ -127,23 +126,22 @@ def plan(
     at_once: bool = False,
     most: int | None = None,
 ) -> Plan:
-    """Decide what stays.
+    """Plan which snapshots are kept and which are deleted.
 
-    The newest snapshot, the newest verified one and those an operator holds stay whatever the
-    policy says. Verified ones fulfil the rules as if there were no others: what has no manifest
-    never takes the place of one that has. Broken ones, those that are not what their manifest
-    describes or are in doubt, and those dated in the future fulfil no rule. Of these only broken
-    ones go: when they have been condemned for `keep_broken`, something newer counts, and whoever
-    asks finds them broken once more.
+    The newest snapshot, the newest verified one and held ones are always kept. Verified snapshots
+    fulfil the rules as if there were no others, so one without a manifest never replaces one with a
+    manifest. Broken snapshots, those that do not match their manifest or are in doubt, and those
+    dated in the future fulfil no rule. Of these only broken ones are deleted: after `keep_broken`,
+    if a newer snapshot counts, and another reading confirms that they are broken.
 
     Arguments:
         stored: One storage's snapshots, in any order.
         policy: The rules.
         now: The present time.
-        zone: Where days, weeks, months and years begin.
-        forbidden: Why nothing may be deleted now, if so.
-        at_once: Whether broken ones are to go whenever they were condemned.
-        most: How many may go in one run, the oldest first.
+        zone: Time zone of days, weeks, months and years.
+        forbidden: Why nothing may be deleted now; empty if deleting is allowed.
+        at_once: Whether to delete broken ones regardless of `keep_broken`.
+        most: Most deletions in one run, oldest first.
     """
     listed = newest_first({one.name: one for one in stored}.values())
     reasons = _reasons(listed, policy, now, zone)
@@ -174,7 +172,7 @@ def _explain_refusal(deletes: int, policy: Retention, forbidden: str) -> str:
 def _due(
     listed: Sequence[Stored], policy: Retention, now: datetime, *, at_once: bool
 ) -> Iterator[Stored]:
-    """List the broken ones that are to be read again, and to go if they are still broken."""
+    """List the broken snapshots to read again, and to delete if they are still broken."""
     older = dropwhile(lambda one: not (one.counts and one.taken_at <= now + _AHEAD), listed)
     for one in older:
         if not one.broken or one.held:
@@ -190,7 +188,7 @@ def _is_over(one: Stored, policy: Retention, now: datetime) -> bool:
 
 
 def _reasons(listed: Sequence[Stored], policy: Retention, now: datetime, zone: tzinfo) -> Reasons:
-    """Find out why snapshots stay; those that do not, mostly nearly all, have no entry."""
+    """Return the reasons why snapshots are kept; those to delete have no entry."""
     reasons: Reasons = {}
     counting = [one for one in listed if one.counts]
     present = [one for one in counting if one.taken_at <= now + _AHEAD]
@@ -211,7 +209,7 @@ def _reasons(listed: Sequence[Stored], policy: Retention, now: datetime, zone: t
 
 
 def _aside(one: Stored, now: datetime) -> Iterator[str]:
-    """Return why an object is kept that no rule applies to."""
+    """Yield why an object is kept to which no rule applies."""
     if one.held:
         yield _HELD
     if one.copied:
@@ -231,7 +229,7 @@ def _aside(one: Stored, now: datetime) -> Iterator[str]:
 
 
 def _protect(counting: Sequence[Stored], present: Sequence[Stored]) -> Iterator[tuple[Stored, str]]:
-    """Protect the newest; of those from the future only where there is no other."""
+    """Protect the newest snapshots; ones dated in the future only if there are no others."""
     for one in (present or counting)[:1]:
         yield one, NEWEST
     if verified := next((one for one in (*present, *counting) if one.proved), None):
@@ -241,11 +239,11 @@ def _protect(counting: Sequence[Stored], present: Sequence[Stored]) -> Iterator[
 def _crowded_out(
     listed: Sequence[Stored], reasons: Reasons, policy: Retention, now: datetime
 ) -> frozenset[Stored]:
-    """Find the oldest snapshots that must be deleted to keep within `max_space`.
+    """Return the oldest snapshots that must be deleted to stay within `max_space`.
 
-    What is from the future goes first, then what has no manifest, then the oldest. What stays
-    for no other reason than that it is held takes no room: else whoever may lay notes beside
-    snapshots would push good ones out.
+    Snapshots dated in the future go first, then those without a manifest, then the oldest. Ones
+    kept only because they are held do not count for space; otherwise anyone who can write notes
+    could displace good snapshots.
     """
     if not policy.max_space:
         return frozenset()
@@ -278,7 +276,7 @@ def _apply_rules(
         for period, one in _newest_of_each(present, _PERIODS[rule], count, zone):
             yield one, f"{rule} {period}"
     if policy.within and present:
-        # Not from now on, or an old storage would run empty.
+        # Not counted from now, or a storage without new snapshots would become empty.
         reference = min(now, present[0].taken_at)
         within = policy.within
         spoken = format_duration(within) if within % _DAY else f"{within // _DAY}d"

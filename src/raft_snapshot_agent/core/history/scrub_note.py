@@ -1,8 +1,7 @@
-"""When stored snapshots were last read back, as one small note in their storage tells it.
+"""The note of a storage about when its snapshots were last read back, and with which result.
 
-A claim like every note: whoever may write there may have written it, so only what a key has signed
-is believed where there is one. It chooses what is read next and what an operator is told, and
-never what is deleted.
+Anyone with write access can write such a note, so with a signing key only a signed one is trusted.
+It decides what is read next and what is reported to an operator, never what is deleted.
 """
 
 from __future__ import annotations
@@ -19,21 +18,21 @@ from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 
 SCRUB_NAME = "raft-snapshot-scrub.json"
-"""Lies in a storage that is read back."""
+"""Exists in a storage whose snapshots are read back."""
 WHOLE = "whole"
 _STATES = {WHOLE, "broken", "mismatch"}
 _PURPOSE = b"raft-snapshot-scrub-1\n"
 _MOST = 3000
-"""Readings that are kept: with names of any length fewer bytes than are read of a note."""
+"""Most readings in a note, so that it stays within the size that is read."""
 _MOST_VANISHED = 100
 _REREAD = 3
-"""Rotten ones that are read again in one turn: whether they still are."""
+"""Most damaged snapshots that are read again in one run."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class LastReading:
-    """When a snapshot was read to its end, and what it was worth."""
+    """When a snapshot was last read to its end, and the result."""
 
     at: datetime
     state: str = WHOLE
@@ -48,23 +47,23 @@ class LastReading:
 
 @dataclass(frozen=True, slots=True)
 class ScrubNote:
-    """What was read back in one storage, and what was missing there."""
+    """Readings of the snapshots in one storage, and missing snapshots."""
 
     readings: Mapping[str, LastReading] = field(default_factory=dict)
-    """By the snapshots' names."""
+    """Readings by snapshot name."""
     vanished: tuple[str, ...] = ()
-    """Snapshots of which only the manifest lies there."""
+    """Snapshots of which only the manifest exists."""
     looked_at: datetime | None = None
-    """When the last turn began; nothing: there was none."""
+    """When the last reading started; `None` if never."""
 
     @property
     def rotten(self) -> tuple[str, ...]:
-        """Names of those that are not what they were."""
+        """Names of the damaged snapshots."""
         return tuple(name for name, one in self.readings.items() if one.is_rotten)
 
     @property
     def doubts(self) -> list[str]:
-        """What was found rotten, or gone, in the words of `check`."""
+        """Damaged and missing snapshots, as text for `check`."""
         found = [
             (self.rotten, "rotten when it was read back"),
             (self.vanished, "gone, and not pruned"),
@@ -76,11 +75,11 @@ class ScrubNote:
         ]
 
     def of(self, stored: Stored) -> LastReading | None:
-        """Return when a snapshot was last read back; nothing: nobody knows."""
+        """Return the last reading of a snapshot; `None` if unknown."""
         return self.readings.get(stored.name)
 
     def with_reading(self, name: str, reading: LastReading) -> ScrubNote:
-        """Enter one reading; the oldest is forgotten where there are too many."""
+        """Return the note with one more reading; if there are too many, drop the oldest."""
         kept = {other: one for other, one in self.readings.items() if other != name}
         if len(kept) >= _MOST:
             del kept[min(kept, key=lambda other: (kept[other].is_rotten, kept[other].at))]
@@ -89,13 +88,13 @@ class ScrubNote:
     def after_look(
         self, stored: Collection[Stored], vanished: Iterable[str], now: datetime
     ) -> ScrubNote:
-        """Enter what a listing showed; what is gone is forgotten."""
+        """Return the note after a listing, without readings of deleted snapshots."""
         names = {one.name for one in stored}
         kept = {name: one for name, one in self.readings.items() if name in names}
         return ScrubNote(kept, tuple(sorted(vanished)[:_MOST_VANISHED]), now)
 
     def merged(self, other: ScrubNote) -> ScrubNote:
-        """Take over the later reading of each, and the later look."""
+        """Return the note with the later reading of each snapshot."""
         known = dict(self.readings)
         for name, one in other.readings.items():
             if name not in known or known[name].at < one.at:
@@ -104,15 +103,15 @@ class ScrubNote:
         return ScrubNote(known, later.vanished, later.looked_at)
 
     def choose(self, stored: Sequence[Stored], count: int, chance: float) -> list[Stored]:
-        """Choose what is read next: what was rotten, then what was read longest ago.
+        """Return what to read next: damaged snapshots, then those read longest ago.
 
-        Those never read come first, the oldest of them before the others. Where there are more than
-        are remembered nobody knows which those are, and chance decides where to begin.
+        Never read ones come before others, oldest first. If there are more snapshots than a note
+        can hold, it is unknown which were never read, and a random start is used.
 
         Arguments:
-            stored: What lies there, newest first.
-            count: How many are read beside those that were rotten.
-            chance: From 0 to 1, anew each time.
+            stored: All snapshots, newest first.
+            count: Number to read in addition to damaged ones.
+            chance: Random number from 0 to 1.
         """
         readable = [one for one in reversed(stored) if one.size]
         before = {*self.rotten}
@@ -128,10 +127,10 @@ class ScrubNote:
         reading = self.readings.get(name)
         return _NEVER if reading is None else reading.at
 
-    # As it lies in the storage.
+    # The stored form.
 
     def to_json(self, keys: SigningKeys | None) -> bytes:
-        """Write it down, signed where there is a key."""
+        """Return the note for storage, signed if there is a key."""
         told = {
             "looked_at": "" if self.looked_at is None else _shown(self.looked_at),
             "vanished": list(self.vanished),
@@ -142,7 +141,7 @@ class ScrubNote:
 
     @classmethod
     def from_json(cls, text: bytes, keys: SigningKeys | None, now: datetime) -> ScrubNote:
-        """Read a note; what is damaged, unsigned or from the future tells nothing."""
+        """Parse a note; damaged or unsigned ones and future times are ignored."""
         try:
             found = read_json(text)
             told = {key: found[key] for key in ("looked_at", "vanished", "read")}
@@ -164,7 +163,7 @@ def _reading(name: str, at: str, state: str, now: datetime) -> LastReading | Non
 
 
 def _believed(text: str, now: datetime) -> datetime | None:
-    """Read a time; one from the future would put the next reading off for ever."""
+    """Parse a time; ignore one in the future, which would delay the next reading forever."""
     time = moment(text)
     return time if time is not None and time <= now + AHEAD else None
 

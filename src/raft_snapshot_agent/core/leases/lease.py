@@ -1,8 +1,8 @@
-"""A lease: the record that several agents see, of which one holds it, and who may take it when.
+"""The rules of a lease: a record shared by several agents, one of which holds it.
 
-The rules are those of Kubernetes' leader election: a record says who holds it and for how long
-after each renewal; whoever has seen it unchanged for that long, by a clock of its own, may take
-it. No clock is ever compared with another host's.
+They are those of Kubernetes' leader election: a record has its holder and its duration. An agent
+that has seen the record unchanged for that duration, by its own clock, may acquire the lease.
+Clocks of different hosts are never compared.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ __all__ = [
 ]
 
 _SAFE = 0.9
-"""The part of its time that a holder believes in: clocks run at different speeds."""
+"""Fraction of the duration that the holder uses, because clocks run at different speeds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Versioned:
-    """A record as it was read."""
+    """A record with its version."""
 
     record: Record
     version: str
-    """What another write has to expect; in the words of whatever keeps the record."""
+    """Version that the next write must expect, in the format of the store."""
 
 
 class LeaseStore(Protocol):
@@ -40,27 +40,27 @@ class LeaseStore(Protocol):
 
     @property
     def location(self) -> str:
-        """Where the record lies, as an operator would write it."""
+        """Location of the record, as an operator would write it."""
 
     async def read(self) -> Versioned | None:
-        """Read the record; nothing while there is none.
+        """Read the record; return `None` if it does not exist.
 
         Raises:
-            AgentError: That was not possible.
+            AgentError: It could not be read.
         """
 
     async def write(self, record: Record, expected: str | None) -> str | None:
-        """Write the record if it still has the version that is expected.
+        """Write the record if it still has the expected version.
 
         Arguments:
-            record: What to write.
-            expected: As it was read or written last; `None`: there is none yet.
+            record: The new record.
+            expected: Version as last read or written; `None`: the record must not exist.
 
         Returns:
-            The new version; nothing where another agent was faster.
+            The new version; `None` if another agent wrote first.
 
         Raises:
-            AgentError: It was not written, or nobody knows whether it was.
+            AgentError: It was not written, or that is unknown.
         """
 
     async def close(self) -> None:
@@ -68,47 +68,47 @@ class LeaseStore(Protocol):
 
 
 class StoredLeaseStore(LeaseStore, Protocol):
-    """A register in a storage, which has to be proven first."""
+    """A lease store in a storage, which must be proven first."""
 
     def probe(self, name: str) -> ProbeLeaseStore:
-        """Keep another record beside this one, to prove the store on; nothing is contacted yet.
+        """Return a store for a test record beside this one; no I/O.
 
         Arguments:
-            name: Of letters and digits; who takes the same one has the same record.
+            name: Name of letters and digits; the same name gives the same record.
         """
 
 
 class ProbeLeaseStore(LeaseStore, Protocol):
-    """A register whose record can be removed again."""
+    """A lease store whose record can be deleted."""
 
     async def delete(self) -> None:
-        """Remove the record; one that is gone already is no error.
+        """Delete the record; a missing one is not an error.
 
         Raises:
-            StorageDenied: The credentials may not.
-            AgentError: That was not possible.
+            StorageDenied: The credentials have no permission.
+            AgentError: It could not be deleted.
         """
 
     async def sweep(self) -> None:
-        """Remove what proofs that were killed left: probes older than this one by an hour.
+        """Delete test records that killed proofs left: those older than this one by an hour.
 
         Raises:
-            AgentError: That was not possible.
+            AgentError: They could not be deleted.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The record as an agent that does not hold it last saw it."""
+    """The record as last seen by an agent that does not hold the lease."""
 
     found: Versioned | None
     since: float
-    """When it was first seen so, in seconds of a clock that never stops or steps."""
+    """When this version was first seen, in seconds of a monotonic clock."""
     seconds: float = 0.0
-    """For how long its holder believes in a renewal, by the longest time it was seen to say."""
+    """Duration of the lease: the longest one seen in the record."""
 
     def again(self, found: Versioned | None, now: float) -> Observation:
-        """Look once more."""
+        """Return the observation after another read."""
         before = self.found
         if (found and found.version) == (before and before.version):
             return self
@@ -116,16 +116,16 @@ class Observation:
             return Observation(None, now)
         seconds = found.record.seconds
         if before is not None and _tenure(before.record) == _tenure(found.record):
-            # A holder never changes it: a shorter one was written by somebody else.
+            # A holder never changes the duration: a shorter one is forged.
             seconds = max(seconds, self.seconds)
         return Observation(found, now, seconds)
 
     def free_in(self, now: float, at_least: float = 0.0) -> float:
-        """Return in how many seconds it may be taken, should nobody renew it until then.
+        """Return in how many seconds the lease may be acquired if it is not renewed.
 
         Arguments:
             now: By the same clock as `since`.
-            at_least: Seconds that it is left to its holder, whatever the record says.
+            at_least: Seconds that it is left to its holder in any case.
         """
         if self.found is None or self.found.record.free:
             return 0.0
@@ -137,10 +137,10 @@ def _tenure(record: Record) -> tuple[str, int]:
 
 
 def good_until(asked_at: float, seconds: float) -> float:
-    """Return until when a holder may believe in a renewal.
+    """Return until when the holder may rely on a renewal.
 
     Arguments:
-        asked_at: When it asked for it: what others saw, they saw no earlier.
-        seconds: As the record says.
+        asked_at: When the renewal was sent; other agents saw it no earlier.
+        seconds: Duration in the record.
     """
     return asked_at + seconds * _SAFE

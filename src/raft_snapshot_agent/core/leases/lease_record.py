@@ -1,7 +1,7 @@
-"""The record that several agents see: who holds the lease, and what a reader takes from it.
+"""The lease record shared by several agents, and its parser.
 
-Whoever may write into the storage may write anything into the record, so each field is checked
-by itself, and none is taken that an agent would not have written.
+Anyone with write access to the storage can change the record, so each field is checked separately,
+and a value that no agent would write is ignored.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ from typing import Any
 from raft_snapshot_agent.core.foreign_json import read_json
 
 RECORD_LIMIT = 64 << 10
-"""Bytes of a record at most; no agent writes more."""
+"""Most bytes of a record; no agent writes more."""
 _SHORTEST, _LONGEST = 1.0, timedelta(hours=1).total_seconds()
 _UNREADABLE = 60.0
-"""Seconds that nobody takes a record that cannot be read."""
+"""Seconds during which an unreadable record is not replaced."""
 _LONGEST_TEXT = 300
 _COUNTS = range(1 << 31)
-"""At the fastest, a renewal every second, these last for 60 years."""
+"""Largest counter; with a renewal every second it lasts for 60 years."""
 _YEARS = range(2015, 2200)
-"""Of a snapshot: Vault is no older, and later ones only serve to put a schedule off."""
+"""Earliest and latest credible time of a snapshot; a later one could only delay a schedule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Who holds the lease. No two that are ever written are alike."""
+    """The lease record; no two written records are equal."""
 
     holder: str
-    """An ID that no other agent, nor this one after a restart, has; empty: it was given back."""
+    """ID of the holder, unique among agents and restarts; empty if released."""
     term: int
-    """Counts how often it was taken."""
+    """Number of times the lease was acquired."""
     beat: int
-    """Counts the renewals since."""
+    """Number of renewals since then."""
     seconds: float
-    """For how long after a renewal nobody else takes it."""
+    """Seconds after a renewal in which no other agent acquires the lease."""
     taken_at: str = ""
-    """For people, RFC 3339; nothing is decided by it."""
+    """RFC 3339, for display only."""
     stored: Mapping[str, str] = field(default_factory=dict)
-    """By storage, when the newest snapshot was taken that a holder saw through, RFC 3339."""
+    """Time of the newest snapshot that a holder stored, by storage, RFC 3339."""
 
     @property
     def free(self) -> bool:
-        """Whether it was given back."""
+        """Whether it was released."""
         return not self.holder
 
     def renewed(self, stored: Mapping[str, str]) -> Record:
@@ -57,11 +57,11 @@ class Record:
         return replace(self, holder="", beat=self.beat + 1)
 
     def only(self, storages: Container[str]) -> Record:
-        """Leave out storages that nobody here has configured."""
+        """Return the record without storages that are not configured here."""
         return replace(self, stored={k: v for k, v in self.stored.items() if k in storages})
 
     def stored_at(self) -> dict[str, datetime]:
-        """Return the moments in `stored`; what is none was written by somebody else."""
+        """Return the times in `stored`, ignoring invalid ones."""
         moments = {name: moment(text) for name, text in self.stored.items()}
         return {name: one for name, one in moments.items() if one is not None}
 
@@ -70,7 +70,7 @@ class Record:
 
     @classmethod
     def from_json(cls, text: bytes) -> Record:
-        """Read a record; one that is damaged is somebody's, until it was seen for long enough."""
+        """Parse a record; a damaged one counts as held until it has been seen for long enough."""
         try:
             fields = read_json(text[: RECORD_LIMIT + 1])  # what is longer is cut off, and damaged
             return cls(
@@ -86,7 +86,7 @@ class Record:
 
 
 def moment(text: object) -> datetime | None:
-    """Return a moment in UTC; nothing where the text is none that a snapshot could have."""
+    """Return a time in UTC; `None` if the text is not a credible time of a snapshot."""
     with suppress(ValueError, OverflowError):
         if isinstance(text, str) and len(text) <= _LONGEST_TEXT:
             found = datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""When the next snapshot is due. All times are in UTC unless they say otherwise."""
+"""Computes when the next snapshot is due. Times are in UTC unless stated otherwise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cronsim import CronSim, CronSimError
 from raft_snapshot_agent.core.duration import format_duration
 
 MISSED_LIMIT = 1000
-"""Missed slots of a cron schedule are counted up to here."""
+"""Most missed slots of a cron schedule that are counted."""
 
 _ALIASES = {
     "@hourly": "0 * * * *",
@@ -25,7 +25,7 @@ _ALIASES = {
     "@annually": "0 0 1 1 *",
 }
 _NEVER = datetime(9000, 1, 1, tzinfo=UTC)
-"""Far enough to be never, near enough to add to."""
+"""A time that is never reached, but to which durations can still be added."""
 _FIRST_WAIT = timedelta(seconds=5)
 _LONGEST_WAIT = timedelta(minutes=5)
 _LONGEST_STEP = timedelta(minutes=1)
@@ -33,42 +33,42 @@ _LONGEST_STEP = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A point on the schedule's grid."""
+    """One time of the schedule."""
 
     at: datetime
     missed: int
-    """How many points went by unused before it."""
+    """Number of missed slots before it."""
 
 
 class Schedule(Protocol):
-    """When snapshots are to be taken."""
+    """The times at which snapshots are due."""
 
     def next_after(self, anchor: datetime | None, now: datetime) -> datetime:
-        """Return when the next snapshot is due, at the start of the agent.
+        """Return when the next snapshot is due after the start of the agent.
 
         Arguments:
-            anchor: When the newest stored snapshot was taken; `None`: there is none.
+            anchor: When the newest stored snapshot was taken; `None` without one.
             now: The present time.
 
         Returns:
-            `now` if one is due already, however many were missed.
+            `now` if a snapshot is already due, however many were missed.
         """
 
     def following(self, due: datetime, now: datetime) -> Slot:
-        """Return when the next one is due after the run that was due at `due` has ended.
+        """Return the next slot after the run for the slot `due` has ended.
 
-        The same slot never comes twice, even when the clock was set back meanwhile.
+        The same slot never occurs twice, even if the clock was set back.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """A fixed distance apart, without drift."""
+    """A fixed interval, without drift."""
 
     interval: timedelta
 
     def __post_init__(self) -> None:
-        """Refuse an interval that is no time at all.
+        """Refuse an interval that is not positive.
 
         Raises:
             ValueError: It is zero or negative.
@@ -77,7 +77,7 @@ class Every:
             raise ValueError("the interval must be longer than zero")
 
     def __str__(self) -> str:
-        """Say it as people do: `every 1h`."""
+        """Return a readable form: `every 1h`."""
         return f"every {format_duration(self.interval)}"
 
     def next_after(self, anchor: datetime | None, now: datetime) -> datetime:
@@ -96,15 +96,15 @@ class Every:
 class Cron:
     """A cron expression of five fields (six: seconds first), or an alias such as `@daily`.
 
-    A time of day that daylight saving time leaves out comes right after the gap; one that it
-    repeats comes once. Expressions with `*` for hours or minutes follow real time instead.
+    A local time skipped by daylight saving time occurs right after the gap; a repeated one occurs
+    once. Expressions with `*` for hours or minutes follow elapsed time instead.
     """
 
     expression: str
     zone: tzinfo = UTC
 
     def __post_init__(self) -> None:
-        """Refuse an expression that is none, or whose time never comes.
+        """Refuse an expression that is invalid or never matches.
 
         Raises:
             ValueError: The message names the expression.
@@ -120,7 +120,7 @@ class Cron:
             raise ValueError(f"the time of the cron expression {self.expression!r} never comes")
 
     def __str__(self) -> str:
-        """Say it as people do: `at 0 */4 * * *`."""
+        """Return a readable form: `at 0 */4 * * *`."""
         return f"at {self.expression}"
 
     def next_after(self, anchor: datetime | None, now: datetime) -> datetime:
@@ -139,10 +139,9 @@ class Cron:
         return next(self._slots(moment), _NEVER)
 
     def _slots(self, moment: datetime) -> Iterator[datetime]:
-        """Yield the slots after a moment, in order.
+        """Yield the slots after a time, in order.
 
-        cronsim drops `fold`, so in the hour that comes twice its first results may lie before
-        the moment.
+        cronsim drops `fold`, so in a repeated hour its first results may be before that time.
         """
         text = self.expression.strip()
         for local in CronSim(_ALIASES.get(text.lower(), text), moment.astimezone(self.zone)):
@@ -152,7 +151,7 @@ class Cron:
 
 
 def upcoming(schedule: Schedule, moment: datetime, count: int) -> list[datetime]:
-    """List the next points on the grid."""
+    """List the next times of a schedule."""
     slots = []
     for _ in range(count):
         moment = schedule.following(moment, moment).at
@@ -161,9 +160,9 @@ def upcoming(schedule: Schedule, moment: datetime, count: int) -> list[datetime]
 
 
 def credible_anchor(times: Iterable[datetime], now: datetime, slack: timedelta) -> datetime | None:
-    """Choose the newest time that is not too far in the future to be believed.
+    """Return the newest time that is not too far in the future.
 
-    Otherwise one snapshot taken under a wrong clock would put off the next one at every start.
+    Otherwise one snapshot taken with a wrong clock would delay the next one at every start.
     """
     return max((time for time in times if time - now <= slack), default=None)
 
@@ -172,8 +171,8 @@ def backoff(failures: int, interval: timedelta, jitter: float) -> timedelta:
     """Return how long to wait after a failure: 5 s, doubled each time, at most 5 min.
 
     Arguments:
-        failures: In a row, from 1.
-        interval: Between snapshots; the wait is never longer.
+        failures: Number of consecutive failures, from 1.
+        interval: Interval between snapshots; the wait is never longer.
         jitter: From 0 (half the wait) to 1 (all of it).
     """
     doublings = min(max(failures - 1, 0), 6)
@@ -181,15 +180,15 @@ def backoff(failures: int, interval: timedelta, jitter: float) -> timedelta:
 
 
 def next_try(since: datetime, now: datetime, interval: timedelta) -> datetime:
-    """Return when to try again what has been due since a given time.
+    """Return when to retry a snapshot that has been due since a given time.
 
-    The moments lie 5 s, 10 s, 16 s, 32 s, 64 s, and then each minute after `since`. They do not
-    depend on when the agent was started, so one that crashes in a loop keeps the same pauses.
+    The retries are 5 s, 10 s, 16 s, 32 s, 64 s, and then every minute after `since`. They do not
+    depend on the start of the agent, so an agent in a crash loop keeps the same pauses.
 
     Arguments:
-        since: When others were served.
+        since: When other storages got their snapshot.
         now: The present time.
-        interval: Between snapshots; the first pause is at most a tenth of it.
+        interval: Interval between snapshots; the first pause is at most a tenth of it.
     """
     age = max(now - since, timedelta(0))
     doubled = timedelta(seconds=1 << int(age.total_seconds()).bit_length() >> 1)

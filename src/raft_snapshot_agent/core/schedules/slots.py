@@ -1,4 +1,4 @@
-"""One storage's slot on its schedule: when it is due, and whether it was served."""
+"""The schedule slot of one storage: when it is due, and whether it got its snapshot."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from raft_snapshot_agent.core.schedules.schedule import (
 )
 
 _TAKEN_ALONG = 20
-"""One that is due within this part of its interval is taken along with another."""
+"""Fraction of the interval within which a slot is served early, together with another."""
 _AT_MOST = timedelta(minutes=1)
 _SAME_SLOT = 4
-"""Two storages whose newest are less than this part of an interval apart go along together."""
+"""Fraction of the interval: storages whose newest snapshots are closer belong together."""
 _NAMED_TO = timedelta(minutes=1)
-"""A name may tell the time no more exactly."""
+"""Precision of the time in a name."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSpec:
-    """When a storage is to get snapshots."""
+    """The schedule of a storage."""
 
     schedule: Schedule
     jitter: timedelta = timedelta(0)
-    """Each is put off by a random part of this."""
+    """Each slot is delayed by a random part of this."""
     catch_up: bool = True
-    """Whether one that was missed while no agent ran is taken at the start."""
+    """Whether a snapshot missed while no agent ran is taken at the start."""
     phase: timedelta = field(default=timedelta(0), compare=False)
-    """What is due together with that of other clusters is put off by this."""
+    """Delay that spreads clusters that are due at the same time."""
 
     def first(self, anchor: datetime | None, now: datetime) -> datetime:
-        """Return when the first one is due.
+        """Return when the first snapshot is due.
 
         Arguments:
-            anchor: When the newest stored one was taken; `None`: there is none.
+            anchor: When the newest stored snapshot was taken; `None` without one.
             now: The present time.
         """
         due = self.schedule.next_after(anchor, now - self.behind())
@@ -47,37 +47,37 @@ class ScheduleSpec:
             return due
         if not self.catch_up:
             return self.schedule.following(anchor or now, now).at
-        # From there on an interval goes on; the moments of a cron expression stay where they are.
+        # Intervals continue from the delayed time; cron times are not moved.
         return now + self.phase if isinstance(self.schedule, Every) else now
 
     def following(self, slot: datetime, now: datetime) -> Slot:
-        """Return the slot after one that was served, passing over those whose turn is over.
+        """Return the slot after a served one, skipping missed slots.
 
-        One whose moment has come is not over before it is due: many clusters may be behind by
-        more than lies between two moments of a cron expression, and would miss each second one.
+        A slot is not missed before its delayed time: with many clusters the delay may exceed the
+        interval of a cron expression, and every second slot would be lost.
         """
         return self.schedule.following(slot, now - self.behind())
 
     def own(self, other: ScheduleSpec | None) -> ScheduleSpec:
-        """Return a storage's own timing, or this where it has none, as far behind as this."""
+        """Return a storage's own schedule, else this one, with the delay of this one."""
         return self if other is None else replace(other, phase=self.phase)
 
     def behind(self) -> timedelta:
-        """Return how long after its moment each is due, whenever that is."""
+        """Return the fixed delay of each slot."""
         return timedelta(0) if isinstance(self.schedule, Every) else self.phase
 
     def early(self) -> timedelta:
-        """Return how much earlier than due a snapshot may be taken together with another.
+        """Return how much before its time a slot may be served together with another.
 
-        Two that were last served together drift apart by the moment a run takes to begin; a
-        fixed distance is no appointment. The time of a cron expression is one.
+        Intervals of storages served together drift apart by the start-up time of a run, so an early
+        snapshot is acceptable. Cron times are exact.
         """
         if not isinstance(self.schedule, Every):
             return timedelta(0)
         return min(self.schedule.interval / _TAKEN_ALONG, _AT_MOST)
 
     def drift(self) -> timedelta:
-        """Return how far apart two snapshots of one slot may be. Cron slots have fixed times."""
+        """Return how far apart two snapshots of one slot may be."""
         if not isinstance(self.schedule, Every):
             return timedelta(0)
         return self.schedule.interval / _SAME_SLOT
@@ -85,21 +85,21 @@ class ScheduleSpec:
 
 @dataclass(frozen=True, slots=True)
 class NextRun:
-    """One storage's next slot."""
+    """The next slot of one storage."""
 
     timing: ScheduleSpec
     slot: datetime
     put_off: timedelta = timedelta(0)
     missed: int = 0
-    """How many slots went by unused before it."""
+    """Number of missed slots before it."""
     again: datetime | None = None
-    """When one that failed, or was left to another agent, is looked at again in this slot."""
+    """When a failed or skipped slot is tried again."""
     seen: datetime | None = None
-    """The newest snapshot known when the slot was opened; only a newer one serves the slot."""
+    """The newest snapshot known when the slot was opened; only a newer one fulfils the slot."""
     sure: bool = True
-    """False: it could not be listed, and may hold this slot's snapshot already."""
+    """Whether it could be listed; if not, it may already have this slot's snapshot."""
     owed: bool = False
-    """Whether this agent tried to store this slot's snapshot there and failed."""
+    """Whether this agent failed to store this slot's snapshot there."""
 
     @property
     def due(self) -> datetime:
@@ -107,17 +107,17 @@ class NextRun:
 
     def is_due(self, now: datetime) -> bool:
         """Return whether a run at `now` serves this storage."""
-        if self.again is not None:  # alone, after a pause that is meant
+        if self.again is not None:  # a retry, whose pause is intended
             return self.again <= now
         return self.due - self.timing.early() <= now
 
     def served(self, now: datetime, spread: float) -> NextRun:
-        """Go on to the next slot."""
+        """Return the next slot."""
         slot = self.timing.following(self.slot, now)
         return NextRun(self.timing, slot.at, self.timing.jitter * spread, slot.missed, seen=now)
 
     def is_served_by(self, newest: datetime | None) -> bool:
-        """Return whether the newest snapshot of the storage is this slot's."""
+        """Return whether the newest snapshot of the storage fulfils this slot."""
         if newest is None or (self.seen is not None and newest <= self.seen):
             return False
         begin = self.slot - self.timing.early()
@@ -126,7 +126,7 @@ class NextRun:
     def postponed(
         self, now: datetime, spread: float, soonest: timedelta, latest: timedelta
     ) -> NextRun:
-        """Look again within the same slot, or go on to the next if that is near."""
+        """Return a retry within the same slot, or the next slot if that is near."""
         interval = self.timing.schedule.following(now, now).at - now
         again = now + min(max(interval / 10, soonest), latest)
         following = self.served(now, spread)
@@ -142,18 +142,18 @@ def opened(
     *,
     running: bool,
 ) -> NextRun:
-    """Return the slot a storage is in, by what it holds itself.
+    """Return the present slot of a storage, by its own snapshots.
 
-    Where others on its schedule were served and it was not, or nobody knows, it is looked at
-    again at moments that do not depend on when this agent was started: were it due at once, a
-    crash loop would take a snapshot at every start for a storage that always fails.
+    If others on its schedule got a snapshot and it did not, or if that is unknown, it is retried at
+    times that do not depend on the start of this agent. If it were due at once, a crash loop would
+    take a snapshot at every start for a storage that always fails.
 
     Arguments:
-        name: Of the storage.
-        timings: Of all storages.
-        taken: When the snapshots that each holds were taken.
+        name: Name of the storage.
+        timings: Schedules of all storages.
+        taken: Times of the snapshots in each storage.
         now: The present time.
-        running: Whether this agent ran all along, so that nothing was missed.
+        running: Whether this agent has been running, so that nothing was missed.
     """
     timing = timings[name]
     anyone = newest_alike(name, timings, taken, now)
@@ -175,7 +175,7 @@ def opened(
 def newest_credible(
     times: Iterable[datetime], timing: ScheduleSpec, now: datetime
 ) -> datetime | None:
-    """Return the newest time that is not too far in the future to be believed."""
+    """Return the newest time that is not too far in the future."""
     interval = timing.schedule.following(now, now).at - now
     return credible_anchor(times, now, interval)
 
@@ -186,10 +186,10 @@ def newest_alike(
     taken: Mapping[str, Iterable[datetime]],
     now: datetime,
 ) -> datetime | None:
-    """Find the newest snapshot in the storages that share a schedule, credible at `now`.
+    """Return the newest credible snapshot in the storages that share a schedule.
 
-    One storage on its own tells too little: it may have been added today, or lie on another host.
-    Where none on the schedule could be listed, all the others tell.
+    One storage alone is not enough: it may be new, or on another host. If no storage with the
+    schedule could be listed, all others are used.
     """
     schedule = timings[name].schedule
     alike = [other for other in taken if other in timings and timings[other].schedule == schedule]

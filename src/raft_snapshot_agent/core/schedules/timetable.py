@@ -1,4 +1,4 @@
-"""Which storages are due when, each on its own schedule."""
+"""Tracks when each storage is due, by its own schedule."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from raft_snapshot_agent.core.schedules.slots import (
 __all__ = ["NextRun", "ScheduleSpec", "ScheduleState"]
 
 _SOONEST, _LATEST = timedelta(minutes=5), timedelta(hours=1)
-"""How long a storage that failed alone is left in peace: each try takes a snapshot of its own."""
+"""Least pause before a retry for a storage that failed alone, since each takes a new snapshot."""
 _GLANCE = timedelta(seconds=1)
-"""How soon, at the soonest, who stood by looks again whether the other did the work."""
+"""Least pause before a skipped slot is checked again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduleState:
-    """Every storage's next slot."""
+    """The next slot of every storage."""
 
     lines: Mapping[str, NextRun]
 
@@ -36,15 +36,13 @@ class ScheduleState:
         now: datetime,
         before: ScheduleState | None = None,
     ) -> ScheduleState:
-        """Go on where the storages say the last agent stopped; a crash loop takes no extra ones.
+        """Return the state derived from the storages, so that restarts take no extra snapshots.
 
         Arguments:
-            timings: Of each storage.
-            taken: When the snapshots that each holds were taken; one that is missing could not
-                be listed.
+            timings: Schedule of each storage.
+            taken: Times of the snapshots in each storage; a missing storage could not be listed.
             now: The present time.
-            before: Under the configuration before this one; it knows of storages that cannot
-                be listed.
+            before: State under the previous configuration, used for storages that cannot be listed.
         """
         old = before.lines if before is not None else {}
 
@@ -65,48 +63,47 @@ class ScheduleState:
         return frozenset(name for name, line in self.lines.items() if line.is_due(now))
 
     def looked_at_again(self, now: datetime) -> frozenset[str]:
-        """Return those whose slot was tried before, or left to another agent."""
+        """Return the storages whose slot failed or was skipped before."""
         return frozenset(name for name in self.due(now) if self.lines[name].again is not None)
 
     def served(self, names: Iterable[str], now: datetime, spread: float = 0.0) -> ScheduleState:
-        """Go on to the next slot of these storages.
+        """Return the state with the next slot of these storages.
 
         Arguments:
-            names: Of the storages.
+            names: Names of the storages.
             now: The present time.
-            spread: From 0 to 1: which part of the jitter it is put off by.
+            spread: Fraction of the jitter to add, from 0 to 1.
         """
         lines = {name: self.lines[name].served(now, spread) for name in names}
         return replace(self, lines={**self.lines, **lines})
 
     def failed(self, names: Iterable[str], now: datetime, owed: bool = True) -> ScheduleState:
-        """Try these storages again after a pause that hurts no server.
+        """Return the state with a retry for these storages after a pause.
 
         Arguments:
-            names: Of the storages.
+            names: Names of the storages.
             now: The present time.
-            owed: Whether the storages failed, not the server: nobody else makes up for that.
+            owed: Whether the storages failed, not the server, so that no other agent helps.
         """
         return self._postponed(names, now, 0.0, _SOONEST, _LATEST, owed=owed)
 
     def stood_by(self, names: Iterable[str], now: datetime, spread: float = 0.0) -> ScheduleState:
-        """Look at these storages again soon; the agent that serves them may die in this slot.
+        """Return the state with a check of these storages soon, in case the other agent fails.
 
         Arguments:
-            names: Of the storages.
+            names: Names of the storages.
             now: The present time.
             spread: As for `served`.
         """
         return self._postponed(names, now, spread, _GLANCE, _SOONEST)
 
     def resumed(self, taken: Mapping[str, Iterable[datetime]], now: datetime) -> ScheduleState:
-        """Take over from another agent: what it has not finished is due.
+        """Return the state after taking over from another agent, whose unfinished slots are due.
 
-        Whatever `catch_up` says: this agent was running, so nothing was missed.
+        `catch_up` does not matter: this agent was running, so nothing was missed.
 
         Arguments:
-            taken: When the snapshots that each storage holds now were taken; nothing: it is not
-                known of any.
+            taken: Times of the snapshots in each storage now; empty if unknown.
             now: The present time.
         """
         if not taken:
@@ -116,13 +113,13 @@ class ScheduleState:
         return replace(self, lines=lines)
 
     def after_look(self, taken: Mapping[str, Iterable[datetime]], now: datetime) -> ScheduleState:
-        """Go on to the next slot where a storage turns out to hold this slot's snapshot.
+        """Return the state with the next slot for storages that have this slot's snapshot.
 
-        Each storage goes by its own listing. One that cannot be listed stays due if this agent
-        knows that it lacks the snapshot, and is looked at later otherwise.
+        Each storage is judged by its own listing. One that cannot be listed stays due if this agent
+        knows that it lacks the snapshot; otherwise it is checked later.
 
         Arguments:
-            taken: When the snapshots that each storage holds now were taken.
+            taken: Times of the snapshots in each storage now.
             now: The present time.
         """
         lines = dict(self.lines)
@@ -143,13 +140,13 @@ class ScheduleState:
         now: datetime,
         private: Collection[str] = (),
     ) -> ScheduleState:
-        """Put off what another agent has done meanwhile.
+        """Return the state without slots that another agent has served.
 
         Arguments:
-            taken: When the snapshots that each storage holds now were taken.
+            taken: Times of the snapshots in each storage now.
             now: The present time.
-            private: Storages in which other agents' snapshots cannot be seen, such as a folder
-                of this host. The others tell whether the slot was served.
+            private: Storages without other agents' snapshots, such as a folder of this host; for
+                these, the other storages decide.
         """
         timings = {name: line.timing for name, line in self.lines.items()}
         lines = dict(self.lines)
@@ -157,7 +154,7 @@ class ScheduleState:
             by_others = (name in private or name not in taken) and not line.owed
             known = taken if by_others else {name: taken.get(name, ())}
             anchor = newest_alike(name, timings, known, now)
-            # Whatever `catch_up` says: this agent was running, so nothing was missed.
+            # `catch_up` does not matter: this agent was running, so nothing was missed.
             slot = line.slot if anchor is None else line.timing.schedule.next_after(anchor, now)
             if slot - line.timing.early() > now:
                 lines[name] = replace(line, slot=max(slot, line.slot), again=None)

@@ -1,8 +1,8 @@
-"""Proof that a stream of bytes is one whole snapshot: what "verified" means everywhere.
+"""Verifies that a stream of bytes is one whole snapshot.
 
 A snapshot is `gzip(tar(meta.json, state.bin, SHA256SUMS, SHA256SUMS.sealed))`. The server answers
 200 before it knows whether it can finish, and neither HTTP nor the standard library's `tarfile`
-notices an archive that ends early, so everything is checked here, while the bytes arrive.
+detects an archive that ends early, so everything is checked here, while the bytes arrive.
 
 Source: `physical/raft/snapshot/archive.go` of OpenBao and hashicorp/raft-snapshot.
 """
@@ -34,37 +34,37 @@ _MEMBERS = (META, STATE, SUMS, SEALED)
 _HASHED = (META, STATE)
 _BLOCK = 512
 _SLICE = 1 << 17
-"""Bytes inflated at a time: what a call does not consume it hands back as a copy."""
+"""Compressed bytes per call; bytes that a call does not consume are copied."""
 _STEP = 1 << 18
-"""Most bytes a slice may become at once: fits the processor's cache, bounds a hostile archive."""
+"""Most decompressed bytes per call: fits the processor's cache, limits a malicious archive."""
 _SMALL = 1 << 20
 """Most bytes of any member but state.bin; real ones have a few hundred."""
 _MOST_PAX = 8
 """PAX headers; Go writes one, for a state over 8 GiB."""
 _FREE, _MOST_RATIO = 256 << 20, 200
-"""Bytes that any archive may become, and for how many times its size: sealed data does not
-compress, so what becomes more was made to keep us busy."""
+"""Limits of the decompressed size: always allowed bytes, and the largest ratio beyond them. Sealed
+data does not compress, so a larger archive is malicious."""
 _MOST_ZERO_BLOCKS = 2048
-"""At the end of the tar: two are needed, tar programs write up to some hundred."""
+"""Zero blocks at the end of the tar: two are required, tar programs write up to some hundred."""
 # Its stub declares an instance where there is a class.
 _DAMAGED = cast("type[Exception]", zlib_ng.error)
 _UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What nonsense in the place of JSON can raise."""
+"""Exceptions that invalid JSON can raise."""
 
 
 class ArchiveVerifier:
-    """Checks an archive that is fed in pieces; memory does not grow with it.
+    """Checks an archive that is fed in pieces; memory does not grow with its size.
 
-    zlib-ng inflates and checks CRCs two to three times as fast as the standard library's zlib.
+    zlib-ng decompresses and checks CRCs two to three times as fast as the standard library's zlib.
     """
 
     def __init__(self, *, digest: bool = True, entries: EntryReader | None = None) -> None:
-        """Begin a check.
+        """Start a check.
 
         Arguments:
-            digest: Also take the SHA-256 of the archive as it is, which a manifest needs; it
-                costs as much as all the rest.
-            entries: Also reads what the state holds.
+            digest: Also compute the SHA-256 of the archive, which a manifest needs; it costs as
+                much as all other checks.
+            entries: Also reads the entries of the state.
         """
         self._inflate = zlib_ng.decompressobj(wbits=31)
         self._tar = _Tar(entries)
@@ -73,14 +73,14 @@ class ArchiveVerifier:
 
     @property
     def meta(self) -> ArchiveMeta | None:
-        """What `meta.json` says, once it has arrived: within the first KiB."""
+        """Content of `meta.json`; `None` until it has arrived, within the first KiB."""
         return self._tar.meta
 
     def feed(self, chunk: bytes | memoryview) -> None:
         """Check the next bytes.
 
         Raises:
-            VerificationError: This can no longer become a whole snapshot.
+            VerificationError: The archive is already known to be broken.
         """
         if self._size == 0 and not bytes(chunk[:2]).startswith(b"\x1f\x8b"[: len(chunk)]):
             raise broken("it is not a gzip archive")
@@ -96,10 +96,10 @@ class ArchiveVerifier:
                 self._tar.feed(memoryview(piece))
 
     def finish(self) -> Snapshot:
-        """Give the verdict after the last byte.
+        """Return the verified snapshot after the last byte.
 
         Raises:
-            VerificationError: The archive is cut off, or its hashes do not hold.
+            VerificationError: The archive is truncated, or a hash does not match.
         """
         if self._size == 0:
             raise broken("it is empty")
@@ -127,7 +127,7 @@ class ArchiveVerifier:
 
 
 class _Tar:
-    """The tar inside: which members, how long, with which hashes."""
+    """Checks the tar inside the archive: members, sizes and hashes."""
 
     def __init__(self, entries: EntryReader | None) -> None:
         self._entries = entries

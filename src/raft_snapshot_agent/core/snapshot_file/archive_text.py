@@ -1,4 +1,4 @@
-"""The small texts inside an archive: its list of hashes, and the records of PAX headers."""
+"""Parses the small texts inside an archive: the list of hashes and PAX headers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ SUMS = "SHA256SUMS"
 PAX = "its PAX header"
 _PAX_LENGTH = re.compile(rb"([0-9]{1,7}) ")
 _PAX_REFUSED = (b"path", b"linkpath")
-"""Records that would make a member another than the one whose header was read."""
+"""Records that would replace the name or type in the member's header."""
 _AGAIN = "do not rely on it; if fresh ones break too, check the server's log and its seal"
 
 
 def read_sums(text: bytes) -> list[tuple[str, str]]:
-    """Read lines of `<hex digest>  <name>`, as sha256sum writes them, as name and digest."""
+    """Return name and digest of each line `<hex digest>  <name>`, as sha256sum writes them."""
     lines = text.decode("utf-8", "replace").splitlines()
     pairs = (line.split(maxsplit=1) for line in lines if line.strip())
     try:
@@ -25,7 +25,7 @@ def read_sums(text: bytes) -> list[tuple[str, str]]:
 
 
 def pax_size(records: bytes) -> int | None:
-    r"""Find the size in PAX records, which Go writes for members over 8 GiB.
+    r"""Return the size in PAX records, which Go writes for members over 8 GiB.
 
     Source: IEEE Std 1003.1, pax, "pax Extended Header": `<length> <key>=<value>\n`.
     """
@@ -52,5 +52,5 @@ def _decimal(text: bytes) -> int:
 
 
 def broken(why: str) -> VerificationError:
-    """Return what is wrong with an archive, as an error."""
+    """Return the error for a broken archive."""
     return VerificationError(f"the snapshot is broken: {why}", hint=_AGAIN)

@@ -1,7 +1,7 @@
-"""What a snapshot tells without any key of the server that made it: its version and its seal.
+"""Reads the unencrypted parts of a snapshot: versions and seal of the cluster.
 
-Both lie in clear below `core/`: a key for each version that the cluster ever ran, and how it is
-unsealed. Entries come in the order of their keys, so what follows `core/` is not looked at.
+Both are unencrypted below `core/`: a key for each version that the cluster ever ran, and the seal's
+configuration. Entries are sorted by key, so reading stops after `core/`.
 
 Source: `vault/version_store.go` and `vault/seal.go` of OpenBao and Vault.
 """
@@ -19,9 +19,9 @@ from raft_snapshot_agent.errors import VerificationError
 _VERSIONS = b"core/versions/"
 _SEAL = b"core/seal-config"
 _BEHIND = b"core0"
-"""The first key that is none below `core/`."""
+"""The first key after `core/`."""
 _LONGEST = 64
-"""Letters of a version."""
+"""Most characters of a version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Seal:
     """How a cluster is unsealed."""
 
     kind: str
-    """`shamir`: by shares of a key; else by what holds the key, such as `awskms`."""
+    """`shamir` for key shares, else the type of the KMS, such as `awskms`."""
     shares: int = 0
     threshold: int = 0
 
@@ -40,15 +40,15 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class ClearParts:
-    """What a snapshot tells of the cluster that it was taken from."""
+    """Version and seal of the cluster of a snapshot."""
 
     version: str = ""
-    """The newest that ever ran there; empty where it does not tell."""
+    """Newest version that ever ran there; empty if unknown."""
     seal: Seal | None = None
 
 
 class ClearReader(EntryReader):
-    """Reads the clear parts of a state; one of another form tells nothing, and is whole."""
+    """Reads the unencrypted parts of a state; an unknown format gives nothing, without error."""
 
     def __init__(self) -> None:
         super().__init__(marks=True)
@@ -65,7 +65,7 @@ class ClearReader(EntryReader):
         self._note(self.take())
 
     def finish(self) -> None:
-        """Take any end: whether the state is whole is not said here."""
+        """Accept any end: completeness is checked elsewhere."""
 
     def _note(self, entries: Sequence[StateEntry]) -> None:
         version, seal = self.parts.version, self.parts.seal
@@ -98,5 +98,5 @@ def _read_seal(text: bytes) -> Seal | None:
         return None
     if not isinstance(kind, str) or type(shares) is not int or type(threshold) is not int:
         return None
-    # Before there were others, it was not written which one it is.
+    # Old versions wrote no type, because there was only one.
     return Seal(kind[:_LONGEST] or "shamir", shares, threshold)

@@ -1,7 +1,7 @@
-"""What a snapshot holds, by mount and by prefix: how many keys, how many bytes, what is largest.
+"""Counts the keys and bytes in a snapshot by mount and by prefix, and finds the largest values.
 
-The paths of mounts are sealed; their UUIDs and the keys below them are not, and the shape of those
-keys tells some engines.
+The paths of mounts are encrypted; their UUIDs and the keys below them are not, and the form of the
+keys identifies some engines.
 
 Source: `vault/mount.go`, `vault/expiration.go`, `vault/token_store.go` and
 `helper/storagepacker` of OpenBao.
@@ -27,10 +27,10 @@ _KINDS = {
     b"sys/counters": "counters",
 }
 _MOUNTED = {b"logical", b"auth", b"audit"}
-"""Below these, each UUID is a mount of its own."""
+"""Prefixes below which each UUID is a mount."""
 _UUID = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _VERSIONED = {b"archive", b"metadata", b"policy", b"versions"}
-"""Folders of the versioned key/value engine, below a UUID of its own."""
+"""Folders of the versioned key/value engine, below its UUID."""
 _IDENTITY = {b"packer", b"oidc_provider", b"oidc_tokens"}
 """Folders of the identity store."""
 _LARGEST = 5
@@ -38,32 +38,32 @@ _LARGEST = 5
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """What a key belongs to: a mount, or a part of the server itself."""
+    """A mount, or a part of the server, to which keys belong."""
 
     kind: str
     path: str
-    """Where its keys begin in the storage."""
+    """Prefix of its keys."""
     namespace: str = ""
 
 
 @dataclass(slots=True)
 class Count:
-    """How many keys there are, and how many bytes their values have."""
+    """Number of keys, and total bytes of their values."""
 
     keys: int = 0
     size: int = 0
     engine: str = ""
-    """What a mount is, where its keys tell."""
+    """Type of the mount, if its keys identify it."""
 
 
 class Mounts:
-    """Finds the mounts that keys belong to; each is one object, however many keys it has."""
+    """Finds the mount of each key; keys of the same mount share one object."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, Mount] = {}
 
     def of(self, key: bytes) -> Mount:
-        """Return what a key belongs to."""
+        """Return the mount of a key."""
         parts = key.split(b"/", 2)
         if parts[0] == b"namespaces" and len(parts) == 3:
             inner = parts[2].split(b"/", 2)
@@ -82,17 +82,17 @@ class Mounts:
 
 
 class Contents:
-    """Counts the entries of a snapshot; memory grows with its mounts and not with its keys."""
+    """Counts the entries of a snapshot; memory grows with the mounts, not with the keys."""
 
     def __init__(self, depth: int = 0, prefix: str = "") -> None:
-        """Begin to count.
+        """Start to count.
 
         Arguments:
-            depth: Parts of a key by which it is also counted; 0: it is not.
-            prefix: Count by depth only what begins with this.
+            depth: Number of key parts by which to count additionally; 0: none.
+            prefix: Count by depth only keys with this prefix.
         """
         self.is_readable = True
-        """Whether the state holds storage entries."""
+        """Whether the state contains storage entries."""
         self.keys = self.size = self.leases = self.tokens = 0
         self.mounts: dict[Mount, Count] = {}
         self.prefixes: dict[bytes, Count] = {}
@@ -101,10 +101,10 @@ class Contents:
         self._largest: list[tuple[int, bytes]] = []
 
     def expect(self, size: int) -> None:
-        """Begin: no state is too large."""
+        """Start a state; none is too large."""
 
     def add(self, entries: Iterable[StateEntry]) -> None:
-        """Count some more entries."""
+        """Count further entries."""
         for key, size, _ in entries:
             self.keys += 1
             self.size += size
@@ -121,7 +121,7 @@ class Contents:
 
     @property
     def largest(self) -> list[tuple[str, int]]:
-        """The keys of the largest values, and how large these are."""
+        """The keys of the largest values, with their sizes."""
         return [(shown(key), size) for size, key in sorted(self._largest, reverse=True)]
 
     def _add_to_prefix(self, key: bytes, size: int) -> None:
@@ -139,7 +139,7 @@ class Contents:
 
 
 def shown(text: bytes) -> str:
-    """Return a key as text; what is no UTF-8 is escaped."""
+    """Return a key as text; invalid UTF-8 is escaped."""
     return text.decode("utf-8", "backslashreplace")
 
 
@@ -149,7 +149,7 @@ def _add(count: Count, size: int) -> None:
 
 
 def _engine(rest: bytes) -> str:
-    """Return which engine keeps keys of such a form; empty where that is not sure."""
+    """Return the engine that uses keys of this form; empty if not certain."""
     parts = rest.split(b"/", 2)
     if parts[0] in _IDENTITY:
         return "identity"

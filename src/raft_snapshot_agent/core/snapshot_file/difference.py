@@ -1,4 +1,4 @@
-"""How two snapshots differ: which keys were added, changed and removed, counted by mount."""
+"""Compares two snapshots: counts added, changed and removed keys by mount."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from raft_snapshot_agent.core.snapshot_file.entries import StateEntry
 
 @dataclass(slots=True)
 class Change:
-    """What became of the keys of one mount."""
+    """Changes of the keys of one mount."""
 
     added: int = 0
     changed: int = 0
     removed: int = 0
     unchanged: int = 0
     size: int = 0
-    """Bytes of values by which it grew; negative where it shrank."""
+    """Growth of the values in bytes; negative if they shrank."""
 
     @property
     def differs(self) -> bool:
@@ -27,11 +27,11 @@ class Change:
 
 
 class Side:
-    """The entries of one snapshot that have been read and not been compared yet."""
+    """Entries of one snapshot that have been read and not yet compared."""
 
     def __init__(self) -> None:
         self.ended = False
-        """Whether no more come."""
+        """Whether all entries have been read."""
         self._entries: list[StateEntry] = []
         self._next = 0
         self._last: bytes | None = None
@@ -41,10 +41,10 @@ class Side:
         return self._next == len(self._entries)
 
     def add(self, entries: Iterable[StateEntry]) -> None:
-        """Append what was read.
+        """Append entries.
 
         Raises:
-            VerificationError: It is not in the order of the keys, so it cannot be compared.
+            VerificationError: They are not sorted by key, so they cannot be compared.
         """
         self._entries = self._entries[self._next :]
         self._next = 0
@@ -62,7 +62,7 @@ class Side:
 
 
 class Difference:
-    """Compares two snapshots while they are read; memory grows with their mounts."""
+    """Compares two snapshots while they are read; memory grows only with their mounts."""
 
     def __init__(self) -> None:
         self.mounts: dict[Mount, Change] = {}
@@ -70,7 +70,7 @@ class Difference:
         self._of = Mounts()
 
     def compare(self) -> None:
-        """Compare as far as both sides have been read."""
+        """Compare all entries that both sides have."""
         before, after = self.before, self.after
         while not (self._waits_for(before) or self._waits_for(after)):
             old, new = before.peek(), after.peek()

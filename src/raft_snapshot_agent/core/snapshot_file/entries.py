@@ -1,8 +1,8 @@
-"""The storage entries inside a snapshot: their keys, and how large their values are.
+"""Reads the storage entries inside a snapshot: keys and sizes of values.
 
 `state.bin` is a sequence of entries, each an unsigned varint with its length and a protobuf message
-`StorageEntry {1: key, 2: value, 3: seal_wrap}`, in the order of their keys. Values are sealed; most
-keys are not.
+`StorageEntry {1: key, 2: value, 3: seal_wrap}`, sorted by key. Values are encrypted; most keys are
+not.
 
 Source: `physical/raft/fsm.go` and `sdk/plugin/pb` of OpenBao; Protocol Buffers, "Encoding".
 """
@@ -18,11 +18,11 @@ from raft_snapshot_agent.core.snapshot_file.archive_text import broken
 from raft_snapshot_agent.errors import VerificationError
 
 _KEY, _VALUE = 0x0A, 0x12
-"""Tags: the number of a field, and that a length follows."""
+"""Tags: field number and wire type "length-delimited"."""
 _LONGEST_HEADER = 64 << 10
-"""Bytes before a value; bbolt takes keys of 32 KiB."""
+"""Most bytes before a value; bbolt allows keys of 32 KiB."""
 _SMALL = 4096
-"""Bytes of an entry up to which its value itself is what it is compared by."""
+"""Size of an entry up to which values are compared directly instead of by hash."""
 _NONE = "its state holds no storage entries"
 
 
@@ -31,31 +31,31 @@ class StateEntry(NamedTuple):
 
     key: bytes
     size: int
-    """Bytes of the value as it is stored."""
+    """Bytes of the stored value."""
     mark: bytes = b""
-    """What tells its value from any other; empty where nobody asked for it."""
+    """Value or hash by which values are compared; empty if not requested."""
 
 
 class EntryReader:
-    """Reads entries from a state that is fed in pieces; no value is kept in memory."""
+    """Reads entries from a state that is fed in pieces; values are not kept in memory."""
 
     def __init__(self, *, marks: bool = False) -> None:
-        """Begin at the first entry.
+        """Start at the first entry.
 
         Arguments:
-            marks: Also give each entry what its value is compared by.
+            marks: Also compute the mark by which values are compared.
         """
         self._marks = marks
         self._rest = b""
-        """Of a header that is not complete yet."""
+        """Bytes of an incomplete header."""
         self._left = 0
-        """Bytes of the present value that are still to come."""
+        """Remaining bytes of the present value."""
         self._present: tuple[bytes, int] = b"", 0
         self._hash = hashlib.sha256()
         self._read: list[StateEntry] = []
 
     def take(self) -> list[StateEntry]:
-        """Return the entries that were completed since the last call."""
+        """Return the entries completed since the last call."""
         taken, self._read = self._read, []
         return taken
 
@@ -66,7 +66,7 @@ class EntryReader:
         """Read the next bytes of the state.
 
         Raises:
-            VerificationError: They are no entries.
+            VerificationError: They are not entries.
         """
         if self._left:
             piece = self._continue(piece)
@@ -76,16 +76,16 @@ class EntryReader:
             raise broken(_NONE)
 
     def finish(self) -> None:
-        """Make sure that the last entry was complete.
+        """Check that the last entry is complete.
 
         Raises:
-            VerificationError: It was not.
+            VerificationError: It is not.
         """
         if self._left or self._rest:
             raise broken("its state ends inside an entry")
 
     def _read_entries(self, data: bytes) -> int:
-        """Read what is there; return where the first incomplete entry begins."""
+        """Read the complete entries; return the position of the first incomplete one."""
         position, end, marks, read = 0, len(data), self._marks, self._read
         while position < end:
             try:
@@ -103,13 +103,13 @@ class EntryReader:
         return position
 
     def _begin(self, key: bytes, size: int, part: memoryview, left: int) -> None:
-        """Begin an entry whose value continues in the next piece."""
+        """Start an entry whose value continues in the next piece."""
         self._present, self._left = (key, size), left
         if self._marks:
             self._hash = hashlib.sha256(part)
 
     def _continue(self, piece: memoryview) -> memoryview:
-        """Go on in such an entry; return what follows it."""
+        """Continue such an entry; return the bytes after it."""
         part = piece[: self._left]
         self._left -= len(part)
         if self._marks:
@@ -121,10 +121,10 @@ class EntryReader:
 
 
 class EntryCounter(Protocol):
-    """What counts entries as soon as they are read."""
+    """Counts entries while they are read."""
 
     is_readable: bool
-    """Whether it goes on."""
+    """Whether it still counts."""
 
     def expect(self, size: int) -> None:
         """Begin a state of so many bytes."""
@@ -134,7 +134,7 @@ class EntryCounter(Protocol):
 
 
 class CountedEntries(EntryReader):
-    """Has entries counted when they are read; a state of another form is whole all the same."""
+    """Passes entries to a counter; a state in an unknown format is not an error."""
 
     def __init__(self, counter: EntryCounter) -> None:
         super().__init__()
@@ -169,13 +169,13 @@ def _mark(data: bytes, start: int, end: int) -> bytes:
 
 
 def _header(data: bytes, position: int) -> tuple[bytes, int, int, int]:
-    """Read the key, the value's size, where the value begins, and where the entry ends.
+    """Return key, size of the value, position of the value, and end of the entry.
 
-    Written out for speed: an archive of 1 GiB may have millions of entries.
+    Inlined for speed: an archive of 1 GiB may have millions of entries.
 
     Raises:
-        IndexError: The header is not complete yet.
-        VerificationError: It is no header.
+        IndexError: The header is incomplete.
+        VerificationError: It is not a header.
     """
     length = data[position]
     position += 1
@@ -202,7 +202,7 @@ def _header(data: bytes, position: int) -> tuple[bytes, int, int, int]:
 
 
 def _value(data: bytes, position: int, end: int) -> tuple[int, int]:
-    """Read how large an entry's value is, and where it begins."""
+    """Return size and position of an entry's value."""
     if data[position] != _VALUE:
         return 0, position
     size = data[position + 1]
@@ -215,7 +215,7 @@ def _value(data: bytes, position: int, end: int) -> tuple[int, int]:
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """Read an unsigned varint of several bytes."""
+    """Return an unsigned varint of several bytes, and the position after it."""
     value = shift = 0
     while shift < 64:
         byte = data[position]

@@ -1,7 +1,7 @@
-"""How many keys each mount has in a snapshot, and when it lost too many of them.
+"""Counts the keys of each mount in a snapshot, and detects large losses.
 
-Only what people put there is counted: secrets, identity and policies. Leases, tokens and the
-cubbyholes of wrapped answers come and go by themselves.
+Only lasting data is counted: secrets, identity and policies. Leases, tokens and the cubbyholes of
+wrapped answers change all the time.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from raft_snapshot_agent.core.snapshot_file.contents import Mount, Mounts
 from raft_snapshot_agent.core.snapshot_file.entries import StateEntry
 
 MOST_BYTES = 256 << 20
-"""Of a state whose entries are counted while they stream past."""
+"""Largest state, in bytes, whose entries are counted during the download."""
 MOST_ENTRIES = 250_000
-"""The same: counting one takes 2.7 microseconds, and verifying 64 MiB a third of a second."""
+"""Most entries that are counted: one takes 2.7 µs, and verifying 64 MiB a third of a second."""
 _MOST_MOUNTS = 200
-"""Mounts that a manifest tells of one by one: the largest."""
+"""Number of mounts, the largest ones, that a manifest lists separately."""
 _MOST_SEEN = 5000
-"""More than that no server has; somebody made them up."""
+"""Largest plausible number of mounts; more are forged."""
 _FEW = 20
-"""Keys: a mount with fewer is no alarm alone."""
+"""Least keys of a mount for an alarm about this mount alone."""
 _KINDS = {"secrets", "policies"}
 _WRAPPED = (b"/response", b"/wrapinfo")
-"""How the keys of wrapped answers end, in the cubbyhole of a token."""
+"""End of the keys of wrapped answers in a token's cubbyhole."""
 _REST = "+"
 _ENTRY = re.compile(r"([!-:<-~]{1,150}) ([0-9]{1,15}) ([0-9]{1,18})")
 _BETWEEN = "; "
@@ -34,7 +34,7 @@ _BETWEEN = "; "
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many keys there are, and how many bytes their values have."""
+    """Number of keys, and total bytes of their values."""
 
     keys: int = 0
     size: int = 0
@@ -48,12 +48,12 @@ class MountCounts:
     """The keys of a snapshot by mount."""
 
     mounts: Mapping[str, Tally] = field(default_factory=dict)
-    """By where their keys begin: the largest mounts."""
+    """The largest mounts, by prefix of their keys."""
     rest: Tally = Tally()
-    """Of all others."""
+    """Total of all other mounts."""
 
     def to_text(self) -> str:
-        """Write it as the one line that a manifest has."""
+        """Return the counts as the one line that is stored in a manifest."""
         pairs = [*sorted(self.mounts.items())]
         if self.rest.keys:
             pairs.append((_REST, self.rest))
@@ -61,7 +61,7 @@ class MountCounts:
 
     @classmethod
     def from_text(cls, text: str) -> MountCounts | None:
-        """Read such a line; nothing where there is none, or it is none."""
+        """Parse such a line; `None` if it is empty or invalid."""
         read = {}
         for part in text.split(_BETWEEN)[: _MOST_MOUNTS + 2]:
             if (match := _ENTRY.fullmatch(part)) is None:
@@ -71,7 +71,7 @@ class MountCounts:
         return cls(read, rest)
 
     def most_of(self, path: str) -> int:
-        """Return how many keys a mount has at most: it may be one of those not told of."""
+        """Return an upper limit of a mount's keys, which may be among the other mounts."""
         if path in self.mounts:
             return self.mounts[path].keys
         smallest = min((one.keys for one in self.mounts.values()), default=0)
@@ -79,21 +79,21 @@ class MountCounts:
 
 
 class MountCounter:
-    """Counts the entries of a state that is no larger than it takes little time."""
+    """Counts the entries of a state, unless that would take too long."""
 
     def __init__(self) -> None:
         self.is_readable = True
-        """Whether it goes on: the state holds entries, and not too many of them."""
+        """Whether it still counts: the state contains entries, and not too many."""
         self._of = Mounts()
         self._counts: dict[Mount, list[int]] = {}
         self._seen = 0
 
     def expect(self, size: int) -> None:
-        """Give up at once where the state is too large."""
+        """Stop counting if the state is too large."""
         self.is_readable = size <= MOST_BYTES
 
     def add(self, entries: Iterable[StateEntry]) -> None:
-        """Count some more entries. Written out for speed."""
+        """Count further entries; inlined for speed."""
         counts, find, seen = self._counts, self._of.of, 0
         for key, size, _ in entries:
             seen += 1
@@ -111,7 +111,7 @@ class MountCounter:
 
     @property
     def counts(self) -> MountCounts | None:
-        """What was counted; nothing where that was given up."""
+        """The counts; `None` if counting was stopped."""
         if not self.is_readable:
             return None
         told, rest = {}, Tally()
@@ -129,14 +129,14 @@ class MountCounter:
 
 
 def explain_loss(before: MountCounts, now: MountCounts, share: float) -> str:
-    """Return which mount lost more than a share of its keys; empty: none did.
+    """Return which mount lost more than a fraction of its keys; empty if none did.
 
-    Those with few keys are looked at together.
+    Mounts with few keys are compared together.
 
     Arguments:
-        before: Of an earlier snapshot of the same cluster.
-        now: Of the new one.
-        share: Of its keys that a mount may lose.
+        before: Counts of an earlier snapshot of the same cluster.
+        now: Counts of the new snapshot.
+        share: Fraction of its keys that a mount may lose.
     """
     few_before = few_now = few = 0
     for path, one in before.mounts.items():

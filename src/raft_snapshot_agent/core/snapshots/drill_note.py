@@ -1,6 +1,6 @@
-"""What came of a drill, as the small note beside a stored snapshot tells it.
+"""The result of a drill, stored as a small note beside the snapshot.
 
-Whoever may write in the storage may have written it: only one that is signed proves anything.
+Anyone with write access to the storage can write such a note, so only a signed one is proof.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 
 _PURPOSE = b"raft-snapshot-drill-1\n"
 _LONGEST = 1e9
-"""Seconds, some thirty years: no drill takes that long, and nothing larger is a number to all."""
+"""Seconds, about thirty years: an upper limit that every JSON parser can represent."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrillNote:
-    """Whether a snapshot was brought to life in a throw-away server, and what was found there."""
+    """Whether a snapshot could be restored into a throw-away server, and what it contained."""
 
     snapshot: str
     """Name of the snapshot."""
     passed: bool
     at: str
-    """When it began, RFC 3339 in UTC."""
+    """Start time, RFC 3339 in UTC."""
     seconds: float
-    """From the first byte that was read to the last proof."""
+    """Seconds from the first byte read to the last check."""
     sha256: str = ""
-    """Of the snapshot that was restored; empty: it was not whole."""
+    """SHA-256 of the restored snapshot; empty if it was broken."""
     server: str = ""
-    """Product and version of the throw-away server; empty: none was started."""
+    """Product and version of the throw-away server; empty if none was started."""
     proved: str = ""
-    """What was found in it."""
+    """What was found in the restored server."""
     reason: str = ""
     """Why it failed."""
     signature: str = ""
-    """By the key that all agents of the cluster share; empty: there is none."""
+    """Signature by the key that all agents of the cluster share; empty without a key."""
 
     def __str__(self) -> str:
         day = self.at[:10]
@@ -48,24 +48,24 @@ class DrillNote:
         return (json.dumps(asdict(self), indent=2) + "\n").encode()
 
     def sign(self, keys: SigningKeys | None) -> DrillNote:
-        """Return it with its signature, where there is a key."""
+        """Return the note with its signature, if there is a key."""
         if keys is None:
             return self
         return replace(self, signature=keys.sign_note(_PURPOSE, self._told))
 
     def is_signed(self, keys: SigningKeys) -> bool:
-        """Return whether one of the keys made its signature."""
+        """Return whether its signature is by one of the keys."""
         return keys.has_signed_note(_PURPOSE, self._told, self.signature)
 
     @property
     def line(self) -> str:
-        """The one line that the log and the command say of it."""
+        """The result in one line, for log and command."""
         found = f"passed: {self.proved}" if self.passed else f"failed: {self.reason}"
         return f"The drill of {self.snapshot} {found}"
 
     @property
     def began(self) -> datetime | None:
-        """When it began; nothing where that is no time."""
+        """Start time; `None` if it is invalid."""
         return moment(self.at)
 
     @property
@@ -74,7 +74,7 @@ class DrillNote:
 
     @classmethod
     def from_json(cls, text: bytes, snapshot: str) -> DrillNote | None:
-        """Read the note beside a snapshot; nothing where it is none, or another snapshot's."""
+        """Parse the note beside a snapshot; `None` if invalid or of another snapshot."""
         try:
             found = read_json(text)
             note = cls(**{one.name: found[one.name] for one in fields(cls)})
@@ -84,7 +84,7 @@ class DrillNote:
 
 
 def _is_sound(note: DrillNote) -> bool:
-    """Return whether every field is what it should be: all texts are one short line."""
+    """Return whether every field is valid: each text must be one short line."""
     texts = (note.snapshot, note.at, note.sha256, note.server, note.proved, note.reason)
     return (
         all(isinstance(text, str) and text == one_line(text) for text in texts)

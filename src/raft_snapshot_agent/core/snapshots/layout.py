@@ -1,4 +1,4 @@
-"""Layouts of timestamps in names: `strftime`'s, and Go's, which peers' configurations have."""
+"""Layouts of timestamps in names: those of `strftime`, and those of Go."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _UNKNOWN = re.compile(r"%(?![YmdHMSzybBaAIpjf%])")
 
 
 def directives(layout: str) -> str:
-    """Return a layout in the language of `strftime`.
+    """Return a layout in the syntax of `strftime`.
 
     Arguments:
-        layout: With `%` it is in that language already; without, it is Go's.
+        layout: With `%` it already has that syntax; otherwise it is a layout of Go.
 
     Raises:
-        ValueError: It has a directive that is not known.
+        ValueError: It has an unknown directive.
     """
     if unknown := _UNKNOWN.search(layout):
         raise ValueError(f"{layout[unknown.start() :][:2]!r} is no directive for a timestamp")

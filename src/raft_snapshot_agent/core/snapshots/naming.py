@@ -1,4 +1,4 @@
-"""The names of snapshots in a storage: how they are made, and what they tell."""
+"""Builds and parses the names of snapshots in a storage."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from raft_snapshot_agent.core.snapshots.snapshot import Sidecar, Stored
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEARS = range(2, 9999)
-"""Moments of these years are moments in every time zone."""
+"""Years whose times are valid in every time zone."""
 _MICROSECOND = timedelta(microseconds=1)
 _PIECE = 5000
-"""Snapshots that are sorted at once."""
+"""Snapshots per sorted piece."""
 _SAMPLES = (datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC), datetime(2031, 2, 9, 22, tzinfo=UTC))
 _ENTROPY = re.compile(r"[0-9A-Fa-f]{6,}")
 _AGENT_NAME = re.compile(
@@ -31,16 +31,16 @@ _SEED_NAME = re.compile(r"raft_snapshot-(0|[1-9][0-9]{0,18})\.snap")
 
 @dataclass(frozen=True, slots=True)
 class RunId:
-    """One attempt at a snapshot: what its name is made of before anything is known of it."""
+    """ID of one run, from which the snapshot's name is made."""
 
     id: str
     taken_at: datetime
-    """In UTC, as exact as the name tells it."""
+    """Start in UTC, with the precision of the name."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedName:
-    """What a snapshot's name tells."""
+    """Content of a snapshot's name."""
 
     taken_at: datetime
     index: int | None
@@ -48,21 +48,21 @@ class ParsedName:
 
 
 class Naming(Protocol):
-    """One way to name snapshots."""
+    """A format of snapshot names."""
 
     def run(self, now: datetime, entropy: str) -> RunId:
-        """Begin a run.
+        """Return the ID of a new run.
 
         Arguments:
             now: Start of the request.
-            entropy: Random hex text, at least six digits: two agents that meet do not collide.
+            entropy: Random hex text of at least six digits, so that two agents do not collide.
         """
 
     def name(self, run: RunId, index: int) -> str:
-        """Return the name of a run's snapshot, by its Raft index."""
+        """Return the name of a run's snapshot with a given Raft index."""
 
     def parse(self, name: str) -> ParsedName | None:
-        """Read a name of this kind; nothing for every other."""
+        """Parse a name of this format; `None` for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,9 @@ class _AgentNaming:
 
 @dataclass(frozen=True, slots=True)
 class _SeedNaming:
-    """`raft_snapshot-1795447800000000000.snap`, as the original agent writes it.
+    """`raft_snapshot-1795447800000000000.snap`, the original agent's format.
 
-    A `datetime` knows microseconds; the last three digits are entropy.
+    A `datetime` has microseconds, so the last three digits are random.
     """
 
     def run(self, now: datetime, entropy: str) -> RunId:
@@ -109,18 +109,18 @@ class _SeedNaming:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Names as other agents' users have them: a prefix, a timestamp, a suffix.
+    """A configured format, as of other agents: prefix, timestamp, suffix.
 
-    Nothing tells two snapshots apart that have the same timestamp: the later one stays.
+    Of two snapshots with the same timestamp, only the later one is kept.
     """
 
     prefix: str
     timestamp: str
-    """As `core.layout` reads it."""
+    """Layout of the timestamp, see `core.layout`."""
     suffix: str = ".snap"
 
     def __post_init__(self) -> None:
-        """Refuse a layout that does not tell when a snapshot was taken.
+        """Refuse a layout without the time of the snapshot.
 
         Raises:
             ValueError: The message says why.
@@ -147,7 +147,7 @@ class Layout:
         try:
             moment = datetime.strptime(text, self._directives)  # noqa: DTZ007 - below
             taken_at = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            # What reads loosely has to come out again to the letter.
+            # Parsing is lenient, so the result must reproduce the name exactly.
             if self._name(taken_at) != name:
                 return None
             return ParsedName(taken_at.astimezone(UTC), None, None)
@@ -165,20 +165,20 @@ class Layout:
 AGENT: Naming = _AgentNaming()
 SEED: Naming = _SeedNaming()
 FORK: Naming = Layout("raft-snapshot-", "2006-01-02T15-04-05Z-0700")
-"""The default of the original's best-known fork, in local time with its distance from UTC."""
+"""Default format of the original's best-known fork, in local time with UTC offset."""
 _ALWAYS: tuple[Naming, ...] = (AGENT, SEED, FORK)
-"""Known whatever is configured."""
+"""Formats that are always recognised."""
 _ENDING = ".snap"
-"""Of all these names."""
+"""Suffix of all these names."""
 
 
 def parse(name: str, naming: Naming = AGENT) -> ParsedName | None:
-    """Read a snapshot's name; `None` for every other name.
+    """Parse a snapshot's name; `None` for other names.
 
     Arguments:
-        name: As it stands in the storage.
-        naming: How snapshots are named here, beside the names that are always known: this
-            agent's, the original's and its fork's.
+        name: Name in the storage.
+        naming: The configured format, in addition to those of this agent, the original and its
+            fork, which are always recognised.
     """
     kinds = _ALWAYS if name.endswith(_ENDING) else ()
     for kind in kinds if naming is AGENT else (*kinds, naming):
@@ -193,17 +193,17 @@ def manifest_name(name: str) -> str:
 
 
 def snapshot_name(name: str) -> str:
-    """Return the name of the snapshot that an object is, or lies beside."""
+    """Return the name of the snapshot to which an object belongs."""
     ending = next((ending for ending in Sidecar if name.endswith(ending)), "")
     return name.removesuffix(ending)
 
 
 def catalogue(entries: Iterable[tuple[str, int]], naming: Naming = AGENT) -> tuple[Stored, ...]:
-    """Find the snapshots among the objects of a storage, newest first.
+    """Return the snapshots among the objects of a storage, newest first.
 
     Arguments:
-        entries: Names and sizes in bytes; foreign names are passed over.
-        naming: How snapshots are named here.
+        entries: Names and sizes in bytes; foreign names are ignored.
+        naming: The configured format of names.
     """
     sizes = dict(entries)
     manifest, hold, broken, mismatch, drill = map(str, _BESIDE)  # looked up once, not for each
@@ -226,9 +226,9 @@ def catalogue(entries: Iterable[tuple[str, int]], naming: Naming = AGENT) -> tup
 
 
 def newest_first(stored: Iterable[Stored]) -> tuple[Stored, ...]:
-    """Order by time, within one second by index, then by name.
+    """Sort by time, within one second by index, then by name.
 
-    A long list is sorted piece by piece: no other thread goes on while Python sorts.
+    A long list is sorted in pieces, because no other thread runs while Python sorts.
     """
     rest = iter(stored)
     pieces = iter(lambda: sorted(islice(rest, _PIECE), key=_age, reverse=True), [])

@@ -1,6 +1,6 @@
-"""Small notes that lie in a storage: the guard's alarm, and that of a restore.
+"""Small notes in a storage: the guard's alarm, and the last restore.
 
-Whoever may write there may have written them; what they say is shown as one short line.
+Anyone with write access to the storage can write them, so they are shown as one short line.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from datetime import UTC, datetime
 from raft_snapshot_agent.core.foreign_json import read_json
 
 GUARD_NAME = "raft-snapshot-guard.json"
-"""Lies in a storage for as long as nothing may be pruned there."""
+"""Exists in a storage while retention is suspended there."""
 RESTORED_NAME = "raft-snapshot-restored.json"
-"""Lies in a storage from a restore by hand to the next snapshot."""
+"""Exists in a storage from a restore until the next snapshot."""
 _LONGEST = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Why a storage is not pruned until an operator says so."""
+    """Why retention is suspended until an operator acknowledges it."""
 
     reason: str
     snapshot: str
-    """The first one that looks like another cluster's."""
+    """The first snapshot that seems to be from another cluster."""
     since: str
-    """When that was taken, RFC 3339 in UTC."""
+    """When that snapshot was taken, RFC 3339 in UTC."""
 
     def __str__(self) -> str:
         return f"{self.reason} (since {self.snapshot})"
@@ -36,7 +36,7 @@ class Alarm:
 
     @classmethod
     def from_json(cls, text: bytes) -> Alarm:
-        """Read an alarm; one that is damaged is an alarm all the same."""
+        """Parse an alarm; a damaged note also counts as an alarm."""
         try:
             fields = read_json(text)
             return cls(*(one_line(fields[name]) for name in ("reason", "snapshot", "since")))
@@ -46,27 +46,27 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """That an operator restored a snapshot: what the next one is held against."""
+    """A restore by an operator, with which the next snapshot is compared."""
 
     snapshot: str
     at: str
     """RFC 3339 in UTC."""
     cluster_id: str
-    """Which cluster it is from then on; empty where that is not known."""
+    """ID of the cluster since then; empty if unknown."""
     index: int
     size: int
     clock: str = ""
     uptime: float = 0.0
-    """When it was, by the `clock` that it names."""
+    """Time of the restore, by `clock`."""
     signature: str = ""
-    """By the key that all agents of the cluster share; empty: there is none."""
+    """Signature by the key that all agents of the cluster share; empty without a key."""
 
     def to_json(self) -> bytes:
         return (json.dumps(asdict(self), indent=2) + "\n").encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> Restored | None:
-        """Read a restore; nothing where the note is damaged."""
+        """Parse the note of a restore; `None` if it is damaged."""
         try:
             fields = read_json(text)
             found = cls(
@@ -85,7 +85,7 @@ class Restored:
 
 
 def moment(text: str) -> datetime | None:
-    """Read a time that somebody wrote; nothing where it is none."""
+    """Parse an external time; `None` if it is invalid."""
     try:
         read = datetime.fromisoformat(text)
         return None if read.tzinfo is None else read.astimezone(UTC)
@@ -94,6 +94,6 @@ def moment(text: str) -> datetime | None:
 
 
 def one_line(text: object) -> str:
-    """Show what others wrote as one line of a sensible length."""
+    """Return an external text as one line of limited length."""
     plain = "".join(letter if letter.isprintable() else " " for letter in str(text))
     return " ".join(plain.split())[:_LONGEST]

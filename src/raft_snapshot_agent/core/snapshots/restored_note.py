@@ -1,4 +1,4 @@
-"""Whose word the note of a restore is: a forged one lets another cluster's snapshots pass."""
+"""Signs and verifies the note of a restore; a forged one would hide that the cluster changed."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _PURPOSE = b"raft-snapshot-restored-1\n"
 
 
 def write_restored(note: Restored, keys: SigningKeys | None) -> bytes:
-    """Return the note as it is stored, signed where there is a key."""
+    """Return the note for storage, signed if there is a key."""
     if keys is None:
         return note.to_json()
     return replace(note, signature=keys.sign_note(_PURPOSE, _told(note))).to_json()
 
 
 def is_believed(note: Restored, keys: SigningKeys | None) -> bool:
-    """Return whether one of the keys made its signature, where there are any.
+    """Return whether its signature is by one of the keys, or there are no keys.
 
-    One of an agent that had none is not believed either: at most it costs an alarm and a look.
+    An unsigned note of an agent without a key is not trusted either, which at worst costs an alarm.
     """
     return keys is None or keys.has_signed_note(_PURPOSE, _told(note), note.signature)
 

@@ -1,4 +1,4 @@
-"""Signatures of manifests and notes: only who has the key can vouch for a snapshot."""
+"""Signs and verifies manifests and notes with a key shared by the agents of a cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 
 LEAST_BYTES = 32
-"""Fewer could be guessed; `openssl rand -base64 32` makes a key."""
+"""Least length of a key; `openssl rand -base64 32` makes one."""
 _SCHEME = "hmac-sha256:"
 _PURPOSE = b"raft-snapshot-manifest-1\n"
 _COUNTS = b"raft-snapshot-counts-1\n"
@@ -20,21 +20,21 @@ _SIGNED = (
     "cluster_id", "cluster_name", "product", "version", "node", "agent_version", "encryption",
     "clock", "began", "ended", "leading_since", "history", "known",
 )  # fmt: skip
-"""Named one by one: a later version that adds a field is still understood by this one."""
+"""Signed fields, listed explicitly, so that fields added by later versions do not matter."""
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
-    """The key that manifests are signed with, and those they were signed with before."""
+    """The present signing key, and previous keys that are still accepted."""
 
     current: bytes = field(repr=False)
     old: tuple[bytes, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse a key that could be guessed.
+        """Refuse a key that is too short.
 
         Raises:
-            ValueError: One is too short.
+            ValueError: A key is too short.
         """
         if any(len(key) < LEAST_BYTES for key in (self.current, *self.old)):
             raise ValueError(f"a signing key has at least {LEAST_BYTES} characters")
@@ -46,22 +46,22 @@ class SigningKeys:
         return replace(manifest, signature=signature, counts_signature=counts)
 
     def has_signed_counts(self, manifest: Manifest) -> bool:
-        """Return whether one of the keys made the signature of a manifest's counts."""
+        """Return whether the signature of a manifest's counts is by one of the keys."""
         return self.has_signed_note(_COUNTS, _counted(manifest), manifest.counts_signature)
 
     def has_signed(self, manifest: Manifest) -> bool:
-        """Return whether one of the keys made the signature of a manifest."""
+        """Return whether the signature of a manifest is by one of the keys."""
         return self.has_signed_note(_PURPOSE, _told(manifest), manifest.signature)
 
     def sign_note(self, purpose: bytes, told: Mapping[str, object]) -> str:
-        """Return the signature of a note; the purpose keeps it from being taken for another."""
+        """Return the signature of a note; the purpose prevents its use for another type of note."""
         return _signature(purpose, told, self.current)
 
     def has_signed_note(self, purpose: bytes, told: Mapping[str, object], signature: str) -> bool:
-        """Return whether one of the keys made this signature of a note."""
+        """Return whether the signature of a note is by one of the keys."""
         found = signature.encode(errors="surrogatepass")
         made = [_signature(purpose, told, key).encode() for key in (self.current, *self.old)]
-        return any([hmac.compare_digest(found, one) for one in made])  # noqa: C419 - in equal time
+        return any([hmac.compare_digest(found, one) for one in made])  # noqa: C419 - constant time
 
 
 def _told(manifest: Manifest) -> dict[str, object]:

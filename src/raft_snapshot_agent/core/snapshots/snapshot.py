@@ -1,4 +1,4 @@
-"""What is known of a snapshot: in its archive, once verified, in a storage, and in its manifest."""
+"""Values that describe a snapshot: in its archive, verified, stored, and in its manifest."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ _JSON_TYPES = {"str": (str,), "int": (int,), "float": (float, int)}
 
 
 class Sidecar(StrEnum):
-    """What may lie beside a stored snapshot, by the ending after the snapshot's name."""
+    """Files beside a stored snapshot, by the suffix after the snapshot's name."""
 
     MANIFEST = ".json"
-    """It was proved whole before it was stored."""
+    """Manifest: the snapshot was verified before it was stored."""
     HOLD = ".hold"
-    """An operator said that it stays, whatever the rules say."""
+    """Hold: an operator keeps it regardless of the rules."""
     BROKEN = ".broken"
-    """Two readings agreed that it is no whole snapshot, or so somebody claims."""
+    """Two readings found it broken; the note may be forged."""
     MISMATCH = ".mismatch"
-    """What lies there is whole, but not the snapshot that name and manifest describe."""
+    """The stored object is whole, but not the snapshot that name and manifest describe."""
     DRILL = ".drill"
-    """It was restored into a throw-away server, and what came of that."""
+    """Result of a drill."""
 
     def name_for(self, snapshot: str) -> str:
-        """Return the name of the object beside a snapshot."""
+        """Return the name of this file beside a snapshot."""
         return snapshot + self
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveMeta:
-    """What `meta.json`, the first member of the archive, says.
+    """Content of `meta.json`, the first member of the archive.
 
     Source: `raft.SnapshotMeta` of hashicorp/raft.
     """
@@ -48,76 +48,76 @@ class ArchiveMeta:
     servers: tuple[str, ...] = ()
     """Raft node IDs of the cluster's members."""
     written_at: int | None = field(default=None, compare=False)
-    """When the server wrote it by its own clock, in seconds since 1970, where it tells."""
+    """When the server wrote it, by its own clock, in seconds since 1970; if known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot that was proved whole."""
+    """A verified snapshot."""
 
     meta: ArchiveMeta
     size: int
     """Bytes of the archive as the server sent it."""
     sha256: str
-    """Of the archive, in hex; empty where nobody asked for it."""
+    """SHA-256 of the archive, in hex; empty if not requested."""
     counts: str = field(default="", compare=False)
-    """Keys by mount, as a manifest tells them; empty where they were not counted."""
+    """Keys by mount, in the format of a manifest; empty if not counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One snapshot as a storage lists it."""
+    """One snapshot in the listing of a storage."""
 
     name: str
     taken_at: datetime
     size: int
     index: int | None = None
-    """Raft index, where the name tells it."""
+    """Raft index, if the name has it."""
     verified: bool = False
-    """Whether a manifest lies beside it: it was proved whole before it was stored."""
+    """Whether it has a manifest, so that it was verified before it was stored."""
     held: bool = False
-    """Whether an operator said that it stays."""
+    """Whether an operator holds it."""
     condemned: bool = False
-    """Whether a note says that it was found broken."""
+    """Whether a note marks it as broken."""
     condemned_at: datetime | None = None
-    """Since when, where that was looked up and the note tells it."""
+    """Since when it is marked as broken, if looked up and known."""
     mismatched: bool = False
-    """Whether a note says that it is not the snapshot its manifest describes."""
+    """Whether a note says that it is not the snapshot described by its manifest."""
     manifest_size: int = field(default=0, compare=False)
-    """Bytes of the manifest beside it; zero: there is none."""
+    """Bytes of its manifest; zero without one."""
     unproved: bool = False
-    """Whether its manifest proves nothing: it may not be read, or is not signed as others are."""
+    """Whether its manifest is no proof: unreadable, or not signed although others are."""
     signed: bool = False
-    """Whether its manifest was read, and carries the signature of the cluster's agents."""
+    """Whether its manifest was read and is signed by the cluster's agents."""
     doubt: str = ""
-    """Why it does not count for retention, though not found broken; empty: no reason is known."""
+    """Why it does not count for retention, apart from being broken; empty if it does."""
     copied: bool = False
-    """Whether a copy of it lies there under another name."""
+    """Whether the storage has a copy of it under another name."""
     drilled: bool = False
-    """Whether a note says what came of a drill."""
+    """Whether it has a note of a drill."""
 
     def __hash__(self) -> int:
-        """Hash the name alone: plans look up each snapshot many times."""
+        """Return the hash of the name only, because plans look up each snapshot many times."""
         return hash(self.name)
 
     @property
     def proved(self) -> bool:
-        """Whether its manifest says that it was whole, as far as that is known."""
+        """Whether its manifest proves that it was whole, as far as known."""
         return self.verified and not self.unproved
 
     @property
     def broken(self) -> bool:
-        """Whether it is said to be no whole snapshot: it is empty, or a note condemns it."""
+        """Whether it is empty, or marked as broken by a note."""
         return self.size == 0 or self.condemned
 
     @property
     def counts(self) -> bool:
-        """Whether it may be one of those that retention keeps."""
+        """Whether it counts for retention."""
         return not (self.broken or self.mismatched or self.doubt)
 
     @property
     def broken_since(self) -> datetime | None:
-        """Since when it is broken; an empty one holds nothing since the time in its name."""
+        """Since when it is broken; for an empty one, the time in its name."""
         return self.condemned_at if self.condemned or self.size else self.taken_at
 
 
@@ -127,7 +127,7 @@ class Condemnation:
 
     reason: str
     since: datetime | None
-    """When that was; nothing where the note does not tell, as those of earlier versions."""
+    """When it was found broken; `None` in notes of earlier versions."""
 
     def to_json(self) -> bytes:
         since = "" if self.since is None else f"{self.since:%Y-%m-%dT%H:%M:%SZ}"
@@ -135,7 +135,7 @@ class Condemnation:
 
     @classmethod
     def from_json(cls, text: bytes) -> Condemnation:
-        """Read a note, whoever wrote it; what is none of ours tells no time."""
+        """Parse a note; an invalid one has no time."""
         try:
             fields = read_json(text)
             since = datetime.fromisoformat(fields["since"]).astimezone(UTC)
@@ -146,16 +146,16 @@ class Condemnation:
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """A moment by a clock that is never set: the order of two of them is certain."""
+    """A time by a monotonic clock, so that the order of two of them is certain."""
 
     clock: str = ""
-    """Which clock; empty where there is none."""
+    """ID of the clock; empty without one."""
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The small JSON beside a stored snapshot; its presence marks a finished one."""
+    """The small JSON file beside a stored snapshot; it marks the snapshot as complete."""
 
     snapshot: str
     """Name of the snapshot it describes."""
@@ -166,13 +166,13 @@ class Manifest:
     size: int
     """Bytes of the stored object."""
     sha256: str
-    """Of the stored object, in hex."""
+    """SHA-256 of the stored object, in hex."""
     duration: float
-    """Seconds from request to verdict."""
+    """Seconds from request to verification."""
     cluster_id: str
     cluster_name: str
     product: str
-    """`openbao`, `vault`, or empty where the server does not tell."""
+    """`openbao`, `vault`, or empty if unknown."""
     version: str
     node: str
     """Address of the server that sent it."""
@@ -180,30 +180,30 @@ class Manifest:
     encryption: str = "none"
     format: int = FORMAT
     clock: str = ""
-    """Names the clock of `began` and `ended`, which no other host has; empty: they tell nothing."""
+    """ID of the clock of `began` and `ended`, unique per host; empty if they are not valid."""
     began: float = 0.0
-    """By that clock, in seconds, just before the server was asked."""
+    """Seconds by that clock, just before the request."""
     ended: float = 0.0
-    """By that clock, when the snapshot was stored."""
+    """Seconds by that clock, when the snapshot was stored."""
     leading_since: str = ""
     """When that server became the leader, by its own clock, RFC 3339."""
     history: str = ""
-    """Name of the snapshot with which this history began, after an alarm or a restore."""
+    """Name of the first snapshot of this history, after an alarm or a restore."""
     known: str = ""
-    """Fingerprints of the snapshots that were there before; see `core.proof`."""
+    """Fingerprints of the earlier snapshots; see `core.proof`."""
     signature: str = ""
-    """By the key that all agents of the cluster share; empty: there is none."""
+    """Signature by the key that all agents of the cluster share; empty without a key."""
     counts: str = ""
-    """Keys and bytes by mount, see `core.mount_counts`; empty: they were not counted."""
+    """Keys and bytes by mount, see `core.mount_counts`; empty if not counted."""
     counts_signature: str = ""
-    """By the same key: `signature` is made as versions make it that know no counts."""
+    """Signature of the counts by the same key; `signature` excludes them, for older versions."""
 
     def to_json(self) -> bytes:
         return (json.dumps(asdict(self), indent=2) + "\n").encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> Manifest:
-        """Read a manifest, ignoring fields of later versions.
+        """Parse a manifest, ignoring fields of later versions.
 
         Raises:
             ValueError: It is not a manifest.

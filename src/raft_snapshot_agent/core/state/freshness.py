@@ -1,4 +1,4 @@
-"""How old the newest snapshot of a storage may be before something is wrong."""
+"""Decides whether the newest snapshot of a storage is too old."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 
 AHEAD = timedelta(minutes=5)
-"""A snapshot may be dated this much later than now: the clocks of two hosts differ."""
+"""How far in the future a snapshot may be dated, because clocks of two hosts differ."""
 _GRACE_SHARE = 2
 _LEAST_GRACE, _MOST_GRACE = timedelta(minutes=1), timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class DueTime:
-    """When the snapshot after the newest one is due, and when it is late."""
+    """When the next snapshot is due, and when it is late."""
 
     due: datetime
     late: datetime
 
     def is_missed(self, now: datetime) -> bool:
-        """Return whether it should have been there by now."""
+        """Return whether the snapshot is late."""
         return now > self.late
 
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """The snapshots of one storage, by what they are worth at some time."""
+    """The snapshots of one storage at some time, by usability."""
 
     newest: Stored | None
-    """The newest whole one whose date can be believed."""
+    """The newest whole snapshot that is not dated in the future."""
     whole: int
-    """How many of those there are."""
+    """Number of such snapshots."""
     broken: tuple[Stored, ...] = ()
     ahead: tuple[Stored, ...] = ()
-    """Whole ones that are dated in the future: they say nothing about freshness."""
+    """Whole snapshots dated in the future, which prove no freshness."""
     undated: tuple[Stored, ...] = ()
-    """Whole ones of which nothing tells when they were taken."""
+    """Whole snapshots of unknown time."""
 
 
 def census(stored: Iterable[Stored], now: datetime) -> Census:
-    """Sort the snapshots of one storage.
+    """Classify the snapshots of one storage.
 
     Arguments:
         stored: Newest first.
@@ -65,17 +65,17 @@ def census(stored: Iterable[Stored], now: datetime) -> Census:
 def newest_times(
     stored: Iterable[Stored], now: datetime, *, vouched: bool
 ) -> list[datetime] | None:
-    """List when the newest of the past was taken, and all of those from the future.
+    """List the time of the newest past snapshot, and the times of all future ones.
 
-    Which of these can be believed depends on the schedule. What is older tells it nothing.
+    Which of them are credible depends on the schedule, for which older ones do not matter.
 
     Arguments:
         stored: Newest first.
         now: The present time.
-        vouched: Whether only those with a manifest count.
+        vouched: Whether only snapshots with a manifest count.
 
     Returns:
-        Nothing where a name tells no time and the manifest is missing.
+        The times; `None` if a name has no time and the manifest is missing.
     """
     times = []
     for one in stored:
@@ -91,16 +91,15 @@ def newest_times(
 
 
 def deadline(timing: ScheduleSpec, newest: datetime, took: float = 0) -> DueTime:
-    """Return when the snapshot after the newest one is due by its schedule, and when it is late.
+    """Return when the next snapshot is due by its schedule, and when it is late.
 
-    Late is: the next slot, the jitter, the time the last one took to be stored, and a grace of
-    half the distance between two slots, at least a minute and at most an hour, in which one
-    failed attempt is repeated.
+    It is late after the next slot, plus the jitter, plus the duration of the last run, plus a grace
+    period for one retry: half the interval between two slots, at least a minute, at most an hour.
 
     Arguments:
-        timing: Of the storage.
+        timing: Schedule of the storage.
         newest: When its newest snapshot was taken.
-        took: Seconds from its request until it was stored.
+        took: Seconds from the request of that snapshot until it was stored.
     """
     due = timing.schedule.following(newest, newest).at
     gap = timing.schedule.following(due, due).at - due
@@ -109,5 +108,5 @@ def deadline(timing: ScheduleSpec, newest: datetime, took: float = 0) -> DueTime
 
 
 def age(newest: datetime, now: datetime) -> timedelta:
-    """Return how old a snapshot is; one from a clock slightly ahead is new."""
+    """Return the age of a snapshot; zero if its clock was slightly ahead."""
     return max(now - newest, timedelta(0))

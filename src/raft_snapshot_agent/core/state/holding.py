@@ -1,4 +1,4 @@
-"""What one storage holds at a moment, by its own listing, and whether that is enough."""
+"""What one storage contains, by its own listing, and whether that is enough."""
 
 from __future__ import annotations
 
@@ -29,40 +29,40 @@ class CheckState(IntEnum):
 
 
 LISTED = 500
-"""Snapshots of one storage that are remembered one by one: five hundred clusters have as many."""
+"""Most snapshots per storage that are kept in memory, which limits it for many clusters."""
 _LONGEST = 86400.0
-"""Seconds; no snapshot takes longer, whatever its manifest says."""
+"""Seconds; a longer duration in a manifest is not plausible."""
 _WORST_FIRST = (CheckState.CRITICAL, CheckState.UNKNOWN, CheckState.WARNING, CheckState.OK)
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a look at a storage found."""
+    """Result of listing a storage."""
 
     census: Census | None = None
-    """Nothing where it could not be listed."""
+    """The census; `None` if it could not be listed."""
     count: int = 0
-    """Of all snapshots there, whatever they are worth."""
+    """Number of all snapshots there, usable or not."""
     size: int = 0
-    """Bytes of all of them."""
+    """Total bytes of all snapshots."""
     oldest: datetime | None = None
-    """When the first of those whose time is known was taken."""
+    """Time of the oldest snapshot, if known."""
     alarm: str = ""
-    """Why it is not pruned; empty: it is."""
+    """Why retention is suspended; empty if it is not."""
     took: float = 0.0
-    """Seconds that the newest took to be stored."""
+    """Seconds until the newest snapshot was stored."""
     scrubbed: ScrubNote | None = None
-    """What was found when snapshots were read back; nothing: it was not looked up."""
+    """Result of reading snapshots back; `None` if not looked up."""
     drill: DrillNote | None = None
-    """Of the last drill that is noted there; nothing: none is, or it was not looked up."""
+    """Note of the last drill; `None` if there is none or it was not looked up."""
     error: AgentError | None = None
     """Why it could not be listed."""
     listed: tuple[Stored, ...] = ()
-    """The newest of them, newest first, for whoever is shown them; `LISTED` at most."""
+    """The newest snapshots, newest first, for display; at most `LISTED`."""
 
     @classmethod
     def of(cls, stored: Sequence[Stored], now: datetime) -> Survey:
-        """Sum up a listing.
+        """Summarise a listing.
 
         Arguments:
             stored: The snapshots there, newest first.
@@ -77,10 +77,10 @@ class Survey:
         )
 
     def after(self, sent: Stored, now: datetime) -> Survey:
-        """Return it after another snapshot was stored, where nothing is listed anew.
+        """Return the survey after another snapshot was stored, without a new listing.
 
         Arguments:
-            sent: The snapshot.
+            sent: The stored snapshot.
             now: The present time.
         """
         if self.census is None:
@@ -95,36 +95,36 @@ class Survey:
         )
 
     def noted(self, alarm: str, took: float) -> Survey:
-        """Return it with what notes beside the snapshots say.
+        """Return the survey with the content of notes beside the snapshots.
 
         Arguments:
-            alarm: Why the storage is not pruned; empty: it is.
-            took: Seconds that the newest took; what makes no sense counts as none.
+            alarm: Why retention is suspended; empty if it is not.
+            took: Seconds until the newest was stored; implausible values count as zero.
         """
         return replace(self, alarm=alarm, took=took if 0 <= took <= _LONGEST else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One storage as it was found, and by when it must hold more."""
+    """The content of one storage, and when its next snapshot is due."""
 
     storage: str
     kind: str
     """The storage's type: `local`, `s3`, ..."""
     required: bool = True
-    """Whether a failure here is a failure of the run."""
+    """Whether a failure of this storage is a failure of the run."""
     prunes: bool = True
-    """Whether this agent deletes there; its credentials may be for writing only."""
+    """Whether this agent deletes old snapshots there."""
     survey: Survey = Survey()
     deadline: DueTime | None = None
-    """Nothing where there is no snapshot to count from."""
+    """When the next snapshot is due; `None` without a snapshot to count from."""
 
     def surveyed(self, survey: Survey, timing: ScheduleSpec) -> Holding:
-        """Return it after another look.
+        """Return the holding after another listing.
 
         Arguments:
-            survey: What was found.
-            timing: When it is to get snapshots.
+            survey: Result of the listing.
+            timing: Schedule of the storage.
         """
         newest = None if survey.census is None else survey.census.newest
         due = None if newest is None else deadline(timing, newest.taken_at, survey.took)
@@ -132,12 +132,12 @@ class Holding:
 
     @property
     def census(self) -> Census | None:
-        """The snapshots by what they are worth; nothing where it could not be listed."""
+        """The snapshots by usability; `None` if it could not be listed."""
         return self.survey.census
 
     @property
     def alarm(self) -> str:
-        """Why it is not pruned; empty: it is."""
+        """Why retention is suspended; empty if it is not."""
         return self.survey.alarm
 
     @property
@@ -147,23 +147,23 @@ class Holding:
 
     @property
     def newest(self) -> Stored | None:
-        """The newest whole snapshot whose date can be believed."""
+        """The newest whole snapshot that is not dated in the future."""
         return None if self.census is None else self.census.newest
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one storage comes to."""
+    """Result of the check of one storage."""
 
     cluster: str
-    """Empty where there is one only."""
+    """Name of the cluster; empty if only one is configured."""
     storage: str
     state: CheckState
     message: str
     newest: Stored | None = None
     age: timedelta | None = None
     limit: timedelta | None = None
-    """How old the newest may be."""
+    """Greatest acceptable age of the newest snapshot."""
     due: datetime | None = None
     required: bool = True
 
@@ -175,13 +175,13 @@ class Verdict:
 def judge_holding(
     holding: Holding, now: datetime, max_age: timedelta | None = None, cluster: str = ""
 ) -> Verdict:
-    """Return what one storage comes to.
+    """Return the result of the check of one storage.
 
     Arguments:
-        holding: The storage as it was found.
+        holding: Content of the storage.
         now: The present time.
-        max_age: How old its newest snapshot may be; by its schedule when missing.
-        cluster: Whose snapshots they are.
+        max_age: Greatest acceptable age of its newest snapshot; by default from its schedule.
+        cluster: Name of the cluster.
     """
     newest, due = holding.newest, holding.deadline
     old = None if newest is None else age(newest.taken_at, now)
@@ -205,12 +205,12 @@ def judge_holding(
 
 
 def rank(state: CheckState) -> int:
-    """Return the place of a state, the worst first: late comes before what cannot be asked."""
+    """Return the severity rank of a state, worst first; critical comes before unknown."""
     return _WORST_FIRST.index(state)
 
 
 def overall(verdicts: Sequence[Verdict]) -> CheckState:
-    """Return the worst state; unknown where there is nothing to judge."""
+    """Return the worst state; unknown without any results."""
     return min((one.state for one in verdicts), key=rank, default=CheckState.UNKNOWN)
 
 
@@ -241,7 +241,7 @@ def _nothing(found: Census) -> tuple[CheckState, str]:
 
 
 def _doubts(holding: Holding, found: Census, newest: Stored) -> list[str]:
-    """List what is a warning only: it can wait until the morning."""
+    """List the warnings."""
     doubts = []
     if holding.alarm:
         doubts.append(f"retention suspended: {holding.alarm}")

@@ -1,4 +1,4 @@
-"""When a cluster has gone without a snapshot for longer than its schedule allows."""
+"""Detects that a cluster has had no snapshot for longer than its schedule allows."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from raft_snapshot_agent.core.state.freshness import deadline
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """A snapshot that nobody has stored."""
+    """A missing snapshot."""
 
     newest: datetime | None
-    """When the newest one was taken; nothing where there is none."""
+    """When the newest snapshot was taken; `None` without one."""
     due: datetime
 
 
@@ -28,11 +28,11 @@ def find_overdue(
     """Return the snapshot that should have been stored by now and was not.
 
     Arguments:
-        timings: Of each storage.
-        taken: When the snapshots were taken that each storage lists. Nothing is known of one
-            that is missing, and nothing at all where every one is.
-        since: When this agent began to watch; who was away before may need a moment, too, and
-            those that are due together then begin one after the other.
+        timings: Schedule of each storage.
+        taken: Times of the snapshots that each storage lists; a missing storage could not be
+            listed.
+        since: When this agent started to watch; other agents may have just started as well, and
+            snapshots due at the same time are taken one after the other.
         now: The present time.
     """
     late = [
@@ -50,5 +50,5 @@ def find_overdue(
 def _newest(
     taken: Mapping[str, Iterable[datetime]], timing: ScheduleSpec, now: datetime
 ) -> datetime | None:
-    """Find the newest in any storage; not every agent can list every storage."""
+    """Return the newest in any storage, because not every agent can list every storage."""
     return newest_credible((one for times in taken.values() for one in times), timing, now)

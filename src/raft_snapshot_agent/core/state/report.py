@@ -1,4 +1,4 @@
-"""What one run did. Log, exit code, metrics and pages are functions of this one value."""
+"""The report of one run. Log, exit code, metrics and pages are functions of this value."""
 
 from __future__ import annotations
 
@@ -30,70 +30,70 @@ class Outcome(StrEnum):
     PARTIAL = "partial"
     FAILED = "failed"
     SKIPPED = "skipped"
-    """Another agent is to work."""
+    """Another agent is responsible."""
     STOPPED = "stopped"
 
 
 SHARED_PHASES = ("leader", "wait", "download", "verify")
-"""Parts of a run that are for all storages; they overlap, for nobody waits for another."""
+"""Phases that are common to all storages; they overlap."""
 STORAGE_PHASES = ("upload", "finish")
-"""Parts that each storage has; the last one is guard, manifest and retention."""
+"""Phases per storage; the last one includes guard, manifest and retention."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A part of a run: what it was, and how long it took."""
+    """A phase of a run, with its duration."""
 
     name: str
     began: float
-    """Seconds after the run's beginning."""
+    """Seconds after the start of the run."""
     seconds: float
     storage: str = ""
-    """Empty: it was for all of them."""
+    """Name of the storage; empty for phases of all storages."""
     failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StorageResult:
-    """What one storage got of a run."""
+    """Result of a run for one storage."""
 
     storage: str
     kind: str
-    """The word for the storage in the log: `local`, `aws`, ..."""
+    """Type of the storage in log messages: `local`, `aws`, ..."""
     location: str = ""
-    """Where the snapshot lies now; empty where it does not."""
+    """Address of the stored snapshot; empty if it was not stored."""
     seconds: float = 0.0
     deleted: tuple[str, ...] = ()
-    """Names that retention removed."""
+    """Names of the snapshots that retention deleted."""
     warnings: tuple[str, ...] = ()
-    """What went wrong without harming the snapshot, such as a refused delete. The same words from
-    run to run while it lasts."""
+    """Failures that do not affect the snapshot, such as a refused delete. The text stays the same
+    from run to run while the condition lasts."""
     counts: Mapping[str, int] = field(default_factory=dict)
-    """How many snapshots a warning is about, where that is not in its words."""
+    """Number of snapshots per warning, if it is not in the text."""
     alarm: str = ""
-    """Why this storage is not pruned until an operator says so; at every run until then."""
+    """Why retention is suspended until an operator acknowledges it; repeated in every run."""
     required: bool = True
-    """Whether a failure here is a failure of the run."""
+    """Whether a failure of this storage is a failure of the run."""
     error: AgentError | None = None
     survey: Survey | None = field(default=None, compare=False)
-    """What the storage holds after it, where it was listed."""
+    """Content of the storage after the run, if it was listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run, from asking who leads to the last delete."""
+    """One run, from the search for the leader to the last delete."""
 
     run_id: str
     started_at: datetime
     finished_at: datetime
     snapshot: Snapshot | None = None
     node: str = ""
-    """Address of the server it came from."""
+    """Address of the server that sent the snapshot."""
     deliveries: tuple[StorageResult, ...] = ()
     error: AgentError | None = None
     """Why there is no snapshot at all."""
     warnings: tuple[str, ...] = ()
-    """What was wrong with servers that were asked before the one that it came from."""
+    """Errors of servers that were tried before that one."""
     phases: tuple[Phase, ...] = ()
     """In the order in which they ended."""
 
@@ -104,7 +104,7 @@ class Report:
 
     @property
     def durations(self) -> Mapping[tuple[str, str], float]:
-        """By phase and storage, how many seconds it took."""
+        """Seconds by phase and storage."""
         return {(one.name, one.storage): one.seconds for one in self.phases}
 
     @property

@@ -1,4 +1,4 @@
-"""How long the runs of a cluster took, counted by bounds that suit snapshots: a histogram."""
+"""Histogram of the durations of a cluster's runs."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from itertools import pairwise
 from math import inf, isfinite
 
 BOUNDS = (1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 3600.0, inf)
-"""Seconds: from a small cluster on one host to a large one over a slow line."""
+"""Bounds in seconds, from a small cluster on one host to a large one over a slow network."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunDurations:
-    """Runs counted by how long they took."""
+    """Numbers of runs by duration."""
 
     counts: tuple[int, ...] = (0,) * len(BOUNDS)
-    """Of each bound, the runs that took at most so long; the last counts all."""
+    """For each bound, the number of runs that took at most so long; the last counts all."""
     seconds: float = 0.0
-    """Of all of them together."""
+    """Total duration of all runs."""
 
     @property
     def count(self) -> int:
-        """How many runs there were."""
+        """Number of runs."""
         return self.counts[-1]
 
     def after(self, seconds: float) -> RunDurations:
-        """Return it with one more run; a clock that was put back makes it one of no time."""
+        """Return the histogram with one more run; a negative duration counts as zero."""
         took = max(0.0, seconds)
         counts = [count + (took <= bound) for count, bound in zip(self.counts, BOUNDS, strict=True)]
         return RunDurations(tuple(counts), self.seconds + took)
 
     @classmethod
     def resumed(cls, counts: Sequence[int], seconds: float) -> RunDurations:
-        """Return what was counted before; what makes no sense counts as nothing."""
+        """Return a histogram from stored counts; invalid ones are ignored."""
         grows = all(0 <= one <= other for one, other in pairwise(counts))
         if len(counts) != len(BOUNDS) or not grows or not isfinite(seconds) or seconds < 0:
             return cls()

@@ -1,4 +1,4 @@
-"""How things stand: what was, what is and what comes, of every cluster and storage.
+"""The status of every cluster and storage: past, present and next runs.
 
 One immutable value. The daemon's loops publish it; metrics, page, JSON, notifications and the
 command `status` are renderings of it, so that no two of them can disagree.
@@ -41,26 +41,26 @@ __all__ = [
 ]
 
 MEASURED = frozenset({"activity", "lease", "token_expires_at", "heartbeat", "stuck", "spool_free"})
-"""What of a cluster's status changes without anybody's publishing it."""
+"""Function that adds present values to a cluster's status."""
 RUNS_KEPT = 200
-"""As many of the last runs are remembered, for the timeline."""
+"""Number of last runs that are kept for the timeline."""
 
 
 class Role(StrEnum):
     """Whether this agent takes the snapshots of a cluster."""
 
     STARTING = "starting"
-    """It has not tried yet."""
+    """This agent has not tried yet."""
     UNKNOWN = "unknown"
-    """No daemon says so: only the storages were looked at."""
+    """Unknown, because only the storages were read, without a daemon."""
     WORKS = "works"
     STANDS_BY = "stands by"
-    """Another agent works: the node here does not lead, or another holds the lease."""
+    """Another agent takes them: the node here does not lead, or another holds the lease."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One run that ended, as the timeline shows it."""
+    """One finished run, for the timeline."""
 
     run_id: str
     started_at: datetime
@@ -69,11 +69,11 @@ class RunSummary:
     node: str = ""
     snapshot: Snapshot | None = None
     failed: tuple[str, ...] = ()
-    """Names of the storages that did not get it."""
+    """Names of the storages that did not get the snapshot."""
     error: str = ""
-    """Why there is no snapshot, or why it is not everywhere: one line."""
+    """Why there is no snapshot, or why some storages did not get it, in one line."""
     exit_code: int = 0
-    """What a command that did this would exit with."""
+    """Exit code of a command with this result."""
 
     @classmethod
     def of(cls, report: Report) -> RunSummary:
@@ -94,31 +94,31 @@ class RunSummary:
 
 @dataclass(frozen=True, slots=True)
 class LeaseStatus:
-    """Who works, where agents share a lease."""
+    """State of the lease, if agents share one."""
 
     location: str
     holder: str = ""
-    """Empty: nobody, as far as this agent has seen."""
+    """ID of the holder, as last read; empty if the lease is free."""
     held: bool = False
-    """Whether it is this agent."""
+    """Whether this agent holds it."""
     trouble: str = ""
-    """Why the last look failed."""
+    """Why the last read failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """A run that is under way."""
+    """A run in progress."""
 
     run_id: str
-    """Empty: no server is known yet to take it from, and there may be none to be taken."""
+    """Address of the server; empty while the leader is being searched."""
     started_at: datetime
     received: int = 0
-    """Bytes that came from the server so far."""
+    """Bytes received from the server so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrillStatus:
-    """What came of the last drill, whichever agent held it."""
+    """Result of the last drill, by any agent."""
 
     snapshot: str
     passed: bool
@@ -127,13 +127,13 @@ class DrillStatus:
     reason: str = ""
     """Why it failed."""
     server: str = ""
-    """Product and version of the throw-away server; empty: none was started."""
+    """Product and version of the throw-away server; empty if none was started."""
     proved: str = ""
-    """What was found in it."""
+    """What was found in the restored server."""
 
     @classmethod
     def of(cls, note: DrillNote, at: datetime) -> DrillStatus:
-        """Return what a note says of a drill that began at a time."""
+        """Return the status from a note of a drill that started at a given time."""
         return cls(
             note.snapshot, note.passed, at, note.seconds, note.reason, note.server, note.proved
         )
@@ -141,7 +141,7 @@ class DrillStatus:
 
 @dataclass(frozen=True, slots=True)
 class ClusterStatus:
-    """How one cluster's snapshots stand."""
+    """Status of one cluster."""
 
     name: str
     """Empty where there is one only."""
@@ -150,46 +150,46 @@ class ClusterStatus:
     node: str = ""
     """Address of the server that the last snapshot came from."""
     disabled: str = ""
-    """Why nothing is done for this cluster: what is wrong in its configuration."""
+    """Why this cluster is disabled: the error in its configuration."""
     activity: Activity | None = None
     next_due: datetime | None = None
     last_attempt: datetime | None = None
     runs: tuple[RunSummary, ...] = ()
-    """The last ones, oldest first; those left to another agent are not among them."""
+    """The last runs, oldest first, without those skipped for another agent."""
     attempts: Mapping[str, int] = field(default_factory=dict)
-    """Runs since the agent began, by `Outcome`."""
+    """Runs since the start of the agent, by `Outcome`."""
     failing: OngoingFailure | None = None
     """Why there is no snapshot at all."""
     verification_failures: int = 0
     lease: LeaseStatus | None = None
     token_expires_at: datetime | None = None
-    """Nothing: never, or not known."""
+    """The last drill; `None` if there was none or it is unknown."""
     login_failing: str = ""
     drill: DrillStatus | None = None
     heartbeat: datetime | None = None
-    """When its loop last went on."""
+    """When its loop last made progress."""
     stuck: bool = False
     """Whether a run has made no progress for longer than all time-outs together."""
     phases: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    """By phase and storage, how many seconds it took last; what is for all has no storage."""
+    """Last duration in seconds by phase and storage; common phases have an empty storage."""
     durations: RunDurations = field(default_factory=RunDurations)
-    """Of the runs since the agent began that were not left to another agent."""
+    """Durations of the runs since the start of the agent, without skipped ones."""
     spool_free: int | None = None
-    """Free bytes in the file system of the spool folder, where that is known."""
+    """Free bytes in the file system of the spool folder, if known."""
 
     def drilled(self, note: DrillNote) -> ClusterStatus:
-        """Return it after a drill; it stays as it is where a later one is known."""
+        """Return the status after a drill; unchanged if a later drill is known."""
         at = note.began
         if at is None or (self.drill is not None and self.drill.at >= at):
             return self
         return replace(self, drill=DrillStatus.of(note, at))
 
     def scrubbed(self, storage: str, note: ScrubNote) -> ClusterStatus:
-        """Return it after snapshots of a storage were read back.
+        """Return the status after snapshots of a storage were read back.
 
         Arguments:
             storage: Name of the storage.
-            note: What is known of all readings there.
+            note: Results of all readings there.
         """
         storages = tuple(
             one.scrubbed(note) if one.name == storage else one for one in self.storages
@@ -197,10 +197,10 @@ class ClusterStatus:
         return replace(self, storages=storages)
 
     def recalled(self) -> ClusterStatus:
-        """Return it with the last drill that is noted in its storages, where that is to be told.
+        """Return the status with the last drill noted in its storages, if it should be reported.
 
-        Of one that failed only the agent tells that works, or each would raise the same alarm; who
-        has told of one keeps that up to date.
+        A failed drill is reported only by the agent that takes the snapshots, so that there is only
+        one alarm; an agent that has already reported one keeps it up to date.
         """
         notes = [one.holding.survey.drill for one in self.storages if one.holding is not None]
         dated = [(one.began, one) for one in notes if one is not None and one.began is not None]
@@ -212,15 +212,15 @@ class ClusterStatus:
         return self.drilled(newest) if works or begins or self.drill is not None else self
 
     def judge(self, now: datetime) -> tuple[Verdict, ...]:
-        """Return what each storage comes to."""
+        """Return the result of the check of each storage."""
         return tuple(one.judge(now, self.name) for one in self.storages)
 
     def state(self, now: datetime) -> CheckState:
-        """Return what the cluster comes to: the state that `check` tells of its storages."""
+        """Return the state of the cluster, as in `check`: the worst of its storages."""
         return CheckState.CRITICAL if self.disabled else overall(self.judge(now))
 
     def ended(self, report: Report) -> ClusterStatus:
-        """Return it after a run that ended."""
+        """Return the status after a finished run."""
         attempts = dict(Counter(self.attempts) + Counter({report.outcome.value: 1}))
         told = replace(self, activity=None, attempts=attempts, last_attempt=report.started_at)
         if report.outcome is Outcome.SKIPPED:
@@ -250,31 +250,31 @@ class ClusterStatus:
 
 @dataclass(frozen=True, slots=True)
 class AgentStatus:
-    """How all that one agent does stands."""
+    """Status of the agent and all its clusters."""
 
     version: str
     started_at: datetime
     at: datetime
-    """When this was so."""
+    """Time of this status."""
     clusters: tuple[ClusterStatus, ...] = ()
     config_source: str = ""
     config_loaded_at: datetime | None = None
     config_refused: str = ""
-    """Why the newest configuration is not in force; empty: it is."""
+    """Why the newest configuration was refused; empty if it is in force."""
     reloads: Mapping[str, int] = field(default_factory=dict)
-    """Since the agent began, by outcome: `ok`, `refused`."""
+    """Reloads since the start of the agent, by outcome: `ok`, `refused`."""
     notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """Since the agent began, by notifier and outcome: `ok`, `failed`."""
+    """Messages since the start of the agent, by notifier and outcome: `ok`, `failed`."""
 
     def state(self) -> CheckState:
-        """Return the worst state of all clusters: what `check` exits with."""
+        """Return the worst state of all clusters, which is the exit code of `check`."""
         verdicts = [verdict for one in self.clusters for verdict in one.judge(self.at)]
         disabled = any(one.disabled for one in self.clusters)
         return CheckState.CRITICAL if disabled else overall(verdicts)
 
 
 _BROKEN = 4
-"""Exit code of a snapshot that is not whole."""
+"""Exit code for a broken snapshot."""
 
 
 def _find_failure(before: OngoingFailure | None, report: Report) -> OngoingFailure | None:

@@ -1,4 +1,4 @@
-"""How one storage stands: what it holds, when it gets more, and what fails there."""
+"""Status of one storage: its snapshots, its schedule and its failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from raft_snapshot_agent.core.state.report import StorageResult
 
 @dataclass(frozen=True, slots=True)
 class OngoingFailure:
-    """What is wrong now, and since when."""
+    """A present failure, and since when it lasts."""
 
     text: str
     since: datetime
@@ -25,11 +25,11 @@ class OngoingFailure:
 
 
 def still_failing(before: OngoingFailure | None, text: str, at: datetime) -> OngoingFailure:
-    """Return a failure that lasts, or begins.
+    """Return the failure with its original start, or a new one.
 
     Arguments:
-        before: What failed there last; nothing: all was well.
-        text: Why it fails now.
+        before: The previous failure; `None` if there was none.
+        text: The present error.
         at: When it failed.
     """
     if before is None:
@@ -39,53 +39,53 @@ def still_failing(before: OngoingFailure | None, text: str, at: datetime) -> Ong
 
 @dataclass(frozen=True, slots=True)
 class StorageStatus:
-    """How one storage stands."""
+    """Status of one storage."""
 
     name: str
     kind: str
     """The storage's type: `local`, `s3`, ..."""
     required: bool = True
     location: str = ""
-    """Where its snapshots lie, without credentials."""
+    """Address of its snapshots, without credentials."""
     schedule: str = ""
-    """As the configuration has it: `every 1h`."""
+    """Schedule in readable form: `every 1h`."""
     interval: timedelta | None = None
-    """Between the next two slots of its schedule."""
+    """Time between the next two slots of its schedule."""
     next_due: datetime | None = None
     retention: Retention | None = None
-    """By which snapshots stay; nothing: it is not known."""
+    """Retention rules; `None` if unknown."""
     zone: tzinfo = UTC
-    """Where the days of `retention` begin."""
+    """Time zone of `retention`."""
     holding: Holding | None = None
-    """As it was listed last; nothing before the first time."""
+    """Content as last listed; `None` before the first listing."""
     listed_at: datetime | None = None
     stored: int = 0
-    """How many snapshots the last listing had."""
+    """Number of snapshots in the last listing."""
     stored_bytes: int = 0
     oldest: datetime | None = None
     last_index: int | None = None
-    """Raft index of the newest snapshot, where it is known."""
+    """Raft index of the newest snapshot, if known."""
     last_success: datetime | None = None
-    """When the newest whole snapshot there was taken, by this agent or another."""
+    """When the newest whole snapshot was taken, by this agent or another."""
     failing: OngoingFailure | None = None
-    """Why the last delivery failed."""
+    """Why the last upload failed."""
     uploads: Mapping[str, int] = field(default_factory=dict)
-    """Deliveries since the agent began, by outcome: `ok`, `failed`."""
+    """Uploads since the start of the agent, by outcome: `ok`, `failed`."""
     pruned: int = 0
-    """Snapshots that retention deleted since the agent began."""
+    """Snapshots deleted by retention since the start of the agent."""
     warnings: tuple[str, ...] = ()
     """Of the last delivery."""
     alarm: str = ""
-    """Why it is not pruned until an operator says so."""
+    """Why retention is suspended until an operator acknowledges it."""
 
     @property
     def scrub_note(self) -> ScrubNote | None:
-        """What was found when its snapshots were read back; nothing: nobody knows."""
+        """Results of reading its snapshots back; `None` if unknown."""
         return None if self.holding is None else self.holding.survey.scrubbed
 
     @property
     def has_rot(self) -> bool:
-        """Whether snapshots were rotten when they were read back, or are gone."""
+        """Whether snapshots were damaged when read back, or are missing."""
         return self.scrub_note is not None and bool(self.scrub_note.doubts)
 
     @property
@@ -94,17 +94,17 @@ class StorageStatus:
         return () if self.holding is None else self.holding.survey.listed
 
     def judge(self, now: datetime, cluster: str = "") -> Verdict:
-        """Return whether it holds what it should: the words of `check`."""
+        """Return the result of the check of this storage, as in `check`."""
         holding = self.holding or Holding(self.name, self.kind, required=self.required)
         return judge_holding(holding, now, cluster=cluster)
 
     def surveyed(self, survey: Survey, timing: ScheduleSpec, at: datetime) -> StorageStatus:
-        """Return it after a look at what it holds.
+        """Return the status after a listing.
 
         Arguments:
-            survey: What was found.
-            timing: When it is to get snapshots.
-            at: When that was.
+            survey: Result of the listing.
+            timing: Schedule of the storage.
+            at: Time of the listing.
         """
         before = self.holding or Holding(self.name, self.kind, required=self.required)
         if survey.scrubbed is None:
@@ -128,19 +128,19 @@ class StorageStatus:
         )
 
     def scrubbed(self, note: ScrubNote) -> StorageStatus:
-        """Return it after snapshots of it were read back."""
+        """Return the status after snapshots were read back."""
         if self.holding is None:
             return self
         survey = replace(self.holding.survey, scrubbed=note)
         return replace(self, holding=replace(self.holding, survey=survey))
 
     def delivered(self, result: StorageResult, at: datetime, taken_at: datetime) -> StorageStatus:
-        """Return it after a delivery that ended.
+        """Return the status after a finished upload.
 
         Arguments:
-            result: What came of it.
+            result: Result of the upload.
             at: When it ended.
-            taken_at: When the snapshot was asked for.
+            taken_at: When the snapshot was requested.
         """
         outcome = "failed" if result.error else "ok"
         uploads = dict(Counter(self.uploads) + Counter({outcome: 1}))

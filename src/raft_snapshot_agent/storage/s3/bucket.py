@@ -34,3 +34,8 @@ class S3Bucket:
     def shown(self, key: str) -> str:
         """Say where an object lies, as an operator would write it."""
         return f"s3://{self.name}/{key}"
+
+
+def is_trusted(bucket: S3Bucket) -> bool:
+    """Return whether TLS proves who takes the bytes, and that nobody else changes them."""
+    return bucket.endpoint.startswith("https:") and not bucket.skip_verify

@@ -64,6 +64,8 @@ class S3Client:
     options: ObjectOptions = field(default_factory=ObjectOptions)
     stop: Event = field(default_factory=Event)
     """Set to have it give up."""
+    unsigned: bool = False
+    """Whether parts go with a CRC-32 in place of a signed SHA-256."""
 
     def ask(
         self,
@@ -107,7 +109,7 @@ class S3Client:
             self.keys(doing),
             datetime.now(UTC),
             request.headers,
-            payload.digest.hex(),
+            payload.signed,
         )
         body = None
         if payload.size or request.method in {"PUT", "POST"}:
@@ -196,7 +198,7 @@ class S3Client:
 
     def checksum(self, payload: Payload) -> Mapping[str, str]:
         """Return the headers that have the store keep a checksum, if it is to."""
-        return payload.checksum if self.options.checksum else {}
+        return payload.checksum if self.options.checksum or not payload.is_signed else {}
 
     def _url(self, request: S3Request) -> str:
         bucket = self.bucket

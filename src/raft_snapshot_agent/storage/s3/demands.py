@@ -6,6 +6,10 @@ from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.storage.error_codes import wants_checksum
 
 
+class Unproved(StorageError):
+    """What was sent with a CRC-32 was refused, or the store did not say that it checked it."""
+
+
 class Demands:
     """Sends what the store asks for from then on; one for each storage."""
 
@@ -18,9 +22,14 @@ class Demands:
         self._configured = checksum
         self.checksum = checksum
         """Whether to send checksums; nothing while that depends on the store's name alone."""
+        self.signed = checksum is not None
+        """Whether to sign every byte, also over TLS."""
 
     def heed(self, error: StorageError) -> bool:
         """Return whether it is worth trying again, now with what the store asked for."""
+        if isinstance(error, Unproved):
+            first, self.signed = not self.signed, True
+            return first
         if self._configured is None and not self.checksum and wants_checksum(error.message):
             self.checksum = True
             return True

@@ -13,7 +13,7 @@ from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials, ambient_region
 from raft_snapshot_agent.storage.objectstore.connection import environment, environment_endpoint
 from raft_snapshot_agent.storage.objectstore.errors import Hints
-from raft_snapshot_agent.storage.s3.bucket import S3Bucket
+from raft_snapshot_agent.storage.s3.bucket import S3Bucket, is_trusted
 from raft_snapshot_agent.storage.s3.credentials import ambient_keys, profile
 from raft_snapshot_agent.storage.s3.demands import Demands
 from raft_snapshot_agent.storage.s3.endpoint import amazon_endpoint, is_amazon, refuse_bucket_in
@@ -89,6 +89,7 @@ def connect(settings: S3Settings, demands: Demands | None = None) -> S3Client:
         http,
         replace(_HINTS, options=what_to_leave_out(settings)),
         object_options(settings, checksum=checksum),
+        unsigned=demands is not None and not demands.signed and not checksum and is_trusted(bucket),
     )
 
 

@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 
 from raft_snapshot_agent.core.naming import snapshot_name
 from raft_snapshot_agent.error_text import read_document
-from raft_snapshot_agent.errors import StorageError, StorageUnavailable
+from raft_snapshot_agent.errors import StorageError, StorageFull, StorageUnavailable
 from raft_snapshot_agent.network.deadline import Deadline, enter
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.error_codes import LATER
@@ -28,7 +28,8 @@ from raft_snapshot_agent.storage.http.parts import (
 )
 from raft_snapshot_agent.storage.http.xml_parts import parts
 from raft_snapshot_agent.storage.s3.client import S3Client, S3Request
-from raft_snapshot_agent.storage.s3.payload import Payload
+from raft_snapshot_agent.storage.s3.demands import Unproved
+from raft_snapshot_agent.storage.s3.payload import CRC32, Payload
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _TAKEN_BACK = 60.0
@@ -48,9 +49,27 @@ def upload(client: S3Client, doing: str, key: str, source: UploadSource, stop: E
         sent = len(whole)
         client.put(doing, key, Payload.of([whole]), plain=plain)
     else:
-        sent = _Session.begin(client, doing, key, plain=plain).run(source)
-    # The bytes were checked already, against the digest that every request is signed with.
+        sent = _send_in_parts(client, doing, key, source, plain=plain)
+    # The bytes were checked already, against the digest or the checksum of every request.
     return require_size(client, key, client.bucket.shown(key), sent)
+
+
+def _send_in_parts(
+    client: S3Client, doing: str, key: str, source: UploadSource, *, plain: bool
+) -> int:
+    """Send a source in parts.
+
+    Raises:
+        Unproved: It was refused; what is signed may be taken.
+    """
+    try:
+        return _Session.begin(client, doing, key, plain=plain).run(source)
+    except (StorageUnavailable, StorageFull):
+        raise
+    except StorageError as error:
+        if not client.unsigned:
+            raise
+        raise Unproved(error.message, hint=error.hint) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +80,11 @@ class _Sent:
     etag: str
     checksum: str
     """Empty where the store keeps none."""
+    algorithm: str
 
     def xml(self) -> str:
-        kept = f"<ChecksumSHA256>{self.checksum}</ChecksumSHA256>" if self.checksum else ""
+        name = f"Checksum{self.algorithm}"
+        kept = f"<{name}>{self.checksum}</{name}>" if self.checksum else ""
         etag = f"<ETag>{escape(self.etag)}</ETag>"
         return f"<Part><PartNumber>{self.number}</PartNumber>{etag}{kept}</Part>"
 
@@ -81,8 +102,8 @@ class _Session:
     @classmethod
     def begin(cls, client: S3Client, doing: str, key: str, *, plain: bool) -> _Session:
         headers = client.options.of_new(plain=plain)
-        if client.options.checksum:
-            headers["x-amz-checksum-algorithm"] = "SHA256"
+        if client.options.checksum or client.unsigned:
+            headers["x-amz-checksum-algorithm"] = CRC32 if client.unsigned else "SHA256"
         request = S3Request("POST", key, {"uploads": ""}, headers)
         begun = client.ask(doing, request).data
         return cls(client, doing, key, _found(client, doing, begun, "UploadId"))
@@ -97,14 +118,20 @@ class _Session:
         return size
 
     def _send(self, number: int, part: memoryview) -> None:
-        payload = Payload.of(steps_of(part))
-        headers = {**self.client.options.of_access, **self.client.checksum(payload)}
+        make = Payload.unsigned if self.client.unsigned else Payload.of
+        payload = make(steps_of(part))
+        checksum = self.client.checksum(payload)
+        headers = {**self.client.options.of_access, **checksum}
         query = {"partNumber": str(number), "uploadId": self.id}
         answer = self.client.ask(self.doing, S3Request("PUT", self.key, query, headers, payload))
         if not (etag := answer.headers.get("etag")):
             raise StorageError(f"{self.doing}: the store names no part", hint=_odd(self.client))
-        kept = payload.base64 if self.client.options.checksum else ""
-        self.sent.append(_Sent(number, etag, kept))
+        # A store that knows nothing of this checksum has not looked at it.
+        if not payload.is_signed and answer.headers.get(payload.header) != payload.base64:
+            why = f"{self.doing}: the store does not say that it checked what it was sent"
+            raise StorageError(why, hint=_odd(self.client))
+        kept = payload.base64 if checksum else ""
+        self.sent.append(_Sent(number, etag, kept, payload.algorithm))
 
     def _complete(self) -> None:
         listed = "".join(one.xml() for one in sorted(self.sent, key=lambda one: one.number))

@@ -1,7 +1,7 @@
-"""How a snapshot becomes an object: nothing of it is visible, and nothing stays, until it is whole.
+"""Uploads a snapshot as an object that is visible only when it is complete.
 
-What is small goes in one request. What is larger is sent while it grows, in parts, several at
-once; the last of them waits for the snapshot's verdict.
+A small snapshot is sent in one request. A larger one is sent while it grows, in several concurrent
+parts; the last part waits for verification.
 
 Source: "Uploading and copying objects using multipart upload" of the S3 guide.
 """
@@ -20,6 +20,7 @@ from raft_snapshot_agent.network.deadline import Deadline, enter
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.error_codes import LATER
 from raft_snapshot_agent.storage.http.body import StoppableSource
+from raft_snapshot_agent.storage.http.bucket_client import BucketRequest
 from raft_snapshot_agent.storage.http.parts import (
     read_if_small,
     require_size,
@@ -27,31 +28,30 @@ from raft_snapshot_agent.storage.http.parts import (
     steps_of,
 )
 from raft_snapshot_agent.storage.http.xml_parts import parts
-from raft_snapshot_agent.storage.s3.client import S3Client, S3Request
 from raft_snapshot_agent.storage.s3.demands import Unproved
-from raft_snapshot_agent.storage.s3.payload import CRC32, Payload
+from raft_snapshot_agent.storage.s3.store import CRC32, S3Client, checksum_header, payload_of
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _TAKEN_BACK = 60.0
-"""Seconds for the request that drops an upload: its parts are charged for."""
+"""Seconds for the request that aborts an upload, whose parts would be charged."""
 
 
 def upload(client: S3Client, doing: str, key: str, source: UploadSource, stop: Event) -> int:
-    """Store a source, following it while it grows; set `stop` to have it break off.
+    """Store a source while it grows; set `stop` to cancel.
 
     Returns:
-        Bytes stored, as the store reports where that right is given.
+        Bytes stored, as reported by the store if that is permitted.
     """
     client, source = replace(client, stop=stop), StoppableSource(source, stop)
     name = key.rpartition("/")[2]
     plain = snapshot_name(name) != name
     if (whole := read_if_small(source)) is not None:
         sent = len(whole)
-        client.put(doing, key, Payload.of([whole]), plain=plain)
+        client.put(doing, key, whole, plain=plain)
     else:
         sent = _send_in_parts(client, doing, key, source, plain=plain)
     # The bytes were checked already, against the digest or the checksum of every request.
-    return require_size(client, key, client.bucket.shown(key), sent)
+    return require_size(client, key, client.store.bucket.shown(key), sent)
 
 
 def _send_in_parts(
@@ -60,38 +60,38 @@ def _send_in_parts(
     """Send a source in parts.
 
     Raises:
-        Unproved: It was refused; what is signed may be taken.
+        Unproved: The store refused unsigned parts; signed ones may be accepted.
     """
     try:
         return _Session.begin(client, doing, key, plain=plain).run(source)
     except (StorageUnavailable, StorageFull):
         raise
     except StorageError as error:
-        if not client.unsigned:
+        if not client.store.unsigned:
             raise
         raise Unproved(error.message, hint=error.hint) from error
 
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A part that the store has."""
+    """A stored part."""
 
     number: int
     etag: str
     checksum: str
-    """Empty where the store keeps none."""
     algorithm: str
+    """Algorithm of the checksum; empty if none was sent."""
 
     def xml(self) -> str:
         name = f"Checksum{self.algorithm}"
-        kept = f"<{name}>{self.checksum}</{name}>" if self.checksum else ""
+        kept = f"<{name}>{self.checksum}</{name}>" if self.algorithm else ""
         etag = f"<ETag>{escape(self.etag)}</ETag>"
         return f"<Part><PartNumber>{self.number}</PartNumber>{etag}{kept}</Part>"
 
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    """One upload in parts."""
+    """One multipart upload."""
 
     client: S3Client
     doing: str
@@ -101,10 +101,10 @@ class _Session:
 
     @classmethod
     def begin(cls, client: S3Client, doing: str, key: str, *, plain: bool) -> _Session:
-        headers = client.options.of_new(plain=plain)
-        if client.options.checksum or client.unsigned:
-            headers["x-amz-checksum-algorithm"] = CRC32 if client.unsigned else "SHA256"
-        request = S3Request("POST", key, {"uploads": ""}, headers)
+        headers = client.store.options.of_new(plain=plain)
+        if algorithm := client.store.part_algorithm:
+            headers["x-amz-checksum-algorithm"] = algorithm
+        request = BucketRequest("POST", key, {"uploads": ""}, headers)
         begun = client.ask(doing, request).data
         return cls(client, doing, key, _found(client, doing, begun, "UploadId"))
 
@@ -118,48 +118,48 @@ class _Session:
         return size
 
     def _send(self, number: int, part: memoryview) -> None:
-        make = Payload.unsigned if self.client.unsigned else Payload.of
-        payload = make(steps_of(part))
-        checksum = self.client.checksum(payload)
-        headers = {**self.client.options.of_access, **checksum}
+        payload = self.client.store.part(steps_of(part))
+        headers = {**self.client.store.reading, **self.client.store.checksum(payload)}
         query = {"partNumber": str(number), "uploadId": self.id}
-        answer = self.client.ask(self.doing, S3Request("PUT", self.key, query, headers, payload))
+        answer = self.client.ask(
+            self.doing, BucketRequest("PUT", self.key, query, headers, payload)
+        )
         if not (etag := answer.headers.get("etag")):
             raise StorageError(f"{self.doing}: the store names no part", hint=_odd(self.client))
-        # A store that knows nothing of this checksum has not looked at it.
-        if not payload.is_signed and answer.headers.get(payload.header) != payload.base64:
-            why = f"{self.doing}: the store does not say that it checked what it was sent"
+        algorithm = self.client.store.part_algorithm
+        # A store that does not know the checksum has not compared it.
+        if algorithm == CRC32 and answer.headers.get(checksum_header(CRC32)) != payload.base64:
+            why = f"{self.doing}: the store does not confirm the checksum of a part"
             raise StorageError(why, hint=_odd(self.client))
-        kept = payload.base64 if checksum else ""
-        self.sent.append(_Sent(number, etag, kept, payload.algorithm))
+        self.sent.append(_Sent(number, etag, payload.base64, algorithm))
 
     def _complete(self) -> None:
         listed = "".join(one.xml() for one in sorted(self.sent, key=lambda one: one.number))
         root = "CompleteMultipartUpload"
         document = f'<{root} xmlns="{_NAMESPACE}">{listed}</{root}>'
-        payload = Payload.of([document.encode()])
-        request = S3Request("POST", self.key, {"uploadId": self.id}, payload=payload)
+        payload = payload_of([document.encode()])
+        request = BucketRequest("POST", self.key, {"uploadId": self.id}, payload=payload)
         answer = self.client.ask(self.doing, request, also={404})
         said = read_document(answer.data.decode(errors="replace"))
-        if said.code == "NoSuchUpload":  # perhaps as it came about, and the answer was lost
+        if said.code == "NoSuchUpload":  # it may be complete, with the first answer lost
             why = f"{self.doing}: the upload is gone ({said.with_status(answer.status)})"
             raise StorageUnavailable(why, hint=LATER)
         if said.code or answer.status == 404:  # also with 200, which was sent before it failed
-            raise self.client.refused(self.doing, answer)
+            raise self.client.store.refused(self.doing, answer)
         _found(self.client, self.doing, answer.data, "ETag")
 
     def _abort(self) -> None:
-        """Drop the upload, also where nobody waits for it any more."""
+        """Abort the upload, even after the caller was cancelled."""
         client = replace(self.client, stop=Event())
         with enter(Deadline(_TAKEN_BACK)), suppress(StorageError):
-            client.ask(self.doing, S3Request("DELETE", self.key, {"uploadId": self.id}))
+            client.ask(self.doing, BucketRequest("DELETE", self.key, {"uploadId": self.id}))
 
 
 def _found(client: S3Client, doing: str, document: bytes, name: str) -> str:
-    """Read one thing that an answer tells.
+    """Return one element of an answer.
 
     Raises:
-        StorageError: It does not.
+        StorageError: The answer does not contain it.
     """
     try:
         text = next((part.text for part in parts(document, {name})), None)
@@ -172,4 +172,4 @@ def _found(client: S3Client, doing: str, document: bytes, name: str) -> str:
 
 
 def _odd(client: S3Client) -> str:
-    return f"check what answers there: {client.hints.address}"
+    return f"check what answers there: {client.store.address_hint}"

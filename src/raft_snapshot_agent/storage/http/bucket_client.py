@@ -19,8 +19,6 @@ from raft_snapshot_agent.storage.http.answers import require_etag
 from raft_snapshot_agent.storage.http.patience import ask_patiently
 
 if TYPE_CHECKING:
-    from hashlib import _Hash
-
     from urllib3 import BaseHTTPResponse
 
     from raft_snapshot_agent.storage.http.http import Http
@@ -30,6 +28,16 @@ Buffer = bytes | memoryview
 CHUNK = 1 << 20
 _SUCCESS = frozenset({200, 201, 202, 204, 206})
 _WITH_BODY = frozenset({"PUT", "POST"})
+
+
+class Digest(Protocol):
+    """Hash or checksum of a body, fed piece by piece."""
+
+    def update(self, data: Buffer, /) -> None:
+        """Add the next bytes."""
+
+    def digest(self) -> bytes:
+        """Return the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,7 @@ class Payload:
     """Of all bytes, by the hash that this kind of store checks them with."""
 
     @classmethod
-    def of(cls, pieces: Iterable[Buffer], digest: _Hash) -> Payload:
+    def of(cls, pieces: Iterable[Buffer], digest: Digest) -> Payload:
         """Keep the pieces, and hash them once."""
         kept = tuple(pieces)
         for piece in kept:

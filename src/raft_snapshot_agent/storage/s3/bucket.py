@@ -31,6 +31,11 @@ class S3Bucket:
     def url(self) -> str:
         return self.endpoint + self.path
 
+    @property
+    def is_trusted(self) -> bool:
+        """Whether TLS authenticates the store and protects what is sent."""
+        return self.endpoint.startswith("https:") and not self.skip_verify
+
     def shown(self, key: str) -> str:
         """Return the address of an object as an operator would write it."""
         return f"s3://{self.name}/{key}"

@@ -6,6 +6,10 @@ from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.storage.error_codes import wants_checksum
 
 
+class Unproved(StorageError):
+    """An upload with a CRC-32 was refused, or the store did not confirm the checksum."""
+
+
 class Demands:
     """Options that the store has demanded; one instance per storage."""
 
@@ -18,9 +22,14 @@ class Demands:
         self._configured = checksum
         self.checksum = checksum
         """Whether to send checksums; `None` while it depends only on the store's host name."""
+        self.signed = checksum is not None
+        """Whether to sign every byte, also over TLS."""
 
     def heed(self, error: StorageError) -> bool:
         """Adapt to an error of the store; return whether a retry may help."""
+        if isinstance(error, Unproved):
+            first, self.signed = not self.signed, True
+            return first
         if self._configured is None and not self.checksum and wants_checksum(error.message):
             self.checksum = True
             return True

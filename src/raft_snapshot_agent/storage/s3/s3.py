@@ -93,6 +93,7 @@ def connect(settings: S3Settings, demands: Demands | None = None) -> S3Client:
         RoleKeys(http, bucket.region) if keys is None else lambda _doing: keys,
         replace(_HINTS, options=what_to_leave_out(settings)),
         object_options(settings, checksum=checksum),
+        unsigned=demands is not None and not demands.signed and not checksum and bucket.is_trusted,
     )
     return S3Client(store, http)
 

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 Keys = Callable[[str], AwsCredentials]
 """Finds what a request is signed with, given what fails if that does."""
 
+SHA256, CRC32 = "SHA256", "CRC32"
+_ALGORITHM = "x-amz-sdk-checksum-algorithm"
+_CRC32_SIZE = 4
 _REGION = "x-amz-bucket-region"
 _MOST_OF_A_REGION = 64
 _ABSENT = frozenset({"NoSuchKey", ""})
@@ -47,6 +50,8 @@ class S3Store:
     keys: Keys
     hints: Hints
     options: ObjectOptions = field(default_factory=ObjectOptions)
+    unsigned: bool = False
+    """Whether parts are sent with a CRC-32 instead of a signed SHA-256."""
 
     @property
     def endpoint(self) -> str:
@@ -82,16 +87,24 @@ class S3Store:
 
         By these alone Object Lock takes an object.
         """
-        if not self.options.checksum:
+        if not self.options.checksum and is_signed(payload):
             return {}
-        return {
-            "x-amz-checksum-sha256": payload.base64,
-            "x-amz-sdk-checksum-algorithm": "SHA256",
-        }
+        algorithm = SHA256 if is_signed(payload) else CRC32
+        return {checksum_header(algorithm): payload.base64, _ALGORITHM: algorithm}
+
+    def part(self, pieces: Iterable[Buffer]) -> Payload:
+        """Return a part of an upload as a request body."""
+        return Payload.of(pieces, Crc32()) if self.unsigned else payload_of(pieces)
+
+    @property
+    def part_algorithm(self) -> str:
+        """Checksum algorithm of the parts; empty if none is sent."""
+        return CRC32 if self.unsigned else SHA256 if self.options.checksum else ""
 
     def sign(self, doing: str, request: BucketRequest) -> tuple[str, dict[str, str]]:
         url, keys = self._url(request), self.keys(doing)
-        digest = request.payload.digest.hex() or EMPTY
+        signed = is_signed(request.payload)
+        digest = (request.payload.digest.hex() or EMPTY) if signed else "UNSIGNED-PAYLOAD"
         now, region = datetime.now(UTC), self.bucket.region
         return url, sign(request.method, url, region, keys, now, request.headers, digest)
 
@@ -136,3 +149,28 @@ def payload_of(pieces: Iterable[Buffer]) -> Payload:
     that it keeps where it is asked to.
     """
     return Payload.of(pieces, hashlib.sha256())
+
+
+class Crc32:
+    """CRC-32, with the methods of a hash that a body needs."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, piece: Buffer, /) -> None:
+        from zlib_ng import zlib_ng
+
+        self._value = zlib_ng.crc32(piece, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(_CRC32_SIZE, "big")
+
+
+def is_signed(payload: Payload) -> bool:
+    """Return whether the signature covers the body."""
+    return len(payload.digest) != _CRC32_SIZE
+
+
+def checksum_header(algorithm: str) -> str:
+    """Return the name of the checksum header, in requests and in answers."""
+    return f"x-amz-checksum-{algorithm.lower()}"

@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 
 from raft_snapshot_agent.core.snapshots.naming import snapshot_name
 from raft_snapshot_agent.error_text import read_document
-from raft_snapshot_agent.errors import StorageError, StorageUnavailable
+from raft_snapshot_agent.errors import StorageError, StorageFull, StorageUnavailable
 from raft_snapshot_agent.network.deadline import Deadline, enter
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.error_codes import LATER
@@ -28,7 +28,8 @@ from raft_snapshot_agent.storage.http.parts import (
     steps_of,
 )
 from raft_snapshot_agent.storage.http.xml_parts import parts
-from raft_snapshot_agent.storage.s3.store import S3Client, payload_of
+from raft_snapshot_agent.storage.s3.demands import Unproved
+from raft_snapshot_agent.storage.s3.store import CRC32, S3Client, checksum_header, payload_of
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _TAKEN_BACK = 60.0
@@ -48,9 +49,27 @@ def upload(client: S3Client, doing: str, key: str, source: UploadSource, stop: E
         sent = len(whole)
         client.put(doing, key, whole, plain=plain)
     else:
-        sent = _Session.begin(client, doing, key, plain=plain).run(source)
-    # The bytes were checked already, against the digest that every request is signed with.
+        sent = _send_in_parts(client, doing, key, source, plain=plain)
+    # The bytes were checked already, against the digest or the checksum of every request.
     return require_size(client, key, client.store.bucket.shown(key), sent)
+
+
+def _send_in_parts(
+    client: S3Client, doing: str, key: str, source: UploadSource, *, plain: bool
+) -> int:
+    """Send a source in parts.
+
+    Raises:
+        Unproved: The store refused unsigned parts; signed ones may be accepted.
+    """
+    try:
+        return _Session.begin(client, doing, key, plain=plain).run(source)
+    except (StorageUnavailable, StorageFull):
+        raise
+    except StorageError as error:
+        if not client.store.unsigned:
+            raise
+        raise Unproved(error.message, hint=error.hint) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +79,12 @@ class _Sent:
     number: int
     etag: str
     checksum: str
-    """Checksum; empty if the store keeps none."""
+    algorithm: str
+    """Algorithm of the checksum; empty if none was sent."""
 
     def xml(self) -> str:
-        kept = f"<ChecksumSHA256>{self.checksum}</ChecksumSHA256>" if self.checksum else ""
+        name = f"Checksum{self.algorithm}"
+        kept = f"<{name}>{self.checksum}</{name}>" if self.algorithm else ""
         etag = f"<ETag>{escape(self.etag)}</ETag>"
         return f"<Part><PartNumber>{self.number}</PartNumber>{etag}{kept}</Part>"
 
@@ -81,8 +102,8 @@ class _Session:
     @classmethod
     def begin(cls, client: S3Client, doing: str, key: str, *, plain: bool) -> _Session:
         headers = client.store.options.of_new(plain=plain)
-        if client.store.options.checksum:
-            headers["x-amz-checksum-algorithm"] = "SHA256"
+        if algorithm := client.store.part_algorithm:
+            headers["x-amz-checksum-algorithm"] = algorithm
         request = BucketRequest("POST", key, {"uploads": ""}, headers)
         begun = client.ask(doing, request).data
         return cls(client, doing, key, _found(client, doing, begun, "UploadId"))
@@ -97,7 +118,7 @@ class _Session:
         return size
 
     def _send(self, number: int, part: memoryview) -> None:
-        payload = payload_of(steps_of(part))
+        payload = self.client.store.part(steps_of(part))
         headers = {**self.client.store.reading, **self.client.store.checksum(payload)}
         query = {"partNumber": str(number), "uploadId": self.id}
         answer = self.client.ask(
@@ -105,8 +126,12 @@ class _Session:
         )
         if not (etag := answer.headers.get("etag")):
             raise StorageError(f"{self.doing}: the store names no part", hint=_odd(self.client))
-        kept = payload.base64 if self.client.store.options.checksum else ""
-        self.sent.append(_Sent(number, etag, kept))
+        algorithm = self.client.store.part_algorithm
+        # A store that does not know the checksum has not compared it.
+        if algorithm == CRC32 and answer.headers.get(checksum_header(CRC32)) != payload.base64:
+            why = f"{self.doing}: the store does not confirm the checksum of a part"
+            raise StorageError(why, hint=_odd(self.client))
+        self.sent.append(_Sent(number, etag, payload.base64, algorithm))
 
     def _complete(self) -> None:
         listed = "".join(one.xml() for one in sorted(self.sent, key=lambda one: one.number))

@@ -21,7 +21,7 @@ _ADDRESS = "check container, account_name and endpoint"
 class AzureSettings(AzureOptions):
     """Snapshots in a container on Azure Blob Storage.
 
-    Where no credentials are given those of the environment are used: the AZURE_STORAGE_*
+    Without credentials here, those of the environment are used: the AZURE_STORAGE_*
     variables, then a service principal, a workload identity, the Azure CLI if
     AZURE_USE_AZURE_CLI says so, and the managed identity of the instance.
     """
@@ -35,7 +35,7 @@ class AzureSettings(AzureOptions):
         return BucketStorage(location, lambda: AzureObjects(connect(self, cache)))
 
     def check(self) -> None:
-        """Make sure that an endpoint from the environment does not hold the container."""
+        """Check that an endpoint from the environment does not contain the container."""
         find_account(self, read_connection_string(self))
 
     def lease_store(self, name: str) -> StoredLeaseStore:
@@ -57,14 +57,14 @@ class AzureSettings(AzureOptions):
 
 
 def connect(settings: AzureSettings, cache: TokenCache) -> AzureClient:
-    """Make a client, with the credentials as they are now; nothing is contacted yet.
+    """Return a client with the present credentials; no network I/O.
 
     Arguments:
-        settings: Where the container is, and who asks.
+        settings: Settings of the container and the login.
         cache: Keeps the token from one client to the next.
 
     Raises:
-        ConfigError: They cannot be read.
+        ConfigError: The credentials cannot be read.
     """
     from raft_snapshot_agent.storage.azure.identities import LOGIN_HINT
     from raft_snapshot_agent.storage.azure.login import choose_identity

@@ -1,4 +1,4 @@
-"""What lies in a container, page by page; names of any form are taken, such as `p//x`.
+"""Lists a container page by page; accepts names of any form, such as `p//x`.
 
 Source: "List Blobs" of the Blob service's REST API.
 """
@@ -23,7 +23,7 @@ def list_blobs(client: AzureClient, doing: str, prefix: str) -> Iterator[Listed]
     """List the blobs directly below a prefix.
 
     Raises:
-        StorageError: That is not allowed, failed, or has no end.
+        StorageError: Listing is not allowed, failed, or does not end.
     """
     query = {
         "restype": "container",
@@ -39,7 +39,7 @@ def read_page(document: bytes, prefix: str) -> Page:
     """Read a page.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not a valid page.
     """
     items: list[tuple[str, Listed | None]] = []
     marker = ""
@@ -48,7 +48,7 @@ def read_page(document: bytes, prefix: str) -> Page:
             marker = part.text or ""
             continue
         key = _name(part)
-        # The folder's own placeholder is not below it.
+        # Skip the folder's placeholder object.
         is_ours = part.tag == "Blob" and key.startswith(prefix) and key != prefix
         items.append((key, _blob(part, key) if is_ours else None))
     return Page(items, {"marker": marker} if marker else None)

@@ -32,5 +32,5 @@ class AzureObjects:
         return list_blobs(self.client, doing, prefix)
 
     def sweep(self, _prefix: str, _leftovers: Leftovers) -> int:
-        """Leave blocks that nobody committed alone: Azure drops them after a week."""
+        """Do nothing: Azure drops uncommitted blocks after a week."""
         return 0

@@ -32,5 +32,5 @@ class GcsObjects:
         return (one for one in listed if one.key != prefix)
 
     def sweep(self, _prefix: str, _leftovers: Leftovers) -> int:
-        """Leave unfinished uploads to Google: nobody can list them, and they end after a week."""
+        """Do nothing: incomplete uploads cannot be listed, and Google drops them after a week."""
         return 0

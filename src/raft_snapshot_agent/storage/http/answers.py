@@ -1,4 +1,4 @@
-"""What answers of several stores share: redirects, and ETags, which later writes insist on."""
+"""Parses redirects and ETags, which several stores have in common."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 _LONGEST = 200
-"""Letters of an address that a store names."""
+"""Most characters of an address from a store."""
 
 
 def require_etag(answer: BaseHTTPResponse, doing: str, hint: str) -> str:
     """Return the ETag of an answer.
 
     Raises:
-        StorageError: It has none.
+        StorageError: The answer has none.
     """
     if not (etag := answer.headers.get("etag")):
         raise StorageError(f"{doing}: the store tells no ETag", hint=hint)
@@ -27,7 +27,7 @@ def require_etag(answer: BaseHTTPResponse, doing: str, hint: str) -> str:
 
 
 def describe_redirect(doing: str, answer: BaseHTTPResponse) -> str:
-    """Say where an answer leads; nobody follows it with a signature, a key or a token."""
+    """Describe a redirect, which is never followed because credentials would be sent there."""
     to = urlsplit(answer.headers.get("location", ""))
     where = one_line(f"to {to.scheme}://{to.netloc}" if to.netloc else "to nowhere", _LONGEST)
     return f"{doing}: the store answered {answer.status}, a redirect {where}"

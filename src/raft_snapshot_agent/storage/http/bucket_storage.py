@@ -1,4 +1,4 @@
-"""Snapshots as objects of a store; what is not complete is never visible."""
+"""A storage whose snapshots are objects, visible only when they are complete."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class BucketLocation:
-    """Where the objects lie, as an operator would write it."""
+    """Location of the objects, as an operator would write it."""
 
     url: str
-    """Of the bucket, such as `s3://backups`."""
+    """URL of the bucket, such as `s3://backups`."""
     prefix: str
-    """Empty, or with a slash at its end."""
+    """Prefix: empty, or with a slash at the end."""
     kind: str
-    """The word for it in the log."""
+    """Type in log messages."""
     version: str = "etag"
-    """The header that tells one content of an object from the next."""
+    """Header that identifies a version of an object."""
 
     @property
     def folder(self) -> str:
@@ -64,17 +64,17 @@ class BucketObjects(Protocol):
         """What reads and removes them."""
 
     def upload(self, doing: str, key: str, source: UploadSource, stop: Event) -> int:
-        """Store a source, following it while it grows; set `stop` to have it break off.
+        """Store a source while it grows; set `stop` to cancel.
 
         Returns:
-            Bytes stored, as the store reports where that right is given.
+            Bytes stored, as reported by the store if that is permitted.
         """
 
     def list_objects(self, doing: str, prefix: str) -> Iterable[ListedObject]:
         """List the objects directly below a prefix."""
 
     def sweep(self, prefix: str, leftovers: Leftovers) -> int:
-        """Remove what crashed runs left half-written, and return how much that was."""
+        """Remove incomplete objects of crashed runs; return their number."""
 
 
 class BucketStorage:
@@ -86,12 +86,12 @@ class BucketStorage:
         connect: Callable[[], BucketObjects],
         heed: Callable[[StorageError], bool] = lambda _: False,
     ) -> None:
-        """Prepare; nothing is contacted.
+        """Store the arguments; no I/O.
 
         Arguments:
-            location: Where the snapshots lie.
-            connect: Makes a client, with the credentials as they are now.
-            heed: Returns whether to try again, now with what the store asked for.
+            location: Location of the snapshots.
+            connect: Returns a client with the present credentials.
+            heed: Adapts to an error of the store; returns whether to retry.
         """
         self._location = location
         self._connect = connect
@@ -154,7 +154,7 @@ class BucketStorage:
             return await in_thread(lambda: work(self._connect(), doing), abandon=True)
 
     async def _heeded(self, put: Callable[[], Awaitable[T]]) -> T:
-        """Ask once more where the store said what it needs and that can be sent."""
+        """Retry once if the store's error names an option that can be sent."""
         try:
             return await put()
         except StorageError as error:
@@ -164,7 +164,7 @@ class BucketStorage:
 
     @contextmanager
     def _failing(self, doing: str) -> Iterator[None]:
-        """Tell a configuration that cannot be used as a failure of this storage alone."""
+        """Map an invalid configuration to a failure of this storage only."""
         try:
             yield
         except ConfigError as error:

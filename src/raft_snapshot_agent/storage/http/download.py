@@ -1,4 +1,4 @@
-"""How an object is read to its end, over as many connections as that takes."""
+"""Reads an object to its end, over several connections if one breaks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 _WAITS = (0.1, 1.0, 2.0)
-"""Seconds before it goes on after a connection that broke."""
+"""Seconds before the next connection after one that broke."""
 
 
 class ReadingClient(Protocol):
@@ -31,7 +31,7 @@ class ReadingClient(Protocol):
 
 
 class ObjectDownload:
-    """One object, as it was when it was opened."""
+    """One version of an object, as it was when opened."""
 
     def __init__(self, client: ReadingClient, doing: str, key: str, version: str) -> None:
         """Begin to read.
@@ -43,7 +43,7 @@ class ObjectDownload:
             version: The header that tells which of several this is.
 
         Raises:
-            SnapshotNotFound: There is none of that name.
+            SnapshotNotFound: No object has that name.
         """
         self._client = client
         self._key = key
@@ -67,7 +67,7 @@ class ObjectDownload:
         return self._piece(self._answer)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
         self._answer.close()
 
     def _piece(self, answer: BaseHTTPResponse) -> bytes:
@@ -79,5 +79,5 @@ class ObjectDownload:
         answer = self._client.open(self._doing, self._key, self._position, self._version)
         if self._position and answer.status != 206:
             answer.close()
-            raise StorageUnavailable(f"{self._doing}: the store does not go on where it broke off")
+            raise StorageUnavailable(f"{self._doing}: the store does not resume the download")
         return answer

@@ -1,4 +1,4 @@
-"""What lies in a bucket, page by page; keys of any form are taken, such as `p//x`."""
+"""Lists a bucket page by page; accepts keys of any form, such as `p//x`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def list_objects(client: S3Client, doing: str, prefix: str) -> Iterator[Listed]:
     """List the objects directly below a prefix.
 
     Raises:
-        StorageError: That is not allowed, failed, or has no end.
+        StorageError: Listing is not allowed, failed, or does not end.
 
     Source: `ListObjectsV2` of the S3 API.
     """

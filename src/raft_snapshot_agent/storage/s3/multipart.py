@@ -1,4 +1,4 @@
-"""Multipart uploads that crashed runs left pending: S3 keeps, hides and charges their parts."""
+"""Aborts multipart uploads of crashed runs, whose hidden parts S3 stores and charges."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Uploads:
         self._doing = f"cannot sweep uploads in {client.store.bucket.url}"
 
     def pending(self, prefix: str) -> Iterator[MultipartUpload]:
-        """List those whose key begins with `prefix`, page by page.
+        """List the pending uploads whose key begins with `prefix`, page by page.
 
         Source: `ListMultipartUploads` of the S3 API.
         """
@@ -69,10 +69,10 @@ class Uploads:
 
 
 def sweep(uploads: Uploads, prefix: str, leftovers: Leftovers, now: datetime) -> int:
-    """Abort what dead runs left directly under `prefix`, and what is older than a day.
+    """Abort uploads directly under `prefix` that are of dead runs or older than a day.
 
     Returns:
-        How many were aborted; none where the right to list them is missing.
+        Number of aborted uploads; 0 without permission to list them.
     """
     try:
         pending = list(uploads.pending(prefix))

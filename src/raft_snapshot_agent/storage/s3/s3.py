@@ -1,4 +1,4 @@
-"""Amazon S3 and everything that speaks its protocol."""
+"""Amazon S3 and stores with its protocol."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _HINTS = Hints(
 class S3Settings(S3Options):
     """Snapshots in a bucket on Amazon S3 or on a store that speaks its protocol.
 
-    What is missing here comes from the AWS_* environment variables, and credentials that are
-    missing there too from the default profile, the web identity, the container or the instance;
-    where there is none of these it takes a few seconds to find that out.
+    Missing settings are read from the AWS_* environment variables; missing credentials then from
+    the default profile, the web identity, the container or the instance. If there are none at all,
+    it takes a few seconds to find out.
     """
 
     def open(self) -> Storage:
@@ -60,7 +60,7 @@ class S3Settings(S3Options):
         return BucketLeaseStore(url, key, records, demands.heed)
 
     def check(self) -> None:
-        """Make sure that an endpoint from the environment does not hold the bucket."""
+        """Check that an endpoint from the environment does not contain the bucket."""
         if endpoint := _endpoint_of(self):
             try:
                 refuse_bucket_in(endpoint, self.bucket, self.path_style)
@@ -69,14 +69,14 @@ class S3Settings(S3Options):
 
 
 def connect(settings: S3Settings, demands: Demands | None = None) -> S3Client:
-    """Make a client, with the credentials as they are now; nothing is contacted yet.
+    """Return a client with the present credentials; no network I/O.
 
     Arguments:
-        settings: Where the bucket is, and who asks.
-        demands: What the store turned out to need, if anything is to be written.
+        settings: Settings of the bucket and the login.
+        demands: Options that the store has demanded for uploads.
 
     Raises:
-        ConfigError: They cannot be read.
+        ConfigError: The credentials cannot be read.
     """
     from raft_snapshot_agent.storage.http.http import Http, TlsOptions
     from raft_snapshot_agent.storage.s3.roles import RoleKeys
@@ -98,11 +98,11 @@ def connect(settings: S3Settings, demands: Demands | None = None) -> S3Client:
 
 
 def bucket_of(settings: S3Settings) -> S3Bucket:
-    """Find out where the bucket answers, from the settings and what the environment adds."""
+    """Return the address of the bucket, from the settings and the environment."""
     region = settings.region or _region(settings) or "us-east-1"
     endpoint = urlsplit(_endpoint_of(settings) or amazon_endpoint(region))
     path_style = settings.path_style
-    if path_style is None:  # no certificate covers the subdomain of a name with dots
+    if path_style is None:  # no certificate is valid for the subdomain of a name with dots
         path_style = not is_amazon(endpoint.hostname) or "." in settings.bucket
     host, path = endpoint.netloc, f"/{settings.bucket}"
     if not path_style:
@@ -132,7 +132,7 @@ def _endpoint_of(settings: S3Settings) -> str | None:
 
 
 def keys_of(settings: S3Settings) -> AwsCredentials | None:
-    """Find static keys; nothing where a role has to do."""
+    """Return static keys; `None` if a role is needed."""
     if settings.profile is not None:
         return profile(settings.profile).required_keys()
     if settings.access_key_id is None or settings.secret_access_key is None:

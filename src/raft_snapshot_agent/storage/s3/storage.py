@@ -1,4 +1,4 @@
-"""What a storage needs of a store that speaks S3; each part is loaded when it is used."""
+"""Objects in an S3 bucket; each part is imported when it is used."""
 
 from __future__ import annotations
 

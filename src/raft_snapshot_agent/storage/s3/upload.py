@@ -1,7 +1,7 @@
-"""How a snapshot becomes an object: nothing of it is visible, and nothing stays, until it is whole.
+"""Uploads a snapshot as an object that is visible only when it is complete.
 
-What is small goes in one request. What is larger is sent while it grows, in parts, several at
-once; the last of them waits for the snapshot's verdict.
+A small snapshot is sent in one request. A larger one is sent while it grows, in several concurrent
+parts; the last part waits for verification.
 
 Source: "Uploading and copying objects using multipart upload" of the S3 guide.
 """
@@ -32,14 +32,14 @@ from raft_snapshot_agent.storage.s3.store import S3Client, payload_of
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _TAKEN_BACK = 60.0
-"""Seconds for the request that drops an upload: its parts are charged for."""
+"""Seconds for the request that aborts an upload, whose parts would be charged."""
 
 
 def upload(client: S3Client, doing: str, key: str, source: UploadSource, stop: Event) -> int:
-    """Store a source, following it while it grows; set `stop` to have it break off.
+    """Store a source while it grows; set `stop` to cancel.
 
     Returns:
-        Bytes stored, as the store reports where that right is given.
+        Bytes stored, as reported by the store if that is permitted.
     """
     client, source = replace(client, stop=stop), StoppableSource(source, stop)
     name = key.rpartition("/")[2]
@@ -55,12 +55,12 @@ def upload(client: S3Client, doing: str, key: str, source: UploadSource, stop: E
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A part that the store has."""
+    """A stored part."""
 
     number: int
     etag: str
     checksum: str
-    """Empty where the store keeps none."""
+    """Checksum; empty if the store keeps none."""
 
     def xml(self) -> str:
         kept = f"<ChecksumSHA256>{self.checksum}</ChecksumSHA256>" if self.checksum else ""
@@ -70,7 +70,7 @@ class _Sent:
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    """One upload in parts."""
+    """One multipart upload."""
 
     client: S3Client
     doing: str
@@ -116,7 +116,7 @@ class _Session:
         request = BucketRequest("POST", self.key, {"uploadId": self.id}, payload=payload)
         answer = self.client.ask(self.doing, request, also={404})
         said = read_document(answer.data.decode(errors="replace"))
-        if said.code == "NoSuchUpload":  # perhaps as it came about, and the answer was lost
+        if said.code == "NoSuchUpload":  # it may be complete, with the first answer lost
             why = f"{self.doing}: the upload is gone ({said.with_status(answer.status)})"
             raise StorageUnavailable(why, hint=LATER)
         if said.code or answer.status == 404:  # also with 200, which was sent before it failed
@@ -124,17 +124,17 @@ class _Session:
         _found(self.client, self.doing, answer.data, "ETag")
 
     def _abort(self) -> None:
-        """Drop the upload, also where nobody waits for it any more."""
+        """Abort the upload, even after the caller was cancelled."""
         client = replace(self.client, stop=Event())
         with enter(Deadline(_TAKEN_BACK)), suppress(StorageError):
             client.ask(self.doing, BucketRequest("DELETE", self.key, {"uploadId": self.id}))
 
 
 def _found(client: S3Client, doing: str, document: bytes, name: str) -> str:
-    """Read one thing that an answer tells.
+    """Return one element of an answer.
 
     Raises:
-        StorageError: It does not.
+        StorageError: The answer does not contain it.
     """
     try:
         text = next((part.text for part in parts(document, {name})), None)

@@ -1,4 +1,4 @@
-"""Whether a bucket keeps what is deleted in it, and for how long."""
+"""Reads whether a bucket keeps old versions of objects, and for how long."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _HINTS = Hints(
 
 @dataclass(frozen=True, slots=True)
 class Versioning:
-    """What becomes of what is deleted or replaced in a bucket."""
+    """What a bucket does with deleted or replaced objects."""
 
     kept: bool
-    """Whether it stays as an old version."""
+    """Whether they stay as old versions."""
     ends: bool = True
-    """Whether a rule removes old versions."""
+    """Whether a lifecycle rule removes old versions."""
 
 
 def versioning(client: S3Client, prefix: str) -> Versioning | None:
-    """Ask a bucket for it; nothing where it does not tell.
+    """Return the versioning of a bucket; `None` if unknown.
 
     Raises:
-        StorageError: There was no answer, or it is none.
+        StorageError: There was no answer, or no valid one.
     """
     client = replace(client, store=replace(client.store, hints=_HINTS))
     try:
@@ -49,7 +49,7 @@ def versioning(client: S3Client, prefix: str) -> Versioning | None:
 
 
 def _ends(rule: ET.Element, prefix: str) -> bool:
-    """Return whether a rule removes old versions of all that lies under a prefix."""
+    """Return whether a rule removes old versions of all objects under a prefix."""
     if rule.findtext("{*}Status") != "Enabled":
         return False
     if rule.find("{*}NoncurrentVersionExpiration") is None:

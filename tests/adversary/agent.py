@@ -8,9 +8,10 @@ import re
 import select
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from tests.leaks import WATCH
 
@@ -18,6 +19,8 @@ MEMORY = 150 << 20
 """Bytes that the agent may have at the most, whatever it is sent."""
 _CLIENT = 8 << 20
 """Bytes for each storage or cluster beyond the usual few: its connections, and what it was sent."""
+_USUAL = 4
+"""Storages or clusters that `MEMORY` is enough for."""
 _RUNS = 40
 """Commands of one process: enough to see what each leaves behind, too few for what the allocator
 keeps of all the different lies to add up."""
@@ -146,7 +149,22 @@ class Bench:
         words = arguments or ("run", "--once")
         outcome = self.worker.run(*words, "-c", str(self.configuration()), within=within)
         try:
-            return outcome.holds(max(0, len(self.storages or self.more.get("clusters", ())) - 4))
+            doubted = self.storages or self.more.get("clusters", ())
+            return outcome.holds(max(0, len(doubted) - _USUAL))
         except AssertionError:
             self.worker.stop()  # what it leaves behind is no fault of the next
             raise
+
+
+class Told(Protocol):
+    """A lie of a store or of a node."""
+
+    @property
+    def gregarious(self) -> bool: ...
+
+
+def in_fours(lies: Mapping[str, Told]) -> list[list[str]]:
+    """List the lies as many at once as `MEMORY` is enough for, and each heavy one alone."""
+    light = [name for name, lie in lies.items() if lie.gregarious]
+    heavy = [[name] for name, lie in lies.items() if not lie.gregarious]
+    return [*heavy, *(light[begin : begin + _USUAL] for begin in range(0, len(light), _USUAL))]

@@ -347,7 +347,7 @@ def judged(plans: list[tuple[int, Attack]], policy: Retention, runs: int) -> Non
     anyio.run(live)
 
 
-@settings(max_examples=3)
+@settings(max_examples=2)  # each takes a second
 @given(plans=attacks(), policy=POLICIES)
 def test_with_a_key_no_good_one_is_lost(plans: list[tuple[int, Attack]], policy: Retention) -> None:
     judged(plans, policy, 30)
@@ -355,6 +355,7 @@ def test_with_a_key_no_good_one_is_lost(plans: list[tuple[int, Attack]], policy:
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
+@settings(max_examples=40)  # each takes half a second and more
 @given(plans=attacks(), policy=POLICIES)
 def test_with_a_key_no_good_one_is_lost_in_a_hundred_runs(
     plans: list[tuple[int, Attack]], policy: Retention

@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.core.guarded import Host, World
 
@@ -180,6 +180,7 @@ def test_a_restore_by_hand_raises_none_and_the_next_rollback_does(
 
 @pytest.mark.timeout(900)
 @pytest.mark.soak
+@settings(max_examples=60)  # each takes a third of a second
 @given(seed=SEEDS, skew=SKEWS, every=EVERY)
 def test_many_lives_of_ordinary_trouble_raise_no_alarm(
     seed: int, skew: float, every: float

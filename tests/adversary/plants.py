@@ -14,7 +14,7 @@ from tests.adversary.good import DAYS, forged
 from tests.adversary.tricks import SHOUT
 
 from raft_snapshot_agent.core.naming import AGENT
-from raft_snapshot_agent.core.scrub_note import SCRUB_NAME
+from raft_snapshot_agent.core.notes import SCRUB_NAME
 
 Files = dict[str, bytes]
 _FUTURE = datetime(2999, 1, 1, 12, tzinfo=UTC)

@@ -14,7 +14,8 @@ from tests.faults.site import Running
 from tests.unit.restore.test_copying import archive, manifest, named
 
 from raft_snapshot_agent.core.drill_note import DrillNote
-from raft_snapshot_agent.core.scrub_note import SCRUB_NAME, LastReading, ScrubNote
+from raft_snapshot_agent.core.notes import SCRUB_NAME
+from raft_snapshot_agent.core.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.servers.process import until
 
 WITHIN = 60

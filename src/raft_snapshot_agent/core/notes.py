@@ -15,6 +15,8 @@ GUARD_NAME = "raft-snapshot-guard.json"
 """Lies in a storage for as long as nothing may be pruned there."""
 RESTORED_NAME = "raft-snapshot-restored.json"
 """Lies in a storage from a restore by hand to the next snapshot."""
+SCRUB_NAME = "raft-snapshot-scrub.json"
+"""Lies in a storage that is read back."""
 _LONGEST = 300
 
 

@@ -18,8 +18,6 @@ from raft_snapshot_agent.core.proof import AHEAD
 from raft_snapshot_agent.core.signing import SigningKeys
 from raft_snapshot_agent.core.snapshot import Stored
 
-SCRUB_NAME = "raft-snapshot-scrub.json"
-"""Lies in a storage that is read back."""
 WHOLE = "whole"
 _STATES = {WHOLE, "broken", "mismatch"}
 _PURPOSE = b"raft-snapshot-scrub-1\n"

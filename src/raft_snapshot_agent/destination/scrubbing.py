@@ -14,7 +14,8 @@ from typing import cast
 import anyio
 
 from raft_snapshot_agent.core.naming import manifest_name, parse
-from raft_snapshot_agent.core.scrub_note import SCRUB_NAME, LastReading, ScrubNote
+from raft_snapshot_agent.core.notes import SCRUB_NAME
+from raft_snapshot_agent.core.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshot import Sidecar, Stored
 from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.destination import Destination

@@ -139,7 +139,7 @@ def test_bucket_that_hangs_while_it_is_swept_gets_its_snapshot_all_the_same(
     behind.hang(lambda request: "uploads" in request.query)
     ending = site.run_once()
     assert ending.code == 0
-    assert "s3: leftovers are not removed: no answer within 3 s" in ending.only_error
+    assert "s3: leftovers could not be removed: no answer within 3 s" in ending.only_error
     assert [len(names) for names in site.names()] == [1, 1]
 
 

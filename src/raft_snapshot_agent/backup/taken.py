@@ -1,4 +1,4 @@
-"""What the storages hold before a run: when the newest of each was taken, and what was found."""
+"""Lists what the storages hold before a run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from raft_snapshot_agent.core.holding import Survey
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.holdings import survey, unlisted
 
-if TYPE_CHECKING:  # of which there is none unless one is configured
+if TYPE_CHECKING:  # imported only if a lease is configured
     from raft_snapshot_agent.lease.holder import Lease
 
 _LIST_WITHIN = 30.0
-"""Seconds that a storage gets to be listed; one that hangs must hold up nobody."""
+"""Maximum seconds to list a storage, so that one that hangs does not delay others."""
 
 
 async def list_newest(
@@ -30,19 +30,20 @@ async def list_newest(
     clock: Callable[[], datetime],
     surveys: dict[str, Survey],
 ) -> dict[str, list[datetime]]:
-    """List when the newest that each storage holds was taken, and those from the future.
+    """Return for each storage when its newest snapshot was taken, and those dated in the future.
 
     Arguments:
         destinations: The storages.
-        unsettled: What is not known yet of the snapshots that were stored.
-        lease: Whoever holds it works; its record knows more than the storages.
-        clock: Tells the present time.
-        surveys: Gets what was found in each storage.
+        unsettled: Stored snapshots whose state is not known yet.
+        lease: Its record tells of snapshots that the storages do not show; `None`: none is
+            configured.
+        clock: Returns the present time.
+        surveys: Receives the content of each storage.
     """
     times: dict[str, list[datetime]] = {}
 
     async def list_one(destination: Destination) -> None:
-        # Where that fails, its delivery will tell.
+        # If this fails, the delivery reports it.
         with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
             await settle(destination, unsettled, lease, clock)
         try:
@@ -52,7 +53,7 @@ async def list_newest(
                 if found is not None:
                     times[destination.name] = found
                 surveys[destination.name] = await survey(destination, stored, now)
-        except Exception as error:  # noqa: BLE001 - the delivery to it will tell
+        except Exception as error:  # noqa: BLE001 - the delivery reports it
             surveys[destination.name] = unlisted(error)
 
     async with anyio.create_task_group() as tasks:

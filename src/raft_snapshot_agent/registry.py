@@ -46,14 +46,7 @@ class Registry(Mapping[str, type[BaseModel]]):
 
     def _validate(self, value: Any, info: ValidationInfo) -> BaseModel:
         """Build settings of the kind that their tag selects."""
-        if isinstance(value, BaseModel):
-            return value
-        kind = self._choose(value)
-        if info.mode != "json":
-            return kind.model_validate(value, context=info.context)
-        # JSON input comes from a file and is validated strictly. Only JSON mode accepts text for
-        # paths and lists for tuples then.
-        return kind.model_validate_json(json.dumps(value), strict=True, context=info.context)
+        return value if isinstance(value, BaseModel) else _make(self._choose(value), value, info)
 
     def _choose(self, value: Any) -> type[BaseModel]:
         """Load the kind that the tag of a mapping selects.
@@ -81,6 +74,43 @@ class Registry(Mapping[str, type[BaseModel]]):
         """Return the schema of every kind; this imports all of them."""
         choices = {name: kind.__pydantic_core_schema__ for name, kind in self.items()}
         return handler(core_schema.tagged_union_schema(choices, self._tag))
+
+
+class Part:
+    """Settings of one kind that few configurations have; loaded when they are given.
+
+    Annotated with it, a field takes them, and errors and JSON schema are those of the model.
+    """
+
+    def __init__(self, package: str, where: str) -> None:
+        """Tell where the kind is: `module:Class`, the module below the package."""
+        self._package = package
+        self._where = where
+
+    @property
+    def kind(self) -> type[BaseModel]:
+        """The model, loaded now."""
+        return _load(self._package, self._where)
+
+    def _validate(self, value: Any, info: ValidationInfo) -> BaseModel:
+        return value if isinstance(value, BaseModel) else _make(self.kind, value, info)
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(self._validate)
+
+    def __get_pydantic_json_schema__(
+        self, _: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe it, which loads it: in place, not by a reference to `$defs`."""
+        return handler(self.kind.__pydantic_core_schema__)
+
+
+def _make(kind: type[BaseModel], value: Any, info: ValidationInfo) -> BaseModel:
+    if info.mode != "json":
+        return kind.model_validate(value, context=info.context)
+    # JSON input comes from a file and is validated strictly. Only JSON mode accepts text for
+    # paths and lists for tuples then.
+    return kind.model_validate_json(json.dumps(value), strict=True, context=info.context)
 
 
 @cache

@@ -13,8 +13,8 @@ from pathlib import Path
 from tests.adversary.good import DAYS, forged
 from tests.adversary.tricks import SHOUT
 
-from raft_snapshot_agent.core.history.scrub_note import SCRUB_NAME
 from raft_snapshot_agent.core.snapshots.naming import AGENT
+from raft_snapshot_agent.core.snapshots.notes import SCRUB_NAME
 
 Files = dict[str, bytes]
 _FUTURE = datetime(2999, 1, 1, 12, tzinfo=UTC)

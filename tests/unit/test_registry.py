@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -13,9 +14,9 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from raft_snapshot_agent.config.show import schema
-from raft_snapshot_agent.lease.settings import LEASES
+from raft_snapshot_agent.lease import LEASES
 from raft_snapshot_agent.notify import NOTIFIERS
-from raft_snapshot_agent.registry import Registry
+from raft_snapshot_agent.registry import Part, Registry, _load
 from raft_snapshot_agent.storage import STORAGES
 from raft_snapshot_agent.vault.auth import LOGINS
 
@@ -45,6 +46,8 @@ def kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
             f"class Animal(BaseModel):\n    type: Literal['{name}']\n    {key}\n"
         )
     monkeypatch.syspath_prepend(str(tmp_path))
+    # Each test has a zoo of its own, by the same name.
+    monkeypatch.setattr("raft_snapshot_agent.registry._load", _load.__wrapped__)
     for module in ("zoo", "zoo.cat", "zoo.dog"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     return Registry("type", "zoo", {"cat": "cat:Animal", "dog": "dog:Animal"})
@@ -52,6 +55,34 @@ def kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
 
 def adapter(kinds: Registry) -> TypeAdapter[Any]:
     return TypeAdapter(Annotated[BaseModel, kinds])
+
+
+def test_a_part_is_loaded_when_something_is_said_of_it(kinds: Registry) -> None:
+    assert set(kinds) == {"cat", "dog"}
+    part: TypeAdapter[Any] = TypeAdapter(Annotated[Any, Part("zoo", "dog:Animal")] | None)
+    assert part.validate_python(None) is None
+    assert "zoo.dog" not in sys.modules
+    told = json.dumps({"type": "dog", "path": "/bones"})
+    dog = part.validate_json(told, strict=True)
+    assert dog.path == Path("/bones")
+    assert part.validate_python(dog) is dog
+    assert part.dump_python(dog, mode="json") == json.loads(told)
+
+
+def test_errors_and_schema_of_a_part_are_those_of_the_model(kinds: Registry) -> None:
+    part, model = (
+        TypeAdapter(Annotated[Any, Part("zoo", "cat:Animal")]),
+        TypeAdapter(kinds["cat"]),
+    )
+    assert part.json_schema() == model.json_schema()
+    wrongs: list[Any] = [{"type": "cat"}, {"type": "cat", "lives": "9"}, [], "cat", 9]
+    for wrong in wrongs:
+        faults = []
+        for one in (part, model):
+            with pytest.raises(ValidationError) as caught:
+                one.validate_json(json.dumps(wrong), strict=True)
+            faults.append([(each["loc"], each["type"]) for each in caught.value.errors()])
+        assert faults[0] == faults[1], wrong
 
 
 def test_only_what_is_named_is_loaded(kinds: Registry) -> None:

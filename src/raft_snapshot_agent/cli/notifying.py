@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import anyio
@@ -14,7 +14,9 @@ from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import LoadedFleet
 from raft_snapshot_agent.core.alarms.notices import NoticeMemory
-from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.state.report import Report
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, StorageStatus
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError, NotificationError
 from raft_snapshot_agent.notify import AnyNotifier
 from raft_snapshot_agent.notify.courier import Attempt, Courier
@@ -52,6 +54,30 @@ def test(fleet: LoadedFleet, name: str | None, layout: Format) -> int:
     output.table(rows, layout)
     failed = [NotificationError.exit_code for one in attempts.values() if one.error]
     return worst(failed, len(attempts))
+
+
+def describe_runs(
+    faults: Mapping[str, object],
+    served: Mapping[str, Sequence[Destination]],
+    reports: Mapping[str, Report],
+) -> tuple[ClusterStatus, ...]:
+    """Return the status of each cluster after its one run.
+
+    Arguments:
+        faults: By cluster; an error: it is disabled.
+        served: By cluster, its storages.
+        reports: By cluster, what its run did.
+    """
+    found: list[ClusterStatus] = []
+    for name, fault in faults.items():
+        if isinstance(fault, ConfigError):
+            found.append(ClusterStatus(name, disabled="; ".join(fault.lines)))
+            continue
+        storages = tuple(
+            StorageStatus(one.name, one.storage.kind, one.required) for one in served[name]
+        )
+        found.append(ClusterStatus(name, storages).ended(reports[name]))
+    return tuple(found)
 
 
 async def tell_once(fleet: LoadedFleet, clusters: tuple[ClusterStatus, ...], log: Log) -> None:

@@ -16,7 +16,6 @@ from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run, find_notifier_faults
 from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 from raft_snapshot_agent.core.state.report import Outcome, Report
-from raft_snapshot_agent.core.state.status import ClusterStatus, StorageStatus
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError, NotLeader, all_faults
 from raft_snapshot_agent.observe.log_events import LogEvent
@@ -41,7 +40,7 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
     log_notifier_faults(fleet, log)
     limiter = ConcurrencyLimiter(fleet.concurrency)
     codes: dict[str, int] = {}
-    statuses: list[ClusterStatus] = []
+    served: dict[str, Sequence[Destination]] = {}
     reports: dict[str, Report] = {}
 
     async def one(name: str, loaded: Loaded) -> None:
@@ -53,14 +52,12 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
                     f"This cluster is disabled, its configuration is invalid: {line}",
                     fact=LogEvent.CLUSTER_DISABLED,
                 )
-            statuses.append(ClusterStatus(name, disabled="; ".join(fault.lines)))
             codes[name] = fault.exit_code
             return
-        destinations = assembly.destinations(loaded.config)
+        destinations = served[name] = assembly.destinations(loaded.config)
         agent = assembly.agent(loaded.config, destinations, limiter=limiter)
         report = await agent.run_and_leave()
         Journal(told, seed=loaded.dialect == "seed").report(report)
-        statuses.append(_describe(name, destinations, report))
         codes[name] = _exit_code(report, require_leader=require_leader)
         reports[name] = report
         record_run(report, name)
@@ -72,9 +69,9 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
         for why in await finish_traces():
             log.warning(why, fact=LogEvent.TRACES_NOT_SENT)
         if fleet.first.config.notify:
-            from raft_snapshot_agent.cli.notifying import tell_once
+            from raft_snapshot_agent.cli.notifying import describe_runs, tell_once
 
-            await tell_once(fleet, tuple(statuses), log)
+            await tell_once(fleet, describe_runs(faults, served, reports), log)
         if fleet.first.config.metrics is not None:
             from raft_snapshot_agent.service.run_metrics import leave_metrics
 
@@ -142,13 +139,6 @@ def open_log(fleet: LoadedFleet) -> Log:
         for note in loaded.notes:
             log.info(note, fact=LogEvent.CONFIGURATION_NOTE)
     return log
-
-
-def _describe(name: str, destinations: Sequence[Destination], report: Report) -> ClusterStatus:
-    storages = tuple(
-        StorageStatus(one.name, one.storage.kind, one.required) for one in destinations
-    )
-    return ClusterStatus(name, storages).ended(report)
 
 
 def _exit_code(report: Report, *, require_leader: bool) -> int:

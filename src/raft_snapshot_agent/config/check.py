@@ -8,24 +8,26 @@ from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.config.keys import KeyPath, KeyPosition, format_path
 from raft_snapshot_agent.config.model import Config, SigningSettings, spool_folder
 from raft_snapshot_agent.config.rules import contradictions
-from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.errors import AgentError, ConfigError, all_faults
 from raft_snapshot_agent.fields import time_zone
-from raft_snapshot_agent.lease.settings import LeaseSettings
 from raft_snapshot_agent.network.proxies import check_environment
 from raft_snapshot_agent.network.trust import load_authorities, load_pair
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.small_file import LARGEST_BUNDLE, require_small_file
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.local.atomic_write import make_folder, try_folder
+
+if TYPE_CHECKING:  # what is given was loaded with it
+    from raft_snapshot_agent.config.drill import DrillSettings
+    from raft_snapshot_agent.config.web import WebSettings
+    from raft_snapshot_agent.lease.settings import LeaseSettings
 
 
 def check(

@@ -14,15 +14,13 @@ from pydantic import Field, ValidationInfo, field_validator
 from raft_snapshot_agent.config.document import Document, value_at
 from raft_snapshot_agent.config.identity import identify
 from raft_snapshot_agent.config.keys import KeyPath, KeyPosition
-from raft_snapshot_agent.config.metrics import MetricsSettings
 from raft_snapshot_agent.config.model import Config, LogSettings
 from raft_snapshot_agent.config.names import misplaced_error
 from raft_snapshot_agent.config.notifiers import check_clusters, name_notifiers
+from raft_snapshot_agent.config.parts import AnyMetrics, AnyWeb
 from raft_snapshot_agent.config.validation import nearest
-from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Duration, Settings
-from raft_snapshot_agent.lease.settings import USUAL_NAME
 from raft_snapshot_agent.notify import AnyNotifier
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -35,8 +33,8 @@ class Fleet(Settings):
     """What is said once for all the clusters of a file."""
 
     log: LogSettings = LogSettings()
-    metrics: MetricsSettings | None = None
-    web: WebSettings | None = None
+    metrics: AnyMetrics | None = None
+    web: AnyWeb | None = None
     """One page for all clusters."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 4
     """How many snapshots are under way at once; one that does not move is not counted."""
@@ -120,8 +118,12 @@ class ClusterSection:
 
     def _own_lease(self, lease: dict[str, Any]) -> dict[str, Any]:
         """Give this cluster a Lease of its own; a record in a storage is in its folder anyway."""
+        if lease.get("type") != "kubernetes":
+            return lease
+        from raft_snapshot_agent.lease.settings import USUAL_NAME  # most files have no lease
+
         name = lease.get("name", USUAL_NAME)
-        if lease.get("type") != "kubernetes" or not isinstance(name, str):
+        if not isinstance(name, str):
             return lease
         return {**lease, "name": f"{name}-{_UNFIT.sub('-', self.name.lower()).strip('-')}"}
 

@@ -13,12 +13,12 @@ from raft_snapshot_agent.config.exposure import exposures
 from raft_snapshot_agent.config.keys import KeyPath, Origin, format_path
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.rules import cautions
-from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
 from raft_snapshot_agent.errors import ConfigError
 
 if TYPE_CHECKING:  # whoever has one has read a file
     from raft_snapshot_agent.config.document import Document
+    from raft_snapshot_agent.config.web import WebSettings
 
 Dialect = Literal["agent", "seed"]
 

@@ -18,10 +18,9 @@ from pydantic import (
 )
 
 from raft_snapshot_agent.config.drill import DrillSettings
-from raft_snapshot_agent.config.metrics import MetricsSettings
 from raft_snapshot_agent.config.names import derive_names, misplaced_error
 from raft_snapshot_agent.config.notifiers import check_clusters, name_notifiers
-from raft_snapshot_agent.config.web import WebSettings
+from raft_snapshot_agent.config.parts import AnyMetrics, AnyWeb
 from raft_snapshot_agent.core.snapshots import naming
 from raft_snapshot_agent.core.snapshots.naming import Layout, Naming
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
@@ -34,7 +33,7 @@ from raft_snapshot_agent.fields import (
     ScheduleSettings,
     Settings,
 )
-from raft_snapshot_agent.lease.settings import AnyLease
+from raft_snapshot_agent.lease import AnyLease
 from raft_snapshot_agent.notify import AnyNotifier
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage import AnyStorage
@@ -147,9 +146,9 @@ class Config(Settings):
     spool: Annotated[Path, AfterValidator(_absolute)] | None = None
     """The folder a snapshot streams into; see `spool_folder`."""
     log: LogSettings = LogSettings()
-    metrics: MetricsSettings | None = None
+    metrics: AnyMetrics | None = None
     """Where `run --once` and `save` leave their metrics."""
-    web: WebSettings | None = None
+    web: AnyWeb | None = None
     """Where page, API and probes are served; nowhere by default."""
     naming: Literal["agent", "seed"] = "agent"
     """`seed`: names as the original agent writes them."""

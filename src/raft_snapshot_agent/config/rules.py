@@ -14,11 +14,9 @@ from raft_snapshot_agent.config.identity import identify
 from raft_snapshot_agent.config.keys import KeyPath
 from raft_snapshot_agent.config.model import Config, naming_of
 from raft_snapshot_agent.core.duration import format_duration
-from raft_snapshot_agent.core.history.guard import GUARD_NAME
-from raft_snapshot_agent.core.history.scrub_note import SCRUB_NAME
 from raft_snapshot_agent.core.schedules.schedule import upcoming
 from raft_snapshot_agent.core.snapshots.naming import parse
-from raft_snapshot_agent.core.snapshots.notes import RESTORED_NAME
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME, SCRUB_NAME
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import RetentionPolicy
 from raft_snapshot_agent.storage import AnyStorage

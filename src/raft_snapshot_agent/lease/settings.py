@@ -11,7 +11,6 @@ from pydantic import AfterValidator, Field
 
 from raft_snapshot_agent.core.leases.lease import LeaseStore, StoredLeaseStore
 from raft_snapshot_agent.fields import PositiveDuration, Settings
-from raft_snapshot_agent.registry import Registry
 
 _SHORTEST, _LONGEST = timedelta(seconds=2), timedelta(hours=1)
 USUAL_NAME = "raft-snapshot-lease"
@@ -93,12 +92,3 @@ class LeaseSettings(Settings):
         Raises:
             ConfigError: Something is missing.
         """
-
-
-LEASES = Registry(
-    "type",
-    __package__,
-    {"storage": "in_storage:StorageLease", "kubernetes": "in_kubernetes:KubernetesLease"},
-)
-"""By the `type` in their settings; each is loaded when it is configured."""
-AnyLease = Annotated[LeaseSettings, LEASES]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from raft_snapshot_agent.notify.settings import NotifierSettings
 from raft_snapshot_agent.registry import Registry
 
 NOTIFIERS = Registry(
@@ -19,4 +18,9 @@ NOTIFIERS = Registry(
     },
 )
 """By the `type` in their settings; each is loaded when it is configured."""
-AnyNotifier = Annotated[NotifierSettings, NOTIFIERS]
+if TYPE_CHECKING:  # each kind loads what all have in common
+    from raft_snapshot_agent.notify.settings import NotifierSettings
+
+    AnyNotifier = NotifierSettings
+else:
+    AnyNotifier = Annotated[Any, NOTIFIERS]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, ByteSize, PositiveInt
 
-from raft_snapshot_agent.core.leases.lease import StoredLeaseStore
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import (
     MAY_BE_EMPTY,
@@ -20,6 +19,9 @@ from raft_snapshot_agent.fields import (
 )
 from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.storage.limits import MOST_OBJECTS
+
+if TYPE_CHECKING:  # of which there is none unless a lease is kept there
+    from raft_snapshot_agent.core.leases.lease import StoredLeaseStore
 
 
 def _folder(prefix: str) -> str:

@@ -12,6 +12,36 @@ import pytest
 from raft_snapshot_agent.cli.waiting import collect_as_usual
 
 TOP = "raft_snapshot_agent"
+UNTOLD = [
+    f"{TOP}.{name}"
+    for name in (
+        "config.metrics",
+        "config.web",
+        "core.alert_events",
+        "core.drill_note",
+        "core.lease",
+        "core.scrub_note",
+        "error_text",
+        "lease.settings",
+        "notify.settings",
+        "storage.local.lease_store",
+    )
+]
+"""Parts that a configuration says nothing of."""
+NOT_FOR_A_FILE = [
+    f"{TOP}.{name}"
+    for name in (
+        "backup.finish",
+        "backup.settle",
+        "backup.taken",
+        "core.freshness",
+        "core.holding",
+        "destination.drill_notes",
+        "destination.holdings",
+        "destination.scrubbing",
+    )
+]
+"""What lists a storage, compares with what it holds, and prunes."""
 SCRIPT = """
 import sys
 from raft_snapshot_agent.__main__ import main
@@ -39,7 +69,17 @@ def loaded(folder: Path, *arguments: str) -> set[str]:
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_help_loads_no_library_but_the_command_lines(tmp_path: Path, option: str) -> None:
-    libraries = {"pydantic", "anyio", "asyncio", "ssl", "urllib3", "obstore", "yaml", "rich"}
+    libraries = {
+        "html",
+        "pydantic",
+        "anyio",
+        "asyncio",
+        "ssl",
+        "urllib3",
+        "obstore",
+        "yaml",
+        "rich",
+    }
     assert libraries & loaded(tmp_path, option) == set()
 
 
@@ -58,6 +98,8 @@ def test_a_snapshot_to_a_file_loads_what_it_takes_alone(tmp_path: Path) -> None:
         f"{TOP}.lease.in_kubernetes",
         f"{TOP}.service.daemon",
         f"{TOP}.storage.s3.s3",
+        *UNTOLD,
+        *NOT_FOR_A_FILE,
     ):
         assert name not in modules, name
 
@@ -81,6 +123,12 @@ def test_a_run_loads_neither_the_daemon_nor_what_it_was_not_told_of(tmp_path: Pa
         "apprise",
         f"{TOP}.notify.notifications",
         f"{TOP}.notify.webhook",
+        f"{TOP}.backup.taken",
+        f"{TOP}.destination.drill_notes",
+        f"{TOP}.destination.holdings",
+        f"{TOP}.destination.scrubbing",
+        *UNTOLD,
+        f"{TOP}.core.status",
         f"{TOP}.restore.reader",
         f"{TOP}.service.daemon",
         f"{TOP}.storage.s3.s3",

@@ -39,7 +39,7 @@ def test_there_are_examples_in_every_format() -> None:
 
 def test_every_key_of_ours_has_a_row() -> None:
     described = schema()
-    parts = [described, *described["$defs"].values()]
+    parts = [described, *described["$defs"].values(), *described["properties"].values()]
     keys = {key for part in parts for key in part.get("properties", {})}
     assert keys == set(re.findall(r"^\| `(\w+)` \|", OURS, re.MULTILINE))
 

@@ -17,7 +17,7 @@ import pytest
 from tests.stores.memory import MemoryStorage
 from tests.unit.restore.test_copying import NOW, archive, named, place, store
 
-from raft_snapshot_agent.core.history.scrub_note import SCRUB_NAME
+from raft_snapshot_agent.core.snapshots.notes import SCRUB_NAME
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import NotLeader, StorageUnavailable
 from raft_snapshot_agent.flock import lock

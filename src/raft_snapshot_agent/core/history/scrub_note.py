@@ -17,8 +17,6 @@ from raft_snapshot_agent.core.snapshots.notes import moment, one_line
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 
-SCRUB_NAME = "raft-snapshot-scrub.json"
-"""Exists in a storage whose snapshots are read back."""
 WHOLE = "whole"
 _STATES = {WHOLE, "broken", "mismatch"}
 _PURPOSE = b"raft-snapshot-scrub-1\n"

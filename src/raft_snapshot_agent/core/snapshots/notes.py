@@ -15,6 +15,8 @@ GUARD_NAME = "raft-snapshot-guard.json"
 """Exists in a storage while retention is suspended there."""
 RESTORED_NAME = "raft-snapshot-restored.json"
 """Exists in a storage from a restore until the next snapshot."""
+SCRUB_NAME = "raft-snapshot-scrub.json"
+"""Exists in a storage whose snapshots are read back."""
 _LONGEST = 300
 
 

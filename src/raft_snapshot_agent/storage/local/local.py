@@ -14,11 +14,10 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Annotated, Any, Literal, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, TypeVarTuple, Unpack
 
 from pydantic import AfterValidator, BeforeValidator
 
-from raft_snapshot_agent.core.leases.lease import StoredLeaseStore
 from raft_snapshot_agent.errors import (
     ConfigError,
     NotThereYet,
@@ -33,12 +32,14 @@ from raft_snapshot_agent.storage.http.body import StoppableSource, in_stoppable_
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.local import atomic_write
 from raft_snapshot_agent.storage.local.errors import denied_hint, failure
-from raft_snapshot_agent.storage.local.lease_store import LocalLeaseStore
 from raft_snapshot_agent.storage.local.mounts import missing_mount
 from raft_snapshot_agent.storage.names import not_found, require_plain_name
 from raft_snapshot_agent.storage.settings import StorageSettings
 from raft_snapshot_agent.storage.wrappers.timeout import TimeoutStorage
 from raft_snapshot_agent.threads import in_thread
+
+if TYPE_CHECKING:  # of which there is none unless a lease is kept there
+    from raft_snapshot_agent.core.leases.lease import StoredLeaseStore
 
 Arguments = TypeVarTuple("Arguments")
 T = TypeVar("T")
@@ -101,6 +102,8 @@ class LocalSettings(StorageSettings):
         return TimeoutStorage(LocalStorage(self.folder, self.access, self.mounted), self.timeout)
 
     def lease_store(self, name: str) -> StoredLeaseStore:
+        from raft_snapshot_agent.storage.local.lease_store import LocalLeaseStore
+
         return LocalLeaseStore(self.folder, name, self.access, self.mounted)
 
     def access(self) -> atomic_write.FileAccess:

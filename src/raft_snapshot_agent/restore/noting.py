@@ -1,4 +1,4 @@
-"""Word of a restore, left beside the snapshots: the next one is not like those before it."""
+"""Notes of a restore in the storages, so that the guard expects a different next snapshot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raft_snapshot_agent.uptime import instant
 
 
 def describe_restored(got: Fetched, label: str) -> Restored:
-    """Return the note of a restore that begins now."""
+    """Return the note of a restore that starts now."""
     now = instant()
     return Restored(
         snapshot=Path(label).name,
@@ -28,12 +28,12 @@ def describe_restored(got: Fetched, label: str) -> Restored:
 
 
 async def leave_word(destinations: Sequence[Destination], restored: Restored) -> list[str]:
-    """Note a restore beside the snapshots, so that the next one raises no alarm.
+    """Store a note of a restore in the storages, so that the next snapshot raises no alarm.
 
-    Before the restore, for an agent may take one as soon as it is done.
+    It is stored before the restore, as an agent may take a snapshot immediately after it.
 
     Returns:
-        Where that was not possible, and why.
+        The error of each storage where that failed.
     """
     troubles = []
     for destination in destinations:
@@ -42,17 +42,17 @@ async def leave_word(destinations: Sequence[Destination], restored: Restored) ->
                 await destination.expect(restored)
         except AgentError as error:
             troubles.append(
-                f"{destination.name}: the restore is not noted there: {error}."
+                f"{destination.name}: cannot store a note of the restore: {error}."
                 " If the next snapshot raises an alarm: prune --acknowledge"
             )
     return troubles
 
 
 async def take_back(destinations: Sequence[Destination]) -> list[str]:
-    """Remove the note of a restore that changed nothing: the next snapshot does not follow on it.
+    """Remove the note of a restore that changed nothing.
 
     Returns:
-        Where that was not possible, and why.
+        The error of each storage where that failed.
     """
     troubles = []
     for destination in destinations:
@@ -60,5 +60,5 @@ async def take_back(destinations: Sequence[Destination]) -> list[str]:
             if destination.prunes:
                 await destination.expect_nothing()
         except AgentError as error:
-            troubles.append(f"{destination.name}: the note of the restore stays there: {error}")
+            troubles.append(f"{destination.name}: cannot remove the note of the restore: {error}")
     return troubles

@@ -14,6 +14,8 @@ from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.redaction import redact
 
 _LOCAL = 1
+_COMPLETION = "_RAFT_SNAPSHOT_AGENT_COMPLETE"
+"""Variable by which a shell asks for completions, as Typer names it."""
 _INTERRUPTED = 130
 _SEED_USAGE = "Usage: vault_raft_snapshot_agent [CONFIG]"
 
@@ -82,11 +84,14 @@ def _hasten() -> None:
 
 def _command(arguments: Sequence[str]) -> int:
     from raft_snapshot_agent.cli.app import app
+    from raft_snapshot_agent.cli.outline import outline
 
     # A global option, accepted at any position.
     flags = [argument for argument in arguments if argument == "--debug"]
     rest = [argument for argument in arguments if argument != "--debug"]
-    return app([*flags[:1], *rest], prog_name="raft-snapshot-agent", standalone_mode=False) or 0
+    # A shell that completes a line asks for options of commands that are not among the arguments.
+    asked = app if _COMPLETION in os.environ else outline(app, arguments)
+    return asked([*flags[:1], *rest], prog_name="raft-snapshot-agent", standalone_mode=False) or 0
 
 
 def _daemon(arguments: Sequence[str]) -> int:

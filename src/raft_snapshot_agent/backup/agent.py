@@ -22,15 +22,11 @@ import anyio
 from raft_snapshot_agent.backup.delivery import deliver
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter, Permit
 from raft_snapshot_agent.backup.run_context import RunContext, Unsettled
-from raft_snapshot_agent.backup.settle import settle
 from raft_snapshot_agent.backup.spool_folder import SpoolFolder
-from raft_snapshot_agent.core.freshness import newest_times
-from raft_snapshot_agent.core.holding import Survey
 from raft_snapshot_agent.core.mount_counts import MountCounter
 from raft_snapshot_agent.core.naming import Naming
 from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
 from raft_snapshot_agent.destination.destination import Destination, Pruned
-from raft_snapshot_agent.destination.holdings import survey, unlisted
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.lease.acquire import take
 from raft_snapshot_agent.lease.held_lease import HeldLease
@@ -41,13 +37,14 @@ from raft_snapshot_agent.transfer.download import Download, stop_when_cancelled,
 from raft_snapshot_agent.transfer.spool import Spool
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 
-if TYPE_CHECKING:  # imported only if a lease is configured
+if TYPE_CHECKING:  # imported only if a lease is configured, or storages are listed
+    from raft_snapshot_agent.core.holding import Survey
     from raft_snapshot_agent.lease.holder import Lease
 
 _LEAVE_WITHIN = 3.0
 """Seconds to wait for the server to revoke a token."""
-_SWEEP_WITHIN, _LIST_WITHIN = 10.0, 30.0
-"""Maximum seconds to sweep and list a storage, so that one that hangs does not delay others."""
+_SWEEP_WITHIN = 10.0
+"""Maximum seconds to sweep a storage, so that one that hangs does not delay others."""
 
 
 class Agent:
@@ -198,28 +195,12 @@ class Agent:
         names have no time, is left out. With a lease, a snapshot without a manifest may still be
         withdrawn; it counts only if the lease record says so.
         """
-        times: dict[str, list[datetime]] = {}
+        # Only a daemon lists storages before a run.
+        from raft_snapshot_agent.backup.taken import list_newest
 
-        async def list_one(destination: Destination) -> None:
-            # If this fails, the delivery reports it.
-            with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
-                await settle(destination, self._unsettled, self.lease, self._clock)
-            try:
-                with anyio.fail_after(_LIST_WITHIN):
-                    stored, now = await destination.current(), self._clock()
-                    found = newest_times(stored, now, vouched=self.lease is not None)
-                    if found is not None:
-                        times[destination.name] = found
-                    self.surveys[destination.name] = await survey(destination, stored, now)
-            except Exception as error:  # noqa: BLE001 - the delivery to it will tell
-                self.surveys[destination.name] = unlisted(error)
-
-        async with anyio.create_task_group() as tasks:
-            for destination in self.destinations:
-                tasks.start_soon(list_one, destination)
-        for name, taken_at in {} if self.lease is None else self.lease.stored.items():
-            times.setdefault(name, []).append(taken_at)
-        return times
+        return await list_newest(
+            self.destinations, self._unsettled, self.lease, self._clock, self.surveys
+        )
 
     async def prune(self, destination: Destination, **how: bool) -> Pruned:
         """Delete what retention does not keep; `how` is that of `Destination.prune`.

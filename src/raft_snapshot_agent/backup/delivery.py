@@ -6,7 +6,6 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 
-from raft_snapshot_agent.backup.finish import finish
 from raft_snapshot_agent.backup.lookup import is_there, read_history
 from raft_snapshot_agent.backup.run_context import RunContext
 from raft_snapshot_agent.core.report import StorageResult
@@ -63,6 +62,9 @@ async def _finish(
     delivery: StorageResult,
 ) -> StorageResult:
     """Write the manifest of the stored snapshot, and apply retention."""
+    # Only storages need it: a file has no earlier snapshots to compare with or to prune.
+    from raft_snapshot_agent.backup.finish import finish
+
     name, look = manifest.snapshot, Look()
     if destination.prunes:
         look = await look_for(destination.storage, name, manifest.size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,17 +35,14 @@ async def leave_word(destinations: Sequence[Destination], restored: Restored) ->
     Returns:
         The error of each storage where that failed.
     """
-    troubles = []
-    for destination in destinations:
-        try:
-            if destination.prunes:
-                await destination.expect(restored)
-        except AgentError as error:
-            troubles.append(
-                f"{destination.name}: cannot store a note of the restore: {error}."
-                " If the next snapshot raises an alarm: prune --acknowledge"
-            )
-    return troubles
+
+    def say(name: str, error: AgentError) -> str:
+        return (
+            f"{name}: cannot store a note of the restore: {error}."
+            " If the next snapshot raises an alarm: prune --acknowledge"
+        )
+
+    return await _note_each(destinations, lambda one: one.expect(restored), say)
 
 
 async def take_back(destinations: Sequence[Destination]) -> list[str]:
@@ -54,11 +51,24 @@ async def take_back(destinations: Sequence[Destination]) -> list[str]:
     Returns:
         The error of each storage where that failed.
     """
+
+    def say(name: str, error: AgentError) -> str:
+        return f"{name}: cannot remove the note of the restore: {error}"
+
+    return await _note_each(destinations, lambda one: one.expect_nothing(), say)
+
+
+async def _note_each(
+    destinations: Sequence[Destination],
+    note: Callable[[Destination], Awaitable[None]],
+    say: Callable[[str, AgentError], str],
+) -> list[str]:
+    """Write or remove a note in each storage that prunes; return the error of each failure."""
     troubles = []
     for destination in destinations:
         try:
             if destination.prunes:
-                await destination.expect_nothing()
+                await note(destination)
         except AgentError as error:
-            troubles.append(f"{destination.name}: cannot remove the note of the restore: {error}")
+            troubles.append(say(destination.name, error))
     return troubles

@@ -109,12 +109,12 @@ async def test_nothing_that_can_be_believed_is_told_as_that() -> None:
     ("signed", "name", "words"),
     [
         (True, GOOD, "signed with the agents' key"),
-        (False, GOOD, "anybody who may write there could have written"),
+        (False, GOOD, "anyone with write access could have written"),
         (True, HIGHER, "unsigned"),
         (True, LATER, "unsigned"),
-        (False, LATER, "nothing but its name"),
+        (False, LATER, "described only by its name"),
         (True, SAME, "the signature of its manifest is wrong"),
-        (False, OLD + "x", "nothing but its name"),
+        (False, OLD + "x", "described only by its name"),
     ],
     ids=[
         "signed",

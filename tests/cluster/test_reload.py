@@ -106,7 +106,7 @@ def test_a_wrong_configuration_is_refused_with_its_line_and_the_old_one_stays(si
     (refusal,) = [line for line in said.splitlines() if "is refused" in line]
     assert f"{path}:" in refusal
     assert "retentoin: unknown key (did you mean 'retention'?)" in refusal
-    assert "in force" not in said
+    assert "is in force" not in said
 
 
 def test_a_snapshot_under_way_ends_under_the_old_configuration(site: Site) -> None:

@@ -151,7 +151,7 @@ def test_an_older_server_is_refused(one: Field, snapshot: Path) -> None:
 
 def test_unseal_keys_that_are_none_are_refused_at_once(one: Field, snapshot: Path) -> None:
     keys = ("--force", "--unseal-key")
-    one.refuses(1, "--unseal-key is no reference", snapshot, *keys, "plain")
+    one.refuses(1, "--unseal-key is not a reference", snapshot, *keys, "plain")
     one.refuses(1, "environment variable OTHER is missing", snapshot, *keys, "env://OTHER")
 
 

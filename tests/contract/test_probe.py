@@ -159,7 +159,7 @@ async def test_what_is_not_the_same_is_a_failure() -> None:
         async def delete(self, name: str) -> None: ...
 
     for storage, told in (
-        (Lying(), "what is read is not what was written"),
+        (Lying(), "the data read differs from the data written"),
         (Elsewhere(), "what was just written is not in the list"),
         (Deaf(), "what was deleted is still in the list"),
     ):

@@ -1,4 +1,4 @@
-"""What can be known of a configuration without contacting anything, and without a change."""
+"""Check what can be checked of a configuration without contacting anything."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check(
     place: KeyPosition = format_path,
     clusters: Collection[str] = ("",),
 ) -> None:
-    """Try everything that needs neither server nor storage; nothing is changed.
+    """Check everything that needs neither server nor storage, without changing anything.
 
     Arguments:
         config: Of one cluster.
@@ -45,7 +45,7 @@ def check(
         clusters: The names of all.
 
     Raises:
-        ConfigError: Lists everything that is wrong, each with its key.
+        ConfigError: Lists every error, each with its key.
     """
     faults = [*_common(config, environ, place)]
     for index, storage in enumerate(config.storages):
@@ -60,7 +60,7 @@ def check(
 def find_notifier_faults(
     config: Config, place: KeyPosition = format_path, clusters: Collection[str] = ("",)
 ) -> list[ConfigError]:
-    """List what keeps notifiers from telling anybody; it keeps nobody from taking snapshots.
+    """List errors of notifiers, which do not affect snapshots.
 
     Arguments:
         config: Of any cluster: all have the same.
@@ -76,20 +76,20 @@ def find_notifier_faults(
 
 
 def check_drill(settings: DrillSettings, place: KeyPosition = format_path) -> None:
-    """Look up what a drill needs: nobody else needs it, so nobody else asks for it.
+    """Check the settings and secrets of drills, which nothing else uses.
 
     Raises:
-        ConfigError: Lists what is missing, each with its key.
+        ConfigError: Lists every error, each with its key.
     """
     if faults := [*_of_values(settings, ("drill",), place)]:
         raise all_faults(faults)
 
 
 def check_web(settings: WebSettings, place: KeyPosition = format_path) -> None:
-    """Check what the page needs; the snapshots need none of it.
+    """Check the settings of the page, which do not affect snapshots.
 
     Raises:
-        ConfigError: Lists what is wrong, each with its key.
+        ConfigError: Lists every error, each with its key.
     """
     faults = [
         *_caught(("web",), place, settings.require_libraries),
@@ -104,15 +104,15 @@ def check_web(settings: WebSettings, place: KeyPosition = format_path) -> None:
 def check_to_run(
     config: Config, environ: Mapping[str, str], place: KeyPosition = format_path
 ) -> dict[str, ConfigError]:
-    """Check, and make the folders that are missing: the spool's and those of local storages.
+    """Check, and create missing folders: the spool's and those of local storages.
 
-    One sound storage suffices: the others must not cost it its snapshots.
+    One valid storage is enough: errors of the others must not prevent its snapshots.
 
     Returns:
-        What is wrong with the others.
+        The errors of the other storages.
 
     Raises:
-        ConfigError: Something is wrong that concerns all, or no storage is sound.
+        ConfigError: An error concerns all storages, or no storage is valid.
     """
     faults = [*_common(config, environ, place)]
     of_storages: dict[str, ConfigError] = {}
@@ -130,7 +130,7 @@ def check_to_run(
 def _common(
     config: Config, environ: Mapping[str, str], place: KeyPosition
 ) -> Iterator[ConfigError]:
-    """List what is wrong beside the storages."""
+    """List errors outside the storages."""
     if config.vault.auth is None:
         yield ConfigError(
             f"{place(('vault', 'auth'))}: no login is configured",
@@ -204,7 +204,7 @@ def _of_lease(config: Config, place: KeyPosition) -> Iterator[ConfigError]:
 
 
 def _of_signing(signing: SigningSettings, place: KeyPosition) -> Iterator[ConfigError]:
-    """Find a key that is too short; one that is missing is told as any other secret."""
+    """Find keys that are too short; missing ones are reported as any other secret."""
     try:
         for secret in (signing.key, *signing.old_keys):
             secret.resolve()
@@ -256,7 +256,7 @@ def _context() -> ssl.SSLContext:
 
 
 def _check_textfile(config: Config) -> None:
-    """Refuse a folder that is not there: a run would only warn of it."""
+    """Refuse a missing folder, of which a run would only warn."""
     file = None if config.metrics is None else config.metrics.textfile
     if file is not None and not file.parent.is_dir():
         hint = "give a file in the folder of node_exporter's --collector.textfile.directory"

@@ -26,24 +26,24 @@ from raft_snapshot_agent.notify import AnyNotifier
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _UNFIT = re.compile(r"[^a-z0-9-]")
 _MERGED: tuple[KeyPath, ...] = (("vault",), ("vault", "tls"), ("guard",))
-"""What a cluster may change in part; every other key replaces the default whole."""
+"""Keys that a cluster may override in part; any other key replaces the whole default."""
 
 
 class Fleet(Settings):
-    """What is said once for all the clusters of a file."""
+    """The settings that a file has once for all clusters."""
 
     log: LogSettings = LogSettings()
     metrics: AnyMetrics | None = None
     web: AnyWeb | None = None
     """One page for all clusters."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 4
-    """How many snapshots are under way at once; one that does not move is not counted."""
+    """Maximum concurrent snapshots; one without progress does not count."""
     spread: Duration = timedelta(milliseconds=25)
-    """Clusters that are due at the same moment begin this far apart, in the order of the file."""
+    """Delay between clusters that are due at the same moment, in the order of the file."""
     clusters: dict[str, dict[str, Any]] = Field(default={})
     """The keys of each cluster; those at the top of the file are its defaults."""
     notify: tuple[AnyNotifier, ...] = ()
-    """Who is told when snapshots fail, and when they do again."""
+    """Notifiers for failures and recoveries."""
 
     @field_validator("notify")
     @classmethod
@@ -71,7 +71,7 @@ class Fleet(Settings):
 
     @property
     def shared(self) -> dict[str, Any]:
-        """What each cluster's configuration has of it."""
+        """The shared settings for each cluster's configuration."""
         return {key: getattr(self, key) for key in self.in_each()}
 
     @classmethod
@@ -90,7 +90,7 @@ class ClusterSection:
 
     @property
     def value(self) -> dict[str, Any]:
-        """Return what a file for this cluster alone would hold."""
+        """Return the content of an equivalent file for this cluster alone."""
         merged = _merge(self.defaults, self.own, ())
         if "storages" in self.defaults and "storages" not in self.own:
             merged["storages"] = [self._apart(one) for one in _list_storages(self.defaults)]
@@ -108,7 +108,7 @@ class ClusterSection:
         return path if inherited else ("clusters", self.name, *path)
 
     def _apart(self, storage: Any) -> Any:
-        """Give this cluster a folder of its own in a storage that others have as well."""
+        """Give this cluster its own folder in a storage that it shares with others."""
         if not isinstance(storage, dict):
             return storage
         prefix = storage.get("prefix", "")
@@ -117,7 +117,7 @@ class ClusterSection:
         return {**storage, "prefix": f"{prefix.rstrip('/')}/{self.name}"}
 
     def _own_lease(self, lease: dict[str, Any]) -> dict[str, Any]:
-        """Give this cluster a Lease of its own; a record in a storage is in its folder anyway."""
+        """Give this cluster its own Lease object; a record in a storage is in its own folder."""
         if lease.get("type") != "kubernetes":
             return lease
         from raft_snapshot_agent.lease.settings import USUAL_NAME  # most files have no lease
@@ -129,7 +129,7 @@ class ClusterSection:
 
 
 def misspelt(document: Document) -> dict[str, ConfigError]:
-    """Find keys at the top that were likely meant to be `clusters` or `concurrency`.
+    """Find top-level keys that are probably misspelt `clusters` or `concurrency`.
 
     A cluster's own keys are validated with it.
     """
@@ -149,7 +149,7 @@ def parts(value: Mapping[str, Any], fleet: Fleet) -> list[ClusterSection]:
 
 
 def keep_apart(clusters: Mapping[str, tuple[Config, KeyPosition]]) -> list[ConfigError]:
-    """Find the clusters that are the same as another, or store where another does."""
+    """Find clusters that equal another, or store in the same place."""
     known: dict[object, str] = {}
     faults = []
     for name, (config, place) in clusters.items():
@@ -167,7 +167,7 @@ def _identities(config: Config) -> Iterator[tuple[KeyPath, str, object]]:
         yield ("vault", *where), address, ("address", address)
     for index, storage in enumerate(config.storages):
         yield ("storages", index), "the place of these snapshots", identify(storage)
-    if config.signing is not None:  # else one's snapshots could be put among the other's
+    if config.signing is not None:  # else snapshots of one could be mixed with those of the other
         yield ("signing", "key"), "the signing key", ("signing", config.signing.key)
     if config.lease is not None and config.lease.identity is not None:
         yield ("lease",), f"the lease {config.lease.name}", ("lease", config.lease.identity)

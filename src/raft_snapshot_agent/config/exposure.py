@@ -1,4 +1,4 @@
-"""Secrets that every user of this host can read, and configurations that every user can change."""
+"""Find secrets that every user can read, and configurations that every user can change."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.ownership import ANYBODY
 from raft_snapshot_agent.secret import Plain, Secret
 
-if TYPE_CHECKING:  # whoever has one has read a file
+if TYPE_CHECKING:  # imported only where a file was read
     from raft_snapshot_agent.config.document import Document
 
 _OF_THE_PLATFORM = (Path("/run/secrets"), Path("/var/run/secrets"))
-"""Where containers get their secrets, readable for whoever is in there."""
+"""The folder of secrets in containers, readable for all users in the container."""
 
 
 def exposures(config: Config, document: Document, environ: Mapping[str, str]) -> Iterator[str]:
-    """List them, one line each; in a pod nobody else is there to read."""
+    """List them, one line each; none in a pod, which has no other users."""
     if "KUBERNETES_SERVICE_HOST" in environ:
         return
     if document.author == ANYBODY:
@@ -55,7 +55,7 @@ def _is_public(file: Path) -> bool:
         found = file.stat()
         around = [folder.stat() for folder in file.resolve().parents]
     except OSError:
-        return False  # what is wrong there is told by whoever reads it
+        return False  # errors are reported when the file is read
     is_file = stat.S_ISREG(found.st_mode)
     reached = all(folder.st_mode & stat.S_IXOTH for folder in around)
     return is_file and reached and bool(found.st_mode & stat.S_IROTH)

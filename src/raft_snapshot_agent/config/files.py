@@ -1,4 +1,4 @@
-"""Finds and reads the file of the configuration, and judges whose word it is."""
+"""Find and read the configuration file, and check who could have written it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Written:
 
 
 def find(places: Iterable[Path]) -> Path | None:
-    """Return the first file that is there."""
+    """Return the first existing file."""
     return next((place for place in places if _exists(place)), None)
 
 
 def search(places: Iterable[Path]) -> Written | None:
-    """Read the first file that is there; one in the working directory must be our own.
+    """Read the first existing file; one in the working directory must be the user's own.
 
     Raises:
         ConfigError: It cannot be read, or another user may have put it there.
@@ -51,7 +51,7 @@ def read(file: Path, *, named: bool = True) -> Written:
     Raises:
         ConfigError: It cannot be read, or it was not named and is not our own.
     """
-    # Whoever found it would wait for ever where a neighbour laid a pipe.
+    # Another user could have created a pipe there, and the open would wait for ever.
     flags = os.O_RDONLY | os.O_CLOEXEC | (0 if named else os.O_NONBLOCK)
     try:
         with os.fdopen(os.open(file, flags), "rb") as opened:
@@ -85,7 +85,7 @@ def _exists(place: Path) -> bool:
     try:
         return place.exists() or place.is_symlink()
     except PermissionError:
-        return False  # in a folder that is closed to this user: nothing meant for them
+        return False  # in a folder that this user may not read: not meant for them
 
 
 def _refuse_foreign(file: Path) -> None:

@@ -1,4 +1,4 @@
-"""Finds the configuration: in a file, else in the environment alone."""
+"""Load the configuration from a file, else from the environment alone."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def load(path: Path | None, environ: Mapping[str, str], cluster: str | None = No
     """Load the configuration of one cluster; see `load_all`.
 
     Raises:
-        ConfigError: There is none, or it is wrong, or it is not clear which cluster is meant.
+        ConfigError: It is missing or invalid, or the cluster is ambiguous.
     """
     return load_all(path, environ).one(cluster)
 
 
 def load_all(path: Path | None, environ: Mapping[str, str]) -> LoadedFleet:
-    """Load the configuration from the path given, else from where it usually lies.
+    """Load the configuration from the given path, else from the default locations.
 
-    One in the working directory that others may have put there is refused: it would get the
-    operator's token. What the file leaves out comes from `BAO_*` and `VAULT_*`.
+    A file in the working directory that other users may have written is refused, as it would get
+    the operator's token. `BAO_*` and `VAULT_*` supply what the file leaves out.
 
     Raises:
         ConfigError: There is none, or it is wrong; the message names the place.
@@ -43,14 +43,14 @@ def load_all(path: Path | None, environ: Mapping[str, str]) -> LoadedFleet:
     found = read(given) if given else search(PLACES)
     if found is None:
         return LoadedFleet({"": _from_environment(environ)})
-    # What reads files is not needed without one.
+    # Imported only if there is a file.
     from raft_snapshot_agent.config.from_file import load_file
 
     return load_file(found, environ)
 
 
 def locate(path: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the file that `load_all` would read, be it sound or not; nothing: there is none."""
+    """Return the file that `load_all` would read, valid or not; `None` if there is none."""
     return _given(path, environ) or find(PLACES)
 
 

@@ -1,4 +1,4 @@
-"""What was loaded: each cluster's configuration, and what an operator should know of it."""
+"""The loaded configuration of each cluster, with its source and warnings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from raft_snapshot_agent.config.rules import cautions
 from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
 from raft_snapshot_agent.errors import ConfigError
 
-if TYPE_CHECKING:  # whoever has one has read a file
+if TYPE_CHECKING:  # imported only where a file was read
     from raft_snapshot_agent.config.document import Document
     from raft_snapshot_agent.config.web import WebSettings
 
@@ -25,11 +25,11 @@ Dialect = Literal["agent", "seed"]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One cluster's configuration, where it came from, and what an operator should know of it."""
+    """One cluster's configuration, with its source and warnings."""
 
     config: Config
     path: Path | None = None
-    """None: from the environment alone."""
+    """`None`: loaded from the environment alone."""
     dialect: Dialect = "agent"
     notes: tuple[str, ...] = ()
     document: Document | None = field(default=None, repr=False, compare=False)
@@ -49,12 +49,12 @@ class Loaded:
 
     @property
     def timing(self) -> ScheduleSpec:
-        """When those storages get snapshots that have no schedule of their own."""
+        """The schedule of storages without one of their own."""
         return replace(self.config.schedule.open(), phase=self.phase)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What may work against what was wanted, one line each."""
+        """Warnings about settings that may not be intended, one line each."""
         found = cautions(self.config)
         told = (f"{self.position(path)}: {what} ({mend})" for path, what, mend in found)
         if self.document is None:
@@ -63,7 +63,7 @@ class Loaded:
 
     @property
     def source(self) -> str:
-        """Where it comes from, as a person reads it."""
+        """The source of the configuration, for messages."""
         return "the environment" if self.path is None else str(self.path.absolute())
 
 

@@ -1,4 +1,4 @@
-"""Turns what pydantic finds wrong into one line with its place and its mend."""
+"""Convert pydantic's errors to one line each, with position and hint."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _BOUNDS = {
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """What pydantic found, where, and what the schema says of that place."""
+    """One error of pydantic, with its path and schema."""
 
     path: KeyPath
     value: Any
@@ -58,7 +58,7 @@ class _Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """One thing that is wrong."""
+    """One error of the configuration."""
 
     path: KeyPath
     what: str

@@ -17,7 +17,7 @@ from raft_snapshot_agent.network.trust import load_pair
 from raft_snapshot_agent.secret import Secret
 
 SHORTEST_TOKEN = 16
-"""Characters: shorter ones are guessed."""
+"""Minimum characters; shorter tokens can be guessed."""
 _LIBRARIES = ("starlette", "uvicorn", "jinja2")
 _EXAMPLE = "127.0.0.1:8299"
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]+)")
@@ -85,13 +85,13 @@ class WebSettings(Settings):
     """Address and port; port 0: any that is free, which the log tells."""
     tls: WebTls | None = None
     token: Secret | None = None
-    """Whoever asks for anything but the probes must know it."""
+    """The token that every request except probes must have."""
     hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = ()
-    """Names under which it is reached, beside addresses and localhost."""
+    """Host names of the page, in addition to addresses and localhost."""
     allow_snapshot: bool = False
-    """Whether `POST /api/v1/snapshot` takes one."""
+    """Whether `POST /api/v1/snapshot` takes a snapshot."""
     required: bool = False
-    """Whether the agent ends where it cannot listen; else it takes its snapshots without."""
+    """Whether the agent exits if it cannot listen; else it takes snapshots without the page."""
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:
@@ -112,7 +112,7 @@ class WebSettings(Settings):
 
     @property
     def is_private(self) -> bool:
-        """Whether only this host reaches it."""
+        """Whether it is reachable only from this host."""
         if self.host == "localhost":
             return True
         try:
@@ -121,10 +121,10 @@ class WebSettings(Settings):
             return False
 
     def require_libraries(self) -> None:
-        """Look for what serves pages; nothing is loaded.
+        """Check that the web libraries are installed, without importing them.
 
         Raises:
-            ConfigError: It is not installed.
+            ConfigError: They are not installed.
         """
         if missing := [one for one in _LIBRARIES if importlib.util.find_spec(one) is None]:
             raise ConfigError(
@@ -133,7 +133,7 @@ class WebSettings(Settings):
             )
 
     def read_token(self) -> str | None:
-        """Resolve the token; nothing where none is wanted.
+        """Resolve the token; `None` if none is configured.
 
         Raises:
             ConfigError: It is missing, or too short.

@@ -1,1 +1,1 @@
-"""The agent's whole job on an embedded cluster, for a newcomer's first two minutes."""
+"""A demo of all functions on an embedded cluster."""

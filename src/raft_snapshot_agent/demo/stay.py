@@ -1,4 +1,4 @@
-"""`demo --stay`: cluster, agents and page go on until Ctrl-C, with three things to try."""
+"""`demo --stay`: cluster, agents and page run until Ctrl-C, with three things to try."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 
 _LOOK_EVERY = 1.0
 _TRIED = "app/7"
-"""The secret that is to be overwritten and given back."""
+"""The secret to overwrite and recover."""
 
 
 def has_page() -> bool:
@@ -28,7 +28,7 @@ def has_page() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Playground:
-    """What is left running to be tried."""
+    """The running parts of the demo."""
 
     folder: Path
     cluster: OpenBaoCluster

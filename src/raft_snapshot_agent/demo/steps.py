@@ -1,4 +1,4 @@
-"""The demo's steps, in order, each of which must hold."""
+"""The demo's steps, in order; each must succeed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _PATIENCE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything the steps play on."""
+    """What the steps share: cluster, agents and storages."""
 
     folder: Path
     cluster: OpenBaoCluster

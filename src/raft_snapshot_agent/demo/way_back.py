@@ -1,4 +1,4 @@
-"""The demo's way back: what changed, a drill, and one secret out of a snapshot."""
+"""The demo's last steps: a comparison, a drill, and the recovery of one secret."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A storage and what it keeps: listing, verification, guard, retention."""
+"""One storage and its snapshots: listing, verification, guard, retention."""

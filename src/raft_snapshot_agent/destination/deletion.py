@@ -1,4 +1,4 @@
-"""Deletes snapshots that are to go, each with what lies beside it: the last and smallest step."""
+"""Delete snapshots, each with its manifest and notes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
 from raft_snapshot_agent.storage.base import Storage
 
 _SHOWN = 3
-"""Names in a warning."""
+"""Maximum names in a warning."""
 _UNAVAILABLE = 3
-"""Deletes after which a storage that is not reachable is left alone."""
+"""Failed deletes after which an unreachable storage is not tried further."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deleting:
-    """Deletes in one place, and keeps in mind what it refused to delete."""
+    """Deletes in one storage, and remembers which deletes were refused."""
 
     storage: Storage
     verdicts: Verdicts
@@ -32,7 +32,7 @@ class Deleting:
     async def delete(
         self, stored: Iterable[Stored], now: datetime
     ) -> tuple[list[str], list[str], dict[str, int]]:
-        """Delete what may be tried now; tell in one line what is left."""
+        """Delete what may be tried now; return one warning about the rest."""
         deleted: list[str] = []
         failed: dict[str, str] = {}
         for one in stored:
@@ -65,10 +65,10 @@ class Deleting:
             await self.storage.delete(name)
 
     async def review(self, one: Stored, now: datetime, *, at_once: bool) -> tuple[bool, str]:
-        """Read a condemned snapshot again, and delete it only if it is broken by our own word.
+        """Verify again a snapshot that is marked as broken, and delete it only if it is.
 
         Returns:
-            Whether it is gone, and what there is to tell.
+            Whether it was deleted, and a warning.
         """
         if not self.refusals.is_due(one.name, now):
             return (
@@ -90,7 +90,7 @@ class Deleting:
 
 
 def told(plan: Plan, policy: Retention) -> tuple[str, ...]:
-    """Tell what a plan leaves undone; the same words from run to run while that lasts."""
+    """List warnings about a plan, in the same words in every run until they are resolved."""
     if plan.refused:
         return (plan.refused,)
     said = []
@@ -107,7 +107,7 @@ def told(plan: Plan, policy: Retention) -> tuple[str, ...]:
 
 
 def _list_cramped(plan: Plan, policy: Retention) -> tuple[str, ...]:
-    """Tell where a single snapshot takes more room than all may have."""
+    """Warn if a single snapshot is larger than the limit for all."""
     newest = next((one for one, why in plan.keep.items() if NEWEST in why), None)
     if newest is None or not policy.max_space or newest.size <= policy.max_space:
         return ()
@@ -118,7 +118,7 @@ def _list_cramped(plan: Plan, policy: Retention) -> tuple[str, ...]:
 
 
 def _order_names(stored: Stored) -> list[str]:
-    """Order what goes with a snapshot: a crash in between leaves a snapshot, never an orphan."""
+    """Order the files of a snapshot so that a crash leaves a snapshot and no orphaned files."""
     manifest = [manifest_name(stored.name)] if stored.verified else []
     notes = [
         beside.name_for(stored.name)

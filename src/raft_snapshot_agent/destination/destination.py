@@ -1,4 +1,4 @@
-"""A storage and what it is to keep."""
+"""A storage and its configuration: retention, names, signing."""
 
 from __future__ import annotations
 
@@ -32,66 +32,66 @@ from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.threads import beside_loop
 
 _REVIEWED = 3
-"""Broken snapshots that one run reads again: each costs twice its size."""
+"""Maximum broken snapshots that one run verifies again; each is read twice."""
 _GO_ON = ": to go on pruning, prune --acknowledge"
 _LEAST_DELETES = 24
-"""As many may go in one run whatever the schedule explains; `max_deletes` sets another number."""
+"""Deletions that one run may always make; `max_deletes` sets another number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What retention did to one storage."""
+    """The result of retention in one storage."""
 
     plan: Plan
     deleted: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
-    """How many snapshots a warning is about, where that is not in its words."""
+    """The number of snapshots that a warning is about, if its text does not contain it."""
     alarm: str = ""
-    """Why nothing is deleted until an operator says so."""
+    """Why nothing is deleted until an operator acknowledges it."""
     reviews: int = 0
-    """How many that are said to be broken are read again now, and go if they are."""
+    """How many snapshots marked as broken are verified again now, and deleted if broken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A storage and what it is to keep."""
+    """A storage and its configuration: retention, names, signing."""
 
     name: str
     storage: Storage
     retention: Retention = field(default_factory=Retention)
     zone: tzinfo = UTC
-    """Where the days of `retention` begin."""
+    """Time zone in which the days of `retention` begin."""
     naming: Naming = AGENT
     static_name: str | None = None
     with_manifest: bool = True
     timing: ScheduleSpec | None = None
-    """Its own, where it has one."""
+    """Its own schedule, if any."""
     required: bool = True
     prunes: bool = True
-    """False: the credentials may only write."""
+    """False if the credentials may only write."""
     losses: Losses = field(default_factory=Losses)
-    """What a cluster may lose before nothing is pruned any more."""
+    """Losses of a cluster above which retention is suspended."""
     reopen: Callable[[], Storage] | None = None
-    """Opens the storage once more, with connections of its own."""
+    """Opens the storage again with separate connections."""
     refusals: Refusals = field(default_factory=Refusals)
     signing: Callable[[], SigningKeys] | None = None
-    """Looks up what the manifests are signed with; nothing: anybody's count."""
+    """Reads the signing keys; `None`: unsigned manifests count."""
     pace: Schedule | None = None
-    """How many snapshots are to be expected; nothing: nobody knows, and none are too many."""
+    """The expected rate of snapshots; `None`: unknown and unlimited."""
     extra: int = 24
-    """So many more than that raise no alarm."""
+    """How many more raise no alarm."""
     told: Remembered = field(default_factory=Remembered)
-    """Manifests that were read already."""
+    """Cache of manifests."""
 
     @property
     def keys(self) -> SigningKeys | None:
-        """What the manifests are signed with, looked up anew: it may have been changed."""
+        """The signing keys, read again each time, as they may have been rotated."""
         return None if self.signing is None else self.signing()
 
     @property
     def proofs(self) -> Proofs:
-        """What its listing and its manifests prove."""
+        """Reader of its manifests, which judges what they prove."""
         naming = self.naming if self.static_name is None else None
         return Proofs(self.storage, naming, self.keys, self.told)
 
@@ -103,14 +103,14 @@ class Destination:
         )
 
     async def stored(self) -> tuple[Stored, ...]:
-        """List the snapshots it holds, newest first."""
+        """List its snapshots, newest first."""
         return (await self._listing()).stored
 
     async def current(self) -> tuple[Stored, ...]:
-        """List the same; where there is a key, the newest that counts is one that is signed.
+        """List its snapshots; with a signing key, only a signed one counts as the newest.
 
-        Without one a manifest proves no time: whoever may write there may write it. Nor is
-        anything proved where manifests cannot be read.
+        Without a key a manifest proves no time, as anyone with write access could have written it.
+        Neither is anything proved if manifests cannot be read.
         """
         stored = await self.stored()
         if self.static_name is not None or self.signing is None:
@@ -123,7 +123,7 @@ class Destination:
             return stored
 
     async def find(self, name: str) -> Stored | None:
-        """Look for what has a name, be it one of a snapshot or not."""
+        """Find an object by its name, whether it is a snapshot's name or not."""
         sizes = await sizes_of(self.storage)
         known = {one.name: one for one in (await self._listing(sizes)).stored}
         if name in sizes and name not in known:
@@ -132,27 +132,27 @@ class Destination:
 
     @property
     def verdicts(self) -> Verdicts:
-        """What its snapshots are worth."""
+        """The verdicts on its snapshots."""
         return Verdicts(self.storage, self.naming, self.static_name, self.reopen)
 
     async def manifest(self, name: str) -> Manifest | None:
-        """Read what lies beside a snapshot; nothing where there is none."""
+        """Read the manifest of a snapshot; `None` if there is none."""
         return await verification.manifest(self.storage, name)
 
     async def sweep(self, dead_runs: frozenset[str]) -> None:
-        """Remove what crashed runs left half-written, where the credentials allow it."""
+        """Remove incomplete files of crashed runs, if the credentials allow it."""
         if self.prunes:
             await self.storage.sweep(Leftovers(dead_runs, self.naming, self.static_name))
 
     async def history(
         self, began: Instant, taken_at: datetime, sizes: Mapping[str, int] | None = None
     ) -> History | None:
-        """Read what a new snapshot is to be held against; nothing where none is held.
+        """Read what a new snapshot is compared with; `None` if none is compared.
 
         Arguments:
-            began: Just before the server was asked for the new one.
+            began: Monotonic time just before the new snapshot was requested.
             taken_at: The same by the wall clock.
-            sizes: What it lists, where that was just asked for.
+            sizes: Its listing, if it was just read.
         """
         if not (self.prunes and self.with_manifest):
             return None
@@ -160,12 +160,12 @@ class Destination:
         stored = listing.stored
         found = await look(self.proofs, listing, began, taken_at)
         if self.static_name is not None or (self.keys is None and self.retention.keeps_all):
-            return found  # nothing is ever deleted
+            return found  # nothing is ever deleted here
         found = replace(found, known=await self.proofs.known(stored))
         return replace(found, flood=await self._flood(stored, taken_at))
 
     async def _flood(self, stored: Sequence[Stored], now: datetime) -> str:
-        """Say why more snapshots came than can be explained, where no key tells which count."""
+        """Describe an unexplained number of snapshots, unless a key tells which ones count."""
         if self.signing is not None or self.pace is None:
             return ""
         explained = partial(explains, self.pace, now=now, extra=self.extra)
@@ -174,11 +174,11 @@ class Destination:
         return await beside_loop(counted, len(stored))
 
     async def watch(self, history: History | None, now: Manifest) -> GuardResult:
-        """Hold a new snapshot against the history of its storage.
+        """Compare a new snapshot with the history of its storage.
 
         Arguments:
-            history: What was stored earlier.
-            now: Of the new one; it is not stored yet, so that a crash in between forgets nothing.
+            history: The earlier snapshots.
+            now: The new manifest, not stored yet, so that a crash in between loses no alarm.
         """
         keeps_note = self.static_name is None
         found = await watch(self.storage, history, now, self.losses, keeps_note=keeps_note)
@@ -189,14 +189,14 @@ class Destination:
         return replace(found, manifest=self.keys.sign(found.manifest))
 
     async def alarm(self) -> Alarm | None:
-        """Read why it is not pruned; nothing where it is."""
+        """Read why retention is suspended; `None` if it is not."""
         try:
             return Alarm.from_json(await verification.small(self.storage, GUARD_NAME))
         except SnapshotNotFound:
             return None
 
     async def acknowledge(self) -> Alarm | None:
-        """Let it be pruned again; return why it was not."""
+        """Resume retention; return why it was suspended."""
         found = await self.alarm()
         if found is None:
             return None
@@ -206,24 +206,24 @@ class Destination:
         return found
 
     async def expect(self, restored: Restored) -> None:
-        """Leave word of a restore for whoever takes the next snapshot."""
+        """Write a note of a restore for the guard of the next snapshot."""
         await self.storage.put(RESTORED_NAME, BytesSource(write_restored(restored, self.keys)))
 
     async def expect_nothing(self) -> None:
-        """Take the word of a restore back that did not come to be."""
+        """Remove the note of a restore that did not happen."""
         await self.storage.delete(RESTORED_NAME)
 
-    # Notes of an operator's.
+    # Notes of an operator.
 
     async def mark(self, name: str, beside: Sidecar, why: str) -> None:
-        """Lay a note beside a snapshot."""
+        """Write a note beside a snapshot."""
         await self.storage.put(beside.name_for(name), BytesSource(f"{why}\n".encode()))
 
     async def unmark(self, name: str, beside: Sidecar) -> None:
-        """Take the note away."""
+        """Delete the note."""
         await self.storage.delete(beside.name_for(name))
 
-    # What goes.
+    # Retention.
 
     async def prune(
         self,
@@ -236,18 +236,18 @@ class Destination:
         broken: bool = False,
         everything: bool = False,
     ) -> Pruned:
-        """Delete what it is no longer to keep.
+        """Delete what retention does not keep.
 
         Arguments:
             now: The present time.
-            dry_run: Plan it only.
-            acknowledged: Whether an alarm is to be overlooked; for plans.
-            broken: Whether to delete all that is broken, whenever it was condemned.
-            everything: Whether to delete in one run what would take several.
-            listing: What it lists, where that was just asked for.
+            dry_run: Only plan.
+            acknowledged: Whether to plan as if the alarm were acknowledged.
+            broken: Whether to delete every broken snapshot, however recently it was marked.
+            everything: Whether to delete in one run what would be spread over several.
+            listing: Its listing, if it was just read.
 
         Raises:
-            StorageError: It could not be listed, or what is to stay could not be proved.
+            StorageError: It could not be listed, or the snapshots to keep could not be proved.
         """
         listing = listing or await self._listing()
         alarm = None if acknowledged or GUARD_NAME not in listing.notes else await self.alarm()
@@ -280,7 +280,7 @@ class Destination:
         return replace(done, deleted=tuple(deleted), warnings=tuple(warnings), counts=counts)
 
     def _most(self, stored: Sequence[Stored], now: datetime) -> int | None:
-        """Return how many the schedule explains since the snapshot before the newest."""
+        """Return how many deletions the schedule explains since the snapshot before the newest."""
         if self.pace is None or self.retention.max_deletes is not None:
             return None
         present = (one for one in stored if one.counts and one.taken_at <= now)

@@ -1,4 +1,4 @@
-"""The note beside a snapshot that says what came of a drill."""
+"""The note beside a snapshot with the result of a drill."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
 from raft_snapshot_agent.storage.base import BytesSource
 
 _LOOKED_AT = 20
-"""Notes of the newest snapshots that are read to find out when a drill was held."""
+"""Maximum notes to read, of the newest snapshots, to find the last drill."""
 
 
 async def remember_drill(destination: Destination, note: DrillNote) -> None:
-    """Leave the note of a drill beside its snapshot.
+    """Store the note of a drill beside its snapshot.
 
-    A snapshot with one name for ever has none: the next replaces it, perhaps meanwhile.
+    A snapshot with a static name gets none, as the next one may replace it at any time.
 
     Raises:
         StorageError: It cannot be written.
@@ -34,7 +34,7 @@ async def remember_drill(destination: Destination, note: DrillNote) -> None:
 
 
 async def describe_drill(destination: Destination, stored: Stored) -> str:
-    """Return what came of the drill of a snapshot, in a few words; empty: there was none."""
+    """Return the result of a snapshot's drill in a few words; empty if there was none."""
     if not stored.drilled:
         return ""
     try:
@@ -49,9 +49,9 @@ async def describe_drill(destination: Destination, stored: Stored) -> str:
 
 
 async def find_newest_drill(destination: Destination, now: datetime) -> DrillNote | None:
-    """Return the note of the newest drill that is noted here and can be believed.
+    """Return the newest valid note of a drill in this storage.
 
-    One from the future is not: it would put the next one off for ever.
+    A note from the future is not valid: it would postpone the next drill for ever.
 
     Raises:
         StorageError: The storage cannot be listed or read.
@@ -65,7 +65,7 @@ async def find_newest_drill(destination: Destination, now: datetime) -> DrillNot
 async def read_newest_drill(
     destination: Destination, stored: Sequence[Stored], now: datetime
 ) -> DrillNote | None:
-    """Return what is noted of the last drill here; what cannot be read or believed tells nothing.
+    """Return the note of the last drill; ignore notes that cannot be read or are not valid.
 
     Arguments:
         destination: The storage.
@@ -79,7 +79,7 @@ async def read_newest_drill(
 async def _read_newest(
     destination: Destination, stored: Sequence[Stored]
 ) -> tuple[list[DrillNote], list[StorageError]]:
-    """Read the notes of the newest snapshots that have one, and say what could not be read."""
+    """Read the notes of the newest snapshots; return the notes and the errors."""
     notes: list[DrillNote] = []
     troubles: list[StorageError] = []
 
@@ -88,7 +88,7 @@ async def _read_newest(
             if (note := await _read(destination, one)) is not None:
                 notes.append(note)
         except SnapshotNotFound:
-            pass  # it was pruned meanwhile
+            pass  # pruned in the meantime
         except StorageError as error:
             troubles.append(error)
 
@@ -101,7 +101,7 @@ async def _read_newest(
 def _choose_newest(
     destination: Destination, notes: Sequence[DrillNote], now: datetime
 ) -> DrillNote | None:
-    """Return the last that can be believed; one from the future cannot."""
+    """Return the last valid note; one from the future is not valid."""
     dated = [
         (note.began, note)
         for note in notes

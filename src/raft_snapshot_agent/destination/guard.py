@@ -1,4 +1,4 @@
-"""The guard of one storage: what a new snapshot is held against, and the notes that it leaves."""
+"""The guard of one storage: compares a new snapshot with earlier ones, and keeps notes."""
 
 from __future__ import annotations
 
@@ -32,49 +32,49 @@ from raft_snapshot_agent.storage.base import BytesSource, Storage
 from raft_snapshot_agent.threads import beside_loop
 
 _TRIED = 10
-"""Manifests that are held against the new one at most; those that lie are not counted."""
+"""Maximum manifests to compare with the new one; untrusted ones are not counted."""
 _ADMITTED = 64
-"""Older manifests that are changed, too: they may be among the newest once others are gone."""
+"""Number of older manifests to update, too: they may become the newest after deletions."""
 _UNSIGNED = (
     f"{RESTORED_NAME} is not signed with a key of this cluster, and counts for nothing (if the"
     " next snapshot raises an alarm after a restore: prune --acknowledge; else delete it)"
 )
 _SHOWN = 3
-"""Names in a warning."""
+"""Maximum names in a warning."""
 _AHEAD = timedelta(minutes=10)
-"""What is dated later than that is from the future, and blinds nobody."""
+"""A snapshot dated later than this is from the future, and is ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What a new snapshot is held against, and what is wrong with the stored ones."""
+    """The earlier snapshots to compare with, and warnings about them."""
 
     points: tuple[Point, ...] = ()
     alarm: Alarm | None = None
-    """Raised earlier, and not acknowledged yet."""
+    """An alarm raised earlier and not acknowledged yet."""
     restored: Restored | None = None
-    """A restore by hand since the last snapshot."""
+    """A restore by an operator since the last snapshot."""
     warnings: tuple[str, ...] = ()
     known: str = ""
-    """What the new manifest is to tell of those that were there before it."""
+    """The list of earlier snapshots for the new manifest."""
     flood: str = ""
-    """Why more came than can be explained."""
+    """Why the number of new snapshots is unexplained."""
     listing: Listing | None = None
-    """What lay there."""
+    """The listing of the storage."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuardResult:
-    """What the guard says of a new snapshot."""
+    """The guard's verdict on a new snapshot."""
 
     manifest: Manifest
-    """Of the new one, as it is to be stored."""
+    """The new manifest, ready to store."""
     alarm: str = ""
-    """Why nothing is pruned until an operator says so."""
+    """Why nothing is pruned until an operator acknowledges it."""
     unsettled: str = ""
     """Why nothing is pruned this time."""
     warnings: tuple[str, ...] = ()
-    """The same from run to run while what they tell of lasts."""
+    """Warnings, in the same words in every run until they are resolved."""
 
     @property
     def may_prune(self) -> bool:
@@ -82,12 +82,12 @@ class GuardResult:
 
 
 async def look(proofs: Proofs, listing: Listing, began: Instant, taken_at: datetime) -> History:
-    """Read what a new snapshot is to be held against.
+    """Read what a new snapshot is compared with.
 
     Arguments:
-        proofs: Of where it is to be stored.
-        listing: What lies there.
-        began: Just before the server was asked for the new one.
+        proofs: The manifests of the storage.
+        listing: Its listing.
+        began: Monotonic time just before the new snapshot was requested.
         taken_at: The same by the wall clock.
     """
     now = Span(began, began, taken_at, taken_at)
@@ -96,7 +96,7 @@ async def look(proofs: Proofs, listing: Listing, began: Instant, taken_at: datet
     points = await _points(proofs, present, now)
     storage = proofs.storage
     alarm = restored = None
-    with suppress(SnapshotNotFound):  # taken away meanwhile
+    with suppress(SnapshotNotFound):  # deleted in the meantime
         if GUARD_NAME in listing.notes:
             alarm = Alarm.from_json(await verification.small(storage, GUARD_NAME))
     with suppress(SnapshotNotFound):
@@ -116,13 +116,13 @@ async def watch(
     *,
     keeps_note: bool,
 ) -> GuardResult:
-    """Hold a new snapshot against the others, and leave a note where an alarm is raised.
+    """Compare a new snapshot with earlier ones, and store a note if an alarm is raised.
 
     Arguments:
-        storage: Where it is stored.
-        history: What was stored earlier; nothing where no snapshot is held against others.
-        now: The new one.
-        losses: What a cluster may lose from one to the next.
+        storage: The storage.
+        history: The earlier snapshots; `None`: nothing is compared.
+        now: The new manifest.
+        losses: What a cluster may lose between two snapshots.
         keeps_note: Whether the alarm lasts until it is acknowledged.
     """
     if history is None:
@@ -140,20 +140,20 @@ async def watch(
             await storage.put(GUARD_NAME, BytesSource(raised.to_json()))
         return GuardResult(now, str(raised), warnings=history.warnings)
     if history.restored and Point.after(history.restored).span.precedes(point.span):
-        with suppress(StorageError):  # it does no harm, and the next run tries again
+        with suppress(StorageError):  # harmless: the next run tries again
             await storage.delete(RESTORED_NAME)
     return GuardResult(now, unsettled=found.unsettled, warnings=history.warnings)
 
 
 async def admit(proofs: Proofs, stored: Sequence[Stored], extra: int) -> None:
-    """Let the newest manifests tell of all that lies there: none is too many any more.
+    """Add all stored snapshots to the newest manifests, so that none counts as unexplained.
 
-    Whoever may only create objects cannot do that.
+    This needs the permission to replace objects.
 
     Arguments:
-        proofs: Of the storage.
+        proofs: The manifests of the storage.
         stored: The snapshots there, newest first.
-        extra: How many may come by hand.
+        extra: How many additional snapshots by operators raise no alarm.
     """
     known = await proofs.known(stored)
     marked = await beside_loop(partial(fingerprinted, stored), len(stored))
@@ -167,15 +167,15 @@ async def admit(proofs: Proofs, stored: Sequence[Stored], extra: int) -> None:
 async def admit_copies(
     proofs: Proofs, stored: Sequence[Stored], copies: Sequence[Stored], extra: int
 ) -> None:
-    """Let the newest manifests tell of snapshots that are copied here, and of no others.
+    """Add snapshots that are copied here to the newest manifests, and no others.
 
-    Whoever may only create objects cannot do that.
+    This needs the permission to replace objects.
 
     Arguments:
-        proofs: Of the storage.
+        proofs: The manifests of the storage.
         stored: The snapshots there, newest first.
-        copies: Those that are there, or are to come.
-        extra: How many may come by hand.
+        copies: Those that are there already or will be copied.
+        extra: How many additional snapshots by operators raise no alarm.
     """
     every = newest_first({one.name: one for one in (*stored, *copies)}.values())
     marked = await beside_loop(partial(fingerprinted, every), len(every))
@@ -188,9 +188,9 @@ async def admit_copies(
 
 
 async def _points(proofs: Proofs, stored: Sequence[Stored], now: Span) -> list[Point]:
-    """Read back to the newest that was certainly taken before, and what may hold more than it."""
+    """Read manifests back to one that is certainly earlier, and those that may hold more."""
     points: list[Point] = []
-    async for one, manifest in proofs.credible(stored):  # whatever notes say of them
+    async for one, manifest in proofs.credible(stored):  # whatever their notes say
         points.append(point := _point(proofs, manifest))
         if point.span.precedes(now):
             doubtful = await beside_loop(partial(_suspects, stored, one, point), len(stored))
@@ -202,7 +202,7 @@ async def _points(proofs: Proofs, stored: Sequence[Stored], now: Span) -> list[P
 
 
 def _point(proofs: Proofs, manifest: Manifest) -> Point:
-    """Read a manifest as a point of history; where there is a key its counts must be signed."""
+    """Convert a manifest to a point of history; with a key its counts must be signed."""
     point = Point.of(manifest)
     if proofs.keys is not None and not proofs.keys.has_signed_counts(manifest):
         return replace(point, counts=None)
@@ -215,7 +215,7 @@ def _suspects(stored: Sequence[Stored], anchor: Stored, point: Point) -> list[St
 
 
 def _told(stored: Sequence[Stored]) -> tuple[str, ...]:
-    """Name those that count for nothing."""
+    """List warnings about snapshots that do not count."""
     broken = [one.name for one in stored if one.broken]
     mismatched = [one.name for one in stored if one.mismatched and not one.broken]
     told = []

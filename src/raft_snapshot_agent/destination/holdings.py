@@ -1,4 +1,4 @@
-"""What a storage holds at a moment, by its own listing, and by when it must hold more."""
+"""The content of a storage at a moment, from its listing, and when its next snapshot is due."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from raft_snapshot_agent.threads import beside_loop
 _T = TypeVar("_T")
 
 LOOK_WITHIN = 30.0
-"""Seconds that a storage gets to answer."""
+"""Maximum seconds for a storage to answer."""
 _AT_ONCE = 20
 
 
 def hold(destination: Destination) -> Holding:
-    """Return what is known of a storage before it was looked at."""
+    """Return what is known of a storage before it is listed."""
     return Holding(
         destination.name,
         destination.storage.kind,
@@ -42,11 +42,11 @@ def hold(destination: Destination) -> Holding:
 
 
 async def look(destination: Destination, timing: ScheduleSpec, now: datetime) -> Holding:
-    """Look at one storage; what fails is in the holding, nothing is raised.
+    """List one storage. A failure is in the result. Raises nothing.
 
     Arguments:
         destination: The storage.
-        timing: When it is to get snapshots.
+        timing: Its schedule.
         now: The present time.
     """
     try:
@@ -58,7 +58,7 @@ async def look(destination: Destination, timing: ScheduleSpec, now: datetime) ->
 
 
 def unlisted(error: Exception) -> Survey:
-    """Return what a look comes to that failed."""
+    """Return the error of a failed listing."""
     if not isinstance(error, TimeoutError):
         return Survey(error=as_failure(error))
     why = f"cannot list snapshots: no answer within {LOOK_WITHIN:g} s"
@@ -66,7 +66,7 @@ def unlisted(error: Exception) -> Survey:
 
 
 async def survey(destination: Destination, stored: Sequence[Stored], now: datetime) -> Survey:
-    """Sum up what a storage lists, and read the notes that belong to it.
+    """Summarise the listing of a storage, and read its notes.
 
     Arguments:
         destination: The storage.
@@ -91,10 +91,10 @@ async def survey(destination: Destination, stored: Sequence[Stored], now: dateti
 async def look_at_all(
     destinations: Sequence[tuple[Destination, ScheduleSpec]], now: datetime
 ) -> tuple[Holding, ...]:
-    """Look at every storage, as many at once as is good for this host.
+    """List every storage, with limited concurrency.
 
     Arguments:
-        destinations: Each with the schedule of those storages that have none of their own.
+        destinations: Each with the schedule that applies if it has none of its own.
         now: The present time.
     """
     found: dict[int, Holding] = {}
@@ -111,7 +111,7 @@ async def look_at_all(
 
 
 async def _try_read(reading: Awaitable[_T | None]) -> _T | None:
-    """Return what is read; nothing where only the right to read is missing."""
+    """Return the content; `None` if only the permission to read is missing."""
     try:
         return await reading
     except LoginRefused:

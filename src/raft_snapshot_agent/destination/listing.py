@@ -1,4 +1,4 @@
-"""What one storage lists at one moment: the snapshots, and the guard's own notes beside them."""
+"""The listing of one storage at one moment: snapshots and the guard's notes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from raft_snapshot_agent.threads import beside_loop
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The snapshots of a storage, and what lies there for all of them."""
+    """The snapshots of a storage, and the notes about all of them."""
 
     stored: tuple[Stored, ...]
     """Newest first."""
     notes: frozenset[str] = frozenset()
-    """Those of the guard's notes that lie there."""
+    """The guard's notes that exist there."""
 
     def with_manifest(self, name: str, size: int) -> Listing | None:
-        """Return the same after a manifest was stored; nothing where its snapshot is not listed.
+        """Return the listing after a manifest was stored; `None` if its snapshot is not listed.
 
         Arguments:
-            name: Of the snapshot.
-            size: Of the manifest, in bytes; zero: it could not be stored.
+            name: The snapshot.
+            size: Bytes of the manifest; 0: it could not be stored.
         """
         place = next((at for at, one in enumerate(self.stored) if one.name == name), None)
         if place is None:
@@ -36,7 +36,7 @@ class Listing:
 
 
 async def listed(sizes: Mapping[str, int], naming: Naming) -> Listing:
-    """Find the snapshots, and the guard's notes, among what lies in a storage."""
+    """Find snapshots and the guard's notes among the objects of a storage."""
 
     def found() -> Listing:
         notes = frozenset(name for name in (GUARD_NAME, RESTORED_NAME) if name in sizes)
@@ -46,7 +46,7 @@ async def listed(sizes: Mapping[str, int], naming: Naming) -> Listing:
 
 
 def static(name: str, sizes: Mapping[str, int], manifest: Manifest | None) -> Stored:
-    """Describe a snapshot whose name tells nothing; without a manifest it counts as ancient."""
+    """Describe a snapshot with a static name; without a manifest its time is the oldest."""
     condemned = Sidecar.BROKEN.name_for(name) in sizes
     taken_at = None if manifest is None else moment(manifest.taken_at)
     if manifest is None or taken_at is None:

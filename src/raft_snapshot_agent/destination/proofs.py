@@ -1,4 +1,4 @@
-"""Reads listing and manifests of one storage, for `core.proof` to judge what counts."""
+"""Read listing and manifests of one storage, so that `core.proof` can judge what counts."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.threads import beside_loop
 
 _AT_ONCE = 8
-"""Manifests that are read side by side: it is the way to a storage that takes the time."""
+"""Manifests to read concurrently, as the latency of a storage dominates."""
 _AHEAD = 32
-"""Manifests that are read before anybody knows that they are needed."""
+"""Manifests to read in advance."""
 _SILENT = 500
-"""Manifests in a row that say nothing of others, before it is asked whether that is so many."""
+"""Consecutive manifests without a list of others before their number is checked."""
 Explained = Callable[[int, datetime], bool]
 
 
@@ -47,7 +47,7 @@ def _never(_count: int, _since: datetime) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Proofs:
-    """Reads manifests, each once in the life of a process, and judges snapshots by them."""
+    """Reads manifests, each once per process, and judges snapshots by them."""
 
     storage: Storage
     naming: Naming | None
@@ -59,20 +59,20 @@ class Proofs:
 
         Arguments:
             stored: The snapshot.
-            whole: Whether what it tells of others is wanted, and what its signature covers.
+            whole: Whether its list of other snapshots and its signed text are needed.
 
         Raises:
-            LoginRefused: Nothing can be read.
-            StorageUnavailable: Another try may help.
+            LoginRefused: The credentials are refused.
+            StorageUnavailable: A retry may succeed.
         """
         if not stored.verified:
             return None
         if (remembered := self.told.recall(stored, whole=whole)) is not None:
             return remembered
         told = await self._read(stored.name)
-        if isinstance(told, Manifest):  # what was damaged may have been so on the way
+        if isinstance(told, Manifest):  # it may have been damaged in transfer
             if told.snapshot != stored.name:
-                return told  # of another: nothing that is worth its room
+                return told  # of another snapshot: not cached
             self.told.note(stored, told)
         return told
 
@@ -82,13 +82,13 @@ class Proofs:
         except (LoginRefused, StorageUnavailable):
             raise
         except StorageError:
-            return Unread()  # nobody knows, and nobody ever may: no reason to stop all
+            return Unread()  # unknown, perhaps for ever, but no reason to stop
 
     async def judge(self, listed: Sequence[Stored]) -> Judge:
-        """Find out which unsigned snapshots are from before there was a key.
+        """Determine which unsigned snapshots were taken before a key was configured.
 
-        The newest signed manifest tells. Where there is none yet, all that lie there are; where
-        none of them tells, no unsigned one counts.
+        The newest signed manifest lists them. Without a signed manifest all are. If no signed
+        manifest lists any, no unsigned snapshot counts.
 
         Arguments:
             listed: Newest first.
@@ -107,7 +107,7 @@ class Proofs:
         return Judge(self.naming, self.keys, accepted)
 
     async def worth(self, judge: Judge, listed: Sequence[Stored]) -> tuple[Stored, ...]:
-        """Say what snapshots count for, each on its own and beside the others."""
+        """Judge what snapshots count for, each alone and compared with the others."""
         told = await self._read_all(listed, whole=self.keys is not None)
 
         def judged() -> tuple[Stored, ...]:
@@ -116,7 +116,7 @@ class Proofs:
         return await beside_loop(judged, len(listed))
 
     async def _read_all(self, listed: Sequence[Stored], *, whole: bool) -> dict[str, Told]:
-        """Read manifests, some at once."""
+        """Read manifests concurrently."""
         told: dict[str, Told] = {}
         failures: list[StorageError] = []
         waiting = iter(listed)
@@ -140,13 +140,13 @@ class Proofs:
     async def settled(
         self, listed: Sequence[Stored], planned: Callable[[Sequence[Stored]], Plan]
     ) -> Plan:
-        """Plan by names, prove those that others are to go for, and plan again until that holds.
+        """Plan by names, prove the snapshots to keep, and repeat until the plan is stable.
 
-        Nothing is read where nothing would go. Of those that are left for later runs only those
-        are read that may be what one of the others is a copy of.
+        Nothing is read if nothing would be deleted. Of the deletions left to later runs, only those
+        are read of which another snapshot may be a copy.
 
         Arguments:
-            listed: As the storage lists them, newest first.
+            listed: The snapshots, newest first.
             planned: Makes the plan.
         """
         many = len(listed)
@@ -170,7 +170,7 @@ class Proofs:
                 return plan
 
     async def current(self, listed: Sequence[Stored]) -> tuple[Stored, ...]:
-        """Judge the newest, back to the first that is signed: its time can be believed.
+        """Judge the newest snapshots back to the first signed one, whose time can be trusted.
 
         Arguments:
             listed: Newest first.
@@ -184,9 +184,9 @@ class Proofs:
         return (*judged, *listed[len(judged) :])
 
     async def known(self, listed: Sequence[Stored]) -> str:
-        """Write down what the next manifest is to tell of those that lie there.
+        """Build the list of stored snapshots for the next manifest.
 
-        Without a key: all of them. With one: the unsigned ones that still count.
+        Without a key: all. With a key: the unsigned ones that still count.
         """
         accepted = (await self.judge(listed)).accepted
 
@@ -201,13 +201,13 @@ class Proofs:
     async def witnesses(
         self, listed: Sequence[Stored], most: int, explained: Explained = _never
     ) -> list[Witness]:
-        """Read what the newest snapshots say of those that were there before them.
+        """Read which earlier snapshots the newest manifests list.
 
         Arguments:
             listed: Newest first.
-            most: How many are read.
-            explained: Tells whether so many, back to some time, may be there that say nothing;
-                then none of those before them is looked for.
+            most: Maximum number to read.
+            explained: Returns whether this number of manifests without a list is plausible since
+                a time; then earlier ones are not read.
         """
         found: list[Witness] = []
         silent = 0
@@ -222,7 +222,7 @@ class Proofs:
         return found
 
     async def credible(self, listed: Sequence[Stored]) -> AsyncIterator[tuple[Stored, Manifest]]:
-        """Read manifests in this order, and pass over those that are damaged, or that lie."""
+        """Read manifests in this order, without damaged and untrusted ones."""
         judge = await self.judge(listed)
         verified = (one for one in listed if one.verified)
         batch = 1

@@ -1,4 +1,4 @@
-"""Deletes that a storage refuses: what they were, and when each is to be tried again."""
+"""Deletes that a storage refused, and when each may be tried again."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ _AGAIN = timedelta(days=1)
 
 @dataclass(slots=True)
 class Refusals:
-    """What one storage refused to delete, for as long as the agent runs."""
+    """The refused deletes of one storage, kept while the agent runs."""
 
     _refused: dict[str, tuple[datetime, str]] = field(default_factory=dict)
 
     def note(self, name: str, why: str, now: datetime) -> None:
-        """Remember a refusal; those of names that are long gone are forgotten."""
+        """Record a refusal; drop old ones."""
         recent = {one: old for one, old in self._refused.items() if abs(now - old[0]) < 2 * _AGAIN}
         self._refused = {**recent, name: (now, why)}
 
     def is_due(self, name: str, now: datetime) -> bool:
-        """Tell whether a delete may be tried: it was not refused within the last day."""
+        """Return whether a delete may be tried: it was not refused within the last day."""
         refused = self._refused.get(name)
         return refused is None or abs(now - refused[0]) >= _AGAIN
 
@@ -29,5 +29,5 @@ class Refusals:
         return self._refused[name][1]
 
     def among(self, names: Iterable[str]) -> dict[str, str]:
-        """Say which of these were refused when they were tried last, and why."""
+        """Return which of these were refused at the last attempt, and why."""
         return {name: self._refused[name][1] for name in names if name in self._refused}

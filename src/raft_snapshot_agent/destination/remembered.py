@@ -1,4 +1,4 @@
-"""The manifests of one storage that were read already, so that each is read once in a process."""
+"""A cache of the manifests of one storage, so that each is read once per process."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from dataclasses import dataclass, field, replace
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Stored
 
 _MOST = 150_000
-"""Manifests that are kept at most, about half a kilobyte each."""
+"""Maximum cached manifests, about half a kilobyte each."""
 _MOST_LETTERS = 8 << 20
-"""Of what they tell of others: only the newest are asked for that, and it may be long in each."""
+"""Maximum cached lists of other snapshots: only the newest are used, and each may be long."""
 _SHORT = 64
-"""Letters of it that are kept with the manifest itself."""
+"""Characters of such a list that are kept in the manifest itself."""
 _LEFT_OUT = "?"
-"""Stands for what they tell of others where that was left out; no manifest says so."""
+"""Placeholder for a list that was left out; no manifest contains it."""
 _ALIKE = ("cluster_id", "cluster_name", "product", "version", "node", "agent_version",
           "encryption", "clock", "leading_since", "history")  # fmt: skip
-"""Fields that are the same in many manifests."""
+"""Fields with equal values in many manifests."""
 Key = tuple[str, int, int]
 
 
 @dataclass(slots=True)
 class Remembered:
-    """Manifests by the name and the size of their snapshots, and their own size."""
+    """Manifests by name and size of their snapshots and their own size."""
 
     _facts: dict[Key, Manifest] = field(default_factory=dict)
     _long: dict[Key, tuple[str, str]] = field(default_factory=dict)
-    """What they tell of others and of mounts, in the order in which they were last asked for."""
+    """Lists of other snapshots and of mounts, least recently used first."""
     _letters: int = 0
 
     def recall(self, stored: Stored, *, whole: bool) -> Manifest | None:
-        """Return the manifest of a snapshot that is still what it was; nothing: read it.
+        """Return the cached manifest of an unchanged snapshot; `None`: it must be read.
 
         Arguments:
-            stored: The snapshot, as it is listed now.
-            whole: Whether what it tells of others is wanted, too.
+            stored: The snapshot as listed now.
+            whole: Whether its list of other snapshots is needed, too.
         """
         key = _key(stored)
         facts = self._facts.get(key)
@@ -48,10 +48,10 @@ class Remembered:
         return replace(facts, known=long[0], counts=long[1])
 
     def note(self, stored: Stored, manifest: Manifest) -> None:
-        """Remember a manifest; the oldest are forgotten where there are too many."""
+        """Cache a manifest; drop the oldest if there are too many."""
         key = _key(stored)
         if manifest.known == _LEFT_OUT:
-            return  # somebody wrote that
+            return  # written by another program
         self._forget(key)
         while len(self._facts) >= _MOST:
             self._forget(next(iter(self._facts)))
@@ -67,7 +67,7 @@ class Remembered:
             self._letters -= _length(self._long.pop(next(iter(self._long))))
 
     def keep_only(self, names: Container[str], count: int) -> None:
-        """Forget those of snapshots that are gone, once these are more than the others."""
+        """Drop manifests of deleted snapshots once they outnumber the others."""
         if len(self._facts) > 2 * count + _SHORT:
             for key in [key for key in self._facts if key[0] not in names]:
                 self._forget(key)

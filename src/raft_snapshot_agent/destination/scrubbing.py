@@ -1,4 +1,4 @@
-"""Reads stored snapshots back in turn: what is rotten or gone is found before it is needed."""
+"""Read stored snapshots again, in turn, to find damaged or missing ones before they are needed."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from raft_snapshot_agent.storage.base import BytesSource, sizes_of
 from raft_snapshot_agent.threads import beside_loop
 
 _LONGEST_REST = 1.0
-"""Seconds of rest after one piece at most."""
-_MEND = "look at the storage; fill it from another with copy, which replaces what is broken"
+"""Maximum seconds of pause after a chunk."""
+_MEND = "check the storage; copy from another storage replaces what is broken"
 _GONE = "its manifest is there and it is not: nothing but a lifecycle rule or a person did that"
 
 Turn = Callable[[], Awaitable[None]]
-"""Returns when the storage may be read."""
+"""Waits until the storage may be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScrubResult:
-    """What one turn on a storage came to."""
+    """The result of one scrub of a storage."""
 
     note: ScrubNote
     rotten: tuple[str, ...] = ()
-    """What is not what it was, or is gone: an alarm, in the same words from turn to turn."""
+    """Damaged or missing snapshots: an alarm, in the same words in every scrub."""
     troubles: tuple[str, ...] = ()
-    """What could not be found out."""
+    """Failures of the scrub itself."""
     read: tuple[str, ...] = ()
 
 
 async def read_scrub_note(destination: Destination, now: datetime) -> ScrubNote:
-    """Read what is noted of readings; an empty note where none is, or none can be believed.
+    """Read the note of earlier scrubs; empty if there is none or it is not valid.
 
     Raises:
         StorageError: It cannot be read.
@@ -66,17 +66,17 @@ async def scrub(
     clock: Callable[[], datetime],
     turn: Turn,
 ) -> ScrubResult:
-    """Read some snapshots back, hold them against their manifests, and note what came of it.
+    """Read some snapshots, compare them with their manifests, and store the result.
 
     Arguments:
         destination: The storage.
-        before: What this agent knows of earlier readings, beside what is noted there.
-        count: How many are read.
-        clock: Tells the present time.
-        turn: Waits until the storage may be read, before each piece.
+        before: Earlier results known to this agent, in addition to those in the storage.
+        count: Number of snapshots to read.
+        clock: Returns the present time.
+        turn: Called before each chunk; waits until the storage may be read.
 
     Raises:
-        StorageError: It cannot be listed.
+        StorageError: The storage cannot be listed.
     """
     await turn()
     sizes = await sizes_of(destination.storage)
@@ -120,7 +120,7 @@ async def _stored(destination: Destination, sizes: Mapping[str, int]) -> tuple[S
 
 
 def _missing(destination: Destination, sizes: Mapping[str, int]) -> list[str]:
-    """List the snapshots of which nothing but the manifest lies there."""
+    """List the snapshots of which only the manifest exists."""
     ending = Sidecar.MANIFEST.value
     names = [one.removesuffix(ending) for one in sizes if one.endswith(ending)]
     return [name for name in names if name not in sizes and _is_ours(destination, name)]
@@ -133,7 +133,7 @@ def _is_ours(destination: Destination, name: str) -> bool:
 
 
 async def _still_missing(destination: Destination, missing: list[str]) -> list[str]:
-    """Look again: a list may be made while something is deleted."""
+    """List again, as the first listing may have been made during a delete."""
     if not missing:
         return []
     sizes = await sizes_of(destination.storage)
@@ -141,7 +141,7 @@ async def _still_missing(destination: Destination, missing: list[str]) -> list[s
 
 
 async def _judge(destination: Destination, one: Stored, turn: Turn) -> Reading:
-    """Read a snapshot, twice unless it is whole; one that was deleted meanwhile is none."""
+    """Read a snapshot, twice unless it is intact; return `None` if it was deleted meanwhile."""
     verdicts = destination.verdicts
     first, again = [Unhurried(verdicts.copy(one, anew=anew), turn) for anew in (False, True)]
     return await verification.judge(first, again)
@@ -154,7 +154,7 @@ async def _remember(
     found: Mapping[str, Reading],
     now: datetime,
 ) -> list[str]:
-    """Leave the notes; say what is wrong with that."""
+    """Store the notes; return the errors."""
     name = destination.name
     try:
         for one in stored:
@@ -165,7 +165,7 @@ async def _remember(
     except LoginRefused:
         raise
     except StorageError as error:
-        return [f"{name}: what was read back is not noted there: {error}"]
+        return [f"{name}: the result of the scrub could not be stored: {error}"]
     return []
 
 
@@ -193,7 +193,7 @@ def _unread(destination: Destination, found: Mapping[str, Reading]) -> list[str]
 
 @dataclass(frozen=True, slots=True)
 class Unhurried:
-    """A snapshot that is read when nothing else wants the storage, and at half the speed."""
+    """A snapshot that is read at half speed, and only while the storage is otherwise idle."""
 
     copy: Copy
     turn: Turn
@@ -202,7 +202,7 @@ class Unhurried:
         return await self.copy.expected()
 
     async def read(self) -> AsyncIterator[bytes]:
-        """Stream it, and rest after each piece for as long as it kept the reader busy."""
+        """Stream it, and pause after each chunk for as long as the chunk took."""
         async with aclosing(cast("AsyncGenerator[bytes]", self.copy.read())) as pieces:
             while True:
                 await self.turn()

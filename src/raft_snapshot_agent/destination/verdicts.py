@@ -1,6 +1,6 @@
-"""What the stored snapshots of one place are worth, and the notes that say so beside them.
+"""Verdicts on the stored snapshots of one storage, and the notes that record them.
 
-A note is a claim: it takes a snapshot out of the rules, and it deletes nothing.
+A note is only a claim: the snapshot no longer counts for retention, but is not deleted for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from raft_snapshot_agent.storage.base import BytesSource, Storage
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Finds out what snapshots are worth, and remembers it beside them."""
+    """Verifies snapshots, and stores the verdicts beside them."""
 
     storage: Storage
     naming: Naming
@@ -27,29 +27,29 @@ class Verdicts:
     reopen: Callable[[], Storage] | None
 
     async def dated(self, stored: Iterable[Stored]) -> tuple[Stored, ...]:
-        """Look up since when those are broken that are condemned."""
+        """Read since when snapshots are marked as broken."""
         return tuple([await self._add_date(one) if one.condemned else one for one in stored])
 
     def copy(self, stored: Stored, *, anew: bool = False) -> Copy:
-        """Open a snapshot to be read.
+        """Open a snapshot for reading.
 
         Arguments:
-            stored: Which one.
-            anew: Whether over connections that no other reading has used.
+            stored: The snapshot.
+            anew: Whether to use new connections.
         """
         storage = self.reopen() if anew and self.reopen else self.storage
         parsed = None if self.static_name else parse(stored.name, self.naming)
         return Copy(storage, stored.name, stored.size, parsed.index if parsed else None)
 
     async def judge(self, stored: Stored) -> Reading:
-        """Read a snapshot, twice unless it is whole, and say what it is worth."""
+        """Read a snapshot, twice unless it is intact, and return the verdict."""
         return await verification.judge(self.copy(stored), self.copy(stored, anew=True))
 
     async def remember(self, stored: Stored, verdict: Reading, now: datetime) -> None:
-        """Leave the notes beside a snapshot that this verdict calls for.
+        """Store or remove the notes beside a snapshot as this verdict requires.
 
-        One that was condemned already stays so since then; one that is whole loses its notes. A
-        static one has none: it is replaced by the next, perhaps while it is read.
+        An existing mark keeps its date; an intact snapshot loses its notes. A snapshot with a
+        static name gets none, as the next one may replace it at any time.
         """
         if self.static_name is not None or verdict.state is SnapshotState.UNREADABLE:
             return
@@ -63,7 +63,7 @@ class Verdicts:
             await self.storage.delete(Sidecar.MISMATCH.name_for(stored.name))
 
     async def _condemn(self, stored: Stored, verdict: Reading, now: datetime) -> None:
-        """Note when a snapshot was found broken first; an empty one needs no note to be seen."""
+        """Record when a snapshot was first found broken; an empty one needs no note."""
         since = (await self._add_date(stored)).condemned_at if stored.condemned else None
         if since is None and stored.size:
             note = Condemnation("" if verdict.error is None else verdict.error.message, now)
@@ -78,6 +78,6 @@ class Verdicts:
         except SnapshotNotFound:
             return replace(one, condemned=False, condemned_at=None)
         except StorageError:
-            # Nobody knows since when: long enough to be named, never to be deleted.
+            # Date unknown: it is reported as broken, but never deleted.
             return replace(one, condemned_at=datetime.max.replace(tzinfo=UTC))
         return replace(one, condemned=True, condemned_at=Condemnation.from_json(note).since)

@@ -1,8 +1,7 @@
-"""Reads a stored snapshot back, twice where it seems broken, and returns the verdict.
+"""Read a stored snapshot, twice if it seems broken, and return the verdict.
 
-A byte may be damaged in the storage or on the way. So nothing is called
-broken that was read once: the second reading goes over a connection of its own, and both must
-show the same bytes and the same defect (docs/decisions/0030).
+A byte may be damaged in the storage or in transfer. So a snapshot counts as broken only after two
+readings over separate connections with the same bytes and the same defect (docs/decisions/0030).
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.threads import in_thread
 
 _SMALL = 1 << 20
-"""Bytes of a note or a manifest that are read; real ones have a few hundred."""
+"""Maximum bytes of a note or a manifest; valid ones have a few hundred."""
 _REPLACED = "it was replaced after it was stored; do not trust it unless you know by whom"
 
 
@@ -37,39 +36,39 @@ OpenVerifier = Callable[[], ArchiveVerifier]
 
 
 class SnapshotState(StrEnum):
-    """What a snapshot is worth, as far as it could be read."""
+    """The verdict on a snapshot."""
 
     WHOLE = "whole"
     BROKEN = "broken"
     MISMATCH = "mismatch"
-    """Whole, but not the snapshot that its name or its manifest describes."""
+    """Intact, but not the snapshot that its name or its manifest describes."""
     UNREADABLE = "unreadable"
-    """Nobody knows: fewer bytes came than there are, or not twice the same."""
+    """Unknown: bytes are missing, or two readings differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What is known of a snapshot before it is read."""
+    """What is known about a snapshot before it is read."""
 
     index: int | None = None
-    """Raft index, where the name tells it."""
+    """Raft index, if the name contains it."""
     manifest: Manifest | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What came of reading a snapshot to its end."""
+    """The result of reading a snapshot to its end."""
 
     state: SnapshotState
     snapshot: Snapshot | None = None
     error: AgentError | None = None
     sha256: str = ""
-    """Of all bytes that came, whatever they are."""
+    """SHA-256 of all received bytes, valid or not."""
     before: str = ""
-    """What was wrong with an earlier reading, where this one is good."""
+    """The defect of an earlier reading, if this one is good."""
 
     def agrees_with(self, other: Reading) -> bool:
-        """Tell whether both found the same defect in the same bytes."""
+        """Return whether both found the same defect in the same bytes."""
         same = (self.state, self.sha256, str(self.error))
         return same == (other.state, other.sha256, str(other.error))
 
@@ -80,25 +79,25 @@ class Readable(Protocol):
     def read(self) -> AsyncIterator[bytes]: ...
 
     async def expected(self) -> Expected:
-        """Say what is known of it before it is read."""
+        """Return what is known about it before it is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """What lies in a storage under a snapshot's name."""
+    """The object in a storage with a snapshot's name."""
 
     storage: Storage
     name: str
     size: int | None = None
-    """Bytes, as the storage lists it."""
+    """Bytes, as listed."""
     index: int | None = None
-    """Raft index, where the name tells it."""
+    """Raft index, if the name contains it."""
 
     async def read(self) -> AsyncIterator[bytes]:
         """Stream it.
 
         Raises:
-            StorageError: It cannot be read, or another number of bytes came than is listed.
+            StorageError: It cannot be read, or the number of bytes differs from the listing.
         """
         came = 0
         async with aclosing(cast("AsyncGenerator[bytes]", self.storage.read(self.name))) as pieces:
@@ -107,7 +106,8 @@ class Copy:
                 yield piece
         if self.size not in (None, came):
             raise StorageError(
-                f"{came} bytes of {self.storage.location(self.name)} came, {self.size} are listed",
+                f"received {came} bytes of {self.storage.location(self.name)}, but {self.size} "
+                f"are listed",
                 hint="the connection ended early, or it is being replaced; try again",
             )
 
@@ -118,12 +118,12 @@ class Copy:
 async def judge(
     first: Readable, again: Readable, verifier: OpenVerifier = ArchiveVerifier
 ) -> Reading:
-    """Say what a snapshot is worth; what does not look whole is read again before that.
+    """Return the verdict on a snapshot; read it again first if it does not look intact.
 
     Arguments:
         first: The snapshot.
-        again: The same, over a connection of its own.
-        verifier: Makes one for each reading.
+        again: The same over a separate connection.
+        verifier: Creates a verifier for each reading.
     """
     one = await read_once(first, verifier)
     if one.state is SnapshotState.WHOLE:
@@ -137,7 +137,7 @@ async def judge(
 
 
 async def read_once(source: Readable, opened: OpenVerifier = ArchiveVerifier) -> Reading:
-    """Read a snapshot to its end, also past a defect: the SHA-256 is to be that of all of it."""
+    """Read a snapshot to its end, even after a defect, for the SHA-256 of all bytes."""
     verifier, digest = opened(), hashlib.sha256()
     defect: VerificationError | None = None
     try:
@@ -160,10 +160,10 @@ async def read_once(source: Readable, opened: OpenVerifier = ArchiveVerifier) ->
 
 
 def compare(snapshot: Snapshot, expected: Expected) -> None:
-    """Hold a snapshot against what name and manifest say of it.
+    """Compare a snapshot with its name and its manifest.
 
     Raises:
-        MismatchedSnapshot: They do not belong together.
+        MismatchedSnapshot: They do not match.
     """
     manifest, meta = expected.manifest, snapshot.meta
     if manifest is not None and manifest.sha256 != snapshot.sha256:
@@ -183,7 +183,7 @@ def compare(snapshot: Snapshot, expected: Expected) -> None:
 
 
 async def manifest(storage: Storage, name: str) -> Manifest | None:
-    """Read what lies beside a snapshot; nothing where there is none, or where it is damaged.
+    """Read the manifest of a snapshot; `None` if it is missing or damaged.
 
     Raises:
         StorageError: It cannot be read.
@@ -195,10 +195,10 @@ async def manifest(storage: Storage, name: str) -> Manifest | None:
 
 
 async def small(storage: Storage, name: str) -> bytes:
-    """Read a note or a manifest; one that is too large to be any is cut off.
+    """Read a note or a manifest; cut off one that is too large to be valid.
 
     Raises:
-        SnapshotNotFound: There is none of that name.
+        SnapshotNotFound: It does not exist.
         StorageError: It cannot be read.
     """
     content = b""
@@ -222,6 +222,6 @@ def _describe_difference(one: Reading, other: Reading) -> Reading:
     said = ["" if reading.error is None else reading.error.message for reading in (one, other)]
     error = StorageError(
         f"two readings differ: {said[0]}; then {said[1]}",
-        hint="something on the way changes bytes; check the network, proxies and the storage",
+        hint="bytes are changed in transfer; check the network, proxies and the storage",
     )
     return Reading(SnapshotState.UNREADABLE, error=error)

@@ -1,4 +1,4 @@
-"""Checks everything and changes nothing: one small function per check, each with advice."""
+"""Check everything without changing anything: one function per check, each with advice."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _ORDER = (Status.FAILURE, Status.WARNING, Status.SKIPPED, Status.SUCCESS)
 
 
 PROBE: Mapping[str, Check] = {"probe": probe.probe}
-"""In place of the check of that name: it writes, and removes what it wrote."""
+"""Replaces the check of that name: it writes a small object and removes it."""
 
 
 async def examine(context: CheckContext, checks: Mapping[str, Check] = CHECKS) -> list[CheckResult]:
-    """Do every check in turn; what one finds is in the list, nothing is raised."""
+    """Run every check in turn and return the results. Raises nothing."""
     found: list[CheckResult] = []
     try:
         for name, check in checks.items():
@@ -55,7 +55,7 @@ async def examine(context: CheckContext, checks: Mapping[str, Check] = CHECKS) -
 
 
 def worst_first(results: list[CheckResult]) -> list[CheckResult]:
-    """Order findings for a person; those of one kind stay in the order of the checks."""
+    """Sort results by severity, and equal ones in the order of the checks."""
     return sorted(results, key=lambda result: _ORDER.index(result.status))
 
 

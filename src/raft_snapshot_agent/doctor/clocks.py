@@ -1,4 +1,4 @@
-"""Clocks: that of this host against those of the server and of the stores."""
+"""Compare this host's clock with those of the server and of the stores."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from raft_snapshot_agent.vault.client import Node
 
 _CHECK = "clock"
 _APART = timedelta(seconds=30)
-"""More than this between two clocks is told: names, schedules and logins go by them."""
+"""Larger differences are reported, as names, schedules and logins depend on the clocks."""
 _PATIENCE = timedelta(seconds=5)
 _ADDRESSES = ("url", "endpoint", "auth_url")
-"""The keys that say where a store answers."""
+"""The keys with a store's address."""
 
 
 async def clocks(context: CheckContext) -> list[CheckResult]:
-    """Compare the clocks; a store that does not report its time is passed over."""
+    """Compare the clocks; skip stores that do not report their time."""
     found = [await in_thread(partial(_server, context.node), abandon=True)]
     silent = {one.storage for one in context.holdings if one.error is not None}
     for storage in context.config.storages:
@@ -51,7 +51,7 @@ def _store(storage: AnyStorage) -> list[CheckResult]:
 
 
 def _date(storage: AnyStorage) -> datetime | None:
-    """Ask a store, without credentials, for anything: every answer is dated."""
+    """Send a request without credentials to a store: every answer has a date."""
     url = _address(storage)
     if url is None:
         return None
@@ -77,4 +77,6 @@ def _compare(whose: str, told: datetime) -> CheckResult:
         "ahead of" if apart > timedelta(0) else "behind",
     )
     message = f"this host's clock is {by} {way} that of {whose}"
-    return warning(_CHECK, message, "set both by NTP: names, schedules and logins go by them")
+    return warning(
+        _CHECK, message, "synchronise both with NTP: names, schedules and logins depend on them"
+    )

@@ -1,4 +1,4 @@
-"""The host: the configuration, the folders it names, and room for the spool."""
+"""Check the host: the configuration, its folders, and space for the spool."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from raft_snapshot_agent.storage.local.local import LocalSettings
 from raft_snapshot_agent.threads import in_thread
 
 _ROOM = 2
-"""In newest snapshots: less is told."""
+"""In sizes of the newest snapshot: less free space is reported."""
 
 
 async def configuration(context: CheckContext) -> list[CheckResult]:
-    """Try what can be known without contacting anybody, each storage on its own."""
+    """Check what needs no server or storage, for each storage separately."""
     return await in_thread(partial(_configuration, context))
 
 
@@ -48,7 +48,7 @@ def _configuration(context: CheckContext) -> list[CheckResult]:
 
 
 def _is_there(path: Path) -> bool:
-    """Return whether there is something of that name, as far as this user may know."""
+    """Return whether a path exists, as far as this user can see."""
     try:
         os.lstat(path)
     except FileNotFoundError:
@@ -59,7 +59,7 @@ def _is_there(path: Path) -> bool:
 
 
 async def spool(context: CheckContext) -> list[CheckResult]:
-    """Check that the spool has room for a snapshot as large as the newest."""
+    """Check that the spool has space for a snapshot as large as the newest."""
     folder = spool_folder(context.config, context.environ)
     sizes = [one.newest.size for one in context.holdings if one.newest is not None]
     if not sizes:
@@ -79,7 +79,7 @@ async def spool(context: CheckContext) -> list[CheckResult]:
 
 
 async def room(context: CheckContext) -> list[CheckResult]:
-    """Check that the disk of each local storage has room for another snapshot."""
+    """Check that the disk of each local storage has space for another snapshot."""
     newest = {one.storage: one.newest.size for one in context.holdings if one.newest is not None}
     return [
         result
@@ -104,7 +104,7 @@ def _room(name: str, folder: Path, need: int) -> list[CheckResult]:
 
 
 def _existing_folder(folder: Path) -> Path:
-    """Return the folder, or the one that it would be made in."""
+    """Return the folder, or the nearest existing parent."""
     return next(one for one in (folder, *folder.parents) if one == one.parent or _is_there(one))
 
 

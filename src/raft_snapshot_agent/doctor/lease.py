@@ -1,4 +1,4 @@
-"""The lease: whether its record can be read, and who holds it."""
+"""Check that the lease record can be read, and show who holds it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _READ_WITHIN = 30.0
 
 
 async def lease(context: CheckContext) -> list[CheckResult]:
-    """Read the lease's record, where one is configured; who only types commands need not."""
+    """Read the lease record, if configured; commands run by hand do not need it."""
     settings = context.config.lease
     if settings is None:
         return []

@@ -1,4 +1,4 @@
-"""Members of a cluster that each fill a folder of their own."""
+"""Detect a cluster whose members each store to their own local folder only."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from raft_snapshot_agent.vault.client import Node
 
 _LOCAL = "local"
 _ENOUGH = 1 << 20
-"""Bytes of a snapshot in which the names of the members must have come."""
+"""Bytes of a snapshot within which the names of the members are expected."""
 
 
 async def members(context: CheckContext) -> list[CheckResult]:
-    """Warn where no storage holds what every member took."""
+    """Warn if no storage has the snapshots of all members."""
     config = context.config
     alone = config.storages and all(one.type == _LOCAL for one in config.storages)
     if not alone or config.run_on != "leader" or config.lease is not None:
@@ -32,7 +32,7 @@ async def members(context: CheckContext) -> list[CheckResult]:
 
 
 async def _several(context: CheckContext) -> bool:
-    """Return whether anything tells that the cluster has several members."""
+    """Return whether the cluster is known to have several members."""
     if len(context.config.vault.addresses) > 1 or context.leaders:
         return True
     if await in_thread(partial(_count_server_nodes, context)) > 1:
@@ -45,7 +45,7 @@ def _pairs(context: CheckContext) -> list[tuple[Destination, Holding]]:
 
 
 def _count_server_nodes(context: CheckContext) -> int:
-    """Count the nodes that the server tells of; few tokens may ask."""
+    """Count the nodes that the server reports; few tokens have this permission."""
     node, token = context.node, context.token
     if node is None or token is None or context.cluster.session.uses is not None:
         return 0
@@ -61,7 +61,7 @@ def _nodes(node: Node, token: str) -> int:
 
 
 async def _count_named_members(destination: Destination, holding: Holding) -> int:
-    """Count the members that the newest snapshot names, near its beginning."""
+    """Count the members named near the beginning of the newest snapshot."""
     if holding.newest is None:
         return 0
     archive, fed = ArchiveVerifier(digest=False), 0

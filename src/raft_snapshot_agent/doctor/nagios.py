@@ -1,4 +1,4 @@
-"""What `check` prints for Nagios and its like: one state, one line, one document."""
+"""The output of `check` for Nagios and similar systems: one state, one line, one document."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from raft_snapshot_agent.core.state.holding import CheckState, Verdict, overall,
 
 _TITLE = "RAFT SNAPSHOTS"
 _LONGEST = 300
-"""Letters that one storage gets: who reads the line has little room."""
+"""Maximum characters per storage, as the line must be short."""
 
 
 def line(results: Sequence[Verdict]) -> str:
-    """Write the one line of a plugin, the worst first, with performance data.
+    """Return the line of a plugin, the worst result first, with performance data.
 
     Source: "Nagios Plugins Development Guidelines".
     """
@@ -25,12 +25,12 @@ def line(results: Sequence[Verdict]) -> str:
 
 
 def unknown_line(why: str) -> str:
-    """Write the line of a plugin that could not find anything out."""
+    """Return the line for the state UNKNOWN."""
     return _plugin_line(CheckState.UNKNOWN, why)
 
 
 def document(results: Sequence[Verdict]) -> dict[str, Any]:
-    """Write the same for programs."""
+    """Return the results as a JSON document."""
     state = overall(results)
     return {
         "status": state.name,
@@ -40,7 +40,7 @@ def document(results: Sequence[Verdict]) -> dict[str, Any]:
 
 
 def unknown_document(why: str) -> dict[str, Any]:
-    """Write the document where nothing could be found out."""
+    """Return the JSON document for the state UNKNOWN."""
     return {"status": CheckState.UNKNOWN.name, "exit_code": 3, "message": why, "storages": []}
 
 
@@ -53,7 +53,7 @@ def _short(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Replace the characters that would end the text early."""
+    """Replace characters with a meaning in the plugin's output."""
     printable = "".join(one if one.isprintable() else " " for one in text)
     return " ".join(printable.replace("|", "/").split())
 

@@ -1,4 +1,4 @@
-"""What a storage lets the agent do, found out by doing it with an object of its own."""
+"""Test the permissions in a storage with a small object."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ from raft_snapshot_agent.storage.base import BytesSource
 _CHECK = "probe"
 _STEP_WITHIN = 60.0
 _CLEAN_WITHIN = 15.0
-"""Seconds to take the object away again, whatever came before."""
+"""Maximum seconds to delete the object in any case."""
 _NEEDED = "retention, list, verify and restore need the right to do it"
 
 
 @dataclass(slots=True)
 class Trial:
-    """One storage, tried with one small object."""
+    """The test of one storage with one small object."""
 
     destination: Destination
     name: str = field(default_factory=lambda: f"raft-snapshot-agent-probe-x{secrets.token_hex(6)}")
-    """No snapshot is called like that."""
+    """Not a possible name of a snapshot."""
     content: bytes = field(default_factory=lambda: secrets.token_hex(32).encode())
     done: list[str] = field(default_factory=list)
-    """What it may do."""
+    """What succeeded."""
     failed: dict[str, AgentError] = field(default_factory=dict)
-    """What it may not do, and why."""
+    """What failed, and why."""
 
     async def run(self) -> None:
-        """Write, read back and list; then delete, in every ending."""
+        """Write, read and list the object; then delete it in any case."""
         try:
             if await self._try("write", self._write()):
                 await self._try("read back", self._read())
@@ -61,7 +61,7 @@ class Trial:
 
     @property
     def left(self) -> str:
-        """Where the object stayed, or may have; empty where it did not."""
+        """Where the object may have been left; empty if it was deleted."""
         refused = isinstance(self.failed.get("write"), StorageDenied)
         if "delete" not in self.failed or refused:
             return ""
@@ -87,7 +87,7 @@ class Trial:
     async def _read(self) -> None:
         found = b"".join([piece async for piece in self.destination.storage.read(self.name)])
         if found != self.content:
-            raise StorageError("what is read is not what was written")
+            raise StorageError("the data read differs from the data written")
 
     async def _list(self) -> None:
         sizes = {entry.name: entry.size for entry in await self.destination.storage.entries()}
@@ -104,14 +104,14 @@ class Trial:
 
 
 async def report_untried(context: CheckContext) -> list[CheckResult]:
-    """Report that nothing was written."""
+    """Report that writing was not tested."""
     if not context.destinations:
         return []
     return [skipped(_CHECK, "doctor --probe tests whether the storages accept writes")]
 
 
 async def probe(context: CheckContext) -> list[CheckResult]:
-    """Try in every storage what the agent does there, and leave nothing behind."""
+    """Test in every storage what the agent does there, and clean up."""
     if not context.destinations:
         return [skipped(_CHECK, "no storage is configured")]
     found = [
@@ -134,11 +134,11 @@ async def _try_destination(destination: Destination, context: CheckContext) -> l
 
 
 def judge(trial: Trial) -> list[CheckResult]:
-    """Report what a storage allows, and whether the rest should be allowed."""
+    """Report what a storage allows, and whether missing permissions are needed."""
     name, may = trial.destination.name, ", ".join(trial.done)
     broken = {what: error for what, error in trial.failed.items() if not _is_right(what, error)}
     if "write" in broken:
-        broken = {"write": broken["write"]}  # what else failed is of no interest then
+        broken = {"write": broken["write"]}  # the other failures do not matter then
     missing = trial.failed.keys() - broken.keys()
     if broken:
         return [_cannot(name, what, error) for what, error in broken.items()]
@@ -151,7 +151,7 @@ def judge(trial: Trial) -> list[CheckResult]:
 
 
 def _is_right(what: str, error: AgentError) -> bool:
-    """Return whether only a right is missing that the agent can do without."""
+    """Return whether only an optional permission is missing."""
     denied = isinstance(error, StorageDenied) and not isinstance(error, LoginRefused)
     return denied and what != "write"
 
@@ -169,7 +169,7 @@ def _report_leftovers(trial: Trial) -> list[CheckResult]:
 
 
 async def _lease(context: CheckContext) -> list[CheckResult]:
-    """Try whether the storage that keeps the lease can."""
+    """Test whether the lease's storage supports conditional writes."""
     settings = context.config.lease
     if settings is None or settings.kept_in is None:
         return []

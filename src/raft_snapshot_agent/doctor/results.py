@@ -1,4 +1,4 @@
-"""What a check finds, and what it is told about the patient."""
+"""The result of a check, and the context that all checks share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from raft_snapshot_agent.vault.leader import Cluster
 
 
 class Status(StrEnum):
-    """How a check ended."""
+    """The status of a check."""
 
     SUCCESS = "success"
     WARNING = "warning"
@@ -26,19 +26,19 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What one check found."""
+    """The result of one check."""
 
     check: str
     status: Status
     message: str
     advice: str = ""
     exit_code: int = 0
-    """What it makes of the whole: zero unless it is a failure."""
+    """Its contribution to the exit code; 0 unless it is a failure."""
 
 
 @dataclass(slots=True)
 class CheckContext:
-    """What is checked, and what earlier checks learnt of it."""
+    """The configuration to check, and the findings of earlier checks."""
 
     config: Config
     environ: Mapping[str, str]
@@ -46,31 +46,31 @@ class CheckContext:
     cluster: Cluster
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     node: Node | None = None
-    """The node to log in at: one that answered well, the leader if it did."""
+    """The node to log in to: one that answered, preferably the leader."""
     token: str | None = field(default=None, repr=False)
     answered: set[str] = field(default_factory=set)
-    """Addresses where a server answered, in whatever way: TLS was good there."""
+    """Addresses at which a server answered, so TLS succeeded there."""
     leaders: set[str] = field(default_factory=set)
-    """Addresses at which other nodes are said to lead."""
+    """Addresses of leaders as other nodes report them."""
     stands_by: bool = False
-    """Whether another member's agent is the one to work."""
+    """Whether another member's agent is responsible."""
     tell: Callable[[str], None] = lambda _: None
-    """Says at once what no finding can say any more."""
+    """Reports what can no longer be part of a result."""
     holdings: Sequence[Holding] = ()
-    """What the storages hold, once they were listed."""
+    """The content of the storages, once listed."""
     phase: timedelta = timedelta(0)
-    """How far behind the first of several this cluster is by intent."""
+    """The configured delay of this cluster after the first of several."""
     source: str = "it"
-    """Where the configuration comes from."""
+    """The source of the configuration."""
     cautions: Sequence[str] = ()
-    """What works, but may not be what was meant by the configuration."""
+    """Warnings: valid settings that may not be intended."""
 
 
 Check = Callable[[CheckContext], Awaitable[list[CheckResult]]]
 
 
 def failure(check: str, error: AgentError) -> CheckResult:
-    """Turn an error into what a check found."""
+    """Convert an error to the result of a check."""
     return CheckResult(check, Status.FAILURE, error.message, error.hint, error.exit_code or 1)
 
 
@@ -80,10 +80,10 @@ def success(check: str, message: str) -> CheckResult:
 
 
 def warning(check: str, message: str, advice: str) -> CheckResult:
-    """Report something that should be changed and does no harm yet."""
+    """Report something that should be changed but is not a failure."""
     return CheckResult(check, Status.WARNING, message, advice)
 
 
 def skipped(check: str, why: str) -> CheckResult:
-    """Report a check that was not made, and why."""
+    """Report a check that was skipped, and why."""
     return CheckResult(check, Status.SKIPPED, why)

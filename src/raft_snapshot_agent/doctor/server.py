@@ -1,4 +1,4 @@
-"""The server: who leads, whether its connection is protected, and what the login may do."""
+"""Check the server: leader, TLS, login and permissions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from raft_snapshot_agent.vault.token import in_namespace
 
 
 async def tls(context: CheckContext) -> list[CheckResult]:
-    """Check which connections use TLS; only an answer proves a certificate."""
+    """Check which connections use TLS; only an answer proves that the certificate is valid."""
     return [
         _check_tls(address, context.config, answered=address in context.answered)
         for address in context.config.vault.addresses
@@ -59,7 +59,7 @@ def _check_tls(address: str, config: Config, *, answered: bool) -> CheckResult:
 
 
 async def nodes(context: CheckContext) -> list[CheckResult]:
-    """Ask every node how it is."""
+    """Ask every node for its state."""
     return [
         await in_thread(partial(_node, context, address))
         for address in context.config.vault.addresses
@@ -93,7 +93,7 @@ def _node(context: CheckContext, address: str) -> CheckResult:
 
 
 async def leader(context: CheckContext) -> list[CheckResult]:
-    """Check whether this agent is the one to work at the moment."""
+    """Check whether this agent is responsible at the moment."""
     if context.node is None:
         return [skipped("leader", "no node answers, so the leader is unknown")]
     try:
@@ -108,7 +108,7 @@ async def leader(context: CheckContext) -> list[CheckResult]:
 
 
 async def namespace(context: CheckContext) -> list[CheckResult]:
-    """Warn of a login where no token for snapshots comes from."""
+    """Warn of a login in a namespace, whose tokens cannot read snapshots."""
     name = context.config.vault.namespace
     if name is None:
         return []
@@ -117,7 +117,7 @@ async def namespace(context: CheckContext) -> list[CheckResult]:
 
 
 async def login(context: CheckContext) -> list[CheckResult]:
-    """Log in; the token is ended when all checks are done."""
+    """Log in; the token is revoked after all checks."""
     node, auth = context.node, context.config.vault.auth
     if node is None or auth is None:
         why = "no node answers" if auth else "no login is configured"
@@ -145,7 +145,7 @@ def _logged_in(auth: AnyAuth, node: Node) -> CheckResult:
 
 
 async def rights(context: CheckContext) -> list[CheckResult]:
-    """Compare what the token may do with what it needs."""
+    """Compare the token's capabilities with those it needs."""
     node, token = context.node, context.token
     if node is None or token is None:
         return [CheckResult("rights", Status.SKIPPED, "there is no token")]
@@ -160,9 +160,9 @@ async def rights(context: CheckContext) -> list[CheckResult]:
 
 
 def _check_token_is_known(node: Node, token: str) -> CheckResult | None:
-    """Ask what any token may ask: only one that has ended or is foreign is refused there.
+    """Send a request that every valid token may send, so that only an invalid one is refused.
 
-    Elsewhere the server refuses such a one in the words for a good one without the right.
+    Other requests are refused in the same words for an invalid token and a missing permission.
     """
     answer = node.call("GET", "sys/internal/ui/mounts", token=token)
     if answer.status != 403:
@@ -175,7 +175,7 @@ def _check_token_is_known(node: Node, token: str) -> CheckResult | None:
 
 
 async def token(context: CheckContext) -> list[CheckResult]:
-    """Check when a token expires that this agent does not renew."""
+    """Check when a given token expires, which this agent does not renew."""
     auth, node = context.config.vault.auth, context.node
     if node is None or not context.token or not isinstance(auth, TokenAuth):
         return []

@@ -1,4 +1,4 @@
-"""The storages: what each holds, how fresh that is, and what keeps it from being pruned."""
+"""Check the storages: content, age of the newest snapshot, and suspended retention."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _ALARM = (
 
 
 async def storages(context: CheckContext) -> list[CheckResult]:
-    """List what every storage holds, and hold it against its schedule."""
+    """List every storage, and compare it with its schedule."""
     if not context.destinations:
         return [skipped(_CHECK, "none is configured")]
     timing = replace(context.config.schedule.open(), phase=context.phase)
@@ -60,9 +60,9 @@ def judge(holding: Holding, now: datetime, *, stands_by: bool = False) -> list[C
     """Report on one storage.
 
     Arguments:
-        holding: The storage as it was found.
+        holding: The content of the storage.
         now: The present time.
-        stands_by: Another member's agent works, and a folder of this host gets nothing.
+        stands_by: Another member's agent is responsible, so local folders get no snapshots.
     """
     if holding.census is None:
         return [_report_unlisted(holding)]
@@ -105,7 +105,7 @@ def _freshness(holding: Holding, found: Census, now: datetime) -> CheckResult:
 
 
 def _idle(holding: Holding, now: datetime) -> CheckResult:
-    """Say of a folder that another member's agent does not fill how old it is, and no more."""
+    """Report only the age for a local folder while another member's agent is responsible."""
     name, newest = holding.storage, holding.newest
     old = "not there" if newest is None else f"{span(age(newest.taken_at, now))} old"
     why = "another member leads, and this host's folder gets nothing meanwhile"

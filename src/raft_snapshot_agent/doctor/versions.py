@@ -1,4 +1,4 @@
-"""Buckets that keep what retention deletes."""
+"""Check for buckets that keep old versions of deleted objects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ADVICE = (
 
 
 async def versions(context: CheckContext) -> list[CheckResult]:
-    """Warn of versioned buckets in which nothing ends old versions."""
+    """Warn of versioned buckets without a rule that expires old versions."""
     silent = {one.storage for one in context.holdings if one.error is not None}
     asked = (one for one in context.config.storages if isinstance(one, S3Settings))
     return [await _ask_versions(one, silent) for one in asked if _deletes(one)]

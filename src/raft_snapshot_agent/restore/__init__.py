@@ -1,1 +1,1 @@
-"""The way back: read a stored snapshot, restore it, or try that."""
+"""Read a stored snapshot, restore it, recover single secrets, or run a drill."""

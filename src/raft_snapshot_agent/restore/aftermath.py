@@ -1,4 +1,4 @@
-"""What becomes of each node after a restore, until nothing more is to be expected of any."""
+"""Follow each node after a restore, until its state is final."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from raft_snapshot_agent.restore.unsealing import Unsealer
 from raft_snapshot_agent.vault.leader import Leader
 
 _SEAL_WITHIN = 30.0
-"""Seconds after the leader in which other nodes seal themselves; those without a vote do not."""
+"""Seconds after the leader within which other nodes seal themselves; non-voters do not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Aftermath:
-    """How the nodes of a cluster are doing after a restore."""
+    """The states of a cluster's nodes after a restore."""
 
     states: tuple[MemberState, ...]
     is_sealed: bool
-    """Whether it was to be expected that they seal themselves."""
+    """Whether the nodes were expected to seal themselves."""
     unsealer: Unsealer | None = None
 
     @property
@@ -29,28 +29,28 @@ class Aftermath:
 
     @property
     def troubled(self) -> tuple[MemberState, ...]:
-        """Nodes that are not as they should be now."""
+        """Nodes that are not in the expected state."""
         if self.is_sealed and self.unsealer is None:
             return ()
         return tuple(one for one in self.states if not one.is_serving)
 
     def next_step(self, state: MemberState) -> str:
-        """Say what an operator does with a node now."""
+        """Return what an operator must do with a node now."""
         match state.condition:
             case Condition.ACTIVE | Condition.STANDBY if self.is_sealed and self.unsealer is None:
                 return "it did not seal itself and may serve a mixture: restart it, then unseal it"
             case Condition.ACTIVE | Condition.STANDBY:
                 return "nothing to do"
             case Condition.BEHIND:
-                return "it takes the snapshot over from the leader by itself; look at its log"
+                return "it gets the snapshot from the leader by itself; check its log"
             case Condition.LEADERLESS:
-                return "it waits for a majority: see to the other nodes"
+                return "it waits for a majority: check the other nodes"
             case Condition.SEALED:
                 return self._explain_seal(state)
             case Condition.EMPTY:
                 return "let it join the cluster"
             case Condition.SILENT:
-                return "start it, and look at its log; then unseal it"
+                return "start it, and check its log; then unseal it"
 
     def _explain_seal(self, state: MemberState) -> str:
         if self.unsealer is not None and (why := self.unsealer.failures.get(state.address)):
@@ -67,14 +67,14 @@ async def follow_members(
     patience: float,
     tell: Callable[[str], None],
 ) -> Aftermath:
-    """Follow nodes until each is active, standby or sealed for good, and unseal those that are.
+    """Follow nodes until each is active, standby or finally sealed, and unseal sealed ones.
 
     Arguments:
-        members: Those that answered before.
-        back: The leader after the restore; nothing where it sealed itself.
-        unsealer: Has the keys, where there are any.
+        members: The nodes that answered before the restore.
+        back: The leader after the restore; `None` if it sealed itself.
+        unsealer: Has the unseal keys, if any.
         patience: Seconds.
-        tell: Told what an operator has to do meanwhile.
+        tell: Called with what an operator has to do.
     """
     index = 0 if back is None else back.applied_index
     sealed: set[str] = set()
@@ -99,7 +99,7 @@ async def follow_members(
             return True
         if state.condition is Condition.SEALED:
             return unsealer is None or state.address in unsealer.failures
-        # Before it seals itself, a node serves what it held before.
+        # Until it seals itself, a node serves its old data.
         may_serve = back is not None or state.address in sealed
         return may_serve and state.held_against(index).is_serving
 

@@ -1,4 +1,4 @@
-"""The snapshot that was the newest at some time."""
+"""Find the snapshot that was the newest at a given time."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from raft_snapshot_agent.restore.reader import StoredReader
 
 
 def parse_time(text: str) -> datetime:
-    """Read a time as RFC 3339 writes it; without a zone it is in UTC.
+    """Parse an RFC 3339 time; without a zone it is in UTC.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: It is not a time.
     """
     try:
         found = datetime.fromisoformat(text)
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
         raise ConfigError(
-            f"{text!r} is no time", hint="write one such as 2026-11-23T15:30:00Z"
+            f"{text!r} is not a time", hint="write one such as 2026-11-23T15:30:00Z"
         ) from error
 
 
@@ -30,8 +30,8 @@ async def choose_at(destinations: Sequence[Destination], when: datetime) -> Stor
 
     Raises:
         ConfigError: Several were taken at the same moment.
-        SnapshotNotFound: There is none.
-        StorageError: No storage could be asked.
+        SnapshotNotFound: There is no such snapshot.
+        StorageError: No storage could be listed.
     """
     found: list[StoredReader] = []
     trouble: AgentError | None = None

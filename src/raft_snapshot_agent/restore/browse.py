@@ -1,4 +1,4 @@
-"""What lies where in a server: names only, and those that are near to one that is not there."""
+"""List paths in a server, names only, and names similar to a missing one."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from difflib import get_close_matches
 from raft_snapshot_agent.restore.living_copy import Server, find_place, list_names
 
 _READABLE = ("sys/policies/acl/",)
-"""Lists that no mount shows."""
+"""Lists that are not part of a mount."""
 _NEAR = 3
 _MOST = 100_000
-"""Names that are listed at most."""
+"""Maximum names to list."""
 
 
 def list_below(server: Server, prefix: str) -> list[str]:
-    """List the paths right below a prefix; what ends with a slash has more below it.
+    """List the paths directly below a prefix; a slash at the end means more levels.
 
-    An empty prefix has the mounts below it, and so has one that names a namespace.
+    Below an empty prefix or a namespace are its mounts.
     """
     folder = f"{prefix.rstrip('/')}/" if prefix else ""
     place = find_place(server, folder) if folder else None
@@ -28,7 +28,7 @@ def list_below(server: Server, prefix: str) -> list[str]:
 
 
 def list_all_below(server: Server, prefix: str) -> Iterator[str]:
-    """List every path below a prefix, at any depth."""
+    """List every path below a prefix, on all levels."""
     waiting, told = [prefix], 0
     while waiting and told < _MOST:
         for name in list_below(server, waiting.pop()):
@@ -40,7 +40,7 @@ def list_all_below(server: Server, prefix: str) -> Iterator[str]:
 
 
 def find_nearest(server: Server, path: str) -> list[str]:
-    """List names beside a path that is not there which may have been meant."""
+    """List names similar to a missing path, on the same level."""
     folder = path.rpartition("/")[0]
     while True:
         there = list_below(server, folder)
@@ -51,7 +51,7 @@ def find_nearest(server: Server, path: str) -> list[str]:
 
 
 def _mounts(server: Server, namespace: str) -> list[str]:
-    """List what is mounted in a namespace, and the namespaces in it."""
+    """List the mounts of a namespace, and the namespaces in it."""
     answer = server.ask("GET", f"{namespace}sys/mounts")
     data = answer.document.get("data") if isinstance(answer.document, dict) else None
     if answer.status != 200 or not isinstance(data, dict):

@@ -1,4 +1,4 @@
-"""What a living copy of a snapshot must hold: mounts, policies, canaries, issuers."""
+"""Check the content of a restored copy: mounts, policies, canaries, issuers."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _COUNTED = (("sys/mounts", "mounts"), ("sys/auth", "logins"))
 
 
 def prove(server: Server, settings: DrillSettings) -> Iterator[str]:
-    """Prove what must be in there, one thing after the other, and say what was found.
+    """Check all that is configured, one after the other, and return what was found.
 
     Raises:
-        DrillFailed: Something is missing, or is not as it should be.
+        DrillFailed: Something is missing or wrong.
     """
     yield from _counts(server)
     for number, canary in enumerate(settings.canaries, 1):
@@ -58,7 +58,7 @@ def _counted(things: Sized, what: str) -> str:
 
 
 def _prove_canary(server: Server, canary: CanarySettings, which: str) -> None:
-    """Hold a value against what is known of it; neither is ever shown."""
+    """Compare a value with the configured one; neither is ever shown."""
     at = f"{which} ({canary.path}, field {canary.field})"
     try:
         found = read_data(server, find_place(server, canary.path))
@@ -73,10 +73,10 @@ def _prove_canary(server: Server, canary: CanarySettings, which: str) -> None:
 
 
 def _prove_login(server: Server, auth: Auth) -> str:
-    """Log in to the copy, which decides by what it holds; the token ends with it."""
+    """Log in to the copy; the token ends with the copy."""
     login = auth.login()
     assert isinstance(login, Login)  # noqa: S101 - the settings take no other
-    # The path is ready to be sent, and is made so by whoever sends it, too.
+    # The path is already quoted, and the request would quote it again.
     answer = server.ask("POST", unquote(login.path), login.body)
     document = answer.document if isinstance(answer.document, dict) else {}
     token = (document.get("auth") or {}).get("client_token")

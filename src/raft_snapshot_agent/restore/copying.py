@@ -1,7 +1,7 @@
-"""Fills one storage from another: each snapshot is proved whole on the way, and stays what it was.
+"""Copy snapshots from one storage to another, unchanged, and verify each.
 
-Names, manifests, holds and results of drills are taken over as they are. Retention is not applied:
-that is for whoever takes snapshots there.
+Names, manifests, holds and results of drills are copied unchanged. Retention is not applied: the
+agent that takes snapshots there does that.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from raft_snapshot_agent.restore.restore import Fetched, fetch_copy
 from raft_snapshot_agent.storage.base import BytesSource
 
 _UNAVAILABLE = 3
-"""Failures in a row after which a storage that is not reachable is left alone."""
+"""Consecutive failures after which an unreachable storage is not tried further."""
 _FLOOD = "the flood guard may take the copies for an attack (after looking, prune --acknowledge)"
 
 
 class CopyState(StrEnum):
-    """What became of a snapshot that is to lie in another storage."""
+    """The state of a snapshot to copy."""
 
     COPIED = "copied"
     THERE = "there already"
@@ -50,7 +50,7 @@ class CopyState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CopyResult:
-    """What became of one snapshot."""
+    """The result for one snapshot."""
 
     stored: Stored
     state: CopyState
@@ -60,15 +60,15 @@ class CopyResult:
 
 @dataclass(frozen=True, slots=True)
 class Copying:
-    """Copies from one storage to another; what is there already and whole is not sent again."""
+    """Copies from one storage to another; skips intact snapshots that are already there."""
 
     source: Destination
     target: Destination
     spool: Path
-    """The folder that a snapshot is kept in while it is proved and sent."""
+    """The folder for a snapshot during verification and upload."""
 
     async def plan(self, readers: Sequence[StoredReader]) -> AsyncIterator[CopyResult]:
-        """Tell what would be copied; no snapshot is read.
+        """Return what would be copied, without reading a snapshot.
 
         Raises:
             StorageError: The target cannot be listed.
@@ -78,7 +78,7 @@ class Copying:
             yield await self._plan_one(reader.stored, there.get(reader.stored.name))
 
     async def run(self, readers: Sequence[StoredReader]) -> AsyncIterator[CopyResult]:
-        """Copy snapshots one after the other; one that fails costs no other its copy.
+        """Copy snapshots one after the other; a failure does not stop the others.
 
         Raises:
             StorageError: The target cannot be listed.
@@ -100,12 +100,12 @@ class Copying:
                 yield CopyResult(one, CopyState.FAILED, error=error)
 
     async def admit(self, readers: Sequence[StoredReader]) -> str:
-        """Let the target's own manifests tell of the copies: they are no flood.
+        """Add the copies to the target's own manifests, so that the guard raises no alarm.
 
-        Before they come and after that: a run in between has seen only some of them.
+        It is called before and after copying, as a run in between sees only some of them.
 
         Returns:
-            Why that is not known there; empty: it is.
+            Why that failed; empty: it succeeded.
 
         Raises:
             StorageError: The target cannot be listed.
@@ -153,7 +153,7 @@ class Copying:
         return CopyResult(one, CopyState.COPIED, detail)
 
     async def _is_complete(self, one: Stored, there: Stored) -> bool:
-        """Return whether the target holds it whole, as its manifest there says: that comes last."""
+        """Return whether the target has it complete: its manifest, written last, is there."""
         if not (one.verified and there.verified) or not there.counts or one.size != there.size:
             return False
         told = [await place.manifest(one.name) for place in (self.source, self.target)]
@@ -161,10 +161,10 @@ class Copying:
         return len(facts) == 1 and None not in facts
 
     async def _read_target(self, there: Stored | None) -> Reading | None:
-        """Read what has the name already; nothing: there is nothing, or it is empty.
+        """Read the object of this name in the target; `None` if it is missing or empty.
 
         Raises:
-            AgentError: Nobody knows what it is worth.
+            AgentError: It could not be verified.
         """
         if there is None or not there.size:
             return None
@@ -181,7 +181,7 @@ class Copying:
         )
 
     async def _put_archive(self, one: Stored, there: Stored | None, got: Fetched) -> None:
-        """Store the archive, after what keeps it from being pruned the moment it is there."""
+        """Store the archive, after the notes that protect it from being pruned at once."""
         if there is not None:
             await self._forget(one.name, Sidecar.MANIFEST, Sidecar.DRILL, there=there)
         if one.held:
@@ -200,11 +200,11 @@ class Copying:
             raise StorageError(
                 f"{self.target.storage.location(name)} holds {size} bytes, not the"
                 f" {snapshot.size} sent",
-                hint="it has no manifest, and the next copy reads it; look at the storage's log",
+                hint="it has no manifest, and the next copy reads it; check the storage's log",
             )
 
     async def _put_manifest(self, one: Stored, snapshot: Snapshot) -> str:
-        """Store the manifest as it is; return what is to be told of it."""
+        """Store the manifest unchanged; return a warning, if any."""
         if not one.verified:
             return ""
         text = await verification.small(self.source.storage, manifest_name(one.name))
@@ -219,9 +219,9 @@ class Copying:
         return ""
 
     async def _take_drill(self, one: Stored) -> None:
-        """Take the result of a drill along, if it is one of this snapshot."""
+        """Copy the result of a drill, if it belongs to this snapshot."""
         if one.drilled:
-            with suppress(SnapshotNotFound):  # taken away meanwhile
+            with suppress(SnapshotNotFound):  # deleted in the meantime
                 await self._take_note(one.name, Sidecar.DRILL)
 
     async def _take_note(self, name: str, beside: Sidecar) -> None:
@@ -230,7 +230,7 @@ class Copying:
             await self.target.storage.put(beside.name_for(name), BytesSource(text))
 
     async def _forget(self, name: str, *beside: Sidecar, there: Stored | None) -> None:
-        """Drop what lies beside one that is replaced: it would not describe the new one."""
+        """Delete manifest and notes of a replaced snapshot, as they do not match the new one."""
         if there is None:
             return
         lies = {
@@ -245,10 +245,10 @@ class Copying:
 
 
 def find_copied(listed: Iterable[Stored], name: str) -> Stored:
-    """Find what is to be copied.
+    """Find the snapshot to copy.
 
     Raises:
-        SnapshotNotFound: It is not there.
+        SnapshotNotFound: It does not exist.
     """
     known = {one.name: one for one in listed}
     if name in known:
@@ -258,9 +258,9 @@ def find_copied(listed: Iterable[Stored], name: str) -> Stored:
 
 
 def _without_known(text: bytes) -> bytes:
-    """Leave out what it tells of others: it saw those of another storage.
+    """Remove a manifest's list of other snapshots, which are those of the source.
 
-    Nobody vouched for it with a key, and fields of later versions stay.
+    The list is not signed. Fields of later versions are kept.
     """
     fields = read_json(text)
     if not fields.get("known"):

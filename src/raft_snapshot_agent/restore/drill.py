@@ -1,4 +1,4 @@
-"""A snapshot that is really restored, into a throw-away server."""
+"""Restore a snapshot into a throw-away server."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from raft_snapshot_agent.vault.leader import Cluster
 from raft_snapshot_agent.vault.settings import VaultSettings
 
 _NO_SPACE = ("no space left", "disk quota exceeded", "file too large")
-"""How servers repeat what the operating system says of a full disk."""
+"""Errors of the operating system for a full disk, as servers repeat them."""
 _OTHER_SEAL = "cannot seal migrate"
 
 
 @dataclass(frozen=True, slots=True)
 class ServerChoice:
-    """Which server a snapshot is brought to life in."""
+    """The server for a drill."""
 
     program: Path | None = None
-    """Nothing: the OpenBao that is installed."""
+    """`None`: the installed OpenBao."""
     at_least: str = ""
-    """The version it must have: no server reads what a newer one wrote."""
+    """The minimum version: a server cannot read data of a newer one."""
     must_be_closed: bool = True
-    """False for what is nobody's production, on hosts that cannot close it in."""
+    """False for test data, on hosts that cannot isolate the server."""
     seal: KmsSeal | None = None
-    """What unseals it; by default keys."""
+    """The seal that unseals it; by default unseal keys."""
 
 
 def choose_server(
@@ -56,13 +56,13 @@ def choose_server(
     """Choose the server for a snapshot.
 
     Arguments:
-        manifest: What is known of the snapshot.
-        configured: The program to take in any case.
-        opened: Whether it is unsealed: what stays sealed can hurt nobody.
-        seal: What unseals it; by default keys.
+        manifest: The snapshot's manifest.
+        configured: The program to use in any case.
+        opened: Whether it will be unsealed: a sealed server can do no harm.
+        seal: The seal that unseals it; by default unseal keys.
 
     Raises:
-        ConfigError: None is installed.
+        ConfigError: No server is installed.
     """
     product, version = (manifest.product, manifest.version) if manifest else ("", "")
     program = find_server_program(product, configured)
@@ -71,10 +71,10 @@ def choose_server(
 
 @asynccontextmanager
 async def lend_folder(parent: Path) -> AsyncIterator[Path]:
-    """Lend a folder for a throw-away server, as `throw_away_folder` does.
+    """Create a folder for a throw-away server, as `throw_away_folder` does.
 
     Raises:
-        SpoolError: It cannot be made.
+        SpoolError: It cannot be created.
     """
     lent = throw_away_folder(parent)
     try:
@@ -101,24 +101,23 @@ async def restored(
     must_be_closed: bool = True,
     started: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[OpenBaoNode]:
-    """Restore a snapshot into a fresh server, which lives until the context ends.
+    """Restore a snapshot into a new server, which runs until the context ends.
 
-    What it holds then are the real secrets, tokens and leases. It is spoken to through a socket
-    that nobody else can reach, and from its first start on it can reach nobody: a lease that
-    production has renewed must not be revoked by its copy.
+    The server then has the real secrets, tokens and leases. It is reachable only through a private
+    socket, and has no network from its first start on: it must not revoke leases of production.
 
     Arguments:
         snapshot: A verified snapshot.
-        unseal_keys: Enough key shares of the cluster it was taken from; none: it stays sealed.
-            Where a KMS unseals it, recovery keys, or none.
-        folder: Where the server keeps its data; an empty one in a folder of ours.
-        choice: Which server it is.
-        must_be_closed: Where there is no choice: whether it must be closed in.
-        started: Told the server's product and version when it answers.
+        unseal_keys: Enough key shares of its cluster; empty: the server stays sealed. With a KMS
+            seal: recovery keys, or none.
+        folder: An empty private folder for the server's data.
+        choice: The server.
+        must_be_closed: Without `choice`: whether the server must be isolated.
+        started: Called with the server's product and version when it answers.
 
     Raises:
-        ConfigError: It cannot be closed in here, or the server is too old.
-        DrillFailed: The server did not take the snapshot, or the keys do not open it.
+        ConfigError: It cannot be isolated on this host, or the server is too old.
+        DrillFailed: The server did not accept the snapshot, or the keys do not unseal it.
         ServerError: It did not start.
         SpoolError: The disk is full.
     """
@@ -153,7 +152,7 @@ async def restored(
 
 
 async def _retire_if_cancelled(node: OpenBaoNode, work: Callable[[], Awaitable[None]]) -> None:
-    """End the server as soon as it is given up: what waits for it in a thread waits no longer."""
+    """End the server on cancellation, so that threads waiting for it end, too."""
     failure: Exception | None = None
     done = False
 
@@ -173,14 +172,14 @@ async def _retire_if_cancelled(node: OpenBaoNode, work: Callable[[], Awaitable[N
             failure = error
         done = True
         tasks.cancel_scope.cancel()
-    await checkpoint_if_cancelled()  # then the failure is ours, and nobody's news
+    await checkpoint_if_cancelled()  # then the failure is a result of the cancellation
     if failure is not None:
         raise failure
 
 
 async def _bring_to_life(node: OpenBaoNode, snapshot: Path, unseal_keys: Sequence[str]) -> None:
     own_keys = (await _replace_state(node, snapshot)).unseal_keys
-    # The old shares stay in memory after a forced restore; only a restart forgets them.
+    # After a forced restore the server keeps the old shares in memory until a restart.
     await in_thread(node.stop)
     if await in_thread(lambda: _start_with_another_seal(node)):
         if unseal_keys:
@@ -201,7 +200,7 @@ async def _bring_to_life(node: OpenBaoNode, snapshot: Path, unseal_keys: Sequenc
 
 
 def _start_with_another_seal(node: OpenBaoNode) -> bool:
-    """Start it; return whether it ended because what it holds now wants another seal.
+    """Start it; return whether it ended because its data needs another seal.
 
     Source: `core.migrateSeal` of Vault and OpenBao.
     """
@@ -227,7 +226,7 @@ def _require_version(node: OpenBaoNode, least: str) -> str:
 
 
 async def _replace_state(node: OpenBaoNode, snapshot: Path, *, by_kms: bool = False) -> Initialised:
-    """Restore by force; return the keys and the token of what was there before."""
+    """Restore with force; return unseal keys and token of the previous data."""
     made = await in_thread(lambda: node.init(1, 1, by_kms=by_kms))
     if not by_kms:
         await in_thread(lambda: node.unseal(made.unseal_keys))
@@ -248,7 +247,7 @@ async def _replace_state(node: OpenBaoNode, snapshot: Path, *, by_kms: bool = Fa
 
 
 async def _have_kms_unseal(node: OpenBaoNode, snapshot: Path, recovery_keys: Sequence[str]) -> None:
-    """Restore a snapshot whose cluster a KMS unseals: the copy asks the same one."""
+    """Restore a snapshot of a cluster with a KMS seal; the copy uses the same KMS."""
     made = await _replace_state(node, snapshot, by_kms=True)
     await in_thread(node.stop)
     if recovery_keys:
@@ -262,7 +261,7 @@ async def _have_kms_unseal(node: OpenBaoNode, snapshot: Path, recovery_keys: Seq
 
 
 def _require_closed(node: OpenBaoNode, own_keys: Sequence[str]) -> None:
-    """Prove that what the server holds now is not what it began with: its keys do not open it."""
+    """Prove that the server's data was replaced: its initial keys do not unseal it."""
     try:
         node.unseal(own_keys)
     except ServerError:
@@ -284,7 +283,7 @@ def _open(node: OpenBaoNode, unseal_keys: Sequence[str]) -> None:
 
 @contextmanager
 def _disk_watched(node: OpenBaoNode, folder: Path) -> Iterator[None]:
-    """Tell a full disk from a snapshot that is refused."""
+    """Distinguish a full disk from a refused snapshot."""
     try:
         yield
     except AgentError as error:

@@ -1,4 +1,4 @@
-"""Reads existing snapshots to their end: what each is worth, and what it holds."""
+"""Read existing snapshots to their end: verify them and count their content."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from raft_snapshot_agent.threads import in_thread
 
 
 async def judge_reader(reader: SnapshotReader, verifier: OpenVerifier = ArchiveVerifier) -> Reading:
-    """Read a snapshot, twice unless it is whole, and say what it is worth."""
+    """Read a snapshot, twice unless it is intact, and return the verdict."""
     again = reader.again()
     if again is None:
         return await read_once(reader, verifier)
@@ -33,19 +33,19 @@ async def judge_reader(reader: SnapshotReader, verifier: OpenVerifier = ArchiveV
 
 
 async def examine(reader: SnapshotReader, verifier: OpenVerifier = ArchiveVerifier) -> Snapshot:
-    """Read a snapshot to its end and prove it whole; its notes of being none go.
+    """Read a snapshot to its end and verify it; remove notes that mark it as broken.
 
     Arguments:
-        reader: Of the snapshot.
-        verifier: Makes one for each reading.
+        reader: The snapshot.
+        verifier: Creates a verifier for each reading.
 
     Raises:
-        VerificationError: It is not, or not the one its manifest describes.
+        VerificationError: It is not intact, or not the one that its manifest describes.
         AgentError: It could not be read.
     """
     verdict = await judge_reader(reader, verifier)
     if verdict.snapshot is None:
-        raise verdict.error or VerificationError("it is no snapshot")
+        raise verdict.error or VerificationError("it is not a snapshot")
     reader.confirm(verdict.snapshot)
     with suppress(StorageError):  # it may be readable only
         await reader.remember(verdict)
@@ -54,7 +54,7 @@ async def examine(reader: SnapshotReader, verifier: OpenVerifier = ArchiveVerifi
 
 @contextmanager
 def naming(reader: SnapshotReader) -> Iterator[None]:
-    """Let the error about a broken snapshot say which one it is."""
+    """Add the snapshot's name to an error about it."""
     try:
         yield
     except VerificationError as error:
@@ -64,12 +64,12 @@ def naming(reader: SnapshotReader) -> Iterator[None]:
 async def count_contents(
     reader: SnapshotReader, *, depth: int = 0, prefix: str = ""
 ) -> tuple[Snapshot, Contents]:
-    """Prove a snapshot whole, and count what it holds.
+    """Verify a snapshot, and count its entries.
 
     Arguments:
-        reader: Of the snapshot.
-        depth: Parts of a key by which it is also counted; 0: it is not.
-        prefix: Count by depth only what begins with this.
+        reader: The snapshot.
+        depth: Number of key parts to group by, in addition; 0: none.
+        prefix: Group by depth only keys with this prefix.
 
     Raises:
         VerificationError: It is not whole.
@@ -87,7 +87,7 @@ async def count_contents(
 
 
 async def find_difference(before: SnapshotReader, after: SnapshotReader) -> Difference:
-    """Compare two snapshots while they are read, each once, and prove both whole.
+    """Compare two snapshots while reading each once, and verify both.
 
     Raises:
         VerificationError: One is not whole.
@@ -104,7 +104,7 @@ async def find_difference(before: SnapshotReader, after: SnapshotReader) -> Diff
 
 
 class _Stream:
-    """One of the two snapshots that are compared."""
+    """One of two snapshots to compare."""
 
     def __init__(self, reader: SnapshotReader, side: Side) -> None:
         self._reader, self._side = reader, side
@@ -117,7 +117,7 @@ class _Stream:
         return self._side.ended and self._side.is_empty
 
     async def fill(self) -> None:
-        """Read on until there is something to compare, or the end."""
+        """Read until there is an entry to compare, or the end."""
         with naming(self._reader):
             while self._side.is_empty and not self._side.ended:
                 piece = await anext(self._pieces, None)

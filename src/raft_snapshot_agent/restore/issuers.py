@@ -1,4 +1,4 @@
-"""Whether an issuer of certificates in a living copy leads to a root that somebody knows."""
+"""Check that an issuer of certificates in a restored copy leads to a known root."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def prove_issuer(server: Server, issuer: IssuerSettings) -> None:
-    """Follow the chain of a mount's usual issuer to the root.
+    """Follow the chain of a mount's default issuer to the root.
 
     Raises:
-        DrillFailed: It does not lead there, or a link of it is over.
+        DrillFailed: It does not lead there, or one of its certificates has expired.
         ConfigError: The root cannot be read, or the extra is missing.
     """
     roots = _roots(issuer)
@@ -57,7 +57,7 @@ def _certificates(pem: str) -> list[Certificate]:
 
 
 def _leads(chain: list[Certificate], roots: list[Certificate]) -> bool:
-    """Walk from the issuer itself, link by link, until a root is met."""
+    """Follow the chain from the issuer until a root is reached."""
     if not chain:
         return False
     walked, rest = chain[0], chain[1:]

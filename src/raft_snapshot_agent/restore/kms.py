@@ -1,4 +1,4 @@
-"""What unseals a copy without keys: the KMS that unseals the cluster itself."""
+"""Unseal a restored copy with the KMS that unseals the cluster."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from raft_snapshot_agent.servers.relay import Reachable
 from raft_snapshot_agent.small_file import LARGEST_BUNDLE, read_text, require_small_file
 
 _PATIENCE = 60.0
-"""Seconds in which a KMS unseals a server."""
+"""Maximum seconds for a KMS to unseal a server."""
 _STANZA = re.compile(r'^\s*\{?\s*"?seal"?[\s:{"]', re.MULTILINE)
 _SECRET = re.compile(
     r'(?i)\w*(?:secret|token|password|pin\b|key|credential)\w*"?\s*[=:]\s*"([^"\n]+)"?'
 )
 _NOT_OPENED = ("cannot seal migrate", "failed to decrypt keys", "message authentication failed")
-"""What servers say where what they hold was sealed by another KMS, or by another of its keys."""
+"""Errors of servers whose data was sealed with another KMS or another KMS key."""
 
 
 def read_seal(settings: UnsealSettings) -> KmsSeal | None:
-    """Read what unseals the copy; nothing where that is done with keys.
+    """Read the seal of the copy; `None` if unseal keys are used.
 
     Raises:
-        ConfigError: The file with the stanza, or one that it names, cannot be read.
+        ConfigError: The file with the stanza, or a file that it names, cannot be read.
     """
     if settings.seal is None:
         return None
@@ -46,13 +46,13 @@ def read_seal(settings: UnsealSettings) -> KmsSeal | None:
 
 
 def _read_stanza(path: Path) -> bytes:
-    """Read the stanza, and hide what is secret in it: a server repeats what it does not take."""
+    """Read the stanza, and register its secrets for redaction, as server errors may repeat them."""
     with _telling(path, "drill.unseal.seal"):
         text = read_text(path)
     if _STANZA.search(text) is None:
         raise ConfigError(
             f"{path} has no `seal` stanza",
-            hint="copy it from the servers' configuration: look at drill.unseal.seal",
+            hint="copy it from the servers' configuration: see drill.unseal.seal",
         )
     for found in _SECRET.finditer(text):
         remember(found[1])
@@ -63,7 +63,7 @@ def start_by_kms(node: OpenBaoNode) -> None:
     """Start a server, and wait until its KMS has unsealed it.
 
     Raises:
-        DrillFailed: The KMS does not open what it holds, or it does not become active.
+        DrillFailed: The KMS does not unseal it, or it does not become active.
     """
     node.launch()
     failure: ServerError | None = None

@@ -1,4 +1,4 @@
-"""A restored server that answers: where a path leads there, and what lies at it."""
+"""A running server with a restored snapshot: find the mount of a path, and read data."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _MOUNTS = "sys/internal/ui/mounts"
 
 
 class Server(Protocol):
-    """A server that answers requests, whatever they lead to."""
+    """A server that answers API calls."""
 
     def ask(self, method: str, path: str, body: Any = None) -> NodeAnswer: ...
 
 
 class Spoken(Protocol):
-    """A node that is spoken to with a token."""
+    """A node that accepts requests with a token."""
 
     def request(
         self, method: str, path: str, body: Any = None, token: str | None = None
@@ -38,13 +38,13 @@ class Spoken(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LivingCopy:
-    """A throw-away server with a snapshot in it, and a token that may read all of it."""
+    """A throw-away server with a restored snapshot, and a root token for it."""
 
     node: Spoken
     token: str = field(repr=False)
 
     def ask(self, method: str, path: str, body: Any = None) -> NodeAnswer:
-        """Send a request with the token, and take any answer."""
+        """Send a request with the token, and return any answer."""
         return self.node.request(method, quote_path(path), body, self.token)
 
 
@@ -52,11 +52,11 @@ class LivingCopy:
 async def bring_to_life(
     reader: SnapshotReader, settings: DrillSettings, spool: Path
 ) -> AsyncIterator[LivingCopy]:
-    """Bring a snapshot to life in a throw-away server, which is gone when the context ends.
+    """Restore a snapshot into a throw-away server, which is removed when the context ends.
 
     Raises:
-        ConfigError: No key is given, or no server can be closed in here.
-        VerificationError: The snapshot is not whole, or the keys do not open it.
+        ConfigError: No key is given, or no server can be isolated on this host.
+        VerificationError: The snapshot is not intact, or the keys do not unseal it.
     """
     require_keys(settings)
     keys = [key.resolve() for key in settings.unseal.keys]
@@ -68,10 +68,10 @@ async def bring_to_life(
 
 
 def require_keys(settings: DrillSettings) -> None:
-    """Refuse to begin without keys.
+    """Require unseal keys.
 
     Raises:
-        ConfigError: There are none.
+        ConfigError: There are no keys.
     """
     if not settings.unseal.keys:
         raise ConfigError(
@@ -82,20 +82,20 @@ def require_keys(settings: DrillSettings) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a path leads."""
+    """A path, its mount and its engine."""
 
     path: str
-    """As it was given."""
+    """The path as given."""
     mount: str
-    """With the slash at its end, and below its namespace; empty: nothing is mounted there."""
+    """The mount with its namespace and a slash at the end; empty: nothing is mounted there."""
     kind: str
     """Type of the engine, such as `kv`."""
     version: int = 1
-    """Of a KV engine."""
+    """Version of a KV engine."""
 
     @property
     def rest(self) -> str:
-        """What follows the mount."""
+        """The path below the mount."""
         return self.path.removeprefix(self.mount)
 
     @property
@@ -103,21 +103,21 @@ class Place:
         return self.kind == "kv" and self.version == 2
 
     def below(self, part: str) -> str:
-        """Return the path of the API: KV version 2 has `data`, `metadata` and others between."""
+        """Return the API path: KV version 2 inserts `data`, `metadata` and others."""
         return f"{self.mount}{part}/{self.rest}" if self.is_versioned else self.path
 
 
 def quote_path(path: str) -> str:
-    """Return a path as it goes into an address; what follows a question mark is a query."""
+    """Return a path quoted for a URL; a question mark begins the query."""
     name, mark, query = path.partition("?")
     return quote(name, safe="/") + mark + query
 
 
 def find_place(server: Server, path: str) -> Place:
-    """Find out where a path leads, as `bao kv get` does.
+    """Find the mount of a path, as `bao kv get` does.
 
     Raises:
-        ServerError: It does not say.
+        ServerError: The server does not tell.
     """
     answer = server.ask("GET", f"{_MOUNTS}/{path}")
     if answer.status in {400, 403, 404}:
@@ -130,10 +130,10 @@ def find_place(server: Server, path: str) -> Place:
 
 
 def read_data(server: Server, place: Place, version: int = 0) -> dict[str, Any]:
-    """Read what lies at a place; of KV version 2 the newest version, or the one that is named.
+    """Read the data at a place; of KV version 2 the newest or the given version.
 
     Raises:
-        NothingThere: There is nothing.
+        NothingThere: Nothing exists there.
         ServerError: It cannot be read.
     """
     query = f"?version={version}" if version and place.is_versioned else ""
@@ -149,10 +149,10 @@ def read_data(server: Server, place: Place, version: int = 0) -> dict[str, Any]:
 
 
 def require_data(answer: NodeAnswer, path: str) -> Mapping[str, Any]:
-    """Return the data of a good answer.
+    """Return the data of a successful answer.
 
     Raises:
-        ServerError: It is none.
+        ServerError: It was not successful.
     """
     document = answer.document if isinstance(answer.document, dict) else {}
     data = document.get("data")
@@ -162,7 +162,7 @@ def require_data(answer: NodeAnswer, path: str) -> Mapping[str, Any]:
 
 
 def list_names(server: Server, path: str) -> list[str]:
-    """List the names right below a path; none where there are none, or none may be listed."""
+    """List the names directly below a path; empty if there are none or they may not be listed."""
     answer = server.ask("GET", f"{path}?list=true")
     data = answer.document.get("data") if isinstance(answer.document, dict) else None
     keys = data.get("keys") if answer.status == 200 and isinstance(data, dict) else None

@@ -1,4 +1,4 @@
-"""The nodes of a cluster that is restored: which there are, and how each is doing."""
+"""The nodes of a cluster during a restore, and their states."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from raft_snapshot_agent.vault.leader import Cluster, Leader
 from raft_snapshot_agent.vault.settings import VaultSettings
 
 _ANSWERS_WITHIN = timedelta(seconds=10)
-"""While a node is restored it answers nothing; it is asked again."""
+"""A node does not answer during a restore, so it is asked again."""
 _POLL = 0.5
 _MOST = 16
-"""Nodes that are followed; a cluster has seven at most."""
+"""Maximum nodes to follow; a cluster usually has at most seven."""
 
 
 class Condition(StrEnum):
-    """How a node is doing."""
+    """The condition of a node."""
 
     ACTIVE = "active"
     STANDBY = "standby"
@@ -39,7 +39,7 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MemberState:
-    """One node at one moment."""
+    """The state of one node at one moment."""
 
     address: str
     condition: Condition
@@ -51,22 +51,22 @@ class MemberState:
         return self.condition in {Condition.ACTIVE, Condition.STANDBY}
 
     def held_against(self, index: int) -> MemberState:
-        """Call it behind if it has not applied what the leader had when that was back."""
+        """Return the state, as behind if the node has not applied the leader's index."""
         if self.condition is Condition.STANDBY and 0 < self.applied_index < index:
             return replace(self, condition=Condition.BEHIND)
         return self
 
 
 class Members:
-    """The nodes that are configured, and those that the cluster tells of."""
+    """The configured nodes, and those that the cluster reports."""
 
     def __init__(self, settings: VaultSettings, told: Iterable[str]) -> None:
-        """Make ready; nothing is contacted.
+        """Prepare without contacting anything.
 
         Arguments:
             settings: How the cluster is reached.
-            told: Further addresses; those that are none, or where others could listen, are left
-                out.
+            told: Further addresses; invalid ones, and those where others could listen, are
+                ignored.
         """
         timeout = min(settings.timeout, _ANSWERS_WITHIN)
         self._cluster = Cluster(settings.model_copy(update={"timeout": timeout}), "anywhere")
@@ -77,7 +77,7 @@ class Members:
                 continue
             try:
                 self.nodes.append(self._cluster.node(address))
-            except ConfigError:  # in clear text, which is not allowed
+            except ConfigError:  # plain HTTP, which is not allowed
                 continue
             known.add(origin(address))
 
@@ -85,7 +85,7 @@ class Members:
         self._cluster.close()
 
     async def look(self) -> tuple[MemberState, ...]:
-        """Ask each how it is doing, all at once."""
+        """Ask all nodes for their state concurrently."""
         found: dict[str, MemberState] = {}
 
         async def ask(node: Node) -> None:
@@ -97,12 +97,12 @@ class Members:
         return tuple(found[node.address] for node in self.nodes)
 
     def keep(self, addresses: Sequence[str]) -> None:
-        """Follow these alone."""
+        """Follow only these nodes."""
         self.nodes = [node for node in self.nodes if node.address in addresses]
 
 
 def look_at(node: Node) -> MemberState:
-    """Ask one node how it is doing."""
+    """Ask one node for its state."""
     identity = Identity()
     try:
         identity = node.identity()
@@ -123,10 +123,10 @@ def look_at(node: Node) -> MemberState:
 
 
 def find_addresses(cluster: Cluster, leader: Leader) -> list[str]:
-    """List the addresses by which the leader knows the nodes of its cluster.
+    """List the addresses of the cluster's nodes that the leader reports.
 
-    Source: the API page of `sys/ha-status`. It wants a right that few tokens have; without it
-    there is only the leader's own.
+    Source: the API page of `sys/ha-status`. Few tokens have the permission; without it only the
+    leader's own is listed.
     """
     try:
         token = cluster.session.token(leader.node)
@@ -148,16 +148,16 @@ async def follow(
     patience: float,
     meanwhile: Callable[[Sequence[MemberState]], None] = lambda _: None,
 ) -> tuple[MemberState, ...]:
-    """Watch nodes until each has settled, or the time is over.
+    """Watch nodes until each is in a final state, or until the timeout.
 
     Arguments:
         members: The nodes.
-        settled: Whether no more is to be expected of one.
+        settled: Returns whether a state is final.
         patience: Seconds.
-        meanwhile: Called with each look at them, in a thread.
+        meanwhile: Called with the states after each check, in a thread.
 
     Returns:
-        How each was doing at last.
+        The last state of each.
     """
     states: tuple[MemberState, ...] = ()
     with anyio.move_on_after(patience):

@@ -1,4 +1,4 @@
-"""Which names are most like one that is not there."""
+"""Find names similar to a missing one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import difflib
 from collections.abc import Collection
 
 _LOOKED_AT = 300
-"""Of the newest names: comparing takes time."""
+"""Number of newest names to compare, as comparing takes time."""
 _NEAREST = 3
 
 
 def describe_nearest(name: str, names: Collection[str]) -> str:
-    """Name those that are most like a name that is not there; empty: none is."""
+    """Describe the names most similar to a missing one; empty if there are none."""
     near = difflib.get_close_matches(name, sorted(names, reverse=True)[:_LOOKED_AT], _NEAREST, 0.5)
     return f"nearest: {', '.join(near)}; " if near else ""

@@ -1,4 +1,4 @@
-"""Word of a restore, left beside the snapshots: the next one is not like those before it."""
+"""Notes of a restore in the storages, so that the guard expects a different next snapshot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raft_snapshot_agent.uptime import instant
 
 
 def describe_restored(got: Fetched, label: str) -> Restored:
-    """Return the note of a restore that begins now."""
+    """Return the note of a restore that starts now."""
     now = instant()
     return Restored(
         snapshot=Path(label).name,
@@ -28,17 +28,17 @@ def describe_restored(got: Fetched, label: str) -> Restored:
 
 
 async def leave_word(destinations: Sequence[Destination], restored: Restored) -> list[str]:
-    """Note a restore beside the snapshots, so that the next one raises no alarm.
+    """Store a note of a restore in the storages, so that the next snapshot raises no alarm.
 
-    Before the restore, for an agent may take one as soon as it is done.
+    It is stored before the restore, as an agent may take a snapshot immediately after it.
 
     Returns:
-        Where that was not possible, and why.
+        The error of each storage where that failed.
     """
 
     def say(name: str, error: AgentError) -> str:
         return (
-            f"{name}: the restore is not noted there: {error}."
+            f"{name}: cannot store a note of the restore: {error}."
             " If the next snapshot raises an alarm: prune --acknowledge"
         )
 
@@ -46,14 +46,14 @@ async def leave_word(destinations: Sequence[Destination], restored: Restored) ->
 
 
 async def take_back(destinations: Sequence[Destination]) -> list[str]:
-    """Remove the note of a restore that changed nothing: the next snapshot does not follow on it.
+    """Remove the note of a restore that changed nothing.
 
     Returns:
-        Where that was not possible, and why.
+        The error of each storage where that failed.
     """
 
     def say(name: str, error: AgentError) -> str:
-        return f"{name}: the note of the restore stays there: {error}"
+        return f"{name}: cannot remove the note of the restore: {error}"
 
     return await _note_each(destinations, lambda one: one.expect_nothing(), say)
 
@@ -63,7 +63,7 @@ async def _note_each(
     note: Callable[[Destination], Awaitable[None]],
     say: Callable[[str, AgentError], str],
 ) -> list[str]:
-    """Note something in each storage that prunes, and return where that was not possible."""
+    """Write or remove a note in each storage that prunes; return the error of each failure."""
     troubles = []
     for destination in destinations:
         try:

@@ -1,4 +1,4 @@
-"""Where an existing snapshot comes from: a storage, a file, or standard input."""
+"""Sources of existing snapshots: a storage, a file, or standard input."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from raft_snapshot_agent.transfer.spool import Spool
 
 _STEP = 1 << 20
 _APART = 86400
-"""Seconds that the clocks of server and agent may differ before a snapshot is not the latest."""
+"""Maximum difference in seconds between name and server time of the latest snapshot."""
 _JUDGED = 300
-"""The newest, whose manifests are read to choose the latest; with more it would take minutes."""
-_DESCRIBED = "a manifest describes it, which anybody who may write there could have written"
-_NAMED = "nothing but its name tells of it"
+"""Number of newest manifests to read to choose the latest; more could take minutes."""
+_DESCRIBED = "described by an unsigned manifest, which anyone with write access could have written"
+_NAMED = "described only by its name"
 
 
 class SnapshotReader(Protocol):
@@ -45,23 +45,23 @@ class SnapshotReader(Protocol):
     def read(self) -> AsyncIterator[bytes]: ...
 
     async def expected(self) -> Expected:
-        """Say what is known of it before it is read."""
+        """Return what is known about it before it is read."""
 
     def again(self) -> SnapshotReader | None:
-        """Open it for a second reading, independent of the first; nothing where there is none."""
+        """Open it for an independent second reading; `None` if that is impossible."""
 
     async def proof(self) -> str:
-        """Say who vouches for it."""
+        """Describe how its origin is proved."""
 
     def confirm(self, snapshot: Snapshot) -> None:
-        """Hold its archive against what it was chosen for.
+        """Compare its archive with the time for which it was chosen.
 
         Raises:
-            MismatchedSnapshot: It is another.
+            MismatchedSnapshot: They do not match.
         """
 
     async def remember(self, verdict: Reading) -> None:
-        """Note what a verdict says of it, where that is kept.
+        """Store a verdict on it, if its source supports that.
 
         Raises:
             StorageError: The note cannot be written.
@@ -76,7 +76,7 @@ class StoredReader:
     stored: Stored
     is_second: bool = False
     is_latest: bool = False
-    """Whether it was chosen for its date, which its archive has to confirm then."""
+    """Whether it was chosen by its date, which its archive must then confirm."""
 
     @property
     def label(self) -> str:
@@ -135,7 +135,7 @@ class FileReader:
     async def read(self) -> AsyncIterator[bytes]:
         file = await in_thread(self._open)
         try:
-            # Who waits at a terminal or for a slow pipe must be able to give up.
+            # Abandonable: a read from a terminal or a slow pipe must not block Ctrl-C.
             while chunk := await in_thread(partial(file.read, _STEP), abandon=self.path is None):
                 yield chunk
         except OSError as error:
@@ -165,16 +165,17 @@ class FileReader:
 
     def _open(self) -> BinaryIO:
         if self.path is None:
-            if not sys.stdin:  # the type says that it is always there
+            # None where the stream was closed at the start, although its type excludes that
+            if not sys.stdin:
                 hint = "give the name of a file, or send the snapshot: < FILE"
                 raise AgentError("cannot read standard input: it is closed", hint=hint)
-            # Unbuffered: Python cannot end while a thread holds the buffer's lock.
+            # Unbuffered: Python cannot exit while a thread holds the buffer's lock.
             return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
         try:
             return self.path.open("rb")
         except OSError as error:
             raise AgentError(
-                f"cannot read {self.path}: {error.strerror}", hint="check path and rights"
+                f"cannot read {self.path}: {error.strerror}", hint="check path and permissions"
             ) from error
 
 
@@ -183,12 +184,12 @@ async def choose(destinations: Sequence[Destination], wanted: str | None) -> Sna
 
     Arguments:
         destinations: The storages to look in, in order.
-        wanted: A snapshot's name, a file's path, `-` for standard input; `None`: the newest
-            one that was verified, else the newest.
+        wanted: A snapshot's name, a file's path, or `-` for standard input; `None`: the newest
+            verified snapshot, else the newest.
 
     Raises:
         SnapshotNotFound: There is none.
-        StorageError: No storage could be asked.
+        StorageError: No storage could be listed.
     """
     if wanted is None:
         return await _choose_latest(destinations)
@@ -200,7 +201,7 @@ async def choose(destinations: Sequence[Destination], wanted: str | None) -> Sna
 
 
 async def pour(reader: SnapshotReader, spool: Spool) -> None:
-    """Copy a snapshot into a spool; a failure is the spool's."""
+    """Copy a snapshot into a spool; a failure makes the spool fail."""
     try:
         async for chunk in reader.read():
             await in_thread(partial(spool.write, chunk))
@@ -208,15 +209,15 @@ async def pour(reader: SnapshotReader, spool: Spool) -> None:
     except AgentError as error:
         spool.fail(error)
     except BaseException:
-        # A signal or a defect: whoever follows the spool would wait for ever.
+        # A signal or a defect: the spool's readers would wait for ever.
         spool.fail(Stopped("reading the snapshot was given up"))
         raise
 
 
 async def _choose_latest(destinations: Sequence[Destination]) -> SnapshotReader:
-    """Choose the newest that is proved best: signed, or described by its manifest, or only named.
+    """Choose the newest of the best proved: signed, described by a manifest, or only named.
 
-    Neither one from the future, nor one that its manifest does not describe.
+    Excludes snapshots from the future, and those that do not match their manifest.
     """
     found: list[tuple[Stored, Destination]] = []
     trouble: AgentError | None = None
@@ -251,7 +252,7 @@ def _format_time(seconds: int) -> str:
 
 
 async def _list_proved(destination: Destination) -> list[Stored]:
-    """List what a storage holds, each with what it counts for as far as its manifests tell."""
+    """List the snapshots of a storage, each judged by the manifests."""
     stored = await destination.stored()
     judged = await destination.proofs.worth(
         await destination.proofs.judge(stored), stored[:_JUDGED]

@@ -1,6 +1,6 @@
-"""Single secrets: how one of a snapshot differs from what the cluster holds now, and its way back.
+"""Recover single secrets: compare one of a snapshot with the cluster's, and write it back.
 
-Values are never in a message; only who asks for them sees them.
+Values are never in a message; they are shown only on request.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from raft_snapshot_agent.vault.client import Node
 
 _POLICY = re.compile(r"(?:.*/)?sys/policies/[a-z]+/[^/]+")
 _WRITABLE = re.compile(r"(?:.*/)?(?:sys/policies/[a-z]+|auth/.+|.+/roles?)/[^/]+")
-"""What can be written back as it was read, beside KV: policies, roles, users of logins."""
+"""Paths besides KV that can be written back as read: policies, roles, users of logins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The cluster as it is now, through the eyes of the operator's token."""
+    """The running cluster, accessed with the operator's token."""
 
     node: Node
     token: str = field(repr=False)
@@ -43,19 +43,19 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What a snapshot holds at a path."""
+    """The data of a snapshot at a path."""
 
     place: Place
     data: Mapping[str, Any] = field(repr=False)
     version: int = 0
-    """Which version of KV version 2 it is."""
+    """The version of the secret, in KV version 2."""
     versions: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """All of them, by their numbers, where they are kept."""
+    """All kept versions by number."""
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def document(self) -> dict[str, Any]:
-        """All of it, as it is written to a file."""
+        """The document to write to a file."""
         told: dict[str, Any] = {
             "path": self.place.path,
             "engine": f"{self.place.kind}-v2" if self.place.is_versioned else self.place.kind,
@@ -68,13 +68,13 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """What the cluster holds at the path that a secret is to go to."""
+    """The cluster's data at the target path."""
 
     place: Place
     data: Mapping[str, Any] | None = field(repr=False)
-    """Nothing: there is none."""
+    """`None`: nothing exists there."""
     version: int = 0
-    """The newest of KV version 2, deleted ones included: the next write has to name it."""
+    """The newest version in KV version 2, also a deleted one: check-and-set needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +83,16 @@ class FieldChange:
 
     name: str
     change: str
-    """`added`, `changed`, `removed` or `same`, from the cluster to what is written."""
+    """`added`, `changed`, `removed` or `same`, from the present to the new data."""
     now: Any = field(default=None, repr=False)
     then: Any = field(default=None, repr=False)
 
 
 def recover_data(copy: Server, path: str, version: int = 0) -> Recovered:
-    """Read a path from a living copy, with every version that is kept.
+    """Read a path from a restored copy, with every kept version.
 
     Raises:
-        NothingThere: It is not in the snapshot; the hint names what is near.
+        NothingThere: It is not in the snapshot; the hint names similar paths.
     """
     place = find_place(copy, path)
     try:
@@ -107,7 +107,7 @@ def recover_data(copy: Server, path: str, version: int = 0) -> Recovered:
 
 
 def _written(place: Place, data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what somebody wrote, without what the server adds: of a policy its text alone."""
+    """Return the data without fields that the server adds: of a policy only its text."""
     is_policy = _POLICY.fullmatch(place.path) and "policy" in data
     return {"policy": data["policy"]} if is_policy else data
 
@@ -140,10 +140,10 @@ def _of_versions(copy: Server, place: Place, version: int) -> Recovered:
 
 
 def read_present(live: Server, path: str) -> Present:
-    """Read what the cluster holds at a path now.
+    """Read the cluster's present data at a path.
 
     Raises:
-        Denied: The token may not read it; the hint names the right.
+        Denied: The token may not read it; the hint names the capability.
         ServerError: Nothing is mounted there.
     """
     place = find_place(live, path)
@@ -166,17 +166,17 @@ def read_present(live: Server, path: str) -> Present:
         raise ServerError(f"{path} answered {answer.status}: {answer.errors}")
     if not place.is_versioned:
         return Present(place, _written(place, data) if answer.status == 200 and data else None)
-    # One that was deleted answers 404, and all the same has a version.
+    # A deleted secret answers 404, but still has a version.
     told = data or {}
     newest = (told.get("metadata") or {}).get("version", 0)
     return Present(place, told.get("data"), int(newest))
 
 
 def select_data(found: Recovered, now: Present, only: str | None) -> Mapping[str, Any]:
-    """Return what is to be written: all of it, or one field of it beside what is there.
+    """Return the data to write: all of it, or one field merged into the present data.
 
     Raises:
-        ConfigError: There is no such field.
+        ConfigError: The field does not exist.
     """
     if only is None:
         return found.data
@@ -189,7 +189,7 @@ def select_data(found: Recovered, now: Present, only: str | None) -> Mapping[str
 
 
 def compare_fields(now: Mapping[str, Any] | None, then: Mapping[str, Any]) -> list[FieldChange]:
-    """List how what the cluster holds differs from what is to be written."""
+    """List the differences between the present and the new data."""
     old = now or {}
     found = []
     for name in sorted({*old, *then}):
@@ -204,10 +204,10 @@ def compare_fields(now: Mapping[str, Any] | None, then: Mapping[str, Any]) -> li
 
 
 def check_writable(place: Place) -> None:
-    """Refuse to write what does not come back as it was read.
+    """Refuse paths that cannot be written back as read.
 
     Raises:
-        ConfigError: It is none of the kinds that do.
+        ConfigError: It is of another kind.
     """
     if place.kind != "kv" and not _WRITABLE.fullmatch(place.path):
         raise ConfigError(
@@ -218,10 +218,10 @@ def check_writable(place: Place) -> None:
 
 
 def write(live: Server, now: Present, data: Mapping[str, Any]) -> str:
-    """Write a secret, provided nobody else has meanwhile; say where it is now.
+    """Write a secret unless it was changed meanwhile; return where it is now.
 
     Raises:
-        Denied: The token may not; the hint names the right.
+        Denied: The token may not write it; the hint names the capability.
         ServerError: The server refused it.
     """
     target = now.place.below("data")
@@ -238,8 +238,8 @@ def write(live: Server, now: Present, data: Mapping[str, Any]) -> str:
         )
     if answer.status == 400 and "check-and-set" in answer.errors:
         raise ServerError(
-            f"{now.place.path} was not written: somebody has changed it meanwhile",
-            hint="run the command again, and look at the difference",
+            f"{now.place.path} was not written: it was changed meanwhile",
+            hint="run the command again, and check the difference",
         )
     if answer.status // 100 != 2:
         raise ServerError(f"{now.place.path} was not written: {answer.status}: {answer.errors}")

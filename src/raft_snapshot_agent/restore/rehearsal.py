@@ -1,4 +1,4 @@
-"""A drill from its beginning to its note: read, verify, restore, unseal, prove, wipe."""
+"""A whole drill: read, verify, restore, unseal, check, store the result, clean up."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ Visit = Callable[["DrillOutcome", OpenBaoNode], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class DrillOutcome:
-    """What came of a drill."""
+    """The result of a drill."""
 
     note: DrillNote
     error: VerificationError | None = None
     """Why it failed."""
     trouble: str = ""
-    """Why the note does not lie beside the snapshot, where it should."""
+    """Why the note could not be stored beside the snapshot."""
 
     @property
     def line(self) -> str:
-        """What it says in one line: of a failure more than the note may, which others can read."""
+        """The result on one line; of a failure more than the note, which others can read."""
         if self.error is None:
             return self.note.line
         return f"The drill of {self.note.snapshot} failed: {self.error}"
@@ -46,7 +46,7 @@ class DrillOutcome:
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a drill came: what a note tells, also of one that failed."""
+    """The progress of a drill, for its note, also if it fails."""
 
     began: float = field(default_factory=time.monotonic)
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -79,22 +79,22 @@ async def rehearse(
     *,
     must_be_closed: bool = True,
 ) -> DrillOutcome:
-    """Bring a snapshot to life, prove what it must hold, and note beside it what came of that.
+    """Restore a snapshot into a throw-away server, check it, and store the result beside it.
 
-    Nothing of the server is left behind, whatever happens.
+    The server is always removed completely.
 
     Arguments:
         reader: The snapshot.
-        settings: The keys that open it, and what it must hold.
+        settings: The unseal keys, and the checks.
         spool: The folder for the copy and the server.
-        visit: Called while the server still lives, when all is proved and noted.
-        must_be_closed: False for what is nobody's production, on hosts that cannot close it in.
+        visit: Called while the server is still running, after all checks.
+        must_be_closed: False for test data, on hosts that cannot isolate the server.
 
     Returns:
-        The outcome; what failed it is in there.
+        The outcome, with the error if it failed.
 
     Raises:
-        AgentError: It could not be tried, so nothing is known of the snapshot.
+        AgentError: The drill could not be run, so nothing is known about the snapshot.
     """
     keys = [key.resolve() for key in settings.unseal.keys]
     seal = await in_thread(lambda: read_seal(settings.unseal))

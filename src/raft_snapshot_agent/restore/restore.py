@@ -1,4 +1,4 @@
-"""Put a snapshot back: choose, read, verify, send, and follow until the cluster is back."""
+"""Restore a snapshot: choose, read, verify, send, and follow until the cluster is back."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 
 PATIENCE = 300.0
-"""Seconds a cluster may take to come back; a large one reads its whole database anew."""
+"""Maximum seconds for a cluster to come back; a large one reloads its whole database."""
 _POLL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A snapshot on the local disk, proved whole."""
+    """A verified snapshot on the local disk."""
 
     spool: Spool
     snapshot: Snapshot
@@ -47,7 +47,7 @@ class Fetched:
 
     @property
     def version(self) -> str:
-        """Which version of the server it was taken from; empty where nobody tells."""
+        """The server version it was taken from; empty if unknown."""
         return (self.manifest.version if self.manifest else "") or self.clear.version
 
 
@@ -55,15 +55,15 @@ class Fetched:
 async def fetch_copy(
     reader: SnapshotReader, folder: Path, begun: Callable[[Spool], None] = lambda _: None
 ) -> AsyncIterator[Fetched]:
-    """Copy a snapshot to the local disk and prove it whole.
+    """Copy a snapshot to the local disk and verify it.
 
     Arguments:
-        reader: Where it comes from.
-        folder: Where the copy lives until the context ends.
-        begun: Told of each copy when it is begun.
+        reader: The snapshot.
+        folder: The folder of the copy, which is removed when the context ends.
+        begun: Called when a copy begins.
 
     Raises:
-        VerificationError: It is not whole, or not the one its manifest describes.
+        VerificationError: It is not intact, or not the one that its manifest describes.
         AgentError: It could not be read.
     """
 
@@ -77,7 +77,7 @@ async def fetch_copy(
 
 
 async def _fetch(reader: SnapshotReader, create: Callable[[], Spool], spools: ExitStack) -> Fetched:
-    """Copy it; what does not look whole is judged before that is said, and copied if it is."""
+    """Copy it; if it does not look intact, verify it twice, and copy it again if it is."""
     with naming(reader):
         try:
             return await _copy_and_verify(reader, create())
@@ -98,26 +98,26 @@ async def _copy_and_verify(reader: SnapshotReader, spool: Spool) -> Fetched:
     expected = await reader.expected()
     compare(snapshot, expected)
     reader.confirm(snapshot)
-    with suppress(StorageError):  # it may be readable only
+    with suppress(StorageError):  # the storage may be read-only
         await reader.remember(Reading(SnapshotState.WHOLE, snapshot))
     return Fetched(spool, snapshot, expected.manifest, clear.parts)
 
 
 async def restore(cluster: Cluster, leader: Leader, path: Path, *, force: bool) -> Leader | None:
-    """Send a verified snapshot to the leader and follow until the cluster is back.
+    """Send a verified snapshot to the leader, and wait until the cluster is back.
 
-    The server answers before it has applied anything, and a standby would seal itself; so the
-    leader is what the snapshot goes to, and its word is not taken for the deed.
+    The server answers before it has applied anything, and a standby would seal itself. So the
+    snapshot goes to the leader, and its answer is not taken as success.
 
     Arguments:
-        cluster: What it is restored into.
-        leader: Found and confirmed just before.
+        cluster: The cluster to restore.
+        leader: The leader, confirmed just before.
         path: The verified snapshot.
         force: Accept a snapshot of another cluster, which then has that cluster's keys.
 
     Returns:
-        The leader after the restore; nothing where it is sealed now, as it is after a forced
-        restore, and waits for the snapshot's unseal keys.
+        The leader after the restore; `None` if it is sealed, as after a forced restore, and waits
+        for the snapshot's unseal keys.
 
     Raises:
         ServerError: The snapshot was refused, or the cluster did not come back in time, or
@@ -131,17 +131,17 @@ async def restore(cluster: Cluster, leader: Leader, path: Path, *, force: bool) 
 async def follow_leader(
     cluster: Cluster, leader: Leader, *, force: bool, taken: bool, patience: float = PATIENCE
 ) -> Leader | None:
-    """Wait until the leader that was sent a snapshot leads again, or is sealed.
+    """Wait until the leader that received the snapshot leads again, or is sealed.
 
     Arguments:
-        cluster: What it is restored into.
-        leader: As it was before.
+        cluster: The cluster to restore.
+        leader: The leader before the restore.
         force: Whether it may be sealed afterwards.
-        taken: Whether it said that it took the snapshot.
-        patience: Seconds that it may take.
+        taken: Whether it confirmed the snapshot.
+        patience: Maximum seconds.
 
     Raises:
-        ServerError: Neither came in time, or another leads, which may know nothing of it.
+        ServerError: Neither happened in time, or another node leads, which may not have it.
     """
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:

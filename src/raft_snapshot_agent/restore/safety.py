@@ -1,8 +1,7 @@
-"""The snapshot of what a restore is about to replace: stored, proved whole and held, before it.
+"""The safety snapshot of the data that a restore replaces: stored, verified and held before it.
 
-It is one more snapshot for retention and guard, but nothing is deleted because of it, and no alarm
-is raised: that may be the very cluster that was wiped. It never is the latest, for who restores
-the latest twice means the same one.
+It causes no deletion and no alarm, as the cluster may be the one that was wiped. It never counts
+as the latest, so that a repeated `restore --latest` restores the same snapshot.
 """
 
 from __future__ import annotations
@@ -33,19 +32,19 @@ class SafetySnapshot:
     """A safety snapshot, and what is needed to restore it."""
 
     name: str
-    """As a command takes it: its name, or the path of a file."""
+    """Its name or the path of its file, as commands accept it."""
     index: int
     places: tuple[str, ...]
     held_by: tuple[Destination, ...] = ()
     warnings: tuple[str, ...] = ()
 
     async def let_go(self) -> None:
-        """Leave it to retention, for nothing was replaced."""
+        """Release the hold, as nothing was replaced."""
         for destination in self.held_by:
             try:
                 await destination.unmark(self.name, Sidecar.HOLD)
             except StorageError:
-                continue  # held for nothing, which `list` shows
+                continue  # it stays held, which `list` shows
 
 
 async def take_safety_snapshot(
@@ -54,16 +53,16 @@ async def take_safety_snapshot(
     cluster_id: str,
     folder: Path,
 ) -> SafetySnapshot:
-    """Store a snapshot of a cluster in its storages, else in a file, and hold it.
+    """Store and hold a snapshot of a cluster in its storages, else in a file.
 
     Arguments:
-        agents: Make an agent for such storages; the next one is tried where a login is refused.
+        agents: Build an agent for storages; if a login is refused, the next one is tried.
         destinations: The configured storages.
-        cluster_id: Of the cluster that is about to be replaced.
-        folder: Where the file goes, where no storage can have it.
+        cluster_id: The cluster to restore.
+        folder: The folder of the file, if no storage can take it.
 
     Raises:
-        AgentError: There is no such snapshot.
+        AgentError: The snapshot could not be stored.
     """
     chosen, warnings = await _choose(destinations, cluster_id)
     in_file = not chosen
@@ -103,14 +102,14 @@ async def _run(agents: Iterable[OpenAgent], chosen: Sequence[Destination]) -> Re
         refused = refused or report.error
         if not isinstance(report.error, Denied):
             break
-    reason = refused.message if refused else "nobody can log in"
+    reason = refused.message if refused else "no login succeeded"
     raise ServerError(f"no safety snapshot could be taken: {reason}", hint=WITHOUT) from refused
 
 
 async def _choose(
     destinations: Sequence[Destination], cluster_id: str
 ) -> tuple[list[Destination], list[str]]:
-    """Choose the storages that keep this cluster's history, and nothing that would be replaced."""
+    """Choose the storages of this cluster in which nothing would be replaced."""
     chosen, warnings = [], []
     for destination in destinations:
         if why := await _why_not(destination, cluster_id):
@@ -121,7 +120,7 @@ async def _choose(
 
 
 async def _why_not(destination: Destination, cluster_id: str) -> str:
-    """Say why a storage is not to have it; empty: it is."""
+    """Return why a storage cannot be used; empty if it can."""
     if destination.static_name is not None:
         return f"a new snapshot replaces {destination.static_name}"
     try:
@@ -129,7 +128,7 @@ async def _why_not(destination: Destination, cluster_id: str) -> str:
         newest = next((one for one in stored if one.verified and one.counts), None)
         manifest = newest and await destination.manifest(newest.name)
     except StorageError:
-        return ""  # its delivery will tell
+        return ""  # the delivery reports it
     run = destination.naming.run(datetime.now(UTC), "0" * 16)
     name = destination.naming.name(run, 0)
     if any(one.name == name for one in stored):
@@ -140,14 +139,14 @@ async def _why_not(destination: Destination, cluster_id: str) -> str:
 
 
 def _adding(destination: Destination) -> Destination:
-    """Let a storage keep everything, and raise no alarm."""
+    """Return a storage without retention and alarms."""
     return replace(
         destination, storage=AlarmlessStorage(destination.storage), retention=Retention()
     )
 
 
 class AlarmlessStorage(ForwardingStorage):
-    """A storage that takes no note of an alarm."""
+    """A storage that ignores the guard's notes of alarms."""
 
     async def put(self, name: str, source: UploadSource) -> int:
         return 0 if name == GUARD_NAME else await super().put(name, source)

@@ -1,7 +1,7 @@
-"""A snapshot on its way to the leader: how far it is, and what a failure on the way means.
+"""Send a snapshot to the leader, with progress, and explain failures.
 
-The server applies nothing before it has the whole of it; so what was not sent whole changed
-nothing, and what was refused changed nothing either.
+The server applies a snapshot only after it has received all of it. So an incomplete or refused
+upload changes nothing.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ _REFUSALS = (
     ),
     (r"failed to create temp snapshot file", "the server's TMPDIR must exist and be writable"),
 )
-"""What servers and proxies say, and the setting to change.
+"""Errors of servers and proxies, and the setting to change.
 
 Source: trials with OpenBao, and `physical/raft/snapshot` there.
 """
 
 
 class Upload:
-    """The file of a verified snapshot that is sent."""
+    """The file of a verified snapshot, during its upload."""
 
     def __init__(self, file: io.BufferedReader, size: int) -> None:
         self.file = file
@@ -64,7 +64,7 @@ class Upload:
     @classmethod
     @contextmanager
     def open(cls, path: Path) -> Iterator[Self]:
-        """Open it; closing it ends what is still under way.
+        """Open it; closing it aborts a running upload.
 
         Raises:
             AgentError: It cannot be read.
@@ -78,14 +78,14 @@ class Upload:
 
     @property
     def sent(self) -> int:
-        """Bytes that were handed to the connection so far."""
+        """Bytes passed to the connection so far."""
         if not self.file.closed:
             self._reached = self.file.tell()
         return self._reached
 
     @property
     def is_whole(self) -> bool:
-        """Whether the server may have all of it."""
+        """Whether the server may have received all of it."""
         return self.sent >= self.size
 
 
@@ -93,10 +93,10 @@ async def send(cluster: Cluster, leader: Leader, upload: Upload, *, force: bool)
     """Send a snapshot to the leader.
 
     Returns:
-        Whether the server said that it took it; if not, nobody knows whether it did.
+        Whether the server confirmed it; if not, the result is unknown.
 
     Raises:
-        ServerError: Nothing was changed, and why.
+        ServerError: The upload failed and nothing was changed.
     """
     try:
         await in_thread(
@@ -108,14 +108,14 @@ async def send(cluster: Cluster, leader: Leader, upload: Upload, *, force: bool)
         raise _explain_cut(error, upload) from error
     except ServerError as error:
         raise explain_refusal(error, leader.node.address) from error
-    except (OSError, ValueError) as error:  # its file was closed, for nobody waits any more
+    except (OSError, ValueError) as error:  # the file was closed by a cancellation
         raise AgentError(f"the snapshot cannot be read any more: {error}") from error
     return True
 
 
 def explain_refusal(error: ServerError, address: str) -> ServerError:
-    """Say why a server refused a snapshot, and which setting to change."""
-    if "autoseal" in error.message:  # also where it is the right key, and the KMS has lost it
+    """Explain why a server refused a snapshot, and which setting to change."""
+    if "autoseal" in error.message:  # also if the key is right, but the KMS has lost it
         return Denied(
             f"{address} refuses the snapshot: it was made with another KMS key than the servers can"
             f" use now; {_UNTOUCHED}",

@@ -1,4 +1,4 @@
-"""What a snapshot is restored into, and whether that may be."""
+"""The cluster to restore, and the checks before a restore."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class Target:
 
     @property
     def name(self) -> str:
-        """What an operator calls it."""
+        """Its name for operators."""
         identity = self.leader.identity
         return identity.cluster_name or identity.cluster_id or self.leader.node.address
 
 
 async def look_at_target(cluster: Cluster, settings: VaultSettings) -> Target:
-    """Find the leader of a cluster, and how its nodes are doing.
+    """Find the leader of a cluster and the states of its nodes.
 
-    Those that do not answer now are not waited for later.
+    Nodes that do not answer now are not waited for later.
 
     Raises:
-        AgentError: There is no leader that could take a snapshot.
+        AgentError: There is no leader that can accept a snapshot.
     """
     leader = await in_thread(cluster.find_leader, abandon=True)
     addresses = await in_thread(lambda: find_addresses(cluster, leader), abandon=True)
@@ -45,7 +45,7 @@ async def look_at_target(cluster: Cluster, settings: VaultSettings) -> Target:
 
 
 def require_fit(target: Target, got: Fetched, *, force: bool) -> None:
-    """Refuse a snapshot that the cluster cannot take, or that is another's.
+    """Refuse a snapshot that the cluster cannot read, or that is of another cluster.
 
     Raises:
         ConfigError: It does not fit.
@@ -65,7 +65,7 @@ def _require_version(target: Target, got: Fetched) -> None:
     nodes += [(one.address, one.identity) for one in target.states]
     for address, identity in nodes:
         if product and identity.product and product != identity.product:
-            continue  # their numbers cannot be compared
+            continue  # not comparable
         if is_older(identity.version, got.version):
             raise ConfigError(
                 f"{address} runs version {identity.version}, and the snapshot was taken from"
@@ -75,7 +75,7 @@ def _require_version(target: Target, got: Fetched) -> None:
 
 
 def describe_members(states: Sequence[MemberState]) -> str:
-    """Say in one line which nodes there are, and how each is doing."""
+    """Describe the nodes and their states on one line."""
     return ", ".join(
         f"{one.address} ({one.condition}"
         + (f", {one.identity.version})" if one.identity.version else ")")

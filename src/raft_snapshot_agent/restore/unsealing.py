@@ -1,4 +1,4 @@
-"""Unseals nodes after a restore, with keys that somebody has at hand."""
+"""Unseal nodes after a restore with given keys."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from raft_snapshot_agent.vault.client import Node
 
 _REFERENCES = "give env://NAME, file:///PATH or credential://NAME"
 _OLD_KEY = "invalid key size"
-"""What a server says that still keeps the number of shares it had before the restore."""
+"""The error of a server that still expects the key shares from before the restore."""
 
 
 def read_keys(references: Sequence[str]) -> tuple[str, ...]:
-    """Look up unseal keys.
+    """Resolve unseal keys.
 
     Raises:
-        ConfigError: One is no reference, or leads to nothing.
+        ConfigError: One is not a reference, or cannot be resolved.
     """
     return tuple(dict.fromkeys(_reference(text).resolve() for text in references))
 
@@ -30,7 +30,7 @@ def _reference(text: str) -> Secret:
     secret = Secret(text)
     if not secret.is_reference:
         raise ConfigError(
-            "--unseal-key is no reference, and who else is on this host may have read it",
+            "--unseal-key is not a reference, and other users of this host may have read it",
             hint=_REFERENCES,
         )
     path = text.removeprefix("file://")
@@ -40,10 +40,10 @@ def _reference(text: str) -> Secret:
 
 
 def require_enough(keys: Sequence[str], seal: Seal | None) -> None:
-    """Make sure that the keys at hand can open what a snapshot becomes.
+    """Check that the given keys can unseal the restored cluster.
 
     Raises:
-        ConfigError: They surely cannot.
+        ConfigError: They cannot.
     """
     if not keys or seal is None:
         return
@@ -62,19 +62,19 @@ def require_enough(keys: Sequence[str], seal: Seal | None) -> None:
 
 @dataclass(slots=True)
 class Unsealer:
-    """Offers keys to the nodes that are sealed, to each once."""
+    """Sends the keys to each sealed node once."""
 
     keys: Sequence[str] = field(repr=False)
     seal: Seal | None
-    """Of the snapshot's cluster."""
+    """The seal of the snapshot's cluster."""
     failures: dict[str, str] = field(default_factory=dict)
-    """Why a node stays sealed, by its address."""
+    """Why a node is still sealed, by address."""
     opened: set[str] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)
-    """Nodes that have to be restarted first."""
+    """Nodes that must be restarted first."""
 
     def offer(self, node: Node, state: MemberState) -> bool:
-        """Unseal a node that is sealed; return whether it is open now."""
+        """Unseal a sealed node; return whether it is unsealed now."""
         if state.condition is not Condition.SEALED or node.address in self.failures:
             return False
         if not self._fits(state):
@@ -97,9 +97,9 @@ class Unsealer:
         return False
 
     def _fits(self, state: MemberState) -> bool:
-        """Return whether the running server expects shares of the snapshot's key.
+        """Return whether the running server expects key shares of the snapshot's cluster.
 
-        After a forced restore it keeps the numbers that it began with, until it is restarted.
+        After a forced restore it keeps its old share numbers until it is restarted.
         """
         if self.seal is None or not self.seal.is_shared:
             return self.seal is None
@@ -108,7 +108,7 @@ class Unsealer:
 
 
 def _give(node: Node, key: str) -> tuple[bool, str]:
-    """Offer one key; return whether the node is still sealed, and what is wrong with the key."""
+    """Send one key; return whether the node is still sealed, and the error."""
     try:
         answer = node.call("PUT", "sys/unseal", body={"key": key})
     except ServerError as error:
@@ -119,7 +119,7 @@ def _give(node: Node, key: str) -> tuple[bool, str]:
 
 
 def _forget(node: Node) -> None:
-    """Take back the keys that were offered: they would spoil the next attempt."""
+    """Reset the unseal progress, or the sent keys would spoil the next attempt."""
     try:
         node.call("PUT", "sys/unseal", body={"reset": True})
     except ServerError:

@@ -1,4 +1,4 @@
-"""What tells a safety snapshot, the way back from a restore, from any other."""
+"""Recognise safety snapshots."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError
 
 SAFETY = "safety snapshot: what a restore replaced"
-"""The note that holds it."""
+"""The reason in the note that holds it."""
 
 
 async def is_way_back(destination: Destination, stored: Stored) -> bool:
-    """Return whether it was taken because of a restore: who restores twice means another."""
+    """Return whether it is a safety snapshot, which a second restore must not choose."""
     if not stored.held:
         return False
     try:

@@ -1,1 +1,1 @@
-"""Page, API and probes over HTTP: renderings of the one status, beside the loops."""
+"""Page, API and probes over HTTP, rendered from the status."""

@@ -1,4 +1,4 @@
-"""Answers requests: each from the present status, and none from anything else."""
+"""Answer requests, only from the present status."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from raft_snapshot_agent.web.stored import MOST, USUAL, Question, list_snapshots
 from raft_snapshot_agent.web.vault_words import describe_in_vaults_words, find_cluster
 
 TakeNow = Callable[[str | None], bool]
-"""Lets a cluster take a snapshot, or all; returns whether there is such a cluster."""
+"""Requests a snapshot of a cluster, or of all; returns whether the cluster exists."""
 _SPACING = 2.0
-"""Seconds between two events at least: each makes a page ask again."""
+"""Minimum seconds between two events, as each makes a page reload."""
 _LONGEST_WORD = 200
 _PULSE = 15.0
-"""Seconds between two events at most: ages grow though nothing changes."""
+"""Maximum seconds between two events, as displayed ages grow."""
 
 
 class Api:
@@ -42,8 +42,8 @@ class Api:
         """Prepare.
 
         Arguments:
-            board: What is served.
-            take_now: Takes a snapshot; nothing: nobody may ask for one.
+            board: The status to serve.
+            take_now: Requests a snapshot; `None`: not allowed.
         """
         self._renderer = Renderer(board)
         self._exposer = Exposer()
@@ -51,7 +51,7 @@ class Api:
         self._take_now = take_now
 
     def app(self) -> Starlette:
-        """Make the application."""
+        """Build the application."""
         routes = [
             Route(one.path, getattr(self, one.name), methods=[one.method]) for one in ADDRESSES
         ]
@@ -91,7 +91,7 @@ class Api:
         return Response(text, media_type="application/json")
 
     async def vault_status(self, request: Request) -> Response:
-        """Answer in the words of Vault Enterprise."""
+        """Answer in the format of Vault Enterprise."""
         name = request.path_params["name"]
         cluster = find_cluster(self._board.read(), name)
         if cluster is None:
@@ -111,7 +111,7 @@ class Api:
         return Response(await self._renderer.render(asked, make), media_type="application/json")
 
     async def events(self, _: Request) -> Response:
-        """Answer `/api/v1/events`, until the reader goes away."""
+        """Answer `/api/v1/events` until the client disconnects."""
         return StreamingResponse(self._tell_changes(), media_type="text/event-stream")
 
     async def openapi(self, _: Request) -> Response:
@@ -119,7 +119,7 @@ class Api:
         return JSONResponse(describe_api())
 
     async def take_snapshot(self, request: Request) -> Response:
-        """Take a snapshot, where that is allowed."""
+        """Take a snapshot if that is allowed."""
         if self._take_now is None:
             hint = "set web.allow_snapshot and web.token"
             return Refusal(403, "taking snapshots from here is not allowed", hint).answer()

@@ -1,7 +1,9 @@
-"""Who is let in, and what every answer carries.
+"""Access control, and the headers of every answer.
 
-A page on another site may make a browser ask here, and a name of another site may be made to lead
-here (DNS rebinding); so a request must name this agent as its host, and come from its own pages.
+A page of another site can make a browser send requests to the agent, and another site's name can be
+made to resolve to the agent (DNS rebinding). So a request must have a known host name, and come
+from
+the agent's own pages.
 """
 
 from __future__ import annotations
@@ -20,11 +22,11 @@ from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.observe.trace import as_failure
 
 PROBES = ("/healthz", "/readyz")
-"""Served to whoever reaches them: they tell no more than that the agent works."""
+"""Served without a token: they only tell whether the agent works."""
 LARGEST_BODY = 4096
 """Bytes."""
 LARGEST_HEAD = 16 << 10
-"""Bytes of a request before its body."""
+"""Maximum bytes of a request before its body."""
 _HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
@@ -42,7 +44,7 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is not answered."""
+    """The reason for refusing a request."""
 
     status: int
     error: str
@@ -50,13 +52,13 @@ class Refusal:
     headers: Mapping[str, str] | None = None
 
     def answer(self) -> JSONResponse:
-        """Make the answer."""
+        """Build the answer."""
         told = {"error": self.error} | ({"hint": self.hint} if self.hint else {})
         return JSONResponse(told, self.status, {"connection": "close", **(self.headers or {})})
 
 
 class Gate:
-    """Refuses before anything is done, and puts headers on every answer."""
+    """Refuses requests before any work, and adds headers to every answer."""
 
     def __init__(
         self,
@@ -66,13 +68,13 @@ class Gate:
         token: Callable[[], str | None],
         tell: Callable[[AgentError], None],
     ) -> None:
-        """Stand before an application.
+        """Wrap an application.
 
         Arguments:
-            app: What answers whom is let in.
-            hosts: Names by which this agent is asked, beside addresses and localhost.
-            token: Returns what must be known; nothing: everybody is let in.
-            tell: Is told of a defect.
+            app: The application, called once a request is accepted.
+            hosts: Names of this agent, in addition to addresses and localhost.
+            token: Returns the required token; `None`: no token is required.
+            tell: Called with an unexpected error.
         """
         self._app = app
         self._hosts = hosts
@@ -104,7 +106,7 @@ class Gate:
             )
 
     def refuse(self, method: str, path: str, headers: Headers) -> Refusal | None:
-        """Return why a request is refused; nothing: it is let in."""
+        """Return why a request is refused; `None`: it is accepted."""
         if not _is_host(headers.get("host", ""), self._hosts):
             hint = "ask by address, or add the name to web.hosts"
             return Refusal(421, "this agent is not known by that name", hint)
@@ -124,9 +126,9 @@ class Gate:
 
 
 def _check_token(given: str, token: str, method: str) -> Refusal | None:
-    """Compare the token; a browser may send it as a password, but changes nothing with that.
+    """Check the token; as a browser's password it is accepted for reading only.
 
-    Browsers repeat passwords by themselves, also for a request that another page makes.
+    Browsers resend passwords automatically, also for requests of other pages.
     """
     scheme, _, value = given.partition(" ")
     match scheme.lower():
@@ -151,7 +153,7 @@ def _password(text: str) -> str:
 
 
 def _is_host(header: str, known: Collection[str]) -> bool:
-    """Return whether a `Host` header names this agent: rebinding needs a name, not an address."""
+    """Return whether a `Host` header is an address, which is safe, or a name of this agent."""
     if header.startswith("["):
         name = header.partition("]")[0][1:]
     else:
@@ -166,7 +168,7 @@ def _is_host(header: str, known: Collection[str]) -> bool:
 
 
 def _is_foreign(headers: Headers, method: str) -> bool:
-    """Return whether a page of another site asks; following a link from there is no harm."""
+    """Return whether another site's page sends the request; following a link is allowed."""
     origin, host = headers.get("origin"), headers.get("host", "")
     if origin is not None and origin.partition("://")[2] != host:
         return True

@@ -1,7 +1,6 @@
-"""Takes connections, as many as are let in, and no more.
+"""Accept connections up to a limit.
 
-The loop of asyncio would accept whatever comes, and with it every file descriptor that a
-snapshot needs.
+asyncio's own server has no limit, and could use all file descriptors that a snapshot needs.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ HANDSHAKE = 10.0
 """Seconds for a TLS handshake."""
 _BACKLOG = 64
 _PAUSE = 0.2
-"""Seconds to wait where the host has no file descriptor left."""
+"""Seconds to wait if the host has no file descriptors left."""
 
 
 def bind(host: str, port: int) -> socket.socket:
     """Bind a socket and listen.
 
     Raises:
-        AgentError: The port is taken, or the address is not this host's.
+        AgentError: The port is in use, or the address is not this host's.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -47,12 +46,13 @@ def bind(host: str, port: int) -> socket.socket:
 def _refused(host: str, port: int, error: OSError) -> AgentError:
     return AgentError(
         f"cannot listen on {host} port {port}: {reason_of(error)}",
-        hint="look who listens there (ss -ltnp), or set web.listen to another address and port",
+        hint="check which process listens there (ss -ltnp), or set web.listen to another address "
+        "and port",
     )
 
 
 class Listener:
-    """Hands each connection to a protocol of its own."""
+    """Creates a protocol for each connection."""
 
     def __init__(
         self,
@@ -61,12 +61,12 @@ class Listener:
         context: Callable[[], ssl.SSLContext | None] = lambda: None,
         most: int = 100,
     ) -> None:
-        """Prepare; nothing is taken yet.
+        """Prepare without accepting connections.
 
         Arguments:
-            make: Makes the protocol of a connection.
-            context: For TLS, looked up for each connection; it may be replaced.
-            most: Connections at once; what comes then is closed unread.
+            make: Creates the protocol of a connection.
+            context: Returns the TLS context for each connection, as it may be replaced.
+            most: Maximum connections; further ones are closed at once.
         """
         self._make = make
         self._context = context
@@ -75,13 +75,13 @@ class Listener:
         self._shaking: set[asyncio.Task[None]] = set()
 
     async def serve(self, listening: socket.socket) -> None:
-        """Take connections until it is cancelled."""
+        """Accept connections until it is cancelled."""
         loop = asyncio.get_running_loop()
         try:
             while True:
                 try:
                     connection, _ = await loop.sock_accept(listening)
-                except OSError:  # it went away meanwhile, or no file descriptor is left
+                except OSError:  # the client disconnected, or no file descriptor is left
                     await asyncio.sleep(_PAUSE)
                     continue
                 self._take(connection)

@@ -1,4 +1,4 @@
-"""Whether the agent works, and whether it is ready, from its status alone."""
+"""Liveness and readiness of the agent, from its status."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 
 STALE = timedelta(minutes=3)
-"""A loop goes on every half minute at least; one that does not for this long hangs."""
+"""Time without a sign of life after which a loop counts as stuck; normal is half a minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a probe is answered."""
+    """The answer to a probe."""
 
     good: bool
     words: str
@@ -28,12 +28,12 @@ class Probe:
 
 
 def probe_health(status: AgentStatus) -> Probe:
-    """Return whether every loop goes on; what a restart cannot mend is no reason for one."""
+    """Return whether every loop is alive; problems that a restart cannot solve do not count."""
     return _probe(status, _hangs, "healthy", "unhealthy")
 
 
 def probe_readiness(status: AgentStatus) -> Probe:
-    """Return whether every cluster's loop has begun, and knows whose turn it is."""
+    """Return whether every cluster's loop has started and knows which agent is responsible."""
     return _probe(status, _not_ready, "ready", "not ready")
 
 

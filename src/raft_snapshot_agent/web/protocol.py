@@ -1,4 +1,4 @@
-"""One connection, on which nobody may take his time."""
+"""One connection with time limits for slow clients."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _End = Callable[[], None]
 
 
 class BoundedProtocol(H11Protocol):
-    """Cuts off who sends a request slowly, or does not read what he asked for."""
+    """Closes connections of clients that send or read too slowly."""
 
     request_within = 10.0
-    """Seconds for a whole request to arrive."""
+    """Maximum seconds for a whole request to arrive."""
     read_within = 30.0
-    """Seconds for what was sent to be taken."""
+    """Maximum seconds for an answer to be read."""
 
     def __init__(self, config: Config, state: ServerState) -> None:
         super().__init__(config, state, {})
@@ -26,19 +26,20 @@ class BoundedProtocol(H11Protocol):
         self._answer = _Timer(self.loop, self.read_within, self._cut)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin: the first request is awaited."""
+        """Start to wait for the first request."""
         super().connection_made(transport)  # type: ignore[arg-type]
-        self.transport.set_write_buffer_limits(high=0)  # every byte nobody takes is noted
+        # pause_writing is called for every unread byte
+        self.transport.set_write_buffer_limits(high=0)
         self._request.start()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End: nothing is awaited any more."""
+        """Stop all timers."""
         self._request.stop()
         self._answer.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; the time for a request runs from its first byte to its last."""
+        """Receive data; a request's time runs from its first byte to its last."""
         if not self._is_answering:
             self._request.start()
         super().data_received(data)
@@ -46,19 +47,19 @@ class BoundedProtocol(H11Protocol):
             self._request.stop()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request; what came early of it has its own time."""
+        """Wait for the next request; data that has already arrived has its own time limit."""
         super().on_response_complete()
         self._request.stop()
         if self.conn.trailing_data[0] or (self._is_answering and self.cycle.more_body):
             self._request.start()
 
     def pause_writing(self) -> None:
-        """Note that nobody reads what was sent."""
+        """Start the time limit for an unread answer."""
         self.flow.pause_writing()
         self._answer.start()
 
     def resume_writing(self) -> None:
-        """Note that it was read."""
+        """Stop the time limit, as the answer was read."""
         self._answer.stop()
         self.flow.resume_writing()
 
@@ -75,7 +76,7 @@ class BoundedProtocol(H11Protocol):
 
 
 class _Timer:
-    """One deadline, which is running or is not."""
+    """A timer that can be started and stopped."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, end: _End) -> None:
         self._loop = loop
@@ -84,12 +85,12 @@ class _Timer:
         self._running: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Let it run; one that runs already goes on."""
+        """Start the timer unless it is running."""
         if self._running is None:
             self._running = self._loop.call_later(self._seconds, self._end)
 
     def stop(self) -> None:
-        """Let nothing end any more."""
+        """Stop the timer."""
         if self._running is not None:
             self._running.cancel()
         self._running = None

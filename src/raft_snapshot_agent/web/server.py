@@ -1,4 +1,4 @@
-"""Serves page, API and probes beside the loops; whatever fails in it costs no snapshot."""
+"""Serve page, API and probes; failures here do not affect snapshots."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from raft_snapshot_agent.web.listener import Listener, bind
 from raft_snapshot_agent.web.protocol import BoundedProtocol
 
 _ROTATION = 10.0
-"""Seconds between two looks at the token and at the certificate."""
+"""Seconds between two checks of the token and the certificate files."""
 _SERIOUS = logging.CRITICAL + 1
 
 
 class WebServer:
-    """Serves the status to whoever may see it."""
+    """Serves the status to authorised clients."""
 
     def __init__(
         self,
@@ -40,14 +40,14 @@ class WebServer:
         protocol: type[BoundedProtocol] = BoundedProtocol,
         most: int = 100,
     ) -> None:
-        """Prepare; nothing is bound yet.
+        """Prepare without binding the port.
 
         Arguments:
-            settings: Where it listens, and whom it lets in.
-            log: Is told what fails.
-            take_now: Takes a snapshot, where the settings allow that.
-            protocol: Bounds what one connection may do.
-            most: Connections at once.
+            settings: Address, token and allowed hosts.
+            log: Where failures are logged.
+            take_now: Requests a snapshot, if the settings allow it.
+            protocol: Limits each connection.
+            most: Maximum connections.
         """
         self._settings = settings
         self._log = log
@@ -60,13 +60,13 @@ class WebServer:
         self._state = ServerState()
         self._listening: socket.socket | None = None
         self.port = settings.port
-        """Once it listens, the port that it has."""
+        """The port, once it listens."""
 
     def listen(self) -> None:
-        """Bind the port; whoever comes waits until it runs.
+        """Bind the port; clients wait until the server runs.
 
         Raises:
-            AgentError: The port is taken, or token or certificate cannot be read.
+            AgentError: The port is in use, or token or certificate cannot be read.
         """
         self._token = self._settings.read_token()
         if self._settings.tls is not None:
@@ -75,7 +75,7 @@ class WebServer:
         self.port = self._listening.getsockname()[1]
 
     async def run(self, board: StatusBoard) -> None:
-        """Serve until it is cancelled; it must listen already."""
+        """Serve until it is cancelled; `listen` must have been called."""
         listening = self._listening
         assert listening is not None  # noqa: S101 - `listen` was called
         with listening:
@@ -102,7 +102,7 @@ class WebServer:
             )
 
     async def _serve(self, board: StatusBoard, listening: socket.socket) -> None:
-        logging.getLogger("uvicorn.error").setLevel(_SERIOUS)  # clients' faults, not ours
+        logging.getLogger("uvicorn.error").setLevel(_SERIOUS)  # errors of clients, not of the agent
         app = Gate(
             Api(board, self._take_now).app(),
             hosts={*self._settings.hosts, self._settings.host.lower()},
@@ -137,14 +137,14 @@ class WebServer:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow_files(self) -> None:
-        """Take up another token and another certificate."""
+        """Reload token and certificate when they change."""
         while True:
             await anyio.sleep(_ROTATION)
             try:
                 self._token = await in_thread(self._settings.read_token, abandon=True)
                 if self._settings.tls is not None:
-                    # Not into the context in use: two files cannot be replaced at the same moment,
-                    # and a handshake would meet the certificate of one pair and the key of another.
+                    # Into a new context: the two files are not replaced at the same moment, and a
+                    # handshake could get the certificate of one pair and the key of another.
                     self._context = await in_thread(self._settings.tls.open, abandon=True)
             except ConfigError as error:
                 self._tell_once(f"The page keeps its previous token and certificate: {error}")

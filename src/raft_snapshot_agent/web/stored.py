@@ -1,4 +1,4 @@
-"""What is stored, as the last listing of each storage had it."""
+"""The stored snapshots, from the last listing of each storage."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.status import AgentStatus
 
 MOST = 1000
-"""Snapshots in one answer."""
+"""Maximum snapshots in one answer."""
 USUAL = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Which snapshots are asked for."""
+    """The parameters of a request for snapshots."""
 
     cluster: str | None = None
     storage: str | None = None

@@ -208,7 +208,7 @@ async def test_a_note_that_may_not_be_read_or_written_stops_nothing() -> None:
 
     assert (*first.read, *second.read) == (named(2), named(1)), "the agent itself remembers"
     assert first.troubles == second.troubles
-    assert "is not noted there: nothing may be replaced" in first.troubles[0]
+    assert "could not be stored: nothing may be replaced" in first.troubles[0]
 
 
 async def test_with_a_key_the_note_is_signed_and_others_are_not_believed() -> None:

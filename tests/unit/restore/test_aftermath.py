@@ -80,7 +80,7 @@ async def test_one_that_stays_behind_is_told() -> None:
     after, _ = await followed(Script(a=[ACTIVE], b=[(STANDBY, 40)]), BACK, patience=0.5)
     (behind,) = after.troubled
     assert behind.condition is Condition.BEHIND
-    assert "look at its log" in after.next_step(behind)
+    assert "check its log" in after.next_step(behind)
 
 
 async def test_after_a_forced_restore_all_seal_themselves() -> None:

@@ -52,7 +52,7 @@ def test_no_key_is_written_on_the_command_line(
     (tmp_path / "b").write_text("second\n")
     monkeypatch.setenv("A", "first")
     assert read_keys(["env://A", f"file://{tmp_path}/b", "env://A"]) == ("first", "second")
-    with pytest.raises(ConfigError, match="is no reference") as raised:
+    with pytest.raises(ConfigError, match="is not a reference") as raised:
         read_keys(["hunter2hunter2"])
     assert "hunter2" not in str(raised.value)
     for one in ("env://NOBODY", "file://b", "file:///nonexistent/b"):

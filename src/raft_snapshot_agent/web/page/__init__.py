@@ -1,1 +1,1 @@
-"""The page: what is shown is worked out here, how it looks is in `assets/`."""
+"""The page: its content is computed here, its appearance is in `assets/`."""

@@ -1,4 +1,4 @@
-"""Makes the page of what it shows: everything escaped, and no secret in it."""
+"""Render the page, escaped and without secrets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def render_page(status: AgentStatus, asked: PageQuery = ALL) -> bytes:
         status: How things stand.
         asked: What the reader wants to see.
     """
-    _redacted.cache_clear()  # what is secret is known better every time
+    _redacted.cache_clear()  # not cached: more secrets may be known now
     return _environment().get_template("page.html").render(page=view_page(status, asked)).encode()
 
 

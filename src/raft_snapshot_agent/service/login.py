@@ -13,6 +13,8 @@ async def try_login(cluster: Cluster) -> list[str] | None:
     Returns:
         What is wrong with it, if anything; nothing where it was not tried.
     """
+    if not cluster.is_login_check_due:
+        return None  # of thousands of clusters, each would start a thread for nothing
     try:
         tried = await in_thread(cluster.try_login, abandon=True)
     except Exception as error:  # noqa: BLE001 - the token in use is good
@@ -23,6 +25,8 @@ async def try_login(cluster: Cluster) -> list[str] | None:
 
 async def renew_token(cluster: Cluster) -> list[str]:
     """Renew the token before it ends; return what is wrong with that. Nothing is raised."""
+    if cluster.session.seconds_to_renewal() > 0:
+        return []
     try:
         await in_thread(cluster.keep_token, abandon=True)
     except Exception as error:  # noqa: BLE001 - the next run logs in again

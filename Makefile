@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo "make demo   the agent's whole job on an embedded cluster, in about a minute"
 	@echo "make test   all tests but the long ones, against real servers"
-	@echo "make soak   the long ones: minutes of failures, one after the other"
+	@echo "make soak   the long ones: minutes of failures, and properties with many more examples"
 	@echo "make check  ruff, mypy, import-linter, size budget"
 	@echo "make bench  speed side by side with the alternatives"
 
@@ -25,7 +25,7 @@ test: .venv/dev .venv/azurite/stamp .venv/tinyproxy/stamp .venv/prometheus/stamp
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 
 soak: .venv/dev .venv/azurite/stamp .venv/tinyproxy/stamp .venv/prometheus/stamp .venv/axe/stamp .venv/vnu/stamp .venv/chromium/stamp
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup -m soak
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup -m "soak or hypothesis" --hypothesis-profile thorough
 
 check: .venv/dev
 	$(BIN)/ruff check .

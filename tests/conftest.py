@@ -54,8 +54,9 @@ _OUTSIDE = (
 leaks.install()
 
 # How long an example takes says how busy the machine is, and nothing of the code.
-hypothesis.settings.register_profile("busy", deadline=None)
-hypothesis.settings.load_profile("busy")
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=30)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=200)
+hypothesis.settings.load_profile("quick")
 
 StartBao = Callable[..., OpenBaoCluster]
 

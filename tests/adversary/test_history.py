@@ -347,7 +347,7 @@ def judged(plans: list[tuple[int, Attack]], policy: Retention, runs: int) -> Non
     anyio.run(live)
 
 
-@settings(deadline=None, max_examples=3)
+@settings(max_examples=3)
 @given(plans=attacks(), policy=POLICIES)
 def test_with_a_key_no_good_one_is_lost(plans: list[tuple[int, Attack]], policy: Retention) -> None:
     judged(plans, policy, 30)
@@ -355,7 +355,6 @@ def test_with_a_key_no_good_one_is_lost(plans: list[tuple[int, Attack]], policy:
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-@settings(deadline=None, max_examples=80)
 @given(plans=attacks(), policy=POLICIES)
 def test_with_a_key_no_good_one_is_lost_in_a_hundred_runs(
     plans: list[tuple[int, Attack]], policy: Retention

@@ -88,7 +88,7 @@ def _token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
 
 
-@settings(deadline=None, max_examples=2, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2, suppress_health_check=[HealthCheck.too_slow])
 @example(names=[LATEST], content=b"x")
 @given(names=NAMES, content=EMPTY)
 def test_every_command_passes_over_them(names: list[str], content: bytes) -> None:
@@ -104,7 +104,7 @@ def test_every_command_passes_over_them(names: list[str], content: bytes) -> Non
         assert (root / "fetched.snap").read_bytes() == CONTENT
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @example(names=[LATEST], content=b"x")
 @given(names=NAMES, content=EMPTY)
 @pytest.mark.parametrize("fresh", [True, False])
@@ -128,7 +128,6 @@ def test_a_run_among_them_keeps_its_own_history(
     anyio.run(live)
 
 
-@settings(max_examples=300)
 @given(name=hostile_names)
 def test_a_name_is_dated_for_all_time_zones_or_foreign(name: str) -> None:
     for naming in (AGENT, SEED, Layout("raft-snapshot-", "2006-01-02T15-04-05Z-0700")):

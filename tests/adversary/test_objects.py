@@ -85,7 +85,7 @@ class Trial:
                 yield f"{name}: {len(gone)} good snapshots are gone, such as {min(gone)}"
 
 
-@pytest.mark.parametrize("key", [False, True])
+@pytest.mark.parametrize("key", [False, pytest.param(True, marks=pytest.mark.soak)])
 def test_what_strangers_lay_costs_no_good_snapshot(
     bench: Bench, cluster_id: str, *, key: bool
 ) -> None:

@@ -194,7 +194,7 @@ async def test_puts_at_the_same_time(destination: Place) -> None:
     storage = destination.open()
     snapshots = {
         f"raft-snapshot-20261123T15300{n}Z-i{n}-00000{n}.snap": bytes_of(14 * MIB + n)
-        for n in range(4)
+        for n in range(3)
     }
     with ExitStack() as open_sources:
         async with anyio.create_task_group() as tasks:

@@ -53,8 +53,9 @@ def warned(site: Site, words: str) -> Ending:
     return ending
 
 
-def test_folder_with_five_thousand_snapshots_and_foreign_files(site: Site) -> None:
-    old = old_names(5000)
+@pytest.mark.parametrize("many", [500, pytest.param(5000, marks=pytest.mark.soak)])
+def test_folder_with_many_snapshots_and_foreign_files(site: Site, many: int) -> None:
+    old = old_names(many)
     for name in (*old, *FOREIGN):
         (site.folder / name).write_bytes(b"abc")
     (site.folder / "raft-snapshot-20210301T000000Z-i1-ffffff.snap").mkdir()
@@ -67,6 +68,7 @@ def test_folder_with_five_thousand_snapshots_and_foreign_files(site: Site) -> No
     assert len([path for path in site.folder.iterdir() if path.is_dir()]) == 1
 
 
+@pytest.mark.soak
 def test_bucket_with_more_objects_than_a_page_holds(site: Site) -> None:
     foreign = [f"{PREFIX}a-foreign-object-{number}" for number in range(1050)]
     others = [f"prod-2/{name}" for name in old_names(3)] + [f"{PREFIX}deeper/{old_names(1)[0]}"]

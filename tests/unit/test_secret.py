@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -155,7 +155,6 @@ def test_a_secret_that_is_no_text_is_one_error_at_its_place(value: Any) -> None:
     assert "98765432" not in str(raised.value)
 
 
-@settings(deadline=None)
 @given(
     token=TOKENS,
     before=st.sampled_from(["", "token ", "X-Vault-Token: ", '{"token":"', "TOKEN=", "my_"]),
@@ -165,7 +164,6 @@ def test_nothing_of_a_token_is_left(token: str, before: str, after: str) -> None
     assert redact(before + token + after) == before + HIDDEN + after
 
 
-@settings(deadline=None)
 @given(claims=st.binary(min_size=8, max_size=200), signature=st.text(URL_SAFE, max_size=80))
 def test_nothing_of_a_jwt_is_left(claims: bytes, signature: str) -> None:
     head = base64.urlsafe_b64encode(b'{"alg":"RS256"}').rstrip(b"=").decode()
@@ -174,7 +172,6 @@ def test_nothing_of_a_jwt_is_left(claims: bytes, signature: str) -> None:
     assert redact(f"jwt {head}.{body}.{signature} refused") == f"jwt {HIDDEN} refused"
 
 
-@settings(deadline=None)
 @given(user=st.text(ALNUM, min_size=1, max_size=10), password=st.text(ALNUM + "@:!$", max_size=20))
 def test_nothing_of_a_password_in_a_url_is_left(user: str, password: str) -> None:
     text = redact(f"cannot reach http://{user}:{password}@proxy:3128/path: refused")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.leaks import WATCH
 from tests.unit.config.schema_keys import document_with, keys_of
@@ -73,7 +73,6 @@ def refusal(suffix: str, text: str) -> str:
     return "f: none"
 
 
-@settings(max_examples=200, deadline=None)
 @given(SUFFIXES, st.text("abc:-=[]{}<&*!|>\"'\\#,.1 \t\r\n\0é\ud800", max_size=30))
 def test_any_text(suffix: str, text: str) -> None:
     with suppress(UnicodeEncodeError):
@@ -81,7 +80,6 @@ def test_any_text(suffix: str, text: str) -> None:
         assert re.fullmatch("f:.*", refusal(suffix, text))
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(KEYS, VALUES, max_size=6))
 def test_any_values(value: dict[str, Any]) -> None:
     for suffix in (".json", ".yaml"):

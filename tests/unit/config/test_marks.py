@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raft_snapshot_agent.config.keys import KeyPath, Mark
@@ -66,7 +66,6 @@ def text_at(text: str, mark: Mark) -> str:
     return text.split("\n")[mark.line - 1][mark.column - 1 :]
 
 
-@settings(max_examples=50, deadline=None)
 @given(DOCUMENTS, st.sampled_from([None, 1, "\t"]))
 def test_json_marks_every_key_and_item_where_it_stands(
     document: Any, indent: int | str | None
@@ -79,7 +78,6 @@ def test_json_marks_every_key_and_item_where_it_stands(
             assert text_at(text, mark).startswith(json.dumps(path[-1]) + ":")
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.text("abc ,:#[]{}\"'\\\n", min_size=1))
 def test_yaml_marks_a_key_whatever_is_in_it(key: str) -> None:
     text = "outer:\n  " + yaml.safe_dump({key: [1, {key: 2}]}, default_flow_style=True, width=9999)

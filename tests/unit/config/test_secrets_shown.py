@@ -94,9 +94,7 @@ def test_the_keys_are_found() -> None:
 
 
 @pytest.mark.parametrize("path", TAKERS, ids=lambda path: ".".join(str(one) for one in path[::2]))
-@settings(
-    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(secret=NASTY)
 @example(secret=f"!{CORE}")
 @example(secret=f"*{CORE}")

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import pytest
 import urllib3
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.core.archives import (
     INDEX,
@@ -98,7 +98,6 @@ def test_a_real_snapshot_is_accepted_byte_by_byte_and_no_byte_earlier(
 
 
 @given(places=st.lists(st.integers(0, 1 << 20), max_size=40))
-@settings(max_examples=50, deadline=None)
 def test_the_verdict_does_not_depend_on_the_pieces(real: bytes, places: list[int]) -> None:
     assert verified(cut(real, places)) == verified([real])
     assert verified(memoryview(piece) for piece in cut(WHOLE, places)) == verified([WHOLE])

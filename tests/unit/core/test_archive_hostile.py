@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.core.archives import (
     STATE,
@@ -136,7 +136,6 @@ def _within(limit: int, work: Callable[[], str]) -> str:
 
 
 @given(content=st.binary(max_size=2000), step=st.integers(1, 700))
-@settings(max_examples=200, deadline=None)
 def test_nothing_but_a_verdict_comes_of_any_bytes(content: bytes, step: int) -> None:
     refusal(content, step)
     refusal(packed(content), step)
@@ -144,7 +143,6 @@ def test_nothing_but_a_verdict_comes_of_any_bytes(content: bytes, step: int) -> 
 
 
 @given(seed=st.integers(0, 1 << 32))
-@settings(max_examples=300, deadline=None)
 def test_nothing_but_a_verdict_comes_of_any_damage(seed: int) -> None:
     source = random.Random(seed)
     damaged = bytearray(PLAIN)

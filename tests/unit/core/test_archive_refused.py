@@ -6,7 +6,7 @@ import gzip
 import tarfile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.core.archives import (
     STATE,
@@ -65,7 +65,6 @@ def test_a_flipped_bit_is_refused_unless_it_changes_nothing_of_the_content(conte
 
 
 @given(place=st.integers(0, len(PLAIN) - 1), bit=st.integers(0, 7))
-@settings(max_examples=300, deadline=None)
 def test_a_flipped_bit_inside_is_refused_though_gzips_checksum_is_right(
     place: int, bit: int
 ) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -98,13 +98,11 @@ def test_durations_are_written(seconds: float, text: str) -> None:
     assert format_duration(timedelta(seconds=seconds)) == text
 
 
-@settings(deadline=None)
 @given(st.timedeltas(timedelta(0), timedelta(days=100)))
 def test_what_is_written_can_be_read(value: timedelta) -> None:
     assert parse_duration(format_duration(value)) == value
 
 
-@settings(deadline=None)
 @given(st.integers(0, 36_500 * 86_400))
 def test_whole_seconds_are_exact_over_a_hundred_years(seconds: int) -> None:
     value = timedelta(seconds=seconds)
@@ -112,7 +110,6 @@ def test_whole_seconds_are_exact_over_a_hundred_years(seconds: int) -> None:
     assert parse_duration(format_duration(value)) == value
 
 
-@settings(deadline=None)
 @given(st.text("0123456789.+-hmsdwyuµn ", max_size=12))
 def test_any_text_is_a_duration_or_a_value_error(text: str) -> None:
     try:

@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.core.guarded import Host, World
 
@@ -86,13 +86,11 @@ def until_alarm(world: World, every: float) -> tuple[str, int]:
     raise AssertionError("no alarm")
 
 
-@settings(deadline=None, max_examples=150)
 @given(seed=SEEDS, skew=SKEWS, every=EVERY)
 def test_ordinary_trouble_raises_no_alarm(seed: int, skew: float, every: float) -> None:
     assert ordinary(World(random.Random(seed), skew), 60, every) == []
 
 
-@settings(deadline=None, max_examples=200)
 @given(seed=SEEDS, skew=SKEWS, every=EVERY, terms=st.integers(1, 5))
 def test_a_wiped_or_swapped_cluster_raises_one_at_once(
     seed: int, skew: float, every: float, terms: int
@@ -108,7 +106,6 @@ def test_a_wiped_or_swapped_cluster_raises_one_at_once(
     assert "the cluster is another" in world.complete(begun, 0.2).alarm
 
 
-@settings(deadline=None, max_examples=150)
 @given(
     seed=SEEDS,
     skew=SKEWS,
@@ -151,7 +148,6 @@ def put_back(world: World, state: tuple[int, int, int, float]) -> None:
     world.pass_time(0.0)
 
 
-@settings(deadline=None, max_examples=200)
 @given(seed=SEEDS, skew=SKEWS, every=EVERY, force=st.booleans())
 def test_a_restore_by_hand_raises_none_and_the_next_rollback_does(
     seed: int, skew: float, every: float, force: bool
@@ -184,7 +180,6 @@ def test_a_restore_by_hand_raises_none_and_the_next_rollback_does(
 
 @pytest.mark.timeout(900)
 @pytest.mark.soak
-@settings(deadline=None, max_examples=200)
 @given(seed=SEEDS, skew=SKEWS, every=EVERY)
 def test_many_lives_of_ordinary_trouble_raise_no_alarm(
     seed: int, skew: float, every: float

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raft_snapshot_agent.core.naming import (
@@ -65,7 +65,6 @@ def test_the_hosts_time_zone_does_not_show(naming: Naming) -> None:
     assert run.taken_at.tzinfo is UTC
 
 
-@settings(deadline=None)
 @given(now=TIMES, entropy=ENTROPY, index=INDEXES)
 def test_our_names_can_be_read_back(now: datetime, entropy: str, index: int) -> None:
     run = AGENT.run(now, entropy)
@@ -74,7 +73,6 @@ def test_our_names_can_be_read_back(now: datetime, entropy: str, index: int) -> 
     assert timedelta(0) <= now - run.taken_at < timedelta(seconds=1)
 
 
-@settings(deadline=None)
 @given(now=TIMES, entropy=ENTROPY, index=INDEXES)
 def test_the_originals_names_can_be_read_back(now: datetime, entropy: str, index: int) -> None:
     run = SEED.run(now, entropy)
@@ -82,7 +80,6 @@ def test_the_originals_names_can_be_read_back(now: datetime, entropy: str, index
     assert parse(SEED.name(run, index)) == ParsedName(now, None, run.id)
 
 
-@settings(deadline=None)
 @given(first=TIMES, second=TIMES)
 def test_our_names_sort_by_time(first: datetime, second: datetime) -> None:
     runs = [AGENT.run(moment, "0a1b2c") for moment in (first, second)]
@@ -141,7 +138,6 @@ def test_other_names_are_foreign(name: str) -> None:
     assert parse(name) is None
 
 
-@settings(deadline=None)
 @given(st.from_regex(r"raft[-_]snapshot-[0-9TZi-]{0,40}(-[0-9a-f]{6})?\.snap", fullmatch=True))
 def test_whatever_is_read_can_be_placed_in_any_time_zone(name: str) -> None:
     parsed = parse(name)
@@ -188,7 +184,6 @@ def test_within_one_second_the_higher_index_is_newer() -> None:
     assert newest_first([unknown, low, later, high]) == (later, high, low, unknown)
 
 
-@settings(deadline=None, max_examples=500)
 @given(
     name=st.one_of(
         st.text(),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.core.statuses import HOUR, NOW, agent, cluster, minutes, run, storage
 
@@ -240,7 +240,6 @@ def test_success_can_be_told_beside_what_lasts() -> None:
     assert [(one.event, one.run) for one in told.look(failed)] == [(AlertEvent.FAILED, None)]
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 90)), max_size=40))
 def test_whoever_is_told_of_a_beginning_is_told_of_its_end(
     steps: list[tuple[bool, bool, int]],

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from raft_snapshot_agent.core.retention import Retention, plan
@@ -52,10 +52,8 @@ POLICIES = st.builds(
     min_keep=st.integers(0, 4),
 )
 ZONES = st.sampled_from([UTC, BERLIN, ZoneInfo("America/New_York"), ZoneInfo("Asia/Kathmandu")])
-relaxed = settings(deadline=None)
 
 
-@relaxed
 @given(stored=STORAGES, policy=POLICIES, zone=ZONES, limit=st.none() | st.integers(0, 9))
 def test_keep_and_delete_share_out_everything(
     stored: list[Stored], policy: Retention, zone: tzinfo, limit: int | None
@@ -67,7 +65,6 @@ def test_keep_and_delete_share_out_everything(
     assert limit is None or len(done.delete) <= limit
 
 
-@relaxed
 @given(stored=STORAGES, policy=POLICIES, zone=ZONES)
 def test_the_guards_hold_under_every_policy(
     stored: list[Stored], policy: Retention, zone: tzinfo
@@ -85,7 +82,6 @@ def test_the_guards_hold_under_every_policy(
     assert all(any(other.taken_at >= one.taken_at for other in present) for one in done.review)
 
 
-@relaxed
 @given(stored=STORAGES, policy=POLICIES, zone=ZONES, other=POLICIES)
 def test_a_stricter_policy_deletes_at_least_as_much(
     stored: list[Stored], policy: Retention, zone: tzinfo, other: Retention
@@ -102,7 +98,6 @@ def test_a_stricter_policy_deletes_at_least_as_much(
     )
 
 
-@relaxed
 @given(stored=STORAGES, policy=POLICIES, zone=ZONES)
 def test_planning_again_deletes_nothing_more(
     stored: list[Stored], policy: Retention, zone: tzinfo
@@ -115,7 +110,6 @@ def test_planning_again_deletes_nothing_more(
     assert set(again.keep) == set(once.keep)
 
 
-@relaxed
 @given(stored=STORAGES, policy=POLICIES, zone=ZONES, random=st.randoms())
 def test_the_order_of_the_listing_does_not_matter(
     stored: list[Stored], policy: Retention, zone: tzinfo, random: Any
@@ -126,7 +120,6 @@ def test_the_order_of_the_listing_does_not_matter(
     assert plan(iter(shuffled), policy, NOW, zone) == plan(stored, policy, NOW, zone)
 
 
-@relaxed
 @given(stored=STORAGES, policy=POLICIES, zone=ZONES)
 def test_what_does_not_count_changes_nothing_for_the_others(
     stored: list[Stored], policy: Retention, zone: tzinfo
@@ -141,7 +134,6 @@ def test_what_does_not_count_changes_nothing_for_the_others(
     assert all(one in done.keep for one in stored if not one.counts)
 
 
-@relaxed
 @given(stored=STORAGES, policy=POLICIES, zone=ZONES, junk=st.lists(STORED, max_size=40))
 def test_what_others_add_beyond_the_present_costs_nothing(
     stored: list[Stored], policy: Retention, zone: tzinfo, junk: list[Stored]
@@ -158,7 +150,6 @@ def test_what_others_add_beyond_the_present_costs_nothing(
     assert set(done.delete) <= set(plan(stored, policy, NOW, zone).delete)
 
 
-@relaxed
 @given(stored=STORAGES, zone=ZONES, rule=st.sampled_from([*LABELS]), count=st.integers(1, 6))
 def test_a_rule_keeps_the_newest_of_each_of_its_newest_periods(
     stored: list[Stored], zone: tzinfo, rule: str, count: int
@@ -176,7 +167,6 @@ def test_a_rule_keeps_the_newest_of_each_of_its_newest_periods(
     assert [one.taken_at for one in ruled] == expected
 
 
-@relaxed
 @given(stored=STORAGES, policy=POLICIES, zone=ZONES, room=st.integers(1, 12))
 def test_what_is_left_has_room_unless_it_is_protected(
     stored: list[Stored], policy: Retention, zone: tzinfo, room: int

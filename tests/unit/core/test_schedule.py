@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from raft_snapshot_agent.core.schedule import (
@@ -47,7 +47,6 @@ CRONS = st.builds(
     st.sampled_from([UTC, BERLIN, CAIRO, ZoneInfo("America/New_York")]),
 )
 SCHEDULES: st.SearchStrategy[Schedule] = st.one_of(st.builds(Every, INTERVALS), CRONS)
-relaxed = settings(deadline=None)
 
 
 # A fixed interval.
@@ -110,7 +109,6 @@ def test_an_interval_of_no_time_is_refused(interval: timedelta) -> None:
         Every(interval)
 
 
-@relaxed
 @given(interval=INTERVALS, anchor=TIMES, step=STEPS)
 @example(interval=SECOND, anchor=NOON, step=-SECOND)
 @example(interval=SECOND, anchor=NOON, step=timedelta(0))
@@ -125,7 +123,6 @@ def test_the_next_is_never_in_the_past_nor_further_than_an_interval(
     assert due == now or due - anchor <= interval
 
 
-@relaxed
 @given(interval=INTERVALS, due=TIMES, took=st.timedeltas(timedelta(0), timedelta(days=90)))
 @example(interval=SECOND, due=NOON, took=timedelta(days=90))
 def test_slots_lie_on_the_grid_and_are_counted(
@@ -141,7 +138,6 @@ def test_slots_lie_on_the_grid_and_are_counted(
 # Both.
 
 
-@relaxed
 @given(schedule=SCHEDULES, anchor=TIMES, step=STEPS)
 def test_a_next_one_is_never_in_the_past(
     schedule: Schedule, anchor: datetime, step: timedelta
@@ -149,7 +145,6 @@ def test_a_next_one_is_never_in_the_past(
     assert schedule.next_after(anchor, anchor + step) >= anchor + step
 
 
-@relaxed
 @given(schedule=SCHEDULES, due=TIMES, step=STEPS)
 def test_a_following_one_is_in_the_future_whatever_the_clock_did(
     schedule: Schedule, due: datetime, step: timedelta
@@ -161,7 +156,6 @@ def test_a_following_one_is_in_the_future_whatever_the_clock_did(
     assert slot.missed >= 0
 
 
-@relaxed
 @given(schedule=CRONS, due=TIMES, took=st.timedeltas(timedelta(0), timedelta(hours=30)))
 def test_cron_leaves_out_no_slot(schedule: Cron, due: datetime, took: timedelta) -> None:
     slot = schedule.following(due, due + took)
@@ -173,7 +167,6 @@ def test_cron_leaves_out_no_slot(schedule: Cron, due: datetime, took: timedelta)
     assert slot.missed == MISSED_LIMIT or slot.at == counted[-1]
 
 
-@relaxed
 @given(schedule=SCHEDULES, start=TIMES)
 def test_a_restart_right_after_a_run_does_not_run_again(
     schedule: Schedule, start: datetime
@@ -210,7 +203,6 @@ def test_waiting_is_never_longer_than_the_interval() -> None:
     assert backoff(9, timedelta(seconds=30), 0.5) == timedelta(seconds=22.5)
 
 
-@relaxed
 @given(
     failures=st.integers(1, 10**6),
     interval=INTERVALS,

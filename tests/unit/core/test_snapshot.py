@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raft_snapshot_agent.core.snapshot import FORMAT, Manifest, Stored
@@ -51,7 +51,6 @@ def test_a_manifest_is_a_json_object_on_lines_a_person_can_read() -> None:
     assert b'\n  "index": 4711,\n' in text
 
 
-@settings(deadline=None)
 @given(text=st.text(), number=st.integers(0, 2**64 - 1), duration=st.floats(0, 1e9))
 def test_any_values_survive(text: str, number: int, duration: float) -> None:
     manifest = replace(MANIFEST, cluster_name=text, index=number, duration=duration)

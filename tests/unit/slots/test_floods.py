@@ -9,7 +9,7 @@ import pytest
 from tests.stores.memory import MemoryStorage
 from tests.unit.slots.world import STEPS, WAYS, Fault, World
 
-BEGIN, END, SLOTS = 1.0, 7.0, 9
+BEGIN, END, SLOTS = 1.0, 5.0, 7
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "hanging"])

@@ -13,7 +13,8 @@ from contextvars import copy_context
 from threading import Thread
 from typing import TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, WouldBlock, to_thread
+from anyio.lowlevel import RunVar
 
 from raft_snapshot_agent.network.deadline import Deadline, enter
 
@@ -24,12 +25,18 @@ _T = TypeVar("_T")
 _UNLIMITED = CapacityLimiter(math.inf)
 
 _GOES_ON = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+MOST_NEW = 32
+"""Threads that begin at once: thousands of them, one for each cluster, would share one interpreter,
+and the event loop with them, and each keeps its memory."""
+_NEW_FOR = 0.1
+"""Seconds after which a thread no longer counts: it waits for something, perhaps for others."""
+_new: RunVar[CapacityLimiter] = RunVar("_new")
 MANY_ROWS = 1000
 """Minimum rows for a thread: fewer take less time than starting one."""
 
 
 async def in_thread(work: Callable[[], _T], *, abandon: bool = False) -> _T:
-    """Run `work` in a thread and wait for it.
+    """Run `work` in a thread and wait for it; the thread may have to wait for its turn to begin.
 
     Arguments:
         work: A function without arguments; use a lambda or `functools.partial`.
@@ -37,9 +44,10 @@ async def in_thread(work: Callable[[], _T], *, abandon: bool = False) -> _T:
             end. Only for work that is harmless without a waiting caller. Its connections are
             closed, so that it ends soon.
     """
-    if abandon:
-        return await _in_daemon_thread(work)
-    return await to_thread.run_sync(work, limiter=_UNLIMITED)
+    with await _take_turn():
+        if abandon:
+            return await _in_daemon_thread(work)
+        return await to_thread.run_sync(work, limiter=_UNLIMITED)
 
 
 async def beside_loop(work: Callable[[], _T], rows: int) -> _T:
@@ -48,6 +56,40 @@ async def beside_loop(work: Callable[[], _T], rows: int) -> _T:
     On cancellation it returns at once; the work runs to its end and its result is discarded.
     """
     return work() if rows < MANY_ROWS else await in_thread(work, abandon=True)
+
+
+class _Turn:
+    """Counts a thread as new until it ends, or has turned out to take longer."""
+
+    def __init__(self, limiter: CapacityLimiter, borrower: object) -> None:
+        self._limiter, self._borrower = limiter, borrower
+        self._timer = asyncio.get_running_loop().call_later(_NEW_FOR, self._grow_old)
+        self._new = True
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._grow_old()
+
+    def _grow_old(self) -> None:
+        if self._new:
+            self._new = False
+            self._limiter.release_on_behalf_of(self._borrower)
+
+
+async def _take_turn() -> _Turn:
+    """Wait until one more thread may begin; where it may at once, whoever is cancelled."""
+    limiter = _new.get(None)
+    if limiter is None:
+        _new.set(limiter := CapacityLimiter(MOST_NEW))
+    borrower = object()
+    try:
+        limiter.acquire_on_behalf_of_nowait(borrower)
+    except WouldBlock:
+        await limiter.acquire_on_behalf_of(borrower)
+    return _Turn(limiter, borrower)
 
 
 async def _in_daemon_thread(work: Callable[[], _T]) -> _T:

@@ -20,6 +20,7 @@ from raft_snapshot_agent.storage.http.bucket_storage import BucketStorage
 from raft_snapshot_agent.storage.local.local import LocalStorage
 from raft_snapshot_agent.transfer.spool import Spool
 from raft_snapshot_agent.vault.leader import Cluster
+from raft_snapshot_agent.vault.session import Session
 from raft_snapshot_agent.vault.stream import SnapshotStream
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -111,6 +112,7 @@ async def test_in_a_run_does_not_end_the_daemon(
         with monkeypatch.context() as broken:
             broken.setattr(Agent, "run_once", boom)
             broken.setattr(Cluster, "keep_token", boom)
+            broken.setattr(Session, "seconds_to_renewal", lambda _session: 0.0)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(daemon.run)
                 await says(said, "The token could not be renewed")

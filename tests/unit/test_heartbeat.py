@@ -49,8 +49,7 @@ class Standing:
 
     def keep_token(self) -> None: ...
 
-    def try_login(self) -> bool:
-        return False
+    is_login_check_due = False
 
     async def sweep(self) -> dict[str, str]:
         return {}

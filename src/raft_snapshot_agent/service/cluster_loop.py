@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from math import inf
 
 import anyio
 from anyio.abc import TaskStatus
@@ -29,9 +30,6 @@ from raft_snapshot_agent.service.events import (
 from raft_snapshot_agent.service.login import renew_token, try_login
 from raft_snapshot_agent.service.publisher import StatusPublisher
 from raft_snapshot_agent.service.runs import Runs
-
-_LOOK_EVERY = 5.0
-"""Seconds between two checks whether a lease is configured."""
 
 
 class ClusterLoop:
@@ -60,6 +58,8 @@ class ClusterLoop:
         self._runs = Runs(service, self._journal, notifier, self._events, self._publisher, clock)
         self._publisher.watch(self._runs.progress)
         self._lease_changes = Changes()
+        self._switched = anyio.Event()
+        """Set when a new configuration is in force, which may bring a lease."""
 
     @property
     def progress(self) -> Progress:
@@ -129,6 +129,8 @@ class ClusterLoop:
         self._publisher.service = service
         self._lease_changes, self._journal.log = Changes(), service.log
         await old.agent.leave()
+        switched, self._switched = self._switched, anyio.Event()
+        switched.set()
         service.log.info("The new configuration is in force.", fact=LogEvent.CONFIGURATION_IN_FORCE)
 
     async def _take_now(self, state: ScheduleState) -> None:
@@ -153,14 +155,15 @@ class ClusterLoop:
         """Acquire the lease when it is free, and renew it; try once before the loop starts."""
         looked = False
         while True:
-            pause = _LOOK_EVERY
+            pause, switched = inf, self._switched
             if (lease := self._runs.service.agent.lease) is not None:
                 pause = await lease.look()
                 self._note_changes(lease)
             if not looked:
                 looked = True
                 task_status.started()
-            await anyio.sleep(pause)
+            with anyio.move_on_after(pause):
+                await switched.wait()
 
     def _note_changes(self, lease: Lease) -> None:
         """Log changes of the lease; after acquiring it, continue where the previous holder

@@ -13,6 +13,8 @@ async def try_login(cluster: Cluster) -> list[str] | None:
     Returns:
         The error; `None` if it succeeded or was not tried.
     """
+    if not cluster.is_login_check_due:
+        return None  # of thousands of clusters, each would start a thread for nothing
     try:
         tried = await in_thread(cluster.try_login, abandon=True)
     except Exception as error:  # noqa: BLE001 - the token in use is good
@@ -25,6 +27,8 @@ async def try_login(cluster: Cluster) -> list[str] | None:
 
 async def renew_token(cluster: Cluster) -> list[str]:
     """Renew the token before it expires; return the error, if any. Raises nothing."""
+    if cluster.session.seconds_to_renewal() > 0:
+        return []
     try:
         await in_thread(cluster.keep_token, abandon=True)
     except Exception as error:  # noqa: BLE001 - the next run logs in again

@@ -109,6 +109,12 @@ class Cluster:
         if self._used is not None:
             self.session.keep(self._used)
 
+    @property
+    def is_login_check_due(self) -> bool:
+        """Whether `try_login` has something to do."""
+        every = self._settings.login_check.total_seconds()
+        return self._used is not None and self.session.is_login_check_due(every)
+
     def try_login(self) -> bool:
         """Test the login once per `vault.login_check`; see `Session`.
 

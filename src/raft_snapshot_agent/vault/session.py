@@ -106,10 +106,9 @@ class Session:
             AgentError: The login failed.
         """
         with self._lock:
-            now = self._clock()
-            if not every or not self._may_try or now < self._tried_at + every:
+            if not self.is_login_check_due(every):
                 return False
-            self._tried_at = now
+            self._tried_at = now = self._clock()
             try:
                 token = self._login(node)
             except (Unreachable, Sealed):  # not a failure of the login: try again soon
@@ -117,6 +116,10 @@ class Session:
                 return False
             self._post(node, "auth/token/revoke-self", token.value)
             return True
+
+    def is_login_check_due(self, every: float) -> bool:
+        """Return whether `try_login` has something to do."""
+        return bool(every) and self._may_try and self._clock() >= self._tried_at + every
 
     @property
     def _may_try(self) -> bool:

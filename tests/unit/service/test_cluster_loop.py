@@ -30,6 +30,7 @@ from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service.cluster_loop import ClusterLoop
 from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.login import renew_token, try_login
 
 pytestmark = pytest.mark.anyio
 
@@ -53,7 +54,10 @@ class Agent:
         forever = partial(float, "inf")
         session = SimpleNamespace(seconds_to_renewal=forever, seconds_to_end=forever)
         self.cluster = SimpleNamespace(
-            session=session, keep_token=lambda: None, try_login=lambda: False
+            session=session,
+            keep_token=lambda: None,
+            is_login_check_due=True,
+            try_login=lambda: False,
         )
 
     async def run_once(self, names: Collection[str], *, again: Collection[str] = ()) -> Report:
@@ -385,3 +389,17 @@ async def test_a_defect_ends_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
         loop.loop.retire()
         await loop.ended.wait()
     assert agent.runs == 1
+
+
+async def test_a_token_that_is_good_starts_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[object] = []
+
+    async def note(work: object, *, abandon: bool) -> None:
+        threads.append((work, abandon))
+
+    monkeypatch.setattr("raft_snapshot_agent.service.login.in_thread", note)
+    session = SimpleNamespace(seconds_to_renewal=partial(float, "0.1"))
+    cluster: Any = SimpleNamespace(session=session, is_login_check_due=False)
+    assert await renew_token(cluster) == []
+    assert await try_login(cluster) is None
+    assert threads == []

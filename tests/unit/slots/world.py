@@ -267,8 +267,7 @@ class World:
 
     def keep_token(self) -> None: ...
 
-    def try_login(self) -> bool:
-        return False
+    is_login_check_due = False
 
     def revoke_token(self) -> None: ...
 
@@ -330,7 +329,6 @@ class World:
     def run(self, work: Callable[[], Any]) -> None:
         """Run a coroutine in this world."""
         with (
-            mock.patch.object(cluster_loop, "_LOOK_EVERY", _GLANCE),
             mock.patch.object(cluster_loop, "SLICE", 10 * _GLANCE),
             mock.patch.object(events, "SLICE", 10 * _GLANCE),
             stamina.set_testing(True, attempts=3, cap=True),

@@ -1,4 +1,4 @@
-"""Where the two commands begin, and where every error becomes one line and an exit code."""
+"""Entry points of the two commands. Every error becomes one line and an exit code here."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.redaction import redact
 
 _LOCAL = 1
+_COMPLETION = "_RAFT_SNAPSHOT_AGENT_COMPLETE"
+"""Variable by which a shell asks for completions, as Typer names it."""
 _INTERRUPTED = 130
 _SEED_USAGE = "Usage: vault_raft_snapshot_agent [CONFIG]"
 
@@ -33,21 +35,21 @@ def seed_main() -> None:
 
 
 def command() -> None:
-    """Be the process `raft-snapshot-agent`."""
+    """Run `raft-snapshot-agent`, then end the process."""
     _end_at_once(main)
 
 
 def seed_command() -> None:
-    """Be the process `vault_raft_snapshot_agent`."""
+    """Run `vault_raft_snapshot_agent`, then end the process."""
     _end_at_once(seed_main)
 
 
 def _end_at_once(work: Callable[[], None]) -> None:
-    """Leave the interpreter as it stands when the work is done.
+    """End the process without the interpreter's own shutdown.
 
-    Threads of the object storage library may still put away what they used; one that meets an
-    interpreter that takes itself apart brings the process down, with a snapshot safely stored
-    and an exit code that says otherwise.
+    Threads of the object storage library may still release resources then. During the
+    interpreter's shutdown such a thread can crash the process: the snapshot is stored, but the
+    exit code says that it is not.
     """
     try:
         work()
@@ -59,7 +61,7 @@ def _end_at_once(work: Callable[[], None]) -> None:
 
 
 def _hold_standard_streams() -> None:
-    """Open what was closed from the start, or the next file would get its number and be written to.
+    """Open closed standard streams on /dev/null, or the next file opened would get their number.
 
     A closed standard input or output stays `None` for Python, so that commands can say so.
     """
@@ -67,25 +69,29 @@ def _hold_standard_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
-    if not sys.stderr:  # the type says that it is always there
+            os.open(os.devnull, os.O_RDWR)  # open() returns the lowest free number: this one
+    # None where the stream was closed at the start, although its type excludes that
+    if not sys.stderr:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - until the process ends
 
 
 def _hasten() -> None:
-    # Loading makes many objects and no garbage, which each search would walk through anew.
+    # Imports create many objects and no garbage; each collection would visit all of them again.
     gc.set_threshold(500_000, 20, 20)
-    # Looking for plugins reads the metadata of every package; none has business with our secrets.
+    # The search for plugins reads the metadata of every package, and no plugin may see secrets.
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
 
 def _command(arguments: Sequence[str]) -> int:
     from raft_snapshot_agent.cli.app import app
+    from raft_snapshot_agent.cli.outline import outline
 
-    # A switch for the whole command, wherever it stands.
+    # A global option, accepted at any position.
     flags = [argument for argument in arguments if argument == "--debug"]
     rest = [argument for argument in arguments if argument != "--debug"]
-    return app([*flags[:1], *rest], prog_name="raft-snapshot-agent", standalone_mode=False) or 0
+    # A shell that completes a line asks for options of commands that are not among the arguments.
+    asked = app if _COMPLETION in os.environ else outline(app, arguments)
+    return asked([*flags[:1], *rest], prog_name="raft-snapshot-agent", standalone_mode=False) or 0
 
 
 def _daemon(arguments: Sequence[str]) -> int:
@@ -119,7 +125,7 @@ def _flush() -> None:
     try:
         flush()
     except OSError:
-        # What is left in the buffer would fail once more when Python exits.
+        # Else Python would try to write the rest of the buffer at exit, and fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise
 
@@ -131,7 +137,7 @@ def _explain(error: Exception) -> tuple[str, int]:
         case AgentError():
             return "".join(f"error: {line}\n" for line in error.lines), error.exit_code
         case BrokenPipeError():
-            return "", _LOCAL  # whoever read has seen enough
+            return "", _LOCAL  # the reader closed the pipe, which is no error
         case OSError(errno=errno.ENOSPC):
             return f"error: cannot write to standard output: {error.strerror}\n", _LOCAL
         case TyperException():

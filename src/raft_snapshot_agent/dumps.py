@@ -1,4 +1,4 @@
-"""Keeps the memory of this process, which holds secrets, out of cores and from its neighbours."""
+"""Keep secrets in memory out of core dumps and away from other processes of the same user."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _SET_DUMPABLE = 4
 
 
 def forbid_dumps() -> None:
-    """Disable core dumps, and reading the memory by other processes of this user.
+    """Disable core dumps and access to this process's memory by other processes of the user.
 
-    The limit alone is not enough: where cores are piped to a program, the kernel ignores it. A
-    kernel that knows only one of both is left at that.
+    The limit alone is not enough: the kernel ignores it where core dumps are piped to a program.
+    Where the kernel supports only one of the two, that one is used.
 
     Source: core(5) and prctl(2), `PR_SET_DUMPABLE`.
     """

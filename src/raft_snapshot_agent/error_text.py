@@ -17,7 +17,7 @@ from raft_snapshot_agent.secret import one_line
 LONGEST = 200
 """Characters of a server's text in a message."""
 _READ = 16 << 10
-"""Characters of a document that are looked at."""
+"""Characters of a document that are parsed."""
 _URL = re.compile(r"https?://[^\s'\"<>]+")
 _QUOTED_SIGNATURE = re.compile(r"'[A-Za-z0-9+/=]{20,}'")
 _CODE = re.compile(r"<(?:\w+:)?(?:Code|exception)>([^<]{1,100})<")
@@ -32,23 +32,23 @@ _TEXT_KEYS = ("message", "error_description", "detail", "description", "reason",
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a server gave as the reason."""
+    """The reason that a server gave for an error."""
 
     code: str = ""
     text: str = ""
     region: str = ""
-    """The one it wants, where it tells."""
+    """The region that the server expects, if it names one."""
     endpoint: str = ""
-    """Likewise."""
+    """The endpoint that the server expects, if it names one."""
 
     def with_status(self, status: int) -> str:
-        """Return status, code and text as they stand in a message; never empty."""
-        text = self.text.removeprefix(f"{status} ")  # pages of proxies begin with it
+        """Return status, code and text for use in a message; never empty."""
+        text = self.text.removeprefix(f"{status} ")  # error pages of proxies begin with the status
         return " ".join(filter(None, (str(status or ""), self.code, text))) or "no reason given"
 
 
 def read_document(document: str) -> Said:
-    """Find code and text in an error document; both are clean, short and without secrets."""
+    """Find code and text in an error document: on one line, short and without secrets."""
     document = document[:_READ].strip().removeprefix("\ufeff").strip()
     if document.startswith(("{", "[")):
         return _from_json(document)
@@ -58,14 +58,14 @@ def read_document(document: str) -> Said:
 
 
 def shorten(text: str) -> str:
-    """Return a server's text on one short line; addresses in it may hold signatures."""
+    """Return a server's text on one short line, without the query of URLs, which may be signed."""
     return one_line(_URL.sub("the store", unescape(text)), LONGEST)
 
 
 def _from_xml(document: str) -> Said:
-    # Azure adds the number of the request and the time, below.
+    # Azure appends the request ID and the time on further lines.
     text = _first(_MESSAGE, document).partition("\nRequestId:")[0]
-    # What follows is the text that was signed.
+    # The rest is the text that was signed.
     detail = _first(_DETAIL, document).partition(" Server used")[0]
     return Said(
         code=one_line(_first(_CODE, document), 100),

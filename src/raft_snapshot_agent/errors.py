@@ -1,37 +1,37 @@
 """Every error an operator can meet, in one tree, each with its exit code.
 
 ```
-AgentError                 1  something here, on this host
+AgentError                 1  an error on this host
 ├── ConfigError            1  the configuration is wrong
-│   ├── NoConfiguration    1  there is none
-│   └── ConfigFaults       1  in several places
+│   ├── NoConfiguration    1  no configuration was found
+│   └── ConfigFaults       1  several errors in the configuration
 ├── SpoolError             1  the local disk failed or is full
 ├── ServerError            2  the Vault or OpenBao server
-│   ├── Unreachable        2  no connection, or none that TLS accepts
+│   ├── Unreachable        2  no connection, or TLS failed
 │   ├── Sealed             2  sealed or not initialised
 │   ├── NoLeader           2  the cluster has no leader at the moment
 │   ├── Denied             2  the token or the login was refused
-│   ├── NothingThere       2  nothing lies at a path
+│   ├── NothingThere       2  nothing exists at a path
 │   └── Interrupted        2  the stream was cut or stalled
 ├── StorageError           2  one storage
-│   ├── StorageUnavailable 2  worth another try
-│   ├── StorageDenied      2  rights are missing
-│   │   └── LoginRefused   2  credentials are missing, wrong or expired: nothing will work
+│   ├── StorageUnavailable 2  a temporary failure: a retry may succeed
+│   ├── StorageDenied      2  permissions are missing
+│   │   └── LoginRefused   2  credentials are missing, wrong or expired: no request will succeed
 │   ├── StorageFull        2  no space left
-│   ├── UnreliableStore    2  it does not refuse, or does not take, what a lease rests on
+│   ├── UnreliableStore    2  it does not support the conditional writes that a lease needs
 │   ├── SnapshotNotFound   2  no such snapshot there
-│   ├── NotThereYet        2  no folder there: before the first snapshot it may be missing
-│   └── Unconfirmed        2  stored, but the record of the lease does not know it yet
-├── NotificationError      2  a notifier did not take a message; nothing else suffers
-├── PartialFailure         3  some storages failed, or some nodes are not back
+│   ├── NotThereYet        2  the folder is missing, as it may be before the first snapshot
+│   └── Unconfirmed        2  stored, but not yet confirmed by the lease record
+├── NotificationError      2  a notification was not delivered; nothing else is affected
+├── PartialFailure         3  some storages failed, or some nodes did not come back
 ├── VerificationError      4  the bytes are not a whole snapshot
 │   ├── StaleSnapshot      4  whole, but older than the leader's state
 │   ├── MismatchedSnapshot 4  whole, but not what its name or manifest describes
-│   └── DrillFailed        4  whole, but a throw-away server did not come to life with it
+│   └── DrillFailed        4  whole, but the restore into a throw-away server failed
 ├── RetentionSuspended     6  an alarm of the guard is active
 ├── NotLeader              5  only with --require-leader
-├── LeaseHeld              5  likewise
-├── LeaseLost              2  another agent took the lease meanwhile
+├── LeaseHeld              5  only with --require-leader
+├── LeaseLost              2  this agent lost the lease during the run
 └── Stopped                0  the agent was told to stop
 ```
 """
@@ -42,7 +42,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 _LONGEST = 4000
-"""Letters of a message; the longest of ours have some hundred."""
+"""Characters of a message; the agent's own have at most a few hundred."""
 
 
 class AgentError(Exception):
@@ -50,7 +50,7 @@ class AgentError(Exception):
 
     exit_code: ClassVar[int] = 1
     pause: float = 0.0
-    """Seconds before which another try is pointless."""
+    """Seconds to wait before a retry can succeed."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -58,43 +58,43 @@ class AgentError(Exception):
         self.hint = _one_line(hint)
 
     def __str__(self) -> str:
-        """Render as the one line an operator reads."""
+        """Return message and hint on one line."""
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What an operator reads: one line for each thing that is wrong."""
+        """One line for each error, with its hint."""
         return (str(self),)
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the reason that an exception gives, or its kind where it gives none; never empty."""
+    """Return an exception's text, or its class name if it has none; never empty."""
     reason = error.strerror if isinstance(error, OSError) else None
     return reason or " ".join(str(error).split()) or type(error).__name__
 
 
 def _one_line(text: str) -> str:
-    """Replace line breaks and control characters: names come from outside."""
+    """Replace line breaks and control characters, which names from outside may contain."""
     shown = text[:_LONGEST]
     line = " ".join("".join(one if one.isprintable() else " " for one in shown).split())
     return line if len(text) <= _LONGEST else f"{line}..."
 
 
 class ConfigError(AgentError):
-    """The configuration is wrong; the message names the place."""
+    """The configuration is wrong; the message names file, line and key."""
 
     @property
     def each(self) -> tuple[ConfigError, ...]:
-        """The one thing that is wrong, or each of several."""
+        """Each single error; just this one unless there are several."""
         return (self,)
 
 
 class NoConfiguration(ConfigError):
-    """There is neither a file nor enough in the environment."""
+    """There is no configuration file, and the environment does not replace it."""
 
 
 class ConfigFaults(ConfigError):
-    """Several things are wrong with the configuration."""
+    """The configuration has several errors."""
 
     def __init__(self, faults: Sequence[ConfigError]) -> None:
         super().__init__("; ".join(map(str, faults)))
@@ -110,7 +110,7 @@ class ConfigFaults(ConfigError):
 
 
 def all_faults(faults: Sequence[ConfigError]) -> ConfigError:
-    """Return one error for one or more; what is said twice is said once."""
+    """Combine one or more errors into one; duplicates appear once."""
     different = tuple({str(fault): fault for fault in faults}.values())
     return different[0] if len(different) == 1 else ConfigFaults(different)
 
@@ -120,13 +120,13 @@ class SpoolError(AgentError):
 
 
 class ServerError(AgentError):
-    """The Vault or OpenBao server refused, or answered nonsense."""
+    """The Vault or OpenBao server refused a request, or its answer is invalid."""
 
     exit_code = 2
 
 
 class Unreachable(ServerError):
-    """No connection to the server, or none that TLS accepts."""
+    """The server cannot be reached, or TLS failed."""
 
 
 class Sealed(ServerError):
@@ -142,7 +142,7 @@ class Denied(ServerError):
 
 
 class NothingThere(ServerError):
-    """Nothing lies at a path of a server."""
+    """Nothing exists at a path of a server."""
 
 
 class Interrupted(ServerError):
@@ -150,17 +150,17 @@ class Interrupted(ServerError):
 
 
 class StorageError(AgentError):
-    """A storage failed; only its own delivery suffers."""
+    """A storage failed; the other storages are not affected."""
 
     exit_code = 2
 
 
 class StorageUnavailable(StorageError):
-    """A failure that another try may overcome: time-outs, resets, 5xx."""
+    """A temporary failure, such as a timeout, a reset or a 5xx: a retry may succeed."""
 
 
 class StorageDenied(StorageError):
-    """The credentials lack a right for this one request."""
+    """The credentials lack a permission for this request."""
 
 
 class LoginRefused(StorageDenied):
@@ -172,7 +172,7 @@ class StorageFull(StorageError):
 
 
 class UnreliableStore(StorageError):
-    """The store does not write conditionally: a lease kept there would hold back nobody."""
+    """The store does not support conditional writes, so a lease there would exclude no agent."""
 
 
 class SnapshotNotFound(StorageError):
@@ -180,21 +180,21 @@ class SnapshotNotFound(StorageError):
 
 
 class NotThereYet(StorageError):
-    """The folder for the snapshots does not exist; the first snapshot makes it."""
+    """The folder for the snapshots does not exist; the first snapshot creates it."""
 
 
 class Unconfirmed(StorageError):
-    """The snapshot is stored, but nobody knows yet whether the lease lets it count."""
+    """The snapshot is stored, but whether this agent still held the lease is not yet known."""
 
 
 class NotificationError(AgentError):
-    """A message did not arrive; no snapshot suffers."""
+    """A notification was not delivered; snapshots are not affected."""
 
     exit_code = 2
 
 
 class PartialFailure(AgentError):
-    """Some storages hold the snapshot, or some nodes are back after a restore; others failed."""
+    """Some storages failed, or some nodes did not come back after a restore; others succeeded."""
 
     exit_code = 3
 
@@ -214,16 +214,16 @@ class MismatchedSnapshot(VerificationError):
 
 
 class DrillFailed(VerificationError):
-    """A snapshot that a throw-away server did not take, or that does not hold what it should."""
+    """A throw-away server could not restore the snapshot, or expected data is missing in it."""
 
     def __init__(self, message: str, *, hint: str = "", noted: str = "") -> None:
-        """Say why; `noted` is what whoever reads the storage may know of it, by default all."""
+        """Keep the reason; `noted` is what is stored with the snapshot, by default all of it."""
         super().__init__(message, hint=hint)
         self.noted = _one_line(noted) or self.message
 
 
 class RetentionSuspended(AgentError):
-    """Snapshots are stored, but an active alarm keeps old ones from being pruned."""
+    """Snapshots are stored, but an active alarm prevents pruning."""
 
     exit_code = 6
 
@@ -241,12 +241,12 @@ class LeaseHeld(AgentError):
 
 
 class LeaseLost(AgentError):
-    """The lease is not this agent's any more; what was under way is dropped."""
+    """The agent no longer holds the lease; the running snapshot is discarded."""
 
     exit_code = 2
 
 
 class Stopped(AgentError):
-    """The agent was told to stop; what was under way is dropped."""
+    """The agent was asked to stop; the running snapshot is discarded."""
 
     exit_code = 0

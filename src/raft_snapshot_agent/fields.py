@@ -31,15 +31,15 @@ from raft_snapshot_agent.errors import ConfigError
 
 _HOURLY = timedelta(hours=1)
 _LONGEST_TIMEOUT = timedelta(days=20)
-"""The operating system counts milliseconds in 31 bits."""
+"""The operating system stores timeouts as milliseconds in 31 bits."""
 
 
 MAY_BE_EMPTY = Field(json_schema_extra={"minLength": 0})
-"""For text of which the empty one means something; any other must not be empty."""
+"""Annotation for text that may be empty; all other text must not be."""
 
 
 class Settings(BaseModel):
-    """A frozen piece of configuration that refuses unknown keys."""
+    """Base of all settings: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True
@@ -94,7 +94,7 @@ def _cron(expression: str) -> str:
 
 _as_text = PlainSerializer(format_duration, return_type=str)
 
-# Without this the schema would ask for ISO 8601.
+# Without this the schema would require ISO 8601 durations.
 _go_syntax = WithJsonSchema({"type": "string", "examples": ["30s", "1h30m", "7d"]})
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), _as_text, _go_syntax]
@@ -102,7 +102,7 @@ PositiveDuration = Annotated[timedelta, BeforeValidator(_positive), _as_text, _g
 Timeout = Annotated[
     timedelta, AfterValidator(_timeout), BeforeValidator(_positive), _as_text, _go_syntax
 ]
-"""How long something may be waited for."""
+"""A timeout: longer than zero, at most 20 days."""
 Count = Annotated[NonNegativeInt, BeforeValidator(_count)]
 Size = Annotated[ByteSize, Field(gt=0), BeforeValidator(_size)]
 Speed = Annotated[ByteSize, Field(gt=0), BeforeValidator(_parse_speed)]
@@ -110,13 +110,13 @@ Speed = Annotated[ByteSize, Field(gt=0), BeforeValidator(_parse_speed)]
 
 
 def time_zone(name: str) -> tzinfo:
-    """Find a time zone by its name.
+    """Return a time zone by its name.
 
     Raises:
-        ConfigError: This host does not know it.
+        ConfigError: This host has no such time zone.
     """
     if name == "UTC":
-        return UTC  # known without a time zone database, too
+        return UTC  # UTC needs no time zone database
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -128,10 +128,10 @@ def time_zone(name: str) -> tzinfo:
 
 
 def require_extra(module: str, kind: str) -> None:
-    """Make sure that the library of an extra is installed; it is not loaded.
+    """Check that the library of an extra is installed, without importing it.
 
     Raises:
-        ConfigError: It is not; the extra is called like the `type` that needs it.
+        ConfigError: It is missing; the extra has the name of the `type` that needs it.
     """
     if importlib.util.find_spec(module) is None:
         wanted = f"pip install 'raft-snapshot-agent[{kind}]'"
@@ -139,7 +139,7 @@ def require_extra(module: str, kind: str) -> None:
 
 
 class ScheduleSettings(Settings):
-    """When snapshots are taken: a fixed distance apart, or at the times of a cron expression."""
+    """When snapshots are taken: at a fixed interval, or at the times of a cron expression."""
 
     cron: Annotated[str, AfterValidator(_cron)] | None = None
     every: PositiveDuration | None = Field(
@@ -147,9 +147,9 @@ class ScheduleSettings(Settings):
     )
     timezone: str = "UTC"
     jitter: Duration = timedelta(0)
-    """Each snapshot is put off by a random part of this."""
+    """Upper limit of the random delay of each snapshot."""
     catch_up: bool = True
-    """Whether one that was missed while no agent ran is taken at the start."""
+    """Whether a snapshot missed while no agent ran is taken at the start."""
 
     @model_validator(mode="after")
     def _either(self) -> Self:
@@ -165,10 +165,10 @@ class ScheduleSettings(Settings):
         return f"every {format_duration(self.every)}" if self.every else f"at {self.cron}"
 
     def open(self) -> ScheduleSpec:
-        """Make the schedule.
+        """Build the schedule.
 
         Raises:
-            ConfigError: This host does not know the time zone.
+            ConfigError: This host has no such time zone.
         """
         return ScheduleSpec(self._schedule(), self.jitter, self.catch_up)
 
@@ -182,13 +182,13 @@ _POLICY = ConfigDict(
     extra="forbid",
     hide_input_in_errors=True,
     defer_build=True,
-    json_schema_extra={"minProperties": 0},  # none of the common rules: keep all
+    json_schema_extra={"minProperties": 0},  # no rule is set: keep all
 )
 
 
 @dataclass(frozen=True, slots=True, config=_POLICY)
 class RetentionPolicy(Retention):
-    """`Retention` as the configuration writes it: errors name the very rule, durations are Go's."""
+    """`Retention` as configured: errors name the rule, durations are in Go's syntax."""
 
     last: Count | None = None
     hourly: Count | None = None
@@ -202,4 +202,4 @@ class RetentionPolicy(Retention):
     max_deletes: Count | None = None
     keep_broken: Duration = timedelta(days=30)
     timezone: str = "UTC"
-    """Where days, weeks, months and years begin."""
+    """Time zone in which days, weeks, months and years begin."""

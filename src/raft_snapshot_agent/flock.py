@@ -1,4 +1,4 @@
-"""Files that are locked while their owner lives, however it dies."""
+"""Lock files with flock: the kernel releases the lock when its process ends, killed or not."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from pathlib import Path
 
 _OPEN_FILES = "/proc/self/fd"
 _NOT_LINKED = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}
-"""How file systems say that they have no second names."""
+"""Errors of file systems that do not support hard links."""
 
 _PAUSE = 0.05
-"""Seconds between two looks whether a lock is free."""
+"""Seconds between two attempts to get a lock."""
 
 
 @contextmanager
 def locked(path: Path, seconds: float) -> Iterator[None]:
-    """Hold the lock of a file, which stays.
+    """Hold the lock of a file; the file is not removed afterwards.
 
     Arguments:
-        path: The file; it is made where there is none.
-        seconds: How long another process may keep it.
+        path: The file; it is created if missing.
+        seconds: How long to wait for another process to release it.
 
     Raises:
-        TimeoutError: Another process kept it for longer.
-        OSError: The file cannot be opened or made, or is a link.
+        TimeoutError: Another process did not release it in time.
+        OSError: The file cannot be opened or created, or is a link.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     descriptor = os.open(path, flags, 0o600)
@@ -46,7 +46,7 @@ def locked(path: Path, seconds: float) -> Iterator[None]:
 
 
 def lock(descriptor: int) -> bool:
-    """Claim an open file for as long as it stays open; false where somebody else has."""
+    """Lock an open file until it is closed; return false if another process holds the lock."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -55,17 +55,17 @@ def lock(descriptor: int) -> bool:
 
 
 def link_open(descriptor: int, target: Path) -> bool:
-    """Give an open file another name; false where that cannot be done.
+    """Create a hard link to an open file; return false where links are not supported.
 
     Raises:
-        OSError: There is such a name already, or no such folder.
+        OSError: The name exists already, or the folder does not.
     """
     try:
         files = os.open(_OPEN_FILES, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        # With a folder's descriptor the library follows the link that stands for an open file.
+        # With a folder's descriptor the library follows the link in /proc to the open file.
         os.link(str(descriptor), target, src_dir_fd=files)
     except OSError as error:
         if error.errno not in _NOT_LINKED:
@@ -77,19 +77,19 @@ def link_open(descriptor: int, target: Path) -> bool:
 
 
 def remove_if_abandoned(path: Path, first: Callable[[], object] = lambda: None) -> bool:
-    """Remove a file of ours unless a living process holds its lock.
+    """Remove a file of the agent unless a running process holds its lock.
 
-    A link is not followed, a pipe not waited for: neither is a file of ours.
+    Links are not followed and pipes are not waited for: the agent creates neither.
 
     Arguments:
         path: The file.
-        first: Removes what the file stands for: who is killed meanwhile leaves the file, and with
-            it the next one's way to the rest.
+        first: Removes what belongs to the file. It runs before the file is removed, so that
+            after a crash in between the next start finds the file and repeats both.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        return False  # gone meanwhile, or not ours to touch
+        return False  # already removed, or not a file of the agent
     try:
         is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
         return is_file and lock(descriptor) and _remove_this(descriptor, path, first)
@@ -98,7 +98,7 @@ def remove_if_abandoned(path: Path, first: Callable[[], object] = lambda: None) 
 
 
 def _remove_this(descriptor: int, path: Path, first: Callable[[], object]) -> bool:
-    """Remove the very file that was locked, not one that has taken its name since."""
+    """Remove the file that was locked, but not a new file of the same name."""
     with suppress(FileNotFoundError):
         if os.path.samestat(os.fstat(descriptor), path.lstat()):
             first()

@@ -1,7 +1,7 @@
-"""Who could have written a file, and what that user could read.
+"""Check which users could have written a file, and what those users may read.
 
-A configuration may name files whose content is sent away. One that another user wrote must not
-make a process with more rights read what that user could not.
+A configuration may name files whose content is sent to a server. A configuration that another user
+wrote must not make a more privileged process read a file that this user may not read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 
 ANYBODY = -1
-"""The user ID of nobody in particular: with the rights that every user has."""
+"""A user ID without an account, which has only the permissions of all other users."""
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -23,31 +23,31 @@ def is_ours(found: os.stat_result) -> bool:
 
 
 def others_write(found: os.stat_result) -> bool:
-    """Return whether its mode lets others than its owner write to it."""
+    """Return whether its mode lets users other than its owner write to it."""
     return bool(found.st_mode & _OTHERS_WRITE) and not stat.S_ISLNK(found.st_mode)
 
 
 def others_swap(folder: os.stat_result) -> bool:
-    """Return whether others may put another file in the place of one of ours in a folder."""
+    """Return whether other users may replace the agent's files in a folder."""
     return not is_ours(folder) or (others_write(folder) and not folder.st_mode & stat.S_ISVTX)
 
 
 def author(found: os.stat_result) -> int | None:
-    """Return the user that a file speaks for; none where that is root or this process's user."""
+    """Return the user who may have written a file; `None` for root and this process's user."""
     if found.st_mode & stat.S_IWOTH and stat.S_ISREG(found.st_mode):
         return ANYBODY
     return None if is_ours(found) else found.st_uid
 
 
 def describe_user(user: int) -> str:
-    """Return a user as named in messages."""
-    return "is anybody's" if user == ANYBODY else f"belongs to user ID {user}"
+    """Describe the owner of a file for a message."""
+    return "is writable by any user" if user == ANYBODY else f"belongs to user ID {user}"
 
 
 def may_read(user: int, descriptor: int) -> bool:
-    """Return whether a user could have opened the file that is open here.
+    """Return whether a user could have opened this open file.
 
-    Lists of access rights beyond the mode are not looked at.
+    Only the mode counts; access control lists are ignored.
     """
     groups = _groups(user)
     if not _allows(os.fstat(descriptor), user, groups, stat.S_IROTH):
@@ -57,7 +57,7 @@ def may_read(user: int, descriptor: int) -> bool:
 
 
 def _allows(found: os.stat_result, user: int, groups: frozenset[int], right: int) -> bool:
-    """Return whether the mode grants a right to others."""
+    """Return whether the mode grants a permission to a user."""
     if found.st_uid == user:
         return bool(found.st_mode & right << 6)
     if found.st_gid in groups:

@@ -1,4 +1,4 @@
-"""A folder that no other user can plant files in."""
+"""A folder in which no other user can create files."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def private_folder(folder: Path) -> Path:
-    """Return `folder`, or one of our own in it where other users may write to it.
+    """Return `folder`, or the agent's own subfolder if other users may write to `folder`.
 
-    In a shared folder such as `/var/tmp` anybody can lay a link, a pipe, or a file with the name
-    of a living agent's spool. Nothing is made here: see `make_private_folder`.
+    In a shared folder such as `/var/tmp` any user can create a link, a pipe, or a file with the
+    name of a running agent's spool. This creates nothing: see `make_private_folder`.
     """
     return folder if is_private(folder) else folder / f"raft-snapshot-agent-{os.geteuid()}"
 
 
 def is_private(folder: Path) -> bool:
-    """Return whether only this user, and root, may write to a folder.
+    """Return whether only this user and root may write to a folder.
 
     Raises:
-        OSError: It cannot be looked at.
+        OSError: Its status cannot be read.
     """
     found = folder.stat()
     return found.st_uid in {0, os.geteuid()} and not found.st_mode & _OTHERS_WRITE
 
 
 def make_private_folder(folder: Path) -> Path:
-    """Return the same, and make it if it is missing.
+    """Return the same folder, and create it if it is missing.
 
     Raises:
-        SpoolError: Something else has its name, or every user could swap it.
-        OSError: It cannot be made.
+        SpoolError: It is not a folder of this user, or every user could replace it.
+        OSError: It cannot be created.
     """
     own = private_folder(folder)
     if own == folder:
@@ -53,7 +53,7 @@ def make_private_folder(folder: Path) -> Path:
 
 
 def _close_to_others(own: Path, folder: Path) -> None:
-    """Remove all rights of others on a folder of our own, never on another of its name."""
+    """Remove all permissions of other users on the agent's own folder."""
     try:
         descriptor = os.open(own, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:

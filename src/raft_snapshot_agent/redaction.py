@@ -1,4 +1,4 @@
-"""What must not be shown: secrets that were used, and what looks like one."""
+"""Hide secrets in texts: those that were used, and what looks like one."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterator
-from html import escape
 from threading import Lock
 from urllib.parse import quote, quote_plus
 
 HIDDEN = "[hidden]"
 _HOST = re.compile(r"(?:[a-z0-9+.-]+://)?(?:\[[^\]]*\]|[^/:]*):", re.IGNORECASE)
-"""An address up to the colon before its port."""
+"""A URL up to the colon before its port."""
 _PORT = re.compile(r"//|\d{1,6}(?:[/?#]|$)|[0-9a-f.]*:[0-9a-f:.]*(?:/|$)", re.IGNORECASE)
-"""What may follow such a colon: the rest of a scheme, a port, the rest of an IPv6 address."""
+"""What may follow this colon: the rest of a scheme, a port, the rest of an IPv6 address."""
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 _TOKENS = re.compile(
     r"(?<![A-Za-z0-9])"
@@ -27,19 +26,21 @@ _PARAMETER = re.compile(
     r"=[^\s&;,'\"<>]+"
 )
 _HEADER = re.compile(r"\b((?i:bearer|basic)) (?=\S*(?:\d|=|[a-z][A-Z]))\S{8,}")
-"""Credentials as servers repeat them from a request."""
+"""Credentials of a request that a server repeats in its answer."""
+_IN_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
+"""As `html.escape` writes them, which loads the names of 2,000 other characters."""
 _SHORTEST = 6
-"""Characters: shorter ones are parts of words, and hiding those would make nonsense of errors."""
+"""Minimum characters: shorter secrets occur inside words, and errors would be unreadable."""
 _MOST = 500
-"""Secrets that are remembered: rotation adds new ones for as long as the process lives."""
+"""Maximum number of secrets kept: rotation adds new ones as long as the process runs."""
 _LONGEST = 64 << 10
 _LONG, _BEGUN = 1024, 64
-"""Characters of a secret that messages may hold a part of, and of its beginning that tells it."""
+"""Minimum characters of a secret that may appear cut off, and the length of its prefix."""
 _MOST_LINES = 200
 
 
 class _Known:
-    """The secrets that were used, in the forms in which they can turn up in a text."""
+    """The secrets that were used, in every encoding in which a text may contain them."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -50,7 +51,7 @@ class _Known:
         with self._lock:
             if self._secrets.pop(secret, self) is self:
                 self._pattern = None
-            self._secrets[secret] = None  # the newest last
+            self._secrets[secret] = None  # keep the newest at the end
             if len(self._secrets) > _MOST:
                 del self._secrets[next(iter(self._secrets))]
 
@@ -63,7 +64,8 @@ class _Known:
                 longest_first = sorted(forms, key=len, reverse=True)
                 re.purge()  # it would keep hundreds of those before, each with all the secrets
                 whole = [re.escape(form) for form in longest_first]
-                # Whoever repeats a long one may cut it off: what follows its beginning goes, too.
+                # A server may repeat only the first part of a long secret: hide all that follows
+                # its prefix.
                 begun = [rf"{re.escape(one[:_BEGUN])}\S*" for one in forms if len(one) > _LONG]
                 self._pattern = re.compile("|".join(whole + begun) or r"(?!)")
             pattern = self._pattern
@@ -74,23 +76,24 @@ _KNOWN = _Known()
 
 
 def remember(secret: str) -> None:
-    """Hide a secret from now on wherever `redact` is asked: it is about to be used.
+    """Make `redact` hide a secret from now on. Call it before the secret is used.
 
-    Those of fewer than six characters cannot be told from other text and are left alone.
+    Secrets of fewer than six characters are not hidden: they may occur in any text.
     """
     if _SHORTEST <= len(secret) <= _LONGEST:
         _KNOWN.add(secret)
 
 
 def redact(text: str) -> str:
-    """Hide secrets that were used, and what looks like a token, a key ID or a URL's password."""
+    """Hide used secrets, and what looks like a token, a key ID or the password of a URL."""
     return _TOKENS.sub(HIDDEN, _CREDENTIALS.sub(f"{HIDDEN}@", _KNOWN.hide(text)))
 
 
 def show_address(text: str) -> str:
-    """Return an address that cannot be used as it may be shown.
+    """Return an invalid address in a form that may be shown.
 
-    Where no port is, a password may stand whose `@` was cut off: by a YAML comment, say.
+    Text in place of a port may be a password whose `@` was cut off, for example by a YAML
+    comment.
     """
     _, at, rest = text.rpartition("@")
     shown = f"…@{rest}" if at else text
@@ -101,9 +104,9 @@ def show_address(text: str) -> str:
 
 
 def one_line(text: str, longest: int) -> str:
-    """Return another program's text on one line of at most `longest` characters.
+    """Return text of another program on one line of at most `longest` characters.
 
-    Control characters and what looks like a credential are taken out.
+    Control characters and what looks like a credential are removed.
     """
     printable = "".join(one if one.isprintable() else " " for one in redact(text))
     shown = redact(" ".join(printable.split()))
@@ -112,12 +115,12 @@ def one_line(text: str, longest: int) -> str:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """List how a secret is written in texts, and each of its lines, which stand alone in logs."""
+    """List the encodings of a secret and of each of its lines, which logs may show separately."""
     lines = [secret, *secret.splitlines()[:_MOST_LINES]]
     for line in {one for part in lines for one in (part, part.strip(), " ".join(part.split()))}:
         if len(line) >= _SHORTEST:
             yield from _list_encodings(line)
-            if not line.isascii():  # as a server takes it that reads headers as Latin-1
+            if not line.isascii():  # as read by a server that decodes headers as Latin-1
                 misread = line.encode("utf-8", "surrogateescape").decode("latin-1")
                 yield from (misread, " ".join(misread.split()), json.dumps(misread)[1:-1])
 
@@ -132,16 +135,16 @@ def _list_encodings(text: str) -> Iterator[str]:
         yield quote(raw, safe=safe)
         yield quote(raw, safe=safe).replace("%", "%25")
     yield quote_plus(raw)
-    yield escape(text)
+    yield text.translate(_IN_HTML)
     yield text.encode("unicode_escape", "surrogateescape").decode()
     yield from _in_base64(raw)
 
 
 def _in_base64(raw: bytes) -> Iterator[str]:
-    """Write it as it looks inside of longer bytes, too, such as a name and a password."""
+    """List its base64 forms, also as a part of longer bytes such as `name:password`."""
     for before in range(3):
         encoded = b64encode(bytes(before) + raw).decode().rstrip("=")
-        # What is at the ends depends on the neighbours.
+        # The characters at both ends depend on the bytes before and after.
         middle = encoded[(0, 2, 3)[before] : len(raw + bytes(before)) // 3 * 4]
         if len(middle) >= _SHORTEST:
             yield middle

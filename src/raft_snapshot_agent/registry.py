@@ -1,4 +1,4 @@
-"""Kinds of settings by their names: the module of a kind is loaded when something is of it."""
+"""Kinds of settings by name; the module of a kind is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 
 class Registry(Mapping[str, type[BaseModel]]):
-    """Settings of several kinds, one of which a tag in them names.
+    """Settings of several kinds; the value of a tag selects the kind.
 
-    Annotated with it, a field takes any of them, and errors and JSON schema are those of pydantic's
-    tagged unions. Those would want the models of all kinds to be built before the first is used.
+    A field annotated with it accepts any kind. Errors and JSON schema equal those of pydantic's
+    tagged unions, which would need the models of all kinds before the first is used.
     """
 
     def __init__(self, tag: str, package: str, kinds: Mapping[str, str]) -> None:
@@ -25,8 +25,8 @@ class Registry(Mapping[str, type[BaseModel]]):
 
         Arguments:
             tag: The key whose value names the kind.
-            package: Where their modules are.
-            kinds: By name `module:Class`, the module below the package.
+            package: The package of their modules.
+            kinds: `module:Class` by name, the module relative to the package.
         """
         self._tag = tag
         self._package = package
@@ -42,24 +42,24 @@ class Registry(Mapping[str, type[BaseModel]]):
         return len(self._kinds)
 
     def __hash__(self) -> int:
-        return id(self)  # as an annotation it is looked up
+        return id(self)  # typing hashes annotations
 
     def _validate(self, value: Any, info: ValidationInfo) -> BaseModel:
-        """Make settings of the kind that they name."""
+        """Build settings of the kind that their tag selects."""
         if isinstance(value, BaseModel):
             return value
         kind = self._choose(value)
         if info.mode != "json":
             return kind.model_validate(value, context=info.context)
-        # What is read as JSON is a file, which is read strictly; only from JSON does that take
-        # text for paths and lists for tuples.
+        # JSON input comes from a file and is validated strictly. Only JSON mode accepts text for
+        # paths and lists for tuples then.
         return kind.model_validate_json(json.dumps(value), strict=True, context=info.context)
 
     def _choose(self, value: Any) -> type[BaseModel]:
-        """Load the kind that a mapping names.
+        """Load the kind that the tag of a mapping selects.
 
         Raises:
-            PydanticKnownError: It is no mapping, or names none that there is.
+            PydanticKnownError: It is not a mapping, or its tag is missing or unknown.
         """
         told: dict[str, Any] = {"discriminator": repr(self._tag)}
         if not isinstance(value, dict):
@@ -78,7 +78,7 @@ class Registry(Mapping[str, type[BaseModel]]):
     def __get_pydantic_json_schema__(
         self, _: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Describe every kind, which loads them all."""
+        """Return the schema of every kind; this imports all of them."""
         choices = {name: kind.__pydantic_core_schema__ for name, kind in self.items()}
         return handler(core_schema.tagged_union_schema(choices, self._tag))
 

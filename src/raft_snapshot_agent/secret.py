@@ -1,4 +1,4 @@
-"""Secrets that are named in the configuration and looked up at each use."""
+"""Secrets of the configuration, given as references that are resolved at each use."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from raft_snapshot_agent.small_file import read_text
 __all__ = ["AUTHOR", "HIDDEN", "Plain", "Secret", "header_value", "one_line", "redact"]
 
 AUTHOR = "author"
-"""The key, in the context of a validation, of the user whose word the configuration is."""
+"""The key in the validation context for the user who owns the configuration file."""
 _LONGEST = 32 << 10
-"""Characters of a secret in one line: servers take headers of 8 to 64 KiB."""
+"""Maximum characters of a secret on one line: servers accept headers of 8 to 64 KiB."""
 _SCHEMES = ("env://", "file://", "credential://")
 
 
 class Secret:
-    """A secret given as it is, or as `env://NAME`, `file:///path` or `credential://NAME`.
+    """A secret given literally, or as `env://NAME`, `file:///path` or `credential://NAME`.
 
-    References are resolved at each use, so a rotated secret needs no restart. Neither `str` nor
-    `repr` shows more than the reference, and what was resolved is hidden wherever it turns up.
+    References are resolved at each use, so a rotated secret needs no restart. `str` and `repr`
+    show only the reference, and resolved values are hidden in all output.
     """
 
     __slots__ = ("_author", "_text")
@@ -39,7 +39,10 @@ class Secret:
         self._author: int | None = None
 
     def by(self, author: int | None) -> Self:
-        """Note the user whose word this is: a file is read only if that one could; none: any."""
+        """Set the user who wrote the reference: files that this user may not read are refused.
+
+        `None` sets no restriction.
+        """
         self._author = author
         return self
 
@@ -47,7 +50,7 @@ class Secret:
         """Resolve the secret.
 
         Raises:
-            ConfigError: It is missing, unreadable, empty, or no text of one line.
+            ConfigError: It is missing, unreadable, empty, or not a single line of text.
         """
         text = self.resolve_lines()
         _must_be_one_line(text, self._where)
@@ -59,10 +62,10 @@ class Secret:
         return text
 
     def resolve_lines(self) -> str:
-        """Resolve a secret that may have several lines, such as a key in PEM.
+        """Resolve a secret that may have several lines, such as a PEM key.
 
         Raises:
-            ConfigError: It is missing, unreadable, empty, or no text.
+            ConfigError: It is missing, unreadable, empty, or not text.
         """
         text = self._looked_up()
         self._remember(text)
@@ -70,12 +73,12 @@ class Secret:
 
     @property
     def is_reference(self) -> bool:
-        """Whether the secret itself lies elsewhere."""
+        """Whether it is a reference and not the secret itself."""
         return self._text.startswith(_SCHEMES)
 
     @property
     def reference(self) -> str:
-        """The reference, or a placeholder for a secret given as it is."""
+        """The reference, or a placeholder for a literal secret."""
         return self._text if self.is_reference else HIDDEN
 
     @property
@@ -120,7 +123,7 @@ class Secret:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Let pydantic read a secret from a string, and write only its reference."""
+        """Make pydantic read a secret from a string, and write only its reference."""
         from_text = core_schema.with_info_after_validator_function(cls._validate, handler(str))
         return core_schema.json_or_python_schema(
             json_schema=from_text,
@@ -137,7 +140,7 @@ class Secret:
 
 
 class Plain(Secret):
-    """A value that is no secret, but may be given as a reference all the same."""
+    """A value that is not secret but may also be given as a reference."""
 
     __slots__ = ()
 
@@ -146,20 +149,20 @@ class Plain(Secret):
         return self._text
 
     def _remember(self, text: str) -> None:
-        """It is no secret, so it may be shown."""
+        """Do nothing: the value is not secret and may be shown."""
 
 
 def header_value(text: str, what: str) -> str:
-    """Return a text as it goes into an HTTP header, in UTF-8.
+    """Return a text encoded for an HTTP header, in UTF-8.
 
-    Libraries name what they cannot send, and that would be the secret itself.
+    It is checked here because HTTP libraries put an invalid value, the secret, into their errors.
 
     Arguments:
         text: The value.
-        what: What it is, such as the key that holds it.
+        what: Its name for the message, such as its configuration key.
 
     Raises:
-        ConfigError: It has characters that no header may hold.
+        ConfigError: It has characters that a header must not contain.
     """
     if any(unicodedata.category(one) in {"Cc", "Cs"} for one in text):
         raise ConfigError(

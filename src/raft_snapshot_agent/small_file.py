@@ -1,8 +1,8 @@
-"""The one way to read a file whole: bounded, and never waiting for whoever would fill it.
+"""Read whole files with a size limit, and without ever waiting for the writer of a pipe.
 
-Credentials, certificates, notes of our own: a path may lead to a pipe that nobody writes to, to a
-device without end, or to a snapshot in the place of a key. All that is wrong comes as an `OSError`
-whose `strerror` says why and shows nothing of the content.
+Used for credentials, certificates and the agent's own notes. A path may name a pipe without a
+writer, an endless device, or a snapshot instead of a key. Every failure is an `OSError` whose
+`strerror` gives the reason and no part of the content.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 LARGEST = 1 << 20
-"""Bytes of a credential: the largest are keys and tokens of a few kilobytes."""
+"""Maximum bytes of a credential: keys and tokens have at most a few kilobytes."""
 LARGEST_BUNDLE = 16 << 20
-"""Bytes of certificates: all authorities that systems trust are a quarter of a megabyte."""
+"""Maximum bytes of certificates: a system's whole trust store has a quarter of a megabyte."""
 _PIECE = 1 << 20
 _EMPTY = os.makedev(1, 3)
-"""`/dev/null`, which people name for "no such file"."""
+"""`/dev/null`, which operators give for "no file"."""
 _KINDS = (
     (stat.S_ISDIR, errno.EISDIR, "a folder"),
     (stat.S_ISFIFO, errno.EINVAL, "a pipe"),
@@ -28,7 +28,7 @@ _KINDS = (
 
 
 class UnfitFile(OSError):
-    """It is there, but is too large, no regular file, or no text where text is wanted."""
+    """The file exists, but is too large, not regular, or not text where text is needed."""
 
 
 def read_file(
@@ -41,13 +41,13 @@ def read_file(
     """Read a regular file of at most `most` bytes.
 
     Arguments:
-        path: Where it lies.
-        most: Bytes that are read; the limits are fixed, for nothing real comes near them.
-        follow: Whether it may be a link.
-        check: Looks at the descriptor before anything is read, and raises to refuse.
+        path: Its path.
+        most: Maximum size in bytes; the limits are fixed, as valid files are far smaller.
+        follow: Whether a link is followed.
+        check: Called with the descriptor before anything is read; raises to refuse the file.
 
     Raises:
-        OSError: It is missing, unreadable, too large, or no regular file.
+        OSError: It is missing, unreadable, too large, or not a regular file.
     """
     descriptor = _open(path, most, follow=follow)
     try:
@@ -75,7 +75,7 @@ def read_text(
 
 
 def require_small_file(path: Path, most: int = LARGEST) -> None:
-    """Refuse a file that a library, which knows no limit, is about to read by its name.
+    """Check the size of a file that a library will read without a limit.
 
     Raises:
         OSError: As `read_file`.
@@ -84,11 +84,11 @@ def require_small_file(path: Path, most: int = LARGEST) -> None:
 
 
 def _open(path: Path, most: int, *, follow: bool) -> int:
-    """Open without waiting for a pipe's other end; opening a device may already change it."""
+    """Open without waiting for a pipe's writer, and no device: opening one may have effects."""
     try:
         found = path.stat() if follow else path.lstat()
     except ValueError as error:
-        raise UnfitFile(errno.EINVAL, "no file has such a name", "?") from error
+        raise UnfitFile(errno.EINVAL, "a path must not contain a NUL character", "?") from error
     _require_regular(path, found)
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     descriptor = os.open(path, flags | (0 if follow else os.O_NOFOLLOW))
@@ -109,7 +109,7 @@ def _require_regular(path: Path, found: os.stat_result) -> None:
         ((number, kind) for is_one, number, kind in _KINDS if is_one(found.st_mode)),
         (errno.EINVAL, "a link" if stat.S_ISLNK(found.st_mode) else "a device"),
     )
-    raise UnfitFile(number, f"it is {kind}, and a regular file is wanted", str(path))
+    raise UnfitFile(number, f"expected a regular file, but it is {kind}", str(path))
 
 
 def _read(path: Path, descriptor: int, most: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Blocking work beside the event loop."""
+"""Run blocking work in threads, outside the event loop."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from raft_snapshot_agent.network.deadline import Deadline, enter
 
 _T = TypeVar("_T")
 
-# Followers of a spool wait in their threads; with the default limit enough of them would keep
-# the very thread from starting that they wait for.
+# Readers of a spool wait in threads for its writer. With the default limit many readers
+# could use all threads, so that the writer they wait for cannot start.
 _UNLIMITED = CapacityLimiter(math.inf)
 
 _GOES_ON = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 MANY_ROWS = 1000
-"""Fewer take less time than starting a thread for them and waiting for it."""
+"""Minimum rows for a thread: fewer take less time than starting one."""
 
 
 async def in_thread(work: Callable[[], _T], *, abandon: bool = False) -> _T:
     """Run `work` in a thread and wait for it.
 
     Arguments:
-        work: Takes no argument; use a lambda or `functools.partial`.
-        abandon: Let a cancelled caller go on while `work` still runs, and the process end; only
-            for work that is harmless when nobody waits for it any more. Its connections are
-            cut off, so that it ends soon.
+        work: A function without arguments; use a lambda or `functools.partial`.
+        abandon: On cancellation return at once, while `work` still runs, and let the process
+            end. Only for work that is harmless without a waiting caller. Its connections are
+            closed, so that it ends soon.
     """
     if abandon:
         return await _in_daemon_thread(work)
@@ -43,15 +43,15 @@ async def in_thread(work: Callable[[], _T], *, abandon: bool = False) -> _T:
 
 
 async def beside_loop(work: Callable[[], _T], rows: int) -> _T:
-    """Run pure `work` over so many rows: in a thread where it would hold up the event loop.
+    """Run pure `work` over `rows` rows: in a thread if it would block the event loop.
 
-    Nothing waits for it that is cancelled; the work goes on to its end and is forgotten.
+    On cancellation it returns at once; the work runs to its end and its result is discarded.
     """
     return work() if rows < MANY_ROWS else await in_thread(work, abandon=True)
 
 
 async def _in_daemon_thread(work: Callable[[], _T]) -> _T:
-    # The interpreter waits at its end for anyio's own threads, however long they take.
+    # At exit the interpreter waits for anyio's own threads without a limit.
     future: Future[_T] = Future()
     future.set_running_or_notify_cancel()
     deadline, context = Deadline(), copy_context()
@@ -69,21 +69,21 @@ async def _in_daemon_thread(work: Callable[[], _T]) -> _T:
     try:
         return await asyncio.wrap_future(future)
     except asyncio.CancelledError:
-        # Only then, for its failure must not come before the reason it was given up for.
+        # Later, so that the failure this causes does not replace the reason of the cancellation.
         asyncio.get_running_loop().call_soon(deadline.cut)
         raise
 
 
 def _let_go(error: BaseException) -> None:
-    """Release what the failed work had in memory, such as half a list: its error may be kept.
+    """Release the failed work's local variables, such as a partial list: its error may be kept.
 
-    It may be an error that others have raised before. Their coroutines and generators may go on,
-    and would end if their frames were cleared.
+    The error may come from coroutines or generators that still run; clearing their frames would
+    end them, so these are skipped.
     """
     for one in _chain(error):
         for frame, _ in traceback.walk_tb(one.__traceback__):
             if not frame.f_code.co_flags & _GOES_ON:
-                with suppress(RuntimeError):  # it runs
+                with suppress(RuntimeError):  # the frame is still running
                     frame.clear()
 
 

@@ -1,4 +1,4 @@
-"""A clock that nobody sets: the time since this host was started."""
+"""The time since boot, a clock that cannot be set."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from raft_snapshot_agent.core.snapshot import Instant
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-"""Source: random(4) of Linux; every start of a host has another."""
+"""Source: random(4) of Linux; it differs after every boot."""
 
 
 def instant() -> Instant:
-    """Return the present moment; containers of one host share its clock."""
+    """Return the current instant; containers on one host share this clock."""
     clock = _clock()
     return Instant(clock, round(time.clock_gettime(time.CLOCK_BOOTTIME), 3)) if clock else Instant()
 
@@ -22,5 +22,5 @@ def instant() -> Instant:
 def _clock() -> str:
     try:
         return _BOOT_ID.read_text().strip()
-    except (OSError, ValueError):  # not everybody may read /proc
+    except (OSError, ValueError):  # /proc may not be readable
         return ""

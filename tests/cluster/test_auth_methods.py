@@ -128,7 +128,7 @@ def test_jwt_is_read_anew_at_each_login(
     given = {"mount": where, "role": "snapshot", "jwt": f"file://{file}"}
     file.write_text(issuer.jwt(lasting=-600))
     line = refusal(agent(bao, "jwt", **given))
-    assert "token is expired (check role and mount, and that the JWT is of today" in line
+    assert "token is expired (check role and mount, the audience of the JWT" in line
     file.write_text(issuer.jwt(audience="someone"))
     assert "audience" in refusal(agent(bao, "jwt", **given))
 

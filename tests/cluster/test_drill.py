@@ -34,7 +34,6 @@ from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.node_options import NodeOptions
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
-from raft_snapshot_agent.servers.private import isolation
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.threads import in_thread
 
@@ -94,16 +93,6 @@ def left_behind(folder: Path) -> list[str]:
             if str(folder) in text:
                 running.append(text)
     return [*running, *map(str, folder.iterdir())]
-
-
-@pytest.fixture
-def closed_in(tmp_path: Path) -> Path:
-    folder = tmp_path / "empty"
-    folder.mkdir(mode=0o700)
-    found = isolation(folder)
-    if not found.works:  # a drill with keys is refused there, which test_private_server tries
-        pytest.skip(f"no namespaces here: {found.why}")
-    return folder
 
 
 @pytest.fixture(scope="module")

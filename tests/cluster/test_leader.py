@@ -211,7 +211,7 @@ def test_behind_a_load_balancer_the_leader_must_be_on_this_host(
         stale = f"http://{own_name}:{three.standbys()[0].ports[0]}"
         balancer.override(WHO_LEADS, 200, _leads(stale, is_self=True))
         line = refused(NoLeader, "leader", balancer.address)
-        assert line.startswith(f"{stale} is announced as the leader but says it is not")
+        assert line.startswith(f"{stale} is announced as the leader, but denies it")
 
         balancer.override(WHO_LEADS, 200, _leads("", is_self=False))
         assert "has no leader" in refused(NoLeader, "leader", balancer.address)
@@ -286,7 +286,7 @@ def test_a_load_balancer_that_announces_itself_is_tried_on_a_new_connection(
     with LyingProxy(three.standbys()[0].address) as balancer:
         balancer.override(WHO_LEADS, 200, _leads(balancer.address, is_self=False))
         line = refused(NoLeader, "anywhere", balancer.address)
-        assert "is a standby, and the leader cannot be told from it (list the nodes'" in line
+        assert "is a standby and does not announce the leader's address (list the nodes'" in line
 
 
 @pytest.mark.parametrize("announced", ["https://[::1", "vault-0:8200", "http://h:port", "lb"])
@@ -296,7 +296,10 @@ def test_a_leader_announced_at_no_address_is_told(
     with LyingProxy(bao.leader().address) as node:
         node.override(WHO_LEADS, 200, _leads(announced, is_self=False))
         line = refused(ServerError, "anywhere", node.address)
-        assert f"announces itself at {announced}, which is no address (correct api_addr" in line
+        assert (
+            f"announces itself at {announced}, which is not a valid address (correct api_addr"
+            in line
+        )
         assert refused(NotLeader, "leader", node.address).endswith(announced)
         monkeypatch.setattr(rules, "is_local", lambda _: False)
         assert refused(NotLeader, "leader", node.address).endswith(announced)

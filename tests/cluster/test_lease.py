@@ -217,7 +217,7 @@ def test_on_a_store_that_ignores_conditions_no_agent_works_and_each_says_so(
         front.behave(lambda request: request.method == "PUT", _unconditionally)
         for site in team.sites:
             site.s3 |= {"endpoint": front.address, "timeout": "3s"}
-        words = "storage s3 cannot keep a lease: it takes a second create"
+        words = "storage s3 cannot keep a lease: it accepts a second create"
         team.sites[0].fails(2, words)
         first, second = team.start(0), team.start(1)
         for agent in (first, second):

@@ -238,7 +238,7 @@ def test_clusters_come_and_go_with_the_configuration(
     fleet.add("milan", rome)
     fleet.configuration()
     daemon.process.send_signal(signal.SIGHUP)
-    daemon.says("The new configuration is refused, the old one stays: ")
+    daemon.says("The new configuration is refused, the old one stays in force: ")
     daemon.says(f"clusters.milan.vault.address: {rome} is also used by the cluster rome")
     daemon.process.send_signal(signal.SIGTERM)
     assert daemon.ended().code == 0
@@ -260,7 +260,7 @@ def test_what_is_wrong_with_one_cluster_costs_the_others_nothing_at_the_start(
     assert "clusters.berlin.vault.auth.secret_id" in daemon.said
 
     daemon.process.send_signal(signal.SIGHUP)
-    daemon.says("The new configuration is refused, the old one stays: ")
+    daemon.says("The new configuration is refused, the old one stays in force: ")
     missing.write_text("s")
     daemon.process.send_signal(signal.SIGHUP)
     until(lambda: fleet.taken("berlin"), "it is served once it is mended", within=90)

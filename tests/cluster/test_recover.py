@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.cluster.command import Ending, call
-from tests.cluster.test_drill import Ground, closed_in
+from tests.cluster.test_drill import Ground
 from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.cli.options import Format
@@ -44,8 +44,6 @@ from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.settings import VaultSettings
-
-__all__ = ["closed_in"]
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def test_a_wrong_configuration_is_refused_with_its_line_and_the_old_one_stays(si
         site.more["retentoin"] = {"last": 3}
         path = site.configuration()
         hang_up(daemon)
-        daemon.says("The new configuration is refused, the old one stays: ")
+        daemon.says("The new configuration is refused, the old one stays in force: ")
         before = len(site.files())
         until(lambda: len(site.files()) > before, "it goes on under the old one", within=90)
         said = stop(daemon)

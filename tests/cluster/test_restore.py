@@ -92,8 +92,8 @@ def test_a_restore_that_was_confirmed_brings_the_old_secret_back(one: Field) -> 
     assert re.search(r"restoring .*left", terminal.shown)
     assert "Restored the snapshot of index " in terminal.shown
     assert f"{one.before(one.cluster.nodes[0]).address} leads; its Raft index" in terminal.shown
-    assert "What the agent finds now, with its own login:" in terminal.shown
-    checks = terminal.shown.rpartition("with its own login:")[2]
+    assert "Checks with the agent's own login:" in terminal.shown
+    checks = terminal.shown.rpartition("with the agent's own login:")[2]
     assert re.search(r"^success +login ", checks, re.MULTILINE)
 
 
@@ -163,7 +163,7 @@ def test_a_forced_restore_leaves_a_sealed_cluster_that_opens_with_the_old_keys(
             f"{there.before(node).address}: sealed: restart it, then unseal it with the keys of"
             " the snapshot's cluster."
         )
-        assert way_back.startswith("The way back: raft-snapshot-agent restore ")
+        assert way_back.startswith("To undo: raft-snapshot-agent restore ")
         assert "--force" in way_back
         assert node.seal_status()["sealed"] is True
         node.restart()

@@ -152,7 +152,7 @@ def test_where_nothing_shows_it_that_is_said(one: Field, marker: str, tmp_path: 
     assert ended.code == 2
     assert "nothing shows whether it took the snapshot (look at" in ended.talk.splitlines()[-1]
     assert len(notes(one)) == 2  # the way back is held, in case
-    assert "The way back: raft-snapshot-agent restore " in ended.talk
+    assert "To undo: raft-snapshot-agent restore " in ended.talk
     assert value(one, marker) == "after"
 
 

@@ -65,7 +65,7 @@ def test_what_was_replaced_comes_back_by_the_command_that_was_told(one: Field) -
     assert (folder / f"{safety}.json").exists()
     assert f"Safety snapshot: {safety} (index " in ended.talk
     assert ") in local, held against retention." in ended.talk
-    (way_back,) = (line for line in ended.talk.splitlines() if line.startswith("The way back: "))
+    (way_back,) = (line for line in ended.talk.splitlines() if line.startswith("To undo: "))
     command = words_of(way_back)
     assert command[:2] == ["restore", safety]
     assert one.cluster.read_secret(marker) == {"value": "before"}
@@ -73,7 +73,7 @@ def test_what_was_replaced_comes_back_by_the_command_that_was_told(one: Field) -
     back = call(*command, "--yes", "--no-safety", env=one.operator)
 
     assert back.code == 0, back.talk
-    assert "Safety snapshot: none, there is no way back." in back.talk
+    assert "Safety snapshot: none, the restore cannot be undone." in back.talk
     assert one.cluster.read_secret(marker) == {"value": "after"}
     assert not (folder / GUARD_NAME).exists()
     one.save()
@@ -96,7 +96,7 @@ def test_where_there_is_no_way_back_nothing_is_restored(
     assert ended.code == 2
     last = ended.talk.splitlines()[-1]
     assert last.startswith("error: no safety snapshot could be stored: local: ")
-    assert "(--no-safety restores without one, and then there is no way back)" in last
+    assert "(--no-safety restores without one, which cannot be undone)" in last
     assert one.sent() == before
 
 

@@ -282,7 +282,7 @@ async def test_a_standby_that_lags_behind_is_caught(bao3: StartBao, tmp_path: Pa
             continue  # it has not applied the last change of the cluster's members yet
         except StaleSnapshot as error:
             caught = str(error)
-    assert "(likely a standby answered in the leader's place; the agent tries again)" in caught
+    assert "(probably a standby answered instead of the leader; the agent tries again)" in caught
     standby.close()
 
 

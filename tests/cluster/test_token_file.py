@@ -91,6 +91,6 @@ def test_restore_takes_it_and_leaves_the_way_back_in_a_file(
     ended = call("restore", tmp_path / "a.snap", "--yes", env=env, cwd=tmp_path)
     assert ended.code == 0, ended.talk
     (way_back,) = tmp_path.glob("raft-snapshot-*.snap")  # in a file, for there is no storage
-    assert f"The way back: raft-snapshot-agent restore {way_back}\n" in ended.talk
+    assert f"To undo: raft-snapshot-agent restore {way_back}\n" in ended.talk
     assert call("verify", way_back).code == 0
     assert bao.root_token not in ended.talk

@@ -185,7 +185,7 @@ async def test_a_store_that_ignores_conditions_is_told_and_left_clean(
         one = context(Destination("store", opened), storages=[settings], lease=lease)
         whole, kept = await probe(one)
     assert (whole.status, kept.status, kept.exit_code) == (Status.SUCCESS, Status.FAILURE, 2)
-    assert "storage store cannot keep a lease: it takes a second create" in kept.message
+    assert "storage store cannot keep a lease: it accepts a second create" in kept.message
     assert destination.keys() == []
 
 

@@ -163,9 +163,9 @@ def pretended(exchange: Exchange) -> None:
 
 
 LIES: dict[str, tuple[list[Rule], str]] = {
-    "ignores If-None-Match": ([(conditional(CREATE), ignoring(CREATE))], "takes a second create"),
-    "ignores If-Match": ([(conditional(UPDATE), ignoring(UPDATE))], "takes a write with an old"),
-    "ignores both": ([(asked("PUT"), ignoring(CREATE, UPDATE))], "takes a second create"),
+    "ignores If-None-Match": ([(conditional(CREATE), ignoring(CREATE))], "accepts a second create"),
+    "ignores If-Match": ([(conditional(UPDATE), ignoring(UPDATE))], "accepts a write with an old"),
+    "ignores both": ([(asked("PUT"), ignoring(CREATE, UPDATE))], "accepts a second create"),
     "refuses everything": (
         [(conditional(CREATE, UPDATE), status(412, ERROR))],
         "refuses to create a record",
@@ -182,23 +182,32 @@ LIES: dict[str, tuple[list[Rule], str]] = {
     "404 to a create": ([(conditional(CREATE), status(404, ERROR))], "conditional write fails"),
     "404 to all": ([(conditional(UPDATE), status(404, b""))], "refuses to write a record|fails"),
     "200 and an error": ([(conditional(CREATE), status(200, ERROR))], "conditional write fails"),
-    "200, an ETag and an error": ([(conditional(CREATE), pretended)], "does not show what was"),
+    "200, an ETag and an error": (
+        [(conditional(CREATE), pretended)],
+        "does not return the record that was",
+    ),
     "no ETag when writing": ([(asked("PUT"), tagged(lambda _: None))], "conditional write fails"),
     "no ETag when reading": ([(asked("GET"), tagged(lambda _: None))], "tells no ETag"),
-    "a weak ETag when reading": ([(asked("GET"), tagged(lambda tag: f"W/{tag}"))], "differently"),
+    "a weak ETag when reading": (
+        [(asked("GET"), tagged(lambda tag: f"W/{tag}"))],
+        "different versions",
+    ),
     "weak ETags": (
         [(asked("GET"), tagged(lambda t: f"W/{t}")), (asked("PUT"), tagged(lambda t: f"W/{t}"))],
         "refuses to write a record whose version",
     ),
-    "another ETag when writing": ([(asked("PUT"), tagged(lambda _: '"1"'))], "differently"),
-    "quotes twice": ([(asked("PUT"), tagged(lambda t: f'"{t}"'))], "differently"),
+    "another ETag when writing": ([(asked("PUT"), tagged(lambda _: '"1"'))], "different versions"),
+    "quotes twice": ([(asked("PUT"), tagged(lambda t: f'"{t}"'))], "different versions"),
     "one ETag for all": ([(asked("GET"), constant), (asked("PUT"), constant)], "the same version"),
-    "shows the old": ([(asked("GET"), caching())], "does not show what was written last"),
+    "shows the old": (
+        [(asked("GET"), caching())],
+        "does not return the record that was written last",
+    ),
     "says no and writes": ([(conditional(UPDATE), disobedient)], "refuses to write a record"),
-    "one at a time only": ([(conditional(UPDATE), racing())], "at the same moment it takes"),
+    "one at a time only": ([(conditional(UPDATE), racing())], "of several concurrent writes"),
     "deletes nothing": (
         [(deleting, pretending_to_delete)],
-        "still shows a record that was deleted",
+        "still returns a deleted record",
     ),
 }
 
@@ -298,7 +307,7 @@ async def test_a_file_system_whose_links_replace_is_named(
     disk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: Callable[..., object]
 ) -> None:
     monkeypatch.setattr(os, "link", link)
-    with pytest.raises(UnreliableStore, match="shelf cannot keep a lease: it takes a second"):
+    with pytest.raises(UnreliableStore, match="shelf cannot keep a lease: it accepts a second"):
         await prove(disk)
     assert left(tmp_path) == set()
 

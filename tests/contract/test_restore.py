@@ -87,7 +87,7 @@ def comes_back(kept: Kept, place: Place) -> None:
     assert kept.missing() == []
     assert kept.cluster.read_secret("1") == {"value": f"1.{VERSIONS}"}
     (safety,) = snapshots(place) - {name}
-    assert f"The way back: raft-snapshot-agent restore {safety}" in said
+    assert f"To undo: raft-snapshot-agent restore {safety}" in said
     beside = {path.name for path in map(Path, place.keys())} - {name, safety}
     notes = {manifest_name(name), manifest_name(safety), f"{safety}{Sidecar.HOLD}", RESTORED_NAME}
     assert notes <= beside

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.cluster.test_drill import closed_in
+from tests.cluster.closed import closed_in
 from tests.conftest import StartBao
 from tests.docs.runbook import Host, blocks, obeyed, shows
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster.test_drill import closed_in
+from tests.cluster.closed import closed_in
 from tests.conftest import StartBao
 from tests.docs.runbook import Host, blocks, obeyed, shows
 

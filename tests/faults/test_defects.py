@@ -113,7 +113,7 @@ async def test_in_a_run_does_not_end_the_daemon(
             broken.setattr(Cluster, "keep_token", boom)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(daemon.run)
-                await says(said, "The token is not renewed")
+                await says(said, "The token could not be renewed")
                 await says(said, "Trying again in")
                 broken.undo()
                 await says(said, "Successfully created s3 snapshot")

@@ -83,7 +83,7 @@ def test_an_answer_that_was_lost_is_no_second_copy(site: Site, behind: S3Faults)
     behind.behave(puts_a_snapshot, takes_it_and_fails)
     ending = site.run_once()
     assert ending.code == 0, ending.said
-    assert "it holds the snapshot, but reported a failure: " in ending.only_error
+    assert "it has the snapshot, but reported a failure: " in ending.only_error
     assert len(site.names()[1]) == 1
     assert len(site.keys()) == 2, "with its manifest"
 

@@ -8,7 +8,7 @@ from tests.faults.site import Site, alone
 from tests.lying import CuttingTcpProxy, Request, S3Faults, status
 
 from raft_snapshot_agent.backup import agent as agents
-from raft_snapshot_agent.backup import lookup
+from raft_snapshot_agent.backup import lookup, taken
 from raft_snapshot_agent.config.load import load
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.servers.process import until
@@ -139,14 +139,14 @@ def test_bucket_that_hangs_while_it_is_swept_gets_its_snapshot_all_the_same(
     behind.hang(lambda request: "uploads" in request.query)
     ending = site.run_once()
     assert ending.code == 0
-    assert "s3: leftovers are not removed: no answer within 3 s" in ending.only_error
+    assert "s3: leftovers could not be removed: no answer within 3 s" in ending.only_error
     assert [len(names) for names in site.names()] == [1, 1]
 
 
 async def test_daemon_does_not_wait_for_ever_for_what_a_bucket_holds(
     site: Site, behind: S3Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agents, "_LIST_WITHIN", 0.5)
+    monkeypatch.setattr(taken, "_LIST_WITHIN", 0.5)
     monkeypatch.setattr(lookup, "_LOOK_WITHIN", 0.5)
     monkeypatch.setattr(listing, "_WITHIN", 0.5)
     site.s3["timeout"] = "50m"

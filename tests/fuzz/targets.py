@@ -156,12 +156,12 @@ def read_uploads(data: bytes) -> None:
 
 
 def read_objects(data: bytes) -> None:
-    for _key, one in s3_listing._page(data, "prod/")[1]:
+    for _key, one in s3_listing.read_page(data, "prod/").items:
         assert one is None or one.size >= 0
 
 
 def read_blobs(data: bytes) -> None:
-    for _key, one in azure_listing.read_page(data, "prod/")[0]:
+    for _key, one in azure_listing.read_page(data, "prod/").items:
         assert one is None or one.size >= 0
 
 

@@ -128,12 +128,13 @@ def test_a_variable_in_another_encoding(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(ConfigError) as caught:
         Secret("env://ODD").resolve()
     assert str(caught.value) == (
-        "the secret in environment variable ODD is not text in UTF-8 (set it to text, or use file://)"
+        "the secret in environment variable ODD is not text in UTF-8 (set it to text, or use "
+        "file://)"
     )
 
 
 def test_an_endless_file_is_not_read_to_its_end() -> None:
-    with pytest.raises(ConfigError, match="it is a device, and a regular file is wanted"):
+    with pytest.raises(ConfigError, match="expected a regular file, but it is a device"):
         Secret("file:///dev/zero").resolve()
 
 

@@ -1,9 +1,9 @@
-"""One run: a snapshot from the leader into every storage at once.
+"""One run: a snapshot from the leader to all storages at the same time.
 
-Download, verifier and one delivery per storage run side by side, and all follow one file, the
-spool. It comes to its end for the deliveries only once the verifier has found the snapshot whole:
-until then none completes, and if it is not whole all of them fail. What follows in a delivery,
-manifest and retention, is a sequence again; no delivery waits for another.
+Download, verifier and one delivery per storage run concurrently, and all use one file, the spool.
+The deliveries see its end only after the verifier has accepted the snapshot. Until then none
+completes, and if verification fails, all of them fail. The rest of a delivery, manifest and
+retention, is a sequence; deliveries do not wait for each other.
 """
 
 from __future__ import annotations
@@ -22,15 +22,11 @@ import anyio
 from raft_snapshot_agent.backup.delivery import deliver
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter, Permit
 from raft_snapshot_agent.backup.run_context import RunContext, Unsettled
-from raft_snapshot_agent.backup.settle import settle
 from raft_snapshot_agent.backup.spool_folder import SpoolFolder
-from raft_snapshot_agent.core.freshness import newest_times
-from raft_snapshot_agent.core.holding import Survey
 from raft_snapshot_agent.core.mount_counts import MountCounter
 from raft_snapshot_agent.core.naming import Naming
 from raft_snapshot_agent.core.report import Outcome, Report, StorageResult
 from raft_snapshot_agent.destination.destination import Destination, Pruned
-from raft_snapshot_agent.destination.holdings import survey, unlisted
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.lease.acquire import take
 from raft_snapshot_agent.lease.held_lease import HeldLease
@@ -41,17 +37,18 @@ from raft_snapshot_agent.transfer.download import Download, stop_when_cancelled,
 from raft_snapshot_agent.transfer.spool import Spool
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 
-if TYPE_CHECKING:  # of which there is none unless one is configured
+if TYPE_CHECKING:  # imported only if a lease is configured, or storages are listed
+    from raft_snapshot_agent.core.holding import Survey
     from raft_snapshot_agent.lease.holder import Lease
 
 _LEAVE_WITHIN = 3.0
 """Seconds to wait for the server to revoke a token."""
-_SWEEP_WITHIN, _LIST_WITHIN = 10.0, 30.0
-"""Seconds that a storage gets to be swept and listed; one that hangs must hold up nobody."""
+_SWEEP_WITHIN = 10.0
+"""Maximum seconds to sweep a storage, so that one that hangs does not delay others."""
 
 
 class Agent:
-    """Takes snapshots of one cluster into its storages."""
+    """Takes snapshots of one cluster and stores them."""
 
     def __init__(
         self,
@@ -65,17 +62,17 @@ class Agent:
         limiter: ConcurrencyLimiter | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Put the pieces together; nothing is contacted.
+        """Prepare without contacting anything.
 
         Arguments:
-            cluster: Where snapshots come from.
-            destinations: Where they go to.
-            naming: How they are called.
-            spool: Folder of the local spool.
+            cluster: The source of snapshots.
+            destinations: Where they are stored.
+            naming: Their naming scheme.
+            spool: The folder of the spool.
             deadline: Seconds a whole download may take.
-            lease: Whoever holds it works; without one this agent always may.
-            limiter: Bounds how many snapshots are under way at once.
-            clock: Tells the present time.
+            lease: Only its holder takes snapshots; `None`: no such restriction.
+            limiter: Limits concurrent snapshots.
+            clock: Returns the present time.
         """
         self.cluster = cluster
         self.destinations = destinations
@@ -86,25 +83,25 @@ class Agent:
         self.lease = lease
         self._limiter = limiter or ConcurrencyLimiter(1)
         self._dead: frozenset[str] = frozenset()
-        """Runs that may have left something somewhere."""
+        """IDs of runs that may have left files in a storage."""
         self._filling: Spool | None = None
         self._unsettled = Unsettled()
         self.present_run = ""
-        """ID of the run whose snapshot is under way, or was last; empty while a run only begins."""
+        """ID of the running or last run; empty while a run starts."""
         self.surveys: dict[str, Survey] = {}
-        """What each storage held when it was last listed."""
+        """The content of each storage when it was last listed."""
 
     async def run_once(
         self, names: Collection[str] | None = None, *, again: Collection[str] = ()
     ) -> Report:
-        """Take one snapshot and store it everywhere, or in the storages of these names.
+        """Take one snapshot and store it in all storages, or in those of these names.
 
-        What fails is in the report; nothing is raised.
+        Failures are in the report. Raises nothing.
 
         Arguments:
             names: Of the storages.
-            again: Those of them that were tried before in this slot. What may have arrived there
-                all the same is replaced.
+            again: Those that failed before in this slot. A snapshot that may have arrived there
+                is replaced.
         """
         destinations = [one for one in self.destinations if names is None or one.name in names]
         run = self._naming.run(started := self._clock(), secrets.token_hex(8))
@@ -117,7 +114,7 @@ class Agent:
             held_lease = self._require_lease()
             leader = await self._find_leader()
             async with self._limiter.permit() as permit:
-                if permit.waited:  # it may be another by now
+                if permit.waited:  # it may have changed
                     leader = await self._find_leader()
                 report = replace(report, node=leader.node.address, warnings=leader.troubles)
                 with Spool.create(self.spool.path, run.id) as spool:
@@ -143,20 +140,20 @@ class Agent:
 
     @property
     def private(self) -> frozenset[str]:
-        """Names of the storages that other agents cannot see: folders of this host."""
+        """Names of the storages that other agents cannot see: local folders."""
         return frozenset(one.name for one in self.destinations if one.storage.kind == "local")
 
     @property
     def received(self) -> int:
-        """Bytes of the present snapshot, or the last, that have arrived so far."""
+        """Bytes of the running or last snapshot received so far."""
         return 0 if self._filling is None else self._filling.received
 
     async def run_and_leave(self) -> Report:
-        """Take one snapshot and end the token, however that went."""
+        """Take one snapshot, then revoke the token in any case."""
         try:
             async with anyio.create_task_group() as tasks:
                 if self.lease is not None:
-                    with suppress(AgentError):  # the report will say so
+                    with suppress(AgentError):  # the report contains the error
                         await take(self.lease)
                     tasks.start_soon(self.lease.keep)
                 report = await self.run_once()
@@ -166,7 +163,7 @@ class Agent:
             await self.leave()
 
     async def leave(self) -> None:
-        """Give the lease back and end the token this agent made; nobody waits long for that."""
+        """Release the lease and revoke the agent's own token, with a short time limit."""
         if self.lease is not None:
             with anyio.move_on_after(_LEAVE_WITHIN, shield=True), suppress(AgentError):
                 await self.lease.release()
@@ -174,10 +171,10 @@ class Agent:
             await in_thread(self.cluster.revoke_token, abandon=True)
 
     async def sweep(self) -> dict[str, str]:
-        """Remove what crashed runs left behind.
+        """Remove leftovers of crashed runs.
 
         Returns:
-            The storages where that was not possible, and why.
+            The error of each storage in which that failed.
         """
         self._dead |= await self.spool.sweep()
         troubles: dict[str, str] = {}
@@ -192,60 +189,44 @@ class Agent:
         return troubles
 
     async def list_taken(self) -> dict[str, list[datetime]]:
-        """List when the newest that each storage holds was taken, and those from the future.
+        """Return when the newest snapshot of each storage was taken, and any from the future.
 
-        What became of an upload that failed is found out first. A storage that cannot be listed,
-        or does not tell when, is left out. Where there is a lease, one without a manifest
-        may be withdrawn yet, and counts if the record of the lease says so.
+        The state of failed uploads is resolved first. A storage that cannot be listed, or whose
+        names have no time, is left out. With a lease, a snapshot without a manifest may still be
+        withdrawn; it counts only if the lease record says so.
         """
-        times: dict[str, list[datetime]] = {}
+        # Only a daemon lists storages before a run.
+        from raft_snapshot_agent.backup.taken import list_newest
 
-        async def list_one(destination: Destination) -> None:
-            # Where that fails, its delivery will tell.
-            with anyio.move_on_after(_LIST_WITHIN), suppress(Exception):
-                await settle(destination, self._unsettled, self.lease, self._clock)
-            try:
-                with anyio.fail_after(_LIST_WITHIN):
-                    stored, now = await destination.current(), self._clock()
-                    found = newest_times(stored, now, vouched=self.lease is not None)
-                    if found is not None:
-                        times[destination.name] = found
-                    self.surveys[destination.name] = await survey(destination, stored, now)
-            except Exception as error:  # noqa: BLE001 - the delivery to it will tell
-                self.surveys[destination.name] = unlisted(error)
-
-        async with anyio.create_task_group() as tasks:
-            for destination in self.destinations:
-                tasks.start_soon(list_one, destination)
-        for name, taken_at in {} if self.lease is None else self.lease.stored.items():
-            times.setdefault(name, []).append(taken_at)
-        return times
+        return await list_newest(
+            self.destinations, self._unsettled, self.lease, self._clock, self.surveys
+        )
 
     async def prune(self, destination: Destination, **how: bool) -> Pruned:
         """Delete what retention does not keep; `how` is that of `Destination.prune`.
 
         Raises:
-            StorageError: It could not be listed.
+            StorageError: The storage could not be listed.
         """
         return await destination.prune(self._clock(), **how)
 
     async def _tidy(self, destination: Destination) -> str:
-        """Remove what dead runs left in a storage; say why that is not possible."""
+        """Remove leftovers of crashed runs in a storage; return the error, if any."""
         try:
             with anyio.fail_after(_SWEEP_WITHIN):
                 await destination.sweep(self._dead)
         except TimeoutError:
-            return f"leftovers are not removed: no answer within {_SWEEP_WITHIN:g} s"
+            return f"leftovers could not be removed: no answer within {_SWEEP_WITHIN:g} s"
         except Exception as error:  # noqa: BLE001 - it must not cost a snapshot
-            return f"leftovers are not removed: {as_failure(error)}"
+            return f"leftovers could not be removed: {as_failure(error)}"
         return ""
 
     def _require_lease(self) -> HeldLease | None:
-        """Return the lease as it is held now; nothing where there is none.
+        """Return the held lease; `None` if no lease is configured.
 
         Raises:
-            LeaseHeld: Another agent is to work.
-            StorageUnavailable: Nobody knows which.
+            LeaseHeld: Another agent holds it.
+            StorageUnavailable: The holder cannot be determined.
         """
         if self.lease is None:
             return None
@@ -254,7 +235,7 @@ class Agent:
         return held_lease
 
     def _list_reused(self, served: Sequence[Destination], again: Collection[str]) -> dict[str, str]:
-        """List the names to use once more; forget those of earlier slots."""
+        """Return the names to reuse in this slot; drop those of earlier slots."""
         doubtful = self._unsettled.doubtful
         for name in {destination.name for destination in served} - {*again}:
             doubtful.pop(name, None)
@@ -275,7 +256,7 @@ class Agent:
         download = Download(self.cluster, leader, spool, self._deadline)
         deliveries: dict[str, StorageResult] = {}
         digest = any(destination.with_manifest for destination in destinations)
-        counter = MountCounter() if digest else None  # for manifests, like the digest
+        counter = MountCounter() if digest else None  # manifests need it, as they need the digest
         index = leader.applied_index
         check = partial(verify, spool, applied_index=index, digest=digest, counter=counter)
 

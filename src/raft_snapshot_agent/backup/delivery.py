@@ -1,4 +1,4 @@
-"""What one storage gets of a run: the snapshot, whole and confirmed, or nothing."""
+"""Store the snapshot of a run in one storage: verified and confirmed, or not at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 
-from raft_snapshot_agent.backup.finish import finish
 from raft_snapshot_agent.backup.lookup import is_there, read_history
 from raft_snapshot_agent.backup.run_context import RunContext
 from raft_snapshot_agent.core.report import StorageResult
@@ -22,15 +21,15 @@ from raft_snapshot_agent.transfer.spool import Spool
 
 
 async def deliver(destination: Destination, context: RunContext, trouble: str) -> StorageResult:
-    """Store a snapshot in one place, and let its retention see to the others there.
+    """Store a snapshot in one storage, then apply its retention.
 
-    What fails is in the delivery; nothing is raised. Once the snapshot is stored, only warnings
-    follow: a failure would have it taken again.
+    Failures are in the delivery. Raises nothing. After the snapshot is stored there are only
+    warnings, as a failure would cause another snapshot.
 
     Arguments:
         destination: The storage.
-        context: The snapshot, following the spool while it grows.
-        trouble: What went wrong there before, without harm.
+        context: The run; its spool may still be growing.
+        trouble: An earlier, harmless failure in this storage.
     """
     started = time.monotonic()
     warnings = (trouble,) if trouble else ()
@@ -62,7 +61,10 @@ async def _finish(
     before: History | StorageError | None,
     delivery: StorageResult,
 ) -> StorageResult:
-    """Write the manifest of what is stored, and let retention see to the others there."""
+    """Write the manifest of the stored snapshot, and apply retention."""
+    # Only storages need it: a file has no earlier snapshots to compare with or to prune.
+    from raft_snapshot_agent.backup.finish import finish
+
     name, look = manifest.snapshot, Look()
     if destination.prunes:
         look = await look_for(destination.storage, name, manifest.size)
@@ -78,10 +80,10 @@ async def _finish(
 async def _store(
     destination: Destination, name: str, context: RunContext, started: float
 ) -> tuple[Manifest, tuple[str, ...]]:
-    """Store the snapshot; what fails after it was sent leaves it in doubt.
+    """Store the snapshot; a failure after it was sent leaves its state unknown.
 
     Returns:
-        Its manifest, and what went wrong although it is there.
+        Its manifest, and the failure that was reported although it is stored.
     """
     reused = destination.name in context.reused
     if destination.replaces or reused:
@@ -100,7 +102,7 @@ async def _store(
     if failure is None:
         await _compare_size(destination, name, size, snapshot)
     elif (
-        reused  # what is there may be another's of the same length
+        reused  # the object may be another agent's, of the same length
         or destination.static_name is not None
         or destination.replaces
         or isinstance(failure, LeaseLost)
@@ -115,11 +117,11 @@ async def _store(
 def _warn_of(failure: Exception | None) -> tuple[str, ...]:
     if failure is None:
         return ()
-    return (f"it holds the snapshot, but reported a failure: {as_failure(failure)}",)
+    return (f"it has the snapshot, but reported a failure: {as_failure(failure)}",)
 
 
 async def _forget_old(destination: Destination, name: str, spool: Spool) -> None:
-    """Drop what lies beside a snapshot about to be replaced: it would not describe the new one."""
+    """Delete manifest and notes of a snapshot to be replaced, as they do not match the new one."""
     await in_thread(spool.verdict)
     for beside in (Sidecar.MANIFEST, Sidecar.BROKEN, Sidecar.DRILL):
         with suppress(StorageError):
@@ -127,18 +129,18 @@ async def _forget_old(destination: Destination, name: str, spool: Spool) -> None
 
 
 async def _confirm_lease(destination: Destination, name: str, context: RunContext) -> None:
-    """Let the lease decide whether it counts; whoever took the lease meanwhile takes another.
+    """Confirm the snapshot in the lease record; withdraw it if another agent has the lease.
 
     Raises:
-        LeaseLost: It does not, and was withdrawn.
-        Unconfirmed: Nobody knows; it stays without a manifest.
+        LeaseLost: It does not count, and was withdrawn.
+        Unconfirmed: The record could not be read; the snapshot stays without a manifest.
     """
     if context.held_lease is None:
         return
     try:
         await context.held_lease.confirm(destination.name, context.run.taken_at)
     except LeaseLost:
-        if not destination.replaces:  # else the other's may have that name by now
+        if not destination.replaces:  # else the name may now belong to the other agent's snapshot
             with suppress(StorageError):
                 await destination.storage.delete(name)
         raise
@@ -147,7 +149,7 @@ async def _confirm_lease(destination: Destination, name: str, context: RunContex
 
 
 async def _compare_size(destination: Destination, name: str, size: int, snapshot: Snapshot) -> None:
-    """Compare what the storage says it holds with what was verified."""
+    """Compare the size in the storage with the size of the verified snapshot."""
     if size == snapshot.size:
         return
     with suppress(StorageError):

@@ -1,4 +1,4 @@
-"""Keeps an agent that lost the lease from completing what it began."""
+"""Prevent an agent that lost the lease from completing an upload."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingSource
 
 
 class FencedSource(ForwardingSource):
-    """A source that fails, at the latest at its end, once the lease is lost.
+    """A source that fails, at its end at the latest, if the lease is lost.
 
-    What follows it is then not complete, and nothing of it stays.
+    The upload that reads it is then aborted.
     """
 
     def __init__(self, source: UploadSource, held_lease: HeldLease) -> None:
         """Wrap a source.
 
         Arguments:
-            source: Has the bytes.
-            held_lease: What they may be stored under.
+            source: The snapshot.
+            held_lease: The lease that must be held.
         """
         super().__init__(source)
         self._held_lease = held_lease

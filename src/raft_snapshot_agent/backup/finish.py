@@ -1,4 +1,4 @@
-"""What follows once a snapshot is stored: guard, manifest, retention. Nothing of it undoes that."""
+"""The steps after a snapshot is stored: guard, manifest, retention. None of them undoes that."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.threads import beside_loop
 
 _NOTE_WITHIN = 60.0
-"""Seconds that a storage gets to take a manifest or the guard's note."""
+"""Maximum seconds to write a manifest or the guard's note."""
 _PRUNE_WITHIN = 600.0
-"""Seconds that a storage gets to delete what is past retention; the next run goes on."""
+"""Maximum seconds to prune; the next run continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """What came of writing a manifest."""
+    """The result of comparing a snapshot and writing its manifest."""
 
     delivery: StorageResult
     may_prune: bool
     written: int = 0
-    """Bytes of it; none: it could not be stored."""
+    """Size of the manifest in bytes; 0: it could not be stored."""
 
 
 async def finish(
@@ -51,23 +51,22 @@ async def finish(
 ) -> StorageResult:
     """Compare with the previous snapshot, write the manifest, and prune.
 
-    What fails is a warning of the delivery: the snapshot is stored, and no other is taken in
-    its place.
+    Failures are warnings of the delivery: the snapshot is stored, and no other is taken instead.
 
     Arguments:
         destination: The storage.
-        manifest: Of the snapshot it holds now.
-        before: What the storage held before it; an error: that is not known.
-        delivery: What has come about so far.
-        unsettled: What is not known yet, of this and earlier snapshots.
-        clock: Tells the present time.
+        manifest: The manifest of the new snapshot.
+        before: The earlier content of the storage; an error: it is not known.
+        delivery: The result so far.
+        unsettled: Snapshots whose state is not known yet.
+        clock: Returns the present time.
     """
     if (
         isinstance(before, StorageError)
         and not destination.replaces
         and not destination.retention.keeps_all
     ):
-        # With a manifest it would be what the next one is compared with.
+        # With a manifest it would become the reference for the next snapshot.
         unsettled.unvouched[destination.name].append(manifest)
         why = f"the snapshot is stored without a manifest, and nothing is pruned: {before}"
         return _add_warnings(delivery, why)
@@ -92,7 +91,7 @@ async def _survey(
     manifest: Manifest,
     clock: Callable[[], datetime],
 ) -> StorageResult:
-    """Sum up what the storage holds now, where it was listed."""
+    """Summarise the content of the storage, if it was listed."""
     if listing is None:
         return delivery
     gone = frozenset(delivery.deleted)
@@ -110,7 +109,7 @@ async def _compare(
     before: History | StorageError | None,
     delivery: StorageResult,
 ) -> _Compared:
-    """Let the guard compare a snapshot with those before it, and write its manifest."""
+    """Make the guard compare a snapshot with earlier ones, and write its manifest."""
     try:
         with anyio.fail_after(_NOTE_WITHIN):
             known = None if isinstance(before, StorageError) else before
@@ -127,10 +126,10 @@ async def _compare(
 async def _write_manifest(
     destination: Destination, manifest: Manifest, delivery: StorageResult
 ) -> tuple[StorageResult, int]:
-    """Write the manifest; where that fails the snapshot is stored all the same.
+    """Write the manifest; a failure is a warning, as the snapshot is stored.
 
     Returns:
-        The delivery, and how many bytes were written.
+        The delivery, and the number of bytes written.
     """
     name, content = manifest.snapshot, manifest.to_json()
     try:

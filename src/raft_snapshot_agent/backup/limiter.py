@@ -1,4 +1,4 @@
-"""Limit how many snapshots are under way at once, over all clusters of an agent."""
+"""Limit concurrent snapshots over all clusters of an agent."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class ConcurrencyLimiter:
         """Create the permits.
 
         Arguments:
-            permits: Snapshots that may be under way at once.
-            patience: Seconds without progress after which one no longer counts.
+            permits: Maximum concurrent snapshots.
+            patience: Seconds without progress after which a snapshot no longer counts.
         """
         self._limiter = anyio.CapacityLimiter(permits)
         self._patience = patience
 
     @asynccontextmanager
     async def permit(self) -> AsyncIterator[Permit]:
-        """Wait for a permit, first come, first served, and release it at the end."""
+        """Wait for a permit, in order of arrival, and release it at the end."""
         taken = Permit(self._limiter, self._patience)
         waited = self._limiter.available_tokens <= 0
         progress = PROGRESS.get()
@@ -43,7 +43,7 @@ class ConcurrencyLimiter:
 
 
 class Permit:
-    """Allows one snapshot to be under way."""
+    """A permit for one running snapshot."""
 
     def __init__(self, limiter: anyio.CapacityLimiter, patience: float) -> None:
         self._limiter = limiter
@@ -53,13 +53,13 @@ class Permit:
         """Whether it had to wait for others."""
 
     def give_up(self) -> None:
-        """Release the permit; the work itself goes on."""
+        """Release the permit; the snapshot continues."""
         if self._held:
             self._held = False
             self._limiter.release_on_behalf_of(self)
 
     async def watch(self, moved: Callable[[], int]) -> None:
-        """Release the permit once the number that `moved` returns stops changing."""
+        """Release the permit when the number that `moved` returns stops changing."""
         before = -1
         while (now := moved()) != before:
             before = now

@@ -1,4 +1,4 @@
-"""What a storage holds beside a new snapshot: asked with a time limit; nothing is raised."""
+"""Look up the content of a storage, with a time limit and without raising."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage.base import sizes_of
 
 _LOOK_WITHIN = 30.0
-"""Seconds that a storage gets to list what it holds."""
+"""Maximum seconds to list a storage."""
 _EPOCH = datetime.min.replace(tzinfo=UTC)
 
 
 async def is_there(destination: Destination, manifest: Manifest) -> bool | None:
-    """Look whether a storage holds a snapshot in full length.
+    """Return whether a storage has a snapshot in full length.
 
     Returns:
-        Nothing where that cannot be known: it cannot be listed, or lists another length.
+        `None` if it is unknown: the storage cannot be listed, or lists another length.
     """
     if not destination.prunes:
         return None
@@ -44,16 +44,16 @@ async def read_history(
     taken_at: datetime,
     sizes: Mapping[str, int] | None = None,
 ) -> History | StorageError | None:
-    """Read what a new snapshot is compared with; nothing where nothing can be deleted.
+    """Read what a new snapshot is compared with; `None` if nothing can be deleted.
 
     Arguments:
         destination: The storage.
-        began: Just before the server was asked for the new one.
+        began: Monotonic time just before the new snapshot was requested.
         taken_at: The same by the wall clock.
-        sizes: What it lists, where that was just asked for.
+        sizes: Its listing, if it was just read.
 
     Returns:
-        The error, where it is not known what the storage holds.
+        The error if the content of the storage could not be read.
     """
     try:
         with anyio.fail_after(_LOOK_WITHIN):
@@ -61,11 +61,9 @@ async def read_history(
     except LoginRefused as error:
         return error
     except StorageDenied:
-        return None  # who may not list cannot prune
+        return None  # without the permission to list nothing is pruned
     except TimeoutError:
-        return StorageError(
-            f"{destination.name} could not be listed: no answer within {_LOOK_WITHIN:g} s"
-        )
+        return StorageError(f"cannot list {destination.name}: no answer within {_LOOK_WITHIN:g} s")
     except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
         found = as_failure(error)
         return StorageError(found.message, hint=found.hint)
@@ -74,6 +72,6 @@ async def read_history(
 async def read_history_before(
     destination: Destination, manifest: Manifest
 ) -> History | StorageError | None:
-    """Read what a snapshot is compared with that was stored earlier: its manifest tells when."""
+    """Read what an earlier snapshot is compared with, as of the time in its manifest."""
     taken_at = moment(manifest.taken_at) or _EPOCH
     return await read_history(destination, Instant(manifest.clock, manifest.began), taken_at)

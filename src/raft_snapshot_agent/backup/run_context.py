@@ -1,4 +1,4 @@
-"""What a run carries from the server to every storage, and what is open from earlier runs."""
+"""The values of one run that all its steps share, and what is open from earlier runs."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from raft_snapshot_agent.vault.leader import Leader
 
 @dataclass(frozen=True, slots=True)
 class Unsettled:
-    """What an agent does not know yet of the snapshots it stored, by storage."""
+    """Stored snapshots whose state is not known yet, by storage."""
 
     doubtful: dict[str, Manifest] = field(default_factory=dict)
-    """The one whose upload failed; it may have arrived all the same."""
+    """The snapshot whose upload failed; it may have arrived nevertheless."""
     unvouched: defaultdict[str, list[Manifest]] = field(
         default_factory=lambda: defaultdict(list[Manifest])
     )
-    """Those that are stored without a manifest until the storage can be listed, oldest first."""
+    """Snapshots without a manifest until the storage can be listed, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What one run knows of its snapshot, from the download to every storage's manifest."""
+    """The values of one run, from the download to the manifests."""
 
     run: RunId
     naming: Naming
@@ -42,12 +42,12 @@ class RunContext:
     spool: Spool
     clock: Callable[[], datetime]
     held_lease: HeldLease | None = None
-    """Of the lease, where there is one; what was begun in it ends with it."""
+    """The held lease, if one is configured; the run fails when it is lost."""
     began: Instant = field(default_factory=instant)
-    """Before the server was asked."""
+    """Monotonic time before the snapshot was requested."""
     unsettled: Unsettled = field(default_factory=Unsettled)
     reused: Mapping[str, str] = field(default_factory=dict)
-    """By storage, the name of one that may have arrived in this slot: this one replaces it."""
+    """By storage, the name of a snapshot that may have arrived in this slot; it is replaced."""
 
     @property
     def source(self) -> UploadSource:

@@ -1,4 +1,4 @@
-"""What became of a snapshot whose upload failed: it may have arrived all the same."""
+"""Resolve the state of a snapshot whose upload failed but may have arrived."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raft_snapshot_agent.core.snapshot import Manifest
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, LeaseLost, StorageError
 
-if TYPE_CHECKING:  # of which there is none unless one is configured
+if TYPE_CHECKING:  # imported only if a lease is configured
     from raft_snapshot_agent.lease.holder import Lease
 
 _EPOCH = datetime.min.replace(tzinfo=UTC)
@@ -27,13 +27,13 @@ async def settle(
     lease: Lease | None,
     clock: Callable[[], datetime],
 ) -> None:
-    """Find out about a snapshot whose upload failed, and complete it if it arrived.
+    """Check whether a snapshot arrived whose upload failed, and complete it if so.
 
     Arguments:
         destination: The storage.
-        unsettled: Keeps what is still not known.
-        lease: Decides whether the snapshot counts, where there is one.
-        clock: Tells the present time.
+        unsettled: Snapshots whose state is not known yet.
+        lease: Decides whether the snapshot counts, if configured.
+        clock: Returns the present time.
     """
     if (manifest := unsettled.doubtful.get(destination.name)) is None or destination.replaces:
         return
@@ -54,7 +54,7 @@ async def settle(
 async def _confirm_or_withdraw(
     destination: Destination, manifest: Manifest, lease: Lease, unsettled: Unsettled
 ) -> bool:
-    """Enter it in the record of the lease; delete it where another agent took another.
+    """Confirm it in the lease record; delete it if another agent took one instead.
 
     Returns:
         Whether it counts.

@@ -1,4 +1,4 @@
-"""The folder that snapshots stream into: what killed runs left there, and how much room it has."""
+"""The spool's folder: leftovers of killed runs, and its free space."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from raft_snapshot_agent.transfer.spool import sweep
 
 
 class SpoolFolder:
-    """The folder, looked at when a run begins: asking a disk that hangs would hold up readers."""
+    """The spool's folder, checked when a run begins, as a disk that hangs would block readers."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.free: int | None = None
-        """Free bytes in its file system, when it was last looked at."""
+        """Free bytes of its file system at the last check."""
 
     async def sweep(self) -> frozenset[str]:
-        """Remove what is left of killed runs; return which those were."""
+        """Remove leftovers of killed runs; return their run IDs."""
         return await in_thread(self._sweep)
 
     def _sweep(self) -> frozenset[str]:
@@ -27,6 +27,6 @@ class SpoolFolder:
         left = sweep(self.path)
         try:
             self.free = shutil.disk_usage(self.path).free
-        except OSError:  # the run will say so
+        except OSError:  # the run reports it
             self.free = None
         return left

@@ -1,1 +1,1 @@
-"""The commands: each a few lines that call the floors below."""
+"""The commands: each only calls the packages below."""

@@ -1,4 +1,4 @@
-"""The command line: names, arguments and help. What a command does is loaded when it is used."""
+"""The command line: names, arguments and help. A command's code is imported when it runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from raft_snapshot_agent.cli.together import needs, only_one_of
 app = typer.Typer(
     name="raft-snapshot-agent",
     no_args_is_help=True,
-    rich_markup_mode=None,  # drawing help with Rich doubles the time it takes
+    rich_markup_mode=None,  # Rich help takes twice as long
     pretty_exceptions_enable=False,
     help=(
         "Snapshots of the Raft storage of HashiCorp Vault and OpenBao, proved whole.\n\n"
@@ -70,7 +70,7 @@ def root(
     cluster: ClusterOption = None,
     debug: Annotated[
         bool,
-        typer.Option(DEBUG, callback=_debug, help="Show requests, and where an error came from."),
+        typer.Option(DEBUG, callback=_debug, help="Log all requests; show tracebacks."),
     ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
@@ -83,7 +83,7 @@ def run(
     context: typer.Context,
     config: ConfigOption = None,
     cluster: ClusterOption = None,
-    once: Annotated[bool, typer.Option("--once", help="One snapshot now, then exit.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Take one snapshot now, then exit.")] = False,
     require_leader: Annotated[
         bool, typer.Option(help="With --once: exit 5 if another agent is responsible.")
     ] = False,
@@ -143,10 +143,11 @@ def drill(  # noqa: PLR0913, PLR0917 - each is an option of the command
     storage: StorageOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """Restore a snapshot into a throw-away server, and prove what it holds.
+    """Restore a snapshot into a throw-away server, and check it.
 
-    The server reaches nobody, nobody else reaches it, and nothing of it stays. Keys and canaries
-    are in the configuration; without keys it stays sealed, which proves that it takes the snapshot.
+    The server is isolated from all networks and removed afterwards. Unseal keys and
+    canaries are set in the configuration. Without keys the server stays sealed: this proves only
+    that it accepts the snapshot.
     """
     from raft_snapshot_agent.cli import drilling as command
 
@@ -165,7 +166,7 @@ def doctor(
         bool, typer.Option("--probe", help="Write a small object to each storage; remove it.")
     ] = False,
 ) -> int:
-    """Check everything, change nothing, and say what to do."""
+    """Check everything without changing anything, and print what to do."""
     from raft_snapshot_agent.cli import doctor as command
 
     return command.doctor(load_cluster(context, config, cluster), layout, probe=probe)
@@ -186,9 +187,10 @@ def check(
     ] = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """Print in one line how fresh the storages are, for monitoring.
+    """Print the age of the newest snapshots, for monitoring.
 
-    Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN. Only the storages are asked.
+    Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN. Prints one line, and reads only the
+    storages.
     """
     from raft_snapshot_agent.cli import check as command
 
@@ -211,9 +213,9 @@ def status(
     cluster: ClusterOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """Show the state of all storages, and what to do about problems.
+    """Show the state of all storages, and how to solve problems.
 
-    The daemon that runs with this configuration is asked; where none does, the storages are.
+    Asks the daemon that runs with this configuration; if there is none, reads the storages.
     Exit codes: 0 all is well, 6 something needs attention, 2 snapshots fail.
     """
     from raft_snapshot_agent.cli import status as command
@@ -232,10 +234,10 @@ def status(
 def demo(
     stay: Annotated[
         bool,
-        typer.Option("--stay", help="Leave cluster, agents and page running, with things to try."),
+        typer.Option("--stay", help="Keep cluster, agents and page running to try more."),
     ] = False,
 ) -> int:
-    """Show all of it at work, on an embedded OpenBao cluster."""
+    """Show all functions on an embedded OpenBao cluster."""
     from raft_snapshot_agent.cli import demo as command
 
     return command.demo(goes_on=stay)

@@ -34,13 +34,13 @@ Shelf = tuple[str, Destination, ScheduleSpec]
 def check(
     load: Callable[[], LoadedFleet], names: Collection[str], max_age: str | None, layout: Format
 ) -> int:
-    """Print in one line how fresh the storages are; return Nagios' exit code.
+    """Print on one line how old the newest snapshots are; return an exit code for Nagios.
 
     Arguments:
         load: Loads the configuration.
-        names: Of the storages to look at; none: all.
-        max_age: How old the newest snapshot may be, as it was typed.
-        layout: One line, or a JSON document.
+        names: The storages to check; none: all.
+        max_age: Maximum age of the newest snapshot, as typed.
+        layout: Whether to print a line or a JSON document.
     """
     try:
         results = _results(load, names, None if max_age is None else _age(max_age))

@@ -13,7 +13,7 @@ configuration = typer.Typer(no_args_is_help=True, help="Check and show the confi
 def config_check(
     context: typer.Context, config: ConfigOption = None, cluster: ClusterOption = None
 ) -> int:
-    """Check the configuration: contact nobody, change nothing."""
+    """Check the configuration without contacting servers or storages."""
     from raft_snapshot_agent.cli import configuration as command
 
     return command.check(loaded_fleet(context, config, cluster))
@@ -23,7 +23,7 @@ def config_check(
 def config_show(
     context: typer.Context, config: ConfigOption = None, cluster: ClusterOption = None
 ) -> int:
-    """Print the effective configuration, secrets hidden."""
+    """Print the effective configuration without secrets."""
     from raft_snapshot_agent.cli import configuration as command
 
     return command.show(loaded_fleet(context, config, cluster))

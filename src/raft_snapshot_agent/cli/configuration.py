@@ -1,4 +1,4 @@
-"""`config`: check, show, schema."""
+"""The commands `config check`, `config show` and `config schema`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raft_snapshot_agent.errors import ConfigError, all_faults
 
 
 def check(fleet: LoadedFleet) -> int:
-    """Check everything that can be known without contacting anybody, and change nothing."""
+    """Check what can be checked without contacting servers or storages."""
     faults: list[ConfigError] = []
     for loaded in fleet.clusters.values():
         try:
@@ -43,7 +43,7 @@ def check(fleet: LoadedFleet) -> int:
 
 
 def show(fleet: LoadedFleet) -> int:
-    """Print the effective configuration; of secrets only where they come from."""
+    """Print the effective configuration; of secrets only the references."""
     output.talk(f"configuration: {fleet.first.source}")
     output.data(shown_fleet(fleet))
     return 0

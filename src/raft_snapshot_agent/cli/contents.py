@@ -1,4 +1,4 @@
-"""`inspect` and `diff`: what snapshots hold."""
+"""`inspect` and `diff`: what snapshots contain."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def inspect(
     depth: int | None = None,
     prefix: str = "",
 ) -> int:
-    """Show what a snapshot holds, after proving it whole; return the exit code."""
+    """Verify a snapshot and show what it contains; return the exit code."""
     by_prefix = depth if depth is not None else prefix.count("/") + 1 if prefix else 0
 
     async def work() -> tuple[dict[str, Any], Contents]:
@@ -54,7 +54,7 @@ def inspect(
 def diff(
     load: Callable[[], Loaded], wanted: tuple[str, str], storage: str | None, layout: Format
 ) -> int:
-    """Show how two snapshots differ, after proving both whole; return the exit code."""
+    """Verify two snapshots and show how they differ; return the exit code."""
     if wanted == ("-", "-"):
         raise ConfigError("standard input holds one snapshot, not two", hint="name another")
 

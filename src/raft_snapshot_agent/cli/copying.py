@@ -1,4 +1,4 @@
-"""`copy`: fills a storage from another."""
+"""`copy`: copies snapshots from one storage to another."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from raft_snapshot_agent.service import assembly
 
 @dataclass(frozen=True, slots=True)
 class CopyWish:
-    """What an operator asks for."""
+    """The arguments of `copy`."""
 
     source: str
     target: str
     snapshot: str | None = None
-    """A name; nothing: the newest verified one."""
+    """A name; empty: the newest verified snapshot."""
     every: bool = False
     dry_run: bool = False
 
 
 def copy(loaded: Loaded, wish: CopyWish, layout: Format) -> int:
-    """Copy snapshots from one storage to another, each proved whole; return the exit code."""
+    """Copy snapshots from one storage to another and verify each; return the exit code."""
     places = _open_places(loaded, wish)
     copying = Copying(*places, spool_folder(loaded.config, os.environ))
     done: list[CopyResult] = []
@@ -71,7 +71,7 @@ def _open_places(loaded: Loaded, wish: CopyWish) -> tuple[Destination, Destinati
 
 
 async def _choose_copied(source: Destination, wish: CopyWish) -> list[StoredReader]:
-    """List what is to be copied, newest first: that is what is missed most."""
+    """List the snapshots to copy, newest first, as the newest matter most."""
     if alarm := await source.alarm():
         output.talk(f"warning: {source.name}: an alarm is active there: {alarm}")
     if wish.every:

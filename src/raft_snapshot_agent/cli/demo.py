@@ -1,4 +1,4 @@
-"""`demo`: everything, on an embedded cluster."""
+"""`demo`: all functions on an embedded cluster."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from raft_snapshot_agent.errors import AgentError
 
 
 def demo(*, goes_on: bool) -> int:
-    """Play the demo; return the exit code, which is that of the step that failed.
+    """Run the demo; return the exit code of the step that failed, or 0.
 
     Arguments:
-        goes_on: Leave it running after the first steps, until Ctrl-C.
+        goes_on: Keep it running after the first steps, until Ctrl-C.
     """
-    # By themselves they would end it at once, with its folder left behind.
+    # By default these signals would end it without removing its folder.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _: sys.exit(128 + received))
     screen = Screen()
-    screen.title(f"Raft Snapshot Agent {__version__}: its whole job, on servers of its own")
+    screen.title(f"Raft Snapshot Agent {__version__}: a demo of all functions, on its own servers")
     try:
         play(screen, goes_on=goes_on)
     except AgentError as error:

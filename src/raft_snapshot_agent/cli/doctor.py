@@ -1,4 +1,4 @@
-"""`doctor`: everything that can be wrong, and what to do about it."""
+"""`doctor`: checks everything and prints what to do."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from raft_snapshot_agent.vault.leader import Cluster
 
 
 def doctor(loaded: Loaded, layout: Format, *, probe: bool = False) -> int:
-    """Check everything and change nothing; return the exit code.
+    """Check everything without changing anything; return the exit code.
 
     Arguments:
         loaded: The configuration of one cluster.
-        layout: How the findings are printed.
-        probe: Write a small object to each storage, too, and remove it.
+        layout: Whether to print a table or JSON.
+        probe: Also write a small object to each storage, and remove it.
     """
     config = with_token_file(loaded, os.environ).config
     destinations = assembly.destinations(config) if config.storages else ()

@@ -1,4 +1,4 @@
-"""`drill`: brings a snapshot to life in a throw-away server, and says what is in it."""
+"""`drill`: restores a snapshot into a throw-away server and checks its content."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from raft_snapshot_agent.service import assembly
 
 @dataclass(frozen=True, slots=True)
 class DrillWish:
-    """What an operator asks for."""
+    """The arguments of `drill`."""
 
     snapshot: str | None
-    """A name, a file or `-`; nothing: the newest verified one."""
+    """A name, a file or `-`; empty: the newest verified snapshot."""
     storage: str | None = None
     server: Path | None = None
     keep: bool = False
 
 
 def drill(load: Callable[[], Loaded], wish: DrillWish, layout: Format) -> int:
-    """Hold a drill, and show what came of it; return the exit code.
+    """Run a drill and print its result; return the exit code.
 
     Raises:
-        DrillFailed: It failed.
+        DrillFailed: The drill failed.
     """
     loaded = _loaded(load, wish)
     config = loaded.config
@@ -53,7 +53,7 @@ def drill(load: Callable[[], Loaded], wish: DrillWish, layout: Format) -> int:
     async def stay(outcome: DrillOutcome, node: OpenBaoNode) -> None:
         if wish.keep or settings.keep:
             _show(readers[0].label, outcome.note, layout)
-            output.talk(f"The server stays until Ctrl-C: BAO_ADDR={node.address}")
+            output.talk(f"The server runs until Ctrl-C: BAO_ADDR={node.address}")
             await anyio.sleep_forever()
 
     async def work() -> DrillOutcome:
@@ -73,12 +73,12 @@ def drill(load: Callable[[], Loaded], wish: DrillWish, layout: Format) -> int:
 
 
 def is_file(wanted: str | None) -> bool:
-    """Return whether what is wanted is looked up on this host, and in no storage."""
+    """Return whether an argument names a file on this host and not a stored snapshot."""
     return wanted is not None and (wanted == "-" or "/" in wanted or Path(wanted).is_file())
 
 
 def _loaded(load: Callable[[], Loaded], wish: DrillWish) -> Loaded:
-    """Load the configuration; a file can do without one, for its keys can."""
+    """Load the configuration, which is optional for a file, as unseal keys are."""
     try:
         return load()
     except NoConfiguration:

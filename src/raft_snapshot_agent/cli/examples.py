@@ -43,7 +43,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "prune": (
         "raft-snapshot-agent prune --dry-run    # what would be deleted, and why the rest stays",
         "raft-snapshot-agent prune --storage s3",
-        "raft-snapshot-agent prune --acknowledge    # after an alarm, when you have looked",
+        "raft-snapshot-agent prune --acknowledge    # after you have checked an alarm",
     ),
     "hold": (
         f"raft-snapshot-agent hold {_NAME}",
@@ -75,7 +75,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "doctor": ("raft-snapshot-agent doctor", "raft-snapshot-agent doctor --format json"),
     "check": (
-        "raft-snapshot-agent check --max-age 2h    # for Nagios, Icinga and their like",
+        "raft-snapshot-agent check --max-age 2h    # for Nagios, Icinga and the like",
         "raft-snapshot-agent check --storage s3 --format json",
     ),
     "demo": ("raft-snapshot-agent demo",),
@@ -90,9 +90,9 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 
 
 def add_examples(app: typer.Typer, group: str = "") -> None:
-    """Give the help of each command its examples."""
+    """Add examples to the help of each command."""
     for command in app.registered_commands:
         name = command.name or getattr(command.callback, "__name__", "")
         lines = EXAMPLES.get(f"{group} {name}".strip(), ())
-        # The control character keeps the lines from being filled as a paragraph.
+        # The control character makes click keep the line breaks.
         command.epilog = "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))

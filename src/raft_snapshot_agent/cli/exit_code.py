@@ -1,4 +1,4 @@
-"""One exit code of several failures."""
+"""One exit code for several failures."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from raft_snapshot_agent.errors import PartialFailure, RetentionSuspended
 
 
 def worst(codes: Sequence[int], asked: int) -> int:
-    """Reduce failures to one exit code: a broken snapshot outdoes all, partial what is down.
+    """Reduce failures to one exit code: first a broken snapshot, then partial, then unreachable.
 
-    An alarm is told where nothing else has failed.
+    An alarm counts only if nothing else failed.
     """
     failed = [code for code in codes if code != RetentionSuspended.exit_code]
     worst = max(failed or codes, default=0)

@@ -1,4 +1,4 @@
-"""`prune`, `hold` and `release`: what stays."""
+"""`prune`, `hold` and `release`: which snapshots are kept."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from raft_snapshot_agent.service import assembly
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What an operator asks of `prune`."""
+    """The arguments of `prune`."""
 
     dry_run: bool = False
     acknowledge: bool = False
-    """Take the operator's word that the cluster is the right one, and delete nothing yet."""
+    """Accept the alarm: the operator confirms that the cluster is the right one. No deletion."""
     broken: bool = False
-    """Delete all that is broken, whenever it was condemned."""
+    """Delete every broken snapshot, however recently it was marked as broken."""
     everything: bool = False
-    """Delete in one run what would be spread over several."""
+    """Delete in one run what retention would spread over several."""
 
     @property
     def plans(self) -> bool:
@@ -41,7 +41,7 @@ class Wish:
 
 
 def prune(loaded: Loaded, only: str | None, wish: Wish, layout: Format) -> int:
-    """Apply retention now, saying why each snapshot is kept; return the exit code."""
+    """Apply retention now and print why each snapshot is kept; return the exit code."""
     destinations = assembly.destinations(loaded.config, only)
     agent = assembly.agent(loaded.config, destinations, by_hand=True)
     done: list[tuple[Destination, Pruned]] = []
@@ -77,7 +77,7 @@ def prune(loaded: Loaded, only: str | None, wish: Wish, layout: Format) -> int:
 
 
 def _tell(destination: Destination, pruned: Pruned, wish: Wish) -> int:
-    """Sum up one storage; return the exit code."""
+    """Print the result of one storage; return the exit code."""
     for warning in pruned.warnings:
         count = pruned.counts.get(warning, 1)
         more = f" ({count} snapshots)" if count > 1 else ""
@@ -103,7 +103,7 @@ def _tell(destination: Destination, pruned: Pruned, wish: Wish) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Decision:
-    """What becomes of one snapshot, and why."""
+    """Whether one snapshot is kept or deleted, and why."""
 
     storage: str
     action: str
@@ -137,7 +137,7 @@ def _decisions(destination: Destination, planned: Plan) -> Iterator[_Decision]:
 
 
 async def _acknowledge(destination: Destination, *, dry_run: bool) -> None:
-    """Accept, on the operator's word, that the new cluster is the right one."""
+    """Accept that the new cluster is the right one, as the operator confirms."""
     found = await destination.alarm() if dry_run else await destination.acknowledge()
     if found is not None:
         done = "would be acknowledged" if dry_run else "acknowledged"
@@ -145,7 +145,7 @@ async def _acknowledge(destination: Destination, *, dry_run: bool) -> None:
 
 
 def hold(loaded: Loaded, name: str, only: str | None, reason: str) -> int:
-    """Keep a snapshot wherever it is stored, whatever retention says; return the exit code."""
+    """Exempt a snapshot from retention in every storage that has it; return the exit code."""
     note = reason or "held by an operator"
     return _each(
         loaded, name, only, "held", lambda destination: destination.mark(name, Sidecar.HOLD, note)
@@ -153,7 +153,7 @@ def hold(loaded: Loaded, name: str, only: str | None, reason: str) -> int:
 
 
 def release(loaded: Loaded, name: str, only: str | None) -> int:
-    """Give a held snapshot back to retention; return the exit code."""
+    """Make a held snapshot subject to retention again; return the exit code."""
     return _each(
         loaded, name, only, "released", lambda destination: destination.unmark(name, Sidecar.HOLD)
     )

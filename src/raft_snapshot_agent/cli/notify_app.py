@@ -14,11 +14,11 @@ from raft_snapshot_agent.cli.options import (
     loaded_fleet,
 )
 
-notifications = typer.Typer(no_args_is_help=True, help="Try the notifications.")
+notifications = typer.Typer(no_args_is_help=True, help="Test the notifications.")
 
 
 @notifications.callback()
-def _group() -> None: ...  # without it, the only command would stand for the group
+def _group() -> None: ...  # without a callback Typer would replace the group by its only command
 
 
 @notifications.command("test")
@@ -31,9 +31,9 @@ def notify_test(
     cluster: ClusterOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """Send one test message through each notifier, and print what came back.
+    """Send a test message through each notifier, and print each result.
 
-    Exit codes: 0 all took it, 2 none did, 3 some did not.
+    Exit codes: 0 all accepted it, 2 none did, 3 some did not.
     """
     from raft_snapshot_agent.cli import notifying as command
 

@@ -1,4 +1,4 @@
-"""`notify test`: one message through each notifier, and what `run` does with them."""
+"""`notify test`, and the notifications of `run --once`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.service.companions import memory_folder
 
 _PATIENCE = 15.0
-"""Seconds in which `run --once` tells whoever is to be told."""
+"""Maximum seconds that `run --once` spends on notifications."""
 
 
 def test(fleet: LoadedFleet, name: str | None, layout: Format) -> int:
@@ -55,7 +55,7 @@ def test(fleet: LoadedFleet, name: str | None, layout: Format) -> int:
 
 
 async def tell_once(fleet: LoadedFleet, clusters: tuple[ClusterStatus, ...], log: Log) -> None:
-    """Tell what came of runs that are over; the process ends soon, whoever has not answered."""
+    """Send notifications about finished runs, for a limited time, as the process is to end."""
     now = datetime.now(UTC)
     wanted = fleet.first.config.notify
     file = MemoryFile(memory_folder(fleet), fleet.first.source)

@@ -1,4 +1,4 @@
-"""What a command typed by an operator takes from the configuration, and what from the operator."""
+"""Combine the configuration with the operator's token for commands run by hand."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from raft_snapshot_agent.vault.settings import environment_token_file
 
 
 def by_hand(loaded: Loaded, environ: Mapping[str, str]) -> Loaded:
-    """Log in with the operator's token where there is no login, and leave the lease out.
+    """Use no lease, and the operator's token if no login is configured.
 
-    Who types a command means it: nothing of what keeps the lease need be there.
+    A command run by hand works whether or not the lease's storage can be reached.
     """
     loaded = with_token_file(loaded, environ)
     return replace(loaded, config=loaded.config.model_copy(update={"lease": None}))
 
 
 def with_token_file(loaded: Loaded, environ: Mapping[str, str]) -> Loaded:
-    """Log in with the token that `bao login` or `vault login` left, if nothing else does."""
+    """Use the token that `bao login` or `vault login` saved, if there is no other login."""
     config = loaded.config
     if config.vault.auth is not None:
         return loaded

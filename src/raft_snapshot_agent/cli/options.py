@@ -1,4 +1,4 @@
-"""Options that several commands share, and how they are used."""
+"""Options that several commands share, and the functions that evaluate them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:  # loading it takes longer than all of --help
+if TYPE_CHECKING:  # its import takes longer than all of --help
     from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 
 DEBUG = "--debug"
@@ -27,15 +27,13 @@ ConfigOption = Annotated[
     typer.Option("--config", "-c", metavar="FILE", help="The configuration file."),
 ]
 ClusterOption = Annotated[
-    str | None, typer.Option("--cluster", metavar="NAME", help="Which of several clusters.")
+    str | None, typer.Option("--cluster", metavar="NAME", help="The cluster, if there are several.")
 ]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print data.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="The output format.")]
 StorageOption = Annotated[
     str | None, typer.Option("--storage", metavar="NAME", help="Only this storage.")
 ]
-OverwriteOption = Annotated[
-    bool, typer.Option("--force", help="Replace a file that is there already.")
-]
+OverwriteOption = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 LatestOption = Annotated[bool, typer.Option("--latest", help="The newest verified snapshot.")]
 SnapshotArgument = Annotated[
     str | None,
@@ -47,29 +45,29 @@ SnapshotArgument = Annotated[
 
 
 def load_cluster(context: typer.Context, config: Path | None, cluster: str | None) -> Loaded:
-    """Load what the configuration says of the one cluster that a command is for."""
+    """Load the configuration of the one cluster that a command is for."""
     return _all(context, config).one(_cluster(context, cluster))
 
 
 def loaded_fleet(context: typer.Context, config: Path | None, cluster: str | None) -> LoadedFleet:
-    """Load what the configuration says of all clusters, or of the one that is named."""
+    """Load the configuration of all clusters, or of the one that is named."""
     return _all(context, config).only(_cluster(context, cluster))
 
 
 def locate_configuration(context: typer.Context, config: Path | None) -> Path | None:
-    """Return the configuration's file, be it sound or not; nothing: there is none."""
+    """Return the configuration file, valid or not; `None` if there is none."""
     from raft_snapshot_agent.config.load import locate
 
     return locate(config or context.find_root().params.get("config"), os.environ)
 
 
 def named_cluster(context: typer.Context, cluster: str | None) -> str | None:
-    """Return the cluster named before or behind the command."""
+    """Return the cluster named before or after the command."""
     return _cluster(context, cluster)
 
 
 def _all(context: typer.Context, config: Path | None) -> LoadedFleet:
-    """Load the configuration named before or behind the command, or the one that is found."""
+    """Load the configuration named before or after the command, or found by default."""
     from raft_snapshot_agent.config.load import load_all
     from raft_snapshot_agent.dumps import forbid_dumps
 

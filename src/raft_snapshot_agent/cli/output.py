@@ -1,4 +1,4 @@
-"""Tables, JSON and talk: data to standard output, everything else to standard error."""
+"""Print tables and JSON to standard output, and messages to standard error."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ _BOLD = ("\x1b[1m", "\x1b[0m")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _NO_LIMIT = 10_000
 _LONGEST = 4000
-"""Letters of a text; the longest of ours have some hundred."""
+"""Maximum characters of a text; the agent's own have at most a few hundred."""
 
 
 def talk(text: str) -> None:
-    """Print to standard error; a closed terminal is no reason to stop."""
+    """Print a message to standard error; ignore a closed terminal."""
     with suppress(OSError):
         print(one_line(text), file=sys.stderr, flush=True)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Return whether a stream is a terminal; one that was closed from the start is none."""
+    """Return whether a stream is a terminal; false if it was closed at the start."""
     return stream is not None and stream.isatty()
 
 
 def clear() -> None:
-    """Empty the terminal's screen."""
+    """Clear the terminal."""
     print("\x1b[H\x1b[2J", end="")
 
 
 def flush() -> None:
-    """Write out what standard output still holds back, while a failure can be told."""
+    """Flush standard output now, while a failure can still be reported."""
     print(end="", flush=True)
 
 
@@ -58,7 +58,7 @@ def text(line: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Rows(Generic[_T]):
-    """Rows that are made when they are printed, and not kept: there may be many."""
+    """Rows that are built during printing and not kept, as there may be many."""
 
     items: Sequence[_T]
     make: Callable[[_T], Mapping[str, Any]]
@@ -72,12 +72,12 @@ def table(
     layout: Format,
     document: Iterable[Mapping[str, Any]] | None = None,
 ) -> None:
-    """Print rows under their keys as headings, or the document as JSON.
+    """Print rows as a table with their keys as headings, or the document as JSON.
 
     Arguments:
-        rows: What a person reads; gone through twice, the first time for the columns' widths.
-        layout: How it is printed.
-        document: What a program reads, if that is not the same.
+        rows: The table; iterated twice, the first time for the widths of the columns.
+        layout: Whether to print a table or JSON.
+        document: The JSON document, if it differs from the rows.
     """
     if layout is Format.JSON:
         _print_array(rows if document is None else document)
@@ -97,7 +97,7 @@ def table(
 
 
 def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
-    # A name that is broken into several lines cannot be copied from a terminal.
+    # Not wrapped: a name on several lines cannot be copied from a terminal.
     cells = [*cells]
     if _is_plain("".join(cells)):
         return "  ".join(map(str.ljust, cells, widths)).rstrip()
@@ -109,12 +109,12 @@ def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Return whether a text is shown as it stands, each letter in a column of its own."""
+    """Return whether a text is printed unchanged, with one column per character."""
     return len(text) <= _LONGEST and text.isascii() and text.isprintable()
 
 
 def _width(cell: str) -> int:
-    """Return how many columns of a terminal a text takes."""
+    """Return how many columns of a terminal a text needs."""
     if cell.isascii() and len(cell) <= _LONGEST:
         return len(cell)
     from rich.cells import cell_len
@@ -123,7 +123,7 @@ def _width(cell: str) -> int:
 
 
 def _print_array(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print what `data` prints of a list, one element after the other."""
+    """Print a JSON array as `data` does, but one element at a time."""
     before = "[\n"
     for row in rows:
         text = json.dumps(row, indent=2, default=str)
@@ -133,7 +133,7 @@ def _print_array(rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def report(findings: Sequence[tuple[str, str, str, str]]) -> None:
-    """Print what was found: a word, what it is about, what it is, and below it what to do."""
+    """Print results: status, subject and message, and the hint on the next line."""
     widths = [max(map(len, column), default=0) for column in zip(*findings, strict=True)][:2]
     room = max(_columns() - sum(widths) - 4, 40)
     for word, about, message, advice in findings:
@@ -144,12 +144,12 @@ def report(findings: Sequence[tuple[str, str, str, str]]) -> None:
 
 
 def _columns() -> int:
-    """Return how wide the terminal is; what is read by a program is not broken into lines."""
+    """Return the width of the terminal; output for a program is not wrapped."""
     return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else _NO_LIMIT
 
 
 def _wrap(text: str, room: int, lead: str = "") -> list[str]:
-    """Break a text into lines, its words whole: a name that is broken cannot be copied."""
+    """Wrap a text between words only: a name that is split cannot be copied."""
     return textwrap.wrap(
         one_line(text),
         room,
@@ -161,7 +161,7 @@ def _wrap(text: str, room: int, lead: str = "") -> list[str]:
 
 
 def facts(pairs: Mapping[str, Any], layout: Format) -> None:
-    """Print names and values under each other, or as JSON."""
+    """Print names and values, one pair per line, or as JSON."""
     if layout is Format.JSON:
         data(pairs)
         return
@@ -171,20 +171,20 @@ def facts(pairs: Mapping[str, Any], layout: Format) -> None:
 
 
 def one_line(text: str) -> str:
-    """Show a text as one short line: names, manifests and answers may be anybody's."""
+    """Return untrusted text, such as a name or an answer, as one short line."""
     line = plain(text[:_LONGEST]).replace("\n", " ")
     return line if len(text) <= _LONGEST else f"{line}..."
 
 
 def plain(text: str) -> str:
-    """Replace what a terminal would obey, but for line breaks."""
+    """Replace control characters except line breaks."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() or one == "\n" else "?" for one in text)
 
 
 def size(count: int) -> str:
-    """Write a number of bytes for people."""
+    """Format a number of bytes with its unit."""
     amount = float(count)
     for unit in _UNITS:
         if amount < 1024 or unit == _UNITS[-1]:
@@ -194,10 +194,10 @@ def size(count: int) -> str:
 
 
 def age(then: datetime, now: datetime) -> str:
-    """Write how long ago something was, in its two largest units."""
+    """Format how long ago something was, in its two largest units."""
     return span(now - then)
 
 
 def moment(then: datetime) -> str:
-    """Write a time as RFC 3339 in UTC."""
+    """Format a time as RFC 3339 in UTC."""
     return then.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

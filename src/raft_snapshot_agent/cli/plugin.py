@@ -1,4 +1,4 @@
-"""A command that a monitoring system runs: what is wrong with its arguments is told its way."""
+"""A command for monitoring systems, which reports wrong arguments as `UNKNOWN`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typer.exceptions import TyperException
 
 
 class PluginCommand(TyperCommand):
-    """Ends with `UNKNOWN` where others end with a local failure, which would mean `WARNING`."""
+    """Exit with 3, `UNKNOWN`, for wrong arguments: exit code 1 would mean `WARNING`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments.
+        """Parse the arguments.
 
         Raises:
-            typer.Exit: They are wrong; the line says why.
+            typer.Exit: They are wrong; a line with the reason was printed.
         """
         try:
             return super().parse_args(ctx, args)

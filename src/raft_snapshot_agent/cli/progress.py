@@ -1,4 +1,4 @@
-"""How far a snapshot has come, for somebody who watches a terminal."""
+"""A progress bar for terminals."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _EVERY = 0.1
-"""Seconds between two looks."""
+"""Seconds between two updates."""
 
 
 @asynccontextmanager
 async def show_progress(
     received: Callable[[], int], doing: str = "receiving", total: int | None = None
 ) -> AsyncIterator[None]:
-    """Show on standard error, if that is a terminal, how far it is; then wipe it away.
+    """Show a progress bar on standard error if that is a terminal; remove it at the end.
 
     Arguments:
-        received: Tells it, in bytes.
-        doing: What is done.
-        total: How many there will be, where that is known: then also what time is left.
+        received: Returns the number of bytes so far.
+        doing: The label of the bar.
+        total: The final number of bytes, if known; then the remaining time is shown, too.
     """
     if not is_terminal(sys.stderr):
         yield

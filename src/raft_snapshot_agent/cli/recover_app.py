@@ -1,4 +1,4 @@
-"""The commands for single secrets of a snapshot: names, arguments and help."""
+"""The commands `recover` and `browse`: names, arguments and help."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from raft_snapshot_agent.cli.together import needs, only_one_of
 secrets = typer.Typer()
 AtOption = Annotated[
     str | None,
-    typer.Option("--at", metavar="TIME", help="The newest snapshot of that time."),
+    typer.Option("--at", metavar="TIME", help="The newest snapshot not after that time."),
 ]
 
 
@@ -40,7 +40,7 @@ def recover(  # noqa: PLR0913, PLR0917 - each is an option of the command
     latest: LatestOption = False,
     at: AtOption = None,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="PATH", help="Write it elsewhere.")
+        str | None, typer.Option("--to", metavar="PATH", help="Write to another path.")
     ] = None,
     field: Annotated[
         str | None, typer.Option("--field", metavar="NAME", help="Only this field.")
@@ -55,19 +55,19 @@ def recover(  # noqa: PLR0913, PLR0917 - each is an option of the command
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Show values in the difference.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the difference, and write nothing.")
+        bool, typer.Option("--dry-run", help="Show the difference without writing.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     force: OverwriteOption = False,
     config: ConfigOption = None,
     cluster: ClusterOption = None,
     storage: StorageOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """Give single secrets of a snapshot back, and touch nothing else.
+    """Write single secrets of a snapshot back, and change nothing else.
 
-    The snapshot is brought to life in a throw-away server (see drill); its keys are those of
-    drill.unseal. What is written is written with VAULT_TOKEN (or BAO_TOKEN), after a question.
+    The snapshot is restored into an isolated throw-away server (see drill), unsealed with the keys
+    of drill.unseal. Secrets are written with VAULT_TOKEN (or BAO_TOKEN), after a confirmation.
     """
     from raft_snapshot_agent.cli import recovering as command
 
@@ -102,7 +102,7 @@ def browse(  # noqa: PLR0913, PLR0917 - each is an option of the command
     storage: StorageOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """List paths in a snapshot: names only."""
+    """List paths in a snapshot, without values."""
     from raft_snapshot_agent.cli import recovering as command
 
     only_one_of(latest=latest, at=at)

@@ -39,17 +39,17 @@ from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Which snapshot secrets come from."""
+    """The snapshot from which secrets are read."""
 
     snapshot: str | None = None
-    """A name, a file or `-`; nothing: the newest verified one."""
+    """A name, a file or `-`; empty: the newest verified snapshot."""
     at: str | None = None
     storage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RecoverWish:
-    """What is to come back, and how."""
+    """The secrets to recover, and the options of `recover`."""
 
     paths: tuple[str, ...]
     to: str | None = None
@@ -64,7 +64,7 @@ class RecoverWish:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One secret on its way back."""
+    """One secret to write: its present and its new value."""
 
     now: Present
     data: Mapping[str, Any] = field(repr=False)
@@ -73,10 +73,10 @@ class _Step:
 def split_names(
     names: Sequence[str], *, latest: bool, at: str | None
 ) -> tuple[str | None, list[str]]:
-    """Take apart what stands behind a command: the snapshot, unless an option names it, and paths.
+    """Split positional arguments into the snapshot, unless an option names it, and the paths.
 
     Raises:
-        ConfigError: There is nothing to name the snapshot.
+        ConfigError: No snapshot is named.
     """
     if latest or at is not None:
         return None, [*names]
@@ -109,10 +109,10 @@ def _listed(copy: LivingCopy, prefix: str, recursive: bool) -> list[str]:
 
 
 def recover(loaded: Loaded, chosen: Source, wish: RecoverWish, layout: Format) -> int:
-    """Give single secrets of a snapshot back; return the exit code.
+    """Write single secrets of a snapshot back; return the exit code.
 
     Raises:
-        AgentError: One is not in the snapshot, or may not be written; nothing was then.
+        AgentError: One is not in the snapshot, or may not be written; none was written then.
     """
     _check(wish)
     loaded = by_hand(loaded, os.environ)
@@ -137,10 +137,10 @@ def recover(loaded: Loaded, chosen: Source, wish: RecoverWish, layout: Format) -
 
 
 def _check(wish: RecoverWish) -> None:
-    """Refuse what cannot end well before the server is started.
+    """Check the options before the server is started.
 
     Raises:
-        ConfigError: Something is missing.
+        ConfigError: An option is missing, or two cannot be combined.
     """
     if not wish.paths:
         raise ConfigError("which secret?", hint="give its path, as bao kv get takes it")
@@ -182,7 +182,7 @@ def _read(copy: LivingCopy, path: str, wish: RecoverWish) -> Recovered:
 
 
 def _live(settings: VaultSettings) -> Live:
-    """Find the cluster's leader, for a token that may write: the operator's, else the agent's."""
+    """Connect to the leader with the operator's token, else with the agent's login."""
     token = environment_token(os.environ)
     if token is not None:
         auth = TokenAuth(method="token", token=token)
@@ -200,7 +200,7 @@ def _step(live: Live, found: Recovered, wish: RecoverWish) -> _Step:
 def _show(
     found: Sequence[Recovered], steps: Sequence[_Step], wish: RecoverWish, layout: Format
 ) -> None:
-    """Show the difference, from what is there to what will be; values only if asked for."""
+    """Show the difference between the present and the new data; values only with --show."""
     rows = []
     for one, step in zip(found, steps, strict=True):
         for change in recovery.compare_fields(step.now.data, step.data):
@@ -218,10 +218,10 @@ def _shown(value: Any) -> str:
 
 
 async def _agreed(steps: Sequence[_Step], wish: RecoverWish) -> bool:
-    """Ask whether to write.
+    """Ask for confirmation.
 
     Raises:
-        ConfigError: The answer was no.
+        ConfigError: The answer was not yes.
     """
     if all(step.now.data == step.data for step in steps):
         output.talk("nothing differs: nothing is written")
@@ -231,14 +231,14 @@ async def _agreed(steps: Sequence[_Step], wish: RecoverWish) -> bool:
     paths = ", ".join(step.now.place.path for step in steps)
     sys.stderr.write(output.one_line(f"Type yes to write {paths}: "))
     sys.stderr.flush()
-    await anyio.wait_readable(sys.stdin)  # a blocking read would be deaf to Ctrl-C
+    await anyio.wait_readable(sys.stdin)  # a blocking read could not be interrupted by Ctrl-C
     if sys.stdin.readline().strip() != "yes":
         raise ConfigError("not written", hint="nothing was changed")
     return True
 
 
 def _write_down(file: Path, found: Sequence[Recovered]) -> None:
-    """Write secrets to a file that nobody else reads."""
+    """Write secrets to a file that only this user can read."""
     documents = [one.document for one in found]
     text = json.dumps(documents[0] if len(documents) == 1 else documents, indent=2) + "\n"
     draft = file.with_name(f".{file.name}.{os.getpid()}")

@@ -1,4 +1,4 @@
-"""The command that replaces what a cluster holds: its arguments and help."""
+"""The command `restore`: arguments and help."""
 
 from __future__ import annotations
 
@@ -26,34 +26,35 @@ def restore(  # noqa: PLR0913, PLR0917 - each is an option of the command
     snapshot: SnapshotArgument = None,
     latest: LatestOption = False,
     at: AtOption = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Accept the snapshot of another cluster.")
+        bool, typer.Option("--force", help="Accept a snapshot of another cluster.")
     ] = False,
     no_safety: Annotated[
-        bool, typer.Option("--no-safety", help="Take no safety snapshot before: no way back.")
+        bool,
+        typer.Option("--no-safety", help="Take no safety snapshot: the restore cannot be undone."),
     ] = False,
     unseal_key: Annotated[
         list[str] | None,
         typer.Option(
             "--unseal-key",
             metavar="REFERENCE",
-            help="env://NAME or file:///PATH of an unseal key, for nodes that are sealed"
-            " afterwards; may be given again.",
+            help="env://NAME or file:///PATH of an unseal key, for nodes that are sealed "
+            "afterwards; may be repeated.",
         ),
     ] = None,
     wait: Annotated[
-        str, typer.Option("--wait", metavar="DURATION", help="How long the nodes may take.")
+        str, typer.Option("--wait", metavar="DURATION", help="How long to wait for the nodes.")
     ] = "5m",
     config: ConfigOption = None,
     cluster: ClusterOption = None,
     storage: StorageOption = None,
 ) -> int:
-    """Put a snapshot back into the cluster, and wait until it is back.
+    """Restore a snapshot into the cluster, and wait for its nodes.
 
-    It is verified first; then a safety snapshot of what is there is stored and held, and the
-    cluster's name asked for. The token comes from VAULT_TOKEN (or BAO_TOKEN), else from the
-    configuration; it needs update on sys/storage/raft/snapshot.
+    It verifies the snapshot, stores and holds a safety snapshot of the present data, and asks for
+    the cluster's name. The token is VAULT_TOKEN (or BAO_TOKEN), else that of the configured login;
+    it needs update on sys/storage/raft/snapshot.
     """
     from raft_snapshot_agent.cli import restoring as command
 

@@ -1,4 +1,4 @@
-"""What `restore` says: before it asks, and when it is done."""
+"""The messages of `restore`: before the confirmation, and at the end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from raft_snapshot_agent.vault.leader import Leader
 def describe_plan(
     got: Fetched, target: Target, safety: SafetySnapshot | None, *, force: bool
 ) -> Iterator[str]:
-    """Say what is about to happen, one line each."""
+    """Return what the restore will do, one line each."""
     leader = target.leader
     yield (
         f"Replaces the data of cluster {target.name} at {leader.node.address} (index"
@@ -30,7 +30,7 @@ def describe_plan(
     )
     yield f"Nodes: {describe_members(target.states)}."
     if safety is None:
-        yield "Safety snapshot: none, there is no way back."
+        yield "Safety snapshot: none, the restore cannot be undone."
     else:
         held = "" if not safety.held_by else ", held against retention"
         yield (
@@ -54,13 +54,13 @@ def _describe_age(manifest: Manifest | None) -> str:
         return ""
     try:
         then = datetime.fromisoformat(manifest.taken_at).astimezone(UTC)
-    except (ValueError, OverflowError):  # somebody else wrote it
+    except (ValueError, OverflowError):  # invalid, as another program wrote it
         return ""
     return f" of {output.moment(then)}, {output.age(then, datetime.now(UTC))} old"
 
 
 def describe_end(got: Fetched, back: Leader | None, after: Aftermath) -> Iterator[str]:
-    """Say what came of it, and what to do with each node, one line each."""
+    """Return the result, and what to do with each node, one line each."""
     if back is not None:
         yield (
             f"Restored the snapshot of index {got.snapshot.meta.index}. {back.node.address} leads;"
@@ -88,13 +88,13 @@ def describe_way_back(
     source: Path | None,
     cluster: str | None,
 ) -> str:
-    """Return the command that undoes it."""
+    """Return the command that undoes the restore."""
     words = ["raft-snapshot-agent", "restore", safety.name]
-    # Another cluster's keys are in force from now on.
+    # From now on the cluster has the keys of the other cluster.
     theirs = got.manifest.cluster_id if got.manifest else ""
     forced = theirs != target.leader.identity.cluster_id if theirs else False
     words += ["--force"] if forced else []
     words += [] if source is None else ["--config", str(source.absolute())]
     words += [] if cluster is None else ["--cluster", cluster]
     keys = " (then unseal with this cluster's former keys)" if forced else ""
-    return f"The way back: {shlex.join(words)}{keys}"
+    return f"To undo: {shlex.join(words)}{keys}"

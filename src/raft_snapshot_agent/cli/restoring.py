@@ -1,4 +1,4 @@
-"""`restore`: looks, makes a way back, asks, then puts a snapshot back and follows every node."""
+"""`restore`: checks, takes a safety snapshot, asks, restores, and waits for every node."""
 
 from __future__ import annotations
 
@@ -44,31 +44,31 @@ from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
 
 _TIDY_WITHIN = 30.0
 _SHORTER = 120.0
-"""Seconds to look for a restore whose answer was lost."""
+"""Seconds to check whether a restore succeeded whose answer was lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestoreWish:
-    """What is to be put back, and how."""
+    """The snapshot to restore, and the options of `restore`."""
 
     snapshot: str | None = None
-    """A name, a file or `-`; nothing: the newest verified one."""
+    """A name, a file or `-`; empty: the newest verified snapshot."""
     at: str | None = None
     storage: str | None = None
     yes: bool = False
     force: bool = False
     safety: bool = True
     unseal_keys: tuple[str, ...] = ()
-    """References to them."""
+    """References to unseal keys."""
     wait: float = 300.0
     cluster: str | None = None
 
 
 def read_patience(text: str) -> float:
-    """Read how long to wait, in seconds.
+    """Parse how long to wait, in seconds.
 
     Raises:
-        ConfigError: It is no duration.
+        ConfigError: It is not a duration.
     """
     try:
         return parse_duration(text).total_seconds()
@@ -80,28 +80,28 @@ def restore_snapshot(loaded: Loaded, wish: RestoreWish) -> int:
     """Restore a snapshot into the configured cluster; return the exit code.
 
     Raises:
-        PartialFailure: It is restored, but not every node is back.
-        AgentError: It is not.
+        PartialFailure: It was restored, but not every node came back.
+        AgentError: It was not restored.
     """
     if not (wish.yes or output.is_terminal(sys.stdin)):
         raise ConfigError("no terminal to confirm the restore at", hint="give --yes")
     keys = read_keys(wish.unseal_keys)
     after = wait_for(_Restoring(by_hand(loaded, os.environ), wish, keys).run)
     if after.is_served:
-        output.talk("What the agent finds now, with its own login:")
+        output.talk("Checks with the agent's own login:")
         doctor(loaded, Format.TABLE)
     if after.troubled:
         names = ", ".join(f"{one.address} ({one.condition})" for one in after.troubled)
         raise PartialFailure(
             f"the snapshot is restored, but not every node is back: {names}",
-            hint="what to do with each stands above",
+            hint="see the instructions for each node above",
         )
     return 0
 
 
 @dataclass(slots=True)
 class _Restoring:
-    """One restore, from choosing the snapshot to the last node."""
+    """One restore, from the choice of the snapshot to the last node."""
 
     loaded: Loaded
     wish: RestoreWish
@@ -124,7 +124,7 @@ class _Restoring:
     async def _replace(
         self, cluster: Cluster, target: Target, got: Fetched, label: str
     ) -> Aftermath:
-        """Replace what the target holds, if it may be, and follow its nodes."""
+        """Replace the target's data after all checks, and follow its nodes."""
         require_fit(target, got, force=self.wish.force)
         require_enough(self.keys, got.clear.seal)
         safety = await self._take_safety(target) if self.wish.safety else None
@@ -140,7 +140,7 @@ class _Restoring:
             after = await self._follow(target, got, back)
             for line in describe_end(got, back, after):
                 output.talk(line)
-        finally:  # most of all where it did not end well
+        finally:  # needed most if the restore failed
             if safety is not None:
                 where = self.loaded.path, self.wish.cluster
                 output.talk(describe_way_back(safety, got, target, *where))
@@ -154,7 +154,7 @@ class _Restoring:
         return await choose(destinations, wanted)
 
     async def _take_safety(self, target: Target) -> SafetySnapshot:
-        """Store what is there now; who may restore may mostly read, else the agents may."""
+        """Store the present data, with the operator's token or else with the agent's login."""
         config = self.loaded.config
         logins = [_by_operator(config.vault)]
         if config.vault.auth is not None and config.vault.auth != logins[0].auth:
@@ -187,10 +187,10 @@ class _Restoring:
         safety: SafetySnapshot | None,
         label: str,
     ) -> bool:
-        """Send it after a question; where nothing was changed, leave nothing behind either.
+        """Send the snapshot after a confirmation; undo all preparations if nothing was changed.
 
         Returns:
-            Whether the server said that it took it.
+            Whether the server confirmed the restore.
         """
         everywhere, noted = self._everywhere(), False
         with Upload.open(got.spool.path) as upload:
@@ -218,7 +218,7 @@ class _Restoring:
         return taken
 
     async def _follow(self, target: Target, got: Fetched, back: Leader | None) -> Aftermath:
-        """Follow the nodes that answered before."""
+        """Follow the nodes that answered before the restore."""
         absent = {Condition.SILENT, Condition.EMPTY}
         members = [one.address for one in target.states if one.condition not in absent]
         target.members.keep(members)
@@ -228,7 +228,7 @@ class _Restoring:
 
 @asynccontextmanager
 async def _fetched(reader: SnapshotReader, folder: Path) -> AsyncIterator[Fetched]:
-    """Copy a snapshot to the local disk, and show how far that is."""
+    """Copy a snapshot to the local disk, with a progress bar."""
     spools: list[Spool] = []
     size = reader.stored.size if isinstance(reader, StoredReader) else None
     async with AsyncExitStack() as stack:
@@ -238,14 +238,14 @@ async def _fetched(reader: SnapshotReader, folder: Path) -> AsyncIterator[Fetche
 
 
 async def _ask(name: str) -> None:
-    """Ask for the cluster's name.
+    """Ask for the cluster's name as confirmation.
 
     Raises:
-        ConfigError: The answer was another.
+        ConfigError: The answer was different.
     """
     sys.stderr.write(output.one_line(f"Type the cluster's name, {name}, to replace all it holds: "))
     sys.stderr.flush()
-    await anyio.wait_readable(sys.stdin)  # a blocking read would be deaf to Ctrl-C
+    await anyio.wait_readable(sys.stdin)  # a blocking read could not be interrupted by Ctrl-C
     if sys.stdin.readline().strip() != name:
         raise ConfigError("not restored", hint="nothing was changed")
 
@@ -265,7 +265,7 @@ def _warn(troubles: Iterable[str]) -> None:
 
 
 def _by_operator(settings: VaultSettings) -> VaultSettings:
-    """Prefer the operator's own token: the agent's may read snapshots, not write them."""
+    """Prefer the operator's own token: the agent's may only read snapshots."""
     token = environment_token(os.environ)
     if token is None:
         return settings

@@ -47,7 +47,7 @@ def run(load: Callable[[], LoadedFleet]) -> None:
 
 
 class FileReloader:
-    """The duties as the configuration has them."""
+    """Load the cluster services from the configuration file."""
 
     def __init__(self, load: Callable[[], LoadedFleet]) -> None:
         self._load = load
@@ -55,18 +55,20 @@ class FileReloader:
         self._seen: tuple[int, ...] | None = None
         self._begun = False
         self.fleet = LoadedFleet({})
-        """As it was read last."""
+        """The configuration as it was last read."""
 
     def changed(self) -> bool:
-        """Return whether the configuration's file, or its text, is another by now."""
+        """Return whether the configuration file or its content has changed."""
         now = _fingerprint(self._path)
         return now is not None and now != self._seen
 
     def load(self) -> ActiveConfig:
-        """Read the configuration and check all of it; a wrong one is looked at once.
+        """Read and check the whole configuration; an invalid one is not read again until it
+        changes.
 
-        At the start, what is wrong with one cluster must not cost the others their snapshots;
-        later on it is refused, for the old one is there.
+        At the start, errors of one cluster must not stop the snapshots of the others. On a reload
+        any
+        error refuses the new configuration, and the previous one stays active.
         """
         self._seen = _fingerprint(self._path)
         before, fleet = self.fleet, self._load()
@@ -131,18 +133,18 @@ def _service(
 
 
 def _fingerprint(path: Path | None) -> tuple[int, ...] | None:
-    """Return what tells this file from any other; `None` while there is none, as during a swap."""
+    """Return what identifies this version of a file; `None` if it is missing, as in a swap."""
     if path is None:
         return None
     try:
-        found = path.stat()  # of what a link leads to: Kubernetes swaps links
+        found = path.stat()  # follow links: Kubernetes replaces the link
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _appointments(config: Config) -> str:
-    """Return which storages get a snapshot when: `every 1h to local, s3; every 24h to archive`."""
+    """Describe the schedules of the storages: `every 1h to local, s3; every 24h to archive`."""
     names: dict[str, list[str]] = {}
     for storage in config.storages:
         when = str(storage.schedule or config.schedule)

@@ -1,4 +1,4 @@
-"""`run --once`: one snapshot under the daemon's rules, and how both begin."""
+"""`run --once`: one snapshot under the daemon's rules. Also the start that both share."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from raft_snapshot_agent.observe.trace import CLUSTER
 from raft_snapshot_agent.service import assembly
 
 Faults = Mapping[str, ConfigError]
-"""By storage, what is wrong with it."""
+"""The configuration error of each faulty storage."""
 
 
 def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
-    """Take one snapshot now of each cluster for which this agent is the one to work.
+    """Take one snapshot now of each cluster that this agent is responsible for.
 
     Returns:
-        The exit code, over several clusters as over several storages.
+        One exit code for all clusters, combined as for several storages.
     """
     faults = find_faults(fleet, suffices=True)
     log = open_log(fleet)
@@ -87,17 +87,17 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
 
 
 def find_faults(fleet: LoadedFleet, *, suffices: bool) -> dict[str, Faults | ConfigError]:
-    """Check all that can be known of each cluster without contacting anybody.
+    """Check of each cluster what can be checked without contacting servers or storages.
 
     Arguments:
         fleet: The clusters.
-        suffices: Whether it is enough that one of them is sound.
+        suffices: Whether one valid cluster is enough.
 
     Returns:
-        By cluster, what is wrong with some of its storages, or with all of it.
+        By cluster, the errors of some of its storages, or of the whole cluster.
 
     Raises:
-        ConfigError: No cluster is sound, or one is not and all are to be.
+        ConfigError: No cluster is valid, or one is not and all must be.
     """
     found: dict[str, Faults | ConfigError] = {}
     for name, loaded in fleet.clusters.items():
@@ -113,7 +113,7 @@ def find_faults(fleet: LoadedFleet, *, suffices: bool) -> dict[str, Faults | Con
 
 
 def log_notifier_faults(fleet: LoadedFleet, log: Log) -> None:
-    """Log what keeps notifiers from telling anybody; snapshots are taken all the same."""
+    """Log configuration errors of notifiers; snapshots are taken nevertheless."""
     if notifiers := fleet.first.config.notify:
         faults = find_notifier_faults(fleet.first.config, fleet.first.position, fleet.clusters)
         for fault in faults:
@@ -126,13 +126,13 @@ def log_notifier_faults(fleet: LoadedFleet, log: Log) -> None:
 
 
 def bind_cluster(log: Log, cluster: str) -> Log:
-    """Return a log whose lines say which cluster they are about."""
+    """Return a log that adds the cluster's name to each line."""
     bound: Log = log.bind(cluster=cluster) if cluster else log
     return bound
 
 
 def open_log(fleet: LoadedFleet) -> Log:
-    """Set the log up, and tell what was loaded."""
+    """Set up the log, and log which configuration was loaded."""
     settings = fleet.first.config.log
     log = configure(settings.format, "debug" if DEBUG in sys.argv else settings.level)
     log.info(f"Configuration: {fleet.first.source}", fact=LogEvent.CONFIGURATION_LOADED)

@@ -1,4 +1,4 @@
-"""`save`: a snapshot now, to all storages, to a file or to standard output."""
+"""`save`: takes a snapshot now, to all storages, to a file or to standard output."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from raft_snapshot_agent.storage.pipe import PipeStorage
 
 
 def save_everywhere(loaded: Loaded, only: str | None) -> int:
-    """Take a snapshot into the configured storages; return the exit code."""
+    """Save a snapshot to the configured storages; return the exit code."""
     loaded = by_hand(loaded, os.environ)
     destinations = assembly.destinations(loaded.config, only)
     check_to_run(loaded.config, os.environ, loaded.position)
@@ -30,7 +30,7 @@ def save_everywhere(loaded: Loaded, only: str | None) -> int:
 
 
 def save_to_file(loaded: Loaded, target: Path, *, overwrite: bool) -> int:
-    """Take a snapshot into a file, which appears only when it is whole; return the exit code."""
+    """Save a snapshot to a file, which appears only when complete; return the exit code."""
     folder = writable_folder(target, overwrite=overwrite)
     destination = Destination(
         "file", LocalStorage(folder), static_name=target.name, with_manifest=False
@@ -52,11 +52,11 @@ def save_to_stdout(loaded: Loaded) -> int:
 
 
 def _finish(agent: Agent, told: Loaded | None = None) -> int:
-    """Take the snapshot and say what came of it; return the exit code.
+    """Take the snapshot and print the result; return the exit code.
 
     Arguments:
-        agent: Takes it.
-        told: Whose metrics are left where it says, for the storages that it has.
+        agent: Takes the snapshot.
+        told: The configuration that says where metrics of its storages are written or pushed.
     """
 
     async def work() -> Report:

@@ -1,4 +1,4 @@
-"""`status`: how things stand, in one word, and if not well, what to do."""
+"""`status`: the state in one word, and how to solve problems."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.errors import AgentError, ConfigError, RetentionSuspended, ServerError
 
 _EVERY = 2.0
-"""Seconds between two looks of `--watch`."""
+"""Seconds between two updates of `--watch`."""
 _FROM_STORAGES = 60.0
-"""The same where the storages are asked."""
+"""The same if the storages are read."""
 _CODES = {"failing": ServerError.exit_code, "attention": RetentionSuspended.exit_code}
-"""By the gravest severity."""
+"""Exit code by the highest severity."""
 _RUNS = 10
 _LISTED = 50
-"""Clusters without problems that are shown one by one."""
+"""Maximum number of clusters without problems that are listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusWish:
-    """What was asked for on the command line."""
+    """The arguments of `status`."""
 
     url: str | None = None
     watch: bool = False
@@ -38,25 +38,25 @@ class StatusWish:
     verbose: bool = False
     layout: Format = Format.TABLE
     cluster: str | None = None
-    """Only this one."""
+    """Show only this cluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusSource:
-    """Where the configuration is, and what it says; neither is needed with a URL."""
+    """How to find and load the configuration; with a URL neither is needed."""
 
     locate: Callable[[], Path | None]
-    """Finds its file, by which a daemon is found that runs with it, also where it was spoilt."""
+    """Returns the path of its file, which identifies the daemon even if the file is invalid."""
     load: Callable[[], LoadedFleet]
-    """Loads it, where no daemon answers."""
+    """Loads it if no daemon answers."""
 
 
 def status(source: StatusSource, wish: StatusWish) -> int:
-    """Print how things stand; return the exit code.
+    """Print the status; return the exit code.
 
     Arguments:
-        source: Where the configuration is.
-        wish: What was asked for.
+        source: How to find the configuration.
+        wish: The arguments.
     """
     while True:
         found, running = _ask(source, wish.url)
@@ -76,7 +76,7 @@ def status(source: StatusSource, wish: StatusWish) -> int:
 
 
 def _ask(source: StatusSource, url: str | None) -> tuple[Document, bool]:
-    """Return how things stand, and whether a daemon says so."""
+    """Return the status, and whether a daemon reported it."""
     if url is not None:
         return ask_url(url), True
     found = ask_daemon(source.locate())
@@ -84,10 +84,10 @@ def _ask(source: StatusSource, url: str | None) -> tuple[Document, bool]:
 
 
 def _only(found: Document, cluster: str) -> Document:
-    """Return what is said of one cluster.
+    """Return the part of a status about one cluster.
 
     Raises:
-        ConfigError: There is none of that name.
+        ConfigError: It has no cluster of that name.
     """
     names = [one["cluster"] for one in found["clusters"]]
     if cluster not in names:
@@ -101,18 +101,18 @@ def _only(found: Document, cluster: str) -> Document:
 
 
 def exit_code(found: Document) -> int:
-    """Return 0 where all is well, 6 where something needs attention, 2 where snapshots fail."""
+    """Return 0 without problems, 6 if something needs attention, 2 if snapshots fail."""
     grades = {one["severity"] for one in found["problems"]}
     return next((code for grade, code in _CODES.items() if grade in grades), 0)
 
 
 def show(found: Document, *, running: bool, wish: StatusWish) -> None:
-    """Print how things stand.
+    """Print the status.
 
     Arguments:
         found: The status.
-        running: Whether a daemon says so.
-        wish: What was asked for.
+        running: Whether a daemon reported it.
+        wish: The arguments.
     """
     if wish.layout is Format.JSON:
         output.data(found)
@@ -155,7 +155,7 @@ def _show_cluster(cluster: Document, now: datetime, running: bool, verbose: bool
 
 
 def _describe(cluster: Document, now: datetime, running: bool) -> Iterator[str]:
-    """Say who works for a cluster, and when it gets its next snapshot."""
+    """Describe which agent works for a cluster, and when its next snapshot is due."""
     yield cluster["cluster"] or "The cluster"
     if not running:
         yield "according to its storages:"

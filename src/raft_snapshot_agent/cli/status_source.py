@@ -1,4 +1,4 @@
-"""Where `status` learns how things stand: the running daemon, its HTTP address, or the storages."""
+"""Sources of `status`: the running daemon, its HTTP address, or the storages."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Document = Mapping[str, Any]
 
 _WITHIN = 10.0
 _LONGEST = 64 << 20
-"""Bytes of a document; 5,000 clusters take some 20 MiB."""
+"""Maximum bytes of a document; 5,000 clusters need about 20 MiB."""
 TOKEN = "RAFT_SNAPSHOT_AGENT_TOKEN"  # noqa: S105 - its name
-"""The variable that holds the token for `--url`."""
+"""The environment variable with the token for `--url`."""
 
 
 def ask_daemon(source: Path | None) -> Document | None:
-    """Ask the daemon that runs with this configuration on this host; nothing: none answers.
+    """Ask the daemon that runs with this configuration on this host; `None` if none answers.
 
     Arguments:
         source: The configuration file.
@@ -52,10 +52,10 @@ def ask_url(url: str) -> Document:
     """Ask a daemon over HTTP.
 
     Arguments:
-        url: Of its page.
+        url: The address of its page.
 
     Raises:
-        AgentError: It does not answer as a daemon does.
+        AgentError: It does not answer, or not as a daemon.
     """
     import urllib3
 
@@ -93,7 +93,7 @@ def ask_url(url: str) -> Document:
 
 
 def ask_storages(load: Callable[[], LoadedFleet]) -> Document:
-    """Find out from the storages alone, where no daemon answers.
+    """Derive the status from the storages alone, if no daemon answers.
 
     Arguments:
         load: Loads the configuration.
@@ -125,10 +125,10 @@ def ask_storages(load: Callable[[], LoadedFleet]) -> Document:
 
 
 def _read(text: bytes) -> Document:
-    """Read a document.
+    """Parse a document.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not a status document.
     """
     found = read_json(text)
     if not isinstance(found, dict) or not isinstance(found.get("clusters"), list):

@@ -1,4 +1,4 @@
-"""`list`, `verify` and `fetch`: what is stored."""
+"""`list`, `verify` and `fetch`: stored snapshots."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ from raft_snapshot_agent.storage.pipe import PipeStorage
 def destinations_for(
     load: Callable[[], Loaded], wanted: str | None, only: str | None = None
 ) -> Sequence[Destination]:
-    """Open the storages a name is looked up in; a file needs none, nor a configuration."""
+    """Open the storages in which to look up a name; a file needs none, and no configuration."""
     if wanted == "-" or (wanted is not None and ("/" in wanted or Path(wanted).is_file())):
         return ()
     return assembly.destinations(load().config, only)
 
 
 def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
-    """Show what every storage holds; return the exit code."""
+    """Print the snapshots of every storage; return the exit code."""
     rows: list[_Listed] = []
     failures: list[AgentError] = []
 
@@ -75,7 +75,7 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
 
 
 async def _list_destination(destination: Destination) -> tuple[Stored, ...]:
-    """List what a storage holds; who signed it is looked up where there is a key."""
+    """List the snapshots of a storage, with their signatures if a key is configured."""
     stored = await destination.stored()
     if destination.signing is not None:
         stored = await destination.proofs.worth(await destination.proofs.judge(stored), stored)
@@ -84,7 +84,7 @@ async def _list_destination(destination: Destination) -> tuple[Stored, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """One snapshot, and what notes tell of it."""
+    """One snapshot, with its results of drills and scrubs."""
 
     destination: Destination
     stored: Stored
@@ -104,7 +104,7 @@ async def _told_of_each(destination: Destination) -> list[_Listed]:
 
 
 async def _scrub_note(destination: Destination) -> ScrubNote:
-    """Read what was read back there; nothing where that may not be read."""
+    """Return the scrub results of a storage; empty if they may not be read."""
     try:
         return await read_scrub_note(destination, datetime.now(UTC))
     except StorageError:
@@ -143,7 +143,7 @@ def _document(listed: _Listed) -> dict[str, Any]:
 
 
 def _is_dated(stored: Stored) -> bool:
-    """Return whether its time is known; for a static name only the manifest tells it."""
+    """Return whether its time is known; with a static name it is only in the manifest."""
     return stored.taken_at.year > MINYEAR
 
 
@@ -170,7 +170,7 @@ def verify(
     layout: Format,
     only: str | None = None,
 ) -> int:
-    """Read snapshots to their end and say whether they are whole; return the exit code."""
+    """Read snapshots completely and print whether they are intact; return the exit code."""
     rows: list[dict[str, str]] = []
     codes: list[int] = []
 
@@ -218,7 +218,7 @@ def _detail(verdict: Reading) -> str:
 
 
 async def _describe_verdict(reader: SnapshotReader, verdict: Reading) -> str:
-    """Return the verdict in words, and who vouches for it where there is a key."""
+    """Describe the verdict, and its signature if a key is configured."""
     detail = _detail(verdict)
     if isinstance(reader, StoredReader) and reader.destination.signing is not None:
         return f"{detail}; {await _proof(reader)}"
@@ -237,10 +237,10 @@ def _verdict(state: SnapshotState, label: str, detail: str) -> dict[str, str]:
 
 
 def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overwrite: bool) -> int:
-    """Copy a stored snapshot, proved whole, into a file or folder; return the exit code."""
+    """Copy a stored snapshot to a file or folder and verify it; return the exit code."""
     into_folder = target.is_dir()
     if into_folder and wanted == "-":
-        raise ConfigError("standard input has no name to fetch it under", hint="add: -o FILE")
+        raise ConfigError("cannot fetch from standard input: it has no name", hint="add: -o FILE")
     folder = writable_folder(target / "*" if into_folder else target, overwrite=overwrite)
 
     async def work() -> None:
@@ -260,7 +260,7 @@ def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overw
 
 
 def fetch_to_stdout(load: Callable[[], Loaded], wanted: str | None) -> int:
-    """Write a stored snapshot to standard output once it is proved whole; return the exit code."""
+    """Write a stored snapshot to standard output after its verification; return the exit code."""
     pipe = PipeStorage(binary_output("fetch -o -"))
     loaded = cache(load)
     destinations = destinations_for(loaded, wanted)

@@ -1,4 +1,4 @@
-"""The commands that look after what is stored: names, arguments and help."""
+"""The commands for stored snapshots: names, arguments and help."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def list_(
     storage: StorageOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """List what is stored."""
+    """List stored snapshots."""
     from raft_snapshot_agent.cli import stored as command
 
     return command.list_stored(load_cluster(context, config, cluster), storage, layout)
@@ -53,7 +53,7 @@ def inspect(
     cluster: ClusterOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """Show what a snapshot holds, by mount or prefix."""
+    """Show what a snapshot contains, by mount or prefix."""
     from raft_snapshot_agent.cli import contents as command
 
     only_one_of(NAME=snapshot, latest=latest)
@@ -95,7 +95,7 @@ def verify(
     storage: StorageOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """Read a snapshot to its end and prove it whole."""
+    """Read a snapshot completely and verify it."""
     from raft_snapshot_agent.cli import stored as command
 
     only_one_of(NAME=snapshot, latest=latest, all=every)
@@ -124,7 +124,7 @@ def fetch(
     config: ConfigOption = None,
     cluster: ClusterOption = None,
 ) -> int:
-    """Copy a stored snapshot to the local disk and prove it whole."""
+    """Copy a stored snapshot to the local disk and verify it."""
     from raft_snapshot_agent.cli import stored as command
 
     only_one_of(NAME=snapshot, latest=latest)
@@ -141,28 +141,24 @@ def fetch(
 def copy(  # noqa: PLR0913, PLR0917 - each is an option of the command
     context: typer.Context,
     source: Annotated[
-        str, typer.Option("--from", metavar="STORAGE", help="The storage that holds it.")
+        str, typer.Option("--from", metavar="STORAGE", help="The storage to copy from.")
     ],
-    target: Annotated[
-        str, typer.Option("--to", metavar="STORAGE", help="The storage that is to hold it.")
-    ],
+    target: Annotated[str, typer.Option("--to", metavar="STORAGE", help="The storage to copy to.")],
     snapshot: Annotated[
         str | None,
         typer.Argument(metavar="[NAME]", help="Name as list shows it; by default the newest."),
     ] = None,
     latest: LatestOption = False,
     every: Annotated[bool, typer.Option("--all", help="Everything that is stored.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be copied, and copy nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be copied.")] = False,
     config: ConfigOption = None,
     cluster: ClusterOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """Copy snapshots from one storage to another, each proved whole.
+    """Copy snapshots from one storage to another, and verify each.
 
-    What is there already and whole is not sent again, so a copy that was interrupted goes on where
-    it stopped. Manifests, holds and results of drills go along; nothing is deleted.
+    Intact snapshots that the target already has are skipped, so an interrupted copy can be
+    repeated. Manifests, holds and results of drills are copied, too; nothing is deleted.
     """
     from raft_snapshot_agent.cli import copying as command
 
@@ -181,15 +177,16 @@ def prune(  # noqa: PLR0913, PLR0917 - each is an option of the command
         bool,
         typer.Option(
             "--acknowledge",
-            help="Accept that the cluster is another, or was wiped; show what the next prune"
-            " deletes, and delete nothing yet.",
+            help="Accept that the cluster is another, or was wiped; show what the next prune will "
+            "delete, without deleting.",
         ),
     ] = False,
     broken: Annotated[
         bool,
         typer.Option(
             "--broken",
-            help="Read snapshots that are marked as broken again, and delete those that are.",
+            help="Verify snapshots that are marked as broken again, and delete those that are "
+            "broken.",
         ),
     ] = False,
     everything: Annotated[
@@ -201,7 +198,7 @@ def prune(  # noqa: PLR0913, PLR0917 - each is an option of the command
     storage: StorageOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
-    """Delete what retention does not keep, and say why the rest stays."""
+    """Delete what retention does not keep, and print why the rest is kept."""
     from raft_snapshot_agent.cli import keeping as command
 
     only_one_of(acknowledge=acknowledge, broken=broken)
@@ -219,7 +216,7 @@ def hold(
     cluster: ClusterOption = None,
     storage: StorageOption = None,
 ) -> int:
-    """Keep a snapshot, whatever retention says."""
+    """Exempt a snapshot from retention."""
     from raft_snapshot_agent.cli import keeping as command
 
     return command.hold(load_cluster(context, config, cluster), snapshot, storage, reason)
@@ -233,7 +230,7 @@ def release(
     cluster: ClusterOption = None,
     storage: StorageOption = None,
 ) -> int:
-    """Give a held snapshot back to retention."""
+    """Make a held snapshot subject to retention again."""
     from raft_snapshot_agent.cli import keeping as command
 
     return command.release(load_cluster(context, config, cluster), snapshot, storage)

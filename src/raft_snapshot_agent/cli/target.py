@@ -1,4 +1,4 @@
-"""Where a command that writes one file may write it."""
+"""Check the target of a command that writes one file."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from raft_snapshot_agent.errors import ConfigError
 
 
 def writable_folder(target: Path, *, overwrite: bool = False) -> Path:
-    """Return the folder of a file that is to be written, after trying it.
+    """Return the folder of a file to write, after a test that it is writable.
 
     Raises:
-        ConfigError: Nothing can be written there, or something is there and is to stay.
+        ConfigError: It cannot be written, or it exists and must not be replaced.
     """
     folder = target.absolute().parent
     if target.is_dir():
         raise ConfigError(f"cannot write {target}: it is a folder", hint="give a file in it")
-    if target.exists() and not target.is_file():  # a device would be replaced by a file
+    if target.exists() and not target.is_file():  # the rename would replace a device by a file
         raise ConfigError(
             f"cannot write {target}: it is not a regular file", hint="- is standard output"
         )
@@ -38,14 +38,15 @@ def writable_folder(target: Path, *, overwrite: bool = False) -> Path:
 
 
 def binary_output(command: str) -> BinaryIO:
-    """Return standard output, for the bytes of a snapshot.
+    """Return standard output as a binary stream.
 
     Raises:
-        ConfigError: It is a terminal, or was closed from the start.
+        ConfigError: It is a terminal, or was closed at the start.
     """
     hint = f"redirect it: {command} > FILE"
     if is_terminal(sys.stdout):
         raise ConfigError("a snapshot is binary data, not for a terminal", hint=hint)
-    if not sys.stdout:  # the type says that it is always there
+    # None where the stream was closed at the start, although its type excludes that
+    if not sys.stdout:
         raise ConfigError("cannot write to standard output: it is closed", hint=hint)
     return sys.stdout.buffer

@@ -1,4 +1,4 @@
-"""Options that do not go together: none is passed over in silence."""
+"""Refuse options that cannot be combined, so that none is silently ignored."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from raft_snapshot_agent.errors import ConfigError
 
 
 def only_one_of(**given: object) -> None:
-    """Refuse arguments of which each makes the others meaningless.
+    """Refuse arguments that exclude each other.
 
-    Each is named by its word on the command line, with `_` for `-`; a word in capitals is an
+    Each is named as on the command line, with `_` for `-`; a name in capitals is a positional
     argument, any other an option.
 
     Raises:
@@ -20,7 +20,7 @@ def only_one_of(**given: object) -> None:
 
 
 def needs(wanted: str, **given: object) -> None:
-    """Refuse options that mean nothing without `wanted`.
+    """Refuse options that have no effect without `wanted`.
 
     Raises:
         ConfigError: One of them is given.

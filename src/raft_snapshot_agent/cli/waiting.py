@@ -1,4 +1,4 @@
-"""Run a command's asynchronous work, ending it in good order when a signal comes."""
+"""Run a command's asynchronous work, and clean up when a signal arrives."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from anyio.abc import TaskStatus
 
 _T = TypeVar("_T")
 _USUAL = (700, 10, 10)
-"""Python's own thresholds, which the start of the program raises."""
+"""Python's default thresholds, which the program raises during its start."""
 
 
 def collect_as_usual() -> None:
-    """Look for garbage as often as Python does: an error that failed work leaves holds much.
+    """Restore Python's default garbage collection: errors of failed work may hold much memory.
 
-    What was loaded until now stays, so no search need walk through it.
+    Objects created so far are frozen: they stay, and no collection needs to visit them.
     """
     gc.freeze()
     gc.set_threshold(*_USUAL)
 
 
 def wait_for(work: Callable[[], Awaitable[_T]]) -> _T:
-    """Run `work` to its end; on SIGINT or SIGTERM cancel it, clean up and exit 130 or 143.
+    """Run `work` to its end; on SIGINT or SIGTERM cancel it, clean up, and exit 130 or 143.
 
     Raises:
-        typer.Exit: A signal came.
+        typer.Exit: A signal arrived.
     """
     collect_as_usual()
     try:

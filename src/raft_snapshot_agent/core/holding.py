@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import MINYEAR, datetime, timedelta
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from raft_snapshot_agent.core.drill_note import DrillNote
 from raft_snapshot_agent.core.freshness import Census, DueTime, age, census, deadline
-from raft_snapshot_agent.core.scrub_note import ScrubNote
 from raft_snapshot_agent.core.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.errors import AgentError
+
+if TYPE_CHECKING:  # whoever reads such a note has loaded what it is
+    from raft_snapshot_agent.core.drill_note import DrillNote
+    from raft_snapshot_agent.core.scrub_note import ScrubNote
 
 
 class CheckState(IntEnum):

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from raft_snapshot_agent.core.holding import Survey
 from raft_snapshot_agent.core.snapshot import Snapshot
 from raft_snapshot_agent.errors import (
     AgentError,
@@ -18,6 +18,9 @@ from raft_snapshot_agent.errors import (
     Stopped,
     StorageError,
 )
+
+if TYPE_CHECKING:  # only what lists a storage makes one
+    from raft_snapshot_agent.core.holding import Survey
 
 
 class Outcome(StrEnum):

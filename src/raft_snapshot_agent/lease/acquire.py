@@ -1,4 +1,4 @@
-"""Acquires the lease for one command; does not wait for a holder that renews it."""
+"""Acquires the lease for one command; does not wait while another agent renews it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:  # of which there is none unless one is configured
     from raft_snapshot_agent.lease.holder import Lease
 
 _PATIENCE = 1.5
-"""In durations since it was first seen: long enough to outlast a holder that is gone."""
+"""Lease durations to wait, enough for the lease of a stopped holder to expire."""
 
 
 async def take(lease: Lease) -> None:
-    """Acquire the lease, or observe that its holder goes on renewing it.
+    """Acquire the lease; give up once its holder has renewed it.
 
     Arguments:
-        lease: To be taken; nobody else keeps it meanwhile.
+        lease: The lease to acquire; no background task may renew it at the same time.
 
     Raises:
-        LeaseHeld: It is not to be had.
-        StorageUnavailable: Nobody knows.
+        LeaseHeld: Another agent holds the lease.
+        StorageUnavailable: The lease record cannot be read.
     """
     patience = lease.seconds * _PATIENCE
     give_up_at = time.monotonic() + patience
@@ -34,7 +34,7 @@ async def take(lease: Lease) -> None:
         if lease.held_lease is not None:
             return
         if first is None and lease.record is not None:
-            # To prove the store came before that, and took what time it took.
+            # The proof of the store ran before this and does not count.
             first, give_up_at = lease.record, time.monotonic() + patience
         if lease.record != first or time.monotonic() > give_up_at:
             raise lease.not_held()

@@ -8,9 +8,9 @@ from raft_snapshot_agent.core.lease import Record
 from raft_snapshot_agent.errors import AgentError, UnreliableStore
 
 _STAND_BACK = 2.0
-"""In durations: others look three times in one of theirs, and have it by then."""
+"""Lease durations; other agents look three times within one, so one of them acquires it."""
 _PROVE_AGAIN = 600.0
-"""Seconds after which a store that failed its proof gets another chance."""
+"""Seconds before a store that failed its proof is tested again."""
 
 
 async def granted() -> None:
@@ -18,7 +18,7 @@ async def granted() -> None:
 
 
 class Candidacy:
-    """Knows what speaks against this agent's holding the lease; by default nothing does."""
+    """Decides whether this agent may hold the lease; by default it always may."""
 
     def __init__(
         self,
@@ -27,12 +27,12 @@ class Candidacy:
         qualify: Callable[[], Awaitable[None]] = granted,
         max_failures: int = 3,
     ) -> None:
-        """Prepare; nothing is asked yet.
+        """Store the checks; no I/O.
 
         Arguments:
             prove: Raises `UnreliableStore` where the store cannot keep a lease.
-            qualify: Raises why this agent could take no snapshot now, such as `NotLeader`.
-            max_failures: Runs that may fail in a row before another agent gets its turn.
+            qualify: Raises an error, such as `NotLeader`, if this agent cannot take a snapshot now.
+            max_failures: Consecutive failed runs before the lease is left to another agent.
         """
         self._prove = prove
         self._qualify = qualify
@@ -42,19 +42,19 @@ class Candidacy:
         self._doubt: UnreliableStore | None = None
         self._again = 0.0
         self._stands_back = 0.0
-        """For how many durations a lease that is free is left to others."""
+        """Lease durations during which a free lease is left to others."""
         self._other = ("", 0)
         self.obstacle: AgentError | None = None
-        """Why this agent could take no snapshot when it was last asked."""
+        """Why this agent could not take a snapshot at the last check."""
 
     async def rely_on_store(self, now: float) -> None:
-        """Prove the store, unless that was done; a store that failed is left in peace for a while.
+        """Prove the store once; after a failure, test it again only after a pause.
 
         Arguments:
-            now: Seconds of a clock that is never set.
+            now: Seconds of a monotonic clock.
 
         Raises:
-            UnreliableStore: It cannot keep a lease.
+            UnreliableStore: The store cannot keep a lease.
             AgentError: The proof could not be finished.
         """
         if self._proven:
@@ -69,7 +69,7 @@ class Candidacy:
         self._proven = True
 
     async def qualifies(self) -> bool:
-        """Return whether this agent could take a snapshot now; `obstacle` says why not."""
+        """Return whether this agent could take a snapshot now; set `obstacle` if not."""
         try:
             await self._qualify()
         except AgentError as error:
@@ -79,10 +79,10 @@ class Candidacy:
         return self.obstacle is None
 
     def count(self, *, failed: bool) -> str:
-        """Count the runs that fail in a row.
+        """Count consecutive failed runs.
 
         Returns:
-            Why another agent is to have its turn; empty while this one keeps it.
+            Why the lease is to be released; empty if this agent keeps it.
         """
         self._failures = self._failures + 1 if failed else 0
         if not failed:
@@ -94,15 +94,15 @@ class Candidacy:
         return f"{runs} failed, another agent may do better"
 
     def stands_back(self, durations: float) -> bool:
-        """Return whether one that may do better is still to have the time to take the lease.
+        """Return whether the free lease is still left to other agents, after failures here.
 
         Arguments:
-            durations: For how many of them it was free.
+            durations: For how many lease durations it has been free.
         """
         return durations < self._stands_back
 
     def saw(self, other: Record) -> None:
-        """Note that another agent holds the lease: where all fail, the last to try is the last."""
+        """Note that another agent holds the lease; if all fail, each is given the same pause."""
         held_lease = (other.holder, other.term)
         if held_lease != self._other:
             self._other = held_lease

@@ -1,4 +1,4 @@
-"""What changed of the lease since the last look, as sentences for the log."""
+"""Describes changes of the lease since the last call, as sentences for the log."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Change = tuple[LogEvent, Literal["info", "warning", "error"], str]
 
 
 class Changes:
-    """Tells each change once."""
+    """Returns each change once."""
 
     def __init__(self) -> None:
         self._term: int | None = None
         self._doubt: UnreliableStore | None = None
         self.acquired = False
-        """Whether the lease was acquired since the look before."""
+        """Whether the lease was held at the previous call."""
 
     def of(self, lease: Lease) -> list[Change]:
-        """Return what changed since this was last asked, and how grave that is."""
+        """Return the changes since the last call, with their log levels."""
         term = None if lease.held_lease is None else lease.held_lease.term
         changed, self._term = term != self._term, term
         self.acquired = changed and term is not None
@@ -31,7 +31,7 @@ class Changes:
         return found
 
     def _doubts(self, lease: Lease) -> list[Change]:
-        """Return at once, whenever a snapshot is due, that the store keeps no lease."""
+        """Return a warning if the store cannot keep a lease; repeat it at each due snapshot."""
         before, self._doubt = self._doubt, _doubt(lease)
         if self._doubt is None or before is not None:
             return []

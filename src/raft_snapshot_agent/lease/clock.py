@@ -1,4 +1,4 @@
-"""The clock and the pauses of a lease, as arguments: a simulation has its own."""
+"""The clock and the pauses of a lease, as arguments, so that a simulation can replace them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def _today() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Tells the time, and waits."""
+    """Returns the time, and waits."""
 
     now: Callable[[], float] = _awake
-    """Seconds of a clock that goes on while the host is suspended, and is never set."""
+    """Seconds of a monotonic clock that continues while the host is suspended."""
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
-    """Waits that many seconds."""
+    """Waits for a number of seconds."""
     spread: Callable[[], float] = random.random
-    """A number from 0 to 1: not all agents look at the same moment."""
+    """Random number from 0 to 1, so that agents do not all look at the same moment."""
     date: Callable[[], datetime] = _today
-    """The present time, for people."""
+    """The wall-clock time, for messages and records."""

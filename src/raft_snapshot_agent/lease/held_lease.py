@@ -1,4 +1,4 @@
-"""One holding of the lease: it ends when the lease is lost or released."""
+"""One period in which this agent holds the lease, until it is lost or released."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from raft_snapshot_agent.errors import LeaseLost
 
 
 class LeaseKeeper(Protocol):
-    """Who keeps the lease, and knows whether a term of it is still this agent's."""
+    """Renews the lease, and knows whether this agent still holds a given term."""
 
     def holds(self, term: int) -> bool:
-        """Return whether this agent has held it since this term began, and does."""
+        """Return whether this agent has held the lease without interruption since this term."""
 
     def lost(self) -> LeaseLost:
-        """Return an error that says who has it now."""
+        """Return an error that names the present holder."""
 
     async def confirm(self, term: int, stored: Mapping[str, str]) -> None:
-        """Write into the record which storages have a snapshot, if the term has not ended."""
+        """Write into the record which storages have a snapshot, if the term is still held."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldLease:
-    """The lease from when it was taken until somebody else takes it."""
+    """The lease, from when this agent acquired it until it is lost or released."""
 
     lease: LeaseKeeper
     term: int
@@ -38,20 +38,20 @@ class HeldLease:
         """Raise unless the lease is still held.
 
         Raises:
-            LeaseLost: It is not.
+            LeaseLost: The lease is no longer held.
         """
         if not self.held():
             raise self.lease.lost()
 
     async def confirm(self, storage: str, taken_at: datetime) -> None:
-        """Write into the record that a storage has a snapshot, if nobody has taken it until now.
+        """Write into the record that a storage has a snapshot, if the lease is still held.
 
         Arguments:
-            storage: Its name.
+            storage: Name of the storage.
             taken_at: When the snapshot was taken.
 
         Raises:
-            LeaseLost: Somebody has, and will not find it there.
-            AgentError: Nobody knows whether it is there.
+            LeaseLost: Another agent acquired the lease; nothing was written.
+            AgentError: It is unknown whether the record was written.
         """
         await self.lease.confirm(self.term, {storage: taken_at.isoformat()})

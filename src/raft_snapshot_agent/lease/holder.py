@@ -1,7 +1,7 @@
-"""Acquires, renews and releases the lease, and tells whether it is still held.
+"""Acquires, renews and releases the lease, and returns whether it is still held.
 
-Nothing here waits but for its register, the candidacy and the `sleep` it is given, so that a
-simulation can run it through thousands of years.
+It waits only for the lease store, the candidacy and the `sleep` it is given, so that a simulation
+can run it through thousands of years.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from raft_snapshot_agent.lease.held_lease import HeldLease
 __all__ = ["HeldLease", "Lease"]
 
 _LOOKS = 3
-"""How often within its duration a lease is renewed, or looked at."""
+"""How many times per duration the lease is renewed, or read by other agents."""
 _TRIES = 3
-"""A write of ours may meet another of ours, whose answer was lost."""
+"""A write may conflict with an earlier write of this agent whose answer was lost."""
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -39,15 +39,15 @@ class Lease:
         storages: Collection[str] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Prepare; nothing is asked yet.
+        """Store the collaborators; no I/O.
 
         Arguments:
-            lease_store: Keeps the record.
-            holder: This agent, by an ID that no other has, nor this one after a restart.
-            duration: For how long after a renewal nobody else takes it.
-            candidacy: Decides whether this agent is to hold it; without one it always is.
-            storages: The record tells of no others; by default it may tell of any.
-            clock: Tells the time; by default this host's.
+            lease_store: Reads and writes the lease record.
+            holder: ID of this agent, unique among agents and different after each restart.
+            duration: How long after a renewal no other agent may acquire the lease.
+            candidacy: Decides whether this agent may hold the lease; by default it always may.
+            storages: Names allowed in the record; by default all.
+            clock: Clock and pauses; by default this host's.
         """
         self._lease_store = lease_store
         self._me = holder
@@ -58,14 +58,14 @@ class Lease:
         self._until = self._clock.now()
         self._seen = Observation(None, self._until)
         self._mine: Versioned | None = None
-        """The record while it is ours, as far as we know."""
+        """The record, while this agent holds the lease as far as it knows."""
         self._last_term = 0
         self._runs = 0
-        """Under way; what they hold is not given away."""
+        """Number of runs in progress; the lease is not released during a run."""
         self.gave_away = ""
-        """Why this agent gave it away last; empty once it was taken again."""
+        """Why this agent last released the lease; empty after it is acquired again."""
         self.trouble: AgentError | None = None
-        """Why the last look or renewal failed."""
+        """Why the last read or renewal failed."""
 
     @property
     def seconds(self) -> float:
@@ -83,35 +83,35 @@ class Lease:
 
     @property
     def holder(self) -> str:
-        """Who holds it, as far as this agent has seen; empty: nobody."""
+        """ID of the holder, as last read; empty if the lease is free."""
         return "" if self.record is None else self.record.holder
 
     @property
     def stored(self) -> Mapping[str, datetime]:
-        """By storage, when the newest snapshot was taken that a holder saw through."""
+        """Time of the newest snapshot that a holder stored, by storage name."""
         return {} if self.record is None else self._drop_unknown_storages(self.record).stored_at()
 
     @property
     def held_lease(self) -> HeldLease | None:
-        """The one of this agent, while it holds the lease."""
+        """The lease held by this agent; `None` while it holds none."""
         if self._mine is None or not self.holds(self._mine.record.term):
             return None
         return HeldLease(self, self._mine.record.term)
 
     def holds(self, term: int) -> bool:
-        """Return whether this agent has held it since this term began, and does."""
+        """Return whether this agent has held the lease without interruption since this term."""
         mine = self._mine
         return mine is not None and mine.record.term == term and self._clock.now() < self._until
 
     def lost(self) -> LeaseLost:
-        """Return an error that says who has it now."""
+        """Return an error that names the present holder."""
         if self._mine is None and self.holder:
             return LeaseLost(f"lost the lease in {self.location}: {self.holder} took it")
         why = f": {self.trouble}" if self.trouble else ""
         return LeaseLost(f"lost the lease in {self.location}: it was not renewed in time{why}")
 
     def not_held(self) -> AgentError:
-        """Return an error that says who is to work; not to know it is a failure, no standing by."""
+        """Return why this agent does not hold the lease; an unreadable record is a failure."""
         if error := self.trouble or self._candidacy.obstacle:
             return error.with_traceback(None)
         if self._mine is None and self.holder:
@@ -122,7 +122,7 @@ class Lease:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Keep it for as long as a run lasts: a snapshot that is whole by then counts."""
+        """Do not release the lease while a run is in progress."""
         self._runs += 1
         try:
             yield
@@ -135,7 +135,7 @@ class Lease:
             await self._clock.sleep(await self.look())
 
     async def look(self) -> float:
-        """Renew it, or see whether it can be taken, and take it; no failure is raised.
+        """Renew the lease, or acquire it if it is free; failures are stored, not raised.
 
         Returns:
             Seconds until the next time.
@@ -156,21 +156,21 @@ class Lease:
         return self._pause(asked_at)
 
     async def count(self, *, failed: bool) -> None:
-        """Count a run that ended; after too many failures in a row another agent gets its turn."""
+        """Count a finished run; after too many consecutive failures, release the lease."""
         if self._mine is not None and (why := self._candidacy.count(failed=failed)):
-            with suppress(AgentError):  # it is given back at the next look, or ends by itself
+            with suppress(AgentError):  # it is released at the next look, or expires
                 await self._give_away(why)
 
     async def confirm(self, term: int, stored: Mapping[str, str]) -> None:
-        """Renew it now, whatever the time, if it was never lost since this term began.
+        """Renew the lease now, if it was not lost since this term began.
 
         Arguments:
-            term: It began with this one.
-            stored: What the record is to say from now on; see `Record.stored`.
+            term: Number of the term in which the run began.
+            stored: New content of `Record.stored`.
 
         Raises:
-            LeaseLost: It was, and the record does not say so.
-            AgentError: Nobody knows whether it does.
+            LeaseLost: The lease was lost; `stored` was not written.
+            AgentError: It is unknown whether `stored` was written.
         """
         doubt: AgentError | None = None
         for _ in range(_TRIES):
@@ -186,10 +186,10 @@ class Lease:
         raise doubt or self.lost()
 
     async def release(self) -> None:
-        """Give it back for good, so that another need not wait.
+        """Release the lease when the agent stops, so that another can acquire it at once.
 
         Raises:
-            AgentError: That was not possible; it ends by itself.
+            AgentError: The record could not be written; the lease expires after its duration.
         """
         try:
             await self._give_away("this agent stops")
@@ -197,7 +197,7 @@ class Lease:
             await self._lease_store.close()
 
     def _pause(self, asked_at: float) -> float:
-        """Return the pause until the next look: in time to renew, or when another's lease ends."""
+        """Return the seconds until the next renewal, or until another agent's lease expires."""
         now = self._clock.now()
         regular = asked_at + self._seconds / _LOOKS * (0.8 + 0.2 * self._clock.spread()) - now
         if self._mine is None and (wait := self._seen.free_in(now, self._seconds)):
@@ -210,7 +210,7 @@ class Lease:
         if found is not None and found.record.holder not in ("", self._me):
             self._candidacy.saw(found.record)
             if self._seen.free_in(now, self._seconds) > 0:
-                self._candidacy.obstacle = None  # nobody asks
+                self._candidacy.obstacle = None  # not checked while another agent holds it
                 return
         elif self._candidacy.stands_back((now - self._seen.since) / self._seconds):
             await self._give_back(found)
@@ -228,12 +228,12 @@ class Lease:
             self.gave_away = ""
 
     async def _give_back(self, found: Versioned | None) -> None:
-        """Give back what an answer that was lost kept from us: a taking, or a giving away."""
+        """Release a lease that is still this agent's because the answer to a write was lost."""
         if found is not None and found.record.holder == self._me:
             await self._lease_store.write(found.record.released(), found.version)
 
     async def _leave_to_others(self) -> None:
-        """Give it away where this agent could take no snapshot now."""
+        """Release the lease if this agent cannot take a snapshot now."""
         if not (self._runs or await self._candidacy.qualifies() or self._runs):
             await self._give_away(str(self._candidacy.obstacle))
 
@@ -248,8 +248,8 @@ class Lease:
         )
 
     def _take_record(self, found: Versioned | None) -> Record:
-        # Also where it is ours already, and the answer was lost, and should somebody delete the
-        # record: no tenure of this agent's has another's number.
+        # A new number also if the record is ours already (the answer was lost) or was deleted:
+        # no two periods of holding the lease have the same number.
         term = 1 + max(self._last_term, 0 if found is None else found.record.term)
         stored = {} if found is None else self._drop_unknown_storages(found.record).stored
         taken_at = self._clock.date().strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -266,7 +266,7 @@ class Lease:
             if mine is None or mine.record.term != term:
                 raise self.lost()
             asked_at = self._clock.now()
-            # What somebody else wrote into our record is not carried on.
+            # Changes that others made to our record are not kept.
             record = replace(
                 self._drop_unknown_storages(mine.record.renewed(stored)), seconds=self._seconds
             )
@@ -281,7 +281,7 @@ class Lease:
         return bool(stored) and record is not None and stored.items() <= record.stored.items()
 
     def _believe(self, mine: Versioned, asked_at: float) -> None:
-        # Of two renewals of ours, the later one's answer may come first.
+        # The answers to two renewals may arrive in reverse order.
         if self._mine is not None and self._mine.record.term == mine.record.term:
             if mine.record.beat > self._mine.record.beat:
                 self._mine = mine

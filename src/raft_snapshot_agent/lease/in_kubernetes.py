@@ -22,13 +22,13 @@ def _subdomain(name: str) -> str:
 
 
 class KubernetesLease(LeaseSettings):
-    """The record is a Lease of Kubernetes."""
+    """The lease record is a Kubernetes Lease object."""
 
     type: Literal["kubernetes"]
     namespace: Annotated[str, AfterValidator(_subdomain)] | None = None
-    """Where it lies; the pod's own, or that of the kubeconfig's context."""
+    """Namespace of the Lease; by default the pod's, or that of the kubeconfig's context."""
     name: Annotated[str, AfterValidator(_subdomain)] = USUAL_NAME
-    """Of the Lease."""
+    """Name of the Lease."""
 
     @property
     def identity(self) -> object:

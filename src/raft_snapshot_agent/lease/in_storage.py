@@ -1,4 +1,4 @@
-"""A lease whose record lies in one of the storages."""
+"""A lease whose record is kept in one of the storages."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def _plain(name: Any) -> Any:
 
 
 class StorageLease(LeaseSettings):
-    """The record lies in one of the storages."""
+    """The lease record is kept in one of the storages."""
 
     type: Literal["storage"]
     storage: str
-    """The name of the storage that keeps the record; all agents must reach the same one."""
+    """Name of the storage that keeps the record; all agents must use the same one."""
     name: Annotated[str, AfterValidator(_plain)] = USUAL_NAME
-    """Of the record, below the storage's prefix."""
+    """File name of the record, below the storage's prefix."""
 
     @property
     def kept_in(self) -> str:

@@ -1,4 +1,4 @@
-"""Which API server there is, and with what credentials: the pod's, or those of a kubeconfig."""
+"""Finds the API server and credentials: the pod's service account, or a kubeconfig."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def configuration() -> SingleConfig:
     """Find the pod's service account, else the file in $KUBECONFIG, else ~/.kube/config.
 
     Raises:
-        ConfigError: There is none, or it cannot be used.
+        ConfigError: None of them exists, or it cannot be used.
     """
     try:
         _require_small(_usual_files())
@@ -47,7 +47,7 @@ def _found() -> SingleConfig:
 
 
 def _require_small(files: Iterator[Path]) -> None:
-    """Look at what the library reads; what is missing it tells in its own words."""
+    """Limit the size of the files the library reads; the library itself reports missing ones."""
     for file in files:
         if file.exists():
             require_small_file(file, LARGEST_BUNDLE)
@@ -75,7 +75,7 @@ def _secrets(config: SingleConfig) -> Iterator[str]:
 
 
 def _reason(error: Exception) -> str:
-    """Return why; the parser's own words would quote the file."""
+    """Return the reason, without the parser's text, which would quote the file."""
     if isinstance(error, OSError):
         return f"{error.filename}: {reason_of(error)}" if error.filename else reason_of(error)
     mark = getattr(error, "problem_mark", None)

@@ -1,4 +1,4 @@
-"""Limits the size of answers of Kubernetes' API, which its library would read whole."""
+"""Limits the size of the Kubernetes API's answers, which the library would read whole."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     from httpx2 import Response
 
 _MOST = 4 << 20
-"""Bytes; etcd keeps no object over 1.5 MiB. There is no key for it."""
+"""Bytes; etcd stores no object over 1.5 MiB. Not configurable."""
 
 
 def bound(response: Response) -> Response:
-    """Fail an answer once it is longer than the limit; an encoded one fails at once.
+    """Make an answer fail once it exceeds the limit; refuse an encoded one.
 
     Raises:
-        DecodingError: Nobody asked for that encoding.
+        DecodingError: The answer is encoded, which was not requested.
     """
     import httpx2
 

@@ -1,7 +1,7 @@
-"""A lease's record as a Lease of Kubernetes.
+"""Keeps the lease record in a Kubernetes Lease object.
 
 What kubectl shows is in the fields that leader elections use; the record itself is in an
-annotation. The API server writes only what carries the version that it has.
+annotation. The API server accepts a write only with the object's present version.
 
 Source: the API reference of coordination.k8s.io/v1 and "Resource Versions" in Kubernetes'
 API concepts.
@@ -54,14 +54,14 @@ _RIGHTS = "let the service account get, create and update leases of coordination
 
 
 class KubernetesLeaseStore:
-    """Compare-and-swap by the resource version of a Lease."""
+    """Compare-and-swap on the resource version of a Lease."""
 
     def __init__(self, name: str, namespace: str | None) -> None:
-        """Prepare; nothing is contacted.
+        """Store the names; no I/O.
 
         Arguments:
-            name: Of the Lease.
-            namespace: Where it lies; by default the pod's, or that of the kubeconfig's context.
+            name: Name of the Lease.
+            namespace: By default the pod's, or that of the kubeconfig's context.
         """
         self._name = name
         self._namespace = namespace
@@ -69,7 +69,7 @@ class KubernetesLeaseStore:
         self._server = ""
         """The API server's address, once it is known."""
         self._seen: ObjectMeta | None = None
-        """What the server last sent: labels and owners that somebody else set stay."""
+        """The Lease as last received, so that labels and owners set by others are kept."""
 
     @property
     def location(self) -> str:
@@ -102,7 +102,7 @@ class KubernetesLeaseStore:
 
     @contextlib.asynccontextmanager
     async def _connect(self, doing: str) -> AsyncIterator[AsyncClient]:
-        """Keep the connection while all goes well; the credentials may be others afterwards."""
+        """Reuse the connection until an error; then reload the credentials."""
         with self._map_errors(doing):
             try:
                 if self._client is None:
@@ -181,7 +181,7 @@ class KubernetesLeaseStore:
 def _proxy_trouble(error: Exception, proxy: Proxy, server: str) -> Trouble | None:
     import httpx2
 
-    if isinstance(error, httpx2.ProxyError):  # it says what the proxy answered
+    if isinstance(error, httpx2.ProxyError):  # its text has the proxy's answer
         code, _, words = str(error).partition(" ")
         return refused_by_proxy(int(code), words, proxy, server) if code.isdecimal() else None
     if isinstance(error, httpx2.ConnectError) and "SSL" not in str(error):
@@ -190,7 +190,7 @@ def _proxy_trouble(error: Exception, proxy: Proxy, server: str) -> Trouble | Non
 
 
 def _transport(config: SingleConfig, proxy: Proxy | None) -> AsyncHTTPTransport:
-    """Make the connections as all others are made, and not as the library finds the environment."""
+    """Use the agent's proxy and TLS rules, not the library's reading of the environment."""
     import httpx2
     from lightkube.config.client_adapter import verify_cluster
     from lightkube.config.models import User
@@ -212,7 +212,7 @@ def _transport(config: SingleConfig, proxy: Proxy | None) -> AsyncHTTPTransport:
     class Proxied(Bounded):
         async def handle_async_request(self, request: Request) -> Response:
             response = await super().handle_async_request(request)
-            if response.status_code == 407:  # to a request that went without a tunnel
+            if response.status_code == 407:  # plain HTTP, without a tunnel
                 raise httpx2.ProxyError(f"407 {response.reason_phrase}")
             return response
 
@@ -223,7 +223,7 @@ def _transport(config: SingleConfig, proxy: Proxy | None) -> AsyncHTTPTransport:
 
 @contextlib.contextmanager
 def _expecting(*codes: int) -> Iterator[list[int]]:
-    """Note an answer that is no failure; what it was for is then nowhere."""
+    """Note an expected refusal, such as "not found", instead of raising it."""
     from lightkube.core.exceptions import ApiError
 
     noted: list[int] = []
@@ -253,5 +253,5 @@ def _taken_at(record: Record, now: datetime) -> datetime:
 
 
 def _with_fraction(moment: datetime) -> datetime:
-    """Keep a fraction of a second: the API server takes no moment without one."""
+    """Ensure a fraction of a second: the API server refuses a time without one."""
     return moment if moment.microsecond else moment.replace(microsecond=1)

@@ -19,15 +19,15 @@ def open_lease(
     storages: Sequence[StorageRef],
     qualify: Callable[[], Awaitable[None]] = granted,
 ) -> Lease:
-    """Make this agent's view of the lease; nothing is contacted.
+    """Make the lease from its settings; no I/O.
 
     Arguments:
-        settings: How it is configured.
-        storages: All that are configured.
-        qualify: Raises why this agent could take no snapshot now.
+        settings: Settings of the lease.
+        storages: All configured storages.
+        qualify: Raises an error if this agent cannot take a snapshot now.
 
     Raises:
-        ConfigError: Nothing can keep its record.
+        ConfigError: No configured storage can keep the record.
     """
     return Lease(
         Timely(settings.lease_store(storages), settings.duration.total_seconds() / 4),
@@ -43,10 +43,10 @@ def open_lease(
 
 
 async def holder(settings: LeaseSettings, storages: Sequence[StorageRef]) -> str:
-    """Read the record and say who holds the lease; nothing is written.
+    """Read the record and return a sentence that names the holder; nothing is written.
 
     Raises:
-        ConfigError: This host lacks what it takes.
+        ConfigError: Something the lease needs is missing on this host.
         StorageError: The record cannot be read.
     """
     settings.check()
@@ -60,5 +60,5 @@ async def holder(settings: LeaseSettings, storages: Sequence[StorageRef]) -> str
 
 
 def _holder() -> str:
-    """Return a name for this agent that people recognise, and that differs after each restart."""
+    """Return a readable ID of this agent, different after each restart."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"

@@ -1,8 +1,7 @@
-"""Tests whether a store is fit to keep a lease, on a record of the test's own.
+"""Tests whether a store can keep a lease, on a separate test record.
 
-A store is not taken at its word: some ignore the conditions of a write, some refuse every write
-that has one, some show for a while what was replaced. Any of these lets two agents hold the lease,
-or none.
+Some stores ignore the conditions of a write, some refuse every conditional write, and some return
+a replaced record for a while. Each of these lets two agents hold the lease, or none.
 """
 
 from __future__ import annotations
@@ -26,31 +25,31 @@ from raft_snapshot_agent.errors import (
 )
 
 _WITHIN = 30.0
-"""Seconds for the whole proof; the library tries again for a while where a store fails."""
+"""Seconds for the whole proof, including the library's own retries."""
 _CLEAN_WITHIN = 5.0
 _AT_ONCE = 4
-"""Writes of which one may win."""
+"""Concurrent writes, of which exactly one may succeed."""
 _ELSEWHERE = "keep the lease in another storage, or as a Lease of Kubernetes (type: kubernetes)"
 _OTHERWISE = (StorageUnavailable, StorageDenied, StorageFull, UnreliableStore)
-"""Failures that say nothing of conditions."""
+"""Failures that have nothing to do with conditional writes."""
 
 
 async def prove(lease_store: StoredLeaseStore, storage: str) -> None:
-    """Prove that a store can keep a lease; the record that is made for it is removed.
+    """Prove that a store can keep a lease; the test record is removed afterwards.
 
     Arguments:
-        lease_store: Of the lease; its own record is neither read nor written.
-        storage: What the operator calls it.
+        lease_store: Store of the lease; the lease's record is neither read nor written.
+        storage: Configured name of the storage.
 
     Raises:
-        UnreliableStore: It cannot, and how that showed.
+        UnreliableStore: The store cannot keep a lease; the text says which test failed.
         StorageError: The proof could not be finished.
     """
     probe = lease_store.probe(secrets.token_hex(8))
     try:
         with anyio.fail_after(_WITHIN):
             if not (removable := await _removes(probe)):
-                # One that cannot be removed is used again, lest there be more at each start.
+                # A record that cannot be removed is reused, so that only one is ever left.
                 probe = lease_store.probe(_host())
             await _Proof(probe, storage).run(removable=removable)
     except TimeoutError as error:
@@ -67,12 +66,12 @@ async def prove(lease_store: StoredLeaseStore, storage: str) -> None:
 
 
 async def _removes(probe: ProbeLeaseStore) -> bool:
-    await probe.read()  # what is wrong with the store as such is told by that
+    await probe.read()  # raises general errors of the store
     try:
         await probe.delete()
     except StorageUnavailable:
         raise
-    except StorageError:  # the right is missing, or the store does not do it
+    except StorageError:  # no permission, or not supported by the store
         return False
     return True
 
@@ -89,7 +88,7 @@ class _Proof:
     _written: int = 0
 
     async def run(self, *, removable: bool) -> None:
-        before = await self.lease_store.read()  # one that could not be removed the last time
+        before = await self.lease_store.read()  # left over if it could not be removed last time
         first = await self._accepts(before, "to create a record" if before is None else "to write")
         with suppress(StorageError):
             await self.lease_store.sweep()
@@ -105,10 +104,10 @@ class _Proof:
     async def _once_deleted(self, last: Versioned) -> None:
         await self.lease_store.delete()
         if await self._read() is not None:
-            raise self._unfit("it still shows a record that was deleted")
+            raise self._unfit("it still returns a deleted record")
         if await self._write(last.version) is not None:
-            raise self._unfit("it writes a record that was deleted as if it were there (If-Match)")
-        await self._accepts(None, "to create a record that was deleted")
+            raise self._unfit("it accepts a write to a deleted record (If-Match)")
+        await self._accepts(None, "to create a deleted record again")
 
     async def _accepts(self, expected: Versioned | None, what: str) -> Versioned:
         written = await self._write(None if expected is None else expected.version)
@@ -119,7 +118,7 @@ class _Proof:
 
     async def _refuses(self, expected: str | None, present: Versioned, what: str, by: str) -> None:
         if await self._write(expected) is not None:
-            raise self._unfit(f"it takes {what}, ignoring the condition ({by})")
+            raise self._unfit(f"it accepts {what}, ignoring the condition ({by})")
         await self._shows(present)
 
     async def _one_wins(self, present: Versioned) -> None:
@@ -139,15 +138,15 @@ class _Proof:
         if failed:
             raise failed[0]
         if len(won) > 1:
-            raise self._unfit(f"of writes at the same moment it takes {len(won)} instead of one")
+            raise self._unfit(f"it accepts {len(won)} of several concurrent writes instead of one")
 
     async def _shows(self, written: Versioned) -> None:
         found = await self._read()
         if found is None or found.record != written.record:
-            raise self._unfit("it does not show what was written last")
+            raise self._unfit("it does not return the record that was written last")
         if found.version != written.version:
             raise self._unfit(
-                "it names the version (ETag) of a record differently when it is written and read:"
+                "it returns different versions (ETag) of a record on write and on read:"
                 f" {written.version} and {found.version}"
             )
 

@@ -1,4 +1,4 @@
-"""The settings that every kind of lease has."""
+"""The settings common to all lease types."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ USUAL_NAME = "raft-snapshot-lease"
 
 
 class StorageRef(Protocol):
-    """What may keep a record."""
+    """A configured storage that may keep the lease record."""
 
     @property
     def name(self) -> str | None: ...
 
     def lease_store(self, name: str) -> StoredLeaseStore:
-        """Keep a record of that name.
+        """Return a lease store for a record of that name.
 
         Raises:
-            ConfigError: It cannot.
+            ConfigError: No record can be kept there.
         """
 
 
@@ -38,60 +38,60 @@ def _check_duration(duration: timedelta) -> timedelta:
 
 
 class LeaseSettings(Settings):
-    """A record says which of several agents works."""
+    """Settings of the lease, which lets one of several agents take snapshots."""
 
     type: str
-    """Where the record lies; each class has one name for it."""
+    """Where the record is kept; each class has its own value."""
     duration: Annotated[PositiveDuration, AfterValidator(_check_duration)] = timedelta(seconds=15)
-    """For how long after its last renewal an agent that is gone keeps the others from working."""
+    """How long after its last renewal the lease of a stopped agent blocks the others."""
     max_failures: Annotated[int, Field(ge=1, le=1000)] = 3
-    """Runs that fail in a row before the agent gives the lease away to one that may do better."""
+    """Consecutive failed runs before the agent releases the lease to another agent."""
 
     name: str = USUAL_NAME
-    """Of the record."""
+    """Name of the record."""
 
     @property
     def kept_in(self) -> str | None:
-        """The name of the storage that keeps the record; none: something else does."""
+        """Name of the storage that keeps the record; `None` if it is not in a storage."""
         return None
 
     @property
     def identity(self) -> object:
-        """What only settings of the same record have in common; none: the storage tells."""
+        """Value equal only for settings of the same record; `None` if the storage decides."""
         return None
 
     @property
     @abstractmethod
     def key(self) -> str:
-        """The key that says where the record lies."""
+        """The configuration key that names where the record is kept."""
 
     @abstractmethod
     def lease_store(self, storages: Iterable[StorageRef]) -> LeaseStore:
-        """Find what keeps the record; nothing is contacted.
+        """Return the store of the record; no I/O.
 
         Arguments:
-            storages: All that are configured.
+            storages: All configured storages.
 
         Raises:
-            ConfigError: It cannot.
+            ConfigError: No record can be kept there.
         """
 
     async def prove(self, storages: Iterable[StorageRef]) -> None:
-        """Prove that what keeps the record can; nothing to prove where it is known to.
+        """Prove that the store can keep a lease; does nothing for a type known to.
 
         Arguments:
-            storages: All that are configured.
+            storages: All configured storages.
 
         Raises:
-            UnreliableStore: It cannot.
+            UnreliableStore: The store cannot keep a lease.
             StorageError: The proof could not be finished.
         """
 
     def check(self) -> None:
-        """Make sure that what this host has to offer is there.
+        """Check that this host has what the lease needs, such as credentials.
 
         Raises:
-            ConfigError: It is not.
+            ConfigError: Something is missing.
         """
 
 

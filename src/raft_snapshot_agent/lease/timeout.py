@@ -1,4 +1,4 @@
-"""Bounds the time that a store of leases may take."""
+"""Limits the time of each call to a lease store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Timely:
-    """Bounds the time of every call: a late answer is worth nothing to a lease."""
+    """Lease store with a time limit per call, because a late answer is useless for a lease."""
 
     lease_store: LeaseStore
     seconds: float

@@ -1,4 +1,4 @@
-"""How connections are made: which certificates are trusted, and which proxy they go through.
+"""Makes connections: proxy, trusted certificates, deadlines.
 
-Every connection of the agent asks here; no library reads the proxy variables by itself.
+All connections of the agent are configured here; no library reads the proxy variables itself.
 """

@@ -1,4 +1,4 @@
-"""A proxy's URL in the configuration."""
+"""The URL of a proxy in the configuration."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.secret import Secret
 
 _NO_WORD = 16
-"""Letters: the last part of a path that has so many is hardly a word of another text."""
+"""Least characters; the last part of a path this long hardly occurs in another text."""
 
 
 class ProxyAddress(Secret):
-    """The URL of an HTTP proxy, or a reference to one; its user name and password stay hidden."""
+    """The URL of an HTTP proxy, or a reference to one; the password is hidden in output."""
 
     __slots__ = ("_source",)
 
     def __init__(self, text: str, source: str = "") -> None:
-        """Store the URL or a reference, and the variable it comes from, if any."""
+        """Store the URL or reference, and the variable it comes from, if any."""
         super().__init__(text)
         self._source = source
 
@@ -30,7 +30,7 @@ class ProxyAddress(Secret):
         """Resolve the URL.
 
         Raises:
-            ConfigError: It is missing, or no URL of a proxy.
+            ConfigError: It is missing, or not the URL of a proxy.
         """
         text = super().resolve()
         try:
@@ -40,32 +40,32 @@ class ProxyAddress(Secret):
         return text
 
     def _remember(self, text: str) -> None:
-        """Hide the password alone: the rest names the proxy in every message."""
+        """Register only the password as secret, so that messages can name the proxy."""
         remember(unquote(text.rpartition("@")[0].rpartition(":")[2]))
 
     def check(self) -> None:
-        """Make sure that what stands here itself is the URL of a proxy.
+        """Check that the text, unless it is a reference, is the URL of a proxy.
 
         Raises:
-            ValueError: It is not.
+            ValueError: It is not a URL of a proxy.
         """
         if not self.is_reference:
             checked_proxy(self._text)
 
     def proxy(self, key: str) -> Proxy:
-        """Return the proxy as it is now.
+        """Return the proxy, resolved now.
 
         Arguments:
-            key: What names it where no variable does.
+            key: Name for messages if the value does not come from a variable.
 
         Raises:
-            ConfigError: It is missing, or no URL of a proxy.
+            ConfigError: It is missing, or not the URL of a proxy.
         """
         return Proxy.parse(super().resolve(), self._source or key)
 
     @property
     def reference(self) -> str:
-        """The reference, or the URL without its credentials."""
+        """The reference, or the URL without credentials."""
         if self.is_reference:
             return self._text
         url = checked_proxy(self._text)
@@ -73,18 +73,18 @@ class ProxyAddress(Secret):
 
 
 class SecretUrl(Secret):
-    """A URL, or a reference to one, that lets in whoever knows it; its host may be shown."""
+    """A URL that grants access, or a reference to one; only its host may be shown."""
 
     __slots__ = ()
 
     def _remember(self, text: str) -> None:
-        """Hide what is a secret of it: what follows the host, and the last part of that alone."""
+        """Register as secret everything after the host, and the last part of the path."""
         for part in secret_parts(text):
             remember(part)
 
 
 def secret_parts(url: str) -> tuple[str, ...]:
-    """List what nobody should see of such a URL."""
+    """List the parts of such a URL that must be hidden."""
     _, _, behind = url.partition("://")
     path = behind.partition("/")[2]
     password = behind.partition("/")[0].rpartition("@")[0].rpartition(":")[2]
@@ -99,10 +99,10 @@ def _sound(address: ProxyAddress) -> ProxyAddress:
 
 
 def looked_up(address: ProxyAddress | None) -> Proxy | None:
-    """Return the proxy that a storage's configuration names, as it is now.
+    """Return the proxy configured for a storage, resolved now.
 
     Raises:
-        ConfigError: It is missing, or no URL of a proxy.
+        ConfigError: It is missing, or not the URL of a proxy.
     """
     return None if address is None else address.proxy("the storage's key proxy")
 

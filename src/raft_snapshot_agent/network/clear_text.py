@@ -1,7 +1,7 @@
-"""Where secrets may travel without TLS: within this host, and where an operator allows it.
+"""Decides where secrets may be sent without TLS: on this host, or where the operator allows it.
 
-Services that a platform offers to this very host (see `exclusions.is_metadata`) are asked without
-it, for they have no other address.
+Metadata services of the platform (see `exclusions.is_metadata`) are also requested without TLS,
+because they do not offer it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from raft_snapshot_agent.redaction import redact
 
 
 def in_clear(url: str, proxy: Proxy | None = None) -> bool:
-    """Return whether others can read what goes to a URL, by way of a proxy if there is one.
+    """Return whether others can read the traffic to a URL, or to the proxy on the way.
 
-    Names are not looked up: whoever answers for a name would say where secrets go. A URL that
-    cannot be read is no safe place either.
+    Names are not resolved, because then DNS would decide where secrets are sent. An invalid URL
+    counts as readable.
     """
     try:
         parts = urlsplit(url)
@@ -34,26 +34,26 @@ def in_clear(url: str, proxy: Proxy | None = None) -> bool:
 
 
 def refuse_plain_http(endpoint: str, allowed: bool | None) -> None:
-    """Refuse an endpoint without TLS, unless that is `allowed` or, not said, on this host.
+    """Refuse an endpoint without TLS, unless `allowed`, or `None` and on this host.
 
     Raises:
-        ValueError: It is refused.
+        ValueError: The endpoint is refused.
     """
     if (in_clear(endpoint) and not allowed) or (allowed is False and endpoint.startswith("http:")):
         raise ValueError(f"{endpoint} is not encrypted: use https, or set allow_http: true")
 
 
 def issuer(variable: str, usual: str) -> str:
-    """Return the address in the environment of who exchanges an identity, else the usual one.
+    """Return the address of a token service: from the environment, else the usual one.
 
     Raises:
-        ConfigError: Others could read the identity on the way.
+        ConfigError: The address has no TLS, so that others could read the identity.
     """
     url = os.environ.get(variable) or usual
     if in_clear(url):
         raise ConfigError(
             f"{variable} is {redact(url)}, and an identity is not sent there without TLS",
-            hint="use https://; no key allows it, for these services all have it",
+            hint="use https://, which all these services support; no key allows http://",
         )
     return url
 
@@ -61,5 +61,5 @@ def issuer(variable: str, usual: str) -> str:
 def _is_here(host: ExcludedHost) -> bool:
     if host.ip is None:
         return is_loopback(host)
-    # What is sent to the unspecified address stays here.
+    # Connections to the unspecified address stay on this host.
     return is_loopback(host) or host.ip.is_unspecified or can_bind(host.ip)

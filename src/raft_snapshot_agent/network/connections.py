@@ -1,4 +1,4 @@
-"""Connections that end with a deadline, and refuse invalid lengths."""
+"""Connections that are closed at a deadline and refuse invalid lengths."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ class _Response(HTTPResponse):
 
 
 class Watched(HTTPConnection):
-    """What a connection adds: it says whose it is before it waits for anything."""
+    """A connection that registers with the thread's deadline before it blocks."""
 
     response_class = _Response
     _used: Any = None
-    """The socket of the answer: the library forgets one that is not kept, and reads on."""
+    """The socket of the answer; the library drops its reference but continues to read."""
 
     def sockets(self) -> Iterator[object]:
         yield from (one for one in {self.sock, self._used} if one is not None)
 
     def watched(self) -> None:
-        """Put it under the deadline of this thread.
+        """Register the connection with the deadline of this thread.
 
         Raises:
-            Passed: That is over.
+            Passed: The deadline has passed.
         """
         self._used = self.sock
         if (deadline := current()) is not None:
@@ -68,7 +68,7 @@ class Watched(HTTPConnection):
         try:
             return super().getresponse()
         except BaseException:
-            # The library lets go of a head that it does not take, but not of its socket.
+            # On an invalid head the library drops the answer but leaves the socket open.
             if used is not None:
                 with suppress(OSError):
                     os.close(used.detach())

@@ -1,8 +1,8 @@
-"""Deadlines of work in threads: which connections are cut off when one has passed.
+"""Deadlines of work in threads: connections are shut down when the deadline has passed.
 
-The time-outs of sockets bound the pause between two bytes: whoever sends one byte in time after
-the other keeps a call for ever. So a call has a deadline as a whole, and what it waits on is cut
-off then. The same cuts off what nobody waits for any more.
+Socket time-outs limit only the pause between two bytes: a server that sends single bytes in time
+could hold a call forever. So each call has a deadline for all of it, at which its connection is
+shut down. The same mechanism ends work that has been cancelled.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from contextlib import contextmanager, suppress
 from typing import Protocol, TypeVar
 
 _LOOK = 0.25
-"""Seconds between two looks whether it was put off, or brought forward."""
+"""Seconds between checks whether the deadline was changed."""
 _AGAIN = 0.05
-"""Seconds after which a call that has not ended yet is cut off once more: it may have opened a
-connection just then."""
+"""Seconds after which the connections of a call that has not ended are shut down again, because
+it may have opened a new one at that moment."""
 
 _Piece = TypeVar("_Piece")
 
 
 class Connection(Protocol):
-    """What bytes go over."""
+    """A connection that can be shut down."""
 
     def sockets(self) -> Iterator[object]:
-        """List what to shut down; nothing while there is no connection."""
+        """List the open sockets; none while not connected."""
 
 
 class Passed(Exception):
@@ -36,14 +36,14 @@ class Passed(Exception):
 
 
 class Deadline:
-    """Until when work may last; work inside it ends no later."""
+    """The time by which work must end; nested work ends no later."""
 
     def __init__(self, seconds: float = math.inf, outer: Deadline | None = None) -> None:
-        """Begin.
+        """Start the deadline.
 
         Arguments:
-            seconds: From now on.
-            outer: What this is a part of.
+            seconds: Time from now.
+            outer: The enclosing deadline.
         """
         self._until = time.monotonic() + seconds
         self._outer = outer
@@ -52,29 +52,29 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds until it passes; 0 once it did."""
+        """Seconds until the deadline; 0 once it has passed."""
         if self._over:
             return 0.0
         own = max(self._until - time.monotonic(), 0.0)
         return own if self._outer is None else min(own, self._outer.left)
 
     def belong_to(self, outer: Deadline | None) -> None:
-        """End no later than another."""
+        """Set the enclosing deadline, which this one cannot exceed."""
         self._outer = outer
 
     def grant(self, seconds: float) -> None:
-        """Put it off, for what was done meanwhile."""
+        """Extend the deadline by a number of seconds, for progress that was made."""
         self._until += seconds
 
     def renew(self, seconds: float) -> None:
-        """Begin anew, from now on."""
+        """Restart the deadline from now."""
         self._until = time.monotonic() + seconds
 
     def watch(self, connection: Connection) -> None:
-        """Cut this connection off when the time is over.
+        """Register a connection to be shut down at the deadline.
 
         Raises:
-            Passed: It is over.
+            Passed: The deadline has passed.
         """
         self._connection = connection
         if self._outer is not None:
@@ -83,23 +83,23 @@ class Deadline:
             raise Passed
 
     def sockets(self) -> Iterator[object]:
-        """List what the work waits on, so that it can be watched as a part of other work."""
+        """List the sockets in use, so that an enclosing deadline can shut them down."""
         if self._connection is not None:
             yield from self._connection.sockets()
 
     def forget(self) -> None:
-        """Release the connection; others may use it from now on."""
+        """Unregister the connection, which other work may use from now on."""
         self._connection = None
         if self._outer is not None:
             self._outer.forget()
 
     def cut(self) -> None:
-        """End the work now, from any thread."""
+        """End the work now; callable from any thread."""
         self._over = True
         self.interrupt()
 
     def interrupt(self) -> None:
-        """Cut off what it waits on now, from any thread; it may go on with another connection."""
+        """Shut down the present connection; callable from any thread. Work may open another."""
         for one in self.sockets():
             _shut(one)
 
@@ -108,14 +108,14 @@ _HERE = threading.local()
 
 
 def current() -> Deadline | None:
-    """Return the deadline of the work that this thread does."""
+    """Return the deadline of this thread's present work."""
     found: Deadline | None = getattr(_HERE, "deadline", None)
     return found
 
 
 @contextmanager
 def enter(deadline: Deadline) -> Iterator[Deadline]:
-    """Do work in this thread under a deadline; nobody watches over it but its connections."""
+    """Set the deadline of this thread; it is checked only when a connection is used."""
     before = current()
     _HERE.deadline = deadline
     try:
@@ -127,7 +127,7 @@ def enter(deadline: Deadline) -> Iterator[Deadline]:
 
 @contextmanager
 def within_thread(deadline: Deadline) -> Iterator[Deadline]:
-    """Do work under a deadline that others hold, inside that of this thread."""
+    """Set a deadline that other threads share, enclosed by that of this thread."""
     deadline.belong_to(current())
     with enter(deadline):
         yield deadline
@@ -135,14 +135,14 @@ def within_thread(deadline: Deadline) -> Iterator[Deadline]:
 
 @contextmanager
 def within(seconds: float) -> Iterator[Deadline]:
-    """Give the calls in this thread so many seconds together."""
+    """Limit all calls in this block of this thread to a total number of seconds."""
     with enter(Deadline(seconds, current())) as deadline:
         yield deadline
 
 
 @contextmanager
 def enforce(seconds: float = math.inf) -> Iterator[Deadline]:
-    """Give one call so many seconds, and cut its connection off when they are over."""
+    """Limit one call to a number of seconds; then shut its connection down."""
     with within(seconds) as deadline:
         ended = threading.Event()
         watchdog = threading.Thread(target=_cut_off, args=(deadline, ended), daemon=True)
@@ -155,9 +155,9 @@ def enforce(seconds: float = math.inf) -> Iterator[Deadline]:
 
 
 def stepwise(pieces: Iterable[_Piece], seconds: float) -> Iterator[_Piece]:
-    """Give each piece of a body so many seconds to be sent; waiting for one costs none.
+    """Limit the sending of each piece of a body; waiting for the next piece does not count.
 
-    What is left when the last was sent is for the answer.
+    The time left after the last piece is for the answer.
     """
     steps = iter(pieces)
     while True:
@@ -179,7 +179,7 @@ def _cut_off(deadline: Deadline, ended: threading.Event) -> None:
 
 
 def _shut(one: object) -> None:
-    # TLS has a method of its own, which would take the encryption away from who still reads.
+    # `SSLSocket.shutdown` would remove the encryption while another thread still reads.
     inner = getattr(one, "socket", one)
     with suppress(OSError, TypeError):
         socket.socket.shutdown(inner, socket.SHUT_RDWR)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""One request and its answer: bounded in time as a whole, and in size while it is read."""
+"""Sends one request and reads its answer, with limits on total time and size."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from raft_snapshot_agent.network.connections import Watched
 from raft_snapshot_agent.network.deadline import Deadline, Passed, enforce
 
 SMALL = 1 << 20
-"""Most bytes of an answer that is no list; real ones have a few thousand."""
+"""Most bytes of an answer that is not a list; real ones have a few thousand."""
 _STEP = 64 << 10
 _FAILED = 300
-"""From this status on an answer is a refusal, or a redirect, which nobody follows."""
+"""Statuses from this one on are redirects, which are not followed, and errors."""
 
 
 class Unacceptable(HTTPError):
-    """An answer that is not taken: too long, encoded unasked, or of no clear length."""
+    """The answer is too long, has an encoding that was not requested, or an invalid length."""
 
 
 def exchange(
@@ -37,19 +37,19 @@ def exchange(
     streaming: bool = False,
     **how: Any,
 ) -> urllib3.BaseHTTPResponse:
-    """Make one request; neither repeated nor redirected, and nothing in it is decoded.
+    """Make one request, without retries, redirects or decoding.
 
     Arguments:
-        pool: Of the library.
-        method: The verb.
-        url: As the pool wants it.
-        seconds: From its beginning to the end of the answer; of a `streaming` one to its body.
-        most: Bytes of the answer.
-        streaming: Leave the answer's body to be read.
-        how: Of the library's `urlopen`.
+        pool: Pool of urllib3.
+        method: HTTP method.
+        url: URL in the form that the pool expects.
+        seconds: Time limit to the end of the answer, or to its body if `streaming`.
+        most: Most bytes of the answer.
+        streaming: Return before the body is read.
+        how: Further arguments of urllib3's `urlopen`.
 
     Raises:
-        HTTPError: There was no answer that can be taken.
+        HTTPError: There was no valid answer.
     """
     answer: urllib3.BaseHTTPResponse | None = None
     try:
@@ -79,10 +79,10 @@ def _take_answer(
 
 
 def read_on(answer: urllib3.BaseHTTPResponse, size: int, seconds: float) -> bytes:
-    """Read at most `size` bytes more of an answer, in so many seconds; empty at the end.
+    """Read at most `size` further bytes of an answer within `seconds`; empty at the end.
 
     Raises:
-        HTTPError: They did not come.
+        HTTPError: They could not be read in time.
     """
     with reading(answer, seconds):
         return answer.read(size, decode_content=False)
@@ -90,10 +90,10 @@ def read_on(answer: urllib3.BaseHTTPResponse, size: int, seconds: float) -> byte
 
 @contextmanager
 def reading(answer: urllib3.BaseHTTPResponse, seconds: float) -> Iterator[Deadline]:
-    """Read on in an answer for so many seconds, then cut it off.
+    """Limit further reading of an answer to a number of seconds.
 
     Raises:
-        HTTPError: The rest did not come.
+        HTTPError: The rest could not be read in time.
     """
     with _ended_in_time(seconds) as deadline:
         if isinstance(answer.connection, Watched):
@@ -103,9 +103,9 @@ def reading(answer: urllib3.BaseHTTPResponse, seconds: float) -> Iterator[Deadli
 
 @contextmanager
 def _ended_in_time(seconds: float) -> Iterator[Deadline]:
-    """Turn whatever comes of a connection that was cut off into a time-out.
+    """Map any result of a connection that was shut down to a time-out.
 
-    Also where it seems to have ended well: some answers end where their connection does.
+    Also an apparent success: some answers end where their connection ends.
     """
     try:
         with enforce(seconds) as deadline:
@@ -143,9 +143,9 @@ def _encoding(answer: urllib3.BaseHTTPResponse) -> str:
 
 
 def _whole(method: str, answer: urllib3.BaseHTTPResponse, most: int) -> bytes:
-    """Read an answer to its end, which lets its connection be used again."""
+    """Read an answer to its end, so that its connection can be reused."""
     declared = int(answer.headers.get("content-length", "0").partition(",")[0])
-    # Closed at once: an error's traceback would keep what came until garbage is looked for.
+    # Closed at once: an error's traceback would keep the body until the next garbage collection.
     with io.BytesIO() as content:
         if declared <= most or method == "HEAD":
             while content.tell() <= most and (piece := answer.read(_STEP, decode_content=False)):
@@ -157,7 +157,7 @@ def _whole(method: str, answer: urllib3.BaseHTTPResponse, most: int) -> bytes:
 
 
 def _beginning(method: str, answer: urllib3.BaseHTTPResponse) -> bytes:
-    """Read what a refusal begins with; its status counts, however long or odd the rest is."""
+    """Read the beginning of a refusal; only its status matters, even if the rest is invalid."""
     content = io.BytesIO()
     try:
         while content.tell() < _STEP and (piece := answer.read(_STEP, decode_content=False)):
@@ -174,7 +174,7 @@ def _beginning(method: str, answer: urllib3.BaseHTTPResponse) -> bytes:
 def _replay(
     method: str, answer: urllib3.BaseHTTPResponse, content: bytes
 ) -> urllib3.BaseHTTPResponse:
-    """Make an answer of what was read."""
+    """Return an answer with the content that was read."""
     return urllib3.HTTPResponse(
         io.BytesIO(content),
         headers=answer.headers,

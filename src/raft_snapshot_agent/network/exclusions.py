@@ -1,6 +1,6 @@
-"""Which hosts are reached without the environment's proxy.
+"""Decides which hosts are reached without the environment's proxy.
 
-The rules are those of Go, and so of the official command line.
+The rules are those of Go, and therefore of the official command line.
 
 Source: the documentation of golang.org/x/net/http/httpproxy, `Config.NoProxy`.
 """
@@ -19,7 +19,7 @@ PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class ExcludedHost:
-    """Where a connection leads."""
+    """Host and port that a connection leads to."""
 
     name: str
     port: int
@@ -35,7 +35,6 @@ Rule = Callable[[ExcludedHost], bool]
 
 _OWN_NETWORKS = ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32")
 _OWN_NAMES = ("metadata", "metadata.google.internal")
-OWN = (*_OWN_NETWORKS, *_OWN_NAMES)
 """Where a platform offers its services to this very host: link-local addresses, and what stands
 for them in IPv6 at Amazon and by name at Google."""
 
@@ -45,9 +44,9 @@ def is_loopback(host: ExcludedHost) -> bool:
 
 
 def is_metadata(host: ExcludedHost) -> bool:
-    """Return whether this is a service of the platform for this very host.
+    """Return whether this is a metadata service of the platform.
 
-    A proxy would ask its own, and so hand out another host's identity.
+    Through a proxy, it would answer with the identity of the proxy's host.
     """
     ip = host.ip
     return host.name in _OWN_NAMES or (
@@ -56,7 +55,7 @@ def is_metadata(host: ExcludedHost) -> bool:
 
 
 def is_excluded(no_proxy: str, host: ExcludedHost) -> bool:
-    """Return whether `NO_PROXY` exempts a host."""
+    """Return whether `NO_PROXY` excludes a host from the proxy."""
     entries = [entry.strip().lower() for entry in no_proxy.split(",")]
     return "*" in entries or any(_rule(entry)(host) for entry in entries if entry)
 
@@ -79,7 +78,7 @@ def _network(entry: str) -> Rule:
 
 
 def _by_name(name: str) -> Rule:
-    """Match a domain, and without a dot or `*.` in front itself, too; but no address."""
+    """Match subdomains, and the name itself unless it begins with a dot or `*.`; no addresses."""
     if not name:
         return lambda _: False
     pattern = ascii_name(name.removeprefix("*")) if name.startswith("*.") else ascii_name(name)
@@ -88,7 +87,7 @@ def _by_name(name: str) -> Rule:
 
 
 def _split(entry: str) -> tuple[str, str | None]:
-    """Split a port off, but not the end of an IPv6 address without brackets."""
+    """Split off a port, but not the end of an IPv6 address without brackets."""
     if entry.startswith("["):
         name, bracket, rest = entry[1:].partition("]")
         return (name, rest[1:] or None) if bracket else (entry, None)
@@ -108,7 +107,7 @@ def _address(name: str) -> Ip | None:
 
 
 def ascii_name(name: str) -> str:
-    """Write a host's name as the DNS does."""
+    """Return a host name in the form used by DNS (ASCII)."""
     try:
         return name if name.isascii() else name.encode("idna").decode()
     except UnicodeError:

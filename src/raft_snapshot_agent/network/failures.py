@@ -1,4 +1,4 @@
-"""Explains failures of a proxy, apart from those of the server behind it."""
+"""Explains failures of a proxy, as distinct from those of the server behind it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A failure that is the proxy's."""
+    """A failure caused by the proxy."""
 
     why: str
     hint: str
     lasting: bool = False
-    """Whether another try is in vain."""
+    """Whether a retry is useless."""
 
 
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3}) ?(.*)", re.DOTALL)
 
 
 def proxy_trouble(error: ProxyError, proxy: Proxy, url: str) -> Trouble:
-    """Explain why there is no connection through a proxy, from what urllib3 raised."""
+    """Explain why there is no connection through a proxy, from an error of urllib3."""
     from urllib3.exceptions import (
         ConnectTimeoutError,
         NameResolutionError,
@@ -43,7 +43,7 @@ def proxy_trouble(error: ProxyError, proxy: Proxy, url: str) -> Trouble:
     match cause:
         case NameResolutionError():
             return _unreachable(f"{proxy.host} has no address", proxy)
-        case NewConnectionError():  # one of those that follow, by its class
+        case NewConnectionError():  # a subclass of the errors below
             return explain_not_accepted(cause, proxy)
         case ConnectTimeoutError() | TimeoutError():
             return _unreachable("the proxy does not accept a connection in time", proxy)
@@ -54,23 +54,23 @@ def proxy_trouble(error: ProxyError, proxy: Proxy, url: str) -> Trouble:
 
 
 def explain_not_accepted(error: BaseException, proxy: Proxy) -> Trouble:
-    """Explain that there is no connection to the proxy, by the error at the bottom."""
+    """Explain that there is no connection to the proxy, from the innermost error."""
     reason = _innermost(error)
     return _unreachable(f"the proxy does not accept the connection: {reason}", proxy)
 
 
 def broken_by_proxy(proxy: Proxy) -> Trouble:
-    """Explain a connection that ended at the proxy: to the plain HTTP behind it there is no other.
+    """Explain a plain HTTP connection that ended; the proxy is the only peer it has.
 
-    Some proxies refuse without hearing a request to its end, and their answer is lost.
+    Some proxies refuse a request before they have read all of it, and their answer is lost.
     """
     return Trouble("the proxy broke the connection", f"look at its log: it may {_login(proxy)}")
 
 
 def refused_by_proxy(status: int, said: str, proxy: Proxy, url: str) -> Trouble:
-    """Explain an answer that is the proxy's own."""
+    """Explain an answer of the proxy itself."""
     there, answer = _destination(url), " ".join(f"{status} {said}".split())[:100]
-    wants_login = status in {401, 407}  # some proxies answer as a server would
+    wants_login = status in {401, 407}  # some proxies use the status of servers, 401
     if wants_login and proxy.username is None:
         example = f"{proxy.scheme}://user:password@{proxy.host}:{proxy.port}"
         hint = f"write them into {proxy.source}: {example}"
@@ -108,7 +108,7 @@ def _tls_reason(text: str) -> str:
 def _or_without(proxy: Proxy) -> str:
     if proxy.source in VARIABLES:
         return ", or name the host in NO_PROXY"
-    return f", or take {proxy.source} out"
+    return f", or remove {proxy.source}"
 
 
 def _destination(url: str) -> str:

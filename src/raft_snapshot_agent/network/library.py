@@ -1,4 +1,4 @@
-"""Settings for Amazon's library, which connects by itself: it decides nothing."""
+"""Makes botocore, which opens its own connections, use the agent's proxy rules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from raft_snapshot_agent.network.proxies import route
 
 
 def decide_for_botocore() -> None:
-    """Put our reading of the environment in the place of botocore's, which knows no networks."""
+    """Replace botocore's reading of the environment, which ignores networks in NO_PROXY."""
     import botocore.endpoint
     import botocore.utils
 

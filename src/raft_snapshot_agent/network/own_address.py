@@ -1,4 +1,4 @@
-"""Whether an address is one of this host's."""
+"""Checks whether an address belongs to this host."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from ipaddress import IPv4Address, IPv6Address
 
 
 def can_bind(ip: IPv4Address | IPv6Address) -> bool:
-    """Return whether one can listen there: only at an address of this host. Nothing is sent."""
+    """Return whether a socket can be bound there, as only to an address of this host."""
     if ip.is_unspecified or ip.is_multicast:
-        return False  # anybody can listen there
+        return False  # any host can bind to it
     family = socket.AF_INET6 if isinstance(ip, IPv6Address) else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

@@ -1,4 +1,4 @@
-"""Connections that are kept: direct ones, and through a proxy."""
+"""Pools of reusable connections, direct and through a proxy."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _KEPT = 4
 
 
 def open_pool(trust: TlsOptions | None, proxy: Proxy | None, **options: Any) -> urllib3.PoolManager:
-    """Make a pool of connections; nothing is contacted yet.
+    """Return a pool of connections; no I/O except reading certificates.
 
     Arguments:
-        trust: Which certificates are good; nothing where there are none.
-        proxy: What all connections go through; nothing for direct ones.
-        options: Of the library's pools.
+        trust: Trusted certificates; `None` without TLS.
+        proxy: Proxy of all connections; `None` for direct ones.
+        options: Further arguments of urllib3's pools.
 
     Raises:
         ConfigError: A certificate or key file cannot be used.
     """
-    # Settings are read without the HTTP library, which takes its time to load.
+    # Imported here, because settings are read without the HTTP library, which is slow to load.
     import urllib3
 
     from raft_snapshot_agent.network.connections import POOLS
@@ -45,9 +45,9 @@ def open_pool(trust: TlsOptions | None, proxy: Proxy | None, **options: Any) -> 
 
 
 def kept(url: str, proxy: Proxy | None) -> bool:
-    """Return whether a connection may serve another request.
+    """Return whether a connection may be reused.
 
-    Without a tunnel some proxies end it after each answer, and do not say so.
+    Without a tunnel, some proxies close it after each answer without announcing that.
     """
     return proxy is None or url.startswith("https:")
 
@@ -64,7 +64,7 @@ def _checks(trust: TlsOptions) -> Mapping[str, Any]:
 
 
 class Pools:
-    """The pools of one client, which talks to several hosts; safe to share between threads."""
+    """The pools of one client, which connects to several hosts; thread-safe."""
 
     def __init__(self, trust: TlsOptions, configured: ProxyAddress | None = None) -> None:
         self._trust = trust
@@ -73,11 +73,11 @@ class Pools:
         self._open: dict[Proxy | None, urllib3.PoolManager] = {}
 
     def through(self, url: str) -> Proxy | None:
-        """Return the proxy that connections to a URL go through."""
+        """Return the proxy used for a URL."""
         return route(url, looked_up(self._configured))
 
     def pool(self, url: str, proxy: Proxy | None) -> urllib3.PoolManager:
-        """Return the pool of what goes to a URL through a proxy, or goes directly."""
+        """Return the pool for a URL, with a proxy or without."""
         if not kept(url, proxy):
             return open_pool(self._trust, proxy)
         with self._lock:

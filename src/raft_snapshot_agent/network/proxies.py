@@ -1,8 +1,8 @@
-"""Which proxy a connection goes through: a configured one, else the environment's.
+"""Chooses the proxy of a connection: the configured one, else the environment's.
 
 Source for the variables and their order: golang.org/x/net/http/httpproxy, `FromEnvironment`, which
-the official command line uses. `ALL_PROXY` is an addition: it counts where no other variable is
-set for the scheme.
+the official command line uses. `ALL_PROXY` is an addition: it is used if no other variable is set
+for the scheme.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ _OF_SCHEME = {"http": ("HTTP_PROXY", "http_proxy"), "https": ("HTTPS_PROXY", "ht
 _ANY = ("ALL_PROXY", "all_proxy")
 _EXCEPT = ("NO_PROXY", "no_proxy")
 VARIABLES = {*_OF_SCHEME["http"], *_OF_SCHEME["https"], *_ANY}
-"""Those that NO_PROXY makes exceptions from."""
+"""Variables to which NO_PROXY applies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An HTTP proxy, and who says that it is to be used."""
+    """An HTTP proxy, and the setting it comes from."""
 
     scheme: str
     host: str
-    """As in a URL: an IPv6 address in brackets."""
+    """As in a URL, so an IPv6 address has brackets."""
     port: int
     source: str
-    """The variable or key that names it."""
+    """The variable or key it comes from."""
     username: str | None = field(default=None, repr=False)
     password: str = field(default="", repr=False)
 
     @classmethod
     def parse(cls, text: str, source: str) -> Proxy:
-        """Read the URL of a proxy.
+        """Parse the URL of a proxy.
 
         Raises:
-            ConfigError: It is none, or of a kind that the agent does not speak to.
+            ConfigError: It is invalid, or the URL of an unsupported type of proxy.
         """
         try:
             url = checked_proxy(text)
@@ -67,12 +67,12 @@ class Proxy:
 
     @property
     def address(self) -> str:
-        """Its URL without the credentials."""
+        """The URL without credentials."""
         return f"{self.scheme}://{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """Its URL with the credentials, for a library; never to be shown."""
+        """The URL with credentials, for libraries; must not be shown."""
         if self.username is None:
             return self.address
         pair = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}"
@@ -80,7 +80,7 @@ class Proxy:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What tells it who asks."""
+        """The headers that authenticate at the proxy."""
         if self.username is None:
             return {}
         pair = f"{self.username}:{self.password}".encode()
@@ -91,10 +91,10 @@ class Proxy:
 
 
 def checked_proxy(text: str) -> SplitResult:
-    """Return the parts of a proxy's URL.
+    """Split the URL of a proxy into its parts.
 
     Raises:
-        ValueError: It is none; the text shows no password.
+        ValueError: It is invalid; the text does not contain the password.
     """
     shown = show_address(text)
     try:
@@ -114,15 +114,15 @@ def checked_proxy(text: str) -> SplitResult:
 def route(
     url: str, configured: Proxy | None = None, environ: Mapping[str, str] | None = None
 ) -> Proxy | None:
-    """Return the proxy that connections to a URL go through, or nothing for a direct one.
+    """Return the proxy used for a URL; `None` for a direct connection.
 
     Arguments:
-        url: Where the connection is to lead.
-        configured: The proxy that the configuration names for it: it is used for all hosts.
-        environ: Whose variables count otherwise; by default the process's.
+        url: Target of the connection.
+        configured: The configured proxy, which is used for all hosts.
+        environ: Variables used otherwise; by default those of the process.
 
     Raises:
-        ConfigError: The variable that decides has a value that cannot be used.
+        ConfigError: The variable that applies has an invalid value.
     """
     parts = urlsplit(url)
     host = ExcludedHost.of(parts)
@@ -138,7 +138,7 @@ def _from_environment(scheme: str, host: ExcludedHost, environ: Mapping[str, str
     if not value or is_loopback(host) or is_excluded(_first(environ, _EXCEPT)[1], host):
         return None
     if name in _OF_SCHEME["http"] and environ.get("REQUEST_METHOD"):
-        # Whoever calls a CGI script sets HTTP_PROXY with a header "Proxy".
+        # In a CGI script, a client can set HTTP_PROXY by sending the header "Proxy".
         raise ConfigError(
             f"{name} is not used where REQUEST_METHOD is set, as in a CGI script",
             hint="unset REQUEST_METHOD, or set the proxy in the configuration",
@@ -147,10 +147,10 @@ def _from_environment(scheme: str, host: ExcludedHost, environ: Mapping[str, str
 
 
 def check_environment(environ: Mapping[str, str]) -> None:
-    """Make sure that the proxy variables can be used.
+    """Check that the proxy variables are valid.
 
     Raises:
-        ConfigError: One cannot.
+        ConfigError: One of them is not.
     """
     for names in (*_OF_SCHEME.values(), _ANY):
         name, value = _first(environ, names)
@@ -163,5 +163,5 @@ def _with_scheme(value: str) -> str:
 
 
 def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str]:
-    """Return the first of these variables that is set, and not to nothing."""
+    """Return the first of these variables that is set and not empty."""
     return next(((name, value) for name in names if (value := environ.get(name))), ("", ""))

@@ -1,8 +1,7 @@
-"""Which addresses may be contacted where another party decides what a name resolves to.
+"""Limits which addresses may be contacted if another party controls what a name resolves to.
 
-A message is sent to a name; whoever answers for it could lead the agent into the network that it
-stands in, such as to the platform's own services. So the address counts that the connection really
-has, before a byte is sent.
+The owner of a name could direct the agent to its internal network, such as to the platform's
+metadata services. So the actual peer address of each connection is checked before a byte is sent.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from raft_snapshot_agent.network.exclusions import ExcludedHost, is_loopback, is
 
 Ip = IPv4Address | IPv6Address
 _TRANSLATED = IPv6Network("64:ff9b::/96")
-"""Where the last 32 bits are an address of IPv4 (RFC 6052)."""
+"""IPv6 networks whose last 32 bits are an IPv4 address (RFC 6052)."""
 
 
 class PrivateAddressRefused(Exception):
-    """A name leads to an address that is not public."""
+    """A name resolves to an address that is not public."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Where connections may lead."""
+    """Which addresses connections may be made to."""
 
     loopback: bool = False
-    """Whether the URL itself names this host."""
+    """Whether the URL names this host."""
 
 
 _REACH: ContextVar[Reach | None] = ContextVar("reach", default=None)
@@ -42,7 +41,7 @@ _REACH: ContextVar[Reach | None] = ContextVar("reach", default=None)
 def public_only(url: str) -> Iterator[None]:
     """Refuse direct connections to addresses that are not public.
 
-    This host's loopback is allowed where the URL itself names it: `localhost` or its address.
+    This host's loopback is allowed if the URL names it: `localhost` or its address.
     """
     token = _REACH.set(Reach(loopback=is_loopback(ExcludedHost.of(urlsplit(url)))))
     try:
@@ -52,10 +51,10 @@ def public_only(url: str) -> Iterator[None]:
 
 
 def check_peer(connected: socket.socket) -> None:
-    """Make sure that a new connection may be used.
+    """Check that the peer of a new connection is allowed.
 
     Raises:
-        PrivateAddressRefused: It leads where it may not.
+        PrivateAddressRefused: It is not.
     """
     reach = _REACH.get()
     if reach is None or connected.family not in {socket.AF_INET, socket.AF_INET6}:
@@ -66,13 +65,13 @@ def check_peer(connected: socket.socket) -> None:
 
 
 def is_public(ip: Ip) -> bool:
-    """Return whether an address is anybody's: not private, link-local, shared or reserved."""
+    """Return whether an address is public: not private, link-local, shared or reserved."""
     plain = _plain(ip)
     return plain.is_global and not plain.is_multicast
 
 
 def private_target(url: str) -> str:
-    """Return what of a URL is not public by itself, without asking for any name; else nothing."""
+    """Return the host of a URL if it is not public; names are not resolved. Else empty."""
     host = ExcludedHost.of(urlsplit(url))
     if is_loopback(host):
         return ""
@@ -82,7 +81,7 @@ def private_target(url: str) -> str:
 
 
 def _plain(ip: Ip) -> Ip:
-    """Return the address of IPv4 that one of IPv6 stands for."""
+    """Return the IPv4 address that is embedded in an IPv6 address, else the address itself."""
     if isinstance(ip, IPv4Address):
         return ip
     if ip in _TRANSLATED:

@@ -1,4 +1,4 @@
-"""Which certificates are trusted, and which client certificate is shown."""
+"""Loads the trusted certificates and the client certificate of TLS connections."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from raft_snapshot_agent.small_file import LARGEST_BUNDLE, require_small_file
 
 @dataclass(frozen=True, slots=True)
 class TlsOptions:
-    """Whom to talk to."""
+    """TLS options of a connection."""
 
     ca_file: Path | None = None
-    """Certificates in PEM, of authorities at any place of a chain, or a server's own."""
+    """PEM file of root, intermediate or server certificates to trust."""
     skip_verify: bool = False
     """Trust anybody."""
     ca_path: Path | None = None
-    """A folder of such files."""
+    """Folder of such files."""
     system: bool = True
-    """Whether the system's certificates are trusted, too."""
+    """Whether the system's certificates are also trusted."""
     client_cert: Path | None = None
     client_key: Path | None = None
 
     def of_proxy(self) -> TlsOptions:
-        """Return what to trust of a proxy: the system's authorities, and no less than here."""
+        """Return the options for a TLS proxy: these certificates and the system's."""
         return replace(self, system=True, client_cert=None, client_key=None)
 
 
 def context(trust: TlsOptions) -> ssl.SSLContext:
-    """Return what connections with this trust use; equal ones share what was loaded.
+    """Return the SSL context for these options; equal options share one.
 
     Raises:
-        ConfigError: A file cannot be used.
+        ConfigError: A file cannot be read or is invalid.
     """
     try:
         return _load_context(trust, _stamps(trust))
@@ -53,14 +53,14 @@ def load_authorities(into: ssl.SSLContext, file: Path) -> None:
     """Trust the certificates in a file.
 
     Raises:
-        OSError: It cannot be read, is no file for that, or holds none.
+        OSError: It cannot be read, is invalid, or contains no certificate.
     """
     require_small_file(file, LARGEST_BUNDLE)
     into.load_verify_locations(file)
 
 
 def load_pair(into: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
-    """Show a certificate, whose key may lie in a file of its own.
+    """Load a client certificate; its key may be in a separate file.
 
     Raises:
         OSError: One cannot be read, or they do not belong together.
@@ -75,8 +75,8 @@ def load_pair(into: ssl.SSLContext, certificate: Path, key: Path | None) -> None
 def accept_partial_chains(made: ssl.SSLContext) -> ssl.SSLContext:
     """Accept any trusted certificate as the end of a chain, as Go does.
 
-    By itself OpenSSL asks for a chain up to a root. What Python 3.13 asks for beyond Go's rules,
-    such as key identifiers in every certificate, is not asked for.
+    By default OpenSSL requires a chain up to a root. The stricter rules of Python 3.13, such as key
+    identifiers in every certificate, are switched off.
     """
     made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     made.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -85,14 +85,14 @@ def accept_partial_chains(made: ssl.SSLContext) -> ssl.SSLContext:
 
 @lru_cache(maxsize=32)
 def _load_context(trust: TlsOptions, _: tuple[object, ...]) -> ssl.SSLContext:
-    """Load what may be a megabyte, as it is at the moment that the stamps tell of."""
+    """Load the certificates; the stamps are only a cache key."""
     system = trust.system or not (trust.ca_file or trust.ca_path)
     if system and (usual := _systems_file()) is not None:
         require_small_file(usual, LARGEST_BUNDLE)
     made = accept_partial_chains(
         ssl.create_default_context() if system else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     )
-    # OpenSSL finds only files whose names are hashes; the server's own clients read them all.
+    # OpenSSL finds only files named by hashes; the official clients read all files.
     for file in (trust.ca_file, *_files_in(trust.ca_path)):
         if file is not None:
             load_authorities(made, file)
@@ -105,7 +105,7 @@ def _load_context(trust: TlsOptions, _: tuple[object, ...]) -> ssl.SSLContext:
 
 
 def _stamps(trust: TlsOptions) -> tuple[object, ...]:
-    """Return the present state of every loaded file: certificates are renewed in place."""
+    """Return the state of every loaded file, because certificates are renewed in place."""
     files = (
         _systems_file(),
         trust.ca_file,
@@ -118,14 +118,14 @@ def _stamps(trust: TlsOptions) -> tuple[object, ...]:
 
 
 def _systems_file() -> Path | None:
-    """Return the file that OpenSSL reads by itself, where there is one."""
+    """Return OpenSSL's default file of certificates, if it exists."""
     paths = ssl.get_default_verify_paths()
     usual = Path(os.environ.get(paths.openssl_cafile_env) or paths.openssl_cafile)
     return usual if usual.exists() else None
 
 
 def _files_in(folder: Path | None) -> list[Path]:
-    """List the files of a folder and of those below, which the server's own clients read, too."""
+    """List the files of a folder and its subfolders, which the official clients read, too."""
     if folder is None:
         return []
     walk = os.walk(folder, onerror=_raise)

@@ -1,4 +1,4 @@
-"""HTTP through a unix socket."""
+"""HTTP over a unix socket."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from raft_snapshot_agent.network.connections import PlainConnection, PlainPool
 
 _KEPT = 4
 _LONGEST = 107
-"""Bytes of a path in the address of a unix socket."""
+"""Most bytes of a path in a unix socket address."""
 
 
 class UnixPool(PlainPool):
@@ -23,7 +23,7 @@ class UnixPool(PlainPool):
         self._path = path
 
     def clear(self) -> None:
-        """Close what is open, as a pool for many addresses does; it can be used again."""
+        """Close open connections, like `PoolManager.clear`; the pool stays usable."""
         self.close()
         self.pool = self.QueueCls(_KEPT)
         for _ in range(_KEPT):
@@ -52,7 +52,7 @@ class _UnixConnection(PlainConnection):
 
 
 def _connect(connection: socket.socket, path: str) -> None:
-    """Connect to a socket of any path, by way of its open folder where that is too long."""
+    """Connect to a socket; if its path is too long, through a file descriptor of its folder."""
     if len(os.fsencode(path)) <= _LONGEST:
         connection.connect(path)
         return

@@ -29,7 +29,7 @@ from raft_snapshot_agent.secret import Secret
 
 _PATH = "/api/v2/alerts"
 _OUTLASTS = 4
-"""So many repetitions may be lost before an alert ends by itself."""
+"""Number of missed repetitions after which Alertmanager resolves an alert."""
 _TEST_LASTS = timedelta(minutes=1)
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
@@ -45,14 +45,14 @@ ExtraLabels = Annotated[dict[str, str], AfterValidator(_labels_named)]
 
 
 class AlertmanagerSettings(HttpNotifierSettings):
-    """An Alertmanager; give one for each of a cluster of them."""
+    """One Alertmanager; configure one notifier per member of an Alertmanager cluster."""
 
     type: Literal["alertmanager"]
     on: LastingEvents = (*CONDITIONS, AlertEvent.RECOVERED)
     repeat: Repeat = timedelta(minutes=5)
-    """How often what lasts is sent again: it ends there when it is missing four times."""
+    """How often an ongoing alert is sent again; Alertmanager resolves it after four misses."""
     labels: ExtraLabels = Field(default={})
-    """Added to each alert."""
+    """Labels added to each alert."""
     token: Secret | None = None
     """Sent as `Authorization: Bearer`."""
 

@@ -20,11 +20,11 @@ _SHOWN = 200
 
 
 class AppriseSettings(NotifierSettings):
-    """A service that Apprise knows, by its URL there."""
+    """A service supported by Apprise, given by its Apprise URL."""
 
     type: Literal["apprise"]
     url: Secret
-    """Such as `mailtos://...` or `slack://...`; see Apprise's own list."""
+    """Such as `mailtos://...` or `slack://...`; see Apprise's documentation."""
 
     def open(self) -> AppriseChannel:
         return AppriseChannel(self)
@@ -34,7 +34,7 @@ class AppriseSettings(NotifierSettings):
 
 
 class AppriseChannel:
-    """Sends through the library."""
+    """Sends through the Apprise library."""
 
     def __init__(self, settings: AppriseSettings) -> None:
         self._settings = settings
@@ -59,10 +59,10 @@ class AppriseChannel:
 
 
 def open_service(url: str) -> apprise.Apprise:
-    """Return the service that a URL stands for.
+    """Return the Apprise service for a URL.
 
     Raises:
-        ConfigError: The library is missing, or does not know it.
+        ConfigError: The library is missing, or does not support the URL.
     """
     require_extra("apprise", "apprise")
     import apprise
@@ -80,7 +80,7 @@ def open_service(url: str) -> apprise.Apprise:
 
 
 class _Overheard(logging.Filter):
-    """Takes what the library logs, and lets nobody else see it: there are URLs in it."""
+    """Keeps the library's log records out of the log, because they contain URLs."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A program of the operator's, which gets the document on its standard input."""
+"""Runs a program of the operator, with the message as JSON on its standard input."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from raft_snapshot_agent.secret import one_line
 _PASSED_ON = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SAID = 4096
-"""Bytes of what it prints that are read; the rest is thrown away."""
+"""Bytes of the program's output that are read; the rest is discarded."""
 _SHOWN = 200
 
 
 class ExecSettings(NotifierSettings):
-    """A program, without a shell."""
+    """A program, run without a shell."""
 
     type: Literal["exec"]
     command: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -48,14 +48,14 @@ class ExecSettings(NotifierSettings):
 
 
 class Command:
-    """Runs the program, once for each message."""
+    """Runs the program once per message."""
 
     def __init__(self, settings: ExecSettings) -> None:
         self._argv = settings.command
         self._seconds = settings.timeout.total_seconds()
 
     def send(self, notice: Notice) -> str:
-        # A file, for a program that does not read would hold up a pipe.
+        # A file, because a program that does not read its input would block a pipe.
         with tempfile.TemporaryFile() as document:
             document.write(encode(notice))
             document.seek(0)
@@ -90,7 +90,7 @@ class Command:
 
 
 def _environment(notice: Notice) -> dict[str, str]:
-    """Return what the program may see: nothing that holds a secret."""
+    """Return the program's environment, without secrets."""
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     locale = {name: value for name, value in os.environ.items() if name.startswith("LC_")}
     told = {"RAFT_SNAPSHOT_EVENT": notice.event.value, "RAFT_SNAPSHOT_STATE": state(notice)}
@@ -98,7 +98,7 @@ def _environment(notice: Notice) -> dict[str, str]:
 
 
 def _listen(process: subprocess.Popen[bytes], until: float) -> str | None:
-    """Read what it prints until it ends; nothing where it does not in time."""
+    """Read the output until the program ends; return `None` if it does not end in time."""
     said = b""
     assert process.stdout is not None  # noqa: S101 - it is a pipe
     with selectors.DefaultSelector() as selector:
@@ -106,7 +106,7 @@ def _listen(process: subprocess.Popen[bytes], until: float) -> str | None:
         while (left := until - time.monotonic()) > 0:
             if not selector.select(min(left, 0.2)):
                 if process.poll() is not None:
-                    break  # what it started may keep the pipe open
+                    break  # a child process may keep the pipe open
                 continue
             piece = os.read(process.stdout.fileno(), _SAID)
             if not piece:
@@ -119,7 +119,7 @@ def _listen(process: subprocess.Popen[bytes], until: float) -> str | None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of it and of all that it started."""
+    """Kill the program and all its child processes."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

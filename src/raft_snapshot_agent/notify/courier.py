@@ -1,4 +1,4 @@
-"""One notifier at work: what it has to tell, the next attempt, and how the last one went."""
+"""Sends the messages of one notifier, with retries."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.threads import beside_loop, in_thread
 
 _GRACE = 5.0
-"""Seconds that a message may take beyond its own time-out."""
+"""Seconds allowed for a message beyond its own time-out."""
 _LONGEST_PAUSE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of one message."""
+    """Result of one attempt to send a message."""
 
     error: str = ""
-    """Empty: it arrived."""
+    """Why it failed; empty if it succeeded."""
     said: str = ""
-    """What came back."""
+    """Short form of the receiver's answer."""
 
 
 class Courier:
-    """Tells one receiver, one message after the other."""
+    """Sends messages to one receiver, one after the other."""
 
     def __init__(
         self,
@@ -47,12 +47,12 @@ class Courier:
         memory: NoticeMemory,
         monotonic: Callable[[], float] = anyio.current_time,
     ) -> None:
-        """Prepare; nothing is contacted.
+        """Store the settings; no I/O.
 
         Arguments:
-            settings: Of the notifier.
-            memory: What it told before.
-            monotonic: Tells how time passes, in seconds.
+            settings: Settings of the notifier.
+            memory: What was sent before.
+            monotonic: Seconds of a monotonic clock.
         """
         self.name = settings.name or settings.type
         self.memory = memory
@@ -64,7 +64,7 @@ class Courier:
         self._busy = False
 
     async def look(self, status: AgentStatus) -> list[Attempt]:
-        """Take note of how things stand, and send what is due; stop at the first failure."""
+        """Evaluate the status and send the messages that are due; stop at the first failure."""
         rows = sum(1 + len(one.storages) for one in status.clusters)
         memory = self.memory
         self.memory = await beside_loop(lambda: observe(memory, status, self._wishes), rows)
@@ -81,10 +81,10 @@ class Courier:
         return attempts
 
     async def send(self, notice: Notice) -> Attempt:
-        """Send one message; whatever fails is told, and raised to nobody."""
+        """Send one message; return a failure in the result instead of raising it."""
         seconds = self._settings.timeout.total_seconds()
         try:
-            # Opened anew each time: what it needs may have been renewed, or installed.
+            # Opened for each message: secrets may have been renewed, a library installed.
             with anyio.fail_after(seconds + _GRACE):
                 return Attempt(said=await in_thread(lambda: self._deliver(notice), abandon=True))
         except TimeoutError:
@@ -93,10 +93,10 @@ class Courier:
             return Attempt(str(as_failure(error)))
 
     def _deliver(self, notice: Notice) -> str:
-        # A library that cannot be interrupted goes on in its thread; there is never a second one.
+        # A library that cannot be interrupted continues in its thread; a second is never started.
         if self._busy:
             raise NotificationError(
-                "the message before is still under way", hint="it may be temporary"
+                "the previous message is still being sent", hint="it may be temporary"
             )
         self._busy = True
         try:

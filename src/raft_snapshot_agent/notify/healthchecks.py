@@ -1,7 +1,7 @@
-"""Healthchecks (healthchecks.io, or one's own): it raises the alarm when it hears nothing.
+"""Healthchecks (healthchecks.io or self-hosted), which raises an alarm when no ping arrives.
 
 Source: healthchecks.io/docs/http_api, pinging API: `/start`, success without a suffix, `/fail`, and
-`rid`, a UUID, for what belongs together.
+`rid`, a UUID that connects the pings of one run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from raft_snapshot_agent.notify.settings import HttpNotifierSettings, RunEvents
 
 _PLACE = "{cluster}"
 _RUNS = UUID("7f2c2f0e-5d0b-4a55-9d0f-6c3f6f0f7a11")
-"""What the UUIDs of runs are derived from."""
+"""Namespace of the UUIDs derived for runs."""
 _SUFFIX = {
     AlertEvent.START: "/start",
     AlertEvent.FAILED: "/fail",
@@ -29,7 +29,7 @@ _SUFFIX = {
 
 
 class HealthchecksSettings(HttpNotifierSettings):
-    """A ping when a run begins and when it ends, well or not."""
+    """A ping when a run starts and when it succeeds or fails."""
 
     type: Literal["healthchecks"]
     on: RunEvents = (AlertEvent.START, AlertEvent.SUCCESS, AlertEvent.FAILED, AlertEvent.PARTIAL)
@@ -50,7 +50,7 @@ class HealthchecksSettings(HttpNotifierSettings):
 
 
 class Healthchecks:
-    """Pings a check."""
+    """Sends pings to a check."""
 
     def __init__(self, settings: HealthchecksSettings) -> None:
         self._settings = settings
@@ -65,7 +65,7 @@ def _address(url: str, notice: Notice) -> str:
     run = notice.run
     cluster = "" if run is None else run.cluster
     parts = urlsplit(url.replace(_PLACE, quote(cluster.lower(), safe="")))
-    # A test neither says that a snapshot was taken nor that one failed.
+    # A test message must report neither a success nor a failure.
     suffix = "/log" if is_test(notice) else _SUFFIX.get(notice.event, "")
     query = "&".join(filter(None, (parts.query, "" if run is None else f"rid={run_uuid(run)}")))
     path = f"{parts.path.rstrip('/')}{suffix}"
@@ -73,5 +73,5 @@ def _address(url: str, notice: Notice) -> str:
 
 
 def run_uuid(run: RunNote) -> UUID:
-    """Return the UUID of a run, the same for its beginning and its end."""
+    """Return the UUID of a run, the same for its start and its end."""
     return uuid5(_RUNS, f"{run.cluster}/{run.run_id}")

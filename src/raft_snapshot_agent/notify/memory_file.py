@@ -1,7 +1,7 @@
-"""Keeps what was sent and what still has to be in a small file, over restarts.
+"""Stores what was sent and what is still to be sent in a small file, across restarts.
 
-A daemon and runs of one snapshot may share it, so whoever writes holds a lock, and leaves what
-another has entered meanwhile.
+A daemon and `run --once` may share the file, so each writer takes a lock and keeps the entries that
+another process has added.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ _VERSION = 1
 _LARGEST = 16 << 20
 _OURS = 0o600
 _WAIT = 10.0
-"""Seconds that another process gets to write it, which takes it some milliseconds."""
+"""Seconds to wait for another process that holds the lock; a write takes milliseconds."""
 
 
 class MemoryFile:
-    """A file for one configuration, readable for the agent's user alone."""
+    """The file of one configuration, readable only by the agent's user."""
 
     def __init__(self, folder: Path, source: str) -> None:
-        """Choose the file; nothing is read or made yet.
+        """Choose the file's path; no I/O.
 
         Arguments:
-            folder: Where it lies; in a folder of its own there where others may write to it.
-            source: What tells this agent from others of this host: where its configuration lies.
+            folder: Parent folder; a private subfolder is used if others may write there.
+            source: Path of the configuration, which distinguishes agents on the same host.
         """
         self._folder = folder
         self._name = f"raft-snapshot-notify-{sha256(source.encode()).hexdigest()[:12]}.json"
 
     def merge(self, base: Mapping[str, NoticeMemory], memories: Mapping[str, NoticeMemory]) -> None:
-        """Enter what has changed; whoever is killed meanwhile leaves the old file.
+        """Write the changed entries; a process killed while writing leaves the old file.
 
         Arguments:
-            base: The memories when they were read, or entered last.
-            memories: Of each notifier, as they are now.
+            base: The memories as last read or written.
+            memories: The present memories, by notifier.
 
         Raises:
-            NotificationError: It cannot be written.
+            NotificationError: The file cannot be written.
         """
         try:
             folder = make_private_folder(self._folder)
@@ -67,7 +67,7 @@ class MemoryFile:
             ) from error
 
     def read(self) -> dict[str, NoticeMemory]:
-        """Return the memory of each notifier; what is damaged or not ours is none."""
+        """Return the memory of each notifier; ignore a damaged file or one of another user."""
         try:
             path = make_private_folder(self._folder) / self._name
             text = read_file(path, _LARGEST, follow=False, check=_require_own)
@@ -93,7 +93,7 @@ def _require_own(descriptor: int) -> None:
 
 
 def _replace(path: Path, text: bytes) -> None:
-    # One of a process that was killed is overwritten by the next, not added to.
+    # A temporary file left by a killed process is overwritten, not appended to.
     fresh = path.with_suffix(".new")
     with suppress(FileNotFoundError):
         fresh.unlink()

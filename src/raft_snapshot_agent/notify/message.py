@@ -1,4 +1,4 @@
-"""What a message says: as a document for programs, and in words for people."""
+"""Renders a message: as a JSON document for programs, as text for people."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from raft_snapshot_agent.core.notices import AlertRecord, Notice, RunNote
 from raft_snapshot_agent.secret import one_line
 
 VERSION = 1
-"""Of the document; what is added to it later does not change it."""
+"""Version of the document; added fields do not change it."""
 _LONGEST = 1000
 _TEST = "This is a test of the notifications; nothing is wrong."
 _MOST_LINES = 20
 _MOST_ALERTS = 100
-"""Of one document; of the others it has the number."""
+"""Most alerts in one document; of the rest it has only the count."""
 _WORDS: Mapping[AlertEvent, str] = {
     AlertEvent.FAILED: "snapshots fail",
     AlertEvent.PARTIAL: "a storage does not get its snapshots",
@@ -43,14 +43,14 @@ def make_test(at: datetime) -> Notice:
 
 
 def state(notice: Notice) -> str:
-    """Return `firing`, `resolved`, or `event` for what is told once."""
+    """Return `firing`, `resolved`, or `event` for a single event."""
     if notice.run is not None:
         return "event"
     return "resolved" if notice.is_over else "firing"
 
 
 def document(notice: Notice) -> dict[str, Any]:
-    """Return a message as webhooks and programs get it; see docs/notifications.md."""
+    """Return the document sent to webhooks and programs; see docs/notifications.md."""
     return {
         "version": VERSION,
         "id": notice.id,
@@ -67,12 +67,12 @@ def document(notice: Notice) -> dict[str, Any]:
 
 
 def encode(notice: Notice) -> bytes:
-    """Write the document as JSON."""
+    """Return the document as JSON."""
     return json.dumps(document(notice), ensure_ascii=False).encode()
 
 
 def title(notice: Notice) -> str:
-    """Return what a message is about, on one line."""
+    """Return the subject of a message, on one line."""
     words = _WORDS[notice.event]
     if notice.run is not None:
         where = f" ({shorten(notice.run.cluster)})" if notice.run.cluster else ""
@@ -85,7 +85,7 @@ def title(notice: Notice) -> str:
 
 
 def lines(notice: Notice) -> list[str]:
-    """Return what there is to know, one line each."""
+    """Return the details of a message, one per line."""
     if notice.run is not None:
         return [shorten(notice.run.text) or _WORDS[notice.event]]
     told = [line(one) for one in notice.records[:_MOST_LINES]]
@@ -94,7 +94,7 @@ def lines(notice: Notice) -> list[str]:
 
 
 def line(record: AlertRecord) -> str:
-    """Return an alert as a person reads it."""
+    """Return an alert as one line of text."""
     alert = record.alert
     subject = f"{shorten(alert.subject)}: " if alert.subject else ""
     when = f"since {moment(alert.since)}"
@@ -109,18 +109,18 @@ def is_test(notice: Notice) -> bool:
 
 
 def shorten(text: str) -> str:
-    """Return a text of others on one line, without what looks like a secret."""
+    """Return an external text on one line, without anything that looks like a secret."""
     return one_line(text, _LONGEST)
 
 
 def moment(at: datetime) -> str:
-    """Write a time as RFC 3339 in UTC."""
+    """Return a time as RFC 3339 in UTC."""
     return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 @cache
 def host() -> str:
-    """Return the name of this host, by which the receiver knows the agent."""
+    """Return this host's name, which identifies the agent to the receiver."""
     return one_line(socket.gethostname(), 253)
 
 

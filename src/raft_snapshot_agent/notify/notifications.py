@@ -1,4 +1,4 @@
-"""All notifiers of an agent, beside its loops: none waits for another, and no loop for any."""
+"""Runs all notifiers concurrently; neither they nor the cluster loops wait for one another."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.threads import in_thread
 
 _LOOK_EVERY = 30.0
-"""Seconds between two looks where nothing changes: what gets too old does so by itself."""
+"""Seconds between evaluations without a change, because a snapshot gets too old without one."""
 _GATHER = 2.0
-"""Seconds in which what happens together comes into one message."""
+"""Seconds in which changes are combined into one message."""
 
 
 class Notifications:
-    """Reads the board, and tells whoever is configured."""
+    """Reads the status board and sends messages to all configured notifiers."""
 
     def __init__(
         self,
@@ -37,13 +37,13 @@ class Notifications:
         file: MemoryFile | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Prepare; nothing is contacted.
+        """Store the collaborators; no I/O.
 
         Arguments:
-            wanted: Says who is told, as the configuration has it at the moment.
-            log: Where it is written that one cannot be told.
-            file: What keeps their memories over a restart.
-            clock: Tells the present time.
+            wanted: Returns the notifiers of the present configuration.
+            log: Receives failures to send.
+            file: Stores the notifiers' memories across restarts.
+            clock: Returns the present time.
         """
         self._wanted = wanted
         self._journal = Journal(log)
@@ -54,7 +54,7 @@ class Notifications:
         self._keeping = anyio.Lock()
 
     async def run(self, board: StatusBoard) -> None:
-        """Tell what happens until it is cancelled; whatever fails is logged."""
+        """Send messages until cancelled; failures are logged."""
         while True:
             wanted = tuple(self._wanted())
             couriers = await self._open(wanted)
@@ -67,7 +67,7 @@ class Notifications:
                 tasks.cancel_scope.cancel()
 
     async def tell_once(self, status: AgentStatus, seconds: float) -> None:
-        """Tell what is due now, in so many seconds; what does not arrive is tried the next time."""
+        """Send what is due within `seconds`; what fails is tried again at the next call."""
         couriers = await self._open(self._wanted())
         with anyio.move_on_after(seconds):
             async with anyio.create_task_group() as tasks:
@@ -117,7 +117,7 @@ class Notifications:
         self._journal.trouble(LogEvent.NOTIFICATION_FAILED, ("notify", name), said, now)
 
     async def _keep(self) -> None:
-        """Write the memories down, where they have changed."""
+        """Write changed memories to the file."""
         file, memories = self._file, dict(self._memories or {})
         if file is None:
             return
@@ -135,7 +135,7 @@ class Notifications:
 
 
 def _count_from_zero(name: str, status: AgentStatus) -> AgentStatus:
-    """Let its counters be there before the first message: of one that begins at 1 none is seen."""
+    """Create the counters at zero, because the increase of one that starts at 1 is not seen."""
     counts = {(name, outcome): 0 for outcome in ("ok", "failed")}
     return replace(status, notifications={**counts, **status.notifications})
 

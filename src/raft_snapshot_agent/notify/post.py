@@ -1,4 +1,4 @@
-"""One message over HTTP: bounded in time and size, told in plain words without its URL."""
+"""Sends one message over HTTP, limited in time and size; errors do not contain the URL."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 _CONNECT = 5.0
 _MOST = 64 << 10
-"""Bytes of an answer; those of such services have a few."""
+"""Most bytes of an answer that are read."""
 _PRIVATE = "set allow_private: true if that is where it should go"
 
 
 def resolve_url(settings: HttpNotifierSettings) -> str:
-    """Return the URL that messages go to.
+    """Return the URL to which messages are sent.
 
     Raises:
-        ConfigError: It is missing, none, or one that messages may not go to.
+        ConfigError: It is missing, not a URL, or not allowed.
     """
     url = settings.url.resolve()
     parts = _split(url)
@@ -52,10 +52,10 @@ def resolve_url(settings: HttpNotifierSettings) -> str:
 
 
 def post(settings: HttpNotifierSettings, url: str, body: bytes, headers: Mapping[str, str]) -> str:
-    """Send one message, and return what was answered, in a few words.
+    """Send one message; return a short form of the answer.
 
     Raises:
-        NotificationError: It was refused, or there was no answer in time.
+        NotificationError: The message was refused, or not answered in time.
         ConfigError: A file or the proxy's address cannot be used.
     """
     import urllib3
@@ -97,7 +97,7 @@ def _split(url: str) -> SplitResult:
 
 
 def _origin(parts: SplitResult) -> str:
-    """Return what may be shown of a URL: its path is a secret at many services."""
+    """Return the part of a URL that may be shown; for many services its path is a secret."""
     return one_line(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", LONGEST)
 
 
@@ -125,7 +125,7 @@ def _judge(answer: urllib3.BaseHTTPResponse, where: str) -> str:
 
 @contextmanager
 def _explained(url: str, proxy: Proxy | None) -> Iterator[None]:
-    """Turn errors of the HTTP library into one line for the operator."""
+    """Map errors of the HTTP library to one-line messages."""
     from urllib3.exceptions import HTTPError
 
     where = _origin(urlsplit(url))
@@ -134,7 +134,7 @@ def _explained(url: str, proxy: Proxy | None) -> Iterator[None]:
     except PrivateAddressRefused as error:
         what = f"{where} leads to {error}, which is no public address; nothing was sent"
         raise NotificationError(what, hint=_PRIVATE) from None
-    # Without the cause: some of these hold the request with its secrets.
+    # Without the cause: some of these errors contain the request and its secrets.
     except (HTTPError, OSError) as error:
         raise _disconnected(where, url, error, proxy) from None
 
@@ -167,7 +167,7 @@ def _disconnected(where: str, url: str, error: Exception, proxy: Proxy | None) -
 
 
 def _reason(error: BaseException) -> str:
-    """Return the system's reason at the bottom of the library's wrappings; empty without one."""
+    """Return the operating system's reason from the innermost error; empty if there is none."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     reason = getattr(error, "reason", None) or getattr(error, "strerror", None)

@@ -1,4 +1,4 @@
-"""The settings that every notifier has."""
+"""The settings common to all notifiers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raft_snapshot_agent.core.alert_events import CONDITIONS, AlertEvent, Wishes
 from raft_snapshot_agent.fields import PositiveDuration, Settings, Timeout
 from raft_snapshot_agent.network.address import ProxyUrl, SecretUrl
 
-if TYPE_CHECKING:  # what is told is known to who tells it
+if TYPE_CHECKING:  # messages are loaded only by code that sends them
     from raft_snapshot_agent.core.notices import Notice
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -25,14 +25,14 @@ _OF_A_RUN = (AlertEvent.START, AlertEvent.SUCCESS, AlertEvent.FAILED, AlertEvent
 
 
 class Channel(Protocol):
-    """A way to tell somebody."""
+    """Sends messages to one receiver."""
 
     def send(self, notice: Notice) -> str:
-        """Send one message, and return in a few words what came back.
+        """Send one message; return a short form of the answer.
 
         Raises:
-            NotificationError: It did not arrive.
-            ConfigError: A secret is missing, or makes no sense.
+            NotificationError: The message could not be delivered.
+            ConfigError: A secret is missing or invalid.
         """
 
 
@@ -84,53 +84,53 @@ SendTimeout = Annotated[Timeout, AfterValidator(_patience)]
 
 
 class NotifierSettings(Settings):
-    """Somebody who is told."""
+    """Settings of one notifier."""
 
     type: str
-    """Which way it goes; each class has one name for it."""
+    """How messages are sent; each class has its own value."""
     name: Annotated[str, AfterValidator(_name)] | None = None
-    """In the log and on the command line; derived from the type when missing."""
+    """Name in the log and on the command line; by default derived from the type."""
     on: Events = (*CONDITIONS, AlertEvent.RECOVERED)
-    """What is told."""
+    """Events that are reported."""
     repeat: Repeat = timedelta(hours=6)
-    """How long after it was told something that lasts is told again."""
+    """Interval after which an ongoing alert is sent again."""
     clusters: tuple[str, ...] = ()
-    """Of which clusters; by default of all."""
+    """Clusters whose events are reported; by default all."""
     timeout: SendTimeout = timedelta(seconds=10)
-    """How long one message may take, from its beginning to the end of the answer."""
+    """Time limit of one message, until the end of the answer."""
 
     per_run: ClassVar[bool] = False
-    """Whether `failed` and `partial` are told of each run."""
+    """Whether `failed` and `partial` are reported for each run."""
 
     def wishes(self) -> Wishes:
-        """Return what it is told."""
+        """Return which events this notifier reports."""
         return Wishes(frozenset(self.on), self.repeat, self.per_run, frozenset(self.clusters))
 
     @abstractmethod
     def open(self) -> Channel:
-        """Make the channel, without any I/O yet."""
+        """Return the channel; no I/O."""
 
     def check(self, clusters: Collection[str]) -> None:
-        """Check what can be known without sending anything.
+        """Check the settings without sending anything.
 
         Arguments:
-            clusters: The names of those that are configured.
+            clusters: Names of the configured clusters.
 
         Raises:
-            ConfigError: It would not work.
+            ConfigError: Messages could not be sent with these settings.
         """
 
 
 class HttpNotifierSettings(NotifierSettings):
-    """One that is told over HTTP."""
+    """Settings of a notifier that uses HTTP."""
 
     url: SecretUrl
-    """Where messages are sent; those of many services are secrets as a whole."""
+    """URL to which messages are sent; treated as a secret, as it is for many services."""
     ca_file: Path | None = None
-    """Certificates to trust beside the system's, in PEM."""
+    """PEM file of certificates trusted in addition to the system's."""
     proxy: ProxyUrl | None = None
-    """By default the environment's."""
+    """HTTP proxy; by default that of the environment."""
     allow_http: bool = False
-    """Whether it may go without TLS beyond this host."""
+    """Whether plain HTTP to other hosts is allowed."""
     allow_private: bool = False
-    """Whether it may go to an address that is not public, other than this host's loopback."""
+    """Whether private addresses are allowed; this host's loopback always is."""

@@ -1,4 +1,4 @@
-"""A webhook: the document, signed where there is a secret.
+"""A webhook, which gets the document; it is signed if there is a secret.
 
 Source of the signature: the Standard Webhooks specification, for which there are libraries in many
 languages; `webhook-signature` is over `<webhook-id>.<webhook-timestamp>.<body>`.
@@ -22,15 +22,15 @@ from raft_snapshot_agent.secret import Secret
 
 _PREFIX = "whsec_"
 _SHORTEST = 16
-"""Bytes of a secret: of less, a signature proves little."""
+"""Least bytes of a secret; with fewer, a signature proves little."""
 
 
 class WebhookSettings(HttpNotifierSettings):
-    """Any service of your own that takes JSON."""
+    """Any HTTP service that accepts JSON."""
 
     type: Literal["webhook"]
     secret: Secret | None = None
-    """What messages are signed with: text, or `whsec_` and base64."""
+    """Key for signatures: text, or `whsec_` followed by base64."""
     token: Secret | None = None
     """Sent as `Authorization: Bearer`."""
 
@@ -44,7 +44,7 @@ class WebhookSettings(HttpNotifierSettings):
 
 
 class Webhook:
-    """Sends the document."""
+    """Sends the document by HTTP POST."""
 
     def __init__(self, settings: WebhookSettings) -> None:
         self._settings = settings
@@ -60,13 +60,13 @@ class Webhook:
 
 
 def signature(secret: str, message: str, at: int, body: bytes) -> dict[str, str]:
-    """Return the headers that prove who sent a message, and when.
+    """Return the headers that sign a message and its time.
 
     Arguments:
-        secret: What sender and receiver share.
+        secret: Key shared with the receiver.
         message: The message's ID.
         at: Seconds since 1970.
-        body: Of the request.
+        body: Body of the request.
     """
     signed = f"{message}.{at}.".encode() + body
     proof = base64.b64encode(hmac.digest(signing_key(secret), signed, "sha256")).decode()
@@ -74,10 +74,10 @@ def signature(secret: str, message: str, at: int, body: bytes) -> dict[str, str]
 
 
 def signing_key(secret: str) -> bytes:
-    """Return the bytes that a secret stands for.
+    """Return the bytes of a secret.
 
     Raises:
-        ConfigError: They are too few, or no base64 after `whsec_`.
+        ConfigError: The secret is too short, or not base64 after `whsec_`.
     """
     key = secret.encode()
     if secret.startswith(_PREFIX):

@@ -1,1 +1,1 @@
-"""What the agent tells: the log and systemd."""
+"""What the agent reports: log, status, traces, systemd."""

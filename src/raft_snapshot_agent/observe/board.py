@@ -1,7 +1,6 @@
-"""Where the loops publish the status of their clusters, and everybody else reads it.
+"""The status board: cluster loops publish their status here, all other parts read it.
 
-A reader gets an immutable value and waits for the next: whatever it does with it, and however
-slowly, no loop waits for a reader.
+A reader gets an immutable value and waits for the next one; no loop ever waits for a reader.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ Change = Callable[[ClusterStatus], ClusterStatus]
 
 
 class StatusBoard:
-    """Holds the present status, and wakes up who waits for the next."""
+    """Holds the present status and wakes readers when it changes."""
 
     def __init__(
         self, status: AgentStatus, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        """Begin with a first status.
+        """Start with an initial status.
 
         Arguments:
-            status: What is known before anything was done.
-            clock: Tells the present time.
+            status: Status before the first run.
+            clock: Returns the present time.
         """
         self._clock = clock
         self._status = status
@@ -39,11 +38,11 @@ class StatusBoard:
 
     @classmethod
     def unread(cls, clock: Callable[[], datetime]) -> StatusBoard:
-        """Return a board that knows of no cluster, for loops that nobody looks at."""
+        """Return a board without clusters, for loops without readers."""
         return cls(AgentStatus("", now := clock(), now), clock)
 
     def read(self) -> AgentStatus:
-        """Return how things stand now."""
+        """Return the present status."""
         clusters = tuple(
             self._measures[name](one) if name in self._measures else one
             for name, one in self._clusters.items()
@@ -51,22 +50,22 @@ class StatusBoard:
         return replace(self._status, at=self._clock(), clusters=clusters)
 
     def measure(self, cluster: str, look: Change) -> None:
-        """Let every reader see what changes without anybody's publishing it.
+        """Register a function that adds present values whenever the status is read.
 
         Arguments:
             cluster: Name of the cluster.
-            look: Adds it to what is known, whenever somebody reads.
+            look: Returns the status with the present values added.
         """
         self._measures[cluster] = look
 
     def change(self, cluster: str, change: Change) -> None:
-        """Replace what is known of one cluster; one that is not on the board stays off."""
+        """Replace the status of one cluster; ignore a cluster that is not on the board."""
         if cluster in self._clusters:
             self._clusters[cluster] = change(self._clusters[cluster])
             self._wake()
 
     def assign(self, clusters: tuple[ClusterStatus, ...]) -> None:
-        """Replace the clusters, as a new configuration has them."""
+        """Replace the list of clusters after a reload of the configuration."""
         self._clusters = {one.name: one for one in clusters}
         self._measures = {
             name: look for name, look in self._measures.items() if name in self._clusters
@@ -74,7 +73,7 @@ class StatusBoard:
         self._wake()
 
     def update(self, change: Callable[[AgentStatus], AgentStatus]) -> None:
-        """Replace what is known of the agent itself; its clusters are not touched."""
+        """Replace the agent's own status; the clusters are kept."""
         self._status = change(self._status)
         self._wake()
 
@@ -84,10 +83,10 @@ class StatusBoard:
         return self._version
 
     async def wait_for_change(self, after: int) -> int:
-        """Wait until something changed; return the version by then.
+        """Wait for a change; return the new version.
 
         Arguments:
-            after: The version that is known already.
+            after: The version already known.
         """
         while self._version == after:
             await self._next.wait()
@@ -100,7 +99,7 @@ class StatusBoard:
 
 
 class Companion(Protocol):
-    """Something that runs beside the loops, and only reads: pages, notifications."""
+    """A task that runs concurrently with the loops and only reads: pages, notifications."""
 
     async def run(self, board: StatusBoard) -> None:
-        """Run until it is cancelled; whatever fails in it is logged, and raised to nobody."""
+        """Run until cancelled; log failures instead of raising them."""

@@ -1,4 +1,4 @@
-"""Documents as JSON, with no secret in them."""
+"""Writes documents as JSON without secrets."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from raft_snapshot_agent.redaction import redact
 def write_json(value: Any) -> bytes:
     """Write a document of mappings, lists and plain values.
 
-    Its texts are searched for secrets at once, each on a line of its own, for there are hundreds of
-    thousands. Searched with what stands around them, a pattern could eat that.
+    Its texts, which may be hundreds of thousands, are searched for secrets in one pass, each on its
+    own line. In the finished JSON, a pattern could match beyond the end of a text.
     """
     texts = [*_list_texts(value)]
     lines = redact("\n".join(texts)).split("\n")

@@ -1,4 +1,4 @@
-"""The names of events in the log, for programs: they stay when a sentence is reworded."""
+"""The names of log events, for programs; they do not change when a sentence is reworded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class LogEvent(StrEnum):
-    """One fact that a line of the log tells; see docs/logging.md."""
+    """Name of the event that a log line reports; see docs/logging.md."""
 
     CONFIGURATION_LOADED = "configuration_loaded"
     CONFIGURATION_WARNING = "configuration_warning"

@@ -15,7 +15,7 @@ from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.unneeded import hide
 from raft_snapshot_agent.redaction import redact
 
-with hide("rich"):  # only to draw tracebacks, which no line of ours holds
+with hide("rich"):  # needed only for tracebacks, which are never logged
     import structlog
 
 Format = Literal["text", "json", "hclog"]
@@ -23,18 +23,18 @@ Level = Literal["debug", "info", "warning", "error"]
 Log = structlog.typing.FilteringBoundLogger
 
 _LONGEST = 8000
-"""Letters of a text in a line."""
+"""Most characters of a text in a line."""
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _PRIORITIES = {"error": 3, "warning": 4, "info": 6, "debug": 7}
 """Of syslog."""
 
 
 def configure(layout: Format, level: Level) -> Log:
-    """Set the log up and return it.
+    """Set up the log and return it.
 
     Arguments:
-        layout: `hclog` lines up with the server's own log.
-        level: Less important lines are left out; `debug` has every request.
+        layout: `hclog` is the format of the server's log.
+        level: Least level that is written; `debug` includes every request.
     """
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     renderer = {"json": _as_json, "hclog": _as_hclog}.get(layout, _as_text)
@@ -55,13 +55,13 @@ def configure(layout: Format, level: Level) -> Log:
 
 
 def get_log() -> Log:
-    """Return the log as it was set up last, and follow when it is set up anew."""
+    """Return the log; it follows later calls of `configure`."""
     log: Log = structlog.get_logger()
     return log
 
 
 class _Forwarded(logging.Handler):
-    """Writes what `trace` says into the log."""
+    """Writes the records of `trace` into the log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         facts = getattr(record, trace.FACTS, {})
@@ -69,7 +69,7 @@ class _Forwarded(logging.Handler):
 
 
 def _listen(level: Level) -> None:
-    """Log requests, where the level asks for it."""
+    """Log requests at level `debug`."""
     trace.LOGGER.handlers = [_Forwarded()] if level == "debug" else []
     trace.LOGGER.setLevel(logging.DEBUG if level == "debug" else logging.ERROR)
     trace.LOGGER.propagate = False
@@ -79,7 +79,7 @@ _Event = MutableMapping[str, Any]
 
 
 def is_journal(stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> bool:
-    """Return whether a stream leads to systemd's journal.
+    """Return whether a stream is connected to the systemd journal.
 
     Source: systemd.exec(5), `$JOURNAL_STREAM`: device and inode of the journal's end.
     """
@@ -95,7 +95,7 @@ _Renderer = Callable[[Any, str, _Event], str]
 
 
 def _with_priority(render: _Renderer) -> _Renderer:
-    """Begin each line with its priority, which the journal takes off; see sd-daemon(3)."""
+    """Begin each line with its priority, which the journal removes; see sd-daemon(3)."""
 
     def begin(logger: Any, method: str, event: _Event) -> str:
         return f"<{_PRIORITIES.get(event['level'], 6)}>{render(logger, method, event)}"
@@ -117,7 +117,7 @@ def _clean(_: Any, __: str, event: _Event) -> _Event:
 
 
 def _presentable(value: Any) -> Any:
-    """Hide secrets, and keep to one short line: what a terminal would obey becomes spaces."""
+    """Hide secrets, shorten to one line, and replace terminal control characters by spaces."""
     match value:
         case None | int() | float():
             return value
@@ -135,7 +135,7 @@ def _fields(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return which fact a line tells, where it says so."""
+    """Return the event name of a line, if it has one."""
     return {"event": event["fact"]} if "fact" in event else {}
 
 

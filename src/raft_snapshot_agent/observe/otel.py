@@ -1,4 +1,4 @@
-"""Sends the trace of a run by OpenTelemetry's library, as the standard variables say."""
+"""Sends the trace of a run with OpenTelemetry's library, set by the standard variables."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _NANOSECONDS = 10**9
 
 
 def open_spans(environ: Mapping[str, str]) -> Callable[[Report, str], str]:
-    """Set the library up as its variables say; return what sends a run.
+    """Set up the library from its variables; return a function that sends a run.
 
     Raises:
-        ConfigError: The library is not there, or knows no such exporter.
+        ConfigError: The library is not installed, or has no such exporter.
     """
     try:
         from opentelemetry.sdk.resources import Resource
@@ -45,7 +45,7 @@ def open_spans(environ: Mapping[str, str]) -> Callable[[Report, str], str]:
     ended: list[ReadableSpan] = []
 
     class Collector(SpanProcessor):
-        """Keeps the spans of a run together, so that they are sent as one."""
+        """Collects the spans of a run, to send them together."""
 
         def on_end(self, span: ReadableSpan) -> None:
             ended.append(span)
@@ -64,7 +64,7 @@ def open_spans(environ: Mapping[str, str]) -> Callable[[Report, str], str]:
         ended.clear()
         words.last = "no reason given"
         _trace(tracer, report, cluster)
-        spans = tuple(ended)  # none, where a sampler says so
+        spans = tuple(ended)  # empty if a sampler dropped them
         taken = [_sent(one, spans) for one in exporters if spans]
         if all(taken):
             return ""
@@ -99,7 +99,7 @@ def _open_exporter(name: str) -> SpanExporter:
 
 
 def _find_wrong_port(environ: Mapping[str, str]) -> str:
-    """Return what to say where an endpoint has the port at which collectors speak gRPC."""
+    """Return a note if an endpoint has the port that collectors use for gRPC."""
     endpoints = [urlsplit(environ.get(one, "").strip()).netloc for one in _ENDPOINTS]
     if not any(one.endswith(":4317") for one in endpoints):
         return ""
@@ -113,7 +113,7 @@ def _sent(exporter: SpanExporter, spans: Sequence[ReadableSpan]) -> bool:
 
 
 def _trace(tracer: Tracer, report: Report, cluster: str) -> None:
-    """Make the spans of a run: one for all of it, and a child for each phase."""
+    """Create the spans of a run: one for the run, with a child per phase."""
     from opentelemetry.trace import set_span_in_context
 
     began = _stamp(report.started_at)
@@ -173,7 +173,7 @@ def _stamp(moment: datetime) -> int:
 
 
 class _Words(logging.Handler):
-    """Keeps what the library says last, which would else be lines of its own on the terminal."""
+    """Keeps the library's last log message, which would otherwise go to the terminal."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

@@ -19,19 +19,19 @@ class PhaseNotes:
 
     @classmethod
     def begin(cls) -> PhaseNotes:
-        """Note the phases of whatever this task does from here on, and of what it starts."""
+        """Start to record the phases of this task and of all it starts."""
         notes = cls()
         _NOTES.set(notes)
         return notes
 
     @property
     def ended(self) -> tuple[Phase, ...]:
-        """What has ended so far."""
+        """The phases that have ended so far."""
         return tuple(self._ended)
 
     @contextmanager
     def measure(self, name: str, storage: str) -> Iterator[None]:
-        """Note what is done within."""
+        """Record the duration of the enclosed block."""
         started, failed = time.monotonic(), True
         try:
             yield
@@ -46,11 +46,11 @@ _NOTES: ContextVar[PhaseNotes | None] = ContextVar("phase_notes", default=None)
 
 @contextmanager
 def phase(name: str, storage: str = "") -> Iterator[None]:
-    """Note how long a part of the present run takes, where there is one.
+    """Record how long the enclosed part of the present run takes, if a run is recorded.
 
     Arguments:
         name: One of `SHARED_PHASES` or `STORAGE_PHASES`.
-        storage: What it is for; empty: for all.
+        storage: Name of the storage it belongs to; empty for all storages.
     """
     notes = _NOTES.get()
     if notes is None:

@@ -1,4 +1,4 @@
-"""Renders pages and documents from the status: one at a time, in a thread, each once."""
+"""Renders pages and documents from the status, one at a time, in a thread, with a cache."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from raft_snapshot_agent.threads import in_thread
 
 _T = TypeVar("_T")
 _REMEMBERED = 32
-"""Documents of one moment."""
+"""Most documents kept in the cache."""
 
 
 class Renderer:
-    """Renders what stands on the board, so that a thousand readers cost as much as one."""
+    """Renders the status once per second, so that a thousand readers cost as much as one."""
 
     def __init__(self, board: StatusBoard) -> None:
         self._board = board
@@ -28,15 +28,15 @@ class Renderer:
 
     @property
     def board(self) -> StatusBoard:
-        """What is rendered."""
+        """The board whose status is rendered."""
         return self._board
 
     async def render(self, key: object, work: Callable[[AgentStatus], _T]) -> _T:
-        """Return what `work` makes of the present status.
+        """Return the result of `work` for the present status.
 
         Arguments:
-            key: What it is, for whoever asks for the same in the same second.
-            work: Pure; runs in a thread.
+            key: Identifies the document; the same key in the same second gets the same result.
+            work: Pure function; runs in a thread.
         """
         async with self._turn:
             status = self._board.read()

@@ -1,4 +1,4 @@
-"""Logs runs, and conditions that last: when they begin, once an hour, and when they end."""
+"""Logs runs, and lasting conditions when they start, once an hour, and when they end."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Level, Log
 
 _SKIPS = "Not running on leader node, skipping."
-"""The original agent's sentence, word for word: people search for it."""
+"""The original agent's exact sentence, because operators search for it."""
 
 
 class Journal:
     """The log of one cluster's runs."""
 
     def __init__(self, log: Log, *, seed: bool = False) -> None:
-        """Begin with nothing known.
+        """Start without history.
 
         Arguments:
-            log: Where it is written.
-            seed: The original agent is stood in for, whose skipping is counted by its lines:
-                each is written.
+            log: Receives the lines.
+            seed: Behave like the original agent, whose skips are counted by its log lines:
+                write one for each skip.
         """
         self.log = log
         self._seed = seed
         self._conditions = Conditions()
         self._works: bool | None = None
-        """Whether this agent took the last snapshot, or tried to."""
+        """Whether this agent took, or tried to take, the last snapshot."""
 
     def report(self, report: Report) -> bool:
-        """Write what a run did; return whether anything of it was new."""
+        """Log the report of a run; return whether anything in it was new."""
         log: Log = self.log.bind(run=report.run_id) if report.run_id else self.log
         if report.outcome is Outcome.STOPPED:
             log.info(
@@ -55,7 +55,7 @@ class Journal:
         now: datetime,
         level: Level = "warning",
     ) -> None:
-        """Write what is wrong somewhere now; nothing: all is well again."""
+        """Log a lasting condition at some place; without texts, log that it has ended."""
         self._tell(where, texts, now, level, fact)
 
     def _report(self, report: Report) -> bool:
@@ -72,7 +72,7 @@ class Journal:
         return told
 
     def _turn(self, report: Report) -> bool:
-        """Write whether it is this agent's turn."""
+        """Log whether this agent or another takes the snapshots."""
         if report.outcome is not Outcome.SKIPPED:
             if report.node and self._works is not True:
                 self._works = True
@@ -127,7 +127,7 @@ class Journal:
         return True
 
     def _log_stored(self, report: Report, delivery: StorageResult) -> None:
-        # The original's sentence too; it says `aws` of every S3 store.
+        # Also the original agent's sentence, which has `aws` for every S3 store.
         what = delivery.kind if self._seed else delivery.storage
         snapshot = report.snapshot
         self.log.info(
@@ -190,7 +190,7 @@ def _alarm(delivery: StorageResult) -> list[str]:
 
 
 def _by_kind(said: Iterable[str]) -> tuple[dict[str, str], dict[str, int]]:
-    """Return the first text of each kind, and how many more are like it."""
+    """Return the first text of each kind, and the number of others of that kind."""
     texts: dict[str, str] = {}
     more: dict[str, int] = {}
     for text in said:

@@ -1,7 +1,7 @@
-"""Traces of runs for OpenTelemetry: a rendering of the report, sent when the run has ended.
+"""Sends traces of runs to OpenTelemetry, made from the report after the run.
 
-Off unless the environment names a collector. Nobody waits for one: reports are queued for a
-thread of their own, which is also what loads the library.
+Off unless the environment names a collector. No run waits for a collector: reports are queued for
+a separate thread, which also loads the library.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.threads import in_thread
 
 Export = Callable[[Report, str], str]
-"""Sends the trace of a run of a cluster; returns what failed."""
+"""Sends the trace of a run of a cluster; returns an error text, empty on success."""
 _ASKED_FOR = (
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     "OTEL_TRACES_EXPORTER",
 )
 _WAITING = 100
-"""Runs whose traces may wait for a collector that does not answer; more are dropped."""
+"""Most queued runs while a collector does not answer; further ones are dropped."""
 FINISH_WITHIN = 10.0
-"""Seconds that a command waits for the collector at its end."""
+"""Seconds that a command waits for the collector before it exits."""
 
 
 def traces_wanted(environ: Mapping[str, str]) -> bool:
-    """Return whether the environment asks for traces.
+    """Return whether the environment enables traces.
 
     Source: OpenTelemetry's specification, "Environment Variable Specification".
     """
@@ -43,13 +43,13 @@ def traces_wanted(environ: Mapping[str, str]) -> bool:
 
 
 class RunTraces:
-    """Sends the traces of runs, one after the other, in a thread of its own."""
+    """Sends the traces of runs one after the other, in a separate thread."""
 
     def __init__(self, open_export: Callable[[], Export]) -> None:
-        """Prepare; nothing is loaded or contacted.
+        """Store the function; no I/O.
 
         Arguments:
-            open_export: Called in that thread, at the first run.
+            open_export: Called in the thread at the first run.
         """
         self._open = open_export
         self._queue: Queue[tuple[Report, str]] = Queue(_WAITING)
@@ -57,10 +57,10 @@ class RunTraces:
         self._left = threading.Condition()
         self._unsent = 0
         self.trouble = ""
-        """Why the last trace did not arrive; empty: it did."""
+        """Why the last trace could not be sent; empty if it was sent."""
 
     def record(self, report: Report, cluster: str) -> None:
-        """Queue the trace of a run that ended; one that was left to another agent has none."""
+        """Queue the trace of a finished run; a skipped run has no trace."""
         if report.outcome is Outcome.SKIPPED:
             return
         if self._thread is None:
@@ -74,7 +74,7 @@ class RunTraces:
             self.trouble = "traces are dropped: the collector does not take them fast enough"
 
     def drain(self, within: float) -> None:
-        """Wait until all are sent, for so many seconds at most."""
+        """Wait until all traces are sent, for at most `within` seconds."""
         with self._left:
             self._left.wait_for(lambda: not self._unsent, within)
 
@@ -96,7 +96,7 @@ class RunTraces:
 
 @cache
 def run_traces() -> RunTraces | None:
-    """Return what sends traces, where the environment asks for them."""
+    """Return the sender of traces, or `None` if the environment does not enable traces."""
     if not traces_wanted(os.environ):
         return None
 
@@ -109,7 +109,7 @@ def run_traces() -> RunTraces | None:
 
 
 def record_run(report: Report, cluster: str) -> tuple[str, ...]:
-    """Queue the trace of a run, where traces are wanted; return what keeps them from arriving."""
+    """Queue the trace of a run if traces are enabled; return problems in sending them."""
     traces = run_traces()
     if traces is None:
         return ()
@@ -118,7 +118,7 @@ def record_run(report: Report, cluster: str) -> tuple[str, ...]:
 
 
 async def finish_traces(within: float | None = None) -> tuple[str, ...]:
-    """Give what was queued so many seconds; return what keeps it from arriving."""
+    """Wait up to `within` seconds for queued traces; return problems in sending them."""
     traces, seconds = run_traces(), within or FINISH_WITHIN
     if traces is None:
         return ()

@@ -1,4 +1,4 @@
-"""Brings what libraries, threads and the event loop report into the log, one line each."""
+"""Redirects messages of libraries, threads and the event loop to the log, one line each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEVELS = {logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL:
 
 
 class _Adopted(logging.Handler):
-    """Writes one line for each record of the standard library's log."""
+    """Writes each record of the standard library's logging as one line of the log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = f"{record.name}: {record.getMessage()}"
@@ -26,7 +26,7 @@ class _Adopted(logging.Handler):
 
 
 def adopt_strays() -> None:
-    """Let the log have what would be written beside it, from now on and for the whole process."""
+    """Redirect messages that would bypass the log, for the whole process."""
     logging.getLogger().handlers = [_Adopted(logging.WARNING)]
     logging.captureWarnings(capture=True)
     threading.excepthook = _tell_thread

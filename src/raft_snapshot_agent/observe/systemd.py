@@ -19,14 +19,14 @@ _MICROSECONDS = 1_000_000
 
 
 class Notifier:
-    """Tells systemd how the service is; without systemd it tells nobody."""
+    """Sends the state of the service to systemd; does nothing without systemd."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ, subject: str = "") -> None:
-        """Read from the environment which socket to notify.
+        """Read the notification socket from the environment.
 
         Arguments:
-            environ: As systemd gave it to the service.
-            subject: What every status begins with, where there is more than one.
+            environ: Environment set by systemd.
+            subject: Prefix of every status, such as the name of a cluster.
         """
         self._environ = environ
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
@@ -34,33 +34,33 @@ class Notifier:
         self._subject = f"{subject}: " if subject else ""
 
     def about(self, subject: str) -> Notifier:
-        """Return a notifier whose messages name one of several clusters."""
+        """Return a notifier whose status lines begin with the name of one cluster."""
         return Notifier(self._environ, subject)
 
     @property
     def heartbeat(self) -> timedelta | None:
-        """How often `alive` is wanted; `None`: not at all."""
+        """How often to call `alive`; `None` if systemd has no watchdog for the service."""
         return None if self._watchdog is None else self._watchdog / 3
 
     def ready(self, status: str) -> None:
-        """Notify that the service is ready, after its start or a reload."""
+        """Report that the service is ready after a start or a reload."""
         self._send("READY=1", self._status(status))
 
     def status(self, status: str) -> None:
-        """Notify what the service does, in a line for `systemctl status`."""
+        """Set the line shown by `systemctl status`."""
         self._send(self._status(status))
 
     def reloading(self) -> None:
-        """Notify that the configuration is being reloaded, until `ready`."""
+        """Report that the configuration is being reloaded, until `ready`."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send("RELOADING=1", f"MONOTONIC_USEC={now}")
 
     def stopping(self) -> None:
-        """Notify that the service is stopping."""
+        """Report that the service is stopping."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:
-        """Keep the watchdog quiet."""
+        """Reset the watchdog timer."""
         self._send("WATCHDOG=1")
 
     def _status(self, text: str) -> str:
@@ -69,14 +69,14 @@ class Notifier:
     def _send(self, *assignments: str) -> None:
         if self._address is None:
             return
-        # systemd that went away must not take the service with it.
+        # A missing systemd must not stop the service.
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
             datagrams.settimeout(1)
             datagrams.sendto("\n".join(assignments).encode(), self._address)
 
 
 def summary(report: Report) -> str:
-    """Return in one line how the last run ended."""
+    """Return the result of the last run in one line."""
     match report.outcome:
         case Outcome.OK:
             where = ", ".join(one.storage for one in report.deliveries if one.error is None)

@@ -1,7 +1,7 @@
-"""Logs requests, and where a bug came from, at the level `debug`.
+"""Logs requests, and the source of unexpected exceptions, at level `debug`.
 
-It goes to the standard library's logger of this name, which nobody listens to unless the log is
-set to `debug`.
+The records go to the standard library's logger of this name, which is ignored unless the log level
+is `debug`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from raft_snapshot_agent.errors import AgentError
 
 
 class Progress:
-    """When work last went on; safe to share between threads."""
+    """Records when work last made progress; thread-safe."""
 
     def __init__(self) -> None:
         self._moved = time.monotonic()
@@ -29,27 +29,27 @@ class Progress:
         self._going = 0
 
     def touch(self) -> None:
-        """Note that it goes on."""
+        """Record progress."""
         self._moved = time.monotonic()
 
     @property
     def idle(self) -> float:
-        """Seconds since it went on; none while it waits for its turn."""
+        """Seconds since the last progress; 0 while paused."""
         return 0.0 if self._paused else time.monotonic() - self._moved
 
     @property
     def stuck(self) -> bool:
-        """Whether it has not gone on for longer than all its time-outs allow."""
+        """Whether the last progress is longer ago than all time-outs allow."""
         return self.idle > self._limit
 
     @property
     def is_going(self) -> bool:
-        """Whether work is under way."""
+        """Whether work is in progress."""
         return self._going > 0
 
     @contextmanager
     def going(self, limit: float) -> Iterator[None]:
-        """Do work that goes on at least every so many seconds."""
+        """Enclose work that makes progress at least every `limit` seconds."""
         self._limit = limit
         token = PROGRESS.set(self)
         self.touch()
@@ -63,7 +63,7 @@ class Progress:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Wait for a turn."""
+        """Enclose waiting for a permit, which does not count as a lack of progress."""
         self._paused += 1
         try:
             yield
@@ -73,31 +73,31 @@ class Progress:
 
 
 PROGRESS: ContextVar[Progress | None] = ContextVar("progress", default=None)
-"""Of the run that what is done now belongs to."""
+"""Progress of the present run."""
 RUN: ContextVar[str] = ContextVar("run", default="")
-"""The run that what is done now belongs to."""
+"""ID of the present run."""
 CLUSTER: ContextVar[str] = ContextVar("cluster", default="")
-"""The name of the cluster that what is done now is for; empty where there is one only."""
+"""Name of the present cluster; empty if only one is configured."""
 _PACKAGE = Path(__file__).parent.parent
 LOGGER = logging.getLogger(__name__)
 FACTS = "facts"
-"""The attribute of a record that holds its fields."""
+"""Attribute of a log record that contains its fields."""
 
 
 @dataclass(slots=True)
 class Request:
-    """One request, until it is answered."""
+    """One request in progress."""
 
     status: object = "ok"
 
 
 @contextmanager
 def trace_request(method: str, target: str) -> Iterator[Request]:
-    """Log a request, how it ended and how long that took.
+    """Log a request with its result and duration.
 
     Arguments:
-        method: What is asked.
-        target: Of whom; no secret is in it.
+        method: The method or operation.
+        target: Address of the request, without secrets.
     """
     request, started = Request(), time.monotonic()
     touch()
@@ -114,12 +114,12 @@ def trace_request(method: str, target: str) -> Iterator[Request]:
 
 
 def note(text: str, **facts: object) -> None:
-    """Log what happened on the way, and its facts."""
+    """Log an intermediate event with its fields."""
     LOGGER.debug("%s", text, extra={FACTS: facts})
 
 
 def defect(error: BaseException) -> str:
-    """Describe an unexpected exception by its kind and place; what it says may hold a secret."""
+    """Describe an unexpected exception by type and place; its text may contain a secret."""
     places = [(Path(one.filename), one.lineno) for one in traceback.extract_tb(error.__traceback__)]
     ours = [one for one in places if _PACKAGE in one[0].parents]
     where = [f"{file.name}:{line}" for file, line in (ours or places)[-1:]]
@@ -127,13 +127,13 @@ def defect(error: BaseException) -> str:
 
 
 def touch() -> None:
-    """Note that the present run goes on."""
+    """Record progress of the present run."""
     if (progress := PROGRESS.get()) is not None:
         progress.touch()
 
 
 def trace_defect(error: BaseException) -> None:
-    """Log where an unexpected exception came from."""
+    """Log the source of an unexpected exception."""
     if LOGGER.isEnabledFor(logging.DEBUG):
         for part in traceback.format_exception(error):
             for line in part.splitlines():
@@ -141,7 +141,7 @@ def trace_defect(error: BaseException) -> None:
 
 
 def as_failure(error: Exception) -> AgentError:
-    """Describe any exception in one line; one that is no failure we know is a defect of ours."""
+    """Convert an exception to an `AgentError`; an unexpected one is reported as a bug."""
     if isinstance(error, AgentError):
         return error
     trace_defect(error)

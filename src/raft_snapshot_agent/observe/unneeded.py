@@ -1,4 +1,4 @@
-"""Keeps a library from loading another that is not needed."""
+"""Prevents a library from loading another one that is not needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def hide(module: str) -> Iterator[None]:
-    """Let imports within not find a module, unless it is loaded already."""
+    """Make imports of a module fail within the block, unless it is already loaded."""
     if module in sys.modules:
         yield
         return

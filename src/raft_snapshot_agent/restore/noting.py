@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,17 +35,14 @@ async def leave_word(destinations: Sequence[Destination], restored: Restored) ->
     Returns:
         Where that was not possible, and why.
     """
-    troubles = []
-    for destination in destinations:
-        try:
-            if destination.prunes:
-                await destination.expect(restored)
-        except AgentError as error:
-            troubles.append(
-                f"{destination.name}: the restore is not noted there: {error}."
-                " If the next snapshot raises an alarm: prune --acknowledge"
-            )
-    return troubles
+
+    def say(name: str, error: AgentError) -> str:
+        return (
+            f"{name}: the restore is not noted there: {error}."
+            " If the next snapshot raises an alarm: prune --acknowledge"
+        )
+
+    return await _note_each(destinations, lambda one: one.expect(restored), say)
 
 
 async def take_back(destinations: Sequence[Destination]) -> list[str]:
@@ -54,11 +51,24 @@ async def take_back(destinations: Sequence[Destination]) -> list[str]:
     Returns:
         Where that was not possible, and why.
     """
+
+    def say(name: str, error: AgentError) -> str:
+        return f"{name}: the note of the restore stays there: {error}"
+
+    return await _note_each(destinations, lambda one: one.expect_nothing(), say)
+
+
+async def _note_each(
+    destinations: Sequence[Destination],
+    note: Callable[[Destination], Awaitable[None]],
+    say: Callable[[str, AgentError], str],
+) -> list[str]:
+    """Note something in each storage that prunes, and return where that was not possible."""
     troubles = []
     for destination in destinations:
         try:
             if destination.prunes:
-                await destination.expect_nothing()
+                await note(destination)
         except AgentError as error:
-            troubles.append(f"{destination.name}: the note of the restore stays there: {error}")
+            troubles.append(say(destination.name, error))
     return troubles

@@ -24,13 +24,13 @@ from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.local.local import LocalStorage
 from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingStorage
 
-WITHOUT = "--no-safety restores without one, and then there is no way back"
+WITHOUT = "--no-safety restores without one, which cannot be undone"
 OpenAgent = Callable[[Sequence[Destination]], Agent]
 
 
 @dataclass(frozen=True, slots=True)
 class SafetySnapshot:
-    """The way back."""
+    """A safety snapshot, and what is needed to restore it."""
 
     name: str
     """As a command takes it: its name, or the path of a file."""

@@ -1,4 +1,4 @@
-"""What a throw-away server said."""
+"""Answers of a throw-away server."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from raft_snapshot_agent.core.foreign_json import read_json
 
 @dataclass(frozen=True, slots=True)
 class NodeAnswer:
-    """What a node said."""
+    """Answer of a node."""
 
     status: int
     document: Any
-    """The parsed JSON, or nothing where the answer was empty or not JSON."""
+    """The parsed JSON; `None` if the answer was empty or not JSON."""
 
     @classmethod
     def read(cls, status: int, body: bytes) -> Self:
@@ -25,7 +25,7 @@ class NodeAnswer:
 
     @property
     def errors(self) -> str:
-        """What it complains of."""
+        """The error texts of the answer."""
         if not isinstance(self.document, dict):
             return "no reason given"
         return "; ".join(self.document.get("errors") or ()) or "no reason given"
@@ -33,7 +33,7 @@ class NodeAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Initialised:
-    """What `sys/init` hands out, once."""
+    """Keys and root token from `sys/init`."""
 
     unseal_keys: tuple[str, ...] = field(repr=False)
     root_token: str = field(repr=False)

@@ -1,11 +1,11 @@
-"""Becomes a program that can reach nobody: `python -I -S closed.py FOLDER PROGRAM [ARGUMENT...]`.
+"""Runs a program without network access: `python -I -S closed.py FOLDER PROGRAM [ARGUMENT...]`.
 
-It runs in user, network, mount and IPC namespaces of its own. There is no interface but loopback,
-no abstract socket of others, and no file or socket but FOLDER, the program and what is in /usr.
-Where FOLDER has a socket `relay.sock`, whoever listens there tells which hosts may be reached and
-which files seen; the listeners that stand for those hosts in here are handed to it.
-Python 3.11 has none of these calls, and `unshare` and `ip` are not on every host. Nothing of the
-agent is imported: this is a process of its own that has one thread and no secrets.
+It runs in separate user, network, mount and IPC namespaces. It has no interface but loopback, no
+abstract socket of other processes, and no file or socket but FOLDER, the program and /usr.
+If FOLDER has a socket `relay.sock`, its listener sends the hosts that may be reached and the files
+that may be read, and receives a listening socket for each of these hosts.
+Python 3.11 has none of these calls, and `unshare` and `ip` are not on every host. No other module
+of the agent is imported: this is a separate process with one thread and no secrets.
 
 Source: the manual pages user_namespaces(7), pivot_root(2), capabilities(7) and netdevice(7).
 """
@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 
 REFUSED = 77
-"""The exit code where this host gives no such namespaces."""
+"""The exit code if this host allows no such namespaces."""
 _NEW = 0x10000000 | 0x40000000 | 0x00020000 | 0x08000000 | 0x04000000
 """User, network, mount, IPC and UTS."""
 _BIND, _REC, _PRIVATE, _REMOUNT, _RDONLY = 0x1000, 0x4000, 0x40000, 0x20, 0x1
@@ -33,14 +33,14 @@ _GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 0x1
 _SET_ADDRESS, _SET_MASK = 0x8916, 0x891C
 _RELAY = "relay.sock"
 _STANDS_FOR = "127.77.0.{}"
-"""The address in here of a host that is known by its name."""
+"""Address, inside the namespace, of a host given by name."""
 _OUTSIDE = ("192.0.2.1", 53)
-"""An address for documentation: nobody has it."""
+"""Address reserved for documentation, so no host has it."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> None:
-    """Close this process in and become the program."""
+    """Isolate this process and replace it by the program."""
     root, program, arguments = Path(sys.argv[1]), Path(sys.argv[2]).resolve(), sys.argv[2:]
     try:
         _leave_the_host()
@@ -64,26 +64,26 @@ def _leave_the_host() -> None:
 
 
 def _only_loopback() -> None:
-    """Switch loopback on, and prove that no packet leaves.
+    """Enable loopback, and prove that no packet leaves the namespace.
 
     Raises:
-        OSError: It does.
+        OSError: There is another network interface.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         flags = fcntl.ioctl(probe, _GET_FLAGS, struct.pack("16sh22x", b"lo", 0))
         up = struct.unpack("16sh22x", flags)[1] | _UP
         fcntl.ioctl(probe, _SET_FLAGS, struct.pack("16sh22x", b"lo", up))
         others = [name for _, name in socket.if_nameindex() if name != "lo"]
-        # Kernels put tunnels that are down into each new namespace.
+        # Kernels add inactive tunnel interfaces to each new namespace.
         if probe.connect_ex(_OUTSIDE) != errno.ENETUNREACH:
             raise OSError(errno.EISCONN, f"the network is still there: {', '.join(others)}")
 
 
 def _open_ways_out(folder: Path) -> tuple[list[str], str]:
-    """Hand out a listener for each host that may be reached.
+    """Open and send a listening socket for each host that may be reached.
 
     Returns:
-        Files that may be seen, and what /etc/hosts says.
+        Files that may be read, and the content of /etc/hosts.
     """
     os.chdir(folder)  # the path of a socket has 107 bytes at most
     if not Path(_RELAY).is_socket():
@@ -106,7 +106,7 @@ def _open_ways_out(folder: Path) -> tuple[list[str], str]:
 
 
 def _address_of(host: str, number: int) -> str:
-    """Return the address in here that stands for a host; one of its own is given to loopback."""
+    """Return the address of a host inside the namespace; add it to loopback if needed."""
     try:
         packed = socket.inet_aton(host)
     except OSError:
@@ -141,7 +141,7 @@ def _only_these_files(folder: Path, program: Path, shown: list[str], hosts: str)
 
 
 def _show(path: Path, root: Path, *, read_only: bool = False) -> None:
-    """Let a file or folder of the host be seen below the new root, under its own name."""
+    """Mount a file or folder of the host below the new root, under the same path."""
     if not path.exists():
         return
     there = root / path.relative_to("/")

@@ -1,4 +1,4 @@
-"""Tokens for a throw-away server that holds what another one held: its unseal keys make them."""
+"""Makes root tokens, from unseal keys, for a throw-away server with restored data."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ _WRONG = "the unseal keys do not open it"
 
 
 def make_root_token(node: OpenBaoNode, keys: Sequence[str]) -> str:
-    """Make a token that may do everything there, from enough key shares.
+    """Make a root token from enough key shares.
 
-    It is stored nowhere but in the server's own data, which goes with the server.
+    It is stored only in the data of the server, which is removed with the server.
 
     Source: the API page of `sys/generate-root`.
 
     Raises:
-        DrillFailed: They do not make one.
+        DrillFailed: The keys are wrong or too few.
     """
     return _token(node, _ROOT, keys)
 
 
 def remove_audit_devices(node: OpenBaoNode, keys: Sequence[str]) -> None:
-    """Take the audit devices out of what a stopped server holds, by its recovery mode.
+    """Remove the audit devices from the data of a stopped server, in recovery mode.
 
-    None of them works where nothing is reached, and a server without any that works does not
-    become active, or answers nobody. Nor are they to hear of the copy.
+    In an isolated server no audit device works, and a server without a working one does not become
+    active or answers no request. Nor must the copy send anything to them.
 
     Source: the pages of `sys/raw` and of the server's option `-recovery`.
 
     Raises:
-        DrillFailed: The keys do not open it, or are too few.
-        ServerError: The server does not come up.
+        DrillFailed: The keys are wrong or too few.
+        ServerError: The server does not start.
     """
     node.launch("-recovery")
     try:

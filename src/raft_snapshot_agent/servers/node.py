@@ -1,4 +1,4 @@
-"""One OpenBao server, on loopback unless it is given a host of its own."""
+"""One OpenBao server, on loopback unless another host is given."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PATIENCE = 60.0
 # Whatever the listener's options, the node answers for itself instead of asking the leader.
 _HEADERS = {"X-Vault-Request": "true", "X-Vault-Inconsistent": "fail"}
 _RAFT = {
-    # The least that elects: one second instead of five.
+    # The lowest valid value: elections take one second instead of five.
     "performance_multiplier": "1",
     # Promotes a follower about a second after it joined, instead of ten.
     "autopilot_update_interval": "100ms",
@@ -36,7 +36,7 @@ _RAFT = {
 
 
 class OpenBaoNode:
-    """A node with a folder, two ports and a process of its own."""
+    """A node with its own folder, two ports and a process."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class OpenBaoNode:
 
     def launch(self, *options: str) -> None:
         """Start the server, with further options, without waiting for it."""
-        # Restores are unpacked in TMPDIR, which must exist.
+        # The server unpacks restores in TMPDIR, which must exist.
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("data", "tmp"):
             (self.folder / name).mkdir(exist_ok=True)
@@ -84,27 +84,27 @@ class OpenBaoNode:
         """Start the server and wait until its API answers, sealed or not.
 
         Raises:
-            ServerError: It ended at once, or does not answer.
+            ServerError: It exited at once, or does not answer.
         """
         self.launch()
         self.wait_answering()
 
     def stop(self) -> None:
-        """Stop it in good order, as systemd would."""
+        """Stop it with SIGTERM, as systemd does."""
         self.process.terminate()
         self._pool.clear()
 
     def kill(self) -> None:
-        """End it with kill -9."""
+        """Kill it with SIGKILL."""
         self.process.kill()
         self._pool.clear()
 
     def suspend(self) -> None:
-        """Freeze it, as a hanging host would."""
+        """Suspend it, to simulate a hanging host."""
         self.process.suspend()
 
     def resume(self) -> None:
-        """Let it go on after `suspend`."""
+        """Continue it after `suspend`."""
         self.process.resume()
 
     def restart(self) -> None:
@@ -113,7 +113,7 @@ class OpenBaoNode:
         self.start()
 
     def discard(self) -> None:
-        """Kill it for good and give its ports back."""
+        """Kill it, prevent another start, and release its ports."""
         self.process.retire()
         self._pool.clear()
         if self.host.ports is None:
@@ -128,12 +128,12 @@ class OpenBaoNode:
         *,
         timeout: float = 30.0,
     ) -> NodeAnswer:
-        """Send `body` as JSON to `/v1/PATH`, and take any answer; redirects are not followed.
+        """Send `body` as JSON to `/v1/PATH`; return any answer. Redirects are not followed.
 
-        Each wait for the server is bounded by `timeout` seconds.
+        Each wait for the server is limited to `timeout` seconds.
 
         Raises:
-            Unreachable: No answer.
+            Unreachable: There was no answer.
         """
         headers = _HEADERS | ({"X-Vault-Token": token} if token else {})
         try:
@@ -151,11 +151,11 @@ class OpenBaoNode:
         return NodeAnswer.read(response.status, response.data)
 
     def api(self, method: str, path: str, body: Any = None, token: str | None = None) -> Any:
-        """Ask `/v1/PATH` and return the parsed answer, nothing for an empty one.
+        """Request `/v1/PATH` and return the parsed answer, `None` for an empty one.
 
         Raises:
             ServerError: The status is not 2xx; the message has it.
-            Unreachable: No answer.
+            Unreachable: There was no answer.
         """
         answer = self.request(method, path, body, token)
         if answer.status // 100 == 2:
@@ -165,7 +165,7 @@ class OpenBaoNode:
         )
 
     def is_leader(self) -> bool:
-        """Whether it says that it leads; false when it says nothing."""
+        """Whether it reports itself as the leader; false without an answer."""
         return bool((self._ask("sys/leader").document or {}).get("is_self"))
 
     def seal_status(self) -> dict[str, Any]:
@@ -174,7 +174,7 @@ class OpenBaoNode:
         return status
 
     def init(self, shares: int, threshold: int, *, by_kms: bool = False) -> Initialised:
-        """Initialise it as the first node of a cluster; `by_kms`: its keys are recovery keys."""
+        """Initialise it as the first node of a cluster; with `by_kms`, make recovery keys."""
         kind = "recovery" if by_kms else "secret"
         answer = self.api(
             "PUT", "sys/init", {f"{kind}_shares": shares, f"{kind}_threshold": threshold}
@@ -183,7 +183,7 @@ class OpenBaoNode:
         return Initialised(tuple(keys), answer["root_token"])
 
     def unseal(self, keys: Sequence[str]) -> None:
-        """Offer key shares until it is unsealed, or they are used up."""
+        """Send key shares until it is unsealed or all are sent."""
         for key in keys:
             if not self.api("PUT", "sys/unseal", {"key": key})["sealed"]:
                 return
@@ -196,17 +196,17 @@ class OpenBaoNode:
             request["leader_ca_cert"] = tls.ca.read_text()
         self.api("PUT", "sys/storage/raft/join", request)
 
-    def wait_answering(self, within: float = _PATIENCE) -> None:
+    def wait_answering(self) -> None:
         """Wait until its API answers, sealed or not."""
-        until(self._answers, f"{self.name} answers", within=within)
+        until(self._answers, f"{self.name} answers", within=_PATIENCE)
 
-    def wait_active(self, within: float = _PATIENCE) -> None:
+    def wait_active(self) -> None:
         """Wait until it is unsealed and leads."""
-        until(lambda: self._health() == _SERVING[0], f"{self.name} is active", within=within)
+        until(lambda: self._health() == _SERVING[0], f"{self.name} is active", within=_PATIENCE)
 
-    def wait_serving(self, within: float = _PATIENCE) -> None:
+    def wait_serving(self) -> None:
         """Wait until it is unsealed and leads or follows."""
-        until(lambda: self._health() in _SERVING, f"{self.name} serves", within=within)
+        until(lambda: self._health() in _SERVING, f"{self.name} serves", within=_PATIENCE)
 
     def _answers(self) -> bool:
         self.process.check()
@@ -254,14 +254,14 @@ class OpenBaoNode:
         }
 
     def _socket(self) -> dict[str, Any]:
-        """Name the socket from within the folder: the path of a socket has 107 bytes at most."""
+        """Return a listener with a relative socket path, because paths are limited to 107 bytes."""
         if not self.host.socket:
             return {}
         unix = {
             "address": SOCKET,
             "http_read_timeout": "30m",
             "tls_disable": True,
-            # Who has the unseal keys gets a token by them: nobody else reaches this socket.
+            # Needed to make a root token from unseal keys; no other user can reach this socket.
             "disable_unauthed_generate_root_endpoints": False,
         }
         return {"unix": unix}

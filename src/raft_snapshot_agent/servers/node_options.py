@@ -1,4 +1,4 @@
-"""Where a throw-away server runs, and what of it may differ from the plainest one."""
+"""Where a throw-away server runs, and its options."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ class NodeHost:
 
     address: str = LOOPBACK
     enter: tuple[str, ...] = ()
-    """What a command begins with that is to run there."""
+    """Prefix of commands that run there."""
     ports: tuple[int, int] | None = None
-    """Those of the API and of the cluster, where nobody else takes them."""
+    """Ports of API and cluster, if no other process on that host can take them."""
     program: Path | None = None
-    """The server's program; by default the one that is installed."""
+    """Program of the server; by default the installed one."""
     socket: bool = False
-    """Whether it is spoken to through a unix socket in the node's folder, and no port."""
+    """Whether its API is on a unix socket in the node's folder instead of a port."""
 
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """PEM files a listener uses, and the authority its clients trust."""
+    """PEM files of a listener, and the authority its clients trust."""
 
     cert: Path
     key: Path
@@ -36,7 +36,7 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True)
 class NodeOptions:
-    """What may differ from the plainest node."""
+    """Options of a node."""
 
     tls: TlsFiles | None = None
     listener: Mapping[str, Any] = field(default_factory=dict)
@@ -44,6 +44,6 @@ class NodeOptions:
     server: Mapping[str, Any] = field(default_factory=dict)
     """Further top-level settings, such as `seal` or `disable_standby_reads`."""
     files: tuple[str, ...] = ()
-    """Further files of configuration, in the node's folder."""
+    """Further configuration files in the node's folder."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Further variables of the server's."""
+    """Further environment variables of the server."""

@@ -1,4 +1,4 @@
-"""OpenBao clusters on loopback, with the setup that an operator makes on one."""
+"""OpenBao clusters on loopback, with the setup that the agent needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from raft_snapshot_agent.errors import NoLeader, ServerError
@@ -28,20 +27,20 @@ __all__ = [
 
 SNAPSHOT_POLICY = 'path "sys/storage/raft/snapshot" { capabilities = ["read"] }'
 _PATIENCE = 60.0
-# Below the raft storage's limit on one entry, 1 MiB, once it is base64 in JSON and encrypted.
+# Below the raft storage's limit of 1 MiB per entry, after base64, JSON and encryption.
 _LARGEST_VALUE = 900_000
 
 
 @dataclass(frozen=True, slots=True)
 class AppRole:
-    """What an agent logs in with."""
+    """Credentials of an agent."""
 
     role_id: str
     secret_id: str = field(repr=False)
 
 
 class OpenBaoCluster:
-    """An initialised and unsealed cluster; the first node leads at the start."""
+    """An initialised and unsealed cluster; the first node is the first leader."""
 
     def __init__(self, nodes: list[OpenBaoNode], made: Initialised) -> None:
         self.nodes = nodes
@@ -61,11 +60,11 @@ class OpenBaoCluster:
     ) -> Self:
         """Start a cluster and wait until every node is a voter; use it as a context manager.
 
-        Each node gets a folder of its own in `folder`, which is not removed afterwards. Of the
-        key `shares`, `threshold` unseal. With `hosts`, each node runs on one of its own.
+        Each node has a subfolder of `folder`, which is not removed afterwards. Of the key `shares`,
+        `threshold` are needed to unseal. With `hosts`, each node runs on a different one.
 
         Raises:
-            ServerError: A node does not come up.
+            ServerError: A node does not start.
             ConfigError: OpenBao is not installed.
         """
         members: list[OpenBaoNode] = []
@@ -84,7 +83,7 @@ class OpenBaoCluster:
         return cluster
 
     def leader(self, within: float = _PATIENCE) -> OpenBaoNode:
-        """The node that leads, waiting for an election to end.
+        """Return the leader, after an election if one is in progress.
 
         Raises:
             NoLeader: There was none for `within` seconds.
@@ -100,7 +99,7 @@ class OpenBaoCluster:
         return [node for node in self.nodes if node is not leader]
 
     def step_down(self) -> OpenBaoNode:
-        """Make the leader give way, and return the new one; needs three nodes."""
+        """Make the leader step down and return the new leader; needs three nodes."""
         old = self.leader()
         old.api("PUT", "sys/step-down", token=self.root_token)
         others = [node for node in self.nodes if node is not old]
@@ -113,12 +112,12 @@ class OpenBaoCluster:
         node.unseal(self.unseal_keys)
         node.wait_serving()
 
-    def wait_voters(self, within: float = _PATIENCE) -> None:
+    def wait_voters(self) -> None:
         """Wait until every node has a vote: only then the cluster survives losing its leader."""
-        until(lambda: self._voters() == len(self.nodes), "every node votes", within=within)
+        until(lambda: self._voters() == len(self.nodes), "every node votes", within=_PATIENCE)
 
     def api(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask the leader, with the root token."""
+        """Make a request to the leader, with the root token."""
         return self.leader().api(method, path, body, self.root_token)
 
     def write_secret(self, path: str, data: Mapping[str, Any]) -> None:
@@ -131,25 +130,20 @@ class OpenBaoCluster:
         return data
 
     def stop(self) -> None:
-        """Kill every node and give the ports back; the folder stays."""
+        """Kill every node and release the ports; the folder is kept."""
         _discard(self.nodes)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _assemble(self) -> None:
         first, *followers = self.nodes
         first.unseal(self.unseal_keys)
         first.wait_active()
-        # Before anybody joins: a follower gets its vote only when it was healthy for so long.
+        # Before others join: a follower becomes a voter only after it was healthy for this time.
         autopilot = {"server_stabilization_time": "1s"}
         self.api("POST", "sys/storage/raft/autopilot/configuration", autopilot)
         for node in followers:
@@ -157,7 +151,7 @@ class OpenBaoCluster:
             node.join(first)
             node.unseal(self.unseal_keys)
         self.api("POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
-        # A new engine of version 2 takes nothing for a moment.
+        # A new engine of version 2 refuses requests for a moment.
         until(self._keeps_secrets, "the engine at secret/ answers", within=_PATIENCE)
         for node in followers:
             node.wait_serving()
@@ -181,7 +175,7 @@ def prepare_agent(cluster: OpenBaoCluster, **parameters: Any) -> AppRole:
     The parameters are the role's, such as `token_ttl="20m"` or `secret_id_num_uses=1`.
 
     Returns:
-        Its role ID and a fresh secret ID.
+        The role ID and a new secret ID.
     """
     cluster.api("PUT", "sys/policies/acl/snapshot", {"policy": SNAPSHOT_POLICY})
     if "approle/" not in cluster.api("GET", "sys/auth")["data"]:
@@ -196,7 +190,7 @@ def prepare_agent(cluster: OpenBaoCluster, **parameters: Any) -> AppRole:
 def fill(cluster: OpenBaoCluster, size: int) -> None:
     """Write random values of about `size` bytes in all to the KV version 1 engine at `fill/`.
 
-    Each call adds to what is there. The server takes about 20 MB/s.
+    Each call adds to the existing values. The server accepts about 20 MB/s.
     """
     if "fill/" not in cluster.api("GET", "sys/mounts")["data"]:
         cluster.api("POST", "sys/mounts/fill", {"type": "kv", "options": {"version": "1"}})

@@ -1,4 +1,4 @@
-"""A server on this host that only this process can speak to, and that can speak to nobody."""
+"""An isolated server: reachable only by this process, without network access."""
 
 from __future__ import annotations
 
@@ -15,13 +15,8 @@ from raft_snapshot_agent.servers.node_options import NodeHost, NodeOptions
 from raft_snapshot_agent.servers.programs import find_bundled_program
 from raft_snapshot_agent.servers.relay import Reachable, Relay
 
-OPEN = (
-    "the server is not isolated: it can reach other hosts and revoke what production uses, and"
-    " other users of this host can reach its port, though they receive no key"
-)
-"""What is not promised where this host gives no namespaces."""
 _PORTS = (8200, 8201)
-# Vault wants to lock memory, which needs a capability that nothing in there has.
+# By default Vault locks memory, which needs a capability that isolated processes lack.
 _OPTIONS = NodeOptions(server={"disable_mlock": True})
 _PATIENCE = 20.0
 _SEAL = "seal.hcl"
@@ -32,24 +27,24 @@ _AUTHORITIES = (
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
-"""Where servers written in Go look for the authorities that they trust."""
+"""Where Go programs look for trusted authorities."""
 
 
 @dataclass(frozen=True, slots=True)
 class KmsSeal:
-    """What unseals a server without keys, and how it is reached."""
+    """A KMS seal, which unseals a server without keys, and how it is reached."""
 
     stanza: bytes = field(repr=False)
-    """Of the server's configuration: `seal "..." {...}`."""
+    """Stanza of the server's configuration: `seal "..." {...}`."""
     reachable: tuple[Reachable, ...] = ()
     """The KMS."""
     files: tuple[Path, ...] = ()
-    """Files that the stanza names."""
+    """Files named in the stanza."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Variables with the credentials, by their names."""
+    """Environment variables with the credentials."""
 
     def relay(self, folder: Path) -> Relay:
-        """Make the way to the KMS for a server in this folder."""
+        """Return the relay to the KMS for a server in this folder."""
         authorities = [Path(path) for path in _AUTHORITIES if Path(path).is_file()]
         return Relay(folder, self.reachable, [*self.files, *authorities])
 
@@ -59,14 +54,14 @@ class KmsSeal:
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """Whether a server can be closed in here, and why not."""
+    """Whether a server can be isolated on this host, and why not."""
 
     works: bool
     why: str = ""
 
 
 def isolation(folder: Path) -> Isolation:
-    """Try whether a program can be closed in, in an empty folder of ours."""
+    """Test, in an empty folder, whether a program can be isolated."""
     shell = ["/bin/sh", "-c", "exit 0"]
     try:
         tried = subprocess.run(
@@ -91,19 +86,19 @@ def private_node(
     program: Path | None = None,
     seal: KmsSeal | None = None,
 ) -> OpenBaoNode:
-    """Make a server that is spoken to through a socket in its folder, which nobody else enters.
+    """Return a server whose API is on a socket in its private folder.
 
-    A port could be taken by another user between two starts, and would then receive the keys.
+    Another user could take a port between two starts, and would then receive the keys.
 
     Arguments:
-        name: Its name.
-        folder: Its own, empty and in a folder of ours.
-        must_be_closed: Whether it may reach nobody: it is to hold what production holds.
-        program: The server's; by default the OpenBao that is installed.
-        seal: What unseals it; by default keys. Its relay is to be open while the server starts.
+        name: Name of the server.
+        folder: Its empty folder, inside a private folder.
+        must_be_closed: Whether isolation is required, as for restored production data.
+        program: Program of the server; by default the installed OpenBao.
+        seal: KMS seal; by default keys. Its relay must be open while the server starts.
 
     Raises:
-        ConfigError: It cannot be closed in here, or OpenBao is not installed.
+        ConfigError: It cannot be isolated on this host, or OpenBao is not installed.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)

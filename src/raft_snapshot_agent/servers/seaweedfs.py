@@ -6,7 +6,6 @@ import json
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import urllib3
@@ -29,29 +28,29 @@ _EVERYTHING = ("Admin", "Read", "Write", "List", "Tagging")
 
 @dataclass(frozen=True, slots=True)
 class S3Identity:
-    """Somebody with S3 keys."""
+    """A user with S3 keys."""
 
     name: str
     access_key_id: str
     secret_access_key: str = field(repr=False)
     actions: tuple[str, ...] = _EVERYTHING
-    """SeaweedFS's words: Admin, Read, List, Tagging, Write (which includes deleting), each also
+    """SeaweedFS's actions: Admin, Read, List, Tagging, Write (which includes deleting), each also
     for one bucket, as `Write:bucket`."""
 
     @classmethod
     def fresh(cls, name: str, *actions: str) -> Self:
-        """Make one with random keys, allowed everything unless `actions` say otherwise."""
+        """Make an identity with random keys; without `actions`, it may do everything."""
         keys = secrets.token_hex(10).upper(), secrets.token_urlsafe(30)
         return cls(name, *keys, actions or _EVERYTHING)
 
     def document(self) -> dict[str, object]:
-        """Render as SeaweedFS's configuration wants it."""
+        """Return the identity as in SeaweedFS's configuration."""
         keys = {"accessKey": self.access_key_id, "secretKey": self.secret_access_key}
         return {"name": self.name, "credentials": [keys], "actions": list(self.actions)}
 
 
 class SeaweedFS:
-    """A running store whose S3 endpoint wants signed requests."""
+    """A running store whose S3 endpoint demands signatures."""
 
     region = "us-east-1"
 
@@ -73,13 +72,13 @@ class SeaweedFS:
 
     @classmethod
     def start(cls, folder: Path, identities: tuple[S3Identity, ...] = ()) -> Self:
-        """Start a store and wait until it takes objects; use it as a context manager.
+        """Start a store and wait until it accepts objects; use it as a context manager.
 
-        It keeps everything in `folder`, which is not removed afterwards. The `identities` may
-        sign requests beside the owner.
+        Its data is in `folder`, which is not removed afterwards. The `identities` are users in
+        addition to the owner.
 
         Raises:
-            ServerError: It does not come up.
+            ServerError: It does not start.
             ConfigError: SeaweedFS is not installed.
         """
         store = cls(folder, identities)
@@ -110,11 +109,11 @@ class SeaweedFS:
             raise ServerError(f"SeaweedFS did not create the bucket {name}: status {status}")
 
     def stop(self) -> None:
-        """Kill it and give its ports back; the folder stays."""
+        """Kill it and release its ports; the folder is kept."""
         self.process.kill()
         self._pool.clear()
         release_ports(self.ports.values())
-        # It puts its sockets there, wherever TMPDIR points.
+        # It creates its sockets there, whatever TMPDIR is.
         for port in self.ports.values():
             for number in (port, port + _TWIN):
                 for left in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):  # noqa: S108
@@ -123,12 +122,7 @@ class SeaweedFS:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _launch(self) -> None:
@@ -145,29 +139,29 @@ class SeaweedFS:
             f"-ip.bind={LOOPBACK}",
             *ports,
             f"-s3.config={self.folder / 'identities.json'}",
-            # As S3 itself: a put to a bucket that is not there fails.
+            # Like S3, refuse an upload to a missing bucket.
             "-s3.autoCreateBucket=false",
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-webdav=false",
             "-admin.ui=false",
             "-master.telemetry=false",
-            # Every bucket takes volumes of its own; without a free one puts answer 500 for ever.
+            # Every bucket needs its own volumes; without a free one, uploads fail with 500 forever.
             "-volume.max=5000",
             "-master.volumeSizeLimitMB=1024",
             "-master.volumePreallocate=false",
         ]
 
     def _writable(self) -> bool:
-        """Whether the S3 side is up, and a volume takes bytes."""
+        """Whether the S3 endpoint answers and a volume accepts data."""
         self.process.check()
         if self._ask("GET", self.endpoint) != 403:
             return False
-        # The filer keeps small values to itself; this one must go to a volume.
+        # The filer stores small values itself; this one must go to a volume.
         return self._ask("PUT", f"{self._filer}/ready", bytes(1_000_000)) == 201
 
     def _ask(self, method: str, url: str, body: bytes | None = None) -> int:
-        """The status of the answer, 0 when there is none."""
+        """Return the status of the answer; 0 without an answer."""
         try:
             answer = self._pool.request(method, url, body=body, timeout=10.0, retries=2)
         except urllib3.exceptions.HTTPError:
@@ -176,6 +170,6 @@ class SeaweedFS:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    # A soft limit; without one it keeps a gigabyte after a big upload.
+    # A soft limit; without it the process keeps a gigabyte after a large upload.
     memory = {"GOMEMLIMIT": "600MiB"}
     return {"PATH": "/usr/bin:/bin", "HOME": str(folder), "TMPDIR": str(folder), **memory}

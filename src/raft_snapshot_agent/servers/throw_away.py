@@ -19,11 +19,11 @@ _LOCK, _FOLDER = ".drill-lock", ".drill"
 
 @contextmanager
 def throw_away_folder(parent: Path) -> Iterator[Path]:
-    """Lend a folder that is gone afterwards; what killed processes left there is removed first.
+    """Create a temporary folder, removed afterwards; first remove those of killed processes.
 
     Raises:
-        OSError: It cannot be made.
-        SpoolError: Another user took its place.
+        OSError: It cannot be created.
+        SpoolError: Another user owns a file or folder of that name.
     """
     parent = make_private_folder(parent)
     _sweep(parent)
@@ -41,7 +41,7 @@ def throw_away_folder(parent: Path) -> Iterator[Path]:
 
 
 def sweep_throw_away_folders(parent: Path) -> None:
-    """Remove what killed processes left of their throw-away servers."""
+    """Remove the folders that killed processes left."""
     with suppress(OSError):
         _sweep(private_folder(parent))
 

@@ -1,4 +1,4 @@
-"""Makes the objects that do the work from a configuration."""
+"""Build the objects of a run from a configuration."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.leader import Cluster
 
-if TYPE_CHECKING:  # of which there is none unless one is configured
+if TYPE_CHECKING:  # imported only if a lease is configured
     from raft_snapshot_agent.lease.holder import Lease
 
 _REQUESTS = 6
-"""One step of a storage, such as a list or the end of an upload, is so many requests at most, or
-tries of one: it may take so many times the storage's time-out."""
+"""Maximum requests, retries included, of one step of a storage, such as a listing or the end of an
+upload. The step may take this many times the storage's timeout."""
 _SHORTEST = timedelta(minutes=10)
 _CHECKS = 4
-"""A question whether the node leads takes no longer than this part of a lease's duration."""
+"""Maximum time to ask whether the node leads, as a part of the lease's duration."""
 
 
 def destinations(config: Config, only: str | None = None) -> tuple[Destination, ...]:
-    """Open the configured storages; nothing is contacted.
+    """Open the configured storages without contacting them.
 
     Raises:
-        ConfigError: None is configured, or none is called `only`.
+        ConfigError: No storage is configured, or none is called `only`.
     """
     found = tuple(_open_destination(settings, config) for settings in require_storages(config))
     chosen = tuple(destination for destination in found if only in (None, destination.name))
@@ -52,13 +52,13 @@ def agent(
     by_hand: bool = False,
     limiter: ConcurrencyLimiter | None = None,
 ) -> Agent:
-    """Put an agent together.
+    """Build an agent.
 
     Arguments:
-        config: What the agent is told.
-        destinations: Where snapshots go to.
-        by_hand: An operator asks now: find the leader wherever it is, whoever holds the lease.
-        limiter: Bounds how many snapshots are under way at once.
+        config: The configuration of its cluster.
+        destinations: Where snapshots are stored.
+        by_hand: An operator runs it: find the leader on any node, and ignore the lease.
+        limiter: Limits concurrent snapshots.
     """
     cluster = Cluster(config.vault, "anywhere" if by_hand else config.run_on)
     return Agent(
@@ -73,9 +73,9 @@ def agent(
 
 
 def patience(config: Config) -> float:
-    """Return for how many seconds a run of this cluster may stand still.
+    """Return after how many seconds without progress a run counts as stuck.
 
-    Nothing does for longer than its own time-out, so whatever does is dead.
+    Every step has a timeout, so a longer pause means that the run will not continue.
     """
     longest = max((one.timeout for one in config.storages), default=_SHORTEST)
     waits = (_SHORTEST, _REQUESTS * longest, config.vault.stall_timeout, config.vault.timeout)
@@ -83,12 +83,12 @@ def patience(config: Config) -> float:
 
 
 def lease(config: Config) -> Lease | None:
-    """Open the lease, where one is configured; nothing is contacted.
+    """Open the lease if one is configured, without contacting its store.
 
     Under `run_on: leader` an agent holds it only while its node leads.
 
     Raises:
-        ConfigError: Nothing can keep its record.
+        ConfigError: No storage can hold the lease record.
     """
     if config.lease is None:
         return None
@@ -96,19 +96,19 @@ def lease(config: Config) -> Lease | None:
 
     if config.run_on == "anywhere":
         return open_lease(config.lease, config.storages)
-    # Connections of its own: it asks while a snapshot is under way.
+    # Its own connections, as it asks during a snapshot.
     timeout = min(config.vault.timeout, config.lease.duration / _CHECKS)
     cluster = Cluster(config.vault.model_copy(update={"timeout": timeout}), config.run_on)
     return open_lease(config.lease, config.storages, partial(_require_leadership, cluster))
 
 
 async def _require_leadership(cluster: Cluster) -> None:
-    """Raise why the agent could take no snapshot now, such as `NotLeader`."""
+    """Raise the reason why the agent cannot take a snapshot now, such as `NotLeader`."""
     await in_thread(cluster.find_leader_for_this_agent, abandon=True)
 
 
 def _open_destination(settings: AnyStorage, config: Config) -> Destination:
-    # `save FILE` starts without these.
+    # Imported here, as `save FILE` does not need them.
     from raft_snapshot_agent.storage.wrappers.rate_limited import RateLimitedStorage
     from raft_snapshot_agent.storage.wrappers.retrying import RetryingStorage
     from raft_snapshot_agent.storage.wrappers.timeout import TimeoutStorage
@@ -120,7 +120,7 @@ def _open_destination(settings: AnyStorage, config: Config) -> Destination:
             _REQUESTS * settings.timeout,
             min_rate=settings.min_rate,
             max_objects=settings.max_objects,
-            hint="look at the store; where it is only slow, raise timeout or lower min_rate",
+            hint="check the store; if it is only slow, raise timeout or lower min_rate",
         )
         paced = (
             storage

@@ -1,4 +1,4 @@
-"""One cluster's loop: its events, its token and its lease."""
+"""The loop of one cluster: events, token and lease."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from raft_snapshot_agent.service.publisher import StatusPublisher
 from raft_snapshot_agent.service.runs import Runs
 
 _LOOK_EVERY = 5.0
-"""Seconds between two looks for a lease where there is none."""
+"""Seconds between two checks whether a lease is configured."""
 
 
 class ClusterLoop:
@@ -48,10 +48,10 @@ class ClusterLoop:
         """Prepare the loop.
 
         Arguments:
-            service: What it begins with.
-            notifier: Tells systemd.
-            clock: Tells the present time.
-            board: Where it publishes how the cluster stands; nothing: nobody asks.
+            service: The initial configuration and objects.
+            notifier: Reports to systemd.
+            clock: Returns the present time.
+            board: Where the status is published; `None`: not at all.
         """
         self._clock = clock
         self._publisher = StatusPublisher(service, board or StatusBoard.unread(clock), clock)
@@ -63,23 +63,23 @@ class ClusterLoop:
 
     @property
     def progress(self) -> Progress:
-        """When the snapshot under way last went on."""
+        """When the running snapshot last made progress."""
         return self._runs.progress
 
     def change(self, service: ClusterService) -> None:
-        """Take up another service as soon as no snapshot is under way."""
+        """Replace the service after the running snapshot."""
         self._events.put(Reload(service))
 
     def take_now(self) -> None:
-        """Take a snapshot now, beside those on schedule."""
+        """Take a snapshot now, in addition to the scheduled ones."""
         self._events.put(TakeNow())
 
     def retire(self) -> None:
-        """End as soon as no snapshot is under way."""
+        """End the loop after the running snapshot."""
         self._events.put(Retire())
 
     async def run(self) -> None:
-        """Run until it is retired, after a snapshot under way, or cancelled, at once."""
+        """Run until retired, which waits for the running snapshot, or cancelled, which does not."""
         CLUSTER.set(self._runs.service.name)
         try:
             while not self._events.retired:
@@ -103,7 +103,9 @@ class ClusterLoop:
             tasks.cancel_scope.cancel()
 
     async def _handle_events(self) -> None:
-        """Do one thing after another: no event interrupts a snapshot, only a pause before one."""
+        """Handle one event at a time. Events interrupt the pause before a retry, but no
+        snapshot.
+        """
         state = await self._runs.begin()
         self._publisher.plan(state)
         while True:
@@ -131,14 +133,14 @@ class ClusterLoop:
 
     async def _take_now(self, state: ScheduleState) -> None:
         if (await self._runs.serve(state.lines.keys(), state)).interrupted:
-            self._events.put(TakeNow())  # after whatever came first
+            self._events.put(TakeNow())  # after the event that was handled first
 
     async def _keep_token(self) -> None:
-        """Renew the token before it ends, also between two snapshots."""
+        """Renew the token before it expires, also between two snapshots."""
         while True:
             cluster = self._runs.service.agent.cluster
             with anyio.move_on_after(min(SLICE, cluster.session.seconds_to_renewal() + 0.1)):
-                await self._runs.ended.wait()  # with a new token, perhaps
+                await self._runs.ended.wait()  # the new service may have another token
             self._runs.ended = anyio.Event()
             said = await renew_token(cluster)
             self._journal.trouble(LogEvent.TOKEN_TROUBLE, "token", said, self._clock())
@@ -148,7 +150,7 @@ class ClusterLoop:
             await anyio.sleep(SLICE if said else 0)
 
     async def _keep_lease(self, *, task_status: TaskStatus[None]) -> None:
-        """Take the lease when it is free, and renew it; the first look comes before all else."""
+        """Acquire the lease when it is free, and renew it; try once before the loop starts."""
         looked = False
         while True:
             pause = _LOOK_EVERY
@@ -161,7 +163,9 @@ class ClusterLoop:
             await anyio.sleep(pause)
 
     def _note_changes(self, lease: Lease) -> None:
-        """Log what became of the lease; who acquires it begins where the other stopped."""
+        """Log changes of the lease; after acquiring it, continue where the previous holder
+        stopped.
+        """
         for fact, level, text in self._lease_changes.of(lease):
             getattr(self._runs.service.log, level)(text, fact=fact)
             self._publisher.changed()

@@ -1,4 +1,4 @@
-"""What a cluster loop works with, until a new configuration replaces it."""
+"""The configuration and objects of a cluster's loop, replaced on a reload."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from raft_snapshot_agent.service.scrub_plan import ScrubPlan
 
 @dataclass(frozen=True, slots=True)
 class ClusterService:
-    """What is done for one cluster until it is told otherwise."""
+    """The configuration and objects of one cluster, until the next reload."""
 
     agent: Agent
     timing: ScheduleSpec
-    """For storages that have none of their own."""
+    """Schedule of the storages without one of their own."""
     log: Log
     seed: bool = False
-    """Whether the log is to be the original agent's."""
+    """Whether to log in the format of the original agent."""
 
     patience: float = 3600.0
-    """Seconds after which a run that does not go on is taken for dead."""
+    """Seconds without progress after which a run counts as stuck."""
     drills: DrillPlan | None = None
-    """Those on schedule; nothing: there are none."""
+    """Scheduled drills; `None`: there are none."""
     name: str = ""
-    """Of the cluster; one alone needs none."""
+    """The cluster's name; empty if it is the only one."""
     scrubs: ScrubPlan | None = None
-    """What is read back; nothing: nothing is."""
+    """Scheduled scrubs; `None`: there are none."""
 
     def timings(self) -> dict[str, ScheduleSpec]:
         """Return when each storage is to get snapshots."""

@@ -1,4 +1,4 @@
-"""Page and notifications beside the loops of a daemon, as configured."""
+"""Start page and notifications of a daemon, as configured."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from raft_snapshot_agent.service.status_socket import StatusSocket
 def open_companions(
     present: Callable[[], LoadedFleet], log: Log, take_now: Callable[[str | None], bool]
 ) -> tuple[Companion, ...]:
-    """Return what runs beside the loops; what cannot begin is told, and costs no snapshot.
+    """Open the configured companions of the loops; log those that cannot start.
 
     Arguments:
-        present: Returns what is configured; it may be another after a reload.
-        log: Is told.
-        take_now: Lets a cluster take a snapshot, or all.
+        present: Returns the active configuration, which a reload may replace.
+        log: Where failures are logged.
+        take_now: Requests a snapshot of one cluster, or of all.
 
     Raises:
         AgentError: The page cannot be served, and `web.required` says that it must.
@@ -38,12 +38,12 @@ def open_companions(
 def open_page(
     fleet: LoadedFleet, log: Log, take_now: Callable[[str | None], bool]
 ) -> tuple[Companion, ...]:
-    """Return what serves the page, where one is configured and can be served.
+    """Return the server of the page if it is configured and can start.
 
     Arguments:
-        fleet: What is configured.
-        log: Is told.
-        take_now: Lets a cluster take a snapshot, or all.
+        fleet: The configuration.
+        log: Where failures are logged.
+        take_now: Requests a snapshot of one cluster, or of all.
 
     Raises:
         AgentError: It cannot be served, and `web.required` says that it must.
@@ -53,7 +53,7 @@ def open_page(
     faults: tuple[str, ...] = ()
     try:
         check_web(fleet.web, fleet.position)
-        # Its libraries are needed only where it is configured.
+        # Imported only if it is configured.
         from raft_snapshot_agent.web.server import WebServer
 
         server = WebServer(fleet.web, log, take_now=take_now)
@@ -63,19 +63,19 @@ def open_page(
             raise
         faults = tuple(error.lines)
     for line in faults:
-        what = f"No page is served; snapshots are taken all the same: {line}"
+        what = f"The page is not served, snapshots are not affected: {line}"
         log.error(what, fact=LogEvent.PAGE_NOT_SERVED)
     return () if faults else (server,)
 
 
 class LateNotifications:
-    """Tells whoever is configured; what does that is loaded with the first of them."""
+    """Send notifications; the code is imported once a notifier is configured."""
 
     def __init__(self, present: Callable[[], LoadedFleet]) -> None:
-        """Prepare; nothing is loaded.
+        """Prepare without importing anything.
 
         Arguments:
-            present: Returns what is configured; it may be another after a reload.
+            present: Returns the active configuration, which a reload may replace.
         """
         self._present = present
 
@@ -96,6 +96,8 @@ class LateNotifications:
 
 
 def memory_folder(fleet: LoadedFleet) -> Path:
-    """Return where it is kept what was told: systemd's state folder, else the spool's."""
+    """Return the folder for the state of notifications: systemd's state folder, else the
+    spool's.
+    """
     state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     return Path(state) if state else spool_folder(fleet.first.config, os.environ)

@@ -30,40 +30,40 @@ from raft_snapshot_agent.threads import in_thread
 __all__ = ["ActiveConfig", "ClusterService", "ConfigReloader", "Daemon"]
 
 _LOOK_EVERY = 5.0
-"""Seconds between two looks at the configuration's file."""
+"""Seconds between two checks of the configuration file."""
 _SEND_WITHIN = 3.0
-"""Seconds that traces of the last runs get at the end."""
+"""Maximum seconds to send the remaining traces at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveConfig:
-    """What a daemon does until it is told otherwise."""
+    """The configuration of a daemon, until the next reload."""
 
     clusters: Mapping[str, ClusterService]
-    """By the clusters' names; one alone needs none."""
+    """By cluster name, which is empty for a single cluster."""
     log: Log
     disabled: Mapping[str, str] = field(default_factory=dict)
-    """By the names of clusters whose configuration is invalid: what is wrong with it."""
+    """The error of each cluster whose configuration is invalid, by name."""
     source: str = ""
-    """The file it comes from."""
+    """The configuration file."""
 
 
 class ConfigReloader(Protocol):
-    """Where the duties come from."""
+    """Loads new configurations."""
 
     def changed(self) -> bool:
-        """Tell whether there are new ones since they were last asked for."""
+        """Return whether the configuration has changed since it was last loaded."""
 
     def load(self) -> ActiveConfig:
-        """Read them.
+        """Load the configuration.
 
         Raises:
-            ConfigError: They are wrong.
+            ConfigError: It is invalid.
         """
 
 
 class Daemon:
-    """Takes snapshots on schedule until it is told to stop; no cluster waits for another."""
+    """Takes snapshots on schedule until it is stopped; clusters do not wait for each other."""
 
     def __init__(
         self,
@@ -77,11 +77,11 @@ class Daemon:
         """Prepare a daemon.
 
         Arguments:
-            active: What it begins with.
-            reloader: Where it looks for others; without them they never change.
-            notifier: Tells systemd.
-            companions: What runs beside the loops and reads how things stand.
-            clock: Tells the present time.
+            active: The initial configuration.
+            reloader: Loads changed configurations; `None`: no reloads.
+            notifier: Reports to systemd.
+            companions: Concurrent tasks that only read the status.
+            clock: Returns the present time.
         """
         self._active = active
         self._log = active.log
@@ -95,7 +95,7 @@ class Daemon:
         self._scrubs = ScrubTasks(clock, self._board)
 
     async def run(self) -> None:
-        """Run until SIGTERM or SIGINT; then finish or drop what is under way, within seconds."""
+        """Run until SIGTERM or SIGINT; then finish or discard running snapshots within seconds."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._obey_signals, tasks)
             tasks.start_soon(self._look_for_reload, tasks)
@@ -108,10 +108,10 @@ class Daemon:
         self._log.info("Stopped.", fact=LogEvent.STOPPED)
 
     def take_now(self, cluster: str | None) -> bool:
-        """Take a snapshot now, beside those on schedule; return whether there is such a cluster.
+        """Take an additional snapshot now; return whether the cluster exists.
 
         Arguments:
-            cluster: Its name; without one, all.
+            cluster: Its name; `None`: all clusters.
         """
         chosen = [loop for name, loop in self._loops.items() if cluster in (None, name)]
         for loop in chosen:
@@ -119,14 +119,14 @@ class Daemon:
         return bool(chosen)
 
     async def _accompany(self, companion: Companion) -> None:
-        """Run what only reads; should it fail, the snapshots go on without it."""
+        """Run a companion; its failure does not stop the snapshots."""
         try:
             await companion.run(self._board)
         except Exception as error:  # noqa: BLE001 - it must not end the snapshots
             self._log.error(f"{as_failure(error)}", fact=LogEvent.COMPANION_FAILED)
 
     def _assign(self, active: ActiveConfig, tasks: TaskGroup) -> None:
-        """Give each cluster's loop its service; start new ones, end those that are gone."""
+        """Give each cluster's loop its service; start new loops and retire removed ones."""
         self._log = active.log
         self._post(active)
         self._drills.assign(active.clusters.values(), tasks)
@@ -147,7 +147,7 @@ class Daemon:
         )
 
     def _post(self, active: ActiveConfig) -> None:
-        """Publish which clusters there are, and since when."""
+        """Publish the clusters and the start time of the daemon."""
         now, known = self._clock(), {one.name: one for one in self._board.read().clusters}
         described = {
             name: describe(service, now, known.get(name))
@@ -197,7 +197,7 @@ class Daemon:
                 await self._reload(tasks)
 
     async def _reload(self, tasks: TaskGroup) -> None:
-        """Take a new configuration, if it is sound; a snapshot under way ends under the old."""
+        """Activate a new configuration if it is valid; running snapshots keep the old one."""
         if self._reloader is None:
             return
         self._notifier.reloading()
@@ -205,12 +205,12 @@ class Daemon:
             active = await in_thread(self._reloader.load, abandon=True)
         except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
             for line in as_failure(error).lines:
-                what = f"The new configuration is refused, the old one stays: {line}"
+                what = f"The new configuration is refused, the old one stays in force: {line}"
                 self._log.error(what, fact=LogEvent.CONFIGURATION_REFUSED)
             self._notifier.ready("The new configuration is refused; see the log.")
             self._count_reload("refused", str(as_failure(error)))
         else:
-            self._notifier.ready("The new configuration waits for a snapshot under way.")
+            self._notifier.ready("The new configuration takes effect after the running snapshot.")
             self._assign(active, tasks)
             self._count_reload("ok")
 

@@ -18,13 +18,13 @@ from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.threads import in_thread
 
-if TYPE_CHECKING:  # a daemon without drills does without
+if TYPE_CHECKING:  # imported only if drills are configured
     from raft_snapshot_agent.restore.rehearsal import DrillOutcome
 
 
 @dataclass(frozen=True, slots=True)
 class DrillPlan:
-    """What a scheduled drill needs; it shares no connection with the snapshots."""
+    """The configuration of scheduled drills, with connections separate from those of snapshots."""
 
     config: Config
     position: KeyPosition
@@ -32,10 +32,10 @@ class DrillPlan:
     timing: ScheduleSpec
 
     async def find_newest(self, now: datetime) -> DrillNote | None:
-        """Return what the last drill came to, whichever agent held it.
+        """Return the result of the last drill, by any agent.
 
         Raises:
-            StorageError: No storage tells.
+            StorageError: No storage could be read.
         """
         found: dict[datetime, DrillNote] = {}
         troubles: list[AgentError] = []
@@ -52,10 +52,10 @@ class DrillPlan:
         return found[max(found)] if found else None
 
     async def hold(self) -> DrillOutcome:
-        """Hold a drill of the newest snapshot.
+        """Run a drill with the newest snapshot.
 
         Raises:
-            AgentError: It cannot be tried.
+            AgentError: The drill cannot be run.
         """
         from raft_snapshot_agent.config.check import check_drill
         from raft_snapshot_agent.restore.reader import choose
@@ -67,7 +67,7 @@ class DrillPlan:
 
 
 def plan_drills(config: Config, position: KeyPosition) -> DrillPlan | None:
-    """Return the plan of a cluster's drills; nothing where none are scheduled."""
+    """Return the plan of a cluster's drills; `None` if none are scheduled."""
     if config.drill.schedule is None:
         return None
     return DrillPlan(config, position, assembly.destinations(config), config.drill.schedule.open())

@@ -1,4 +1,4 @@
-"""Scheduled drills: a task of their own beside the loops, which do not wait for it."""
+"""Scheduled drills, in tasks of their own; the clusters' loops do not wait for them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from raft_snapshot_agent.restore.rehearsal import DrillOutcome
 
 _AGAIN = timedelta(minutes=5)
-"""How soon it is looked again where another agent is to hold it, or nothing is known."""
+"""Time until the next check if another agent is to run the drill, or the state is unknown."""
 
 
 class DrillLoop:
-    """Holds one cluster's drills when they are due, if this agent is the one that works."""
+    """Runs one cluster's drills when they are due, if this agent takes its snapshots."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class DrillLoop:
         self._plan = plan
         self._clock = clock
         self._last: datetime | None = None
-        """When this agent tried the last one: not every drill leaves a note."""
+        """When this agent last tried a drill, as not every drill leaves a note."""
 
     async def run(self) -> None:
         """Run until it is cancelled."""
@@ -57,20 +57,20 @@ class DrillLoop:
             timing = self._plan.timing
             spread = timing.jitter * random.random()  # noqa: S311 - jitter is no secret
             await self._sleep_until(timing.first(newest, self._clock()) + spread)
-            if await self._look() == (True, newest):  # else another agent has held it meanwhile
+            if await self._look() == (True, newest):  # not due any more if another agent has run it
                 await self._hold()
 
     async def _sleep_until(self, due: datetime) -> None:
         while (wait := due - self._clock()) > timedelta(0):  # noqa: ASYNC110 - a clock is no event
-            # The wall clock may step, and the host may be suspended.
+            # In slices: the wall clock may be set, and the host may be suspended.
             await anyio.sleep(min(SLICE, wait.total_seconds()))
 
     async def _look(self) -> tuple[bool, datetime | None]:
-        """Return whether this agent is to hold the next one, and when the last one began."""
+        """Return whether this agent is to run the next drill, and when the last one began."""
         try:
             noted = await self._plan.find_newest(self._clock())
         except AgentError:
-            return False, None  # nobody knows whether it is due
+            return False, None  # unknown whether it is due
         is_ours = await is_working(self._service.agent)
         if noted is not None:
             self._publish(noted, is_ours=is_ours)
@@ -83,11 +83,11 @@ class DrillLoop:
         try:
             outcome = await self._plan.hold()
         except SnapshotNotFound:
-            self._last = None  # there is none yet
+            self._last = None  # there is no snapshot yet
             await anyio.sleep(_AGAIN.total_seconds())
             return
         except Exception as error:  # noqa: BLE001 - it must not end the snapshots
-            what = f"The drill could not be held: {as_failure(error)}"
+            what = f"The drill could not be run: {as_failure(error)}"
             log.error(what, fact=LogEvent.DRILL_NOT_HELD)  # noqa: TRY400 - one line
             return
         self._tell(log, outcome)
@@ -101,14 +101,14 @@ class DrillLoop:
         else:
             log.info(outcome.line, fact=LogEvent.DRILL_PASSED, **facts)
         if outcome.trouble:
-            what = f"The drill of {note.snapshot} is not noted beside it: {outcome.trouble}"
+            what = f"The result of {note.snapshot} could not be stored: {outcome.trouble}"
             log.warning(what, fact=LogEvent.DRILL_NOT_NOTED)
 
     def _publish(self, note: DrillNote, *, is_ours: bool) -> None:
-        """Make a drill part of the status, where it is this agent's to tell.
+        """Publish a drill's result in the status, if this agent is responsible.
 
-        One that stands by tells of none, or each agent would raise the same alarm; what it told of
-        while it worked, it keeps up to date.
+        A standby agent publishes none, or every agent would raise the same alarm. What it published
+        while responsible, it keeps up to date.
         """
         self._board.change(
             self._service.name,
@@ -117,7 +117,7 @@ class DrillLoop:
 
 
 class DrillTasks:
-    """The drills of all clusters that have any, under the configuration of the day."""
+    """The drill tasks of all clusters, under the active configuration."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class DrillTasks:
         self._scopes: list[CancelScope] = []
 
     def assign(self, services: Iterable[ClusterService], tasks: TaskGroup) -> None:
-        """Give up the drills of the configuration before, and begin those of this one."""
+        """Cancel the drill tasks of the previous configuration, and start those of this one."""
         for scope in self._scopes:
             scope.cancel()
         self._scopes = []

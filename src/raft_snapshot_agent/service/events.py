@@ -11,7 +11,7 @@ import anyio
 from raft_snapshot_agent.service.cluster_service import ClusterService
 
 SLICE = 30.0
-"""Longest sleep in seconds: the wall clock may step and the host may be suspended."""
+"""Longest sleep in seconds: the wall clock may be set and the host may be suspended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,35 +28,35 @@ class Reload:
 
 @dataclass(frozen=True, slots=True)
 class LeaseAcquired:
-    """Another agent has held the lease until now."""
+    """The lease was acquired, which another agent held before."""
 
 
 @dataclass(frozen=True, slots=True)
 class TakeNow:
-    """Somebody asks for a snapshot beside those on schedule."""
+    """A snapshot was requested in addition to the scheduled ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The schedule asks for a snapshot."""
+    """A scheduled snapshot is due."""
 
 
 Event = Retire | Reload | LeaseAcquired | TakeNow | Due
 _URGENT = (Retire, Reload, LeaseAcquired, TakeNow)
-"""The most urgent first; what is due can wait for all of them, as it stays due."""
+"""The most urgent first; `Due` is last, as it stays due."""
 
 
 class EventQueue:
-    """At most one event of each kind: two that wait together are one, and the newer stands."""
+    """A queue with at most one event of each kind; a newer one replaces the waiting one."""
 
     def __init__(
         self, clock: Callable[[], datetime], beat: Callable[[], None] = lambda: None
     ) -> None:
-        """Begin with nothing.
+        """Create an empty queue.
 
         Arguments:
-            clock: Tells the present time.
-            beat: Is called at least once in a `SLICE` while somebody waits.
+            clock: Returns the present time.
+            beat: Called at least once per `SLICE` during a wait.
         """
         self._clock = clock
         self._beat = beat
@@ -65,16 +65,16 @@ class EventQueue:
 
     @property
     def retired(self) -> bool:
-        """Whether it is over; nothing changes that."""
+        """Whether `Retire` was queued; this is final."""
         return Retire in self._waiting
 
     def put(self, event: Event) -> None:
-        """Let an event wait until it is handled."""
+        """Queue an event."""
         self._waiting[type(event)] = event
         self._arrived.set()
 
     async def wait(self, moment: datetime) -> bool:
-        """Wait until a moment by the wall clock; return whether an event came before."""
+        """Wait until a time of the wall clock; return whether an event came first."""
         while not self._waiting and (left := moment - self._clock()) > timedelta(0):
             self._arrived = anyio.Event()
             self._beat()
@@ -83,7 +83,7 @@ class EventQueue:
         return bool(self._waiting)
 
     async def next(self, due: datetime) -> Event:
-        """Take the most urgent event out of the queue; what is `due` is the last of them."""
+        """Remove and return the most urgent event; `due` has the lowest priority."""
         await self.wait(due)
         for kind in _URGENT:
             if kind is Retire and self.retired:

@@ -1,4 +1,4 @@
-"""Renews the token, and tests whether a new login would succeed."""
+"""Renew the token, and test whether a new login would succeed."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ from raft_snapshot_agent.vault.leader import Cluster
 
 
 async def try_login(cluster: Cluster) -> list[str] | None:
-    """Try the login, if that is due; nothing is raised.
+    """Try the login if that is due. Raises nothing.
 
     Returns:
-        What is wrong with it, if anything; nothing where it was not tried.
+        The error; `None` if it succeeded or was not tried.
     """
     try:
         tried = await in_thread(cluster.try_login, abandon=True)
     except Exception as error:  # noqa: BLE001 - the token in use is good
         why = as_failure(error)
-        return [f"A new login would fail: {why}. Snapshots go on until the present token ends."]
+        return [
+            f"A new login would fail: {why}. Snapshots continue until the present token expires."
+        ]
     return [] if tried else None
 
 
 async def renew_token(cluster: Cluster) -> list[str]:
-    """Renew the token before it ends; return what is wrong with that. Nothing is raised."""
+    """Renew the token before it expires; return the error, if any. Raises nothing."""
     try:
         await in_thread(cluster.keep_token, abandon=True)
     except Exception as error:  # noqa: BLE001 - the next run logs in again
-        return [f"The token is not renewed: {as_failure(error)}"]
+        return [f"The token could not be renewed: {as_failure(error)}"]
     return []

@@ -1,4 +1,4 @@
-"""Publishes the status of one cluster on the board."""
+"""Publish the status of one cluster on the board."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from raft_snapshot_agent.service.cluster_service import ClusterService
 def describe(
     service: ClusterService, now: datetime, before: ClusterStatus | None = None
 ) -> ClusterStatus:
-    """Return what is known of a cluster from its configuration alone.
+    """Return the status of a cluster as far as its configuration tells it.
 
     Arguments:
-        service: What is done for it.
+        service: Its configuration and objects.
         now: The present time.
-        before: What was known under the configuration before; it still holds.
+        before: Its status under the previous configuration, which is kept.
     """
     known = {} if before is None else {one.name: one for one in before.storages}
     timings = service.timings()
@@ -46,17 +46,17 @@ def describe(
 
 
 class StatusPublisher:
-    """Publishes what the loop of one cluster knows."""
+    """Publishes the status of one cluster's loop."""
 
     def __init__(
         self, service: ClusterService, board: StatusBoard, clock: Callable[[], datetime]
     ) -> None:
-        """Prepare; nothing is published.
+        """Prepare without publishing.
 
         Arguments:
-            service: What is done for the cluster; may be replaced.
-            board: Where it is published.
-            clock: Tells the present time.
+            service: The cluster's configuration and objects; may be replaced.
+            board: Where the status is published.
+            clock: Returns the present time.
         """
         self.service = service
         self._board = board
@@ -64,11 +64,11 @@ class StatusPublisher:
         self._beat = clock()
 
     def beat(self) -> None:
-        """Note that the loop goes on."""
+        """Record that the loop is alive."""
         self._beat = self._clock()
 
     def plan(self, state: ScheduleState) -> None:
-        """Publish what is due when."""
+        """Publish the next due times."""
 
         def change(status: ClusterStatus) -> ClusterStatus:
             storages = tuple(
@@ -80,20 +80,20 @@ class StatusPublisher:
         self._publish(change)
 
     def survey(self, surveys: Mapping[str, Survey]) -> None:
-        """Publish what the storages hold.
+        """Publish the content of the storages.
 
         Arguments:
-            surveys: What was found, by storage.
+            surveys: The result for each storage.
         """
         self._publish(lambda status: self._surveyed(status, surveys))
 
     def begin(self) -> None:
-        """Publish that a run is under way."""
+        """Publish that a run has begun."""
         now = self._clock()
         self._publish(lambda status: replace(status, activity=Activity("", now)))
 
     def end(self, report: Report) -> None:
-        """Publish what came of a run."""
+        """Publish the result of a run."""
 
         def change(status: ClusterStatus) -> ClusterStatus:
             ended = status.ended(report)
@@ -108,19 +108,19 @@ class StatusPublisher:
         self._publish(change)
 
     def login(self, refused: str) -> None:
-        """Publish whether a new login would work; nothing refused it: it would."""
+        """Publish whether a new login would work; `None`: it would."""
         self._publish(lambda status: replace(status, login_failing=refused))
 
     def watch(self, progress: Progress) -> None:
-        """Let every reader see what changes without an event.
+        """Make values available that change without an event.
 
         Arguments:
-            progress: Of the present run.
+            progress: The progress of the present run.
         """
         self._board.measure(self.service.name, lambda status: self._measure(status, progress))
 
     def changed(self) -> None:
-        """Publish that something changed which every reader looks up."""
+        """Notify readers that a value changed which they look up themselves."""
         self._publish(lambda status: status)
 
     def _publish(self, change: Callable[[ClusterStatus], ClusterStatus]) -> None:
@@ -175,7 +175,7 @@ def _describe_lease(lease: Lease) -> LeaseStatus:
 
 
 def _find_survey(storage: StorageStatus, result: StorageResult, report: Report) -> Survey:
-    """Return what a storage holds after a delivery; it may not be one that is listed."""
+    """Return the content of a storage after a delivery, without the listing where there is none."""
     before = Survey() if storage.holding is None else storage.holding.survey
     if result.survey is not None or report.snapshot is None:
         return result.survey or before

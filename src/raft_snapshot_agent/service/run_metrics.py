@@ -1,6 +1,6 @@
-"""The metrics of runs of one snapshot: a file for node_exporter, and a Pushgateway.
+"""Metrics of single runs: a file for node_exporter, and a Pushgateway.
 
-What fails here is a warning: it never fails a backup.
+Failures are warnings: they never fail a backup.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ from raft_snapshot_agent.threads import in_thread
 JOB = "raft-snapshot-agent"
 _WITHIN = timedelta(seconds=10)
 _MOST = 64 << 20
-"""Bytes of an earlier file that are read; one of 500 clusters has three million."""
+"""Maximum bytes of an earlier file; with 500 clusters it has three million."""
 _READABLE = FileAccess(mode=0o644)
 _HARMLESS = "it does not concern the snapshot"
 
 
 Run = tuple[Loaded, Report | None]
-"""A cluster and what was done for it; nothing: its configuration is invalid."""
+"""A cluster and its report; `None`: its configuration is invalid."""
 
 
 async def leave_metrics(
     settings: MetricsSettings, runs: Sequence[Run], warn: Callable[[str], object]
 ) -> None:
-    """Leave the metrics of runs where they are collected.
+    """Write and push the metrics of runs.
 
     Arguments:
-        settings: Where that is.
-        runs: What was done for each cluster.
-        warn: Is told what failed, a line each.
+        settings: The file and the Pushgateway.
+        runs: The report of each cluster.
+        warn: Called with one line for each failure.
     """
     earlier = await in_thread(partial(_read_earlier, settings.textfile))
     status = await _describe_all(runs, earlier)
@@ -89,7 +89,7 @@ async def _describe_all(runs: Sequence[Run], earlier: Carried) -> AgentStatus:
 
 
 async def _describe(loaded: Loaded, report: Report | None, earlier: Carried) -> ClusterStatus:
-    """Return how a cluster stands after a run, by what all its storages list now."""
+    """Return the status of a cluster after a run, from what all its storages list now."""
     if report is None:
         return ClusterStatus(loaded.name, disabled="its configuration is invalid")
     config = loaded.config
@@ -101,7 +101,7 @@ async def _describe(loaded: Loaded, report: Report | None, earlier: Carried) -> 
     publisher.end(report)
     await agent.list_taken()
     stored = {one.storage for one in report.deliveries if one.error is None}
-    publisher.survey(  # who may only write is believed
+    publisher.survey(  # with write-only credentials the report counts
         {at: one for at, one in agent.surveys.items() if one.census or at not in stored}
     )
     return board.read().clusters[0]
@@ -112,7 +112,7 @@ def _read_earlier(path: Path | None) -> Carried:
         if path is None:
             return Carried()
         return Carried.read(read_file(path, _MOST).decode(errors="replace"), SNAPSHOTS)
-    except OSError:  # whatever keeps it from being read, writing it will tell
+    except OSError:  # if it cannot be read, writing it reports why
         return Carried()
 
 
@@ -122,7 +122,7 @@ def _write(path: Path, content: bytes) -> None:
     except OSError as error:
         raise AgentError(
             f"cannot write metrics to {path}: {error.strerror or error}",
-            hint=f"its folder must exist and be the agent's to write in; {_HARMLESS}",
+            hint=f"its folder must exist and be writable for the agent; {_HARMLESS}",
         ) from error
 
 
@@ -132,7 +132,7 @@ def _push_all(settings: MetricsSettings, status: AgentStatus) -> None:
 
 
 def _push(settings: MetricsSettings, status: AgentStatus, cluster: str) -> None:
-    """Replace the group of one cluster; its labels are those of the path."""
+    """Replace the group of one cluster; the path has its labels."""
     doing = f"cannot push metrics to {settings.pushgateway}"
     hint = f"check url, username and password of `metrics`; {_HARMLESS}"
     kind, content = exposition(status, metrics=SNAPSHOTS)
@@ -148,7 +148,7 @@ def _push(settings: MetricsSettings, status: AgentStatus, cluster: str) -> None:
 
 
 def _group(value: str) -> str:
-    """Write a label's value as the path has it; base64 for one that no path could have."""
+    """Encode a label's value for the path; in base64 if a path cannot contain it."""
     return f"@base64/{urlsafe_b64encode(value.encode()).decode()}"
 
 

@@ -1,4 +1,4 @@
-"""The runs of one cluster: which storages each is to serve, and what the last one left open."""
+"""The runs of one cluster: which storages each one serves, and what the last one left open."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from raft_snapshot_agent.service.unattended import Unattended
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What became of the storages that were to get a snapshot."""
+    """The result for the storages that were due."""
 
     failed: frozenset[str] = frozenset()
-    """Those that did not get it."""
+    """The storages that did not get the snapshot."""
     interrupted: bool = False
-    """Whether an event came first, in the pause before another try: all is still to be done."""
+    """Whether an event ended the pause before a retry; the storages are still due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class LastRun:
     """What the last run left open."""
 
     stood_by: bool = False
-    """It was left to another agent."""
+    """It was skipped, as another agent is responsible."""
     in_doubt: bool = False
-    """Another agent may have done meanwhile what is due."""
+    """Another agent may have stored what is due."""
     owing: bool = False
-    """A storage failed; the snapshot may have arrived there."""
+    """A storage failed; the snapshot may have arrived there nevertheless."""
     why: str = ""
-    """Why it was left to another agent."""
+    """Why it was skipped."""
 
     @classmethod
     def of(cls, report: Report) -> LastRun:
@@ -70,20 +70,20 @@ class Runs:
         publisher: StatusPublisher,
         clock: Callable[[], datetime],
     ) -> None:
-        """Prepare; nothing is contacted.
+        """Prepare without contacting anything.
 
         Arguments:
-            service: What is done for the cluster; may be replaced between two runs.
-            journal: Where it is told what happened.
-            notifier: Tells systemd.
-            events: End the pause before another try.
-            publisher: Publishes how things stand.
-            clock: Tells the present time.
+            service: The cluster's configuration and objects; may be replaced between runs.
+            journal: Where results are logged.
+            notifier: Reports to systemd.
+            events: End the pause before a retry.
+            publisher: Publishes the status.
+            clock: Returns the present time.
         """
         self.service = service
         self.progress = Progress()
         self.ended = anyio.Event()
-        """Set whenever a run has ended; who waits for it replaces it."""
+        """Set after every run; the task that waits for it replaces it."""
         self._journal = journal
         self._notifier = notifier
         self._events = events
@@ -93,10 +93,10 @@ class Runs:
         self._last = LastRun()
 
     async def begin(self, before: ScheduleState | None = None) -> ScheduleState:
-        """Remove what crashed runs left, and go on where the storages say the last one stopped.
+        """Remove leftovers of crashed runs, and resume the schedule from what the storages list.
 
         Arguments:
-            before: Under the configuration before this one.
+            before: The state under the previous configuration.
         """
         agent = self.service.agent
         for storage, trouble in (await agent.sweep()).items():
@@ -109,14 +109,14 @@ class Runs:
         return state
 
     async def resume(self, state: ScheduleState) -> ScheduleState:
-        """Go on where the agent stopped that held the lease before."""
+        """Continue where the previous lease holder stopped."""
         taken = await self._list_taken()
-        if taken and self._last.in_doubt:  # from here on it is this agent's turn
+        if taken and self._last.in_doubt:  # this agent is responsible from now on
             self._last = LastRun()
         return state.resumed(taken, self._clock())
 
     async def serve_due(self, state: ScheduleState) -> ScheduleState:
-        """Serve what is due, unless another agent has done so meanwhile."""
+        """Serve the due storages, except those that another agent has served."""
         state = await self._look_again(state)
         due = state.due(self._clock())
         if not due:
@@ -135,7 +135,7 @@ class Runs:
         return state
 
     async def serve(self, due: Collection[str], state: ScheduleState) -> Served:
-        """Take a snapshot for these storages; try again while it fails and the next is not due."""
+        """Take a snapshot for these storages; retry failures until the next one is due."""
         again = state.looked_at_again(self._clock()).intersection(due)
         alone = again.issuperset(due) and len(again) < len(state.lines)
         for failures in itertools.count(1):
@@ -161,7 +161,7 @@ class Runs:
     def _choose_pause(
         self, report: Report, failures: int, due: Collection[str], state: ScheduleState
     ) -> timedelta | None:
-        """Return how long to wait after a failure; nothing where the next slot comes before."""
+        """Return how long to wait after a failure; `None` if the next slot comes first."""
         now = self._clock()
         left = state.served(due, now).next_due - now
         wait = backoff(failures, left, random.random())  # noqa: S311 - jitter is no secret
@@ -176,7 +176,7 @@ class Runs:
         return (await self._look_again(state)).due(self._clock()).intersection(due)
 
     async def _look_again(self, state: ScheduleState) -> ScheduleState:
-        """Put off what the storages turn out to hold already, whoever stored it."""
+        """Skip what the storages already have, from any agent."""
         last, began = self._last, self._clock()
         if not (last.in_doubt or last.owing or state.looked_at_again(began)):
             return state
@@ -189,7 +189,7 @@ class Runs:
             self._tell_arrived(state, after, now)
             return after
         if last.stood_by and not taken:
-            # Nobody can tell whether the other has done it: trust that it has.
+            # It cannot be determined whether the other agent stored it: assume so.
             return state.served(state.looked_at_again(now), now)
         return state.after_others(taken, now, private)
 
@@ -215,7 +215,7 @@ class Runs:
             await lease.count(failed=outcome is not Outcome.OK)
 
     def _tell(self, report: Report, *, again: bool) -> bool:
-        """Log the report, but only the first skip of a slot; return whether it was news."""
+        """Log the report, but only the first skip per slot; return whether it was logged."""
         self._journal.trouble(LogEvent.SCHEDULE_FAILED, "schedule", [], self._clock())
         before, self._last, told = self._last, LastRun.of(report), False
         self._publisher.end(report)
@@ -230,7 +230,7 @@ class Runs:
         return told
 
     def _tell_arrived(self, before: ScheduleState, after: ScheduleState, now: datetime) -> None:
-        """Log which storages hold the snapshot of this slot after all."""
+        """Log which storages have the snapshot of this slot despite a failed upload."""
         for name in sorted(before.due(now) - after.due(now)):
             if before.lines[name].owed:
                 what = f"{name} holds this snapshot after all; it is not taken again."

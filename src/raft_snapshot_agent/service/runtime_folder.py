@@ -1,4 +1,4 @@
-"""The folder of the socket by which a running daemon is reached on its host."""
+"""The folder of the socket through which a running daemon is asked on its host."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from raft_snapshot_agent.private_folder import is_private
 
 _NAME = "raft-snapshot-agent"
 _RUN = Path("/run") / _NAME
-"""What the systemd unit makes for the daemon; root looks there, too."""
+"""The folder that the systemd unit creates; root looks there, too."""
 _LOOKED_AT = 1000
 _YOUNG = 60.0
-"""Seconds: a daemon that has only just begun may not listen yet."""
+"""Seconds after which a socket counts as dead: a starting daemon may not listen yet."""
 
 
 def socket_name(source: Path | None) -> str:
     """Return the name of a daemon's socket: one for each configuration file.
 
     Arguments:
-        source: The file; nothing: the daemon was configured by the environment alone.
+        source: The file; empty: the daemon is configured by the environment alone.
     """
     text = "" if source is None else str(source.resolve())
     return f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.sock"
 
 
 def make_runtime_folder(environ: Mapping[str, str]) -> Path:
-    """Return the folder for a daemon's socket, and make it if it is missing.
+    """Return the folder for a daemon's socket, and create it if it is missing.
 
     Raises:
-        OSError: It cannot be made, or others may write to it.
+        OSError: It cannot be created, or others may write to it.
     """
     folder = next(_folders(environ))
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -46,7 +46,7 @@ def make_runtime_folder(environ: Mapping[str, str]) -> Path:
 
 
 def find_sockets(environ: Mapping[str, str], name: str) -> list[Path]:
-    """List where a daemon's socket may be; those that others could have planted are left out."""
+    """List possible paths of a daemon's socket, except where other users could create one."""
     found = []
     for folder in _folders(environ):
         with suppress(OSError):
@@ -57,7 +57,7 @@ def find_sockets(environ: Mapping[str, str], name: str) -> list[Path]:
 
 
 def remove_dead_sockets(folder: Path) -> None:
-    """Remove the sockets of daemons that were killed: nobody listens there any more."""
+    """Remove the sockets of killed daemons, on which no process listens."""
     for path in islice(folder.glob("*.sock"), _LOOKED_AT):
         with suppress(OSError):
             if time.time() - path.lstat().st_mtime > _YOUNG and _is_dead(path):
@@ -81,5 +81,5 @@ def _folders(environ: Mapping[str, str]) -> Iterator[Path]:
         yield _RUN
     if user := environ.get("XDG_RUNTIME_DIR"):
         yield Path(user) / _NAME
-    # Not in TMPDIR: whoever asks may have another than the daemon.
+    # Not in TMPDIR, which may differ between the daemon and `status`.
     yield Path("/tmp") / f"{_NAME}-{os.geteuid()}"  # noqa: S108 - private, or it is not used

@@ -15,18 +15,18 @@ from raft_snapshot_agent.service import assembly
 
 @dataclass(frozen=True, slots=True)
 class ScrubPlan:
-    """What is read back for one cluster; it shares no connection with the snapshots."""
+    """The configuration of scrubs, with connections separate from those of snapshots."""
 
     destinations: Sequence[Destination]
-    """Without those that may only be written to."""
+    """All except write-only storages."""
     every: timedelta
     read: int
-    """Snapshots of each storage in one turn."""
+    """Number of snapshots to read per storage and scrub."""
     spool: Path
 
 
 def plan_scrubs(config: Config) -> ScrubPlan | None:
-    """Return what is read back for a cluster; nothing where nothing is."""
+    """Return the plan of a cluster's scrubs; `None` if none are scheduled."""
     if config.scrub is None:
         return None
     readable = [one for one in assembly.destinations(config) if one.prunes]

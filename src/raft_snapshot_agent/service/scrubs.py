@@ -1,4 +1,4 @@
-"""Scheduled scrubs: stored snapshots are read back in turn, between runs."""
+"""Scheduled scrubs: stored snapshots are read and verified again, between runs."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from raft_snapshot_agent.service.scrub_plan import ScrubPlan
 from raft_snapshot_agent.service.working import is_working
 
 _LOOK_EVERY = timedelta(minutes=5)
-"""How often it is looked whether a storage is due, and whose it is."""
+"""Interval of the check whether a storage is due, and for which agent."""
 _AGAIN = timedelta(minutes=15)
-"""How soon a storage is tried again that could not be asked."""
+"""Time until a storage that failed is tried again."""
 _PAUSE = 0.2
-"""Seconds between two looks whether a run is still under way, or another agent reads."""
+"""Seconds between two checks whether a run or another agent's scrub is still active."""
 
 
 class ScrubLoop:
-    """Reads one cluster's storages back when they are due, one after the other."""
+    """Scrubs the storages of one cluster when they are due, one after the other."""
 
     def __init__(
         self,
@@ -51,13 +51,13 @@ class ScrubLoop:
         """Prepare it.
 
         Arguments:
-            service: Whose snapshots they are.
-            plan: What is read.
-            progress: Tells whether a run is under way, which goes first.
-            journal: Where it is told what was found.
-            turns: Lets one storage of this agent be read at a time.
-            clock: Tells the present time.
-            publish: Is told of a storage what was read there.
+            service: The cluster's configuration and objects.
+            plan: What to scrub.
+            progress: Shows whether a run is active, which has priority.
+            journal: Where results are logged.
+            turns: Allows one scrub at a time in this agent.
+            clock: Returns the present time.
+            publish: Called with a storage's name and result.
         """
         self._publish = publish
         self._agent = service.agent
@@ -82,15 +82,17 @@ class ScrubLoop:
     def _is_due(self, destination: Destination) -> bool:
         now = self._clock()
         due = self._due.get(destination.name, now)
-        # A wall clock that was put back must not stop it for good.
+        # A wall clock that was set back must not stop scrubs for ever.
         return due <= now or due > now + self._plan.every
 
     async def _is_ours(self, destination: Destination) -> bool:
-        """Return whether this agent is to read it: folders of this host, or all if it works."""
+        """Return whether this agent scrubs a storage: a local folder, or any if it takes
+        snapshots.
+        """
         return destination.name in self._agent.private or await is_working(self._agent)
 
     async def _serve(self, destination: Destination) -> None:
-        """Take a turn, unless another agent took it; what fails is told and tried again soon."""
+        """Scrub a storage unless another agent did; log a failure and try again soon."""
         name, every = destination.name, self._plan.every
         try:
             looked_at = (await self._noted(destination)).looked_at
@@ -101,7 +103,7 @@ class ScrubLoop:
             result = await self._take_turn(destination)
         except Exception as error:  # noqa: BLE001 - it must not end the snapshots
             self._due[name] = self._clock() + min(every, _AGAIN)
-            said = [f"{name}: nothing could be read back: {as_failure(error)}"]
+            said = [f"{name}: the scrub failed: {as_failure(error)}"]
             self._journal.trouble(LogEvent.SCRUB_TROUBLE, (name, "scrub"), said, self._clock())
             return
         self._due[name] = self._clock() + every
@@ -110,7 +112,7 @@ class ScrubLoop:
         self._tell(name, result)
 
     async def _noted(self, destination: Destination) -> ScrubNote:
-        """Return what this agent knows of earlier readings, and what the storage tells."""
+        """Return the results of earlier scrubs known to this agent and those in the storage."""
         known = self._notes.get(destination.name, ScrubNote())
         try:
             return known.merged(await read_scrub_note(destination, self._clock()))
@@ -123,17 +125,17 @@ class ScrubLoop:
             return await scrub(destination, before, self._plan.read, self._clock, self._wait)
 
     async def _wait(self) -> None:
-        """Wait while a run is under way: it has the storages for itself."""
+        """Wait until no run is active, as runs have priority."""
         while self._progress.is_going:  # noqa: ASYNC110 - it begins and ends elsewhere
             await anyio.sleep(_PAUSE)
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
-        """Wait until no other agent of this host, with the same spool, reads anything back."""
+        """Wait until no other agent on this host with the same spool runs a scrub."""
         try:
             folder = os.open(private_folder(self._plan.spool), os.O_RDONLY | os.O_DIRECTORY)
         except OSError:
-            yield  # there is none yet
+            yield  # the folder does not exist yet
             return
         try:
             while not lock(folder):  # noqa: ASYNC110 - another process has it
@@ -154,7 +156,7 @@ class ScrubLoop:
 
 
 class ScrubTasks:
-    """The scrubs of all clusters that have any, under the configuration of the day."""
+    """The scrub tasks of all clusters, under the active configuration."""
 
     def __init__(
         self,
@@ -166,12 +168,12 @@ class ScrubTasks:
         self._turns = anyio.Lock()
         self._scopes: list[CancelScope] = []
         self._journals: dict[str, Journal] = {}
-        """They know what lasts, whatever the configuration is."""
+        """Journals, which survive a reload."""
 
     def assign(
         self, services: Mapping[str, tuple[ClusterService, Progress]], tasks: TaskGroup
     ) -> None:
-        """Give up the scrubs of the configuration before, and begin those of this one."""
+        """Cancel the scrub tasks of the previous configuration, and start those of this one."""
         for scope in self._scopes:
             scope.cancel()
         self._scopes = []

@@ -1,4 +1,4 @@
-"""Serves the status on a local socket: one JSON document a connection."""
+"""Serve the status on a local socket: one JSON document per connection."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ from raft_snapshot_agent.service.runtime_folder import (
 )
 
 _WITHIN = 5.0
-"""Seconds that a reader gets to take the document."""
+"""Maximum seconds to send the document to a reader."""
 _AT_ONCE = 8
-"""Readers at once; more wait for their turn."""
+"""Maximum concurrent readers; more must wait."""
 
 
 class StatusSocket:
-    """Companion of the loops: serves `status` of the same host."""
+    """A companion of the loops that answers `status` on the same host."""
 
     def __init__(self, source: Path | None, environ: Mapping[str, str], log: Log) -> None:
-        """Prepare; nothing is opened.
+        """Prepare without opening the socket.
 
         Arguments:
-            source: The configuration file, by which `status` finds its daemon.
-            environ: Names the runtime folder.
-            log: Where it is told that there is none.
+            source: The configuration file, from which `status` derives the socket's name.
+            environ: The environment, which may name the runtime folder.
+            log: Where a failure to open the socket is logged.
         """
         self._source = source
         self._environ = environ
         self._log = log
 
     async def run(self, board: StatusBoard) -> None:
-        """Serve until it is cancelled. Without a socket the daemon goes on."""
+        """Serve until it is cancelled; the daemon also runs without the socket."""
         try:
             path = make_runtime_folder(self._environ) / socket_name(self._source)
-            path.unlink(missing_ok=True)  # what a killed daemon left
+            path.unlink(missing_ok=True)  # left by a killed daemon
             remove_dead_sockets(path.parent)
             listener = await anyio.create_unix_listener(path, mode=0o600)
         except OSError as error:
-            what = f"No socket for `status`, which asks the storages instead: {error}"
+            what = f"Cannot open the socket for `status`, which reads the storages instead: {error}"
             self._log.info(what, fact=LogEvent.STATUS_SOCKET_MISSING)
             return
         own = path.lstat().st_ino
@@ -61,9 +61,9 @@ class StatusSocket:
 
         async def serve(stream: SocketStream) -> None:
             async with stream, limit:
-                # Many clusters take half a second to describe, which no loop has to wait for.
+                # In a thread: with many clusters this takes half a second.
                 text = await renderer.render("status", lambda status: write_json(document(status)))
-                # Who hangs up, or never reads, is no matter of ours.
+                # A reader that disconnects or does not read is ignored.
                 with anyio.move_on_after(_WITHIN), suppress(anyio.BrokenResourceError):
                     await stream.send(text)
 
@@ -72,5 +72,6 @@ class StatusSocket:
                 await listener.serve(serve)
         finally:
             with suppress(OSError):
-                if path.lstat().st_ino == own:  # not that of a daemon started meanwhile
+                # but not the socket of a daemon that was started since
+                if path.lstat().st_ino == own:
                     os.unlink(path)  # noqa: PTH108 - one call that waits for nobody

@@ -1,4 +1,4 @@
-"""Logs when snapshots are overdue and no agent takes them."""
+"""Log when snapshots are overdue and no agent takes them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from raft_snapshot_agent.observe.logs import Log
 _AGAIN = timedelta(hours=1)
 _CHECK = "check that an agent runs beside the leader and can store, or set run_on: anywhere"
 _UNSEEN = (
-    "the folders of other hosts cannot be seen from here: check the agent beside the leader,"
+    "this agent cannot see folders on other hosts: check the agent beside the leader,"
     " and add a storage that all agents share"
 )
 
 
 class Unattended:
-    """A cluster without snapshots while this agent stands by: when it begins, lasts and ends."""
+    """Detects a cluster without new snapshots while this agent is standby, and logs it."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._since: datetime | None = None
-        """When this agent began to stand by."""
+        """When this agent became standby."""
         self._found: Overdue | None = None
         self._told_at: datetime | None = None
 
@@ -37,15 +37,15 @@ class Unattended:
         why: str,
         private: Collection[str],
     ) -> None:
-        """Log an error where the storages hold no snapshot young enough.
+        """Log an error if the newest snapshot in the storages is too old.
 
         Arguments:
-            timings: Of each storage.
-            taken: When the snapshots were taken that each one lists.
+            timings: The schedule of each storage.
+            taken: When the snapshots in each storage were taken.
             now: The present time.
-            why: Why this agent takes none.
-            private: The storages in which other agents' snapshots cannot be seen. Where there is
-                no other, it is said once only: it may well be that another agent works.
+            why: Why this agent takes no snapshots.
+            private: Storages in which this agent cannot see snapshots of other agents. If there
+                are only such, it is logged only once: another agent may be working.
         """
         self._since = self._since or now
         shared = {name: timing for name, timing in timings.items() if name not in private}
@@ -65,7 +65,7 @@ class Unattended:
             )
 
     def note_own_snapshot(self, now: datetime) -> None:
-        """Note that this agent stored a snapshot itself."""
+        """Record that this agent stored a snapshot."""
         self._tell_end(now)
         self._since = None
 

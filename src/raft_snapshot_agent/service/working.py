@@ -1,4 +1,4 @@
-"""Whether this agent is the one that works, for drills and scrubs."""
+"""Determine whether this agent takes the snapshots, for drills and scrubs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from raft_snapshot_agent.threads import in_thread
 
 
 async def is_working(agent: Agent) -> bool:
-    """Return whether this is the agent that takes the snapshots."""
+    """Return whether this agent is the one that takes the snapshots."""
     if agent.lease is not None:
         return agent.lease.held_lease is not None
     try:

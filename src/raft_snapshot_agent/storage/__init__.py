@@ -1,4 +1,4 @@
-"""The storages there are: each a room, and one line here."""
+"""The storage types: each is a package, registered here with one line."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ STORAGES = Registry(
         "webdav": "webdav.webdav:WebdavSettings",
     },
 )
-"""By the `type` in their settings; each is loaded when it is configured."""
+"""Settings class by `type`; each is imported when it is configured."""
 AnyStorage = Annotated[StorageSettings, STORAGES]

@@ -1,4 +1,4 @@
-"""What a storage is: `put`, `entries`, `read`, `delete`, and `sweep` for what killed runs left."""
+"""Interface of a storage: `put`, `entries`, `read`, `delete`, and `sweep` for leftovers."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from raft_snapshot_agent.threads import beside_loop
 class UploadSource(Protocol):
     """A snapshot in a local file that may still be growing.
 
-    Its end is only reached once the snapshot was verified; until then a follower waits.
+    Readers reach its end only after the snapshot is verified; until then they wait.
     """
 
     def link(self, target: Path) -> bool:
-        """Give the growing file a second name; false where the file system cannot."""
+        """Create a hard link to the growing file; return false if the file system cannot."""
 
     def follow(self, position: int) -> int:
-        """Wait until the file is longer than `position` bytes; block the calling thread.
+        """Block the thread until the file is longer than `position` bytes.
 
         Returns:
-            The length that may be read now, or `position` itself at the verified end.
+            The length that can be read now, or `position` at the verified end.
 
         Raises:
-            AgentError: The snapshot failed; nothing of it may be kept.
+            AgentError: The snapshot failed; nothing of it may be stored.
         """
 
     def read(self, position: int, size: int) -> bytes:
@@ -35,55 +35,55 @@ class UploadSource(Protocol):
 
 
 class Entry(NamedTuple):
-    """One object under a storage's prefix; a tuple, for there may be very many."""
+    """One object under a storage's prefix; a tuple, because there may be very many."""
 
     name: str
-    """Relative to the prefix."""
+    """Name relative to the prefix."""
     size: int
 
 
 class Storage(Protocol):
-    """A place that keeps snapshots under a prefix of its own.
+    """Keeps snapshots under a prefix.
 
-    Names are plain file names: no slashes. Every verb raises `StorageError` and nothing else
-    for what the place did wrong, `StorageUnavailable` where another try may help.
+    Names are plain file names, without slashes. For a failure of the storage every method raises
+    only `StorageError`, or its subclass `StorageUnavailable` if a retry may help.
     """
 
     @property
     def kind(self) -> str:
-        """The word for it in the log: `local`, `aws`, ..."""
+        """The type in log messages: `local`, `aws`, ..."""
 
     def location(self, name: str) -> str:
-        """Say where `name` lies, as an operator would write it; no credentials in it."""
+        """Return the address of an object as an operator would write it, without credentials."""
 
     async def put(self, name: str, source: UploadSource) -> int:
-        """Store a snapshot, following it while it grows, and replace what had that name.
+        """Store a snapshot while it grows; replace an object of the same name.
 
-        It appears under `name` only when it is complete and durable. When the source or the
-        storage fails nothing of it stays. Manifests are stored by the same verb.
+        It is visible under `name` only when it is complete and durable. If the source or the
+        storage fails, nothing of it is left. Manifests are stored by the same method.
 
         Returns:
-            Bytes stored, as the storage itself reports where reading back is allowed.
+            Bytes stored, as reported by the storage if reading back is allowed.
         """
 
     async def entries(self) -> list[Entry]:
-        """List what lies directly under the prefix, ours or not, in any order."""
+        """List all objects directly under the prefix, in any order."""
 
     def read(self, name: str) -> AsyncIterator[bytes]:
         """Stream an object.
 
         Raises:
-            SnapshotNotFound: There is none of that name.
+            SnapshotNotFound: No object has that name.
         """
 
     async def delete(self, name: str) -> None:
-        """Remove an object; one that is gone already is no error."""
+        """Delete an object; a missing one is not an error."""
 
     async def sweep(self, leftovers: Leftovers) -> int:
-        """Remove what crashed runs left half-written.
+        """Remove incomplete objects that crashed runs left.
 
         Arguments:
-            leftovers: Tells which names are ours, and which of them are of dead runs.
+            leftovers: Decides which names are ours, and which belong to dead runs.
 
         Returns:
             How many leftovers were removed.
@@ -91,7 +91,7 @@ class Storage(Protocol):
 
 
 async def sizes_of(storage: Storage) -> dict[str, int]:
-    """List what lies in a storage, in bytes by name."""
+    """Return the size in bytes of each object in a storage, by name."""
     entries = await storage.entries()
 
     def sizes() -> dict[str, int]:
@@ -102,7 +102,7 @@ async def sizes_of(storage: Storage) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class BytesSource:
-    """A source that is in memory already: a manifest."""
+    """A source in memory, such as a manifest."""
 
     content: bytes
 

@@ -1,4 +1,4 @@
-"""What the codes of object stores mean, and what to try: established, or said to be likely."""
+"""Maps error codes of object stores to errors and hints; unproven causes are called likely."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from raft_snapshot_agent.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What an answer is for the agent; the store's own words stand beside it."""
+    """The error, explanation and hint for an answer; the store's text is added."""
 
     kind: type[StorageError]
     why: str
     hint: str
-    """`{login}`, `{address}`, `{rights}` and `{options}` stand for those of the storage."""
+    """May contain `{login}`, `{address}`, `{rights}` and `{options}`, filled per storage."""
 
 
 LATER = "it may be temporary; check the store"
@@ -139,7 +139,7 @@ _NO_LOGIN = re.compile(
     r"|(?:invalid|unknown|wrong|expired) (?:signature|credentials?|access key|token|api key)",
     re.IGNORECASE,
 )
-"""How Azurite, Garage and others say by another code that they do not accept the login."""
+"""Texts by which Azurite, Garage and others refuse a login under another code."""
 _WANTS_CHECKSUM = re.compile(
     r"(?=.*\b(?:content-?md5|x-amz-(?:sdk-)?checksum|checksum))(?=.*\b(?:requir|missing|must))",
     re.IGNORECASE,
@@ -154,7 +154,7 @@ _IN_WORDS = (
 
 
 def meaning_of(code: str, text: str) -> Meaning | None:
-    """Return what an answer means; nothing for a code that tells no more than its text."""
+    """Return the meaning of an answer; `None` if the code adds nothing to the text."""
     if code.startswith("KMS."):
         return _KMS
     if "Tier" in code:
@@ -165,12 +165,12 @@ def meaning_of(code: str, text: str) -> Meaning | None:
 
 
 def hint_in_words(text: str) -> str:
-    """Return what to set where the store says so in its text; empty where it does not."""
+    """Return which setting the store's text asks for; empty if none."""
     return next((hint for pattern, hint in _IN_WORDS if pattern.search(text)), "")
 
 
 def hint_for_certificate(reason: str) -> str:
-    """Return what to try where a certificate is not trusted, by the TLS library's reason."""
+    """Return a hint for an untrusted certificate, by the TLS library's reason."""
     lowered = reason.lower()
     if "name" in lowered or "mismatch" in lowered:
         return "it is another host's: write the address with a name it is valid for"
@@ -180,5 +180,5 @@ def hint_for_certificate(reason: str) -> str:
 
 
 def wants_checksum(text: str) -> bool:
-    """Return whether the store says that it needs a checksum with what it is sent."""
+    """Return whether the store's text demands a checksum with uploads."""
     return _WANTS_CHECKSUM.search(text) is not None

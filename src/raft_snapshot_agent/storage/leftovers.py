@@ -1,4 +1,4 @@
-"""What a crashed run may leave behind: half-written things under names of ours."""
+"""Recognises incomplete objects that a crashed run may leave."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from datetime import datetime, timedelta
 from raft_snapshot_agent.core.naming import AGENT, Naming, parse, snapshot_name
 
 _STALE = timedelta(hours=24)
-"""Nothing that was not touched for so long is still being written."""
+"""Age of the last write after which an object is no longer being written."""
 _SUFFIX = ".partial"
 
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """Tells what a sweep may remove."""
+    """Decides what a sweep may remove."""
 
     dead_runs: frozenset[str] = frozenset()
-    """IDs of runs known to be dead, as they stand in the names."""
+    """IDs of dead runs, as in the names."""
     naming: Naming = AGENT
     static_name: str | None = None
 
     def is_ours(self, name: str) -> bool:
-        """Tell whether a snapshot of ours, or what lies beside one, has this name."""
+        """Return whether this is the name of a snapshot of ours, or of a file beside one."""
         snapshot = snapshot_name(name)
         return snapshot == self.static_name or parse(snapshot, self.naming) is not None
 
     def is_abandoned(self, name: str, touched: datetime | None, now: datetime) -> bool:
-        """Tell whether nobody will finish what was to become `name`.
+        """Return whether the incomplete object for `name` will never be completed.
 
         Arguments:
-            name: Of a snapshot or of what lies beside one, perhaps not ours.
-            touched: When it was last written to, if the storage tells.
+            name: Name of a snapshot or of a file beside one; may be foreign.
+            touched: When it was last written, if known.
             now: The present time.
         """
         if not self.is_ours(name):
@@ -43,14 +43,14 @@ class Leftovers:
 
 
 def fresh_partial(name: str) -> str:
-    """Name a hidden file that is to become `name`, unlike any other writer's."""
+    """Return a unique name for the hidden file that becomes `name`."""
     import secrets
 
     return f".{name}.{secrets.token_hex(4)}{_SUFFIX}"
 
 
 def target_of_fresh(hidden: str) -> str | None:
-    """Return what a name made by `fresh_partial` is to become; `None` where it is none."""
+    """Return the final name for a name made by `fresh_partial`; `None` for other names."""
     if not (hidden.startswith(".") and hidden.endswith(_SUFFIX)):
         return None
     name, dot, token = hidden[1:].removesuffix(_SUFFIX).rpartition(".")

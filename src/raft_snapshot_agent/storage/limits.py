@@ -1,19 +1,19 @@
-"""How long a list of any storage may be."""
+"""Limits of the length of a storage's listing."""
 
 from __future__ import annotations
 
 from raft_snapshot_agent.errors import StorageError
 
 MOST_OBJECTS = 200_000
-"""Of a list, unless `max_objects` says otherwise: they take some 50 MiB."""
+"""Default of `max_objects`; a listing of this length takes about 50 MiB."""
 
 
 class ListTooLong(StorageError):
-    """A list has no end, or is longer than is taken: another try would take as long."""
+    """A listing is endless or exceeds its limit; a retry would not help."""
 
 
 def too_many(doing: str, most: int) -> ListTooLong:
-    """Describe a list that is longer than is taken."""
+    """Return the error for a listing longer than its limit."""
     return ListTooLong(
         f"{doing}: there are more than {most} objects",
         hint="raise max_objects, or give these snapshots a folder of their own: prefix",
@@ -21,8 +21,8 @@ def too_many(doing: str, most: int) -> ListTooLong:
 
 
 def endless(doing: str, seconds: float) -> ListTooLong:
-    """Describe a list that goes on for longer than is waited for."""
+    """Return the error for a listing that does not end in time."""
     return ListTooLong(
-        f"{doing}: the list has not come to an end within {seconds:g} s",
+        f"{doing}: the listing did not end within {seconds:g} s",
         hint="raise timeout, or give these snapshots a folder of their own: prefix",
     )

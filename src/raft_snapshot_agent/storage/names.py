@@ -1,4 +1,4 @@
-"""The names of objects, as every storage takes them."""
+"""Checks the names of objects, for all storages."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from raft_snapshot_agent.errors import SnapshotNotFound
 
 
 def not_found(name: str, where: str) -> SnapshotNotFound:
-    """Describe that `where` holds nothing of that name."""
+    """Return the error for a missing object."""
     return SnapshotNotFound(f"there is no {name!r} in {where}", hint="try list")
 
 
 def require_plain_name(name: str, where: str) -> str:
-    """Return the name, where it can only mean an object directly under the prefix.
+    """Return the name if it is a plain name of an object directly under the prefix.
 
     Raises:
-        SnapshotNotFound: It is empty, or leads elsewhere.
+        SnapshotNotFound: It is empty or contains a path.
     """
     if name in {"", ".", ".."} or "/" in name:
         raise not_found(name, where)

@@ -1,4 +1,4 @@
-"""A pipe: takes one snapshot and keeps nothing."""
+"""A storage that writes one snapshot to a pipe and keeps nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STEP = 1 << 20
 
 
 class PipeStorage:
-    """Standard output. What went through a pipe cannot be taken back, so it waits."""
+    """Standard output. Written bytes cannot be taken back, so it waits for verification."""
 
     kind = "pipe"
 
@@ -26,7 +26,7 @@ class PipeStorage:
         return "standard output" if name == "-" else name
 
     async def put(self, _name: str, source: UploadSource) -> int:
-        # A reader that stalls holds the thread for as long as it likes.
+        # A stalled reader can block this thread without limit.
         return await in_thread(lambda: self._copy(source), abandon=True)
 
     async def entries(self) -> list[Entry]:
@@ -49,7 +49,7 @@ class PipeStorage:
         position = 0
         try:
             while position < length:
-                # Past the buffer of the file object: its lock would outlive an abandoned thread.
+                # Not through the file object: an abandoned thread would keep its lock.
                 position += os.write(self._pipe.fileno(), source.read(position, _STEP))
         except OSError as error:
             raise StorageError(

@@ -1,4 +1,4 @@
-"""The settings that every storage has."""
+"""The settings common to all storages."""
 
 from __future__ import annotations
 
@@ -46,62 +46,62 @@ FileName = Annotated[str, AfterValidator(_file_name)]
 
 
 class StorageSettings(Settings):
-    """One storage: what it is called, where in it the snapshots lie and how many are kept."""
+    """Settings of one storage: name, prefix, retention, limits."""
 
     type: str
-    """Which storage it is; each class has one name for it."""
+    """Type of the storage; each class has its own value."""
     name: Annotated[str, AfterValidator(_printable)] | None = None
-    """Its name in the log and on the command line; derived from the type when missing."""
+    """Name in the log and on the command line; by default derived from the type."""
     prefix: Folder = ""
-    """The folder of this cluster's snapshots: empty, or with exactly one slash at its end."""
+    """Folder of this cluster's snapshots: empty, or with exactly one slash at the end."""
     retention: RetentionPolicy | None = None
     static_name: FileName | None = None
-    """The one name every snapshot gets here: each replaces the one before; nothing is pruned."""
+    """Fixed name of all snapshots: each replaces the previous one; nothing is pruned."""
 
     schedule: ScheduleSettings | None = None
-    """When this storage takes a snapshot; the common schedule when missing."""
+    """Schedule of this storage; by default the common schedule."""
     timeout: Timeout = timedelta(seconds=60)
-    """How long the storage may go without an answer; not how long a snapshot may take."""
+    """How long the storage may be silent; not a limit for a whole snapshot."""
     required: bool = True
-    """Whether a failure here is one of the run: in its exit code and in the log."""
+    """Whether a failure of this storage is a failure of the run."""
     prune: bool = True
-    """False for credentials that may only write: the storage sees to old snapshots itself."""
+    """Whether the agent deletes old snapshots; false for credentials that may only write."""
     bandwidth: Speed | None = None
-    """The most it is sent in a second."""
+    """Most bytes per second that are sent to it."""
 
     max_objects: PositiveInt = MOST_OBJECTS
-    """The longest list that is taken; a storage that lists more is hardly this cluster's alone."""
+    """Longest accepted listing; a longer one hardly belongs to one cluster."""
     min_rate: Speed = ByteSize(32 << 10)
-    """Bytes a second that it takes at least, all in all, and sends when it is read."""
+    """Least average bytes per second of an upload or a download."""
 
     @abstractmethod
     def open(self) -> Storage:
-        """Make the storage, without any I/O yet."""
+        """Return the storage; no I/O."""
 
     def lease_store(self, name: str) -> StoredLeaseStore:  # noqa: ARG002 - most cannot
-        """Keep a lease's record beside the snapshots, without any I/O yet.
+        """Return a store for a lease record beside the snapshots; no I/O.
 
         Arguments:
-            name: What the record is called, without the ending that says how it is written.
+            name: Name of the record, without its file extension.
 
         Raises:
-            ConfigError: It does not write only where nobody wrote meanwhile.
+            ConfigError: This storage has no conditional writes.
         """
         raise ConfigError(
             f"{self.name} cannot keep a lease",
-            hint="take a storage of type azure, gcs, local or s3; it may hold nothing else",
+            hint="use a storage of type azure, gcs, local or s3; it may hold nothing else",
         )
 
     def check(self) -> None:
-        """Check, before the first snapshot, what this host has to offer; nothing is changed.
+        """Check before the first snapshot that this host has what is needed; change nothing.
 
         Raises:
-            ConfigError: It is not.
+            ConfigError: Something is missing or invalid.
         """
 
     def prepare(self) -> None:
-        """Make what the first snapshot needs on this host and can be made.
+        """Create what the first snapshot needs on this host, such as a folder.
 
         Raises:
-            ConfigError: It cannot.
+            ConfigError: It cannot be created.
         """

@@ -1,1 +1,1 @@
-"""The way of one snapshot from the server to local disk."""
+"""Transfer of one snapshot from the server to local disk."""

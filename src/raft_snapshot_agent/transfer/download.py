@@ -1,4 +1,4 @@
-"""Downloads a snapshot into the spool at full speed; `core.archive` verifies it meanwhile."""
+"""Download a snapshot into the spool at full speed, while `core.archive` verifies it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _STEP = 1 << 20
 
 
 class Download:
-    """The leader's stream on its way into a spool.
+    """The download of the leader's snapshot into a spool.
 
-    Nothing but the local disk is ever waited for: a reader that stalls can freeze the leader.
+    It waits only for the local disk: a client that reads slowly can block the leader.
     """
 
     def __init__(self, cluster: Cluster, leader: Leader, spool: Spool, deadline: float) -> None:
@@ -34,9 +34,9 @@ class Download:
 
         Arguments:
             cluster: Opens the stream and follows redirects.
-            leader: Where to ask.
-            spool: Where to put it; it is failed when the download fails.
-            deadline: Seconds the whole download may take.
+            leader: The node to ask.
+            spool: Where the snapshot is written; it fails when the download fails.
+            deadline: Maximum seconds of the whole download.
         """
         self._cluster = cluster
         self._leader = leader
@@ -45,22 +45,22 @@ class Download:
         self._stream: SnapshotStream | None = None
 
     async def run(self) -> None:
-        """Download; a failure is the spool's, nothing is raised."""
+        """Download. A failure makes the spool fail. Raises nothing."""
         with anyio.move_on_after(self._deadline) as limit:
-            # A server that never answers is left alone: a failed spool takes no more from it.
+            # The thread may be left waiting for a server: a failed spool accepts nothing more.
             with phase("download"):
                 await in_thread(self._run, abandon=True)
         if limit.cancelled_caught:
             self._fail(
                 Interrupted(
                     f"the snapshot took longer than {self._deadline:g} s",
-                    hint="raise vault.snapshot_timeout, or find out what slows the server down",
+                    hint="raise vault.snapshot_timeout, or check why the server is slow",
                 )
             )
 
     def stop(self) -> None:
         """End the download, from any thread."""
-        self._fail(Stopped("the agent was told to stop; the snapshot is dropped"))
+        self._fail(Stopped("the agent was stopped; the snapshot is discarded"))
 
     def _fail(self, error: AgentError) -> None:
         self._spool.fail(error)
@@ -84,15 +84,15 @@ async def verify(
     entries: EntryReader | None = None,
     counter: MountCounter | None = None,
 ) -> None:
-    """Check a spool while it fills, and give the verdict; a failure is the spool's.
+    """Verify a spool while it is written; a failure makes the spool fail.
 
     Arguments:
-        spool: Somebody else fills and completes it.
-        applied_index: The index that the leader had applied just before it was asked for the
-            snapshot; an older snapshot came from a standby that lags behind.
-        digest: Whether anybody wants the SHA-256 of the archive.
-        entries: Also reads what the state holds.
-        counter: Counts it by mount, in place of that.
+        spool: Written and completed by another thread.
+        applied_index: The index that the leader had applied just before the request. An older
+            snapshot came from a standby that lags behind.
+        digest: Whether to compute the SHA-256 of the archive.
+        entries: Reads the entries of the state, too.
+        counter: Counts them by mount instead.
     """
     if counter is not None:
         entries = CountedEntries(counter)
@@ -102,7 +102,7 @@ async def verify(
 
 
 async def stop_when_cancelled(download: Download) -> None:
-    """Wake every thread that works on the spool when this task is cancelled."""
+    """Wake all threads that use the spool when this task is cancelled."""
     try:
         await anyio.sleep_forever()
     finally:
@@ -111,7 +111,7 @@ async def stop_when_cancelled(download: Download) -> None:
 
 @contextmanager
 def _fail_spool(spool: Spool) -> Iterator[None]:
-    """Make every failure the spool's: a follower would wait for ever for what never comes."""
+    """Make the spool fail on any error, or its readers would wait for ever."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - a defect must not freeze the agent
@@ -127,7 +127,7 @@ def _verify(
             raise StaleSnapshot(
                 f"the snapshot is stale: it ends at index {snapshot.meta.index}, the leader had"
                 f" applied {applied_index}",
-                hint="likely a standby answered in the leader's place; the agent tries again",
+                hint="probably a standby answered instead of the leader; the agent tries again",
             )
         counts = None if counter is None else counter.counts
         spool.accept(replace(snapshot, counts=counts.to_text() if counts else ""))

@@ -1,7 +1,7 @@
-"""The local file a snapshot streams into, followed while it grows.
+"""The local file into which a snapshot is downloaded, read while it grows.
 
-One thread writes. A verifier reads what has arrived; any number of followers read too, but their
-end is held back until the verifier accepted the snapshot, and they fail when it did not.
+One thread writes. A verifier reads what has arrived. Any number of followers read it, too; they
+reach the end only after the verifier has accepted the snapshot, and fail if it is rejected.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from raft_snapshot_agent.private_folder import make_private_folder, private_fold
 _PREFIX = ".raft-snapshot-agent-"
 _SUFFIX = ".spool"
 _ANNOUNCE_EVERY = 1 << 20
-"""Bytes between two wake-ups of the followers: fewer hand-overs cost less than the bytes."""
+"""Bytes between two wake-ups of the followers; frequent wake-ups cost more than the reads."""
 _TRIES, _SWEPT_AFTER = 100, 0.01
-"""How often, and in seconds how soon, a spool is made again that a sweep took for a dead one's."""
+"""Attempts, and seconds between them, to create a spool that another agent's sweep removed."""
 _MOST_PIECES = os.sysconf("SC_IOV_MAX")
 
 
 class Spool:
-    """A growing file with many readers and one verdict.
+    """A growing file with many readers, which is accepted or fails as a whole.
 
-    The file is locked (flock) for as long as it is open: that is how `sweep` tells the spool of a
-    living agent from the leftover of a dead one.
+    The file is locked (flock) while it is open, so that `sweep` can distinguish the spool of a
+    running agent from a leftover.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
@@ -55,7 +55,8 @@ class Spool:
 
     @classmethod
     def create(cls, folder: Path, run_id: str) -> Self:
-        """Make an empty spool, mode 0600, in `folder`, or in one of our own if that is shared.
+        """Create an empty spool, mode 0600, in `folder` or, if that is shared, in a private
+        subfolder.
 
         Raises:
             SpoolError: The folder does not exist or cannot be written.
@@ -68,7 +69,7 @@ class Spool:
                 time.sleep(_SWEPT_AFTER)
         except OSError as error:
             raise _describe_failure(folder, error) from error
-        raise SpoolError(f"the spool {path} is removed by others again and again")
+        raise SpoolError(f"another process removed the spool {path} repeatedly")
 
     def __enter__(self) -> Self:
         return self
@@ -79,26 +80,26 @@ class Spool:
         self.close()
 
     def close(self) -> None:
-        """Remove the file; whoever still follows fails."""
+        """Remove the file; remaining followers fail."""
         self.fail(Stopped("the spool was closed"))
         self._path.unlink(missing_ok=True)
         with self._changed:
             self._closed = True
-            # An abandoned thread could hit whatever the file's number is used for next.
+            # An abandoned thread could use the descriptor's number after it was reused.
             self._changed.wait_for(lambda: not self._users)
         self._file.close()
 
     # The writer's side.
 
     def write(self, chunk: bytes) -> None:
-        """Append what the server sent.
+        """Append a chunk of the download.
 
-        Small chunks are gathered, so that the disk and the followers are bothered seldom; the
-        first goes through at once, for it holds `meta.json`.
+        Small chunks are collected to reduce writes and wake-ups. The first is written at once, as
+        it contains `meta.json`.
 
         Raises:
             SpoolError: The disk is full or failed.
-            AgentError: Somebody called `fail`.
+            AgentError: `fail` was called.
         """
         self._pending.append(chunk)
         self._pending_size += len(chunk)
@@ -108,7 +109,7 @@ class Spool:
             raise self._error
 
     def complete(self) -> None:
-        """Tell that the stream ended; whether it ended well is the verifier's to say.
+        """Mark the end of the download; the verifier still has to accept it.
 
         Raises:
             SpoolError: The disk is full or failed.
@@ -134,23 +135,23 @@ class Spool:
     # The verifier's side.
 
     def wait_for_bytes(self, position: int) -> int:
-        """Wait like `follow`, but end where the stream ended, verified or not."""
+        """Wait like `follow`, but end with the download, verified or not."""
         return self._wait(position, lambda: self._complete)
 
     def announce(self, meta: ArchiveMeta) -> None:
-        """Tell what `meta.json` says, as soon as it has arrived."""
+        """Publish `meta.json` as soon as it has arrived."""
         with self._changed:
             self._meta = meta
             self._changed.notify_all()
 
     def accept(self, snapshot: Snapshot) -> None:
-        """Let the followers reach their end."""
+        """Accept the snapshot: followers can reach the end."""
         with self._changed:
             self._snapshot = snapshot
             self._changed.notify_all()
 
     def fail(self, error: AgentError) -> None:
-        """Fail everybody, the writer included; the first verdict stands."""
+        """Make all readers and the writer fail; only the first verdict counts."""
         with self._changed:
             if self._snapshot is None and self._error is None:
                 self._error = error
@@ -160,40 +161,40 @@ class Spool:
 
     @property
     def path(self) -> Path:
-        """Where the file lies until it is closed."""
+        """The file's path until it is closed."""
         return self._path
 
     @property
     def error(self) -> AgentError | None:
-        """Why the snapshot failed, if it did."""
+        """Why the snapshot failed, if it failed."""
         return self._error
 
     @property
     def received(self) -> int:
-        """Bytes that have arrived so far."""
+        """Bytes received so far."""
         return self._readable
 
     @property
     def moved(self) -> int:
-        """A number that grows while anything arrives or is handed on."""
+        """A number that grows with every write and read."""
         return self._readable + self._handed_out
 
     def meta(self) -> ArchiveMeta:
-        """Wait for what `meta.json` says; block the calling thread."""
+        """Wait for `meta.json`; block the calling thread."""
         self._wait_until(lambda: self._meta is not None)
         assert self._meta is not None  # noqa: S101 - _until came back without an error
         return self._meta
 
     def verdict(self) -> Snapshot:
-        """Wait until the snapshot was verified; block the calling thread."""
+        """Wait for the verdict; block the calling thread."""
         self._wait_until(lambda: self._snapshot is not None)
         assert self._snapshot is not None  # noqa: S101 - _until came back without an error
         return self._snapshot
 
     def link(self, target: Path) -> bool:
-        """Give the growing file a second name; false where the file system cannot.
+        """Create a hard link to the growing file; return false where links are not supported.
 
-        It is the open file that gets it, not whatever has taken its first name since.
+        The link is to the open file, even if its path now names another file.
         """
         with self._lend_file() as descriptor:
             return link_open(descriptor, target)
@@ -202,7 +203,7 @@ class Spool:
         """Wait until the file is longer than `position` bytes; block the calling thread.
 
         Returns:
-            The length that may be read now, or `position` itself at the verified end.
+            The length that may be read now; `position` itself at the end of a verified snapshot.
 
         Raises:
             AgentError: The snapshot failed.
@@ -220,7 +221,7 @@ class Spool:
             raise _describe_failure(self._path.parent, error) from error
 
     def peek(self, position: int, buffer: bytearray) -> int:
-        """Fill `buffer` from `position` with what has arrived, without waiting."""
+        """Fill `buffer` from `position` with available bytes, without waiting."""
         try:
             with self._lend_file() as descriptor:
                 return os.preadv(descriptor, [buffer], position)
@@ -229,7 +230,7 @@ class Spool:
 
     @contextmanager
     def _lend_file(self) -> Iterator[int]:
-        """Lend the open file out; it is not closed meanwhile."""
+        """Return the open file and keep it from being closed while it is in use."""
         with self._changed:
             if self._closed:
                 raise self._error or Stopped("the spool was closed")
@@ -254,23 +255,23 @@ class Spool:
 
 
 def sweep(folder: Path) -> frozenset[str]:
-    """Remove the spools of dead agents; return the run IDs they belonged to."""
+    """Remove the spools of crashed agents; return their run IDs."""
     dead = set()
     with suppress(FileNotFoundError):
         folder = private_folder(folder)
     for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
-        with suppress(OSError):  # what stays in the way there, the next spool will tell
+        with suppress(OSError):  # a remaining problem is reported when the next spool is created
             if remove_if_abandoned(path):
                 dead.add(path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX))
     return frozenset(dead)
 
 
 def _create(path: Path) -> int | None:
-    """Make and lock a file; nothing where another agent's sweep came in between and removes it."""
+    """Create and lock a file; return `None` if another agent's sweep removed it in between."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        return None  # it is not removed yet
+        return None  # the sweep has not removed it yet
     if lock(descriptor) and os.fstat(descriptor).st_nlink:
         return descriptor
     os.close(descriptor)
@@ -281,7 +282,8 @@ def _write_all(descriptor: int, gathered: list[bytes]) -> None:
     for start in range(0, len(gathered), _MOST_PIECES):
         pieces = gathered[start : start + _MOST_PIECES]
         done = os.writev(descriptor, pieces)
-        if done < sum(map(len, pieces)):  # the disk is full, or a signal came: ask again for why
+        # disk full or interrupted by a signal: write again to get the error
+        if done < sum(map(len, pieces)):
             rest = memoryview(b"".join(pieces))[done:]
             while rest:
                 rest = rest[os.write(descriptor, rest) :]

@@ -10,7 +10,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def usable(address: str) -> bool:
-    """Return whether an address is written as one to connect to."""
+    """Return whether an address has the form of one to connect to."""
     try:
         return checked_address(address) == address
     except ValueError:
@@ -18,7 +18,7 @@ def usable(address: str) -> bool:
 
 
 def origin(address: str, *, base: str = "") -> str:
-    """Reduce an address to scheme, host and port, so that two ways to write it compare equal."""
+    """Return scheme, host and port of an address, in one normal form for comparison."""
     try:
         parts = urlsplit(urljoin(base, address))
         port = parts.port or _PORTS[parts.scheme]

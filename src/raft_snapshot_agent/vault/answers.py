@@ -1,4 +1,4 @@
-"""What a server answers, as values and as errors."""
+"""Parses a server's answers into values and errors."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from raft_snapshot_agent.core.foreign_json import read_json
-from raft_snapshot_agent.error_text import read_document
 from raft_snapshot_agent.errors import Denied, Sealed, ServerError
 from raft_snapshot_agent.secret import one_line, redact
 
 SNAPSHOT_PATH = "sys/storage/raft/snapshot"
 _LONGEST = 300
-"""Characters of a server's complaint in a message."""
+"""Most characters of a server's error text in a message."""
 _READ = 16 << 10
-"""Bytes of a body that are looked at for one."""
+"""Most bytes of a body searched for an error text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +27,20 @@ class Answer:
 
     @classmethod
     def read(cls, status: int, text: bytes) -> Answer:
-        """Read a body that should be a JSON object; anything else counts as an error text."""
+        """Parse a body that should be a JSON object; anything else becomes the error text."""
         try:
             body = read_json(text)
         except ValueError:
+            # Pages of proxies: servers themselves answer in JSON.
+            from raft_snapshot_agent.error_text import read_document
+
             said = read_document(text[:_READ].decode("utf-8", "replace")).text
             return cls(status, {"errors": [said] if said else []})
         return cls(status, body if isinstance(body, dict) else {})
 
     @property
     def errors(self) -> str:
-        """What the server, or a proxy before it, complains of, on one line, shortened."""
+        """The error text of the server, or of a proxy in front of it: one line, shortened."""
         listed = self.body.get("errors")
         if not isinstance(listed, list):
             others = (self.body.get(key) for key in ("message", "error"))
@@ -48,12 +50,12 @@ class Answer:
 
     @property
     def told(self) -> str:
-        """Status and complaint as they stand in a message; never empty."""
+        """Status and error text for a message; never empty."""
         return f"{self.status}: {self.errors}" if self.errors else str(self.status)
 
     @property
     def of_dr_secondary(self) -> bool:
-        """Whether a node refused because its cluster only stands in for a lost one.
+        """Whether a node refused because its cluster is a DR secondary.
 
         Source: Vault's answer to any request there, `Path disabled in replication DR secondary
         mode`, as operators report it.
@@ -63,23 +65,23 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class LeaderStatus:
-    """What a node says of the cluster's leader (`sys/leader`)."""
+    """A node's answer about the cluster's leader (`sys/leader`)."""
 
     is_self: bool
     leader_address: str
-    """As the operator configured it at the leader; empty when there is none."""
+    """The leader's configured `api_addr`; empty if there is no leader."""
     applied_index: int
-    """Of the last change that it has applied; a write is answered only once it is."""
+    """Raft index of the last applied change; a write is answered only after it is applied."""
     active_since: str = ""
-    """When the leader took over; a restore makes it take over anew."""
+    """When the leader became active, which also happens after a restore."""
     ha_enabled: bool = True
     performance_standby: bool = False
-    """Whether it answers reads itself (Vault Enterprise); it is a standby all the same."""
+    """Whether it is a standby that answers reads itself (Vault Enterprise)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which cluster and which software answers (`sys/seal-status`)."""
+    """Cluster and software of a server (`sys/seal-status`)."""
 
     cluster_id: str = ""
     cluster_name: str = ""
@@ -88,13 +90,13 @@ class Identity:
     initialized: bool = True
     sealed: bool = False
     shares: int = 0
-    """Into how many the unseal key is split, as the running server knows it."""
+    """Number of shares of the unseal key, as the running server knows it."""
     threshold: int = 0
-    """How many of them unseal it."""
+    """Number of shares needed to unseal."""
 
 
 class Redirected(ServerError):
-    """The server names another node to ask; whether to believe it is the caller's to say."""
+    """The server redirects to another node; the caller decides whether to follow."""
 
     def __init__(self, address: str, location: str) -> None:
         super().__init__(
@@ -110,13 +112,13 @@ _BAD_TOKEN = re.compile(r"\b(?:invalid|bad|expired) token\b", re.IGNORECASE)
 
 
 def refusal(answer: Answer, address: str, path: str, right: str = "read") -> ServerError:
-    """Return in one line why the server refused, always with its own words.
+    """Return an error that explains a refusal and includes the server's text.
 
     Arguments:
-        answer: What it said.
-        address: Who said it.
-        path: What was asked for.
-        right: The capability it takes.
+        answer: The answer of the server.
+        address: Address of the server.
+        path: Requested path.
+        right: Capability that the request needs.
     """
     says = f"{address} answers {path} with {answer.told}"
     if answer.status == 403:
@@ -128,13 +130,13 @@ def refusal(answer: Answer, address: str, path: str, right: str = "read") -> Ser
     if answer.of_dr_secondary:
         return ServerError(
             f"{address} belongs to a DR secondary, which gives no snapshots ({answer.told})",
-            hint="run the agent at the primary cluster; after a failover this one is it",
+            hint="run the agent on the primary cluster, which after a failover is this one",
         )
     return ServerError(says, hint=_advice(answer))
 
 
 def _explain_denied(answer: Answer, path: str, right: str) -> str:
-    """Return the likely cause where the server only says that it refuses."""
+    """Return the likely cause of a 403."""
     if path != SNAPSHOT_PATH:
         return "likely a proxy or firewall in between: this path takes no token"
     if _BAD_TOKEN.search(answer.errors):

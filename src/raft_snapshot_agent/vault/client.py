@@ -1,7 +1,7 @@
-"""The few HTTP calls we need of a Vault or OpenBao server.
+"""The HTTP API calls that the agent makes to a Vault or OpenBao server.
 
-Everything here blocks; callers run it in worker threads. That is on purpose: reading a snapshot
-with an asynchronous parser costs twice the time (see docs/decisions/0001).
+All calls block, and callers run them in worker threads: reading a snapshot with an asynchronous
+parser takes twice the time (see docs/decisions/0001).
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ _HEADERS = {
     "Accept-Encoding": "identity",
     # Listeners of Vault Agent and Proxy may require it.
     "X-Vault-Request": "true",
-    # Without it, a listener with consistency_missing_header_forward lets the leader answer for
-    # a standby, which then claims to be the leader.
+    # Without it, a standby with consistency_missing_header_forward forwards the request, so that
+    # it seems to be the leader.
     "X-Vault-Inconsistent": "fail",
 }
 
 _LONGEST = 300
-"""Characters of what a server says of itself."""
+"""Most characters of a server's product, version or name."""
 _INDEXES = range(1 << 63)
 _COUNTS = range(256)
 _ADDRESSES = ("api_address", "cluster_address", "hostname")
-"""By what a node is known, in `sys/ha-status`."""
+"""Keys in `sys/ha-status` that identify a node."""
 
 
 class Node:
@@ -69,7 +69,7 @@ class Node:
         body: Mapping[str, Any] | None = None,
         namespace: str | None = None,
     ) -> Answer:
-        """Call the API and return what it answers, good or bad.
+        """Call the API and return its answer, whatever the status.
 
         Raises:
             Unreachable: There was no answer.
@@ -86,11 +86,11 @@ class Node:
         return Answer.read(response.status, response.data)
 
     def leader_status(self) -> LeaderStatus:
-        """Ask who leads.
+        """Request which node leads.
 
         Raises:
             Sealed: The node is sealed or not initialised.
-            ServerError: It did not answer, or not with what this endpoint answers.
+            ServerError: There was no answer, or no valid one.
         """
         answer = self.call("GET", "sys/leader")
         if answer.status != 200:
@@ -111,7 +111,7 @@ class Node:
             ) from error
 
     def identity(self) -> Identity:
-        """Ask which cluster and which version this is."""
+        """Request the cluster and the version of the server."""
         answer = self.call("GET", "sys/seal-status")
         if answer.status != 200:
             return Identity()
@@ -129,10 +129,10 @@ class Node:
         )
 
     def leaders_hosts(self, token: str) -> list[str]:
-        """List the hosts at which the cluster's nodes know their leader.
+        """List the hosts under which the cluster's nodes know their leader.
 
-        Source: the API page of `sys/ha-status`. It wants a right that few tokens have; without it
-        there are none.
+        Source: the API page of `sys/ha-status`. It needs a capability that few tokens have; without
+        it the list is empty.
 
         Raises:
             Unreachable: There was no answer.
@@ -144,11 +144,11 @@ class Node:
         return [host for address in addresses if (host := _host(address))]
 
     def open_snapshot(self, token: str) -> SnapshotStream:
-        """Ask for a snapshot.
+        """Request a snapshot.
 
         Raises:
-            Redirected: Another node is to be asked.
-            Denied: The token may not read it.
+            Redirected: Another node must be used.
+            Denied: The token has no permission.
             ServerError: The server refused.
         """
         stall = self._settings.stall_timeout.total_seconds()
@@ -168,10 +168,10 @@ class Node:
         raise self._error_from_refusal(response, response.data, "read")
 
     def send_snapshot(self, token: str, file: IO[bytes], *, force: bool) -> None:
-        """Hand a snapshot over for restoring; the server applies it after it answered.
+        """Upload a snapshot to restore; the server applies it after its answer.
 
         Raises:
-            Redirected: Another node is to be asked.
+            Redirected: Another node must be used.
             ServerError: The server refused; nothing was changed.
         """
         path = f"{SNAPSHOT_PATH}-force" if force else SNAPSHOT_PATH
@@ -212,7 +212,7 @@ def _headers(token: str | None, namespace: str | None = None) -> dict[str, str]:
     if token:
         if not (token.isascii() and token.isprintable()) or " " in token:
             raise ConfigError(
-                "the token holds characters that no token holds",
+                "the token contains invalid characters",
                 hint="check vault.auth: its secret must be the token and nothing else",
             )
         headers["X-Vault-Token"] = token
@@ -222,20 +222,20 @@ def _headers(token: str | None, namespace: str | None = None) -> dict[str, str]:
 
 
 def _line(said: object) -> str:
-    """Show what a server says of itself as one short line; nothing where it says nothing."""
+    """Return a value from the server as one short line; empty if it is missing."""
     return one_line(str(said), _LONGEST) if said else ""
 
 
 def _count(said: object) -> int:
-    """Read a small number; zero where it is none."""
+    """Parse a small number; zero if it is invalid."""
     return said if type(said) is int and said in _COUNTS else 0
 
 
 def _index(said: Any) -> int:
-    """Read a Raft index.
+    """Parse a Raft index.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not a Raft index.
     """
     index = int(said or 0)
     if index not in _INDEXES:
@@ -250,7 +250,7 @@ def _length(file: IO[bytes]) -> int:
 
 
 def _host(address: str) -> str:
-    """Return the host of an address, or of what is only a name, as a URL writes it."""
+    """Return the host of an address or of a plain host name, in URL syntax."""
     try:
         host = urlsplit(address if "://" in address else f"//{address}").hostname or ""
     except ValueError:

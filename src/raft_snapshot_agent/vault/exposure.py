@@ -1,4 +1,4 @@
-"""Which way leads to a server, and whether others could read the token on it."""
+"""Finds the proxy to a server, and whether others could read the token on the way."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from raft_snapshot_agent.vault.settings import VaultSettings
 
 
 def proxy_to(address: str, configured: ProxyAddress | None) -> Proxy | None:
-    """Return the proxy that leads to a server; its key and its own variables leave no host out.
+    """Return the proxy for a server; `NO_PROXY` does not apply to `vault.proxy` and `*_PROXY_ADDR`.
 
     Raises:
-        ConfigError: It cannot be used.
+        ConfigError: The proxy's URL is invalid.
     """
     given = None if configured is None else configured.proxy("vault.proxy")
     return route(address, given)
 
 
 def exposes(address: str, settings: VaultSettings) -> bool:
-    """Return whether others could read the token on its way to a server, and may not.
+    """Return whether others could read the token on the way, without permission to send it so.
 
-    This is asked for every address: configured ones, and those that servers announce.
+    This is checked for every address, configured or announced by a server.
 
     Raises:
         ConfigError: The proxy cannot be used.
@@ -31,7 +31,7 @@ def exposes(address: str, settings: VaultSettings) -> bool:
 
 
 def is_readable(address: str, settings: VaultSettings) -> bool:
-    """Return whether others could read the token on its way to a server, allowed or not.
+    """Return whether others could read the token on the way to a server.
 
     Raises:
         ConfigError: The proxy cannot be used.
@@ -40,7 +40,7 @@ def is_readable(address: str, settings: VaultSettings) -> bool:
 
 
 def exposure(address: str) -> ConfigError:
-    """Return the error for an address to which secrets would go without TLS."""
+    """Return the error for an address to which secrets would be sent without TLS."""
     return ConfigError(
         f"{address} is not encrypted: the token and the snapshot could be read on the way",
         hint="use https://, or set vault.allow_http: true",

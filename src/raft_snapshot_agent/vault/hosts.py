@@ -1,4 +1,4 @@
-"""Which addresses are this host's own."""
+"""Decides which addresses belong to this host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_local(address: str) -> bool:
-    """Return whether a server's address is on this host: loopback, an own address, a socket."""
+    """Return whether a server is on this host, by its address: loopback, own IP or unix socket."""
     if address.startswith("unix:"):
         return True
     return any(_is_here(ip) or ip.is_unspecified for ip in _resolve(_host(address)))
@@ -21,8 +21,8 @@ def is_local(address: str) -> bool:
 def is_own(address: str) -> bool:
     """Return whether the address that a leader announces names this host.
 
-    A literal loopback address names every host and so none. A name that resolves to loopback
-    here does count: hosts list their own names so (`127.0.1.1 vault-0`).
+    A literal loopback address does not identify a host. A name that resolves to loopback does
+    count, because hosts list their own names so (`127.0.1.1 vault-0`).
     """
     host = _host(address)
     if host == "localhost" or ((literal := _literal(host)) is not None and literal.is_loopback):
@@ -34,7 +34,7 @@ def _host(address: str) -> str:
     try:
         return (urlsplit(address).hostname or "").rstrip(".")
     except ValueError:
-        return ""  # another server's words, such as "https://["
+        return ""  # an invalid address from another server, such as "https://["
 
 
 def _literal(host: str) -> _Ip | None:
@@ -47,7 +47,7 @@ def _literal(host: str) -> _Ip | None:
 def _resolve(host: str) -> set[_Ip]:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, ValueError):  # of no name at all, too
+    except (OSError, ValueError):  # also raised for an empty name
         return set()
     ips = {_literal(str(sockaddr[0])) for *_, sockaddr in found}
     return {ip for ip in ips if ip is not None}

@@ -1,4 +1,4 @@
-"""Who leads, whether this agent is the one to work, and the snapshot from the leader.
+"""Finds the leader, decides whether this agent takes the snapshot, and requests it.
 
 Source for what nodes answer: the API page of `sys/leader`, and trials on real clusters: `is_self`
 speaks of the node that answered, so behind a load balancer it says nothing about this host;
@@ -28,27 +28,27 @@ from raft_snapshot_agent.vault.stream import SnapshotStream
 
 _MOST_REDIRECTS = 3
 _CALLS = 3
-"""One node costs the search at most this many times `vault.timeout`."""
+"""Time limit per node of the search, as a multiple of `vault.timeout`."""
 _MOST_WAYS = 6
-"""Other addresses of the leader that are tried; a node may name any number."""
+"""Most other addresses of the leader that are tried; a node may report any number."""
 _NONSENSE = (ArithmeticError, LookupError, TypeError, ValueError)
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Leader:
-    """The node to take the snapshot from, and what it had applied when it was found."""
+    """The leader, and the Raft index it had applied when it was found."""
 
     node: Node
     applied_index: int
     active_since: str
     identity: Identity
     troubles: tuple[str, ...] = ()
-    """What was wrong with the nodes that were asked before."""
+    """Errors of the nodes that were tried before."""
 
 
 class Cluster:
-    """The nodes of one cluster, as configured and as they announce each other."""
+    """The nodes of one cluster, as configured and as announced by other nodes."""
 
     def __init__(self, settings: VaultSettings, run_on: Literal["leader", "anywhere"]) -> None:
         self._settings = settings
@@ -57,25 +57,25 @@ class Cluster:
         self._used: Node | None = None
         self.session = Session(settings.auth, namespace=settings.namespace)
         self._proxied = settings.auth is not None and settings.auth.method == "none"
-        """The token is a proxy's, so nobody can be asked past it."""
+        """Whether an agent or proxy adds the token, so that no node can be contacted directly."""
 
     def close(self) -> None:
         for node in self._nodes.values():
             node.close()
 
     def node(self, address: str) -> Node:
-        """Return the node at an address; nothing is contacted."""
+        """Return the node at an address; no I/O."""
         if address not in self._nodes:
             self._nodes[address] = Node(address, self._settings)
         return self._nodes[address]
 
     def find_leader_for_this_agent(self) -> Leader:
-        """Find the leader that this agent is to take a snapshot from.
+        """Find the leader, if this agent is responsible for its snapshots.
 
         Raises:
-            NotLeader: Another host's agent is to work.
+            NotLeader: The agent on another host is responsible.
             NoLeader: The cluster has no leader at the moment.
-            ServerError: No node answered as it should; the first one's reason.
+            ServerError: No node gave a valid answer; the error is that of the first one.
         """
         if self._run_on == "anywhere":
             return self._first_success(self._settings.addresses, self._anywhere)
@@ -85,44 +85,44 @@ class Cluster:
         return self._first_success(self._settings.addresses, self._behind)
 
     def find_leader(self) -> Leader:
-        """Find the leader wherever it is, for commands an operator runs by hand."""
+        """Find the leader on any host, for commands that an operator runs."""
         return self._first_success(self._settings.addresses, self._anywhere)
 
     def open_snapshot(self, leader: Leader) -> SnapshotStream:
-        """Ask the leader for a snapshot, following redirects inside the cluster.
+        """Request a snapshot from the leader, following redirects inside the cluster.
 
         Raises:
-            ServerError: It was refused.
+            ServerError: The request was refused.
         """
         return self._follow(leader.node, lambda node, token: node.open_snapshot(token))
 
     def send_snapshot(self, leader: Leader, file: IO[bytes], *, force: bool) -> None:
-        """Hand a snapshot to the leader for restoring, following redirects inside the cluster.
+        """Upload a snapshot to the leader to restore, following redirects inside the cluster.
 
         Raises:
-            ServerError: It was refused; nothing was changed.
+            ServerError: The upload was refused; nothing was changed.
         """
         self._follow(leader.node, lambda node, token: node.send_snapshot(token, file, force=force))
 
     def keep_token(self) -> None:
-        """Renew the token where that is due."""
+        """Renew the token if it is due."""
         if self._used is not None:
             self.session.keep(self._used)
 
     def try_login(self) -> bool:
-        """Try whether a login would still work, once in `vault.login_check`; see `Session`.
+        """Test the login once per `vault.login_check`; see `Session`.
 
         Returns:
-            Whether it was tried, and works.
+            Whether a login was tried and succeeded.
 
         Raises:
-            AgentError: It was tried, and does not.
+            AgentError: The login failed.
         """
         every = self._settings.login_check.total_seconds()
         return self._used is not None and self.session.try_login(self._used, every)
 
     def revoke_token(self) -> None:
-        """End the token where this agent made it."""
+        """Revoke the token if this agent created it."""
         if self._used is not None:
             self.session.revoke(self._used)
 
@@ -139,9 +139,9 @@ class Cluster:
                 node = self._inside(node, redirect)
 
     def _inside(self, node: Node, redirect: Redirected) -> Node:
-        """Return the node a redirect names, if it is one of the cluster's.
+        """Return the target of a redirect, if it is a node of the cluster.
 
-        The token goes along, so the target must be configured or announced as the leader.
+        The token is sent there, so the target must be configured or announced as the leader.
         """
         target = origin(redirect.location, base=node.address)
         members = (*self._settings.addresses, node.leader_status().leader_address)
@@ -151,7 +151,7 @@ class Cluster:
         return self.node(known[target])
 
     def _exposes(self, node: Node, address: str) -> bool:
-        """Return whether going from a node to an address lets others read the token."""
+        """Return whether a redirect from a node to an address would let others read the token."""
         gives_up_tls = node.address.startswith("https:") and not address.startswith("https:")
         return gives_up_tls or exposes(address, self._settings)
 
@@ -172,7 +172,7 @@ class Cluster:
         raise NoLeader("no address of the cluster is configured", hint="set vault.address")
 
     def _try_node(self, node: Node, find: Callable[[Node, LeaderStatus], Leader]) -> Leader:
-        """Ask one node; whatever it does ends within a time of its own, and not the search."""
+        """Try one node, within its own time limit; its errors do not end the search."""
         try:
             with within(_CALLS * self._settings.timeout.total_seconds()):
                 return find(node, node.leader_status())
@@ -181,18 +181,18 @@ class Cluster:
         except _NONSENSE as error:
             trace_defect(error)
             raise ServerError(
-                f"{node.address} answers with what no Vault or OpenBao does: {error!r}",
+                f"{node.address} does not answer like Vault or OpenBao: {error!r}",
                 hint="check what answers there",
             ) from error
 
     def _beside(self, node: Node, leader_status: LeaderStatus) -> Leader:
-        """Decide for a node on this host: it knows itself whether it leads."""
+        """Check a node on this host, which knows whether it leads."""
         if leader_status.is_self or not leader_status.ha_enabled:
             return _leader(node, leader_status)
         raise _not_leader(node, leader_status)
 
     def _behind(self, node: Node, leader_status: LeaderStatus) -> Leader:
-        """Decide behind a load balancer: the leader must be on this very host."""
+        """Check behind a load balancer: the leader must be on this host."""
         if not is_own(leader_status.leader_address):
             raise _not_leader(node, leader_status)
         if self._proxied:
@@ -200,9 +200,9 @@ class Cluster:
         return self._confirm(leader_status.leader_address)
 
     def _anywhere(self, node: Node, leader_status: LeaderStatus) -> Leader:
-        """Connect to the announced leader; if that fails, stay with the node that answered."""
+        """Connect to the announced leader; if that fails, use the node that answered."""
         announced = leader_status.leader_address
-        # A socket is this very server's, and what it announces may be another's on this host.
+        # A unix socket belongs to one server; its announced address may be another one's.
         own_socket = leader_status.is_self and node.address.startswith("unix:")
         if own_socket or (self._proxied and announced):
             return _leader(node, leader_status)
@@ -218,7 +218,7 @@ class Cluster:
             raise _not_leader(node, leader_status)
         node.close()  # a load balancer may answer with another node on the next connection
         raise NoLeader(
-            f"{node.address} is a standby, and the leader cannot be told from it",
+            f"{node.address} is a standby and does not announce the leader's address",
             hint="list the nodes' own addresses in vault.nodes",
         )
 
@@ -232,10 +232,10 @@ class Cluster:
         return self._confirm(announced)
 
     def _known_otherwise(self, node: Node, announced: str, error: ServerError) -> Leader:
-        """Try the names by which the cluster's own nodes know the leader.
+        """Try the names under which the cluster's nodes know the leader.
 
         Raises:
-            ServerError: What was wrong with the announced one, if none of them helps.
+            ServerError: None of them works; the error is that of the announced address.
         """
         for address in self._other_ways(node, announced):
             with suppress(ServerError):
@@ -249,7 +249,7 @@ class Cluster:
         try:
             hosts = node.leaders_hosts(self.session.token(node))
         except AgentError:
-            return []  # what is wrong with the announced address is what there is to tell
+            return []  # the error of the announced address is raised instead
         ports = f":{parts.port}" if parts.port else ""
         ways = dict.fromkeys(f"{parts.scheme}://{host}{ports}{parts.path}" for host in hosts)
         known = [way for way in ways if way != announced and usable(way)]
@@ -258,14 +258,14 @@ class Cluster:
     def _confirm(self, address: str) -> Leader:
         if not usable(address):
             raise ServerError(
-                f"the leader announces itself at {address}, which is no address",
+                f"the leader announces itself at {address}, which is not a valid address",
                 hint="correct api_addr on the servers",
             )
         node = self.node(address)
         leader_status = node.leader_status()
         if not leader_status.is_self:
             raise NoLeader(
-                f"{address} is announced as the leader but says it is not",
+                f"{address} is announced as the leader, but denies it",
                 hint="likely leadership is moving; the agent tries again",
             )
         return _leader(node, leader_status)

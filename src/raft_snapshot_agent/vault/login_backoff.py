@@ -1,4 +1,4 @@
-"""Logins that were refused are not sent again at once: too many lock a user or a role out.
+"""Delays a login that was refused, because too many refusals lock out the user or role.
 
 Source: https://developer.hashicorp.com/vault/docs/concepts/user-lockout (five tries within 15
 minutes by default, for userpass, ldap and approle).
@@ -13,12 +13,12 @@ from raft_snapshot_agent.errors import Denied
 from raft_snapshot_agent.vault.auth.base import Login
 
 _PAUSES = (60.0, 240.0, 960.0)
-"""Seconds after the first, second and each later refusal; the last outlasts the counter."""
+"""Seconds after the first, second and later refusals; the last exceeds the lockout counter."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoginBackoff:
-    """A login the server refused, how often in a row, and until when it is not sent again."""
+    """A refused login, the number of consecutive refusals, and when it may be sent again."""
 
     login: Login
     error: Denied
@@ -29,7 +29,7 @@ class LoginBackoff:
     def now(
         cls, login: Login, error: Denied, clock: float, before: LoginBackoff | None
     ) -> LoginBackoff:
-        """Note a refusal; a login unlike the one before begins anew."""
+        """Record a refusal; a login with other credentials restarts the count."""
         count = before.count + 1 if before is not None and before.login == login else 1
         pause = _PAUSES[min(count, len(_PAUSES)) - 1]
         jitter = 1 + random.random() / 10  # noqa: S311 - no secret
@@ -37,10 +37,10 @@ class LoginBackoff:
         return cls(login, error, clock + error.pause, count)
 
     def check(self, login: Login, clock: float) -> None:
-        """Refuse the same login ourselves while it is too early for it.
+        """Raise if the same login was refused and the pause has not ended.
 
         Raises:
-            Denied: What the server said, and how long it is not asked again.
+            Denied: The server's text, and the rest of the pause.
         """
         if login == self.login and clock < self.until:
             left = self.until - clock

@@ -1,7 +1,7 @@
-"""The token: where it comes from, how long it lasts, and how it ends.
+"""Obtains, renews and revokes the token.
 
-One session owns the token and its expiry; it belongs to the cluster, not to a node, so it is as
-good on the next leader as on the last.
+One session owns the token and its expiry. The token belongs to the cluster, not to a node, so it
+stays valid when the leader changes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SOON = 300.0
 
 
 class Session:
-    """A token that is always good. Safe to use from several threads."""
+    """Provides a valid token; thread-safe."""
 
     def __init__(
         self,
@@ -47,16 +47,16 @@ class Session:
         self.logins = 0
 
     def with_token(self, node: Node, use: Callable[[str], _T], *, lasting: float = 0) -> _T:
-        """Do something with a good token; log in again once where it is refused.
+        """Call a function with a valid token; log in again once if the token is refused.
 
         Arguments:
-            node: Where to log in or renew, if need be.
-            use: What to do with the token.
-            lasting: How many seconds that may take: a token that might end before is renewed.
+            node: Node for a login or renewal.
+            use: Function called with the token.
+            lasting: Seconds that the call may take; a token that could expire is renewed first.
 
         Raises:
-            Denied: Refused with a fresh token too: the policy does not allow it.
-            ServerError: The login or the use itself failed.
+            Denied: A new token was refused, too: the policy does not allow the request.
+            ServerError: The login or the call failed.
         """
         token = self.token(node, lasting=lasting)
         try:
@@ -69,7 +69,7 @@ class Session:
         return use(fresh)
 
     def token(self, node: Node, *, lasting: float = 0) -> str:
-        """Return a token for one use that is not due for renewal; renew it or log in."""
+        """Return a token for one use; renew it or log in if needed."""
         with self._lock:
             token, now = self._token, self._clock()
             if token is None or not token.ours or token.dead(now):
@@ -82,28 +82,28 @@ class Session:
             return token.value
 
     def keep(self, node: Node) -> None:
-        """Renew the token where that is due; one that may not be renewed is let go.
+        """Renew the token if it is due; drop one that is not renewable.
 
-        It never logs in: the next use does, and a daemon that only waits provokes no lockout.
+        It never logs in, which the next use does, so that an idle daemon cannot cause a lockout.
         """
         with self._lock:
             if self._token is not None and self._clock() >= self._token.renew_at:
                 self._token = self._renew_token(node, self._token)
 
     def try_login(self, node: Node, every: float) -> bool:
-        """Log in beside the token in use, if that is due, and end the token that yields.
+        """Test the login, if due, with an additional token that is revoked at once.
 
-        A token outlives the login it came from; so it is known before the token ends.
+        A token can outlive its credentials; this finds that before the token expires.
 
         Arguments:
-            node: Where to log in.
-            every: Seconds since the last login, or the last try; 0: never.
+            node: Node for the login.
+            every: Seconds between logins, tests included; 0: never.
 
         Returns:
-            Whether it was tried, and works.
+            Whether a login was tried and succeeded.
 
         Raises:
-            AgentError: It was tried, and does not.
+            AgentError: The login failed.
         """
         with self._lock:
             now = self._clock()
@@ -112,7 +112,7 @@ class Session:
             self._tried_at = now
             try:
                 token = self._login(node)
-            except (Unreachable, Sealed):  # says nothing of the login: soon again
+            except (Unreachable, Sealed):  # not a failure of the login: try again soon
                 self._tried_at = now - every + min(every, _SOON)
                 return False
             self._post(node, "auth/token/revoke-self", token.value)
@@ -120,27 +120,27 @@ class Session:
 
     @property
     def _may_try(self) -> bool:
-        """Return whether another login costs nothing that is counted."""
+        """Return whether an additional login uses up nothing, such as a limited secret ID."""
         wrapped = isinstance(self._auth, AppRoleAuth) and self._auth.wrapped
         return self.logins > 0 and not wrapped
 
     def seconds_to_renewal(self) -> float:
-        """Return the seconds until `keep` has something to do; infinity if never."""
+        """Return the seconds until the renewal is due; infinity if never."""
         token = self._token
         return float("inf") if token is None else max(0.0, token.renew_at - self._clock())
 
     def seconds_to_end(self) -> float:
-        """Return for how long the token is good; infinity: for ever, or there is none yet."""
+        """Return the seconds until the token expires; infinity if never, or without a token."""
         token = self._token
         return float("inf") if token is None else max(0.0, token.ends_at - self._clock())
 
     @property
     def uses(self) -> int | None:
-        """How many requests the token is still good for; `None`: any number."""
+        """Number of requests that the token still allows; `None` if unlimited."""
         return None if self._token is None else self._token.uses
 
     def revoke(self, node: Node) -> None:
-        """End the token where this session made it; a server that refuses is no matter."""
+        """Revoke the token if this session created it; ignore a refusal."""
         with self._lock:
             token, self._token = self._token, None
             if token is None or not token.ours or token.dead(self._clock()):
@@ -148,7 +148,7 @@ class Session:
             self._post(node, "auth/token/revoke-self", token.value)
 
     def _blame_namespace(self, error: Denied, value: str) -> None:
-        """Return the error for a token that a new login would not help."""
+        """Raise if the token was created in a namespace, where a new login would not help."""
         if in_namespace(value):
             raise Denied(
                 f"{error.message}: the token was made in a namespace",
@@ -157,10 +157,10 @@ class Session:
             ) from error
 
     def _replace(self, node: Node, refused: str) -> str | None:
-        """Log in anew unless that cannot yield another token."""
+        """Log in again, unless that would return the same token."""
         with self._lock:
             if self._token is not None and self._token.value == refused:
-                # It may be a good one that lacks a right: it must not outlive its use.
+                # It may be valid but lack a capability, so it must be revoked.
                 self.revoke(node)
             fresh = self.token(node)
             return fresh if fresh != refused else None
@@ -195,7 +195,7 @@ class Session:
         raise error
 
     def _renew_token(self, node: Node, token: Token) -> Token | None:
-        """Renew; nothing where that is refused, or no longer worth while near the maximum."""
+        """Renew the token; return `None` if refused, or if it is near its maximum TTL."""
         asked = self._clock()
         if not token.renewable or asked >= token.ends_at:
             return None

@@ -1,4 +1,4 @@
-"""Where the cluster is and how to speak to it, from the file and the standard environment."""
+"""Settings of the connection to the cluster, from the file and the standard variables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FALSE = {"0", "f", "F", "FALSE", "false", "False", ""}
 
 
 class TlsSettings(Settings):
-    """Whom to trust and who we are; certificates are verified unless `skip_verify` is set."""
+    """TLS settings; certificates are verified unless `skip_verify` is set."""
 
     ca_file: Path | None = None
     ca_path: Path | None = None
@@ -41,29 +41,29 @@ class TlsSettings(Settings):
 
 
 class VaultSettings(Settings):
-    """One cluster: its nodes, its TLS, and how to log in."""
+    """Settings of one cluster: its nodes, TLS and login."""
 
     address: str | None = None
     nodes: tuple[str, ...] = Field(default=())
-    """Several addresses of one cluster; any may be down."""
+    """Addresses of several nodes of one cluster; any of them may be down."""
     namespace: str | None = None
-    """For the login only; snapshots exist in the root namespace alone."""
+    """Namespace of the login; snapshots exist only in the root namespace."""
     tls: TlsSettings = TlsSettings()
     allow_http: bool = False
-    """Whether the token and the snapshot may leave this host without TLS."""
+    """Whether the token and the snapshot may be sent to other hosts without TLS."""
     proxy: ProxyUrl | None = None
-    """The HTTP proxy that leads to the servers; its key or variable leaves no host out."""
+    """HTTP proxy for all servers, regardless of `NO_PROXY`."""
     auth: AnyAuth | None = None
     timeout: Timeout = timedelta(seconds=10)
-    """For one API call."""
+    """Time limit of one API call."""
     stall_timeout: Timeout = timedelta(seconds=60)
-    """For the first byte of a snapshot, and for each further one."""
+    """Time limit of each wait for the next bytes of a snapshot."""
     snapshot_timeout: Timeout = timedelta(hours=6)
-    """For a whole snapshot."""
+    """Time limit of a whole snapshot."""
     min_rate: Speed = ByteSize(32 << 10)
-    """Bytes a second that a snapshot comes with at least, beside two `stall_timeout`."""
+    """Least average bytes per second of a snapshot, after an allowance of two `stall_timeout`."""
     login_check: Duration = timedelta(hours=1)
-    """How often the daemon tries whether a login would still work; 0: never."""
+    """How often the daemon tests the login; 0: never."""
 
     @field_validator("address")
     @classmethod
@@ -87,12 +87,12 @@ class VaultSettings(Settings):
         return self.nodes or (self.address or DEFAULT_ADDRESS,)
 
     def with_environment(self, environment: Mapping[str, str]) -> Self:
-        """Fill what the file leaves out from `BAO_*`, then `VAULT_*`.
+        """Fill settings missing in the file from `BAO_*`, then from `VAULT_*`.
 
-        A `BAO_X` that is set but empty still hides `VAULT_X`, as in OpenBao's own client.
+        A `BAO_X` that is set but empty still overrides `VAULT_X`, as in OpenBao's client.
 
         Raises:
-            ConfigError: A variable has a value that cannot be used.
+            ConfigError: A variable has an invalid value.
         """
         given = self.model_fields_set
         try:
@@ -101,7 +101,7 @@ class VaultSettings(Settings):
             if "nodes" in given:
                 found.pop("address", None)
             merged = {**self.model_dump(exclude_unset=True), **found, "tls": tls}
-            # As they are: their texts would show no secrets.
+            # Not converted to text, because secrets hide their values in text.
             secret = {key: getattr(self, key) or found.get(key) for key in ("auth", "proxy")}
             return type(self).model_validate({**merged, **secret})
         except ValueError as error:
@@ -116,9 +116,9 @@ def environment_token(environment: Mapping[str, str]) -> str | None:
 
 
 def environment_token_file(environment: Mapping[str, str]) -> Path | None:
-    """Return the file in `BAO_TOKEN_PATH`, else the one that `bao login` writes, if it is there.
+    """Return the file in `BAO_TOKEN_PATH`, else the one that `bao login` writes, if it exists.
 
-    For commands an operator types: whose token lies there is not to say what a daemon may do.
+    Only for commands run by an operator; a daemon must not use the token of a person.
     """
     named = _variable(environment, "TOKEN_PATH")
     if named is not None:
@@ -138,7 +138,7 @@ def checked_address(address: str) -> str:
     """Return the address without a trailing slash.
 
     Raises:
-        ValueError: It has no scheme, or one we do not speak, or holds what no address holds.
+        ValueError: It has no supported scheme, or invalid parts.
     """
     address = address.strip()
     if address.startswith("unix:///"):
@@ -194,7 +194,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _proxy(environment: Mapping[str, str]) -> ProxyAddress | None:
-    """Find the proxy for the servers alone.
+    """Return the proxy that the variables set for Vault or OpenBao only.
 
     Source: `Config.ReadEnvironment` of OpenBao's Go client, and of Vault's.
     """

@@ -27,13 +27,13 @@ class SnapshotStream:
         stall_timeout: float,
         min_rate: int,
     ) -> None:
-        """Take over an answer.
+        """Take over an answer whose headers have been read.
 
         Arguments:
-            address: Of the server.
-            response: Of which only the head was read.
-            stall_timeout: Seconds between two bytes.
-            min_rate: Bytes a second that come at least, all in all.
+            address: Address of the server.
+            response: Answer with unread body.
+            stall_timeout: Most seconds between two reads.
+            min_rate: Least bytes per second, on average.
         """
         self._min_rate = min_rate
         self._address = address
@@ -43,19 +43,19 @@ class SnapshotStream:
         self._read = False
 
     def chunks(self) -> Generator[bytes]:
-        """Read to the end and close the connection in every ending.
+        """Read to the end; always close the connection.
 
-        A reader that stalls can freeze the leader, so whoever iterates must not wait for
-        anything but the local disk.
+        A stalled reader can block the leader, so the caller must not wait for anything but the
+        local disk.
 
         Raises:
-            Interrupted: The connection was cut or went silent.
+            Interrupted: The connection broke, stalled or was too slow.
         """
         self._read = True
         try:
-            # Twice, so that silence is told as that.
+            # Twice the time-out, so that a stall is reported as one and not as a low rate.
             with reading(self._response, 2 * self._stall_timeout) as deadline:
-                # Not by `stream`, which believes any length of a chunk, and keeps all of it.
+                # Not with `stream`, which keeps each chunk in memory, however long it is.
                 while chunk := self._response.read1(_STEP, decode_content=False):
                     self._received += len(chunk)
                     touch()
@@ -75,10 +75,10 @@ class SnapshotStream:
             self.stop()
 
     def stop(self) -> None:
-        """End the reading, from any thread."""
+        """Stop reading; callable from any thread."""
         with suppress(Exception):
             self._response.shutdown()
-        if not self._read:  # else whoever reads closes it: the library fails in strange ways
+        if not self._read:  # else the reading thread closes it, as the library requires
             self._response.close()
 
     def _interrupted_error(self, what: str) -> Interrupted:

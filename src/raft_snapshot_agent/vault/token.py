@@ -1,4 +1,4 @@
-"""What is known of a token: when it ends, and what it may still be used for."""
+"""A token's lifetime and remaining uses."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.vault.answers import Answer
 
 _MOST = 2.0**53
-"""More is no number of seconds or uses that a server means."""
+"""Largest plausible number of seconds or uses."""
 _IN_A_NAMESPACE = re.compile(r"(?:hv[sb]|[sb])\.[\w-]+\.\w+")
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token and what is known of its life, in seconds of the monotonic clock."""
+    """A token with its lifetime, in seconds of the monotonic clock."""
 
     value: str = field(repr=False)
     granted: float
-    """Before the server was asked, so that it never ends earlier than we think."""
+    """Time before the request, so that the token never expires earlier than assumed."""
     ttl: float
-    """Zero: it never ends, or somebody else looks after it."""
+    """Lifetime; zero if it never expires or is renewed by another program."""
     renewable: bool = False
     ours: bool = False
-    """Whether this session made it, and so may renew and must revoke it."""
+    """Whether this session created it, and therefore renews and revokes it."""
     tried: float | None = None
-    """When the last attempt to renew it got no answer."""
+    """When the last renewal failed without an answer."""
     uses: int | None = None
-    """How many requests it is still good for; `None`: any number."""
+    """Number of remaining requests; `None` if unlimited."""
 
     @property
     def renew_at(self) -> float:
-        """Two thirds of its life; after an attempt without an answer, half-way to its end."""
+        """When to renew: at two thirds of its lifetime; after a failure, half-way to its end."""
         if self.tried is not None:
             return (self.tried + self.ends_at) / 2
         return self.granted + self.ttl * 2 / 3 if self.ttl else float("inf")
@@ -46,12 +46,12 @@ class Token:
         return self.uses == 0 or now >= self.ends_at
 
     def worn(self, now: float, lasting: float) -> bool:
-        """Return whether work of that length could outlive the token, and it is worth renewing."""
+        """Return whether the token could expire during the work and is worth renewing."""
         return now >= self.granted + self.ttl / 3 and self.ends_at < now + lasting
 
 
 def parse_token(answer: Answer, now: float) -> Token | None:
-    """Read the token in the answer to a login or a renewal, if it has one."""
+    """Return the token in the answer to a login or renewal; `None` if it has none."""
     auth = answer.body.get("auth")
     if answer.status != 200 or not isinstance(auth, dict) or not auth.get("client_token"):
         return None
@@ -67,12 +67,12 @@ def parse_token(answer: Answer, now: float) -> Token | None:
 
 
 def _number(said: object) -> float:
-    """Read a number of a server's; what is none, or none to count with, is zero."""
+    """Parse a number from the server; zero if it is invalid or implausible."""
     if isinstance(said, bool) or not isinstance(said, int | float):
         return 0.0
     return float(said) if 0 <= said <= _MOST else 0.0
 
 
 def in_namespace(token: str) -> bool:
-    """Return whether a token was made in a namespace, which its suffix tells."""
+    """Return whether a token was created in a namespace, by its suffix."""
     return _IN_A_NAMESPACE.fullmatch(token) is not None

@@ -1,4 +1,4 @@
-"""Connections to a server: plain, TLS, through a proxy or a unix socket; and their failures."""
+"""Connections to a server, by HTTP, HTTPS, proxy or unix socket, and their errors."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class NodeConnection:
     """The connections to one address."""
 
     def __init__(self, address: str, settings: VaultSettings) -> None:
-        """Make ready; nothing is contacted yet.
+        """Open a pool of connections; no network I/O.
 
         Raises:
-            ConfigError: A certificate or key file cannot be used, or a proxy's address; or others
-                could read the token on the way.
+            ConfigError: A certificate, key or proxy cannot be used, or others could read the token
+                on the way.
         """
         proxy = proxy_to(address, settings.proxy)
         if exposes(address, settings):
@@ -48,18 +48,18 @@ class NodeConnection:
         most: int = SMALL,
         **how: Any,
     ) -> urllib3.BaseHTTPResponse:
-        """Make one request; neither repeated nor redirected.
+        """Make one request, without retries or redirects.
 
         Arguments:
-            method: The verb.
-            path: Below the address.
-            seconds: For all of it; see `exchange`.
-            patience: The setting below `vault` that says how long to wait for an answer.
-            most: Bytes of the answer.
-            how: Of `exchange`, or of urllib3's `urlopen`.
+            method: HTTP method.
+            path: Path below the address.
+            seconds: Total time limit; see `exchange`.
+            patience: Name of the time-out setting below `vault`, for the hint.
+            most: Most bytes of the answer.
+            how: Further arguments of `exchange` and of urllib3's `urlopen`.
 
         Raises:
-            Unreachable: There was no answer of the server's.
+            Unreachable: There was no answer from the server.
         """
         pool = self._pool
         if not kept(self._asked.url, self._asked.proxy):
@@ -71,11 +71,11 @@ class NodeConnection:
         return answer
 
     def map_errors(self, patience: str = "timeout") -> AbstractContextManager[None]:
-        """Turn errors of the HTTP library into one line for the operator."""
+        """Map errors of the HTTP library to one-line messages."""
         return map_errors(self._asked, patience)
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all connections."""
         self._pool.clear()
 
 

@@ -1,4 +1,4 @@
-"""What failed on the way to a server, in words."""
+"""Explains errors of connections to a server."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _CLIENT_CERTIFICATE = "set vault.tls.client_cert and vault.tls.client_key to a p
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who is asked, and how."""
+    """Target of a request, for messages."""
 
     url: str
     shown: str
-    """How an operator knows them."""
+    """The address as shown to the operator."""
     proxy: Proxy | None = None
-    """What is in between."""
+    """The proxy in between, if any."""
     named: bool = False
-    """Whether the settings say which authorities to trust."""
+    """Whether the settings name the authorities to trust."""
 
     def __str__(self) -> str:
         return self.shown + (f" through {self.proxy}" if self.proxy else "")
@@ -46,11 +46,11 @@ class Asked:
 
 @contextmanager
 def map_errors(asked: Asked, patience: str = "timeout") -> Iterator[None]:
-    """Turn errors of the HTTP library into one line for the operator.
+    """Map errors of the HTTP library to one-line messages.
 
     Arguments:
-        asked: Who was asked.
-        patience: The setting below `vault` that says how long to wait for an answer.
+        asked: Target of the request.
+        patience: Name of the time-out setting below `vault`, for the hint.
     """
     try:
         yield
@@ -60,13 +60,13 @@ def map_errors(asked: Asked, patience: str = "timeout") -> Iterator[None]:
 
 
 def refuse_for_proxy(asked: Asked, answer: urllib3.BaseHTTPResponse) -> None:
-    """Raise what a proxy answered in place of who was asked.
+    """Raise if a proxy answered instead of the server.
 
     Raises:
-        Unreachable: It wants a login.
+        Unreachable: The proxy demands a login.
     """
     tunnel = asked.url.startswith("https:")
-    # The servers themselves answer with neither of them.
+    # Vault and OpenBao never answer with these statuses.
     if asked.proxy is not None and not tunnel and answer.status in {401, 407}:
         answer.close()
         trouble = refused_by_proxy(answer.status, answer.reason or "", asked.proxy, asked.url)
@@ -125,7 +125,7 @@ def _explain_untrusted(reason: str, named: bool) -> tuple[str, str]:
 
 
 def _innermost(error: BaseException) -> str:
-    """Return the operating system's reason, below the library's wrappings."""
+    """Return the operating system's reason from the innermost error."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     if isinstance(error, ssl.SSLError) and error.reason:

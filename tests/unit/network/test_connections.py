@@ -343,4 +343,4 @@ async def test_an_error_names_the_key_that_sets_the_proxy(
         configured = url(proxy)
         asked = Way(f"https://{HERE}:1", tmp_path, way.monkeypatch, proxy=configured, timeout="2s")
         reason = blamed(await said(BY_KEY[kind], asked), proxy.port, key)
-    assert f"or take {key} out" in reason
+    assert f"or remove {key}" in reason

@@ -123,7 +123,7 @@ async def test_a_library_that_hangs_is_left_alone_and_not_called_twice() -> None
             courier = Courier(settings, NoticeMemory(), clock)
             errors = ""
             with anyio.fail_after(60):
-                while "still under way" not in errors:
+                while "still being sent" not in errors:
                     (attempt,) = await courier.look(agent(FAILS))
                     errors += attempt.error
                     clock.now += 3600

@@ -212,13 +212,13 @@ def test_trouble_between_two_runs_is_told_likewise(said: Said) -> None:
         log.trouble(
             LogEvent.TOKEN_TROUBLE,
             "token",
-            ["The token is not renewed: refused"],
+            ["The token could not be renewed: refused"],
             AT + timedelta(minutes=minute),
         )
     log.trouble(LogEvent.TOKEN_TROUBLE, "token", [], AT + timedelta(minutes=30))
     assert said() == [
-        ("warning", "The token is not renewed: refused"),
-        ("info", "Resolved: The token is not renewed: refused"),
+        ("warning", "The token could not be renewed: refused"),
+        ("info", "Resolved: The token could not be renewed: refused"),
     ]
 
 

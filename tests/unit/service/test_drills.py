@@ -131,7 +131,7 @@ async def test_one_that_fails_is_red_and_the_next_is_held_all_the_same() -> None
     assert len(plan.held) == 4
     lines = [line for line in said.splitlines() if "error" in line.lower()]
     assert "The drill of a.snap failed: canary 1 of 1 is different" in lines[0]
-    assert "The drill could not be held" in lines[1]
+    assert "The drill could not be run" in lines[1]
 
 
 async def test_who_does_not_work_holds_none() -> None:

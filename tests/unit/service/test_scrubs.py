@@ -185,7 +185,7 @@ async def test_a_store_that_is_down_is_one_warning_and_no_rot() -> None:
     World.meanwhile = mend
     said = await days_with([disk, bucket])
 
-    told = [line for line in said.splitlines() if "nothing could be read back: it is down" in line]
+    told = [line for line in said.splitlines() if "the scrub failed: it is down" in line]
     assert [" warning " in line for line in told] == [True, False]
     assert "Resolved: " in told[1]
     assert "rotten" not in said

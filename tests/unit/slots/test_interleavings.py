@@ -251,7 +251,7 @@ FINISH, RETAINED = finish.finish, finish._prune
         (
             lived,
             [
-                (delivery_module, "finish", _strict),
+                (finish, "finish", _strict),
                 (ScheduleState, "after_look", lambda table, *_: table),
             ],
         ),

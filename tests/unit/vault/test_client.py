@@ -251,7 +251,7 @@ def test_a_token_that_is_none_is_not_sent_and_not_shown(
         lambda: node.call("GET", "sys/leader", token=token),
     ]
     for ask in asking:
-        with pytest.raises(ConfigError, match="characters that no token holds") as raised:
+        with pytest.raises(ConfigError, match="the token contains invalid characters") as raised:
             ask()
         assert TOKEN not in str(raised.value)
     assert proxy.requests == []

@@ -39,7 +39,7 @@ def test_a_taken_port_is_told_and_costs_nothing() -> None:
         log = Lines()
         assert begin(log, listen=listen) == ()
         (line,) = log.lines
-        assert line.startswith("error: No page is served; snapshots are taken all the same")
+        assert line.startswith("error: The page is not served, snapshots are not affected")
         assert f"port {other.getsockname()[1]}" in line
         assert "web.listen" in line
         with pytest.raises(AgentError, match="cannot listen"):
@@ -79,7 +79,7 @@ def test_what_is_wrong_with_token_or_certificate_is_told_and_costs_nothing(
             continue
         assert begin(log, **settings) == ()
         (line,) = log.lines
-        assert "snapshots are taken all the same: web." in line
+        assert "snapshots are not affected: web." in line
         assert "\n" not in line
 
 

@@ -1,4 +1,4 @@
-"""Where an account answers, from the settings, a connection string and the environment."""
+"""Finds the endpoint of a storage account: settings, connection string or environment."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class AzureAccount:
 
     name: str
     endpoint: str
-    """Without a slash at its end."""
+    """Endpoint, without a slash at the end."""
 
 
 def read_connection_string(settings: AzureOptions) -> dict[str, str]:
-    """Read the pairs of the connection string, the environment's where no login was given.
+    """Parse the connection string; without a configured login, that of the environment.
 
     Raises:
-        ConfigError: There is no login in it.
+        ConfigError: It contains no login.
     """
     if settings.connection_string is not None:
         text: str | None = settings.connection_string.resolve()
@@ -49,14 +49,14 @@ def read_connection_string(settings: AzureOptions) -> dict[str, str]:
 
 
 def find_account(settings: AzureOptions, said: Mapping[str, str]) -> AzureAccount:
-    """Find out which account it is, and where it answers.
+    """Return the account and its endpoint.
 
     Arguments:
-        settings: They come first.
-        said: By the connection string.
+        settings: Settings, which take precedence.
+        said: Values of the connection string.
 
     Raises:
-        ConfigError: Nothing tells, or that cannot be right.
+        ConfigError: The account is missing or invalid.
     """
     name = (
         settings.account_name
@@ -79,7 +79,7 @@ def find_account(settings: AzureOptions, said: Mapping[str, str]) -> AzureAccoun
 
 
 def _account_of(endpoint: str | None) -> str:
-    """Tell the account from its endpoint: a SAS connection string names no other."""
+    """Return the account name in an endpoint, the only place in a SAS connection string."""
     match = re.match(r"https://([a-z0-9]{3,24})\.blob\.", endpoint or "")
     if match is None:
         raise ConfigError(

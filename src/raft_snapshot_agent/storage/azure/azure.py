@@ -11,8 +11,8 @@ from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.storage.objectstore.errors import Hints
 
 if TYPE_CHECKING:
-    from raft_snapshot_agent.storage.azure.client import AzureClient
     from raft_snapshot_agent.storage.azure.login import TokenCache
+    from raft_snapshot_agent.storage.azure.store import AzureClient
 
 _RIGHTS = "the role Storage Blob Data Contributor on the container, or a SAS with racwdl"
 _ADDRESS = "check container, account_name and endpoint"
@@ -21,7 +21,7 @@ _ADDRESS = "check container, account_name and endpoint"
 class AzureSettings(AzureOptions):
     """Snapshots in a container on Azure Blob Storage.
 
-    Where no credentials are given those of the environment are used: the AZURE_STORAGE_*
+    Without credentials here, those of the environment are used: the AZURE_STORAGE_*
     variables, then a service principal, a workload identity, the Azure CLI if
     AZURE_USE_AZURE_CLI says so, and the managed identity of the instance.
     """
@@ -35,16 +35,21 @@ class AzureSettings(AzureOptions):
         return BucketStorage(location, lambda: AzureObjects(connect(self, cache)))
 
     def check(self) -> None:
-        """Make sure that an endpoint from the environment does not hold the container."""
+        """Check that an endpoint from the environment does not contain the container."""
         find_account(self, read_connection_string(self))
 
     def lease_store(self, name: str) -> StoredLeaseStore:
         from raft_snapshot_agent.storage.azure.login import TokenCache
-        from raft_snapshot_agent.storage.azure.storage import AzureRecords
+        from raft_snapshot_agent.storage.azure.storage import AzureObjects
         from raft_snapshot_agent.storage.http.lease_store import BucketLeaseStore
+        from raft_snapshot_agent.storage.http.tagged_records import TaggedRecords
 
         key, cache = f"{self.prefix}{name}.json", TokenCache()
-        return BucketLeaseStore(self._url, key, lambda: AzureRecords(connect(self, cache)))
+
+        def records() -> TaggedRecords:
+            return TaggedRecords(AzureObjects(connect(self, cache)))
+
+        return BucketLeaseStore(self._url, key, records)
 
     @property
     def _url(self) -> str:
@@ -52,27 +57,27 @@ class AzureSettings(AzureOptions):
 
 
 def connect(settings: AzureSettings, cache: TokenCache) -> AzureClient:
-    """Make a client, with the credentials as they are now; nothing is contacted yet.
+    """Return a client with the present credentials; no network I/O.
 
     Arguments:
-        settings: Where the container is, and who asks.
+        settings: Settings of the container and the login.
         cache: Keeps the token from one client to the next.
 
     Raises:
-        ConfigError: They cannot be read.
+        ConfigError: The credentials cannot be read.
     """
-    from raft_snapshot_agent.storage.azure.client import AzureClient, AzureContainer
     from raft_snapshot_agent.storage.azure.identities import LOGIN_HINT
     from raft_snapshot_agent.storage.azure.login import choose_identity
+    from raft_snapshot_agent.storage.azure.store import AzureClient, AzureContainer, AzureStore
     from raft_snapshot_agent.storage.http.http import Http, TlsOptions
 
     said = read_connection_string(settings)
     account = find_account(settings, said)
     http = Http(settings.timeout, TlsOptions(settings.ca_file), settings.proxy)
-    return AzureClient(
+    store = AzureStore(
         AzureContainer(account, settings.container, settings.timeout, settings.max_objects),
         choose_identity(settings, account.name, said, http, cache),
-        http,
         Hints(rights=_RIGHTS, login=LOGIN_HINT, address=_ADDRESS),
         settings.access_tier,
     )
+    return AzureClient(store, http)

@@ -1,6 +1,6 @@
-"""Whose identity a token is asked for, and how: of an app, a workload, an instance, the CLI.
+"""Requests tokens for an identity: of an app, a workload, an instance or the CLI.
 
-They are asked for over the agent's own connections, so that proxies, time-outs and limits hold.
+The agent's own connections are used, so that its proxies, time-outs and limits apply.
 
 Sources: "OAuth 2.0 client credentials flow" of Microsoft Entra; "How to use managed identities on
 an Azure VM" and "... for App Service"; `az account get-access-token`.
@@ -47,25 +47,25 @@ _SCOPE = f"{_RESOURCE}/.default"
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _TAG = Path("/sys/class/dmi/id/chassis_asset_tag")
 _AZURES_TAG = "7783-7084-3265-9085-8269-3286-77"
-"""What every machine of Azure's bears. Source: cloud-init's data source for Azure."""
+"""Chassis asset tag of every Azure machine. Source: cloud-init's data source for Azure."""
 _MOST_OF_CLI = 64 << 10
 _MOST_SAID = 200
 
 
 @dataclass(frozen=True, slots=True)
 class AzureToken:
-    """What a request proves with whose it is."""
+    """A token for requests to the store."""
 
     text: str = field(repr=False)
     seconds: float
-    """For how long it is good from when it was got."""
+    """Lifetime in seconds, from when it was received."""
 
     @classmethod
     def read(cls, doing: str, source: str, document: bytes) -> AzureToken:
-        """Read what was given; its end is told in one of several ways.
+        """Parse the answer, whose expiry has one of several forms.
 
         Raises:
-            LoginRefused: It holds no token.
+            LoginRefused: It contains no token.
         """
         try:
             text, seconds = _token_in(read_json(document))
@@ -81,7 +81,7 @@ def _token_in(said: Mapping[str, object]) -> tuple[str, float]:
         raise TypeError("no text")
     if (seconds := said.get("expires_in")) is not None:
         left = float(str(seconds))
-    else:  # App Service and the CLI tell when it ends; a CLI of old only in local time
+    else:  # App Service and the CLI have the time of expiry; an old CLI only in local time
         left = float(str(said.get("expires_on", time.time()))) - time.time()
     if not math.isfinite(left):
         raise ValueError("it never ends")
@@ -89,24 +89,24 @@ def _token_in(said: Mapping[str, object]) -> tuple[str, float]:
 
 
 class TokenSource(Protocol):
-    """Gets a token; two of the same kind that are equal get the same one's."""
+    """Requests tokens; equal sources get tokens of the same identity."""
 
     def get(self, http: Http, doing: str) -> AzureToken:
-        """Ask for a token.
+        """Request a token.
 
         Arguments:
-            http: Asks.
-            doing: What fails if this does.
+            http: Makes the request.
+            doing: Start of the error message.
 
         Raises:
-            LoginRefused: There is no such identity, or it is refused.
-            StorageUnavailable: Whoever hands tokens out did not answer.
+            LoginRefused: The identity does not exist or is refused.
+            StorageUnavailable: The token service did not answer.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class ServicePrincipal:
-    """An app that is registered with Entra, and the secret that proves it."""
+    """An app registered with Entra, with its secret."""
 
     authority: str
     tenant: str
@@ -119,7 +119,7 @@ class ServicePrincipal:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadIdentity:
-    """A pod that its platform vouches for in a file."""
+    """A pod with a federated token in a file."""
 
     authority: str
     tenant: str
@@ -131,7 +131,7 @@ class WorkloadIdentity:
             assertion = Secret(f"file://{Path(self.file).absolute()}").resolve()
         except ConfigError as error:
             why = f"cannot use the federated token file: {error.message}"
-            hint = "check AZURE_FEDERATED_TOKEN_FILE, or remove it of the environment"
+            hint = "check AZURE_FEDERATED_TOKEN_FILE, or remove it from the environment"
             raise LoginRefused(f"{doing}: {why}", hint=hint) from None
         form = {"client_assertion_type": _ASSERTION, "client_assertion": assertion}
         return _exchange(http, doing, self, form)
@@ -154,12 +154,12 @@ def _exchange(
 
 @dataclass(frozen=True, slots=True)
 class ManagedIdentity:
-    """The identity of the instance, or one of several that it has."""
+    """The managed identity of the instance, or a selected one of several."""
 
     endpoint: str
     client: str | None = None
     header: str | None = field(default=None, repr=False)
-    """What App Service wants to be shown."""
+    """Value of the header that App Service requires."""
 
     def get(self, http: Http, doing: str) -> AzureToken:
         asked = {"api-version": "2019-08-01", "resource": _RESOURCE}
@@ -172,7 +172,7 @@ class ManagedIdentity:
             answer = http.ask(doing, "GET", f"{self.endpoint}?{urlencode(asked)}", headers)
         except StorageUnavailable as error:
             if _on_azure() or "proxy" in error.message.lower():
-                raise  # it may only not be ready yet
+                raise  # the service may not be ready yet
             raise _without_credentials(doing, error) from None
         return _given(doing, "the instance's identity service", answer)
 
@@ -184,10 +184,10 @@ def _without_credentials(doing: str, error: StorageError) -> LoginRefused:
 
 @dataclass(frozen=True, slots=True)
 class AzureCli:
-    """Whoever logged in last on this host."""
+    """The user who is logged in with the Azure CLI on this host."""
 
     seconds: float
-    """How long it may take."""
+    """Time limit."""
 
     def get(self, _http: Http, doing: str) -> AzureToken:
         deadline = current()
@@ -207,7 +207,7 @@ class AzureCli:
             ) from None
         except OSError as error:
             why = f"{doing}: cannot run az, the Azure CLI: {reason_of(error)}"
-            hint = "install it, or take AZURE_USE_AZURE_CLI out of the environment"
+            hint = "install it, or remove AZURE_USE_AZURE_CLI from the environment"
             raise LoginRefused(why, hint=hint) from None
         if done.returncode:
             said = one_line(done.stderr[:_MOST_OF_CLI].decode(errors="replace"), _MOST_SAID)

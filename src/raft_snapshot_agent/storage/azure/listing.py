@@ -1,4 +1,4 @@
-"""What lies in a container, page by page; names of any form are taken, such as `p//x`.
+"""Lists a container page by page; accepts names of any form, such as `p//x`.
 
 Source: "List Blobs" of the Blob service's REST API.
 """
@@ -6,36 +6,24 @@ Source: "List Blobs" of the Blob service's REST API.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from raft_snapshot_agent.errors import StorageError
-from raft_snapshot_agent.storage.azure.client import AzureClient, AzureRequest
-from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList, size_of
+from raft_snapshot_agent.storage.azure.store import AzureClient
+from raft_snapshot_agent.storage.http.listing import Listed, Page, list_pages
+from raft_snapshot_agent.storage.http.pages import PAGE, size_of
 from raft_snapshot_agent.storage.http.xml_parts import parts
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
 
 
-@dataclass(frozen=True, slots=True)
-class AzureBlob:
-    """One blob as the store lists it."""
-
-    key: str
-    size: int
-    written: datetime | None
-    """By the store's clock, if it tells."""
-
-
-def list_blobs(client: AzureClient, doing: str, prefix: str) -> Iterator[AzureBlob]:
+def list_blobs(client: AzureClient, doing: str, prefix: str) -> Iterator[Listed]:
     """List the blobs directly below a prefix.
 
     Raises:
-        StorageError: That is not allowed, failed, or has no end.
+        StorageError: Listing is not allowed, failed, or does not end.
     """
     query = {
         "restype": "container",
@@ -44,46 +32,35 @@ def list_blobs(client: AzureClient, doing: str, prefix: str) -> Iterator[AzureBl
         "delimiter": "/",
         "maxresults": str(PAGE),
     }
-    listing = PagedList[AzureBlob](doing, client.container.max_objects)
-    while True:
-        answer = client.ask(doing, AzureRequest("GET", query=query), most=PAGE_BYTES)
-        try:
-            items, marker = read_page(answer.data, prefix)
-        except ValueError as error:
-            why = f"{doing}: the store's list is not valid: {error}"
-            raise StorageError(why, hint=client.hints.address) from error
-        yield from listing.page(items)
-        if not marker:
-            return
-        query["marker"] = marker
+    return list_pages(client, doing, query, read_page)
 
 
-def read_page(document: bytes, prefix: str) -> tuple[list[tuple[str, AzureBlob | None]], str]:
-    """Read a page: each name, and the blob, or nothing for a folder; and where the next begins.
+def read_page(document: bytes, prefix: str) -> Page:
+    """Read a page.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not a valid page.
     """
-    items: list[tuple[str, AzureBlob | None]] = []
+    items: list[tuple[str, Listed | None]] = []
     marker = ""
     for part in parts(document, {"Blob", "BlobPrefix", "NextMarker"}):
         if part.tag == "NextMarker":
             marker = part.text or ""
             continue
         key = _name(part)
-        # The folder's own placeholder is not below it.
+        # Skip the folder's placeholder object.
         is_ours = part.tag == "Blob" and key.startswith(prefix) and key != prefix
         items.append((key, _blob(part, key) if is_ours else None))
-    return items, marker
+    return Page(items, {"marker": marker} if marker else None)
 
 
-def _blob(part: ET.Element, key: str) -> AzureBlob:
+def _blob(part: ET.Element, key: str) -> Listed:
     size = size_of(part.findtext("Properties/Content-Length", ""))
     try:
         written = parsedate_to_datetime(part.findtext("Properties/Last-Modified", ""))
     except (ValueError, ArithmeticError, TypeError):
-        return AzureBlob(key, size, None)
-    return AzureBlob(key, size, written if written.tzinfo else None)
+        return Listed(key, size, None)
+    return Listed(key, size, written if written.tzinfo else None)
 
 
 def _name(part: ET.Element) -> str:

@@ -1,4 +1,4 @@
-"""Which of the ways to log in it is: what the settings say, then what the environment does."""
+"""Chooses the login: from the settings, else from the environment."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
     from raft_snapshot_agent.storage.http.http import Http
 
 _EARLY = 300.0
-"""Seconds before its end that a token is replaced; at most half of its life."""
+"""Seconds before expiry at which a token is replaced; at most half of its lifetime."""
 
 
 class TokenCache:
-    """The token of one storage's identity, while it is good; safe to share between threads."""
+    """Cache of the token of one storage's identity; thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin without one.
+        """Start without a token.
 
         Arguments:
-            clock: In seconds, never stepping back.
+            clock: Seconds of a monotonic clock.
         """
         self._clock = clock
         self._lock = Lock()
@@ -54,10 +54,10 @@ class TokenCache:
         self._kept = False
 
     def token(self, source: TokenSource, http: Http, doing: str) -> str:
-        """Return a token that is good for some minutes.
+        """Return a token that is valid for at least some minutes.
 
         Raises:
-            StorageError: There is none.
+            StorageError: No token could be obtained.
         """
         with self._lock:
             now = self._clock()
@@ -70,7 +70,7 @@ class TokenCache:
             return self._token.text
 
     def forget(self) -> bool:
-        """Get a new token next time; return whether the last one had been used before."""
+        """Drop the token; return whether it had been used before, so that a new one may help."""
         with self._lock:
             self._token = None
             return self._kept
@@ -78,7 +78,7 @@ class TokenCache:
 
 @dataclass(frozen=True, slots=True)
 class ByToken:
-    """An identity that Entra vouches for."""
+    """An identity authenticated by a token of Entra."""
 
     source: TokenSource
     http: Http
@@ -95,17 +95,17 @@ class ByToken:
 def choose_identity(
     settings: AzureOptions, account: str, said: Mapping[str, str], http: Http, cache: TokenCache
 ) -> AzureIdentity:
-    """Choose one way to log in.
+    """Return the identity to log in with.
 
     Arguments:
-        settings: They come first.
-        account: The name of the account.
-        said: By the connection string.
-        http: Asks for tokens.
-        cache: Keeps them.
+        settings: Settings, which take precedence.
+        account: Name of the account.
+        said: Values of the connection string.
+        http: Requests tokens.
+        cache: Keeps tokens.
 
     Raises:
-        ConfigError: It cannot be used.
+        ConfigError: The login is invalid.
     """
     return _by_key(settings, account, said) or ByToken(find_source(settings), http, cache)
 
@@ -131,10 +131,10 @@ def _by_key(
 
 
 def find_source(settings: AzureOptions) -> TokenSource:
-    """Find the identity that is asked for where there are neither keys nor signatures.
+    """Return the source of tokens if there is neither a key nor a SAS.
 
     Raises:
-        ConfigError: A secret is missing, or would travel in clear.
+        ConfigError: A secret is missing, or would be sent without TLS.
     """
     authority = issuer("AZURE_AUTHORITY_HOST", AUTHORITY)
     client = settings.client_id or environment("AZURE_CLIENT_ID")
@@ -155,5 +155,5 @@ def find_source(settings: AzureOptions) -> TokenSource:
 def _client_secret(settings: AzureOptions) -> str | None:
     if settings.client_secret is not None:
         return settings.client_secret.resolve()
-    # The environment's belongs to the environment's client.
+    # The secret in the environment belongs to the client ID in the environment.
     return None if settings.client_id else environment("AZURE_CLIENT_SECRET")

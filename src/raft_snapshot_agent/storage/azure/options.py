@@ -29,7 +29,7 @@ def _account(name: str) -> str:
 
 
 class AzureOptions(EndpointSettings):
-    """Which container it is, and who asks."""
+    """Settings of a container and its login."""
 
     type: Literal["azure"]
     container: Annotated[str, AfterValidator(_container)]
@@ -38,13 +38,13 @@ class AzureOptions(EndpointSettings):
     sas_token: Secret | None = None
     connection_string: Secret | None = None
     client_id: str | None = None
-    """Of a service principal, or of the workload's or the instance's identity."""
+    """ID of a service principal, or of the workload's or instance's identity."""
     client_secret: Secret | None = None
     tenant_id: str | None = None
     endpoint: Annotated[str, AfterValidator(server_url)] | None = None
-    """Where the account answers, its name in the path included where it belongs there."""
+    """Endpoint of the account, including the account name if it is part of the path."""
     access_tier: Literal["Hot", "Cool", "Cold"] | None = None
-    """What new blobs cost; the account's default when missing."""
+    """Access tier of new blobs; by default that of the account."""
 
     @model_validator(mode="after")
     def _one_login(self) -> Self:
@@ -60,10 +60,10 @@ class AzureOptions(EndpointSettings):
 
 
 def refuse_container_in(endpoint: str, container: str, account: str | None) -> None:
-    """Refuse an endpoint with more than the account in it: nothing stored would be found.
+    """Refuse an endpoint that contains more than the account.
 
     Raises:
-        ValueError: It has; with the one to write.
+        ValueError: It does; the text has the correct endpoint.
     """
     url = urlsplit(endpoint)
     folders = [folder for folder in url.path.split("/") if folder]

@@ -1,4 +1,4 @@
-"""How a request to Azure's Blob service proves whose it is, beside tokens: a key or a signature.
+"""Authenticates requests to Azure's Blob service by account key or SAS.
 
 Source: "Authorize with Shared Key" and "Create a service SAS" of Azure Storage's documentation.
 """
@@ -34,11 +34,11 @@ _OWN = "x-ms-"
 
 @dataclass(frozen=True, slots=True)
 class Unsigned:
-    """One request before it was signed."""
+    """One request before it is signed."""
 
     method: str
     url: str
-    """Encoded, without parameters."""
+    """URL, encoded, without parameters."""
     query: Mapping[str, str]
     """In lower case."""
     headers: Mapping[str, str]
@@ -46,27 +46,27 @@ class Unsigned:
 
 
 class AzureIdentity(Protocol):
-    """Whose requests these are."""
+    """Authenticates a request."""
 
     @property
     def query(self) -> Mapping[str, str]:
-        """The parameters that say so."""
+        """The parameters that authenticate a request."""
 
     def headers(self, doing: str, request: Unsigned) -> Mapping[str, str]:
-        """Return the headers that say so.
+        """Return the headers that authenticate a request.
 
         Arguments:
-            doing: What fails if this does.
-            request: What is asked.
+            doing: Start of the error message.
+            request: The request.
         """
 
     def forget(self) -> bool:
-        """Say it anew next time; return whether that may help."""
+        """Drop cached credentials; return whether a retry may help."""
 
 
 @dataclass(frozen=True, slots=True)
 class SharedKey:
-    """The key of an account."""
+    """An account key."""
 
     account: str
     key: bytes = field(repr=False)
@@ -74,10 +74,10 @@ class SharedKey:
 
     @classmethod
     def of(cls, account: str, key: str) -> Self:
-        """Read a key.
+        """Parse a key.
 
         Raises:
-            ConfigError: It is none.
+            ConfigError: It is not valid.
         """
         try:
             raw = b64decode(key, validate=True)
@@ -92,7 +92,7 @@ class SharedKey:
 
     def headers(self, _doing: str, request: Unsigned) -> Mapping[str, str]:
         text = "".join(f"{line}\n" for line in self._lines(request)).encode()
-        # What was asked for stands last, without a line's end.
+        # The resource is the last line, without a line feed.
         signature = hmac.digest(self.key, text[:-1], hashlib.sha256)
         return {"authorization": f"SharedKey {self.account}:{b64encode(signature).decode()}"}
 
@@ -112,21 +112,21 @@ class SharedKey:
 
 @dataclass(frozen=True, slots=True)
 class SharedSignature:
-    """A shared access signature, which stands in the address of each request."""
+    """A shared access signature (SAS), which is part of each request's URL."""
 
     query: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def of(cls, token: str) -> Self:
-        """Read a signature.
+        """Parse a SAS.
 
         Raises:
-            ConfigError: It is none.
+            ConfigError: It is not valid.
         """
         given = dict(parse_qsl(token.strip().lstrip("?")))
         if "sig" not in given:
             raise ConfigError(
-                "the SAS is none: it has no sig",
+                "the SAS is not valid: it has no sig",
                 hint="copy it whole, from sv= on: az storage container generate-sas",
             )
         remember(given["sig"])

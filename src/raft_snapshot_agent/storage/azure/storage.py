@@ -1,21 +1,18 @@
-"""What a storage needs of a container, and a lease; each part is loaded when it is used."""
+"""What a storage needs of a container beside its client; each part is loaded when it is used."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from threading import Event
 from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.storage.base import UploadSource
-from raft_snapshot_agent.storage.http.answers import read_tagged
 from raft_snapshot_agent.storage.leftovers import Leftovers
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
-
-    from raft_snapshot_agent.storage.azure.client import AzureClient
+    from raft_snapshot_agent.storage.azure.store import AzureClient
+    from raft_snapshot_agent.storage.http.listing import Listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,48 +26,11 @@ class AzureObjects:
 
         return upload(self.client, doing, key, source, stop)
 
-    def list_sizes(self, doing: str, prefix: str) -> Iterator[tuple[str, int]]:
+    def list_objects(self, doing: str, prefix: str) -> Iterator[Listed]:
         from raft_snapshot_agent.storage.azure.listing import list_blobs
 
-        return ((one.key, one.size) for one in list_blobs(self.client, doing, prefix))
-
-    def open(
-        self, doing: str, key: str, start: int = 0, version: str | None = None
-    ) -> BaseHTTPResponse:
-        return self.client.open(doing, key, start, version)
-
-    def read_on(self, doing: str, answer: BaseHTTPResponse) -> bytes:
-        return self.client.read_on(doing, answer)
-
-    def delete(self, doing: str, key: str) -> None:
-        self.client.delete(doing, key)
+        return list_blobs(self.client, doing, prefix)
 
     def sweep(self, _prefix: str, _leftovers: Leftovers) -> int:
-        """Leave blocks that nobody committed alone: Azure drops them after a week."""
+        """Do nothing: Azure drops uncommitted blocks after a week."""
         return 0
-
-
-@dataclass(frozen=True, slots=True)
-class AzureRecords:
-    """The records of one container, by the ETag, which a write may insist on.
-
-    Source: "Specifying conditional headers for Blob service operations".
-    """
-
-    client: AzureClient
-
-    def read_record(self, doing: str, key: str, most: int) -> tuple[bytes, str] | None:
-        return read_tagged(self.client, doing, key, most)
-
-    def write_record(
-        self, doing: str, key: str, content: bytes, expected: str | None
-    ) -> str | None:
-        return self.client.put_where(doing, key, content, expected)
-
-    def delete_record(self, doing: str, key: str) -> None:
-        self.client.delete(doing, key)
-
-    def list_records(self, doing: str, folder: str) -> Iterator[tuple[str, datetime | None]]:
-        from raft_snapshot_agent.storage.azure.listing import list_blobs
-
-        return ((one.key, one.written) for one in list_blobs(self.client, doing, folder))

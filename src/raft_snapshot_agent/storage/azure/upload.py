@@ -1,8 +1,8 @@
-"""How a snapshot becomes a blob: nothing of it is visible until it is whole.
+"""Uploads a snapshot as a blob that is visible only when it is complete.
 
-What is small goes in one request. What is larger is sent while it grows, in blocks, several at
-once; the last of them waits for the snapshot's verdict. Blocks that no list names are invisible,
-and Azure drops them after a week; no request does.
+A small snapshot is sent in one request. A larger one is sent while it grows, in several concurrent
+blocks; the last block waits for verification. Uncommitted blocks are invisible; Azure drops them
+after a week, and there is no request to do so earlier.
 
 Source: "Put Block" and "Put Block List" of the Blob service's REST API.
 """
@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 
 from raft_snapshot_agent.core.naming import snapshot_name
-from raft_snapshot_agent.storage.azure.client import AzureClient, AzureRequest, checksum
+from raft_snapshot_agent.storage.azure.store import AzureClient, payload_of
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.http.body import StoppableSource
+from raft_snapshot_agent.storage.http.bucket_client import BucketRequest
 from raft_snapshot_agent.storage.http.parts import (
     read_if_small,
     require_size,
@@ -27,10 +28,10 @@ from raft_snapshot_agent.storage.http.parts import (
 
 
 def upload(client: AzureClient, doing: str, key: str, source: UploadSource, stop: Event) -> int:
-    """Store a source, following it while it grows; set `stop` to have it break off.
+    """Store a source while it grows; set `stop` to cancel.
 
     Returns:
-        Bytes stored, as the store reports where that right is given.
+        Bytes stored, as reported by the store if that is permitted.
     """
     client, source = replace(client, stop=stop), StoppableSource(source, stop)
     name = key.rpartition("/")[2]
@@ -41,7 +42,7 @@ def upload(client: AzureClient, doing: str, key: str, source: UploadSource, stop
     else:
         sent = _Blocks(client, doing, key).run(source, plain=plain)
     # The bytes were checked already, against the checksum that goes with every request.
-    return require_size(client, key, client.container.shown(key), sent)
+    return require_size(client, key, client.store.container.shown(key), sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class _Blocks:
     doing: str
     key: str
     mark: str = field(default_factory=lambda: secrets.token_hex(6))
-    """Of this upload alone: no other's blocks of the same name get among its own."""
+    """Random part of the block IDs, so that blocks of other uploads are not mixed in."""
     sent: list[int] = field(default_factory=list)
 
     def run(self, source: UploadSource, *, plain: bool) -> int:
@@ -61,30 +62,19 @@ class _Blocks:
         return size
 
     def _send(self, number: int, part: memoryview) -> None:
-        request = AzureRequest(
-            "PUT",
-            self.key,
-            {"comp": "block", "blockid": self._id(number)},
-            {"content-md5": checksum([part])},
-            tuple(steps_of(part)),
-            len(part),
-        )
-        self.client.ask(self.doing, request)
+        query = {"comp": "block", "blockid": self._id(number)}
+        payload = payload_of(steps_of(part))
+        self.client.ask(self.doing, BucketRequest("PUT", self.key, query, payload=payload))
         self.sent.append(number)
 
     def _complete(self, *, plain: bool) -> None:
-        # "Latest" and not "Uncommitted": where the answer is lost, the same list is sent again.
+        # "Latest" and not "Uncommitted", because the list is sent again if the answer is lost.
         listed = "".join(f"<Latest>{self._id(number)}</Latest>" for number in sorted(self.sent))
         document = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{listed}</BlockList>'.encode()
-        headers = {
-            "content-type": "application/xml",
-            "content-md5": checksum([document]),
-            **self.client.of_new(plain=plain),
-        }
-        query = {"comp": "blocklist"}
-        request = AzureRequest("PUT", self.key, query, headers, [document], len(document))
-        self.client.ask(self.doing, request)
+        headers = {"content-type": "application/xml", **self.client.store.of_new(plain=plain)}
+        query, payload = {"comp": "blocklist"}, payload_of([document])
+        self.client.ask(self.doing, BucketRequest("PUT", self.key, query, headers, payload))
 
     def _id(self, number: int) -> str:
-        """Name a block; all blocks of a blob have names of one length, whoever sent them."""
+        """Return a block ID; all IDs of a blob must have the same length."""
         return b64encode(f"{self.mark}{number:08}".encode()).decode()

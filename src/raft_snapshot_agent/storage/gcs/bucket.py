@@ -1,4 +1,4 @@
-"""The requests of Cloud Storage's JSON API, to one bucket.
+"""Requests to one bucket by Cloud Storage's JSON API.
 
 Source: the reference of the JSON API, and "Perform resumable uploads".
 """
@@ -18,6 +18,7 @@ from raft_snapshot_agent.core.notes import moment
 from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageError
 from raft_snapshot_agent.storage.gcs.errors import GcsAnswer, refusal
 from raft_snapshot_agent.storage.gcs.multipart import BYTES, JSON, two_parts
+from raft_snapshot_agent.storage.http.bucket_client import CHUNK, send_logged_in
 from raft_snapshot_agent.storage.http.http import Http
 from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList, size_of
 from raft_snapshot_agent.storage.limits import MOST_OBJECTS
@@ -25,24 +26,23 @@ from raft_snapshot_agent.storage.limits import MOST_OBJECTS
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-_CHUNK = 1 << 20
 _FIELDS = "name,size,md5Hash,generation,updated"
 _SUCCESS = {200, 204, 206}
 GENERATION = "x-goog-generation"
-"""The header that tells it where an object is read."""
+"""The header with the generation when an object is read."""
 GONE = {404, 410}
 CANCELLED = 499
-"""What is answered to the cancellation of an upload. Source: "Cancel an upload"."""
+"""Status of the answer to a cancelled upload. Source: "Cancel an upload"."""
 
 
 class GcsIdentity(Protocol):
-    """Whose requests these are."""
+    """Authenticates a request."""
 
     def headers(self, doing: str) -> Mapping[str, str]:
-        """Return the headers that say so."""
+        """Return the headers that authenticate a request."""
 
     def forget(self) -> bool:
-        """Say it anew next time; return whether that may help."""
+        """Drop cached credentials; return whether a retry may help."""
 
 
 class Nobody:
@@ -62,10 +62,10 @@ class GcsObject:
     key: str
     size: int
     md5: str
-    """In base64; empty where the store keeps none."""
+    """MD5 in base64; empty if the store has none."""
     generation: str
     updated: datetime | None = None
-    """When it was last written, by the store's clock, if it tells."""
+    """Last modification by the store's clock, if reported."""
 
     @classmethod
     def of(cls, described: Mapping[str, Any]) -> GcsObject:
@@ -79,7 +79,7 @@ class GcsObject:
 
 
 class GcsBucket:
-    """One bucket; safe to share between threads."""
+    """Client of one bucket; thread-safe."""
 
     def __init__(
         self,
@@ -99,11 +99,11 @@ class GcsBucket:
 
     @property
     def url(self) -> str:
-        """Its name, as an operator would write it."""
+        """The bucket's address as an operator would write it."""
         return f"gs://{self._name}"
 
     def shown(self, key: str) -> str:
-        """Say where an object lies, as an operator would write it."""
+        """Return the address of an object as an operator would write it."""
         return f"{self.url}/{key}"
 
     def list_objects(self, prefix: str, doing: str) -> Iterator[GcsObject]:
@@ -126,10 +126,10 @@ class GcsBucket:
             query["pageToken"] = str(page["nextPageToken"])
 
     def describe(self, key: str) -> GcsObject:
-        """Look at one object.
+        """Request the metadata of one object.
 
         Raises:
-            SnapshotNotFound: There is none of that name.
+            SnapshotNotFound: No object has that name.
         """
         doing = f"cannot look at {self.shown(key)}"
         answer = self._ask(doing, "GET", self._object(key, {"fields": _FIELDS}), of_object=True)
@@ -138,25 +138,24 @@ class GcsBucket:
     def open(
         self, doing: str, key: str, start: int = 0, version: str | None = None
     ) -> BaseHTTPResponse:
-        """Begin to read an object, at `start`; only that generation of it if one is given.
+        """Start to read an object at `start`; only a given generation, if any.
 
         Raises:
-            SnapshotNotFound: There is none of that name.
+            SnapshotNotFound: No object has that name.
         """
         condition = {"ifGenerationMatch": version} if version else {}
         url = self._object(key, {"alt": "media", **condition})
         headers = {"range": f"bytes={start}-"} if start else {}
         return self._ask(doing, "GET", url, headers=headers, of_object=True, streaming=True)
 
-    def read_on(self, doing: str, answer: BaseHTTPResponse, size: int = _CHUNK) -> bytes:
+    def read_on(self, doing: str, answer: BaseHTTPResponse, size: int = CHUNK) -> bytes:
         """Read at most `size` bytes more; empty at the end."""
         return self._http.more(doing, self._endpoint, answer, size)
 
-    def delete(self, key: str, generation: str | None = None, *, doing: str = "") -> None:
+    def delete(self, doing: str, key: str, generation: str | None = None) -> None:
         """Remove an object, or only that generation of it; what is gone is no error."""
         condition = {"ifGenerationMatch": generation} if generation else {}
         with suppress(SnapshotNotFound):
-            doing = doing or f"cannot delete {self.shown(key)}"
             self._ask(doing, "DELETE", self._object(key, condition), of_object=True)
 
     def insert(
@@ -165,13 +164,13 @@ class GcsBucket:
         """Store a small object in one request.
 
         Arguments:
-            doing: What fails if this does.
-            content: All of it.
-            metadata: With its `name`; what else is there becomes the object's.
-            generation: What must be there now, `0`: nothing; whatever there is when missing.
+            doing: Start of the error message.
+            content: Content of the object.
+            metadata: Metadata of the object, including its `name`.
+            generation: Required present generation; `0`: no object; `None`: unconditional.
 
         Returns:
-            What the store describes; nothing where something else was there.
+            The stored object; `None` if the condition failed.
         """
         kind, body = two_parts(metadata, content)
         condition = {"ifGenerationMatch": generation} if generation else {}
@@ -180,10 +179,10 @@ class GcsBucket:
         return None if answer.status == 412 else self.described(doing, answer)
 
     def begin(self, doing: str, metadata: Mapping[str, str]) -> str:
-        """Begin an upload that can be resumed.
+        """Start a resumable upload.
 
         Returns:
-            The address it goes on at. Only its path is the store's: tokens go to no other host.
+            The URL of the upload, always on the configured host, because tokens are sent there.
         """
         url = self._upload({"uploadType": "resumable"})
         headers = {"content-type": JSON, "x-upload-content-type": BYTES}
@@ -195,13 +194,13 @@ class GcsBucket:
         return f"{self._endpoint}{session.path}?{session.query}"
 
     def cancel(self, doing: str, session: str) -> None:
-        """Drop an upload and what was sent for it; one that is gone is no error."""
+        """Cancel an upload and drop its data; a missing one is not an error."""
         answer = self.request(doing, "DELETE", session, {"content-length": "0"})
         if answer.status not in {CANCELLED, 200, 204, *GONE}:
             raise self.refused(doing, answer)
 
     def described(self, doing: str, answer: BaseHTTPResponse) -> GcsObject:
-        """Read what the store says of an object that it just stored."""
+        """Parse the store's description of a stored object."""
         if answer.status not in {200, 201}:
             raise self.refused(doing, answer)
         return _described(doing, _document(doing, answer))
@@ -209,12 +208,12 @@ class GcsBucket:
     def refused(
         self, doing: str, answer: BaseHTTPResponse, *, of_object: bool = False
     ) -> StorageError:
-        """Translate an answer that is no success."""
+        """Return the error for a refusal."""
         with self._http.translated(doing, self._endpoint):
             told = GcsAnswer.of(answer)
         error = refusal(doing, told, of_object=of_object)
         if isinstance(error, LoginRefused) and isinstance(self._identity, Nobody):
-            return LoginRefused(error.message, hint="it wants a login: take anonymous: true away")
+            return LoginRefused(error.message, hint="it requires a login: remove anonymous: true")
         return error
 
     def request(
@@ -228,20 +227,16 @@ class GcsBucket:
         streaming: bool = False,
         most: int | None = None,
     ) -> BaseHTTPResponse:
-        """Make a request with a token; where a kept one is refused, again with a new one.
+        """Make a request with a token; if a cached one is refused, retry with a new one.
 
-        A body in pieces must be one that can be sent twice.
+        A body in pieces must be iterable twice.
         """
 
         def once() -> BaseHTTPResponse:
             sent = {**headers, **self._identity.headers(doing)}
             return self._http.ask(doing, method, url, sent, body, streaming=streaming, most=most)
 
-        answer = once()
-        if answer.status == 401 and self._identity.forget():
-            answer.close()
-            return once()
-        return answer
+        return send_logged_in(once, self._identity.forget)
 
     def _ask(
         self,

@@ -1,4 +1,4 @@
-"""What Google's services answer when they refuse, in one line for the operator.
+"""Converts refusals of Google's services to one-line errors.
 
 Source: "HTTP status and error codes for JSON" of Cloud Storage's documentation, and RFC 6749,
 section 5.2, for where tokens come from.
@@ -53,7 +53,7 @@ _REASONS: dict[str, tuple[type[StorageError], str, str]] = {
     "retentionPolicyNotMet": (
         StorageDenied,
         "the bucket keeps it",
-        "its retention policy ends some day; until then nothing can be deleted or replaced",
+        "its retention policy must end first; until then nothing can be deleted or replaced",
     ),
     "objectUnderActiveHold": (StorageDenied, "the bucket keeps it", "release the object's hold"),
 }
@@ -61,19 +61,19 @@ _REASONS: dict[str, tuple[type[StorageError], str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class GcsAnswer:
-    """What a refusal says."""
+    """Content of a refusal."""
 
     status: int
     reason: str
-    """Google's word for it, such as `forbidden`; may be empty."""
+    """Google's reason code, such as `forbidden`; may be empty."""
     message: str
-    """Google's sentence, or whatever else was answered; may be empty."""
+    """Google's message, or the text of the answer; may be empty."""
     phrase: str = ""
-    """HTTP's words for the status, and of a proxy that may have said it."""
+    """HTTP's reason phrase, with the proxy that may have sent it."""
 
     @classmethod
     def of(cls, answer: BaseHTTPResponse) -> GcsAnswer:
-        """Read a refusal: JSON of Google's, or whatever a proxy said."""
+        """Parse a refusal: Google's JSON, or the text of a proxy."""
         return cls.read(answer.status, answer.data, tidy(answer.reason or ""))
 
     @classmethod
@@ -91,12 +91,12 @@ class GcsAnswer:
 
 
 def refusal(doing: str, answer: GcsAnswer, *, of_object: bool = False) -> StorageError:
-    """Translate an answer of Cloud Storage that is no success.
+    """Return the error for a refusal of Cloud Storage.
 
     Arguments:
-        doing: What it was to be.
-        answer: As it came.
-        of_object: Whether one was asked for that need not be there.
+        doing: Start of the error message.
+        answer: The answer.
+        of_object: Whether the request was for an object, which may be missing.
     """
     status, reason, said = answer.status, answer.reason, answer.message
     if status == 401:
@@ -120,7 +120,7 @@ def refusal(doing: str, answer: GcsAnswer, *, of_object: bool = False) -> Storag
 
 
 def login_refusal(doing: str, source: str, answer: GcsAnswer) -> StorageError:
-    """Translate an answer of whoever gives out tokens that is no success."""
+    """Return the error for a refusal of a token service."""
     if answer.status in {408, 429} or answer.status >= 500:
         return StorageUnavailable(f"{doing}: {source} answered {answer}", hint=_LATER)
     why = f"{doing}: the login was refused by {source} ({answer})"
@@ -128,7 +128,7 @@ def login_refusal(doing: str, source: str, answer: GcsAnswer) -> StorageError:
 
 
 def tidy(text: str) -> str:
-    """Put what somebody else wrote on one short line without addresses and secrets."""
+    """Return an external text as one short line, without addresses and secrets."""
     return one_line(_URL.sub("[address]", unescape(text)), _LONGEST)
 
 
@@ -138,7 +138,7 @@ def _rights(said: str) -> str:
 
 
 def _told(document: Any) -> tuple[str, str]:
-    """Find word and sentence in the three forms that Google's services use."""
+    """Return reason and message from the three formats of Google's services."""
     error = document.get("error") if isinstance(document, dict) else None
     if isinstance(error, str):
         return tidy(error), tidy(str(document.get("error_description", "")))

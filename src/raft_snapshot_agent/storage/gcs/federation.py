@@ -1,7 +1,6 @@
-"""Google credentials that somebody else's token is exchanged for: Google's library knows how.
+"""Exchanges an external token for Google credentials, with Google's library.
 
-It asks over the agent's own connections, so that proxies, time-outs and `ca_file` hold for it,
-too.
+The library uses the agent's connections, so that proxies, time-outs and `ca_file` apply to it.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ if TYPE_CHECKING:
 _HOUR = 3600.0
 _FILES = {"file", "certificate_config_location", "trust_chain_path"}
 _KEPT = "output_file"
-"""Keys of `credential_source`, and of what stands in it, that name files."""
+"""Keys in `credential_source` that name files."""
 _CHECK = "check the pool, the provider, the service account and who may impersonate it"
 
 
 class Transport:
-    """Requests as Google's library makes them.
+    """Transport for Google's library.
 
     Source: `google.auth.transport.Request`.
     """
@@ -47,7 +46,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         **_: Any,
     ) -> BaseHTTPResponse:
-        """Make a request; the library sees refusals, and the agent whom to ask again."""
+        """Make a request; return refusals to the library, but raise those worth a retry."""
         content = body.encode() if isinstance(body, str) else body
         answer = self._http.ask(self._doing, method, url, headers or {}, content)
         if answer.status >= 500 or answer.status in {408, 429}:
@@ -57,12 +56,12 @@ class Transport:
 
 
 def federated(http: Http, doing: str, path: Path, document: dict[str, Any]) -> GcsToken:
-    """Get a token as a file of credentials says.
+    """Request a token as described by a credentials file.
 
     Raises:
-        ConfigError: Google's library is not installed, or does not understand the file.
+        ConfigError: Google's library is not installed, or does not support the file.
         LoginRefused: The exchange was refused.
-        StorageUnavailable: Whoever exchanges tokens did not answer.
+        StorageUnavailable: The token service did not answer.
     """
     try:
         from google.auth.exceptions import GoogleAuthError, OAuthError, RefreshError
@@ -86,10 +85,10 @@ def federated(http: Http, doing: str, path: Path, document: dict[str, Any]) -> G
 
 
 def _look_at_sources(document: Any) -> None:
-    """Look at the files that the library will read by itself, and hide what they hold.
+    """Check the files that the library will read, and register their contents as secrets.
 
     Raises:
-        ConfigError: One cannot be read, or is none of that kind.
+        ConfigError: One cannot be read or is invalid.
     """
     for file in _sources(document):
         try:
@@ -102,7 +101,7 @@ def _look_at_sources(document: Any) -> None:
 
 
 def _sources(document: Any) -> Iterator[Path]:
-    """List the files named anywhere below; one that an executable keeps may not be there yet."""
+    """List the files named in the document; an executable's output file may not exist yet."""
     if isinstance(document, dict):
         for key, value in document.items():
             if isinstance(value, str) and (key in _FILES or _is_kept(key, value)):
@@ -115,14 +114,14 @@ def _is_kept(key: str, path: str) -> bool:
 
 
 def _left(expiry: datetime | None) -> float:
-    """Return for how many seconds a token is good; the library says it in UTC without a zone."""
+    """Return the seconds until expiry, which the library has in UTC without a time zone."""
     if expiry is None:
         return _HOUR
     return (expiry.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
 
 
 def _reason(error: Exception) -> str:
-    """Read the sentence, and what the server said where the library only keeps that."""
+    """Return the library's message, with the server's answer if that is separate."""
     told = tidy(str(error.args[0] if error.args else error))
     body = error.args[1] if len(error.args) > 1 else ""
     answer = GcsAnswer.read(0, body.encode()) if isinstance(body, str) else GcsAnswer(0, "", "")
@@ -130,7 +129,7 @@ def _reason(error: Exception) -> str:
 
 
 def _credentials(document: dict[str, Any]) -> Any:
-    """Choose as Google's library does, whose own chooser asks for the project, too.
+    """Load credentials as `google.auth.default` does, but without requesting the project.
 
     Source: `google.auth.default`.
     """

@@ -44,23 +44,23 @@ def _kms_key(name: str) -> str:
 class GcsSettings(EndpointSettings):
     """Snapshots in a bucket on Google Cloud Storage.
 
-    Without a file of credentials those of the environment are used: what
-    GOOGLE_APPLICATION_CREDENTIALS names, what gcloud left, or the service account that the
-    metadata server of the instance or the pod speaks for.
+    Without a credentials file, those of the environment are used: the file in
+    GOOGLE_APPLICATION_CREDENTIALS, gcloud's file, or the service account of the instance or pod
+    from the metadata server.
     """
 
     type: Literal["gcs"]
     bucket: Annotated[str, AfterValidator(_bucket)]
     endpoint: Endpoint | None = None
-    """Another than Google's; STORAGE_EMULATOR_HOST names one that wants no credentials."""
+    """Endpoint other than Google's; STORAGE_EMULATOR_HOST sets one without credentials."""
     service_account_file: Path | None = None
-    """A service account's key, or any other file of credentials that Google's tools take."""
+    """Key of a service account, or any other credentials file accepted by Google's tools."""
     anonymous: bool = False
-    """Send no credentials: for emulators."""
+    """Whether to send no credentials, for emulators."""
     kms_key_name: Annotated[str, AfterValidator(_kms_key)] | None = None
-    """What new objects are encrypted with; the bucket's default when missing."""
+    """KMS key of new objects; by default that of the bucket."""
     storage_class: Literal["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"] | None = None
-    """Of snapshots; the small files beside them stay in the bucket's."""
+    """Storage class of snapshots; the small files beside them use the bucket's default."""
 
     @field_validator("endpoint")
     @classmethod
@@ -72,7 +72,7 @@ class GcsSettings(EndpointSettings):
     @field_validator("bucket")
     @classmethod
     def _said_once(cls, bucket: str, info: ValidationInfo) -> str:
-        """Refuse a bucket's own address: snapshots would lie in a folder that nobody looks into."""
+        """Refuse an endpoint that contains the bucket, which would become a folder."""
         url = urlsplit(info.data.get("endpoint") or "")
         if url.netloc.startswith(f"{bucket}.") and url.netloc != _GOOGLES_HOST:
             mend = f"{url.scheme}://{url.netloc.removeprefix(f'{bucket}.')}"
@@ -119,7 +119,7 @@ def _connect(settings: GcsSettings) -> GcsBucket:
 
 
 def _emulator(allow_http: bool | None) -> str | None:
-    """Return the emulator's address; Google's libraries take it with and without a scheme."""
+    """Return the emulator's address; Google's libraries accept it with or without a scheme."""
     host = environment("STORAGE_EMULATOR_HOST")
     if host is None:
         return None

@@ -1,7 +1,7 @@
-"""Signatures with the private key of a service account: RSA with SHA-256, as its tokens need.
+"""Signs tokens with the private key of a service account: RSA with SHA-256.
 
-Google hands such keys out as PKCS #8 in PEM. Why this is no library's work is told in
-docs/decisions/0027-google-json-api.md.
+Google issues such keys as PKCS #8 in PEM. See docs/decisions/0027-google-json-api.md for why no
+library is used.
 
 Source: RFC 8017 (PKCS #1, sections 8.2.1 and 9.2, appendix A.1.2), RFC 5958 (PKCS #8).
 """
@@ -34,10 +34,10 @@ class PrivateKey:
 
     @classmethod
     def from_pem(cls, text: str) -> PrivateKey:
-        """Read a key.
+        """Parse a key.
 
         Raises:
-            ValueError: It is none, or is too short.
+            ValueError: It is invalid or too short.
         """
         found = _PEM.search(text)
         if found is None:
@@ -54,15 +54,15 @@ class PrivateKey:
         return key
 
     def sign(self, message: bytes) -> bytes:
-        """Sign a message; how long that takes tells nothing of the key.
+        """Sign a message; the duration does not depend on the key.
 
         Raises:
-            ValueError: The parts of the key do not belong together.
+            ValueError: The parts of the key are inconsistent.
         """
         size = (self.modulus.bit_length() + 7) // 8
         digest = _SHA256 + hashlib.sha256(message).digest()
         padded = int.from_bytes(b"\0\1" + b"\xff" * (size - len(digest) - 3) + b"\0" + digest)
-        # Blinded: what is raised to the private power is a number that nobody knows.
+        # Blinded: the private exponent is applied to a random number.
         blind = secrets.randbelow(self.modulus - 2) + 2
         hidden = padded * pow(blind, self.public, self.modulus) % self.modulus
         signed = pow(hidden, self.private, self.modulus) * pow(blind, -1, self.modulus)
@@ -73,7 +73,7 @@ class PrivateKey:
 
 
 def _fields(der: bytes, outer: int) -> list[tuple[int, bytes]]:
-    """Take the fields of a constructed value apart, each with its tag."""
+    """Split a constructed value into its fields, each with its tag."""
     tag, content, _ = _field(der, 0)
     if tag != outer:
         raise ValueError("another type was expected")
@@ -85,7 +85,7 @@ def _fields(der: bytes, outer: int) -> list[tuple[int, bytes]]:
 
 
 def _field(der: bytes, at: int) -> tuple[int, bytes, int]:
-    """Read tag and content of what begins at `at`, and where the next begins."""
+    """Return tag and content of the field at `at`, and the position of the next."""
     tag, length, start = der[at], der[at + 1], at + 2
     if length & 0x80:
         start += length & 0x7F

@@ -1,4 +1,4 @@
-"""How Cloud Storage keeps a lease's record: each write makes a generation, and none comes back."""
+"""Lease records in Cloud Storage, versioned by the generation, which is never reused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raft_snapshot_agent.storage.gcs.bucket import GENERATION, GcsBucket
 
 @dataclass(frozen=True, slots=True)
 class GcsRecords:
-    """The records of one bucket."""
+    """The lease records in one bucket."""
 
     bucket: GcsBucket
 
@@ -21,7 +21,7 @@ class GcsRecords:
         try:
             answer = self.bucket.open(doing, key)
         except SnapshotNotFound:
-            # An emulator says the same where the bucket is missing; a listing does not.
+            # An emulator answers the same if the bucket is missing; a listing distinguishes them.
             with suppress(StorageDenied):
                 next(self.bucket.list_objects(key, doing), None)
             return None
@@ -39,8 +39,8 @@ class GcsRecords:
         stored = self.bucket.insert(doing, content, metadata, expected or "0")
         return None if stored is None else stored.generation
 
-    def delete_record(self, _doing: str, key: str) -> None:
-        self.bucket.delete(key)
+    def delete_record(self, doing: str, key: str) -> None:
+        self.bucket.delete(doing, key)
 
     def list_records(self, doing: str, folder: str) -> Iterator[tuple[str, datetime | None]]:
         return ((one.key, one.updated) for one in self.bucket.list_objects(folder, doing))

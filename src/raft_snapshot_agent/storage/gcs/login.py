@@ -1,7 +1,7 @@
-"""Whose requests to Google these are, and the tokens that prove it.
+"""Finds the Google credentials and obtains their tokens.
 
-A service account's key signs its tokens here; a user's are refreshed at Google, an instance's
-come from its metadata server; all other kinds need Google's library.
+Tokens of a service account's key are signed here; those of a user are refreshed at Google; those of
+an instance come from its metadata server; all other types need Google's library.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ _TOKENS = "https://oauth2.googleapis.com/token"
 _WELL_KNOWN = ".config/gcloud/application_default_credentials.json"
 _METADATA = "/computeMetadata/v1/instance/service-accounts/default/token"
 _PRODUCT = Path("/sys/class/dmi/id/product_name")
-"""Says on which cloud this host runs."""
+"""File that identifies the cloud of this host."""
 _SECRET = {"private_key", "client_secret", "refresh_token", "access_token", "id_token"}
 _HOUR = 3600.0
 _SLOW = 30
 """Seconds that this host's clock may be ahead of Google's."""
 _EARLY = 225.0
-"""Seconds before its end that a token is replaced. Source: google-auth's `REFRESH_THRESHOLD`."""
+"""Seconds before expiry at which a token is replaced. Source: google-auth's `REFRESH_THRESHOLD`."""
 
 
 class GcsLogin:
-    """Credentials as they are now, and a token of theirs while that is good."""
+    """The present credentials, and their token while it is valid."""
 
     def __init__(
         self, http: Http, file: Path | None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Prepare; nothing is read or contacted.
+        """Store the arguments; no I/O.
 
         Arguments:
-            http: Asks whoever gives out tokens.
-            file: Of credentials; those of the environment when missing.
-            clock: In seconds, never stepping back.
+            http: Requests tokens.
+            file: Credentials file; by default that of the environment.
+            clock: Seconds of a monotonic clock.
         """
         self._http = http
         self._file = file
@@ -64,11 +64,11 @@ class GcsLogin:
         self._kept = False
 
     def headers(self, doing: str) -> dict[str, str]:
-        """Return the headers that say whose a request is.
+        """Return the headers that authenticate a request.
 
         Raises:
             LoginRefused: There are no credentials, they cannot be used or are refused.
-            StorageUnavailable: Whoever gives out tokens did not answer.
+            StorageUnavailable: The token service did not answer.
         """
         try:
             with self._lock:
@@ -77,7 +77,7 @@ class GcsLogin:
             raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
 
     def forget(self) -> bool:
-        """Get a new token next time; return whether the last one had been used before."""
+        """Drop the token; return whether it had been used before, so that a new one may help."""
         with self._lock:
             self._token = None
             return self._kept
@@ -115,11 +115,11 @@ def _fresh(http: Http, doing: str, path: Path | None, content: bytes | None) -> 
 
 
 def self_signed(document: dict[str, Any], now: float) -> GcsToken:
-    """Sign a token with a service account's key; Google needs not be asked for one.
+    """Sign a token with a service account's key, without a request to Google.
 
     Raises:
-        KeyError: Something is missing in the document.
-        ValueError: It holds no usable key.
+        KeyError: A field is missing in the document.
+        ValueError: It contains no valid key.
 
     Source: Google's AIP-4111.
     """
@@ -139,7 +139,7 @@ def self_signed(document: dict[str, Any], now: float) -> GcsToken:
 
 
 def _refreshed(http: Http, doing: str, document: dict[str, Any]) -> GcsToken:
-    """Get a token for the user that once logged in with `gcloud auth application-default`."""
+    """Request a token for the user of `gcloud auth application-default login`."""
     fields = ("client_id", "client_secret", "refresh_token")
     form = {"grant_type": "refresh_token", **{name: document[name] for name in fields}}
     headers = {"content-type": "application/x-www-form-urlencoded"}
@@ -149,13 +149,13 @@ def _refreshed(http: Http, doing: str, document: dict[str, Any]) -> GcsToken:
 
 
 def _instance_token(http: Http, doing: str) -> GcsToken:
-    """Ask the metadata server of the instance, or of GKE's workload identity."""
+    """Request a token from the metadata server of the instance or of GKE."""
     host = environment("GCE_METADATA_HOST", "GCE_METADATA_ROOT") or "metadata.google.internal"
     url = f"http://{host}{_METADATA}?{urlencode({'scopes': SCOPE})}"
     try:
         answer = http.ask(doing, "GET", url, {"Metadata-Flavor": "Google"})
     except StorageError as error:
-        if _on_google():  # where it may only not be ready yet
+        if _on_google():  # the metadata server may not be ready yet
             raise
         why = error.message.removeprefix(f"{doing}: ")
         raise LoginRefused(
@@ -213,7 +213,7 @@ def _document(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def _secrets(document: Any) -> Iterator[str]:
-    """List what must not be shown of credentials, wherever in the document it stands."""
+    """List the secret values in credentials, at any depth of the document."""
     if isinstance(document, dict):
         for key, value in document.items():
             if key in _SECRET and isinstance(value, str):

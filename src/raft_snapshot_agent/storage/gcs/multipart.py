@@ -1,4 +1,4 @@
-"""An object and what is told of it, in the body of one request."""
+"""Encodes an object and its metadata in the body of one request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BYTES = "application/octet-stream"
 
 
 def two_parts(metadata: Mapping[str, str], content: bytes) -> tuple[str, bytes]:
-    """Return the body's type, and the body.
+    """Return the content type and the body.
 
     Source: "Upload an object from memory" of Cloud Storage's documentation.
     """

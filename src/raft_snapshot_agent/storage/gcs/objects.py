@@ -1,4 +1,4 @@
-"""What a storage needs of a bucket; each part is loaded when it is used."""
+"""What a storage needs of a bucket beside its client; each part is loaded when it is used."""
 
 from __future__ import annotations
 
@@ -11,39 +11,26 @@ from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
-
-    from raft_snapshot_agent.storage.gcs.bucket import GcsBucket
+    from raft_snapshot_agent.storage.gcs.bucket import GcsBucket, GcsObject
 
 
 @dataclass(frozen=True, slots=True)
 class GcsObjects:
     """The objects of one bucket."""
 
-    bucket: GcsBucket
+    client: GcsBucket
     storage_class: str | None
 
     def upload(self, doing: str, key: str, source: UploadSource, stop: Event) -> int:
         from raft_snapshot_agent.storage.gcs.upload import upload
 
-        return upload(self.bucket, doing, key, source, stop, self.storage_class)
+        return upload(self.client, doing, key, source, stop, self.storage_class)
 
-    def list_sizes(self, doing: str, prefix: str) -> Iterator[tuple[str, int]]:
-        listed = self.bucket.list_objects(prefix, doing)
+    def list_objects(self, doing: str, prefix: str) -> Iterator[GcsObject]:
+        listed = self.client.list_objects(prefix, doing)
         # The folder's own placeholder is not below it.
-        return ((one.key, one.size) for one in listed if one.key != prefix)
-
-    def open(
-        self, doing: str, key: str, start: int = 0, version: str | None = None
-    ) -> BaseHTTPResponse:
-        return self.bucket.open(doing, key, start, version)
-
-    def read_on(self, doing: str, answer: BaseHTTPResponse) -> bytes:
-        return self.bucket.read_on(doing, answer)
-
-    def delete(self, doing: str, key: str) -> None:
-        self.bucket.delete(key, doing=doing)
+        return (one for one in listed if one.key != prefix)
 
     def sweep(self, _prefix: str, _leftovers: Leftovers) -> int:
-        """Leave unfinished uploads to Google: nobody can list them, and they end after a week."""
+        """Do nothing: incomplete uploads cannot be listed, and Google drops them after a week."""
         return 0

@@ -1,4 +1,4 @@
-"""What a login yields."""
+"""The token of a login."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 
 @dataclass(frozen=True, slots=True)
 class GcsToken:
-    """What a request proves with whose it is."""
+    """A token for requests to the store."""
 
     text: str = field(repr=False)
     seconds: float
-    """For how long it is good from when it was got."""
+    """Lifetime in seconds, from when it was received."""
 
     def __post_init__(self) -> None:
         remember(self.text)

@@ -1,12 +1,12 @@
-"""How a snapshot becomes an object: nothing of it is visible, and nothing stays, until it is whole.
+"""Uploads a snapshot as an object that is visible only when it is complete.
 
-What is small goes in one request. What is larger is sent while it grows, in chunks of an upload
-that can be resumed; its last few bytes wait for the snapshot's verdict, and go with the checksum
-of all, by which the store refuses what arrived changed.
+A small snapshot is sent in one request. A larger one is sent while it grows, in chunks of a
+resumable upload. The last bytes wait for verification, and are sent with the checksum of the whole
+object, so that the store refuses changed data.
 
-The store says with each answer how much it keeps, and ignores what it has already: so a chunk
-whose answer is lost is sent again. It is not asked for that between, because fake-gcs-server
-takes the question for the end of the upload.
+Each answer of the store has the number of bytes it has kept, and it ignores bytes sent twice, so a
+chunk whose answer is lost is sent again. The number is not requested separately, because
+fake-gcs-server would take that request for the end of the upload.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 UNIT = 256 << 10
-"""All chunks but the last hold a multiple of this. Source: "Perform resumable uploads"."""
+"""Size unit of all chunks but the last. Source: "Perform resumable uploads"."""
 _LEAST = 16 << 20
 _MOST = 64 << 20
-"""Of a chunk, as much as is there: each costs a round trip, and is sent again whole."""
+"""Most bytes of a chunk; each costs a round trip, and is sent again as a whole."""
 _SMALL = 4 << 20
 _WAITS = (0.5, 1.0, 2.0, 4.0)
 """Seconds before a chunk is sent again."""
@@ -49,15 +49,15 @@ def upload(
     stop: Event,
     storage_class: str | None,
 ) -> int:
-    """Store a source, following it while it grows; set `stop` to have it break off.
+    """Store a source while it grows; set `stop` to cancel.
 
     Returns:
-        Bytes stored, as the store reports.
+        Bytes stored, as reported by the store.
     """
     source = StoppableSource(source, stop)
     name = key.rpartition("/")[2]
     metadata = {"name": key}
-    # What lies beside a snapshot is read by every command: no archive for that.
+    # Files beside a snapshot are read by every command, so they are not archived.
     if storage_class is not None and snapshot_name(name) == name:
         metadata["storageClass"] = storage_class
     content = if_small(source, _SMALL)
@@ -70,12 +70,12 @@ def upload(
 
 
 def compared(bucket: GcsBucket, stored: GcsObject, sent: int, md5: str) -> int:
-    """Hold what the store describes against what was sent; remove it if it differs."""
+    """Compare the stored object with what was sent; delete it if it differs."""
     if stored.size == sent and stored.md5 in {"", md5}:
         return sent
-    with suppress(StorageError):
-        bucket.delete(stored.key, stored.generation)
     where = bucket.shown(stored.key)
+    with suppress(StorageError):
+        bucket.delete(f"cannot delete {where}", stored.key, stored.generation)
     if stored.size != sent:
         raise StorageUnavailable(f"{where} holds {stored.size} bytes of {sent} sent")
     raise StorageUnavailable(f"{where} arrived changed", hint="check the network")
@@ -83,13 +83,13 @@ def compared(bucket: GcsBucket, stored: GcsObject, sent: int, md5: str) -> int:
 
 @dataclass(slots=True)
 class _Digest:
-    """The MD5 of all bytes up to a position, however often some of them are sent."""
+    """The MD5 of all bytes up to a position, even if some are sent several times."""
 
     reached: int = 0
     of: hashlib._Hash = field(default_factory=lambda: hashlib.md5(usedforsecurity=False))
 
     def learn(self, position: int, piece: bytes) -> None:
-        """Take a piece in, without what is known of it."""
+        """Add the part of a piece that is not yet included."""
         self.of.update(memoryview(piece)[self.reached - position :])
         self.reached = max(self.reached, position + len(piece))
 
@@ -99,7 +99,7 @@ class _Digest:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """The bytes of one request, read from the source each time they are sent."""
+    """The bytes of one request, read from the source each time it is sent."""
 
     source: UploadSource
     digest: _Digest
@@ -119,7 +119,7 @@ class _Chunk:
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    """One upload that can be resumed."""
+    """One resumable upload."""
 
     bucket: GcsBucket
     doing: str
@@ -148,7 +148,7 @@ class _Session:
         return compared(self.bucket, stored, reached, digest.base64())
 
     def _send(self, chunk: _Chunk, stop: Event) -> int:
-        """Send a chunk; return how many bytes of all the store keeps now."""
+        """Send a chunk; return the total number of bytes that the store has now."""
         size = chunk.end - chunk.start
         headers = {
             "content-range": f"bytes {chunk.start}-{chunk.end - 1}/*",
@@ -171,7 +171,7 @@ class _Session:
         try:
             answer = self._patiently(headers, rest, stop)
         except StorageUnavailable:
-            # It may have come about nevertheless.
+            # The object may have been stored although the answer is an error.
             if found := self._came_about(total, md5):
                 return found
             raise
@@ -188,7 +188,7 @@ class _Session:
     def _patiently(
         self, headers: dict[str, str], body: _Chunk | bytes, stop: Event
     ) -> BaseHTTPResponse:
-        """Send something, and again where that may help: the rest of an upload is worth it."""
+        """Send a request, with retries where they may help, so that the upload is not lost."""
         for wait in _WAITS:
             with suppress(StorageUnavailable):
                 return self._once(headers, body)
@@ -204,7 +204,7 @@ class _Session:
 
 
 def _available(source: UploadSource, position: int) -> int:
-    """Wait until there is enough for a chunk after `position`, or all; return its end."""
+    """Wait for a full chunk after `position`, or the end; return where it ends."""
     reached = position
     while reached - position < _LEAST:
         longer = source.follow(reached)

@@ -1,1 +1,1 @@
-"""What Swift, WebDAV and Google Cloud Storage share."""
+"""Code shared by the storages that use HTTP."""

@@ -1,4 +1,4 @@
-"""A snapshot as the body of a request, sent from a thread that can be told to stop."""
+"""A snapshot as the body of a request, sent from a cancellable thread."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from raft_snapshot_agent.threads import in_thread
 T = TypeVar("T")
 
 PIECE = 256 << 10
-"""Sent at once: over a slow link even that must not take longer than the timeout."""
+"""Bytes sent at a time; small enough that on a slow link it takes less than the time-out."""
 _GRACE = 5.0
-"""Seconds that a cancelled upload gets to take back what it sent."""
+"""Seconds for a cancelled upload to remove what it sent."""
 
 
 class Body:
-    """The bytes of a source from `start` on, at most `limit` of them."""
+    """The bytes of a source from `start`, at most `limit`."""
 
     def __init__(
         self, source: UploadSource, stop: Event, start: int = 0, limit: int | None = None
@@ -34,7 +34,7 @@ class Body:
         self._start = start
         self._limit = limit
         self.size = 0
-        """How many were given out."""
+        """Number of bytes sent so far."""
 
     def __iter__(self) -> Iterator[bytes]:
         while piece := self._source.read(self._start + self.size, self._step()):
@@ -50,7 +50,7 @@ class Body:
 
 
 class StoppableSource(ForwardingSource):
-    """A source that fails once its upload was told to stop."""
+    """A source that fails after its upload is cancelled."""
 
     def __init__(self, source: UploadSource, stop: Event) -> None:
         super().__init__(source)
@@ -69,7 +69,7 @@ class StoppableSource(ForwardingSource):
 
 
 def if_small(source: UploadSource, limit: int) -> bytes | None:
-    """Read the whole source, or tell with `None` that it is longer than `limit` bytes."""
+    """Return the whole source, or `None` if it is longer than `limit` bytes."""
     content = b""
     while piece := source.read(len(content), PIECE):
         content += piece
@@ -87,9 +87,9 @@ def whole_length(source: UploadSource) -> int:
 
 
 async def in_stoppable_thread(work: Callable[[Event], T]) -> T:
-    """Run `work` in a thread; when the caller is cancelled set its event, and wait a moment.
+    """Run `work` in a thread; if the caller is cancelled, set its event and wait for a moment.
 
-    What it is waiting for is cut off, so that it can take back what it sent.
+    Its connections are shut down, so that it can remove what it sent.
     """
     stop, deadline = Event(), Deadline()
 

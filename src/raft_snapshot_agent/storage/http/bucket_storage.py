@@ -1,4 +1,4 @@
-"""Snapshots as objects of a store; what is not complete is never visible."""
+"""A storage whose snapshots are objects, visible only when they are complete."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
 from raft_snapshot_agent.storage.base import Entry, UploadSource
 from raft_snapshot_agent.storage.http.body import in_stoppable_thread
-from raft_snapshot_agent.storage.http.download import Bucket, ObjectDownload
+from raft_snapshot_agent.storage.http.download import ObjectDownload, ReadingClient
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.names import require_plain_name
 from raft_snapshot_agent.threads import in_thread
@@ -21,40 +21,60 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class BucketLocation:
-    """Where the objects lie, as an operator would write it."""
+    """Location of the objects, as an operator would write it."""
 
     url: str
-    """Of the bucket, such as `s3://backups`."""
+    """URL of the bucket, such as `s3://backups`."""
     prefix: str
-    """Empty, or with a slash at its end."""
+    """Prefix: empty, or with a slash at the end."""
     kind: str
-    """The word for it in the log."""
+    """Type in log messages."""
     version: str = "etag"
-    """The header that tells one content of an object from the next."""
+    """Header that identifies a version of an object."""
 
     @property
     def folder(self) -> str:
         return f"{self.url}/{self.prefix}"
 
 
-class BucketObjects(Bucket, Protocol):
-    """The objects of one bucket, with the credentials as they are now."""
+class ListedObject(Protocol):
+    """One object as the store lists it."""
 
-    def upload(self, doing: str, key: str, source: UploadSource, stop: Event) -> int:
-        """Store a source, following it while it grows; set `stop` to have it break off.
+    @property
+    def key(self) -> str:
+        """Its name in the bucket."""
 
-        Returns:
-            Bytes stored, as the store reports where that right is given.
-        """
+    @property
+    def size(self) -> int:
+        """Its bytes."""
 
-    def list_sizes(self, doing: str, prefix: str) -> Iterable[tuple[str, int]]:
-        """List the keys directly below a prefix, and the size of each object."""
+
+class DeletingClient(ReadingClient, Protocol):
+    """Reads and removes objects of one bucket."""
 
     def delete(self, doing: str, key: str) -> None:
         """Remove an object; what is gone is no error."""
 
+
+class BucketObjects(Protocol):
+    """The objects of one bucket, with the credentials as they are now."""
+
+    @property
+    def client(self) -> DeletingClient:
+        """What reads and removes them."""
+
+    def upload(self, doing: str, key: str, source: UploadSource, stop: Event) -> int:
+        """Store a source while it grows; set `stop` to cancel.
+
+        Returns:
+            Bytes stored, as reported by the store if that is permitted.
+        """
+
+    def list_objects(self, doing: str, prefix: str) -> Iterable[ListedObject]:
+        """List the objects directly below a prefix."""
+
     def sweep(self, prefix: str, leftovers: Leftovers) -> int:
-        """Remove what crashed runs left half-written, and return how much that was."""
+        """Remove incomplete objects of crashed runs; return their number."""
 
 
 class BucketStorage:
@@ -66,12 +86,12 @@ class BucketStorage:
         connect: Callable[[], BucketObjects],
         heed: Callable[[StorageError], bool] = lambda _: False,
     ) -> None:
-        """Prepare; nothing is contacted.
+        """Store the arguments; no I/O.
 
         Arguments:
-            location: Where the snapshots lie.
-            connect: Makes a client, with the credentials as they are now.
-            heed: Returns whether to try again, now with what the store asked for.
+            location: Location of the snapshots.
+            connect: Returns a client with the present credentials.
+            heed: Adapts to an error of the store; returns whether to retry.
         """
         self._location = location
         self._connect = connect
@@ -103,7 +123,8 @@ class BucketStorage:
         key, doing = self._key(name), self._doing(f"read {name}")
         version = self._location.version
         download = await self._blocking(
-            lambda client, doing: ObjectDownload(client, doing, key, version), f"read {name}"
+            lambda objects, doing: ObjectDownload(objects.client, doing, key, version),
+            f"read {name}",
         )
         try:
             with self._failing(doing):
@@ -114,16 +135,18 @@ class BucketStorage:
 
     async def delete(self, name: str) -> None:
         key = self._key(name)
-        await self._blocking(lambda client, doing: client.delete(doing, key), f"delete {name}")
+        await self._blocking(
+            lambda objects, doing: objects.client.delete(doing, key), f"delete {name}"
+        )
 
     async def sweep(self, leftovers: Leftovers) -> int:
         prefix = self._location.prefix
-        return await self._blocking(lambda client, _: client.sweep(prefix, leftovers), "sweep")
+        return await self._blocking(lambda objects, _: objects.sweep(prefix, leftovers), "sweep")
 
-    def _entries(self, client: BucketObjects, doing: str) -> list[Entry]:
+    def _entries(self, objects: BucketObjects, doing: str) -> list[Entry]:
         prefix = self._location.prefix
-        listed = client.list_sizes(doing, prefix)
-        return [Entry(key.removeprefix(prefix), size) for key, size in listed]
+        listed = objects.list_objects(doing, prefix)
+        return [Entry(one.key.removeprefix(prefix), one.size) for one in listed]
 
     async def _blocking(self, work: Callable[[BucketObjects, str], T], verb: str) -> T:
         doing = self._doing(verb)
@@ -131,7 +154,7 @@ class BucketStorage:
             return await in_thread(lambda: work(self._connect(), doing), abandon=True)
 
     async def _heeded(self, put: Callable[[], Awaitable[T]]) -> T:
-        """Ask once more where the store said what it needs and that can be sent."""
+        """Retry once if the store's error names an option that can be sent."""
         try:
             return await put()
         except StorageError as error:
@@ -141,7 +164,7 @@ class BucketStorage:
 
     @contextmanager
     def _failing(self, doing: str) -> Iterator[None]:
-        """Tell a configuration that cannot be used as a failure of this storage alone."""
+        """Map an invalid configuration to a failure of this storage only."""
         try:
             yield
         except ConfigError as error:

@@ -1,4 +1,4 @@
-"""How an object is read to its end, over as many connections as that takes."""
+"""Reads an object to its end, over several connections if one breaks."""
 
 from __future__ import annotations
 
@@ -11,41 +11,45 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 _WAITS = (0.1, 1.0, 2.0)
-"""Seconds before it goes on after a connection that broke."""
+"""Seconds before the next connection after one that broke."""
 
 
-class Bucket(Protocol):
-    """A bucket whose objects can be read from any byte on."""
+class ReadingClient(Protocol):
+    """Reads the objects of one bucket, from any byte on."""
 
     def open(
         self, doing: str, key: str, start: int = 0, version: str | None = None
     ) -> BaseHTTPResponse:
-        """Begin to read an object, at `start`; only that version of it if one is given."""
+        """Begin to read an object, at `start`; only that version of it if one is given.
+
+        Raises:
+            SnapshotNotFound: There is none of that name.
+        """
 
     def read_on(self, doing: str, answer: BaseHTTPResponse) -> bytes:
         """Read the next piece; empty at the end."""
 
 
 class ObjectDownload:
-    """One object, as it was when it was opened."""
+    """One version of an object, as it was when opened."""
 
-    def __init__(self, bucket: Bucket, doing: str, key: str, version: str) -> None:
+    def __init__(self, client: ReadingClient, doing: str, key: str, version: str) -> None:
         """Begin to read.
 
         Arguments:
-            bucket: Where it lies.
+            client: Reads it.
             doing: What fails if this does.
             key: Its.
             version: The header that tells which of several this is.
 
         Raises:
-            SnapshotNotFound: There is none of that name.
+            SnapshotNotFound: No object has that name.
         """
-        self._bucket = bucket
+        self._client = client
         self._key = key
         self._doing = doing
         self._position = 0
-        self._answer = bucket.open(doing, key)
+        self._answer = client.open(doing, key)
         self._version = self._answer.headers.get(version, "")
 
     def read_on(self) -> bytes:
@@ -63,17 +67,17 @@ class ObjectDownload:
         return self._piece(self._answer)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
         self._answer.close()
 
     def _piece(self, answer: BaseHTTPResponse) -> bytes:
-        piece = self._bucket.read_on(self._doing, answer)
+        piece = self._client.read_on(self._doing, answer)
         self._position += len(piece)
         return piece
 
     def _reopened(self) -> BaseHTTPResponse:
-        answer = self._bucket.open(self._doing, self._key, self._position, self._version)
+        answer = self._client.open(self._doing, self._key, self._position, self._version)
         if self._position and answer.status != 206:
             answer.close()
-            raise StorageUnavailable(f"{self._doing}: the store does not go on where it broke off")
+            raise StorageUnavailable(f"{self._doing}: the store does not resume the download")
         return answer

@@ -1,4 +1,4 @@
-"""Requests to stores that are asked in plain HTTP: bounded in time, told in plain words."""
+"""Makes HTTP requests to stores, with time limits and readable errors."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ _CONNECT = 5.0
 _LATER = "it may be temporary; check the store"
 _BUSY = {408, 423, 425, 429, 498}
 _SAID = 16 << 10
-"""Bytes of a refusal that are read."""
+"""Most bytes of a refusal that are read."""
 _TEXT = re.compile(r"text/|json|xml", re.IGNORECASE)
 
 
 class Http:
-    """Asks any server, over connections that are kept; safe to share between threads."""
+    """HTTP client with reusable connections; thread-safe."""
 
     def __init__(
         self, timeout: timedelta, trust: TlsOptions, proxy: ProxyAddress | None = None
     ) -> None:
-        """Prepare; nothing is contacted.
+        """Store the arguments; no I/O.
 
         Arguments:
-            timeout: How long a request may take, from its beginning to the end of its answer;
-                where its body is sent in pieces, or its answer left to be read, each of these.
-            trust: Which certificates are good.
-            proxy: The one that the configuration names; by default the environment's.
+            timeout: Time limit of a request, to the end of its answer; or of each piece of a body
+                that is sent in pieces or read later.
+            trust: Trusted certificates.
+            proxy: The configured proxy; by default that of the environment.
         """
         self._seconds = timeout.total_seconds()
         self._pools = Pools(trust, proxy)
@@ -69,33 +69,33 @@ class Http:
         streaming: bool = False,
         most: int | None = None,
     ) -> urllib3.BaseHTTPResponse:
-        """Make one request; what is answered is the caller's to judge.
+        """Make one request; return any answer, whatever its status.
 
         Arguments:
-            doing: What fails if this does, such as `cannot list snapshots in https://…`.
-            method: The verb.
-            url: Encoded.
-            headers: Beside those of every request.
-            body: Sent in chunks unless it is `bytes` or `headers` tell its length.
-            streaming: Leave the answer's body to be read, with `more`.
-            most: Bytes of any other answer; by default what is no list has.
+            doing: Start of the error message, such as `cannot list snapshots in https://…`.
+            method: HTTP method.
+            url: Encoded URL.
+            headers: Headers in addition to those of every request.
+            body: Sent in chunks unless it is `bytes` or `headers` have its length.
+            streaming: Return before the body is read, which `more` does.
+            most: Most bytes of another answer; the default suits anything but a list.
 
         Raises:
             StorageUnavailable: There was no answer.
-            StorageError: The server is not who it should be, or answers too much.
+            StorageError: The certificate is not trusted, or the answer too long.
         """
         import urllib3
 
         from raft_snapshot_agent.network.exchange import SMALL, exchange
 
-        # As UTF-8, where the library would send Latin-1 or fail.
+        # As UTF-8, because the library would send Latin-1 or fail.
         given = {name: header_value(value, f"header {name}") for name, value in headers.items()}
-        if "host" in given:  # as the library spells it, or a request to a proxy has two of them
+        if "host" in given:  # in the library's spelling, or a request to a proxy has two of them
             given["Host"] = given.pop("host")
         sent, piecewise = body, False
         if body is not None and not isinstance(body, bytes):
             sent, piecewise = stepwise(body, self._seconds), True
-        # While a body is sent, the time to connect bounds each piece of it.
+        # While a body is sent, the connect time-out limits each piece of it.
         connect = self._seconds if piecewise else min(_CONNECT, self._seconds)
         proxy = self._pools.through(url)
         pool = self._pools.pool(url, proxy)
@@ -121,10 +121,10 @@ class Http:
         return answer
 
     def more(self, doing: str, url: str, answer: urllib3.BaseHTTPResponse, size: int) -> bytes:
-        """Read at most `size` bytes more of an answer; empty at the end.
+        """Read at most `size` further bytes of an answer; empty at the end.
 
         Raises:
-            StorageUnavailable: They did not come.
+            StorageUnavailable: They could not be read.
         """
         from raft_snapshot_agent.network.exchange import read_on
 
@@ -133,7 +133,7 @@ class Http:
 
     @staticmethod
     def _note(proxy: Proxy, doing: str, url: str, answer: urllib3.BaseHTTPResponse) -> None:
-        """Say that a refusal may be the proxy's, which without TLS is not to be told apart."""
+        """Note that a refusal may come from the proxy, which cannot be known without TLS."""
         if answer.status == 407:
             answer.close()
             trouble = refused_by_proxy(407, answer.reason or "", proxy, url)
@@ -142,13 +142,13 @@ class Http:
 
     @contextmanager
     def translated(self, doing: str, url: str) -> Iterator[None]:
-        """Turn errors of the HTTP library into one line for the operator."""
+        """Map errors of the HTTP library to one-line errors."""
         from urllib3.exceptions import HTTPError
 
         proxy = self._pools.through(url)
         try:
             yield
-        # Without the cause: some of these hold the request with its credentials.
+        # Without the cause: some of these errors contain the request and its credentials.
         except (HTTPError, OSError) as error:
             if proxy is None:
                 host = urlsplit(url).netloc or "the store"
@@ -169,13 +169,13 @@ def _at_proxy(doing: str, proxy: Proxy, url: str, error: Exception) -> StorageEr
 def refusal(
     doing: str, answer: urllib3.BaseHTTPResponse, *, denied: str, otherwise: str
 ) -> StorageError:
-    """Translate an answer that is no success.
+    """Return the error for a refusal.
 
     Arguments:
-        doing: What it was to be.
-        answer: Its status decides; some of its body is read where that is text.
-        denied: What to try when access is denied.
-        otherwise: What to try when nothing more is known.
+        doing: Start of the error message.
+        answer: The answer; some of its body is read if it is text.
+        denied: Hint if access is denied.
+        otherwise: Hint in other cases.
     """
     told = told_by(answer)
     if answer.status == 401:
@@ -200,7 +200,7 @@ def refusal(
 
 
 def told_by(answer: urllib3.BaseHTTPResponse) -> str:
-    """Return status, reason and what the body says, as they stand in a message."""
+    """Return status, reason and text of an answer, for a message."""
     status = f"{answer.status} {one_line(answer.reason or '', LONGEST)}".strip()
     said = read_document(_text_of(answer))
     text = said.text
@@ -215,7 +215,7 @@ def told_by(answer: urllib3.BaseHTTPResponse) -> str:
 
 
 def _text_of(answer: urllib3.BaseHTTPResponse) -> str:
-    """Read the beginning of a body that is text; nothing where it does not arrive."""
+    """Read the beginning of a body that is text; return empty if it cannot be read."""
     from urllib3.exceptions import HTTPError
 
     kind = answer.headers.get("content-type", "text/plain")
@@ -242,7 +242,7 @@ def _disconnected(doing: str, host: str, error: Exception) -> StorageError:
     cause = _cause(error)
     match error:
         case Unacceptable():
-            hint = "check what answers there: it is no store of this type"
+            hint = "check what answers there: it is not a store of this type"
             return StorageError(f"{doing}: {host}: {error}", hint=hint)
         case SSLError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
             reason = str(error).partition("verify failed: ")[2].partition(" (_ssl")[0]
@@ -268,7 +268,7 @@ def _disconnected(doing: str, host: str, error: Exception) -> StorageError:
 
 
 def _cause(error: BaseException) -> str:
-    """Return the system's reason at the bottom of the library's wrappings; empty without one."""
+    """Return the operating system's reason from the innermost error; empty if there is none."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     reason = getattr(error, "reason", None) or getattr(error, "strerror", None)

@@ -1,4 +1,4 @@
-"""Several requests at once, on behalf of one thread; cutting it off cuts them off, too."""
+"""Runs several requests concurrently for one thread; cancelling the thread cancels them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from threading import Event, Semaphore, Thread
 from raft_snapshot_agent.network.deadline import Deadline, current, enter
 
 _LOOK = 0.25
-"""Seconds between two looks whether to stop."""
+"""Seconds between checks whether to stop."""
 
 
 class Lanes:
-    """Does at most so many things at once; the first that fails ends all."""
+    """Runs a limited number of concurrent tasks; the first failure ends all."""
 
     def __init__(self, width: int, stop: Event) -> None:
-        """Begin.
+        """Start without tasks.
 
         Arguments:
-            width: How many.
-            stop: Set to have all end; they look at it themselves.
+            width: Most concurrent tasks.
+            stop: Set to end all tasks, which check it themselves.
         """
         self._stop = stop
         self._free = Semaphore(width)
@@ -32,17 +32,17 @@ class Lanes:
             yield from deadline.sockets()
 
     def wait(self) -> None:
-        """Wait until one more thing may be begun.
+        """Wait until another task may start.
 
         Raises:
-            BaseException: What one of them failed with.
+            BaseException: A task failed with it.
         """
         while not self._free.acquire(timeout=_LOOK):
             self._check()
         self._check()
 
     def begin(self, work: Callable[[], None]) -> None:
-        """Do something beside; `wait` comes first."""
+        """Start a task in another thread; call `wait` first."""
         if (outer := current()) is not None:
             outer.watch(self)
         thread = Thread(target=copy_context().run, args=(self._run, work), daemon=True)
@@ -50,10 +50,10 @@ class Lanes:
         thread.start()
 
     def finish(self) -> None:
-        """Wait for all.
+        """Wait for all tasks.
 
         Raises:
-            BaseException: What one of them failed with.
+            BaseException: A task failed with it.
         """
         for thread in tuple(self._running):
             while thread.is_alive():
@@ -62,7 +62,7 @@ class Lanes:
         self._check()
 
     def close(self) -> None:
-        """End what is still being done, and wait for it."""
+        """Cancel the remaining tasks and wait for their end."""
         for thread, deadline in tuple(self._running.items()):
             while thread.is_alive():
                 deadline.cut()
@@ -81,7 +81,7 @@ class Lanes:
         try:
             with enter(self._running[threading.current_thread()]):
                 work()
-        except BaseException as error:  # noqa: BLE001 - it is the waiting thread's
+        except BaseException as error:  # noqa: BLE001 - raised in the waiting thread
             self._error = self._error or error
         finally:
             self._free.release()

@@ -1,4 +1,4 @@
-"""A lease's record as an object, written only where nobody wrote meanwhile."""
+"""Keeps a lease record as an object, with conditional writes."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ T = TypeVar("T")
 
 _MOST_PROBES = 1000
 _LEFT_BEHIND = timedelta(hours=1)
-"""A proof takes seconds; what is older by this was left by one that was killed."""
+"""Age at which a probe record belongs to a killed proof; a proof takes seconds."""
 
 
 class RecordBucket(Protocol):
-    """A store that writes where what is there is what was expected."""
+    """A store with conditional writes."""
 
     def read_record(self, doing: str, key: str, most: int) -> tuple[bytes, str] | None:
-        """Return the first bytes of a record, and its version; nothing where there is none.
+        """Return the first bytes of a record and its version; `None` if it is missing.
 
-        Both from one answer: asked one after the other, they could be of two writes.
+        Both must come from one answer; from two, they could belong to different writes.
         """
 
     def write_record(
         self, doing: str, key: str, content: bytes, expected: str | None
     ) -> str | None:
-        """Write a record in the place of a version, or of none.
+        """Write a record if its present version is `expected` (`None`: if it is missing).
 
         Returns:
-            Its version now; nothing where something else was there.
+            The new version; `None` if the condition failed.
         """
 
     def delete_record(self, doing: str, key: str) -> None:
-        """Remove a record; one that is gone is no error."""
+        """Delete a record; a missing one is not an error."""
 
     def list_records(self, doing: str, folder: str) -> Iterable[tuple[str, datetime | None]]:
-        """List the keys below a folder, and when each was written by the store's clock."""
+        """List the keys below a folder with the time of each write by the store's clock."""
 
 
 class BucketLeaseStore:
-    """Compare-and-swap by the store's own conditional writes."""
+    """Compare-and-swap by conditional writes of the store."""
 
     def __init__(
         self,
@@ -54,13 +54,13 @@ class BucketLeaseStore:
         connect: Callable[[], RecordBucket],
         heed: Callable[[StorageError], bool] = lambda _: False,
     ) -> None:
-        """Prepare; nothing is contacted.
+        """Store the arguments; no I/O.
 
         Arguments:
-            bucket: Its URL, as an operator would write it.
-            key: Of the record.
-            connect: Makes a client, with the credentials as they are now.
-            heed: Returns whether to try again, now with what the store asked for.
+            bucket: URL of the bucket, as an operator would write it.
+            key: Key of the record.
+            connect: Returns a client with the present credentials.
+            heed: Adapts to an error of the store; returns whether to retry.
         """
         self._bucket = bucket
         self._key = key
@@ -91,7 +91,7 @@ class BucketLeaseStore:
         self._open = None
 
     def probe(self, name: str) -> BucketProbe:
-        """Keep another record, in a folder of probes that has nothing else in it."""
+        """Return a store for a test record, in a folder that contains only test records."""
         key = f"{self._key.removesuffix('.json')}-probe/{name}.json"
         return BucketProbe(self._bucket, key, self._connect, self._heed)
 
@@ -102,7 +102,7 @@ class BucketLeaseStore:
 
     async def _blocking(self, verb: str, work: Callable[[RecordBucket, str], T]) -> T:
         doing = f"cannot {verb} the lease record {self.location}"
-        # Used every few seconds: connections and short-lived credentials are kept.
+        # Used every few seconds, so connections and short-lived credentials are reused.
         try:
             if self._open is None:
                 self._open = await in_thread(self._connect)
@@ -110,12 +110,12 @@ class BucketLeaseStore:
         except ConfigError as error:
             raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
         except StorageError:
-            self._open = None  # the credentials in a file may be others by now
+            self._open = None  # the credentials in a file may have changed
             raise
 
 
 class BucketProbe(BucketLeaseStore):
-    """A record that can be removed again."""
+    """A test record, which can be deleted."""
 
     async def delete(self) -> None:
         await self._blocking(
@@ -128,7 +128,7 @@ class BucketProbe(BucketLeaseStore):
     def _sweep(self, records: RecordBucket, doing: str) -> None:
         folder = f"{self._key.rpartition('/')[0]}/"
         found = [*records.list_records(doing, folder)]
-        if len(found) > _MOST_PROBES:  # hardly ours: whoever they belong to keeps them
+        if len(found) > _MOST_PROBES:  # hardly ours, so they are not deleted
             return
         written = [(key, at) for key, at in found if at is not None]
         newest = max((at for _, at in written), default=None)

@@ -1,4 +1,4 @@
-"""What a store lists, page by page: it has an end, and each page brings something new."""
+"""Collects the pages of a listing, and detects one that does not end."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from raft_snapshot_agent.storage.limits import ListTooLong, too_many
 T = TypeVar("T")
 
 PAGE = 500
-"""Objects of a page, where the store lets us say."""
+"""Objects per page, if the store lets the client choose."""
 PAGE_BYTES = 4 << 20
-"""Of an answer with one page: 500 names as long and as odd as names can be."""
+"""Most bytes of one page: 500 names of the greatest length, escaped."""
 LIST_BYTES = 16 << 20
-"""Of an answer with a whole list."""
+"""Most bytes of an answer with a whole listing."""
 _DIGITS = 19
 _MOST_IDLE = 10
-"""Pages in a row that bring nothing new; some stores send an empty one now and then."""
+"""Consecutive pages without new objects; some stores send an empty page now and then."""
 
 
 class PagedList(Generic[T]):
-    """The pages of one list so far."""
+    """The pages of one listing so far."""
 
     def __init__(self, doing: str, most: int) -> None:
-        """Begin.
+        """Start without pages.
 
         Arguments:
-            doing: What fails if this does.
-            most: Objects and folders that are taken.
+            doing: Start of the error message.
+            most: Most objects and folders.
         """
         self._doing = doing
         self._most = most
@@ -37,15 +37,15 @@ class PagedList(Generic[T]):
         self._idle = 0
 
     def page(self, items: Iterable[tuple[str, T | None]]) -> list[T]:
-        """Take a page: each name, and the object, or nothing for a folder.
+        """Add a page: each name with its object (`None` for a folder).
 
-        Only the names of the page before are kept: a list is as large as what is made of it.
+        Only the names of the previous page are kept, to save memory.
 
         Returns:
-            The objects that the page before did not have.
+            The objects that the previous page did not have.
 
         Raises:
-            ListTooLong: The list has no end, or is longer than is taken.
+            ListTooLong: The listing does not end, or exceeds the limit.
         """
         new = {name: item for name, item in items if name not in self._last}
         self._taken += len(new)
@@ -61,10 +61,10 @@ class PagedList(Generic[T]):
 
 
 def size_of(text: str) -> int:
-    """Read the size of an object.
+    """Parse the size of an object.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not a size.
     """
     text = text.strip()
     if not (text.isascii() and text.isdecimal() and len(text) < _DIGITS):

@@ -1,4 +1,4 @@
-"""A snapshot in parts, several of which are under way at once, while it still grows."""
+"""Sends a growing snapshot in several concurrent parts."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.http.lanes import Lanes
 
 PART = 12 << 20
-"""Bytes of a part. S3 takes 10,000 of them, 117 GiB; Azure five times as many."""
+"""Bytes of a part. S3 allows 10,000 parts, 117 GiB; Azure five times as many."""
 _PARALLEL = 3
-"""Parts under way, each in memory."""
+"""Concurrent parts, each in memory."""
 _STEP = 1 << 20
-"""Read and sent at once: over a slow link even that must not take longer than the timeout."""
+"""Bytes sent at a time; small enough that on a slow link it takes less than the time-out."""
 
 
 class SizedObjects(Protocol):
-    """Objects of a store that tells how large they are."""
+    """Objects of a store that reports their size."""
 
     def size(self, doing: str, key: str) -> int | None:
-        """Return how large an object is, 0 where there is none; nothing without that right."""
+        """Return the size of an object, 0 if it is missing, `None` without permission."""
 
     def delete(self, doing: str, key: str) -> None:
-        """Remove an object; what is gone is no error."""
+        """Delete an object; a missing one is not an error."""
 
 
 def read_if_small(source: UploadSource) -> memoryview | None:
-    """Wait until all is there, and read it; nothing once it is more than a part."""
+    """Wait for the end and return the whole source; `None` if it is longer than a part."""
     reached = 0
     while reached <= PART and (longer := source.follow(reached)) > reached:
         reached = longer
@@ -40,15 +40,15 @@ def read_if_small(source: UploadSource) -> memoryview | None:
 
 
 def send_parts(source: UploadSource, stop: Event, send: Callable[[int, memoryview], None]) -> int:
-    """Send a source part by part; the last of them waits for the snapshot's verdict.
+    """Send a source in parts; the last part waits for verification.
 
     Arguments:
-        source: What to send.
-        stop: Set to have it break off.
-        send: Sends one part, of a number from 1 on, from a thread of its own.
+        source: The source.
+        stop: Set to cancel.
+        send: Sends one part, by its number from 1; called in several threads.
 
     Returns:
-        How many bytes there were.
+        Length of the source in bytes.
     """
     lanes = Lanes(_PARALLEL, stop)
     try:
@@ -60,7 +60,7 @@ def send_parts(source: UploadSource, stop: Event, send: Callable[[int, memoryvie
 
 def _send_all(lanes: Lanes, source: UploadSource, send: Callable[[int, memoryview], None]) -> int:
     number = position = 0
-    # Filled again and again: new memory for every part would cost more than sending it.
+    # Buffers are reused: new memory for every part would cost more than sending it.
     free = deque(bytearray(PART) for _ in range(_PARALLEL))
 
     def send_one(number: int, part: memoryview, buffer: bytearray) -> None:
@@ -77,7 +77,7 @@ def _send_all(lanes: Lanes, source: UploadSource, send: Callable[[int, memoryvie
 
 
 def _filled(source: UploadSource, start: int, buffer: bytearray) -> memoryview:
-    """Read one part, or what there is left, into a buffer, and return what it fills of that."""
+    """Read one part, or the rest, into a buffer; return the filled slice."""
     size = 0
     while wanted := min(_STEP, len(buffer) - size):
         if not (piece := source.read(start + size, wanted)):
@@ -88,15 +88,15 @@ def _filled(source: UploadSource, start: int, buffer: bytearray) -> memoryview:
 
 
 def steps_of(part: memoryview) -> Iterator[memoryview]:
-    """Cut a part into the pieces in which it is sent."""
+    """Split a part into the pieces that are sent."""
     return (part[at : at + _STEP] for at in range(0, len(part), _STEP))
 
 
 def require_size(objects: SizedObjects, key: str, where: str, sent: int) -> int:
-    """Hold what the store says of an object's size against what was sent; remove it if it differs.
+    """Compare the stored size with the bytes sent; delete the object if it differs.
 
     Raises:
-        StorageError: It differs.
+        StorageError: The sizes differ.
     """
     stored = objects.size(f"cannot look at {where}", key)
     if stored is None or stored == sent:

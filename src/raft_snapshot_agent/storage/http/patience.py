@@ -1,4 +1,4 @@
-"""How often a request is made again that may be made again."""
+"""Retries requests that may be repeated."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from raft_snapshot_agent.network.deadline import current
 T = TypeVar("T")
 
 _WAITS = (0.1, 0.4, 1.0, 2.0)
-"""Seconds before a request is made again."""
+"""Seconds before each retry."""
 _RETRY_FOR = 60.0
 
 
 def ask_patiently(once: Callable[[], T], timeout: float, stop: Event) -> T:
-    """Make a request, and again where that may help.
+    """Make a request, with retries where they may help.
 
     Arguments:
-        once: Makes it.
-        timeout: Seconds after which none is begun any more; a minute at most.
-        stop: Set to have it give up.
+        once: Makes the request.
+        timeout: Seconds after which no retry is started; at most a minute.
+        stop: Set to cancel.
 
     Raises:
-        StorageError: It was refused, or there was no answer.
+        StorageError: The request was refused or not answered.
     """
     until = time.monotonic() + min(_RETRY_FOR, timeout)
     for wait in _WAITS:

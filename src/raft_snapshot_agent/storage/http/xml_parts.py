@@ -1,7 +1,7 @@
-"""XML that a store sends, part by part: UTF-8, without a document type, of a sensible shape.
+"""Parses XML from a store part by part: UTF-8, no document type, limited depth and size.
 
-Entities and document types are refused by the parser itself, so no other encoding hides them;
-only the parts that are asked for are kept, so memory follows them and not the document.
+The parser itself refuses entities and document types, so another encoding cannot hide them. Only
+the requested parts are kept, so memory does not grow with the document.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from xml.parsers import expat
 _STEP = 64 << 10
 _DEEPEST = 32
 _DEPTHS = (2, 3)
-"""Of parts, where the root is the first."""
+"""Greatest depth of elements; the root has depth 1."""
 _MOST_NODES = 2000
-"""Elements of one part."""
+"""Most elements of one part."""
 
 
 def parts(document: bytes, wanted: Container[str]) -> Iterator[ET.Element]:
-    """Find the children of a document's root, and theirs, that have one of these names.
+    """Find children and grandchildren of the root that have one of these names.
 
     Arguments:
-        document: As it was sent.
-        wanted: Names, without their namespaces. The parts themselves have them, as `{DAV:}prop`.
+        document: The document as received.
+        wanted: Names without namespaces; returned elements have them, as in `{DAV:}prop`.
 
     Raises:
-        ValueError: It is no XML, or more than plain elements and text.
+        ValueError: It is not XML, or has more than plain elements and text.
     """
     reader = _Reader(wanted)
     try:
@@ -47,7 +47,7 @@ class _Reader:
         self._nodes = 0
         self._part: ET.TreeBuilder | None = None
         self._ready: list[ET.Element] = []
-        # Whatever encoding the document declares.
+        # Overrides the encoding that the document declares.
         parser = self._parser = expat.ParserCreate("utf-8", "}")
         parser.buffer_text = True
         parser.StartDoctypeDeclHandler = _refuse("a document type")

@@ -1,1 +1,1 @@
-"""Snapshots in a folder."""
+"""Snapshots in a local folder."""

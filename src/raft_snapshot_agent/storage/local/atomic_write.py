@@ -1,4 +1,4 @@
-"""Writing a file so that it is there complete, on the disk, or not at all."""
+"""Writes a file atomically: it is complete and on disk, or does not exist."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from raft_snapshot_agent.storage.base import UploadSource
 
 _STEP = 2 << 20
 _FLUSH_EVERY = 32 << 20
-"""Bytes between two flushes while the file still grows: the last one is short then."""
+"""Bytes between flushes while the file grows, so that the last flush is short."""
 _NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
-"""How file systems and kernels say that they have no files without a name."""
+"""Errors of file systems and kernels without support for unnamed files."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileAccess:
-    """Whose files and folders are, and who else may read them; -1 leaves an owner as it is."""
+    """Owner, group and mode of files and folders; -1 keeps the owner or group."""
 
     mode: int = 0o600
-    """Of files; folders that may be read may be entered, too."""
+    """Mode of files; folders get the execute bit for each read bit."""
     owner: int = -1
     group: int = -1
 
     def grant(self, descriptor: int) -> None:
-        """Set it on an open file or folder, unless those are made so anyhow."""
-        if self == _OURS:  # not every file system can be asked
+        """Set owner and mode of an open file or folder, unless they are the defaults."""
+        if self == _OURS:  # not every file system supports the calls
             return
         is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
-        # Once it is somebody else's, its mode is that one's to set.
+        # Mode first: only the owner may set it.
         os.fchmod(descriptor, self.mode | (self.mode & 0o444) >> 2 if is_folder else self.mode)
         os.fchown(descriptor, self.owner, self.group)
 
@@ -46,25 +46,25 @@ _OURS = FileAccess()
 
 @dataclass(frozen=True, slots=True)
 class _Partial:
-    """A temporary file, locked for as long as its writer lives."""
+    """A temporary file, locked while its writer lives."""
 
     path: Path
     descriptor: int
     linked: bool
-    """It is the source's own file under a second name: nothing is copied."""
+    """Whether it is a hard link to the source's file, so that nothing is copied."""
 
 
 def write(source: UploadSource, target: Path, access: FileAccess = _OURS) -> int:
-    """Follow `source` into a hidden file, and give that its name once it is on the disk.
+    """Write `source` to a hidden file, and rename it when it is on disk.
 
-    A file that is to be read by others is always copied: the source's own may lie in more places.
+    A file readable by others is always copied, because the source's file may have other links.
 
     Returns:
         Bytes written.
 
     Raises:
-        AgentError: The source failed; nothing stays.
-        OSError: The disk did; nothing stays.
+        AgentError: The source failed; the hidden file is removed.
+        OSError: The disk failed; the hidden file is removed.
     """
     with _partial(source, partial_path(target), may_link=access == _OURS) as partial:
         steps = _growth(source) if partial.linked else _copy(source, partial.descriptor)
@@ -75,26 +75,26 @@ def write(source: UploadSource, target: Path, access: FileAccess = _OURS) -> int
                 flushed = size
         access.grant(partial.descriptor)
         os.fsync(partial.descriptor)
-        source.follow(os.fstat(partial.descriptor).st_size)  # not if it was given up meanwhile
+        source.follow(os.fstat(partial.descriptor).st_size)  # raises if it was cancelled
         partial.path.rename(target)
         sync_folder(target.parent)
         return os.fstat(partial.descriptor).st_size
 
 
 def partial_path(target: Path) -> Path:
-    """Name the hidden file that becomes `target`."""
+    """Return the path of the hidden file that becomes `target`."""
     return target.with_name(f".{target.name}.partial")
 
 
 def target_of_partial(name: str) -> str | None:
-    """Return which name a file of `partial_path` was to get; `None` where it is none of ours."""
+    """Return the final name for a name made by `partial_path`; `None` for other names."""
     if name.startswith(".") and name.endswith(".partial"):
         return name[1:].removesuffix(".partial")
     return None
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's new, changed and removed names to the disk."""
+    """Flush a folder, so that its new, changed and removed names are on disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -103,7 +103,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path, access: FileAccess = _OURS) -> None:
-    """Make a folder, and those above it that are missing; what is there stays as it is."""
+    """Create a folder and its missing parents; existing ones are not changed."""
     if folder.is_dir():
         return
     make_folder(folder.parent, access)
@@ -117,10 +117,10 @@ def make_folder(folder: Path, access: FileAccess = _OURS) -> None:
 
 
 def try_folder(folder: Path, access: FileAccess = _OURS) -> None:
-    """Try whether files can be made in a folder, or it can be made itself; nothing is changed.
+    """Test whether files, or else the folder itself, can be created; change nothing.
 
     Raises:
-        OSError: Neither.
+        OSError: Neither is possible.
     """
     there = folder
     while not there.exists():
@@ -128,7 +128,7 @@ def try_folder(folder: Path, access: FileAccess = _OURS) -> None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         there = there.parent
     try:
-        # A file without a name: nobody sees it, and it is gone when it is closed.
+        # An unnamed file: it is invisible, and removed when it is closed.
         descriptor = os.open(there, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if error.errno not in _NO_TMPFILE:
@@ -177,7 +177,7 @@ def _begin(source: UploadSource, path: Path, *, may_link: bool) -> _Partial:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
             return _Partial(path, descriptor, linked=False)
-        os.close(descriptor)  # another agent's sweep came in between
+        os.close(descriptor)  # another agent's sweep removed the file in between
 
 
 def _growth(source: UploadSource) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""What a disk refuses, in an operator's words."""
+"""Converts errors of the file system to one-line errors."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from raft_snapshot_agent.errors import (
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _MISSING = {errno.ENOENT}
-# EIO is not among them: after a failed fsync the kernel forgets that pages of the spool are not on
-# the disk, and another fsync would report a success that is none.
+# Without EIO: after a failed fsync the kernel marks the pages as clean, so that another fsync would
+# wrongly report success.
 _PASSING = {errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EBUSY}
 _IN_THE_WAY = "a file is there: set path to a folder"
 _KEPT = "likely the file or its folder is immutable or another user's: see lsattr and ls -l"
 
 
 def failure(doing: str, folder: Path, error: OSError) -> StorageError:
-    """Describe what the operating system refused."""
+    """Return the error for a failed operation."""
     message = f"cannot {doing} in {folder}: {reason_of(error)}"
     if error.errno in _FULL:
         return StorageFull(message, hint="free some space there or keep fewer snapshots")
@@ -42,7 +42,7 @@ def failure(doing: str, folder: Path, error: OSError) -> StorageError:
 
 
 def denied_hint(error: OSError) -> str:
-    """Advise on a folder that cannot be written."""
+    """Return the hint for a folder that cannot be written."""
     if error.errno == errno.ENOTDIR:
         return _IN_THE_WAY
     if error.errno in _MISSING:

@@ -1,4 +1,4 @@
-"""A lease's record on a disk, as numbered files of which each is created once."""
+"""Keeps a lease record on disk, as numbered files that are each created only once."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from raft_snapshot_agent.storage.local import atomic_write
 from raft_snapshot_agent.threads import in_thread
 
 _KEPT = 20
-"""Old records, so that who reads one that is just replaced still finds it."""
+"""Old records kept, so that a reader still finds one that was just replaced."""
 _NUMBERED = re.compile(r"([1-9][0-9]{0,17})\.json")
-"""What numbers are written like here; others, such as `007.json`, are none of ours."""
+"""Format of the file names; others, such as `007.json`, are foreign."""
 _TRIES = 5
 _LEFT_BEHIND = 3600.0
-"""Seconds: a proof takes a few; what is older by this was left by one that was killed."""
+"""Seconds after which a probe folder belongs to a killed proof; a proof takes seconds."""
 _LINKLESS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
-"""What file systems answer that know no hard links; see link(2)."""
+"""Errors of file systems without hard links; see link(2)."""
 
 
 class LocalLeaseStore:
-    """Compare-and-swap by links, which fail where there is a file; no lock outlives a crash."""
+    """Compare-and-swap by hard links, which fail if the file exists and need no lock."""
 
     def __init__(
         self,
@@ -41,12 +41,12 @@ class LocalLeaseStore:
         access: Callable[[], atomic_write.FileAccess] = atomic_write.FileAccess,
         mounted: Callable[[], None] = lambda: None,
     ) -> None:
-        """Name the folder; nothing is touched.
+        """Store the arguments; no I/O.
 
         Arguments:
-            folder: Where the storage's snapshots lie.
-            name: Of the record: a folder below that one.
-            access: Tells whose the files become.
+            folder: Folder of the storage's snapshots.
+            name: Name of the record, a subfolder.
+            access: Returns owner and mode of the files.
             mounted: Raises while the folder's file system is not mounted.
         """
         self._folder = folder / name
@@ -65,7 +65,7 @@ class LocalLeaseStore:
         return await in_thread(work, abandon=True)
 
     async def close(self) -> None:
-        """Do nothing: files are closed where they are used."""
+        """Do nothing: no files are kept open."""
 
     def probe(self, name: str) -> LocalProbe:
         folder = self._folder
@@ -76,14 +76,14 @@ class LocalLeaseStore:
             for _ in range(_TRIES):
                 if not (newest := self._newest()):
                     return None
-                with suppress(FileNotFoundError):  # many were written since it was listed
+                with suppress(FileNotFoundError):  # replaced and removed since the listing
                     return Versioned(Record.from_json(self._content(newest)), str(newest))
         raise StorageUnavailable(
             f"the lease record {self._folder} changes faster than it can be read"
         )
 
     def _content(self, number: int) -> bytes:
-        """Read a record; a pipe or a folder with its name is a damaged one."""
+        """Read a record; treat a pipe or folder of its name as a damaged record."""
         try:
             return read_file(self._file(number), RECORD_LIMIT, follow=False)
         except UnfitFile:
@@ -94,7 +94,7 @@ class LocalLeaseStore:
             atomic_write.make_folder(self._folder, self._access())
             if self._is_late(expected) or not self._created(expected + 1, content):
                 return None
-            if self._newest() != expected + 1:  # others went on meanwhile, and cleaned up
+            if self._newest() != expected + 1:  # others have written newer records
                 self._file(expected + 1).unlink(missing_ok=True)
                 return None
             self._clean(expected + 1 - _KEPT)
@@ -104,7 +104,7 @@ class LocalLeaseStore:
         return self._newest() != expected
 
     def _created(self, number: int, content: bytes) -> bool:
-        """Give a file that is on the disk its number, unless there is one."""
+        """Write a file and link it under its number; return false if that exists."""
         descriptor, path = tempfile.mkstemp(prefix=f".{number}-", dir=self._folder)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -133,15 +133,15 @@ class LocalLeaseStore:
             ) from error
 
     def _clean(self, last: int) -> None:
-        """Remove records up to a number, and what agents that died left of theirs."""
+        """Remove records up to a number, and leftovers of dead agents."""
         for path in self._folder.iterdir():
             number = path.name.lstrip(".").split("-")[0].removesuffix(".json")
             if number.isdecimal() and int(number) <= last:
-                with suppress(OSError):  # a folder of that name, say, is nobody's record
+                with suppress(OSError):  # for example a folder of that name
                     path.unlink()
 
     def _newest(self) -> int:
-        """Find the highest number; 0 where there is none."""
+        """Return the highest number; 0 without records."""
         with suppress(FileNotFoundError):
             found = (_NUMBERED.fullmatch(path.name) for path in self._folder.iterdir())
             return max((int(one[1]) for one in found if one is not None), default=0)
@@ -164,7 +164,7 @@ class LocalLeaseStore:
 
 
 class LocalProbe(LocalLeaseStore):
-    """A record in a folder of its own."""
+    """A test record in a separate folder."""
 
     async def delete(self) -> None:
         await in_thread(self._delete, abandon=True)
@@ -173,7 +173,7 @@ class LocalProbe(LocalLeaseStore):
         await in_thread(self._sweep, abandon=True)
 
     def _is_late(self, expected: int) -> bool:
-        # Whatever can be seen before, the link must not replace a file: that is to be proven.
+        # No early check: the proof must show that the link itself does not replace a file.
         return bool(expected) and not self._newest()
 
     def _delete(self) -> None:

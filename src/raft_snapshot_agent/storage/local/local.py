@@ -1,4 +1,4 @@
-"""A folder on this host, written durably."""
+"""A folder on this host; files are flushed to disk."""
 
 from __future__ import annotations
 
@@ -82,19 +82,19 @@ class LocalSettings(StorageSettings):
     type: Literal["local"]
     path: Annotated[Path, AfterValidator(_absolute)]
     timeout: Timeout = timedelta(minutes=5)
-    """How long the file system may hang; a busy disk may take a while."""
+    """How long the file system may be silent; a busy disk may take a while."""
     mode: Annotated[str, BeforeValidator(_octal)] = "0600"
-    """Of the files; folders that the agent makes can be entered by those who may read."""
+    """Mode of the files; created folders get the execute bit for each read bit."""
     owner: _Named | None = None
-    """Whose they become, by name or number; only root may give files away."""
+    """Owner of the files, by name or number; only root may change it."""
     group: _Named | None = None
-    """Likewise; a group that the agent's user is in needs no privilege."""
+    """Group of the files; a group of the agent's user needs no privilege."""
     require_mount: Annotated[bool | Path, BeforeValidator(_mount_point)] = False
-    """Write only while a file system is mounted there, or at the folder that is named."""
+    """Write only while a file system is mounted there, or at the given folder."""
 
     @property
     def folder(self) -> Path:
-        """Where the snapshots lie, the prefix included."""
+        """The folder of the snapshots, including the prefix."""
         return self.path / self.prefix
 
     def open(self) -> Storage:
@@ -104,20 +104,20 @@ class LocalSettings(StorageSettings):
         return LocalLeaseStore(self.folder, name, self.access, self.mounted)
 
     def access(self) -> atomic_write.FileAccess:
-        """Look up who the files are to belong to.
+        """Look up owner and group of the files.
 
         Raises:
-            ConfigError: There is no such user or group here.
+            ConfigError: The user or group does not exist on this host.
         """
         owner = _number("owner", self.owner, lambda name: pwd.getpwnam(name).pw_uid)
         group = _number("group", self.group, lambda name: grp.getgrnam(name).gr_gid)
         return atomic_write.FileAccess(int(self.mode, 8), owner, group)
 
     def mounted(self) -> None:
-        """Make sure that what must be mounted is.
+        """Check that the required file system is mounted.
 
         Raises:
-            StorageError: It is not.
+            StorageError: It is not mounted.
         """
         if self.require_mount is False:
             return
@@ -129,11 +129,11 @@ class LocalSettings(StorageSettings):
             )
 
     def check(self) -> None:
-        """Try whether the folder can be written, or made; nothing is changed."""
+        """Test whether the folder can be written or created; change nothing."""
         self._with_folder(atomic_write.try_folder)
 
     def prepare(self) -> None:
-        """Make the folder if it is missing."""
+        """Create the folder if it is missing."""
         self._with_folder(atomic_write.make_folder)
 
     def _with_folder(self, work: Callable[[Path, atomic_write.FileAccess], None]) -> None:
@@ -158,7 +158,7 @@ def _number(key: str, named: str | None, find: Callable[[str], int]) -> int:
 
 
 class LocalStorage:
-    """Snapshots as plain files, complete and on the disk or not there."""
+    """Snapshots as plain files, written atomically."""
 
     kind = "local"
 
@@ -168,11 +168,11 @@ class LocalStorage:
         access: Callable[[], atomic_write.FileAccess] = atomic_write.FileAccess,
         mounted: Callable[[], None] = lambda: None,
     ) -> None:
-        """Name the folder; it must exist when a verb is called.
+        """Store the arguments; the folder must exist when a method is called.
 
         Arguments:
-            folder: Where the snapshots lie.
-            access: Tells whose the files become.
+            folder: Folder of the snapshots.
+            access: Returns owner and mode of the files.
             mounted: Raises while the folder's file system is not mounted.
         """
         self._folder = folder
@@ -195,7 +195,7 @@ class LocalStorage:
         try:
             while piece:
                 yield piece
-                if len(piece) < _CHUNK:  # of a file, only the end is shorter
+                if len(piece) < _CHUNK:  # only the last piece of a file is shorter
                     return
                 piece = await self._blocking(doing, os.read, descriptor, _CHUNK)
         finally:
@@ -240,7 +240,7 @@ class LocalStorage:
                 ):
                     try:
                         found.append(Entry(name, child.stat(follow_symlinks=False).st_size))
-                    except FileNotFoundError:  # deleted meanwhile
+                    except FileNotFoundError:  # deleted since it was listed
                         continue
         return found
 
@@ -248,11 +248,11 @@ class LocalStorage:
         try:
             return os.scandir(self._folder)
         except FileNotFoundError as error:
-            hint = "the first snapshot makes it, or mount what belongs there"
+            hint = "the first snapshot creates it, or mount what belongs there"
             raise NotThereYet(f"{self._folder} does not exist yet", hint=hint) from error
 
     def _begin(self, name: str) -> tuple[int, bytes]:
-        """Open a file and read its first piece: of a manifest, that is all there is."""
+        """Open a file and read its first piece, which for a manifest is all of it."""
         descriptor = self._open(name)
         try:
             return descriptor, os.read(descriptor, _CHUNK)
@@ -276,14 +276,14 @@ class LocalStorage:
 
     def _delete(self, name: str) -> None:
         self._mounted()
-        # The next put brings this to the disk, too. What a power cut brings back before that is
-        # pruned again; waiting for the disk at each of thousands would take long.
+        # Not flushed: the next put does that. A file that returns after a power failure is pruned
+        # again, and a flush for each of thousands would take long.
         self._path(name).unlink(missing_ok=True)
         if not self._folder.is_dir():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     def _sweep(self, leftovers: Leftovers) -> int:
-        """Remove what nobody holds a lock on: that tells more than the IDs of dead runs."""
+        """Remove unlocked temporary files; a lock is more reliable than IDs of dead runs."""
         self._mounted()
         inner = (
             (path, atomic_write.target_of_partial(path.name)) for path in self._folder.iterdir()

@@ -1,4 +1,4 @@
-"""Whether a folder's file system is mounted, or only its empty mount point there."""
+"""Checks that a folder's file system is mounted, and not only its empty mount point there."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _ROOT = Path("/")
 
 
 def missing_mount(path: Path, required: Path | None = None) -> Path | None:
-    """Find the mount point that should be, and is not, between a folder and the root.
+    """Return the folder above or at `path` that should be a mount point and is not.
 
     Arguments:
         path: The folder.
-        required: What must be a mount point. When missing, that is the nearest folder, upwards
-            from `path`, that is one or is to be one by `/etc/fstab`.
+        required: Required mount point. By default the nearest folder, upwards from `path`, that is
+            a mount point or one according to `/etc/fstab`.
 
     Returns:
-        The folder that should be a mount point; `None` if all is well.
+        The missing mount point; `None` if there is none.
     """
-    with suppress(OSError):  # wakes an automounter
-        os.stat(path / ".")  # noqa: PTH116 - pathlib would cut the dot off
+    with suppress(OSError):  # triggers an automounter
+        os.stat(path / ".")  # noqa: PTH116 - pathlib would remove the dot
     mounted = set(_column(_MOUNTS, 4))
     if required is not None:
         return None if required.resolve() in mounted else required

@@ -1,1 +1,1 @@
-"""What S3 and Azure share."""
+"""Code shared by S3 and Azure."""

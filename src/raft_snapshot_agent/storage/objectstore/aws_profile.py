@@ -1,4 +1,4 @@
-"""What the files and variables of the AWS SDK say, as far as several need it."""
+"""Reads the files and variables of the AWS SDK, for several modules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NEEDS_MORE = ("role_arn", "credential_process", "sso_session", "sso_start_url")
 
 @dataclass(frozen=True, slots=True)
 class AwsCredentials:
-    """What requests are signed with."""
+    """Keys that sign a request."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -31,7 +31,7 @@ class AwsCredentials:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One profile of the shared files, the credentials' file before the configuration's.
+    """One profile of the shared files; the credentials file overrides the config file.
 
     Source: "Configuration and credential file settings" of the AWS command line's guide.
     """
@@ -44,7 +44,7 @@ class Profile:
         return self.values.get("region")
 
     def keys(self) -> AwsCredentials | None:
-        """Read its static keys; nothing where it has none."""
+        """Return its static keys; `None` if it has none."""
         key, secret = self.values.get("aws_access_key_id"), self.values.get("aws_secret_access_key")
         return (
             AwsCredentials(key, secret, self.values.get("aws_session_token"))
@@ -53,7 +53,7 @@ class Profile:
         )
 
     def required_keys(self) -> AwsCredentials:
-        """Read its static keys.
+        """Return its static keys.
 
         Raises:
             ConfigError: It has none.
@@ -69,7 +69,7 @@ class Profile:
 
 
 def ambient_region() -> str | None:
-    """Find the region where the SDK does: its variables, then the default profile."""
+    """Return the region from the SDK's variables, else from the default profile."""
     if region := environment("AWS_REGION", "AWS_DEFAULT_REGION"):
         return region
     found = _read(environment("AWS_PROFILE", "AWS_DEFAULT_PROFILE") or "default")
@@ -77,7 +77,7 @@ def ambient_region() -> str | None:
 
 
 def sts(region: str | None = None) -> str:
-    """Tell where a web identity is exchanged for keys; by default in the environment's region."""
+    """Return the STS endpoint of a region; by default that of the environment."""
     there = region or ambient_region() or "us-east-1"
     return issuer("AWS_ENDPOINT_URL_STS", f"https://sts.{there}.amazonaws.com")
 
@@ -94,7 +94,7 @@ def _read(name: str) -> Profile | None:
             why = reason_of(error) if isinstance(error, OSError) else type(error).__name__
             raise ConfigError(
                 f"cannot read the AWS profiles in {path}: {why}",
-                hint="mend it, or name another in AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE",
+                hint="correct it, or set AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE",
             ) from None
         if parser.has_section(title):
             values |= {key: value for key, value in parser.items(title) if value}
@@ -102,7 +102,7 @@ def _read(name: str) -> Profile | None:
 
 
 def _text(path: Path) -> str:
-    """Read a file of profiles; one that is missing, or in a closed folder, is not for this user."""
+    """Read a file of profiles; ignore one that is missing or in an inaccessible folder."""
     try:
         return read_text(path)
     except (FileNotFoundError, NotADirectoryError):

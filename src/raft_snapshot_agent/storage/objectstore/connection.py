@@ -1,4 +1,4 @@
-"""How an object store is reached: what all that speak HTTP have in common."""
+"""Checks endpoints and proxies, for all object stores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OF_A_SECRET = re.compile("KEY$|SECRET|TOKEN$|PASSWORD|CONNECTION_STRING")
 
 
 def bare_endpoint(endpoint: str) -> str:
-    """Accept scheme, host and port, and nothing else."""
+    """Return an endpoint that has only scheme, host and port; refuse others."""
     url = _split(endpoint)
     if url.scheme not in {"http", "https"} or not url.hostname:
         raise ValueError("must be a URL with its scheme, such as https://minio.example.org:9000")
@@ -28,7 +28,7 @@ def bare_endpoint(endpoint: str) -> str:
 
 
 def server_url(url: str) -> str:
-    """Accept scheme, host, port and path, and cut the slashes off the end."""
+    """Return a URL of scheme, host, port and path, without slashes at the end; refuse others."""
     parts = _split(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must be a URL with its scheme, such as https://store.example.org/backups")
@@ -40,7 +40,7 @@ def server_url(url: str) -> str:
 def _split(url: str) -> SplitResult:
     try:
         usable = urlsplit(url).port != 0
-    except ValueError:  # of a port that is none, or of brackets
+    except ValueError:  # an invalid port or invalid brackets
         usable = False
     if not usable:
         what = "its port must be a number from 1 to 65535, and an IPv6 address stands in brackets"
@@ -52,7 +52,7 @@ Endpoint = Annotated[str, AfterValidator(bare_endpoint)]
 
 
 def environment(*names: str) -> str | None:
-    """Tell the first of these environment variables that is set, and not to nothing."""
+    """Return the first of these environment variables that is set and not empty."""
     found = next((name for name in names if os.environ.get(name)), None)
     if found is None:
         return None
@@ -62,7 +62,7 @@ def environment(*names: str) -> str | None:
 
 
 def environment_endpoint(allow_http: bool | None, *names: str) -> str | None:
-    """Tell the endpoint in the first of these environment variables that is set."""
+    """Return the endpoint in the first of these environment variables that is set."""
     endpoint = environment(*names)
     if endpoint is None:
         return None
@@ -74,6 +74,6 @@ def environment_endpoint(allow_http: bool | None, *names: str) -> str | None:
 
 
 def trouble_at_proxy(doing: str, trouble: Trouble) -> StorageError:
-    """Translate a failure of the proxy's, not of the store's."""
+    """Return the error for a failure of the proxy instead of the store."""
     kind = StorageError if trouble.lasting else StorageUnavailable
     return kind(f"{doing}: {trouble.why}", hint=trouble.hint)

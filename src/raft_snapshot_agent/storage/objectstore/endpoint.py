@@ -1,4 +1,4 @@
-"""The settings of storages that are reached at an endpoint of their own or of their cloud."""
+"""The settings common to storages with an endpoint."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from raft_snapshot_agent.storage.settings import StorageSettings
 
 
 class EndpointSettings(StorageSettings):
-    """An endpoint, and what makes it trustworthy."""
+    """Endpoint, TLS and proxy."""
 
     endpoint: Endpoint | None = None
-    """Another than the cloud's."""
+    """Endpoint; by default that of the cloud."""
     allow_http: bool | None = None
-    """Whether an endpoint may go without TLS; true for one on loopback."""
+    """Whether plain HTTP is allowed; by default only on loopback."""
     ca_file: Path | None = None
-    """Certificates to trust beside the system's, in PEM."""
+    """PEM file of certificates trusted in addition to the system's."""
     proxy: ProxyUrl | None = None
-    """URL of an HTTP proxy; by default the environment's HTTPS_PROXY and NO_PROXY count."""
+    """URL of an HTTP proxy; by default HTTPS_PROXY and NO_PROXY of the environment."""
 
     @model_validator(mode="after")
     def _encrypted_in_transit(self) -> Self:

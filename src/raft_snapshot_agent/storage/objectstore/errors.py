@@ -1,4 +1,4 @@
-"""What an object store answered, in one line for the operator."""
+"""Converts refusals of object stores to one-line errors."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from raft_snapshot_agent.storage.error_codes import (
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What to try at one kind of store."""
+    """Hints for one type of store."""
 
     rights: str
-    """What the credentials have to allow."""
+    """Permissions that the credentials need."""
     login: str
-    """What to do where there are no credentials."""
+    """What to do without valid credentials."""
     address: str
-    """What to check where the store is not what was expected."""
+    """Which settings of the address to check."""
     options: str = "look at what this store supports"
-    """What to leave out where the store does not know an option."""
+    """Which options to leave out if the store does not support one."""
 
 
 _READING = "cannot read"
@@ -44,15 +44,15 @@ _RIGHTS_MISSING = (
 
 
 def refusal(doing: str, status: int, text: str, hints: Hints) -> StorageError:
-    """Translate an answer that is no success; `text` came with it, an error document or not."""
+    """Return the error for a refusal; `text` is its body, an error document or other text."""
     return refusal_of(doing, status, read_document(text), hints)
 
 
 def refusal_of(doing: str, status: int, said: Said, hints: Hints) -> StorageError:
-    """Translate a refusal; the store's status, code and text always stand in the message."""
+    """Return the error for a refusal, with the store's status, code and text."""
     answer = said.with_status(status)
     meaning = meaning_of(said.code, said.text) or _by_status(status)
-    if status == 404 and not said.code:  # who asks for an object asks for that
+    if status == 404 and not said.code:  # then the requested object is missing
         meaning = NOT_THERE
     if meaning is NOT_THERE and not doing.startswith(_READING):
         meaning = _by_status(status)
@@ -69,7 +69,7 @@ def refusal_of(doing: str, status: int, said: Said, hints: Hints) -> StorageErro
 
 
 def _by_status(status: int) -> Meaning:
-    """Tell what an answer means whose code says no more."""
+    """Return the meaning of a status, if the code is unknown."""
     if status == 401:
         return Meaning(LoginRefused, "access denied", "{login}")
     if status == 403:

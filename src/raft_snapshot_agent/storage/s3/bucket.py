@@ -1,4 +1,4 @@
-"""Where a bucket is, and how it is reached."""
+"""Address of a bucket."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from raft_snapshot_agent.storage.limits import MOST_OBJECTS
 
 @dataclass(frozen=True, slots=True)
 class S3Bucket:
-    """Where a bucket answers."""
+    """Address of a bucket, with region and proxy."""
 
     endpoint: str
     """Scheme and host."""
     path: str
-    """Empty where the bucket is part of the host."""
+    """Path of the bucket; empty if the bucket is part of the host."""
     region: str
     ca_file: Path | None
     timeout: timedelta
     skip_verify: bool = False
     proxy: ProxyAddress | None = None
-    """The one that the configuration names."""
+    """The configured proxy."""
     max_objects: int = MOST_OBJECTS
     name: str = ""
 
@@ -32,5 +32,5 @@ class S3Bucket:
         return self.endpoint + self.path
 
     def shown(self, key: str) -> str:
-        """Say where an object lies, as an operator would write it."""
+        """Return the address of an object as an operator would write it."""
         return f"s3://{self.name}/{key}"

@@ -1,6 +1,6 @@
-"""What requests to Amazon's services are signed with, and where it is found.
+"""Finds the keys that sign requests to AWS.
 
-Roles of web identities, containers and instances have a file of their own, `roles.py`.
+For roles of web identities, containers and instances see `roles.py`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from raft_snapshot_agent.storage.objectstore.connection import environment
 
 
 def environment_keys() -> AwsCredentials | None:
-    """Read the keys of the SDK's variables."""
+    """Return the keys in the SDK's variables."""
     key, secret = environment("AWS_ACCESS_KEY_ID"), environment("AWS_SECRET_ACCESS_KEY")
     return AwsCredentials(key, secret, environment("AWS_SESSION_TOKEN")) if key and secret else None
 
 
 def ambient_keys() -> AwsCredentials | None:
-    """Find static keys where the SDK does: its variables, then the default profile.
+    """Return static keys from the SDK's variables, else from the default profile.
 
-    Nothing where a web identity comes first, or a role has to do.
+    `None` if a web identity takes precedence, or a role is needed.
     """
     if keys := environment_keys():
         return keys
@@ -39,10 +39,10 @@ def ambient_keys() -> AwsCredentials | None:
 
 
 def profile(name: str) -> Profile:
-    """Look a profile up.
+    """Return a profile by its name.
 
     Raises:
-        ConfigError: There is none of that name.
+        ConfigError: There is no such profile.
     """
     found = _read(name)
     if found is None:

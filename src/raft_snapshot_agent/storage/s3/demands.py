@@ -1,4 +1,4 @@
-"""What an S3 store says it needs, found out while it is used."""
+"""Learns from errors what an S3 store requires."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from raft_snapshot_agent.storage.error_codes import wants_checksum
 
 
 class Demands:
-    """Sends what the store asks for from then on; one for each storage."""
+    """Options that the store has demanded; one instance per storage."""
 
     def __init__(self, *, checksum: bool | None) -> None:
-        """Begin with what is configured.
+        """Start with the configuration.
 
         Arguments:
-            checksum: What the configuration says, which is never overruled.
+            checksum: The configured value, which is never overridden.
         """
         self._configured = checksum
         self.checksum = checksum
-        """Whether to send checksums; nothing while that depends on the store's name alone."""
+        """Whether to send checksums; `None` while it depends only on the store's host name."""
 
     def heed(self, error: StorageError) -> bool:
-        """Return whether it is worth trying again, now with what the store asked for."""
+        """Adapt to an error of the store; return whether a retry may help."""
         if self._configured is None and not self.checksum and wants_checksum(error.message):
             self.checksum = True
             return True

@@ -1,4 +1,4 @@
-"""Addresses of S3 stores: Amazon's by region, and others that may hold the bucket already."""
+"""Endpoints of S3 stores: Amazon's by region, and checks of others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 
 def amazon_endpoint(region: str) -> str:
-    """Return where Amazon S3 answers in a region."""
+    """Return the endpoint of Amazon S3 in a region."""
     return f"https://s3.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
 
 
@@ -16,12 +16,12 @@ def is_amazon(host: str | None) -> bool:
 
 
 def refuse_bucket_in(endpoint: str, bucket: str, path_style: bool | None) -> None:
-    """Refuse an endpoint that holds the bucket: its objects would lie below `bucket/bucket/`.
+    """Refuse an endpoint that contains the bucket, which would give keys below `bucket/bucket/`.
 
-    A store whose own name begins so can be reached with `path_style: true`, said on purpose.
+    A store whose host name really begins so can be used with an explicit `path_style: true`.
 
     Raises:
-        ValueError: It does; with the one to write.
+        ValueError: It does; the text has the correct endpoint.
     """
     url = urlsplit(endpoint)
     whole = url.netloc.lower()

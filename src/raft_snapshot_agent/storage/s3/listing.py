@@ -1,38 +1,26 @@
-"""What lies in a bucket, page by page; keys of any form are taken, such as `p//x`."""
+"""Lists a bucket page by page; accepts keys of any form, such as `p//x`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
 from raft_snapshot_agent.core.notes import moment
-from raft_snapshot_agent.errors import StorageError
-from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList, size_of
+from raft_snapshot_agent.storage.http.listing import Listed, Page, list_pages
+from raft_snapshot_agent.storage.http.pages import PAGE, size_of
 from raft_snapshot_agent.storage.http.xml_parts import parts
-from raft_snapshot_agent.storage.s3.client import S3Client, S3Request
+from raft_snapshot_agent.storage.s3.store import S3Client
 
 _TEXTS = ("IsTruncated", "NextContinuationToken", "EncodingType")
 _PARTS = frozenset({"Contents", "CommonPrefixes", *_TEXTS})
 
 
-@dataclass(frozen=True, slots=True)
-class S3Object:
-    """One object as the store lists it."""
-
-    key: str
-    size: int
-    written: datetime | None
-    """By the store's clock, if it tells."""
-
-
-def list_objects(client: S3Client, doing: str, prefix: str) -> Iterator[S3Object]:
+def list_objects(client: S3Client, doing: str, prefix: str) -> Iterator[Listed]:
     """List the objects directly below a prefix.
 
     Raises:
-        StorageError: That is not allowed, failed, or has no end.
+        StorageError: Listing is not allowed, failed, or does not end.
 
     Source: `ListObjectsV2` of the S3 API.
     """
@@ -43,21 +31,15 @@ def list_objects(client: S3Client, doing: str, prefix: str) -> Iterator[S3Object
         "max-keys": str(PAGE),
         "encoding-type": "url",
     }
-    listing = PagedList[S3Object](doing, client.bucket.max_objects)
-    while True:
-        answer = client.ask(doing, S3Request("GET", query=query), most=PAGE_BYTES)
-        try:
-            texts, items = _page(answer.data, prefix)
-        except ValueError as error:
-            why = f"{doing}: the store's list is not valid: {error}"
-            raise StorageError(why, hint=client.hints.address) from error
-        yield from listing.page(items)
-        if texts.get("IsTruncated") != "true":
-            return
-        query["continuation-token"] = texts.get("NextContinuationToken", "")
+    return list_pages(client, doing, query, read_page)
 
 
-def _page(document: bytes, prefix: str) -> tuple[dict[str, str], list[tuple[str, S3Object | None]]]:
+def read_page(document: bytes, prefix: str) -> Page:
+    """Read a page.
+
+    Raises:
+        ValueError: It is none.
+    """
     texts: dict[str, str] = {}
     listed: list[ET.Element] = []
     for part in parts(document, _PARTS):
@@ -67,10 +49,12 @@ def _page(document: bytes, prefix: str) -> tuple[dict[str, str], list[tuple[str,
         else:
             listed.append(part)
     encoded = texts.get("EncodingType") == "url"
-    return texts, [_item(part, prefix, encoded=encoded) for part in listed]
+    more = {"continuation-token": texts.get("NextContinuationToken", "")}
+    items = [_item(part, prefix, encoded=encoded) for part in listed]
+    return Page(items, more if texts.get("IsTruncated") == "true" else None)
 
 
-def _item(part: ET.Element, prefix: str, *, encoded: bool) -> tuple[str, S3Object | None]:
+def _item(part: ET.Element, prefix: str, *, encoded: bool) -> tuple[str, Listed | None]:
     """Read an object, or nothing of a folder; the folder's own placeholder is not below it."""
     said: str = part.findtext("{*}Key", "") or part.findtext("{*}Prefix", "")
     key = unquote(said.replace("+", " ")) if encoded else said
@@ -79,4 +63,4 @@ def _item(part: ET.Element, prefix: str, *, encoded: bool) -> tuple[str, S3Objec
     size = size_of(part.findtext("{*}Size", ""))
     is_ours = key.startswith(prefix) and key != prefix
     written = moment(part.findtext("{*}LastModified", ""))
-    return key, S3Object(key, size, written) if is_ours else None
+    return key, Listed(key, size, written) if is_ours else None

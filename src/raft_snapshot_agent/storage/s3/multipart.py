@@ -1,4 +1,4 @@
-"""Multipart uploads that crashed runs left pending: S3 keeps, hides and charges their parts."""
+"""Aborts multipart uploads of crashed runs, whose hidden parts S3 stores and charges."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 from raft_snapshot_agent.errors import StorageDenied, StorageError
+from raft_snapshot_agent.storage.http.bucket_client import BucketRequest
 from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList
 from raft_snapshot_agent.storage.http.xml_parts import parts
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.objectstore.errors import Hints
-from raft_snapshot_agent.storage.s3.client import S3Client, S3Request
+from raft_snapshot_agent.storage.s3.store import S3Client
 
 _PARTS = frozenset({"Upload", "IsTruncated", "NextKeyMarker", "NextUploadIdMarker"})
 _HINTS = Hints(
@@ -35,16 +36,16 @@ class Uploads:
     """The pending multipart uploads of a bucket."""
 
     def __init__(self, client: S3Client) -> None:
-        self._client = replace(client, hints=_HINTS)
-        self._doing = f"cannot sweep uploads in {client.bucket.url}"
+        self._client = replace(client, store=replace(client.store, hints=_HINTS))
+        self._doing = f"cannot sweep uploads in {client.store.bucket.url}"
 
     def pending(self, prefix: str) -> Iterator[MultipartUpload]:
-        """List those whose key begins with `prefix`, page by page.
+        """List the pending uploads whose key begins with `prefix`, page by page.
 
         Source: `ListMultipartUploads` of the S3 API.
         """
         query = {"prefix": prefix, "uploads": "", "max-uploads": str(PAGE)}
-        listing = PagedList[MultipartUpload](self._doing, self._client.bucket.max_objects)
+        listing = PagedList[MultipartUpload](self._doing, self._client.store.max_objects)
         while True:
             page = _parsed(self._ask(query))
             found = [_upload(one) for one in page.get("Upload", ())]
@@ -58,18 +59,20 @@ class Uploads:
 
     def abort(self, upload: MultipartUpload) -> None:
         """Drop an upload and its parts; one that is gone already is no error."""
-        request = S3Request("DELETE", upload.key, {"uploadId": upload.id})
+        request = BucketRequest("DELETE", upload.key, {"uploadId": upload.id})
         self._client.once(self._doing, request, also={404})
 
     def _ask(self, query: dict[str, str]) -> bytes:
-        return self._client.once(self._doing, S3Request("GET", query=query), most=PAGE_BYTES).data
+        return self._client.once(
+            self._doing, BucketRequest("GET", query=query), most=PAGE_BYTES
+        ).data
 
 
 def sweep(uploads: Uploads, prefix: str, leftovers: Leftovers, now: datetime) -> int:
-    """Abort what dead runs left directly under `prefix`, and what is older than a day.
+    """Abort uploads directly under `prefix` that are of dead runs or older than a day.
 
     Returns:
-        How many were aborted; none where the right to list them is missing.
+        Number of aborted uploads; 0 without permission to list them.
     """
     try:
         pending = list(uploads.pending(prefix))

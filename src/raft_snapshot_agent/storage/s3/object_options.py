@@ -1,4 +1,4 @@
-"""What S3 is asked to keep beside an object's bytes, as headers."""
+"""Headers that set options of an object in S3."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _CUSTOMER_KEY = 32
 
 @dataclass(frozen=True, slots=True)
 class ObjectOptions:
-    """The headers that go with an object."""
+    """Headers of requests for an object."""
 
     created: Mapping[str, str] = field(default_factory=dict)
-    """With what makes one."""
+    """Headers of requests that create an object."""
     of_access: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """With what makes one, with its parts, and with what reads it."""
+    """Headers of requests that create it, upload its parts, or read it."""
     storage_class: str | None = None
     checksum: bool = False
-    """Whether a SHA-256 is sent for the store to keep."""
+    """Whether a SHA-256 is sent, which the store keeps."""
 
     def of_new(self, *, plain: bool) -> dict[str, str]:
-        """Return the headers of a new object; `plain`: in no storage class of its own.
+        """Return the headers of a new object; with `plain`, in the default storage class.
 
-        What lies beside a snapshot is read by every command: no archive for that.
+        Files beside a snapshot are read by every command, so they are not archived.
         """
         kept = (
             {} if plain or not self.storage_class else {"x-amz-storage-class": self.storage_class}
@@ -45,10 +45,10 @@ class ObjectOptions:
 
 
 def object_options(settings: S3Options, *, checksum: bool) -> ObjectOptions:
-    """Write what the settings ask for as headers.
+    """Convert the settings to headers.
 
     Raises:
-        ConfigError: The customer's key is none.
+        ConfigError: The customer key is not valid.
 
     Source: `PutObject` and `UploadPart` of the S3 API.
     """

@@ -1,4 +1,4 @@
-"""What the configuration says of a bucket on S3, and which of it not every store knows."""
+"""Settings of a bucket on S3, and which options not every store supports."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _bucket(bucket: str) -> str:
 
 
 def _tags(tags: dict[str, str]) -> dict[str, str]:
-    """Hold tags against the rules of Amazon S3, "Categorizing your storage using tags"."""
+    """Check tags by the rules of Amazon S3, "Categorizing your storage using tags"."""
     if len(tags) > 10:
         raise ValueError("an object has at most ten tags")
     for key, value in tags.items():
@@ -40,29 +40,29 @@ def _tags(tags: dict[str, str]) -> dict[str, str]:
 
 
 class S3Options(EndpointSettings):
-    """One bucket: where it is, what opens it, and how objects are kept there."""
+    """Settings of one bucket: address, credentials, and options of its objects."""
 
     type: Literal["s3"]
     bucket: Annotated[str, AfterValidator(_bucket)]
     region: str | None = None
     path_style: bool | None = None
-    """`endpoint/bucket/key`, not `bucket.endpoint/key`; true for endpoints other than Amazon's."""
+    """Use `endpoint/bucket/key`, not `bucket.endpoint/key`; by default true except for Amazon."""
     access_key_id: Secret | None = None
     secret_access_key: Secret | None = None
     session_token: Secret | None = None
     profile: str | None = None
-    """Of the shared files of the AWS SDK, in place of the keys."""
+    """Profile in the shared files of the AWS SDK, instead of keys."""
     skip_verify: bool = False
-    """Trust any certificate. For tests only."""
+    """Accept any certificate. For tests only."""
     storage_class: str | None = None
     tags: Annotated[dict[str, str], AfterValidator(_tags)] = {}  # noqa: RUF012 - it is copied
     server_side_encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
     kms_key_id: str | None = None
     bucket_key_enabled: bool | None = None
     sse_customer_key: Secret | None = None
-    """256 bits in base64: the store encrypts with them and forgets them (SSE-C)."""
+    """256-bit key in base64, with which the store encrypts without keeping it (SSE-C)."""
     checksum: bool | None = None
-    """Send a SHA-256 that the store keeps; by default to Amazon and to stores that ask for it."""
+    """Send a SHA-256 for the store to keep; by default to Amazon and stores that require it."""
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
@@ -89,7 +89,7 @@ class S3Options(EndpointSettings):
 
 
 def what_to_leave_out(settings: S3Options) -> str:
-    """Return what to try where a store does not know how to do something."""
+    """Return the hint for a store that does not support an option."""
     if given := [key for key in _NOT_EVERYWHERE if getattr(settings, key)]:
         return f"likely an option this store does not know: try without {', '.join(given)}"
     return "look at what this store supports"

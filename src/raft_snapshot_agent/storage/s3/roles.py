@@ -1,6 +1,6 @@
 """Temporary keys of AWS roles: of a web identity, of a container, of an instance.
 
-They are asked for over the agent's own connections, so that proxies, time-outs and limits hold.
+The agent's own connections are used, so that its proxies, time-outs and limits apply.
 
 Sources: `AssumeRoleWithWebIdentity` of the STS API; "Container credential provider" of the SDKs'
 guide; "Retrieve security credentials from instance metadata" of the EC2 guide.
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 TASK_ENDPOINT = "http://169.254.170.2"
 INSTANCE_ENDPOINT = "http://169.254.169.254"
 _RENEWED = timedelta(minutes=5)
-"""Before they expire; platforms have new ones by then."""
+"""How long before expiry keys are renewed; platforms have new ones by then."""
 _LIFETIME = timedelta(hours=1)
 _IDENTITY = "AWS_WEB_IDENTITY_TOKEN_FILE"
 _FULL_URI = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
@@ -55,14 +55,14 @@ class _Temporary:
 
 
 class RoleKeys:
-    """The keys of this host's role, renewed before they expire; safe to share between threads."""
+    """The keys of this host's role, renewed before they expire; thread-safe."""
 
     def __init__(self, http: Http, region: str) -> None:
-        """Prepare; nobody is asked yet.
+        """Store the arguments; no I/O.
 
         Arguments:
-            http: What the bucket is asked over.
-            region: The bucket's, whose STS is asked.
+            http: HTTP client of the bucket.
+            region: Region of the bucket and of the STS endpoint.
         """
         self._http = http
         self._region = region
@@ -70,11 +70,11 @@ class RoleKeys:
         self._held: _Temporary | None = None
 
     def __call__(self, doing: str) -> AwsCredentials:
-        """Return keys that are good for some minutes.
+        """Return keys that are valid for at least some minutes.
 
         Raises:
-            LoginRefused: There are none, or the role is refused.
-            StorageUnavailable: Whoever hands them out did not answer.
+            LoginRefused: There are no keys, or the role is refused.
+            StorageUnavailable: The service that issues them did not answer.
         """
         with self._lock:
             if self._held is None or self._held.until - _RENEWED <= datetime.now(UTC):
@@ -118,7 +118,7 @@ class RoleKeys:
         return _read(doing, self._ask(doing, "GET", url, headers), _from_json)
 
     def _of_instance(self, doing: str) -> _Temporary:
-        """Ask the instance, and call a host where nobody answers one without credentials."""
+        """Request keys from the instance; no answer means that the host has no credentials."""
         root = f"{issuer('AWS_METADATA_ENDPOINT', INSTANCE_ENDPOINT).rstrip('/')}/latest"
         profile = f"{root}/meta-data/iam/security-credentials/"
         try:
@@ -142,7 +142,7 @@ class RoleKeys:
         try:
             answer = self._http.ask(doing, method, url, headers, body)
         except StorageUnavailable as error:
-            # A proxy's trouble is none of the role's.
+            # A failure of a proxy is not one of the role.
             hint = error.hint if "proxy" in error.message.lower() else _HINT
             raise StorageUnavailable(error.message, hint=hint) from None
         if answer.status == 200:
@@ -154,7 +154,7 @@ class RoleKeys:
 
 
 def _token(variable: str) -> str:
-    """Read the file that a variable names, as it is now.
+    """Read the file named by a variable.
 
     Raises:
         ConfigError: It cannot be read.
@@ -165,7 +165,7 @@ def _token(variable: str) -> str:
     except OSError as error:
         raise ConfigError(
             f"cannot read {path}, which {variable} names: {reason_of(error)}",
-            hint=f"check the file, or take {variable} out of the environment",
+            hint=f"check the file, or remove {variable} from the environment",
         ) from None
     remember(token)
     return token

@@ -1,4 +1,4 @@
-"""Amazon S3 and everything that speaks its protocol."""
+"""Amazon S3 and stores with its protocol."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from raft_snapshot_agent.storage.s3.object_options import object_options
 from raft_snapshot_agent.storage.s3.options import S3Options, what_to_leave_out
 
 if TYPE_CHECKING:
-    from raft_snapshot_agent.storage.s3.client import S3Client
+    from raft_snapshot_agent.storage.s3.store import S3Client
 
 _HINTS = Hints(
     rights="s3:PutObject, and to list, read and prune s3:ListBucket, s3:GetObject, s3:DeleteObject",
@@ -33,9 +33,9 @@ _HINTS = Hints(
 class S3Settings(S3Options):
     """Snapshots in a bucket on Amazon S3 or on a store that speaks its protocol.
 
-    What is missing here comes from the AWS_* environment variables, and credentials that are
-    missing there too from the default profile, the web identity, the container or the instance;
-    where there is none of these it takes a few seconds to find that out.
+    Missing settings are read from the AWS_* environment variables; missing credentials then from
+    the default profile, the web identity, the container or the instance. If there are none at all,
+    it takes a few seconds to find out.
     """
 
     def open(self) -> Storage:
@@ -48,14 +48,19 @@ class S3Settings(S3Options):
 
     def lease_store(self, name: str) -> StoredLeaseStore:
         from raft_snapshot_agent.storage.http.lease_store import BucketLeaseStore
-        from raft_snapshot_agent.storage.s3.lease_store import S3Records
+        from raft_snapshot_agent.storage.http.tagged_records import TaggedRecords
+        from raft_snapshot_agent.storage.s3.storage import S3Objects
 
         demands = Demands(checksum=self.checksum)
         url, key = f"s3://{self.bucket}", f"{self.prefix}{name}.json"
-        return BucketLeaseStore(url, key, lambda: S3Records(connect(self, demands)), demands.heed)
+
+        def records() -> TaggedRecords:
+            return TaggedRecords(S3Objects(connect(self, demands)))
+
+        return BucketLeaseStore(url, key, records, demands.heed)
 
     def check(self) -> None:
-        """Make sure that an endpoint from the environment does not hold the bucket."""
+        """Check that an endpoint from the environment does not contain the bucket."""
         if endpoint := _endpoint_of(self):
             try:
                 refuse_bucket_in(endpoint, self.bucket, self.path_style)
@@ -64,18 +69,18 @@ class S3Settings(S3Options):
 
 
 def connect(settings: S3Settings, demands: Demands | None = None) -> S3Client:
-    """Make a client, with the credentials as they are now; nothing is contacted yet.
+    """Return a client with the present credentials; no network I/O.
 
     Arguments:
-        settings: Where the bucket is, and who asks.
-        demands: What the store turned out to need, if anything is to be written.
+        settings: Settings of the bucket and the login.
+        demands: Options that the store has demanded for uploads.
 
     Raises:
-        ConfigError: They cannot be read.
+        ConfigError: The credentials cannot be read.
     """
     from raft_snapshot_agent.storage.http.http import Http, TlsOptions
-    from raft_snapshot_agent.storage.s3.client import S3Client
     from raft_snapshot_agent.storage.s3.roles import RoleKeys
+    from raft_snapshot_agent.storage.s3.store import S3Client, S3Store
 
     bucket = bucket_of(settings)
     http = Http(bucket.timeout, TlsOptions(bucket.ca_file, bucket.skip_verify), bucket.proxy)
@@ -83,21 +88,21 @@ def connect(settings: S3Settings, demands: Demands | None = None) -> S3Client:
     checksum = settings.checksum if demands is None else demands.checksum
     if checksum is None:
         checksum = is_amazon(urlsplit(bucket.endpoint).hostname)
-    return S3Client(
+    store = S3Store(
         bucket,
         RoleKeys(http, bucket.region) if keys is None else lambda _doing: keys,
-        http,
         replace(_HINTS, options=what_to_leave_out(settings)),
         object_options(settings, checksum=checksum),
     )
+    return S3Client(store, http)
 
 
 def bucket_of(settings: S3Settings) -> S3Bucket:
-    """Find out where the bucket answers, from the settings and what the environment adds."""
+    """Return the address of the bucket, from the settings and the environment."""
     region = settings.region or _region(settings) or "us-east-1"
     endpoint = urlsplit(_endpoint_of(settings) or amazon_endpoint(region))
     path_style = settings.path_style
-    if path_style is None:  # no certificate covers the subdomain of a name with dots
+    if path_style is None:  # no certificate is valid for the subdomain of a name with dots
         path_style = not is_amazon(endpoint.hostname) or "." in settings.bucket
     host, path = endpoint.netloc, f"/{settings.bucket}"
     if not path_style:
@@ -127,7 +132,7 @@ def _endpoint_of(settings: S3Settings) -> str | None:
 
 
 def keys_of(settings: S3Settings) -> AwsCredentials | None:
-    """Find static keys; nothing where a role has to do."""
+    """Return static keys; `None` if a role is needed."""
     if settings.profile is not None:
         return profile(settings.profile).required_keys()
     if settings.access_key_id is None or settings.secret_access_key is None:

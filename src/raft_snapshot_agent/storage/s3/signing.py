@@ -29,12 +29,12 @@ def sign(
     """Sign a request.
 
     Arguments:
-        method: The verb.
-        url: Encoded, with its parameters in order.
-        region: The bucket's.
-        keys: Whose request it is.
+        method: HTTP method.
+        url: Encoded URL, with sorted parameters.
+        region: Region of the bucket.
+        keys: Keys to sign with.
         now: The present time.
-        headers: Others to send, in lower case; those of Amazon's own are signed, too.
+        headers: Further headers, with names in lower case; those of Amazon are signed, too.
         digest: SHA-256 of the body, in hexadecimal.
 
     Returns:

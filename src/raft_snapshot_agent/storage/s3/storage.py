@@ -1,4 +1,4 @@
-"""What a storage needs of a store that speaks S3; each part is loaded when it is used."""
+"""Objects in an S3 bucket; each part is imported when it is used."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
-
-    from raft_snapshot_agent.storage.s3.client import S3Client
+    from raft_snapshot_agent.storage.http.listing import Listed
+    from raft_snapshot_agent.storage.s3.store import S3Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +27,10 @@ class S3Objects:
 
         return upload(self.client, doing, key, source, stop)
 
-    def list_sizes(self, doing: str, prefix: str) -> Iterator[tuple[str, int]]:
+    def list_objects(self, doing: str, prefix: str) -> Iterator[Listed]:
         from raft_snapshot_agent.storage.s3.listing import list_objects
 
-        return ((one.key, one.size) for one in list_objects(self.client, doing, prefix))
-
-    def open(
-        self, doing: str, key: str, start: int = 0, version: str | None = None
-    ) -> BaseHTTPResponse:
-        return self.client.open(doing, key, start, version)
-
-    def read_on(self, doing: str, answer: BaseHTTPResponse) -> bytes:
-        return self.client.read_on(doing, answer)
-
-    def delete(self, doing: str, key: str) -> None:
-        self.client.delete(doing, key)
+        return list_objects(self.client, doing, prefix)
 
     def sweep(self, prefix: str, leftovers: Leftovers) -> int:
         from raft_snapshot_agent.storage.s3 import multipart

@@ -1,7 +1,7 @@
-"""How a snapshot becomes an object: nothing of it is visible, and nothing stays, until it is whole.
+"""Uploads a snapshot as an object that is visible only when it is complete.
 
-What is small goes in one request. What is larger is sent while it grows, in parts, several at
-once; the last of them waits for the snapshot's verdict.
+A small snapshot is sent in one request. A larger one is sent while it grows, in several concurrent
+parts; the last part waits for verification.
 
 Source: "Uploading and copying objects using multipart upload" of the S3 guide.
 """
@@ -20,6 +20,7 @@ from raft_snapshot_agent.network.deadline import Deadline, enter
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.error_codes import LATER
 from raft_snapshot_agent.storage.http.body import StoppableSource
+from raft_snapshot_agent.storage.http.bucket_client import BucketRequest
 from raft_snapshot_agent.storage.http.parts import (
     read_if_small,
     require_size,
@@ -27,40 +28,39 @@ from raft_snapshot_agent.storage.http.parts import (
     steps_of,
 )
 from raft_snapshot_agent.storage.http.xml_parts import parts
-from raft_snapshot_agent.storage.s3.client import S3Client, S3Request
-from raft_snapshot_agent.storage.s3.payload import Payload
+from raft_snapshot_agent.storage.s3.store import S3Client, payload_of
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _TAKEN_BACK = 60.0
-"""Seconds for the request that drops an upload: its parts are charged for."""
+"""Seconds for the request that aborts an upload, whose parts would be charged."""
 
 
 def upload(client: S3Client, doing: str, key: str, source: UploadSource, stop: Event) -> int:
-    """Store a source, following it while it grows; set `stop` to have it break off.
+    """Store a source while it grows; set `stop` to cancel.
 
     Returns:
-        Bytes stored, as the store reports where that right is given.
+        Bytes stored, as reported by the store if that is permitted.
     """
     client, source = replace(client, stop=stop), StoppableSource(source, stop)
     name = key.rpartition("/")[2]
     plain = snapshot_name(name) != name
     if (whole := read_if_small(source)) is not None:
         sent = len(whole)
-        client.put(doing, key, Payload.of([whole]), plain=plain)
+        client.put(doing, key, whole, plain=plain)
     else:
         sent = _Session.begin(client, doing, key, plain=plain).run(source)
     # The bytes were checked already, against the digest that every request is signed with.
-    return require_size(client, key, client.bucket.shown(key), sent)
+    return require_size(client, key, client.store.bucket.shown(key), sent)
 
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A part that the store has."""
+    """A stored part."""
 
     number: int
     etag: str
     checksum: str
-    """Empty where the store keeps none."""
+    """Checksum; empty if the store keeps none."""
 
     def xml(self) -> str:
         kept = f"<ChecksumSHA256>{self.checksum}</ChecksumSHA256>" if self.checksum else ""
@@ -70,7 +70,7 @@ class _Sent:
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    """One upload in parts."""
+    """One multipart upload."""
 
     client: S3Client
     doing: str
@@ -80,10 +80,10 @@ class _Session:
 
     @classmethod
     def begin(cls, client: S3Client, doing: str, key: str, *, plain: bool) -> _Session:
-        headers = client.options.of_new(plain=plain)
-        if client.options.checksum:
+        headers = client.store.options.of_new(plain=plain)
+        if client.store.options.checksum:
             headers["x-amz-checksum-algorithm"] = "SHA256"
-        request = S3Request("POST", key, {"uploads": ""}, headers)
+        request = BucketRequest("POST", key, {"uploads": ""}, headers)
         begun = client.ask(doing, request).data
         return cls(client, doing, key, _found(client, doing, begun, "UploadId"))
 
@@ -97,42 +97,44 @@ class _Session:
         return size
 
     def _send(self, number: int, part: memoryview) -> None:
-        payload = Payload.of(steps_of(part))
-        headers = {**self.client.options.of_access, **self.client.checksum(payload)}
+        payload = payload_of(steps_of(part))
+        headers = {**self.client.store.reading, **self.client.store.checksum(payload)}
         query = {"partNumber": str(number), "uploadId": self.id}
-        answer = self.client.ask(self.doing, S3Request("PUT", self.key, query, headers, payload))
+        answer = self.client.ask(
+            self.doing, BucketRequest("PUT", self.key, query, headers, payload)
+        )
         if not (etag := answer.headers.get("etag")):
             raise StorageError(f"{self.doing}: the store names no part", hint=_odd(self.client))
-        kept = payload.base64 if self.client.options.checksum else ""
+        kept = payload.base64 if self.client.store.options.checksum else ""
         self.sent.append(_Sent(number, etag, kept))
 
     def _complete(self) -> None:
         listed = "".join(one.xml() for one in sorted(self.sent, key=lambda one: one.number))
         root = "CompleteMultipartUpload"
         document = f'<{root} xmlns="{_NAMESPACE}">{listed}</{root}>'
-        payload = Payload.of([document.encode()])
-        request = S3Request("POST", self.key, {"uploadId": self.id}, payload=payload)
+        payload = payload_of([document.encode()])
+        request = BucketRequest("POST", self.key, {"uploadId": self.id}, payload=payload)
         answer = self.client.ask(self.doing, request, also={404})
         said = read_document(answer.data.decode(errors="replace"))
-        if said.code == "NoSuchUpload":  # perhaps as it came about, and the answer was lost
+        if said.code == "NoSuchUpload":  # it may be complete, with the first answer lost
             why = f"{self.doing}: the upload is gone ({said.with_status(answer.status)})"
             raise StorageUnavailable(why, hint=LATER)
         if said.code or answer.status == 404:  # also with 200, which was sent before it failed
-            raise self.client.refused(self.doing, answer)
+            raise self.client.store.refused(self.doing, answer)
         _found(self.client, self.doing, answer.data, "ETag")
 
     def _abort(self) -> None:
-        """Drop the upload, also where nobody waits for it any more."""
+        """Abort the upload, even after the caller was cancelled."""
         client = replace(self.client, stop=Event())
         with enter(Deadline(_TAKEN_BACK)), suppress(StorageError):
-            client.ask(self.doing, S3Request("DELETE", self.key, {"uploadId": self.id}))
+            client.ask(self.doing, BucketRequest("DELETE", self.key, {"uploadId": self.id}))
 
 
 def _found(client: S3Client, doing: str, document: bytes, name: str) -> str:
-    """Read one thing that an answer tells.
+    """Return one element of an answer.
 
     Raises:
-        StorageError: It does not.
+        StorageError: The answer does not contain it.
     """
     try:
         text = next((part.text for part in parts(document, {name})), None)
@@ -145,4 +147,4 @@ def _found(client: S3Client, doing: str, document: bytes, name: str) -> str:
 
 
 def _odd(client: S3Client) -> str:
-    return f"check what answers there: {client.hints.address}"
+    return f"check what answers there: {client.store.address_hint}"

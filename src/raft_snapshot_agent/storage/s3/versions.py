@@ -1,4 +1,4 @@
-"""Whether a bucket keeps what is deleted in it, and for how long."""
+"""Reads whether a bucket keeps old versions of objects, and for how long."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from xml.etree import ElementTree as ET
 
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
+from raft_snapshot_agent.storage.http.bucket_client import BucketRequest
 from raft_snapshot_agent.storage.http.xml_parts import parts
 from raft_snapshot_agent.storage.objectstore.errors import Hints
-from raft_snapshot_agent.storage.s3.client import S3Client, S3Request
+from raft_snapshot_agent.storage.s3.store import S3Client
 
 _HINTS = Hints(
     rights="s3:GetBucketVersioning and s3:GetLifecycleConfiguration",
@@ -19,21 +20,21 @@ _HINTS = Hints(
 
 @dataclass(frozen=True, slots=True)
 class Versioning:
-    """What becomes of what is deleted or replaced in a bucket."""
+    """What a bucket does with deleted or replaced objects."""
 
     kept: bool
-    """Whether it stays as an old version."""
+    """Whether they stay as old versions."""
     ends: bool = True
-    """Whether a rule removes old versions."""
+    """Whether a lifecycle rule removes old versions."""
 
 
 def versioning(client: S3Client, prefix: str) -> Versioning | None:
-    """Ask a bucket for it; nothing where it does not tell.
+    """Return the versioning of a bucket; `None` if unknown.
 
     Raises:
-        StorageError: There was no answer, or it is none.
+        StorageError: There was no answer, or no valid one.
     """
-    client = replace(client, hints=_HINTS)
+    client = replace(client, store=replace(client.store, hints=_HINTS))
     try:
         status = _asked(client, "versioning")
         if status is None or _first(status, "Status") != "Enabled":
@@ -48,7 +49,7 @@ def versioning(client: S3Client, prefix: str) -> Versioning | None:
 
 
 def _ends(rule: ET.Element, prefix: str) -> bool:
-    """Return whether a rule removes old versions of all that lies under a prefix."""
+    """Return whether a rule removes old versions of all objects under a prefix."""
     if rule.findtext("{*}Status") != "Enabled":
         return False
     if rule.find("{*}NoncurrentVersionExpiration") is None:
@@ -61,11 +62,11 @@ def _ends(rule: ET.Element, prefix: str) -> bool:
 
 def _asked(client: S3Client, what: str) -> list[ET.Element] | None:
     """Ask for one thing that a bucket is set to; nothing where the store has no such setting."""
-    doing = f"cannot ask s3://{client.bucket.name} for its {what}"
-    answer = client.ask(doing, S3Request("GET", query={what: ""}), also={404, 405, 501})
+    doing = f"cannot ask s3://{client.store.bucket.name} for its {what}"
+    answer = client.ask(doing, BucketRequest("GET", query={what: ""}), also={404, 405, 501})
     if answer.status != 200:
         if "NoSuchBucket" in answer.data.decode(errors="replace"):
-            raise client.refused(doing, answer)
+            raise client.store.refused(doing, answer)
         return None
     try:
         return list(parts(answer.data, {"Status", "Rule"}))

@@ -1,8 +1,7 @@
-"""Large reads and writes as many small ones at once, each of which every server has to know.
+"""Splits large reads and writes into concurrent small ones, which every server must support.
 
-The library can do that, too. But it believes a server that sends more than was asked for, and
-then asks for ever; and of those that fail when a connection ends it reports one, and leaves the
-others to whoever logs what nobody waited for.
+The library can do that, too. But it accepts more bytes than requested and then never ends; and if
+several requests fail when a connection ends, it reports one and leaves the others unhandled.
 """
 
 from __future__ import annotations
@@ -13,22 +12,22 @@ from typing import Any
 from raft_snapshot_agent.errors import StorageError
 
 WINDOW = 2 << 20
-"""Bytes under way at once."""
+"""Most bytes requested concurrently."""
 _BLOCK = 32 << 10
-"""Of one request. Source: draft-ietf-secsh-filexfer-02, section 3: what all servers take."""
+"""Bytes of one request. Source: draft-ietf-secsh-filexfer-02, section 3: all servers accept it."""
 _HINT = "look at the server: it breaks the protocol"
 
 
 async def read_window(file: Any, position: int, size: int) -> bytes:
-    """Read at most so many bytes from a position; fewer at the end alone.
+    """Read at most `size` bytes from a position; fewer only at the end.
 
     Arguments:
-        file: Of the library, opened with `block_size=0`.
+        file: File of the library, opened with `block_size=0`.
         position: In bytes.
-        size: Likewise.
+        size: In bytes.
 
     Raises:
-        StorageError: The server sends what was not asked for.
+        StorageError: The server sends data that was not requested.
     """
     starts = range(position, position + size, _BLOCK)
     end = position + size
@@ -54,7 +53,7 @@ async def write_window(file: Any, content: bytes, position: int) -> None:
 
 
 async def _read_block(file: Any, position: int, size: int) -> bytes:
-    """Read one block, in several requests where the server answers with less."""
+    """Read one block, with further requests if the server returns less."""
     block = b""
     while len(block) < size:
         wanted = size - len(block)

@@ -1,4 +1,4 @@
-"""What SSH servers answer, and how connections to them end, in one line for the operator."""
+"""Converts errors of SSH servers and connections to one-line errors."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from raft_snapshot_agent.storage.sftp.options import SftpOptions
 
 LATER = "it may be temporary; check the server"
 _LONGEST = 200
-"""Characters of a server's text in a message."""
+"""Most characters of a server's text in a message."""
 _FULL = ("no space", "quota", "disk full")
 
 
 def explained(doing: str, settings: SftpOptions, error: Exception) -> StorageError:
-    """Translate what the library raises; the server's own words stand in the message."""
+    """Return the error for an exception of the library, with the server's text."""
     told = one_line(getattr(error, "reason", None) or reason_of(error), _LONGEST)
     folder = settings.folder
     match error:
@@ -57,7 +57,7 @@ def explained(doing: str, settings: SftpOptions, error: Exception) -> StorageErr
 def _is_about_login(error: Exception, told: str) -> bool:
     if isinstance(error, asyncssh.PermissionDenied | asyncssh.IllegalUserName):
         return True
-    # OpenSSH says it so after too many keys: as a breach of the protocol.
+    # OpenSSH reports too many keys as a protocol error.
     return isinstance(error, asyncssh.DisconnectError) and "authentication" in told.lower()
 
 

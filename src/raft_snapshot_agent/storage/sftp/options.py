@@ -1,4 +1,4 @@
-"""What the configuration says of a folder on an SSH server."""
+"""Settings of a folder on an SSH server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _path(path: str) -> str:
 
 
 class SftpOptions(StorageSettings):
-    """One folder: where it is, how to log in, and whom to trust."""
+    """Settings of one folder: address, login and host keys."""
 
     type: Literal["sftp"]
     host: Annotated[str, AfterValidator(_host)]
@@ -42,14 +42,14 @@ class SftpOptions(StorageSettings):
     username: str
     password: Secret | None = None
     private_key_file: Path | None = None
-    """A key in OpenSSH's format or PEM."""
+    """Private key in OpenSSH's format or PEM."""
     private_key_passphrase: Secret | None = None
     known_hosts_file: Path | None = None
-    """The servers to trust; `~/.ssh/known_hosts` when missing."""
+    """Trusted host keys; by default `~/.ssh/known_hosts`."""
     host_key: Annotated[str, AfterValidator(_fingerprint)] | None = None
-    """Instead of `known_hosts_file`: the fingerprint of the server's key."""
+    """Fingerprint of the server's host key, instead of `known_hosts_file`."""
     path: Annotated[str, AfterValidator(_path)]
-    """A folder that exists; without a slash in front it lies below the login's own."""
+    """Existing folder; without a leading slash it is relative to the home directory."""
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
@@ -63,7 +63,7 @@ class SftpOptions(StorageSettings):
 
     @property
     def folder(self) -> str:
-        """Where the snapshots lie, the prefix included, with a slash at its end."""
+        """The folder of the snapshots, including the prefix, with a slash at the end."""
         return self.path + self.prefix
 
     @property

@@ -1,7 +1,7 @@
 """A folder on an SSH server.
 
-SFTP promises nothing of a file that is being written, so a snapshot goes to a hidden name first
-and is renamed when it is whole and on the server's disk.
+SFTP guarantees nothing about a file that is being written, so a snapshot first gets a hidden name,
+and is renamed when it is complete and on the server's disk.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from raft_snapshot_agent.storage.sftp.ssh import Files
 
 _GRACE = 5.0
-"""Seconds that a failed upload gets to take back what it sent."""
+"""Seconds for a failed upload to remove what it sent."""
 
 
 class SftpSettings(SftpOptions):
@@ -37,7 +37,7 @@ class SftpSettings(SftpOptions):
         return SftpStorage(self)
 
     def check(self) -> None:
-        """Make sure that the library is there, and the files."""
+        """Check that the library is installed and the files exist."""
         require_extra("asyncssh", self.type)
         for key in ("private_key_file", "known_hosts_file"):
             path: Path | None = getattr(self, key)
@@ -52,7 +52,7 @@ class SftpSettings(SftpOptions):
 
 
 class SftpStorage:
-    """Snapshots as files on an SSH server, mode 0600; hidden until they are whole."""
+    """Snapshots as files on an SSH server, mode 0600; hidden until they are complete."""
 
     kind = "sftp"
 
@@ -112,9 +112,9 @@ class SftpStorage:
         return len(dead)
 
     async def _take_back(self, hidden: str) -> None:
-        """Remove what was begun, over a new connection: the old one may be what failed."""
+        """Remove the incomplete file over a new connection, because the old one may be broken."""
         with move_on_after(_GRACE, shield=True), suppress(StorageError):
-            async with self._session("remove what was begun") as files:
+            async with self._session("remove an incomplete upload") as files:
                 await files.remove(hidden)
 
     def _session(self, doing: str) -> AbstractAsyncContextManager[Files]:

@@ -1,4 +1,4 @@
-"""Connections to SSH servers, and the file operations of SFTP, each bounded in time."""
+"""Connections to SSH servers and the file operations of SFTP, each with a time limit."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from raft_snapshot_agent.threads import in_thread
 T = TypeVar("T")
 
 _FLUSH_EVERY = 256 << 20
-"""Bytes between two requests to bring the file to the disk: each must end within the timeout."""
+"""Bytes between two flush requests, each of which must end within the time-out."""
 _KEEP_ALIVE = 15
 _CLOSE_WITHIN = 1.0
 _PLAIN = {asyncssh.FILEXFER_TYPE_REGULAR, asyncssh.FILEXFER_TYPE_UNKNOWN}
-"""Not every server tells what a file is."""
+"""File types: not every server reports one."""
 
-# By itself the library tells of every connection, login and file.
+# By default the library logs every connection, login and file.
 logging.getLogger("asyncssh").setLevel(logging.WARNING)
 
 
@@ -61,7 +61,7 @@ class Files:
         self._timeout = timeout
 
     async def listed(self, path: str, prefix: str) -> list[RemoteFile]:
-        """List the plain files in a folder; a prefix that was not made yet holds none."""
+        """List the plain files in a folder; a missing prefix has none."""
         files: list[RemoteFile] = []
         try:
             with fail_after(self._timeout):
@@ -72,7 +72,7 @@ class Files:
                         files.append(file)
                     return files
         except TimeoutError:
-            if files:  # another try would take as long
+            if files:  # a retry would take as long
                 raise endless(f"cannot list {path}{prefix}", self._timeout) from None
             raise
         except asyncssh.SFTPNoSuchFile:
@@ -82,18 +82,18 @@ class Files:
             return []
 
     async def make_folders(self, path: str, prefix: str) -> None:
-        """Make the folders of `prefix` below `path`, mode 0700, where they are missing."""
+        """Create the missing folders of `prefix` below `path`, mode 0700."""
         if await self._bounded(self._client.isdir(path + prefix)):
             return
         for part in prefix.split("/")[:-1]:
             path += f"{part}/"
-            # An old server tells no more than that it failed; writing will tell why.
+            # An old server gives no reason; the error of the write will have it.
             with suppress(asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):
                 attributes = asyncssh.SFTPAttrs(permissions=0o700)
                 await self._bounded(self._client.mkdir(path, attributes))
 
     async def write(self, path: str, source: UploadSource) -> int:
-        """Write a new file, mode 0600, following the source, and bring it to the server's disk."""
+        """Write a new file, mode 0600, while the source grows, and flush it to disk."""
         attributes = asyncssh.SFTPAttrs(permissions=0o600)
         file: Any = await self._bounded(self._client.open(path, "xb", attributes, block_size=0))
         position = flushed = 0
@@ -111,16 +111,16 @@ class Files:
         return position
 
     async def replace(self, hidden: str, path: str) -> None:
-        """Rename a file over whatever has the name."""
+        """Rename a file, replacing an existing one."""
         try:
             await self._bounded(self._client.posix_rename(hidden, path))
         except (asyncssh.SFTPOpUnsupported, asyncssh.SFTPFailure):
             await self._put_in_place_of(hidden, path)
 
     async def _put_in_place_of(self, hidden: str, path: str) -> None:
-        """Rename a file to a name that is put aside first: SFTP itself refuses one that is taken.
+        """Rename the existing file aside first, because plain SFTP never replaces a file.
 
-        For a moment nothing has the name. It is given back if the second renaming fails.
+        For a moment no file has the name. The old file is renamed back if the second rename fails.
         """
         folder, slash, name = path.rpartition("/")
         aside = f"{folder}{slash}{fresh_partial(name)}"
@@ -135,11 +135,11 @@ class Files:
             with move_on_after(self._timeout, shield=True), suppress(asyncssh.Error):
                 await self._client.rename(aside, path)
             raise
-        with suppress(asyncssh.Error):  # a sweep finds it again
+        with suppress(asyncssh.Error):  # a sweep removes it later
             await self.remove(aside)
 
     async def opened(self, path: str) -> Any:
-        """Open a file for reading; `None` if there is none."""
+        """Open a file for reading; return `None` if it is missing."""
         try:
             return await self._bounded(self._client.open(path, "rb", block_size=0))
         except asyncssh.SFTPNoSuchFile:
@@ -149,7 +149,7 @@ class Files:
         """Read an open file to its end."""
         size = (await self._bounded(self._client.stat(path))).size or 0
         position, least = 0, 1
-        # At the end once more, by one byte: it may have more than it said.
+        # Read one byte beyond the end: the file may be longer than reported.
         while piece := await self._bounded(
             read_window(file, position, min(WINDOW, max(size - position, least)))
         ):
@@ -160,7 +160,7 @@ class Files:
             raise StorageUnavailable(f"{path} ended after {position} of {size} bytes", hint=LATER)
 
     async def remove(self, path: str) -> None:
-        """Remove a file; one that is gone is no error."""
+        """Delete a file; a missing one is not an error."""
         with suppress(asyncssh.SFTPNoSuchFile):
             await self._bounded(self._client.remove(path))
 
@@ -175,11 +175,11 @@ class Files:
 
 @asynccontextmanager
 async def session(doing: str, settings: SftpOptions) -> AsyncIterator[Files]:
-    """Log in and out; what fails meanwhile is told in plain words.
+    """Log in, and log out at the end; map errors to one-line errors.
 
     Arguments:
-        doing: What fails if this does, such as `cannot list snapshots in sftp://…`.
-        settings: Of the server.
+        doing: Start of the error message, such as `cannot list snapshots in sftp://…`.
+        settings: Settings of the server.
     """
     guard = _Guard(settings.host_key)
     try:
@@ -203,7 +203,7 @@ async def session(doing: str, settings: SftpOptions) -> AsyncIterator[Files]:
 
 
 class _Guard(asyncssh.SSHClient):
-    """Looks at the key of a server that `known_hosts` does not vouch for."""
+    """Checks the host key of a server that is not in `known_hosts`."""
 
     def __init__(self, expected: str | None) -> None:
         self._expected = expected
@@ -221,7 +221,7 @@ class _Guard(asyncssh.SSHClient):
         return self._offered == self._expected
 
     def refusal(self, doing: str) -> StorageError:
-        """Say which key it was and how to accept it."""
+        """Return an error with the key and how to accept it."""
         shown = f"{self._kind} {self._offered}" if self._offered else "a certificate"
         why = "is not the one in host_key" if self._expected else "is not in the known hosts"
         accept = f"set host_key: {self._offered}" if self._offered else "set known_hosts_file"
@@ -274,7 +274,7 @@ def _known_hosts(settings: SftpOptions) -> asyncssh.SSHKnownHosts:
         path = default if usable else None
     try:
         return asyncssh.import_known_hosts("" if path is None else read_text(path, LARGEST_BUNDLE))
-    except (OSError, ValueError) as error:  # the library quotes the line that it does not know
+    except (OSError, ValueError) as error:  # the library's text quotes the invalid line
         why = reason_of(error) if isinstance(error, OSError) else "it is no list of known hosts"
         raise ConfigError(
             f"cannot use the known hosts in {path}: {why}",
@@ -294,5 +294,5 @@ def _moment(seconds: float | None) -> datetime | None:
         return None
     try:
         return datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):  # one odd file must not end a list
+    except (ValueError, OverflowError, OSError):  # one invalid time must not end the listing
         return None

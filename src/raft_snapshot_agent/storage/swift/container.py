@@ -1,4 +1,4 @@
-"""The requests of Swift's object API, to one container."""
+"""Requests to one container by Swift's object API."""
 
 from __future__ import annotations
 
@@ -12,26 +12,20 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from raft_snapshot_agent.core.foreign_json import read_json
-from raft_snapshot_agent.errors import (
-    ConfigError,
-    LoginRefused,
-    SnapshotNotFound,
-    StorageDenied,
-    StorageError,
-)
+from raft_snapshot_agent.errors import SnapshotNotFound, StorageDenied, StorageError
+from raft_snapshot_agent.storage.http.bucket_client import CHUNK, send_logged_in
 from raft_snapshot_agent.storage.http.http import Http, TlsOptions, refusal, told_by
 from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList, size_of
-from raft_snapshot_agent.storage.swift.login import SwiftAccess, SwiftLogin
+from raft_snapshot_agent.storage.swift.login import SwiftLogin
 from raft_snapshot_agent.storage.swift.options import SwiftOptions
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-_CHUNK = 1 << 20
 _PAGE = PAGE
-_SUCCESS = {200, 201, 202, 204}
+_SUCCESS = {200, 201, 202, 204, 206}
 _NEWEST = {"x-newest": "true"}
-"""Asks all replicas: one may not know yet what was just replaced."""
+"""Makes the store ask all replicas, because one may still have an old version."""
 SEGMENTS = ".segments/"
 _RIGHTS = "allow it to write, and to list, read and delete for the rest"
 _CONTAINER = "create it, or check container, project and region"
@@ -39,7 +33,7 @@ _CONTAINER = "create it, or check container, project and region"
 
 @dataclass(frozen=True, slots=True)
 class SwiftObject:
-    """One object as it is listed."""
+    """One object as the store lists it."""
 
     key: str
     size: int
@@ -47,7 +41,7 @@ class SwiftObject:
 
 
 class Container:
-    """One container; safe to share between threads."""
+    """Client of one container; thread-safe."""
 
     def __init__(self, settings: SwiftOptions) -> None:
         self._name = settings.container
@@ -57,18 +51,18 @@ class Container:
         self._login = SwiftLogin(settings, self._http)
         self._most = settings.max_objects
         self._address = ""
-        """Of the account, once it is known."""
+        """URL of the account, once known."""
 
     def shown(self, key: str) -> str:
-        """Say where an object lies, as an operator would write it."""
+        """Return the address of an object as an operator would write it."""
         return f"swift://{self._name}/{key}"
 
     def path(self, key: str) -> str:
-        """Name an object as manifests do."""
+        """Return the path of an object as in manifests."""
         return f"/{self._name}/{key}"
 
     def key(self, path: str) -> str:
-        """Turn `path` back."""
+        """Return the key for a path; the inverse of `path`."""
         return path.removeprefix(f"/{self._name}/")
 
     def put(
@@ -78,24 +72,24 @@ class Container:
         headers: dict[str, str] | None = None,
         query: dict[str, str] | None = None,
     ) -> str:
-        """Store an object, which appears when it is whole.
+        """Store an object, which is visible when it is complete.
 
         Returns:
-            The checksum the store has made of it.
+            The checksum that the store has computed.
         """
         doing = f"cannot store {self.shown(key)}"
         answer = self._ask(doing, "PUT", key, body, headers=headers, query=query)
         return answer.headers.get("etag", "").strip('"')
 
-    def listed(self, prefix: str, delimiter: str = "") -> list[SwiftObject]:
+    def listed(self, doing: str, prefix: str, delimiter: str = "") -> list[SwiftObject]:
         """List the objects whose keys begin with `prefix`; those in folders below if asked to."""
         query = {"format": "json", "prefix": prefix, "limit": str(_PAGE)}
         if delimiter:
             query["delimiter"] = delimiter
-        return list(self._pages(f"cannot list {self.shown(prefix)}", query))
+        return list(self._pages(doing, query))
 
     def size(self, key: str) -> int | None:
-        """Tell the size of an object; `None` where asking is not allowed."""
+        """Return the size of an object; `None` without permission."""
         try:
             answer = self._ask(f"cannot check {self.shown(key)}", "HEAD", key, headers=_NEWEST)
         except StorageDenied:
@@ -105,13 +99,13 @@ class Container:
         return int(answer.headers.get("content-length", "0"))
 
     def segments(self, key: str) -> list[str]:
-        """Name the segments of our own an object is made of: none if it is plain or missing.
+        """List the segments of an object in its own segments folder; none if plain or missing.
 
-        Whoever may create an object can say that it is made of the good snapshots, which would
-        be removed with it: only what lies where its segments do belongs to it.
+        A forged manifest could name other snapshots as its segments, which would be deleted with
+        it; so segments outside the object's folder are ignored.
 
         Raises:
-            StorageDenied: It may not be read.
+            StorageDenied: No permission to read the manifest.
         """
         doing = f"cannot read the manifest of {self.shown(key)}"
         with suppress(SnapshotNotFound):
@@ -123,27 +117,41 @@ class Container:
                 return [one for one in named if one.startswith(segments_folder(key))]
         return []
 
-    def opened(self, key: str) -> BaseHTTPResponse:
-        """Begin to read an object."""
-        return self._ask(f"cannot read {self.shown(key)}", "GET", key, streaming=True)
+    def open(
+        self, doing: str, key: str, start: int = 0, version: str | None = None
+    ) -> BaseHTTPResponse:
+        """Begin to read an object, at `start`; only with that ETag if one is given.
 
-    def more(self, key: str, answer: BaseHTTPResponse) -> bytes:
-        """Read on; empty at the end."""
-        return self._http.more(f"cannot read {self.shown(key)}", self._address, answer, _CHUNK)
+        Not every version knows the ETag of an object in segments when asked for it: it is
+        compared here.
 
-    def delete(self, keys: Iterable[str]) -> None:
-        """Remove objects; what is gone is no error."""
-        for key in keys:
-            with suppress(SnapshotNotFound):
-                self._ask(f"cannot delete {self.shown(key)}", "DELETE", key)
+        Raises:
+            SnapshotNotFound: There is none of that name.
+        """
+        headers = {"range": f"bytes={start}-"} if start else {}
+        answer = self._ask(doing, "GET", key, headers=headers, streaming=True)
+        if version and answer.headers.get("etag") != version:
+            answer.close()
+            raise StorageError(f"{doing}: it was replaced while it was read", hint="try again")
+        return answer
 
-    def delete_with_segments(self, key: str) -> None:
+    def read_on(self, doing: str, answer: BaseHTTPResponse) -> bytes:
+        """Read the next piece; empty at the end."""
+        return self._http.more(doing, self._address, answer, CHUNK)
+
+    def delete(self, doing: str, key: str) -> None:
         """Remove an object, then what it was made of: its name never stands for less than all."""
         segments: list[str] = []
         with suppress(StorageDenied):  # reading is an optional right; a sweep may find them
             segments = self.segments(key)
-        self.delete([key])
-        self.delete(segments)
+        self.remove([key], doing)
+        self.remove(segments)
+
+    def remove(self, keys: Iterable[str], doing: str | None = None) -> None:
+        """Remove single objects; what is gone is no error."""
+        for key in keys:
+            with suppress(SnapshotNotFound):
+                self._ask(doing or f"cannot delete {self.shown(key)}", "DELETE", key)
 
     def _pages(self, doing: str, query: dict[str, str]) -> Iterator[SwiftObject]:
         marker, listing = "", PagedList[SwiftObject](doing, self._most)
@@ -174,26 +182,18 @@ class Container:
         repeatable = body is None or isinstance(body, bytes)
         path = f"/{quote(self._name, safe='')}" + (f"/{quote(key)}" if key else "")
         path += f"?{urlencode(query, errors='replace')}" if query else ""
-        while True:
-            access = self._access(doing)
-            sent = {"x-auth-token": access.token, **(headers or {})}
-            url = access.storage_url + path
-            answer = self._http.ask(doing, method, url, sent, body, streaming=streaming, most=most)
-            if answer.status in _SUCCESS:
-                return answer
-            with closing(answer):
-                if answer.status != 401 or not repeatable:
-                    raise self._refused(doing, method, key, answer)
-            repeatable = False  # the token has ended: log in once more
-            self._login.forget()
 
-    def _access(self, doing: str) -> SwiftAccess:
-        try:
+        def send() -> BaseHTTPResponse:
             access = self._login.access()
-        except ConfigError as error:
-            raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
-        self._address = access.storage_url
-        return access
+            self._address = access.storage_url
+            sent, url = {"x-auth-token": access.token, **(headers or {})}, self._address + path
+            return self._http.ask(doing, method, url, sent, body, streaming=streaming, most=most)
+
+        answer = send_logged_in(send, lambda: repeatable and self._login.forget())
+        if answer.status in _SUCCESS:
+            return answer
+        with closing(answer):
+            raise self._refused(doing, method, key, answer)
 
     def _refused(self, doing: str, method: str, key: str, answer: BaseHTTPResponse) -> StorageError:
         if answer.status == 401:
@@ -212,7 +212,7 @@ class Container:
 
 
 def segments_folder(key: str) -> str:
-    """Return where the segments of an object lie, out of sight."""
+    """Return the hidden folder of an object's segments."""
     folder, slash, name = key.rpartition("/")
     return f"{folder}{slash}{SEGMENTS}{name}/"
 

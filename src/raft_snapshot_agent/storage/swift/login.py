@@ -1,4 +1,4 @@
-"""Ways into Swift: Keystone version 3, Swift's own login, or a token somebody gives."""
+"""Logs in to Swift: by Keystone version 3, Swift's own login, or a given token."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 _FRESH = 300.0
-"""Seconds after which to log in again: far less than tokens live, so none expires on the way."""
+"""Seconds until the next login: far less than a token's lifetime, so that none expires in use."""
 _CREDENTIALS = "check username and password, project and domains, or the application credential"
 _ADDRESS = "check auth_url"
 
 
 @dataclass(frozen=True, slots=True)
 class SwiftAccess:
-    """Where an account's containers are, and what opens them."""
+    """URL of an account, and the token for it."""
 
     storage_url: str
     token: str = field(repr=False)
 
 
 def check_login(settings: SwiftOptions) -> None:
-    """Make sure that configuration and environment say how to log in; nobody is contacted.
+    """Check that configuration and environment have a complete login; no I/O.
 
     Raises:
-        ConfigError: They do not.
+        ConfigError: They have not.
     """
     given = _Given(settings, os.environ)
     if given.optional("storage_url") and given.optional("auth_token"):
@@ -52,7 +52,7 @@ def check_login(settings: SwiftOptions) -> None:
 
 
 class SwiftLogin:
-    """Logs in when that is needed; safe to share between threads."""
+    """Logs in when needed; thread-safe."""
 
     def __init__(self, settings: SwiftOptions, http: Http) -> None:
         self._settings = settings
@@ -62,10 +62,10 @@ class SwiftLogin:
         self._until = 0.0
 
     def access(self) -> SwiftAccess:
-        """Return a token that was made lately.
+        """Return a recent token.
 
         Raises:
-            ConfigError: Something is missing in configuration and environment, or a secret.
+            ConfigError: A setting or a secret is missing.
         """
         with self._lock:
             if self._access is None or time.monotonic() > self._until:
@@ -73,10 +73,11 @@ class SwiftLogin:
                 self._until = time.monotonic() + _FRESH
             return self._access
 
-    def forget(self) -> None:
-        """Log in again the next time."""
+    def forget(self) -> bool:
+        """Log in again the next time; that may always help."""
         with self._lock:
             self._access = None
+        return True
 
     def _entered(self, given: _Given) -> SwiftAccess:
         url, token = given.optional("storage_url"), given.optional("auth_token")
@@ -119,7 +120,7 @@ class SwiftLogin:
 
 
 class _Given:
-    """What the configuration says, and the environment where that is silent."""
+    """The settings, with missing ones from the environment."""
 
     def __init__(self, settings: SwiftOptions, environ: Mapping[str, str]) -> None:
         self._settings = settings
@@ -139,7 +140,7 @@ class _Given:
 
     @property
     def by_application(self) -> bool:
-        """Whether to log in as an application and not as a user."""
+        """Whether to log in with an application credential instead of a user."""
         return self._settings.username is None and bool(self.optional("application_credential_id"))
 
 
@@ -148,7 +149,7 @@ def _is_own(auth_url: str) -> bool:
 
 
 def _identity(given: _Given) -> dict[str, Any]:
-    """Make the request for a token. Source: Keystone's Identity API v3, `POST /v3/auth/tokens`."""
+    """Return the body of a token request. Source: Identity API v3, `POST /v3/auth/tokens`."""
     if given.by_application:
         credential = {
             "id": given.required("application_credential_id"),
@@ -172,7 +173,7 @@ def _identity(given: _Given) -> dict[str, Any]:
 
 
 def _endpoint(doing: str, answer: BaseHTTPResponse, region: str | None) -> str:
-    """Find the object store in the catalog that comes with a token."""
+    """Return the URL of the object store in the catalog of a token."""
     try:
         catalog = read_json(answer.data)["token"]["catalog"]
         stores = [
@@ -202,7 +203,7 @@ def _refused(doing: str, answer: BaseHTTPResponse) -> StorageError:
     if answer.status in {401, 403}:
         why = f"{doing}: the login was refused ({told_by(answer)})"
         return LoginRefused(why, hint=_CREDENTIALS)
-    if answer.status // 100 == 2:  # its body may hold what is secret
+    if answer.status // 100 == 2:  # its body may contain a secret
         why = f"{doing}: the answer {answer.status} holds no token"
         return StorageError(why, hint=_ADDRESS)
     return refusal(doing, answer, denied=_CREDENTIALS, otherwise=_ADDRESS)

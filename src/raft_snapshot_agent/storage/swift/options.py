@@ -1,4 +1,4 @@
-"""What the configuration says of a container of Swift."""
+"""Settings of a container of Swift."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def _segment(size: int) -> int:
 
 
 class SwiftOptions(StorageSettings):
-    """One container: where it is, how to log in, and how snapshots are cut."""
+    """Settings of one container: address, login and segments."""
 
     type: Literal["swift"]
     container: Annotated[str, AfterValidator(_container)]
     auth_url: Annotated[str, AfterValidator(server_url)] | None = None
-    """Keystone's address (version 3); or one that ends in `/auth/v1.0`, for Swift's own login."""
+    """URL of Keystone (version 3), or a URL ending in `/auth/v1.0` for Swift's own login."""
     username: str | None = None
-    """For Swift's own login `account:user`."""
+    """User name; for Swift's own login `account:user`."""
     password: Secret | None = None
     user_domain_name: str | None = None
     """`Default` when missing."""
@@ -47,20 +47,20 @@ class SwiftOptions(StorageSettings):
     """`Default` when missing."""
     application_credential_id: str | None = None
     application_credential_secret: Secret | None = None
-    """Instead of user and project."""
+    """ID of an application credential, instead of user and project."""
     region_name: str | None = None
-    """Which of the catalog's stores, if there are several."""
+    """Region of the object store, if the catalog has several."""
     storage_url: Annotated[str, AfterValidator(server_url)] | None = None
-    """The account's address; with `auth_token` nobody needs to log in."""
+    """URL of the account; with `auth_token` no login is needed."""
     auth_token: Secret | None = None
     ca_file: Path | None = None
-    """Certificates to trust beside the system's, in PEM."""
+    """PEM file of certificates trusted in addition to the system's."""
     proxy: ProxyUrl | None = None
-    """URL of an HTTP proxy; by default the environment's HTTPS_PROXY and NO_PROXY count."""
+    """URL of an HTTP proxy; by default HTTPS_PROXY and NO_PROXY of the environment."""
     allow_http: bool | None = None
-    """Whether addresses may go without TLS; true for those on loopback."""
+    """Whether plain HTTP is allowed; by default only on loopback."""
     segment_size: Annotated[ByteSize, AfterValidator(_segment)] = ByteSize(1 << 30)
-    """How much of a snapshot goes into one segment; a container takes 1,000 of them."""
+    """Size of a segment; a snapshot may have 1,000 segments."""
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:

@@ -1,4 +1,4 @@
-"""How a snapshot becomes a static large object, and what stays when that breaks off."""
+"""Uploads a snapshot as a static large object, and removes what failed uploads left."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SMALL = 4 << 20
 
 
 class SwiftUpload:
-    """One snapshot on its way into a container."""
+    """One upload into a container."""
 
     def __init__(self, container: Container, key: str, segment_size: int) -> None:
         self._container = container
@@ -36,10 +36,10 @@ class SwiftUpload:
         self._begun: list[str] = []
 
     def run(self, source: UploadSource, stop: Event) -> int:
-        """Store the source, following it while it grows; set `stop` to have it break off.
+        """Store the source while it grows; set `stop` to cancel.
 
         Returns:
-            Bytes stored, as the store reports where that is allowed.
+            Bytes stored, as reported by the store if that is permitted.
         """
         before: list[str] = []
         with suppress(StorageDenied):  # reading is an optional right
@@ -53,7 +53,7 @@ class SwiftUpload:
             size = self._large(source, stop)
         self._compare(size)
         with suppress(StorageError):  # the snapshot is safe; a sweep finds them again
-            self._container.delete(before)
+            self._container.remove(before)
         return size
 
     def _large(self, source: UploadSource, stop: Event) -> int:
@@ -61,7 +61,7 @@ class SwiftUpload:
             parts = list(self._segments(source, stop))
         except BaseException:
             with suppress(StorageError):
-                self._container.delete(self._begun)
+                self._container.remove(self._begun)
             raise
         self._join(parts)
         return sum(int(part["size_bytes"]) for part in parts)
@@ -87,18 +87,18 @@ class SwiftUpload:
             position += body.size
 
     def _join(self, parts: list[dict[str, str | int]]) -> None:
-        """Make an object of the segments; the store compares each with its size and checksum."""
+        """Create the large object; the store compares each segment's size and checksum."""
         query = {"multipart-manifest": "put"}
         try:
             self._container.put(self._key, json.dumps(parts).encode(), query=query)
         except StorageUnavailable:
-            # It may have come about nevertheless. If it has, the segments must stay; if nobody
-            # can tell, too: a sweep will.
+            # The object may exist nevertheless. If it does, or if that is unknown, the segments
+            # must stay; a sweep removes unused ones later.
             if not self._came_about():
                 raise
         except StorageError:
             with suppress(StorageError):
-                self._container.delete(self._begun)
+                self._container.remove(self._begun)
             raise
 
     def _came_about(self) -> bool:
@@ -112,15 +112,15 @@ class SwiftUpload:
         if stored in {None, sent}:
             return
         with suppress(StorageError):
-            self._container.delete([self._key, *self._begun])
+            self._container.remove([self._key, *self._begun])
         raise StorageError(f"{self._container.shown(self._key)} holds {stored} bytes of {sent}")
 
 
 def sweep(container: Container, prefix: str, leftovers: Leftovers) -> int:
-    """Remove the segments of uploads that nobody will finish.
+    """Remove the segments of abandoned uploads.
 
     Returns:
-        Of how many uploads; none where the right to list or to read is missing.
+        Number of uploads; 0 without permission to list or read.
     """
     now, swept = datetime.now(UTC), 0
     with suppress(StorageDenied):
@@ -129,20 +129,21 @@ def sweep(container: Container, prefix: str, leftovers: Leftovers) -> int:
             if not leftovers.is_abandoned(name, max(one.touched for one in segments), now):
                 continue
             if not set(keys) & set(container.segments(prefix + name)):
-                container.delete(keys)
+                container.remove(keys)
                 swept += 1
     return swept
 
 
 def _unclaimed(container: Container, prefix: str) -> Iterator[tuple[str, list[SwiftObject]]]:
-    """Find uploads that may belong to no object, without asking for each of a thousand."""
+    """Find uploads that may belong to no object, without a request for each."""
     uploads: defaultdict[str, defaultdict[str, list[SwiftObject]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    for one in container.listed(prefix + SEGMENTS):
+    doing = f"cannot list {container.shown(prefix)}"
+    for one in container.listed(doing, prefix + SEGMENTS):
         name, _, rest = one.key.removeprefix(prefix + SEGMENTS).partition("/")
         uploads[name][rest.partition("/")[0]].append(one)
-    whole = {one.key for one in container.listed(prefix, "/")} if uploads else set()
+    whole = {one.key for one in container.listed(doing, prefix, "/")} if uploads else set()
     for name, tried in uploads.items():
         if prefix + name not in whole or len(tried) > 1:
             yield from ((name, segments) for segments in tried.values())

@@ -1,4 +1,4 @@
-"""How a whole file gets the name of an older one on servers that do not move over a file."""
+"""Replaces a file by another on servers whose MOVE never overwrites."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MOVED = {200, 201, 204}
 _NOT_OVER = {403, 405, 409, 412, 500, 501, 502}
-"""How such servers answer."""
+"""Statuses with which such servers refuse."""
 
 Move = Callable[[str, str], "BaseHTTPResponse"]
 """Moves a file of the folder to another name in it."""
@@ -27,18 +27,18 @@ def replace(
     hidden: str,
     name: str,
 ) -> None:
-    """Move a hidden file to a name, over what has it; where that fails, with that put aside first.
+    """Move a hidden file over an existing one; if that fails, move the existing one aside first.
 
-    For a moment nothing has the name then. What was put aside comes back if the second move fails.
+    Then for a moment no file has the name. The old file is moved back if the second move fails.
 
     Raises:
-        StorageError: The file could not be moved; what had the name has it still.
+        StorageError: The file could not be moved; the old file still has the name.
     """
     answer = move(hidden, name)
     if answer.status in MOVED:
         return
     error, aside = refused(answer), fresh_partial(name)
-    # It also shows that the server moves at all: nothing is given up before that.
+    # This also shows that the server supports MOVE, before the old file is touched further.
     if answer.status not in _NOT_OVER or move(name, aside).status not in MOVED:
         raise error
     try:
@@ -47,7 +47,7 @@ def replace(
         with suppress(StorageError):
             move(aside, name)
         raise
-    with suppress(StorageError):  # a sweep finds it again
+    with suppress(StorageError):  # a sweep removes it later
         delete(aside)
 
 

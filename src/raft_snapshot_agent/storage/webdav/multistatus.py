@@ -1,4 +1,4 @@
-"""What a WebDAV server answers when it is asked what it holds."""
+"""Parses a WebDAV server's listing (multistatus)."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class WebdavFile:
     """One file as the server lists it."""
 
     path: str
-    """Decoded, from the server's root."""
+    """Decoded path from the server's root."""
     size: int
     touched: datetime | None
 
 
 def parsed(document: bytes) -> Iterator[WebdavFile]:
-    """Find the files, and no folders, in the answer to a PROPFIND.
+    """Yield the files, without folders, in the answer to a PROPFIND.
 
     Raises:
-        ValueError: It is no such answer.
+        ValueError: The answer is not valid.
     """
     for answer in parts(document, {"response"}):
         path = _path(answer)
@@ -44,7 +44,7 @@ def parsed(document: bytes) -> Iterator[WebdavFile]:
 
 
 def _path(answer: ET.Element) -> str | None:
-    """Find out whose properties these are; nothing where nobody can be asked for it."""
+    """Return the path of a response element; `None` if its URL is not usable."""
     # An href may be a path or a whole URL.
     try:
         return urlsplit(answer.findtext("{DAV:}href", "").strip()).path

@@ -1,4 +1,4 @@
-"""A folder on a WebDAV server; a PUT there is not known to be all or nothing, so it is moved."""
+"""A folder on a WebDAV server; a PUT may not be atomic, so files are uploaded and then moved."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ class WebdavSettings(StorageSettings):
 
     type: Literal["webdav"]
     url: Annotated[str, AfterValidator(server_url)]
-    """Of a folder that exists."""
+    """URL of an existing folder."""
     username: str | None = None
     password: Secret | None = None
     token: Secret | None = None
-    """Sent as bearer, instead of username and password."""
+    """Bearer token, instead of username and password."""
     ca_file: Path | None = None
-    """Certificates to trust beside the system's, in PEM."""
+    """PEM file of certificates trusted in addition to the system's."""
     proxy: ProxyUrl | None = None
-    """URL of an HTTP proxy; by default the environment's HTTPS_PROXY and NO_PROXY count."""
+    """URL of an HTTP proxy; by default HTTPS_PROXY and NO_PROXY of the environment."""
     skip_verify: bool = False
     """Accept any certificate. For tests only."""
     allow_http: bool | None = None
-    """Whether the URL may go without TLS; true for one on loopback."""
+    """Whether plain HTTP is allowed; by default only on loopback."""
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
@@ -83,7 +83,7 @@ class WebdavSettings(StorageSettings):
         return WebdavStorage(self)
 
     def authorization(self) -> dict[str, str]:
-        """Look up the credentials and make a header of them."""
+        """Return the authorization header, with credentials resolved now."""
         if self.token is not None:
             return {"authorization": f"Bearer {self.token.resolve()}"}
         if self.username is None or self.password is None:
@@ -93,7 +93,7 @@ class WebdavSettings(StorageSettings):
 
 
 class WebdavStorage:
-    """Snapshots as files on a server; hidden until they are whole."""
+    """Snapshots as files on a server; hidden until they are complete."""
 
     kind = "webdav"
 
@@ -148,7 +148,7 @@ class WebdavStorage:
         return size
 
     def _upload(self, doing: str, hidden: str, source: UploadSource, stop: Event) -> int:
-        """Send the source, in chunks while it grows; to servers without those when it is there."""
+        """Send the source in chunks while it grows; as a whole to servers without chunks."""
         content = if_small(source, _SMALL)
         if content is not None:
             return self._sent(doing, hidden, content, len(content))
@@ -171,7 +171,7 @@ class WebdavStorage:
         return length
 
     def _move(self, doing: str, old: str, new: str) -> BaseHTTPResponse:
-        # Behind a proxy that ends TLS, some servers take their own https:// for somebody else's.
+        # Behind a proxy that terminates TLS, some servers take their own https:// URL as foreign.
         for destination in (self._url(new), urlsplit(self._url(new)).path):
             headers = {"destination": destination, "overwrite": "T"}
             answer = self._ask(doing, "MOVE", self._url(old), headers)
@@ -180,7 +180,7 @@ class WebdavStorage:
         return answer
 
     def _stored(self, hidden: str) -> int | None:
-        """Tell the size the server has; `None` where it does not tell us."""
+        """Return the stored size; `None` if the server does not report it."""
         try:
             files = self._listed(f"check {hidden}", self._url(hidden), depth=0)
         except StorageDenied:
@@ -190,14 +190,14 @@ class WebdavStorage:
         return None if files is None else sum(file.size for file in files)
 
     def _make_folder(self, doing: str) -> None:
-        """Make the prefix where it is missing; what cannot be made the upload will tell."""
+        """Create the prefix if it is missing; if that fails, the upload reports why."""
         url = f"{self._settings.url}/"
         for part in self._settings.prefix.split("/")[:-1] if not self._made else ():
             self._ask(doing, "MKCOL", url := f"{url}{quote(part)}/", {})
         self._made = True
 
     def _files(self, doing: str) -> list[tuple[str, WebdavFile]]:
-        """List the files directly in the folder; one that was not made yet is empty."""
+        """List the files directly in the folder; a missing folder is empty."""
         files: list[WebdavFile] | None = []
         try:
             files = self._listed(doing, self._base, depth=1)
@@ -207,15 +207,15 @@ class WebdavStorage:
                 raise self._refused(doing, above) from None
         if files is None:
             why = f"cannot {doing} in {self._folder}: the server does not list folders"
-            raise StorageError(why, hint="switch PROPFIND on there, and check url")
+            raise StorageError(why, hint="enable PROPFIND there, and check url")
         named = [(file.path.removeprefix(self._path), file) for file in files]
         return [(name, file) for name, file in named if name and "/" not in name]
 
     def _listed(self, doing: str, url: str, *, depth: int) -> list[WebdavFile] | None:
-        """List what is there; `None` if the server cannot.
+        """List a URL; return `None` if the server cannot list.
 
         Raises:
-            SnapshotNotFound: There is nothing.
+            SnapshotNotFound: There is nothing at the URL.
         """
         from raft_snapshot_agent.storage.webdav.multistatus import ASKED, parsed
 

@@ -1,1 +1,1 @@
-"""Storages around another storage: retries, rate limit, timeouts."""
+"""Wrappers that add retries, rate limit, time-outs or logging to a storage."""

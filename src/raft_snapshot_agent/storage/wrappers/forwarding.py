@@ -1,4 +1,4 @@
-"""The verbs handed on to what is wrapped: a wrapper overrides those that it changes."""
+"""Forwards all methods to a wrapped object; a wrapper overrides those that it changes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class ForwardingStorage:
-    """A storage whose every verb is done by another storage."""
+    """A storage that forwards every method to another storage."""
 
     def __init__(self, storage: Storage) -> None:
         """Wrap a storage.
 
         Arguments:
-            storage: Does the work.
+            storage: The wrapped storage.
         """
         self._storage = storage
 
@@ -30,7 +30,7 @@ class ForwardingStorage:
 
     @property
     def folder(self) -> str:
-        """Where all objects lie."""
+        """The address of all objects."""
         return self.location("-").removesuffix("-")
 
     def location(self, name: str) -> str:
@@ -52,18 +52,18 @@ class ForwardingStorage:
         return await self._storage.sweep(leftovers)
 
     def _open(self, name: str) -> AsyncGenerator[bytes]:
-        """Open the stream of an object; who opens it has to close it."""
+        """Open the stream of an object; the caller must close it."""
         return cast("AsyncGenerator[bytes]", self._storage.read(name))
 
 
 class ForwardingSource:
-    """A source whose every step is done by another source."""
+    """A source that forwards every method to another source."""
 
     def __init__(self, source: UploadSource) -> None:
         """Wrap a source.
 
         Arguments:
-            source: Has the bytes.
+            source: The wrapped source.
         """
         self._source = source
 

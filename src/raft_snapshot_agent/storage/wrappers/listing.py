@@ -1,4 +1,4 @@
-"""Whether a storage lists what it took, under the name that will later be looked for."""
+"""Checks that a storage lists a stored object under its name."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ import anyio
 from raft_snapshot_agent.storage.base import Storage, sizes_of
 
 _PAUSES = (0.0, 1.0, 3.0)
-"""Seconds before each look: lists of some stores lag behind."""
+"""Seconds before each listing, because listings of some stores lag behind."""
 _WITHIN = 10.0
-"""Seconds that all looks may take."""
+"""Seconds for all listings together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What came of looking for what was stored."""
+    """Result of the check."""
 
     warning: str = ""
-    """That the list does not show it."""
+    """Warning if the listing does not show the object; else empty."""
     sizes: Mapping[str, int] | None = None
-    """The list that does: nobody has to ask for it once more."""
+    """The listing, so that it need not be requested again."""
 
 
 async def look_for(
     storage: Storage, name: str, size: int, pauses: Sequence[float] = _PAUSES
 ) -> Look:
-    """Look whether the list shows what was stored.
+    """Check that the listing shows a stored object.
 
-    Nothing is said where listing is not allowed or fails: that is told by who needs the list.
+    A failed or forbidden listing gives no warning here; code that needs the listing reports it.
 
     Arguments:
-        storage: Where it was stored.
-        name: Of the snapshot.
-        size: In bytes, as the storage told.
-        pauses: Seconds before each look.
+        storage: The storage.
+        name: Name of the snapshot.
+        size: Size in bytes, as the storage reported.
+        pauses: Seconds before each listing.
     """
     found: int | None = None
     try:

@@ -1,4 +1,4 @@
-"""Sending no faster than an operator allows, round any storage."""
+"""Limits the upload rate of any storage."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingSource, Fo
 
 _STEPS_A_SECOND = 4
 _LEAST = 4096
-"""Bytes of a step, however slow."""
+"""Least bytes of a step."""
 
 
 class RateLimitedStorage(ForwardingStorage):
-    """A storage that is sent at most so many bytes a second; reading is not slowed down."""
+    """A storage with a limit of uploaded bytes per second; downloads are not limited."""
 
     def __init__(self, storage: Storage, bandwidth: int) -> None:
         """Wrap a storage.
 
         Arguments:
-            storage: Does the work.
+            storage: The wrapped storage.
             bandwidth: In bytes per second.
         """
         super().__init__(storage)
@@ -31,7 +31,7 @@ class RateLimitedStorage(ForwardingStorage):
 
 
 class PacedSource(ForwardingSource):
-    """A source whose bytes come no faster than allowed; a second name for a file moves none."""
+    """A source read no faster than allowed; a hard link transfers no bytes."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class PacedSource(ForwardingSource):
         step = max(_LEAST, self._bandwidth // _STEPS_A_SECOND)
         piece = self._source.read(position, min(size, step))
         now = self._clock()
-        # What a slow storage left unused is not made up for by a burst.
+        # Unused bandwidth is not saved up for a burst.
         start = max(now, self._free_at)
         self._free_at = start + len(piece) / self._bandwidth
         if start > now:

@@ -1,4 +1,4 @@
-"""Trying again what may pass, round any storage."""
+"""Retries temporary failures of any storage."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingStorage
 T = TypeVar("T")
 
 _LONGEST = 8
-"""Waits grow to this multiple of the first."""
+"""Longest wait, as a multiple of the first."""
 
-# By itself stamina writes to structlog and counts with prometheus_client.
+# By default stamina logs to structlog and counts with prometheus_client.
 stamina.instrumentation.set_on_retry_hooks(())
 
 
 class RetryingStorage(ForwardingStorage):
-    """A storage whose passing failures are met with patience; all others come straight out."""
+    """A storage whose temporary failures are retried; all others are raised at once."""
 
     def __init__(
         self, storage: Storage, *, attempts: int = 3, wait: timedelta = timedelta(seconds=2)
@@ -34,9 +34,9 @@ class RetryingStorage(ForwardingStorage):
         """Wrap a storage.
 
         Arguments:
-            storage: Does the work.
-            attempts: In all, the first included.
-            wait: Before the second attempt, doubled for each further one, jittered.
+            storage: The wrapped storage.
+            attempts: Number of attempts, including the first.
+            wait: Wait before the second attempt, doubled for each further one, with jitter.
         """
         super().__init__(storage)
         self._attempts = attempts
@@ -69,12 +69,12 @@ class RetryingStorage(ForwardingStorage):
         return await self._retry("sweep", "", lambda: self._storage.sweep(leftovers))
 
     async def _begin(self, name: str) -> tuple[bytes, AsyncGenerator[bytes]]:
-        """Open a stream as far as its first piece: once bytes were handed on it is too late."""
+        """Open a stream and read its first piece; after that, a retry is no longer possible."""
         stream = self._open(name)
         return await anext(stream, b""), stream
 
     async def _retry(self, verb: str, name: str, work: Callable[[], Awaitable[T]]) -> T:
-        """Do it, and again while its failure may pass; note each time that it is done again."""
+        """Call `work`, and again after temporary failures; log each retry."""
         numbers = itertools.count(1)
 
         async def attempt() -> T:

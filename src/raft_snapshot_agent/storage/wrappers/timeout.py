@@ -1,4 +1,4 @@
-"""Giving up on a storage that does not answer: a hung mount must not hang the agent."""
+"""Adds time-outs to a storage, so that a hanging mount does not block the agent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingSource, Fo
 
 _LOOK_EVERY = 1.0
 _LOOKS = 20
-"""How often within its time-out a storage is looked at."""
+"""Number of checks per time-out."""
 
 
 class StorageSilent(StorageError):
@@ -31,7 +31,7 @@ class StorageSilent(StorageError):
 
 @dataclass(frozen=True, slots=True)
 class _GivenUp:
-    """Why a list was given up, and when it may be asked for again, by the monotonic clock."""
+    """Why a listing was aborted, and when it may be tried again, by the monotonic clock."""
 
     message: str
     hint: str
@@ -39,7 +39,7 @@ class _GivenUp:
 
 
 class TimeoutStorage(ForwardingStorage):
-    """A storage whose every step has to end in time; the storage must be fit to be cancelled."""
+    """A storage whose every step has a time limit; its methods must be cancellable."""
 
     def __init__(
         self,
@@ -53,11 +53,11 @@ class TimeoutStorage(ForwardingStorage):
         """Wrap a storage.
 
         Arguments:
-            storage: Does the work.
-            timeout: For one step: a listing, a deletion, taking one more piece of a snapshot.
-            min_rate: Bytes a second that it takes or sends at least, beside one `timeout`.
-            max_objects: The longest list that is taken.
-            hint: What to try where it does not.
+            storage: The wrapped storage.
+            timeout: Time limit of one step: a listing, a deletion, one more piece of a snapshot.
+            min_rate: Least bytes per second of transfers, after an allowance of one `timeout`.
+            max_objects: Longest accepted listing.
+            hint: Hint of the time-out error.
         """
         super().__init__(storage)
         self._timeout = timeout
@@ -77,9 +77,9 @@ class TimeoutStorage(ForwardingStorage):
         raise self._describe_slowness(name) if watched.too_slow else self._describe_silence(name)
 
     async def entries(self) -> list[Entry]:
-        """List; a list that was given up is not begun anew at once.
+        """List the objects; after an aborted listing, fail at once for a while.
 
-        A run lists several times: a store whose list has no end would cost it as many time-outs.
+        A run lists several times, and an endless listing would cost a time-out each time.
         """
         self._refuse_again()
         try:
@@ -111,7 +111,7 @@ class TimeoutStorage(ForwardingStorage):
             await self._storage.delete(name)
 
     async def sweep(self, leftovers: Leftovers) -> int:
-        """Sweep, which begins with a list: not where that has just been given up."""
+        """Sweep, unless a listing, with which it begins, was just aborted."""
         self._refuse_again()
         with self._limit(""):
             return await self._storage.sweep(leftovers)
@@ -132,7 +132,7 @@ class TimeoutStorage(ForwardingStorage):
         return self._timeout.total_seconds()
 
     def _seconds_for(self, size: int) -> float:
-        """Return how many seconds so many bytes may take."""
+        """Return the seconds allowed for a number of bytes."""
         return math.inf if self._min_rate is None else size / self._min_rate
 
     @contextmanager
@@ -147,7 +147,7 @@ class TimeoutStorage(ForwardingStorage):
             raise error from None
 
     def _locate(self, name: str) -> str:
-        """Say where an object lies, or all of them."""
+        """Return the address of an object, or of all objects for an empty name."""
         return self.location(name) if name else self.folder
 
     def _describe_slowness(self, name: str) -> StorageError:
@@ -165,7 +165,7 @@ class TimeoutStorage(ForwardingStorage):
 
 
 class WatchedSource(ForwardingSource):
-    """A source that knows for how long nobody has asked it for more."""
+    """A source that measures how long the storage has requested nothing."""
 
     def __init__(self, source: UploadSource) -> None:
         super().__init__(source)
@@ -174,14 +174,14 @@ class WatchedSource(ForwardingSource):
         self._waited = 0.0
         self.too_slow = False
         self.reached = 0
-        """The furthest position that it was given."""
+        """The furthest position that was read."""
 
     def idle(self) -> float:
-        """Seconds since the storage got its last piece; none while it waits for the next."""
+        """Seconds since the storage got its last piece; 0 while it waits for the next."""
         return 0.0 if self._asked else time.monotonic() - self._touched
 
     def busy(self) -> float:
-        """Seconds that the storage itself took so far, and not the source."""
+        """Seconds spent by the storage, without the waits for the source."""
         now = time.monotonic()
         asking = now - self._touched if self._asked else 0.0
         return now - self._began - self._waited - asking

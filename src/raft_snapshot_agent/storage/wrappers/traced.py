@@ -1,4 +1,4 @@
-"""Logging what is asked of a storage, at the level `debug`."""
+"""Logs the calls of a storage at level `debug`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingStorage
 
 
 class TracedStorage(ForwardingStorage):
-    """A storage of which each request is logged."""
+    """A storage whose calls are logged."""
 
     async def put(self, name: str, source: UploadSource) -> int:
         with trace_request("put", self.location(name)):

@@ -1,4 +1,4 @@
-"""The ways to log in: each a module, and one line here."""
+"""The login methods: each is a module, registered here with one line."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ LOGINS = Registry(
         "userpass": "userpass:UserpassAuth",
     },
 )
-"""By the `method` in their settings; each is loaded when it is configured."""
+"""Settings class by `method`; each is imported when it is configured."""
 AnyAuth = Annotated[Auth, LOGINS]

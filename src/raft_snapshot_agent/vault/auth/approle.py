@@ -18,7 +18,7 @@ from raft_snapshot_agent.vault.auth.base import Ask, Login, login_path
 
 
 class AppRoleAuth(Settings):
-    """Role ID and secret ID; a role without `bind_secret_id` needs no secret ID."""
+    """Login with role ID and secret ID; a role without `bind_secret_id` needs no secret ID."""
 
     advice: ClassVar = (
         "check role_id, secret_id and mount; a secret ID may have expired or be used up"
@@ -30,9 +30,9 @@ class AppRoleAuth(Settings):
     role_id: Secret
     secret_id: Secret | None = None
     wrapped: bool = False
-    """The secret ID is a wrapping token, to be unwrapped once."""
+    """Whether `secret_id` is a wrapping token, which is unwrapped once."""
     _unwrapped: dict[str, str] = PrivateAttr(default_factory=dict)
-    """The last wrapping token and the secret ID that was in it."""
+    """The last wrapping token and its secret ID."""
 
     @model_validator(mode="after")
     def _something_to_unwrap(self) -> Self:
@@ -41,7 +41,7 @@ class AppRoleAuth(Settings):
         return self
 
     def prepare(self, ask: Ask) -> None:
-        """Unwrap the secret ID, if that was not done yet."""
+        """Unwrap the secret ID, unless it is already unwrapped."""
         if not self.wrapped or self.secret_id is None:
             return
         wrapping = self.secret_id.resolve()
@@ -51,11 +51,11 @@ class AppRoleAuth(Settings):
             self._unwrapped[wrapping] = secret_id
 
     def inspect(self, ask: Ask) -> None:
-        """Make sure, without using it up, that the wrapping token is good and of this mount.
+        """Check, without using it up, that the wrapping token is valid and from this mount.
 
         Raises:
             Denied: It is not.
-            ServerError: The server did not answer as it should.
+            ServerError: The server gave no valid answer.
         """
         if self.wrapped and self.secret_id is not None:
             _look_up(ask, self.secret_id.resolve(), self.mount.strip("/"))
@@ -74,14 +74,14 @@ def unwrapped_secret_id(ask: Ask, wrapping: str, mount: str) -> str:
     Source: https://developer.hashicorp.com/vault/docs/concepts/response-wrapping
 
     Raises:
-        Denied: The wrapping token is used up, has ended or is of somebody else.
-        ServerError: The server did not answer as it should.
+        Denied: The wrapping token is used, expired or from another mount.
+        ServerError: The server gave no valid answer.
     """
     _look_up(ask, wrapping, mount)
     inside = _good(ask("POST", "sys/wrapping/unwrap", token=wrapping), "unwrapped")
     secret_id = str((inside.body.get("data") or {}).get("secret_id") or "")
     if not secret_id:
-        raise Denied("the wrapping token in secret_id held no secret ID", hint="make a new one")
+        raise Denied("the wrapping token in secret_id had no secret ID", hint="make a new one")
     return secret_id
 
 

@@ -34,7 +34,7 @@ _FILES = {
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": None,
     "AWS_CA_BUNDLE": None,
 }
-"""What botocore reads by itself, by the variables that name it."""
+"""Files that botocore reads itself, by the variables that name them."""
 _INSTANCE = CloudIdentity(
     "the EC2 metadata service",
     "type ec2 is for EC2 instances with IMDSv2; in a container its hop limit must be 2",
@@ -42,7 +42,7 @@ _INSTANCE = CloudIdentity(
 
 
 class AwsAuth(Settings):
-    """A question to STS that only this principal can sign, or the instance's identity."""
+    """Login with a signed STS request, or with the identity of an EC2 instance."""
 
     advice: ClassVar = (
         "check role, mount, region and server_id_header; for type ec2 also the nonce of the"
@@ -55,13 +55,13 @@ class AwsAuth(Settings):
     role: Plain
     type: Literal["iam", "ec2"] = "iam"
     region: Plain | None = None
-    """Whose STS is asked; the global one by default."""
+    """Region of the STS endpoint; by default the global endpoint."""
     server_id_header: Plain | None = None
-    """What the mount wants to see signed as `X-Vault-AWS-IAM-Server-ID`."""
+    """Value of the signed header `X-Vault-AWS-IAM-Server-ID`, if the mount requires it."""
     nonce: Secret | None = None
-    """For `ec2`: the same at each login of this instance, after a restart, too."""
+    """For `ec2`: nonce, the same at each login of this instance, also after a restart."""
     signature: Literal["pkcs7", "rsa2048", "identity"] = "pkcs7"
-    """For `ec2`: how the instance's identity is signed."""
+    """For `ec2`: signature type of the instance's identity document."""
     _nonce: str = PrivateAttr(default_factory=lambda: secrets.token_hex(16))
 
     def login(self) -> Login:
@@ -98,7 +98,7 @@ def _sts(region: str | None) -> str:
 
 
 def _sign(url: str, headers: dict[str, str], region: str) -> dict[str, str]:
-    """Sign with whatever credentials the SDK finds."""
+    """Sign with the credentials that the SDK finds."""
     try:
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
@@ -130,10 +130,10 @@ def _sign(url: str, headers: dict[str, str], region: str) -> dict[str, str]:
 
 
 def _look_at_files() -> None:
-    """Look at the files that the library will read by itself, and hide the tokens in them.
+    """Check the files that the library will read, and register their tokens as secrets.
 
     Raises:
-        ConfigError: One cannot be read, or is none of that kind.
+        ConfigError: One cannot be read or is invalid.
     """
     for variable, usual in _FILES.items():
         named = os.environ.get(variable) or usual
@@ -145,7 +145,7 @@ def _look_at_files() -> None:
             raise ConfigError(
                 f"vault.auth: cannot read {path}, which AWS credentials are taken from: "
                 f"{reason_of(error)}",
-                hint=f"mend it, or name another in {variable}",
+                hint=f"correct it, or name another in {variable}",
             ) from error
         if variable.endswith("_TOKEN_FILE"):
             remember(text.strip())

@@ -38,7 +38,7 @@ _NAMES = {
 
 
 class AzureAuth(Settings):
-    """A token for the resource that the mount is configured with."""
+    """Login with a token for the resource configured at the mount."""
 
     advice: ClassVar = "check role, mount, resource, and what the role is bound to"
     counted: ClassVar = False
@@ -54,7 +54,7 @@ class AzureAuth(Settings):
 
 
 def _proof(resource: str) -> dict[str, str]:
-    """Prove who we are by what the environment offers, in the order of Azure's own clients."""
+    """Return a token from the first available source, in the order of Azure's clients."""
     if os.environ.get("AZURE_FEDERATED_TOKEN_FILE"):
         return {"jwt": _workload(resource)}
     if os.environ.get("IDENTITY_ENDPOINT") and os.environ.get("IDENTITY_HEADER"):
@@ -92,7 +92,7 @@ def _machine(resource: str) -> str:
 
 
 def _place() -> dict[str, str]:
-    """Return which machine this is; roles may be bound to it."""
+    """Return the identifiers of this machine, to which roles may be bound."""
     compute = _metadata("instance?api-version=2021-05-01").get("compute")
     known = compute if isinstance(compute, dict) else {}
     return {key: str(known[theirs]) for key, theirs in _NAMES.items() if known.get(theirs)}
@@ -105,7 +105,7 @@ def _metadata(path: str) -> dict[str, Any]:
 
 
 def _chosen() -> dict[str, str]:
-    """Return which of several identities to use, where the environment names one."""
+    """Return the parameter that selects an identity, if the environment names one."""
     client = os.environ.get("AZURE_CLIENT_ID")
     return {"client_id": client} if client else {}
 

@@ -1,4 +1,4 @@
-"""What a way to log in is: a path and a body, made anew for each login."""
+"""Interface of a login method: it makes a path and a body for each login."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from raft_snapshot_agent.vault.answers import Answer
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """One `POST /v1/auth/<mount>/login` request; its body is never shown."""
+    """One `POST /v1/auth/<mount>/login` request; its body is never printed."""
 
     path: str
     body: dict[str, Any] = field(repr=False)
 
 
 def login_path(mount: str) -> str:
-    """Return the login path of a method by its mount."""
+    """Return the login path of a mount."""
     return f"auth/{mount.strip('/')}/login"
 
 
 class Auth(Protocol):
-    """A way to get a token."""
+    """A login method."""
 
     advice: ClassVar[str]
-    """What to check where the server refuses the login."""
+    """Hint if the server refuses the login."""
     counted: ClassVar[bool]
-    """Whether the server counts refused logins and locks out who has too many."""
+    """Whether the server counts refused logins and locks out after too many."""
 
     @property
     def method(self) -> str: ...
 
     def login(self) -> Login | str:
-        """Make the login request, or return a token that needs none.
+        """Return the login request, or a token if no login is needed.
 
         Raises:
-            ConfigError: A secret it needs is missing.
-            ServerError: Who vouches for this host does not answer.
+            ConfigError: A required secret is missing.
+            ServerError: A metadata or token service does not answer.
         """
 
 
 class Ask(Protocol):
-    """Asks the server something."""
+    """Makes a request to the server."""
 
     def __call__(
         self, method: str, path: str, *, body: Mapping[str, Any] | None = None, token: str = ""
@@ -52,12 +52,12 @@ class Ask(Protocol):
 
 @runtime_checkable
 class Prepared(Protocol):
-    """A way to log in that asks the server for something before it can."""
+    """A login method that needs another request first."""
 
     def prepare(self, ask: Ask) -> None:
-        """Ask for what the next login takes, if that is not known yet.
+        """Request what the next login needs, unless it is known.
 
         Raises:
-            ConfigError: A secret it needs is missing.
+            ConfigError: A required secret is missing.
             ServerError: The server refused.
         """

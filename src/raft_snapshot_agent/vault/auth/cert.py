@@ -13,7 +13,7 @@ from raft_snapshot_agent.vault.auth.base import Login, login_path
 
 
 class CertAuth(Settings):
-    """A role, or any that takes the certificate; the connection itself proves who we are."""
+    """Login with the TLS client certificate, for a role or any role that accepts it."""
 
     advice: ClassVar = "check role, mount, vault.tls.client_cert and client_key"
     counted: ClassVar = False

@@ -1,7 +1,7 @@
 """Log in as a Cloud Foundry app.
 
-Source: https://developer.hashicorp.com/vault/api-docs/auth/cf#login; what is signed, and how, is
-told by the server's own plugin: time, certificate and role, with RSA-PSS.
+Source: https://developer.hashicorp.com/vault/api-docs/auth/cf#login and the server's plugin, which
+defines what is signed: time, certificate and role, with RSA-PSS.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from raft_snapshot_agent.vault.auth.base import Login, login_path
 
 
 class CfAuth(Settings):
-    """The certificate that the platform gives each instance, and a signature with its key."""
+    """Login with the certificate of the app instance, and a signature by its key."""
 
     advice: ClassVar = "check role, mount, and that this host's clock is right"
     counted: ClassVar = False

@@ -1,4 +1,4 @@
-"""Asks those who vouch for this host: metadata servers and issuers of tokens."""
+"""Requests to metadata servers and token services, which attest this host's identity."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class CloudIdentity:
-    """Somebody who vouches for this host, as an operator knows them."""
+    """A service that attests this host's identity."""
 
     name: str
     hint: str
-    """What to check where there is no answer, or a refusal."""
+    """What to check after a failure."""
 
     def ask(
         self,
@@ -32,13 +32,13 @@ class CloudIdentity:
         headers: Mapping[str, str],
         body: bytes | None = None,
     ) -> str:
-        """Ask and return the answer's text; no redirect is followed.
+        """Make a request and return the answer's text; redirects are not followed.
 
         Raises:
             Unreachable: There was no answer.
-            Denied: It was a refusal.
+            Denied: The request was refused.
         """
-        # Settings are read without the HTTP library, which takes its time to load.
+        # Imported here, because settings are read without the HTTP library, which is slow to load.
         from urllib3 import Timeout
 
         from raft_snapshot_agent.network.exchange import exchange
@@ -74,12 +74,12 @@ class CloudIdentity:
     def ask_json(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> dict[str, Any]:
-        """Ask for a JSON object.
+        """Request a JSON object.
 
         Raises:
             Unreachable: There was no answer.
-            Denied: It was a refusal.
-            ServerError: It was no such object.
+            Denied: The request was refused.
+            ServerError: The answer is not a JSON object.
         """
         try:
             document = read_json(self.ask(method, url, headers, body))
@@ -90,10 +90,10 @@ class CloudIdentity:
         return document
 
     def require_text(self, document: Mapping[str, Any], key: str) -> str:
-        """Return a text from an answer; raise where it is missing.
+        """Return a text field of an answer.
 
         Raises:
-            ServerError: It is not there.
+            ServerError: The field is missing or not a text.
         """
         value = document.get(key)
         if not isinstance(value, str) or not value:

@@ -31,7 +31,7 @@ _LASTING = 600
 
 
 class GcpAuth(Settings):
-    """The instance's identity token, or a JWT that a service account signs."""
+    """Login with the instance's identity token, or a JWT signed by a service account."""
 
     advice: ClassVar = "check role, mount, type and the accounts the role is bound to"
     counted: ClassVar = False
@@ -41,7 +41,7 @@ class GcpAuth(Settings):
     role: Plain
     type: Literal["gce", "iam"] = "gce"
     service_account: Plain | None = None
-    """The host's default account, if not given."""
+    """Service account; by default that of the host."""
 
     def login(self) -> Login:
         role = self.role.resolve()
@@ -70,7 +70,7 @@ def _metadata(path: str) -> str:
 
 
 def _address(path: str) -> tuple[str, dict[str, str]]:
-    """Return the metadata server's address, and the header it demands."""
+    """Return the URL at the metadata server, and its required header."""
     host = os.environ.get("GCE_METADATA_HOST") or "metadata.google.internal"
     url = f"http://{host}/computeMetadata/v1/instance/service-accounts/{path}"
     return url, {"Metadata-Flavor": "Google"}

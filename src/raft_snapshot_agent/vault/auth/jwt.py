@@ -13,9 +13,9 @@ from raft_snapshot_agent.vault.auth.base import Login, login_path
 
 
 class JwtAuth(Settings):
-    """A role and a JWT, which ends soon and so is read anew at each login."""
+    """Login with a JWT, which is read at each login because it expires soon."""
 
-    advice: ClassVar = "check role and mount, and that the JWT is of today, for that audience"
+    advice: ClassVar = "check role and mount, the audience of the JWT, and that it has not expired"
     counted: ClassVar = False
 
     method: Literal["jwt"]

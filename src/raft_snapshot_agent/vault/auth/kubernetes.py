@@ -15,7 +15,7 @@ _SERVICE_ACCOUNT = Secret("file:///var/run/secrets/kubernetes.io/serviceaccount/
 
 
 class KubernetesAuth(Settings):
-    """A role and a projected token, which rotates and so is read anew at each login."""
+    """Login with a projected token, which is read at each login because it rotates."""
 
     advice: ClassVar = "check role, mount and the service account the role is bound to"
     counted: ClassVar = False

@@ -1,4 +1,4 @@
-"""Log in with a user name and a password that a directory keeps.
+"""Log in with a user name and password of an LDAP directory.
 
 Source: https://developer.hashicorp.com/vault/api-docs/auth/ldap
 """

@@ -1,4 +1,4 @@
-"""Send no token: an agent or a proxy on this host adds its own."""
+"""Send no token, because an agent or proxy on this host adds one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from raft_snapshot_agent.fields import Settings
 
 
 class NoAuth(Settings):
-    """For a Vault Agent, Vault Proxy or OpenBao Agent with auto-auth, perhaps on a unix socket."""
+    """No login: a Vault Agent, Vault Proxy or OpenBao Agent adds a token by auto-auth."""
 
     advice: ClassVar = "check the auto-auth of the agent or proxy at vault.address"
     counted: ClassVar = False

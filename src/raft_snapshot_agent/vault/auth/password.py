@@ -11,7 +11,7 @@ from raft_snapshot_agent.vault.auth.base import Login, login_path
 
 
 class PasswordAuth(Settings):
-    """A user of whoever keeps the passwords."""
+    """Login with user name and password."""
 
     counted: ClassVar = True
 

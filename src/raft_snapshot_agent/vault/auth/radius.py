@@ -1,4 +1,4 @@
-"""Log in with a user name and a password that a RADIUS server checks.
+"""Log in with a user name and password checked by a RADIUS server.
 
 Source: https://developer.hashicorp.com/vault/api-docs/auth/radius
 """

@@ -1,4 +1,4 @@
-"""Use a token that somebody else made."""
+"""Use an existing token."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from raft_snapshot_agent.secret import Secret
 
 
 class TokenAuth(Settings):
-    """A token as it is, or in a file that another agent refreshes."""
+    """A token, or a reference to one, such as a file that another agent refreshes."""
 
-    advice: ClassVar = "give a token that is good"
+    advice: ClassVar = "give a valid token"
     counted: ClassVar = False
 
     method: Literal["token"]

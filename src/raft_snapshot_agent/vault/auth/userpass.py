@@ -1,4 +1,4 @@
-"""Log in with a user name and a password that the server keeps.
+"""Log in with a user name and password stored in the server.
 
 Source: https://developer.hashicorp.com/vault/api-docs/auth/userpass
 """
@@ -11,7 +11,7 @@ from raft_snapshot_agent.vault.auth.password import PasswordAuth
 
 
 class UserpassAuth(PasswordAuth):
-    """A user of the server's own."""
+    """A user of the userpass method."""
 
     advice: ClassVar = "check username, password and mount; too many tries lock a user out"
 

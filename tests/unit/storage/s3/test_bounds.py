@@ -155,4 +155,4 @@ async def test_what_a_platform_answers_may_be_no_keys(
 
 
 def test_the_time_for_a_request_is_the_storages() -> None:
-    assert connect(settings("http://127.0.0.1:1")).bucket.timeout == timedelta(seconds=2)
+    assert connect(settings("http://127.0.0.1:1")).store.timeout == timedelta(seconds=2)

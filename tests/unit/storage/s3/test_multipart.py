@@ -20,9 +20,9 @@ from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials
 from raft_snapshot_agent.storage.objectstore.errors import Hints
 from raft_snapshot_agent.storage.s3 import multipart
 from raft_snapshot_agent.storage.s3.bucket import S3Bucket
-from raft_snapshot_agent.storage.s3.client import S3Client
 from raft_snapshot_agent.storage.s3.multipart import MultipartUpload, Uploads
 from raft_snapshot_agent.storage.s3.signing import sign
+from raft_snapshot_agent.storage.s3.store import S3Client, S3Store
 
 NAME = "raft-snapshot-20261123T153000Z-i4711-dead01.snap"
 OF_ANOTHER_RUN = "raft-snapshot-20261123T153000Z-i4711-0d1e2f.snap"
@@ -82,7 +82,8 @@ def uploads_at(seaweed: SeaweedFS, bucket: str, keys: AwsCredentials | None = No
 
 def client(bucket: S3Bucket, keys: AwsCredentials) -> S3Client:
     http = Http(bucket.timeout, TlsOptions(bucket.ca_file, bucket.skip_verify), bucket.proxy)
-    return S3Client(bucket, lambda _: keys, http, Hints("rights", "login", "address"))
+    store = S3Store(bucket, lambda _: keys, Hints("rights", "login", "address"))
+    return S3Client(store, http)
 
 
 def begin(s3: S3, *keys: str) -> None:

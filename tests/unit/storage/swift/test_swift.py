@@ -80,6 +80,10 @@ def is_download(request: Request) -> bool:
     return request.method == "GET" and request.path.endswith(NAME)
 
 
+def is_rest(request: Request) -> bool:
+    return is_download(request) and request.headers["Range"] is not None
+
+
 async def _put_fails(storage: Storage, source: Watched) -> None:
     with pytest.raises(StorageUnavailable) as caught:
         await storage.put(NAME, source)
@@ -247,22 +251,6 @@ async def test_writing_needs_no_right_to_read(
     assert place.keys() == []
 
 
-async def test_a_download_that_breaks_off_is_told(
-    place: Swift, faults: S3Faults, tmp_path: Path
-) -> None:
-    def half(exchange: Exchange) -> None:
-        answer = exchange.forward()
-        exchange.begin(answer.status, answer.getheaders())
-        exchange.send(answer.read(BIG // 2))
-        exchange.cut()
-
-    storage = behind(place, faults)
-    await put_of(storage, tmp_path, BIG)
-    faults.behave(is_download, half)
-    with pytest.raises(StorageUnavailable, match="broke"):
-        await content(storage)
-
-
 VERBS: list[Verb] = [
     lambda storage: storage.put(NAME, BytesSource(b"{}")),
     lambda storage: storage.entries(),
@@ -426,7 +414,7 @@ def test_a_storage_url_that_holds_the_container_is_refused() -> None:
 # What the store says, and where it is.
 
 
-async def test_a_download_that_breaks_names_the_address(
+async def test_a_download_that_breaks_again_and_again_names_the_address(
     place: Swift, faults: S3Faults, tmp_path: Path
 ) -> None:
     storage = behind(place, faults)
@@ -435,7 +423,6 @@ async def test_a_download_that_breaks_names_the_address(
     def cut(exchange: Exchange) -> None:
         answer = exchange.forward()
         exchange.begin(answer.status, answer.getheaders())
-        exchange.send(answer.read(MIB))
         exchange.cut()
 
     faults.behave(is_download, cut)
@@ -477,3 +464,35 @@ async def test_a_token_that_has_ended_is_followed_by_another_login(
     faults.fail(is_listing, 401)
     with pytest.raises(LoginRefused, match="401"):
         await storage.entries()
+
+
+def _cut(exchange: Exchange) -> None:
+    answer = exchange.forward()
+    exchange.begin(answer.status, answer.getheaders())
+    exchange.send(answer.read(5 * MIB))
+    exchange.cut()
+
+
+async def test_a_stream_that_is_cut_goes_on_where_it_was(
+    place: Swift, faults: S3Faults, tmp_path: Path
+) -> None:
+    await put_of(place.open(), tmp_path, BIG)
+    faults.behave(is_download, _cut, times=1)
+    assert await content(behind(place, faults)) == bytes_of(BIG)
+    assert [one.headers["Range"] for one in faults.requests if is_rest(one)] != []
+
+
+async def test_what_is_replaced_meanwhile_is_not_taken_for_the_rest(
+    place: Swift, faults: S3Faults, tmp_path: Path
+) -> None:
+    await put_of(place.open(), tmp_path, BIG)
+
+    def another(exchange: Exchange) -> None:
+        answer = exchange.forward()
+        headers = {name.lower(): value for name, value in answer.getheaders()} | {"etag": "other"}
+        exchange.answer(answer.status, headers.items(), answer.read())
+
+    faults.behave(is_download, _cut)
+    faults.behave(is_rest, another)
+    with pytest.raises(StorageError, match="it was replaced while it was read"):
+        await content(behind(place, faults))

@@ -1,0 +1,57 @@
+"""A list of objects in pages of XML, as S3 and Azure give it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from raft_snapshot_agent.errors import StorageError
+from raft_snapshot_agent.storage.http.bucket_client import BucketClient, BucketRequest, S
+from raft_snapshot_agent.storage.http.pages import PAGE_BYTES, PagedList
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One object as the store lists it."""
+
+    key: str
+    size: int
+    written: datetime | None
+    """By the store's clock, if it tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list."""
+
+    items: Iterable[tuple[str, Listed | None]]
+    """Each name, and the object, or nothing for a folder."""
+    more: Mapping[str, str] | None
+    """The parameters that ask for the next; nothing after the last."""
+
+
+def list_pages(
+    client: BucketClient[S],
+    doing: str,
+    query: Mapping[str, str],
+    read_page: Callable[[bytes, str], Page],
+) -> Iterator[Listed]:
+    """List the objects directly below a prefix, which is one of the parameters.
+
+    Raises:
+        StorageError: That is not allowed, failed, or has no end.
+    """
+    asked, prefix = dict(query), query["prefix"]
+    listing = PagedList[Listed](doing, client.store.max_objects)
+    while True:
+        answer = client.ask(doing, BucketRequest("GET", query=asked), most=PAGE_BYTES)
+        try:
+            page = read_page(answer.data, prefix)
+        except ValueError as error:
+            why = f"{doing}: the store's list is not valid: {error}"
+            raise StorageError(why, hint=client.store.address_hint) from error
+        yield from listing.page(page.items)
+        if page.more is None:
+            return
+        asked |= page.more

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.cluster.command import AGENT, SEED, Terminal, call, environment, untouched
 from tests.lying import LyingProxy, stall_after
+from tests.processes.command import Command
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
@@ -247,28 +248,24 @@ def test_a_reader_who_has_seen_enough_is_no_error(listed: Path, arguments: list[
     read, write = os.pipe()
     os.close(read)
     options = ["-c", str(listed)] if arguments in (["list"], ["config", "show"]) else []
-    command = [*AGENT, *(arguments or ["--help"]), *options]
-    done = subprocess.run(
-        command, stdout=write, stderr=subprocess.PIPE, env=environment(), check=False
-    )
-    os.close(write)
+    with Command(
+        [*(arguments or ["--help"]), *options], stdout=write, env=environment()
+    ) as command:
+        os.close(write)
+        _, talk = command.communicate(timeout=90)
 
     told = f"configuration: {listed}\n" if arguments == ["config", "show"] else ""
-    assert done.stderr.decode() == told
-    assert done.returncode == 1
+    assert talk.decode() == told
+    assert command.returncode == 1
 
 
 def test_a_full_disk_behind_standard_output_is_told(listed: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         for arguments in (["list", "-c", str(listed)], ["config", "schema"]):
-            command = [*AGENT, *arguments]
-            done = subprocess.run(
-                command, stdout=full, stderr=subprocess.PIPE, env=environment(), check=False
-            )
-            assert done.returncode == 1
-            assert done.stderr == (
-                b"error: cannot write to standard output: No space left on device\n"
-            )
+            with Command(arguments, stdout=full.fileno(), env=environment()) as command:
+                _, talk = command.communicate(timeout=90)
+            assert command.returncode == 1
+            assert talk == b"error: cannot write to standard output: No space left on device\n"
 
 
 def test_nowhere_to_write_is_no_defect(listed: Path) -> None:
@@ -286,43 +283,40 @@ def test_nowhere_to_write_is_no_defect(listed: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "closed", "said"),
     [
-        (["fetch", "--latest", "-o", "-"], ">&-", "cannot write to standard output: it is closed"),
-        (["save", "-"], ">&-", "cannot write to standard output: it is closed"),
-        (["inspect", "-"], "<&-", "cannot read standard input: it is closed"),
-        (["diff", "-", "-"], "<&-", "standard input"),
-        (["restore", "-"], "<&-", ""),
-        (["recover", "--latest", "a/b"], "<&-", ""),
-        (["fetch", "--latest", "-o", "-"], ">&- 2>&- <&-", ""),
-        (["inspect", "-"], "<&- 2>&-", ""),
+        (["fetch", "--latest", "-o", "-"], (1,), "cannot write to standard output: it is closed"),
+        (["save", "-"], (1,), "cannot write to standard output: it is closed"),
+        (["inspect", "-"], (0,), "cannot read standard input: it is closed"),
+        (["diff", "-", "-"], (0,), "standard input"),
+        (["restore", "-"], (0,), ""),
+        (["recover", "--latest", "a/b"], (0,), ""),
+        (["fetch", "--latest", "-o", "-"], (1, 2, 0), ""),
+        (["inspect", "-"], (0, 2), ""),
     ],
 )
 def test_a_closed_stream_is_told_in_one_line(
-    listed: Path, arguments: list[str], closed: str, said: str
+    listed: Path, arguments: list[str], closed: tuple[int, ...], said: str
 ) -> None:
-    script = f'exec "$@" {closed}'
-    done = subprocess.run(
-        ["/bin/sh", "-c", script, "sh", *AGENT, *arguments, "-c", str(listed)],
-        capture_output=True,
-        env=environment(),
-        check=False,
-    )
-    assert done.returncode == 1, done
-    assert done.stdout == b""
-    assert len(done.stderr.splitlines()) == (0 if "2>" in closed else 1)
-    assert said in done.stderr.decode()
-    assert b"a bug" not in done.stderr
+    code, written, talk = with_closed(closed, *arguments, "-c", str(listed))
+    assert code == 1, (written, talk)
+    assert written == b""
+    assert len(talk.splitlines()) == (0 if 2 in closed else 1)
+    assert said in talk.decode()
+    assert b"a bug" not in talk
 
 
 def test_verify_tells_a_closed_stream_in_its_table(listed: Path) -> None:
-    done = subprocess.run(
-        ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *AGENT, "verify", "-", "-c", str(listed)],
-        capture_output=True,
-        env=environment(),
-        check=False,
-    )
-    assert done.returncode == 1
-    assert b"cannot read standard input: it is closed" in done.stdout
-    assert b"a bug" not in done.stdout + done.stderr
+    code, written, talk = with_closed((0,), "verify", "-", "-c", str(listed))
+    assert code == 1
+    assert b"cannot read standard input: it is closed" in written
+    assert b"a bug" not in written + talk
+
+
+def with_closed(closed: tuple[int, ...], *arguments: str) -> tuple[int, bytes, bytes]:
+    """Run a command that some of the standard files are closed for from the start."""
+    command = Command(arguments, env=environment(), stdin=subprocess.PIPE, closed=closed)
+    with command:
+        written, talk = command.communicate(timeout=90)
+        return command.wait(), written, talk
 
 
 # Signals and secrets.
@@ -332,9 +326,7 @@ def test_verify_tells_a_closed_stream_in_its_table(listed: Path) -> None:
 def test_a_signal_ends_a_save_and_leaves_nothing(
     stalling: LyingProxy, file: Path, tmp_path: Path, number: int, code: int
 ) -> None:
-    with subprocess.Popen(
-        [*AGENT, "save", "-c", file], stderr=subprocess.PIPE, env=environment()
-    ) as process:
+    with Command(["save", "-c", file], env=environment()) as process:
         until(lambda: stalling.snapshot_requests, "the snapshot is asked for", within=90)
         process.send_signal(number)
         _, talk = process.communicate(timeout=30)
@@ -350,9 +342,7 @@ def test_a_signal_ends_the_wait_for_a_slow_pipe(command: str, tmp_path: Path) ->
     read, write = os.pipe()
     os.write(write, b"\x1f\x8b")
     options = ["-o", str(tmp_path / "copy")] if command == "fetch" else []
-    with subprocess.Popen(
-        [*AGENT, command, "-", *options], stdin=read, stderr=subprocess.PIPE, env=environment()
-    ) as process:
+    with Command([command, "-", *options], stdin=read, env=environment()) as process:
         until(lambda: catches(process, signal.SIGINT), "the command is at work", within=90)
         process.send_signal(signal.SIGINT)
         _, talk = process.communicate(timeout=30)
@@ -363,7 +353,7 @@ def test_a_signal_ends_the_wait_for_a_slow_pipe(command: str, tmp_path: Path) ->
     assert [*tmp_path.iterdir()] == []
 
 
-def catches(process: subprocess.Popen[bytes], number: signal.Signals) -> bool:
+def catches(process: Command, number: signal.Signals) -> bool:
     """Whether a process handles a signal by the event loop, which sets SIGTERM's too."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     mask = int(status.partition("SigCgt:")[2].split()[0], 16)

@@ -19,14 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import raft_snapshot_agent.cli.app
-import raft_snapshot_agent.cli.run_once
-import raft_snapshot_agent.storage.http.bucket_storage
-import raft_snapshot_agent.storage.http.download
-import raft_snapshot_agent.storage.s3.listing
-import raft_snapshot_agent.storage.s3.multipart
-import raft_snapshot_agent.storage.s3.roles
-import raft_snapshot_agent.storage.s3.upload
+from tests.processes import forks
+
 from raft_snapshot_agent.__main__ import main as command
 
 _CHANGES = (
@@ -51,21 +45,11 @@ _KINDS = {
     ".json.partial": "partial manifest",
     ".snap.json": "manifest",
 }
-# What an agent loads only when it needs it.
-_LOADED = (
-    raft_snapshot_agent.cli.app,
-    raft_snapshot_agent.cli.run_once,
-    raft_snapshot_agent.storage.http.bucket_storage,
-    raft_snapshot_agent.storage.http.download,
-    raft_snapshot_agent.storage.s3.listing,
-    raft_snapshot_agent.storage.s3.multipart,
-    raft_snapshot_agent.storage.s3.roles,
-    raft_snapshot_agent.storage.s3.upload,
-)
 
 
 def main() -> None:
     configuration, root, *options = sys.argv[1:]
+    forks.load()
     for line in sys.stdin:
         reader, writer = os.pipe()
         pid = os.fork()

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
@@ -22,6 +23,7 @@ EVERY = pytest.mark.parametrize(
     [pytest.param(1, id="any", marks=pytest.mark.soak), pytest.param(11, id="every eleventh")],
 )
 """Which step or request an agent is killed at: the few show that it is survived at all."""
+_HERE = str(Path(dying.__file__).parents[2])
 
 
 class Agents:
@@ -34,7 +36,7 @@ class Agents:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={"PATH": os.environ["PATH"], "HOME": str(site.root)},
+            env={"PATH": os.environ["PATH"], "HOME": str(site.root), "PYTHONPATH": _HERE},
             text=True,
         )
         self.pid = 0

@@ -62,12 +62,13 @@ class Command:
         stdin: int | None = None,
         stdout: int | None = None,
         stderr: int | None = None,
+        closed: Sequence[int] = (),
         impatient: bool = False,
     ) -> None:
         """Start it; a standard file that is not given leads to a pipe, standard input to nothing.
 
         `entry` is `MODULE:FUNCTION` or the path of a script; `stdin` may be `subprocess.PIPE`, too.
-        An `impatient` one tries again at once what a storage failed at.
+        Those whose number is in `closed` are closed from the start. An `impatient` one tries again at once what a storage failed at.
         """
         self.stdin: IO[bytes] | None = None
         self.stdout: IO[bytes] | None = None
@@ -95,6 +96,7 @@ class Command:
             "environment": dict(env),
             "folder": str(folder),
             "entry": entry,
+            "closed": list(closed),
             "impatient": impatient,
         }
         _forks().order(order, passed)

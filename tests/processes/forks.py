@@ -24,16 +24,28 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 _LONGEST = 1 << 20
 _FILES = 4
+# What libraries load when it is used.
+_LOADED_WHEN_USED = (
+    "anyio._backends._asyncio",
+    "anyio._core._signals",
+    "encodings.idna",
+    "encodings.unicode_escape",
+    "encodings.utf_8_sig",
+    "pydantic.type_adapter",
+    "typer._adapters",
+    "typer._click._textwrap",
+    "typer._click.decorators",
+)
 _WAITING = ("gcs.upload", "http.download", "http.patience")
 
 
 def serve(orders: socket.socket) -> None:
     """Fork until nobody gives orders any more."""
-    _load()
+    load()
     waker, woken = socket.socketpair()
     for end in (waker, woken):
         end.setblocking(False)
@@ -70,19 +82,73 @@ def _report(running: dict[int, int]) -> None:
             os.close(status)
 
 
-def _load() -> None:
-    """Import every module of the agent and what it needs, and run none of it."""
+def load() -> None:
+    """Import and build all that a command would, and run none of it."""
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # as the agent does before it imports
     import raft_snapshot_agent
 
     prefix = f"{raft_snapshot_agent.__name__}."
     for module in pkgutil.walk_packages(raft_snapshot_agent.__path__, prefix):
         importlib.import_module(module.name)
+    for name in _LOADED_WHEN_USED:
+        importlib.import_module(name)
+    _build_models()
+    _build_commands()
+    _load_authorities()
     gc.collect()
     gc.freeze()
 
 
-def _become(order: dict[str, object], standard: list[int]) -> None:
+def _build_models() -> None:
+    """Build the validators of all models, which the agent does for the ones it meets."""
+    from pydantic import BaseModel
+    from pydantic.dataclasses import is_pydantic_dataclass, rebuild_dataclass
+
+    models = [BaseModel]
+    for model in models:
+        models += model.__subclasses__()
+    for model in models:
+        if not model.__pydantic_complete__ and model.__module__.startswith("raft_snapshot_agent."):
+            model.model_rebuild()
+    for module in [one for name, one in sys.modules.items() if name.startswith("raft_snapshot_")]:
+        for value in vars(module).values():
+            if isinstance(value, type) and is_pydantic_dataclass(value):
+                rebuild_dataclass(value)
+
+
+def _build_commands() -> None:
+    """Build the tree of commands and options, once."""
+    import typer.main
+
+    from raft_snapshot_agent.cli.app import app
+
+    build = typer.main.get_command
+    built = build(app)
+    groups: list[Any] = [built]
+    for group in groups:
+        for one in group.commands.values():
+            groups += [one] if hasattr(one, "commands") else []
+            for parameter in one.params:
+                parameter.get_runtime_param()
+    typer.main.get_command = lambda typer_instance: (
+        built if typer_instance is app else build(typer_instance)
+    )
+
+
+def _load_authorities() -> None:
+    """Load whom the system trusts; where that changed since, the agent loads it anew."""
+    from raft_snapshot_agent.network.trust import TlsOptions, context
+
+    context(TlsOptions())
+
+
+def _forget_authorities() -> None:
+    from raft_snapshot_agent.network import trust
+
+    trust._load_context.cache_clear()
+
+
+def _become(order: dict[str, Any], standard: list[int]) -> None:
     """Be the command that was ordered, to its end."""
     code = 1
     try:
@@ -93,10 +159,14 @@ def _become(order: dict[str, object], standard: list[int]) -> None:
             os.dup2(file, number)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         os.environ.clear()
-        os.environ.update(order["environment"])  # type: ignore[call-overload]
+        os.environ.update(order["environment"])
+        if any(name.startswith("SSL_CERT_") for name in os.environ):
+            _forget_authorities()
         time.tzset()
         os.chdir(str(order["folder"]))
-        sys.argv = list(order["arguments"])  # type: ignore[call-overload]
+        sys.argv = list(order["arguments"])
+        for number in order["closed"]:
+            os.close(number)
         sys.stdin, sys.stdout, sys.stderr = map(_opened, range(3), "rww")
         if order["impatient"]:
             lose_patience()
@@ -107,7 +177,7 @@ def _become(order: dict[str, object], standard: list[int]) -> None:
     except BaseException:  # noqa: BLE001 - as Python tells of one that nobody caught
         traceback.print_exc()
     finally:
-        for stream in (sys.stdout, sys.stderr):
+        for stream in filter(None, (sys.stdout, sys.stderr)):
             with suppress(OSError, ValueError):
                 stream.flush()
         os._exit(code)
@@ -137,8 +207,12 @@ def _enter(entry: str) -> None:
         runpy.run_path(entry, run_name="__main__")
 
 
-def _opened(number: int, mode: str) -> TextIO:
-    """Open a standard file as Python does at its start."""
+def _opened(number: int, mode: str) -> TextIO | None:
+    """Open a standard file as Python does at its start: nothing for a closed one."""
+    try:
+        os.fstat(number)
+    except OSError:
+        return None
     ours = (sys.stdin, sys.stdout, sys.stderr)[number]
     raw = open(number, f"{mode}b", closefd=False)  # noqa: SIM115 - it stays open
     lines = number == 2 or raw.isatty()

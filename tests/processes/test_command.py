@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -83,3 +84,40 @@ def test_only_an_impatient_fork_tries_again_without_a_wait(tmp_path: Path, impat
     forked = Command([], env=ENVIRONMENT, entry=str(script), impatient=impatient)
     with forked:
         assert forked.communicate(timeout=60) == (f"{impatient} {impatient}\n".encode(), b"")
+
+
+def test_a_fork_finds_everything_loaded_and_built(tmp_path: Path) -> None:
+    settings = {"path": str(tmp_path / "none"), "type": "local"}
+    (tmp_path / "agent.json").write_text(
+        json.dumps(
+            {"vault": {"auth": {"token": "none", "method": "token"}}, "storages": [settings]}
+        )
+    )
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys; from raft_snapshot_agent.__main__ import main;"
+        "from pydantic._internal import _model_construction as models; from typer import utils;"
+        "built = []; models.complete_model_class = lambda *_, **__: built.append('a model');"
+        "utils.get_params_from_function = lambda one: built.append(one);"
+        "before = set(sys.modules); sys.argv = ['', 'list', '-c', 'agent.json']\n"
+        "try: main()\n"
+        "finally: print(built, sorted(set(sys.modules) - before))"
+    )
+    with Command([], env=ENVIRONMENT, folder=tmp_path, entry=str(script)) as forked:
+        said, _ = forked.communicate(timeout=60)
+    assert said.decode().endswith("[] []\n")
+
+
+@pytest.mark.parametrize(("name", "found"), [("SSL_CERT_FILE", 0), ("SSL_CERT_DIR", 0), ("A", 1)])
+def test_a_fork_trusts_whom_its_own_environment_names(
+    tmp_path: Path, name: str, found: int
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from raft_snapshot_agent.network import trust; trust.context(trust.TlsOptions());"
+        "print(trust._load_context.cache_info().hits)"
+    )
+    (tmp_path / "nobody.pem").touch()
+    environment = {**ENVIRONMENT, name: str(tmp_path / "nobody.pem")}
+    with Command([], env=environment, entry=str(script)) as forked:
+        assert forked.communicate(timeout=60)[0] == f"{found}\n".encode()

@@ -4,8 +4,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
-# Tests wait more than they work: three keep two cores busy.
-WORKERS ?= 3
+# Tests wait about as much as they work: four keep two cores busy.
+WORKERS ?= 4
 # Rewriting the asserts of all tests is most of what it costs to collect them: keep what was rewritten.
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 _KEPT = 4
 
 
-def open_pool(trust: TlsOptions | None, proxy: Proxy | None, **options: Any) -> urllib3.PoolManager:
+def open_pool(
+    trust: TlsOptions, proxy: Proxy | None, *, tls: bool = True, **options: Any
+) -> urllib3.PoolManager:
     """Return a pool of connections; no I/O except reading certificates.
 
     Arguments:
-        trust: Trusted certificates; `None` without TLS.
+        trust: Trusted certificates.
         proxy: Proxy of all connections; `None` for direct ones.
+        tls: Whether any URL is `https:`. If not, only a proxy's certificate is verified, and
+            without such a proxy no certificates are loaded, which takes 50 ms.
         options: Further arguments of urllib3's pools.
 
     Raises:
@@ -32,13 +36,13 @@ def open_pool(trust: TlsOptions | None, proxy: Proxy | None, **options: Any) -> 
 
     from raft_snapshot_agent.network.connections import POOLS
 
-    how = {"maxsize": _KEPT, **(_checks(trust) if trust else {}), **options}
+    how = {"maxsize": _KEPT, **(_checks(trust) if tls else {}), **options}
     if proxy is None:
         pool = urllib3.PoolManager(**how)
     else:
-        tls = context((trust or TlsOptions()).of_proxy()) if proxy.scheme == "https" else None
+        checks = context(trust.of_proxy()) if proxy.scheme == "https" else None
         pool = urllib3.ProxyManager(
-            proxy.address, proxy_headers=proxy.headers, proxy_ssl_context=tls, **how
+            proxy.address, proxy_headers=proxy.headers, proxy_ssl_context=checks, **how
         )
     pool.pool_classes_by_scheme = POOLS
     return pool
@@ -49,7 +53,12 @@ def kept(url: str, proxy: Proxy | None) -> bool:
 
     Without a tunnel, some proxies close it after each answer without announcing that.
     """
-    return proxy is None or url.startswith("https:")
+    return proxy is None or not is_plain(url)
+
+
+def is_plain(url: str) -> bool:
+    """Return whether requests to a URL are sent without TLS."""
+    return url.lower().startswith("http:")
 
 
 def _checks(trust: TlsOptions) -> Mapping[str, Any]:
@@ -70,7 +79,7 @@ class Pools:
         self._trust = trust
         self._configured = configured
         self._lock = Lock()
-        self._open: dict[Proxy | None, urllib3.PoolManager] = {}
+        self._open: dict[tuple[Proxy | None, bool], urllib3.PoolManager] = {}
 
     def through(self, url: str) -> Proxy | None:
         """Return the proxy used for a URL."""
@@ -78,9 +87,10 @@ class Pools:
 
     def pool(self, url: str, proxy: Proxy | None) -> urllib3.PoolManager:
         """Return the pool for a URL, with a proxy or without."""
+        tls = not is_plain(url)
         if not kept(url, proxy):
-            return open_pool(self._trust, proxy)
+            return open_pool(self._trust, proxy, tls=tls)
         with self._lock:
-            if proxy not in self._open:
-                self._open[proxy] = open_pool(self._trust, proxy)
-            return self._open[proxy]
+            if (proxy, tls) not in self._open:
+                self._open[proxy, tls] = open_pool(self._trust, proxy, tls=tls)
+            return self._open[proxy, tls]

@@ -12,7 +12,7 @@ from raft_snapshot_agent.error_text import LONGEST, read_document
 from raft_snapshot_agent.errors import ConfigError, NotificationError
 from raft_snapshot_agent.network.address import looked_up
 from raft_snapshot_agent.network.clear_text import in_clear
-from raft_snapshot_agent.network.pools import open_pool
+from raft_snapshot_agent.network.pools import is_plain, open_pool
 from raft_snapshot_agent.network.proxies import Proxy, route
 from raft_snapshot_agent.network.reach import PrivateAddressRefused, private_target, public_only
 from raft_snapshot_agent.network.trust import TlsOptions
@@ -66,9 +66,8 @@ def post(settings: HttpNotifierSettings, url: str, body: bytes, headers: Mapping
     given |= {"user-agent": f"raft-snapshot-agent/{__version__}", "accept-encoding": "identity"}
     seconds, proxy = settings.timeout.total_seconds(), _proxy(settings, url)
     guarded = proxy is None and not settings.allow_private
-    trust = TlsOptions(ca_file=settings.ca_file) if url.startswith("https:") else None
     with (
-        open_pool(trust, proxy) as pool,
+        open_pool(TlsOptions(settings.ca_file), proxy, tls=not is_plain(url)) as pool,
         public_only(url) if guarded else nullcontext(),
         _explained(url, proxy),
     ):

@@ -10,7 +10,7 @@ import urllib3
 
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.network.exchange import SMALL, exchange
-from raft_snapshot_agent.network.pools import kept, open_pool
+from raft_snapshot_agent.network.pools import is_plain, kept, open_pool
 from raft_snapshot_agent.network.proxies import Proxy
 from raft_snapshot_agent.network.trust import TlsOptions
 from raft_snapshot_agent.network.unix import UnixPool
@@ -36,7 +36,8 @@ class NodeConnection:
         named = bool(settings.tls.ca_file or settings.tls.ca_path)
         self._asked = Asked(address, address, proxy, named)
         self._base = "" if address.startswith("unix:") else address
-        self._pool = _open_pool(address, settings.tls, proxy)
+        self._trust = _trust(settings.tls)
+        self._pool = _open_pool(address, self._trust, settings.tls.server_name, proxy)
 
     def ask(
         self,
@@ -63,7 +64,7 @@ class NodeConnection:
         """
         pool = self._pool
         if not kept(self._asked.url, self._asked.proxy):
-            pool = open_pool(None, self._asked.proxy)
+            pool = open_pool(self._trust, self._asked.proxy, tls=False)
         with self.map_errors(patience), trace_request(method, self._asked.url + path) as request:
             answer = exchange(pool, method, self._base + path, seconds=seconds, most=most, **how)
             request.status = answer.status
@@ -79,12 +80,8 @@ class NodeConnection:
         self._pool.clear()
 
 
-def _open_pool(address: str, tls: TlsSettings, proxy: Proxy | None) -> Any:
-    if address.startswith("unix:"):
-        return UnixPool(urlsplit(address).path)
-    if address.startswith("http:"):
-        return open_pool(None, proxy)
-    trust = TlsOptions(
+def _trust(tls: TlsSettings) -> TlsOptions:
+    return TlsOptions(
         ca_file=tls.ca_file,
         ca_path=tls.ca_path,
         skip_verify=tls.skip_verify,
@@ -92,7 +89,15 @@ def _open_pool(address: str, tls: TlsSettings, proxy: Proxy | None) -> Any:
         client_cert=tls.client_cert,
         client_key=tls.client_key,
     )
+
+
+def _open_pool(
+    address: str, trust: TlsOptions, server_name: str | None, proxy: Proxy | None
+) -> Any:
+    if address.startswith("unix:"):
+        return UnixPool(urlsplit(address).path)
+    named = {} if is_plain(address) else {"server_hostname": server_name}
     try:
-        return open_pool(trust, proxy, server_hostname=tls.server_name)
+        return open_pool(trust, proxy, tls=not is_plain(address), **named)
     except ConfigError as error:
         raise ConfigError(f"vault.tls: {error.message}", hint=error.hint) from error

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.error_text import read_document
 from raft_snapshot_agent.errors import Denied, ServerError, Unreachable
-from raft_snapshot_agent.network.pools import open_pool
+from raft_snapshot_agent.network.pools import is_plain, open_pool
 from raft_snapshot_agent.network.proxies import route
 from raft_snapshot_agent.network.trust import TlsOptions
 
@@ -48,8 +48,7 @@ class CloudIdentity:
         where = f"{self.name} at {parts.scheme}://{parts.netloc}"
         proxy = route(url)
         asked = Asked(url, where, proxy)
-        trust = TlsOptions() if parts.scheme == "https" else None
-        with open_pool(trust, proxy) as pool:
+        with open_pool(TlsOptions(), proxy, tls=not is_plain(url)) as pool:
             try:
                 with map_errors(asked):
                     response = exchange(

@@ -269,7 +269,7 @@ def test_a_full_disk_behind_standard_output_is_told(listed: Path) -> None:
 
 
 def test_nowhere_to_write_is_no_defect(listed: Path) -> None:
-    for closed in (">&-", "2>&-", ">&- 2>&-"):
+    for closed in (">&-", "2>&-", "<&- >&- 2>&-"):
         script = f'exec "$@" {closed}'
         done = subprocess.run(
             ["/bin/sh", "-c", script, "sh", *AGENT, "list", "-c", str(listed)],

@@ -104,7 +104,7 @@ async def _in_daemon_thread(work: Callable[[], _T]) -> _T:
                 result = work()
             future.set_result(result)
         except BaseException as error:  # noqa: BLE001 - the caller handles it
-            _let_go(error)
+            _release_locals(error)
             future.set_exception(error)
 
     Thread(target=context.run, args=(run,), daemon=True).start()
@@ -116,7 +116,7 @@ async def _in_daemon_thread(work: Callable[[], _T]) -> _T:
         raise
 
 
-def _let_go(error: BaseException) -> None:
+def _release_locals(error: BaseException) -> None:
     """Release the failed work's local variables, such as a partial list: its error may be kept.
 
     The error may come from coroutines or generators that still run; clearing their frames would

@@ -97,7 +97,7 @@ def _names(config: Config) -> Iterator[RuleConflict]:
 
 def _lease_record(config: Config) -> Iterator[RuleConflict]:
     """Find a lease record or a static snapshot that would overwrite another file."""
-    lease = config.lease if config.lease and config.lease.kept_in else None
+    lease = config.lease if config.lease and config.lease.storage_name else None
     taken = {GUARD_NAME: "the file of the guard", RESTORED_NAME: "the note of a restore"}
     taken[SCRUB_NAME] = "the note of what was read back"
     if lease is not None:
@@ -107,7 +107,7 @@ def _lease_record(config: Config) -> Iterator[RuleConflict]:
         taken |= dict.fromkeys(names, "the lease")
     for index, storage in enumerate(config.storages):
         what = taken.get(storage.static_name or "")
-        if what == "the lease" and (lease is None or lease.kept_in != storage.name):
+        if what == "the lease" and (lease is None or lease.storage_name != storage.name):
             continue
         if what is not None:
             path = ("storages", index, "static_name")
@@ -183,7 +183,7 @@ def _slow_lease(config: Config) -> Iterator[RuleConflict]:
         mend = f"make it {format_duration(min(gaps) / 2)} or less, or take snapshots less often"
         yield ("lease", "duration"), what, mend
     for index, storage in enumerate(config.storages):
-        if storage.name == lease.kept_in and not storage.prune:
+        if storage.name == lease.storage_name and not storage.prune:
             what = "the lease is read and replaced here, and not only written"
             yield ("storages", index, "prune"), what, "keep the lease in another storage"
 

@@ -105,7 +105,7 @@ def validate(
 def _faults(model: type[BaseModel], details: list[ErrorDetails], value: Any) -> list[_Fault]:
     details = [detail for detail in details if detail["type"] != _CONSEQUENCE]
     schema = _schema_of(model) if details else {}
-    return _told_once([_fault(detail, schema, value) for detail in details])
+    return _drop_misspelt([_fault(detail, schema, value) for detail in details])
 
 
 def _empty(model: type[BaseModel], value: Mapping[str, Any]) -> tuple[_Fault, ...]:
@@ -150,7 +150,7 @@ def _error(document: Document, fault: _Fault) -> ConfigError:
     return ConfigError(redact(message), hint=redact(fault.hint))
 
 
-def _told_once(faults: list[_Fault]) -> list[_Fault]:
+def _drop_misspelt(faults: list[_Fault]) -> list[_Fault]:
     """Leave out a missing key if a misspelt key probably means it."""
     meant = {(*fault.path[:-1], fault.key) for fault in faults if fault.key}
     return [fault for fault in faults if fault.path not in meant]

@@ -102,7 +102,7 @@ async def look(proofs: Proofs, listing: Listing, began: Instant, taken_at: datet
     with suppress(SnapshotNotFound):
         if RESTORED_NAME in listing.notes:
             restored = Restored.from_json(await verification.small(storage, RESTORED_NAME))
-    warnings = await beside_loop(partial(_told, stored), len(stored))
+    warnings = await beside_loop(partial(_list_warnings, stored), len(stored))
     if restored is not None and not is_believed(restored, proofs.keys):
         restored, warnings = None, (*warnings, _UNSIGNED)
     return History(tuple(points), alarm, restored, warnings, listing=listing)
@@ -214,7 +214,7 @@ def _suspects(stored: Sequence[Stored], anchor: Stored, point: Point) -> list[St
     return suspects(older, point)
 
 
-def _told(stored: Sequence[Stored]) -> tuple[str, ...]:
+def _list_warnings(stored: Sequence[Stored]) -> tuple[str, ...]:
     """List warnings about snapshots that do not count."""
     broken = [one.name for one in stored if one.broken]
     mismatched = [one.name for one in stored if one.mismatched and not one.broken]

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.error_text import LONGEST, read_document
 from raft_snapshot_agent.errors import ConfigError, NotificationError
-from raft_snapshot_agent.network.address import looked_up
+from raft_snapshot_agent.network.address import resolve_proxy
 from raft_snapshot_agent.network.clear_text import in_clear
 from raft_snapshot_agent.network.pools import is_plain, open_pool
 from raft_snapshot_agent.network.proxies import Proxy, route
@@ -101,7 +101,7 @@ def _origin(parts: SplitResult) -> str:
 
 
 def _proxy(settings: HttpNotifierSettings, url: str) -> Proxy | None:
-    return route(url, looked_up(settings.proxy))
+    return route(url, resolve_proxy(settings.proxy))
 
 
 def _judge(answer: urllib3.BaseHTTPResponse, where: str) -> str:

@@ -129,7 +129,7 @@ class StatusPublisher:
     def _surveyed(self, status: ClusterStatus, surveys: Mapping[str, Survey]) -> ClusterStatus:
         timings, now = self.service.timings(), self._clock()
         storages = tuple(
-            one.surveyed(surveys[one.name], timings[one.name], now)
+            one.with_survey(surveys[one.name], timings[one.name], now)
             if one.name in surveys and one.name in timings
             else one
             for one in status.storages

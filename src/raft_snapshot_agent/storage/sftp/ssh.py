@@ -26,7 +26,7 @@ from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.leftovers import fresh_partial
 from raft_snapshot_agent.storage.limits import endless, too_many
 from raft_snapshot_agent.storage.sftp.blocks import WINDOW, read_window, write_window
-from raft_snapshot_agent.storage.sftp.errors import LATER, explained
+from raft_snapshot_agent.storage.sftp.errors import LATER, describe_failure
 from raft_snapshot_agent.storage.sftp.options import SftpOptions
 from raft_snapshot_agent.threads import in_thread
 
@@ -138,7 +138,7 @@ class Files:
         with suppress(asyncssh.Error):  # a sweep removes it later
             await self.remove(aside)
 
-    async def opened(self, path: str) -> Any:
+    async def open_file(self, path: str) -> Any:
         """Open a file for reading; return `None` if it is missing."""
         try:
             return await self._bounded(self._client.open(path, "rb", block_size=0))
@@ -199,7 +199,7 @@ async def session(doing: str, settings: SftpOptions) -> AsyncIterator[Files]:
     except ConfigError as error:
         raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
     except (asyncssh.Error, OSError, ValueError) as error:
-        raise explained(doing, settings, error) from error
+        raise describe_failure(doing, settings, error) from error
 
 
 class _Guard(asyncssh.SSHClient):

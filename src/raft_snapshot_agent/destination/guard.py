@@ -221,18 +221,18 @@ def _list_warnings(stored: Sequence[Stored]) -> tuple[str, ...]:
     told = []
     if broken:
         told.append(
-            f"marked as broken, not counted for retention: {_named(broken)}"
+            f"marked as broken, not counted for retention: {_join_names(broken)}"
             " (verify reads them again; prune --broken deletes what is broken)"
         )
     if mismatched:
         told.append(
             f"whole, but not what their manifests describe, not counted for retention:"
-            f" {_named(mismatched)} (find out who replaced them)"
+            f" {_join_names(mismatched)} (find out who replaced them)"
         )
     return tuple(told)
 
 
-def _named(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     more = len(names) - _SHOWN
     shown = ", ".join(islice(names, _SHOWN))
     return f"{shown} and {more} more" if more > 0 else shown

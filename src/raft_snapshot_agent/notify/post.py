@@ -69,7 +69,7 @@ def post(settings: HttpNotifierSettings, url: str, body: bytes, headers: Mapping
     with (
         open_pool(TlsOptions(settings.ca_file), proxy, tls=not is_plain(url)) as pool,
         public_only(url) if guarded else nullcontext(),
-        _explained(url, proxy),
+        _translate_errors(url, proxy),
     ):
         answer = exchange(
             pool,
@@ -123,7 +123,7 @@ def _judge(answer: urllib3.BaseHTTPResponse, where: str) -> str:
 
 
 @contextmanager
-def _explained(url: str, proxy: Proxy | None) -> Iterator[None]:
+def _translate_errors(url: str, proxy: Proxy | None) -> Iterator[None]:
     """Map errors of the HTTP library to one-line messages."""
     from urllib3.exceptions import HTTPError
 

@@ -65,7 +65,7 @@ class Files:
         files: list[RemoteFile] = []
         try:
             with fail_after(self._timeout):
-                async with aclosing(_scanned(self._client, path + prefix)) as names:
+                async with aclosing(_scan(self._client, path + prefix)) as names:
                     async for file in names:
                         if len(files) >= self._most:
                             raise too_many(f"cannot list {path}{prefix}", self._most)
@@ -183,7 +183,7 @@ async def session(doing: str, settings: SftpOptions) -> AsyncIterator[Files]:
     """
     guard = _Guard(settings.host_key)
     try:
-        connection = await _connected(settings, guard)
+        connection = await _connect(settings, guard)
         try:
             timeout = settings.timeout.total_seconds()
             with fail_after(timeout):
@@ -231,7 +231,7 @@ class _Guard(asyncssh.SSHClient):
         )
 
 
-async def _connected(settings: SftpOptions, guard: _Guard) -> asyncssh.SSHClientConnection:
+async def _connect(settings: SftpOptions, guard: _Guard) -> asyncssh.SSHClientConnection:
     key = await in_thread(partial(_private_key, settings))
     known = await in_thread(partial(_known_hosts, settings))
     with fail_after(seconds := settings.timeout.total_seconds()):
@@ -282,7 +282,7 @@ def _known_hosts(settings: SftpOptions) -> asyncssh.SSHKnownHosts:
         ) from None
 
 
-async def _scanned(client: asyncssh.SFTPClient, folder: str) -> AsyncGenerator[RemoteFile]:
+async def _scan(client: asyncssh.SFTPClient, folder: str) -> AsyncGenerator[RemoteFile]:
     async for entry in client.scandir(folder):
         attributes = entry.attrs
         if attributes.type in _PLAIN:

@@ -79,11 +79,11 @@ class Registry(Mapping[str, type[BaseModel]]):
 class Part:
     """Settings of one kind that few configurations have; loaded when they are given.
 
-    Annotated with it, a field takes them, and errors and JSON schema are those of the model.
+    A field annotated with it accepts them. Errors and JSON schema equal those of the model.
     """
 
     def __init__(self, package: str, where: str) -> None:
-        """Tell where the kind is: `module:Class`, the module below the package."""
+        """Store the place of the kind: `module:Class`, the module relative to the package."""
         self._package = package
         self._where = where
 
@@ -101,7 +101,7 @@ class Part:
     def __get_pydantic_json_schema__(
         self, _: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Describe it, which loads it: in place, not by a reference to `$defs`."""
+        """Return its schema in place, not by a reference to `$defs`; this loads it."""
         return handler(self.kind.__pydantic_core_schema__)
 
 

@@ -67,7 +67,7 @@ class Secret:
         Raises:
             ConfigError: It is missing, unreadable, empty, or not text.
         """
-        text = self._looked_up()
+        text = self._look_up()
         self._remember(text)
         return text
 
@@ -88,7 +88,7 @@ class Secret:
     def _remember(self, text: str) -> None:
         remember(text)
 
-    def _looked_up(self) -> str:
+    def _look_up(self) -> str:
         scheme, separator, rest = self._text.partition("://")
         match scheme + separator:
             case "env://":

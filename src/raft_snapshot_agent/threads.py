@@ -26,17 +26,17 @@ _UNLIMITED = CapacityLimiter(math.inf)
 
 _GOES_ON = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 MOST_NEW = 32
-"""Threads that begin at once: thousands of them, one for each cluster, would share one interpreter,
-and the event loop with them, and each keeps its memory."""
+"""Maximum threads that start at the same time. Thousands, one for each cluster, would delay each
+other and the event loop, and each uses memory."""
 _NEW_FOR = 0.1
-"""Seconds after which a thread no longer counts: it waits for something, perhaps for others."""
+"""Seconds after which a thread no longer counts as new: it probably waits, perhaps for others."""
 _new: RunVar[CapacityLimiter] = RunVar("_new")
 MANY_ROWS = 1000
 """Minimum rows for a thread: fewer take less time than starting one."""
 
 
 async def in_thread(work: Callable[[], _T], *, abandon: bool = False) -> _T:
-    """Run `work` in a thread and wait for it; the thread may have to wait for its turn to begin.
+    """Run `work` in a thread and wait for it; the thread may start later if many start now.
 
     Arguments:
         work: A function without arguments; use a lambda or `functools.partial`.
@@ -59,7 +59,7 @@ async def beside_loop(work: Callable[[], _T], rows: int) -> _T:
 
 
 class _Turn:
-    """Counts a thread as new until it ends, or has turned out to take longer."""
+    """Counts a thread as new until it ends or takes longer than most."""
 
     def __init__(self, limiter: CapacityLimiter, borrower: object) -> None:
         self._limiter, self._borrower = limiter, borrower
@@ -80,7 +80,7 @@ class _Turn:
 
 
 async def _take_turn() -> _Turn:
-    """Wait until one more thread may begin; where it may at once, whoever is cancelled."""
+    """Wait until one more thread may start; without a wait, a cancellation has no effect here."""
     limiter = _new.get(None)
     if limiter is None:
         _new.set(limiter := CapacityLimiter(MOST_NEW))
@@ -93,7 +93,7 @@ async def _take_turn() -> _Turn:
 
 
 async def _in_daemon_thread(work: Callable[[], _T]) -> _T:
-    # At exit the interpreter waits for anyio's own threads without a limit.
+    # At exit the interpreter waits without a limit for the threads of anyio.
     future: Future[_T] = Future()
     future.set_running_or_notify_cancel()
     deadline, context = Deadline(), copy_context()
@@ -103,8 +103,8 @@ async def _in_daemon_thread(work: Callable[[], _T]) -> _T:
             with enter(deadline):
                 result = work()
             future.set_result(result)
-        except BaseException as error:  # noqa: BLE001 - it is the caller's
-            _let_go(error)
+        except BaseException as error:  # noqa: BLE001 - the caller handles it
+            _release_locals(error)
             future.set_exception(error)
 
     Thread(target=context.run, args=(run,), daemon=True).start()
@@ -116,7 +116,7 @@ async def _in_daemon_thread(work: Callable[[], _T]) -> _T:
         raise
 
 
-def _let_go(error: BaseException) -> None:
+def _release_locals(error: BaseException) -> None:
     """Release the failed work's local variables, such as a partial list: its error may be kept.
 
     The error may come from coroutines or generators that still run; clearing their frames would

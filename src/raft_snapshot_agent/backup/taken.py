@@ -1,4 +1,4 @@
-"""Lists what the storages hold before a run."""
+"""Lists the content of the storages before a run."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ async def list_newest(
     Arguments:
         destinations: The storages.
         unsettled: Stored snapshots whose state is not known yet.
-        lease: Its record tells of snapshots that the storages do not show; `None`: none is
-            configured.
+        lease: Its record contains snapshots that the storages do not list; `None`: no lease
+            is configured.
         clock: Returns the present time.
         surveys: Receives the content of each storage.
     """

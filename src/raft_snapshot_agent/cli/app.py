@@ -21,10 +21,10 @@ from raft_snapshot_agent.cli.options import (
     OverwriteOption,
     SnapshotArgument,
     StorageOption,
+    find_cluster_name,
     load_cluster,
-    loaded_fleet,
+    load_fleet,
     locate_configuration,
-    named_cluster,
 )
 from raft_snapshot_agent.cli.plugin import PluginCommand
 from raft_snapshot_agent.cli.recover_app import secrets
@@ -92,11 +92,11 @@ def run(
     if once:
         from raft_snapshot_agent.cli.run_once import run_once
 
-        return run_once(loaded_fleet(context, config, cluster), require_leader=require_leader)
+        return run_once(load_fleet(context, config, cluster), require_leader=require_leader)
     from raft_snapshot_agent.cli import run as command
 
     needs("--once", require_leader=require_leader)
-    command.run(lambda: loaded_fleet(context, config, cluster))
+    command.run(lambda: load_fleet(context, config, cluster))
     return 0
 
 
@@ -195,7 +195,7 @@ def check(
     from raft_snapshot_agent.cli import check as command
 
     return command.check(
-        lambda: loaded_fleet(context, config, cluster), storage or (), max_age, layout
+        lambda: load_fleet(context, config, cluster), storage or (), max_age, layout
     )
 
 
@@ -222,10 +222,12 @@ def status(
 
     only_one_of(quiet=quiet, verbose=verbose)
     only_one_of(url=url, config=config)
-    wish = command.StatusWish(url, watch, quiet, verbose, layout, named_cluster(context, cluster))
+    wish = command.StatusWish(
+        url, watch, quiet, verbose, layout, find_cluster_name(context, cluster)
+    )
     source = command.StatusSource(
         lambda: locate_configuration(context, config),
-        lambda: loaded_fleet(context, config, cluster),
+        lambda: load_fleet(context, config, cluster),
     )
     return command.status(source, wish)
 

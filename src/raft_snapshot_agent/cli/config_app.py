@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from raft_snapshot_agent.cli.options import ClusterOption, ConfigOption, loaded_fleet
+from raft_snapshot_agent.cli.options import ClusterOption, ConfigOption, load_fleet
 
 configuration = typer.Typer(no_args_is_help=True, help="Check and show the configuration.")
 
@@ -16,7 +16,7 @@ def config_check(
     """Check the configuration without contacting servers or storages."""
     from raft_snapshot_agent.cli import configuration as command
 
-    return command.check(loaded_fleet(context, config, cluster))
+    return command.check(load_fleet(context, config, cluster))
 
 
 @configuration.command("show")
@@ -26,7 +26,7 @@ def config_show(
     """Print the effective configuration without secrets."""
     from raft_snapshot_agent.cli import configuration as command
 
-    return command.show(loaded_fleet(context, config, cluster))
+    return command.show(load_fleet(context, config, cluster))
 
 
 @configuration.command("schema")

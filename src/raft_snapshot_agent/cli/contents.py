@@ -66,7 +66,7 @@ def diff(
 
     found = wait_for(work)
     output.table(
-        [_row(mount, change) for mount, change in _sorted(found)], layout, _differing(found)
+        [_row(mount, change) for mount, change in _sort_changes(found)], layout, _differing(found)
     )
     if layout is not Format.JSON and not any(one.differs for one in found.mounts.values()):
         output.talk("They hold the same keys with the same values.")
@@ -133,7 +133,8 @@ def _document(contents: Contents) -> dict[str, Any]:
         "leases": contents.leases,
         "tokens": contents.tokens,
         "mounts": [
-            _named(mount) | {"engine": count.engine, "keys": count.keys, "bytes": count.size}
+            _describe_mount(mount)
+            | {"engine": count.engine, "keys": count.keys, "bytes": count.size}
             for mount, count in contents.mounts.items()
         ],
         "largest": [{"key": key, "bytes": size} for key, size in contents.largest],
@@ -144,11 +145,11 @@ def _document(contents: Contents) -> dict[str, Any]:
     }
 
 
-def _named(mount: Mount) -> dict[str, Any]:
+def _describe_mount(mount: Mount) -> dict[str, Any]:
     return {"kind": mount.kind, "path": mount.path, "namespace": mount.namespace}
 
 
-def _sorted(found: Difference) -> list[tuple[Mount, Change]]:
+def _sort_changes(found: Difference) -> list[tuple[Mount, Change]]:
     differing = [(mount, one) for mount, one in found.mounts.items() if one.differs]
     return sorted(differing, key=lambda one: (one[0].kind, one[0].path))
 
@@ -166,7 +167,7 @@ def _row(mount: Mount, change: Change) -> Mapping[str, str]:
 
 def _differing(found: Difference) -> list[dict[str, Any]]:
     return [
-        _named(mount)
+        _describe_mount(mount)
         | {
             "added": change.added,
             "changed": change.changed,

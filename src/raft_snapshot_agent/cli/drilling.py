@@ -41,7 +41,7 @@ def drill(load: Callable[[], Loaded], wish: DrillWish, layout: Format) -> int:
     Raises:
         DrillFailed: The drill failed.
     """
-    loaded = _loaded(load, wish)
+    loaded = _load_cluster(load, wish)
     config = loaded.config
     settings = config.drill
     if wish.server is not None:
@@ -77,7 +77,7 @@ def is_file(wanted: str | None) -> bool:
     return wanted is not None and (wanted == "-" or "/" in wanted or Path(wanted).is_file())
 
 
-def _loaded(load: Callable[[], Loaded], wish: DrillWish) -> Loaded:
+def _load_cluster(load: Callable[[], Loaded], wish: DrillWish) -> Loaded:
     """Load the configuration, which is optional for a file, as unseal keys are."""
     try:
         return load()

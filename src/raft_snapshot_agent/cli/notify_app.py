@@ -11,7 +11,7 @@ from raft_snapshot_agent.cli.options import (
     ConfigOption,
     Format,
     FormatOption,
-    loaded_fleet,
+    load_fleet,
 )
 
 notifications = typer.Typer(no_args_is_help=True, help="Test the notifications.")
@@ -37,4 +37,4 @@ def notify_test(
     """
     from raft_snapshot_agent.cli import notifying as command
 
-    return command.test(loaded_fleet(context, config, cluster), name, layout)
+    return command.test(load_fleet(context, config, cluster), name, layout)

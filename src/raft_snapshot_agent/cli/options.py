@@ -49,7 +49,7 @@ def load_cluster(context: typer.Context, config: Path | None, cluster: str | Non
     return _all(context, config).one(_cluster(context, cluster))
 
 
-def loaded_fleet(context: typer.Context, config: Path | None, cluster: str | None) -> LoadedFleet:
+def load_fleet(context: typer.Context, config: Path | None, cluster: str | None) -> LoadedFleet:
     """Load the configuration of all clusters, or of the one that is named."""
     return _all(context, config).only(_cluster(context, cluster))
 
@@ -61,7 +61,7 @@ def locate_configuration(context: typer.Context, config: Path | None) -> Path | 
     return locate(config or context.find_root().params.get("config"), os.environ)
 
 
-def named_cluster(context: typer.Context, cluster: str | None) -> str | None:
+def find_cluster_name(context: typer.Context, cluster: str | None) -> str | None:
     """Return the cluster named before or after the command."""
     return _cluster(context, cluster)
 

@@ -1,4 +1,4 @@
-"""Commands that are not asked for: name and help, without the cost of reading their options."""
+"""Commands that are not requested: name and help, without the cost of reading their options."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-if TYPE_CHECKING:  # the types of what `typer.Typer` has, which it does not name itself
+if TYPE_CHECKING:  # types that `typer` itself does not export
     from typer.models import CommandInfo, TyperInfo
 
 
 def outline(app: typer.Typer, words: Collection[str]) -> typer.Typer:
     """Return a copy of the command line in which only the commands among `words` have options.
 
-    Typer reads the signature of every command at each start, which took a third of `--help`. A
-    command can only be run if its name is one of the words; help and suggestions take the names
-    and the help of all. `app` stays as it is.
+    Typer reads the signature of every command at each start, a third of the time of `--help`. A
+    command can only be run if its name is one of the words; help and suggestions need only the
+    names and the help of all. `app` does not change.
     """
     outlined = copy(app)
     outlined.registered_commands = [_outline(one, words) for one in app.registered_commands]
@@ -39,7 +39,7 @@ def _outline(command: CommandInfo, words: Collection[str]) -> CommandInfo:
 
     def unused() -> None: ...
 
-    # What is told of it without options; `functools.wraps` would have its signature read after all.
+    # Name and help only: with `functools.wraps`, Typer would read the signature again.
     unused.__name__ = getattr(command.callback, "__name__", name)
     unused.__doc__ = getattr(command.callback, "__doc__", None)
     outlined = copy(command)

@@ -91,7 +91,7 @@ def browse(loaded: Loaded, chosen: Source, prefix: str, *, recursive: bool, layo
 
     async def work() -> list[str]:
         async with _alive(loaded, chosen) as copy:
-            return await in_thread(partial(_listed, copy, prefix.strip("/"), recursive))
+            return await in_thread(partial(_list_paths, copy, prefix.strip("/"), recursive))
 
     names = wait_for(work)
     if layout is Format.JSON:
@@ -104,7 +104,7 @@ def browse(loaded: Loaded, chosen: Source, prefix: str, *, recursive: bool, layo
     return 0
 
 
-def _listed(copy: LivingCopy, prefix: str, recursive: bool) -> list[str]:
+def _list_paths(copy: LivingCopy, prefix: str, recursive: bool) -> list[str]:
     return [*list_all_below(copy, prefix)] if recursive else list_below(copy, prefix)
 
 
@@ -126,7 +126,7 @@ def recover(loaded: Loaded, chosen: Source, wish: RecoverWish, layout: Format) -
         live = await in_thread(partial(_live, loaded.config.vault), abandon=True)
         steps = [await in_thread(partial(_step, live, one, wish)) for one in found]
         _show(found, steps, wish, layout)
-        if wish.dry_run or not await _agreed(steps, wish):
+        if wish.dry_run or not await _confirm(steps, wish):
             return 0
         for step in steps:
             written = await in_thread(partial(recovery.write, live, step.now, step.data))
@@ -206,18 +206,18 @@ def _show(
         for change in recovery.compare_fields(step.now.data, step.data):
             row = {"path": step.now.place.path, "field": change.name, "change": change.change}
             if wish.show:
-                row |= {"now": _shown(change.now), "snapshot": _shown(change.then)}
+                row |= {"now": _format_value(change.now), "snapshot": _format_value(change.then)}
             rows.append(row)
         of = f" version {one.version}" if one.version else ""
         output.talk(f"{step.now.place.path} from {one.place.path}{of} of the snapshot")
     output.table(rows, layout)
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return value if isinstance(value, str) else "-" if value is None else json.dumps(value)
 
 
-async def _agreed(steps: Sequence[_Step], wish: RecoverWish) -> bool:
+async def _confirm(steps: Sequence[_Step], wish: RecoverWish) -> bool:
     """Ask for confirmation.
 
     Raises:

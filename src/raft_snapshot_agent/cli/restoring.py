@@ -29,7 +29,7 @@ from raft_snapshot_agent.errors import AgentError, ConfigError, PartialFailure
 from raft_snapshot_agent.restore.aftermath import Aftermath, follow_members
 from raft_snapshot_agent.restore.at_time import choose_at, parse_time
 from raft_snapshot_agent.restore.members import Condition
-from raft_snapshot_agent.restore.noting import describe_restored, leave_word, take_back
+from raft_snapshot_agent.restore.noting import describe_restored, note_restore, take_back
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader, choose
 from raft_snapshot_agent.restore.restore import Fetched, fetch_copy, follow_leader
 from raft_snapshot_agent.restore.safety import OpenAgent, SafetySnapshot, take_safety_snapshot
@@ -114,7 +114,7 @@ class _Restoring:
             update={"vault": _by_operator(config.vault), "storages": (), "lease": None}
         )
         check_to_run(config, os.environ, self.loaded.position)
-        async with _fetched(reader, spool_folder(config, os.environ)) as got:
+        async with _fetch(reader, spool_folder(config, os.environ)) as got:
             output.talk(f"Verified: {reader.label} is whole. Proof: {await reader.proof()}.")
             with closing(Cluster(config.vault, config.run_on)) as cluster:
                 target = await look_at_target(cluster, config.vault)
@@ -160,13 +160,13 @@ class _Restoring:
         if config.vault.auth is not None and config.vault.auth != logins[0].auth:
             logins.append(config.vault)
 
-        def opened(vault: VaultSettings) -> OpenAgent:
+        def open_agent(vault: VaultSettings) -> OpenAgent:
             mine = config.model_copy(update={"vault": vault, "lease": None})
             return partial(assembly.agent, mine, by_hand=True)
 
         output.talk("Taking a safety snapshot of what is there now ...")
         safety = await take_safety_snapshot(
-            map(opened, logins),
+            map(open_agent, logins),
             self._everywhere(),
             target.leader.identity.cluster_id,
             _working_folder(),
@@ -200,7 +200,7 @@ class _Restoring:
                 if not self.wish.yes:
                     await _ask(target.name)
                 noted = True
-                _warn(await leave_word(everywhere, describe_restored(got, label)))
+                _warn(await note_restore(everywhere, describe_restored(got, label)))
                 async with show_progress(lambda: upload.sent, "restoring", upload.size):
                     taken = await send(cluster, target.leader, upload, force=self.wish.force)
             except BaseException as error:
@@ -213,7 +213,7 @@ class _Restoring:
                 with anyio.CancelScope(shield=True), anyio.move_on_after(_TIDY_WITHIN):
                     _warn(await take_back(everywhere if noted else ()))
                     if safety is not None:
-                        await safety.let_go()
+                        await safety.release_hold()
                 raise
         return taken
 
@@ -227,7 +227,7 @@ class _Restoring:
 
 
 @asynccontextmanager
-async def _fetched(reader: SnapshotReader, folder: Path) -> AsyncIterator[Fetched]:
+async def _fetch(reader: SnapshotReader, folder: Path) -> AsyncIterator[Fetched]:
     """Copy a snapshot to the local disk, with a progress bar."""
     spools: list[Spool] = []
     size = reader.stored.size if isinstance(reader, StoredReader) else None

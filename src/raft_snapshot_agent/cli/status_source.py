@@ -116,7 +116,7 @@ def ask_storages(load: Callable[[], LoadedFleet]) -> Document:
             schedule=str(spec.schedule),
             holding=holding,
         )
-        storages[cluster].append(described.surveyed(holding.survey, spec, now))
+        storages[cluster].append(described.with_survey(holding.survey, spec, now))
     clusters = tuple(
         ClusterStatus(name, tuple(found), role=Role.UNKNOWN).recalled()
         for name, found in storages.items()

@@ -56,7 +56,7 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     async def work() -> None:
         for destination in destinations:
             try:
-                rows.extend(await _told_of_each(destination))
+                rows.extend(await _list_with_results(destination))
             except NotThereYet as error:
                 output.talk(f"{destination.name}: {error}")
             except AgentError as error:
@@ -92,7 +92,7 @@ class _Listed:
     read: LastReading | None
 
 
-async def _told_of_each(destination: Destination) -> list[_Listed]:
+async def _list_with_results(destination: Destination) -> list[_Listed]:
     listed = await _list_destination(destination)
     note = await _scrub_note(destination)
     for name in note.vanished:

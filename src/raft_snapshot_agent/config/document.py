@@ -1,4 +1,4 @@
-"""Reads YAML, JSON and TOML texts into plain values that remember where they stood."""
+"""Reads YAML, JSON and TOML into plain values, with the position of each key."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _Parsed = tuple[Any, dict[KeyPath, Mark]]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a file says, and where."""
+    """The content of a file, with positions."""
 
     name: str
-    """The file, as errors call it."""
+    """The name of the file in error messages."""
     value: dict[str, Any] = field(repr=False)
     marks: Mapping[KeyPath, Mark] = field(repr=False)
     author: int | None = None
-    """The user whose word it is, where that is neither root nor this process's user."""
+    """The user ID of the owner, unless that is root or this process's user."""
 
     def mark(self, path: KeyPath) -> Mark:
-        """Where a key stands, or the nearest one around it."""
+        """Return the position of a key, or of the nearest key around it."""
         while path and path not in self.marks:
             path = path[:-1]
         return self.marks.get(path, Mark(1, 1))
@@ -43,10 +43,10 @@ class Document:
 
 
 def parse(name: str, suffix: str, text: str) -> Document:
-    """Read a text in the format of its file's suffix; without a known one as JSON or YAML.
+    """Read a text in the format of the file suffix; if that is not known, as JSON or YAML.
 
     Raises:
-        ConfigError: It is empty, broken, or has a key twice.
+        ConfigError: It is empty or invalid, or has a key twice.
     """
     try:
         value, marks = _parser(suffix, text)(text) if text.strip() else (None, {})
@@ -66,7 +66,7 @@ def parse(name: str, suffix: str, text: str) -> Document:
 
 
 def value_at(value: Any, path: KeyPath) -> Any:
-    """Return what lies at a path; None where there is nothing."""
+    """Return the value at a path; `None` if there is none."""
     for key in path:
         try:
             value = value[key]
@@ -76,7 +76,7 @@ def value_at(value: Any, path: KeyPath) -> Any:
 
 
 def kind(value: object) -> str:
-    """Return the kind of a value in an operator's words."""
+    """Return the type of a value in words for an operator."""
     names: dict[type, str] = {
         bool: "true or false",
         int: "a number",
@@ -134,7 +134,7 @@ def _parse_toml(text: str) -> _Parsed:
 
 
 def _refuse_unwritable(value: Any, path: KeyPath, marks: Mapping[KeyPath, Mark]) -> None:
-    """Refuse what no path, address or name can hold: the character zero, and half a character."""
+    """Refuse characters that no path, address or name may have: NUL and surrogates."""
     match value:
         case dict():
             for key, child in value.items():

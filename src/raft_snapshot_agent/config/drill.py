@@ -1,4 +1,4 @@
-"""`drill`: how a snapshot is brought to life, and what it must hold then."""
+"""`drill`: how a snapshot is restored to a temporary server, and what it must contain."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _path(path: str) -> str:
 
 
 _KNOWN_TO_COPY = ("approle", "userpass")
-"""Ways to log in that a server decides by what it holds itself."""
+"""Auth methods that need no other server than the copy."""
 _WAYS = ("sha256", "matches", "equals_secret")
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 SecretPath = Annotated[str, AfterValidator(_path)]
@@ -53,16 +53,16 @@ Reach = Annotated[str, AfterValidator(_host_and_port)]
 
 
 class UnsealSettings(Settings):
-    """What opens a restored copy."""
+    """How a restored copy is unsealed."""
 
     keys: tuple[Secret, ...] = ()
-    """As many shares of the unseal key as the cluster asks for; with `seal`: recovery keys."""
+    """As many shares of the unseal key as the cluster requires; with `seal`: recovery keys."""
     seal: AbsolutePath | None = None
-    """The file with the `seal` stanza of the cluster's servers, where a KMS unseals them."""
+    """The file with the `seal` stanza of the cluster's servers, if a KMS unseals them."""
     reach: Annotated[tuple[Reach, ...], Field(max_length=_MOST_HOSTS)] = ()
-    """The hosts of that KMS, which the copy may speak to, and to no other."""
+    """The hosts of that KMS; the copy may connect to no others."""
     files: tuple[AbsolutePath, ...] = ()
-    """Files that the stanza names, such as an authority's certificate."""
+    """Files that the stanza names, such as a CA certificate."""
     environment: dict[str, Secret] = Field(default_factory=dict)
     """Variables that the seal needs, such as `AWS_SECRET_ACCESS_KEY`."""
 
@@ -75,10 +75,10 @@ class UnsealSettings(Settings):
 
 
 class CanarySettings(Settings):
-    """A value that every good snapshot holds, and one way to know it again."""
+    """A value that every good snapshot contains, and one way to check it."""
 
     path: SecretPath
-    """As `bao kv get` takes it, without `data/`; any other path as `bao read` does."""
+    """As for `bao kv get`, without `data/`; any other path as for `bao read`."""
     field: str
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Of the value in UTF-8, in lower-case hex."""
@@ -95,7 +95,7 @@ class CanarySettings(Settings):
 
 
 class IssuerSettings(Settings):
-    """An issuer of certificates that is to lead to a root you know."""
+    """An issuer of certificates whose chain must end at a known root."""
 
     mount: SecretPath
     """Where the engine is mounted, such as `pki_int`."""
@@ -104,19 +104,19 @@ class IssuerSettings(Settings):
 
 
 class DrillSettings(Settings):
-    """How a snapshot is brought to life in a throw-away server, and what it must hold then."""
+    """How a snapshot is restored to a temporary server, and what it must contain."""
 
     schedule: ScheduleSettings | None = None
-    """When the daemon holds a drill of the newest snapshot; by default never."""
+    """When the daemon runs a drill with the newest snapshot; by default never."""
     unseal: UnsealSettings = UnsealSettings()
     canaries: tuple[CanarySettings, ...] = ()
     issuers: tuple[IssuerSettings, ...] = ()
     login: AnyAuth | None = None
-    """Somebody who must be able to log in to the copy."""
+    """A login that the copy must accept."""
     server: AbsolutePath | None = None
-    """The program; by default `bao` or `vault`, as the snapshot's server."""
+    """The program; by default `bao` or `vault`, like the snapshot's server."""
     keep: bool = False
-    """Whether the command leaves the server up until it is interrupted."""
+    """Whether the command keeps the server running until it is interrupted."""
 
     @model_validator(mode="after")
     def _opened(self) -> Self:

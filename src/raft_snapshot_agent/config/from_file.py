@@ -1,4 +1,4 @@
-"""Reads a file in its dialect: one cluster, several, or the original agent's."""
+"""Reads a configuration file: of one cluster, of several, or of the original agent."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _VERIFIED = (
 
 
 def load_file(found: Written, environ: Mapping[str, str]) -> LoadedFleet:
-    """Load what a file says; what it leaves out comes from the environment.
+    """Load a file; keys that it does not have come from the environment.
 
     Raises:
-        ConfigError: It is wrong; the message names the place.
+        ConfigError: It is invalid; the message contains the position.
     """
     file = found.path
     document = replace(parse(str(file), file.suffix.lower(), found.text), author=found.author)
@@ -78,7 +78,7 @@ def _fleet(document: Document, file: Path, environ: Mapping[str, str]) -> Loaded
 
 
 def _fleets_own(document: Document) -> tuple[Fleet, list[ConfigError]]:
-    """Read what is said once for all; what is wrong with it does not hide the clusters' faults."""
+    """Read the keys for all clusters; their faults do not hide those of the clusters."""
     common = {key: value for key, value in document.value.items() if key in Fleet.model_fields}
     try:
         return validate(Fleet, common, document), []

@@ -1,4 +1,4 @@
-"""Where a key stands in the configuration, and how that is written."""
+"""Positions of keys in the configuration, and how they are written."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 KeyPath = tuple[str | int, ...]
 """Keys of mappings and indices of lists, from the top of a document."""
 KeyPosition = Callable[[KeyPath], str]
-"""Says where a key stands: `FILE:LINE:COLUMN: key`."""
+"""Returns the position of a key: `FILE:LINE:COLUMN: key`."""
 Origin = Callable[[KeyPath], KeyPath]
-"""Says where in the document a key comes from that stands elsewhere in what is validated."""
+"""Returns the path in the document of a key that is validated under another path."""
 _KEY = re.compile(r"[\w./-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mark:
-    """A place in a text; lines and columns count from one."""
+    """A position in a text; lines and columns count from one."""
 
     line: int
     column: int
@@ -30,7 +30,7 @@ def format_path(path: KeyPath) -> str:
 
 
 def _shorten_key(key: str) -> str:
-    """Cut off what no key has: `password:secret` without a space is all key to YAML."""
+    """Cut it at a character that no key has: `password:secret` without a space is a key in YAML."""
     found = _KEY.match(key)
     usual = found[0] if found else ""
     return key if usual == key else f"{usual}..."

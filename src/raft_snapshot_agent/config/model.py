@@ -188,11 +188,11 @@ class Config(Settings):
     @classmethod
     def _check_lease_storage(cls, lease: AnyLease | None, info: ValidationInfo) -> AnyLease | None:
         names = [storage.name for storage in info.data.get("storages", ())]
-        if lease is None or lease.kept_in is None or "storages" not in info.data:
+        if lease is None or lease.storage_name is None or "storages" not in info.data:
             return lease
-        if lease.kept_in not in names:
+        if lease.storage_name not in names:
             there = f"; there are: {', '.join(map(str, names))}" if names else ""
-            raise misplaced_error(f"no storage is called {lease.kept_in!r}{there}", "storage")
+            raise misplaced_error(f"no storage is called {lease.storage_name!r}{there}", "storage")
         return lease
 
 

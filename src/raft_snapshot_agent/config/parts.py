@@ -1,4 +1,4 @@
-"""Parts of the configuration that few files have: each is loaded where it is given."""
+"""Parts of the configuration that few files have; each is loaded when it is given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where each key of a JSON or TOML text stands; the text was parsed before, so it is valid."""
+"""Positions of the keys in a JSON or TOML text, which is valid: it was parsed before."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DOT = re.compile(r"[ \t]*\.[ \t]*")
 
 
 class TextError(ValueError):
-    """A text is broken at a place."""
+    """A text is invalid at a position."""
 
     def __init__(self, what: str, mark: Mark, path: KeyPath = (), *, hint: str = "") -> None:
         super().__init__(what)
@@ -30,23 +30,23 @@ class TextError(ValueError):
 
 
 def given_twice(mark: Mark, path: KeyPath) -> TextError:
-    """Make the error for a key that a mapping has twice."""
+    """Return the error for a key that a mapping has twice."""
     return TextError("given twice", mark, path, hint="keep one of them")
 
 
 @dataclass(frozen=True, slots=True)
 class _Syntax:
-    """What distinguishes JSON from TOML inside of values."""
+    """The differences between JSON and TOML inside values."""
 
     space: re.Pattern[str]
     key: Callable[[str, int], tuple[KeyPath, int]]
-    """Read a key at an offset; return its parts and where it ends."""
+    """Reads the key at an offset; returns its parts and its end."""
     scalar: Callable[[str, int], int]
-    """Return where the scalar at an offset ends."""
+    """Returns the end of the scalar at an offset."""
 
 
 class _Scanner:
-    """Walks over a valid text and marks every key and every item of a list."""
+    """Reads a valid text and stores the position of every key and item."""
 
     def __init__(self, text: str, syntax: _Syntax) -> None:
         self.text = text
@@ -63,7 +63,7 @@ class _Scanner:
         return found.end() if found else at
 
     def value(self, at: int, path: KeyPath) -> int:
-        """Mark what lies in the value at an offset; return where it ends."""
+        """Mark the keys and items of the value at an offset; return its end."""
         match self.text[at]:
             case "{":
                 return self._items(at, "}", lambda start, _: self.pair(start, path))
@@ -73,7 +73,7 @@ class _Scanner:
                 return self.syntax.scalar(self.text, at)
 
     def pair(self, at: int, path: KeyPath) -> int:
-        """Mark `key: value` or `key = value`; return where it ends."""
+        """Mark `key: value` or `key = value`; return its end."""
         parts, end = self.syntax.key(self.text, at)
         if (*path, *parts) in self.marks:
             raise given_twice(self.mark(at), (*path, *parts))
@@ -123,7 +123,7 @@ def toml_marks(text: str) -> dict[KeyPath, Mark]:
 
 
 class _Tables:
-    """Follows which element of each `[[array of tables]]` is open."""
+    """Counts the elements of each `[[array of tables]]`."""
 
     def __init__(self) -> None:
         self._last: dict[KeyPath, int] = {}

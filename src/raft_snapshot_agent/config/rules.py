@@ -1,6 +1,6 @@
-"""Rules that lock each other, or work against each other; docs/decisions/0035 lists them all.
+"""Settings that contradict each other; docs/decisions/0035 lists all checks.
 
-Most concern how storages are served, so without storages there is none of those.
+Most checks concern storages and are skipped if none is configured.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.vault.exposure import exposure, is_readable
 
 RuleConflict = tuple[KeyPath, str, str]
-"""Where it stands, what is wrong with it, and the mend."""
+"""The key, the fault, and the fix."""
 
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 _SLOTS = 40
-"""How many points of a schedule are looked at."""
+"""Times of a schedule that are examined."""
 _SHORTEST = timedelta(seconds=1)
 _RARELY = timedelta(minutes=1)
 _LITTLE = 16 << 20
-"""Bytes that most snapshots are larger than."""
+"""Bytes; most snapshots are larger."""
 
 
 def contradictions(config: Config) -> Iterator[RuleConflict]:
-    """List what cannot work as it is configured."""
+    """List settings that cannot work."""
     yield from _clear_text(config, allowed=False)
     if not config.storages:
         return
@@ -48,7 +48,7 @@ def contradictions(config: Config) -> Iterator[RuleConflict]:
 
 
 def cautions(config: Config) -> Iterator[RuleConflict]:
-    """List what works, but may not be what was meant."""
+    """List settings that work, but may not be intended."""
     yield from _clear_text(config, allowed=True)
     if config.storages and not any(one.required for one in config.storages):
         what = "no storage is required: a run is good as long as one of them got the snapshot"
@@ -73,7 +73,7 @@ def _clear_text(config: Config, *, allowed: bool) -> Iterator[RuleConflict]:
     vault = config.vault
     for index, address in enumerate(vault.addresses):
         path: KeyPath = ("vault", "nodes", index) if vault.nodes else ("vault", "address")
-        with suppress(ConfigError):  # of a proxy that cannot be used, which is told elsewhere
+        with suppress(ConfigError):  # an invalid proxy is reported elsewhere
             if vault.allow_http is allowed and is_readable(address, vault):
                 fault = exposure(address)
                 yield path, fault.message, "use https://" if allowed else fault.hint
@@ -97,7 +97,7 @@ def _names(config: Config) -> Iterator[RuleConflict]:
 
 def _lease_record(config: Config) -> Iterator[RuleConflict]:
     """Find a lease record or a static snapshot that would overwrite another file."""
-    lease = config.lease if config.lease and config.lease.kept_in else None
+    lease = config.lease if config.lease and config.lease.storage_name else None
     taken = {GUARD_NAME: "the file of the guard", RESTORED_NAME: "the note of a restore"}
     taken[SCRUB_NAME] = "the note of what was read back"
     if lease is not None:
@@ -107,7 +107,7 @@ def _lease_record(config: Config) -> Iterator[RuleConflict]:
         taken |= dict.fromkeys(names, "the lease")
     for index, storage in enumerate(config.storages):
         what = taken.get(storage.static_name or "")
-        if what == "the lease" and (lease is None or lease.kept_in != storage.name):
+        if what == "the lease" and (lease is None or lease.storage_name != storage.name):
             continue
         if what is not None:
             path = ("storages", index, "static_name")
@@ -117,7 +117,7 @@ def _lease_record(config: Config) -> Iterator[RuleConflict]:
 def _same_place(config: Config) -> Iterator[RuleConflict]:
     known: dict[object, str] = {}
     for index, storage in enumerate(config.storages):
-        # A snapshot with one name for ever may lie beside those with their times in their names.
+        # A snapshot with a static name may be in one folder with those named by time.
         what = (identify(storage), storage.static_name)
         other = known.setdefault(what, _name_storage(index, storage))
         if other != _name_storage(index, storage):
@@ -183,19 +183,19 @@ def _slow_lease(config: Config) -> Iterator[RuleConflict]:
         mend = f"make it {format_duration(min(gaps) / 2)} or less, or take snapshots less often"
         yield ("lease", "duration"), what, mend
     for index, storage in enumerate(config.storages):
-        if storage.name == lease.kept_in and not storage.prune:
+        if storage.name == lease.storage_name and not storage.prune:
             what = "the lease is read and replaced here, and not only written"
             yield ("storages", index, "prune"), what, "keep the lease in another storage"
 
 
 def _retention_path(config: Config, index: int, storage: AnyStorage) -> KeyPath:
-    """Return where its retention stands: its own, or the common one, which is handed to it."""
+    """Return the path of its retention: its own, or the common one that it inherits."""
     inherited = storage.retention is config.retention
     return ("retention",) if inherited else ("storages", index, "retention")
 
 
 def _gap(config: Config, storage: AnyStorage) -> timedelta | None:
-    """Return the shortest time between two snapshots, where that can be known."""
+    """Return the shortest time between two snapshots; `None` if it is not known."""
     slots = _slots(config, storage)
     return min((later - earlier for earlier, later in pairwise(slots)), default=None)
 
@@ -204,7 +204,7 @@ def _slots(config: Config, storage: AnyStorage) -> list[datetime]:
     try:
         timing = (storage.schedule or config.schedule).open()
     except ConfigError:
-        return []  # of a time zone that is told elsewhere
+        return []  # an invalid time zone is reported elsewhere
     return upcoming(timing.schedule, _SOME_DAY, _SLOTS)
 
 

@@ -1,4 +1,4 @@
-"""Walks along the JSON schema of a model, beside what a file says."""
+"""Follows the JSON schema of a model and the values of a file together."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Node = dict[str, Any]
 
 
 def follow(schema: Node, path: KeyPath, value: Any) -> tuple[Node, Node]:
-    """Follow a path along the schema and beside it what the file says, which names the kinds.
+    """Follow a path through the schema; the values of the file select the types.
 
     Returns:
-        The schema of the mapping that the last key is in, and that of its value.
+        The schema of the mapping that contains the last key, and the schema of its value.
     """
     around = node = schema
     for length, step in enumerate(path, 1):
@@ -26,7 +26,7 @@ def follow(schema: Node, path: KeyPath, value: Any) -> tuple[Node, Node]:
 
 
 def has_empty(value: Any) -> bool:
-    """Return whether anything in it is null, or text, a list or a mapping without content."""
+    """Return whether it contains null, or an empty text, list or mapping."""
     match value:
         case dict():
             return not value or any(map(has_empty, value.values()))
@@ -39,16 +39,16 @@ def has_empty(value: Any) -> bool:
 
 
 def empty_values(schema: Node, value: Any) -> Iterator[tuple[KeyPath, str]]:
-    """List the empty values of known keys, and what they lack.
+    """List the empty values of known keys, each with its fault.
 
-    Where an empty value means something, the schema says so: `minLength`, `minProperties` or
-    `minItems` is 0.
+    If an empty value is allowed, the schema says so: `minLength`, `minProperties` or `minItems`
+    is 0.
     """
     return _empty(schema, schema, value, ())
 
 
 def without(value: Any, paths: Collection[KeyPath], at: KeyPath = ()) -> Any:
-    """Copy a value without these keys; items of lists stay, for the others are counted."""
+    """Copy a value without these keys; items of lists stay, because paths count them."""
     match value:
         case dict():
             kept = {key: one for key, one in value.items() if (*at, key) not in paths}
@@ -91,10 +91,10 @@ def _lack(node: Node, value: Any) -> str:
 
 
 def _resolve(schema: Node, node: Node, value: Any = None) -> Node:
-    """Resolve references, take the type of `type or null`, and the member a tag chooses."""
+    """Resolve references, `type or null`, and unions, whose member is selected by its tag."""
     while True:
         if "$ref" in node:
-            # What stands beside a reference is about this one use of it.
+            # Keys next to a reference apply to this use only.
             beside = {key: one for key, one in node.items() if key != "$ref"}
             node = {**schema["$defs"][node["$ref"].rpartition("/")[2]], **beside}
         elif "anyOf" in node:

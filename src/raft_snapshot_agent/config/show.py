@@ -1,4 +1,4 @@
-"""The configuration as an operator or an editor sees it."""
+"""The configuration for an operator, and its schema for an editor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raft_snapshot_agent.core.duration import format_duration
 
 
 def show(config: Config) -> dict[str, Any]:
-    """Return what is in force, defaults included; of secrets only their references."""
+    """Return all values, defaults included; of secrets only their references."""
     values: dict[str, Any] = _drop_empty(config.model_dump(mode="json", exclude_none=True))
     if not config.vault.nodes:
         values["vault"] = {"address": config.vault.addresses[0], **values["vault"]}
@@ -23,7 +23,7 @@ def show(config: Config) -> dict[str, Any]:
 
 
 def shown_fleet(fleet: LoadedFleet) -> dict[str, Any]:
-    """Return the same of all clusters."""
+    """Return the same for all clusters."""
     shows = {name: show(one.config) for name, one in fleet.clusters.items()}
     if "" in shows:
         return shows[""]
@@ -51,7 +51,7 @@ def schema() -> dict[str, Any]:
 
 
 def _drop_empty(value: Any) -> Any:
-    """Leave out lists and mappings that hold nothing: in a file they would be faults."""
+    """Leave out empty lists and mappings: in a file they would be faults."""
     match value:
         case dict():
             said = {key: _drop_empty(one) for key, one in value.items()}
@@ -69,7 +69,7 @@ def _without_null(value: Any) -> Any:
 
 
 class _Schema(GenerateJsonSchema):
-    """Writes defaults as the file has them, and no null, which a file must not have."""
+    """Writes defaults as in a file, without null, which a file must not contain."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])

@@ -33,7 +33,7 @@ _WANTED = {
     "dataclass": "a mapping of keys",
 }
 _CONSEQUENCE = "default_factory_not_called"
-"""What pydantic adds when a key that the default depends on is wrong."""
+"""The type of the error that pydantic adds if a key that the default depends on is invalid."""
 _BOUNDS = {
     "greater_than_equal": "must be {ge} or more",
     "greater_than": "must be more than {gt}",
@@ -75,21 +75,21 @@ def validate(
     *,
     allow_empty: bool = False,
 ) -> _Model:
-    """Make a model of plain values, without guessing: `"5"` is no number, `1.5` not whole.
+    """Make a model of plain values, without conversion: `"5"` is no number, `1.5` not whole.
 
     Arguments:
-        model: What is made.
-        value: What the file says.
-        document: Where that stands.
-        origin: Where a key comes from that stands elsewhere in `value`.
-        allow_empty: Whether an empty value is as good as none.
+        model: Its class.
+        value: The values.
+        document: The file, with positions.
+        origin: Returns the path in the file of a key that has another path in `value`.
+        allow_empty: Whether an empty value is treated like a missing one.
 
     Raises:
         ConfigError: Lists every fault, in the order of the file.
     """
     empty = () if allow_empty or not has_empty(value) else _empty(model, value)
     try:
-        # JSON is the mode in which strict validation takes text for a path and lists for tuples.
+        # Only in JSON mode does strict validation accept text for paths and lists for tuples.
         text = json.dumps(without(value, {fault.path for fault in empty}))
         made = model.model_validate_json(text, strict=True, context={AUTHOR: document.author})
     except ValidationError as error:
@@ -105,7 +105,7 @@ def validate(
 def _faults(model: type[BaseModel], details: list[ErrorDetails], value: Any) -> list[_Fault]:
     details = [detail for detail in details if detail["type"] != _CONSEQUENCE]
     schema = _schema_of(model) if details else {}
-    return _told_once([_fault(detail, schema, value) for detail in details])
+    return _drop_misspelt([_fault(detail, schema, value) for detail in details])
 
 
 def _empty(model: type[BaseModel], value: Mapping[str, Any]) -> tuple[_Fault, ...]:
@@ -116,7 +116,7 @@ def _empty(model: type[BaseModel], value: Mapping[str, Any]) -> tuple[_Fault, ..
 
 
 def _not_about(empty: Iterable[_Fault], faults: Iterable[_Fault]) -> list[_Fault]:
-    """Leave out what is only said because a value is empty, or was taken out for it."""
+    """Leave out faults that only follow from an empty value or its removal."""
     paths = {fault.path for fault in empty}
     lists = {path[:-1] for path in paths if isinstance(path[-1], int)}
     return [
@@ -133,7 +133,7 @@ def _schema_of(model: type[BaseModel]) -> Node:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the known word that was probably meant, or nothing."""
+    """Return the known word that is most similar; empty if none is."""
     cutoff = 0.6 if len(word) > 2 else 0.5
     return next(iter(get_close_matches(word, list(known), 1, cutoff)), "")
 
@@ -150,8 +150,8 @@ def _error(document: Document, fault: _Fault) -> ConfigError:
     return ConfigError(redact(message), hint=redact(fault.hint))
 
 
-def _told_once(faults: list[_Fault]) -> list[_Fault]:
-    """Leave out the missing key that a misspelt one was meant to be."""
+def _drop_misspelt(faults: list[_Fault]) -> list[_Fault]:
+    """Leave out a missing key if a misspelt key probably means it."""
     meant = {(*fault.path[:-1], fault.key) for fault in faults if fault.key}
     return [fault for fault in faults if fault.path not in meant]
 
@@ -205,7 +205,7 @@ def _from_misplaced(finding: _Finding) -> _Fault:
 
 
 def _from_validator(finding: _Finding) -> _Fault:
-    """Show a validator's own message, but no address with a password in it."""
+    """Return a validator's message, without the password of an address."""
     message = finding.message.removeprefix("Value error, ")
     if isinstance(finding.value, str):
         message = message.replace(_user_info(finding.value) or HIDDEN, HIDDEN)
@@ -215,7 +215,7 @@ def _from_validator(finding: _Finding) -> _Fault:
 
 
 def _user_info(value: str) -> str:
-    """Return what stands before the host in something like an address; those have no spaces."""
+    """Return the part before the host of a text that looks like an address; it has no spaces."""
     before, at, _ = value.rpartition("@")
     is_address = "://" in before or not any(one.isspace() for one in value)
     return before.rpartition("://")[2] if at and is_address else ""

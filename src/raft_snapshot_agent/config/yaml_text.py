@@ -1,4 +1,4 @@
-"""Reads YAML into plain values and the places of their keys, within bounds."""
+"""Reads YAML into plain values and the positions of their keys, with limits."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from raft_snapshot_agent.config.keys import KeyPath, Mark
 from raft_snapshot_agent.config.positions import TextError, given_twice
 
 _MOST_UNFOLDED = 10_000
-"""Values that aliases may add, beside those that stand in the file."""
+"""Values that aliases may add to those in the file."""
 _UNFOLDED_EACH = 20
-"""So many more for each value that does: many clusters may share long defaults."""
+"""More of them for each value in the file: many clusters may share long defaults."""
 _TAG = "tag:yaml.org,2002:"
 _SPACES = "indent with spaces"
 _AROUND = "look at the indentation, quotes and brackets there and right before"
@@ -29,12 +29,12 @@ _PLAIN = {
 def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, Mark]]:
     """Return the value of the only document, and the marks of its keys and items.
 
-    Dates stay text. Anchors and `<<` work; what they unfold to is counted, so that a small file
-    cannot fill the memory.
+    Dates stay text. Anchors and `<<` work; the values that they expand to are counted, so that a
+    small file cannot fill the memory.
 
     Raises:
-        TextError: It is no YAML, has a key twice, or a tag that is not plain.
-        RecursionError: It is nested too deeply, or holds itself.
+        TextError: It is not YAML, has a key twice, or has a tag that is not plain.
+        RecursionError: It is nested too deeply, or contains itself.
     """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -85,7 +85,7 @@ class _Builder:
             elif not isinstance(key, yaml.ScalarNode):
                 raise _odd("a key must be plain text", key, path)
             elif node.flow_style and _is_bare(key, child):
-                # What follows a comma in a password without quotes.
+                # The rest of a password with a comma and without quotes.
                 raise _odd("a key has no value", key, path, _QUOTE)
             elif key.value in own:
                 raise given_twice(_mark(key.start_mark), (*path, key.value))
@@ -119,13 +119,13 @@ class _Builder:
 
 
 def _is_bare(key: yaml.Node, child: yaml.Node) -> bool:
-    """Return whether not even a colon follows a key."""
+    """Return whether a key has no colon."""
     nothing: bool = child.value == "" and child.start_mark.index == key.end_mark.index
     return nothing
 
 
 def _explain(problem: str, context: str) -> tuple[str, str]:
-    """Return what the library found, without words of the file: they may be of a secret."""
+    """Return the library's error without words of the file: they may be part of a secret."""
     if "\\t" in problem:
         return problem, _SPACES
     if any(word in problem for word in ("alias", "anchor")):
@@ -135,7 +135,7 @@ def _explain(problem: str, context: str) -> tuple[str, str]:
 
 
 def _sign(quoted: re.Match[str]) -> str:
-    """Keep what is quoted of the syntax, and take words of the file out."""
+    """Keep quoted syntax, and remove words of the file."""
     of_the_syntax = quoted[1].startswith("<") or not re.search(r"\w", quoted[1])
     return quoted[0] if of_the_syntax else ""
 

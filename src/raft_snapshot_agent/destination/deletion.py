@@ -89,7 +89,7 @@ class Deleting:
         return False, f"{one.name} was marked as broken: {verdict.error}"
 
 
-def told(plan: Plan, policy: Retention) -> tuple[str, ...]:
+def list_warnings(plan: Plan, policy: Retention) -> tuple[str, ...]:
     """List warnings about a plan, in the same words in every run until they are resolved."""
     if plan.refused:
         return (plan.refused,)

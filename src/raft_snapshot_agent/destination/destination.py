@@ -19,7 +19,7 @@ from raft_snapshot_agent.core.snapshots.restored_note import write_restored
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import Instant, Manifest, Sidecar, Stored
 from raft_snapshot_agent.destination import verification
-from raft_snapshot_agent.destination.deletion import Deleting, told
+from raft_snapshot_agent.destination.deletion import Deleting, list_warnings
 from raft_snapshot_agent.destination.guard import GuardResult, History, admit, look, watch
 from raft_snapshot_agent.destination.listing import Listing, listed, static
 from raft_snapshot_agent.destination.proofs import Proofs
@@ -269,14 +269,14 @@ class Destination:
         review = found.review if broken else found.review[:_REVIEWED]
         done = Pruned(found, alarm="" if alarm is None else str(alarm), reviews=len(review))
         if found.refused or dry_run:
-            return replace(done, warnings=told(found, self.retention))
+            return replace(done, warnings=list_warnings(found, self.retention))
         deleting = Deleting(self.storage, self.verdicts, self.refusals)
         deleted, warnings, counts = await deleting.delete(found.delete, now)
         for one in review:
             gone, said = await deleting.review(one, now, at_once=broken)
             deleted += [one.name] if gone else []
             warnings += [said] if said else []
-        warnings += told(found, self.retention)
+        warnings += list_warnings(found, self.retention)
         return replace(done, deleted=tuple(deleted), warnings=tuple(warnings), counts=counts)
 
     def _most(self, stored: Sequence[Stored], now: datetime) -> int | None:

@@ -102,7 +102,7 @@ async def look(proofs: Proofs, listing: Listing, began: Instant, taken_at: datet
     with suppress(SnapshotNotFound):
         if RESTORED_NAME in listing.notes:
             restored = Restored.from_json(await verification.small(storage, RESTORED_NAME))
-    warnings = await beside_loop(partial(_told, stored), len(stored))
+    warnings = await beside_loop(partial(_list_warnings, stored), len(stored))
     if restored is not None and not is_believed(restored, proofs.keys):
         restored, warnings = None, (*warnings, _UNSIGNED)
     return History(tuple(points), alarm, restored, warnings, listing=listing)
@@ -214,25 +214,25 @@ def _suspects(stored: Sequence[Stored], anchor: Stored, point: Point) -> list[St
     return suspects(older, point)
 
 
-def _told(stored: Sequence[Stored]) -> tuple[str, ...]:
+def _list_warnings(stored: Sequence[Stored]) -> tuple[str, ...]:
     """List warnings about snapshots that do not count."""
     broken = [one.name for one in stored if one.broken]
     mismatched = [one.name for one in stored if one.mismatched and not one.broken]
     told = []
     if broken:
         told.append(
-            f"marked as broken, not counted for retention: {_named(broken)}"
+            f"marked as broken, not counted for retention: {_join_names(broken)}"
             " (verify reads them again; prune --broken deletes what is broken)"
         )
     if mismatched:
         told.append(
             f"whole, but not what their manifests describe, not counted for retention:"
-            f" {_named(mismatched)} (find out who replaced them)"
+            f" {_join_names(mismatched)} (find out who replaced them)"
         )
     return tuple(told)
 
 
-def _named(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     more = len(names) - _SHOWN
     shown = ", ".join(islice(names, _SHOWN))
     return f"{shown} and {more} more" if more > 0 else shown

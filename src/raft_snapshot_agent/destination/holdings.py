@@ -54,7 +54,7 @@ async def look(destination: Destination, timing: ScheduleSpec, now: datetime) ->
             found = await survey(destination, await destination.current(), now)
     except Exception as error:  # noqa: BLE001 - one storage never hides another
         found = unlisted(error)
-    return hold(destination).surveyed(found, timing)
+    return hold(destination).with_survey(found, timing)
 
 
 def unlisted(error: Exception) -> Survey:

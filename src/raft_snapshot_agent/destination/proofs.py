@@ -16,8 +16,8 @@ from raft_snapshot_agent.core.history.proof import (
     Told,
     Unread,
     fingerprint,
+    list_needed,
     read_known,
-    relied_on,
     tells,
     without_copies,
     write_known,
@@ -156,7 +156,7 @@ class Proofs:
         judge = await self.judge(listed)
         proven: dict[str, Stored] = {}
         while True:
-            asked = await beside_loop(partial(relied_on, listed, plan, proven), many)
+            asked = await beside_loop(partial(list_needed, listed, plan, proven), many)
             if len(asked) == len(proven):
                 self.told.keep_only({one.name for one in listed}, many)
                 return plan

@@ -80,8 +80,8 @@ async def scrub(
     """
     await turn()
     sizes = await sizes_of(destination.storage)
-    noted = await _noted(destination, clock())
-    stored = await _stored(destination, sizes)
+    noted = await _read_note(destination, clock())
+    stored = await _list_stored(destination, sizes)
     missing = _missing(destination, sizes)
     note = before.merged(noted).after_look(stored, (), clock())
     found: dict[str, Reading] = {}
@@ -104,7 +104,7 @@ async def scrub(
     )
 
 
-async def _noted(destination: Destination, now: datetime) -> ScrubNote:
+async def _read_note(destination: Destination, now: datetime) -> ScrubNote:
     try:
         return await read_scrub_note(destination, now)
     except LoginRefused:
@@ -113,7 +113,7 @@ async def _noted(destination: Destination, now: datetime) -> ScrubNote:
         return ScrubNote()
 
 
-async def _stored(destination: Destination, sizes: Mapping[str, int]) -> tuple[Stored, ...]:
+async def _list_stored(destination: Destination, sizes: Mapping[str, int]) -> tuple[Stored, ...]:
     if destination.static_name is not None:
         return await destination.stored()
     return (await listed(sizes, destination.naming)).stored

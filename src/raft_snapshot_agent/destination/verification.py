@@ -136,9 +136,9 @@ async def judge(
     return one if one.agrees_with(other) else _describe_difference(one, other)
 
 
-async def read_once(source: Readable, opened: OpenVerifier = ArchiveVerifier) -> Reading:
+async def read_once(source: Readable, open_verifier: OpenVerifier = ArchiveVerifier) -> Reading:
     """Read a snapshot to its end, even after a defect, for the SHA-256 of all bytes."""
-    verifier, digest = opened(), hashlib.sha256()
+    verifier, digest = open_verifier(), hashlib.sha256()
     defect: VerificationError | None = None
     try:
         expected = await source.expected()

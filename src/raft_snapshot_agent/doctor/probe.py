@@ -171,9 +171,9 @@ def _report_leftovers(trial: Trial) -> list[CheckResult]:
 async def _lease(context: CheckContext) -> list[CheckResult]:
     """Test whether the lease's storage supports conditional writes."""
     settings = context.config.lease
-    if settings is None or settings.kept_in is None:
+    if settings is None or settings.storage_name is None:
         return []
-    kept = [one for one in context.config.storages if one.name == settings.kept_in]
+    kept = [one for one in context.config.storages if one.name == settings.storage_name]
     return [await _check_kept(storage, settings.name) for storage in kept]
 
 

@@ -41,7 +41,7 @@ class Candidacy:
         self._proven = False
         self._doubt: UnreliableStore | None = None
         self._again = 0.0
-        self._stands_back = 0.0
+        self._wait_durations = 0.0
         """Lease durations during which a free lease is left to others."""
         self._other = ("", 0)
         self.obstacle: AgentError | None = None
@@ -68,7 +68,7 @@ class Candidacy:
             raise
         self._proven = True
 
-    async def qualifies(self) -> bool:
+    async def can_snapshot(self) -> bool:
         """Return whether this agent could take a snapshot now; set `obstacle` if not."""
         try:
             await self._qualify()
@@ -86,24 +86,24 @@ class Candidacy:
         """
         self._failures = self._failures + 1 if failed else 0
         if not failed:
-            self._stands_back = 0.0
+            self._wait_durations = 0.0
         if self._failures < self._max_failures:
             return ""
-        count, self._failures, self._stands_back = self._failures, 0, _STAND_BACK
+        count, self._failures, self._wait_durations = self._failures, 0, _STAND_BACK
         runs = "the last run" if count == 1 else f"the last {count} runs"
         return f"{runs} failed, another agent may do better"
 
-    def stands_back(self, durations: float) -> bool:
+    def must_wait(self, durations: float) -> bool:
         """Return whether the free lease is still left to other agents, after failures here.
 
         Arguments:
             durations: For how many lease durations it has been free.
         """
-        return durations < self._stands_back
+        return durations < self._wait_durations
 
     def saw(self, other: Record) -> None:
         """Note that another agent holds the lease; if all fail, each is given the same pause."""
         held_lease = (other.holder, other.term)
         if held_lease != self._other:
             self._other = held_lease
-            self._stands_back /= 2
+            self._wait_durations /= 2

@@ -213,10 +213,10 @@ class Lease:
             if self._seen.free_in(now, self._seconds) > 0:
                 self._candidacy.obstacle = None  # not checked while another agent holds it
                 return
-        elif self._candidacy.stands_back((now - self._seen.since) / self._seconds):
+        elif self._candidacy.must_wait((now - self._seen.since) / self._seconds):
             await self._give_back(found)
             return
-        if not await self._candidacy.qualifies():
+        if not await self._candidacy.can_snapshot():
             await self._give_back(found)
             return
         asked_at = self._clock.now()
@@ -235,7 +235,7 @@ class Lease:
 
     async def _leave_to_others(self) -> None:
         """Release the lease if this agent cannot take a snapshot now."""
-        if not (self._runs or await self._candidacy.qualifies() or self._runs):
+        if not (self._runs or await self._candidacy.can_snapshot() or self._runs):
             await self._give_away(str(self._candidacy.obstacle))
 
     async def _give_away(self, why: str) -> None:

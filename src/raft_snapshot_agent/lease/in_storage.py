@@ -29,7 +29,7 @@ class StorageLease(LeaseSettings):
     """File name of the record, below the storage's prefix."""
 
     @property
-    def kept_in(self) -> str:
+    def storage_name(self) -> str:
         return self.storage
 
     @property

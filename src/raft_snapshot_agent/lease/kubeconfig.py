@@ -25,7 +25,7 @@ def configuration() -> SingleConfig:
     """
     try:
         _require_small(_usual_files())
-        config = _found()
+        config = _load_kubeconfig()
         _require_small(_named_files(config))
     except Exception as error:  # noqa: BLE001 - the library trusts the file's shape
         raise ConfigError(
@@ -37,7 +37,7 @@ def configuration() -> SingleConfig:
     return config
 
 
-def _found() -> SingleConfig:
+def _load_kubeconfig() -> SingleConfig:
     from lightkube import KubeConfig
 
     config = KubeConfig.from_env().get()

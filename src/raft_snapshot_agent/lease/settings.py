@@ -50,7 +50,7 @@ class LeaseSettings(Settings):
     """Name of the record."""
 
     @property
-    def kept_in(self) -> str | None:
+    def storage_name(self) -> str | None:
         """Name of the storage that keeps the record; `None` if it is not in a storage."""
         return None
 

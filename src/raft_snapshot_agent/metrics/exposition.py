@@ -160,7 +160,7 @@ def _number(value: float) -> str:
 
 def _prefers_openmetrics(accept: str) -> bool:
     wide, plain = 0.0, 0.0
-    for kind, version, quality in _accepted(accept[:_LONGEST_ACCEPT]):
+    for kind, version, quality in _parse_accept(accept[:_LONGEST_ACCEPT]):
         if kind == "application/openmetrics-text" and version in _OPENMETRICS_VERSIONS:
             wide = max(wide, quality)
         elif kind in {"text/plain", "text/*"}:
@@ -168,7 +168,7 @@ def _prefers_openmetrics(accept: str) -> bool:
     return wide > 0 and wide >= plain
 
 
-def _accepted(header: str) -> Iterator[tuple[str, str, float]]:
+def _parse_accept(header: str) -> Iterator[tuple[str, str, float]]:
     """List what a header accepts: media type, version and quality. Source: RFC 9110, 12.5.1."""
     for one in header.split(","):
         kind, *rest = (part.strip() for part in one.split(";"))

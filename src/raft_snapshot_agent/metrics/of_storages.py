@@ -25,7 +25,7 @@ def _overdue(view: JudgedStorage) -> float:
     return NAN if due is None else due.late.timestamp()
 
 
-def _listed(storage: StorageStatus, value: float) -> float:
+def _mask_unlisted(storage: StorageStatus, value: float) -> float:
     return NAN if storage.listed_at is None else value
 
 
@@ -115,13 +115,13 @@ METRICS: tuple[Metric, ...] = (
         "stored",
         Kind.GAUGE,
         "How many snapshots the storage holds.",
-        lambda view: _listed(view.storage, view.storage.stored),
+        lambda view: _mask_unlisted(view.storage, view.storage.stored),
     ),
     of_storage(
         "stored_bytes",
         Kind.GAUGE,
         "How much the snapshots of the storage take.",
-        lambda view: _listed(view.storage, view.storage.stored_bytes),
+        lambda view: _mask_unlisted(view.storage, view.storage.stored_bytes),
     ),
     of_storage(
         "stored_broken",

@@ -98,7 +98,7 @@ def _sound(address: ProxyAddress) -> ProxyAddress:
     return address
 
 
-def looked_up(address: ProxyAddress | None) -> Proxy | None:
+def resolve_proxy(address: ProxyAddress | None) -> Proxy | None:
     """Return the proxy configured for a storage, resolved now.
 
     Raises:

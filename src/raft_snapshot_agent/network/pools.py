@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from raft_snapshot_agent.network.address import ProxyAddress, looked_up
+from raft_snapshot_agent.network.address import ProxyAddress, resolve_proxy
 from raft_snapshot_agent.network.proxies import Proxy, route
 from raft_snapshot_agent.network.trust import TlsOptions, context
 
@@ -48,7 +48,7 @@ def open_pool(
     return pool
 
 
-def kept(url: str, proxy: Proxy | None) -> bool:
+def may_reuse(url: str, proxy: Proxy | None) -> bool:
     """Return whether a connection may be reused.
 
     Without a tunnel, some proxies close it after each answer without announcing that.
@@ -83,12 +83,12 @@ class Pools:
 
     def through(self, url: str) -> Proxy | None:
         """Return the proxy used for a URL."""
-        return route(url, looked_up(self._configured))
+        return route(url, resolve_proxy(self._configured))
 
     def pool(self, url: str, proxy: Proxy | None) -> urllib3.PoolManager:
         """Return the pool for a URL, with a proxy or without."""
         tls = not is_plain(url)
-        if not kept(url, proxy):
+        if not may_reuse(url, proxy):
             return open_pool(self._trust, proxy, tls=tls)
         with self._lock:
             if (proxy, tls) not in self._open:

@@ -82,7 +82,7 @@ class MemoryFile:
             return {}
 
     def _write(self, memories: Mapping[str, NoticeMemory]) -> None:
-        told = {name: _written(one) for name, one in memories.items()}
+        told = {name: _describe_memory(one) for name, one in memories.items()}
         text = json.dumps({"version": _VERSION, "notifiers": told}).encode()
         _replace(make_private_folder(self._folder) / self._name, text)
 
@@ -110,17 +110,17 @@ def _replace(path: Path, text: bytes) -> None:
         raise
 
 
-def _written(memory: NoticeMemory) -> dict[str, Any]:
+def _describe_memory(memory: NoticeMemory) -> dict[str, Any]:
     return {
-        "records": [_written_record(one) for one in memory.records.values()],
+        "records": [_describe_record(one) for one in memory.records.values()],
         "sent": {event.value: at.isoformat() for event, at in memory.sent.items()},
-        "runs": [_written_run(one) for one in memory.runs],
+        "runs": [_describe_run(one) for one in memory.runs],
         "begun": dict(memory.begun),
         "ended": dict(memory.ended),
     }
 
 
-def _written_record(record: AlertRecord) -> dict[str, Any]:
+def _describe_record(record: AlertRecord) -> dict[str, Any]:
     alert = record.alert
     return {
         "event": alert.event.value,
@@ -136,7 +136,7 @@ def _written_record(record: AlertRecord) -> dict[str, Any]:
     }
 
 
-def _written_run(run: RunNote) -> dict[str, Any]:
+def _describe_run(run: RunNote) -> dict[str, Any]:
     return {
         "event": run.event.value,
         "cluster": run.cluster,

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.error_text import LONGEST, read_document
 from raft_snapshot_agent.errors import ConfigError, NotificationError
-from raft_snapshot_agent.network.address import looked_up
+from raft_snapshot_agent.network.address import resolve_proxy
 from raft_snapshot_agent.network.clear_text import in_clear
 from raft_snapshot_agent.network.pools import is_plain, open_pool
 from raft_snapshot_agent.network.proxies import Proxy, route
@@ -69,7 +69,7 @@ def post(settings: HttpNotifierSettings, url: str, body: bytes, headers: Mapping
     with (
         open_pool(TlsOptions(settings.ca_file), proxy, tls=not is_plain(url)) as pool,
         public_only(url) if guarded else nullcontext(),
-        _explained(url, proxy),
+        _translate_errors(url, proxy),
     ):
         answer = exchange(
             pool,
@@ -101,7 +101,7 @@ def _origin(parts: SplitResult) -> str:
 
 
 def _proxy(settings: HttpNotifierSettings, url: str) -> Proxy | None:
-    return route(url, looked_up(settings.proxy))
+    return route(url, resolve_proxy(settings.proxy))
 
 
 def _judge(answer: urllib3.BaseHTTPResponse, where: str) -> str:
@@ -123,7 +123,7 @@ def _judge(answer: urllib3.BaseHTTPResponse, where: str) -> str:
 
 
 @contextmanager
-def _explained(url: str, proxy: Proxy | None) -> Iterator[None]:
+def _translate_errors(url: str, proxy: Proxy | None) -> Iterator[None]:
     """Map errors of the HTTP library to one-line messages."""
     from urllib3.exceptions import HTTPError
 

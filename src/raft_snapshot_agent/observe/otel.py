@@ -65,7 +65,7 @@ def open_spans(environ: Mapping[str, str]) -> Callable[[Report, str], str]:
         words.last = "no reason given"
         _trace(tracer, report, cluster)
         spans = tuple(ended)  # empty if a sampler dropped them
-        taken = [_sent(one, spans) for one in exporters if spans]
+        taken = [_export(one, spans) for one in exporters if spans]
         if all(taken):
             return ""
         return f"the collector did not take a trace: {words.last}{wrong_port}"
@@ -106,7 +106,7 @@ def _find_wrong_port(environ: Mapping[str, str]) -> str:
     return " (4317 is the port for gRPC: set the endpoint's port to 4318)"
 
 
-def _sent(exporter: SpanExporter, spans: Sequence[ReadableSpan]) -> bool:
+def _export(exporter: SpanExporter, spans: Sequence[ReadableSpan]) -> bool:
     from opentelemetry.sdk.trace.export import SpanExportResult
 
     return exporter.export(spans) is SpanExportResult.SUCCESS

@@ -101,10 +101,10 @@ async def follow_members(
             return unsealer is None or state.address in unsealer.failures
         # Until it seals itself, a node serves its old data.
         may_serve = back is not None or state.address in sealed
-        return may_serve and state.held_against(index).is_serving
+        return may_serve and state.compare_with(index).is_serving
 
     if back is None and unsealer is None:
         patience = min(patience, _SEAL_WITHIN)
     states = await follow(members, settled, patience, see_to)
-    seen = tuple(one.held_against(index) for one in states)
+    seen = tuple(one.compare_with(index) for one in states)
     return Aftermath(seen, back is None, unsealer)

@@ -35,25 +35,25 @@ def prove(server: Server, settings: DrillSettings) -> Iterator[str]:
     for number, canary in enumerate(settings.canaries, 1):
         _prove_canary(server, canary, f"canary {number} of {len(settings.canaries)}")
     if settings.canaries:
-        yield _counted(settings.canaries, "canaries read")
+        yield _write_count(settings.canaries, "canaries read")
     if settings.login is not None:
         yield _prove_login(server, settings.login)
     for issuer in settings.issuers:
         prove_issuer(server, issuer)
     if settings.issuers:
-        yield _counted(settings.issuers, "issuers that lead to their root")
+        yield _write_count(settings.issuers, "issuers that lead to their root")
 
 
 def _counts(server: Server) -> Iterator[str]:
     try:
         for path, what in _COUNTED:
-            yield _counted(require_data(server.ask("GET", path), path), what)
+            yield _write_count(require_data(server.ask("GET", path), path), what)
     except ServerError as error:
         raise DrillFailed(f"it is active, but does not show its mounts: {error.message}") from error
-    yield _counted(list_names(server, "sys/policies/acl"), "policies")
+    yield _write_count(list_names(server, "sys/policies/acl"), "policies")
 
 
-def _counted(things: Sized, what: str) -> str:
+def _write_count(things: Sized, what: str) -> str:
     return f"{what}: {len(things)}"
 
 

@@ -62,9 +62,9 @@ def _leads(chain: list[Certificate], roots: list[Certificate]) -> bool:
         return False
     walked, rest = chain[0], chain[1:]
     while walked not in roots:
-        if any(_issued(walked, root) for root in roots):
+        if any(_has_issued(walked, root) for root in roots):
             return True
-        above = next((one for one in rest if _issued(walked, one)), None)
+        above = next((one for one in rest if _has_issued(walked, one)), None)
         if above is None:
             return False
         rest.remove(above)
@@ -72,7 +72,7 @@ def _leads(chain: list[Certificate], roots: list[Certificate]) -> bool:
     return True
 
 
-def _issued(certificate: Certificate, issuer: Certificate) -> bool:
+def _has_issued(certificate: Certificate, issuer: Certificate) -> bool:
     from cryptography.exceptions import InvalidSignature
 
     try:

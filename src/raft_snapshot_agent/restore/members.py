@@ -50,7 +50,7 @@ class MemberState:
     def is_serving(self) -> bool:
         return self.condition in {Condition.ACTIVE, Condition.STANDBY}
 
-    def held_against(self, index: int) -> MemberState:
+    def compare_with(self, index: int) -> MemberState:
         """Return the state, as behind if the node has not applied the leader's index."""
         if self.condition is Condition.STANDBY and 0 < self.applied_index < index:
             return replace(self, condition=Condition.BEHIND)

@@ -27,7 +27,7 @@ def describe_restored(got: Fetched, label: str) -> Restored:
     )
 
 
-async def leave_word(destinations: Sequence[Destination], restored: Restored) -> list[str]:
+async def note_restore(destinations: Sequence[Destination], restored: Restored) -> list[str]:
     """Store a note of a restore in the storages, so that the next snapshot raises no alarm.
 
     It is stored before the restore, as an agent may take a snapshot immediately after it.

@@ -98,7 +98,7 @@ def recover_data(copy: Server, path: str, version: int = 0) -> Recovered:
     try:
         if not place.is_versioned:
             _refuse_version(place, version)
-            return Recovered(place, _written(place, read_data(copy, place)))
+            return Recovered(place, _drop_server_fields(place, read_data(copy, place)))
         return _of_versions(copy, place, version)
     except NothingThere as error:
         near = find_nearest(copy, path)
@@ -106,7 +106,7 @@ def recover_data(copy: Server, path: str, version: int = 0) -> Recovered:
         raise NothingThere(f"{error.message} in the snapshot", hint=hint) from error
 
 
-def _written(place: Place, data: Mapping[str, Any]) -> Mapping[str, Any]:
+def _drop_server_fields(place: Place, data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the data without fields that the server adds: of a policy only its text."""
     is_policy = _POLICY.fullmatch(place.path) and "policy" in data
     return {"policy": data["policy"]} if is_policy else data
@@ -165,7 +165,9 @@ def read_present(live: Server, path: str) -> Present:
     if answer.status not in {200, 404}:
         raise ServerError(f"{path} answered {answer.status}: {answer.errors}")
     if not place.is_versioned:
-        return Present(place, _written(place, data) if answer.status == 200 and data else None)
+        return Present(
+            place, _drop_server_fields(place, data) if answer.status == 200 and data else None
+        )
     # A deleted secret answers 404, but still has a version.
     told = data or {}
     newest = (told.get("metadata") or {}).get("version", 0)

@@ -38,7 +38,7 @@ class SafetySnapshot:
     held_by: tuple[Destination, ...] = ()
     warnings: tuple[str, ...] = ()
 
-    async def let_go(self) -> None:
+    async def release_hold(self) -> None:
         """Release the hold, as nothing was replaced."""
         for destination in self.held_by:
             try:

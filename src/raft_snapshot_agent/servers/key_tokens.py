@@ -77,15 +77,15 @@ def _token(node: OpenBaoNode, path: str, keys: Sequence[str]) -> str:
             hint="add more to drill.unseal.keys",
         )
     for key in keys:
-        answer = _offered(node, path, {"key": key, "nonce": begun["nonce"]})
+        answer = _offer(node, path, {"key": key, "nonce": begun["nonce"]})
         if answer.get("complete"):
-            token = _decoded(str(answer["encoded_token"]), str(begun["otp"]))
+            token = _decode(str(answer["encoded_token"]), str(begun["otp"]))
             remember(token)
             return token
     raise DrillFailed(_WRONG, hint=_THEIRS)
 
 
-def _offered(node: OpenBaoNode, path: str, share: dict[str, str]) -> dict[str, object]:
+def _offer(node: OpenBaoNode, path: str, share: dict[str, str]) -> dict[str, object]:
     try:
         answer: dict[str, object] = node.api("PUT", f"{path}/update", share)
     except ServerError as error:
@@ -93,6 +93,6 @@ def _offered(node: OpenBaoNode, path: str, share: dict[str, str]) -> dict[str, o
     return answer
 
 
-def _decoded(encoded: str, one_time_pad: str) -> str:
+def _decode(encoded: str, one_time_pad: str) -> str:
     raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4))
     return bytes(a ^ b for a, b in zip(raw, one_time_pad.encode(), strict=True)).decode()

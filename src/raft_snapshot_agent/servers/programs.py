@@ -28,9 +28,9 @@ def find_server_program(product: str, configured: Path | None = None) -> Path:
         ConfigError: No program was found.
     """
     if configured is not None:
-        return _checked(configured)
+        return _check_program(configured)
     wanted = [_NAMES[product]] if product in _NAMES else [*_NAMES.values()]
-    found = [path for name in wanted if (path := _installed(name)) is not None]
+    found = [path for name in wanted if (path := _find_installed(name)) is not None]
     if not found:
         raise ConfigError(
             f"no server for the drill: {' or '.join(wanted)} is not on PATH", hint=_HINT
@@ -48,7 +48,7 @@ def find_bundled_program() -> Path:
     return _wheel() or Path(program("bao")).resolve()
 
 
-def _checked(path: Path) -> Path:
+def _check_program(path: Path) -> Path:
     if not path.is_file():
         raise ConfigError(f"no server for the drill: there is no program {path}", hint=_HINT)
     if not os.access(path, os.X_OK):
@@ -56,7 +56,7 @@ def _checked(path: Path) -> Path:
     return path.resolve()
 
 
-def _installed(name: str) -> Path | None:
+def _find_installed(name: str) -> Path | None:
     """Return a binary on PATH; not a script, which would need more files of the host."""
     found = shutil.which(name)
     if found is not None and not _is_script(Path(found)):

@@ -85,7 +85,7 @@ class StatusPublisher:
         Arguments:
             surveys: The result for each storage.
         """
-        self._publish(lambda status: self._surveyed(status, surveys))
+        self._publish(lambda status: self._with_surveys(status, surveys))
 
     def begin(self) -> None:
         """Publish that a run has begun."""
@@ -103,7 +103,7 @@ class StatusPublisher:
                 for one in ended.storages
                 if one.name in results
             }
-            return self._surveyed(ended, surveys)
+            return self._with_surveys(ended, surveys)
 
         self._publish(change)
 
@@ -126,10 +126,10 @@ class StatusPublisher:
     def _publish(self, change: Callable[[ClusterStatus], ClusterStatus]) -> None:
         self._board.change(self.service.name, change)
 
-    def _surveyed(self, status: ClusterStatus, surveys: Mapping[str, Survey]) -> ClusterStatus:
+    def _with_surveys(self, status: ClusterStatus, surveys: Mapping[str, Survey]) -> ClusterStatus:
         timings, now = self.service.timings(), self._clock()
         storages = tuple(
-            one.surveyed(surveys[one.name], timings[one.name], now)
+            one.with_survey(surveys[one.name], timings[one.name], now)
             if one.name in surveys and one.name in timings
             else one
             for one in status.storages

@@ -95,7 +95,7 @@ class ScrubLoop:
         """Scrub a storage unless another agent did; log a failure and try again soon."""
         name, every = destination.name, self._plan.every
         try:
-            looked_at = (await self._noted(destination)).looked_at
+            looked_at = (await self._read_note(destination)).looked_at
             now = self._clock()
             if looked_at is not None and now - every < looked_at <= now + AHEAD:
                 self._due[name] = looked_at + every
@@ -111,7 +111,7 @@ class ScrubLoop:
         self._publish(name, result.note)
         self._tell(name, result)
 
-    async def _noted(self, destination: Destination) -> ScrubNote:
+    async def _read_note(self, destination: Destination) -> ScrubNote:
         """Return the results of earlier scrubs known to this agent and those in the storage."""
         known = self._notes.get(destination.name, ScrubNote())
         try:

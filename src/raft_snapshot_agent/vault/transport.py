@@ -10,7 +10,7 @@ import urllib3
 
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.network.exchange import SMALL, exchange
-from raft_snapshot_agent.network.pools import is_plain, kept, open_pool
+from raft_snapshot_agent.network.pools import is_plain, may_reuse, open_pool
 from raft_snapshot_agent.network.proxies import Proxy
 from raft_snapshot_agent.network.trust import TlsOptions
 from raft_snapshot_agent.network.unix import UnixPool
@@ -63,7 +63,7 @@ class NodeConnection:
             Unreachable: There was no answer from the server.
         """
         pool = self._pool
-        if not kept(self._asked.url, self._asked.proxy):
+        if not may_reuse(self._asked.url, self._asked.proxy):
             pool = open_pool(self._trust, self._asked.proxy, tls=False)
         with self.map_errors(patience), trace_request(method, self._asked.url + path) as request:
             answer = exchange(pool, method, self._base + path, seconds=seconds, most=most, **how)

@@ -1,4 +1,4 @@
-"""The API's addresses, in one table: what serves them and what describes them."""
+"""One table of the API's addresses, for serving and for describing them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from raft_snapshot_agent import __version__
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One address: what it is for, and what it answers."""
+    """One address: its purpose and its responses."""
 
     path: str
     name: str
-    """Of the function that serves it."""
+    """Name of the function that serves it."""
     summary: str
     answers: Mapping[int, str]
     parameters: Mapping[str, str] = field(default_factory=dict)
-    """Of the query, by name."""
+    """Parameters of the query, by name."""
     method: str = "GET"
     kind: str = "application/json"
     public: bool = False

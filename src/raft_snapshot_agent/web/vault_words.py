@@ -1,4 +1,4 @@
-"""The status of a cluster in the words of Vault Enterprise.
+"""The status of a cluster in the format of Vault Enterprise.
 
 Source: `GET sys/storage/raft/snapshot-auto/status/:name` of its API.
 """
@@ -12,17 +12,17 @@ from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 
 UNNAMED = "default"
-"""What a cluster is called that is alone in its file."""
+"""Name of the only cluster of a file."""
 
 
 def find_cluster(status: AgentStatus, name: str) -> ClusterStatus | None:
-    """Find a cluster by its name; `default` is the one that has none."""
+    """Find a cluster by its name; `default` is the one without a name."""
     wanted = "" if name == UNNAMED else name
     return next((one for one in status.clusters if one.name in (wanted, name)), None)
 
 
 def describe_in_vaults_words(cluster: ClusterStatus) -> dict[str, Any]:
-    """Return what Vault Enterprise answers for one of its automated snapshots."""
+    """Return the response of Vault Enterprise for one of its automated snapshots."""
     last = cluster.runs[-1] if cluster.runs else None
     activity = cluster.activity
     return {

@@ -175,10 +175,10 @@ async def test_what_takes_long_is_done_beside_the_event_loop(
         (listing, "catalogue"),
         (destination_module, "plan"),
         (destination_module, "explain_flood"),
-        (proofs, "relied_on"),
+        (proofs, "list_needed"),
         (proofs, "write_known"),
         (guard_module, "_suspects"),
-        (guard_module, "_told"),
+        (guard_module, "_list_warnings"),
     ):
         watched(module, name)
 

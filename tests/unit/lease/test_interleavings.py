@@ -128,7 +128,7 @@ async def _unasked(*_: object) -> bool:
         (Lease, "confirm", _unasked),
         (Lease, "holds", lambda lease, _term: lease._mine is not None),
         (Observation, "free_in", lambda seen, now, own: max(seen.since + own - now, 0.0)),
-        (Candidacy, "qualifies", _unasked),
+        (Candidacy, "can_snapshot", _unasked),
         (Candidacy, "count", lambda _self, failed: ""),
     ],
     ids=["no compare", "no confirmation", "no doubt", "no patience", "no leader", "no giving away"],

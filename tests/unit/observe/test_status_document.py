@@ -28,7 +28,7 @@ NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 def test_it_is_json_and_tells_of_each_part() -> None:
     survey = Survey.of([Stored("a.snap", NOW - timedelta(minutes=5), 10, 7, verified=True)], NOW)
     storage = replace(
-        StorageStatus("disk", "local").surveyed(
+        StorageStatus("disk", "local").with_survey(
             survey, ScheduleSpec(Every(timedelta(hours=1))), NOW
         ),
         interval=timedelta(hours=1),

@@ -89,7 +89,7 @@ async def test_it_is_held_where_this_clusters_snapshots_are(tmp_path: Path) -> N
         assert GUARD_NAME not in await names(one)
     assert all(one.retention.keeps_all for one in agent.given)
 
-    await safety.let_go()
+    await safety.release_hold()
     for one in places:
         assert Sidecar.HOLD.name_for(TAKEN) not in await names(one)
         assert TAKEN in await names(one)

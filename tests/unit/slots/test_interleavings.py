@@ -257,7 +257,7 @@ FINISH, RETAINED = finish.finish, finish._prune
         ),
         (lived, [(finish, "_prune", _unpruned)]),
         (writes_only, [(Agent, "_list_reused", _new_names)]),
-        (killed, [(timetable, "opened", _by_any)]),
+        (killed, [(timetable, "find_slot", _by_any)]),
     ],
     ids=[
         "another copy after a lost answer",

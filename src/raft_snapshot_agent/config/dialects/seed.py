@@ -1,7 +1,7 @@
 """Reads the original agent's `snapshot.json`.
 
 Source: the original's `config.go`, which Go's `encoding/json` fills: keys in any case, and
-nothing told apart from empty; and its README, which names two keys otherwise.
+missing is the same as empty; and its README, which has other names for two keys.
 """
 
 from __future__ import annotations
@@ -97,26 +97,26 @@ class SeedFile(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """The original's configuration in our words."""
+    """The original's configuration with this agent's keys."""
 
     config: Config
     document: Document
-    """The file, with its keys in small letters and without what says nothing."""
+    """The file, with keys in lower case and without empty values."""
     origin: Origin
-    """Where a key of ours stood in the file."""
+    """Returns the path in the file of a key of this agent."""
     notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class _Draft:
-    """Our configuration as plain values, while it is being filled."""
+    """The configuration of this agent as plain values, while it is filled."""
 
     said: Mapping[str, Any]
     value: dict[str, Any] = field(default_factory=dict)
     origins: dict[KeyPath, KeyPath] = field(default_factory=dict)
 
     def put(self, ours: KeyPath, value: Any, *origin: str) -> None:
-        """Set a key of ours, unless there is nothing to set it to."""
+        """Set a key of this agent, unless the value is `None`."""
         self.origins[ours] = origin
         if value is None:
             return
@@ -126,14 +126,14 @@ class _Draft:
         inner[ours[-1]] = value
 
     def origin(self, path: KeyPath) -> KeyPath:
-        """Return where in the file a key of ours, or the nearest one around it, came from."""
+        """Return the path in the file of a key of this agent, or of the nearest one around it."""
         around = path
         while around and around not in self.origins:
             around = around[:-1]
         return self.origins.get(around, path)
 
     def first(self, *keys: str) -> tuple[Any, str]:
-        """Return the first key that says something, and what it says."""
+        """Return the value of the first of these keys that has one, and that key."""
         key = next((key for key in keys if key in self.said), keys[0])
         return self.said.get(key), key
 
@@ -149,14 +149,14 @@ def translate(document: Document, environ: Mapping[str, str]) -> Translation:
     """Read the original's configuration.
 
     Raises:
-        ConfigError: A key is unknown, or a value wrong.
+        ConfigError: A key is unknown, or a value invalid.
     """
     value, marks = _fold_keys(document, document.value, ()), _folded_marks(document)
     folded = replace(document, value=value, marks=marks)
     validate(SeedFile, folded.value, folded, allow_empty=True)
     draft = _Draft(folded.value)
     draft.value["naming"] = "seed"
-    draft.value["vault"] = {"allow_http": True}  # as the original does; it is warned of
+    draft.value["vault"] = {"allow_http": True}  # like the original; a warning says so
     for key, ours in (("addr", "vault.address"), ("retain", "retention.last")):
         draft.put(tuple(ours.split(".")), folded.value.get(key), key)
     draft.put(("schedule", "every"), folded.value.get("frequency"), "frequency")
@@ -221,10 +221,10 @@ def _with_scheme(endpoint: str | None) -> str | None:
 def _credentials(
     said: Mapping[str, Any], environ: Mapping[str, str]
 ) -> list[tuple[str, str, str | None]]:
-    """Fill from the environment what the file lacks, unless the file lacks all.
+    """Take missing credentials from the environment, unless the file has none at all.
 
-    Then the storage's own search finds more than two variables: sessions, roles, instances. It
-    does not know SECRET_ACCESS_KEY, though, which the original's README recommends.
+    Without any, the storage searches more sources: sessions, roles, instances. It does not know
+    SECRET_ACCESS_KEY, however, which the original's README recommends.
     """
     standard = "AWS_SECRET_ACCESS_KEY" in environ
     here = said.keys() & {"access_key_id", "secret_access_key"}
@@ -271,7 +271,7 @@ def _list_ignored_keys(document: Document) -> list[str]:
 
 
 def _fold_keys(document: Document, value: Any, path: KeyPath) -> Any:
-    """Write keys in small letters, and leave out what is null or empty text."""
+    """Convert keys to lower case, and leave out null and empty text."""
     if not isinstance(value, dict):
         return value
     folded: dict[str, Any] = {}

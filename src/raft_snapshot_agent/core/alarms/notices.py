@@ -138,7 +138,7 @@ def _observe_alerts(
         if alert is not None:
             since = replace(alert, since=min(alert.since, record.alert.since))
             records[key] = replace(record, alert=since, ended=None)
-        elif kept := _kept(record, wishes, over=is_over(status, key), now=now):
+        elif kept := _keep_record(record, wishes, over=is_over(status, key), now=now):
             records[key] = kept
     for key, alert in found.items():
         if key not in records and not alert.muted and len(records) < MOST_RECORDS:
@@ -146,7 +146,9 @@ def _observe_alerts(
     return records
 
 
-def _kept(record: AlertRecord, wishes: Wishes, *, over: bool, now: datetime) -> AlertRecord | None:
+def _keep_record(
+    record: AlertRecord, wishes: Wishes, *, over: bool, now: datetime
+) -> AlertRecord | None:
     """Return the record of an alert that is no longer found; `None` to drop it."""
     if record.ended is not None:
         return record if _is_within(record.ended, FORGOTTEN_AFTER, now) else None

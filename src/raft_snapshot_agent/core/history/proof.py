@@ -121,7 +121,7 @@ def without_copies(stored: Iterable[Stored], told: Mapping[str, Told]) -> tuple[
     return tuple(judged[one.name] for one in listed)
 
 
-def relied_on(
+def list_needed(
     listed: Sequence[Stored], planned: Plan, proven: Mapping[str, Stored]
 ) -> list[Stored]:
     """List the snapshots whose manifests must be read before a plan is carried out, in order.

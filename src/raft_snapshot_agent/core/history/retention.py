@@ -151,15 +151,15 @@ def plan(
     refused = _explain_refusal(len(delete) + len(review), policy, forbidden)
     if refused:
         others = dict.fromkeys((one.name for one in delete), ("nothing is deleted",))
-        return Plan(_kept(listed, reasons | others), (), withheld=delete, refused=refused)
+        return Plan(_select_kept(listed, reasons | others), (), withheld=delete, refused=refused)
     delete, left = (delete, ()) if most is None else (delete[:most], delete[most:])
     for one in delete:
         reasons.pop(one.name, None)
     later = dict.fromkeys((one.name for one in left), _LEFT)
-    return Plan(_kept(listed, reasons | later), delete, crowded, review, left=left)
+    return Plan(_select_kept(listed, reasons | later), delete, crowded, review, left=left)
 
 
-def _kept(listed: Sequence[Stored], reasons: Reasons) -> dict[Stored, tuple[str, ...]]:
+def _select_kept(listed: Sequence[Stored], reasons: Reasons) -> dict[Stored, tuple[str, ...]]:
     return {one: reasons[one.name] for one in listed if one.name in reasons}
 
 

@@ -130,9 +130,11 @@ class ScrubNote:
     def to_json(self, keys: SigningKeys | None) -> bytes:
         """Return the note for storage, signed if there is a key."""
         told = {
-            "looked_at": "" if self.looked_at is None else _shown(self.looked_at),
+            "looked_at": "" if self.looked_at is None else _format_time(self.looked_at),
             "vanished": list(self.vanished),
-            "read": {name: [_shown(one.at), one.state] for name, one in self.readings.items()},
+            "read": {
+                name: [_format_time(one.at), one.state] for name, one in self.readings.items()
+            },
         }
         signature = "" if keys is None else keys.sign_note(_PURPOSE, told)
         return (json.dumps({**told, "signature": signature}, indent=1) + "\n").encode()
@@ -149,22 +151,22 @@ class ScrubNote:
             readings = {name: _reading(name, at, state, now) for name, (at, state) in pairs}
             known = {name: one for name, one in readings.items() if one is not None}
             vanished = tuple(one_line(name) for name in found["vanished"][:_MOST_VANISHED])
-            return cls(known, vanished, _believed(found["looked_at"], now))
+            return cls(known, vanished, _parse_past(found["looked_at"], now))
         except (ValueError, KeyError, TypeError, AttributeError):
             return cls()
 
 
 def _reading(name: str, at: str, state: str, now: datetime) -> LastReading | None:
-    time = _believed(at, now)
+    time = _parse_past(at, now)
     is_sound = time is not None and state in _STATES and name == one_line(name)
     return LastReading(time, state) if is_sound and time else None
 
 
-def _believed(text: str, now: datetime) -> datetime | None:
+def _parse_past(text: str, now: datetime) -> datetime | None:
     """Parse a time; ignore one in the future, which would delay the next reading forever."""
     time = moment(text)
     return time if time is not None and time <= now + AHEAD else None
 
 
-def _shown(at: datetime) -> str:
+def _format_time(at: datetime) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%SZ}"

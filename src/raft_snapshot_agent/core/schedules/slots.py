@@ -95,7 +95,7 @@ class NextRun:
     again: datetime | None = None
     """When a failed or skipped slot is tried again."""
     seen: datetime | None = None
-    """The newest snapshot known when the slot was opened; only a newer one fulfils the slot."""
+    """The newest snapshot known when the slot began; only a newer one fulfils the slot."""
     sure: bool = True
     """Whether it could be listed; if not, it may already have this slot's snapshot."""
     owed: bool = False
@@ -134,7 +134,7 @@ class NextRun:
         return following if is_near else replace(self, again=again)
 
 
-def opened(
+def find_slot(
     name: str,
     timings: Mapping[str, ScheduleSpec],
     taken: Mapping[str, Iterable[datetime]],

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from raft_snapshot_agent.core.schedules.slots import (
     NextRun,
     ScheduleSpec,
+    find_slot,
     newest_alike,
     newest_credible,
-    opened,
 )
 
 __all__ = ["NextRun", "ScheduleSpec", "ScheduleState"]
@@ -49,7 +49,7 @@ class ScheduleState:
         def line(name: str, timing: ScheduleSpec) -> NextRun:
             if name not in taken and name in old and old[name].timing == timing:
                 return old[name]
-            return opened(name, timings, taken, now, running=False)
+            return find_slot(name, timings, taken, now, running=False)
 
         return cls({name: line(name, timing) for name, timing in timings.items()})
 
@@ -109,7 +109,7 @@ class ScheduleState:
         if not taken:
             return self
         timings = {name: line.timing for name, line in self.lines.items()}
-        lines = {name: opened(name, timings, taken, now, running=True) for name in timings}
+        lines = {name: find_slot(name, timings, taken, now, running=True) for name in timings}
         return replace(self, lines=lines)
 
     def after_look(self, taken: Mapping[str, Iterable[datetime]], now: datetime) -> ScheduleState:

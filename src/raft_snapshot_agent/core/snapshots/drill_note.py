@@ -51,11 +51,11 @@ class DrillNote:
         """Return the note with its signature, if there is a key."""
         if keys is None:
             return self
-        return replace(self, signature=keys.sign_note(_PURPOSE, self._told))
+        return replace(self, signature=keys.sign_note(_PURPOSE, self._list_signed_fields))
 
     def is_signed(self, keys: SigningKeys) -> bool:
         """Return whether its signature is by one of the keys."""
-        return keys.has_signed_note(_PURPOSE, self._told, self.signature)
+        return keys.has_signed_note(_PURPOSE, self._list_signed_fields, self.signature)
 
     @property
     def line(self) -> str:
@@ -69,7 +69,7 @@ class DrillNote:
         return moment(self.at)
 
     @property
-    def _told(self) -> dict[str, object]:
+    def _list_signed_fields(self) -> dict[str, object]:
         return {key: value for key, value in asdict(self).items() if key != "signature"}
 
     @classmethod

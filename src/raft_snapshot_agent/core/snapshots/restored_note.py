@@ -14,7 +14,7 @@ def write_restored(note: Restored, keys: SigningKeys | None) -> bytes:
     """Return the note for storage, signed if there is a key."""
     if keys is None:
         return note.to_json()
-    return replace(note, signature=keys.sign_note(_PURPOSE, _told(note))).to_json()
+    return replace(note, signature=keys.sign_note(_PURPOSE, _list_signed_fields(note))).to_json()
 
 
 def is_believed(note: Restored, keys: SigningKeys | None) -> bool:
@@ -22,8 +22,8 @@ def is_believed(note: Restored, keys: SigningKeys | None) -> bool:
 
     An unsigned note of an agent without a key is not trusted either, which at worst costs an alarm.
     """
-    return keys is None or keys.has_signed_note(_PURPOSE, _told(note), note.signature)
+    return keys is None or keys.has_signed_note(_PURPOSE, _list_signed_fields(note), note.signature)
 
 
-def _told(note: Restored) -> dict[str, object]:
+def _list_signed_fields(note: Restored) -> dict[str, object]:
     return {key: value for key, value in asdict(note).items() if key != "signature"}

@@ -42,7 +42,7 @@ class SigningKeys:
     def sign(self, manifest: Manifest) -> Manifest:
         """Return the manifest with its signatures."""
         counts = self.sign_note(_COUNTS, _counted(manifest)) if manifest.counts else ""
-        signature = self.sign_note(_PURPOSE, _told(manifest))
+        signature = self.sign_note(_PURPOSE, _list_signed_fields(manifest))
         return replace(manifest, signature=signature, counts_signature=counts)
 
     def has_signed_counts(self, manifest: Manifest) -> bool:
@@ -51,7 +51,7 @@ class SigningKeys:
 
     def has_signed(self, manifest: Manifest) -> bool:
         """Return whether the signature of a manifest is by one of the keys."""
-        return self.has_signed_note(_PURPOSE, _told(manifest), manifest.signature)
+        return self.has_signed_note(_PURPOSE, _list_signed_fields(manifest), manifest.signature)
 
     def sign_note(self, purpose: bytes, told: Mapping[str, object]) -> str:
         """Return the signature of a note; the purpose prevents its use for another type of note."""
@@ -64,7 +64,7 @@ class SigningKeys:
         return any([hmac.compare_digest(found, one) for one in made])  # noqa: C419 - constant time
 
 
-def _told(manifest: Manifest) -> dict[str, object]:
+def _list_signed_fields(manifest: Manifest) -> dict[str, object]:
     return {name: getattr(manifest, name) for name in _SIGNED}
 
 

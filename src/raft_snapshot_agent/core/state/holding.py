@@ -119,7 +119,7 @@ class Holding:
     deadline: DueTime | None = None
     """When the next snapshot is due; `None` without a snapshot to count from."""
 
-    def surveyed(self, survey: Survey, timing: ScheduleSpec) -> Holding:
+    def with_survey(self, survey: Survey, timing: ScheduleSpec) -> Holding:
         """Return the holding after another listing.
 
         Arguments:

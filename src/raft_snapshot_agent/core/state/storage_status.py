@@ -98,7 +98,7 @@ class StorageStatus:
         holding = self.holding or Holding(self.name, self.kind, required=self.required)
         return judge_holding(holding, now, cluster=cluster)
 
-    def surveyed(self, survey: Survey, timing: ScheduleSpec, at: datetime) -> StorageStatus:
+    def with_survey(self, survey: Survey, timing: ScheduleSpec, at: datetime) -> StorageStatus:
         """Return the status after a listing.
 
         Arguments:
@@ -111,7 +111,7 @@ class StorageStatus:
             survey = replace(survey, scrubbed=before.survey.scrubbed)
         if survey.drill is None:
             survey = replace(survey, drill=before.survey.drill)
-        holding = before.surveyed(survey, timing)
+        holding = before.with_survey(survey, timing)
         if holding.census is None:
             return replace(self, holding=holding)
         newest = holding.newest

@@ -258,19 +258,19 @@ class GcsBucket:
         return answer
 
     def _objects(self, query: Mapping[str, str]) -> str:
-        return f"{self._endpoint}/storage/v1/b/{quote(self._name)}/o?{_encoded(query)}"
+        return f"{self._endpoint}/storage/v1/b/{quote(self._name)}/o?{_encode(query)}"
 
     def _object(self, key: str, query: Mapping[str, str]) -> str:
         place = f"{self._endpoint}/storage/v1/b/{quote(self._name)}/o/{quote(key, safe='')}"
-        return f"{place}?{_encoded(query)}" if query else place
+        return f"{place}?{_encode(query)}" if query else place
 
     def _upload(self, query: Mapping[str, str]) -> str:
         key = {"kmsKeyName": self._kms_key} if self._kms_key else {}
         place = f"{self._endpoint}/upload/storage/v1/b/{quote(self._name)}/o"
-        return f"{place}?{_encoded({**query, **key, 'fields': _FIELDS})}"
+        return f"{place}?{_encode({**query, **key, 'fields': _FIELDS})}"
 
 
-def _encoded(query: Mapping[str, str]) -> str:
+def _encode(query: Mapping[str, str]) -> str:
     return urlencode(query, quote_via=quote, safe="")
 
 

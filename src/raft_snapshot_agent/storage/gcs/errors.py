@@ -83,7 +83,7 @@ class GcsAnswer:
             document = read_json(text)
         except ValueError:
             return cls(status, "", tidy(_TAG.sub(" ", text)), phrase)
-        return cls(status, *_told(document), phrase)
+        return cls(status, *_read_error(document), phrase)
 
     def __str__(self) -> str:
         code = f"{self.status} {self.reason or self.phrase}".strip()
@@ -137,7 +137,7 @@ def _rights(said: str) -> str:
     return f"allow {named[0]}; {_ROLE} has what is needed" if named else _RIGHTS
 
 
-def _told(document: Any) -> tuple[str, str]:
+def _read_error(document: Any) -> tuple[str, str]:
     """Return reason and message from the three formats of Google's services."""
     error = document.get("error") if isinstance(document, dict) else None
     if isinstance(error, str):

@@ -104,7 +104,7 @@ def _fresh(http: Http, doing: str, path: Path | None, content: bytes | None) -> 
             case "service_account":
                 return self_signed(document, time.time())
             case "authorized_user":
-                return _refreshed(http, doing, document)
+                return _refresh(http, doing, document)
             case _:
                 from raft_snapshot_agent.storage.gcs.federation import federated
 
@@ -134,11 +134,11 @@ def self_signed(document: dict[str, Any], now: float) -> GcsToken:
         "iat": start,
         "exp": start + int(_HOUR),
     }
-    text = f"{_encoded(json.dumps(header).encode())}.{_encoded(json.dumps(claims).encode())}"
-    return GcsToken(f"{text}.{_encoded(key.sign(text.encode()))}", _HOUR - _SLOW)
+    text = f"{_encode(json.dumps(header).encode())}.{_encode(json.dumps(claims).encode())}"
+    return GcsToken(f"{text}.{_encode(key.sign(text.encode()))}", _HOUR - _SLOW)
 
 
-def _refreshed(http: Http, doing: str, document: dict[str, Any]) -> GcsToken:
+def _refresh(http: Http, doing: str, document: dict[str, Any]) -> GcsToken:
     """Request a token for the user of `gcloud auth application-default login`."""
     fields = ("client_id", "client_secret", "refresh_token")
     form = {"grant_type": "refresh_token", **{name: document[name] for name in fields}}
@@ -232,5 +232,5 @@ def _on_google() -> bool:
         return False
 
 
-def _encoded(content: bytes) -> str:
+def _encode(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

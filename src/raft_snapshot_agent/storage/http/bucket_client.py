@@ -1,7 +1,7 @@
-"""The requests to one bucket of any store: signed, bounded, repeated, never redirected.
+"""The requests to one bucket of any store: signed, limited, retried, never redirected.
 
-What differs from one kind of store to the next is its `Store`: where an object is, who asks, and
-what a refusal means.
+The differences between the stores are in `Store`: URLs of objects, credentials, and the meaning of
+errors.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WITH_BODY = frozenset({"PUT", "POST"})
 
 
 class Digest(Protocol):
-    """Hash or checksum of a body, fed piece by piece."""
+    """Hash or checksum of a body, computed piece by piece."""
 
     def update(self, data: Buffer, /) -> None:
         """Add the next bytes."""
@@ -42,16 +42,16 @@ class Digest(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The body of a request, which can be sent more than once, and what proves it unchanged."""
+    """The body of a request, which can be sent again, and its hash or checksum."""
 
     pieces: Sequence[Buffer] = ()
     size: int = 0
     digest: bytes = b""
-    """Of all bytes, by the hash that this kind of store checks them with."""
+    """Of all bytes, with the algorithm that this kind of store checks."""
 
     @classmethod
     def of(cls, pieces: Iterable[Buffer], digest: Digest) -> Payload:
-        """Keep the pieces, and hash them once."""
+        """Store the pieces, and hash them once."""
         kept = tuple(pieces)
         for piece in kept:
             digest.update(piece)
@@ -59,7 +59,7 @@ class Payload:
 
     @property
     def base64(self) -> str:
-        """The digest, as headers have it."""
+        """The digest, in the encoding of headers."""
         return b64encode(self.digest).decode()
 
 
@@ -68,11 +68,11 @@ NOTHING = Payload()
 
 @dataclass(frozen=True, slots=True)
 class BucketRequest:
-    """One request, as often as it is made."""
+    """One request, which may be sent again."""
 
     method: str
     key: str = ""
-    """Of an object; empty: of the bucket."""
+    """Key of the object; empty: the bucket."""
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     """In lower case."""
@@ -80,7 +80,7 @@ class BucketRequest:
 
 
 class Store(Protocol):
-    """What one kind of store has of its own."""
+    """The part that differs between kinds of stores."""
 
     @property
     def endpoint(self) -> str:
@@ -88,41 +88,41 @@ class Store(Protocol):
 
     @property
     def timeout(self) -> timedelta:
-        """Of one request."""
+        """Timeout of one request."""
 
     @property
     def max_objects(self) -> int:
-        """The most that a list may have."""
+        """Maximum objects of a list."""
 
     @property
     def address_hint(self) -> str:
-        """What to check where the store is not what was expected."""
+        """Hint what to check if the responses are not those of such a store."""
 
     @property
     def reading(self) -> Mapping[str, str]:
-        """The headers with what reads an object or looks at it."""
+        """Headers of the requests that read an object or its size."""
 
     @property
     def removing(self) -> Mapping[str, str]:
-        """The headers with what removes one."""
+        """Headers of the requests that remove an object."""
 
     def storing(self, key: str, content: Buffer, *, plain: bool) -> BucketRequest:
-        """Ask for a small object to be stored; `plain`: where reading it costs least."""
+        """Return the request that stores a small object; `plain`: in the class cheapest to read."""
 
     def sign(self, doing: str, request: BucketRequest) -> tuple[str, dict[str, str]]:
-        """Return a request's address, encoded, and its headers, with whatever proves a login."""
+        """Return the encoded URL of a request and its headers, with authentication."""
 
     def forget(self) -> bool:
-        """Log in anew next time; return whether that may help."""
+        """Log in again before the next request; return whether that may help."""
 
     def refused(self, doing: str, answer: BaseHTTPResponse) -> StorageError:
-        """Translate an answer that is no success; nobody is followed with what proves a login."""
+        """Return the error for an unsuccessful response; redirects are never followed."""
 
     def is_absent(self, answer: BaseHTTPResponse) -> bool:
-        """Return whether a 404 says that there is no such object; else it is the bucket."""
+        """Return whether a 404 means that the object does not exist; else it is the bucket."""
 
     def is_elsewhere(self, answer: BaseHTTPResponse) -> bool:
-        """Return whether a 404, 409 or 412 says that another object was there than expected."""
+        """Return whether a 404, 409 or 412 means that the object is not the expected one."""
 
 
 S = TypeVar("S", bound=Store)
@@ -135,7 +135,7 @@ class BucketClient(Generic[S]):
     store: S
     http: Http
     stop: Event = field(default_factory=Event)
-    """Set to have it give up."""
+    """Set to make it stop."""
 
     def ask(
         self,
@@ -146,17 +146,17 @@ class BucketClient(Generic[S]):
         streaming: bool = False,
         also: Collection[int] = (),
     ) -> BaseHTTPResponse:
-        """Make a request, and again where that may help.
+        """Send a request, and retry it if that may help.
 
         Arguments:
-            doing: What fails if this does, such as `cannot list snapshots in s3://backups/`.
-            request: What to ask.
-            most: Bytes of the answer; by default what is no list has.
-            streaming: Leave the answer's body to be read.
-            also: Statuses that are the caller's to judge, beside success.
+            doing: Start of the error message, such as `cannot list snapshots in s3://backups/`.
+            request: The request.
+            most: Maximum bytes of the response; by default enough for all but lists.
+            streaming: Do not read the body; the caller does.
+            also: Statuses, in addition to success, that the caller handles.
 
         Raises:
-            StorageError: It was refused, or there was no answer.
+            StorageError: It was refused, or there was no response.
         """
         once = partial(self.once, doing, request, most=most, streaming=streaming, also=also)
         return ask_patiently(once, self.store.timeout.total_seconds(), self.stop)
@@ -170,7 +170,7 @@ class BucketClient(Generic[S]):
         streaming: bool = False,
         also: Collection[int] = (),
     ) -> BaseHTTPResponse:
-        """Make a request that must not be made again, but for a login that ran out."""
+        """Send a request that must not be retried, except after an expired login."""
         send = partial(self._send, doing, request, most=most, streaming=streaming)
         answer = send_logged_in(send, self.store.forget)
         if answer.status in _SUCCESS or answer.status in also:
@@ -178,14 +178,14 @@ class BucketClient(Generic[S]):
         raise self.store.refused(doing, answer)
 
     def put(self, doing: str, key: str, content: Buffer, *, plain: bool) -> None:
-        """Store a small object in one request; `plain`: where reading it costs least."""
+        """Store a small object in one request; `plain`: in the class cheapest to read."""
         self.ask(doing, self.store.storing(key, content, plain=plain))
 
     def put_where(self, doing: str, key: str, content: bytes, expected: str | None) -> str | None:
-        """Store a small object where its ETag is the expected; nothing: where there is none.
+        """Store a small object if its present ETag is the expected; `None`: if it does not exist.
 
         Returns:
-            Its ETag now; nothing where something else was there.
+            Its new ETag; `None` if its ETag was another.
         """
         condition = {"if-none-match": "*"} if expected is None else {"if-match": expected}
         request = self.store.storing(key, content, plain=True)
@@ -200,10 +200,10 @@ class BucketClient(Generic[S]):
     def open(
         self, doing: str, key: str, start: int = 0, version: str | None = None
     ) -> BaseHTTPResponse:
-        """Begin to read an object, at `start`; only with that ETag if one is given.
+        """Open an object for reading at `start`; with `version` only if that is its ETag.
 
         Raises:
-            SnapshotNotFound: There is none of that name.
+            SnapshotNotFound: It does not exist.
         """
         headers = {**self.store.reading}
         if start:
@@ -213,11 +213,11 @@ class BucketClient(Generic[S]):
         return self.ask(doing, BucketRequest("GET", key, headers=headers), streaming=True)
 
     def read_on(self, doing: str, answer: BaseHTTPResponse, size: int = CHUNK) -> bytes:
-        """Read at most `size` bytes more; empty at the end."""
+        """Read at most `size` more bytes; empty at the end."""
         return self.http.more(doing, self.store.endpoint, answer, size)
 
     def size(self, doing: str, key: str) -> int | None:
-        """Return how large an object is, 0 where there is none; nothing without that right."""
+        """Return the size of an object; 0 if it does not exist, `None` without that permission."""
         try:
             answer = self.ask(
                 doing, BucketRequest("HEAD", key, headers=self.store.reading), also={404}
@@ -228,7 +228,7 @@ class BucketClient(Generic[S]):
         return int(length) if answer.status != 404 else 0
 
     def delete(self, doing: str, key: str) -> None:
-        """Remove an object; what is gone is no error."""
+        """Remove an object; that it does not exist is no error."""
         answer = self.ask(
             doing, BucketRequest("DELETE", key, headers=self.store.removing), also={404}
         )
@@ -252,11 +252,11 @@ class BucketClient(Generic[S]):
 def send_logged_in(
     send: Callable[[], BaseHTTPResponse], forget: Callable[[], bool]
 ) -> BaseHTTPResponse:
-    """Send a request; where the login is refused, once more with a new one.
+    """Send a request; if the login is refused, send it again with a new one.
 
     Arguments:
-        send: Sends it, with the login as it is now.
-        forget: Drops a login that is kept, and returns whether a new one may help.
+        send: Sends it with the present login.
+        forget: Discards the stored login; returns whether a new one may help.
     """
     answer = send()
     if answer.status == 401 and forget():

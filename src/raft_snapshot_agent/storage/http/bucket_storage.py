@@ -84,18 +84,18 @@ class BucketStorage:
         self,
         location: BucketLocation,
         connect: Callable[[], BucketObjects],
-        heed: Callable[[StorageError], bool] = lambda _: False,
+        adapt_to: Callable[[StorageError], bool] = lambda _: False,
     ) -> None:
         """Store the arguments; no I/O.
 
         Arguments:
             location: Location of the snapshots.
             connect: Returns a client with the present credentials.
-            heed: Adapts to an error of the store; returns whether to retry.
+            adapt_to: Adapts to an error of the store; returns whether to retry.
         """
         self._location = location
         self._connect = connect
-        self._heed = heed
+        self._adapt_to = adapt_to
 
     @property
     def kind(self) -> str:
@@ -114,7 +114,7 @@ class BucketStorage:
             with self._failing(doing):
                 return await in_stoppable_thread(work)
 
-        return await self._heeded(put)
+        return await self._put_adapted(put)
 
     async def entries(self) -> list[Entry]:
         return await self._blocking(self._entries, "list snapshots")
@@ -153,12 +153,12 @@ class BucketStorage:
         with self._failing(doing):
             return await in_thread(lambda: work(self._connect(), doing), abandon=True)
 
-    async def _heeded(self, put: Callable[[], Awaitable[T]]) -> T:
+    async def _put_adapted(self, put: Callable[[], Awaitable[T]]) -> T:
         """Retry once if the store's error names an option that can be sent."""
         try:
             return await put()
         except StorageError as error:
-            if not self._heed(error):
+            if not self._adapt_to(error):
                 raise
         return await put()
 

@@ -61,7 +61,7 @@ class ObjectDownload:
                 self._answer.close()
                 time.sleep(wait)
             try:
-                self._answer = self._reopened()
+                self._answer = self._reopen()
             except StorageUnavailable:
                 continue
         return self._piece(self._answer)
@@ -75,7 +75,7 @@ class ObjectDownload:
         self._position += len(piece)
         return piece
 
-    def _reopened(self) -> BaseHTTPResponse:
+    def _reopen(self) -> BaseHTTPResponse:
         answer = self._client.open(self._doing, self._key, self._position, self._version)
         if self._position and answer.status != 206:
             answer.close()

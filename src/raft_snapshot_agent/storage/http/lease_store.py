@@ -52,7 +52,7 @@ class BucketLeaseStore:
         bucket: str,
         key: str,
         connect: Callable[[], RecordBucket],
-        heed: Callable[[StorageError], bool] = lambda _: False,
+        adapt_to: Callable[[StorageError], bool] = lambda _: False,
     ) -> None:
         """Store the arguments; no I/O.
 
@@ -60,12 +60,12 @@ class BucketLeaseStore:
             bucket: URL of the bucket, as an operator would write it.
             key: Key of the record.
             connect: Returns a client with the present credentials.
-            heed: Adapts to an error of the store; returns whether to retry.
+            adapt_to: Adapts to an error of the store; returns whether to retry.
         """
         self._bucket = bucket
         self._key = key
         self._connect = connect
-        self._heed = heed
+        self._adapt_to = adapt_to
         self._open: RecordBucket | None = None
 
     @property
@@ -83,7 +83,7 @@ class BucketLeaseStore:
         try:
             return await self._blocking("write", write)
         except StorageError as error:
-            if not self._heed(error):
+            if not self._adapt_to(error):
                 raise
         return await self._blocking("write", write)
 
@@ -93,7 +93,7 @@ class BucketLeaseStore:
     def probe(self, name: str) -> BucketProbe:
         """Return a store for a test record, in a folder that contains only test records."""
         key = f"{self._key.removesuffix('.json')}-probe/{name}.json"
-        return BucketProbe(self._bucket, key, self._connect, self._heed)
+        return BucketProbe(self._bucket, key, self._connect, self._adapt_to)
 
     def _write(
         self, record: Record, expected: str | None, records: RecordBucket, doing: str

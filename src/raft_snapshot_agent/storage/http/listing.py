@@ -1,4 +1,4 @@
-"""A list of objects in pages of XML, as S3 and Azure give it."""
+"""Lists of objects in pages of XML, as S3 and Azure return them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Listed:
     key: str
     size: int
     written: datetime | None
-    """By the store's clock, if it tells."""
+    """Time by the store's clock, if it reports one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Page:
     """One page of a list."""
 
     items: Iterable[tuple[str, Listed | None]]
-    """Each name, and the object, or nothing for a folder."""
+    """Each name with its object, or with `None` for a folder."""
     more: Mapping[str, str] | None
-    """The parameters that ask for the next; nothing after the last."""
+    """Parameters of the request for the next page; `None` after the last."""
 
 
 def list_pages(
@@ -37,10 +37,10 @@ def list_pages(
     query: Mapping[str, str],
     read_page: Callable[[bytes, str], Page],
 ) -> Iterator[Listed]:
-    """List the objects directly below a prefix, which is one of the parameters.
+    """List the objects directly below the prefix that `query` contains.
 
     Raises:
-        StorageError: That is not allowed, failed, or has no end.
+        StorageError: It was refused, failed, or has no end.
     """
     asked, prefix = dict(query), query["prefix"]
     listing = PagedList[Listed](doing, client.store.max_objects)

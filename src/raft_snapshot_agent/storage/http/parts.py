@@ -36,7 +36,7 @@ def read_if_small(source: UploadSource) -> memoryview | None:
     reached = 0
     while reached <= PART and (longer := source.follow(reached)) > reached:
         reached = longer
-    return None if reached > PART else _filled(source, 0, bytearray(reached))
+    return None if reached > PART else _fill(source, 0, bytearray(reached))
 
 
 def send_parts(source: UploadSource, stop: Event, send: Callable[[int, memoryview], None]) -> int:
@@ -68,7 +68,7 @@ def _send_all(lanes: Lanes, source: UploadSource, send: Callable[[int, memoryvie
         free.append(buffer)
 
     lanes.wait()
-    while part := _filled(source, position, buffer := free.popleft()):
+    while part := _fill(source, position, buffer := free.popleft()):
         number, position = number + 1, position + len(part)
         lanes.begin(partial(send_one, number, part, buffer))
         lanes.wait()
@@ -76,7 +76,7 @@ def _send_all(lanes: Lanes, source: UploadSource, send: Callable[[int, memoryvie
     return position
 
 
-def _filled(source: UploadSource, start: int, buffer: bytearray) -> memoryview:
+def _fill(source: UploadSource, start: int, buffer: bytearray) -> memoryview:
     """Read one part, or the rest, into a buffer; return the filled slice."""
     size = 0
     while wanted := min(_STEP, len(buffer) - size):

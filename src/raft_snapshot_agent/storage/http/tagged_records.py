@@ -1,4 +1,4 @@
-"""How a store with ETags keeps a lease's record: a write may insist on the one it expects."""
+"""Lease records in a store with ETags: a write can require the expected record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TaggedObjects(Protocol):
 
     @property
     def client(self) -> BucketClient[Any]:
-        """What reads, writes and removes them."""
+        """The client that reads, writes and removes them."""
 
     def list_objects(self, doing: str, prefix: str) -> Iterable[Listed]:
         """List the objects directly below a prefix."""

@@ -72,7 +72,7 @@ class LocalLeaseStore:
         return LocalProbe(folder.parent, f"{folder.name}-probe-{name}", self._access, self._mounted)
 
     def _read(self) -> Versioned | None:
-        with self._explained("read"):
+        with self._translate_errors("read"):
             for _ in range(_TRIES):
                 if not (newest := self._newest()):
                     return None
@@ -90,9 +90,9 @@ class LocalLeaseStore:
             return b""
 
     def _write(self, content: bytes, expected: int) -> str | None:
-        with self._explained("write"):
+        with self._translate_errors("write"):
             atomic_write.make_folder(self._folder, self._access())
-            if self._is_late(expected) or not self._created(expected + 1, content):
+            if self._is_late(expected) or not self._create(expected + 1, content):
                 return None
             if self._newest() != expected + 1:  # others have written newer records
                 self._file(expected + 1).unlink(missing_ok=True)
@@ -103,7 +103,7 @@ class LocalLeaseStore:
     def _is_late(self, expected: int) -> bool:
         return self._newest() != expected
 
-    def _created(self, number: int, content: bytes) -> bool:
+    def _create(self, number: int, content: bytes) -> bool:
         """Write a file and link it under its number; return false if that exists."""
         descriptor, path = tempfile.mkstemp(prefix=f".{number}-", dir=self._folder)
         try:
@@ -151,7 +151,7 @@ class LocalLeaseStore:
         return self._folder / f"{number}.json"
 
     @contextlib.contextmanager
-    def _explained(self, doing: str) -> Iterator[None]:
+    def _translate_errors(self, doing: str) -> Iterator[None]:
         try:
             self._mounted()
             yield
@@ -177,11 +177,11 @@ class LocalProbe(LocalLeaseStore):
         return bool(expected) and not self._newest()
 
     def _delete(self) -> None:
-        with self._explained("delete"), suppress(FileNotFoundError):
+        with self._translate_errors("delete"), suppress(FileNotFoundError):
             shutil.rmtree(self._folder)
 
     def _sweep(self) -> None:
-        with self._explained("sweep"):
+        with self._translate_errors("sweep"):
             probes = self._folder.parent.glob(f"{self._folder.name.rpartition('-')[0]}-*")
             aged = [(path, path.stat().st_mtime) for path in probes]
             newest = max((written for _, written in aged), default=0.0)

@@ -186,7 +186,7 @@ class LocalStorage:
         return str(self._folder / name)
 
     async def put(self, name: str, source: UploadSource) -> int:
-        with self._explained(f"store {name}"):
+        with self._translate_errors(f"store {name}"):
             return await in_stoppable_thread(partial(self._put, name, source))
 
     async def entries(self) -> list[Entry]:
@@ -213,11 +213,11 @@ class LocalStorage:
     async def _blocking(
         self, doing: str, work: Callable[[Unpack[Arguments]], T], *args: *Arguments
     ) -> T:
-        with self._explained(doing):
+        with self._translate_errors(doing):
             return await in_thread(partial(work, *args), abandon=True)
 
     @contextlib.contextmanager
-    def _explained(self, doing: str) -> Iterator[None]:
+    def _translate_errors(self, doing: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -25,7 +25,7 @@ class Demands:
         self.signed = checksum is not None
         """Whether to sign every byte, also over TLS."""
 
-    def heed(self, error: StorageError) -> bool:
+    def adapt_to(self, error: StorageError) -> bool:
         """Adapt to an error of the store; return whether a retry may help."""
         if isinstance(error, Unproved):
             first, self.signed = not self.signed, True

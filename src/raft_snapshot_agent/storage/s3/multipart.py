@@ -47,7 +47,7 @@ class Uploads:
         query = {"prefix": prefix, "uploads": "", "max-uploads": str(PAGE)}
         listing = PagedList[MultipartUpload](self._doing, self._client.store.max_objects)
         while True:
-            page = _parsed(self._ask(query))
+            page = _parse(self._ask(query))
             found = [_upload(one) for one in page.get("Upload", ())]
             yield from listing.page((f"{one.key} {one.id}", one) for one in found)
             if _text(page, "IsTruncated") != "true":
@@ -89,7 +89,7 @@ def sweep(uploads: Uploads, prefix: str, leftovers: Leftovers, now: datetime) ->
     return len(stale)
 
 
-def _parsed(document: bytes) -> dict[str, list[ET.Element]]:
+def _parse(document: bytes) -> dict[str, list[ET.Element]]:
     page: dict[str, list[ET.Element]] = {}
     try:
         for part in parts(document, _PARTS):

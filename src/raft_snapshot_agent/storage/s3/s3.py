@@ -44,7 +44,7 @@ class S3Settings(S3Options):
 
         demands = Demands(checksum=self.checksum)
         location = BucketLocation(f"s3://{self.bucket}", self.prefix, "aws")
-        return BucketStorage(location, lambda: S3Objects(connect(self, demands)), demands.heed)
+        return BucketStorage(location, lambda: S3Objects(connect(self, demands)), demands.adapt_to)
 
     def lease_store(self, name: str) -> StoredLeaseStore:
         from raft_snapshot_agent.storage.http.lease_store import BucketLeaseStore
@@ -57,7 +57,7 @@ class S3Settings(S3Options):
         def records() -> TaggedRecords:
             return TaggedRecords(S3Objects(connect(self, demands)))
 
-        return BucketLeaseStore(url, key, records, demands.heed)
+        return BucketLeaseStore(url, key, records, demands.adapt_to)
 
     def check(self) -> None:
         """Check that an endpoint from the environment does not contain the bucket."""

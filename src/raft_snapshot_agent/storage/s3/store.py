@@ -1,4 +1,4 @@
-"""A store that speaks S3: where an object is, how a request is signed, and what a refusal means.
+"""The S3 API: URLs of objects, signatures of requests, and meaning of errors.
 
 Source: the reference of the S3 API.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 Keys = Callable[[str], AwsCredentials]
-"""Finds what a request is signed with, given what fails if that does."""
+"""Returns the credentials; the argument is the start of the error message."""
 
 SHA256, CRC32 = "SHA256", "CRC32"
 _ALGORITHM = "x-amz-sdk-checksum-algorithm"
@@ -44,7 +44,7 @@ _ABSENT = frozenset({"NoSuchKey", ""})
 
 @dataclass(frozen=True, slots=True)
 class S3Store:
-    """One bucket, and who asks."""
+    """One bucket and its credentials."""
 
     bucket: S3Bucket
     keys: Keys
@@ -83,9 +83,9 @@ class S3Store:
         return BucketRequest("PUT", key, headers=headers, payload=payload)
 
     def checksum(self, payload: Payload) -> Mapping[str, str]:
-        """Return the headers that have the store keep a checksum, if it is to.
+        """Return the headers that make the store keep a checksum, if configured.
 
-        By these alone Object Lock takes an object.
+        Without them, a bucket with Object Lock refuses an object.
         """
         if not self.options.checksum and is_signed(payload):
             return {}
@@ -109,7 +109,7 @@ class S3Store:
         return url, sign(request.method, url, region, keys, now, request.headers, digest)
 
     def forget(self) -> bool:
-        """Leave the credentials alone: none that are refused are better when fetched again."""
+        """Keep the credentials: the same would be fetched again."""
         return False
 
     def refused(self, doing: str, answer: BaseHTTPResponse) -> StorageError:
@@ -143,16 +143,16 @@ S3Client = BucketClient[S3Store]
 
 
 def payload_of(pieces: Iterable[Buffer]) -> Payload:
-    """Make a body, hashed once.
+    """Return a request body, hashed once.
 
-    The signature covers the SHA-256, so the store checks what arrives; the same is the checksum
-    that it keeps where it is asked to.
+    The signature covers the SHA-256, so the store checks the received bytes. The same hash is the
+    checksum that the store keeps if configured.
     """
     return Payload.of(pieces, hashlib.sha256())
 
 
 class Crc32:
-    """CRC-32, with the methods of a hash that a body needs."""
+    """CRC-32 with the interface of a hash."""
 
     def __init__(self) -> None:
         self._value = 0
@@ -172,5 +172,5 @@ def is_signed(payload: Payload) -> bool:
 
 
 def checksum_header(algorithm: str) -> str:
-    """Return the name of the checksum header, in requests and in answers."""
+    """Return the name of the checksum header in requests and responses."""
     return f"x-amz-checksum-{algorithm.lower()}"

@@ -106,7 +106,7 @@ class _Session:
             headers["x-amz-checksum-algorithm"] = algorithm
         request = BucketRequest("POST", key, {"uploads": ""}, headers)
         begun = client.ask(doing, request).data
-        return cls(client, doing, key, _found(client, doing, begun, "UploadId"))
+        return cls(client, doing, key, _read_element(client, doing, begun, "UploadId"))
 
     def run(self, source: UploadSource) -> int:
         try:
@@ -146,7 +146,7 @@ class _Session:
             raise StorageUnavailable(why, hint=LATER)
         if said.code or answer.status == 404:  # also with 200, which was sent before it failed
             raise self.client.store.refused(self.doing, answer)
-        _found(self.client, self.doing, answer.data, "ETag")
+        _read_element(self.client, self.doing, answer.data, "ETag")
 
     def _abort(self) -> None:
         """Abort the upload, even after the caller was cancelled."""
@@ -155,7 +155,7 @@ class _Session:
             client.ask(self.doing, BucketRequest("DELETE", self.key, {"uploadId": self.id}))
 
 
-def _found(client: S3Client, doing: str, document: bytes, name: str) -> str:
+def _read_element(client: S3Client, doing: str, document: bytes, name: str) -> str:
     """Return one element of an answer.
 
     Raises:

@@ -36,10 +36,10 @@ def versioning(client: S3Client, prefix: str) -> Versioning | None:
     """
     client = replace(client, store=replace(client.store, hints=_HINTS))
     try:
-        status = _asked(client, "versioning")
+        status = _ask(client, "versioning")
         if status is None or _first(status, "Status") != "Enabled":
             return None if status is None else Versioning(kept=False)
-        rules = _asked(client, "lifecycle")
+        rules = _ask(client, "lifecycle")
     except LoginRefused:
         raise
     except StorageDenied:
@@ -60,7 +60,7 @@ def _ends(rule: ET.Element, prefix: str) -> bool:
     return prefix.startswith(below)
 
 
-def _asked(client: S3Client, what: str) -> list[ET.Element] | None:
+def _ask(client: S3Client, what: str) -> list[ET.Element] | None:
     """Ask for one thing that a bucket is set to; nothing where the store has no such setting."""
     doing = f"cannot ask s3://{client.store.bucket.name} for its {what}"
     answer = client.ask(doing, BucketRequest("GET", query={what: ""}), also={404, 405, 501})

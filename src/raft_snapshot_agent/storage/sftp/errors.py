@@ -21,7 +21,7 @@ _LONGEST = 200
 _FULL = ("no space", "quota", "disk full")
 
 
-def explained(doing: str, settings: SftpOptions, error: Exception) -> StorageError:
+def describe_failure(doing: str, settings: SftpOptions, error: Exception) -> StorageError:
     """Return the error for an exception of the library, with the server's text."""
     told = one_line(getattr(error, "reason", None) or reason_of(error), _LONGEST)
     folder = settings.folder

@@ -87,7 +87,7 @@ class SftpStorage:
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
         async with self._session(f"read {name}") as files:
-            file = await files.opened(path := self._path(name))
+            file = await files.open_file(path := self._path(name))
             if file is None:
                 raise not_found(name, self._settings.url)
             async for piece in files.pieces(path, file):

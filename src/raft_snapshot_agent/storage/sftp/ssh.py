@@ -26,7 +26,7 @@ from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.leftovers import fresh_partial
 from raft_snapshot_agent.storage.limits import endless, too_many
 from raft_snapshot_agent.storage.sftp.blocks import WINDOW, read_window, write_window
-from raft_snapshot_agent.storage.sftp.errors import LATER, explained
+from raft_snapshot_agent.storage.sftp.errors import LATER, describe_failure
 from raft_snapshot_agent.storage.sftp.options import SftpOptions
 from raft_snapshot_agent.threads import in_thread
 
@@ -65,7 +65,7 @@ class Files:
         files: list[RemoteFile] = []
         try:
             with fail_after(self._timeout):
-                async with aclosing(_scanned(self._client, path + prefix)) as names:
+                async with aclosing(_scan(self._client, path + prefix)) as names:
                     async for file in names:
                         if len(files) >= self._most:
                             raise too_many(f"cannot list {path}{prefix}", self._most)
@@ -138,7 +138,7 @@ class Files:
         with suppress(asyncssh.Error):  # a sweep removes it later
             await self.remove(aside)
 
-    async def opened(self, path: str) -> Any:
+    async def open_file(self, path: str) -> Any:
         """Open a file for reading; return `None` if it is missing."""
         try:
             return await self._bounded(self._client.open(path, "rb", block_size=0))
@@ -183,7 +183,7 @@ async def session(doing: str, settings: SftpOptions) -> AsyncIterator[Files]:
     """
     guard = _Guard(settings.host_key)
     try:
-        connection = await _connected(settings, guard)
+        connection = await _connect(settings, guard)
         try:
             timeout = settings.timeout.total_seconds()
             with fail_after(timeout):
@@ -199,7 +199,7 @@ async def session(doing: str, settings: SftpOptions) -> AsyncIterator[Files]:
     except ConfigError as error:
         raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
     except (asyncssh.Error, OSError, ValueError) as error:
-        raise explained(doing, settings, error) from error
+        raise describe_failure(doing, settings, error) from error
 
 
 class _Guard(asyncssh.SSHClient):
@@ -231,7 +231,7 @@ class _Guard(asyncssh.SSHClient):
         )
 
 
-async def _connected(settings: SftpOptions, guard: _Guard) -> asyncssh.SSHClientConnection:
+async def _connect(settings: SftpOptions, guard: _Guard) -> asyncssh.SSHClientConnection:
     key = await in_thread(partial(_private_key, settings))
     known = await in_thread(partial(_known_hosts, settings))
     with fail_after(seconds := settings.timeout.total_seconds()):
@@ -282,7 +282,7 @@ def _known_hosts(settings: SftpOptions) -> asyncssh.SSHKnownHosts:
         ) from None
 
 
-async def _scanned(client: asyncssh.SFTPClient, folder: str) -> AsyncGenerator[RemoteFile]:
+async def _scan(client: asyncssh.SFTPClient, folder: str) -> AsyncGenerator[RemoteFile]:
     async for entry in client.scandir(folder):
         attributes = entry.attrs
         if attributes.type in _PLAIN:

@@ -82,8 +82,8 @@ class SwiftLogin:
     def _entered(self, given: _Given) -> SwiftAccess:
         url, token = given.optional("storage_url"), given.optional("auth_token")
         if url and token:
-            return SwiftAccess(self._checked(url), token)
-        auth_url = self._checked(given.required("auth_url"))
+            return SwiftAccess(self._check_url(url), token)
+        auth_url = self._check_url(given.required("auth_url"))
         if _is_own(auth_url):
             return self._own(auth_url, given)
         return self._keystone(auth_url, given, url)
@@ -98,7 +98,7 @@ class SwiftLogin:
         token, url = answer.headers.get("x-auth-token"), answer.headers.get("x-storage-url")
         if answer.status not in {200, 204} or not token or not url:
             raise _refused(doing, answer)
-        return SwiftAccess(self._checked(given.optional("storage_url") or url), token)
+        return SwiftAccess(self._check_url(given.optional("storage_url") or url), token)
 
     def _keystone(self, auth_url: str, given: _Given, storage_url: str | None) -> SwiftAccess:
         url = f"{auth_url.removesuffix('/v3')}/v3/auth/tokens"
@@ -109,9 +109,9 @@ class SwiftLogin:
         if answer.status not in {200, 201} or not token:
             raise _refused(doing, answer)
         region = given.optional("region_name")
-        return SwiftAccess(self._checked(storage_url or _endpoint(doing, answer, region)), token)
+        return SwiftAccess(self._check_url(storage_url or _endpoint(doing, answer, region)), token)
 
-    def _checked(self, url: str) -> str:
+    def _check_url(self, url: str) -> str:
         try:
             refuse_plain_http(address := server_url(url), self._settings.allow_http)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""What a storage needs of a container beside its requests; each part is loaded when it is used."""
+"""The operations of a storage on a container; uploads and sweeps are loaded when used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SwiftObjects:
 
     @classmethod
     def of(cls, settings: SwiftOptions) -> SwiftObjects:
-        """Prepare; nothing is contacted."""
+        """Prepare without contacting anything."""
         return cls(Container(settings), int(settings.segment_size))
 
     def upload(self, _doing: str, key: str, source: UploadSource, stop: Event) -> int:

@@ -151,21 +151,21 @@ class WebdavStorage:
         """Send the source in chunks while it grows; as a whole to servers without chunks."""
         content = if_small(source, _SMALL)
         if content is not None:
-            return self._sent(doing, hidden, content, len(content))
+            return self._send_whole(doing, hidden, content, len(content))
         body = Body(source, stop)
         answer = self._ask(doing, "PUT", self._url(hidden), {}, body)
-        if answer.status in _SUCCESS and self._stored(hidden) in {None, body.size}:
+        if answer.status in _SUCCESS and self._find_size(hidden) in {None, body.size}:
             return body.size
         if answer.status not in _SUCCESS | _LENGTH_WANTED:
             raise self._refused(doing, answer)
-        return self._sent(doing, hidden, Body(source, stop), whole_length(source))
+        return self._send_whole(doing, hidden, Body(source, stop), whole_length(source))
 
-    def _sent(self, doing: str, hidden: str, body: bytes | Body, length: int) -> int:
+    def _send_whole(self, doing: str, hidden: str, body: bytes | Body, length: int) -> int:
         headers = {"content-length": str(length)}
         answer = self._ask(doing, "PUT", self._url(hidden), headers, body)
         if answer.status not in _SUCCESS:
             raise self._refused(doing, answer)
-        if (stored := self._stored(hidden)) not in {None, length}:
+        if (stored := self._find_size(hidden)) not in {None, length}:
             why = f"{self._folder} took {stored} of {length} bytes"
             raise StorageError(why, hint="check the server's log")
         return length
@@ -179,10 +179,10 @@ class WebdavStorage:
                 break
         return answer
 
-    def _stored(self, hidden: str) -> int | None:
+    def _find_size(self, hidden: str) -> int | None:
         """Return the stored size; `None` if the server does not report it."""
         try:
-            files = self._listed(f"check {hidden}", self._url(hidden), depth=0)
+            files = self._list_url(f"check {hidden}", self._url(hidden), depth=0)
         except StorageDenied:
             return None
         except SnapshotNotFound:
@@ -200,7 +200,7 @@ class WebdavStorage:
         """List the files directly in the folder; a missing folder is empty."""
         files: list[WebdavFile] | None = []
         try:
-            files = self._listed(doing, self._base, depth=1)
+            files = self._list_url(doing, self._base, depth=1)
         except SnapshotNotFound:
             above = self._ask(doing, "PROPFIND", f"{self._settings.url}/", {"depth": "0"})
             if above.status != 207:
@@ -211,7 +211,7 @@ class WebdavStorage:
         named = [(file.path.removeprefix(self._path), file) for file in files]
         return [(name, file) for name, file in named if name and "/" not in name]
 
-    def _listed(self, doing: str, url: str, *, depth: int) -> list[WebdavFile] | None:
+    def _list_url(self, doing: str, url: str, *, depth: int) -> list[WebdavFile] | None:
         """List a URL; return `None` if the server cannot list.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What changed between two snapshots: keys by mount, as their manifests count them."""
+"""Changes between two snapshots: keys by mount, as counted in their manifests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from raft_snapshot_agent.core.state.status import ClusterStatus, RunSummary
 from raft_snapshot_agent.web.page import words
 
 MOST = 40
-"""Mounts that are told one by one: those that changed most."""
+"""Maximum mounts that are listed: those that changed most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class MountChange:
 
 @dataclass(frozen=True, slots=True)
 class MountChanges:
-    """Two snapshots, and how they differ."""
+    """Two snapshots and their differences."""
 
     choices: tuple[CountedRun, ...]
     """Newest first."""
@@ -45,12 +45,12 @@ class MountChanges:
 
 
 def compare_runs(cluster: ClusterStatus, before: str, after: str) -> MountChanges | None:
-    """Return what changed from one snapshot to another; nothing where there are not two to compare.
+    """Return the changes from one snapshot to another; `None` if there are fewer than two.
 
     Arguments:
-        cluster: Whose runs are compared.
-        before: ID of a run; any other text: the one before the newest.
-        after: The same of the later; any other text: the newest.
+        cluster: The status of the cluster.
+        before: ID of the earlier run; any other text: the last but one.
+        after: ID of the later run; any other text: the newest.
     """
     counted = [(one, found) for one in reversed(cluster.runs) if (found := _count(one))]
     if len(counted) < 2:

@@ -1,4 +1,4 @@
-"""Size and index of what is stored, over time; what is missing or shrank is marked."""
+"""Size and Raft index of the stored snapshots over time; gaps and decreases are marked."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from raft_snapshot_agent.web.page import words
 WIDTH, HEIGHT = 640, 120
 _EDGE = 6
 _SHRUNK = 0.5
-"""A snapshot smaller than this share of the one before is marked."""
+"""A snapshot smaller than this fraction of the previous one is marked."""
 _APART = 1.5
-"""Intervals between two snapshots after which one is missing."""
+"""Intervals between two snapshots above which one is missing."""
 _MOST = 240
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """One snapshot that is marked."""
+    """A mark at one snapshot."""
 
     x: float
     y: float
@@ -31,11 +31,11 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One line over time, broken where snapshots are missing."""
+    """One line over time, interrupted where snapshots are missing."""
 
     name: str
     pieces: tuple[str, ...]
-    """Points of each unbroken piece, as SVG has them."""
+    """Points of each uninterrupted piece, in the format of SVG."""
     spots: tuple[Spot, ...]
     low: str
     high: str
@@ -47,7 +47,7 @@ class Chart:
 
 
 def draw_charts(storages: Sequence[StorageStatus]) -> tuple[Chart, ...]:
-    """Return the charts of the storage that holds most; nothing where there are not two."""
+    """Return the charts of the storage with the most snapshots; none with fewer than two."""
     best = max(storages, key=lambda one: len(one.snapshots), default=None)
     if best is None:
         return ()

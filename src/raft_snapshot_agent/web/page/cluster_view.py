@@ -1,4 +1,4 @@
-"""What the page shows of one cluster, in words."""
+"""The view of one cluster on the page, as text."""
 
 from __future__ import annotations
 
@@ -20,22 +20,21 @@ from raft_snapshot_agent.web.page.charts import Chart, draw_charts
 from raft_snapshot_agent.web.page.storage_view import StorageCard, view_storage
 from raft_snapshot_agent.web.page.timeline import Timeline, draw_timeline
 
-"""Said instead of the word for how all is, before any storage was looked at."""
 TONES = {Severity.FINE: "good", Severity.ATTENTION: "warn", Severity.FAILING: "bad"}
 
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """What the reader wants to see."""
+    """The query of the page."""
 
     words: str = ""
-    """Part of the names of clusters."""
+    """Part of the names of the clusters to show."""
     cluster: str | None = None
-    """One of them, whole."""
+    """The full name of one cluster; `None`: all."""
     before: str = ""
-    """ID of the run whose snapshot is compared; empty: the one before the newest."""
+    """ID of the earlier run to compare; empty: the last but one."""
     after: str = ""
-    """The same of what it is compared with; empty: the newest."""
+    """ID of the later run; empty: the newest."""
 
 
 ALL = PageQuery()
@@ -43,7 +42,7 @@ ALL = PageQuery()
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A moment, for people and for programs."""
+    """A point in time, for people and for programs."""
 
     text: str
     iso: str
@@ -65,7 +64,7 @@ class ClusterCard:
     next: Moment | None
     running: str
     told: str
-    """The worst of its problems, for a row."""
+    """Its most severe problem, for a row."""
     drill: str
     drill_tone: str
     holds: tuple[str, ...]
@@ -79,7 +78,7 @@ class ClusterCard:
 
 
 def list_times(cluster: ClusterStatus) -> list[datetime]:
-    """List when the newest snapshot of each storage was taken."""
+    """List the time of the newest snapshot of each storage."""
     return [one.last_success for one in cluster.storages if one.last_success is not None]
 
 
@@ -91,14 +90,14 @@ def view_cluster(
     *,
     whole: bool,
 ) -> ClusterCard:
-    """Return what is shown of a cluster.
+    """Return the view of a cluster.
 
     Arguments:
-        cluster: How it stands.
-        problems: What is wrong with it, the worst first.
+        cluster: Its status.
+        problems: Its problems, the most severe first.
         now: The present time.
-        asked: What the reader wants to see.
-        whole: Whether more than a row is shown.
+        asked: The query of the page.
+        whole: Whether all is shown, or only a row.
     """
     severity = severity_of(tuple(problems))
     last = max(list_times(cluster), default=None)
@@ -188,5 +187,5 @@ def _tell_next(due: datetime, now: datetime) -> Moment:
 
 
 def show_moment(moment: datetime, text: str) -> Moment:
-    """Return a moment with its words."""
+    """Return a point in time with its text."""
     return Moment(text, words.iso(moment), words.clock(moment))

@@ -25,7 +25,7 @@ def render_page(status: AgentStatus, asked: PageQuery = ALL) -> bytes:
         status: How things stand.
         asked: What the reader wants to see.
     """
-    _redacted.cache_clear()  # not cached: more secrets may be known now
+    _redact.cache_clear()  # not cached: more secrets may be known now
     return _environment().get_template("page.html").render(page=view_page(status, asked)).encode()
 
 
@@ -58,9 +58,9 @@ def _link(cluster: str) -> str:
 def _finalize(value: Any) -> Any:
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    return _redacted(value)
+    return _redact(value)
 
 
 @lru_cache(20_000)
-def _redacted(text: str) -> str:
+def _redact(text: str) -> str:
     return redact(text)

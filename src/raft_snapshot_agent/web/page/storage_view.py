@@ -1,4 +1,4 @@
-"""What the page shows of one storage."""
+"""The view of one storage on the page."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from raft_snapshot_agent.core.state.status import StorageStatus
 from raft_snapshot_agent.web.page import words
 
 NEWEST = 40
-"""Snapshots that are listed one by one."""
+"""Maximum snapshots that are listed individually."""
 BAR = 100
-"""Length of the bar for the greatest age that is fine."""
+"""Length of the bar at the maximum permitted age."""
 _TONES = {
     CheckState.OK: "good",
     CheckState.WARNING: "warn",
@@ -35,7 +35,7 @@ class SnapshotRow:
     index: str
     marks: str
     kept: str
-    """Why it stays."""
+    """Why it is not deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ class StorageCard:
     age: str
     limit: str
     bar: int
-    """The age in hundredths of the greatest that is fine, at most 100."""
+    """The age in percent of the maximum permitted, at most 100."""
     count: str
     size: str
     oldest: str
     schedule: str
     listed: str
     scrubbed: str
-    """When it was last read back, and what came of it; empty: it is not."""
+    """Time and result of the last scrub; empty: none."""
     error: str
     since: str
     warnings: tuple[str, ...]
@@ -66,12 +66,12 @@ class StorageCard:
 
 
 def view_storage(storage: StorageStatus, now: datetime, cluster: str) -> StorageCard:
-    """Return what is shown of a storage.
+    """Return the view of a storage.
 
     Arguments:
-        storage: How it stands.
+        storage: Its status.
         now: The present time.
-        cluster: Whose snapshots it keeps.
+        cluster: The name of its cluster.
     """
     verdict = storage.judge(now, cluster)
     failing = storage.failing

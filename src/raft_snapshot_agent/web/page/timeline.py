@@ -1,4 +1,4 @@
-"""The last slots of a cluster, each stored, failed or missing: a gap is seen at a glance."""
+"""The last slots of a cluster, each stored, failed or missing, so that gaps are visible."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from raft_snapshot_agent.core.state.status import ClusterStatus, RunSummary
 from raft_snapshot_agent.web.page.words import clock
 
 SLOTS = 48
-"""As many are shown: two days of hours."""
+"""Slots that are shown: with hourly snapshots two days."""
 STEP = 14
-"""Width of one, in units of the drawing."""
+"""Width of a slot, in units of the SVG."""
 _HEIGHTS = {"ok": 40, "other": 40, "partial": 26, "failed": 12, "missing": 40, "before": 0}
 HEIGHT = 40
 _LABELS = {
@@ -29,7 +29,7 @@ _LABELS = {
 }
 _KINDS = {Outcome.OK: "ok", Outcome.PARTIAL: "partial", Outcome.FAILED: "failed"}
 _WORTH = ("ok", "partial", "other", "failed")
-"""What is shown of a slot in which several things happened: the best of them."""
+"""Results, best first: of several in one slot, the best is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,12 @@ class SlotMark:
 
     @property
     def height(self) -> int:
-        """How high its bar is: what went wrong is told by more than its colour."""
+        """Height of its bar: colour alone is not enough to distinguish results."""
         return _HEIGHTS[self.kind]
 
     @property
     def y(self) -> int:
-        """Where its bar begins."""
+        """Top of its bar."""
         return HEIGHT - self.height
 
 
@@ -57,7 +57,7 @@ class Timeline:
 
     marks: tuple[SlotMark, ...]
     summary: str
-    """The same in one sentence."""
+    """The same as one sentence."""
     begins: str
     ends: str
 
@@ -66,10 +66,10 @@ class Timeline:
 
 
 def draw_timeline(cluster: ClusterStatus, now: datetime) -> Timeline | None:
-    """Return the last slots of a cluster; nothing where nothing was ever taken.
+    """Return the last slots of a cluster; `None` if no snapshot was ever taken.
 
     Arguments:
-        cluster: Whose runs they are.
+        cluster: The status of the cluster.
         now: The present time.
     """
     taken = sorted({one.taken_at for one in _list_stored(cluster)})
@@ -77,7 +77,7 @@ def draw_timeline(cluster: ClusterStatus, now: datetime) -> Timeline | None:
     gap = _find_interval(cluster, moments)
     if not moments or gap is None:
         return None
-    # The last slot ends where the next one begins, so that half of it is no gap.
+    # Half an interval later, so that the current slot is not shown as a gap.
     end = moments[-1] + max((now - moments[-1]) // gap, 0) * gap + gap / 2
     kinds = _sort_into_slots(cluster.runs, taken, end, gap)
     first = (end - moments[0]) // gap
@@ -93,7 +93,7 @@ def draw_timeline(cluster: ClusterStatus, now: datetime) -> Timeline | None:
 def _sort_into_slots(
     runs: Iterable[RunSummary], taken: Iterable[datetime], end: datetime, gap: timedelta
 ) -> dict[int, str]:
-    """Return what became of each slot, by its number counted back from the end."""
+    """Return the result of each slot, by its number counted back from the end."""
     found: dict[int, list[str]] = {}
     ours = set()
     for run in runs:
@@ -115,7 +115,7 @@ def _mark(back: int, kind: str, end: datetime, gap: timedelta) -> SlotMark:
 
 
 def _find_interval(cluster: ClusterStatus, moments: list[datetime]) -> timedelta | None:
-    """Return how far apart snapshots are: as configured, else as they came."""
+    """Return the interval between snapshots: the configured one, else the median."""
     told = [one.interval for one in cluster.storages if one.interval]
     if told:
         return min(told)

@@ -1,4 +1,4 @@
-"""What the page shows, in words, from a status alone."""
+"""The content of the page as text, made from a status only."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from raft_snapshot_agent.web.page.cluster_view import (
 )
 
 CARDS = 6
-"""More clusters are a table, and one of them is a page of its own."""
+"""More clusters than this are shown as a table, and each has its own page."""
 PROBLEMS, PROBLEMS_OF_MANY = 12, 3
-"""As many are told at the top; where the clusters are a table, it has the others."""
+"""Maximum problems at the top, with cards and with a table, which contains the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemView:
-    """One thing that is wrong."""
+    """One problem."""
 
     tone: str
     subject: str
@@ -47,17 +47,17 @@ class ProblemView:
 
 @dataclass(frozen=True, slots=True)
 class PageView:
-    """All that is shown."""
+    """The content of the page."""
 
     word: str
     tone: str
     lead: str
-    """The one sentence below the word."""
+    """The sentence below the word."""
     problems: tuple[ProblemView, ...]
     more_problems: int
     clusters: tuple[ClusterCard, ...]
     cards: bool
-    """Whether each is shown whole; else they are rows."""
+    """Whether each is shown as a card; else as a row."""
     total: int
     asked: PageQuery
     at: Moment
@@ -67,11 +67,11 @@ class PageView:
 
 
 def view_page(status: AgentStatus, asked: PageQuery = ALL) -> PageView:
-    """Return what the page shows.
+    """Return the content of the page.
 
     Arguments:
-        status: How things stand.
-        asked: What the reader wants to see.
+        status: The status of the agent.
+        asked: The query of the page.
     """
     problems = list_problems(status)
     severity = severity_of(problems)

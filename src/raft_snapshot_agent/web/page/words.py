@@ -1,4 +1,4 @@
-"""Times, sizes and counts as people read them."""
+"""Times, sizes and counts for people."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ def size(count: int) -> str:
 
 
 def ago(moment: datetime | None, now: datetime) -> str:
-    """Write how long ago something was."""
+    """Write the time since a point in time."""
     if moment is None:
         return "never"
     return "just now" if now - moment < _SOON else f"{span(now - moment)} ago"
 
 
 def until(moment: datetime, now: datetime) -> str:
-    """Write how far off something is."""
+    """Write the time until a point in time."""
     return "now" if moment - now < _SOON else f"in {span(moment - now)}"
 
 
 def clock(moment: datetime) -> str:
-    """Write a moment."""
+    """Write a point in time."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def iso(moment: datetime) -> str:
-    """Write a moment for programs."""
+    """Write a point in time for programs."""
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 

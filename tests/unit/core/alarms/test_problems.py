@@ -35,7 +35,7 @@ FAILURE = OngoingFailure("no answer", NOW)
 
 
 def surveyed(survey: Survey, **how: Any) -> StorageStatus:
-    return replace(StorageStatus("far", "s3").surveyed(survey, HOURLY, NOW), **how)
+    return replace(StorageStatus("far", "s3").with_survey(survey, HOURLY, NOW), **how)
 
 
 FRESH = Survey.of([Stored("a", NOW, 10, 1, verified=True)], NOW)
@@ -73,7 +73,7 @@ CASES: dict[str, tuple[dict[str, Any], StorageStatus, ProblemKind, Severity]] = 
     "stale": ({}, surveyed(OLD), ProblemKind.STALE, Severity.FAILING),
     "stale, optional": (
         {},
-        replace(StorageStatus("far", "s3", required=False), holding=None).surveyed(
+        replace(StorageStatus("far", "s3", required=False), holding=None).with_survey(
             OLD, HOURLY, NOW
         ),
         ProblemKind.STALE,

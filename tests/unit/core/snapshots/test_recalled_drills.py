@@ -62,6 +62,6 @@ def test_what_this_agent_held_later_stays() -> None:
 def test_a_look_without_notes_forgets_no_drill() -> None:
     before = noting("s3", 2, passed=True)
     timing = ScheduleSpec(Every(timedelta(hours=1)))
-    after = before.surveyed(Survey(), timing, NOW)
+    after = before.with_survey(Survey(), timing, NOW)
 
     assert ClusterStatus("", (after,)).recalled().drill is not None

@@ -97,7 +97,7 @@ def test_only_so_many_runs_are_remembered() -> None:
 
 
 def test_a_look_tells_what_is_there() -> None:
-    storage = StorageStatus("disk", "local").surveyed(
+    storage = StorageStatus("disk", "local").with_survey(
         survey(timedelta(minutes=5), timedelta(days=3)), HOURLY, NOW
     )
     assert (storage.stored, storage.stored_bytes) == (2, 20)
@@ -108,8 +108,8 @@ def test_a_look_tells_what_is_there() -> None:
 
 
 def test_a_look_that_fails_keeps_what_was_known() -> None:
-    before = StorageStatus("disk", "local").surveyed(survey(timedelta(0)), HOURLY, NOW)
-    storage = before.surveyed(Survey(error=StorageUnavailable("no answer")), HOURLY, NOW)
+    before = StorageStatus("disk", "local").with_survey(survey(timedelta(0)), HOURLY, NOW)
+    storage = before.with_survey(Survey(error=StorageUnavailable("no answer")), HOURLY, NOW)
     assert (storage.stored, storage.last_success) == (1, NOW)
     assert storage.judge(NOW).state is CheckState.UNKNOWN
     assert storage.judge(NOW).message == "no answer"
@@ -117,11 +117,11 @@ def test_a_look_that_fails_keeps_what_was_known() -> None:
 
 def test_what_was_read_back_is_known_until_it_is_looked_up_again() -> None:
     note = ScrubNote({"a": LastReading(NOW, "broken")})
-    looked = StorageStatus("disk", "local").surveyed(survey(timedelta(0)), HOURLY, NOW)
+    looked = StorageStatus("disk", "local").with_survey(survey(timedelta(0)), HOURLY, NOW)
     storage = looked.scrubbed(note)
-    assert storage.surveyed(survey(timedelta(0)), HOURLY, NOW).has_rot
+    assert storage.with_survey(survey(timedelta(0)), HOURLY, NOW).has_rot
     fresh = replace(survey(timedelta(0)), scrubbed=ScrubNote())
-    assert not storage.surveyed(fresh, HOURLY, NOW).has_rot
+    assert not storage.with_survey(fresh, HOURLY, NOW).has_rot
 
 
 def test_what_is_sent_counts_where_nothing_is_listed_anew() -> None:
@@ -135,7 +135,9 @@ def test_what_is_sent_counts_where_nothing_is_listed_anew() -> None:
 def test_an_agent_is_as_well_as_its_worst_cluster() -> None:
     fine = replace(
         CLUSTER,
-        storages=tuple(one.surveyed(survey(timedelta(0)), HOURLY, NOW) for one in CLUSTER.storages),
+        storages=tuple(
+            one.with_survey(survey(timedelta(0)), HOURLY, NOW) for one in CLUSTER.storages
+        ),
     )
     agent = AgentStatus("1", NOW, NOW, (fine,))
     assert agent.state() is CheckState.OK

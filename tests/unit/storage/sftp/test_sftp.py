@@ -37,7 +37,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.storage.base import BytesSource, Storage
 from raft_snapshot_agent.storage.leftovers import Leftovers
-from raft_snapshot_agent.storage.sftp.errors import explained
+from raft_snapshot_agent.storage.sftp.errors import describe_failure
 
 BIG = 20 * MIB
 RUN = "0a1b2c"
@@ -258,7 +258,7 @@ ODD = [
 @pytest.mark.parametrize("error", ODD, ids=repr)
 def test_no_message_has_a_hole(place: Sftp, error: Exception) -> None:
     settings = SETTINGS.validate_python(place.settings())
-    told = explained("cannot store a in sftp://host/", settings, error)
+    told = describe_failure("cannot store a in sftp://host/", settings, error)
     assert told.hint
     assert str(told).isprintable()
     assert not HOLES.search(str(told)), str(told)

@@ -37,9 +37,9 @@ class Document:
             path = path[:-1]
         return self.marks.get(path, Mark(1, 1))
 
-    def place(self, path: KeyPath) -> str:
-        """Write `FILE:LINE:COLUMN: key.path`."""
-        return _place(self.name, self.mark(path), path)
+    def place(self, path: KeyPath, *, named: bool = True) -> str:
+        """Write `FILE:LINE:COLUMN: key.path`, or only the path of its mapping if not `named`."""
+        return _place(self.name, self.mark(path), path if named else path[:-1])
 
 
 def parse(name: str, suffix: str, text: str) -> Document:

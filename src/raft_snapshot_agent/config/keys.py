@@ -13,6 +13,8 @@ KeyPosition = Callable[[KeyPath], str]
 Origin = Callable[[KeyPath], KeyPath]
 """Returns the path in the document of a key that is validated under another path."""
 _KEY = re.compile(r"[\w./-]{1,64}")
+PUT_IN_QUOTES = "put it in quotes if it is a value, such as a password"
+"""Hint where a value without quotes was perhaps read as a key."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

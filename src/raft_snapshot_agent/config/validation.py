@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from raft_snapshot_agent.config.document import Document, kind, value_at
-from raft_snapshot_agent.config.keys import KeyPath, Mark, Origin
+from raft_snapshot_agent.config.keys import PUT_IN_QUOTES, KeyPath, Mark, Origin
 from raft_snapshot_agent.config.schema import Node, empty_values, follow, has_empty, without
 from raft_snapshot_agent.errors import ConfigError, all_faults
 from raft_snapshot_agent.secret import AUTHOR, HIDDEN, redact
@@ -65,6 +65,8 @@ class _Fault:
     hint: str = ""
     key: str = ""
     """The key that the hint suggests."""
+    named: bool = True
+    """Whether the last key of the path may be shown; it may be a part of a secret."""
 
 
 def validate(
@@ -146,7 +148,7 @@ def _in_order(document: Document, faults: list[_Fault]) -> ConfigError:
 
 
 def _error(document: Document, fault: _Fault) -> ConfigError:
-    message = f"{document.place(fault.path)}: {fault.what}"
+    message = f"{document.place(fault.path, named=fault.named)}: {fault.what}"
     return ConfigError(redact(message), hint=redact(fault.hint))
 
 
@@ -178,6 +180,10 @@ def _missing(finding: _Finding) -> _Fault:
 def _unknown_key(finding: _Finding) -> _Fault:
     known = list(finding.around.get("properties", {}))
     key = nearest(str(finding.path[-1]), known)
+    if finding.value is None and not key:
+        # It may be the rest of a password with a comma and without quotes.
+        what = "an unknown key has no value"
+        return _Fault(finding.path, what, PUT_IN_QUOTES, named=False)
     return _Fault(finding.path, "unknown key", _suggestion(key, known), key)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from raft_snapshot_agent.config.keys import KeyPath, Mark
+from raft_snapshot_agent.config.keys import PUT_IN_QUOTES, KeyPath, Mark
 from raft_snapshot_agent.config.positions import TextError, given_twice
 
 _MOST_UNFOLDED = 10_000
@@ -17,7 +17,6 @@ _UNFOLDED_EACH = 20
 _TAG = "tag:yaml.org,2002:"
 _SPACES = "indent with spaces"
 _AROUND = "look at the indentation, quotes and brackets there and right before"
-_QUOTE = "put it in quotes if it is a value, such as a password"
 _BEGUN_BY_A_SIGN = ("tag", "alias", "anchor", "block scalar", "cannot start")
 _QUOTED = re.compile(r"(?:,? ?(?:but )?(?:found|got) | )?'([^']*)'+")
 _PLAIN = {
@@ -86,7 +85,7 @@ class _Builder:
                 raise _odd("a key must be plain text", key, path)
             elif node.flow_style and _is_bare(key, child):
                 # The rest of a password with a comma and without quotes.
-                raise _odd("a key has no value", key, path, _QUOTE)
+                raise _odd("a key has no value", key, path, PUT_IN_QUOTES)
             elif key.value in own:
                 raise given_twice(_mark(key.start_mark), (*path, key.value))
             else:
@@ -108,7 +107,7 @@ class _Builder:
     def _count(self, node: yaml.Node, path: KeyPath) -> None:
         if node.tag not in _PLAIN:
             # The tag itself may be a password that begins with an exclamation mark.
-            raise _odd("a tag (!) is not allowed", node, path, _QUOTE)
+            raise _odd("a tag (!) is not allowed", node, path, PUT_IN_QUOTES)
         if id(node) not in self._met:
             self._met.add(id(node))
             self._left += _UNFOLDED_EACH
@@ -129,9 +128,9 @@ def _explain(problem: str, context: str) -> tuple[str, str]:
     if "\\t" in problem:
         return problem, _SPACES
     if any(word in problem for word in ("alias", "anchor")):
-        return "an alias or anchor (* or &) that cannot be used", _QUOTE
+        return "an alias or anchor (* or &) that cannot be used", PUT_IN_QUOTES
     is_sign = any(word in problem + context for word in _BEGUN_BY_A_SIGN)
-    return _QUOTED.sub(_sign, problem), _QUOTE if is_sign else _AROUND
+    return _QUOTED.sub(_sign, problem), PUT_IN_QUOTES if is_sign else _AROUND
 
 
 def _sign(quoted: re.Match[str]) -> str:

@@ -102,6 +102,7 @@ def test_the_keys_are_found() -> None:
 @example(secret=f"|{CORE}")
 @example(secret=f"%{CORE}")
 @example(secret=f"{CORE}\n{CORE}")
+@example(secret=f",{CORE}:")  # in braces a key without a value
 @example(secret=f"{CORE} #")  # the rest is a comment, and with it the @ of a proxy's URL
 def test_no_word_of_it_is_said(tmp_path: Path, path: tuple[Any, ...], secret: str) -> None:
     marker = "MARKER"

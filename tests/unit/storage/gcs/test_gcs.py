@@ -480,7 +480,7 @@ def test_a_bucket_may_have_the_services_first_name(endpoint: str | None) -> None
 
 
 async def test_a_ca_file_that_is_missing_fails_this_storage_alone(gcs: Gcs) -> None:
-    storage = gcs.open(ca_file="/missing.pem")
+    storage = gcs.open(ca_file="/missing.pem", endpoint="https://127.0.0.1:9")
     for verb in (
         storage.entries,
         lambda: storage.put(NAME, BytesSource(b"x")),

@@ -44,10 +44,18 @@ def probes(destination: Any) -> list[str]:
     return [key for key in sorted(destination.keys()) if "probe" in key]
 
 
+@pytest.fixture
+def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing compete: moto compares and writes without a lock, so that two writers may win."""
+    monkeypatch.setattr(proof, "_AT_ONCE", 1)
+
+
 @pytest.mark.parametrize("kind", ["local", "s3", "moto", "azure", "gcs"])
 async def test_a_store_that_keeps_its_word_is_proven_and_nothing_stays(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
+    if kind == "moto":
+        request.getfixturevalue("one_at_a_time")
     destination = _place(kind, request)
     settings = settings_of(destination)
     if kind == "local":
@@ -239,6 +247,7 @@ async def test_a_store_that_lies_is_named_and_not_used(lie: str, front: S3Faults
     assert set(moto.keys()) == set(probes(moto))
 
 
+@pytest.mark.usefixtures("one_at_a_time")
 async def test_a_refusal_in_other_words_is_a_refusal(front: S3Faults, moto: S3) -> None:
     def conflict(exchange: Exchange) -> None:
         response = exchange.forward()
@@ -250,6 +259,7 @@ async def test_a_refusal_in_other_words_is_a_refusal(front: S3Faults, moto: S3) 
     await prove(settings_of(moto, endpoint=front.address))
 
 
+@pytest.mark.usefixtures("one_at_a_time")
 @pytest.mark.parametrize("code", [403, 405])
 async def test_what_cannot_be_deleted_is_used_again(front: S3Faults, moto: S3, code: int) -> None:
     front.fail(deleting, code)
@@ -259,6 +269,7 @@ async def test_what_cannot_be_deleted_is_used_again(front: S3Faults, moto: S3, c
     assert len(probes(moto)) == 1
 
 
+@pytest.mark.usefixtures("one_at_a_time")
 async def test_a_store_that_does_not_answer_is_not_called_a_liar(
     front: S3Faults, moto: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,6 +283,7 @@ async def test_a_store_that_does_not_answer_is_not_called_a_liar(
     await prove(settings)
 
 
+@pytest.mark.usefixtures("one_at_a_time")
 async def test_what_a_killed_agent_left_is_removed_later(
     moto: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -152,8 +152,10 @@ async def test_an_old_version_stays_old_however_often_it_was_replaced(
 
 @pytest.mark.parametrize("begun", [False, True])
 async def test_of_many_at_once_one_writes(
-    lease_store: LeaseStore, another: Open, begun: bool
+    lease_store: LeaseStore, another: Open, begun: bool, request: pytest.FixtureRequest
 ) -> None:
+    if "moto" in request.node.name:
+        pytest.skip("moto compares and writes without a lock, so that two of them may win")
     expected = await written(lease_store, FIRST, None) if begun else None
     versions: dict[str, str | None] = {}
 

@@ -18,6 +18,7 @@ RESTORED_NAME = "raft-snapshot-restored.json"
 SCRUB_NAME = "raft-snapshot-scrub.json"
 """Exists in a storage whose snapshots are read back."""
 _LONGEST = 300
+_FIRST_YEAR = 1970
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +88,14 @@ class Restored:
 
 
 def moment(text: str) -> datetime | None:
-    """Parse an external time; `None` if it is invalid."""
+    """Parse an external time; `None` if it is invalid or before 1970.
+
+    No agent wrote a time before 1970, and a year below 1000 would be written with fewer digits.
+    """
     try:
         read = datetime.fromisoformat(text)
-        return None if read.tzinfo is None else read.astimezone(UTC)
+        is_known = read.tzinfo is not None and read.year >= _FIRST_YEAR
+        return read.astimezone(UTC) if is_known else None
     except (ValueError, OverflowError):
         return None
 

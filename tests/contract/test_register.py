@@ -154,8 +154,8 @@ async def test_an_old_version_stays_old_however_often_it_was_replaced(
 async def test_of_many_at_once_one_writes(
     lease_store: LeaseStore, another: Open, begun: bool, request: pytest.FixtureRequest
 ) -> None:
-    if "moto" in request.node.name:
-        pytest.skip("moto compares and writes without a lock, so that two of them may win")
+    # moto compares and writes without a lock, so that two of several may win there.
+    writers = 1 if "moto" in request.node.name else 10
     expected = await written(lease_store, FIRST, None) if begun else None
     versions: dict[str, str | None] = {}
 
@@ -163,7 +163,7 @@ async def test_of_many_at_once_one_writes(
         versions[holder] = await another().write(Record(holder, 2, 0, 15.0), expected)
 
     async with anyio.create_task_group() as tasks:
-        for number in range(10):
+        for number in range(writers):
             tasks.start_soon(try_to_write, f"agent-{number}")
     ((winner, version),) = [(who, one) for who, one in versions.items() if one is not None]
     found = await lease_store.read()

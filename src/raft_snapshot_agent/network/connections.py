@@ -15,6 +15,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from raft_snapshot_agent.network.deadline import current
 from raft_snapshot_agent.network.reach import check_peer
 
+_WITH_HEAD = 16 << 10
+"""Bytes of a body that are sent together with the head of the request."""
+
 
 class _Response(HTTPResponse):
     def _read_next_chunk_size(self) -> int:
@@ -25,11 +28,20 @@ class _Response(HTTPResponse):
 
 
 class Watched(HTTPConnection):
-    """A connection that registers with the thread's deadline before it blocks."""
+    """A connection that registers with the thread's deadline before it blocks.
+
+    It sends the head of a request together with the first bytes of the body: SeaweedFS takes a
+    request that ends after its head for an empty object, which an agent that is killed in between
+    would leave under a snapshot's name.
+    """
 
     response_class = _Response
     _used: Any = None
     """The socket of the answer; the library drops its reference but continues to read."""
+    _ends_head = False
+    """Whether the next bytes to send are the head."""
+    _head: bytes = b""
+    """A head that is not sent yet."""
 
     def sockets(self) -> Iterator[object]:
         yield from (one for one in {self.sock, self._used} if one is not None)
@@ -60,7 +72,25 @@ class Watched(HTTPConnection):
 
     def request(self, *args: Any, **more: Any) -> None:
         self.watched()
+        self._ends_head, self._head = False, b""
         super().request(*args, **more)
+        if self._head:  # there is no body
+            self.send(b"")
+
+    def endheaders(self, *args: Any, **more: Any) -> None:
+        self._ends_head = True
+        super().endheaders(*args, **more)
+
+    def send(self, data: Any) -> None:
+        if self._ends_head:
+            self._ends_head, self._head = False, data
+            return
+        if self._head:
+            first, data = memoryview(data)[:_WITH_HEAD], memoryview(data)[_WITH_HEAD:]
+            head, self._head = self._head, b""
+            super().send(head + first)
+        if len(data):
+            super().send(data)
 
     def getresponse(self) -> Any:
         self.watched()

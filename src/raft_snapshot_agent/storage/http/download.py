@@ -49,33 +49,36 @@ class ObjectDownload:
         self._key = key
         self._doing = doing
         self._position = 0
-        self._answer = client.open(doing, key)
+        self._answer: BaseHTTPResponse | None = client.open(doing, key)
         self._version = self._answer.headers.get(version, "")
 
     def read_on(self) -> bytes:
         """Read the next piece; empty at the end."""
         for wait in _WAITS:
             try:
-                return self._piece(self._answer)
+                return self._piece()
             except StorageUnavailable:
-                self._answer.close()
                 time.sleep(wait)
-            try:
-                self._answer = self._reopen()
-            except StorageUnavailable:
-                continue
-        return self._piece(self._answer)
+        return self._piece()
 
     def close(self) -> None:
         """Release the connection."""
-        self._answer.close()
+        if self._answer:
+            self._answer.close()
 
-    def _piece(self, answer: BaseHTTPResponse) -> bytes:
-        piece = self._client.read_on(self._doing, answer)
+    def _piece(self) -> bytes:
+        answer = self._answer = self._answer or self._resume()
+        try:
+            piece = self._client.read_on(self._doing, answer)
+        except StorageUnavailable:
+            # Nothing is read from it again: an answer that is closed seems to be at its end.
+            self._answer = None
+            answer.close()
+            raise
         self._position += len(piece)
         return piece
 
-    def _reopen(self) -> BaseHTTPResponse:
+    def _resume(self) -> BaseHTTPResponse:
         answer = self._client.open(self._doing, self._key, self._position, self._version)
         if self._position and answer.status != 206:
             answer.close()

@@ -79,7 +79,7 @@ class Pools:
         self._trust = trust
         self._configured = configured
         self._lock = Lock()
-        self._open: dict[Proxy | None, urllib3.PoolManager] = {}
+        self._open: dict[tuple[Proxy | None, bool], urllib3.PoolManager] = {}
 
     def through(self, url: str) -> Proxy | None:
         """Return the proxy used for a URL."""
@@ -87,9 +87,10 @@ class Pools:
 
     def pool(self, url: str, proxy: Proxy | None) -> urllib3.PoolManager:
         """Return the pool for a URL, with a proxy or without."""
+        tls = not is_plain(url)
         if not may_reuse(url, proxy):
-            return open_pool(self._trust, proxy)
+            return open_pool(self._trust, proxy, tls=tls)
         with self._lock:
-            if proxy not in self._open:
-                self._open[proxy] = open_pool(self._trust, proxy)
-            return self._open[proxy]
+            if (proxy, tls) not in self._open:
+                self._open[proxy, tls] = open_pool(self._trust, proxy, tls=tls)
+            return self._open[proxy, tls]

@@ -146,5 +146,5 @@ def test_a_scrub_takes_no_more_for_a_large_snapshot(disks: dict[int, Path], tmp_
 
 def is_read_back(folder: Path) -> bool:
     said = (folder / "log").read_text()
-    assert "rotten" not in said, said
+    assert "corrupted" not in said, said
     return "Read back and whole" in said

@@ -174,7 +174,7 @@ def _rotten(destination: Destination, note: ScrubNote, found: Mapping[str, Readi
     for name in note.rotten:
         reading = found.get(name)
         why = reading.error if reading is not None and reading.error else "it was found so before"
-        told.append(f"{destination.name}: {name} is rotten: {why} ({_MEND})")
+        told.append(f"{destination.name}: {name} is corrupted: {why} ({_MEND})")
     return told
 
 

@@ -66,8 +66,8 @@ async def test_each_is_read_in_turn_and_it_is_noted_when() -> None:
 @pytest.mark.parametrize(
     ("content", "state", "words"),
     [
-        (archive(1)[:-9], "broken", "is rotten: "),
-        (archive(1)[:-500] + bytes(500), "broken", "is rotten: "),
+        (archive(1)[:-9], "broken", "is corrupted: "),
+        (archive(1)[:-500] + bytes(500), "broken", "is corrupted: "),
         (archive(7), "mismatch", "not the snapshot its manifest describes"),
     ],
 )
@@ -80,7 +80,7 @@ async def test_what_is_rotten_is_an_alarm_until_it_is_whole_or_gone(
     done = await turn(destination, 3)
 
     (line,) = done.rotten
-    assert line.startswith(f"disk: {named(1)} is rotten: ")
+    assert line.startswith(f"disk: {named(1)} is corrupted: ")
     assert words in line
     assert done.note.readings[named(1)].state == state
     again = await turn(destination, now=NOW + DAY)

@@ -168,7 +168,7 @@ async def test_what_is_rotten_is_told_when_it_begins_and_when_it_ends() -> None:
     World.meanwhile = mend
     said = await days_with([disk])
 
-    rotten = [line for line in said.splitlines() if f"{named(2)} is rotten" in line]
+    rotten = [line for line in said.splitlines() if f"{named(2)} is corrupted" in line]
     assert [" error " in line for line in rotten] == [True, True, True, False]
     assert "Resolved: " in rotten[-1]
 
@@ -188,7 +188,7 @@ async def test_a_store_that_is_down_is_one_warning_and_no_rot() -> None:
     told = [line for line in said.splitlines() if "the scrub failed: it is down" in line]
     assert [" warning " in line for line in told] == [True, False]
     assert "Resolved: " in told[1]
-    assert "rotten" not in said
+    assert "corrupted" not in said
     assert len(listed(bucket)) == 4, "the others have their turns"
 
 

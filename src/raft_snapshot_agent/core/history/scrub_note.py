@@ -63,7 +63,7 @@ class ScrubNote:
     def doubts(self) -> list[str]:
         """Damaged and missing snapshots, as text for `check`."""
         found = [
-            (self.rotten, "rotten when it was read back"),
+            (self.rotten, "corrupted when it was read back"),
             (self.vanished, "gone, and not pruned"),
         ]
         return [

@@ -11,7 +11,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bench import growth
@@ -23,6 +23,7 @@ from raft_snapshot_agent.servers.openbao import fill
 SIZES = (16, 256, 1024)
 ROUNDS = 5
 IDLE_SECONDS = 20
+_TLS = " over TLS"
 _HEAD = "| what | wall s | CPU s | peak MiB |\n|---|---:|---:|---:|"
 
 
@@ -34,7 +35,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(dir="/var/tmp", prefix="bench-") as name,
         Bench.start(Path(name)) as bench,
-        bench.over_tls() as tls,
+        Bench.over_tls(Path(name) / "tls") as tls,
     ):
         _start_up(bench)
         held = 0
@@ -49,37 +50,48 @@ def main() -> None:
 
 def _size(bench: Bench, tls: Bench, size: int) -> None:
     save, official = in_turn(ROUNDS, _to_a_file(bench), bench.clean)
-    tls_save, tls_official = in_turn(ROUNDS, _to_a_file(tls, " over TLS"), tls.clean)
-    bench.shell("$BAO operator raft snapshot save finished")
-    with Daemon.start(bench) as daemon:
-        both, asked, script, upload, passes = in_turn(
-            ROUNDS,
-            {
-                "save to local and S3": lambda: bench.agent("save", "-c", "agent.json"),
-                "SIGUSR1 to a daemon with local and S3": daemon.ask,
-                "bao save; sync; boto3 upload": lambda: bench.shell(
-                    "$BAO operator raft snapshot save cron.snap; sync cron.snap;"
-                    " $PYTHON -m bench.upload boto3 cron.snap cron"
-                ),
-                "obstore upload of a finished file": lambda: bench.run(
-                    sys.executable, "-m", "bench.upload", "obstore", "finished", "bare"
-                ),
-                "openssl: SHA-256 of the file, three times": lambda: bench.shell(
-                    "openssl dgst -sha256 finished finished finished"
-                ),
-            },
-            bench.clean,
-        )
-    every = [save, official, tls_save, tls_official, both, asked, script, upload, passes]
-    _table(f"{size} MiB", every)
+    tls_save, tls_official = in_turn(ROUNDS, _to_a_file(tls, _TLS), tls.clean)
+    both, asked, script, upload, passes = _to_both(bench, _bare(bench))
+    tls_both, tls_asked, tls_script = _to_both(tls, {}, _TLS)
+    in_clear, over_tls = [both, asked, script, upload, passes], [tls_both, tls_asked, tls_script]
+    _table(f"{size} MiB", [save, official, tls_save, tls_official, *in_clear, *over_tls])
     per_gib = both.median("cpu") * 1024 / size
     print(f"\n- save : official command line = {ratio(save, official):.2f}")
-    print(f"- save : official command line over TLS = {ratio(tls_save, tls_official):.2f}")
+    print(f"- save : official command line{_TLS} = {ratio(tls_save, tls_official):.2f}")
     print(f"- local + S3 : cron script = {ratio(both, script):.2f}")
+    print(f"- local + S3 : cron script{_TLS} = {ratio(tls_both, tls_script):.2f}")
     print(f"- daemon, local + S3 : cron script = {ratio(asked, script):.2f}")
+    print(f"- daemon, local + S3 : cron script{_TLS} = {ratio(tls_asked, tls_script):.2f}")
     print(f"- local + S3 : bare upload = {ratio(both, upload):.2f}")
     print(f"- daemon, local + S3: CPU {ratio(asked, passes, 'cpu'):.2f} of three SHA-256 passes")
     print(f"- local + S3: {per_gib:.2f} CPU seconds per GiB", flush=True)
+
+
+def _to_both(bench: Bench, others: Mapping[str, Callable[[], Cost]], how: str = "") -> list[Series]:
+    """Store in a folder and in a bucket in several ways, and do other things, in turn."""
+    script = (
+        "$BAO operator raft snapshot save cron.snap; sync cron.snap;"
+        " $PYTHON -m bench.upload boto3 cron.snap cron"
+    )
+    with Daemon.start(bench) as daemon:
+        contenders = {
+            f"save to local and S3{how}": lambda: bench.agent("save", "-c", "agent.json"),
+            f"SIGUSR1 to a daemon with local and S3{how}": daemon.ask,
+            f"bao save; sync; boto3 upload{how}": lambda: bench.shell(script),
+        }
+        return in_turn(ROUNDS, {**contenders, **others}, bench.clean)
+
+
+def _bare(bench: Bench) -> dict[str, Callable[[], Cost]]:
+    """What is the least: to upload a finished file, and to hash it as often as the agent does."""
+    bench.shell("$BAO operator raft snapshot save finished")
+    upload = (sys.executable, "-m", "bench.upload", "obstore", "finished", "bare")
+    return {
+        "obstore upload of a finished file": lambda: bench.run(*upload),
+        "openssl: SHA-256 of the file, three times": lambda: bench.shell(
+            "openssl dgst -sha256 finished finished finished"
+        ),
+    }
 
 
 def _to_a_file(bench: Bench, how: str = "") -> dict[str, Callable[[], Cost]]:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import obstore
@@ -22,6 +22,8 @@ from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 
 BUCKET = "bench"
 ROOT = Path(__file__).parent.parent
+_TRUST = ("VAULT_CACERT", "AWS_CA_BUNDLE")
+"""Variables with the authority that the two command lines trust."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +34,17 @@ class Bench:
     bao: OpenBaoCluster
     s3: SeaweedFS
     tls: TlsFiles | None = None
-    """What the node serves with; nothing: in clear."""
+    """What both serve with; nothing: in clear."""
 
     @classmethod
     @contextmanager
     def start(cls, folder: Path) -> Iterator[Bench]:
-        with OpenBaoCluster.start(folder / "bao") as bao, SeaweedFS.start(folder / "s3") as s3:
-            s3.create_bucket(BUCKET)
-            bench = cls(folder, bao, s3)
-            bench.configuration.write_text(json.dumps(bench.settings))
+        with _run(folder) as bench:
             yield bench
 
+    @classmethod
     @contextmanager
-    def over_tls(self) -> Iterator[Bench]:
-        """Run another node, which is asked over TLS, beside the same S3 server."""
-        folder = self.folder / "tls"
+    def over_tls(cls, folder: Path) -> Iterator[Bench]:
         folder.mkdir()
         files = TlsFiles(folder / "cert.pem", folder / "key.pem", folder / "ca.pem")
         authority = trustme.CA()
@@ -55,9 +53,7 @@ class Bench:
         own.private_key_pem.write_to_path(files.key)
         for number, blob in enumerate(own.cert_chain_pems):
             blob.write_to_path(files.cert, append=number > 0)
-        with OpenBaoCluster.start(folder / "bao", options=NodeOptions(tls=files)) as bao:
-            bench = replace(self, folder=folder, bao=bao, tls=files)
-            bench.configuration.write_text(json.dumps(bench.settings))
+        with _run(folder, files) as bench:
             yield bench
 
     @property
@@ -68,6 +64,8 @@ class Bench:
     def settings(self) -> dict[str, object]:
         local = {"type": "local", "path": str(self.folder / "snapshots")}
         s3 = {"type": "s3", "bucket": BUCKET, "endpoint": self.s3.endpoint}
+        if self.tls:
+            s3["ca_file"] = str(self.tls.ca)
         return {"storages": [local, s3], "schedule": {"every": "1h"}}
 
     @property
@@ -79,7 +77,7 @@ class Bench:
             "PYTHONPATH": str(ROOT),
             "VAULT_ADDR": self.bao.leader().address,
             "VAULT_TOKEN": self.bao.root_token,
-            **({"VAULT_CACERT": str(self.tls.ca)} if self.tls else {}),
+            **({name: str(self.tls.ca) for name in _TRUST} if self.tls else {}),
             "AWS_ACCESS_KEY_ID": self.s3.access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.s3.secret_access_key,
             "AWS_DEFAULT_REGION": self.s3.region,
@@ -108,7 +106,20 @@ class Bench:
             endpoint=self.s3.endpoint,
             access_key_id=self.s3.access_key_id,
             secret_access_key=self.s3.secret_access_key,
-            client_options={"allow_http": True},
+            client_options={"allow_http": True, "allow_invalid_certificates": True},
         )
         for page in obstore.list(store):
             obstore.delete(store, [entry["path"] for entry in page])
+
+
+@contextmanager
+def _run(folder: Path, tls: TlsFiles | None = None) -> Iterator[Bench]:
+    options = NodeOptions(tls=tls)
+    with (
+        OpenBaoCluster.start(folder / "bao", options=options) as bao,
+        SeaweedFS.start(folder / "s3", tls=tls) as s3,
+    ):
+        s3.create_bucket(BUCKET)
+        bench = Bench(folder, bao, s3, tls)
+        bench.configuration.write_text(json.dumps(bench.settings))
+        yield bench

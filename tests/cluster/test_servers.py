@@ -16,8 +16,10 @@ import pytest
 import trustme
 from obstore.exceptions import BaseError, PermissionDeniedError
 from obstore.store import S3Store
+from tests.contract.destinations import S3
+from tests.contract.sources import MIB, bytes_of, content, put_of
 
-from raft_snapshot_agent.errors import ConfigError, ServerError, Unreachable
+from raft_snapshot_agent.errors import ConfigError, ServerError, StorageError, Unreachable
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.node_options import NodeOptions, TlsFiles
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, fill, prepare_agent
@@ -127,16 +129,21 @@ def test_suspended_leader_answers_nothing_until_it_is_resumed(start_bao: StartBa
     node.wait_active()
 
 
-def test_options_and_tls_files_reach_the_server(start_bao: StartBao, tmp_path: Path) -> None:
+@pytest.fixture
+def tls_files(tmp_path: Path) -> TlsFiles:
+    """A certificate for this host, and the authority that has issued it."""
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1")
     files = TlsFiles(tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "ca.pem")
     issued.cert_chain_pems[0].write_to_path(files.cert)
     issued.private_key_pem.write_to_path(files.key)
     authority.cert_pem.write_to_path(files.ca)
+    return files
 
+
+def test_options_and_tls_files_reach_the_server(start_bao: StartBao, tls_files: TlsFiles) -> None:
     options = NodeOptions(
-        tls=files,
+        tls=tls_files,
         listener={"telemetry": {"unauthenticated_metrics_access": True}},
         server={"disable_standby_reads": True},
     )
@@ -162,6 +169,17 @@ def test_s3_takes_and_lists_objects_with_the_owners_keys(seaweed: SeaweedFS, buc
     obstore.put(store, "a/small", b"x")
     listed = {entry["path"]: entry["size"] for entry in store.list().collect()}
     assert listed == {"a/big": 12_000_000, "a/small": 1}
+
+
+async def test_s3_over_tls_takes_a_snapshots_parts(tls_files: TlsFiles, tmp_path: Path) -> None:
+    with SeaweedFS.start(tmp_path / "seaweed", tls=tls_files) as store:
+        store.create_bucket("over-tls")
+        s3 = S3(store, "over-tls", tmp_path)
+        storage = s3.open(ca_file=str(tls_files.ca))
+        assert await put_of(storage, tmp_path, 13 * MIB) == 13 * MIB
+        assert await content(storage) == bytes_of(13 * MIB)
+        with pytest.raises(StorageError, match="certificate"):
+            await s3.open().entries()
 
 
 def test_s3_refuses_wrong_keys_and_missing_buckets(seaweed: SeaweedFS, bucket: str) -> None:

@@ -11,6 +11,7 @@ from typing import Self
 import urllib3
 
 from raft_snapshot_agent.errors import ServerError
+from raft_snapshot_agent.servers.node_options import TlsFiles
 from raft_snapshot_agent.servers.process import (
     LOOPBACK,
     ServerProcess,
@@ -54,15 +55,18 @@ class SeaweedFS:
 
     region = "us-east-1"
 
-    def __init__(self, folder: Path, identities: tuple[S3Identity, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, identities: tuple[S3Identity, ...] = (), tls: TlsFiles | None = None
+    ) -> None:
         self.folder = folder
+        self._tls = tls
         self.owner = S3Identity.fresh("owner")
         self.identities = (self.owner, *identities)
         weed = program("weed")
         self.ports = dict(zip(_ROLES, free_ports(len(_ROLES)), strict=True))
-        self.endpoint = f"http://{LOOPBACK}:{self.ports['s3']}"
+        self.endpoint = f"{'https' if tls else 'http'}://{LOOPBACK}:{self.ports['s3']}"
         self._filer = f"http://{LOOPBACK}:{self.ports['filer']}"
-        self._pool = urllib3.PoolManager()
+        self._pool = urllib3.PoolManager(ca_certs=str(tls.ca) if tls else None)
         self.process = ServerProcess(
             "seaweedfs",
             [weed, "mini", *self._arguments()],
@@ -71,17 +75,19 @@ class SeaweedFS:
         )
 
     @classmethod
-    def start(cls, folder: Path, identities: tuple[S3Identity, ...] = ()) -> Self:
+    def start(
+        cls, folder: Path, identities: tuple[S3Identity, ...] = (), tls: TlsFiles | None = None
+    ) -> Self:
         """Start a store and wait until it accepts objects; use it as a context manager.
 
         Its data is in `folder`, which is not removed afterwards. The `identities` are users in
-        addition to the owner.
+        addition to the owner. Without `tls`, its S3 endpoint is served in clear.
 
         Raises:
             ServerError: It does not start.
             ConfigError: SeaweedFS is not installed.
         """
-        store = cls(folder, identities)
+        store = cls(folder, identities, tls)
         try:
             store._launch()
             until(store._writable, "SeaweedFS takes objects", within=_PATIENCE)
@@ -133,11 +139,14 @@ class SeaweedFS:
 
     def _arguments(self) -> list[str]:
         ports = [f"-{role}.port={port}" for role, port in self.ports.items()]
+        tls = self._tls
+        files = [f"-s3.cert.file={tls.cert}", f"-s3.key.file={tls.key}"] if tls else []
         return [
             f"-dir={self.folder}",
             f"-ip={LOOPBACK}",
             f"-ip.bind={LOOPBACK}",
             *ports,
+            *files,
             f"-s3.config={self.folder / 'identities.json'}",
             # Like S3, refuse an upload to a missing bucket.
             "-s3.autoCreateBucket=false",

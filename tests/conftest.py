@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 from collections.abc import Callable, Generator, Iterator
@@ -53,6 +54,10 @@ _OUTSIDE = (
 
 leaks.install()
 
+# Nothing of what is collected is garbage: thousands of tests need not be looked through for it,
+# neither now nor while they run.
+gc.disable()
+
 # How long an example takes says how busy the machine is, and nothing of the code.
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=30)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=200)
@@ -65,6 +70,8 @@ StartBao = Callable[..., OpenBaoCluster]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests that are allowed the most time, so that none runs alone in the end."""
     items.sort(key=_seconds_allowed, reverse=True)
+    gc.freeze()
+    gc.enable()
 
 
 def _seconds_allowed(item: pytest.Item) -> float:

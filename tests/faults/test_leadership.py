@@ -5,32 +5,29 @@ from __future__ import annotations
 import select
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from tests.conftest import StartBao
 from tests.faults.site import Site
 from tests.faults.test_server import in_the_middle
 from tests.lying import Behaviour, Exchange, LyingProxy
 
-from raft_snapshot_agent.servers.openbao import OpenBaoCluster, fill, prepare_agent
+from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, fill, prepare_agent
 from raft_snapshot_agent.servers.process import until
-from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
+
+pytestmark = pytest.mark.xdist_group("leadership")
 
 
-@pytest.fixture
-def cluster(bao3: StartBao) -> OpenBaoCluster:
-    cluster = bao3()
-    fill(cluster, 18_000_000)
-    return cluster
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBaoCluster]:
+    """Three nodes that all tests here share: leave them running and with a leader."""
+    with OpenBaoCluster.start(tmp_path_factory.mktemp("leadership"), nodes=3) as cluster:
+        fill(cluster, 18_000_000)
+        yield cluster
 
 
-@pytest.fixture
-def site(
-    tmp_path: Path, seaweed: SeaweedFS, bucket: str, cluster: OpenBaoCluster
-) -> Iterator[Site]:
-    with Site(tmp_path, seaweed, bucket, prepare_agent(cluster)) as site:
-        yield site
+@pytest.fixture(scope="module")
+def approle(cluster: OpenBaoCluster) -> AppRole:
+    return prepare_agent(cluster)
 
 
 def goes_on(cluster: OpenBaoCluster) -> None:
@@ -87,6 +84,7 @@ def test_leader_killed_in_the_middle(site: Site, cluster: OpenBaoCluster) -> Non
     goes_on(cluster)
     site.vault["address"] = cluster.leader().address
     site.succeeds()
+    cluster.restart(old)
 
 
 def _stalling_after(size: int, event: Callable[[], object]) -> Behaviour:

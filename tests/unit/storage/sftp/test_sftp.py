@@ -171,7 +171,7 @@ async def test_a_key_may_have_a_passphrase(
 ) -> None:
     locked = tmp_path / "locked"
     key = asyncssh.read_private_key(place.server.key)
-    key.write_private_key(locked, passphrase="open sesame")
+    key.write_private_key(locked, passphrase="open sesame", rounds=50)
     storage = place.open(private_key_file=str(locked), private_key_passphrase=passphrase)
     if not why:
         assert await storage.entries() == []

@@ -9,16 +9,18 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.contract.destinations import S3, Place, Swift
+from tests.contract.destinations import Place
 from tests.contract.sources import MIB, NAME, Watched, beside, bytes_of, content, whole
-from tests.moto_store import MotoStore
 from tests.processes.command import Command
 
 from raft_snapshot_agent.errors import SnapshotNotFound, Stopped, VerificationError
+from raft_snapshot_agent.storage.azure import listing as azure
 from raft_snapshot_agent.storage.base import BytesSource, Storage
+from raft_snapshot_agent.storage.gcs import bucket as gcs
 from raft_snapshot_agent.storage.http.parts import PART
 from raft_snapshot_agent.storage.leftovers import Leftovers
-from raft_snapshot_agent.storage.swift import container
+from raft_snapshot_agent.storage.s3 import listing as s3
+from raft_snapshot_agent.storage.swift import container as swift
 
 OTHER = "raft-snapshot-20261123T163000Z-i4712-0d1e2f.snap"
 OF_A_DEAD_RUN = "raft-snapshot-20261123T153000Z-i4711-dead01.snap"
@@ -154,15 +156,12 @@ async def test_prefixes_that_begin_alike_are_apart(destination: Place) -> None:
 async def test_more_entries_than_one_page_holds(
     destination: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many = 1003
-    if isinstance(destination, Swift):  # its pages hold ten times as many
-        many = 103
-        monkeypatch.setattr(container, "_PAGE", 50)
-    elif isinstance(destination, S3) and isinstance(destination.seaweed, MotoStore):
-        many = 103
-        monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "50")
+    monkeypatch.setattr(swift, "_PAGE", 50)
+    for module in (azure, gcs, s3):
+        monkeypatch.setattr(module, "PAGE", 50)
     storage = destination.open("vault/")
-    planted = {f"raft_snapshot-{number}.snap" for number in range(many)}
+    # More than OpenSSH, too, tells of at once.
+    planted = {f"raft_snapshot-{number}.snap" for number in range(203)}
     destination.plant(f"vault/{name}" for name in planted)
     assert await names(storage) == planted
 

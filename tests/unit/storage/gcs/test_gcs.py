@@ -30,7 +30,7 @@ from raft_snapshot_agent.storage.base import BytesSource, Storage
 
 KEY = "projects/p/locations/eu/keyRings/r/cryptoKeys/k"
 RECORD = Record("first", 1, 0, 15.0)
-SIZE = 40 * MIB
+SIZE = 24 * MIB
 
 
 def content_range(request: Request) -> str:

@@ -22,7 +22,7 @@ from tests.tcp_proxy import CuttingTcpProxy
 from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnavailable
 from raft_snapshot_agent.storage.base import BytesSource, Storage
 
-SIZE = 40 * MIB
+SIZE = 32 * MIB
 FORBIDDEN = ("\n", "Debug", "RetryError", "<", "?", "Authorization", "sig=")
 
 
@@ -44,7 +44,7 @@ class Cloud:
     @property
     def parts(self) -> int:
         """Into how many `SIZE` is cut."""
-        return 1 if isinstance(self.place, Gcs) else 4
+        return 1 if isinstance(self.place, Gcs) else 3
 
     def is_part(self, request: Request) -> bool:
         if isinstance(self.place, Gcs):

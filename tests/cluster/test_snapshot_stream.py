@@ -286,7 +286,10 @@ async def test_a_standby_that_lags_behind_is_caught(bao3: StartBao, tmp_path: Pa
     standby.close()
 
 
-async def test_a_busy_leaders_snapshot_is_not_stale(bao3: StartBao, tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [12, pytest.param(40, marks=pytest.mark.soak)])
+async def test_a_busy_leaders_snapshot_is_not_stale(
+    bao3: StartBao, tmp_path: Path, times: int
+) -> None:
     """What it has written down and not applied yet is in no snapshot, and answered to nobody."""
     cluster = bao3()
     node = Node(cluster.leader().address, VaultSettings())
@@ -300,7 +303,7 @@ async def test_a_busy_leaders_snapshot_is_not_stale(bao3: StartBao, tmp_path: Pa
     for writer in writers:
         writer.start()
     try:
-        for _ in range(40):
+        for _ in range(times):
             applied = node.leader_status().applied_index
             stream = node.open_snapshot(cluster.root_token)
             assert (await accepted(stream, applied, tmp_path)).meta.index >= applied

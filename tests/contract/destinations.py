@@ -21,14 +21,18 @@ from tests.stores.running import LOOPBACK, PASSWORD, SWIFT_USER, USERNAME
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.storage.http.parts import PART
 
 SETTINGS: TypeAdapter[Any] = TypeAdapter(AnyStorage)
+_SOME = 6 << 20
 
 
 class Place(Protocol):
     """Somewhere to open storages in, with a back door."""
 
     spools: Path
+    part: int
+    """Bytes of a part of an upload; some that stand for one where an upload has no parts."""
 
     def open(self, prefix: str = "") -> Storage: ...
 
@@ -46,6 +50,8 @@ class Place(Protocol):
 
 
 class Memory:
+    part = _SOME
+
     def __init__(self, spools: Path) -> None:
         self.spools = spools
         self._storages: dict[str, MemoryStorage] = {}
@@ -69,6 +75,8 @@ class Memory:
 
 
 class Local:
+    part = _SOME
+
     def __init__(self, root: Path, spools: Path) -> None:
         self.root, self.spools = root, spools
 
@@ -123,6 +131,8 @@ class Sftp(Local):
 
 class Swift:
     """A container of a real Swift, with segments small enough for tests."""
+
+    part = PART
 
     def __init__(self, account: Account, container: str, spools: Path) -> None:
         self.account, self.container, self.spools = account, container, spools
@@ -190,6 +200,8 @@ class Webdav(Local):
 
 
 class S3:
+    part = PART
+
     def __init__(self, seaweed: SeaweedFS, bucket: str, spools: Path) -> None:
         self.seaweed, self.bucket, self.spools = seaweed, bucket, spools
 
@@ -240,6 +252,8 @@ class S3:
 class Gcs:
     """Uploads that nobody completes are Google's own to drop, and nobody can list them."""
 
+    part = PART
+
     def __init__(self, server: FakeGcs, bucket: str, spools: Path) -> None:
         self.server, self.bucket, self.spools = server, bucket, spools
 
@@ -271,6 +285,8 @@ class Gcs:
 
 class Azure:
     """Blocks that nobody commits are Azure's own to drop, and no part of a container."""
+
+    part = PART
 
     def __init__(self, server: Azurite, container: str, spools: Path) -> None:
         self.server, self.container, self.spools = server, container, spools

@@ -17,7 +17,6 @@ from raft_snapshot_agent.errors import SnapshotNotFound, Stopped, VerificationEr
 from raft_snapshot_agent.storage.azure import listing as azure
 from raft_snapshot_agent.storage.base import BytesSource, Storage
 from raft_snapshot_agent.storage.gcs import bucket as gcs
-from raft_snapshot_agent.storage.http.parts import PART
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.s3 import listing as s3
 from raft_snapshot_agent.storage.swift import container as swift
@@ -30,8 +29,9 @@ async def names(storage: Storage) -> set[str]:
     return {entry.name for entry in await storage.entries()}
 
 
-@pytest.mark.parametrize("size", [3, PART, 2 * PART + 1])
-async def test_what_was_put_is_read_back(destination: Place, size: int) -> None:
+@pytest.mark.parametrize(("parts", "more"), [(0, 3), (1, 0), (2, 1)])
+async def test_what_was_put_is_read_back(destination: Place, parts: int, more: int) -> None:
+    size = parts * destination.part + more
     storage = destination.open()
     snapshot = bytes_of(size)
     with whole(destination.spools, snapshot) as source:
@@ -48,15 +48,16 @@ async def test_a_manifest_is_put_like_a_snapshot(destination: Place) -> None:
 
 async def test_nothing_is_visible_before_the_verdict(destination: Place) -> None:
     storage = destination.open()
-    snapshot = bytes_of(30 * MIB)
+    some, all_ = destination.part * 5 // 3, destination.part * 5 // 2
+    snapshot = bytes_of(all_)
     with Watched(destination.spools) as source:
         async with beside(source, storage.put, NAME, source):
-            source.grow(snapshot[: 20 * MIB])
-            await source.reached(20 * MIB)
+            source.grow(snapshot[:some])
+            await source.reached(some)
             assert await names(storage) == set()
             assert destination.keys() == []
-            source.grow(snapshot[20 * MIB :])
-            await source.reached(30 * MIB)
+            source.grow(snapshot[some:])
+            await source.reached(all_)
             assert destination.keys() == []
             source.accept()
     assert await content(storage, NAME) == snapshot
@@ -191,8 +192,9 @@ async def test_deleting_what_is_gone_is_no_error(destination: Place) -> None:
 
 async def test_puts_at_the_same_time(destination: Place) -> None:
     storage = destination.open()
+    more_than_a_part = destination.part + 2 * MIB
     snapshots = {
-        f"raft-snapshot-20261123T15300{n}Z-i{n}-00000{n}.snap": bytes_of(14 * MIB + n)
+        f"raft-snapshot-20261123T15300{n}Z-i{n}-00000{n}.snap": bytes_of(more_than_a_part + n)
         for n in range(3)
     }
     with ExitStack() as open_sources:
@@ -257,12 +259,13 @@ def _store_half_and_die(destination: Place, name: str) -> None:
 
 async def test_what_a_living_writer_has_begun_is_not_swept(swept_place: Place) -> None:
     destination = swept_place
+    size = destination.part * 5 // 3
     storage = destination.open()
     with Watched(destination.spools) as source:
         async with beside(source, storage.put, NAME, source):
-            source.grow(bytes_of(20 * MIB))
-            await source.reached(20 * MIB)
+            source.grow(bytes_of(size))
+            await source.reached(size)
             assert await storage.sweep(Leftovers(frozenset({"dead01"}))) == 0
             assert len(destination.pending()) == 1
             source.accept()
-    assert await content(storage, NAME) == bytes_of(20 * MIB)
+    assert await content(storage, NAME) == bytes_of(size)

@@ -164,6 +164,8 @@ def header_value(text: str, what: str) -> str:
     Raises:
         ConfigError: It has characters that a header must not contain.
     """
+    if text.isascii() and text.isprintable():
+        return text
     if any(unicodedata.category(one) in {"Cc", "Cs"} for one in text):
         raise ConfigError(
             f"{what} holds a character that is not allowed in an HTTP header",

@@ -33,7 +33,7 @@ class ExcludedHost:
 
 Rule = Callable[[ExcludedHost], bool]
 
-_OWN_NETWORKS = ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32")
+_OWN_NETWORKS = tuple(map(ip_network, ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32")))
 _OWN_NAMES = ("metadata", "metadata.google.internal")
 """Where a platform offers its services to this very host: link-local addresses, and what stands
 for them in IPv6 at Amazon and by name at Google."""
@@ -49,9 +49,7 @@ def is_metadata(host: ExcludedHost) -> bool:
     Through a proxy, it would answer with the identity of the proxy's host.
     """
     ip = host.ip
-    return host.name in _OWN_NAMES or (
-        ip is not None and any(ip in ip_network(own) for own in _OWN_NETWORKS)
-    )
+    return host.name in _OWN_NAMES or (ip is not None and any(ip in own for own in _OWN_NETWORKS))
 
 
 def is_excluded(no_proxy: str, host: ExcludedHost) -> bool:

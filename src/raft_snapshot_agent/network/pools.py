@@ -13,7 +13,8 @@ from raft_snapshot_agent.network.trust import TlsOptions, context
 if TYPE_CHECKING:
     import urllib3
 
-_KEPT = 4
+_KEPT = 8
+"""Idle connections to one host: as many as manifests are read at once."""
 
 
 def open_pool(

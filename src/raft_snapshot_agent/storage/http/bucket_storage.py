@@ -12,6 +12,7 @@ from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
 from raft_snapshot_agent.storage.base import Entry, UploadSource
 from raft_snapshot_agent.storage.http.body import in_stoppable_thread
 from raft_snapshot_agent.storage.http.download import ObjectDownload, ReadingClient
+from raft_snapshot_agent.storage.http.recent import RecentClient
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.names import require_plain_name
 from raft_snapshot_agent.threads import in_thread
@@ -95,6 +96,7 @@ class BucketStorage:
         """
         self._location = location
         self._connect = connect
+        self._recent = RecentClient(connect)
         self._adapt_to = adapt_to
 
     @property
@@ -117,19 +119,28 @@ class BucketStorage:
         return await self._put_adapted(put)
 
     async def entries(self) -> list[Entry]:
-        return await self._blocking(self._entries, "list snapshots")
+        return await self._blocking(self._entries, "list snapshots", anew=True)
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
         key, doing = self._key(name), self._doing(f"read {name}")
         version = self._location.version
-        download = await self._blocking(
-            lambda objects, doing: ObjectDownload(objects.client, doing, key, version),
-            f"read {name}",
-        )
+
+        def begin(objects: BucketObjects, doing: str) -> tuple[ObjectDownload, bytes]:
+            download = ObjectDownload(objects.client, doing, key, version)
+            try:
+                return download, download.read_on()  # all of a manifest
+            except BaseException:
+                download.close()
+                raise
+
+        download, piece = await self._blocking(begin, f"read {name}")
         try:
             with self._failing(doing):
-                while piece := await in_thread(download.read_on, abandon=True):
+                while piece:
                     yield piece
+                    if download.is_whole:
+                        return
+                    piece = await in_thread(download.read_on, abandon=True)
         finally:
             download.close()
 
@@ -141,17 +152,21 @@ class BucketStorage:
 
     async def sweep(self, leftovers: Leftovers) -> int:
         prefix = self._location.prefix
-        return await self._blocking(lambda objects, _: objects.sweep(prefix, leftovers), "sweep")
+        return await self._blocking(
+            lambda objects, _: objects.sweep(prefix, leftovers), "sweep", anew=True
+        )
 
     def _entries(self, objects: BucketObjects, doing: str) -> list[Entry]:
         prefix = self._location.prefix
         listed = objects.list_objects(doing, prefix)
         return [Entry(one.key.removeprefix(prefix), one.size) for one in listed]
 
-    async def _blocking(self, work: Callable[[BucketObjects, str], T], verb: str) -> T:
+    async def _blocking(
+        self, work: Callable[[BucketObjects, str], T], verb: str, *, anew: bool = False
+    ) -> T:
         doing = self._doing(verb)
         with self._failing(doing):
-            return await in_thread(lambda: work(self._connect(), doing), abandon=True)
+            return await self._recent.use(lambda objects: work(objects, doing), anew=anew)
 
     async def _put_adapted(self, put: Callable[[], Awaitable[T]]) -> T:
         """Retry once if the store's error names an option that can be sent."""
@@ -164,11 +179,14 @@ class BucketStorage:
 
     @contextmanager
     def _failing(self, doing: str) -> Iterator[None]:
-        """Map an invalid configuration to a failure of this storage only."""
+        """Map an invalid configuration to a failure of this storage only; then connect anew."""
         try:
             yield
         except ConfigError as error:
             raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
+        except StorageError:
+            self._recent.drop()
+            raise
 
     def _doing(self, verb: str) -> str:
         return f"cannot {verb} in {self._location.folder}"

@@ -52,6 +52,11 @@ class ObjectDownload:
         self._answer: BaseHTTPResponse | None = client.open(doing, key)
         self._version = self._answer.headers.get(version, "")
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all bytes were read; false if the store does not tell how many there are."""
+        return getattr(self._answer, "length_remaining", None) == 0
+
     def read_on(self) -> bytes:
         """Read the next piece; empty at the end."""
         for wait in _WAITS:

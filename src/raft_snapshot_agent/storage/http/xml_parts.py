@@ -41,20 +41,21 @@ def parts(document: bytes, wanted: Container[str]) -> Iterator[ET.Element]:
 
 
 class _Reader:
+    """Handlers of the parser: one pair between the parts, and one within a part."""
+
     def __init__(self, wanted: Container[str]) -> None:
         self._wanted = wanted
         self._depth = self._top = 0
         self._nodes = 0
-        self._part: ET.TreeBuilder | None = None
+        self._part = ET.TreeBuilder()
+        self._names = _Names()
         self._ready: list[ET.Element] = []
         # Overrides the encoding that the document declares.
         parser = self._parser = expat.ParserCreate("utf-8", "}")
         parser.buffer_text = True
         parser.StartDoctypeDeclHandler = _refuse("a document type")
         parser.EntityDeclHandler = _refuse("an entity")
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._text
+        self._leave_part()
 
     def feed(self, text: bytes, *, final: bool = False) -> None:
         self._parser.Parse(text, final)
@@ -63,34 +64,52 @@ class _Reader:
         taken, self._ready = self._ready, []
         return taken
 
+    def _enter_part(self) -> None:
+        self._part, self._nodes, self._top = ET.TreeBuilder(), 0, self._depth
+        self._parser.StartElementHandler = self._start_within
+        self._parser.EndElementHandler = self._end_within
+        self._parser.CharacterDataHandler = self._part.data
+
+    def _leave_part(self) -> None:
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = None
+
     def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if self._depth + 1 in _DEPTHS and name.rpartition("}")[2] in self._wanted:
+            self._enter_part()
+            self._start_within(name, attributes)
+            return
         self._depth += 1
         if self._depth > _DEEPEST:
             raise ValueError(f"it is nested deeper than {_DEEPEST} elements")
-        is_wanted = self._depth in _DEPTHS and name.rpartition("}")[2] in self._wanted
-        if is_wanted and self._part is None:
-            self._part, self._nodes, self._top = ET.TreeBuilder(), 0, self._depth
-        if self._part is not None:
-            self._nodes += 1 + len(attributes)
-            if self._nodes > _MOST_NODES:
-                raise ValueError(f"one of its parts has more than {_MOST_NODES} elements")
-            self._part.start(_full(name), attributes)
 
-    def _end(self, name: str) -> None:
-        if self._part is not None:
-            element: Any = self._part.end(_full(name))
-            if self._depth == self._top:
-                self._ready.append(element)
-                self._part = None
+    def _start_within(self, name: str, attributes: dict[str, str]) -> None:
+        self._depth = depth = self._depth + 1
+        if depth > _DEEPEST:
+            raise ValueError(f"it is nested deeper than {_DEEPEST} elements")
+        self._nodes = nodes = self._nodes + 1 + len(attributes)
+        if nodes > _MOST_NODES:
+            raise ValueError(f"one of its parts has more than {_MOST_NODES} elements")
+        self._part.start(self._names[name], attributes)
+
+    def _end(self, _name: str) -> None:
         self._depth -= 1
 
-    def _text(self, text: str) -> None:
-        if self._part is not None:
-            self._part.data(text)
+    def _end_within(self, name: str) -> None:
+        element: Any = self._part.end(self._names[name])
+        self._depth = depth = self._depth - 1
+        if depth == self._top:
+            self._ready.append(element)
+            self._leave_part()
 
 
-def _full(name: str) -> str:
-    return f"{{{name}" if "}" in name else name
+class _Names(dict[str, str]):
+    """Names of elements as `ElementTree` writes them, by those of the parser."""
+
+    def __missing__(self, name: str) -> str:
+        self[name] = full = f"{{{name}" if "}" in name else name
+        return full
 
 
 def _refuse(what: str) -> Any:

@@ -56,11 +56,12 @@ def read_page(document: bytes, prefix: str) -> Page:
 
 def _item(part: ET.Element, prefix: str, *, encoded: bool) -> tuple[str, Listed | None]:
     """Read an object, or nothing of a folder; the folder's own placeholder is not below it."""
-    said: str = part.findtext("{*}Key", "") or part.findtext("{*}Prefix", "")
+    # Not `findtext`, which looks through all children again for each name. The first one counts.
+    texts = {child.tag.rpartition("}")[2]: child.text or "" for child in reversed(part)}
+    said = texts.get("Key") or texts.get("Prefix", "")
     key = unquote(said.replace("+", " ")) if encoded else said
     if part.tag.rpartition("}")[2] != "Contents":
         return key, None
-    size = size_of(part.findtext("{*}Size", ""))
+    size = size_of(texts.get("Size", ""))
     is_ours = key.startswith(prefix) and key != prefix
-    written = moment(part.findtext("{*}LastModified", ""))
-    return key, Listed(key, size, written) if is_ours else None
+    return key, Listed(key, size, moment(texts.get("LastModified", ""))) if is_ours else None

@@ -1,7 +1,7 @@
 """Measure the agent against the official command line and the usual cron script.
 
-`make bench` runs 16 MiB, 256 MiB and 1 GiB of random data and takes some fifteen minutes;
-`python -m bench 16 4096` runs the sizes it is given, in MiB.
+`make bench` runs 16 MiB, 256 MiB and 1 GiB of random data, takes about an hour and needs 60 GiB of
+disk; `python -m bench 16 4096` runs the sizes it is given, in MiB.
 """
 
 from __future__ import annotations

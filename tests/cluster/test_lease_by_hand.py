@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.faults.site import Ending, Site, in_process
+from tests.faults.site import Ending, Site, in_process, oldest_first
 
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
@@ -93,7 +93,7 @@ def test_every_command_works_without_the_lease(
     types("inspect", file)
     types("verify", file)
     types("prune", "--dry-run", "--storage", "local")
-    name = min(name for name in site.files() if name.endswith(".snap"))
+    name = oldest_first(site.files())[0]
     types("hold", name, "--storage", "local")
     types("release", name, "--storage", "local")
     if keeper != "not reached":

@@ -26,7 +26,7 @@ from raft_snapshot_agent.__main__ import main
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
-from raft_snapshot_agent.core.snapshots.naming import manifest_name, parse
+from raft_snapshot_agent.core.snapshots.naming import catalogue, manifest_name, parse
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Snapshot
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.servers.openbao import AppRole
@@ -183,7 +183,7 @@ class Site:
     def names(self) -> tuple[list[str], list[str]]:
         """The names of what is stored, in the folder and in the bucket, proved whole."""
         local, remote = self.stored()
-        return sorted(local), sorted(remote)
+        return oldest_first(local), oldest_first(remote)
 
     def files(self) -> dict[str, bytes]:
         found = {}
@@ -277,6 +277,11 @@ class Running:
     def ended(self, within: float = 90) -> Ending:
         """Wait for its end."""
         return Ending(self.process.wait(within), self.said)
+
+
+def oldest_first(names: Iterable[str]) -> list[str]:
+    """The snapshots of these names in their order: within a second, i1004 is after i996."""
+    return [one.name for one in reversed(catalogue((name, 1) for name in names))]
 
 
 def alone(agent: Agent, config: Config, log: Log) -> Daemon:

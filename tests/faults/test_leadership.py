@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import threading
 from collections.abc import Callable, Iterator
+from unittest.mock import patch
 
 import pytest
 from tests.faults.site import Site
@@ -60,14 +61,14 @@ def test_stepping_down_in_the_middle(site: Site, cluster: OpenBaoCluster) -> Non
 def test_line_that_stalls_does_not_freeze_the_cluster(site: Site, cluster: OpenBaoCluster) -> None:
     """Until its stream is closed, a leader that is to step down serves nobody."""
     old = cluster.leader()
-    site.vault["stall_timeout"] = "2s"
     stepping = threading.Thread(
         target=lambda: old.request("PUT", "sys/step-down", token=cluster.root_token, timeout=60)
     )
     with LyingProxy(old.address) as server:
         site.behind(server)
         server.snapshot = _stalling_after(200_000, stepping.start)
-        site.fails(2, "went silent for 2 s")
+        with patch.dict(site.vault, stall_timeout="2s"):
+            site.fails(2, "went silent for 2 s")
         stepping.join(60)
         until(lambda: not old.is_leader(), "it stepped down", within=90)
         goes_on(cluster)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from tests.conftest import StartBao
@@ -71,19 +72,19 @@ def test_page_of_a_proxy_is_shown_on_one_line(site: Site, server: LyingProxy) ->
 
 @pytest.mark.parametrize("sent", [0, 20_000])
 def test_silence(site: Site, server: LyingProxy, sent: int) -> None:
-    site.vault["stall_timeout"] = "1s"
     server.snapshot = stall_after(sent)
-    site.fails(2, f"went silent for 1 s after {sent} bytes")
+    with patch.dict(site.vault, stall_timeout="1s"):
+        site.fails(2, f"went silent for 1 s after {sent} bytes")
     server.snapshot = pass_through
     site.succeeds()
 
 
 @pytest.mark.parametrize("path", [SNAPSHOT_PATH, LOGIN_PATH, LEADER_PATH])
 def test_no_answer_at_all(site: Site, server: LyingProxy, path: str) -> None:
-    site.vault |= {"stall_timeout": "1s", "timeout": "1s"}
     server.behave(path, hang)
     server.snapshot = hang if path == SNAPSHOT_PATH else pass_through
-    site.fails(2, "it did not answer in time")
+    with patch.dict(site.vault, stall_timeout="1s", timeout="1s"):
+        site.fails(2, "it did not answer in time")
     server.behave(path, pass_through)
     server.snapshot = pass_through
     site.succeeds()
@@ -91,9 +92,9 @@ def test_no_answer_at_all(site: Site, server: LyingProxy, path: str) -> None:
 
 @pytest.mark.parametrize("framed", [True, False])
 def test_trickle(site: Site, server: LyingProxy, framed: bool) -> None:
-    site.vault |= {"snapshot_timeout": "2s", "stall_timeout": "5s"}
     server.snapshot = trickle(0.1) if framed else _trickle_unframed
-    site.fails(2, "the snapshot took longer than 2 s")
+    with patch.dict(site.vault, snapshot_timeout="2s", stall_timeout="5s"):
+        site.fails(2, "the snapshot took longer than 2 s")
     server.snapshot = pass_through
     site.succeeds()
 

@@ -44,7 +44,7 @@ def lists(request: Request) -> bool:
 @pytest.fixture
 def behind(site: Site, server: LyingProxy, s3: S3Faults) -> S3Faults:
     """The S3 store of the site, able to fail, and no other storage."""
-    site.s3 |= {"endpoint": s3.address, "timeout": "2s"}
+    site.s3["endpoint"] = s3.address
     site.more |= {"storages": [site.s3], "schedule": HOURLY}
     return s3
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 from tests.faults.site import Site
 from tests.lying import LyingProxy, Request, S3Faults
@@ -13,7 +15,7 @@ from raft_snapshot_agent.service import assembly
 
 @pytest.fixture(autouse=True)
 def behind(big_site: Site, big_server: LyingProxy, s3: S3Faults) -> None:
-    big_site.s3 |= {"endpoint": s3.address, "timeout": "1s"}
+    big_site.s3["endpoint"] = s3.address
 
 
 def is_part(request: Request) -> bool:
@@ -40,7 +42,8 @@ def test_no_part_passes(big_site: Site, big_server: LyingProxy, s3: S3Faults) ->
 
 def test_part_is_never_answered(big_site: Site, s3: S3Faults) -> None:
     s3.hang(is_part)
-    big_site.fails_partly("s3", "no answer in time")
+    with patch.dict(big_site.s3, timeout="1s"):
+        big_site.fails_partly("s3", "no answer in time")
     s3.heal()
     big_site.succeeds()
 
@@ -55,7 +58,8 @@ def test_upload_is_never_completed(big_site: Site, s3: S3Faults) -> None:
 async def test_what_the_bucket_could_not_be_told_to_drop_is_dropped_by_the_next_run(
     big_site: Site, s3: S3Faults
 ) -> None:
-    config = load(big_site.configuration(), {}).config
+    with patch.dict(big_site.s3, timeout="3s"):
+        config = load(big_site.configuration(), {}).config
     agent = assembly.agent(config, assembly.destinations(config))
     s3.hang(lambda request: is_second_part(request) or request.method == "DELETE")
     assert (await agent.run_once()).outcome is Outcome.PARTIAL

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.faults.site import PREFIX, Ending, Site, in_process
+from tests.faults.site import PREFIX, Ending, Site, in_process, oldest_first
 from tests.lying import Behaviour, Exchange, Request, S3Faults
 
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
@@ -35,7 +35,7 @@ def stored(site: Site, s3: S3Faults) -> Iterator[str]:
     site.more |= {"storages": [site.s3], "retention": {"last": 5}}
     for _ in range(2):
         assert site.run_once().code == 0
-    return iter([max(name for name in site.objects() if name.endswith(".snap"))])
+    return iter([oldest_first(site.objects())[-1]])
 
 
 @pytest.fixture
@@ -277,7 +277,7 @@ def test_what_cannot_be_read_when_its_time_is_over_stays(
 
 
 def test_by_hand_it_goes_at_once_but_only_if_it_is_broken(site: Site, name: str) -> None:
-    other = min(site.names()[1])
+    other = site.names()[1][0]
     assert site.run_once().code == 0
     spoil(site, other)
     assert at(site, "verify", other).code == 4
@@ -351,7 +351,7 @@ def test_a_damaged_local_file_is_read_twice_too(site: Site) -> None:
     site.more |= {"storages": [site.local], "retention": {"last": 5}}
     for _ in range(2):
         assert site.run_once().code == 0
-    path = site.folder / max(site.names()[0])
+    path = site.folder / site.names()[0][-1]
     content = path.read_bytes()
     path.write_bytes(content[:5000] + b"\x00\x01" + content[5002:])
 

@@ -109,7 +109,7 @@ async def test_a_server_that_stalls_is_given_up_and_swept_later(
     assert place.keys() == []
     line.refuse()
     line.restore()
-    await storage.sweep(Leftovers(frozenset({RUN})))
+    await place.open().sweep(Leftovers(frozenset({RUN})))
     assert place.pending() == []
 
 

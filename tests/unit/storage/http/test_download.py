@@ -11,8 +11,9 @@ from tests.raw_server import OK, Pieces, RawServer
 from tests.unit.storage.test_bounds import opened
 
 from raft_snapshot_agent.errors import StorageError
-from raft_snapshot_agent.storage.http import download
+from raft_snapshot_agent.storage.http import download, patience
 
+RESUMING = ["azure", "gcs", "s3", "swift"]
 NAME = "raft-snapshot-guard.json"
 HALF, REST = b"x" * 500, b"y" * 500
 CUT_OFF = {
@@ -44,6 +45,7 @@ def cut_off(how: bytes, then: Pieces) -> Pieces:
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "_WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(patience, "_WAITS", (0.0, 0.0))
 
 
 async def read(kind: str, address: str) -> bytes:
@@ -51,7 +53,7 @@ async def read(kind: str, address: str) -> bytes:
     return b"".join([piece async for piece in storage.read(NAME)])
 
 
-@pytest.mark.parametrize("kind", ["gcs", "swift"])
+@pytest.mark.parametrize("kind", RESUMING)
 @pytest.mark.parametrize("how", CUT_OFF.values(), ids=CUT_OFF)
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
 async def test_a_part_that_cannot_be_resumed_is_not_the_whole(
@@ -71,7 +73,7 @@ async def test_a_part_is_not_the_whole_where_nothing_resumes(how: bytes) -> None
         await read("webdav", server.address)
 
 
-@pytest.mark.parametrize("kind", ["gcs", "swift"])
+@pytest.mark.parametrize("kind", RESUMING)
 @pytest.mark.parametrize("how", CUT_OFF.values(), ids=CUT_OFF)
 async def test_it_resumes_where_it_broke_off_and_after_refusals(kind: str, how: bytes) -> None:
     tries = itertools.count()

@@ -19,6 +19,8 @@ from raft_snapshot_agent.core.spans import span
 _T = TypeVar("_T")
 
 _BOLD = ("\x1b[1m", "\x1b[0m")
+_BETWEEN = "\0"
+"""Separates the cells of a line that is not printed yet; no printable text has it."""
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _NO_LIMIT = 10_000
 _LONGEST = 4000
@@ -58,7 +60,7 @@ def text(line: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Rows(Generic[_T]):
-    """Rows that are built during printing and not kept, as there may be many."""
+    """Rows that are built when they are printed and not kept, as there may be many."""
 
     items: Sequence[_T]
     make: Callable[[_T], Mapping[str, Any]]
@@ -75,35 +77,38 @@ def table(
     """Print rows as a table with their keys as headings, or the document as JSON.
 
     Arguments:
-        rows: The table; iterated twice, the first time for the widths of the columns.
+        rows: The table; each row is made once, and kept as one text until all widths are known.
         layout: Whether to print a table or JSON.
         document: The JSON document, if it differs from the rows.
     """
     if layout is Format.JSON:
         _print_array(rows if document is None else document)
         return
-    widths: list[int] = []
+    widths, lines = list[int](), list[str]()
     for row in rows:
-        widths = widths or [len(key) for key in row]
-        cells = row.values()
-        taken = map(len if _is_plain("".join(cells)) else _width, cells)
-        widths = list(map(max, widths, taken))
+        if not lines:
+            widths = [*map(len, row)]
+            lines.append(_BETWEEN.join(row).upper())
+        cells = [*row.values()]
+        is_plain = _is_plain("".join(cells))
+        if not is_plain:
+            cells = [*map(one_line, cells)]
+        widths = [*map(max, widths, map(len if is_plain else _width, cells))]
+        lines.append(_BETWEEN.join(cells))
     style, plainly = ("", "") if os.environ.get("NO_COLOR") else _BOLD
     styled = (style, plainly) if is_terminal(sys.stdout) else ("", "")
-    for number, row in enumerate(rows):
-        if not number:
-            print(f"{styled[0]}{_line([key.upper() for key in row], widths)}{styled[1]}")
-        print(_line(row.values(), widths))
+    for number, line in enumerate(lines):
+        before, after = ("", "") if number else styled
+        print(f"{before}{_padded(line, widths)}{after}")
 
 
-def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
+def _padded(line: str, widths: Sequence[int]) -> str:
     # Not wrapped: a name on several lines cannot be copied from a terminal.
-    cells = [*cells]
-    if _is_plain("".join(cells)):
+    cells = line.split(_BETWEEN)
+    if line.isascii():
         return "  ".join(map(str.ljust, cells, widths)).rstrip()
     padded = (
-        line + " " * (width - _width(line))
-        for line, width in zip(map(one_line, cells), widths, strict=True)
+        cell + " " * (width - _width(cell)) for cell, width in zip(cells, widths, strict=True)
     )
     return "  ".join(padded).rstrip()
 
@@ -115,11 +120,11 @@ def _is_plain(text: str) -> bool:
 
 def _width(cell: str) -> int:
     """Return how many columns of a terminal a text needs."""
-    if cell.isascii() and len(cell) <= _LONGEST:
+    if cell.isascii():
         return len(cell)
     from rich.cells import cell_len
 
-    return cell_len(one_line(cell))
+    return cell_len(cell)
 
 
 def _print_array(rows: Iterable[Mapping[str, Any]]) -> None:

@@ -4,8 +4,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
-# Tests wait about as much as they work: four keep two cores busy.
-WORKERS ?= 4
+# Tests wait more than they work: six keep two cores busy.
+WORKERS ?= 6
 # Rewriting the asserts of all tests is most of what it costs to collect them: keep what was rewritten.
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -162,6 +162,27 @@ def _peak_mib(pid: int) -> float:
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
 
 
+def test_the_threads_of_a_daemon_share_one_heap(
+    fleet: Fleet, snapshot: bytes, opened: ExitStack
+) -> None:
+    crowd = opened.enter_context(Crowd(snapshot, WELL * 6))
+    for number, address in enumerate(crowd.addresses):
+        fleet.add(f"c{number}", address)
+    daemon = opened.enter_context(fleet.command("run", agent=program(AGENT)))
+    until(lambda: all(map(fleet.taken, fleet.clusters)), "each has its snapshot", within=90)
+    assert _further_heaps(daemon.process.pid) == []
+
+
+def _further_heaps(pid: int) -> list[str]:
+    """What glibc reserves for the heaps of threads: most of 64 MiB each, beside those in use."""
+    found = []
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        begin, end = (int(place, 16) for place in line.split()[0].split("-"))
+        if " ---p 00000000 00:00 0" in line and end - begin > 32 << 20:
+            found.append(line)
+    return found
+
+
 def test_a_single_run_serves_each_cluster_and_tells_of_each(
     fleet: Fleet, snapshot: bytes, opened: ExitStack
 ) -> None:

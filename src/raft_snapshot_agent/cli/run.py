@@ -20,6 +20,7 @@ from raft_snapshot_agent.cli.waiting import collect_as_usual
 from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.heap import share_heap
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.strays import adopt_strays
@@ -33,6 +34,7 @@ from raft_snapshot_agent.service.scrub_plan import plan_scrubs
 
 def run(load: Callable[[], LoadedFleet]) -> None:
     """Run the daemon until a signal ends it."""
+    share_heap()
     reloader = FileReloader(load)
     active = reloader.load()
     adopt_strays()

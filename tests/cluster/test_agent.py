@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import signal
@@ -16,8 +17,10 @@ from tests.faults.site import Running, Site
 from tests.lying import LyingProxy
 
 from raft_snapshot_agent import __version__
+from raft_snapshot_agent.config.load import load
 from raft_snapshot_agent.core.snapshots.naming import manifest_name, parse
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest
+from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.servers.openbao import (
     AppRole,
     OpenBaoCluster,
@@ -26,6 +29,8 @@ from raft_snapshot_agent.servers.openbao import (
 )
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
+from raft_snapshot_agent.service import assembly
+from raft_snapshot_agent.transfer.spool import Spool
 
 LOCAL = "Successfully created local snapshot"
 
@@ -108,6 +113,16 @@ def test_log_names_what_was_stored(site: Site) -> None:
     assert f" Successfully created local snapshot to {site.folder / name}  " in ending.said
     destination = f"s3://{site.bucket}/prod/{name}"
     assert f" Successfully created s3 snapshot to {destination}  " in ending.said
+
+
+async def test_nothing_of_a_snapshot_is_held_until_the_next(site: Site) -> None:
+    config = load(site.configuration(), {}).config
+    agent = assembly.agent(config, assembly.destinations(config))
+    assert (await agent.run_once()).outcome is Outcome.OK
+    gc.collect()
+    assert [one for one in gc.get_objects() if isinstance(one, Spool)] == []
+    assert agent.received == 0
+    await agent.leave()
 
 
 def seed_configuration(site: Site, node: OpenBaoNode, approle: AppRole) -> Path:

@@ -132,6 +132,7 @@ class Agent:
                     report = await self._store(context, report, destinations, permit)
         except AgentError as error:
             report = replace(report, error=error)
+        self._filling = None
         if report.outcome is Outcome.OK and not any(one.error for one in report.deliveries):
             self._dead = frozenset()
         elif report.outcome is not Outcome.SKIPPED:
@@ -145,7 +146,7 @@ class Agent:
 
     @property
     def received(self) -> int:
-        """Bytes of the running or last snapshot received so far."""
+        """Bytes of the running snapshot received so far; 0 between two."""
         return 0 if self._filling is None else self._filling.received
 
     async def run_and_leave(self) -> Report:

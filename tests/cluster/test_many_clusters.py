@@ -211,6 +211,25 @@ def _manifest(fleet: Fleet, name: str) -> Manifest:
     return Manifest.from_json(found.read_bytes())
 
 
+def test_a_warning_of_what_they_share_is_told_once(fleet: Fleet) -> None:
+    fleet.common["storages"][0]["required"] = False
+    for number in range(1, 6):
+        fleet.add(f"c{number}", f"http://127.0.0.1:{number}")
+    fleet.clusters["c5"]["storages"] = [{"type": "local", "path": str(fleet.root / "of c5")}]
+    fleet.clusters["c4"]["vault"]["login_check"] = "1s"
+    path = str(fleet.configuration())
+
+    ended = in_process("run", "--once", "-c", path)
+
+    shared, own = ended.of_level("warning")
+    assert "no storage is required: " in shared
+    assert "(clusters: c1, c2, c3 and 1 more)" in shared
+    assert " cluster=" not in shared
+    assert "the agent logs in every 1s, only to see" in own
+    assert " cluster=c4 " in own
+    assert in_process("config", "check", "-c", path).said.count("warning: ") == 2
+
+
 def test_a_command_by_hand_is_for_one_cluster(
     fleet: Fleet, snapshot: bytes, opened: ExitStack
 ) -> None:

@@ -34,11 +34,10 @@ def check(fleet: LoadedFleet) -> int:
         output.talk(
             f"{loaded.source}: the configuration{of_cluster} is valid (storages: {storages})"
         )
-    for loaded in fleet.clusters.values():
-        for warning in loaded.warnings:
-            output.talk(f"warning: {warning}")
-        for note in loaded.notes:
-            output.talk(f"note: {note}")
+    for warning in fleet.warnings:
+        output.talk(f"warning: {warning}")
+    for note in fleet.notes:
+        output.talk(f"note: {note}")
     return 0
 
 

@@ -25,6 +25,8 @@ from raft_snapshot_agent.observe.spans import finish_traces, record_run
 from raft_snapshot_agent.observe.trace import CLUSTER
 from raft_snapshot_agent.service import assembly
 
+_NAMED = 3
+"""Maximum clusters named in a line."""
 Faults = Mapping[str, ConfigError]
 """The configuration error of each faulty storage."""
 
@@ -133,12 +135,17 @@ def open_log(fleet: LoadedFleet) -> Log:
     settings = fleet.first.config.log
     log = configure(settings.format, "debug" if DEBUG in sys.argv else settings.level)
     log.info(f"Configuration: {fleet.first.source}", fact=LogEvent.CONFIGURATION_LOADED)
-    for name, loaded in fleet.clusters.items():
-        for warning in loaded.warnings:
-            bind_cluster(log, name).warning(warning, fact=LogEvent.CONFIGURATION_WARNING)
-        for note in loaded.notes:
-            log.info(note, fact=LogEvent.CONFIGURATION_NOTE)
+    for warning, names in fleet.warnings.items():
+        one, several = (names[0], "") if len(names) == 1 else ("", _list(names))
+        bind_cluster(log, one).warning(warning + several, fact=LogEvent.CONFIGURATION_WARNING)
+    for note in fleet.notes:
+        log.info(note, fact=LogEvent.CONFIGURATION_NOTE)
     return log
+
+
+def _list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f" (clusters: {', '.join(names[:_NAMED])}{more})"
 
 
 def _exit_code(report: Report, *, require_leader: bool) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -82,6 +82,20 @@ class LoadedFleet:
     def first(self) -> Loaded:
         """Whichever cluster, for what is the same for all: the log, the file."""
         return next(iter(self.clusters.values()))
+
+    @property
+    def warnings(self) -> Mapping[str, Sequence[str]]:
+        """Warnings about settings, each with its clusters: most share settings and files."""
+        found: dict[str, list[str]] = {}
+        for name, loaded in self.clusters.items():
+            for warning in loaded.warnings:
+                found.setdefault(warning, []).append(name)
+        return found
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes about the file, each once."""
+        return tuple(dict.fromkeys(one for each in self.clusters.values() for one in each.notes))
 
     def position(self, path: KeyPath) -> str:
         """Return the position of a key that stands once for all clusters."""

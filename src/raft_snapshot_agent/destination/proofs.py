@@ -155,15 +155,20 @@ class Proofs:
             return plan
         judge = await self.judge(listed)
         proven: dict[str, Stored] = {}
+        differing: dict[str, Stored] = {}
         while True:
             asked = await beside_loop(partial(list_needed, listed, plan, proven), many)
             if len(asked) == len(proven):
                 self.told.keep_only({one.name for one in listed}, many)
                 return plan
             proven = {one.name: one for one in await self.worth(judge, asked)}
+            now = {one.name: proven[one.name] for one in asked if proven[one.name] != one}
+            if now == differing:
+                continue  # the plan would be the same
+            differing = now
 
-            def again(proven: Mapping[str, Stored] = proven) -> Plan:
-                return planned([proven.get(one.name, one) for one in listed])
+            def again(differing: Mapping[str, Stored] = now) -> Plan:
+                return planned([differing.get(one.name, one) for one in listed])
 
             plan = await beside_loop(again, many)
             if not plan.delete:

@@ -26,6 +26,7 @@ from raft_snapshot_agent.core.snapshots import naming
 from raft_snapshot_agent.core.snapshots.naming import catalogue, manifest_name, newest_first
 from raft_snapshot_agent.core.snapshots.snapshot import Instant, Manifest, Stored
 from raft_snapshot_agent.core.state.report import StorageResult
+from raft_snapshot_agent.destination import destination as places
 from raft_snapshot_agent.destination import listing, proofs
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.remembered import Remembered
@@ -101,6 +102,21 @@ async def test_a_run_lists_a_storage_once_and_reads_what_it_relies_on_only() -> 
         assert storage.asked["list"] == 2
         assert storage.asked["read"] - asked[count] <= 60, "each is read once in a process"
     assert asked[2000] <= 1.2 * asked[1000] <= 400
+
+
+async def test_manifests_that_say_what_the_names_say_change_no_plan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plans: list[retention.Plan] = []
+
+    def counted(*given: Any, **more: Any) -> retention.Plan:
+        plans.append(retention.plan(*given, **more))
+        return plans[-1]
+
+    monkeypatch.setattr(places, "plan", counted)
+    pruned = await place(Counting(history(1000))).prune(NEWEST, dry_run=True)
+    assert len(pruned.plan.delete) > 0
+    assert len(plans) == 1
 
 
 async def test_manifests_that_say_nothing_of_others_are_not_all_read() -> None:
@@ -330,5 +346,14 @@ def test_order_by_time_index_and_name_whatever_the_length() -> None:
 
     found = newest_first(mixed)
 
+    assert newest_first(found) == found
     key = lambda one: (one.taken_at, -1 if one.index is None else one.index, one.name)  # noqa: E731
     assert list(found) == sorted(mixed, key=key, reverse=True)
+
+
+def test_what_is_in_order_is_not_sorted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = newest_first(rows(6000))
+    monkeypatch.delattr(naming, "merge")
+    assert newest_first(listed) is listed
+    with pytest.raises(NameError):
+        newest_first(reversed(listed))

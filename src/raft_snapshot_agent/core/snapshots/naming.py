@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from heapq import merge
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Protocol
 
 from raft_snapshot_agent.core.snapshots.layout import directives
@@ -230,7 +230,10 @@ def newest_first(stored: Iterable[Stored]) -> tuple[Stored, ...]:
 
     A long list is sorted in pieces, because no other thread runs while Python sorts.
     """
-    rest = iter(stored)
+    listed = tuple(stored)
+    if all(newer >= older for newer, older in pairwise(map(_age, listed))):
+        return listed
+    rest = iter(listed)
     pieces = iter(lambda: sorted(islice(rest, _PIECE), key=_age, reverse=True), [])
     return tuple(merge(*pieces, key=_age, reverse=True))
 

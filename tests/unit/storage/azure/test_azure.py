@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from tests.contract.destinations import SETTINGS, Azure
 from tests.contract.sources import MIB, NAME, content, put_of
 from tests.http_proxy import Behaviour, HttpProxy, Request, status
+from tests.patience import impatient  # noqa: F401 - no test here is about waits
 from tests.token_server import TOKEN, TokenServer
 
 from raft_snapshot_agent.errors import (
@@ -37,7 +38,7 @@ CLIENT = {"client_id": "the-client", "tenant_id": "the-tenant"}
 
 
 def opened(**more: Any) -> Storage:
-    settings = {"type": "azure", "container": "backups", "timeout": "1s", **more}
+    settings = {"type": "azure", "container": "backups", "timeout": "20s", **more}
     storage: Storage = SETTINGS.validate_python(settings).open()
     return storage
 

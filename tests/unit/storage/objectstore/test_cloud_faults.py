@@ -38,7 +38,7 @@ class Cloud:
     """Of the endpoint."""
 
     def open(self, **more: Any) -> Storage:
-        settings = {"timeout": "2s", "endpoint": self.faults.address + self.path, **more}
+        settings = {"timeout": "20s", "endpoint": self.faults.address + self.path, **more}
         return self.place.open(**settings)
 
     @property
@@ -117,14 +117,14 @@ async def test_a_put_that_is_denied_leaves_nothing(cloud: Cloud, tmp_path: Path,
 
 async def test_parts_that_fail_are_sent_again(cloud: Cloud, tmp_path: Path) -> None:
     cloud.faults.fail(cloud.is_part, 503, times=2)
-    assert await put_of(cloud.open(timeout="20s"), tmp_path, SIZE) == SIZE
+    assert await put_of(cloud.open(), tmp_path, SIZE) == SIZE
     assert await content(cloud.place.open()) == bytes_of(SIZE)
     assert len([one for one in cloud.faults.requests if cloud.is_part(one)]) == cloud.parts + 2
 
 
 async def test_parts_that_are_cut_off_are_sent_again(cloud: Cloud, tmp_path: Path) -> None:
     cloud.faults.behave(cloud.is_part, reset, times=2)
-    assert await put_of(cloud.open(timeout="20s"), tmp_path, SIZE) == SIZE
+    assert await put_of(cloud.open(), tmp_path, SIZE) == SIZE
     assert await content(cloud.place.open()) == bytes_of(SIZE)
 
 
@@ -164,12 +164,12 @@ async def test_a_line_that_is_cut_for_good_leaves_nothing_to_be_seen(
     host, _, port = cloud.faults.address.removeprefix("http://").partition(":")
     with CuttingTcpProxy(host, int(port)) as line:
         line.limit_bytes = 16 * MIB
-        storage = cloud.open(endpoint=line.address + cloud.path)
+        endpoint = line.address + cloud.path
         with pytest.raises(StorageUnavailable):
-            await put_of(storage, tmp_path, SIZE)
+            await put_of(cloud.open(endpoint=endpoint, timeout="2s"), tmp_path, SIZE)
         assert cloud.place.keys() == []
         line.restore()
-        assert await put_of(storage, tmp_path, 14 * MIB) == 14 * MIB
+        assert await put_of(cloud.open(endpoint=endpoint), tmp_path, 14 * MIB) == 14 * MIB
     assert await content(cloud.place.open()) == bytes_of(14 * MIB)
 
 
@@ -210,7 +210,7 @@ async def test_a_stream_that_is_cut_goes_on_where_it_was(cloud: Cloud, tmp_path:
         exchange.cut()
 
     cloud.faults.behave(lambda request: request.method == "GET", cut, times=1)
-    assert await content(cloud.open(timeout="20s")) == bytes_of(14 * MIB)
+    assert await content(cloud.open()) == bytes_of(14 * MIB)
     assert len(cloud.faults.requests) == 2
 
 

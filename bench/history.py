@@ -22,7 +22,7 @@ from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 
 NEWEST = datetime(2026, 11, 26, 12, tzinfo=UTC)
 BUCKET = "history"
-_PAGE = 500
+_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)

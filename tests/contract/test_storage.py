@@ -157,8 +157,7 @@ async def test_prefixes_that_begin_alike_are_apart(destination: Place) -> None:
 async def test_more_entries_than_one_page_holds(
     destination: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(swift, "_PAGE", 50)
-    for module in (azure, gcs, s3):
+    for module in (azure, gcs, s3, swift):
         monkeypatch.setattr(module, "PAGE", 50)
     storage = destination.open("vault/")
     # More than OpenSSH, too, tells of at once.

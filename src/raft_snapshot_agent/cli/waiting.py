@@ -13,17 +13,17 @@ from anyio import CancelScope
 from anyio.abc import TaskStatus
 
 _T = TypeVar("_T")
-_USUAL = (700, 10, 10)
-"""Python's default thresholds, which the program raises during its start."""
+_THRESHOLDS = (5_000, 10, 10)
+"""Above Python's default of 700: one page of a listing has more objects, which are free soon."""
 
 
-def collect_as_usual() -> None:
-    """Restore Python's default garbage collection: errors of failed work may hold much memory.
+def collect_garbage() -> None:
+    """Collect garbage again after the start: errors of failed work may hold much memory.
 
     Objects created so far are frozen: they stay, and no collection needs to visit them.
     """
     gc.freeze()
-    gc.set_threshold(*_USUAL)
+    gc.set_threshold(*_THRESHOLDS)
 
 
 def wait_for(work: Callable[[], Awaitable[_T]]) -> _T:
@@ -32,7 +32,7 @@ def wait_for(work: Callable[[], Awaitable[_T]]) -> _T:
     Raises:
         typer.Exit: A signal arrived.
     """
-    collect_as_usual()
+    collect_garbage()
     try:
         return anyio.run(_guard, work)
     except ExceptionGroup as group:

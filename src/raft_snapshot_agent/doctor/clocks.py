@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 
 from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, skipped, success, warning
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.storage import AnyStorage
+from raft_snapshot_agent.storage.http.answers import http_date
 from raft_snapshot_agent.storage.http.http import Http, TlsOptions
 from raft_snapshot_agent.storage.s3.s3 import S3Settings, bucket_of
 from raft_snapshot_agent.threads import in_thread
@@ -58,8 +58,7 @@ def _date(storage: AnyStorage) -> datetime | None:
     ca_file: Path | None = getattr(storage, "ca_file", None)
     trust = TlsOptions(ca_file, skip_verify=getattr(storage, "skip_verify", False))
     answer = Http(_PATIENCE, trust).ask("cannot ask for the time", "HEAD", url, {})
-    date = answer.headers.get("date")
-    return parsedate_to_datetime(date) if date else None
+    return http_date(answer.headers.get("date"))
 
 
 def _address(storage: AnyStorage) -> str | None:

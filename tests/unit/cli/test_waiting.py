@@ -76,8 +76,8 @@ def test_garbage_is_looked_for_while_work_is_done() -> None:
         lives = weakref.ref(circle)
         del circle
         await anyio.lowlevel.checkpoint()
-        more: list[list[int]] = [[] for _ in range(2000)]
-        return len(more) == 2000 and lives() is None
+        more: list[list[int]] = [[] for _ in range(10_000)]
+        return len(more) == 10_000 and lives() is None
 
     try:
         assert wait_for(work)

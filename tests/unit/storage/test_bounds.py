@@ -6,9 +6,10 @@ import gzip
 import itertools
 import json
 import re
+import sys
 import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -261,6 +262,32 @@ def test_only_what_is_wanted_is_kept() -> None:
         tracemalloc.stop()
     assert [(one.tag, one.text) for one in found] == [("y", "1"), ("{N}y", "2")]
     assert peak < 20 * MIB
+
+
+def test_what_is_nested_deeply_is_passed_over() -> None:
+    deep = b"<a>" * 9000 + b"</a>" * 9000
+    assert [one.text for one in parts(b"<x>" + deep + b"<y>1</y>" + deep + b"</x>", {"y"})] == ["1"]
+
+
+def calls(work: Callable[[], object]) -> int:
+    """Count the calls of Python functions."""
+    count = 0
+
+    def note(_frame: object, event: str, _: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_an_element_costs_no_call() -> None:
+    few, many = (b"<x><y>" + b"<z>1</z>" * count + b"</y></x>" for count in (1, 1000))
+    assert calls(lambda: [*parts(few, {"y"})]) == calls(lambda: [*parts(many, {"y"})])
 
 
 def s3(address: str, **more: Any) -> Storage:

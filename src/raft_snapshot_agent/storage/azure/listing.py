@@ -6,7 +6,6 @@ Source: "List Blobs" of the Blob service's REST API.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -56,11 +55,7 @@ def read_page(document: bytes, prefix: str) -> Page:
 
 def _blob(part: ET.Element, key: str) -> Listed:
     size = size_of(part.findtext("Properties/Content-Length", ""))
-    try:
-        written = parsedate_to_datetime(part.findtext("Properties/Last-Modified", ""))
-    except (ValueError, ArithmeticError, TypeError):
-        return Listed(key, size, None)
-    return Listed(key, size, written if written.tzinfo else None)
+    return Listed(key, size, part.findtext("Properties/Last-Modified", ""))
 
 
 def _name(part: ET.Element) -> str:

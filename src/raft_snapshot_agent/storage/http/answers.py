@@ -1,7 +1,9 @@
-"""Parses redirects and ETags, which several stores have in common."""
+"""Parses redirects, ETags and dates, which several stores have in common."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -24,6 +26,18 @@ def require_etag(answer: BaseHTTPResponse, doing: str, hint: str) -> str:
     if not (etag := answer.headers.get("etag")):
         raise StorageError(f"{doing}: the store tells no ETag", hint=hint)
     return etag
+
+
+def http_date(text: str | None) -> datetime | None:
+    """Parse a date as headers have it, which is always in UTC; `None` if it is missing or invalid.
+
+    Source: RFC 9110, section 5.6.7.
+    """
+    try:
+        found = parsedate_to_datetime(text or "")
+    except (ValueError, ArithmeticError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def describe_redirect(doing: str, answer: BaseHTTPResponse) -> str:

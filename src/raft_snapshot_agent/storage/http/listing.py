@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from raft_snapshot_agent.core.snapshots.notes import moment
 from raft_snapshot_agent.errors import StorageError
+from raft_snapshot_agent.storage.http.answers import http_date
 from raft_snapshot_agent.storage.http.bucket_client import BucketClient, BucketRequest, S
 from raft_snapshot_agent.storage.http.pages import PAGE_BYTES, PagedList
 
@@ -17,8 +19,13 @@ class Listed:
 
     key: str
     size: int
-    written: datetime | None
-    """Time by the store's clock, if it reports one."""
+    date: str
+    """Time of the last write as the store reports it; empty if it does not."""
+
+    @property
+    def written(self) -> datetime | None:
+        """Time of the last write by the store's clock, if it reports one."""
+        return moment(self.date) or http_date(self.date)
 
 
 @dataclass(frozen=True, slots=True)

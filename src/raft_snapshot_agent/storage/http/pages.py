@@ -9,10 +9,10 @@ from raft_snapshot_agent.storage.limits import ListTooLong, too_many
 
 T = TypeVar("T")
 
-PAGE = 500
-"""Objects per page, if the store lets the client choose."""
-PAGE_BYTES = 4 << 20
-"""Most bytes of one page: 500 names of the greatest length, escaped."""
+PAGE = 1000
+"""Objects per page, if the store lets the client choose: the most that S3 returns."""
+PAGE_BYTES = 8 << 20
+"""Most bytes of one page: 1,000 names of the greatest length, escaped."""
 LIST_BYTES = 16 << 20
 """Most bytes of an answer with a whole listing."""
 _DIGITS = 19

@@ -1,22 +1,17 @@
-"""Parses XML from a store part by part: UTF-8, no document type, limited depth and size.
+"""Parses XML from a store part by part: UTF-8, no document type, limited size of what is kept.
 
-The parser itself refuses entities and document types, so another encoding cannot hide them. Only
-the requested parts are kept, so memory does not grow with the document.
+The parser itself refuses document types, and with them entities, so another encoding cannot hide
+them. Only the requested parts are kept, so memory does not grow with the document.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from typing import Any
 from xml.etree import ElementTree as ET
-from xml.parsers import expat
 
 _STEP = 64 << 10
-_DEEPEST = 32
-_DEPTHS = (2, 3)
-"""Greatest depth of elements; the root has depth 1."""
-_MOST_NODES = 2000
-"""Most elements of one part."""
+_MOST_NODES = 20_000
+"""Most elements and attributes at once: those of one step, and of the parts that continue."""
 
 
 def parts(document: bytes, wanted: Container[str]) -> Iterator[ET.Element]:
@@ -29,91 +24,50 @@ def parts(document: bytes, wanted: Container[str]) -> Iterator[ET.Element]:
     Raises:
         ValueError: It is not XML, or has more than plain elements and text.
     """
-    reader = _Reader(wanted)
+    builder = _Builder()
+    above = builder.start("above the root", {})
+    # Overrides the encoding that the document declares. The builder refuses what may be an attack.
+    parser = ET.XMLParser(target=builder, encoding="utf-8")  # noqa: S314
     try:
         for start in range(0, len(document), _STEP):
-            reader.feed(document[start : start + _STEP])
-            yield from reader.taken()
-        reader.feed(b"", final=True)
-    except expat.ExpatError as error:
+            parser.feed(document[start : start + _STEP])
+            _limit(above)
+            for root in above:
+                yield from _take(root, wanted, ended=False)
+        parser.close()
+    except ET.ParseError as error:
         raise ValueError(f"it is not XML: {error}") from None
-    yield from reader.taken()
+    yield from _take(above[0], wanted, ended=True)
 
 
-class _Reader:
-    """Handlers of the parser: one pair between the parts, and one within a part."""
-
-    def __init__(self, wanted: Container[str]) -> None:
-        self._wanted = wanted
-        self._depth = self._top = 0
-        self._nodes = 0
-        self._part = ET.TreeBuilder()
-        self._names = _Names()
-        self._ready: list[ET.Element] = []
-        # Overrides the encoding that the document declares.
-        parser = self._parser = expat.ParserCreate("utf-8", "}")
-        parser.buffer_text = True
-        parser.StartDoctypeDeclHandler = _refuse("a document type")
-        parser.EntityDeclHandler = _refuse("an entity")
-        self._leave_part()
-
-    def feed(self, text: bytes, *, final: bool = False) -> None:
-        self._parser.Parse(text, final)
-
-    def taken(self) -> list[ET.Element]:
-        taken, self._ready = self._ready, []
-        return taken
-
-    def _enter_part(self) -> None:
-        self._part, self._nodes, self._top = ET.TreeBuilder(), 0, self._depth
-        self._parser.StartElementHandler = self._start_within
-        self._parser.EndElementHandler = self._end_within
-        self._parser.CharacterDataHandler = self._part.data
-
-    def _leave_part(self) -> None:
-        self._parser.StartElementHandler = self._start
-        self._parser.EndElementHandler = self._end
-        self._parser.CharacterDataHandler = None
-
-    def _start(self, name: str, attributes: dict[str, str]) -> None:
-        if self._depth + 1 in _DEPTHS and name.rpartition("}")[2] in self._wanted:
-            self._enter_part()
-            self._start_within(name, attributes)
-            return
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise ValueError(f"it is nested deeper than {_DEEPEST} elements")
-
-    def _start_within(self, name: str, attributes: dict[str, str]) -> None:
-        self._depth = depth = self._depth + 1
-        if depth > _DEEPEST:
-            raise ValueError(f"it is nested deeper than {_DEEPEST} elements")
-        self._nodes = nodes = self._nodes + 1 + len(attributes)
-        if nodes > _MOST_NODES:
-            raise ValueError(f"one of its parts has more than {_MOST_NODES} elements")
-        self._part.start(self._names[name], attributes)
-
-    def _end(self, _name: str) -> None:
-        self._depth -= 1
-
-    def _end_within(self, name: str) -> None:
-        element: Any = self._part.end(self._names[name])
-        self._depth = depth = self._depth - 1
-        if depth == self._top:
-            self._ready.append(element)
-            self._leave_part()
+def local_name(element: ET.Element) -> str:
+    """Return the name of an element without its namespace."""
+    return element.tag.rpartition("}")[2]
 
 
-class _Names(dict[str, str]):
-    """Names of elements as `ElementTree` writes them, by those of the parser."""
+class _Builder(ET.TreeBuilder):
+    """Builds elements without a call of Python for each."""
 
-    def __missing__(self, name: str) -> str:
-        self[name] = full = f"{{{name}" if "}" in name else name
-        return full
+    def doctype(self, *_: object) -> None:
+        raise ValueError("it declares a document type")
 
 
-def _refuse(what: str) -> Any:
-    def refuse(*_: object) -> None:
-        raise ValueError(f"it declares {what}")
+def _limit(tree: ET.Element) -> None:
+    nodes = [*tree.iter()]
+    if len(nodes) + sum(map(len, map(ET.Element.keys, nodes))) > _MOST_NODES:
+        raise ValueError(f"one of its parts has more than {_MOST_NODES} elements and attributes")
 
-    return refuse
+
+def _take(
+    parent: ET.Element, wanted: Container[str], *, ended: bool, levels: int = 2
+) -> Iterator[ET.Element]:
+    """Remove the children that have ended, and yield the requested ones; likewise for theirs."""
+    children = parent[:]
+    complete = len(children) if ended else len(children) - 1  # the last one continues
+    for number, child in enumerate(children):
+        if local_name(child) in wanted:
+            if number < complete:
+                yield child
+        elif levels > 1:
+            yield from _take(child, wanted, ended=number < complete, levels=levels - 1)
+    del parent[: max(complete, 0)]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import unquote
+from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
 
-from raft_snapshot_agent.core.snapshots.notes import moment
 from raft_snapshot_agent.storage.http.listing import Listed, Page, list_pages
 from raft_snapshot_agent.storage.http.pages import PAGE, size_of
-from raft_snapshot_agent.storage.http.xml_parts import parts
+from raft_snapshot_agent.storage.http.xml_parts import local_name, parts
 from raft_snapshot_agent.storage.s3.store import S3Client
 
 _TEXTS = ("IsTruncated", "NextContinuationToken", "EncodingType")
@@ -41,27 +40,27 @@ def read_page(document: bytes, prefix: str) -> Page:
         ValueError: It is none.
     """
     texts: dict[str, str] = {}
-    listed: list[ET.Element] = []
+    listed: list[tuple[str, ET.Element]] = []
     for part in parts(document, _PARTS):
-        kind = part.tag.rpartition("}")[2]
+        kind = local_name(part)
         if kind in _TEXTS:
             texts[kind] = part.text or ""
         else:
-            listed.append(part)
+            listed.append((kind, part))
     encoded = texts.get("EncodingType") == "url"
     more = {"continuation-token": texts.get("NextContinuationToken", "")}
-    items = [_item(part, prefix, encoded=encoded) for part in listed]
+    items = [_item(kind, part, prefix, encoded=encoded) for kind, part in listed]
     return Page(items, more if texts.get("IsTruncated") == "true" else None)
 
 
-def _item(part: ET.Element, prefix: str, *, encoded: bool) -> tuple[str, Listed | None]:
+def _item(kind: str, part: ET.Element, prefix: str, *, encoded: bool) -> tuple[str, Listed | None]:
     """Read an object, or nothing of a folder; the folder's own placeholder is not below it."""
-    # Not `findtext`, which looks through all children again for each name. The first one counts.
-    texts = {child.tag.rpartition("}")[2]: child.text or "" for child in reversed(part)}
-    said = texts.get("Key") or texts.get("Prefix", "")
-    key = unquote(said.replace("+", " ")) if encoded else said
-    if part.tag.rpartition("}")[2] != "Contents":
+    is_object, space = kind == "Contents", part.tag.removesuffix(kind)
+    said = part.findtext(f"{space}Key" if is_object else f"{space}Prefix", "")
+    key = unquote_plus(said) if encoded else said
+    if not is_object:
         return key, None
-    size = size_of(texts.get("Size", ""))
+    size = size_of(part.findtext(f"{space}Size", ""))
     is_ours = key.startswith(prefix) and key != prefix
-    return key, Listed(key, size, moment(texts.get("LastModified", ""))) if is_ours else None
+    date = part.findtext(f"{space}LastModified", "")
+    return key, Listed(key, size, date) if is_ours else None

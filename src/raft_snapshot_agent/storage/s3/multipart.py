@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 from raft_snapshot_agent.errors import StorageDenied, StorageError
 from raft_snapshot_agent.storage.http.bucket_client import BucketRequest
 from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList
-from raft_snapshot_agent.storage.http.xml_parts import parts
+from raft_snapshot_agent.storage.http.xml_parts import local_name, parts
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.objectstore.errors import Hints
 from raft_snapshot_agent.storage.s3.store import S3Client
@@ -93,7 +93,7 @@ def _parse(document: bytes) -> dict[str, list[ET.Element]]:
     page: dict[str, list[ET.Element]] = {}
     try:
         for part in parts(document, _PARTS):
-            page.setdefault(part.tag.rpartition("}")[2], []).append(part)
+            page.setdefault(local_name(part), []).append(part)
     except ValueError as error:
         raise StorageError(f"the list of unfinished uploads cannot be read: {error}") from error
     return page

@@ -28,7 +28,7 @@ from raft_snapshot_agent.errors import (
 from raft_snapshot_agent.network.clear_text import issuer
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.small_file import read_text
-from raft_snapshot_agent.storage.http.xml_parts import parts
+from raft_snapshot_agent.storage.http.xml_parts import local_name, parts
 from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials, sts
 from raft_snapshot_agent.storage.objectstore.connection import environment
 
@@ -194,5 +194,5 @@ def _from_json(document: bytes) -> Mapping[str, str]:
 
 def _from_xml(document: bytes) -> Mapping[str, str]:
     (found,) = parts(document, {"Credentials"})
-    said = {child.tag.rpartition("}")[2]: child.text or "" for child in found}
+    said = {local_name(child): child.text or "" for child in found}
     return {**said, "Token": said["SessionToken"]}

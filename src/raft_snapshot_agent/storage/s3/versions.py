@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
 from raft_snapshot_agent.storage.http.bucket_client import BucketRequest
-from raft_snapshot_agent.storage.http.xml_parts import parts
+from raft_snapshot_agent.storage.http.xml_parts import local_name, parts
 from raft_snapshot_agent.storage.objectstore.errors import Hints
 from raft_snapshot_agent.storage.s3.store import S3Client
 
@@ -44,7 +44,7 @@ def versioning(client: S3Client, prefix: str) -> Versioning | None:
         raise
     except StorageDenied:
         return None
-    ends = any(_ends(rule, prefix) for rule in rules or () if _is(rule, "Rule"))
+    ends = any(_ends(rule, prefix) for rule in rules or () if local_name(rule) == "Rule")
     return Versioning(kept=True, ends=ends)
 
 
@@ -74,9 +74,5 @@ def _ask(client: S3Client, what: str) -> list[ET.Element] | None:
         raise StorageError(f"{doing}: the answer is not valid: {error}") from error
 
 
-def _is(part: ET.Element, name: str) -> bool:
-    return part.tag.rpartition("}")[2] == name
-
-
 def _first(found: list[ET.Element], name: str) -> str:
-    return next((part.text or "" for part in found if _is(part, name)), "")
+    return next((part.text or "" for part in found if local_name(part) == name), "")

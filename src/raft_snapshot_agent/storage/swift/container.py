@@ -22,7 +22,6 @@ from raft_snapshot_agent.storage.swift.options import SwiftOptions
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-_PAGE = PAGE
 _SUCCESS = {200, 201, 202, 204, 206}
 _NEWEST = {"x-newest": "true"}
 """Makes the store ask all replicas, because one may still have an old version."""
@@ -83,7 +82,7 @@ class Container:
 
     def listed(self, doing: str, prefix: str, delimiter: str = "") -> list[SwiftObject]:
         """List the objects whose keys begin with `prefix`; those in folders below if asked to."""
-        query = {"format": "json", "prefix": prefix, "limit": str(_PAGE)}
+        query = {"format": "json", "prefix": prefix, "limit": str(PAGE)}
         if delimiter:
             query["delimiter"] = delimiter
         return list(self._pages(doing, query))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree as ET
 
+from raft_snapshot_agent.storage.http.answers import http_date
 from raft_snapshot_agent.storage.http.pages import size_of
 from raft_snapshot_agent.storage.http.xml_parts import parts
 
@@ -54,14 +54,5 @@ def _path(answer: ET.Element) -> str | None:
 
 def _file(path: str, answer: ET.Element) -> WebdavFile:
     size = size_of(answer.findtext(f"{_PROPERTY}getcontentlength") or "0")
-    return WebdavFile(unquote(path), size, _moment(answer.findtext(f"{_PROPERTY}getlastmodified")))
-
-
-def _moment(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    touched = http_date(answer.findtext(f"{_PROPERTY}getlastmodified"))
+    return WebdavFile(unquote(path), size, touched)

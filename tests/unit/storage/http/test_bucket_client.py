@@ -151,7 +151,7 @@ def test_a_list_is_read_page_by_page() -> None:
 
     def read_page(document: bytes, prefix: str) -> Page:
         key = f"{prefix}{document.decode()}"
-        return Page([(key, Listed(key, 1, None))], {"at": key} if document == b"1" else None)
+        return Page([(key, Listed(key, 1, ""))], {"at": key} if document == b"1" else None)
 
     listed = list_pages(client, "cannot list", {"prefix": "p/"}, read_page)
     assert [one.key for one in listed] == ["p/1", "p/2"]

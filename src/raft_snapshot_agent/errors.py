@@ -38,11 +38,13 @@ AgentError                 1  an error on this host
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import ClassVar
 
 _LONGEST = 4000
 """Characters of a message; the agent's own have at most a few hundred."""
+OPEN_FILES_HINT = "raise the limit of open files: LimitNOFILE= of the service, or ulimit -n"
 
 
 class AgentError(Exception):
@@ -71,6 +73,20 @@ def reason_of(error: BaseException) -> str:
     """Return an exception's text, or its class name if it has none; never empty."""
     reason = error.strerror if isinstance(error, OSError) else None
     return reason or " ".join(str(error).split()) or type(error).__name__
+
+
+def opens_too_much(error: BaseException | None) -> bool:
+    """Return whether the cause of an error is the limit of open files and connections."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def hint_for(error: BaseException, usual: str) -> str:
+    """Return the usual hint for an error, unless the limit of open files is its cause."""
+    return OPEN_FILES_HINT if opens_too_much(error) else usual
 
 
 def _one_line(text: str) -> str:

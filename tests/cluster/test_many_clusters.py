@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from tests.faults.site import AGENT, Ending, Running, in_process
 
 from raft_snapshot_agent.core.snapshots.naming import parse
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest
+from raft_snapshot_agent.errors import OPEN_FILES_HINT
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.process import program, until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
@@ -171,6 +173,45 @@ def test_the_threads_of_a_daemon_share_one_heap(
     daemon = opened.enter_context(fleet.command("run", agent=program(AGENT)))
     until(lambda: all(map(fleet.taken, fleet.clusters)), "each has its snapshot", within=90)
     assert _further_heaps(daemon.process.pid) == []
+
+
+def test_more_clusters_than_files_that_may_be_open(
+    fleet: Fleet, snapshot: bytes, opened: ExitStack
+) -> None:
+    fleet.common["schedule"] = {"every": "15s"}
+    crowd = opened.enter_context(Crowd(snapshot, WELL * 150))
+    for number, address in enumerate(crowd.addresses):
+        fleet.add(f"c{number}", address)
+    daemon = opened.enter_context(fleet.command("run", agent=program(AGENT)))
+    resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (120, 120))
+    until(lambda: all(map(fleet.taken, fleet.clusters)), "each has its snapshot", within=120)
+    assert "oo many open" not in daemon.said
+
+
+def test_as_many_files_may_be_open_as_the_host_permits(fleet: Fleet, opened: ExitStack) -> None:
+    fleet.add("c1", "http://127.0.0.1:1")
+    script = 'ulimit -Sn 64; exec "$0" "$@"'
+    command = ["sh", "-c", script, program(AGENT), "run", "-c", str(fleet.configuration())]
+    daemon = opened.enter_context(Running(fleet.root, command))
+    daemon.says("event=snapshot_failed")
+    soft, hard = resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)
+    assert soft == hard > 64
+
+
+@pytest.mark.parametrize("most", [6, 7, 8, 9, 10, 12])
+def test_too_few_files_that_may_be_open_are_told(
+    fleet: Fleet, snapshot: bytes, opened: ExitStack, most: int
+) -> None:
+    crowd = opened.enter_context(Crowd(snapshot, WELL))
+    fleet.add("c1", crowd.addresses[0])
+    script = f'ulimit -n {most}; exec "$0" "$@"'
+    command = ["sh", "-c", script, program(AGENT), "run", "--once", "-c"]
+    single = Running(fleet.root, [*command, str(fleet.configuration())])
+    ending = opened.enter_context(single).ended()
+    assert "bug" not in ending.said
+    assert "Traceback" not in ending.said
+    assert (ending.code == 0) == bool(fleet.taken("c1"))
+    assert ending.code == 0 or OPEN_FILES_HINT in ending.said
 
 
 def _further_heaps(pid: int) -> list[str]:

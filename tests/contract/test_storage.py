@@ -14,6 +14,7 @@ from tests.contract.sources import MIB, NAME, Watched, beside, bytes_of, content
 from tests.processes.command import Command
 
 from raft_snapshot_agent.errors import SnapshotNotFound, Stopped, VerificationError
+from raft_snapshot_agent.network.idle import close_idle
 from raft_snapshot_agent.storage.azure import listing as azure
 from raft_snapshot_agent.storage.base import BytesSource, Storage
 from raft_snapshot_agent.storage.gcs import bucket as gcs
@@ -164,6 +165,27 @@ async def test_more_entries_than_one_page_holds(
     planted = {f"raft_snapshot-{number}.snap" for number in range(203)}
     destination.plant(f"vault/{name}" for name in planted)
     assert await names(storage) == planted
+
+
+async def test_no_connection_stays_open(destination: Place) -> None:
+    before = sockets()
+    storage = destination.open("vault/")
+    await storage.put(NAME, BytesSource(b"x" * 100))
+    assert await names(storage) == {NAME}
+    assert await content(storage, NAME) == b"x" * 100
+    with anyio.fail_after(60):
+        while sockets() > before:
+            await anyio.sleep(0.1)
+            close_idle(0.5)
+
+
+def sockets() -> int:
+    """Count the open sockets of this process."""
+    links = []
+    for one in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            links.append(one.readlink())
+    return sum(1 for link in links if str(link).startswith("socket:"))
 
 
 @pytest.mark.parametrize("name", [NAME, "../secret", "", ".."])

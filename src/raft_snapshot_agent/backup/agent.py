@@ -132,7 +132,9 @@ class Agent:
                     report = await self._store(context, report, destinations, permit)
         except AgentError as error:
             report = replace(report, error=error)
-        self._filling = None
+        finally:
+            self._filling = None
+            self.cluster.close()  # many clusters would keep many connections open until the next
         if report.outcome is Outcome.OK and not any(one.error for one in report.deliveries):
             self._dead = frozenset()
         elif report.outcome is not Outcome.SKIPPED:

@@ -25,6 +25,7 @@ from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.strays import adopt_strays
 from raft_snapshot_agent.observe.systemd import Notifier
+from raft_snapshot_agent.open_files import raise_open_files_limit
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.service.companions import open_companions
 from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
@@ -35,6 +36,7 @@ from raft_snapshot_agent.service.scrub_plan import plan_scrubs
 def run(load: Callable[[], LoadedFleet]) -> None:
     """Run the daemon until a signal ends it."""
     share_heap()
+    raise_open_files_limit()
     reloader = FileReloader(load)
     active = reloader.load()
     adopt_strays()

@@ -23,6 +23,7 @@ from raft_snapshot_agent.observe.logs import Log, configure
 from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.observe.spans import finish_traces, record_run
 from raft_snapshot_agent.observe.trace import CLUSTER
+from raft_snapshot_agent.open_files import raise_open_files_limit
 from raft_snapshot_agent.service import assembly
 
 _NAMED = 3
@@ -37,6 +38,7 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
     Returns:
         One exit code for all clusters, combined as for several storages.
     """
+    raise_open_files_limit()
     faults = find_faults(fleet, suffices=True)
     log = open_log(fleet)
     log_notifier_faults(fleet, log)

@@ -15,6 +15,7 @@ from urllib3.exceptions import TimeoutError as TimedOut
 
 from raft_snapshot_agent.network.connections import Watched
 from raft_snapshot_agent.network.deadline import Deadline, Passed, enforce
+from raft_snapshot_agent.network.idle import note_use
 
 SMALL = 1 << 20
 """Most bytes of an answer that is not a list; real ones have a few thousand."""
@@ -52,6 +53,7 @@ def exchange(
         HTTPError: There was no valid answer.
     """
     answer: urllib3.BaseHTTPResponse | None = None
+    note_use(pool)
     try:
         with _ended_in_time(seconds):
             answer = pool.urlopen(

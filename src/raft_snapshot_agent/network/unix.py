@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty
 
 from urllib3.exceptions import NewConnectionError
 
@@ -23,11 +25,14 @@ class UnixPool(PlainPool):
         self._path = path
 
     def clear(self) -> None:
-        """Close open connections, like `PoolManager.clear`; the pool stays usable."""
-        self.close()
-        self.pool = self.QueueCls(_KEPT)
+        """Close idle connections, like `PoolManager.clear`; the pool stays usable."""
+        idle, self.pool = self.pool, self.QueueCls(_KEPT)
         for _ in range(_KEPT):
             self.pool.put(None)
+        with suppress(Empty):
+            while idle is not None:
+                if (connection := idle.get(block=False)) is not None:
+                    connection.close()
 
     def _new_conn(self) -> PlainConnection:
         return _UnixConnection(self._path)

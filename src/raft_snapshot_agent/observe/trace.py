@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.errors import OPEN_FILES_HINT, AgentError, opens_too_much
 
 
 class Progress:
@@ -145,4 +145,6 @@ def as_failure(error: Exception) -> AgentError:
     if isinstance(error, AgentError):
         return error
     trace_defect(error)
+    if opens_too_much(error):
+        return AgentError("too many files are open", hint=OPEN_FILES_HINT)
     return AgentError(defect(error), hint="this is a bug of the agent: please report it")

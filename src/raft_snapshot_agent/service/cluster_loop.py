@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from math import inf
 
 import anyio
-from anyio.abc import TaskStatus
+from anyio import CancelScope
+from anyio.abc import TaskGroup, TaskStatus
 
 from raft_snapshot_agent.core.schedules.timetable import ScheduleState
 from raft_snapshot_agent.lease.changes import Changes
@@ -58,8 +58,8 @@ class ClusterLoop:
         self._runs = Runs(service, self._journal, notifier, self._events, self._publisher, clock)
         self._publisher.watch(self._runs.progress)
         self._lease_changes = Changes()
-        self._switched = anyio.Event()
-        """Set when a new configuration is in force, which may bring a lease."""
+        self._keeping = CancelScope()
+        """The task that keeps the present lease."""
 
     @property
     def progress(self) -> Progress:
@@ -98,11 +98,11 @@ class ClusterLoop:
     async def _work(self) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._keep_token)
-            await tasks.start(self._keep_lease)
-            await self._handle_events()
+            await self._begin_lease(tasks)
+            await self._handle_events(tasks)
             tasks.cancel_scope.cancel()
 
-    async def _handle_events(self) -> None:
+    async def _handle_events(self, tasks: TaskGroup) -> None:
         """Handle one event at a time. Events interrupt the pause before a retry, but no
         snapshot.
         """
@@ -115,6 +115,7 @@ class ClusterLoop:
                     return
                 case Reload(service):
                     await self._switch_to(service)
+                    await self._begin_lease(tasks)
                     state = await self._runs.begin(state)
                 case LeaseAcquired():
                     state = await self._runs.resume(state)
@@ -128,9 +129,8 @@ class ClusterLoop:
         old, self._runs.service = self._runs.service, service
         self._publisher.service = service
         self._lease_changes, self._journal.log = Changes(), service.log
+        self._keeping.cancel()
         await old.agent.leave()
-        switched, self._switched = self._switched, anyio.Event()
-        switched.set()
         service.log.info("The new configuration is in force.", fact=LogEvent.CONFIGURATION_IN_FORCE)
 
     async def _take_now(self, state: ScheduleState) -> None:
@@ -151,19 +151,21 @@ class ClusterLoop:
                 self._publisher.login("; ".join(refused))
             await anyio.sleep(SLICE if said else 0)
 
-    async def _keep_lease(self, *, task_status: TaskStatus[None]) -> None:
-        """Acquire the lease when it is free, and renew it; try once before the loop starts."""
-        looked = False
-        while True:
-            pause, switched = inf, self._switched
-            if (lease := self._runs.service.agent.lease) is not None:
+    async def _begin_lease(self, tasks: TaskGroup) -> None:
+        """Acquire the present lease, if one is configured and free, and keep it from now on."""
+        if (lease := self._runs.service.agent.lease) is not None:
+            await tasks.start(self._keep_lease, lease)
+
+    async def _keep_lease(self, lease: Lease, *, task_status: TaskStatus[None]) -> None:
+        """Acquire a lease when it is free, and renew it, until it is no longer configured."""
+        with CancelScope() as self._keeping:
+            pause = await lease.look()
+            self._note_changes(lease)
+            task_status.started()
+            while True:
+                await anyio.sleep(pause)
                 pause = await lease.look()
                 self._note_changes(lease)
-            if not looked:
-                looked = True
-                task_status.started()
-            with anyio.move_on_after(pause):
-                await switched.wait()
 
     def _note_changes(self, lease: Lease) -> None:
         """Log changes of the lease; after acquiring it, continue where the previous holder

@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.network.idle import IDLE, close_idle
 from raft_snapshot_agent.observe.board import Companion, StatusBoard
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
@@ -100,6 +101,7 @@ class Daemon:
             tasks.start_soon(self._obey_signals, tasks)
             tasks.start_soon(self._look_for_reload, tasks)
             tasks.start_soon(self._feed_watchdog)
+            tasks.start_soon(_close_idle_connections)
             self._assign(self._active, tasks)
             for companion in self._companions:
                 tasks.start_soon(self._accompany, companion)
@@ -229,3 +231,9 @@ class Daemon:
                 )
             told = bool(stuck)
             await anyio.sleep(self._notifier.heartbeat.total_seconds())
+
+
+async def _close_idle_connections() -> None:
+    while True:
+        await anyio.sleep(IDLE)
+        close_idle()

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
-from raft_snapshot_agent.errors import AgentError, SpoolError, Stopped, reason_of
+from raft_snapshot_agent.errors import AgentError, SpoolError, Stopped, hint_for, reason_of
 from raft_snapshot_agent.flock import link_open, lock, remove_if_abandoned
 from raft_snapshot_agent.private_folder import make_private_folder, private_folder
 
@@ -257,12 +257,11 @@ class Spool:
 def sweep(folder: Path) -> frozenset[str]:
     """Remove the spools of crashed agents; return their run IDs."""
     dead = set()
-    with suppress(FileNotFoundError):
-        folder = private_folder(folder)
-    for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
-        with suppress(OSError):  # a remaining problem is reported when the next spool is created
-            if remove_if_abandoned(path):
-                dead.add(path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX))
+    with suppress(OSError):  # a remaining problem is reported when the next spool is created
+        for path in private_folder(folder).glob(f"{_PREFIX}*{_SUFFIX}"):
+            with suppress(OSError):
+                if remove_if_abandoned(path):
+                    dead.add(path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX))
     return frozenset(dead)
 
 
@@ -294,4 +293,4 @@ def _describe_failure(folder: Path, error: OSError) -> SpoolError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
         hint = "free some space there or set spool to a folder on a larger disk"
     why = f"cannot spool the snapshot in {folder}: {reason_of(error)}"
-    return SpoolError(why, hint=hint)
+    return SpoolError(why, hint=hint_for(error, hint))

@@ -60,7 +60,8 @@ class Cluster:
         """Whether an agent or proxy adds the token, so that no node can be contacted directly."""
 
     def close(self) -> None:
-        for node in self._nodes.values():
+        """Close idle connections; the next request opens one."""
+        for node in [*self._nodes.values()]:  # another thread may find one meanwhile
             node.close()
 
     def node(self, address: str) -> Node:

@@ -270,6 +270,7 @@ class World:
     is_login_check_due = False
 
     def revoke_token(self) -> None: ...
+    def close(self) -> None: ...
 
     def agent(self) -> Agent:
         destinations = [

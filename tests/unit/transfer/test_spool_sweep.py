@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from raft_snapshot_agent import flock
+from raft_snapshot_agent.errors import SpoolError
 from raft_snapshot_agent.transfer import spool as spools
 from raft_snapshot_agent.transfer.spool import Spool
 
@@ -53,6 +54,13 @@ def test_sweep_leaves_the_spools_of_the_living(tmp_path: Path) -> None:
         assert spools.sweep(tmp_path) == frozenset()
         assert len(files(tmp_path)) == 2
         process.kill()
+
+
+def test_a_folder_that_cannot_be_swept_is_told_by_the_next_spool(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert spools.sweep(tmp_path / "file" / "spool") == frozenset()
+    with pytest.raises(SpoolError, match="Not a directory"):
+        Spool.create(tmp_path / "file" / "spool", "0a1b2c")
 
 
 def test_sweep_leaves_foreign_files(tmp_path: Path) -> None:

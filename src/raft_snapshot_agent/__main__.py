@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from raft_snapshot_agent.errors import OPEN_FILES_HINT, AgentError, opens_too_much
+from raft_snapshot_agent.errors import AgentError, host_limit
 from raft_snapshot_agent.redaction import redact
 
 _LOCAL = 1
@@ -138,8 +138,8 @@ def _explain(error: Exception) -> tuple[str, int]:
             return "".join(f"error: {line}\n" for line in error.lines), error.exit_code
         case BrokenPipeError():
             return "", _LOCAL  # the reader closed the pipe, which is no error
-        case _ if opens_too_much(error):
-            return f"error: too many files are open ({OPEN_FILES_HINT})\n", _LOCAL
+        case _ if limit := host_limit(error):
+            return f"error: {limit}\n", limit.exit_code
         case OSError(errno=errno.ENOSPC):
             return f"error: cannot write to standard output: {error.strerror}\n", _LOCAL
         case TyperException():

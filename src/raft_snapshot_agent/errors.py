@@ -45,6 +45,8 @@ from typing import ClassVar
 _LONGEST = 4000
 """Characters of a message; the agent's own have at most a few hundred."""
 OPEN_FILES_HINT = "raise the limit of open files: LimitNOFILE= of the service, or ulimit -n"
+_THREADS_HINT = "raise the limit of processes: TasksMax= of the service, or that of the container"
+_MEMORY_HINT = "raise the limit of memory: MemoryMax= of the service, or that of the container"
 
 
 class AgentError(Exception):
@@ -75,18 +77,24 @@ def reason_of(error: BaseException) -> str:
     return reason or " ".join(str(error).split()) or type(error).__name__
 
 
-def opens_too_much(error: BaseException | None) -> bool:
-    """Return whether the cause of an error is the limit of open files and connections."""
+def host_limit(error: BaseException | None) -> AgentError | None:
+    """Return the failure if a limit of this host or process is the cause of an exception."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
-            return True
+        number = error.errno if isinstance(error, OSError) else None
+        if number in {errno.EMFILE, errno.ENFILE}:
+            return AgentError("too many files are open", hint=OPEN_FILES_HINT)
+        if isinstance(error, RuntimeError) and "start new thread" in str(error):
+            return AgentError("no further thread can be started", hint=_THREADS_HINT)
+        if isinstance(error, MemoryError) or number == errno.ENOMEM:
+            return AgentError("no memory is left", hint=_MEMORY_HINT)
         error = error.__cause__ or error.__context__
-    return False
+    return None
 
 
 def hint_for(error: BaseException, usual: str) -> str:
-    """Return the usual hint for an error, unless the limit of open files is its cause."""
-    return OPEN_FILES_HINT if opens_too_much(error) else usual
+    """Return the usual hint for an error, unless a limit of this host is its cause."""
+    limit = host_limit(error)
+    return limit.hint if limit else usual
 
 
 def _one_line(text: str) -> str:

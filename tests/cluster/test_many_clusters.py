@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -212,6 +213,34 @@ def test_too_few_files_that_may_be_open_are_told(
     assert "Traceback" not in ending.said
     assert (ending.code == 0) == bool(fleet.taken("c1"))
     assert ending.code == 0 or OPEN_FILES_HINT in ending.said
+
+
+_FEW_THREADS = """
+import sys, threading
+most, start = int(sys.argv.pop(1)), threading._start_new_thread
+def refuse(*work):
+    if threading.active_count() > most:
+        raise RuntimeError("can't start new thread")  # as the kernel's answer becomes
+    return start(*work)
+threading._start_new_thread = refuse
+from raft_snapshot_agent.__main__ import command
+command()
+"""
+
+
+@pytest.mark.parametrize("most", range(6))
+def test_too_few_threads_are_told(
+    fleet: Fleet, snapshot: bytes, opened: ExitStack, most: int
+) -> None:
+    crowd = opened.enter_context(Crowd(snapshot, WELL))
+    fleet.add("c1", crowd.addresses[0])
+    command = [sys.executable, "-c", _FEW_THREADS, str(most), "run", "--once", "-c"]
+    single = Running(fleet.root, [*command, str(fleet.configuration())])
+    ending = opened.enter_context(single).ended()
+    assert "bug" not in ending.said
+    assert "Traceback" not in ending.said
+    assert (ending.code == 0) == bool(fleet.taken("c1"))
+    assert ending.code == 0 or "raise the limit of processes" in ending.said
 
 
 def _further_heaps(pid: int) -> list[str]:

@@ -20,7 +20,7 @@ class LogEvent(StrEnum):
     SIGNAL_RECEIVED = "signal_received"
     STOPPED = "stopped"
     WATCHDOG_SILENT = "watchdog_silent"
-    COMPANION_FAILED = "companion_failed"
+    BACKGROUND_FAILED = "background_failed"
     TRACES_NOT_SENT = "traces_not_sent"
     METRICS_NOT_LEFT = "metrics_not_left"
     STATUS_SOCKET_MISSING = "status_socket_missing"

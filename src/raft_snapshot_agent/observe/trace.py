@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from raft_snapshot_agent.errors import OPEN_FILES_HINT, AgentError, opens_too_much
+from raft_snapshot_agent.errors import AgentError, host_limit
 
 
 class Progress:
@@ -142,9 +142,10 @@ def trace_defect(error: BaseException) -> None:
 
 def as_failure(error: Exception) -> AgentError:
     """Convert an exception to an `AgentError`; an unexpected one is reported as a bug."""
+    if isinstance(error, ExceptionGroup):
+        return as_failure(error.exceptions[0])
     if isinstance(error, AgentError):
         return error
     trace_defect(error)
-    if opens_too_much(error):
-        return AgentError("too many files are open", hint=OPEN_FILES_HINT)
-    return AgentError(defect(error), hint="this is a bug of the agent: please report it")
+    limit = host_limit(error)
+    return limit or AgentError(defect(error), hint="this is a bug of the agent: please report it")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 import anyio
@@ -24,6 +25,7 @@ from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.service.cluster_loop import ClusterLoop
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.drills import DrillTasks
+from raft_snapshot_agent.service.lasting import keep_running
 from raft_snapshot_agent.service.publisher import describe
 from raft_snapshot_agent.service.scrubs import ScrubTasks
 from raft_snapshot_agent.threads import in_thread
@@ -98,13 +100,16 @@ class Daemon:
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; then finish or discard running snapshots within seconds."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._obey_signals, tasks)
-            tasks.start_soon(self._look_for_reload, tasks)
-            tasks.start_soon(self._feed_watchdog)
-            tasks.start_soon(_close_idle_connections)
+            background: list[Callable[[], Awaitable[None]]] = [
+                partial(self._obey_signals, tasks),
+                partial(self._look_for_reload, tasks),
+                self._feed_watchdog,
+                _close_idle_connections,
+                *(partial(companion.run, self._board) for companion in self._companions),
+            ]
+            for work in background:
+                tasks.start_soon(keep_running, work)
             self._assign(self._active, tasks)
-            for companion in self._companions:
-                tasks.start_soon(self._accompany, companion)
         for why in await finish_traces(_SEND_WITHIN):
             self._log.warning(why, fact=LogEvent.TRACES_NOT_SENT)
         self._log.info("Stopped.", fact=LogEvent.STOPPED)
@@ -119,13 +124,6 @@ class Daemon:
         for loop in chosen:
             loop.take_now()
         return bool(chosen)
-
-    async def _accompany(self, companion: Companion) -> None:
-        """Run a companion; its failure does not stop the snapshots."""
-        try:
-            await companion.run(self._board)
-        except Exception as error:  # noqa: BLE001 - it must not end the snapshots
-            self._log.error(f"{as_failure(error)}", fact=LogEvent.COMPANION_FAILED)
 
     def _assign(self, active: ActiveConfig, tasks: TaskGroup) -> None:
         """Give each cluster's loop its service; start new loops and retire removed ones."""

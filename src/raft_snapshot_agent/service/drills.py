@@ -20,6 +20,7 @@ from raft_snapshot_agent.observe.trace import CLUSTER, as_failure
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.drill_plan import DrillPlan
 from raft_snapshot_agent.service.events import SLICE
+from raft_snapshot_agent.service.lasting import keep_running
 from raft_snapshot_agent.service.working import is_working
 
 if TYPE_CHECKING:
@@ -138,8 +139,4 @@ class DrillTasks:
                 scope = CancelScope()
                 self._scopes.append(scope)
                 loop = DrillLoop(service, service.drills, self._clock, self._board)
-                tasks.start_soon(self._run, loop, scope)
-
-    async def _run(self, loop: DrillLoop, scope: CancelScope) -> None:
-        with scope:
-            await loop.run()
+                tasks.start_soon(keep_running, loop.run, scope)

@@ -24,6 +24,7 @@ from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.observe.trace import CLUSTER, Progress, as_failure
 from raft_snapshot_agent.private_folder import private_folder
 from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.lasting import keep_running
 from raft_snapshot_agent.service.scrub_plan import ScrubPlan
 from raft_snapshot_agent.service.working import is_working
 
@@ -188,11 +189,7 @@ class ScrubTasks:
             )
             scope = CancelScope()
             self._scopes.append(scope)
-            tasks.start_soon(self._run, loop, scope)
+            tasks.start_soon(keep_running, loop.run, scope)
 
     def _publish(self, cluster: str, storage: str, note: ScrubNote) -> None:
         self._board.change(cluster, lambda status: status.scrubbed(storage, note))
-
-    async def _run(self, loop: ScrubLoop, scope: CancelScope) -> None:
-        with scope:
-            await loop.run()

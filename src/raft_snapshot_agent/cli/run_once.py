@@ -15,6 +15,7 @@ from raft_snapshot_agent.cli.options import DEBUG
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run, find_notifier_faults
 from raft_snapshot_agent.config.load import Loaded, LoadedFleet
+from raft_snapshot_agent.core.enumeration import enumerate_names
 from raft_snapshot_agent.core.state.report import Outcome, Report
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError, NotLeader, all_faults
@@ -26,7 +27,6 @@ from raft_snapshot_agent.observe.trace import CLUSTER
 from raft_snapshot_agent.open_files import raise_open_files_limit
 from raft_snapshot_agent.service import assembly
 
-_NAMED = 3
 """Maximum clusters named in a line."""
 Faults = Mapping[str, ConfigError]
 """The configuration error of each faulty storage."""
@@ -138,16 +138,12 @@ def open_log(fleet: LoadedFleet) -> Log:
     log = configure(settings.format, "debug" if DEBUG in sys.argv else settings.level)
     log.info(f"Configuration: {fleet.first.source}", fact=LogEvent.CONFIGURATION_LOADED)
     for warning, names in fleet.warnings.items():
-        one, several = (names[0], "") if len(names) == 1 else ("", _list(names))
+        one = names[0] if len(names) == 1 else ""
+        several = f" (clusters: {enumerate_names(names)})" if len(names) > 1 else ""
         bind_cluster(log, one).warning(warning + several, fact=LogEvent.CONFIGURATION_WARNING)
     for note in fleet.notes:
         log.info(note, fact=LogEvent.CONFIGURATION_NOTE)
     return log
-
-
-def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f" (clusters: {', '.join(names[:_NAMED])}{more})"
 
 
 def _exit_code(report: Report, *, require_leader: bool) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from raft_snapshot_agent.core.enumeration import enumerate_names
 from raft_snapshot_agent.core.history.retention import NEWEST, Plan, Retention
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Sidecar, Stored
@@ -15,7 +16,6 @@ from raft_snapshot_agent.destination.verification import SnapshotState
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
 from raft_snapshot_agent.storage.base import Storage
 
-_SHOWN = 3
 """Maximum names in a warning."""
 _UNAVAILABLE = 3
 """Failed deletes after which an unreachable storage is not tried further."""
@@ -95,8 +95,7 @@ def list_warnings(plan: Plan, policy: Retention) -> tuple[str, ...]:
         return (plan.refused,)
     said = []
     if doubted := [one.name for one in plan.keep if one.doubt]:
-        more = f" and {len(doubted) - _SHOWN} more" if len(doubted) > _SHOWN else ""
-        names = ", ".join(doubted[:_SHOWN]) + more
+        names = enumerate_names(doubted)
         said.append(f"in doubt, not counted for retention: {names} (why: prune --dry-run)")
     if plan.left:
         why = (

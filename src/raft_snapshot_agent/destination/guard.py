@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import dropwhile, islice
+from itertools import dropwhile
 
+from raft_snapshot_agent.core.enumeration import enumerate_names
 from raft_snapshot_agent.core.history.flood import count_witnesses, fingerprinted
 from raft_snapshot_agent.core.history.guard import (
     GUARD_NAME,
@@ -39,7 +40,6 @@ _UNSIGNED = (
     f"{RESTORED_NAME} is not signed with a key of this cluster, and counts for nothing (if the"
     " next snapshot raises an alarm after a restore: prune --acknowledge; else delete it)"
 )
-_SHOWN = 3
 """Maximum names in a warning."""
 _AHEAD = timedelta(minutes=10)
 """A snapshot dated later than this is from the future, and is ignored."""
@@ -221,18 +221,12 @@ def _list_warnings(stored: Sequence[Stored]) -> tuple[str, ...]:
     told = []
     if broken:
         told.append(
-            f"marked as broken, not counted for retention: {_join_names(broken)}"
+            f"marked as broken, not counted for retention: {enumerate_names(broken)}"
             " (verify reads them again; prune --broken deletes what is broken)"
         )
     if mismatched:
         told.append(
             f"whole, but not what their manifests describe, not counted for retention:"
-            f" {_join_names(mismatched)} (find out who replaced them)"
+            f" {enumerate_names(mismatched)} (find out who replaced them)"
         )
     return tuple(told)
-
-
-def _join_names(names: Sequence[str]) -> str:
-    more = len(names) - _SHOWN
-    shown = ", ".join(islice(names, _SHOWN))
-    return f"{shown} and {more} more" if more > 0 else shown

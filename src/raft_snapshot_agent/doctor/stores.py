@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from raft_snapshot_agent.core.enumeration import enumerate_names
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.core.state.freshness import Census, DueTime, age
@@ -161,5 +162,4 @@ def _blemishes(name: str, found: Census) -> list[CheckResult]:
 
 
 def _describe(stored: Iterable[Stored]) -> str:
-    first, *others = (one.name for one in stored)
-    return f"{first} and {len(others)} more" if others else first
+    return enumerate_names([one.name for one in stored], 1)

@@ -12,6 +12,7 @@ from typing import Any
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.core.alarms.alert_events import AlertEvent
 from raft_snapshot_agent.core.alarms.notices import AlertRecord, Notice, RunNote
+from raft_snapshot_agent.core.enumeration import enumerate_names
 from raft_snapshot_agent.secret import one_line
 
 VERSION = 1
@@ -78,9 +79,8 @@ def title(notice: Notice) -> str:
         where = f" ({shorten(notice.run.cluster)})" if notice.run.cluster else ""
         return f"Raft snapshots{where}: {words}"
     subjects = list(dict.fromkeys(shorten(one.alert.subject) for one in notice.records))
-    named = ", ".join(filter(None, subjects[:3]))
-    more = len(subjects) - 3
-    where = f" ({named}{f' and {more} more' if more > 0 else ''})" if named else ""
+    named = enumerate_names([*filter(None, subjects)])
+    where = f" ({named})" if named else ""
     return f"{'Resolved: ' if notice.is_over else ''}Raft snapshots{where}: {words}"
 
 

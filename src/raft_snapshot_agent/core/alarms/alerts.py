@@ -14,6 +14,7 @@ from raft_snapshot_agent.core.alarms.problems import (
     advise,
     list_problems,
 )
+from raft_snapshot_agent.core.enumeration import enumerate_names
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, Role, StorageStatus
@@ -177,6 +178,6 @@ def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator
 def _list_broken(survey: Survey) -> list[str]:
     """List broken snapshots of a storage: known ones, and those found when read back."""
     broken = () if survey.census is None else survey.census.broken
-    more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
-    known = [f"known to be broken: {broken[0].name}{more}"] if broken else []
+    names = enumerate_names([one.name for one in broken], 1)
+    known = [f"known to be broken: {names}"] if broken else []
     return known + ([] if survey.scrubbed is None else survey.scrubbed.doubts)

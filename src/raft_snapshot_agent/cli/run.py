@@ -32,6 +32,12 @@ from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Dae
 from raft_snapshot_agent.service.drill_plan import plan_drills
 from raft_snapshot_agent.service.scrub_plan import plan_scrubs
 
+_SOON = 700
+"""New objects after which the daemon collects garbage, as Python does by default.
+
+With 5,000, what runs leave would take 28 KiB for each of many clusters.
+"""
+
 
 def run(load: Callable[[], LoadedFleet]) -> None:
     """Run the daemon until a signal ends it."""
@@ -46,7 +52,7 @@ def run(load: Callable[[], LoadedFleet]) -> None:
 
     companions = open_companions(lambda: reloader.fleet, active.log, take_now)
     daemon = Daemon(active, reloader, notifier=Notifier(), companions=companions)
-    collect_garbage()
+    collect_garbage(_SOON)
     anyio.run(daemon.run)
 
 

@@ -13,17 +13,20 @@ from anyio import CancelScope
 from anyio.abc import TaskStatus
 
 _T = TypeVar("_T")
-_THRESHOLDS = (5_000, 10, 10)
-"""Above Python's default of 700: one page of a listing has more objects, which are free soon."""
+_PAGE = 5_000
+"""New objects after which a command collects: one page of a listing has as many, free soon."""
 
 
-def collect_garbage() -> None:
+def collect_garbage(after: int = _PAGE) -> None:
     """Collect garbage again after the start: errors of failed work may hold much memory.
 
     Objects created so far are frozen: they stay, and no collection needs to visit them.
+
+    Arguments:
+        after: So many new objects.
     """
     gc.freeze()
-    gc.set_threshold(*_THRESHOLDS)
+    gc.set_threshold(after, 10, 10)
 
 
 def wait_for(work: Callable[[], Awaitable[_T]]) -> _T:

@@ -39,7 +39,7 @@ AgentError                 1  an error on this host
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 _LONGEST = 4000
@@ -59,7 +59,13 @@ class AgentError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = _one_line(message)
-        self.hint = _one_line(hint)
+        self._hint = _one_line(hint)
+
+    @property
+    def hint(self) -> str:
+        """What to try; where a limit of this host is the cause, to raise it."""
+        limit = host_limit(self.__cause__)
+        return limit.hint if limit else self._hint
 
     def __str__(self) -> str:
         """Return message and hint on one line."""
@@ -79,22 +85,26 @@ def reason_of(error: BaseException) -> str:
 
 def host_limit(error: BaseException | None) -> AgentError | None:
     """Return the failure if a limit of this host or process is the cause of an exception."""
-    while error is not None:
-        number = error.errno if isinstance(error, OSError) else None
-        if number in {errno.EMFILE, errno.ENFILE}:
+    for one in causes(error):
+        number = one.errno if isinstance(one, OSError) else None
+        if number == errno.EMFILE:
             return AgentError("too many files are open", hint=OPEN_FILES_HINT)
-        if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        if number == errno.ENFILE:
+            return AgentError("too many files are open on this host", hint="raise fs.file-max")
+        if isinstance(one, RuntimeError) and "start new thread" in str(one):
             return AgentError("no further thread can be started", hint=_THREADS_HINT)
-        if isinstance(error, MemoryError) or number == errno.ENOMEM:
+        if isinstance(one, MemoryError) or number == errno.ENOMEM:
             return AgentError("no memory is left", hint=_MEMORY_HINT)
-        error = error.__cause__ or error.__context__
     return None
 
 
-def hint_for(error: BaseException, usual: str) -> str:
-    """Return the usual hint for an error, unless a limit of this host is its cause."""
-    limit = host_limit(error)
-    return limit.hint if limit else usual
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and those that led to it; each once, even if they form a circle."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _one_line(text: str) -> str:

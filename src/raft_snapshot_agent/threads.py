@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import math
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
@@ -16,6 +16,7 @@ from typing import TypeVar
 from anyio import CapacityLimiter, WouldBlock, to_thread
 from anyio.lowlevel import RunVar
 
+from raft_snapshot_agent.errors import causes
 from raft_snapshot_agent.network.deadline import Deadline, enter
 
 _T = TypeVar("_T")
@@ -122,16 +123,8 @@ def _release_locals(error: BaseException) -> None:
     The error may come from coroutines or generators that still run; clearing their frames would
     end them, so these are skipped.
     """
-    for one in _chain(error):
+    for one in causes(error):
         for frame, _ in traceback.walk_tb(one.__traceback__):
             if not frame.f_code.co_flags & _GOES_ON:
                 with suppress(RuntimeError):  # the frame is still running
                     frame.clear()
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__

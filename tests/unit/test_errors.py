@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 
 import pytest
 
 from raft_snapshot_agent import errors
-from raft_snapshot_agent.errors import AgentError, ConfigFaults, StorageDenied
+from raft_snapshot_agent.errors import (
+    AgentError,
+    ConfigFaults,
+    StorageDenied,
+    causes,
+    host_limit,
+)
 
 LINE = re.compile(r"^(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+) +(?P<code>\d)")
 
@@ -53,3 +60,28 @@ def test_an_error_without_hint_has_no_brackets() -> None:
 
     assert str(error) == "access denied"
     assert error.hint == ""
+
+
+@pytest.mark.parametrize(
+    ("cause", "hint"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "raise the limit of open files"),
+        (OSError(errno.ENFILE, "Too many open files in system"), "raise fs.file-max"),
+        (RuntimeError("can't start new thread"), "raise the limit of processes"),
+        (MemoryError(), "raise the limit of memory"),
+        (OSError(errno.EIO, "Input/output error"), "look at the disk"),
+    ],
+)
+def test_where_a_limit_of_the_host_is_the_cause_the_hint_is_to_raise_it(
+    cause: Exception, hint: str
+) -> None:
+    between, error = ValueError("in between"), AgentError("no copy", hint="look at the disk")
+    between.__context__, error.__cause__ = cause, between
+    assert str(error).startswith(f"no copy ({hint}")
+
+
+def test_causes_that_form_a_circle_are_looked_at_once() -> None:
+    one, other = ValueError(), KeyError()
+    one.__cause__, other.__cause__ = other, one
+    assert [*causes(one)] == [one, other]
+    assert host_limit(one) is None

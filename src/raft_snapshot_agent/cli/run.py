@@ -16,7 +16,7 @@ from raft_snapshot_agent.cli.run_once import (
     log_notifier_faults,
     open_log,
 )
-from raft_snapshot_agent.cli.waiting import collect_garbage
+from raft_snapshot_agent.cli.waiting import allow_collections
 from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.errors import ConfigError
@@ -52,7 +52,7 @@ def run(load: Callable[[], LoadedFleet]) -> None:
 
     companions = open_companions(lambda: reloader.fleet, active.log, take_now)
     daemon = Daemon(active, reloader, notifier=Notifier(), companions=companions)
-    collect_garbage(_SOON)
+    allow_collections(_SOON)
     anyio.run(daemon.run)
 
 

@@ -27,7 +27,6 @@ from raft_snapshot_agent.observe.trace import CLUSTER
 from raft_snapshot_agent.open_files import raise_open_files_limit
 from raft_snapshot_agent.service import assembly
 
-"""Maximum clusters named in a line."""
 Faults = Mapping[str, ConfigError]
 """The configuration error of each faulty storage."""
 

@@ -13,17 +13,17 @@ from anyio import CancelScope
 from anyio.abc import TaskStatus
 
 _T = TypeVar("_T")
-_PAGE = 5_000
-"""New objects after which a command collects: one page of a listing has as many, free soon."""
+_OFTEN = 5_000
+"""New objects that start a collection: about as many as one page of a list creates and drops."""
 
 
-def collect_garbage(after: int = _PAGE) -> None:
-    """Collect garbage again after the start: errors of failed work may hold much memory.
+def allow_collections(after: int = _OFTEN) -> None:
+    """Let garbage be collected after the start: errors of failed work may hold much memory.
 
     Objects created so far are frozen: they stay, and no collection needs to visit them.
 
     Arguments:
-        after: So many new objects.
+        after: Number of new objects that starts a collection.
     """
     gc.freeze()
     gc.set_threshold(after, 10, 10)
@@ -35,7 +35,7 @@ def wait_for(work: Callable[[], Awaitable[_T]]) -> _T:
     Raises:
         typer.Exit: A signal arrived.
     """
-    collect_garbage()
+    allow_collections()
     try:
         return anyio.run(_guard, work)
     except ExceptionGroup as group:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _SHOWN = 3
+"""Maximum names in a line."""
 
 
 def enumerate_names(names: Sequence[str], shown: int = _SHOWN) -> str:

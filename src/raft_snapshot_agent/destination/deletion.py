@@ -16,7 +16,6 @@ from raft_snapshot_agent.destination.verification import SnapshotState
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
 from raft_snapshot_agent.storage.base import Storage
 
-"""Maximum names in a warning."""
 _UNAVAILABLE = 3
 """Failed deletes after which an unreachable storage is not tried further."""
 

@@ -40,7 +40,6 @@ _UNSIGNED = (
     f"{RESTORED_NAME} is not signed with a key of this cluster, and counts for nothing (if the"
     " next snapshot raises an alarm after a restore: prune --acknowledge; else delete it)"
 )
-"""Maximum names in a warning."""
 _AHEAD = timedelta(minutes=10)
 """A snapshot dated later than this is from the future, and is ignored."""
 

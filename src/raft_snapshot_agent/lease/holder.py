@@ -17,6 +17,7 @@ from raft_snapshot_agent.errors import AgentError, LeaseHeld, LeaseLost
 from raft_snapshot_agent.lease.candidacy import Candidacy
 from raft_snapshot_agent.lease.clock import Clock
 from raft_snapshot_agent.lease.held_lease import HeldLease
+from raft_snapshot_agent.observe.trace import as_failure
 
 __all__ = ["HeldLease", "Lease"]
 
@@ -143,17 +144,16 @@ class Lease:
         """
         asked_at = self._clock.now()
         try:
-            await self._candidacy.rely_on_store(asked_at)
-            if self._mine is None:
-                await self._try_to_take()
-            else:
-                await self._renew(self._mine.record.term)
-                await self._leave_to_others()
+            with suppress(LeaseLost):
+                await self._candidacy.rely_on_store(asked_at)
+                if self._mine is None:
+                    await self._try_to_take()
+                else:
+                    await self._renew(self._mine.record.term)
+                    await self._leave_to_others()
             self.trouble = None
-        except LeaseLost:
-            self.trouble = None
-        except AgentError as error:
-            self.trouble = error
+        except Exception as error:  # noqa: BLE001 - it must not end the running snapshot
+            self.trouble = as_failure(error)
         return self._pause(asked_at)
 
     async def count(self, *, failed: bool) -> None:

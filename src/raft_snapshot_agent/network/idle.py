@@ -19,7 +19,7 @@ class ClearablePool(Protocol):
     """A pool of connections; urllib3's pools are of this kind."""
 
     def clear(self) -> None:
-        """Close idle connections, and the others after their answers; the pool stays usable."""
+        """Close idle connections; those in use are closed after their answers."""
 
 
 _lock = Lock()

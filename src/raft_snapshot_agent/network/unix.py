@@ -6,7 +6,8 @@ import os
 import socket
 from contextlib import suppress
 from pathlib import Path
-from queue import Empty
+from queue import Empty, LifoQueue
+from typing import Any
 
 from urllib3.exceptions import NewConnectionError
 
@@ -26,9 +27,10 @@ class UnixPool(PlainPool):
 
     def clear(self) -> None:
         """Close idle connections, like `PoolManager.clear`; the pool stays usable."""
-        idle, self.pool = self.pool, self.QueueCls(_KEPT)
+        unused: LifoQueue[Any] = LifoQueue(_KEPT)
         for _ in range(_KEPT):
-            self.pool.put(None)
+            unused.put(None)
+        idle, self.pool = self.pool, unused
         with suppress(Empty):
             while idle is not None:
                 if (connection := idle.get(block=False)) is not None:

@@ -102,4 +102,4 @@ class Companion(Protocol):
     """A task that runs concurrently with the loops and only reads: pages, notifications."""
 
     async def run(self, board: StatusBoard) -> None:
-        """Run until cancelled; log failures instead of raising them."""
+        """Run until cancelled; after a failure it is run again."""

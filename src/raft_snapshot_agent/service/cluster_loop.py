@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import anyio
@@ -58,8 +59,10 @@ class ClusterLoop:
         self._runs = Runs(service, self._journal, notifier, self._events, self._publisher, clock)
         self._publisher.watch(self._runs.progress)
         self._lease_changes = Changes()
-        self._keeping = CancelScope()
-        """The task that keeps the present lease."""
+        self._pause = CancelScope()
+        """The time until the next look at the lease."""
+        self._looking: anyio.Lock | nullcontext[None] = nullcontext()
+        """Held during a look at the lease."""
 
     @property
     def progress(self) -> Progress:
@@ -129,8 +132,9 @@ class ClusterLoop:
         old, self._runs.service = self._runs.service, service
         self._publisher.service = service
         self._lease_changes, self._journal.log = Changes(), service.log
-        self._keeping.cancel()
-        await old.agent.leave()
+        self._pause.cancel()
+        async with self._looking:  # else a look that is under way could take the lease again
+            await old.agent.leave()
         service.log.info("The new configuration is in force.", fact=LogEvent.CONFIGURATION_IN_FORCE)
 
     async def _take_now(self, state: ScheduleState) -> None:
@@ -154,18 +158,27 @@ class ClusterLoop:
     async def _begin_lease(self, tasks: TaskGroup) -> None:
         """Acquire the present lease, if one is configured and free, and keep it from now on."""
         if (lease := self._runs.service.agent.lease) is not None:
+            self._looking = anyio.Lock()
             await tasks.start(self._keep_lease, lease)
 
     async def _keep_lease(self, lease: Lease, *, task_status: TaskStatus[None]) -> None:
         """Acquire a lease when it is free, and renew it, until it is no longer configured."""
-        with CancelScope() as self._keeping:
-            pause = await lease.look()
-            self._note_changes(lease)
-            task_status.started()
-            while True:
+        pause = await self._look(lease)
+        task_status.started()
+        while pause is not None:
+            with CancelScope() as self._pause:
                 await anyio.sleep(pause)
-                pause = await lease.look()
+            pause = await self._look(lease)
+
+    async def _look(self, lease: Lease) -> float | None:
+        """Renew or acquire a lease; return the pause, or `None` if it is no longer configured."""
+        async with self._looking:
+            if self._runs.service.agent.lease is not lease:
+                return None
+            pause = await lease.look()
+            if self._runs.service.agent.lease is lease:
                 self._note_changes(lease)
+            return pause
 
     def _note_changes(self, lease: Lease) -> None:
         """Log changes of the lease; after acquiring it, continue where the previous holder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.config.check import check_web
 from raft_snapshot_agent.config.load import LoadedFleet
@@ -15,6 +16,9 @@ from raft_snapshot_agent.observe.board import Companion, StatusBoard
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log, get_log
 from raft_snapshot_agent.service.status_socket import StatusSocket
+
+if TYPE_CHECKING:
+    from raft_snapshot_agent.notify.notifications import Notifications
 
 
 def open_companions(
@@ -78,6 +82,7 @@ class LateNotifications:
             present: Returns the active configuration, which a reload may replace.
         """
         self._present = present
+        self._notifications: Notifications | None = None
 
     async def run(self, board: StatusBoard) -> None:
         """Run until it is cancelled."""
@@ -87,9 +92,11 @@ class LateNotifications:
         from raft_snapshot_agent.notify.memory_file import MemoryFile
         from raft_snapshot_agent.notify.notifications import Notifications
 
-        fleet = self._present()
-        file = MemoryFile(memory_folder(fleet), fleet.first.source)
-        await Notifications(self._wanted, get_log(), file).run(board)
+        if self._notifications is None:  # it remembers what was sent when it is run again
+            fleet = self._present()
+            file = MemoryFile(memory_folder(fleet), fleet.first.source)
+            self._notifications = Notifications(self._wanted, get_log(), file)
+        await self._notifications.run(board)
 
     def _wanted(self) -> tuple[AnyNotifier, ...]:
         return self._present().first.config.notify

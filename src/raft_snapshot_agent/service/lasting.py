@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from time import monotonic
 
 import anyio
 from anyio import CancelScope
@@ -14,6 +15,8 @@ from raft_snapshot_agent.observe.trace import as_failure
 
 _PAUSE = 5.0
 """Seconds after which a failed task starts again."""
+_STEADY = 60.0
+"""Seconds of work after which the next failure is logged, even if it is the same."""
 
 
 async def keep_running(
@@ -21,8 +24,8 @@ async def keep_running(
 ) -> None:
     """Run a task to its end; after a failure, log it and start the task again.
 
-    A repeated failure is logged once. Not only defects fail here: a host that is short of threads
-    or open files for a minute must not cost the daemon its page until the next start.
+    A failure that is repeated at once is logged once. Not only defects fail here: a host that is
+    short of threads or open files for a minute must not cost the daemon its page.
 
     Arguments:
         work: Starts the task.
@@ -30,12 +33,16 @@ async def keep_running(
     """
     with scope or CancelScope():
         logged = ""
+        began = monotonic()
         while (failure := await _attempt(work)) is not None:
+            if monotonic() - began > _STEADY:
+                logged = ""
             what = f"A background task failed and starts again in {_PAUSE:g} s: {failure}"
             if what != logged:
                 get_log().error(what, fact=LogEvent.BACKGROUND_FAILED)
             logged = what
             await anyio.sleep(_PAUSE)
+            began = monotonic()
 
 
 async def _attempt(work: Callable[[], Awaitable[None]]) -> AgentError | None:

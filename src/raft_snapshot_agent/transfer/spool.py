@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
-from raft_snapshot_agent.errors import AgentError, SpoolError, Stopped, hint_for, reason_of
+from raft_snapshot_agent.errors import AgentError, SpoolError, Stopped, reason_of
 from raft_snapshot_agent.flock import link_open, lock, remove_if_abandoned
 from raft_snapshot_agent.private_folder import make_private_folder, private_folder
 
@@ -293,4 +293,4 @@ def _describe_failure(folder: Path, error: OSError) -> SpoolError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
         hint = "free some space there or set spool to a folder on a larger disk"
     why = f"cannot spool the snapshot in {folder}: {reason_of(error)}"
-    return SpoolError(why, hint=hint_for(error, hint))
+    return SpoolError(why, hint=hint)

@@ -76,7 +76,7 @@ class NodeConnection:
         return map_errors(self._asked, patience)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close idle connections; the next request opens one."""
         self._pool.clear()
 
 

@@ -20,7 +20,7 @@ from urllib3.exceptions import (
 )
 from urllib3.exceptions import TimeoutError as TimedOut
 
-from raft_snapshot_agent.errors import Unreachable, hint_for
+from raft_snapshot_agent.errors import Unreachable
 from raft_snapshot_agent.network.exchange import Unacceptable
 from raft_snapshot_agent.network.failures import broken_by_proxy, proxy_trouble, refused_by_proxy
 from raft_snapshot_agent.network.proxies import Proxy
@@ -56,7 +56,7 @@ def map_errors(asked: Asked, patience: str = "timeout") -> Iterator[None]:
         yield
     except (HTTPError, OSError) as error:
         reason, hint = _explain(error, asked, patience)
-        raise Unreachable(f"cannot reach {asked}: {reason}", hint=hint_for(error, hint)) from error
+        raise Unreachable(f"cannot reach {asked}: {reason}", hint=hint) from error
 
 
 def refuse_for_proxy(asked: Asked, answer: urllib3.BaseHTTPResponse) -> None:

@@ -13,10 +13,10 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from raft_snapshot_agent.config.web import WebSettings
-from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.web.api import Api, TakeNow
 from raft_snapshot_agent.web.gate import LARGEST_HEAD, Gate
@@ -75,9 +75,8 @@ class WebServer:
         self.port = self._listening.getsockname()[1]
 
     async def run(self, board: StatusBoard) -> None:
-        """Serve until it is cancelled; `listen` must have been called."""
-        listening = self._listening
-        assert listening is not None  # noqa: S101 - `listen` was called
+        """Serve until it is cancelled; after a failure it can run again."""
+        listening, self._listening = self._listening or bind(self._settings.host, self.port), None
         with listening:
             self._tell_address()
             async with anyio.create_task_group() as tasks:
@@ -146,8 +145,9 @@ class WebServer:
                     # Into a new context: the two files are not replaced at the same moment, and a
                     # handshake could get the certificate of one pair and the key of another.
                     self._context = await in_thread(self._settings.tls.open, abandon=True)
-            except ConfigError as error:
-                self._tell_once(f"The page keeps its previous token and certificate: {error}")
+            except Exception as error:  # noqa: BLE001 - such as too many threads: the page goes on
+                kept = "The page keeps its previous token and certificate"
+                self._tell_once(f"{kept}: {as_failure(error)}")
             else:
                 self._told = ""
 

@@ -403,3 +403,51 @@ async def test_a_token_that_is_good_starts_no_thread(monkeypatch: pytest.MonkeyP
     assert await renew_token(cluster) == []
     assert await try_login(cluster) is None
     assert threads == []
+
+
+class SlowLease:
+    """Is looked at slowly, and notes when it is looked at and released."""
+
+    trouble = held_lease = None
+
+    def __init__(self) -> None:
+        self.began, self.goes_on, self.notes = anyio.Event(), anyio.Event(), list[str]()
+
+    async def look(self) -> float:
+        self.notes.append("look")
+        self.began.set()
+        await self.goes_on.wait()
+        self.notes.append("looked")
+        return 0.01
+
+
+async def test_a_look_at_the_lease_ends_before_a_new_configuration_releases_it() -> None:
+    lease: Any = SlowLease()
+    old, new = Agent(), Agent()
+    old.lease, log = lease, configure("text", "error")
+
+    async def leave() -> None:
+        lease.notes.append("released")
+
+    old.leave = leave  # type: ignore[method-assign]
+    services = [ClusterService(one, ScheduleSpec(Every(EVERY)), log) for one in (old, new)]  # type: ignore[arg-type]
+    loop = ClusterLoop(services[0], Notifier({}))
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(loop._begin_lease, tasks)
+            await lease.began.wait()
+            tasks.start_soon(loop._switch_to, services[1])
+            await anyio.wait_all_tasks_blocked()
+            assert lease.notes == ["look"]
+            lease.goes_on.set()
+    assert lease.notes == ["look", "looked", "released"]
+
+
+async def test_a_look_that_finds_no_thread_is_a_trouble_of_the_lease() -> None:
+    class NoThreads(Register):
+        async def read(self) -> Versioned:
+            raise RuntimeError("can't start new thread")
+
+    lease = Lease(NoThreads(), "me", timedelta(seconds=30))
+    await lease.look()
+    assert "no further thread can be started" in str(lease.trouble)

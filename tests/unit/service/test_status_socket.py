@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
 import threading
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.status_document import document
 from raft_snapshot_agent.redaction import remember
+from raft_snapshot_agent.service import lasting
+from raft_snapshot_agent.service.lasting import keep_running
 from raft_snapshot_agent.service.runtime_folder import socket_name
 from raft_snapshot_agent.service.status_socket import StatusSocket
 
@@ -61,7 +65,7 @@ async def served(folder: Path, work: Any, text: str = "") -> Any:
     serving = StatusSocket(None, {"RUNTIME_DIRECTORY": str(folder)}, configure("text", "info"))
     with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(serving.run, board(text))
+            tasks.start_soon(keep_running, partial(serving.run, board(text)))
             while not answers(path):  # noqa: ASYNC110 - it is there before anybody listens
                 await anyio.sleep(0.01)
             found = await work(path)
@@ -108,3 +112,19 @@ async def test_who_never_reads_keeps_nobody_from_asking(folder: Path) -> None:
 
     found = await served(folder, crowd, "x" * 500_000)
     assert found["clusters"][0]["disabled"]
+
+
+async def test_a_host_that_was_short_of_files_costs_nobody_the_socket(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen, refused = anyio.create_unix_listener, [OSError(errno.EMFILE, "Too many open files")]
+
+    async def open_listener(*path: Any, **how: Any) -> Any:
+        if refused:
+            raise refused.pop()
+        return await listen(*path, **how)
+
+    monkeypatch.setattr(anyio, "create_unix_listener", open_listener)
+    monkeypatch.setattr(lasting, "_PAUSE", 0.01)
+    assert (await served(folder, ask))["clusters"][0]["cluster"] == "prod"
+    assert not refused

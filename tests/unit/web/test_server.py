@@ -6,20 +6,26 @@ import asyncio
 import os
 import socket
 import ssl
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 import pytest
 import trustme
 from tests.unit.web.serving import WITHIN, Lines, Served, rest, serve
+from tests.unit.web.statuses import NOW, agent
 
 from raft_snapshot_agent.config.load import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.errors import AgentError
-from raft_snapshot_agent.observe.board import Companion
+from raft_snapshot_agent.observe.board import Companion, StatusBoard
 from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.service import lasting
 from raft_snapshot_agent.service.companions import open_page
+from raft_snapshot_agent.service.lasting import keep_running
+from raft_snapshot_agent.web.server import WebServer
 
 TOKEN = "0123456789abcdef-web"
 
@@ -164,3 +170,33 @@ async def test_who_does_not_shake_hands_is_cut_off_and_counted(
 def test_addresses(listen: str, host: str, private: bool) -> None:
     settings = WebSettings(listen=listen)
     assert (settings.host, settings.is_private) == (host, private)
+
+
+async def test_a_page_that_failed_is_served_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = WebSettings.model_validate({"listen": "127.0.0.1:0"})
+    server, board, fails = (
+        WebServer(told, cast("Log", Lines())),
+        StatusBoard(agent(), clock=lambda: NOW),
+        anyio.Event(),
+    )
+    server.listen()
+    served, failures = Served(board, Lines(), server.port), 0
+
+    async def fail() -> None:
+        nonlocal failures
+        await fails.wait()
+        failures += 1
+        if failures < 3:
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(server, "_follow_files", fail)
+    monkeypatch.setattr(lasting, "_PAUSE", 0.01)
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(keep_running, partial(server.run, board))
+            assert (await served.ask("/healthz")).status == 200
+            fails.set()
+            while failures < 3:  # noqa: ASYNC110 - until it works again
+                await anyio.sleep(0.01)
+            assert (await served.ask("/healthz")).status == 200
+            tasks.cancel_scope.cancel()

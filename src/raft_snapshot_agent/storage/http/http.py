@@ -17,7 +17,6 @@ from raft_snapshot_agent.errors import (
     StorageError,
     StorageFull,
     StorageUnavailable,
-    hint_for,
 )
 from raft_snapshot_agent.network.address import ProxyAddress
 from raft_snapshot_agent.network.deadline import stepwise
@@ -265,7 +264,7 @@ def _disconnected(doing: str, host: str, error: Exception) -> StorageError:
             why, hint = f"no answer in time from {host}", "on a slow link raise timeout"
         case _:
             why, hint = f"the connection to {host} broke{cause}", _LATER
-    return StorageUnavailable(f"{doing}: {why}", hint=hint_for(error, hint))
+    return StorageUnavailable(f"{doing}: {why}", hint=hint)
 
 
 def _cause(error: BaseException) -> str:

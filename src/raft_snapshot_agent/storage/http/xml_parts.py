@@ -55,7 +55,7 @@ class _Builder(ET.TreeBuilder):
 def _limit(tree: ET.Element) -> None:
     nodes = [*tree.iter()]
     if len(nodes) + sum(map(len, map(ET.Element.keys, nodes))) > _MOST_NODES:
-        raise ValueError(f"one of its parts has more than {_MOST_NODES} elements and attributes")
+        raise ValueError(f"it has more than {_MOST_NODES} elements and attributes in one place")
 
 
 def _take(

@@ -11,7 +11,6 @@ from raft_snapshot_agent.errors import (
     StorageError,
     StorageFull,
     StorageUnavailable,
-    hint_for,
     reason_of,
 )
 
@@ -39,7 +38,7 @@ def failure(doing: str, folder: Path, error: OSError) -> StorageError:
         return StorageError(message, hint=denied_hint(error))
     if error.errno in _PASSING:
         return StorageUnavailable(message, hint="check that the file system is mounted and answers")
-    return StorageError(message, hint=hint_for(error, "likely the disk: look in the kernel's log"))
+    return StorageError(message, hint="likely the disk: look in the kernel's log")
 
 
 def denied_hint(error: OSError) -> str:

@@ -45,6 +45,10 @@ from typing import ClassVar
 _LONGEST = 4000
 """Characters of a message; the agent's own have at most a few hundred."""
 OPEN_FILES_HINT = "raise the limit of open files: LimitNOFILE= of the service, or ulimit -n"
+FILE_SIZE_HINT = (
+    "raise the limit of file sizes (LimitFSIZE= of the service, or ulimit -f), or use another file"
+    " system"
+)
 _THREADS_HINT = "raise the limit of processes: TasksMax= of the service, or that of the container"
 _MEMORY_HINT = "raise the limit of memory: MemoryMax= of the service, or that of the container"
 

@@ -21,7 +21,7 @@ from tests.faults.site import AGENT, Ending, Running, in_process
 
 from raft_snapshot_agent.core.snapshots.naming import parse
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest
-from raft_snapshot_agent.errors import OPEN_FILES_HINT
+from raft_snapshot_agent.errors import FILE_SIZE_HINT, OPEN_FILES_HINT
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.process import program, until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
@@ -213,6 +213,17 @@ def test_too_few_files_that_may_be_open_are_told(
     assert "Traceback" not in ending.said
     assert (ending.code == 0) == bool(fleet.taken("c1"))
     assert ending.code == 0 or OPEN_FILES_HINT in ending.said
+
+
+def test_a_limit_of_file_sizes_is_told(fleet: Fleet, snapshot: bytes, opened: ExitStack) -> None:
+    crowd = opened.enter_context(Crowd(snapshot, WELL))
+    fleet.add("c1", crowd.addresses[0])
+    command = ["sh", "-c", 'ulimit -f 4; exec "$0" "$@"', program(AGENT), "run", "--once", "-c"]
+    single = Running(fleet.root, [*command, str(fleet.configuration())])
+    ending = opened.enter_context(single).ended()
+    assert ending.code == 1
+    assert f"File too large ({FILE_SIZE_HINT})" in ending.only_error
+    assert fleet.taken("c1") == []
 
 
 _FEW_THREADS = """

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
-from raft_snapshot_agent.errors import AgentError, SpoolError, Stopped, reason_of
+from raft_snapshot_agent.errors import FILE_SIZE_HINT, AgentError, SpoolError, Stopped, reason_of
 from raft_snapshot_agent.flock import link_open, lock, remove_if_abandoned
 from raft_snapshot_agent.private_folder import make_private_folder, private_folder
 
@@ -290,7 +290,9 @@ def _write_all(descriptor: int, gathered: list[bytes]) -> None:
 
 def _describe_failure(folder: Path, error: OSError) -> SpoolError:
     hint = "set spool to a folder that the agent's user may write to"
-    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         hint = "free some space there or set spool to a folder on a larger disk"
+    if error.errno == errno.EFBIG:
+        hint = FILE_SIZE_HINT
     why = f"cannot spool the snapshot in {folder}: {reason_of(error)}"
     return SpoolError(why, hint=hint)

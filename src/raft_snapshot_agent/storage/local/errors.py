@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from raft_snapshot_agent.errors import (
+    FILE_SIZE_HINT,
     StorageDenied,
     StorageError,
     StorageFull,
@@ -29,6 +30,8 @@ def failure(doing: str, folder: Path, error: OSError) -> StorageError:
     message = f"cannot {doing} in {folder}: {reason_of(error)}"
     if error.errno in _FULL:
         return StorageFull(message, hint="free some space there or keep fewer snapshots")
+    if error.errno == errno.EFBIG:
+        return StorageFull(message, hint=FILE_SIZE_HINT)
     if error.errno in _DENIED:
         hint = _KEPT if error.errno == errno.EPERM and doing.startswith("delete") else None
         return StorageDenied(message, hint=hint or denied_hint(error))

@@ -171,13 +171,13 @@ def test_a_given_token_that_is_no_longer_good_fails(server: Server, doctor: Doct
 def test_a_given_token_that_nobody_renews_is_warned_of(
     server: Server, doctor: Doctor, tmp_path: Path
 ) -> None:
-    made = {"policies": ["snapshot"], "ttl": "49h"}
+    made = {"policies": ["snapshot"], "ttl": "49h30m"}
     token = server.bao.api("POST", "auth/token/create", made)["auth"]["client_token"]
     ending = doctor("--format", "json", auth={"method": "token", "token": token})
     assert ending.code == 0
     how, what, advice = status(ending, "token")
     assert how == "warning"
-    assert what == "the token ends in 2d, and the agent does not renew a token that is given"
+    assert what == "the token ends in 2d1h, and the agent does not renew a token that is given"
     assert "approle" in advice
     file = tmp_path / "token"
     file.write_text(token)  # somebody else refreshes it

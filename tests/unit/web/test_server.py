@@ -21,7 +21,7 @@ from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.observe.board import Companion, StatusBoard
-from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.observe.logs import Log, configure
 from raft_snapshot_agent.service import lasting
 from raft_snapshot_agent.service.companions import open_page
 from raft_snapshot_agent.service.lasting import keep_running
@@ -173,6 +173,7 @@ def test_addresses(listen: str, host: str, private: bool) -> None:
 
 
 async def test_a_page_that_failed_is_served_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    configure("text", "error")
     told = WebSettings.model_validate({"listen": "127.0.0.1:0"})
     server, board, fails = (
         WebServer(told, cast("Log", Lines())),

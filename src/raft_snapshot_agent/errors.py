@@ -39,8 +39,9 @@ AgentError                 1  an error on this host
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 _LONGEST = 4000
 """Characters of a message; the agent's own have at most a few hundred."""
@@ -63,13 +64,9 @@ class AgentError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = _one_line(message)
-        self._hint = _one_line(hint)
-
-    @property
-    def hint(self) -> str:
-        """What to try; where a limit of this host is the cause, to raise it."""
-        limit = host_limit(self.__cause__)
-        return limit.hint if limit else self._hint
+        # An exception that is being handled is the cause, also where `from None` hides it.
+        limit = _find_limit(sys.exception())
+        self.hint = _one_line(limit.hint if limit else hint)
 
     def __str__(self) -> str:
         """Return message and hint on one line."""
@@ -87,28 +84,50 @@ def reason_of(error: BaseException) -> str:
     return reason or " ".join(str(error).split()) or type(error).__name__
 
 
-def host_limit(error: BaseException | None) -> AgentError | None:
+def host_limit(error: BaseException) -> AgentError | None:
     """Return the failure if a limit of this host or process is the cause of an exception."""
+    limit = _find_limit(error)
+    return limit and AgentError(limit.message, hint=limit.hint)
+
+
+class _Limit(NamedTuple):
+    """A limit of the host, or of this process."""
+
+    message: str
+    hint: str
+
+
+_OPEN_FILES = _Limit("too many files are open", OPEN_FILES_HINT)
+_ALL_OPEN_FILES = _Limit("too many files are open on this host", "raise fs.file-max")
+_THREADS = _Limit("no further thread can be started", _THREADS_HINT)
+_MEMORY = _Limit("no memory is left", _MEMORY_HINT)
+_LIMITS = {errno.EMFILE: _OPEN_FILES, errno.ENFILE: _ALL_OPEN_FILES, errno.ENOMEM: _MEMORY}
+
+
+def _find_limit(error: BaseException | None) -> _Limit | None:
     for one in causes(error):
-        number = one.errno if isinstance(one, OSError) else None
-        if number == errno.EMFILE:
-            return AgentError("too many files are open", hint=OPEN_FILES_HINT)
-        if number == errno.ENFILE:
-            return AgentError("too many files are open on this host", hint="raise fs.file-max")
+        if isinstance(one, OSError) and one.errno in _LIMITS:
+            return _LIMITS[one.errno]
         if isinstance(one, RuntimeError) and "start new thread" in str(one):
-            return AgentError("no further thread can be started", hint=_THREADS_HINT)
-        if isinstance(one, MemoryError) or number == errno.ENOMEM:
-            return AgentError("no memory is left", hint=_MEMORY_HINT)
+            return _THREADS
+        if isinstance(one, MemoryError):
+            return _MEMORY
     return None
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an exception and those that led to it; each once, even if they form a circle."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
+    found: dict[int, BaseException] = {}
+    left = [error]
+    while left:
+        one = left.pop()
+        if one is None or id(one) in found:
+            continue
+        found[id(one)] = one
+        yield one
+        left.append(one.__cause__ or one.__context__)
+        if isinstance(one, BaseExceptionGroup):
+            left += one.exceptions
 
 
 def _one_line(text: str) -> str:

@@ -75,9 +75,31 @@ def test_an_error_without_hint_has_no_brackets() -> None:
 def test_where_a_limit_of_the_host_is_the_cause_the_hint_is_to_raise_it(
     cause: Exception, hint: str
 ) -> None:
-    between, error = ValueError("in between"), AgentError("no copy", hint="look at the disk")
-    between.__context__, error.__cause__ = cause, between
-    assert str(error).startswith(f"no copy ({hint}")
+    def copy(error: Exception) -> None:
+        raise error
+
+    def store() -> None:
+        try:
+            copy(cause)
+        except Exception:  # noqa: BLE001 - each is tried
+            copy(ExceptionGroup("several", [ValueError("in between")]))
+
+    def tell() -> None:
+        try:
+            store()
+        except ExceptionGroup:
+            raise AgentError("no copy", hint="look at the disk") from None
+
+    with pytest.raises(AgentError) as caught:
+        tell()
+    assert str(caught.value).startswith(f"no copy ({hint}")
+
+
+def test_a_limit_that_one_of_several_met_is_found() -> None:
+    several = [ValueError(), OSError(errno.EMFILE, "Too many open files")]
+    limit = host_limit(ExceptionGroup("several", several))
+    assert limit is not None
+    assert str(limit).startswith("too many files are open (raise the limit")
 
 
 def test_causes_that_form_a_circle_are_looked_at_once() -> None:

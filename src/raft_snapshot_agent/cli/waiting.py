@@ -12,6 +12,8 @@ import typer
 from anyio import CancelScope
 from anyio.abc import TaskStatus
 
+from raft_snapshot_agent.network.idle import keep_closing_idle
+
 _T = TypeVar("_T")
 _OFTEN = 5_000
 """New objects that start a collection: about as many as one page of a list creates and drops."""
@@ -46,6 +48,7 @@ async def _guard(work: Callable[[], Awaitable[_T]]) -> _T:
     received: list[int] = []
     async with anyio.create_task_group() as tasks:
         await tasks.start(_cancel_on_signal, tasks.cancel_scope, received)
+        tasks.start_soon(keep_closing_idle)
         try:
             return await work()
         finally:

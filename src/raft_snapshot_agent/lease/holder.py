@@ -159,7 +159,7 @@ class Lease:
     async def count(self, *, failed: bool) -> None:
         """Count a finished run; after too many consecutive failures, release the lease."""
         if self._mine is not None and (why := self._candidacy.count(failed=failed)):
-            with suppress(AgentError):  # it is released at the next look, or expires
+            with suppress(Exception):  # it is released at the next look, or expires
                 await self._give_away(why)
 
     async def confirm(self, term: int, stored: Mapping[str, str]) -> None:

@@ -11,7 +11,9 @@ from time import monotonic
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
-IDLE = 5.0
+import anyio
+
+_IDLE = 5.0
 """Seconds without a request after which the connections of a pool are closed."""
 
 
@@ -32,7 +34,7 @@ def note_use(pool: ClearablePool) -> None:
         _used[pool] = monotonic()
 
 
-def close_idle(seconds: float = IDLE) -> None:
+def close_idle(seconds: float = _IDLE) -> None:
     """Close the connections of all pools that were last used so many seconds ago, or earlier."""
     before = monotonic() - seconds
     with _lock:
@@ -41,3 +43,10 @@ def close_idle(seconds: float = IDLE) -> None:
             del _used[pool]
     for pool in idle:
         pool.clear()
+
+
+async def keep_closing_idle() -> None:
+    """Close idle connections from time to time, until it is cancelled."""
+    while True:
+        await anyio.sleep(_IDLE)
+        close_idle()

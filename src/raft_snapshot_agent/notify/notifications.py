@@ -11,7 +11,6 @@ import anyio
 
 from raft_snapshot_agent.core.alarms.notices import NoticeMemory
 from raft_snapshot_agent.core.state.status import AgentStatus
-from raft_snapshot_agent.errors import NotificationError
 from raft_snapshot_agent.notify.courier import Attempt, Courier
 from raft_snapshot_agent.notify.memory_file import MemoryFile
 from raft_snapshot_agent.notify.settings import NotifierSettings
@@ -19,6 +18,7 @@ from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.run_log import Journal
+from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.threads import in_thread
 
 _LOOK_EVERY = 30.0
@@ -128,8 +128,8 @@ class Notifications:
             try:
                 await in_thread(lambda: file.merge(self._kept, memories), abandon=True)
                 self._kept = memories
-            except NotificationError as error:
-                said = [str(error)]
+            except Exception as error:  # noqa: BLE001 - it must not cost a message
+                said = [str(as_failure(error))]
             fact = LogEvent.NOTIFICATIONS_NOT_KEPT
             self._journal.trouble(fact, "notify memory", said, self._clock())
 

@@ -142,10 +142,11 @@ def trace_defect(error: BaseException) -> None:
 
 def as_failure(error: Exception) -> AgentError:
     """Convert an exception to an `AgentError`; an unexpected one is reported as a bug."""
-    if isinstance(error, ExceptionGroup):
-        return as_failure(error.exceptions[0])
     if isinstance(error, AgentError):
         return error
+    if limit := host_limit(error):
+        return limit
+    if isinstance(error, ExceptionGroup):
+        return as_failure(error.exceptions[0])
     trace_defect(error)
-    limit = host_limit(error)
-    return limit or AgentError(defect(error), hint="this is a bug of the agent: please report it")
+    return AgentError(defect(error), hint="this is a bug of the agent: please report it")

@@ -133,7 +133,10 @@ class ClusterLoop:
         self._publisher.service = service
         self._lease_changes, self._journal.log = Changes(), service.log
         self._pause.cancel()
-        async with self._looking:  # else a look that is under way could take the lease again
+        try:
+            async with self._looking:  # else a look under way could take the lease again
+                pass
+        finally:
             await old.agent.leave()
         service.log.info("The new configuration is in force.", fact=LogEvent.CONFIGURATION_IN_FORCE)
 

@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
-from raft_snapshot_agent.network.idle import IDLE, close_idle
+from raft_snapshot_agent.network.idle import keep_closing_idle
 from raft_snapshot_agent.observe.board import Companion, StatusBoard
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
@@ -104,7 +104,7 @@ class Daemon:
                 partial(self._obey_signals, tasks),
                 partial(self._look_for_reload, tasks),
                 self._feed_watchdog,
-                _close_idle_connections,
+                keep_closing_idle,
                 *(partial(companion.run, self._board) for companion in self._companions),
             ]
             for work in background:
@@ -229,9 +229,3 @@ class Daemon:
                 )
             told = bool(stuck)
             await anyio.sleep(self._notifier.heartbeat.total_seconds())
-
-
-async def _close_idle_connections() -> None:
-    while True:
-        await anyio.sleep(IDLE)
-        close_idle()

@@ -59,6 +59,8 @@ class WebServer:
         self._context: ssl.SSLContext | None = None
         self._state = ServerState()
         self._listening: socket.socket | None = None
+        self._address = settings.host
+        """The host's address, once it listens."""
         self.port = settings.port
         """The port, once it listens."""
 
@@ -72,13 +74,15 @@ class WebServer:
         if self._settings.tls is not None:
             self._context = self._settings.tls.open()
         self._listening = bind(self._settings.host, self._settings.port)
-        self.port = self._listening.getsockname()[1]
+        self._address, self.port = self._listening.getsockname()[:2]
 
     async def run(self, board: StatusBoard) -> None:
         """Serve until it is cancelled; after a failure it can run again."""
-        listening, self._listening = self._listening or bind(self._settings.host, self.port), None
+        again = self._listening is None
+        listening, self._listening = self._listening or bind(self._address, self.port), None
         with listening:
-            self._tell_address()
+            if not again:
+                self._tell_address()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._follow_files)
                 await self._serve(board, listening)

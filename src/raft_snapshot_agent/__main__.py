@@ -10,7 +10,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from raft_snapshot_agent.errors import AgentError, host_limit
+from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.host_limits import find_limit
 from raft_snapshot_agent.redaction import redact
 
 _LOCAL = 1
@@ -138,8 +139,8 @@ def _explain(error: Exception) -> tuple[str, int]:
             return "".join(f"error: {line}\n" for line in error.lines), error.exit_code
         case BrokenPipeError():
             return "", _LOCAL  # the reader closed the pipe, which is no error
-        case _ if limit := host_limit(error):
-            return f"error: {limit}\n", limit.exit_code
+        case _ if limit := find_limit(error):
+            return f"error: {limit.message} ({limit.hint})\n", _LOCAL
         case OSError(errno=errno.ENOSPC):
             return f"error: cannot write to standard output: {error.strerror}\n", _LOCAL
         case TyperException():

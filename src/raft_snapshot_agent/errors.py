@@ -38,20 +38,14 @@ AgentError                 1  an error on this host
 
 from __future__ import annotations
 
-import errno
 import sys
-from collections.abc import Iterator, Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Sequence
+from typing import ClassVar
+
+from raft_snapshot_agent.host_limits import find_limit
 
 _LONGEST = 4000
 """Characters of a message; the agent's own have at most a few hundred."""
-OPEN_FILES_HINT = "raise the limit of open files: LimitNOFILE= of the service, or ulimit -n"
-FILE_SIZE_HINT = (
-    "raise the limit of file sizes (LimitFSIZE= of the service, or ulimit -f), or use another file"
-    " system"
-)
-_THREADS_HINT = "raise the limit of processes: TasksMax= of the service, or that of the container"
-_MEMORY_HINT = "raise the limit of memory: MemoryMax= of the service, or that of the container"
 
 
 class AgentError(Exception):
@@ -65,7 +59,7 @@ class AgentError(Exception):
         super().__init__(message)
         self.message = _one_line(message)
         # An exception that is being handled is the cause, also where `from None` hides it.
-        limit = _find_limit(sys.exception())
+        limit = find_limit(sys.exception())
         self.hint = _one_line(limit.hint if limit else hint)
 
     def __str__(self) -> str:
@@ -82,52 +76,6 @@ def reason_of(error: BaseException) -> str:
     """Return an exception's text, or its class name if it has none; never empty."""
     reason = error.strerror if isinstance(error, OSError) else None
     return reason or " ".join(str(error).split()) or type(error).__name__
-
-
-def host_limit(error: BaseException) -> AgentError | None:
-    """Return the failure if a limit of this host or process is the cause of an exception."""
-    limit = _find_limit(error)
-    return limit and AgentError(limit.message, hint=limit.hint)
-
-
-class _Limit(NamedTuple):
-    """A limit of the host, or of this process."""
-
-    message: str
-    hint: str
-
-
-_OPEN_FILES = _Limit("too many files are open", OPEN_FILES_HINT)
-_ALL_OPEN_FILES = _Limit("too many files are open on this host", "raise fs.file-max")
-_THREADS = _Limit("no further thread can be started", _THREADS_HINT)
-_MEMORY = _Limit("no memory is left", _MEMORY_HINT)
-_LIMITS = {errno.EMFILE: _OPEN_FILES, errno.ENFILE: _ALL_OPEN_FILES, errno.ENOMEM: _MEMORY}
-
-
-def _find_limit(error: BaseException | None) -> _Limit | None:
-    for one in causes(error):
-        if isinstance(one, OSError) and one.errno in _LIMITS:
-            return _LIMITS[one.errno]
-        if isinstance(one, RuntimeError) and "start new thread" in str(one):
-            return _THREADS
-        if isinstance(one, MemoryError):
-            return _MEMORY
-    return None
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and those that led to it; each once, even if they form a circle."""
-    found: dict[int, BaseException] = {}
-    left = [error]
-    while left:
-        one = left.pop()
-        if one is None or id(one) in found:
-            continue
-        found[id(one)] = one
-        yield one
-        left.append(one.__cause__ or one.__context__)
-        if isinstance(one, BaseExceptionGroup):
-            left += one.exceptions
 
 
 def _one_line(text: str) -> str:

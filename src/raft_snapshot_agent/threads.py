@@ -16,7 +16,7 @@ from typing import TypeVar
 from anyio import CapacityLimiter, WouldBlock, to_thread
 from anyio.lowlevel import RunVar
 
-from raft_snapshot_agent.errors import causes
+from raft_snapshot_agent.host_limits import causes
 from raft_snapshot_agent.network.deadline import Deadline, enter
 
 _T = TypeVar("_T")

@@ -21,7 +21,7 @@ from tests.faults.site import AGENT, Ending, Running, in_process
 
 from raft_snapshot_agent.core.snapshots.naming import parse
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest
-from raft_snapshot_agent.errors import FILE_SIZE_HINT, OPEN_FILES_HINT
+from raft_snapshot_agent.host_limits import FILE_SIZE_HINT, OPEN_FILES
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.process import program, until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
@@ -212,7 +212,7 @@ def test_too_few_files_that_may_be_open_are_told(
         ending = opened.enter_context(Running(fleet.root, command)).ended()
         assert "bug" not in ending.said
         assert "Traceback" not in ending.said
-        assert ending.code == 0 or OPEN_FILES_HINT in ending.said or "no snapshot" in ending.said
+        assert ending.code == 0 or OPEN_FILES.hint in ending.said or "no snapshot" in ending.said
 
 
 # Without byte code: the limit would cut it off, and who imports it later would fail.

@@ -16,7 +16,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from raft_snapshot_agent.errors import AgentError, host_limit
+from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.host_limits import find_limit
 
 
 class Progress:
@@ -144,8 +145,8 @@ def as_failure(error: Exception) -> AgentError:
     """Convert an exception to an `AgentError`; an unexpected one is reported as a bug."""
     if isinstance(error, AgentError):
         return error
-    if limit := host_limit(error):
-        return limit
+    if limit := find_limit(error):
+        return AgentError(limit.message, hint=limit.hint)
     if isinstance(error, ExceptionGroup):
         return as_failure(error.exceptions[0])
     trace_defect(error)

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import SocketStream
 
-from raft_snapshot_agent.errors import host_limit
+from raft_snapshot_agent.host_limits import find_limit
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.json_text import write_json
 from raft_snapshot_agent.observe.log_events import LogEvent
@@ -52,7 +52,7 @@ class StatusSocket:
             remove_dead_sockets(path.parent)
             listener = await anyio.create_unix_listener(path, mode=0o600)
         except OSError as error:
-            if host_limit(error):
+            if find_limit(error):
                 raise  # it may be temporary: it is tried again
             what = f"Cannot open the socket for `status`, which reads the storages instead: {error}"
             self._log.info(what, fact=LogEvent.STATUS_SOCKET_MISSING)

@@ -17,8 +17,9 @@ from types import TracebackType
 from typing import Self
 
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
-from raft_snapshot_agent.errors import FILE_SIZE_HINT, AgentError, SpoolError, Stopped, reason_of
+from raft_snapshot_agent.errors import AgentError, SpoolError, Stopped, reason_of
 from raft_snapshot_agent.flock import link_open, lock, remove_if_abandoned
+from raft_snapshot_agent.host_limits import FILE_SIZE_HINT
 from raft_snapshot_agent.private_folder import make_private_folder, private_folder
 
 _PREFIX = ".raft-snapshot-agent-"

@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 
 from raft_snapshot_agent.errors import (
-    FILE_SIZE_HINT,
     StorageDenied,
     StorageError,
     StorageFull,
     StorageUnavailable,
     reason_of,
 )
+from raft_snapshot_agent.host_limits import FILE_SIZE_HINT
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}

@@ -1,0 +1,62 @@
+"""Recognises failures whose cause is a limit of this host or process, and says which to raise."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from typing import NamedTuple
+
+FILE_SIZE_HINT = (
+    "raise the limit of file sizes (LimitFSIZE= of the service, or ulimit -f), or use another file"
+    " system"
+)
+
+
+class Limit(NamedTuple):
+    """A limit, and what to try where it is met."""
+
+    message: str
+    hint: str
+
+
+OPEN_FILES = Limit(
+    "too many files are open",
+    "raise the limit of open files: LimitNOFILE= of the service, or ulimit -n",
+)
+_ALL_OPEN_FILES = Limit("too many files are open on this host", "raise fs.file-max")
+_THREADS = Limit(
+    "no further thread can be started",
+    "raise the limit of processes: TasksMax= of the service, or that of the container",
+)
+_MEMORY = Limit(
+    "no memory is left",
+    "raise the limit of memory: MemoryMax= of the service, or that of the container",
+)
+_NUMBERS = {errno.EMFILE: OPEN_FILES, errno.ENFILE: _ALL_OPEN_FILES, errno.ENOMEM: _MEMORY}
+
+
+def find_limit(error: BaseException | None) -> Limit | None:
+    """Return the limit that is the cause of an exception; `None` for other causes."""
+    for one in causes(error):
+        if isinstance(one, OSError) and one.errno in _NUMBERS:
+            return _NUMBERS[one.errno]
+        if isinstance(one, RuntimeError) and "start new thread" in str(one):
+            return _THREADS
+        if isinstance(one, MemoryError):
+            return _MEMORY
+    return None
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and those that led to it; each once, even if they form a circle."""
+    found: dict[int, BaseException] = {}
+    left = [error]
+    while left:
+        one = left.pop()
+        if one is None or id(one) in found:
+            continue
+        found[id(one)] = one
+        yield one
+        left.append(one.__cause__ or one.__context__)
+        if isinstance(one, BaseExceptionGroup):
+            left += one.exceptions

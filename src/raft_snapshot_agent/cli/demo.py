@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import signal
 import sys
+import weakref
+from functools import partial
+from types import FrameType
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.demo.screen import Screen
 from raft_snapshot_agent.demo.steps import play
 from raft_snapshot_agent.errors import AgentError
+
+_AGAIN = 0.05
+"""Seconds after which a signal that came during a finalizer is raised again."""
 
 
 def demo(*, goes_on: bool) -> int:
@@ -17,9 +23,7 @@ def demo(*, goes_on: bool) -> int:
     Arguments:
         goes_on: Keep it running after the first steps, until Ctrl-C.
     """
-    # By default these signals would end it without removing its folder.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda received, _: sys.exit(128 + received))
+    end_on_signals()
     screen = Screen()
     screen.title(f"Raft Snapshot Agent {__version__}: a demo of all functions, on its own servers")
     try:
@@ -30,3 +34,33 @@ def demo(*, goes_on: bool) -> int:
         return error.exit_code
     screen.end()
     return 0
+
+
+def end_on_signals() -> None:
+    """Raise an exception on SIGINT, SIGTERM and SIGHUP, so that the demo removes its folder."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    if _is_in_finalizer(frame):  # Python would print the exception and go on
+        signal.signal(signal.SIGALRM, partial(_raise_again, number))
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+        return
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
+
+
+def _raise_again(number: int, _alarm: int, frame: FrameType | None) -> None:
+    _end(number, frame)
+
+
+def _is_in_finalizer(frame: FrameType | None) -> bool:
+    """Return whether a frame is of a finalizer, or was called by one: `weakref`, `__del__`."""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename == weakref.__file__ or code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False

@@ -150,8 +150,11 @@ def caching() -> Behaviour:
 
 
 def racing() -> Behaviour:
-    """Heed the condition unless another write is under way."""
-    lock, under_way = threading.Lock(), [0]
+    """Heed the condition unless another write is under way.
+
+    The store behind takes one after the other: moto fails where two write the same object.
+    """
+    lock, turn, under_way = threading.Lock(), threading.Lock(), [0]
 
     def race(exchange: Exchange) -> None:
         with lock:
@@ -159,7 +162,8 @@ def racing() -> Behaviour:
         time.sleep(0.2)
         if under_way[0] > 1:
             del exchange.request.headers[UPDATE]
-        pass_through(exchange)
+        with turn:
+            pass_through(exchange)
         with lock:
             under_way[0] -= 1
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,6 +61,14 @@ def test_single_node_leads_and_keeps_secrets(bao: OpenBaoCluster) -> None:
     assert bao.leader().seal_status()["sealed"] is False
     bao.write_secret("team/database", {"password": "correct horse"})
     assert bao.read_secret("team/database") == {"password": "correct horse"}
+
+
+def test_the_members_of_a_started_cluster_do_not_change(bao3: StartBao) -> None:
+    """A leader with a change of its members under way refuses snapshots."""
+    log = bao3().leader().process.log_path
+    changes = log.read_text().count("updating configuration")
+    time.sleep(0.3)  # two of autopilot's rounds
+    assert log.read_text().count("updating configuration") == changes
 
 
 def test_approle_reads_a_snapshot_and_nothing_else(bao: OpenBaoCluster, approle: AppRole) -> None:

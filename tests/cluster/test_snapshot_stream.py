@@ -127,7 +127,7 @@ def test_a_refusal_is_told_with_what_to_try(
     assert hint in str(raised.value)
 
 
-@pytest.mark.parametrize("size", [0, 1, 20_000])
+@pytest.mark.parametrize("size", [0, 1, 10_000])
 def test_a_cut_is_told_with_how_much_came(
     proxy: LyingProxy, node: Node, bao: OpenBaoCluster, size: int
 ) -> None:
@@ -137,7 +137,7 @@ def test_a_cut_is_told_with_how_much_came(
         list(stream.chunks())
 
 
-@pytest.mark.parametrize("size", [0, 20_000])
+@pytest.mark.parametrize("size", [0, 10_000])
 def test_silence_is_not_waited_out(proxy: LyingProxy, impatient: Node, size: int) -> None:
     def fall_silent(exchange: Exchange) -> None:
         exchange.begin(200, [("Transfer-Encoding", "chunked")])
@@ -159,7 +159,7 @@ def test_a_server_that_never_answers_is_not_waited_for(proxy: LyingProxy, impati
 def test_a_reader_that_waits_can_be_stopped(
     proxy: LyingProxy, node: Node, bao: OpenBaoCluster
 ) -> None:
-    proxy.snapshot = stall_after(20_000)
+    proxy.snapshot = stall_after(10_000)
     stream = node.open_snapshot(bao.root_token)
     reading, ended = threading.Event(), threading.Event()
 

@@ -29,7 +29,7 @@ LIES: dict[str, tuple[Behaviour, int, str]] = {
     "empty": (empty(), 4, "the snapshot is broken: it is empty"),
     "truncated": (truncate(9), 4, "the snapshot is broken: it is cut off after"),
     "halved": (halve(), 4, "the snapshot is broken: it is cut off after"),
-    "cut off": (cut_after(15_000), 2, "was cut off after"),
+    "cut off": (cut_after(10_000), 2, "was cut off after"),
     "cut off at once": (cut_after(0), 2, "was cut off after 0 bytes"),
     "unsealed": (without_sealed(), 4, "SHA256SUMS.sealed is missing or empty"),
     "trailing zeros": (trailing(bytes(512)), 4, "bytes follow its end"),

@@ -46,7 +46,7 @@ def test_daemon_that_waits(site: Site, server: LyingProxy, number: signal.Signal
 
 
 @BOTH
-@pytest.mark.parametrize("sent", [0, 20_000])
+@pytest.mark.parametrize("sent", [0, 10_000])
 def test_daemon_that_downloads(
     site: Site, server: LyingProxy, number: signal.Signals, sent: int
 ) -> None:
@@ -121,7 +121,7 @@ def test_command(
     code: int,
 ) -> None:
     site.vault |= FOR_EVER
-    server.snapshot = stall_after(20_000)
+    server.snapshot = stall_after(10_000)
     itself = {"ha_enabled": True, "is_self": True, "leader_address": server.address}
     server.override("/v1/sys/leader", 200, itself)  # `save` goes where the leader is
     target = tmp_path / "target" / "vault.snap"

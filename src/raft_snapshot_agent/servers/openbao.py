@@ -113,8 +113,13 @@ class OpenBaoCluster:
         node.wait_serving()
 
     def wait_voters(self) -> None:
-        """Wait until every node has a vote: only then the cluster survives losing its leader."""
+        """Wait until every node has a vote: only then the cluster survives losing its leader.
+
+        Its members do not change from then on, so the leader refuses no snapshot because of that.
+        """
         until(lambda: self._voters() == len(self.nodes), "every node votes", within=_PATIENCE)
+        # A write is answered once applied, and with it every earlier change of the members.
+        self._configure_autopilot()
 
     def api(self, method: str, path: str, body: Any = None) -> Any:
         """Make a request to the leader, with the root token."""
@@ -143,9 +148,7 @@ class OpenBaoCluster:
         first, *followers = self.nodes
         first.unseal(self.unseal_keys)
         first.wait_active()
-        # Before others join: a follower becomes a voter only after it was healthy for this time.
-        autopilot = {"server_stabilization_time": "1s"}
-        self.api("POST", "sys/storage/raft/autopilot/configuration", autopilot)
+        self._configure_autopilot()  # before others join
         for node in followers:
             node.wait_answering()
             node.join(first)
@@ -157,6 +160,11 @@ class OpenBaoCluster:
             node.wait_serving()
         self.wait_voters()
 
+    def _configure_autopilot(self) -> None:
+        # A follower becomes a voter only after it was healthy for this time.
+        autopilot = {"server_stabilization_time": "1s"}
+        self.api("POST", "sys/storage/raft/autopilot/configuration", autopilot)
+
     def _keeps_secrets(self) -> bool:
         token = self.root_token
         return self.nodes[0].request("GET", "secret/metadata/none", token=token).status == 404
@@ -165,8 +173,9 @@ class OpenBaoCluster:
         return [node for node in self.nodes if node.is_leader()]
 
     def _voters(self) -> int:
-        answer = self.api("GET", "sys/storage/raft/configuration")
-        return sum(server["voter"] for server in answer["data"]["config"]["servers"])
+        # Autopilot promotes a node once more for as long as its own picture of it is old.
+        servers = self.api("GET", "sys/storage/raft/autopilot/state")["data"]["servers"]
+        return sum(server["status"] in ("leader", "voter") for server in servers.values())
 
 
 def prepare_agent(cluster: OpenBaoCluster, **parameters: Any) -> AppRole:

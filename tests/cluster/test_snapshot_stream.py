@@ -113,7 +113,7 @@ def test_a_token_without_the_right_is_told(node: Node, bao: OpenBaoCluster) -> N
         (503, ["Vault is sealed"], Sealed, "unseal it"),
         (429, ["rate limit quota exceeded"], ServerError, "rate limit"),
         (500, ["raft error: nothing new to snapshot"], ServerError, "has just started"),
-        (500, ["cannot take snapshot now, wait until"], ServerError, "has just started"),
+        (500, ["cannot take snapshot now, wait until"], ServerError, "members of the cluster are"),
         (400, ["raft storage is not in use"], ServerError, "use integrated (raft) storage"),
         (204, [], ServerError, "check the server's log"),
     ],

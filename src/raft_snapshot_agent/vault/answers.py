@@ -147,9 +147,6 @@ def _explain_denied(answer: Answer, path: str, right: str) -> str:
     )
 
 
-_TOO_EARLY = ("nothing new to snapshot", "cannot take snapshot now")
-
-
 def _advice(answer: Answer) -> str:
     match answer.status:
         case 301 | 302 | 307 | 308:
@@ -164,8 +161,10 @@ def _advice(answer: Answer) -> str:
             return "likely vault.address points to something before the server, not to itself"
         case 429:
             return "likely a rate limit is in force; the agent tries again later"
-        case 500 if any(early in answer.errors for early in _TOO_EARLY):
+        case 500 if "nothing new to snapshot" in answer.errors:
             return "the node has just started; the agent tries again"
+        case 500 if "cannot take snapshot now" in answer.errors:
+            return "the members of the cluster are changing; the agent tries again"
         case 502 | 503 | 504:
             return "likely the server, or a proxy before it, is busy or down: look at their logs"
         case _:

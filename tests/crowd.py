@@ -12,6 +12,8 @@ from typing import Any, Literal, Self
 
 Manner = Literal["well", "deaf", "stuck"]
 """`deaf` takes connections and answers nothing; `stuck` stops in the midst of a snapshot."""
+HANG: list[Manner] = ["deaf", "stuck"]
+WELL: list[Manner] = ["well"]
 
 _SNAPSHOT = "/v1/sys/storage/raft/snapshot"
 

@@ -2,80 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import resource
 import signal
-import sys
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
-import urllib3
-from tests.crowd import Crowd, Manner
-from tests.faults.site import AGENT, Ending, Running, in_process
+from tests.cluster.fleet import Fleet
+from tests.crowd import HANG, WELL, Crowd
+from tests.faults.site import AGENT, Ending, in_process
 
-from raft_snapshot_agent.core.snapshots.naming import parse
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest
-from raft_snapshot_agent.host_limits import FILE_SIZE_HINT, OPEN_FILES
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.process import program, until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 
-HANG: list[Manner] = ["deaf", "stuck"]
-WELL: list[Manner] = ["well"]
 SLOW = timedelta(seconds=3)
 """What a busy machine adds, and a name's whole seconds."""
 MOST_MIB = 300
-
-
-@pytest.fixture
-def snapshot(bao: OpenBaoCluster) -> bytes:
-    address, token = bao.leader().address, bao.root_token
-    url = f"{address}/v1/sys/storage/raft/snapshot"
-    return urllib3.request("GET", url, headers={"X-Vault-Token": token}).data
-
-
-class Fleet:
-    """What an agent of many clusters is told, and what it stores."""
-
-    def __init__(self, root: Path, storages: list[dict[str, Any]], **common: Any) -> None:
-        self.root = root
-        self.common = {"spool": str(root / "spool"), "storages": storages, **common}
-        self.clusters: dict[str, dict[str, Any]] = {}
-        (root / "spool").mkdir()
-
-    def add(self, name: str, address: str, **more: Any) -> None:
-        auth = {"method": "approle", "role_id": "r", "secret_id": "s"}
-        self.clusters[name] = {"vault": {"address": address, "auth": auth}, **more}
-
-    def configuration(self) -> Path:
-        path = self.root / "agent.json"
-        path.write_text(json.dumps({**self.common, "clusters": self.clusters}))
-        return path
-
-    def command(self, *arguments: str, agent: str = AGENT) -> Running:
-        return Running(self.root, [agent, *arguments, "-c", str(self.configuration())])
-
-    def taken(self, name: str) -> list[datetime]:
-        files = (self.root / "stored" / name).glob("*.snap")
-        return sorted(one.taken_at for path in files if (one := parse(path.name)))
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Fleet:
-    local = {"type": "local", "path": str(tmp_path / "stored")}
-    return Fleet(tmp_path, [local], run_on="anywhere")
-
-
-@pytest.fixture
-def opened() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
 
 
 @pytest.mark.timeout(500)
@@ -97,7 +43,7 @@ def test_some_clusters_hang_and_the_others_stay_on_time(
     every: timedelta,
     length: timedelta,
     tmp_path: Path,
-    snapshot: bytes,
+    archive: bytes,
     bao: OpenBaoCluster,
     approle: AppRole,
     seaweed: SeaweedFS,
@@ -116,9 +62,8 @@ def test_some_clusters_hang_and_the_others_stay_on_time(
     schedule = {"every": f"{every.seconds}s"}
     fleet = Fleet(tmp_path, [local, bucket_of_all], run_on="anywhere", schedule=schedule)
     manners = [*HANG * (hanging // 2), *WELL * (clusters - hanging - 1)]
-    crowd = opened.enter_context(Crowd(snapshot, manners))
-    for number, address in enumerate(crowd.addresses):
-        fleet.add(f"c{number:02}", address)
+    crowd = opened.enter_context(Crowd(archive, manners))
+    fleet.add_all(crowd.addresses)
     fleet.add("real", bao.leader().address)
     fleet.clusters["real"]["vault"]["auth"] |= {
         "role_id": approle.role_id,
@@ -166,96 +111,13 @@ def _peak_mib(pid: int) -> float:
 
 
 def test_the_threads_of_a_daemon_share_one_heap(
-    fleet: Fleet, snapshot: bytes, opened: ExitStack
+    fleet: Fleet, archive: bytes, opened: ExitStack
 ) -> None:
-    crowd = opened.enter_context(Crowd(snapshot, WELL * 6))
-    for number, address in enumerate(crowd.addresses):
-        fleet.add(f"c{number}", address)
+    crowd = opened.enter_context(Crowd(archive, WELL * 6))
+    fleet.add_all(crowd.addresses)
     daemon = opened.enter_context(fleet.command("run", agent=program(AGENT)))
     until(lambda: all(map(fleet.taken, fleet.clusters)), "each has its snapshot", within=90)
     assert _further_heaps(daemon.process.pid) == []
-
-
-def test_more_clusters_than_files_that_may_be_open(
-    fleet: Fleet, snapshot: bytes, opened: ExitStack
-) -> None:
-    fleet.common["schedule"] = {"every": "15s"}
-    crowd = opened.enter_context(Crowd(snapshot, WELL * 150))
-    for number, address in enumerate(crowd.addresses):
-        fleet.add(f"c{number}", address)
-    daemon = opened.enter_context(fleet.command("run", agent=program(AGENT)))
-    resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (120, 120))
-    until(lambda: all(map(fleet.taken, fleet.clusters)), "each has its snapshot", within=120)
-    assert "oo many open" not in daemon.said
-
-
-def test_as_many_files_may_be_open_as_the_host_permits(fleet: Fleet, opened: ExitStack) -> None:
-    fleet.add("c1", "http://127.0.0.1:1")
-    script = 'ulimit -Sn 64; exec "$0" "$@"'
-    command = ["sh", "-c", script, program(AGENT), "run", "-c", str(fleet.configuration())]
-    daemon = opened.enter_context(Running(fleet.root, command))
-    daemon.says("event=snapshot_failed")
-    soft, hard = resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)
-    assert soft == hard > 64
-
-
-@pytest.mark.parametrize("most", [6, 7, 8, 9, 10, 12])
-def test_too_few_files_that_may_be_open_are_told(
-    fleet: Fleet, snapshot: bytes, opened: ExitStack, most: int
-) -> None:
-    crowd = opened.enter_context(Crowd(snapshot, WELL))
-    fleet.add("c1", crowd.addresses[0])
-    configuration = str(fleet.configuration())
-    for arguments in (["run", "--once"], ["save"], ["list"], ["verify", "--all"]):
-        script = f'ulimit -n {most}; exec "$0" "$@"'
-        command = ["sh", "-c", script, program(AGENT), *arguments, "-c", configuration]
-        ending = opened.enter_context(Running(fleet.root, command)).ended()
-        assert "bug" not in ending.said
-        assert "Traceback" not in ending.said
-        assert ending.code == 0 or OPEN_FILES.hint in ending.said or "no snapshot" in ending.said
-
-
-# Without byte code: the limit would cut it off, and who imports it later would fail.
-_SMALL_FILES = 'ulimit -f 4; PYTHONDONTWRITEBYTECODE=1 exec "$0" "$@"'
-
-
-def test_a_limit_of_file_sizes_is_told(fleet: Fleet, snapshot: bytes, opened: ExitStack) -> None:
-    crowd = opened.enter_context(Crowd(snapshot, WELL))
-    fleet.add("c1", crowd.addresses[0])
-    command = ["sh", "-c", _SMALL_FILES, program(AGENT), "run", "--once", "-c"]
-    single = Running(fleet.root, [*command, str(fleet.configuration())])
-    ending = opened.enter_context(single).ended()
-    assert ending.code == 1
-    assert f"File too large ({FILE_SIZE_HINT})" in ending.only_error
-    assert fleet.taken("c1") == []
-
-
-_FEW_THREADS = """
-import sys, threading
-most, start = int(sys.argv.pop(1)), threading._start_new_thread
-def refuse(*work):
-    if threading.active_count() > most:
-        raise RuntimeError("can't start new thread")  # as the kernel's answer becomes
-    return start(*work)
-threading._start_new_thread = refuse
-from raft_snapshot_agent.__main__ import command
-command()
-"""
-
-
-@pytest.mark.parametrize("most", range(6))
-def test_too_few_threads_are_told(
-    fleet: Fleet, snapshot: bytes, opened: ExitStack, most: int
-) -> None:
-    crowd = opened.enter_context(Crowd(snapshot, WELL))
-    fleet.add("c1", crowd.addresses[0])
-    command = [sys.executable, "-c", _FEW_THREADS, str(most), "run", "--once", "-c"]
-    single = Running(fleet.root, [*command, str(fleet.configuration())])
-    ending = opened.enter_context(single).ended()
-    assert "bug" not in ending.said
-    assert "Traceback" not in ending.said
-    assert (ending.code == 0) == bool(fleet.taken("c1"))
-    assert ending.code == 0 or "raise the limit of processes" in ending.said
 
 
 def _further_heaps(pid: int) -> list[str]:
@@ -269,9 +131,9 @@ def _further_heaps(pid: int) -> list[str]:
 
 
 def test_a_single_run_serves_each_cluster_and_tells_of_each(
-    fleet: Fleet, snapshot: bytes, opened: ExitStack
+    fleet: Fleet, archive: bytes, opened: ExitStack
 ) -> None:
-    crowd = opened.enter_context(Crowd(snapshot, ["well", "well", "deaf"]))
+    crowd = opened.enter_context(Crowd(archive, ["well", "well", "deaf"]))
     for name, address in zip(("berlin", "paris", "rome"), crowd.addresses, strict=True):
         fleet.add(name, address)
     fleet.clusters["rome"]["vault"]["timeout"] = "1s"
@@ -316,9 +178,9 @@ def test_a_warning_of_what_they_share_is_told_once(fleet: Fleet) -> None:
 
 
 def test_a_command_by_hand_is_for_one_cluster(
-    fleet: Fleet, snapshot: bytes, opened: ExitStack
+    fleet: Fleet, archive: bytes, opened: ExitStack
 ) -> None:
-    crowd = opened.enter_context(Crowd(snapshot, ["well", "well"]))
+    crowd = opened.enter_context(Crowd(archive, ["well", "well"]))
     for name, address in zip(("berlin", "paris"), crowd.addresses, strict=True):
         fleet.add(name, address)
     path = str(fleet.configuration())
@@ -341,9 +203,9 @@ def test_a_command_by_hand_is_for_one_cluster(
 
 
 def test_clusters_come_and_go_with_the_configuration(
-    fleet: Fleet, snapshot: bytes, opened: ExitStack
+    fleet: Fleet, archive: bytes, opened: ExitStack
 ) -> None:
-    crowd = opened.enter_context(Crowd(snapshot, ["well", "well", "well"]))
+    crowd = opened.enter_context(Crowd(archive, ["well", "well", "well"]))
     berlin, paris, rome = crowd.addresses
     fleet.common["schedule"] = {"every": "1s"}
     fleet.add("berlin", berlin)
@@ -370,9 +232,9 @@ def test_clusters_come_and_go_with_the_configuration(
 
 
 def test_what_is_wrong_with_one_cluster_costs_the_others_nothing_at_the_start(
-    fleet: Fleet, snapshot: bytes, opened: ExitStack
+    fleet: Fleet, archive: bytes, opened: ExitStack
 ) -> None:
-    crowd = opened.enter_context(Crowd(snapshot, ["well", "well"]))
+    crowd = opened.enter_context(Crowd(archive, ["well", "well"]))
     berlin, paris = crowd.addresses
     fleet.common["schedule"] = {"every": "1s"}
     fleet.add("berlin", berlin)

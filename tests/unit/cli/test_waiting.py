@@ -12,6 +12,7 @@ import typer
 
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.errors import StorageDenied
+from raft_snapshot_agent.network import idle
 
 
 def test_what_the_work_returns_is_returned() -> None:
@@ -58,6 +59,26 @@ def test_a_signal_does_not_undo_what_was_done() -> None:
 
     assert wait_for(work) == "done"
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+class Pool:
+    closed = False
+
+    def clear(self) -> None:
+        self.closed = True
+
+
+def test_unused_connections_are_closed_while_work_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle, "_IDLE", 0.05)
+    pool = Pool()
+
+    async def work() -> None:
+        idle.note_use(pool)
+        with anyio.fail_after(60):
+            while not pool.closed:  # noqa: ASYNC110 - another task changes it
+                await anyio.sleep(0.01)
+
+    wait_for(work)
 
 
 class Circle:

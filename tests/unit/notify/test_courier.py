@@ -233,6 +233,21 @@ async def test_a_folder_that_is_full_or_gone_is_told_once(
     assert capsys.readouterr().err.count("cannot keep") == 1
 
 
+async def test_a_memory_that_cannot_be_kept_costs_no_message(
+    receiver: Receiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Exhausted(MemoryFile):
+        def merge(self, *_: object) -> None:
+            raise MemoryError
+
+    file = Exhausted(tmp_path, "a")
+    told = Notifications(lambda: [notifier("webhook", url=receiver.url)], open_log(), file)
+    await told.tell_once(agent(FAILS), 60)
+    await told.tell_once(agent(WELL, at=NOW + minutes(10)), 60)
+    assert len(receiver.messages) == 2
+    assert capsys.readouterr().err.count("no memory is left") == 1
+
+
 def board(*clusters: ClusterStatus) -> StatusBoard:
     return StatusBoard(agent(*clusters), clock=lambda: NOW)
 

@@ -37,6 +37,13 @@ class Crowd:
         self.addresses: list[str] = []
         self.asked: Counter[int] = Counter()
         """How often each was asked for a snapshot."""
+        self.served: set[int] = set()
+        """Those that somebody connected to."""
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._open)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -75,6 +82,7 @@ class Crowd:
         self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self._open.add(writer)
+        self.served.add(number)
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 while True:

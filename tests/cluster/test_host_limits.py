@@ -22,7 +22,7 @@ def test_more_clusters_than_files_that_may_be_open(
     crowd = opened.enter_context(Crowd(archive, WELL * 150))
     fleet.add_all(crowd.addresses)
     daemon = opened.enter_context(fleet.command("run", agent=program(AGENT)))
-    resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (120, 120))
+    resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (60, 60))
     until(lambda: all(map(fleet.taken, fleet.clusters)), "each has its snapshot", within=120)
     assert "oo many open" not in daemon.said
 

@@ -113,6 +113,8 @@ class Agent:
             self._dead |= await self.spool.sweep()
             held_lease = self._require_lease()
             leader = await self._find_leader()
+            if self._limiter.busy:  # many that wait would each keep a connection open
+                self.cluster.close()
             async with self._limiter.permit() as permit:
                 if permit.waited:  # it may have changed
                     leader = await self._find_leader()

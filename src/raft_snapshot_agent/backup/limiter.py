@@ -27,11 +27,16 @@ class ConcurrencyLimiter:
         self._limiter = anyio.CapacityLimiter(permits)
         self._patience = patience
 
+    @property
+    def busy(self) -> bool:
+        """Whether the next snapshot must wait for a permit."""
+        return self._limiter.available_tokens <= 0
+
     @asynccontextmanager
     async def permit(self) -> AsyncIterator[Permit]:
         """Wait for a permit, in order of arrival, and release it at the end."""
         taken = Permit(self._limiter, self._patience)
-        waited = self._limiter.available_tokens <= 0
+        waited = self.busy
         progress = PROGRESS.get()
         with phase("wait"), progress.paused() if progress else nullcontext():
             await self._limiter.acquire_on_behalf_of(taken)

@@ -6,9 +6,12 @@ import threading
 from datetime import timedelta
 from pathlib import Path
 
+import anyio
 import pytest
+from tests.crowd import WELL, Crowd
 
 from raft_snapshot_agent.backup.agent import Agent
+from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.leases.lease import Record, Versioned
 from raft_snapshot_agent.core.snapshots.naming import AGENT
@@ -36,14 +39,34 @@ class Broken:
         self.closed = True
 
 
+def cluster_at(address: str) -> Cluster:
+    vault = Config.model_validate({"vault": {"address": address}}).vault
+    return Cluster(vault, "anywhere")
+
+
+async def test_runs_that_wait_for_others_keep_no_connection_open(tmp_path: Path) -> None:
+    limiter = ConcurrencyLimiter(1)
+    with Crowd(b"", WELL * 3) as crowd, anyio.fail_after(60):
+        async with limiter.permit(), anyio.create_task_group() as tasks:
+            for address in crowd.addresses:
+                cluster = cluster_at(address)
+                agent = Agent(
+                    cluster, [], naming=AGENT, spool=tmp_path, deadline=5, limiter=limiter
+                )
+                tasks.start_soon(agent.run_once)
+            while len(crowd.served) < 3 or crowd.connections:  # noqa: ASYNC110 - threads do it
+                await anyio.sleep(0.01)
+            tasks.cancel_scope.cancel()
+
+
 async def test_no_failure_on_the_way_out_ends_the_work_of_other_clusters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Broken()
     lease = Lease(store, "me", timedelta(minutes=1))
-    vault = Config.model_validate({"vault": {"address": "http://127.0.0.1:9"}}).vault
-    cluster = Cluster(vault, "anywhere")
-    agent = Agent(cluster, [], naming=AGENT, spool=tmp_path, deadline=5, lease=lease)
+    agent = Agent(
+        cluster_at("http://127.0.0.1:9"), [], naming=AGENT, spool=tmp_path, deadline=5, lease=lease
+    )
     await lease.look()
     assert lease.held_lease is not None
 

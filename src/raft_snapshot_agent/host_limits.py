@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 FILE_SIZE_HINT = (
@@ -24,10 +25,11 @@ OPEN_FILES = Limit(
     "raise the limit of open files: LimitNOFILE= of the service, or ulimit -n",
 )
 _ALL_OPEN_FILES = Limit("too many files are open on this host", "raise fs.file-max")
-_THREADS = Limit(
-    "no further thread can be started",
-    "raise the limit of processes: TasksMax= of the service, or that of the container",
+_RAISE_PROCESSES = (
+    "raise the limit of processes: TasksMax= of the service, or that of the container"
 )
+_THREADS = Limit("no further thread can be started", _RAISE_PROCESSES)
+_PROGRAMS = Limit("no further program can be started", _RAISE_PROCESSES)
 _MEMORY = Limit(
     "no memory is left",
     "raise the limit of memory: MemoryMax= of the service, or that of the container",
@@ -35,9 +37,30 @@ _MEMORY = Limit(
 _NUMBERS = {errno.EMFILE: OPEN_FILES, errno.ENFILE: _ALL_OPEN_FILES, errno.ENOMEM: _MEMORY}
 
 
+class ProgramLimit(OSError):
+    """The limit of processes is reached, so a program could not be started."""
+
+
+@contextmanager
+def starting_program() -> Iterator[None]:
+    """Tell the limit of processes from other uses of EAGAIN; within, nothing but the start happens.
+
+    Raises:
+        ProgramLimit: The limit of processes is reached.
+
+    Source: fork(2), EAGAIN.
+    """
+    try:
+        yield
+    except BlockingIOError as error:
+        raise ProgramLimit(error.errno, _PROGRAMS.message) from error
+
+
 def find_limit(error: BaseException | None) -> Limit | None:
     """Return the limit that is the cause of an exception; `None` for other causes."""
     for one in causes(error):
+        if isinstance(one, ProgramLimit):
+            return _PROGRAMS
         if isinstance(one, OSError) and one.errno in _NUMBERS:
             return _NUMBERS[one.errno]
         if isinstance(one, RuntimeError) and "start new thread" in str(one):

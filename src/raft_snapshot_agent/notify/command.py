@@ -16,6 +16,7 @@ from pydantic import Field
 
 from raft_snapshot_agent.core.alarms.notices import Notice
 from raft_snapshot_agent.errors import ConfigError, NotificationError, reason_of
+from raft_snapshot_agent.host_limits import starting_program
 from raft_snapshot_agent.notify.message import encode, state
 from raft_snapshot_agent.notify.settings import NotifierSettings
 from raft_snapshot_agent.secret import one_line
@@ -64,14 +65,15 @@ class Command:
     def _run(self, document: IO[bytes], environ: Mapping[str, str]) -> str:
         program = self._argv[0]
         try:
-            process = subprocess.Popen(
-                self._argv,
-                stdin=document,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=environ,
-                start_new_session=True,
-            )
+            with starting_program():
+                process = subprocess.Popen(
+                    self._argv,
+                    stdin=document,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    env=environ,
+                    start_new_session=True,
+                )
         except OSError as error:
             what = f"cannot run {program}: {reason_of(error)}"
             raise NotificationError(what, hint="check command") from error

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.errors import ConfigError, ServerError, reason_of
+from raft_snapshot_agent.host_limits import find_limit, starting_program
 from raft_snapshot_agent.servers import closed
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.node_options import NodeHost, NodeOptions
@@ -61,18 +62,25 @@ class Isolation:
 
 
 def isolation(folder: Path) -> Isolation:
-    """Test, in an empty folder, whether a program can be isolated."""
+    """Test, in an empty folder, whether a program can be isolated.
+
+    Raises:
+        ServerError: A limit of this host prevents the test.
+    """
     shell = ["/bin/sh", "-c", "exit 0"]
     try:
-        tried = subprocess.run(
-            [*_enter(folder), *shell],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE,
-            check=False,
-        )
+        with starting_program():
+            tried = subprocess.run(
+                [*_enter(folder), *shell],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_PATIENCE,
+                check=False,
+            )
     except (OSError, subprocess.TimeoutExpired) as error:
+        if find_limit(error):
+            raise ServerError(f"cannot start {sys.executable}: {reason_of(error)}") from error
         return Isolation(works=False, why=type(error).__name__)
     why = " ".join(tried.stderr.split())[-200:] or f"status {tried.returncode}"
     return Isolation(tried.returncode == 0, "" if tried.returncode == 0 else why)

@@ -16,6 +16,7 @@ from threading import Lock
 from typing import IO, Self, TypeVar
 
 from raft_snapshot_agent.errors import ConfigError, ServerError
+from raft_snapshot_agent.host_limits import starting_program
 from raft_snapshot_agent.redaction import redact
 
 LOOPBACK = "127.0.0.1"
@@ -241,16 +242,17 @@ def _spawn(
     folder: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(
-            argv,
-            env=env,
-            cwd=folder,
-            umask=_NOBODY_ELSE,
-            stdin=stdin,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with starting_program():
+            return subprocess.Popen(
+                argv,
+                env=env,
+                cwd=folder,
+                umask=_NOBODY_ELSE,
+                stdin=stdin,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
     except OSError as error:
         raise ServerError(f"cannot start {argv[0]}: {error.strerror}") from error
 

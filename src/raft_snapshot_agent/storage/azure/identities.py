@@ -26,6 +26,7 @@ from raft_snapshot_agent.errors import (
     StorageUnavailable,
     reason_of,
 )
+from raft_snapshot_agent.host_limits import find_limit, starting_program
 from raft_snapshot_agent.network.deadline import current
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.secret import Secret, one_line
@@ -194,19 +195,22 @@ class AzureCli:
         seconds = self.seconds if deadline is None else min(self.seconds, deadline.left)
         asked = ("account", "get-access-token", "--output", "json", "--scope", _SCOPE)
         try:
-            done = subprocess.run(
-                ["az", *asked],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=seconds,
-                check=False,
-            )
+            with starting_program():
+                done = subprocess.run(
+                    ["az", *asked],
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    timeout=seconds,
+                    check=False,
+                )
         except subprocess.TimeoutExpired:
             raise StorageUnavailable(
                 f"{doing}: az does not answer", hint="try it by hand"
             ) from None
         except OSError as error:
             why = f"{doing}: cannot run az, the Azure CLI: {reason_of(error)}"
+            if find_limit(error):
+                raise StorageUnavailable(why) from None
             hint = "install it, or remove AZURE_USE_AZURE_CLI from the environment"
             raise LoginRefused(why, hint=hint) from None
         if done.returncode:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,8 @@ class Way:
         return kind.model_validate({"type": name, **common, "proxy": self.proxy, **more})
 
 
-Ask = Callable[[Way], Awaitable[object]]
+Ask = Callable[[], Awaitable[object]]
+Open = Callable[[Way], AbstractAsyncContextManager[Ask]]
 
 
 def _node(way: Way) -> Node:
@@ -58,22 +59,24 @@ def _node(way: Way) -> Node:
     )
 
 
-async def server(way: Way) -> object:
-    with contextlib.closing(_node(way)) as node:
-        return await in_thread(partial(node.call, "GET", "sys/leader"))
+@asynccontextmanager
+async def server(way: Way) -> AsyncIterator[Ask]:
+    with closing(_node(way)) as node:
+        yield lambda: in_thread(partial(node.call, "GET", "sys/leader"))
 
 
-async def snapshot(way: Way) -> object:
-    with contextlib.closing(_node(way)) as node:
-        return await in_thread(partial(node.open_snapshot, "a-token"))
+@asynccontextmanager
+async def snapshot(way: Way) -> AsyncIterator[Ask]:
+    with closing(_node(way)) as node:
+        yield lambda: in_thread(partial(node.open_snapshot, "a-token"))
 
 
-async def voucher(way: Way) -> object:
+@asynccontextmanager
+async def voucher(way: Way) -> AsyncIterator[Ask]:
     if way.ca_file is not None:
         way.monkeypatch.setenv("SSL_CERT_FILE", str(way.ca_file))
-    return await in_thread(
-        partial(CloudIdentity("somebody", "check it").ask, "GET", way.address, {})
-    )
+    identity = CloudIdentity("somebody", "check it")
+    yield lambda: in_thread(partial(identity.ask, "GET", way.address, {}))
 
 
 def _s3(way: Way, **more: Any) -> S3Settings:
@@ -84,59 +87,69 @@ def _s3(way: Way, **more: Any) -> S3Settings:
     return settings
 
 
-async def s3(way: Way) -> object:
-    return await _s3(way).open().entries()
+@asynccontextmanager
+async def s3(way: Way) -> AsyncIterator[Ask]:
+    yield _s3(way).open().entries
 
 
-async def s3_lease(way: Way) -> object:
-    return await _s3(way).lease_store("lease").read()
+@asynccontextmanager
+async def s3_lease(way: Way) -> AsyncIterator[Ask]:
+    yield _s3(way).lease_store("lease").read
 
 
-async def sweep(way: Way) -> object:
-    uploads = Uploads(connect(_s3(way)))
-    return await in_thread(lambda: list(uploads.pending("")))
+@asynccontextmanager
+async def sweep(way: Way) -> AsyncIterator[Ask]:
+    yield lambda: in_thread(lambda: list(Uploads(connect(_s3(way))).pending("")))
 
 
-async def sts(way: Way) -> object:
+@asynccontextmanager
+async def sts(way: Way) -> AsyncIterator[Ask]:
     (way.folder / "identity").write_text(IDENTITY)
     way.monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(way.folder / "identity"))
     way.monkeypatch.setenv("AWS_ROLE_ARN", ROLE_ARN)
     way.monkeypatch.setenv("AWS_ENDPOINT_URL_STS", way.address)
     nobody = {"access_key_id": None, "secret_access_key": None, "endpoint": "http://127.0.0.1:9"}
-    return await _s3(way, **nobody).open().entries()
+    yield _s3(way, **nobody).open().entries
 
 
-async def azure(way: Way) -> object:
+@asynccontextmanager
+async def azure(way: Way) -> AsyncIterator[Ask]:
     login = {"container": "backups", "account_name": "backups", "account_key": "c2VjcmV0"}
-    return await way.storage(AzureSettings, "azure", endpoint=way.address, **login).open().entries()
+    yield way.storage(AzureSettings, "azure", endpoint=way.address, **login).open().entries
 
 
-async def gcs(way: Way) -> object:
+@asynccontextmanager
+async def gcs(way: Way) -> AsyncIterator[Ask]:
     way.monkeypatch.setenv("STORAGE_EMULATOR_HOST", way.address)
-    return await way.storage(GcsSettings, "gcs", bucket="backups").open().entries()
+    yield way.storage(GcsSettings, "gcs", bucket="backups").open().entries
 
 
-async def webdav(way: Way) -> object:
-    return await way.storage(WebdavSettings, "webdav", url=way.address).open().entries()
+@asynccontextmanager
+async def webdav(way: Way) -> AsyncIterator[Ask]:
+    yield way.storage(WebdavSettings, "webdav", url=way.address).open().entries
 
 
-async def swift_login(way: Way) -> object:
+@asynccontextmanager
+async def swift_login(way: Way) -> AsyncIterator[Ask]:
     login = {"auth_url": f"{way.address}/auth/v1.0", "username": "a:b", "password": "secret"}
-    return await way.storage(SwiftSettings, "swift", container="c", **login).open().entries()
+    yield way.storage(SwiftSettings, "swift", container="c", **login).open().entries
 
 
-async def keystone(way: Way) -> object:
+@asynccontextmanager
+async def keystone(way: Way) -> AsyncIterator[Ask]:
     user = {"username": "me", "password": "secret", "project_name": "p"}
     login = {"auth_url": f"{way.address}/v3", **user}
-    return await way.storage(SwiftSettings, "swift", container="c", **login).open().entries()
+    yield way.storage(SwiftSettings, "swift", container="c", **login).open().entries
 
 
-async def swift(way: Way) -> object:
+@asynccontextmanager
+async def swift(way: Way) -> AsyncIterator[Ask]:
     token = {"storage_url": f"{way.address}/v1/AUTH_a", "auth_token": "secret"}
-    return await way.storage(SwiftSettings, "swift", container="c", **token).open().entries()
+    yield way.storage(SwiftSettings, "swift", container="c", **token).open().entries
 
 
-async def kubernetes(way: Way) -> object:
+@asynccontextmanager
+async def kubernetes(way: Way) -> AsyncIterator[Ask]:
     cluster = {"server": way.address}
     if way.ca_file is not None:
         cluster["certificate-authority"] = str(way.ca_file)
@@ -156,26 +169,32 @@ async def kubernetes(way: Way) -> object:
     way.monkeypatch.setenv("KUBECONFIG", str(config))
     lease_store = KubernetesLeaseStore("lease", None)
     try:
-        return await lease_store.read()
+        yield lease_store.read
     finally:
         await lease_store.close()
 
 
-BY_KEY: dict[str, Ask] = {
+BY_KEY: dict[str, Open] = {
     one.__name__: one
     for one in (server, snapshot, s3, s3_lease, sweep, azure, webdav, swift_login, keystone, swift)
 }
 """Those for which the configuration may name a proxy."""
-ALL: dict[str, Ask] = {
+ALL: dict[str, Open] = {
     **BY_KEY,
     **{one.__name__: one for one in (voucher, sts, gcs, kubernetes)},
 }
 
 
-async def said(ask: Ask, way: Way) -> str:
+async def said(kind: Open, way: Way) -> str:
+    """Open a connection and ask over it; return the error if there is one."""
+    async with kind(way) as ask:
+        return await error_of(ask)
+
+
+async def error_of(ask: Ask) -> str:
     """Ask, and return the error if there is one."""
     try:
-        await ask(way)
+        await ask()
     except AgentError as error:
         return str(error)
     return ""

@@ -20,13 +20,26 @@ class TlsProxy(HttpProxy):
         authority: trustme.CA,
         name: str = "127.0.0.1",
     ) -> None:
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        issued = authority.issue_cert(name)
-        issued.configure_cert(self._context)
-        self.certificate = issued.cert_chain_pems[0].bytes()
+        self._name = name
+        self.certificate = self.renew(authority)
         """Its own alone."""
         super().__init__(upstream, choose)
         self.address = self.address.replace("http:", "https:")
+
+    def renew(self, authority: trustme.CA, clients: trustme.CA | None = None) -> bytes:
+        """Show another certificate from now on, and accept certificates of `clients` only.
+
+        Returns:
+            The certificate.
+        """
+        issued = authority.issue_cert(self._name)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        issued.configure_cert(context)
+        if clients is not None:
+            clients.configure_trust(context)
+            context.verify_mode = ssl.CERT_REQUIRED
+        self._context = context
+        return issued.cert_chain_pems[0].bytes()
 
     def get_request(self) -> Any:
         connection, address = super().get_request()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from raft_snapshot_agent.network.address import ProxyAddress, resolve_proxy
 from raft_snapshot_agent.network.proxies import Proxy, route
-from raft_snapshot_agent.network.trust import TlsOptions, context
+from raft_snapshot_agent.network.trust import TlsOptions, Versions, context, file_versions
 
 if TYPE_CHECKING:
     import urllib3
@@ -41,7 +41,7 @@ def open_pool(
     if proxy is None:
         pool = urllib3.PoolManager(**how)
     else:
-        checks = context(trust.of_proxy()) if proxy.scheme == "https" else None
+        checks = context(trust.of_proxy()) if _has_tls(proxy) else None
         pool = urllib3.ProxyManager(
             proxy.address, proxy_headers=proxy.headers, proxy_ssl_context=checks, **how
         )
@@ -74,24 +74,51 @@ def _checks(trust: TlsOptions) -> Mapping[str, Any]:
 
 
 class Pools:
-    """The pools of one client, which connects to several hosts; thread-safe."""
+    """The pools of one client, which connects to several hosts; thread-safe.
 
-    def __init__(self, trust: TlsOptions, configured: ProxyAddress | None = None) -> None:
+    A pool is replaced when the certificates it was opened with are renewed.
+    """
+
+    def __init__(
+        self, trust: TlsOptions, configured: ProxyAddress | None = None, **options: Any
+    ) -> None:
         self._trust = trust
         self._configured = configured
+        self._options = options
         self._lock = Lock()
-        self._open: dict[tuple[Proxy | None, bool], urllib3.PoolManager] = {}
+        self._open: dict[tuple[Proxy | None, bool], tuple[Versions, urllib3.PoolManager]] = {}
 
     def through(self, url: str) -> Proxy | None:
         """Return the proxy used for a URL."""
         return route(url, resolve_proxy(self._configured))
 
     def pool(self, url: str, proxy: Proxy | None) -> urllib3.PoolManager:
-        """Return the pool for a URL, with a proxy or without."""
+        """Return the pool for a URL, with a proxy or without.
+
+        Raises:
+            ConfigError: A certificate or key file cannot be used.
+        """
         tls = not is_plain(url)
         if not may_reuse(url, proxy):
-            return open_pool(self._trust, proxy, tls=tls)
+            return self._open_pool(proxy, tls)
+        versions = file_versions(self._trust) if tls or _has_tls(proxy) else ()
         with self._lock:
-            if (proxy, tls) not in self._open:
-                self._open[proxy, tls] = open_pool(self._trust, proxy, tls=tls)
-            return self._open[proxy, tls]
+            opened, pool = self._open.get((proxy, tls), ((), None))
+            if pool is None or opened != versions:  # requests under way use the previous one
+                pool = self._open_pool(proxy, tls)
+                self._open[proxy, tls] = versions, pool
+            return pool
+
+    def clear(self) -> None:
+        """Close idle connections; the next request opens one."""
+        with self._lock:
+            for _, pool in self._open.values():
+                pool.clear()
+            self._open.clear()
+
+    def _open_pool(self, proxy: Proxy | None, tls: bool) -> urllib3.PoolManager:
+        return open_pool(self._trust, proxy, tls=tls, **(self._options if tls else {}))
+
+
+def _has_tls(proxy: Proxy | None) -> bool:
+    return proxy is not None and proxy.scheme == "https"

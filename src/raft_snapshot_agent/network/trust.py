@@ -11,6 +11,9 @@ from pathlib import Path
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.small_file import LARGEST_BUNDLE, require_small_file
 
+Versions = tuple[tuple[Path, int, int, int], ...]
+"""Path, time of change, size and inode of files."""
+
 
 @dataclass(frozen=True, slots=True)
 class TlsOptions:
@@ -38,15 +41,40 @@ def context(trust: TlsOptions) -> ssl.SSLContext:
     Raises:
         ConfigError: A file cannot be read or is invalid.
     """
+    versions = file_versions(trust)
     try:
-        return _load_context(trust, _stamps(trust))
+        return _load_context(trust, versions)
     except (OSError, ssl.SSLError) as error:
-        given = (trust.ca_file, trust.ca_path, trust.client_cert, trust.client_key)
-        named = error.filename or ", ".join(str(file) for file in given if file)
-        raise ConfigError(
-            f"cannot use {named}: {error.strerror or error}",
-            hint="give readable PEM files that belong together",
-        ) from error
+        raise _unusable(trust, error) from error
+
+
+def file_versions(trust: TlsOptions) -> Versions:
+    """Return the version of every file that these options load, as certificates are renewed.
+
+    Raises:
+        ConfigError: A file cannot be read.
+    """
+    try:
+        files = (
+            _systems_file(),
+            trust.ca_file,
+            trust.client_cert,
+            trust.client_key,
+            *_files_in(trust.ca_path),
+        )
+        states = ((file, file.stat()) for file in files if file is not None)
+        return tuple((file, one.st_mtime_ns, one.st_size, one.st_ino) for file, one in states)
+    except OSError as error:
+        raise _unusable(trust, error) from error
+
+
+def _unusable(trust: TlsOptions, error: OSError) -> ConfigError:
+    given = (trust.ca_file, trust.ca_path, trust.client_cert, trust.client_key)
+    named = error.filename or ", ".join(str(file) for file in given if file)
+    return ConfigError(
+        f"cannot use {named}: {error.strerror or error}",
+        hint="give readable PEM files that belong together",
+    )
 
 
 def load_authorities(into: ssl.SSLContext, file: Path) -> None:
@@ -84,8 +112,8 @@ def accept_partial_chains(made: ssl.SSLContext) -> ssl.SSLContext:
 
 
 @lru_cache(maxsize=32)
-def _load_context(trust: TlsOptions, _: tuple[object, ...]) -> ssl.SSLContext:
-    """Load the certificates; the stamps are only a cache key."""
+def _load_context(trust: TlsOptions, _: Versions) -> ssl.SSLContext:
+    """Load the certificates; the versions are only a cache key."""
     system = trust.system or not (trust.ca_file or trust.ca_path)
     if system and (usual := _systems_file()) is not None:
         require_small_file(usual, LARGEST_BUNDLE)
@@ -102,19 +130,6 @@ def _load_context(trust: TlsOptions, _: tuple[object, ...]) -> ssl.SSLContext:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
     return made
-
-
-def _stamps(trust: TlsOptions) -> tuple[object, ...]:
-    """Return the state of every loaded file, because certificates are renewed in place."""
-    files = (
-        _systems_file(),
-        trust.ca_file,
-        trust.client_cert,
-        trust.client_key,
-        *_files_in(trust.ca_path),
-    )
-    states = ((file, file.stat()) for file in files if file is not None)
-    return tuple((file, one.st_mtime_ns, one.st_size, one.st_ino) for file, one in states)
 
 
 def _systems_file() -> Path | None:

@@ -10,8 +10,7 @@ import urllib3
 
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.network.exchange import SMALL, exchange
-from raft_snapshot_agent.network.pools import is_plain, may_reuse, open_pool
-from raft_snapshot_agent.network.proxies import Proxy
+from raft_snapshot_agent.network.pools import Pools
 from raft_snapshot_agent.network.trust import TlsOptions
 from raft_snapshot_agent.network.unix import UnixPool
 from raft_snapshot_agent.observe.trace import trace_request
@@ -36,8 +35,10 @@ class NodeConnection:
         named = bool(settings.tls.ca_file or settings.tls.ca_path)
         self._asked = Asked(address, address, proxy, named)
         self._base = "" if address.startswith("unix:") else address
-        self._trust = _trust(settings.tls)
-        self._pool = _open_pool(address, self._trust, settings.tls.server_name, proxy)
+        unix = address.startswith("unix:")
+        self._pools = Pools(_trust(settings.tls), server_hostname=settings.tls.server_name)
+        self._unix = UnixPool(urlsplit(address).path) if unix else None
+        self._pool()
 
     def ask(
         self,
@@ -62,9 +63,7 @@ class NodeConnection:
         Raises:
             Unreachable: There was no answer from the server.
         """
-        pool = self._pool
-        if not may_reuse(self._asked.url, self._asked.proxy):
-            pool = open_pool(self._trust, self._asked.proxy, tls=False)
+        pool = self._pool()
         with self.map_errors(patience), trace_request(method, self._asked.url + path) as request:
             answer = exchange(pool, method, self._base + path, seconds=seconds, most=most, **how)
             request.status = answer.status
@@ -77,7 +76,15 @@ class NodeConnection:
 
     def close(self) -> None:
         """Close idle connections; the next request opens one."""
-        self._pool.clear()
+        (self._unix or self._pools).clear()
+
+    def _pool(self) -> Any:
+        if self._unix is not None:
+            return self._unix
+        try:
+            return self._pools.pool(self._asked.url, self._asked.proxy)
+        except ConfigError as error:
+            raise ConfigError(f"vault.tls: {error.message}", hint=error.hint) from error
 
 
 def _trust(tls: TlsSettings) -> TlsOptions:
@@ -89,15 +96,3 @@ def _trust(tls: TlsSettings) -> TlsOptions:
         client_cert=tls.client_cert,
         client_key=tls.client_key,
     )
-
-
-def _open_pool(
-    address: str, trust: TlsOptions, server_name: str | None, proxy: Proxy | None
-) -> Any:
-    if address.startswith("unix:"):
-        return UnixPool(urlsplit(address).path)
-    named = {} if is_plain(address) else {"server_hostname": server_name}
-    try:
-        return open_pool(trust, proxy, tls=not is_plain(address), **named)
-    except ConfigError as error:
-        raise ConfigError(f"vault.tls: {error.message}", hint=error.hint) from error

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import trustme
-from tests.connections import ALL, BY_KEY, Way, said
+from tests.connections import ALL, BY_KEY, Way, error_of, said
 from tests.forward_proxy import (
     HERE,
     KINDS,
@@ -25,6 +25,7 @@ from tests.forward_proxy import (
 from tests.http_proxy import HttpProxy, status
 from tests.tls_proxy import TlsProxy
 
+from raft_snapshot_agent.network.idle import close_idle
 from raft_snapshot_agent.servers.process import LOOPBACK, free_ports, release_ports
 
 every_kind = pytest.mark.parametrize("kind", ALL)
@@ -178,7 +179,7 @@ def chain(tmp_path: Path) -> Chain:
 
 
 @pytest.fixture
-def secure(chain: Chain) -> Iterator[HttpProxy]:
+def secure(chain: Chain) -> Iterator[TlsProxy]:
     """The same over TLS."""
     with TlsProxy("http://127.0.0.1:1", lambda _: NOT_FOUND, chain.intermediate, HERE) as server:
         yield server
@@ -210,6 +211,21 @@ async def test_a_chain_that_is_not_trusted_is_told(
     assert secure.requests == []
     assert "certificate" in error
     assert kind in {"voucher", "kubernetes"} or "ca_file" in error
+
+
+@every_kind
+async def test_an_authority_that_was_renewed_is_trusted(
+    kind: str, way: Way, chain: Chain, secure: TlsProxy
+) -> None:
+    """Certificates are renewed while the agent runs, often by a program that tells nobody."""
+    other = trustme.CA()
+    async with ALL[kind](over_tls(way, secure, chain.file(chain.root))) as ask:
+        assert "certificate" not in await error_of(ask)
+        close_idle(0)
+        secure.renew(other)
+        assert "certificate" in await error_of(ask)
+        chain.file(other)
+        assert "certificate" not in await error_of(ask)
 
 
 @every_kind

@@ -234,7 +234,7 @@ def test_what_is_trusted_is_loaded_once_and_again_when_its_file_changes(
     trustme.CA().cert_pem.write_to_path(str(authority))
 
     def trust(**tls: Any) -> Any:
-        return node("https://127.0.0.1", **tls)._line._pool.connection_pool_kw["ssl_context"]
+        return node("https://127.0.0.1", **tls)._line._pool().connection_pool_kw["ssl_context"]
 
     first = trust(ca_file=authority)
     assert trust(ca_file=authority) is first
@@ -242,6 +242,21 @@ def test_what_is_trusted_is_loaded_once_and_again_when_its_file_changes(
     assert trust(ca_path=tmp_path) is not first
     trustme.CA().cert_pem.write_to_path(str(authority))
     assert trust(ca_file=authority) is not first
+
+
+def test_a_client_certificate_that_was_renewed_is_shown(
+    listeners: Listeners, tmp_path: Path
+) -> None:
+    pair = _client_pair(trustme.CA(), tmp_path)
+    client = node(listeners.mutual, ca_file=listeners.ca_file, **pair)
+    assert "it refuses our client certificate" in failure(client)
+    _client_pair(listeners.authority, tmp_path)
+    assert reached(client)
+    pair["client_key"].write_text("as of a program that has written half of it")
+    with pytest.raises(ConfigError, match=r"vault\.tls: cannot use .*client\.pem"):
+        client.leader_status()
+    _client_pair(listeners.authority, tmp_path)
+    assert reached(client)
 
 
 def test_a_damaged_file_in_the_folder_of_authorities_is_not_passed_over(tmp_path: Path) -> None:

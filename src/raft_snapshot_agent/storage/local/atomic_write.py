@@ -107,7 +107,10 @@ def make_folder(folder: Path, access: FileAccess = _OURS) -> None:
     if folder.is_dir():
         return
     make_folder(folder.parent, access)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         access.grant(descriptor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from raft_snapshot_agent.service.runtime_folder import (
 
 _WITHIN = 5.0
 """Maximum seconds to send the document to a reader."""
+_LOOK_EVERY = 30.0
+"""Seconds between two looks at whether the socket is still there."""
 _AT_ONCE = 8
 """Maximum concurrent readers; more must wait."""
 
@@ -46,23 +48,10 @@ class StatusSocket:
 
     async def run(self, board: StatusBoard) -> None:
         """Serve until it is cancelled; the daemon also runs without the socket."""
-        try:
-            path = make_runtime_folder(self._environ) / socket_name(self._source)
-            path.unlink(missing_ok=True)  # left by a killed daemon
-            remove_dead_sockets(path.parent)
-            listener = await anyio.create_unix_listener(path, mode=0o600)
-        except OSError as error:
-            if find_limit(error):
-                raise  # it may be temporary: it is tried again
-            what = f"Cannot open the socket for `status`, which reads the storages instead: {error}"
-            self._log.info(what, fact=LogEvent.STATUS_SOCKET_MISSING)
-            return
-        own = path.lstat().st_ino
+        renderer = Renderer(board)
         limit = anyio.CapacityLimiter(_AT_ONCE)
 
-        renderer = Renderer(board)
-
-        async def serve(stream: SocketStream) -> None:
+        async def answer(stream: SocketStream) -> None:
             async with stream, limit:
                 # In a thread: with many clusters this takes half a second.
                 text = await renderer.render("status", lambda status: write_json(document(status)))
@@ -70,11 +59,45 @@ class StatusSocket:
                 with anyio.move_on_after(_WITHIN), suppress(anyio.BrokenResourceError):
                     await stream.send(text)
 
+        told = ""
+        while True:
+            try:
+                await self._serve(answer)
+                told = ""
+            except OSError as error:
+                if find_limit(error):
+                    raise  # it may be temporary: it is tried again
+                if str(error) != told:
+                    what = "Cannot open the socket for `status`, which reads the storages instead"
+                    self._log.info(f"{what}: {error}", fact=LogEvent.STATUS_SOCKET_MISSING)
+                told = str(error)
+                await anyio.sleep(_LOOK_EVERY)
+
+    async def _serve(self, answer: Callable[[SocketStream], Awaitable[None]]) -> None:
+        """Open the socket and serve it until it is removed.
+
+        Programs that tidy up remove it, and so does the end of a user's last session.
+
+        Raises:
+            OSError: It cannot be opened.
+        """
+        path = make_runtime_folder(self._environ) / socket_name(self._source)
+        path.unlink(missing_ok=True)  # left by a killed daemon
+        remove_dead_sockets(path.parent)
+        listener = await anyio.create_unix_listener(path, mode=0o600)
+        own = path.lstat().st_ino
         try:
-            async with listener:
-                await listener.serve(serve)
+            async with listener, anyio.create_task_group() as tasks:
+                tasks.start_soon(listener.serve, answer)
+                while _is_there(path):  # noqa: ASYNC110 - somebody else removes it
+                    await anyio.sleep(_LOOK_EVERY)
+                tasks.cancel_scope.cancel()
         finally:
             with suppress(OSError):
                 # but not the socket of a daemon that was started since
                 if path.lstat().st_ino == own:
                     os.unlink(path)  # noqa: PTH108 - one call that waits for nobody
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.lexists(path)

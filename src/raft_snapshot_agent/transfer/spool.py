@@ -297,5 +297,4 @@ def _describe_failure(folder: Path, error: OSError) -> SpoolError:
         hint = "free some space there or set spool to a folder on a larger disk"
     if error.errno == errno.EFBIG:
         hint = FILE_SIZE_HINT
-    why = f"cannot spool the snapshot in {folder}: {reason_of(error)}"
-    return SpoolError(why, hint=hint)
+    return SpoolError(f"cannot spool the snapshot in {folder}: {reason_of(error)}", hint=hint)

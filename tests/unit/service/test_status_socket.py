@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import socket
 import threading
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.status_document import document
 from raft_snapshot_agent.redaction import remember
-from raft_snapshot_agent.service import lasting
+from raft_snapshot_agent.service import lasting, status_socket
 from raft_snapshot_agent.service.lasting import keep_running
 from raft_snapshot_agent.service.runtime_folder import socket_name
 from raft_snapshot_agent.service.status_socket import StatusSocket
@@ -112,6 +113,36 @@ async def test_who_never_reads_keeps_nobody_from_asking(folder: Path) -> None:
 
     found = await served(folder, crowd, "x" * 500_000)
     assert found["clusters"][0]["disabled"]
+
+
+async def listening(path: Path) -> None:
+    with anyio.fail_after(60):
+        while not answers(path):  # noqa: ASYNC110 - another task makes it
+            await anyio.sleep(0.01)
+
+
+async def test_it_is_made_again_where_it_was_removed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As by a program that tidies up, or by the end of a user's session, folder and all."""
+    monkeypatch.setattr(status_socket, "_LOOK_EVERY", 0.01)
+    inside = folder / "gone" / "folder"
+    inside.mkdir(mode=0o700, parents=True)
+    path = inside / socket_name(None)
+    serving = StatusSocket(None, {"RUNTIME_DIRECTORY": str(inside)}, configure("text", "info"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serving.run, board())
+        await listening(path)
+        path.unlink()
+        await listening(path)
+        shutil.rmtree(folder / "gone")
+        await anyio.sleep(0.1)
+        inside.parent.mkdir()
+        await listening(path)
+        assert (await ask(path))["clusters"]
+        tasks.cancel_scope.cancel()
+    shutil.rmtree(folder / "gone")
+    assert capsys.readouterr().err.count("Cannot open the socket") == 1
 
 
 async def test_a_host_that_was_short_of_files_costs_nobody_the_socket(

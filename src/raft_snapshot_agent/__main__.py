@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.host_limits import find_limit
@@ -74,6 +75,9 @@ def _hold_standard_streams() -> None:
     # None where the stream was closed at the start, although its type excludes that
     if not sys.stderr:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - until the process ends
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A name that the terminal cannot show is no reason to fail. Python does so for errors.
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _hasten() -> None:

@@ -1,8 +1,9 @@
-"""Recognises failures whose cause is a limit of this host or process, and says which to raise."""
+"""Recognises failures whose cause is a limit of this host or process, and says what to change."""
 
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -34,6 +35,7 @@ _MEMORY = Limit(
     "no memory is left",
     "raise the limit of memory: MemoryMax= of the service, or that of the container",
 )
+_PATHS = sys.getfilesystemencoding()
 _NUMBERS = {errno.EMFILE: OPEN_FILES, errno.ENFILE: _ALL_OPEN_FILES, errno.ENOMEM: _MEMORY}
 
 
@@ -67,6 +69,11 @@ def find_limit(error: BaseException | None) -> Limit | None:
             return _THREADS
         if isinstance(one, MemoryError):
             return _MEMORY
+        if isinstance(one, UnicodeEncodeError) and one.encoding == _PATHS != "utf-8":
+            what = (
+                f"{one.object!r} cannot be expressed in {one.encoding}, the encoding of this locale"
+            )
+            return Limit(what, "set PYTHONUTF8=1, or use a locale with UTF-8")
     return None
 
 

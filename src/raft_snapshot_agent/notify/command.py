@@ -6,7 +6,6 @@ import os
 import selectors
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -56,8 +55,9 @@ class Command:
         self._seconds = settings.timeout.total_seconds()
 
     def send(self, notice: Notice) -> str:
-        # A file, because a program that does not read its input would block a pipe.
-        with tempfile.TemporaryFile() as document:
+        # A file, because a program that does not read its input would block a pipe; in memory,
+        # because the message may be that a disk is full.
+        with os.fdopen(os.memfd_create("notice"), "w+b") as document:
             document.write(encode(notice))
             document.seek(0)
             return self._run(document, _environment(notice))

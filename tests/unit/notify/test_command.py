@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.unit.notify.notices import channel, notice, notifier
 from tests.unit.processes import until
 
 from raft_snapshot_agent.errors import ConfigError, NotificationError
-from raft_snapshot_agent.notify.message import document
+from raft_snapshot_agent.notify.message import document, encode
 
 SECRET = "a-secret-in-the-environment"
 
@@ -38,6 +39,13 @@ def test_a_program_gets_the_document_on_its_input(tmp_path: Path) -> None:
     assert said == "exit code 0: done failed firing"
     assert json.loads(out.read_text()) == document(notice())
     assert sorted(one.name for one in tmp_path.iterdir()) == sorted((out.name, "told"))
+
+
+def test_no_disk_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told may be that it is full, and containers often have none to write to."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    said = channel("exec", command=(program(tmp_path, "print(len(sys.stdin.read()))"),))
+    assert said.send(notice()) == f"exit code 0: {len(encode(notice()))}"
 
 
 def test_a_program_sees_no_secret_of_the_agent(

@@ -25,6 +25,20 @@ def follow(schema: Node, path: KeyPath, value: Any) -> tuple[Node, Node]:
     return around, node
 
 
+def mappings_with(schema: Node, around: Node, key: str) -> list[str]:
+    """List the mappings inside another one that have a key."""
+    inside = around.get("properties", {}).items()
+    return [name for name, node in inside if key in _keys(schema, node)]
+
+
+def _keys(schema: Node, node: Node) -> set[str]:
+    """Return the keys of a mapping; of a union, those of all its members."""
+    node = _resolve(schema, node)
+    members = node.get("discriminator", {}).get("mapping", {}).values()
+    inner = (_resolve(schema, {"$ref": member}) for member in members)
+    return {key for one in (node, *inner) for key in one.get("properties", {})}
+
+
 def has_empty(value: Any) -> bool:
     """Return whether it contains null, or an empty text, list or mapping."""
     match value:

@@ -14,7 +14,14 @@ from pydantic_core import ErrorDetails
 
 from raft_snapshot_agent.config.document import Document, kind, value_at
 from raft_snapshot_agent.config.keys import PUT_IN_QUOTES, KeyPath, Mark, Origin
-from raft_snapshot_agent.config.schema import Node, empty_values, follow, has_empty, without
+from raft_snapshot_agent.config.schema import (
+    Node,
+    empty_values,
+    follow,
+    has_empty,
+    mappings_with,
+    without,
+)
 from raft_snapshot_agent.errors import ConfigError, all_faults
 from raft_snapshot_agent.secret import AUTHOR, HIDDEN, redact
 
@@ -34,6 +41,8 @@ _WANTED = {
 }
 _CONSEQUENCE = "default_factory_not_called"
 """The type of the error that pydantic adds if a key that the default depends on is invalid."""
+_MISTYPED = 0.8
+"""Similarity of a word with a letter too many or too few."""
 _BOUNDS = {
     "greater_than_equal": "must be {ge} or more",
     "greater_than": "must be more than {gt}",
@@ -50,6 +59,8 @@ class _Finding:
     value: Any
     message: str
     context: Mapping[str, Any]
+    schema: Node
+    """The schema of the whole file."""
     around: Node
     """The schema of the mapping that the last key of the path is in."""
     node: Node
@@ -134,9 +145,9 @@ def _schema_of(model: type[BaseModel]) -> Node:
     return model.model_json_schema()
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the known word that is most similar; empty if none is."""
-    cutoff = 0.6 if len(word) > 2 else 0.5
+def nearest(word: str, known: Iterable[str], least: float = 0) -> str:
+    """Return the known word that is most similar, at least by this ratio; empty if none is."""
+    cutoff = max(least, 0.6 if len(word) > 2 else 0.5)
     return next(iter(get_close_matches(word, list(known), 1, cutoff)), "")
 
 
@@ -162,7 +173,7 @@ def _fault(detail: ErrorDetails, schema: Node, value: Any) -> _Fault:
     path: KeyPath = detail["loc"]
     around, node = follow(schema, path, value)
     finding = _Finding(
-        path, value_at(value, path), detail["msg"], detail.get("ctx", {}), around, node
+        path, value_at(value, path), detail["msg"], detail.get("ctx", {}), schema, around, node
     )
     kind_of_error = detail["type"]
     if kind_of_error in _BOUNDS:
@@ -179,7 +190,12 @@ def _missing(finding: _Finding) -> _Fault:
 
 def _unknown_key(finding: _Finding) -> _Fault:
     known = list(finding.around.get("properties", {}))
-    key = nearest(str(finding.path[-1]), known)
+    written = str(finding.path[-1])
+    deeper = mappings_with(finding.schema, finding.around, written)
+    key = nearest(written, known, _MISTYPED if deeper else 0)
+    if deeper and not key:
+        meant = " or ".join(f"'{name}.{written}'" for name in deeper)
+        return _Fault(finding.path, "unknown key", f"did you mean {meant}?")
     if finding.value is None and not key:
         # It may be the rest of a password with a comma and without quotes.
         what = "an unknown key has no value"

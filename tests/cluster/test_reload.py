@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.cluster.command import call
 from tests.faults.site import AGENT, Running, Site
 from tests.lying import LyingProxy, times
 
@@ -89,6 +90,7 @@ def test_a_config_map_is_swapped_by_its_link(site: Site) -> None:
         folder = other_folder(site, "another")
         version("..2026_2")
         daemon.says(f"Successfully created local snapshot to {folder}")
+        assert "the daemon (version" in call("status", "-c", mounted).text
         stop(daemon)
 
 

@@ -28,7 +28,8 @@ def socket_name(source: Path | None) -> str:
     Arguments:
         source: The file; empty: the daemon is configured by the environment alone.
     """
-    text = "" if source is None else str(source.resolve())
+    # Links are not resolved: where Kubernetes mounts a file, they lead elsewhere after each change.
+    text = "" if source is None else os.path.abspath(source)  # noqa: PTH100 - `..` goes, too
     return f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.sock"
 
 

@@ -37,7 +37,7 @@ from raft_snapshot_agent.storage.http.http import Http
 from raft_snapshot_agent.storage.local.lease_store import LocalLeaseStore
 from raft_snapshot_agent.storage.objectstore.aws_profile import ambient_region
 from raft_snapshot_agent.storage.s3.roles import RoleKeys
-from raft_snapshot_agent.storage.sftp import ssh
+from raft_snapshot_agent.storage.sftp import login
 from raft_snapshot_agent.storage.sftp.sftp import SftpSettings
 from raft_snapshot_agent.vault.auth.aws import AwsAuth
 from raft_snapshot_agent.vault.auth.azure import AzureAuth
@@ -135,7 +135,7 @@ def _sftp(key: str) -> Read:
         settings = SftpSettings.model_validate(
             {"type": "sftp", "host": "a.example", "path": "/b", "username": "c", **said}
         )
-        return (ssh._private_key if key == "private_key_file" else ssh._known_hosts)(settings)
+        return (login._private_key if key == "private_key_file" else login._known_hosts)(settings)
 
     return reading
 

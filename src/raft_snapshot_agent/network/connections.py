@@ -11,10 +11,20 @@ from typing import Any
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    LocationParseError,
+    NameResolutionError,
+    NewConnectionError,
+)
+from urllib3.util.timeout import Timeout
 
 from raft_snapshot_agent.network.deadline import current
+from raft_snapshot_agent.network.dial import dial
 from raft_snapshot_agent.network.reach import check_peer
 
+_LONGEST = 60.0
+"""Seconds to connect where no time-out is set."""
 _WITH_HEAD = 16 << 10
 """Bytes of a body that are sent together with the head of the request."""
 
@@ -62,13 +72,27 @@ class Watched(HTTPConnection):
         self.watched()
 
     def _new_conn(self) -> socket.socket:
-        made = super()._new_conn()
+        made = self._dialled()
         try:
             check_peer(made)
         except BaseException:
             made.close()
             raise
         return made
+
+    def _dialled(self) -> socket.socket:
+        seconds = Timeout.resolve_default_timeout(self.timeout) or _LONGEST
+        host: str = self._dns_host.strip("[]")
+        try:
+            return dial(host, self.port, seconds, self.socket_options or ())
+        except UnicodeError as error:
+            raise LocationParseError(f"{host!r}, label empty or too long") from error
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, f"no connection within {seconds} s") from error
+        except OSError as error:
+            raise NewConnectionError(self, f"cannot connect: {error}") from error
 
     def request(self, *args: Any, **more: Any) -> None:
         self.watched()

@@ -8,7 +8,6 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncssh
@@ -19,14 +18,13 @@ from raft_snapshot_agent.errors import (
     LoginRefused,
     StorageError,
     StorageUnavailable,
-    reason_of,
 )
-from raft_snapshot_agent.small_file import LARGEST_BUNDLE, read_file, read_text
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.leftovers import fresh_partial
 from raft_snapshot_agent.storage.limits import endless, too_many
 from raft_snapshot_agent.storage.sftp.blocks import WINDOW, read_window, write_window
 from raft_snapshot_agent.storage.sftp.errors import LATER, describe_failure
+from raft_snapshot_agent.storage.sftp.login import HostKeyGuard, log_in
 from raft_snapshot_agent.storage.sftp.options import SftpOptions
 from raft_snapshot_agent.threads import in_thread
 
@@ -34,7 +32,6 @@ T = TypeVar("T")
 
 _FLUSH_EVERY = 256 << 20
 """Bytes between two flush requests, each of which must end within the time-out."""
-_KEEP_ALIVE = 15
 _CLOSE_WITHIN = 1.0
 _PLAIN = {asyncssh.FILEXFER_TYPE_REGULAR, asyncssh.FILEXFER_TYPE_UNKNOWN}
 """File types: not every server reports one."""
@@ -181,9 +178,9 @@ async def session(doing: str, settings: SftpOptions) -> AsyncIterator[Files]:
         doing: Start of the error message, such as `cannot list snapshots in sftp://…`.
         settings: Settings of the server.
     """
-    guard = _Guard(settings.host_key)
+    guard = HostKeyGuard(settings.host_key)
     try:
-        connection = await _connect(settings, guard)
+        connection = await log_in(settings, guard)
         try:
             timeout = settings.timeout.total_seconds()
             with fail_after(timeout):
@@ -200,86 +197,6 @@ async def session(doing: str, settings: SftpOptions) -> AsyncIterator[Files]:
         raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
     except (asyncssh.Error, OSError, ValueError) as error:
         raise describe_failure(doing, settings, error) from error
-
-
-class _Guard(asyncssh.SSHClient):
-    """Checks the host key of a server that is not in `known_hosts`."""
-
-    def __init__(self, expected: str | None) -> None:
-        self._expected = expected
-        self._offered = ""
-        self._kind = ""
-
-    def validate_host_public_key(
-        self,
-        _host: str,
-        _addr: str,
-        _port: int,
-        key: asyncssh.SSHKey,
-    ) -> bool:
-        self._offered, self._kind = key.get_fingerprint(), key.get_algorithm()
-        return self._offered == self._expected
-
-    def refusal(self, doing: str) -> StorageError:
-        """Return an error with the key and how to accept it."""
-        shown = f"{self._kind} {self._offered}" if self._offered else "a certificate"
-        why = "is not the one in host_key" if self._expected else "is not in the known hosts"
-        accept = f"set host_key: {self._offered}" if self._offered else "set known_hosts_file"
-        return StorageError(
-            f"{doing}: the server's host key, {shown}, {why}",
-            hint=f"if that is the fingerprint ssh-keygen -lf shows on the server, {accept}",
-        )
-
-
-async def _connect(settings: SftpOptions, guard: _Guard) -> asyncssh.SSHClientConnection:
-    key = await in_thread(partial(_private_key, settings))
-    known = await in_thread(partial(_known_hosts, settings))
-    with fail_after(seconds := settings.timeout.total_seconds()):
-        return await asyncssh.connect(
-            settings.host,
-            settings.port,
-            config=None,
-            username=settings.username,
-            password=None if settings.password is None else settings.password.resolve(),
-            client_keys=None if key is None else [key],
-            agent_path=None,
-            known_hosts=known,
-            client_factory=lambda: guard,
-            connect_timeout=seconds,
-            login_timeout=seconds,
-            keepalive_interval=_KEEP_ALIVE,
-        )
-
-
-def _private_key(settings: SftpOptions) -> asyncssh.SSHKey | None:
-    path, secret = settings.private_key_file, settings.private_key_passphrase
-    if path is None:
-        return None
-    try:
-        passphrase = None if secret is None else secret.resolve()
-        return asyncssh.import_private_key(read_file(path), passphrase)
-    except (OSError, asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
-        why = reason_of(error)
-        raise ConfigError(
-            f"cannot use the private key in {path}: {why}",
-            hint="check private_key_file and private_key_passphrase",
-        ) from error
-
-
-def _known_hosts(settings: SftpOptions) -> asyncssh.SSHKnownHosts:
-    path = settings.known_hosts_file
-    if path is None:
-        default = Path("~/.ssh/known_hosts").expanduser()
-        usable = settings.host_key is None and default.exists()
-        path = default if usable else None
-    try:
-        return asyncssh.import_known_hosts("" if path is None else read_text(path, LARGEST_BUNDLE))
-    except (OSError, ValueError) as error:  # the library's text quotes the invalid line
-        why = reason_of(error) if isinstance(error, OSError) else "it is no list of known hosts"
-        raise ConfigError(
-            f"cannot use the known hosts in {path}: {why}",
-            hint="check known_hosts_file, or set host_key",
-        ) from None
 
 
 async def _scan(client: asyncssh.SFTPClient, folder: str) -> AsyncGenerator[RemoteFile]:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from tests.contract.sources import (
     put_of,
     whole,
 )
+from tests.deaf import deaf
 from tests.holes import HOLES
 from tests.stores.fixtures import Sshd
 from tests.stores.running import LOOPBACK, PASSWORD
@@ -61,6 +64,21 @@ async def _put_fails(storage: Storage, source: Watched) -> None:
     with pytest.raises(StorageUnavailable) as caught:
         await storage.put(NAME, source)
     assert caught.value.hint
+
+
+async def test_one_address_of_several_is_enough(
+    place: Sftp, sftp_server: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = socket.getaddrinfo
+
+    def know(host: Any, *args: Any, **named: Any) -> Any:
+        return [one for each in ("127.0.0.2", LOOPBACK) for one in look_up(each, *args, **named)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", know)
+    with deaf("127.0.0.2", sftp_server.port):
+        began = time.monotonic()
+        assert await place.open(host="several.test").entries() == []
+        assert time.monotonic() - began < 5, "as if an address had to run into its time-out"
 
 
 async def test_a_connection_cut_half_way_leaves_nothing(place: Sftp, line: CuttingTcpProxy) -> None:

@@ -14,6 +14,10 @@ from pathlib import Path
 _OPEN_FILES = "/proc/self/fd"
 _NOT_LINKED = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}
 """Errors of file systems that do not support hard links."""
+_NOT_LOCKED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+"""Errors of file systems that do not support locks, such as NFS without its lock service."""
+_ABANDONED = 24 * 3600.0
+"""Seconds without a change after which a file that cannot be locked counts as abandoned."""
 
 _PAUSE = 0.05
 """Seconds between two attempts to get a lock."""
@@ -46,11 +50,23 @@ def locked(path: Path, seconds: float) -> Iterator[None]:
 
 
 def lock(descriptor: int) -> bool:
-    """Lock an open file until it is closed; return false if another process holds the lock."""
+    """Lock an open file until it is closed; return false if another process holds the lock.
+
+    On a file system without locks, nobody can hold one.
+    """
+    return _try_lock(descriptor) is not False
+
+
+def _try_lock(descriptor: int) -> bool | None:
+    """Return the same, and `None` on a file system without locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in _NOT_LOCKED:
+            raise
+        return None
     return True
 
 
@@ -79,7 +95,8 @@ def link_open(descriptor: int, target: Path) -> bool:
 def remove_if_abandoned(path: Path, first: Callable[[], object] = lambda: None) -> bool:
     """Remove a file of the agent unless a running process holds its lock.
 
-    Links are not followed and pipes are not waited for: the agent creates neither.
+    On a file system without locks, only a file that has not changed for a day is removed. Links
+    are not followed and pipes are not waited for: the agent creates neither.
 
     Arguments:
         path: The file.
@@ -91,10 +108,17 @@ def remove_if_abandoned(path: Path, first: Callable[[], object] = lambda: None) 
     except OSError:
         return False  # already removed, or not a file of the agent
     try:
-        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        return is_file and lock(descriptor) and _remove_this(descriptor, path, first)
+        return _is_abandoned(descriptor) and _remove_this(descriptor, path, first)
     finally:
         os.close(descriptor)
+
+
+def _is_abandoned(descriptor: int) -> bool:
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        return False
+    locked_now = _try_lock(descriptor)
+    return time.time() - found.st_mtime > _ABANDONED if locked_now is None else locked_now
 
 
 def _remove_this(descriptor: int, path: Path, first: Callable[[], object]) -> bool:

@@ -1,0 +1,65 @@
+"""File systems without locks, such as NFS without its lock service: the agent works there, too."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from raft_snapshot_agent.core.alarms.notices import NoticeMemory
+from raft_snapshot_agent.flock import locked, remove_if_abandoned
+from raft_snapshot_agent.notify.memory_file import MemoryFile
+from raft_snapshot_agent.servers.throw_away import throw_away_folder
+from raft_snapshot_agent.transfer.spool import Spool
+
+pytestmark = pytest.mark.usefixtures("_no_locks")
+DAY = 24 * 3600
+
+
+@pytest.fixture(params=["ENOLCK", "ENOSYS", "EOPNOTSUPP"])
+def _no_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        number = getattr(errno, request.param)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+def test_a_snapshot_is_spooled(tmp_path: Path) -> None:
+    with Spool.create(tmp_path, "0a1b2c") as spool:
+        spool.write(b"x")
+
+
+def test_a_memory_is_kept(tmp_path: Path) -> None:
+    file = MemoryFile(tmp_path, "a.yaml")
+    file.merge({}, {"a": NoticeMemory()})
+    assert file.read() == {"a": NoticeMemory()}
+    with locked(tmp_path / "another", 0):
+        pass
+
+
+def test_a_server_for_a_drill_has_a_folder(tmp_path: Path) -> None:
+    with throw_away_folder(tmp_path) as folder:
+        assert folder.is_dir()
+
+
+def test_what_may_belong_to_a_running_agent_is_kept_for_a_day(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    left.touch()
+    assert not remove_if_abandoned(left)
+    os.utime(left, times=(time.time(), time.time() - DAY - 60))
+    assert remove_if_abandoned(left)
+    assert not left.exists()
+
+
+def test_other_failures_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(OSError, match="Input/output"), locked(tmp_path / "a", 0):
+        pass

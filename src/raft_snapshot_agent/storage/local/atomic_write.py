@@ -94,10 +94,18 @@ def target_of_partial(name: str) -> str | None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder, so that its new, changed and removed names are on disk."""
+    """Flush a folder, so that its new, changed and removed names are on disk.
+
+    Some network file systems refuse that; they write names to the server at once.
+
+    Source: fsync(2), EINVAL.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}:
+            raise
     finally:
         os.close(descriptor)
 

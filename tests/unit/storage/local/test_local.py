@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -84,6 +85,23 @@ async def test_file_then_name_then_folder_reach_the_disk(
     with whole(tmp_path, b"snapshot") as source:
         await storage.put(NAME, Unlinkable(source) if as_copy else source)
         assert calls == [f"sync .{NAME}.partial", f"rename {NAME}", "sync backups"]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EOPNOTSUPP])
+async def test_a_file_system_that_flushes_no_folder_will_do(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    flush = os.fsync
+
+    def refuse_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    await storage.put(NAME, BytesSource(b"a snapshot"))
+    assert [one.size for one in await storage.entries()] == [len(b"a snapshot")]
+    await storage.delete(NAME)
 
 
 @pytest.mark.parametrize("as_copy", [False, True])

@@ -45,7 +45,7 @@ class ProgramLimit(OSError):
 
 @contextmanager
 def starting_program() -> Iterator[None]:
-    """Tell the limit of processes from other uses of EAGAIN; within, nothing but the start happens.
+    """Tell the limit of processes from other uses of EAGAIN, of which there are none within.
 
     Raises:
         ProgramLimit: The limit of processes is reached.

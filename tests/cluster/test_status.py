@@ -181,6 +181,24 @@ def test_addresses_that_are_none() -> None:
     assert "cannot ask http://127.0.0.1:9/api/v1/status" in done.talk
 
 
+def test_a_daemon_is_found_by_any_path_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, link = tmp_path / "folder", tmp_path / "link"
+    folder.mkdir()
+    link.symlink_to(folder)
+    (folder / "1.yaml").touch()
+    (folder / "agent.yaml").symlink_to("1.yaml")
+    monkeypatch.chdir(link)
+    named = [Path("agent.yaml"), folder / "agent.yaml", link / "agent.yaml"]
+    names = {socket_name(path) for path in named}
+    (folder / "2.yaml").touch()
+    (folder / "agent.yaml").unlink()
+    (folder / "agent.yaml").symlink_to("2.yaml")  # as Kubernetes does
+    assert {socket_name(path) for path in named} == names
+    assert len(names) == 1
+
+
 def test_sockets_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
     folder = make_runtime_folder({"RUNTIME_DIRECTORY": str(tmp_path)})
     assert folder == tmp_path

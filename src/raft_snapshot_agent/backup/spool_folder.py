@@ -1,8 +1,9 @@
-"""The spool's folder: leftovers of killed runs, and its free space."""
+"""The spool's folder: leftovers of killed runs, its free space, and its removal by others."""
 
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from raft_snapshot_agent.servers.throw_away import sweep_throw_away_folders
@@ -19,10 +20,16 @@ class SpoolFolder:
         """Free bytes of its file system at the last check."""
 
     async def sweep(self) -> frozenset[str]:
-        """Remove leftovers of killed runs; return their run IDs."""
+        """Remove leftovers of killed runs; return their run IDs.
+
+        The folder itself is created again if a program that tidies up has removed it; its parents
+        are not, as they may be on a disk that is not mounted.
+        """
         return await in_thread(self._sweep)
 
     def _sweep(self) -> frozenset[str]:
+        with suppress(OSError):  # the run reports it
+            self.path.mkdir(mode=0o700, exist_ok=True)
         sweep_throw_away_folders(self.path)
         left = sweep(self.path)
         try:

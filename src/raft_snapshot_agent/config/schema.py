@@ -26,9 +26,14 @@ def follow(schema: Node, path: KeyPath, value: Any) -> tuple[Node, Node]:
 
 
 def mappings_with(schema: Node, around: Node, key: str) -> list[str]:
-    """List the mappings inside another one that have a key."""
-    inside = around.get("properties", {}).items()
-    return [name for name, node in inside if key in _keys(schema, node)]
+    """List the mappings inside another one, and inside its lists, that have a key."""
+    found = []
+    for name, node in around.get("properties", {}).items():
+        if key in _keys(schema, node):
+            found.append(name)
+        elif key in _keys(schema, _resolve(schema, node).get("items", {})):
+            found.append(f"{name}[]")
+    return found
 
 
 def _keys(schema: Node, node: Node) -> set[str]:

@@ -1,4 +1,4 @@
-"""Connects to the first address of a host that answers, as the official clients do."""
+"""Connects to the first address of a host that answers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from itertools import chain, zip_longest
 from time import monotonic
 from typing import Any
 
+from raft_snapshot_agent.host_limits import find_limit
+
 _HEAD_START = 0.25
 """Seconds after which the next address is tried as well. Source: RFC 8305, section 8."""
 
+_NO_ADDRESS = OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
 Options = Iterable[tuple[Any, ...]]
 """Arguments of `setsockopt`."""
 
@@ -25,7 +28,7 @@ def dial(host: str, port: int, seconds: float, options: Options = ()) -> socket.
     Arguments:
         host: Name or address.
         port: TCP port.
-        seconds: Time limit for all addresses together.
+        seconds: Time limit for all addresses together, after the name was looked up.
         options: Set on each socket before it connects.
 
     Returns:
@@ -51,7 +54,7 @@ class _Race:
         self._under_way: dict[int, socket.socket] = {}
         # Unlike other selectors it needs no file of its own, of which there may be few.
         self._poll = select.poll()
-        self._error = OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+        self._errors: list[OSError] = []
 
     def run(self, until: float) -> socket.socket:
         """Return the first connection, and close all others."""
@@ -62,9 +65,10 @@ class _Race:
                     self._begin(*self._left.pop(0))
                 winner = self._wait(min(until, monotonic() + _HEAD_START) if self._left else until)
                 if winner is None and monotonic() >= until:
-                    raise TimeoutError
+                    self._errors.append(TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
+                    break
             if winner is None:
-                raise self._error
+                raise min(self._errors, key=_rank, default=_NO_ADDRESS)
             return winner
         finally:
             for one in self._under_way.values():
@@ -81,7 +85,7 @@ class _Race:
             with suppress(BlockingIOError):
                 attempt.connect(address)
         except OSError as error:
-            self._error = error
+            self._errors.append(error)
             if attempt is not None:
                 attempt.close()
             return
@@ -96,11 +100,18 @@ class _Race:
                 failed = attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if not failed:
                     return attempt
-                self._error = OSError(failed, os.strerror(failed))
+                self._errors.append(OSError(failed, os.strerror(failed)))
                 self._poll.unregister(number)
                 self._under_way.pop(number).close()
                 return None
         return None
+
+
+def _rank(error: OSError) -> int:
+    """Rank errors by what they tell: a limit of this host, then a refusal, then the first."""
+    if find_limit(error):
+        return 0
+    return 1 if isinstance(error, ConnectionRefusedError) else 2
 
 
 def alternate(found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

@@ -41,7 +41,7 @@ def open_pool(
     if proxy is None:
         pool = urllib3.PoolManager(**how)
     else:
-        checks = context(trust.of_proxy()) if _has_tls(proxy) else None
+        checks = context(trust.of_proxy()) if proxy.scheme == "https" else None
         pool = urllib3.ProxyManager(
             proxy.address, proxy_headers=proxy.headers, proxy_ssl_context=checks, **how
         )
@@ -101,7 +101,7 @@ class Pools:
         tls = not is_plain(url)
         if not may_reuse(url, proxy):
             return self._open_pool(proxy, tls)
-        versions = file_versions(self._trust) if tls or _has_tls(proxy) else ()
+        versions = file_versions(self._trust) if tls else ()
         with self._lock:
             opened, pool = self._open.get((proxy, tls), ((), None))
             if pool is None or opened != versions:  # requests under way use the previous one
@@ -118,7 +118,3 @@ class Pools:
 
     def _open_pool(self, proxy: Proxy | None, tls: bool) -> urllib3.PoolManager:
         return open_pool(self._trust, proxy, tls=tls, **(self._options if tls else {}))
-
-
-def _has_tls(proxy: Proxy | None) -> bool:
-    return proxy is not None and proxy.scheme == "https"

@@ -71,8 +71,9 @@ def file_versions(trust: TlsOptions) -> Versions:
 def _unusable(trust: TlsOptions, error: OSError) -> ConfigError:
     given = (trust.ca_file, trust.ca_path, trust.client_cert, trust.client_key)
     named = error.filename or ", ".join(str(file) for file in given if file)
+    why = str(error.strerror or error).partition(" (_ssl")[0]
     return ConfigError(
-        f"cannot use {named}: {error.strerror or error}",
+        f"cannot use {named}: {why}",
         hint="give readable PEM files that belong together",
     )
 

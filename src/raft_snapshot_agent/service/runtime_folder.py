@@ -28,8 +28,8 @@ def socket_name(source: Path | None) -> str:
     Arguments:
         source: The file; empty: the daemon is configured by the environment alone.
     """
-    # Links are not resolved: where Kubernetes mounts a file, they lead elsewhere after each change.
-    text = "" if source is None else os.path.abspath(source)  # noqa: PTH100 - `..` goes, too
+    # A link to the file is not resolved: that of Kubernetes leads elsewhere after each change.
+    text = "" if source is None else str(source.absolute().parent.resolve() / source.name)
     return f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.sock"
 
 

@@ -85,9 +85,10 @@ class StatusSocket:
         path.unlink(missing_ok=True)  # left by a killed daemon
         remove_dead_sockets(path.parent)
         listener = await anyio.create_unix_listener(path, mode=0o600)
-        own = path.lstat().st_ino
+        own = 0
         try:
             async with listener, anyio.create_task_group() as tasks:
+                own = path.lstat().st_ino
                 tasks.start_soon(listener.serve, answer)
                 while _is_there(path):  # noqa: ASYNC110 - somebody else removes it
                     await anyio.sleep(_LOOK_EVERY)

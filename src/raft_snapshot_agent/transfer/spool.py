@@ -21,7 +21,6 @@ from raft_snapshot_agent.errors import AgentError, SpoolError, Stopped, reason_o
 from raft_snapshot_agent.flock import link_open, lock, remove_if_abandoned
 from raft_snapshot_agent.host_limits import FILE_SIZE_HINT
 from raft_snapshot_agent.private_folder import make_private_folder, private_folder
-from raft_snapshot_agent.storage.local.atomic_write import make_folder
 
 _PREFIX = ".raft-snapshot-agent-"
 _SUFFIX = ".spool"
@@ -61,10 +60,9 @@ class Spool:
         subfolder.
 
         Raises:
-            SpoolError: The folder cannot be created or written.
+            SpoolError: The folder does not exist or cannot be written.
         """
         try:
-            make_folder(folder)
             path = make_private_folder(folder) / f"{_PREFIX}{run_id}{_SUFFIX}"
             for _ in range(_TRIES):
                 if (descriptor := _create(path)) is not None:

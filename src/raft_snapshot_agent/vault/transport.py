@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.errors import ConfigError, Unreachable
 from raft_snapshot_agent.network.exchange import SMALL, exchange
 from raft_snapshot_agent.network.pools import Pools
 from raft_snapshot_agent.network.trust import TlsOptions
@@ -61,9 +61,13 @@ class NodeConnection:
             how: Further arguments of `exchange` and of urllib3's `urlopen`.
 
         Raises:
-            Unreachable: There was no answer from the server.
+            Unreachable: There was no answer, or a certificate or key cannot be used.
         """
-        pool = self._pool()
+        try:
+            pool = self._pool()
+        except ConfigError as error:  # as while a program renews a certificate
+            what = f"cannot reach {self._asked.shown}: {error.message}"
+            raise Unreachable(what, hint=error.hint) from error
         with self.map_errors(patience), trace_request(method, self._asked.url + path) as request:
             answer = exchange(pool, method, self._base + path, seconds=seconds, most=most, **how)
             request.status = answer.status

@@ -26,6 +26,7 @@ LoadText = Callable[..., Loaded]
         ("retention: {lst: 3}\n", "c.yaml:1:13: retention.lst: unknown key (did you mean 'last'?)"),
         ("drill: {every: 24h}\n", "c.yaml:1:9: drill.every: unknown key (did you mean 'schedule.every'?)"),
         ("every: 1h\n", "c.yaml:1:1: every: unknown key (did you mean 'schedule.every' or 'scrub.every'?)"),
+        ("bucket: b\n", "c.yaml:1:1: bucket: unknown key (did you mean 'storages[].bucket'?)"),
         ("vault: {role_id: r}\n", "c.yaml:1:9: vault.role_id: unknown key (did you mean 'auth.role_id'?)"),
         ("storages: [{type: s4, bucket: b}]\n", "c.yaml:1:13: storages[0].type: unknown type 's4' (did you mean 's3'?)"),
         ("storages: [{type: tape}]\n", "c.yaml:1:13: storages[0].type: unknown type 'tape' (one of azure, gcs, local, s3, sftp, swift, webdav)"),

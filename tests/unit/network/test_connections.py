@@ -29,6 +29,7 @@ from tests.forward_proxy import (
 from tests.http_proxy import HttpProxy, status
 from tests.tls_proxy import TlsProxy
 
+from raft_snapshot_agent.errors import ServerError, StorageError
 from raft_snapshot_agent.network.idle import close_idle
 from raft_snapshot_agent.servers.process import LOOPBACK, free_ports, release_ports
 
@@ -250,6 +251,11 @@ async def test_an_authority_that_was_renewed_is_trusted(
         assert "certificate" in await error_of(ask)
         chain.file(other)
         assert "certificate" not in await error_of(ask)
+        close_idle(0)
+        # To those that ask again, an error of the configuration would be the end.
+        chain.file().write_text("as of a program that has written half of it")
+        with pytest.raises((ServerError, StorageError)):
+            await ask()
 
 
 @every_kind

@@ -77,8 +77,8 @@ def test_an_address_without_a_route_costs_nothing(
 
 
 def test_the_limit_is_that_of_all_addresses(at: list[str], port: int) -> None:
-    at += ["127.0.0.2", LOOPBACK]
-    with deaf("127.0.0.2", port), pytest.raises(TimeoutError):
+    at += ["127.0.0.2", "127.0.0.3"]
+    with deaf("127.0.0.2", port), deaf("127.0.0.3", port), pytest.raises(TimeoutError):
         dial("host", port, 0.5)
 
 
@@ -89,6 +89,29 @@ def test_the_reason_is_told_where_no_address_answers(at: list[str], port: int) -
         dial("host", port, 60)
     assert told.value.errno == errno.ECONNREFUSED
     assert open_files() == before
+
+
+def test_a_refusal_tells_more_than_silence(at: list[str], port: int) -> None:
+    """A broken IPv6 network beside a server that is stopped."""
+    at += [LOOPBACK, "127.0.0.2"]
+    with deaf("127.0.0.2", port), pytest.raises(ConnectionRefusedError):
+        dial("host", port, 0.5)
+
+
+def test_a_limit_of_this_host_tells_most(
+    at: list[str], port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at += ["127.0.0.2", LOOPBACK]
+    make, numbers = socket.socket, iter([errno.EMFILE])
+
+    def scarce(*args: Any, **named: Any) -> socket.socket:
+        if number := next(numbers, None):
+            raise OSError(number, os.strerror(number))
+        return make(*args, **named)
+
+    monkeypatch.setattr(socket, "socket", scarce)
+    with pytest.raises(OSError, match="Too many open files"):
+        dial("host", port, 60)
 
 
 def test_a_name_without_an_address_is_an_error(at: list[str], port: int) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -184,20 +183,12 @@ def test_a_link_into_a_missing_folder_is_an_error(spool: Spool, tmp_path: Path) 
         spool.link(tmp_path / "missing" / "second")
 
 
-def test_a_folder_that_was_removed_meanwhile_is_made_again(tmp_path: Path) -> None:
-    """Programs that tidy up remove what was not used for days."""
-    folder = tmp_path / "removed" / "spool"
-    with Spool.create(folder, "0a1b2c"):
-        assert len(files(folder)) == 1
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-
-
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
-    (tmp_path / "a file").touch()
+def test_a_missing_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(SpoolError) as caught:
-        Spool.create(tmp_path / "a file" / "spool", "0a1b2c")
-    assert "Not a directory" in caught.value.message
-    assert "a file" in caught.value.message
+        Spool.create(tmp_path / "missing", "0a1b2c")
+    assert "No such file or directory" in caught.value.message
+    assert "missing" in caught.value.message
+    assert caught.value.hint
 
 
 def test_a_full_disk_is_told(full_disk: Path) -> None:

@@ -253,8 +253,8 @@ def test_a_client_certificate_that_was_renewed_is_shown(
     _client_pair(listeners.authority, tmp_path)
     assert reached(client)
     pair["client_key"].write_text("as of a program that has written half of it")
-    with pytest.raises(ConfigError, match=r"vault\.tls: cannot use .*client\.pem"):
-        client.leader_status()
+    # To those that ask again, an error of the configuration would be the end.
+    assert "vault.tls: cannot use " in failure(client)
     _client_pair(listeners.authority, tmp_path)
     assert reached(client)
 

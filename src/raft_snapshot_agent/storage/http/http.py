@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.error_text import LONGEST, read_document
 from raft_snapshot_agent.errors import (
+    ConfigError,
     LoginRefused,
     StorageDenied,
     StorageError,
@@ -81,7 +82,7 @@ class Http:
             most: Most bytes of another answer; the default suits anything but a list.
 
         Raises:
-            StorageUnavailable: There was no answer.
+            StorageUnavailable: There was no answer, or a file of certificates cannot be used.
             StorageError: The certificate is not trusted, or the answer too long.
         """
         import urllib3
@@ -98,7 +99,10 @@ class Http:
         # While a body is sent, the connect time-out limits each piece of it.
         connect = self._seconds if piecewise else min(_CONNECT, self._seconds)
         proxy = self._pools.through(url)
-        pool = self._pools.pool(url, proxy)
+        try:
+            pool = self._pools.pool(url, proxy)
+        except ConfigError as error:  # as while a program renews a certificate
+            raise StorageUnavailable(f"{doing}: {error.message}", hint=error.hint) from error
         with self.translated(doing, url):
             answer = exchange(
                 pool,

@@ -64,9 +64,10 @@ async def log_in(settings: SftpOptions, guard: HostKeyGuard) -> asyncssh.SSHClie
     known = await in_thread(partial(_known_hosts, settings))
     password = None if settings.password is None else settings.password.resolve()
     seconds = settings.timeout.total_seconds()
-    connected = await in_thread(partial(dial, settings.host, settings.port, seconds), abandon=True)
-    connected.setblocking(False)
+    work = partial(dial, settings.host, settings.port, seconds)
     with fail_after(seconds):
+        connected = await in_thread(work, abandon=True)
+        connected.setblocking(False)
         return await asyncssh.connect(
             settings.host,
             settings.port,

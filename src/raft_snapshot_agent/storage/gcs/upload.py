@@ -24,7 +24,7 @@ from raft_snapshot_agent.core.snapshots.naming import snapshot_name
 from raft_snapshot_agent.errors import Stopped, StorageError, StorageUnavailable
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.gcs.bucket import GONE, GcsBucket, GcsObject
-from raft_snapshot_agent.storage.http.body import PIECE, StoppableSource, if_small
+from raft_snapshot_agent.storage.http.body import PIECE, StoppableSource, cleanup, if_small
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -74,7 +74,7 @@ def compared(bucket: GcsBucket, stored: GcsObject, sent: int, md5: str) -> int:
     if stored.size == sent and stored.md5 in {"", md5}:
         return sent
     where = bucket.shown(stored.key)
-    with suppress(StorageError):
+    with cleanup():
         bucket.delete(f"cannot delete {where}", stored.key, stored.generation)
     if stored.size != sent:
         raise StorageUnavailable(f"{where} holds {stored.size} bytes of {sent} sent")
@@ -134,7 +134,7 @@ class _Session:
         try:
             return self._all(source, stop)
         except BaseException:
-            with suppress(StorageError):
+            with cleanup():
                 self.bucket.cancel(self.doing, self.url)
             raise
 

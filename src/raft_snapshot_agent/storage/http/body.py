@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from threading import Event
 from typing import TypeVar
 
 from anyio import move_on_after
 
-from raft_snapshot_agent.errors import Stopped
-from raft_snapshot_agent.network.deadline import Deadline, within_thread
+from raft_snapshot_agent.errors import Stopped, StorageError
+from raft_snapshot_agent.network.deadline import Deadline, enter, within_thread
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingSource
 from raft_snapshot_agent.threads import in_thread
@@ -21,6 +22,9 @@ PIECE = 256 << 10
 """Bytes sent at a time; small enough that on a slow link it takes less than the time-out."""
 _GRACE = 5.0
 """Seconds for a cancelled upload to remove what it sent."""
+
+_CLEANUP_WITHIN = 60.0
+"""Maximum seconds to remove what a failed upload sent; stores charge for incomplete ones."""
 
 
 class Body:
@@ -84,6 +88,16 @@ def whole_length(source: UploadSource) -> int:
     while (reached := source.follow(length)) > length:
         length = reached
     return length
+
+
+@contextmanager
+def cleanup() -> Iterator[None]:
+    """Remove what a failed upload left; errors are ignored, as a later sweep removes it, too.
+
+    The upload may have failed before its cancellation arrives, which must not interrupt this.
+    """
+    with enter(Deadline(_CLEANUP_WITHIN)), suppress(StorageError):
+        yield
 
 
 async def in_stoppable_thread(work: Callable[[Event], T]) -> T:

@@ -8,7 +8,6 @@ Source: "Uploading and copying objects using multipart upload" of the S3 guide.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from threading import Event
 from xml.sax.saxutils import escape
@@ -16,10 +15,9 @@ from xml.sax.saxutils import escape
 from raft_snapshot_agent.core.snapshots.naming import snapshot_name
 from raft_snapshot_agent.error_text import read_document
 from raft_snapshot_agent.errors import StorageError, StorageFull, StorageUnavailable
-from raft_snapshot_agent.network.deadline import Deadline, enter
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.error_codes import LATER
-from raft_snapshot_agent.storage.http.body import StoppableSource
+from raft_snapshot_agent.storage.http.body import StoppableSource, cleanup
 from raft_snapshot_agent.storage.http.bucket_client import BucketRequest
 from raft_snapshot_agent.storage.http.parts import (
     read_if_small,
@@ -32,8 +30,6 @@ from raft_snapshot_agent.storage.s3.demands import Unproved
 from raft_snapshot_agent.storage.s3.store import CRC32, S3Client, checksum_header, payload_of
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
-_TAKEN_BACK = 60.0
-"""Seconds for the request that aborts an upload, whose parts would be charged."""
 
 
 def upload(client: S3Client, doing: str, key: str, source: UploadSource, stop: Event) -> int:
@@ -151,7 +147,7 @@ class _Session:
     def _abort(self) -> None:
         """Abort the upload, even after the caller was cancelled."""
         client = replace(self.client, stop=Event())
-        with enter(Deadline(_TAKEN_BACK)), suppress(StorageError):
+        with cleanup():
             client.ask(self.doing, BucketRequest("DELETE", self.key, {"uploadId": self.id}))
 
 

@@ -13,7 +13,7 @@ from threading import Event
 
 from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnavailable
 from raft_snapshot_agent.storage.base import UploadSource
-from raft_snapshot_agent.storage.http.body import Body, if_small
+from raft_snapshot_agent.storage.http.body import Body, cleanup, if_small
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.swift.container import (
     SEGMENTS,
@@ -60,7 +60,7 @@ class SwiftUpload:
         try:
             parts = list(self._segments(source, stop))
         except BaseException:
-            with suppress(StorageError):
+            with cleanup():
                 self._container.remove(self._begun)
             raise
         self._join(parts)
@@ -97,7 +97,7 @@ class SwiftUpload:
             if not self._came_about():
                 raise
         except StorageError:
-            with suppress(StorageError):
+            with cleanup():
                 self._container.remove(self._begun)
             raise
 
@@ -111,7 +111,7 @@ class SwiftUpload:
         stored = self._container.size(self._key)
         if stored in {None, sent}:
             return
-        with suppress(StorageError):
+        with cleanup():
             self._container.remove([self._key, *self._begun])
         raise StorageError(f"{self._container.shown(self._key)} holds {stored} bytes of {sent}")
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.errors import StorageError
+from raft_snapshot_agent.storage.http.body import cleanup
 from raft_snapshot_agent.storage.leftovers import fresh_partial
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def replace(
     try:
         _require(move(hidden, name), refused)
     except BaseException:
-        with suppress(StorageError):
+        with cleanup():
             move(aside, name)
         raise
     with suppress(StorageError):  # a sweep removes it later

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
@@ -26,7 +25,13 @@ from raft_snapshot_agent.network.address import ProxyUrl
 from raft_snapshot_agent.network.clear_text import refuse_plain_http
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
-from raft_snapshot_agent.storage.http.body import Body, if_small, in_stoppable_thread, whole_length
+from raft_snapshot_agent.storage.http.body import (
+    Body,
+    cleanup,
+    if_small,
+    in_stoppable_thread,
+    whole_length,
+)
 from raft_snapshot_agent.storage.http.http import Http, TlsOptions, refusal, told_by
 from raft_snapshot_agent.storage.http.pages import LIST_BYTES
 from raft_snapshot_agent.storage.leftovers import Leftovers, fresh_partial, target_of_fresh
@@ -142,7 +147,7 @@ class WebdavStorage:
             refused = partial(self._refused, doing)
             replace(partial(self._move, doing), self._delete, refused, hidden, name)
         except BaseException:
-            with contextlib.suppress(StorageError):
+            with cleanup():
                 self._delete(hidden)
             raise
         return size

@@ -125,7 +125,10 @@ def test_a_token_that_may_not_read_snapshots_fails(server: Server, doctor: Docto
     ending = doctor("--format", "json", auth=auth)
     assert ending.code == 2
     how, what, advice = status(ending, "rights")
-    assert (how, what) == ("failure", "the token may not read sys/storage/raft/snapshot")
+    assert (how, what) == (
+        "failure",
+        "the token has no read permission on sys/storage/raft/snapshot",
+    )
     assert 'capabilities = ["read"]' in advice
 
 
@@ -141,7 +144,7 @@ def test_a_token_that_may_do_more_is_warned_of(server: Server, doctor: Doctor) -
     assert ending.code == 0
     how, what, _ = status(ending, "rights")
     assert how == "warning"
-    assert what == "the token may do more to snapshots than read: sudo, update"
+    assert what == "the token has more permissions than read: sudo, update"
 
 
 def test_a_token_that_may_not_ask_is_no_failure(server: Server, doctor: Doctor) -> None:
@@ -150,8 +153,9 @@ def test_a_token_that_may_not_ask_is_no_failure(server: Server, doctor: Doctor) 
     how, what, _ = status(ending, "rights")
     assert (how, ending.code) == ("warning", 0)
     assert (
-        "may not look up its own capabilities (1 error occurred: * permission denied)" in what
-        or ("may not look up its own capabilities (permission denied)" in what)
+        "no permission to look up its own capabilities (1 error occurred: * permission denied)"
+        in what
+        or ("no permission to look up its own capabilities (permission denied)" in what)
     )
 
 
@@ -282,7 +286,7 @@ def test_a_local_folder_beside_one_of_three_is_warned_of(bao3: StartBao, tmp_pat
     file.write_text(json.dumps(config))
     ending = call("doctor", "-c", file, "--format", "json")  # the standby tells its leader
     assert status(ending, "members")[0] == "warning"
-    assert "not this agent's turn" in status(ending, "leader")[1]
+    assert "this agent stands by" in status(ending, "leader")[1]
 
 
 def test_a_certificate_that_nobody_showed_is_not_good(tmp_path: Path) -> None:

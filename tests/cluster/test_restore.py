@@ -91,7 +91,7 @@ def test_a_restore_that_was_confirmed_brings_the_old_secret_back(one: Field) -> 
     assert "secret IDs or passwords that logins need" in terminal.shown
     assert re.search(r"restoring .*left", terminal.shown)
     assert "Restored the snapshot of index " in terminal.shown
-    assert f"{one.before(one.cluster.nodes[0]).address} leads; its Raft index" in terminal.shown
+    assert f"{one.before(one.cluster.nodes[0]).address} leads; the Raft index" in terminal.shown
     assert "Checks with the agent's own login:" in terminal.shown
     checks = terminal.shown.rpartition("with the agent's own login:")[2]
     assert re.search(r"^success +login ", checks, re.MULTILINE)
@@ -251,7 +251,10 @@ def test_what_is_not_whole_is_never_sent(
 def test_another_clusters_snapshot_is_refused_by_its_manifest(one: Field, foreign: Path) -> None:
     ended = one.refuses(1, "the snapshot is of another cluster", foreign)
 
-    assert "(with --force it replaces this cluster, which then needs" in ended.talk
+    assert (
+        "(check that vault.address is the right cluster; --force replaces all its data"
+        in ended.talk
+    )
 
 
 def test_another_clusters_snapshot_without_manifest_is_refused_by_the_server(
@@ -267,7 +270,8 @@ def test_another_clusters_snapshot_without_manifest_is_refused_by_the_server(
     address = one.before(one.cluster.nodes[0]).address
     assert ended.talk.splitlines()[-1] == (
         f"error: {address} refuses the snapshot: it was made with other unseal keys"
-        " (with --force it replaces this cluster, which then needs that one's unseal keys)"
+        " (check that vault.address is the right cluster; --force replaces all its data, and its"
+        " nodes then need the unseal keys of the snapshot's cluster)"
     )
     assert at_once(one.cluster.nodes[0], marker, one.cluster.root_token) == "untouched"
     assert not (one.folder / "snapshots" / RESTORED_NAME).exists()
@@ -320,8 +324,8 @@ def test_a_leader_that_dies_after_it_accepted_is_not_called_a_success(three: Fie
 
     assert ended.code == 2
     last = ended.talk.splitlines()[-1]
-    assert f"error: {three.before(leader).address} was given the snapshot, but" in last
-    assert "whether the cluster was restored is unknown" in last
+    assert f"error: {three.before(leader).address} received the snapshot, but" in last
+    assert "it is unknown whether the cluster was restored" in last
     cluster.wait_voters()
 
 

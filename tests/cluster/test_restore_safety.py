@@ -96,7 +96,7 @@ def test_where_there_is_no_way_back_nothing_is_restored(
     assert ended.code == 2
     last = ended.talk.splitlines()[-1]
     assert last.startswith("error: no safety snapshot could be stored: local: ")
-    assert "(--no-safety restores without one, which cannot be undone)" in last
+    assert "with --no-safety no safety snapshot is taken, and the restore cannot be undone)" in last
     assert one.sent() == before
 
 

@@ -59,7 +59,7 @@ def test_what_is_rotten_or_gone_is_an_alarm_until_it_is_not(
         told = call("check", "--max-age", "800000h", "--config", configuration)
         assert told.code == 1
         assert f"{named(1)} is corrupted when it was read back" in told.text
-        assert f"{named(2)} is gone, and not pruned" in told.text
+        assert f"{named(2)} is missing, but not deleted by retention" in told.text
         rows = call("list", "--format", "json", "--config", configuration).document
         assert [row["read_state"] for row in rows] == ["whole", "broken"]
         shown = call("list", "--config", configuration)

@@ -32,7 +32,7 @@ from raft_snapshot_agent.vault.leader import Cluster
 
 pytestmark = pytest.mark.anyio
 
-WHOLE = "store may write, read back, list, delete"
+WHOLE = "store: permitted: write, read back, list, delete"
 
 
 def context(
@@ -122,7 +122,11 @@ async def tried(storage: Faulty, **more: Any) -> list[CheckResult]:
         ({"read": BROKEN}, ["failure"], "store cannot read back: the disk broke"),
         ({"entries": LOGIN}, ["failure"], "store cannot list: the key is unknown"),
         ({"read": RuntimeError("boom")}, ["failure"], "store cannot read back: unexpected"),
-        ({"entries": DENIED}, ["warning"], "store may write, read back, delete, but not list"),
+        (
+            {"entries": DENIED},
+            ["warning"],
+            "store: permitted: write, read back, delete; not permitted: list",
+        ),
         ({"after": BROKEN}, ["failure"], "store cannot write: the disk broke"),
     ],
 )
@@ -140,11 +144,11 @@ async def test_credentials_that_may_only_write_are_enough_with_prune_false() -> 
     denied: dict[str, Exception] = {"read": DENIED, "entries": DENIED, "delete": DENIED}
     fine, stays = await tried(Faulty(**denied), prunes=False)
     assert (fine.status, fine.exit_code) == (Status.SUCCESS, 0)
-    told = "store may write, but not read back, list, delete; with prune: false that is enough"
+    told = "store: permitted: write; not permitted: read back, list, delete; with prune: false that is enough"
     assert fine.message == told
     assert stays.status is Status.WARNING
     assert stays.message.startswith("memory:raft-snapshot-agent-probe-")
-    assert stays.message.endswith("stays: it could not be deleted")
+    assert stays.message.endswith("was left behind: it could not be deleted")
     lacking, _ = await tried(Faulty(**denied))
     assert lacking.status is Status.WARNING
 
@@ -238,5 +242,5 @@ async def test_a_store_that_may_only_be_written_to(
     )
     (result,) = await probe(context(Destination("store", storage, prunes=False)))
     assert result.status is Status.SUCCESS
-    assert "not read back, list; with prune: false that is enough" in result.message
+    assert "not permitted: read back, list; with prune: false that is enough" in result.message
     assert destination.keys() == []

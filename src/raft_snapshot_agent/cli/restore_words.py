@@ -64,7 +64,8 @@ def describe_end(got: Fetched, back: Leader | None, after: Aftermath) -> Iterato
     if back is not None:
         yield (
             f"Restored the snapshot of index {got.snapshot.meta.index}. {back.node.address} leads;"
-            f" its Raft index counts on from before and is {back.applied_index} now."
+            f" the Raft index continues from its value before the restore and is"
+            f" {back.applied_index} now."
         )
     elif after.is_served:
         yield (

@@ -13,6 +13,7 @@ from raft_snapshot_agent.cli.target import binary_output, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
 from raft_snapshot_agent.core.state.report import Report
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.observe.spans import finish_traces, record_run
@@ -98,5 +99,5 @@ def _tell(report: Report) -> None:
         for warning in delivery.warnings:
             output.talk(f"warning: {delivery.storage}: {warning}")
         if delivery.alarm:
-            why = f"{delivery.alarm}; after checking, run prune --acknowledge"
+            why = f"{delivery.alarm}; {CHECK_FIRST}, run prune --acknowledge"
             output.talk(f"alarm: retention suspended for {delivery.storage}: {why}")

@@ -33,7 +33,6 @@ from raft_snapshot_agent.threads import beside_loop
 
 _REVIEWED = 3
 """Maximum broken snapshots that one run verifies again; each is read twice."""
-_GO_ON = ": to go on pruning, prune --acknowledge"
 _LEAST_DELETES = 24
 """Deletions that one run may always make; `max_deletes` sets another number."""
 
@@ -251,7 +250,7 @@ class Destination:
         """
         listing = listing or await self._listing()
         alarm = None if acknowledged or GUARD_NAME not in listing.notes else await self.alarm()
-        forbidden = f"{alarm}{_GO_ON}" if alarm else ""
+        forbidden = alarm.remedy if alarm else ""
         stored = await self.verdicts.dated(listing.stored)
         most = None if everything else self._most(stored, now)
 
@@ -263,7 +262,7 @@ class Destination:
         found = await self.proofs.settled(stored, planned)
         if found.delete and not acknowledged and (why := await self._flood(stored, now)):
             alarm = Alarm(why, stored[0].name, f"{now:%Y-%m-%dT%H:%M:%SZ}")
-            found = planned(stored, f"{alarm}{_GO_ON}")
+            found = planned(stored, alarm.remedy)
             if not dry_run:
                 await self.storage.put(GUARD_NAME, BytesSource(alarm.to_json()))
         review = found.review if broken else found.review[:_REVIEWED]

@@ -27,8 +27,10 @@ from raft_snapshot_agent.threads import beside_loop
 
 _LONGEST_REST = 1.0
 """Maximum seconds of pause after a chunk."""
-_MEND = "check the storage; copy from another storage replaces what is broken"
-_GONE = "its manifest is there and it is not: nothing but a lifecycle rule or a person did that"
+_GONE = (
+    "its manifest still exists, but something other than the agent deleted the snapshot, such as a"
+    " lifecycle rule or a person"
+)
 
 Turn = Callable[[], Awaitable[None]]
 """Waits until the storage may be read."""
@@ -174,12 +176,18 @@ def _rotten(destination: Destination, note: ScrubNote, found: Mapping[str, Readi
     for name in note.rotten:
         reading = found.get(name)
         why = reading.error if reading is not None and reading.error else "it was found so before"
-        told.append(f"{destination.name}: {name} is corrupted: {why} ({_MEND})")
+        mend = f"check the disk or bucket; to replace the snapshot: {_copy(destination, name)}"
+        told.append(f"{destination.name}: {name} is corrupted: {why} ({mend})")
     return told
 
 
 def _vanished(destination: Destination, name: str) -> str:
-    return f"{destination.name}: {name} is missing: {_GONE} (delete the manifest if you did)"
+    mend = f"to copy it again: {_copy(destination, name)}; if you deleted it on purpose, delete its"
+    return f"{destination.name}: {name} is missing: {_GONE} ({mend} manifest too)"
+
+
+def _copy(destination: Destination, name: str) -> str:
+    return f"raft-snapshot-agent copy {name} --from OTHER_STORAGE --to {destination.name}"
 
 
 def _unread(destination: Destination, found: Mapping[str, Reading]) -> list[str]:

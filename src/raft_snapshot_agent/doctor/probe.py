@@ -33,7 +33,7 @@ _CHECK = "probe"
 _STEP_WITHIN = 60.0
 _CLEAN_WITHIN = 15.0
 """Maximum seconds to delete the object in any case."""
-_NEEDED = "retention, list, verify and restore need the right to do it"
+_NEEDED = "grant these permissions: retention, list, verify and restore need them"
 
 
 @dataclass(slots=True)
@@ -143,11 +143,12 @@ def judge(trial: Trial) -> list[CheckResult]:
     if broken:
         return [_cannot(name, what, error) for what, error in broken.items()]
     if not missing:
-        return [success(_CHECK, f"{name} may {may}")]
-    told = f"{name} may {may}, but not {', '.join(one for one in trial.failed if one in missing)}"
+        return [success(_CHECK, f"{name}: permitted: {may}")]
+    refused = ", ".join(one for one in trial.failed if one in missing)
+    told = f"{name}: permitted: {may}; not permitted: {refused}"
     if not trial.destination.prunes:
         return [success(_CHECK, f"{told}; with prune: false that is enough")]
-    return [warning(_CHECK, told, f"{_NEEDED}; set prune: false where that is meant")]
+    return [warning(_CHECK, told, f"{_NEEDED}; or set prune: false if the agent must not delete")]
 
 
 def _is_right(what: str, error: AgentError) -> bool:
@@ -164,7 +165,7 @@ def _cannot(name: str, what: str, error: AgentError) -> CheckResult:
 def _report_leftovers(trial: Trial) -> list[CheckResult]:
     if not trial.left:
         return []
-    maybe = "stays" if "write" in trial.done else "may have stayed"
+    maybe = "was left behind" if "write" in trial.done else "was possibly left behind"
     return [warning(_CHECK, f"{trial.left} {maybe}: it could not be deleted", "delete it by hand")]
 
 

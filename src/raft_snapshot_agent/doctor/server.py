@@ -100,10 +100,10 @@ async def leader(context: CheckContext) -> list[CheckResult]:
         found = await in_thread(context.cluster.find_leader_for_this_agent)
     except NotLeader as error:
         context.stands_by = True
-        message = f"not this agent's turn: {error.message}"
+        message = f"this agent stands by: {error.message}"
         return [CheckResult("leader", Status.SUCCESS, message)]
     context.node = found.node
-    message = f"this agent's turn, with the leader at {found.node.address}"
+    message = f"this agent takes the snapshots; the leader is {found.node.address}"
     return [CheckResult("leader", Status.SUCCESS, message)]
 
 
@@ -197,9 +197,8 @@ def _rights(node: Node, token: str) -> list[CheckResult]:
     answer = node.call("POST", "sys/capabilities-self", token=token, body={"paths": paths})
     data = answer.body.get("data")
     if answer.status != 200 or not isinstance(data, dict):
-        message = (
-            f"the token may not look up its own capabilities ({answer.errors or answer.status})"
-        )
+        why = answer.errors or answer.status
+        message = f"the token has no permission to look up its own capabilities ({why})"
         advice = "grant update on sys/capabilities-self, or see whether a snapshot succeeds"
         return [CheckResult("rights", Status.WARNING, message, advice)]
     return [_judge_capabilities({str(one) for path in paths for one in data.get(path) or ()}, data)]
@@ -207,15 +206,14 @@ def _rights(node: Node, token: str) -> list[CheckResult]:
 
 def _judge_capabilities(all_of_them: set[str], data: Mapping[str, Sequence[str]]) -> CheckResult:
     if not {"read", "root"} & set(data.get(SNAPSHOT_PATH) or ()):
-        message = f"the token may not read {SNAPSHOT_PATH}"
+        message = f"the token has no read permission on {SNAPSHOT_PATH}"
         advice = f'give its policy: path "{SNAPSHOT_PATH}" {{ capabilities = ["read"] }}'
         return CheckResult("rights", Status.FAILURE, message, advice, ServerError.exit_code)
     if "root" in all_of_them:
         message = "the token is a root token: it may do everything"
         return CheckResult("rights", Status.WARNING, message, "give the agent a role of its own")
     if more := sorted(all_of_them - {"read", "deny"}):
-        message = f"the token may do more to snapshots than read: {', '.join(more)}"
-        return CheckResult(
-            "rights", Status.WARNING, message, "read is enough; restore with another"
-        )
+        message = f"the token has more permissions than read: {', '.join(more)}"
+        advice = "give the agent's policy only read; use another token for restores"
+        return CheckResult("rights", Status.WARNING, message, advice)
     return CheckResult("rights", Status.SUCCESS, f"the token may read {SNAPSHOT_PATH} and no more")

@@ -38,8 +38,8 @@ _RUNS = (
     " raft-snapshot-agent save"
 )
 _ALARM = (
-    "see whether the cluster is the right one; if so, prune --acknowledge --dry-run shows what"
-    " would go, and prune --acknowledge lets retention go on"
+    "check that this is the right cluster and that no data is missing; then prune --acknowledge"
+    " --dry-run shows what would be deleted, and prune --acknowledge resumes retention"
 )
 
 
@@ -81,7 +81,7 @@ def _report_unlisted(holding: Holding) -> CheckResult:
         return CheckResult(
             _CHECK, Status.SKIPPED, f"{holding.storage}: {error.message}", error.hint
         )
-    told = f"{holding.storage} may not be listed: {error.message}"
+    told = f"no permission to list {holding.storage}: {error.message}"
     refused = isinstance(error, LoginRefused) or holding.kind == _LOCAL
     if refused or not isinstance(error, StorageDenied):
         named = StorageError(f"{holding.storage}: {error.message}", hint=error.hint)
@@ -89,7 +89,7 @@ def _report_unlisted(holding: Holding) -> CheckResult:
     if not holding.prunes:
         why = "its credentials may only write (prune: false), so its snapshots were not checked"
         return skipped(_CHECK, f"{told}; {why}")
-    advice = "uploads may work all the same; retention and list need the right to list"
+    advice = "grant the list permission: retention and list need it; uploads may still work"
     return warning(_CHECK, told, advice)
 
 
@@ -150,7 +150,10 @@ def _blemishes(name: str, found: Census) -> list[CheckResult]:
         message = (
             f"{name}: the newest, {found.newest.name}, has no manifest, so it was never verified"
         )
-        said.append(warning(_CHECK, message, f"prove it: verify {found.newest.name}"))
+        advice = (
+            f"verify {found.newest.name} shows whether it is whole; a new one ends this warning"
+        )
+        said.append(warning(_CHECK, message, advice))
     if found.broken and found.whole:
         message = f"{name}: known to be broken: {_describe(found.broken)}"
         advice = f"look once more: verify {found.broken[0].name}; do not restore from it"

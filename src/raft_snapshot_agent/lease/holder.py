@@ -120,7 +120,7 @@ class Lease:
             return LeaseHeld(f"{self.holder} holds the lease in {self.location}")
         if self.gave_away:
             return LeaseHeld(f"released the lease in {self.location}: {self.gave_away}")
-        return LeaseHeld(f"the lease in {self.location} is not this agent's yet")
+        return LeaseHeld(f"this agent does not hold the lease in {self.location} yet")
 
     @contextmanager
     def in_use(self) -> Iterator[None]:

@@ -168,7 +168,7 @@ METRICS: tuple[Metric, ...] = (
     of_cluster(
         "stuck",
         Kind.GAUGE,
-        "Whether a run has stood still for longer than all its time-outs together.",
+        "Whether a run has made no progress for longer than its time-outs allow.",
         lambda view: view.cluster.stuck,
         measured=True,
     ),
@@ -208,7 +208,7 @@ METRICS: tuple[Metric, ...] = (
     of_cluster(
         "drill_last_timestamp_seconds",
         Kind.GAUGE,
-        "When the last drill was held; 0: none is known.",
+        "When the last drill ran; 0: none is known.",
         lambda view: stamp(view.cluster.drill.at, 0) if view.cluster.drill else 0,
     ),
     of_cluster(

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable
 from datetime import datetime
 
 from raft_snapshot_agent.core.alarms.conditions import Conditions, State, kind_of
+from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
 from raft_snapshot_agent.core.state.report import Outcome, Report, StorageResult
 from raft_snapshot_agent.errors import LeaseHeld, NotLeader, Unconfirmed
 from raft_snapshot_agent.observe.log_events import LogEvent
@@ -185,7 +186,7 @@ def _add_count(warning: str, delivery: StorageResult) -> str:
 def _alarm(delivery: StorageResult) -> list[str]:
     if not delivery.alarm:
         return []
-    mend = "after checking, run prune --acknowledge"
+    mend = f"{CHECK_FIRST}, run raft-snapshot-agent prune --acknowledge"
     return [f"Retention suspended for {delivery.storage}: {delivery.alarm}; {mend}"]
 
 

@@ -184,10 +184,10 @@ async def _bring_to_life(node: OpenBaoNode, snapshot: Path, unseal_keys: Sequenc
     if await in_thread(lambda: _start_with_another_seal(node)):
         if unseal_keys:
             raise ConfigError(
-                "a server takes the snapshot, but its cluster is unsealed by a KMS or by a key of"
-                " its own, which a copy that reaches nobody has not",
-                hint="give drill.unseal.seal; or leave drill.unseal.keys out: then the drill ends"
-                " here, and passes",
+                "the server accepted the snapshot, but its cluster is unsealed by a KMS or another"
+                " seal, which the isolated copy cannot use",
+                hint="set drill.unseal.seal; or remove drill.unseal.keys: then the drill only"
+                " proves that a server accepts the snapshot",
             )
         return
     if not unseal_keys:

@@ -159,6 +159,9 @@ async def follow_leader(
     raise _not_back(leader, taken=taken, patience=patience)
 
 
+_LOOK = "check whether the cluster has the data of the snapshot; if not, restore again"
+
+
 def _not_back(leader: Leader, *, taken: bool, patience: float) -> ServerError:
     address = leader.node.address
     if taken:
@@ -167,9 +170,9 @@ def _not_back(leader: Leader, *, taken: bool, patience: float) -> ServerError:
             hint="check the servers' logs; the snapshot itself is whole",
         )
     return ServerError(
-        f"the connection to {address} was lost when all was sent, and {patience:g} s later nothing"
-        " shows whether it took the snapshot",
-        hint="look at what the cluster holds, and restore again if that is not the snapshot's",
+        f"the connection to {address} was lost after the whole snapshot was sent; after"
+        f" {patience:g} s it is still unknown whether the server restored it",
+        hint=_LOOK,
     )
 
 
@@ -185,8 +188,8 @@ def _is_sealed(node: Node) -> bool:
 
 def _describe_seal(leader: Leader) -> Sealed:
     return Sealed(
-        f"{leader.node.address} took the snapshot but sealed itself and restored nothing, as a"
-        " server does that no longer leads",
+        f"{leader.node.address} received the snapshot, but was no longer the leader: it sealed"
+        " itself and restored nothing",
         hint="unseal it, then restore again",
     )
 
@@ -195,7 +198,7 @@ def _require_same_node(leader: Leader, back: Leader) -> Leader:
     if back.node.address == leader.node.address:
         return back
     raise ServerError(
-        f"{leader.node.address} was given the snapshot, but {back.node.address} leads now: whether"
-        " the cluster was restored is unknown",
-        hint="look at what it holds, and restore again if that is not the snapshot's",
+        f"{leader.node.address} received the snapshot, but {back.node.address} is the leader now:"
+        " it is unknown whether the cluster was restored",
+        hint=_LOOK,
     )

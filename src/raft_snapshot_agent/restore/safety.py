@@ -23,7 +23,10 @@ from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.local.local import LocalStorage
 from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingStorage
 
-WITHOUT = "--no-safety restores without one, which cannot be undone"
+WITHOUT = (
+    "fix the cause and run restore again; with --no-safety no safety snapshot is taken, and the"
+    " restore cannot be undone"
+)
 OpenAgent = Callable[[Sequence[Destination]], Agent]
 
 

@@ -17,10 +17,13 @@ from raft_snapshot_agent.errors import AgentError, Denied, ServerError, Unreacha
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 
-BY_FORCE = "with --force it replaces this cluster, which then needs that one's unseal keys"
+BY_FORCE = (
+    "check that vault.address is the right cluster; --force replaces all its data, and its nodes"
+    " then need the unseal keys of the snapshot's cluster"
+)
 _BEFORE_FORCE = (
-    "is it this cluster's, then look whether its KMS has the key; with --force the servers seal,"
-    " and nothing but the snapshot's KMS key opens them"
+    "if the snapshot is from this cluster, check that the KMS still has its key; do not use"
+    " --force: the servers would seal, and only the KMS key of the snapshot could unseal them"
 )
 _UNTOUCHED = "nothing was changed"
 _LISTENER = "in the listener of the servers' configuration, reload them, then restore again"

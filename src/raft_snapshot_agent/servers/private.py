@@ -117,8 +117,9 @@ def private_node(
     elif must_be_closed:
         raise ConfigError(
             f"a restored copy cannot be isolated on this host: {found.why}",
-            hint="allow user namespaces (sysctl user.max_user_namespaces, or the container's"
-            " profile), or use a host or pod without network",
+            hint="allow user namespaces (RestrictNamespaces= of the systemd unit, sysctl"
+            " user.max_user_namespaces, or the container's profile), or use a host or pod without"
+            " network",
         )
     else:
         host = NodeHost(program=program, socket=True)

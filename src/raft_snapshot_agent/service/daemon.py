@@ -223,8 +223,8 @@ class Daemon:
             elif not told:
                 where = f" of {', '.join(stuck)}" if stuck != [""] else ""
                 self._log.error(
-                    f"The snapshot{where} has made no progress for longer than all time-outs"
-                    " together; the agent stops its watchdog signal, so systemd restarts it.",
+                    f"The snapshot{where} has made no progress for longer than its time-outs"
+                    " allow; the agent stops its watchdog signal, so systemd restarts it.",
                     fact=LogEvent.WATCHDOG_SILENT,
                 )
             told = bool(stuck)

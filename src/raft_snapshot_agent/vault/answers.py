@@ -130,7 +130,8 @@ def refusal(answer: Answer, address: str, path: str, right: str = "read") -> Ser
     if answer.of_dr_secondary:
         return ServerError(
             f"{address} belongs to a DR secondary, which gives no snapshots ({answer.told})",
-            hint="run the agent on the primary cluster, which after a failover is this one",
+            hint="configure the agent for the primary cluster; if this one is promoted, snapshots"
+            " work without a change",
         )
     return ServerError(says, hint=_advice(answer))
 

@@ -67,7 +67,7 @@ async def test_storages_are_listed_each_on_its_own() -> None:
         )
     )
     assert [one.status for one in found] == ["success", "warning", "failure", "failure"]
-    assert found[1].message == "closed may not be listed: no s3:ListBucket"
+    assert found[1].message == "no permission to list closed: no s3:ListBucket"
     assert (found[2].message, found[2].advice) == ("away: cannot reach it", "check the address")
     assert (found[3].message, found[3].advice) == ("wrong: the key is unknown", "check the keys")
     assert [one.exit_code for one in found] == [0, 0, 2, 2]

@@ -181,7 +181,7 @@ def test_an_alarm_is_told_with_its_remedy_and_does_not_flood(said: Said) -> None
         log.report(report(stored("s3", "s3://b/a.snap", alarm=alarm), after=minute))
     went_back, mend = (
         "the Raft index went back from 0 to 1",
-        "after checking, run prune --acknowledge",
+        "check the cluster (list, inspect, diff), and only if no data is missing, run raft-snapshot-agent prune --acknowledge",
     )
     assert [one for one in said() if one[0] == "error"] == [
         ("error", f"Retention suspended for s3: {went_back}; {mend}")

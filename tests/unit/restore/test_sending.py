@@ -50,7 +50,7 @@ def test_another_kms_key_is_no_reason_to_force_it() -> None:
     assert isinstance(told, Denied)
     assert "made with another KMS key" in told.message
     assert told.message.endswith("; nothing was changed")
-    assert "look whether its KMS has the key; with --force the servers seal" in told.hint
+    assert "check that the KMS still has its key; do not use --force" in told.hint
 
 
 def test_what_is_not_known_stays_as_it_was() -> None:

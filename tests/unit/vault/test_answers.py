@@ -112,7 +112,7 @@ def test_a_dr_secondary_is_told_as_such() -> None:
     )
     assert error.message.startswith("https://a belongs to a DR secondary, which gives no snapshots")
     assert "path disabled" in error.message
-    assert "on the primary cluster" in error.hint
+    assert "for the primary cluster" in error.hint
 
 
 def test_a_redirect_is_told_with_its_target_but_no_password() -> None:

@@ -140,7 +140,7 @@ def _partial() -> AgentStatus:
 
 
 def _failed() -> AgentStatus:
-    why = "permission denied: the token may not read sys/storage/raft/snapshot"
+    why = "permission denied: the token has no read permission on sys/storage/raft/snapshot"
     last = [run(back, Outcome.FAILED, error=why) for back in (3, 2, 1, 0)]
     both = (storage(newest=4), storage("s3", "s3", newest=4))
     bad = OngoingFailure(why, slot(3), 4)

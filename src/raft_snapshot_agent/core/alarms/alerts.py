@@ -15,6 +15,7 @@ from raft_snapshot_agent.core.alarms.problems import (
     list_problems,
 )
 from raft_snapshot_agent.core.enumeration import enumerate_names
+from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, Role, StorageStatus
@@ -168,7 +169,7 @@ def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator
 
     holding = storage.holding
     if reason := storage.alarm or ("" if holding is None else holding.alarm):
-        mend = advise("after checking", "prune --acknowledge", cluster)
+        mend = advise(CHECK_FIRST, "prune --acknowledge", cluster)
         yield alert(AlertEvent.GUARD_ALARM, f"retention suspended: {reason}; {mend}")
     if found := [] if holding is None else _list_broken(holding.survey):
         mend = advise("look at it", f"verify --all --storage {storage.name}", cluster)

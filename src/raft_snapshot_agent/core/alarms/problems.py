@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
+from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
 from raft_snapshot_agent.core.state.holding import CheckState
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, Role, StorageStatus
 
@@ -129,7 +130,7 @@ def _of_cluster(cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
         yield Problem(
             ProblemKind.STUCK,
             Severity.FAILING,
-            "the snapshot under way has made no progress for longer than all time-outs",
+            "the snapshot under way has made no progress for longer than its time-outs allow",
             "restart the agent, and keep its log",
             name,
             since=cluster.heartbeat,
@@ -184,7 +185,7 @@ def _grade(
     if storage.holding is not None and storage.holding.census is None:
         return ProblemKind.UNLISTED, Severity.ATTENTION, "check its address and its credentials"
     if state is CheckState.WARNING and storage.alarm:
-        advice = advise("after checking", "prune --acknowledge", cluster)
+        advice = advise(CHECK_FIRST, "prune --acknowledge", cluster)
         return ProblemKind.RETENTION_SUSPENDED, Severity.ATTENTION, advice
     if state is CheckState.WARNING and storage.has_rot:
         advice = advise("inspect it", f"verify --all --storage {storage.name}", cluster)
@@ -200,7 +201,7 @@ def _of_rest(cluster: ClusterStatus) -> Iterator[Problem]:
         yield Problem(
             ProblemKind.LEASE_UNUSABLE,
             Severity.FAILING,
-            f"cannot determine which agent is responsible: {cluster.lease.trouble}",
+            f"cannot determine which agent takes the snapshots: {cluster.lease.trouble}",
             advise("check the storage that keeps the lease", "doctor", name),
             name,
         )

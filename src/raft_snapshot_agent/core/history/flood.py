@@ -33,7 +33,11 @@ _COMPARED = 16
 _FEW = 4
 _GAPS = 8
 """Number of intervals between slots that are compared; the shortest one counts."""
-_HINT = "delete those that nobody of you took, or raise guard.max_extra"
+_HINT = (
+    "find the snapshots that no agent and no operator took (raft-snapshot-agent list), and delete"
+    " each of them in the storage, together with its .json file; if all are genuine, raise"
+    " guard.max_extra"
+)
 
 Fingerprinted = tuple[str, str]
 """A snapshot, with its fingerprint in manifests."""

@@ -64,7 +64,7 @@ class ScrubNote:
         """Damaged and missing snapshots, as text for `check`."""
         found = [
             (self.rotten, "corrupted when it was read back"),
-            (self.vanished, "gone, and not pruned"),
+            (self.vanished, "missing, but not deleted by retention"),
         ]
         return [
             f"{names[0]} {'and others are' if len(names) > 1 else 'is'} {what}"

@@ -15,6 +15,8 @@ GUARD_NAME = "raft-snapshot-guard.json"
 """Exists in a storage while retention is suspended there."""
 RESTORED_NAME = "raft-snapshot-restored.json"
 """Exists in a storage from a restore until the next snapshot."""
+CHECK_FIRST = "check the cluster (list, inspect, diff), and only if no data is missing"
+"""What an operator must do before an alarm is acknowledged: retention may then delete old ones."""
 SCRUB_NAME = "raft-snapshot-scrub.json"
 """Exists in a storage whose snapshots are read back."""
 _LONGEST = 300
@@ -33,6 +35,11 @@ class Alarm:
 
     def __str__(self) -> str:
         return f"{self.reason} (since {self.snapshot})"
+
+    @property
+    def remedy(self) -> str:
+        """The same, with its consequence and what to do."""
+        return f"{self}: nothing is deleted; {CHECK_FIRST}, run prune --acknowledge"
 
     def to_json(self) -> bytes:
         return (json.dumps(asdict(self), indent=2) + "\n").encode()

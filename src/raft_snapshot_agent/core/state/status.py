@@ -169,7 +169,7 @@ class ClusterStatus:
     heartbeat: datetime | None = None
     """When its loop last made progress."""
     stuck: bool = False
-    """Whether a run has made no progress for longer than all time-outs together."""
+    """Whether a run has made no progress for longer than its time-outs allow."""
     phases: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """Last duration in seconds by phase and storage; common phases have an empty storage."""
     durations: RunDurations = field(default_factory=RunDurations)

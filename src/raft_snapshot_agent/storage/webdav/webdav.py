@@ -154,8 +154,7 @@ class WebdavStorage:
 
     def _upload(self, doing: str, hidden: str, source: UploadSource, stop: Event) -> int:
         """Send the source in chunks while it grows; as a whole to servers without chunks."""
-        content = if_small(source, _SMALL)
-        if content is not None:
+        if (content := if_small(source, _SMALL)) is not None:
             return self._send_whole(doing, hidden, content, len(content))
         body = Body(source, stop)
         answer = self._ask(doing, "PUT", self._url(hidden), {}, body)
@@ -166,8 +165,7 @@ class WebdavStorage:
         return self._send_whole(doing, hidden, Body(source, stop), whole_length(source))
 
     def _send_whole(self, doing: str, hidden: str, body: bytes | Body, length: int) -> int:
-        headers = {"content-length": str(length)}
-        answer = self._ask(doing, "PUT", self._url(hidden), headers, body)
+        answer = self._ask(doing, "PUT", self._url(hidden), {"content-length": str(length)}, body)
         if answer.status not in _SUCCESS:
             raise self._refused(doing, answer)
         if (stored := self._find_size(hidden)) not in {None, length}:

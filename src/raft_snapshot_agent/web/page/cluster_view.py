@@ -143,7 +143,7 @@ def _tell_worker(cluster: ClusterStatus) -> str:
         case Role.STANDS_BY:
             return "another agent: the node here does not lead"
         case _:
-            return "to be seen at the first snapshot"
+            return "not known before the first snapshot"
 
 
 def _tell_running(cluster: ClusterStatus, now: datetime) -> str:

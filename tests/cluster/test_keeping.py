@@ -59,7 +59,9 @@ def test_a_swapped_cluster_pushes_nothing_out_until_an_operator_says_so(
     again = site.run_once()
     assert again.code == 6
     assert again.of_level("warning") == []
-    assert all("run prune --acknowledge" in one for one in again.of_level("error"))
+    assert all(
+        "run raft-snapshot-agent prune --acknowledge" in one for one in again.of_level("error")
+    )
     assert len(again.of_level("error")) == 2
     saved = at(site, "save")
     assert saved.code == 6

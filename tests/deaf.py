@@ -1,10 +1,13 @@
-"""An address that neither takes connections nor refuses them."""
+"""Addresses that neither take connections nor refuse them, and names that have several."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
 
 
 @contextmanager
@@ -17,3 +20,15 @@ def deaf(host: str, port: int) -> Iterator[None]:
             waiting.setblocking(False)
             waiting.connect_ex((host, port))
         yield
+
+
+def give_addresses(monkeypatch: pytest.MonkeyPatch, name: str, addresses: Sequence[str]) -> None:
+    """Let a name have addresses, which are read at each look-up."""
+    look_up = socket.getaddrinfo
+
+    def know(host: Any, *args: Any, **named: Any) -> Any:
+        if host not in {name, name.encode()}:
+            return look_up(host, *args, **named)
+        return [one for each in addresses for one in look_up(each, *args, **named)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", know)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 import weakref
-from functools import partial
 from types import FrameType
 
 from raft_snapshot_agent import __version__
@@ -44,16 +43,12 @@ def end_on_signals() -> None:
 
 def _end(number: int, frame: FrameType | None) -> None:
     if _is_in_finalizer(frame):  # Python would print the exception and go on
-        signal.signal(signal.SIGALRM, partial(_raise_again, number))
+        signal.signal(signal.SIGALRM, lambda _, interrupted: _end(number, interrupted))
         signal.setitimer(signal.ITIMER_REAL, _AGAIN)
         return
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     sys.exit(128 + number)
-
-
-def _raise_again(number: int, _alarm: int, frame: FrameType | None) -> None:
-    _end(number, frame)
 
 
 def _is_in_finalizer(frame: FrameType | None) -> bool:

@@ -17,7 +17,6 @@ from raft_snapshot_agent.host_limits import find_limit
 _HEAD_START = 0.25
 """Seconds after which the next address is tried as well. Source: RFC 8305, section 8."""
 
-_NO_ADDRESS = OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
 Options = Iterable[tuple[Any, ...]]
 """Arguments of `setsockopt`."""
 
@@ -65,10 +64,10 @@ class _Race:
                     self._begin(*self._left.pop(0))
                 winner = self._wait(min(until, monotonic() + _HEAD_START) if self._left else until)
                 if winner is None and monotonic() >= until:
-                    self._errors.append(TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
+                    self._errors.append(_error(errno.ETIMEDOUT))
                     break
             if winner is None:
-                raise min(self._errors, key=_rank, default=_NO_ADDRESS)
+                raise min(self._errors or [_error(errno.EHOSTUNREACH)], key=_rank)
             return winner
         finally:
             for one in self._under_way.values():
@@ -100,11 +99,15 @@ class _Race:
                 failed = attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if not failed:
                     return attempt
-                self._errors.append(OSError(failed, os.strerror(failed)))
+                self._errors.append(_error(failed))
                 self._poll.unregister(number)
                 self._under_way.pop(number).close()
                 return None
         return None
+
+
+def _error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
 
 
 def _rank(error: OSError) -> int:

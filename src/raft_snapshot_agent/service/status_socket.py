@@ -87,12 +87,13 @@ class StatusSocket:
         listener = await anyio.create_unix_listener(path, mode=0o600)
         own = 0
         try:
-            async with listener, anyio.create_task_group() as tasks:
+            async with listener:
                 own = path.lstat().st_ino
-                tasks.start_soon(listener.serve, answer)
-                while _is_there(path):  # noqa: ASYNC110 - somebody else removes it
-                    await anyio.sleep(_LOOK_EVERY)
-                tasks.cancel_scope.cancel()
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(listener.serve, answer)
+                    while _is_there(path):  # noqa: ASYNC110 - somebody else removes it
+                        await anyio.sleep(_LOOK_EVERY)
+                    tasks.cancel_scope.cancel()
         finally:
             with suppress(OSError):
                 # but not the socket of a daemon that was started since

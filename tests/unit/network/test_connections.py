@@ -7,13 +7,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import trustme
 from tests.connections import ALL, BY_KEY, Way, error_of, said
-from tests.deaf import deaf
+from tests.deaf import deaf, give_addresses
 from tests.forward_proxy import (
     HERE,
     KINDS,
@@ -167,14 +166,7 @@ async def test_one_address_of_several_is_enough(kind: str, way: Way, origin: Htt
     """As with `bao`: names often have an IPv6 address to which no route leads."""
     port = urlsplit(origin.address).port
     assert port is not None
-    look_up = socket.getaddrinfo
-
-    def know(host: Any, *args: Any, **named: Any) -> Any:
-        if host not in {"several.test", b"several.test"}:
-            return look_up(host, *args, **named)
-        return [one for each in ("127.0.0.2", LOOPBACK) for one in look_up(each, *args, **named)]
-
-    way.monkeypatch.setattr(socket, "getaddrinfo", know)
+    give_addresses(way.monkeypatch, "several.test", ["127.0.0.2", LOOPBACK])
     with deaf("127.0.0.2", port):
         began = time.monotonic()
         error = await said(ALL[kind], replace(way, address=f"http://several.test:{port}"))

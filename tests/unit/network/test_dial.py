@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from tests.deaf import deaf
+from tests.deaf import deaf, give_addresses
 
 from raft_snapshot_agent.network import dial as module
 from raft_snapshot_agent.network.dial import alternate, dial
@@ -29,14 +29,9 @@ def port() -> Iterator[int]:
 
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses of every host."""
+    """The addresses of `host`."""
     addresses: list[str] = []
-    look_up = socket.getaddrinfo
-
-    def know(_: str, *args: Any, **named: Any) -> list[Any]:
-        return [one for each in addresses for one in look_up(each, *args, **named)]
-
-    monkeypatch.setattr(socket, "getaddrinfo", know)
+    give_addresses(monkeypatch, "host", addresses)
     return addresses
 
 
@@ -116,8 +111,11 @@ def test_a_limit_of_this_host_tells_most(
 
 def test_a_name_without_an_address_is_an_error(at: list[str], port: int) -> None:
     assert at == []
-    with pytest.raises(OSError, match="No route to host"):
+    with pytest.raises(OSError, match="No route to host") as first:
         dial("host", port, 60)
+    with pytest.raises(OSError, match="No route to host") as second:
+        dial("host", port, 60)
+    assert first.value is not second.value, "a traceback would grow with each"
 
 
 def test_families_take_turns() -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -24,7 +23,7 @@ from tests.contract.sources import (
     put_of,
     whole,
 )
-from tests.deaf import deaf
+from tests.deaf import deaf, give_addresses
 from tests.holes import HOLES
 from tests.stores.fixtures import Sshd
 from tests.stores.running import LOOPBACK, PASSWORD
@@ -69,12 +68,7 @@ async def _put_fails(storage: Storage, source: Watched) -> None:
 async def test_one_address_of_several_is_enough(
     place: Sftp, sftp_server: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look_up = socket.getaddrinfo
-
-    def know(host: Any, *args: Any, **named: Any) -> Any:
-        return [one for each in ("127.0.0.2", LOOPBACK) for one in look_up(each, *args, **named)]
-
-    monkeypatch.setattr(socket, "getaddrinfo", know)
+    give_addresses(monkeypatch, "several.test", ["127.0.0.2", LOOPBACK])
     with deaf("127.0.0.2", sftp_server.port):
         began = time.monotonic()
         assert await place.open(host="several.test").entries() == []

@@ -6,6 +6,7 @@ import importlib.util
 import re
 from datetime import UTC, timedelta, tzinfo
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -90,6 +91,21 @@ def _parse_speed(value: Any) -> Any:
 def _cron(expression: str) -> str:
     Cron(expression)
     return expression
+
+
+def absolute(example: str) -> AfterValidator:
+    """Return the annotation of a path that must be absolute.
+
+    Arguments:
+        example: Part of the error message.
+    """
+
+    def check(path: Path) -> Path:
+        if not path.is_absolute():
+            raise ValueError(f"must be an absolute path, such as {example}")
+        return path
+
+    return AfterValidator(check)
 
 
 _as_text = PlainSerializer(format_duration, return_type=str)

@@ -49,18 +49,22 @@ def locked(path: Path, seconds: float) -> Iterator[None]:
         os.close(descriptor)
 
 
-def lock(descriptor: int) -> bool:
+def lock(descriptor: int, *, wait: bool = False) -> bool:
     """Lock an open file until it is closed; return false if another process holds the lock.
 
     On a file system without locks, nobody can hold one.
+
+    Arguments:
+        descriptor: The file.
+        wait: Wait until the other process releases it.
     """
-    return _try_lock(descriptor) is not False
+    return _try_lock(descriptor, wait=wait) is not False
 
 
-def _try_lock(descriptor: int) -> bool | None:
+def _try_lock(descriptor: int, *, wait: bool = False) -> bool | None:
     """Return the same, and `None` on a file system without locks."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     except OSError as error:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from threading import Thread
 from typing import TypeVar
 
@@ -36,7 +37,9 @@ MANY_ROWS = 1000
 """Minimum rows for a thread: fewer take less time than starting one."""
 
 
-async def in_thread(work: Callable[[], _T], *, abandon: bool = False) -> _T:
+async def in_thread(
+    work: Callable[[], _T], *, abandon: bool = False, discard: Callable[[_T], object] | None = None
+) -> _T:
     """Run `work` in a thread and wait for it; the thread may start later if many start now.
 
     Arguments:
@@ -44,10 +47,12 @@ async def in_thread(work: Callable[[], _T], *, abandon: bool = False) -> _T:
         abandon: On cancellation return at once, while `work` still runs, and let the process
             end. Only for work that is harmless without a waiting caller. Its connections are
             closed, so that it ends soon.
+        discard: Releases the result if the caller was cancelled, such as an open file. It is
+            called in any thread.
     """
     with await _take_turn():
         if abandon:
-            return await _in_daemon_thread(work)
+            return await _in_daemon_thread(work, discard)
         return await to_thread.run_sync(work, limiter=_UNLIMITED)
 
 
@@ -93,7 +98,7 @@ async def _take_turn() -> _Turn:
     return _Turn(limiter, borrower)
 
 
-async def _in_daemon_thread(work: Callable[[], _T]) -> _T:
+async def _in_daemon_thread(work: Callable[[], _T], discard: Callable[[_T], object] | None) -> _T:
     # At exit the interpreter waits without a limit for the threads of anyio.
     future: Future[_T] = Future()
     future.set_running_or_notify_cancel()
@@ -114,7 +119,14 @@ async def _in_daemon_thread(work: Callable[[], _T]) -> _T:
     except asyncio.CancelledError:
         # Later, so that the failure this causes does not replace the reason of the cancellation.
         asyncio.get_running_loop().call_soon(deadline.cut)
+        if discard is not None:
+            future.add_done_callback(partial(_discard, discard))
         raise
+
+
+def _discard(discard: Callable[[_T], object], ended: Future[_T]) -> None:
+    if ended.exception() is None:
+        discard(ended.result())
 
 
 def _release_locals(error: BaseException) -> None:

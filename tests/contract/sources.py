@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.errors import AgentError, Stopped
-from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.storage.base import Storage, UploadSource
 from raft_snapshot_agent.transfer.spool import Spool
 
 MIB = 1 << 20
@@ -24,6 +24,17 @@ def bytes_of(size: int) -> bytes:
     """Make bytes that repeat nowhere a part could end."""
     block = hashlib.shake_256(str(size).encode()).digest(1_000_003)
     return (block * (size // len(block) + 1))[:size]
+
+
+class Unlinkable:
+    """A source that has to be copied."""
+
+    def __init__(self, source: UploadSource) -> None:
+        self._source = source
+        self.follow, self.read = source.follow, source.read
+
+    def link(self, _target: Path) -> bool:
+        return False
 
 
 class Watched:

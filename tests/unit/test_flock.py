@@ -9,11 +9,16 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.contract.sources import NAME, Unlinkable, Watched
 
 from raft_snapshot_agent.core.alarms.notices import NoticeMemory
+from raft_snapshot_agent.errors import StorageError, StorageUnavailable
 from raft_snapshot_agent.flock import locked, remove_if_abandoned
 from raft_snapshot_agent.notify.memory_file import MemoryFile
 from raft_snapshot_agent.servers.throw_away import throw_away_folder
+from raft_snapshot_agent.storage.base import BytesSource
+from raft_snapshot_agent.storage.local.atomic_write import partial_path
+from raft_snapshot_agent.storage.local.local import LocalStorage
 from raft_snapshot_agent.transfer.spool import Spool
 
 pytestmark = pytest.mark.usefixtures("_no_locks")
@@ -32,6 +37,27 @@ def _no_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 def test_a_snapshot_is_spooled(tmp_path: Path) -> None:
     with Spool.create(tmp_path, "0a1b2c") as spool:
         spool.write(b"x")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("linked", [True, False])
+async def test_a_snapshot_is_stored(tmp_path: Path, linked: bool) -> None:
+    (tmp_path / "stored").mkdir()
+    storage = LocalStorage(tmp_path / "stored")
+    with Watched(tmp_path) as source:
+        source.grow(b"whole")
+        source.accept()
+        await storage.put(NAME, source if linked else Unlinkable(source))
+    assert [path.name for path in (tmp_path / "stored").iterdir()] == [NAME]
+
+
+@pytest.mark.anyio
+async def test_what_an_agent_may_be_writing_is_not_replaced(tmp_path: Path) -> None:
+    partial_path(tmp_path / NAME).touch()
+    with pytest.raises(
+        StorageUnavailable, match=r"another process \(if no agent is running, remove"
+    ):
+        await LocalStorage(tmp_path).put(NAME, BytesSource(b"whole"))
 
 
 def test_a_memory_is_kept(tmp_path: Path) -> None:
@@ -63,3 +89,16 @@ def test_other_failures_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(fcntl, "flock", fail)
     with pytest.raises(OSError, match="Input/output"), locked(tmp_path / "a", 0):
         pass
+
+
+@pytest.mark.anyio
+async def test_a_file_that_cannot_be_locked_is_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(StorageError, match="Input/output"):
+        await LocalStorage(tmp_path).put(NAME, BytesSource(b"whole"))
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - the shorter one

@@ -13,8 +13,8 @@ from raft_snapshot_agent import flock
 from raft_snapshot_agent.errors import SpoolError
 from raft_snapshot_agent.flock import remove_if_abandoned
 from raft_snapshot_agent.private_folder import make_private_folder
-from raft_snapshot_agent.transfer import spool as spools
 from raft_snapshot_agent.transfer.spool import Spool
+from raft_snapshot_agent.transfer.spool_files import sweep
 
 OWN = f"raft-snapshot-agent-{os.geteuid()}"
 RUN = "0a1b2c"
@@ -33,7 +33,7 @@ def test_in_a_shared_folder_a_spool_lies_in_one_of_our_own(shared: Path) -> None
     with Spool.create(shared, RUN) as spool:
         assert spool.path == shared / OWN / NAME
         assert (shared / OWN).stat().st_mode & 0o777 == 0o700
-        assert spools.sweep(shared) == frozenset()
+        assert sweep(shared) == frozenset()
     assert [*(shared / OWN).iterdir()] == []
 
 
@@ -52,7 +52,7 @@ def test_a_folder_of_ours_that_was_opened_to_others_is_closed_again(shared: Path
 def test_a_planted_spool_declares_no_living_run_dead(shared: Path) -> None:
     (shared / NAME).touch()
 
-    assert spools.sweep(shared) == frozenset()
+    assert sweep(shared) == frozenset()
     assert (shared / NAME).exists()
 
 
@@ -88,7 +88,7 @@ def test_a_planted_link_is_not_followed_by_a_sweep(tmp_path: Path) -> None:
 def test_a_planted_pipe_holds_up_no_sweep(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / NAME)
 
-    assert spools.sweep(tmp_path) == frozenset()
+    assert sweep(tmp_path) == frozenset()
 
 
 @pytest.mark.parametrize("owner", [0, 12345])
@@ -111,7 +111,7 @@ def test_a_killed_agents_spool_is_found_in_its_own_folder(shared: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(shared)], check=False)
     assert len([*(shared / OWN).iterdir()]) == 1
 
-    assert spools.sweep(shared) == {"dead01"}
+    assert sweep(shared) == {"dead01"}
     assert [*(shared / OWN).iterdir()] == []
 
 

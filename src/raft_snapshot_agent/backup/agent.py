@@ -35,6 +35,7 @@ from raft_snapshot_agent.observe.trace import RUN, as_failure
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.download import Download, stop_when_cancelled, verify
 from raft_snapshot_agent.transfer.spool import Spool
+from raft_snapshot_agent.transfer.spool_files import open_spool
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 
 if TYPE_CHECKING:  # imported only if a lease is configured, or storages are listed
@@ -119,7 +120,7 @@ class Agent:
                 if permit.waited:  # it may have changed
                     leader = await self._find_leader()
                 report = replace(report, node=leader.node.address, warnings=leader.troubles)
-                with Spool.create(self.spool.path, run.id) as spool:
+                async with open_spool(self.spool.path, run.id) as spool:
                     self._filling, self.present_run = spool, run.id
                     context = RunContext(
                         run,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from raft_snapshot_agent.servers.throw_away import sweep_throw_away_folders
 from raft_snapshot_agent.threads import in_thread
-from raft_snapshot_agent.transfer.spool import sweep
+from raft_snapshot_agent.transfer.spool_files import sweep
 
 
 class SpoolFolder:

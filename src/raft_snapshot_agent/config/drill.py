@@ -8,15 +8,9 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from raft_snapshot_agent.fields import ScheduleSettings, Settings
+from raft_snapshot_agent.fields import ScheduleSettings, Settings, absolute
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.vault.auth import AnyAuth
-
-
-def _absolute(path: Path) -> Path:
-    if not path.is_absolute():
-        raise ValueError("must be an absolute path, such as /usr/bin/bao")
-    return path
 
 
 def _pattern(text: str) -> str:
@@ -36,7 +30,7 @@ def _path(path: str) -> str:
 _KNOWN_TO_COPY = ("approle", "userpass")
 """Auth methods that need no other server than the copy."""
 _WAYS = ("sha256", "matches", "equals_secret")
-AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+AbsolutePath = Annotated[Path, absolute("/usr/bin/bao")]
 SecretPath = Annotated[str, AfterValidator(_path)]
 
 

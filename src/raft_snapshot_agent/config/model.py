@@ -32,6 +32,7 @@ from raft_snapshot_agent.fields import (
     RetentionPolicy,
     ScheduleSettings,
     Settings,
+    absolute,
 )
 from raft_snapshot_agent.lease import AnyLease
 from raft_snapshot_agent.notify import AnyNotifier
@@ -39,12 +40,6 @@ from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.settings import FileName
 from raft_snapshot_agent.vault.settings import VaultSettings
-
-
-def _absolute(path: Path) -> Path:
-    if not path.is_absolute():
-        raise ValueError("must be an absolute path, such as /var/spool/raft-snapshot-agent")
-    return path
 
 
 def _share(value: Any) -> Any:
@@ -143,7 +138,7 @@ class Config(Settings):
     storages: tuple[AnyStorage, ...] = ()
     lease: AnyLease | None = None
     """Which of several agents works; without one each of them does, under the leader rules."""
-    spool: Annotated[Path, AfterValidator(_absolute)] | None = None
+    spool: Annotated[Path, absolute("/var/spool/raft-snapshot-agent")] | None = None
     """The folder a snapshot streams into; see `spool_folder`."""
     log: LogSettings = LogSettings()
     metrics: AnyMetrics | None = None

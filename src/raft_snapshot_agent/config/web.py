@@ -12,7 +12,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, ConfigDict, model_validator
 
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.fields import Settings
+from raft_snapshot_agent.fields import Settings, absolute
 from raft_snapshot_agent.network.trust import load_pair
 from raft_snapshot_agent.secret import Secret
 
@@ -39,13 +39,7 @@ def _host(text: str) -> str:
     return text.lower()
 
 
-def _absolute(path: Path) -> Path:
-    if not path.is_absolute():
-        raise ValueError("must be an absolute path, such as /etc/raft-snapshot-agent/web.pem")
-    return path
-
-
-PemFile = Annotated[Path, AfterValidator(_absolute)]
+PemFile = Annotated[Path, absolute("/etc/raft-snapshot-agent/web.pem")]
 
 
 class WebTls(Settings):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from raft_snapshot_agent.restore.sending import Upload, send
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.download import verify
 from raft_snapshot_agent.transfer.spool import Spool
+from raft_snapshot_agent.transfer.spool_files import open_spool
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 
@@ -67,26 +68,28 @@ async def fetch_copy(
         AgentError: It could not be read.
     """
 
-    def create() -> Spool:
-        spool = spools.enter_context(Spool.create(folder, secrets.token_hex(8)))
+    async def create() -> Spool:
+        spool = await spools.enter_async_context(open_spool(folder, secrets.token_hex(8)))
         begun(spool)
         return spool
 
-    with ExitStack() as spools:
+    async with AsyncExitStack() as spools:
         yield await _fetch(reader, create, spools)
 
 
-async def _fetch(reader: SnapshotReader, create: Callable[[], Spool], spools: ExitStack) -> Fetched:
+async def _fetch(
+    reader: SnapshotReader, create: Callable[[], Awaitable[Spool]], spools: AsyncExitStack
+) -> Fetched:
     """Copy it; if it does not look intact, verify it twice, and copy it again if it is."""
     with naming(reader):
         try:
-            return await _copy_and_verify(reader, create())
+            return await _copy_and_verify(reader, await create())
         except (VerificationError, StorageError):
-            spools.close()
+            await spools.aclose()
             if (again := reader.again()) is None:
                 raise
         await examine(reader)
-        return await _copy_and_verify(again, create())
+        return await _copy_and_verify(again, await create())
 
 
 async def _copy_and_verify(reader: SnapshotReader, spool: Spool) -> Fetched:

@@ -18,12 +18,12 @@ from typing import Self
 
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.errors import AgentError, SpoolError, Stopped, reason_of
-from raft_snapshot_agent.flock import link_open, lock, remove_if_abandoned
+from raft_snapshot_agent.flock import link_open, lock
 from raft_snapshot_agent.host_limits import FILE_SIZE_HINT
-from raft_snapshot_agent.private_folder import make_private_folder, private_folder
+from raft_snapshot_agent.private_folder import make_private_folder
 
-_PREFIX = ".raft-snapshot-agent-"
-_SUFFIX = ".spool"
+PREFIX = ".raft-snapshot-agent-"
+SUFFIX = ".spool"
 _ANNOUNCE_EVERY = 1 << 20
 """Bytes between two wake-ups of the followers; frequent wake-ups cost more than the reads."""
 _TRIES, _SWEPT_AFTER = 100, 0.01
@@ -34,7 +34,7 @@ _MOST_PIECES = os.sysconf("SC_IOV_MAX")
 class Spool:
     """A growing file with many readers, which is accepted or fails as a whole.
 
-    The file is locked (flock) while it is open, so that `sweep` can distinguish the spool of a
+    The file is locked (flock) while it is open, so that a sweep can distinguish the spool of a
     running agent from a leftover.
     """
 
@@ -63,7 +63,7 @@ class Spool:
             SpoolError: The folder does not exist or cannot be written.
         """
         try:
-            path = make_private_folder(folder) / f"{_PREFIX}{run_id}{_SUFFIX}"
+            path = make_private_folder(folder) / f"{PREFIX}{run_id}{SUFFIX}"
             for _ in range(_TRIES):
                 if (descriptor := _create(path)) is not None:
                     return cls(path, descriptor)
@@ -83,7 +83,8 @@ class Spool:
     def close(self) -> None:
         """Remove the file; remaining followers fail."""
         self.fail(Stopped("the spool was closed"))
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that fails now: a later sweep removes it
+            self._path.unlink(missing_ok=True)
         with self._changed:
             self._closed = True
             # An abandoned thread could use the descriptor's number after it was reused.
@@ -123,11 +124,8 @@ class Spool:
     def _flush(self) -> None:
         gathered, size = self._pending, self._pending_size
         self._pending, self._pending_size = [], 0
-        try:
-            with self._lend_file() as descriptor:
-                _write_all(descriptor, gathered)
-        except OSError as error:
-            raise _describe_failure(self._path.parent, error) from error
+        with self._use_file() as descriptor:
+            _write_all(descriptor, gathered)
         self._written += size
         with self._changed:
             self._readable = self._written
@@ -183,13 +181,13 @@ class Spool:
     def meta(self) -> ArchiveMeta:
         """Wait for `meta.json`; block the calling thread."""
         self._wait_until(lambda: self._meta is not None)
-        assert self._meta is not None  # noqa: S101 - _until came back without an error
+        assert self._meta is not None  # noqa: S101 - the wait ended without an error
         return self._meta
 
     def verdict(self) -> Snapshot:
         """Wait for the verdict; block the calling thread."""
         self._wait_until(lambda: self._snapshot is not None)
-        assert self._snapshot is not None  # noqa: S101 - _until came back without an error
+        assert self._snapshot is not None  # noqa: S101 - the wait ended without an error
         return self._snapshot
 
     def link(self, target: Path) -> bool:
@@ -214,18 +212,30 @@ class Spool:
     def read(self, position: int, size: int) -> bytes:
         """Read at most `size` bytes from `position`, waiting like `follow`; empty at the end."""
         available = self.follow(position) - position
-        self._handed_out += available
-        try:
-            with self._lend_file() as descriptor:
-                return os.pread(descriptor, min(size, available), position)
-        except OSError as error:
-            raise _describe_failure(self._path.parent, error) from error
+        with self._use_file() as descriptor:
+            piece = os.pread(descriptor, min(size, available), position)
+        if available and not piece:
+            raise self._cut_off()
+        self._handed_out += len(piece)
+        return piece
 
     def peek(self, position: int, buffer: bytearray) -> int:
-        """Fill `buffer` from `position` with available bytes, without waiting."""
+        """Fill `buffer` from `position` with bytes that are available, without waiting."""
+        with self._use_file() as descriptor:
+            filled = os.preadv(descriptor, [buffer], position)
+        if not filled:
+            raise self._cut_off()
+        return filled
+
+    def _cut_off(self) -> SpoolError:
+        return SpoolError(f"the spool {self._path} became shorter", hint="was it changed by hand?")
+
+    @contextmanager
+    def _use_file(self) -> Iterator[int]:
+        """Lend the file; raise a failure of the disk as an error of the spool."""
         try:
             with self._lend_file() as descriptor:
-                return os.preadv(descriptor, [buffer], position)
+                yield descriptor
         except OSError as error:
             raise _describe_failure(self._path.parent, error) from error
 
@@ -253,17 +263,6 @@ class Spool:
             self._changed.wait_for(lambda: self._error is not None or ready())
             if self._error is not None:
                 raise self._error
-
-
-def sweep(folder: Path) -> frozenset[str]:
-    """Remove the spools of crashed agents; return their run IDs."""
-    dead = set()
-    with suppress(OSError):  # a remaining problem is reported when the next spool is created
-        for path in private_folder(folder).glob(f"{_PREFIX}*{_SUFFIX}"):
-            with suppress(OSError):
-                if remove_if_abandoned(path):
-                    dead.add(path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX))
-    return frozenset(dead)
 
 
 def _create(path: Path) -> int | None:

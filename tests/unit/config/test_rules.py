@@ -30,7 +30,7 @@ def without_column(line: str) -> str:
     [
         (f"storages: [{{{S3}}}, {{{S3}, name: two}}]", "2: storages[1]: stores in the same place as s3"),
         (f"storages: [{{{S3}, prefix: a}}, {{{S3}, prefix: /a/, name: two}}]", "2: storages[1]: stores in the same place"),
-        ("storages: [{type: local, path: /tmp/x}, {type: local, path: /tmp/../tmp/x}]", "2: storages[1]: stores in the same place as local"),
+        ("storages: [{type: local, path: HERE/x}, {type: local, path: HERE/y/../x}]", "2: storages[1]: stores in the same place as local"),
         (f"storages: [{{{S3}, static_name: x}}, {{{S3}, name: two, static_name: x}}]", "2: storages[1]: stores in the same place"),
         (f"storages: [{{{S3}, static_name: raft-snapshot-guard.json}}]", "2: storages[0].static_name: is the name of the file of the guard"),
         (f"storages: [{{{S3}, static_name: x.json}}]\nlease: {{type: storage, storage: s3, name: x}}", "2: storages[0].static_name: is the name of the lease"),
@@ -52,7 +52,7 @@ def without_column(line: str) -> str:
 def test_rules_that_lock_each_other_are_refused(
     load_text: LoadText, tmp_path: Path, text: str, expected: str
 ) -> None:
-    made = loaded(load_text, text)
+    made = loaded(load_text, text.replace("HERE", str(tmp_path)))
     with pytest.raises(ConfigError) as caught:
         check(made.config, {"TMPDIR": str(tmp_path)}, made.position)
     (line,) = caught.value.lines
@@ -86,7 +86,7 @@ def test_what_works_but_may_not_be_meant_is_a_warning(
     [
         f"storages: [{{{S3}}}, {{{S3}, name: latest, static_name: latest.snap}}]",
         f"storages: [{{{S3}, prefix: vault}}, {{{S3}, prefix: vault-prod, name: two}}]",
-        "storages: [{type: local, path: /tmp/x}, {type: local, path: /tmp/x, prefix: a}]",
+        "storages: [{type: local, path: HERE/x}, {type: local, path: HERE/x, prefix: a}]",
         f"retention: {{last: 3}}\nstorages: [{{{S3}, prune: false}}]",
         f"retention: {{last: 3}}\nstorages: [{{{S3}, static_name: x}}]",
         f"schedule: {{every: 1h}}\nname_layout: {{prefix: v-, timestamp: 2006-01-02T15-04}}\nstorages: [{{{S3}}}]",
@@ -95,7 +95,7 @@ def test_what_works_but_may_not_be_meant_is_a_warning(
     ],
 )
 def test_what_goes_together_is_left_alone(load_text: LoadText, tmp_path: Path, text: str) -> None:
-    made = loaded(load_text, text)
+    made = loaded(load_text, text.replace("HERE", str(tmp_path)))
     check(made.config, {"TMPDIR": str(tmp_path)}, made.position)
     assert made.warnings == ()
 

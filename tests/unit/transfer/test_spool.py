@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.errors import Interrupted, SpoolError, Stopped, VerificationError
 from raft_snapshot_agent.transfer.spool import Spool
+from raft_snapshot_agent.transfer.spool_files import sweep
 
 META = ArchiveMeta(index=4711, term=3, size=1)
 SNAPSHOT = Snapshot(META, 1, "sha")
@@ -165,6 +167,29 @@ def test_closing_removes_the_file_and_wakes_who_still_follows(
     assert files(tmp_path) == []
 
 
+def test_a_disk_that_fails_at_the_end_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    spool = Spool.create(tmp_path, "0a1b2c")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        spool.close()
+    assert sweep(tmp_path) == {"0a1b2c"}, "its lock was released"
+
+
+def test_a_file_that_somebody_truncated_fails_its_readers(spool: Spool) -> None:
+    """Not as if it ended there, and not by asking again and again."""
+    spool.write(b"whole")
+    os.truncate(spool.path, 2)
+    with pytest.raises(SpoolError, match="became shorter"):
+        spool.peek(2, bytearray(3))
+    with pytest.raises(SpoolError, match="became shorter"):
+        everything(spool, 2)
+
+
 def test_only_the_owner_may_read_it(spool: Spool, tmp_path: Path) -> None:
     (path,) = tmp_path.iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
@@ -204,6 +229,7 @@ import resource, sys, threading
 from pathlib import Path
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.transfer.spool import Spool
+from raft_snapshot_agent.transfer.spool_files import sweep
 
 def follow(spool):
     position = 0

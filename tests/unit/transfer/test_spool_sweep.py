@@ -11,6 +11,7 @@ from raft_snapshot_agent import flock
 from raft_snapshot_agent.errors import SpoolError
 from raft_snapshot_agent.transfer import spool as spools
 from raft_snapshot_agent.transfer.spool import Spool
+from raft_snapshot_agent.transfer.spool_files import sweep
 
 
 def files(folder: Path) -> list[str]:
@@ -21,6 +22,7 @@ _KILLED = """
 import os, sys
 from pathlib import Path
 from raft_snapshot_agent.transfer.spool import Spool
+from raft_snapshot_agent.transfer.spool_files import sweep
 spool = Spool.create(Path(sys.argv[1]), sys.argv[2])
 spool.write(bytes(3_000_000))
 print("begun", flush=True)
@@ -45,20 +47,20 @@ def test_sweep_removes_the_spool_of_a_killed_agent_and_tells_its_run(tmp_path: P
     with writer(tmp_path, "dead01") as process:
         process.kill()
     assert len(files(tmp_path)) == 1
-    assert spools.sweep(tmp_path) == {"dead01"}
+    assert sweep(tmp_path) == {"dead01"}
     assert files(tmp_path) == []
 
 
 def test_sweep_leaves_the_spools_of_the_living(tmp_path: Path) -> None:
     with writer(tmp_path, "alive1") as process, Spool.create(tmp_path, "ours01"):
-        assert spools.sweep(tmp_path) == frozenset()
+        assert sweep(tmp_path) == frozenset()
         assert len(files(tmp_path)) == 2
         process.kill()
 
 
 def test_a_folder_that_cannot_be_swept_is_told_by_the_next_spool(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert spools.sweep(tmp_path / "file" / "spool") == frozenset()
+    assert sweep(tmp_path / "file" / "spool") == frozenset()
     with pytest.raises(SpoolError, match="Not a directory"):
         Spool.create(tmp_path / "file" / "spool", "0a1b2c")
 
@@ -66,7 +68,7 @@ def test_a_folder_that_cannot_be_swept_is_told_by_the_next_spool(tmp_path: Path)
 def test_sweep_leaves_foreign_files(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     (tmp_path / ".other.spool").touch()
-    assert spools.sweep(tmp_path) == frozenset()
+    assert sweep(tmp_path) == frozenset()
     assert len(files(tmp_path)) == 2
 
 
@@ -92,7 +94,7 @@ def test_a_sweep_between_making_and_locking_costs_nothing(
     def sweep_first(descriptor: int) -> bool:
         if not swept.is_set():
             swept.set()
-            spools.sweep(tmp_path)
+            sweep(tmp_path)
         return lock(descriptor)
 
     monkeypatch.setattr(spools, "lock", sweep_first)

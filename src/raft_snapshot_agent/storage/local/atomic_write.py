@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raft_snapshot_agent.errors import StorageUnavailable
-from raft_snapshot_agent.flock import remove_if_abandoned
+from raft_snapshot_agent.flock import lock, remove_if_abandoned
 from raft_snapshot_agent.storage.base import UploadSource
 
 _STEP = 2 << 20
@@ -176,7 +175,10 @@ def _claim(source: UploadSource, path: Path, *, may_link: bool) -> _Partial:
         return _begin(source, path, may_link=may_link)
     except FileExistsError:
         if not remove_if_abandoned(path):
-            raise StorageUnavailable(f"{path} is being written by another process") from None
+            hint = "if no agent is running, remove that file"
+            raise StorageUnavailable(
+                f"{path} is being written by another process", hint=hint
+            ) from None
     return _begin(source, path, may_link=may_link)
 
 
@@ -185,9 +187,14 @@ def _begin(source: UploadSource, path: Path, *, may_link: bool) -> _Partial:
         return _Partial(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC), linked=True)
     while True:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.fstat(descriptor).st_nlink:
-            return _Partial(path, descriptor, linked=False)
+        try:
+            lock(descriptor, wait=True)
+            if os.fstat(descriptor).st_nlink:
+                return _Partial(path, descriptor, linked=False)
+        except OSError:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
         os.close(descriptor)  # another agent's sweep removed the file in between
 
 

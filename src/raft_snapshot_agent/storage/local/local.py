@@ -12,11 +12,12 @@ import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from functools import partial
+from io import FileIO
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, TypeVarTuple, Unpack
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import BeforeValidator
 
 from raft_snapshot_agent.errors import (
     ConfigError,
@@ -25,7 +26,7 @@ from raft_snapshot_agent.errors import (
     StorageError,
     reason_of,
 )
-from raft_snapshot_agent.fields import Timeout
+from raft_snapshot_agent.fields import Timeout, absolute
 from raft_snapshot_agent.flock import remove_if_abandoned
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.http.body import StoppableSource, in_stoppable_thread
@@ -46,12 +47,6 @@ T = TypeVar("T")
 
 _CHUNK = 1 << 20
 _MODE = re.compile(r"0?[0-7]{3}")
-
-
-def _absolute(path: Path) -> Path:
-    if not path.is_absolute():
-        raise ValueError("must be an absolute path, such as /var/backups/vault")
-    return path
 
 
 def _octal(mode: Any) -> Any:
@@ -81,7 +76,7 @@ class LocalSettings(StorageSettings):
     """Snapshots in a folder of this host."""
 
     type: Literal["local"]
-    path: Annotated[Path, AfterValidator(_absolute)]
+    path: Annotated[Path, absolute("/var/backups/vault")]
     timeout: Timeout = timedelta(minutes=5)
     """How long the file system may be silent; a busy disk may take a while."""
     mode: Annotated[str, BeforeValidator(_octal)] = "0600"
@@ -194,15 +189,17 @@ class LocalStorage:
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
         doing = f"read {name}"
-        descriptor, piece = await self._blocking(doing, self._begin, name)
-        try:
+        with self._translate_errors(doing):
+            work = partial(self._begin, name)
+            file, piece = await in_thread(
+                work, abandon=True, discard=lambda begun: begun[0].close()
+            )
+        with file:
             while piece:
                 yield piece
                 if len(piece) < _CHUNK:  # only the last piece of a file is shorter
                     return
-                piece = await self._blocking(doing, os.read, descriptor, _CHUNK)
-        finally:
-            os.close(descriptor)
+                piece = await self._blocking(doing, file.read, _CHUNK)
 
     async def delete(self, name: str) -> None:
         await self._blocking(f"delete {name}", self._delete, name)
@@ -254,13 +251,14 @@ class LocalStorage:
             hint = "the first snapshot creates it, or mount what belongs there"
             raise NotThereYet(f"{self._folder} does not exist yet", hint=hint) from error
 
-    def _begin(self, name: str) -> tuple[int, bytes]:
+    def _begin(self, name: str) -> tuple[FileIO, bytes]:
         """Open a file and read its first piece, which for a manifest is all of it."""
-        descriptor = self._open(name)
+        # No bare descriptor: an abandoned thread could use its number after it was reused.
+        file = FileIO(self._open(name))
         try:
-            return descriptor, os.read(descriptor, _CHUNK)
+            return file, file.read(_CHUNK)
         except OSError:
-            os.close(descriptor)
+            file.close()
             raise
 
     def _open(self, name: str) -> int:

@@ -4,13 +4,15 @@ import errno
 import fcntl
 import os
 import stat
+import threading
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
-from tests.contract.sources import MIB, NAME, Watched, beside, bytes_of, whole
+from tests.contract.sources import MIB, NAME, Unlinkable, Watched, beside, bytes_of, whole
 
 from raft_snapshot_agent.errors import (
     NotThereYet,
@@ -21,21 +23,10 @@ from raft_snapshot_agent.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from raft_snapshot_agent.storage.base import BytesSource, UploadSource
+from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.local.local import LocalStorage
 from raft_snapshot_agent.transfer.spool import Spool
-
-
-class Unlinkable:
-    """A source that has to be copied."""
-
-    def __init__(self, source: UploadSource) -> None:
-        self._source = source
-        self.follow, self.read = source.follow, source.read
-
-    def link(self, _target: Path) -> bool:
-        return False
 
 
 def files(folder: Path, pattern: str = "*") -> list[Path]:
@@ -324,3 +315,36 @@ async def test_a_spool_that_was_closed_fails_its_follower(
     with pytest.raises(Stopped):
         await storage.put(NAME, spool)
     assert files(folder) == []
+
+
+async def test_a_read_that_is_given_up_leaves_no_file_open(
+    storage: LocalStorage, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / NAME).write_bytes(b"whole")
+    answer, opened = threading.Event(), os.open
+    done = threading.Semaphore(0)
+
+    def slow(path: Any, *args: Any, **named: Any) -> int:
+        if str(path).endswith(NAME):
+            answer.wait(60)
+            done.release()
+        return opened(path, *args, **named)
+
+    monkeypatch.setattr(os, "open", slow)
+    for _ in range(3):
+        with pytest.raises(TimeoutError), anyio.fail_after(0.05):
+            await anext(storage.read(NAME))
+    answer.set()
+    for _ in range(3):
+        assert done.acquire(timeout=60)
+    with anyio.fail_after(60):
+        while NAME in open_names():  # noqa: ASYNC110 - threads close them
+            await anyio.sleep(0.01)
+
+
+def open_names() -> set[str]:
+    found = set()
+    for one in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.add(one.readlink().name)
+    return found

@@ -59,7 +59,7 @@ async def bring_to_life(
         VerificationError: The snapshot is not intact, or the keys do not unseal it.
     """
     require_keys(settings)
-    keys = [key.resolve() for key in settings.unseal.keys]
+    keys = await in_thread(lambda: [key.resolve() for key in settings.unseal.keys])
     seal = await in_thread(lambda: read_seal(settings.unseal))
     async with fetch_copy(reader, spool) as got, lend_folder(spool) as folder:
         choice = choose_server(got.manifest, settings.server, opened=True, seal=seal)

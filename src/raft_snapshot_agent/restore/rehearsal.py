@@ -96,7 +96,7 @@ async def rehearse(
     Raises:
         AgentError: The drill could not be run, so nothing is known about the snapshot.
     """
-    keys = [key.resolve() for key in settings.unseal.keys]
+    keys = await in_thread(lambda: [key.resolve() for key in settings.unseal.keys])
     seal = await in_thread(lambda: read_seal(settings.unseal))
     progress = _Progress()
     try:

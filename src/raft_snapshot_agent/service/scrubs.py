@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import anyio
 from anyio import CancelScope
@@ -27,6 +28,7 @@ from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.lasting import keep_running
 from raft_snapshot_agent.service.scrub_plan import ScrubPlan
 from raft_snapshot_agent.service.working import is_working
+from raft_snapshot_agent.threads import in_thread
 
 _LOOK_EVERY = timedelta(minutes=5)
 """Interval of the check whether a storage is due, and for which agent."""
@@ -133,14 +135,15 @@ class ScrubLoop:
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
         """Wait until no other agent on this host with the same spool runs a scrub."""
+        begin = partial(_open_locked, self._plan.spool)
         try:
-            folder = os.open(private_folder(self._plan.spool), os.O_RDONLY | os.O_DIRECTORY)
+            # another process has it
+            while (folder := await in_thread(begin, abandon=True, discard=_close)) is None:  # noqa: ASYNC110
+                await anyio.sleep(_PAUSE)
         except OSError:
             yield  # the folder does not exist yet
             return
         try:
-            while not lock(folder):  # noqa: ASYNC110 - another process has it
-                await anyio.sleep(_PAUSE)
             yield
         finally:
             os.close(folder)
@@ -154,6 +157,24 @@ class ScrubLoop:
             what = result.read[0] if many == 1 else f"{many} snapshots"
             told = f"Read back and whole: {what}"
             self._journal.log.info(told, fact=LogEvent.SCRUB_PASSED, storage=name)
+
+
+def _open_locked(spool: Path) -> int | None:
+    """Return the open and locked folder; `None` while another process holds its lock."""
+    folder = os.open(private_folder(spool), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if lock(folder):
+            return folder
+    except OSError:
+        os.close(folder)
+        raise
+    os.close(folder)
+    return None
+
+
+def _close(folder: int | None) -> None:
+    if folder is not None:
+        os.close(folder)
 
 
 class ScrubTasks:

@@ -162,6 +162,9 @@ async def read_once(source: Readable, open_verifier: OpenVerifier = ArchiveVerif
 def compare(snapshot: Snapshot, expected: Expected) -> None:
     """Compare a snapshot with its name and its manifest.
 
+    The index in the name is that of the first attempt in the slot. If a later attempt replaced
+    the snapshot, its manifest tells a higher one.
+
     Raises:
         MismatchedSnapshot: They do not match.
     """
@@ -172,8 +175,9 @@ def compare(snapshot: Snapshot, expected: Expected) -> None:
             f" {snapshot.sha256[:12]}... instead of {manifest.sha256[:12]}...",
             hint=_REPLACED,
         )
-    if expected.index not in (None, meta.index):
-        why = f"its name says index {expected.index}, it holds {meta.index}"
+    named = meta.index if expected.index is None else expected.index
+    if named > meta.index or (named < meta.index and manifest is None):
+        why = f"its name says index {named}, it holds {meta.index}"
         raise MismatchedSnapshot(f"it is whole, but {why}", hint=_REPLACED)
     told = manifest and (manifest.size, manifest.index, manifest.term)
     if told not in (None, (snapshot.size, meta.index, meta.term)):

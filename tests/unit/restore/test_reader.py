@@ -233,6 +233,14 @@ def test_a_manifest_is_compared_by_what_it_tells(lying: Manifest) -> None:
         compare(snapshot, Expected(index=5))
 
 
+def test_a_later_attempt_of_a_slot_may_have_a_higher_index_than_its_name() -> None:
+    snapshot, manifest = archives.verified(WHOLE), described(NEW)
+
+    compare(snapshot, Expected(index=5, manifest=manifest))
+    with pytest.raises(MismatchedSnapshot, match="its name says index 999999, it holds"):
+        compare(snapshot, Expected(index=999999, manifest=manifest))
+
+
 @pytest.mark.parametrize(
     ("path", "words"), [("nowhere", "No such file or directory"), (".", "Is a directory")]
 )

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from tests.stores.memory import MemoryStorage
 from tests.unit.slots.world import (
@@ -123,6 +124,20 @@ def judge(world: World) -> None:
         refused = any(fault.begin - 1 < slot < fault.end for fault in steady)
         assert refused or count == 1, (slot, counts)
     assert "unexpected" not in world.said.getvalue()
+    assert not anyio.run(find_doubts, world)
+
+
+async def find_doubts(world: World) -> list[str]:
+    """List what does not count, or is not what its name and its manifest describe."""
+    found = []
+    for name, faulty in world.storages.items():
+        destination = Destination(name, faulty.real, naming=world.naming)
+        stored = await destination.stored()
+        judged = await destination.proofs.worth(await destination.proofs.judge(stored), stored)
+        for one in judged:
+            reading = await destination.verdicts.judge(one)
+            found += [f"{name}: {one.name}: {why}" for why in (one.doubt, reading.error) if why]
+    return found
 
 
 def judge_always(world: World) -> None:

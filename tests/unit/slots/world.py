@@ -115,7 +115,7 @@ class Faulty:
     """A storage with the same verbs, which fail as they are told to."""
 
     def __init__(self, storage: Storage, world: World) -> None:
-        self._storage = storage
+        self.real = storage
         self.world = world
         self.faults: list[Fault] = []
         self.copies: list[Copy] = []
@@ -123,10 +123,10 @@ class Faulty:
 
     @property
     def kind(self) -> str:
-        return self._storage.kind
+        return self.real.kind
 
     def location(self, name: str) -> str:
-        return self._storage.location(name)
+        return self.real.location(name)
 
     async def put(self, name: str, source: UploadSource) -> int:
         step = "guard" if name == GUARD_NAME else "put"
@@ -139,7 +139,7 @@ class Faulty:
             source.follow(0)
             raise self._failure(way, step)
         try:
-            size = await self._storage.put(name, source)
+            size = await self.real.put(name, source)
         finally:
             await self._note(name)
         await self.world.kill_if(way == "killed after")
@@ -152,7 +152,7 @@ class Faulty:
         await self.world.kill_if(way in KILLS)
         if way:
             raise self._failure(way, "list")
-        return await self._storage.entries()
+        return await self.real.entries()
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
         way = self._way("read")
@@ -162,7 +162,7 @@ class Faulty:
             return
         if way:
             raise self._failure(way, "read")
-        async for piece in self._storage.read(name):
+        async for piece in self.real.read(name):
             yield piece
 
     async def delete(self, name: str) -> None:
@@ -170,7 +170,7 @@ class Faulty:
         await self.world.kill_if(way == "killed before")
         if way in {"refused", "unavailable"}:
             raise self._failure(way, "delete")
-        await self._storage.delete(name)
+        await self.real.delete(name)
         self._forget(name)
         await self.world.kill_if(way == "killed after")
         if way:
@@ -181,7 +181,7 @@ class Faulty:
         await self.world.kill_if(way in KILLS)
         if way:
             raise self._failure(way, "sweep")
-        return await self._storage.sweep(leftovers)
+        return await self.real.sweep(leftovers)
 
     def _way(self, step: str) -> str:
         slot = self.world.slot()
@@ -200,7 +200,7 @@ class Faulty:
     async def _note(self, name: str) -> None:
         """Note a snapshot that appeared, also one whose writer was killed a moment later."""
         with anyio.CancelScope(shield=True):
-            names = [entry.name for entry in await self._storage.entries()]
+            names = [entry.name for entry in await self.real.entries()]
         if name in names and snapshot_name(name) == name != GUARD_NAME:
             self._forget(name)
             self.copies.append(Copy(name, self.world.now()))

@@ -155,7 +155,7 @@ def _tried_again(told: Manifest, stored: Stored, parsed: ParsedName | None) -> b
     if parsed is None or taken_at is None or told.index < (parsed.index or 0):
         return False
     same = (told.snapshot, told.size) == (stored.name, stored.size)
-    return same and timedelta(minutes=1) <= taken_at - parsed.taken_at < _SLOT
+    return same and timedelta(0) <= taken_at - parsed.taken_at < _SLOT
 
 
 def fingerprint(name: str) -> str:

@@ -1,0 +1,55 @@
+"""Which manifests make a snapshot count."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from raft_snapshot_agent.core.history.proof import Judge
+from raft_snapshot_agent.core.snapshots.naming import AGENT
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Stored
+
+SLOT = datetime(2026, 11, 27, 12, tzinfo=UTC)
+NAME = AGENT.name(AGENT.run(SLOT, "0a1b2c"), 121)
+
+
+def manifest(index: int, seconds: float) -> Manifest:
+    taken_at = SLOT + timedelta(seconds=seconds)
+    return Manifest(
+        snapshot=NAME,
+        taken_at=taken_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        index=index,
+        term=3,
+        size=1,
+        sha256="0" * 64,
+        duration=1.0,
+        cluster_id="c",
+        cluster_name="prod",
+        product="openbao",
+        version="2.7.2",
+        node="http://127.0.0.1:8200",
+        agent_version="0.1.0",
+    )
+
+
+@pytest.mark.parametrize(
+    ("index", "seconds", "counts"),
+    [
+        (121, 0, True),
+        (121, 59, True),
+        (138, 0, True),
+        (138, 46, True),
+        (138, 3600, True),
+        (138, -1, False),
+        (138, 24 * 3600, False),
+        (120, 46, False),
+        (121, -60, False),
+    ],
+)
+def test_a_later_attempt_of_a_slot_counts_under_the_name_of_the_first(
+    index: int, seconds: float, counts: bool
+) -> None:
+    """It may come within the minute, and the index may be higher by then."""
+    stored = Stored(NAME, SLOT, 1, 121, verified=True)
+    assert Judge(AGENT).judge_stored(stored, manifest(index, seconds)).counts is counts

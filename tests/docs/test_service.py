@@ -32,6 +32,7 @@ for folder in etc opt usr/local var; do
 done
 mkdir -p /etc/vault.d
 install -m 0600 "$CA" /etc/vault.d/ca.pem
+umask 077  # as on hardened hosts
 """
 DAEMON = r"""
 service() { runuser -u raft-snapshot-agent -- env -i PATH="$PATH" "$@"; }
@@ -153,7 +154,7 @@ def test_the_unit_and_the_section_name_the_same_files() -> None:
 
     program, *_, configuration = shlex.split(unit["ExecStart"])
     assert f"{program.rpartition('/')[0]}/\n" in section  # where the link is made
-    assert f"cat > {configuration} <<" in section
+    assert f"/dev/stdin {configuration} <<" in section
     assert f"useradd --system --home-dir /var/lib/{unit['User']} " in section
     assert f"{unit['ReadWritePaths']}\n" in section
     assert f"path: {unit['ReadWritePaths']}}}" in section

@@ -11,6 +11,8 @@ from pathlib import Path
 SOURCE = Path(__file__).parent.parent / "src" / "raft_snapshot_agent"
 FILES = sorted(SOURCE.rglob("*.py"))
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base_classes"}
+KEYS = {"config", "lease", "metrics", "notify", "vault", "web"}
+"""Packages whose names are keys of the configuration, too."""
 
 
 def _functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -150,3 +152,18 @@ def test_files_are_read_whole_in_one_place() -> None:
     ]
 
     assert found == []
+
+
+def test_a_module_that_a_text_names_exists() -> None:
+    modules = {_name(path).removesuffix(".py").replace("/", ".") for path in FILES}
+    modules |= {_name(path.parent).replace("/", ".") for path in FILES}
+    packages = {name.partition(".")[0] for name in modules} - KEYS
+    named = {
+        (_name(path), found)
+        for path in FILES
+        for found in re.findall(r"`(\w+\.[\w.]+)`", path.read_text())
+        if found.partition(".")[0] in packages
+    }
+
+    # What stands after a module's name is in that module.
+    assert sorted(one for one in named if not {one[1], one[1].rpartition(".")[0]} & modules) == []

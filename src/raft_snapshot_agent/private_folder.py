@@ -8,8 +8,7 @@ import stat
 from pathlib import Path
 
 from raft_snapshot_agent.errors import SpoolError
-
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+from raft_snapshot_agent.ownership import is_ours, others_write
 
 
 def private_folder(folder: Path) -> Path:
@@ -28,7 +27,7 @@ def is_private(folder: Path) -> bool:
         OSError: Its status cannot be read.
     """
     found = folder.stat()
-    return found.st_uid in {0, os.geteuid()} and not found.st_mode & _OTHERS_WRITE
+    return is_ours(found) and not others_write(found)
 
 
 def make_private_folder(folder: Path) -> Path:

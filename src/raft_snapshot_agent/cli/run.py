@@ -77,8 +77,7 @@ class FileReloader:
         changes.
 
         At the start, errors of one cluster must not stop the snapshots of the others. On a reload
-        any
-        error refuses the new configuration, and the previous one stays active.
+        any error refuses the new configuration, and the previous one stays active.
         """
         self._seen = _fingerprint(self._path)
         before, fleet = self.fleet, self._load()

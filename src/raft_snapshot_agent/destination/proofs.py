@@ -1,4 +1,4 @@
-"""Read listing and manifests of one storage, so that `core.proof` can judge what counts."""
+"""Read listing and manifests of one storage, so that `core.history.proof` can judge what counts."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Metric:
     each: Callable[[JudgedCluster], Iterable[Sample]] | None = None
     """The samples of one cluster, where there are no others."""
     measured: bool = False
-    """Whether it changes without anybody's publishing it: see `core.status.MEASURED`."""
+    """Whether it changes without anybody's publishing it: see `core.state.status.MEASURED`."""
 
     @property
     def family(self) -> str:

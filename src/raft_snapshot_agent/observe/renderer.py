@@ -26,11 +26,6 @@ class Renderer:
         self._moment: tuple[int, int] = (-1, -1)
         self._made: dict[object, Any] = {}
 
-    @property
-    def board(self) -> StatusBoard:
-        """The board whose status is rendered."""
-        return self._board
-
     async def render(self, key: object, work: Callable[[AgentStatus], _T]) -> _T:
         """Return the result of `work` for the present status.
 

@@ -1,4 +1,4 @@
-"""Download a snapshot into the spool at full speed, while `core.archive` verifies it."""
+"""Download a snapshot into the spool at full speed, and verify it at the same time."""
 
 from __future__ import annotations
 

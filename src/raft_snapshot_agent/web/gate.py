@@ -2,8 +2,7 @@
 
 A page of another site can make a browser send requests to the agent, and another site's name can be
 made to resolve to the agent (DNS rebinding). So a request must have a known host name, and come
-from
-the agent's own pages.
+from the agent's own pages.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.web.routes import ADDRESSES
 
-PROBES = ("/healthz", "/readyz")
-"""Served without a token: they only tell whether the agent works."""
+_PUBLIC = frozenset(one.path for one in ADDRESSES if one.public)
 LARGEST_BODY = 4096
 """Bytes."""
 LARGEST_HEAD = 16 << 10
@@ -120,7 +119,7 @@ class Gate:
         if int(_digits(headers.get("content-length", "0"))) > LARGEST_BODY:
             return Refusal(413, f"a body has at most {LARGEST_BODY} bytes")
         token = self._token()
-        if token is None or path in PROBES:
+        if token is None or path in _PUBLIC:
             return None
         return _check_token(headers.get("authorization", ""), token, method)
 

@@ -23,7 +23,7 @@ class Address:
     method: str = "GET"
     kind: str = "application/json"
     public: bool = False
-    """Whether it needs no token."""
+    """Whether it needs no token, as it only tells whether the agent works."""
 
 
 _SNAPSHOT_AUTO = "/v1/sys/storage/raft/snapshot-auto/status/{name}"

@@ -1,6 +1,6 @@
 """Decides which listed snapshots count for retention, by their manifests (docs/decisions/0037).
 
-Whether the bytes of a snapshot are whole is another question: see `core.archive`.
+Whether the bytes of a snapshot are whole is another question: see `core.snapshot_file.archive`.
 
 A listing can be forged. So a manifest is compared with name, listed size and time, verified with
 the key of the cluster's agents if they have one, and compared with the other manifests.

@@ -116,7 +116,7 @@ class Layout:
 
     prefix: str
     timestamp: str
-    """Layout of the timestamp, see `core.layout`."""
+    """Layout of the timestamp, see `core.snapshots.layout`."""
     suffix: str = ".snap"
 
     def __post_init__(self) -> None:

@@ -190,11 +190,11 @@ class Manifest:
     history: str = ""
     """Name of the first snapshot of this history, after an alarm or a restore."""
     known: str = ""
-    """Fingerprints of the earlier snapshots; see `core.proof`."""
+    """Fingerprints of the earlier snapshots; see `core.history.proof`."""
     signature: str = ""
     """Signature by the key that all agents of the cluster share; empty without a key."""
     counts: str = ""
-    """Keys and bytes by mount, see `core.mount_counts`; empty if not counted."""
+    """Keys and bytes by mount, see `core.snapshot_file.mount_counts`; empty if not counted."""
     counts_signature: str = ""
     """Signature of the counts by the same key; `signature` excludes them, for older versions."""
 

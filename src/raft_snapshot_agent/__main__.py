@@ -14,6 +14,7 @@ from io import TextIOWrapper
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.host_limits import find_limit
 from raft_snapshot_agent.redaction import redact
+from raft_snapshot_agent.standard_error import StandardError
 
 _LOCAL = 1
 _COMPLETION = "_RAFT_SNAPSHOT_AGENT_COMPLETE"
@@ -24,14 +25,12 @@ _SEED_USAGE = "Usage: vault_raft_snapshot_agent [CONFIG]"
 
 def main() -> None:
     """Run `raft-snapshot-agent`."""
-    _hold_standard_streams()
     _hasten()
     sys.exit(run_guarded(lambda: _command(sys.argv[1:])))
 
 
 def seed_main() -> None:
     """Run `vault_raft_snapshot_agent [CONFIG]`, the original agent's command."""
-    _hold_standard_streams()
     _hasten()
     sys.exit(run_guarded(lambda: _daemon(sys.argv[1:])))
 
@@ -53,12 +52,15 @@ def _end_at_once(work: Callable[[], None]) -> None:
     interpreter's shutdown such a thread can crash the process: the snapshot is stored, but the
     exit code says that it is not.
     """
+    _hold_standard_streams()
+    sys.stderr = messages = StandardError(sys.stderr)
     try:
         work()
     except SystemExit as end:
-        for stream in filter(None, (sys.stdout, sys.stderr)):  # either may be closed from the start
-            with suppress(OSError, ValueError):
-                stream.flush()
+        with suppress(OSError, ValueError):
+            if sys.stdout:  # it may be closed from the start
+                sys.stdout.flush()
+        messages.finish()
         os._exit(end.code if isinstance(end.code, int) else _LOCAL)
 
 

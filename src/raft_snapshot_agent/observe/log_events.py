@@ -70,6 +70,7 @@ class LogEvent(StrEnum):
     PAGE_FAILED = "page_failed"
     PAGE_SECRETS_KEPT = "page_secrets_kept"
 
+    LINES_MISSING = "lines_missing"
     RESOLVED = "resolved"
     TRACE = "trace"
     OTHER = "other"

@@ -8,12 +8,14 @@ import os
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal, TextIO
 
 from raft_snapshot_agent.observe import trace
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.unneeded import hide
 from raft_snapshot_agent.redaction import redact
+from raft_snapshot_agent.standard_error import StandardError
 
 with hide("rich"):  # needed only for tracebacks, which are never logged
     import structlog
@@ -38,14 +40,11 @@ def configure(layout: Format, level: Level) -> Log:
     """
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     renderer = {"json": _as_json, "hclog": _as_hclog}.get(layout, _as_text)
-    in_journal = is_journal(sys.stderr)
+    render = _with_priority(renderer) if is_journal(sys.stderr) else renderer
+    if isinstance(sys.stderr, StandardError):
+        sys.stderr.report_losses(partial(_report_loss, render))
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            _add_context,
-            _clean,
-            _with_priority(renderer) if in_journal else renderer,
-        ],
+        processors=[structlog.processors.add_log_level, _add_context, _clean, render],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
@@ -101,6 +100,12 @@ def _with_priority(render: _Renderer) -> _Renderer:
         return f"<{_PRIORITIES.get(event['level'], 6)}>{render(logger, method, event)}"
 
     return begin
+
+
+def _report_loss(render: _Renderer, message: str) -> str:
+    """Return the line of the log that stands for missing ones."""
+    event: _Event = {"level": "warning", "event": message, "fact": LogEvent.LINES_MISSING}
+    return render(None, "", _clean(None, "", _add_context(None, "", event)))
 
 
 def _add_context(_: Any, __: str, event: _Event) -> _Event:

@@ -134,6 +134,10 @@ class Unreachable(ServerError):
     """The server cannot be reached, or TLS failed."""
 
 
+class NotListening(Unreachable):
+    """The server's host answered that no server listens: it is not running."""
+
+
 class Sealed(ServerError):
     """The server is sealed or not initialised."""
 

@@ -28,6 +28,8 @@ from raft_snapshot_agent.servers.process import until
 _LARGE = 24 << 20
 """More than what lies in the buffers of a connection, however large these are."""
 _LARGEST, _BUFFERS = 128 << 20, 32 << 20
+_APPLIED = "restored user snapshot"
+"""A server logs it when it has replaced its data."""
 _MOST = 60
 """More requests than a restore makes until it is done."""
 
@@ -156,6 +158,33 @@ def test_where_nothing_shows_it_that_is_said(one: Field, marker: str, tmp_path: 
     assert len(notes(one)) == 2  # the way back is held, in case
     assert "To undo: raft-snapshot-agent restore " in ended.talk
     assert value(one, marker) == "after"
+
+
+def test_a_server_that_dies_when_it_has_it_is_not_said_to_have_nothing(
+    one: Field, marker: str, tmp_path: Path
+) -> None:
+    snapshot = wanted(one, marker, tmp_path)
+    (node,) = one.cluster.nodes
+    log = node.process.log_path
+    before = log.read_text().count(_APPLIED)
+
+    def die(exchange: Exchange) -> None:
+        exchange.forward().read()
+        until(lambda: log.read_text().count(_APPLIED) > before, "it is applied", within=90)
+        node.kill()
+        node.start()
+        exchange.cut()
+
+    line(one).behave(SNAPSHOT_PATH, die, times=1)
+
+    ended = one.restore(snapshot, "--yes")
+    one.cluster.restart(node)
+
+    assert ended.code == 2
+    last = ended.talk.splitlines()[-1]
+    assert f"{line(one).address} received the snapshot and is sealed now" in last
+    assert "it is unknown whether the cluster was restored (unseal it, then check" in last
+    assert value(one, marker) == "before"
 
 
 def restore_with_failure(there: Field, snapshot: Path, after: int) -> Ending:

@@ -17,6 +17,7 @@ from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Snapshot
 from raft_snapshot_agent.destination.verification import Reading, SnapshotState, compare
 from raft_snapshot_agent.errors import (
     NotLeader,
+    NotListening,
     Sealed,
     ServerError,
     StorageError,
@@ -34,7 +35,8 @@ from raft_snapshot_agent.vault.leader import Cluster, Leader
 
 PATIENCE = 300.0
 """Maximum seconds for a cluster to come back; a large one reloads its whole database."""
-_POLL = 0.5
+_POLL = 0.2
+"""Seconds between looks; a server that restarts does not listen for about as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,9 @@ async def follow_leader(
 ) -> Leader | None:
     """Wait until the leader that received the snapshot leads again, or is sealed.
 
+    A server that ended meanwhile shows neither: it becomes the leader or is sealed after any
+    start, and has restored the snapshot only if it had stored it before.
+
     Arguments:
         cluster: The cluster to restore.
         leader: The leader before the restore.
@@ -144,25 +149,33 @@ async def follow_leader(
         patience: Maximum seconds.
 
     Raises:
-        ServerError: Neither happened in time, or another node leads, which may not have it.
+        ServerError: Neither happened in time, another node leads, which may not have it, or it is
+            unknown whether the server restored it.
     """
     deadline = time.monotonic() + patience
+    ended = False
     while time.monotonic() < deadline:
         await anyio.sleep(_POLL)
-        if await in_thread(lambda: _is_sealed(leader.node), abandon=True):
-            if force:
+        trouble = await in_thread(lambda: _find_trouble(leader.node), abandon=True)
+        ended = ended or isinstance(trouble, NotListening)
+        if isinstance(trouble, Sealed):
+            if force and not ended:
                 return None
-            raise _describe_seal(leader)
+            raise _describe_seal(leader, force=force, ended=ended)
         try:
             back = await in_thread(cluster.find_leader, abandon=True)
         except (ServerError, NotLeader):
             continue
         if back.active_since != leader.active_since:
-            return _require_same_node(leader, back)
+            return _require_restored(leader, back, ended=ended)
     raise _not_back(leader, taken=taken, patience=patience)
 
 
 _LOOK = "check whether the cluster has the data of the snapshot; if not, restore again"
+_TRY_KEYS = (
+    "unseal it with the keys of the snapshot's cluster: if they open it, it was restored; if not,"
+    " use the keys it had before, and restore again"
+)
 
 
 def _not_back(leader: Leader, *, taken: bool, patience: float) -> ServerError:
@@ -179,29 +192,30 @@ def _not_back(leader: Leader, *, taken: bool, patience: float) -> ServerError:
     )
 
 
-def _is_sealed(node: Node) -> bool:
+def _find_trouble(node: Node) -> ServerError | None:
     try:
         node.leader_status()
-    except Sealed:
-        return True
-    except ServerError:
-        return False
-    return False
+    except ServerError as error:
+        return error
+    return None
 
 
-def _describe_seal(leader: Leader) -> Sealed:
+def _describe_seal(leader: Leader, *, force: bool, ended: bool) -> Sealed:
+    cause = "restarted meanwhile" if ended else "no longer the leader, or restarted meanwhile"
     return Sealed(
-        f"{leader.node.address} received the snapshot, but was no longer the leader: it sealed"
-        " itself and restored nothing",
-        hint="unseal it, then restore again",
+        f"{leader.node.address} received the snapshot and is sealed now, likely because it was"
+        f" {cause}: it is unknown whether the cluster was restored",
+        hint=_TRY_KEYS if force else f"unseal it, then {_LOOK}",
     )
 
 
-def _require_same_node(leader: Leader, back: Leader) -> Leader:
-    if back.node.address == leader.node.address:
-        return back
-    raise ServerError(
-        f"{leader.node.address} received the snapshot, but {back.node.address} is the leader now:"
-        " it is unknown whether the cluster was restored",
-        hint=_LOOK,
-    )
+def _require_restored(leader: Leader, back: Leader, *, ended: bool) -> Leader:
+    received = f"{leader.node.address} received the snapshot, but"
+    unknown = "it is unknown whether the cluster was restored"
+    if back.node.address != leader.node.address:
+        raise ServerError(
+            f"{received} {back.node.address} is the leader now: {unknown}", hint=_LOOK
+        )
+    if ended:
+        raise ServerError(f"{received} was restarted meanwhile: {unknown}", hint=_LOOK)
+    return back

@@ -20,7 +20,7 @@ from urllib3.exceptions import (
 )
 from urllib3.exceptions import TimeoutError as TimedOut
 
-from raft_snapshot_agent.errors import Unreachable
+from raft_snapshot_agent.errors import NotListening, Unreachable
 from raft_snapshot_agent.network.exchange import Unacceptable
 from raft_snapshot_agent.network.failures import broken_by_proxy, proxy_trouble, refused_by_proxy
 from raft_snapshot_agent.network.proxies import Proxy
@@ -56,7 +56,9 @@ def map_errors(asked: Asked, patience: str = "timeout") -> Iterator[None]:
         yield
     except (HTTPError, OSError) as error:
         reason, hint = _explain(error, asked, patience)
-        raise Unreachable(f"cannot reach {asked}: {reason}", hint=hint) from error
+        refused = isinstance(_find_cause(error), ConnectionRefusedError)
+        kind = NotListening if refused and asked.proxy is None else Unreachable
+        raise kind(f"cannot reach {asked}: {reason}", hint=hint) from error
 
 
 def refuse_for_proxy(asked: Asked, answer: urllib3.BaseHTTPResponse) -> None:
@@ -124,10 +126,16 @@ def _explain_untrusted(reason: str, named: bool) -> tuple[str, str]:
     return f"its certificate is not trusted: {reason.rstrip('.') or 'verification failed'}", hint
 
 
-def _innermost(error: BaseException) -> str:
-    """Return the operating system's reason from the innermost error."""
+def _find_cause(error: BaseException) -> BaseException:
+    """Return the innermost error."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
+    return error
+
+
+def _innermost(error: BaseException) -> str:
+    """Return the operating system's reason from the innermost error."""
+    error = _find_cause(error)
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
     if isinstance(error, OSError) and error.strerror:

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from tests.unit.vault.conftest import SERVER_NAME, Listeners
 
-from raft_snapshot_agent.errors import ConfigError, ServerError, Unreachable
+from raft_snapshot_agent.errors import ConfigError, NotListening, ServerError, Unreachable
 from raft_snapshot_agent.servers.process import LOOPBACK, free_ports, release_ports
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.settings import VaultSettings
@@ -46,13 +46,14 @@ def reached(one: Node) -> bool:
         one.close()
 
 
-def failure(one: Node) -> str:
+def failure(one: Node, kind: type[Unreachable] = Unreachable) -> str:
     """Return the line that says why the server cannot be reached."""
     try:
         with pytest.raises(Unreachable) as raised:
             one.identity()
     finally:
         one.close()
+    assert type(raised.value) is kind
     line = str(raised.value)
     assert line.isprintable()
     assert line.startswith(f"cannot reach {one.address}: ")
@@ -148,7 +149,7 @@ def test_http_to_a_tls_port(listeners: Listeners) -> None:
 
 def test_a_refused_connection(port: int) -> None:
     for host in ("127.0.0.1", "[::1]"):
-        said = failure(node(f"http://{host}:{port}"))
+        said = failure(node(f"http://{host}:{port}"), NotListening)
         assert "connection refused (check that the server runs and the address is" in said
 
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 from tests.cluster.command import call
@@ -41,7 +42,7 @@ rmdir {folder}/busy
 
 def blocks(heading: str, language: str) -> list[str]:
     section = PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    return [text for kind, text in FENCE.findall(section) if kind == language]
+    return [dedent(text) for kind, text in FENCE.findall(section) if kind == language]
 
 
 class Host:

@@ -83,6 +83,9 @@ def test_all_comes_back_in_three_fresh_nodes(lost: Lost, bao3: StartBao, tmp_pat
 
         for node in there.cluster.nodes:
             assert f"{there.before(node).address} is unsealed." in said
+        assert "Restored and unsealed." in said
+        assert said.count(": active: nothing to do.") == 1
+        assert "Checks with the agent's own login:" in said
         leader = there.cluster.leader()
         assert lost.treasure.missing(leader) == []
         until(

@@ -44,7 +44,7 @@ def held(there: Field) -> list[str]:
 
 def words_of(line: str) -> list[str]:
     """The command that a line tells, without the program."""
-    command = line.partition("raft-snapshot-agent ")[2].partition(" (then")[0]
+    command = line.partition("raft-snapshot-agent ")[2].partition(" (")[0]
     return shlex.split(command)
 
 

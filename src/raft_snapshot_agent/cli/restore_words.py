@@ -38,15 +38,25 @@ def describe_plan(
             f" {', '.join(safety.places)}{held}."
         )
     if force:
-        yield f"--force: the servers will seal; {_describe_keys(got.clear.seal)} at hand."
+        yield f"--force: {_describe_force(got.clear.seal, leader.identity.seal)}."
 
 
-def _describe_keys(seal: Seal | None) -> str:
+def _describe_force(seal: Seal | None, present: str) -> str:
+    """Describe what opens the servers afterwards; `present` is the type of their seal now."""
     if seal is None:
-        return "have the snapshot's unseal keys"
+        return "the servers will seal; have the snapshot's unseal keys at hand"
     if not seal.is_shared:
-        return f"have the snapshot's seal ({seal.kind}) in their configuration, and its key"
-    return f"have the snapshot's unseal keys ({seal.threshold} of {seal.shares})"
+        return (
+            f"the servers will seal, unless they use the snapshot's seal ({seal.kind}) with the"
+            " same key; have both for their configuration at hand"
+        )
+    keys = f"have the snapshot's unseal keys ({seal.threshold} of {seal.shares}) at hand"
+    if present in {"", "shamir"}:
+        return f"the servers will seal; {keys}"
+    return (
+        f"the servers will seal; {keys}, and remove their seal ({present}) from their"
+        " configuration before they are restarted, for the snapshot's cluster has none"
+    )
 
 
 def _describe_age(manifest: Manifest | None) -> str:
@@ -73,29 +83,42 @@ def describe_end(got: Fetched, back: Leader | None, after: Aftermath) -> Iterato
             " taken from."
         )
     else:
-        yield (
-            "Restored; the cluster is sealed now. Restart every node, then unseal it with the"
-            " keys of the cluster the snapshot was taken from. Tokens and logins are that"
-            " cluster's as well; then run doctor."
-        )
+        yield f"Restored; {_describe_unserved(got.clear.seal, after)}"
     for state in after.states:
         yield f"{state.address}: {state.condition}: {after.next_step(state)}."
 
 
+def _describe_unserved(seal: Seal | None, after: Aftermath) -> str:
+    """Describe a cluster without a leader, and how it gets one."""
+    if not after.has_sealed:
+        return "no node leads yet: see below."
+    if seal is not None and not seal.is_shared:
+        return (
+            f"the cluster is sealed now. Give every node the snapshot's seal ({seal.kind}) and its"
+            " key in its configuration, then restart it: it unseals itself. Tokens and logins are"
+            " those of the snapshot's cluster; then run doctor."
+        )
+    return (
+        "the cluster is sealed now. Restart every node, then unseal it with the keys of the"
+        " cluster the snapshot was taken from. Tokens and logins are that cluster's as well; then"
+        " run doctor."
+    )
+
+
 def describe_way_back(
-    safety: SafetySnapshot,
-    got: Fetched,
-    target: Target,
-    source: Path | None,
-    cluster: str | None,
+    safety: SafetySnapshot, source: Path | None, cluster: str | None, *, force: bool
 ) -> str:
-    """Return the command that undoes the restore."""
+    """Return the command that undoes the restore.
+
+    Only force undoes what was done by force: the cluster may have another's keys now, which its
+    own snapshot does not fit.
+    """
     words = ["raft-snapshot-agent", "restore", safety.name]
-    # From now on the cluster has the keys of the other cluster.
-    theirs = got.manifest.cluster_id if got.manifest else ""
-    forced = theirs != target.leader.identity.cluster_id if theirs else False
-    words += ["--force"] if forced else []
+    words += ["--force"] if force else []
     words += [] if source is None else ["--config", str(source.absolute())]
     words += [] if cluster is None else ["--cluster", cluster]
-    keys = " (then unseal with this cluster's former keys)" if forced else ""
-    return f"To undo: {shlex.join(words)}{keys}"
+    how = (
+        " (when the cluster is unsealed, with a token of the snapshot's cluster; then unseal it as"
+        " before this restore)"
+    )
+    return f"To undo: {shlex.join(words)}{how if force else ''}"

@@ -143,7 +143,7 @@ class _Restoring:
         finally:  # needed most if the restore failed
             if safety is not None:
                 where = self.loaded.path, self.wish.cluster
-                output.talk(describe_way_back(safety, got, target, *where))
+                output.talk(describe_way_back(safety, *where, force=self.wish.force))
         return after
 
     async def _choose(self) -> SnapshotReader:
@@ -223,7 +223,9 @@ class _Restoring:
         members = [one.address for one in target.states if one.condition not in absent]
         target.members.keep(members)
         unsealer = Unsealer(self.keys, got.clear.seal) if self.keys else None
-        return await follow_members(target.members, back, unsealer, self.wish.wait, output.talk)
+        return await follow_members(
+            target.members, back, got.clear.seal, unsealer, self.wish.wait, output.talk
+        )
 
 
 @asynccontextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from raft_snapshot_agent.core.snapshot_file.clear_parts import Seal
 from raft_snapshot_agent.restore.members import Condition, Members, MemberState, follow
 from raft_snapshot_agent.restore.unsealing import Unsealer
 from raft_snapshot_agent.vault.leader import Leader
@@ -20,12 +21,19 @@ class Aftermath:
     states: tuple[MemberState, ...]
     is_sealed: bool
     """Whether the nodes were expected to seal themselves."""
+    seal: Seal | None = None
+    """The seal of the snapshot's cluster, if known."""
     unsealer: Unsealer | None = None
 
     @property
     def is_served(self) -> bool:
         """Whether a node leads."""
         return any(one.condition is Condition.ACTIVE for one in self.states)
+
+    @property
+    def has_sealed(self) -> bool:
+        """Whether a node is sealed."""
+        return any(one.condition is Condition.SEALED for one in self.states)
 
     @property
     def troubled(self) -> tuple[MemberState, ...]:
@@ -37,14 +45,16 @@ class Aftermath:
     def next_step(self, state: MemberState) -> str:
         """Return what an operator must do with a node now."""
         match state.condition:
-            case Condition.ACTIVE | Condition.STANDBY if self.is_sealed and self.unsealer is None:
+            case Condition.ACTIVE | Condition.STANDBY | Condition.LEADERLESS if (
+                self.is_sealed and self.unsealer is None
+            ):
                 return "it did not seal itself and may serve a mixture: restart it, then unseal it"
             case Condition.ACTIVE | Condition.STANDBY:
                 return "nothing to do"
             case Condition.BEHIND:
                 return "it gets the snapshot from the leader by itself; check its log"
             case Condition.LEADERLESS:
-                return "it waits for a majority: check the other nodes"
+                return "it waits for a leader: check that a majority of the nodes is unsealed"
             case Condition.SEALED:
                 return self._explain_seal(state)
             case Condition.EMPTY:
@@ -55,56 +65,91 @@ class Aftermath:
     def _explain_seal(self, state: MemberState) -> str:
         if self.unsealer is not None and (why := self.unsealer.failures.get(state.address)):
             return f"{why}; unseal it with the keys of the snapshot's cluster"
-        if self.is_sealed:
-            return "restart it, then unseal it with the keys of the snapshot's cluster"
-        return "unseal it"
+        if not self.is_sealed:
+            return "unseal it"
+        if self.seal is not None and not self.seal.is_shared:
+            kind = self.seal.kind
+            return f"give it the snapshot's seal ({kind}) and its key, then restart it"
+        return "restart it, then unseal it with the keys of the snapshot's cluster"
 
 
 async def follow_members(
     members: Members,
     back: Leader | None,
+    seal: Seal | None,
     unsealer: Unsealer | None,
     patience: float,
     tell: Callable[[str], None],
 ) -> Aftermath:
     """Follow nodes until each is active, standby or finally sealed, and unseal sealed ones.
 
+    Until a node is active, standbys tell of the leader that the snapshot knows.
+
     Arguments:
         members: The nodes that answered before the restore.
         back: The leader after the restore; `None` if it sealed itself.
+        seal: The seal of the snapshot's cluster, if known.
         unsealer: Has the unseal keys, if any.
         patience: Seconds.
         tell: Called with what an operator has to do.
     """
-    index = 0 if back is None else back.applied_index
-    sealed: set[str] = set()
-    told: set[str] = set()
+    if back is None and unsealer is None:
+        patience = min(patience, _SEAL_WITHIN)
+    following = _Following(members, back, unsealer, tell)
+    states = await follow(members, following.are_settled, patience, following.unseal)
+    seen = tuple(map(following.compare, states))
+    if not _have_leader(seen):
+        seen = tuple(one.without_leader() for one in seen)
+    return Aftermath(seen, back is None, seal, unsealer)
 
-    def see_to(states: Sequence[MemberState]) -> None:
-        sealed.update(one.address for one in states if one.condition is Condition.SEALED)
-        if unsealer is None:
+
+@dataclass(slots=True)
+class _Following:
+    """What was seen of the nodes so far."""
+
+    members: Members
+    back: Leader | None
+    unsealer: Unsealer | None
+    tell: Callable[[str], None]
+    sealed: set[str] = field(default_factory=set)
+    """The nodes that were ever sealed."""
+    told: set[str] = field(default_factory=set)
+    """The nodes of which it was told that they must be restarted."""
+
+    def unseal(self, states: Sequence[MemberState]) -> None:
+        """Unseal sealed nodes with the keys, if any."""
+        self.sealed.update(one.address for one in states if one.condition is Condition.SEALED)
+        if self.unsealer is None:
             return
-        for node, state in zip(members.nodes, states, strict=True):
-            if unsealer.offer(node, state):
-                tell(f"{node.address} is unsealed.")
-        for address in sorted(unsealer.waiting - told):
-            told.add(address)
-            tell(
+        for node, state in zip(self.members.nodes, states, strict=True):
+            if self.unsealer.offer(node, state):
+                self.tell(f"{node.address} is unsealed.")
+        for address in sorted(self.unsealer.waiting - self.told):
+            self.told.add(address)
+            self.tell(
                 f"{address} still expects the keys it had before: restart it now; then it is"
                 " unsealed by itself."
             )
 
-    def settled(state: MemberState) -> bool:
+    def are_settled(self, states: Sequence[MemberState]) -> bool:
+        """Whether nothing more is to be expected of any node."""
+        return all(map(self._is_final, states)) and _have_leader(states)
+
+    def compare(self, state: MemberState) -> MemberState:
+        """Return the state, compared with what the leader had applied."""
+        return state.compare_with(0 if self.back is None else self.back.applied_index)
+
+    def _is_final(self, state: MemberState) -> bool:
         if state.condition is Condition.EMPTY:
             return True
         if state.condition is Condition.SEALED:
-            return unsealer is None or state.address in unsealer.failures
+            return self.unsealer is None or state.address in self.unsealer.failures
         # Until it seals itself, a node serves its old data.
-        may_serve = back is not None or state.address in sealed
-        return may_serve and state.compare_with(index).is_serving
+        may_serve = self.back is not None or state.address in self.sealed
+        return may_serve and self.compare(state).is_serving
 
-    if back is None and unsealer is None:
-        patience = min(patience, _SEAL_WITHIN)
-    states = await follow(members, settled, patience, see_to)
-    seen = tuple(one.compare_with(index) for one in states)
-    return Aftermath(seen, back is None, unsealer)
+
+def _have_leader(states: Sequence[MemberState]) -> bool:
+    """Return whether a node leads, or none is open that needs a leader."""
+    conditions = {one.condition for one in states}
+    return Condition.ACTIVE in conditions or Condition.STANDBY not in conditions

@@ -56,6 +56,12 @@ class MemberState:
             return replace(self, condition=Condition.BEHIND)
         return self
 
+    def without_leader(self) -> MemberState:
+        """Return the state of a node in a cluster in which no node leads."""
+        if self.condition is Condition.STANDBY:
+            return replace(self, condition=Condition.LEADERLESS)
+        return self
+
 
 class Members:
     """The configured nodes, and those that the cluster reports."""
@@ -139,7 +145,7 @@ def find_addresses(cluster: Cluster, leader: Leader) -> list[str]:
     return [leader.node.address, *(one for one in addresses if one.isprintable())]
 
 
-Settled = Callable[[MemberState], bool]
+Settled = Callable[[Sequence[MemberState]], bool]
 
 
 async def follow(
@@ -148,11 +154,11 @@ async def follow(
     patience: float,
     meanwhile: Callable[[Sequence[MemberState]], None] = lambda _: None,
 ) -> tuple[MemberState, ...]:
-    """Watch nodes until each is in a final state, or until the timeout.
+    """Watch nodes until their states are final, or until the timeout.
 
     Arguments:
         members: The nodes.
-        settled: Returns whether a state is final.
+        settled: Returns whether the states are final.
         patience: Seconds.
         meanwhile: Called with the states after each check, in a thread.
 
@@ -164,7 +170,7 @@ async def follow(
         while True:
             states = await members.look()
             await in_thread(partial(meanwhile, states), abandon=True)
-            if all(map(settled, states)):
+            if settled(states):
                 break
             await anyio.sleep(_POLL)
     return states

@@ -34,6 +34,7 @@ _JUDGED = 300
 """Number of newest manifests to read to choose the latest; more could take minutes."""
 _DESCRIBED = "described by an unsigned manifest, which anyone with write access could have written"
 _NAMED = "described only by its name"
+_UNDESCRIBED = "none, no manifest describes it"
 
 
 class SnapshotReader(Protocol):
@@ -159,7 +160,7 @@ class FileReader:
     def confirm(self, snapshot: Snapshot) -> None: ...
 
     async def proof(self) -> str:
-        return _NAMED if (await self.expected()).manifest is None else _DESCRIBED
+        return _UNDESCRIBED if (await self.expected()).manifest is None else _DESCRIBED
 
     async def remember(self, verdict: Reading) -> None: ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 
-from raft_snapshot_agent.errors import DrillFailed, ServerError
+from raft_snapshot_agent.errors import ConfigError, DrillFailed, ServerError
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.process import until
@@ -16,6 +16,8 @@ _AUDIT = ("core/audit", "core/local-audit")
 _PATIENCE = 60.0
 _THEIRS = "are they those of the cluster that the snapshot was taken from?"
 _WRONG = "the unseal keys do not open it"
+_TWICE = "already been provided"
+"""The error of a server that gets a key share again, in any encoding."""
 
 
 def make_root_token(node: OpenBaoNode, keys: Sequence[str]) -> str:
@@ -26,6 +28,7 @@ def make_root_token(node: OpenBaoNode, keys: Sequence[str]) -> str:
     Source: the API page of `sys/generate-root`.
 
     Raises:
+        ConfigError: A key is given twice.
         DrillFailed: The keys are wrong or too few.
     """
     return _token(node, _ROOT, keys)
@@ -40,6 +43,7 @@ def remove_audit_devices(node: OpenBaoNode, keys: Sequence[str]) -> None:
     Source: the pages of `sys/raw` and of the server's option `-recovery`.
 
     Raises:
+        ConfigError: A key is given twice.
         DrillFailed: The keys are wrong or too few.
         ServerError: The server does not start.
     """
@@ -89,6 +93,11 @@ def _offer(node: OpenBaoNode, path: str, share: dict[str, str]) -> dict[str, obj
     try:
         answer: dict[str, object] = node.api("PUT", f"{path}/update", share)
     except ServerError as error:
+        if _TWICE in error.message:
+            raise ConfigError(
+                "the same unseal key is given twice",
+                hint="give different key shares in drill.unseal.keys",
+            ) from error
         raise DrillFailed(f"{_WRONG}: {error.message}", hint=_THEIRS, noted=_WRONG) from error
     return answer
 

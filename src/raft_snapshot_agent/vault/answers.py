@@ -89,6 +89,8 @@ class Identity:
     version: str = ""
     initialized: bool = True
     sealed: bool = False
+    seal: str = ""
+    """`shamir` for key shares, else the type of the KMS; empty if unknown."""
     shares: int = 0
     """Number of shares of the unseal key, as the running server knows it."""
     threshold: int = 0

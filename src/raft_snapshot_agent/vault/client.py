@@ -124,6 +124,7 @@ class Node:
             version=_line(said.get("version")),
             initialized=said.get("initialized") is not False,
             sealed=said.get("sealed") is True,
+            seal=_line(said.get("type")),
             shares=_count(said.get("n")),
             threshold=_count(said.get("t")),
         )

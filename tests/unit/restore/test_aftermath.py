@@ -58,11 +58,15 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def followed(
-    script: Script, back: Any = None, unsealer: Unsealer | None = None, patience: float = 60
+    script: Script,
+    back: Any = None,
+    unsealer: Unsealer | None = None,
+    patience: float = 60,
+    seal: Seal | None = None,
 ) -> tuple[Aftermath, list[str]]:
     told: list[str] = []
     nodes: Any = script
-    return await follow_members(nodes, back, unsealer, patience, told.append), told
+    return await follow_members(nodes, back, seal, unsealer, patience, told.append), told
 
 
 def conditions(after: Aftermath) -> list[Condition]:
@@ -104,6 +108,33 @@ async def test_with_keys_what_serves_was_sealed_before() -> None:
     assert conditions(after) == [ACTIVE, STANDBY]
     assert told == [f"{A} is unsealed.", f"{B} is unsealed."]
     assert after.troubled == ()
+
+
+async def test_standbys_alone_are_not_back_before_one_of_them_leads() -> None:
+    unsealer = Unsealer(("right",), Seal("shamir", 1, 1))
+    script = Script(a=[SEALED, STANDBY], b=[SEALED, STANDBY, STANDBY, ACTIVE])
+    after, _ = await followed(script, None, unsealer)
+    assert conditions(after) == [STANDBY, ACTIVE]
+    assert (after.troubled, after.is_served) == ((), True)
+
+
+@pytest.mark.parametrize("back", [None, BACK])
+async def test_where_none_leads_in_time_every_node_is_told_so(back: Any) -> None:
+    unsealer = None if back else Unsealer(("right",), Seal("shamir", 1, 1))
+    looks = [STANDBY] if back else [SEALED, STANDBY]
+    script = Script(a=looks, b=[*looks])
+    after, _ = await followed(script, back, unsealer, patience=0.5)
+    assert conditions(after) == [Condition.LEADERLESS] * 2
+    assert (after.troubled, after.is_served, after.has_sealed) == (after.states, False, False)
+    assert "waits for a leader" in after.next_step(after.states[0])
+
+
+async def test_what_a_kms_unseals_is_given_that_seal_before_its_restart() -> None:
+    after, _ = await followed(Script(a=[SEALED]), seal=Seal("static", 1, 1))
+    assert after.has_sealed
+    assert after.next_step(after.states[0]) == (
+        "give it the snapshot's seal (static) and its key, then restart it"
+    )
 
 
 async def test_one_that_needs_a_restart_is_told_so_once() -> None:

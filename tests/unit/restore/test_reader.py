@@ -209,6 +209,7 @@ async def test_what_is_no_manifest_counts_as_none(tmp_path: Path, beside: bytes)
 
     assert (await FileReader(tmp_path / NEW).expected()).manifest is None
     assert await examine(FileReader(tmp_path / NEW)) == archives.verified(WHOLE)
+    assert (await FileReader(tmp_path / NEW).proof()).startswith("none")
 
 
 def test_a_manifest_is_compared_by_its_digest() -> None:

@@ -1,0 +1,81 @@
+"""What an operator reads before and after a restore."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from raft_snapshot_agent.cli.restore_words import describe_end, describe_plan, describe_way_back
+from raft_snapshot_agent.core.snapshot_file.clear_parts import ClearParts, Seal
+from raft_snapshot_agent.restore.aftermath import Aftermath
+from raft_snapshot_agent.restore.members import Condition, MemberState
+from raft_snapshot_agent.vault.answers import Identity
+
+SAFETY: Any = SimpleNamespace(name="/tmp/safe it.snap")
+SHARES, KMS = Seal("shamir", 3, 2), Seal("static", 1, 1)
+
+
+def got(seal: Seal | None) -> Any:
+    snapshot = SimpleNamespace(meta=SimpleNamespace(index=7))
+    return SimpleNamespace(snapshot=snapshot, manifest=None, clear=ClearParts(seal=seal))
+
+
+def plan(seal: Seal | None, present: str) -> str:
+    node = SimpleNamespace(address="http://a")
+    leader = SimpleNamespace(node=node, applied_index=9, identity=Identity(seal=present))
+    target: Any = SimpleNamespace(name="it", leader=leader, states=())
+    *_, force = describe_plan(got(seal), target, None, force=True)
+    return force
+
+
+@pytest.mark.parametrize(
+    ("seal", "present", "words"),
+    [
+        (None, "shamir", "will seal; have the snapshot's unseal keys at hand."),
+        (SHARES, "shamir", "will seal; have the snapshot's unseal keys (2 of 3) at hand."),
+        (SHARES, "", "will seal; have the snapshot's unseal keys (2 of 3) at hand."),
+        (SHARES, "static", "(2 of 3) at hand, and remove their seal (static) from"),
+        (KMS, "static", "will seal, unless they use the snapshot's seal (static) with the same"),
+    ],
+)
+def test_what_force_needs_is_told_before_it_is_confirmed(
+    seal: Seal | None, present: str, words: str
+) -> None:
+    said = plan(seal, present)
+    assert said.startswith("--force: the servers ")
+    assert words in said
+
+
+def ended(seal: Seal | None, conditions: Sequence[Condition]) -> str:
+    states = tuple(MemberState("http://a", one) for one in conditions)
+    first, *_ = describe_end(got(seal), None, Aftermath(states, is_sealed=True, seal=seal))
+    return first
+
+
+@pytest.mark.parametrize(
+    ("seal", "conditions", "words"),
+    [
+        (SHARES, [Condition.SEALED], "Restart every node, then unseal it with the keys"),
+        (KMS, [Condition.SEALED], "Give every node the snapshot's seal (static) and its key in"),
+        (SHARES, [Condition.ACTIVE], "Restored and unsealed."),
+        (SHARES, [Condition.LEADERLESS], "Restored; no node leads yet: see below."),
+    ],
+)
+def test_the_end_says_what_opens_the_cluster(
+    seal: Seal, conditions: Sequence[Condition], words: str
+) -> None:
+    said = ended(seal, conditions)
+    assert words in said
+    assert ("sealed now" in said) == (Condition.SEALED in conditions)
+
+
+def test_what_was_forced_is_undone_by_force() -> None:
+    command = "To undo: raft-snapshot-agent restore '/tmp/safe it.snap'"
+    assert describe_way_back(SAFETY, None, None, force=False) == command
+    forced = describe_way_back(SAFETY, Path("/etc/a.yaml"), "b", force=True)
+    assert forced.startswith(f"{command} --force --config /etc/a.yaml --cluster b (when the")
+    assert "when the cluster is unsealed, with a token of the snapshot's cluster" in forced

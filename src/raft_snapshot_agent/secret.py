@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import GetCoreSchemaHandler, ValidationInfo
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from raft_snapshot_agent.errors import ConfigError, reason_of
 from raft_snapshot_agent.ownership import describe_user, may_read
 from raft_snapshot_agent.redaction import HIDDEN, one_line, redact, remember
+from raft_snapshot_agent.references import SCHEMES, require_sound
 from raft_snapshot_agent.small_file import read_text
 
 __all__ = ["AUTHOR", "HIDDEN", "Plain", "Secret", "header_value", "one_line", "redact"]
@@ -22,7 +23,6 @@ AUTHOR = "author"
 """The key in the validation context for the user who owns the configuration file."""
 _LONGEST = 32 << 10
 """Maximum characters of a secret on one line: servers accept headers of 8 to 64 KiB."""
-_SCHEMES = ("env://", "file://", "credential://")
 
 
 class Secret:
@@ -74,7 +74,7 @@ class Secret:
     @property
     def is_reference(self) -> bool:
         """Whether it is a reference and not the secret itself."""
-        return self._text.startswith(_SCHEMES)
+        return self._text.startswith(SCHEMES)
 
     @property
     def reference(self) -> str:
@@ -113,13 +113,18 @@ class Secret:
 
     @classmethod
     def _validate(cls, text: str, info: ValidationInfo) -> Self:
-        path = text.removeprefix("file://")
-        if path != text and not Path(path).is_absolute():
-            raise ValueError(
-                "must be an absolute path, such as file:///etc/raft-snapshot-agent/token"
-            )
+        require_sound(text)
         context = info.context
         return cls(text).by(context.get(AUTHOR) if isinstance(context, Mapping) else None)
+
+    @classmethod
+    def _from_python(cls, value: object, info: ValidationInfo) -> Self:
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, str):
+            what = "Input should be text: a secret or a reference to one"
+            raise PydanticCustomError("secret", what)
+        return cls._validate(value, info)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -127,12 +132,7 @@ class Secret:
         from_text = core_schema.with_info_after_validator_function(cls._validate, handler(str))
         return core_schema.json_or_python_schema(
             json_schema=from_text,
-            python_schema=core_schema.union_schema(
-                [core_schema.is_instance_schema(cls), from_text],
-                mode="left_to_right",
-                custom_error_type="secret",
-                custom_error_message="Input should be text: a secret or a reference to one",
-            ),
+            python_schema=core_schema.with_info_plain_validator_function(cls._from_python),
             serialization=core_schema.plain_serializer_function_ser_schema(
                 lambda secret: secret.reference
             ),

@@ -29,6 +29,8 @@ _HEADER = re.compile(r"\b((?i:bearer|basic)) (?=\S*(?:\d|=|[a-z][A-Z]))\S{8,}")
 """Credentials of a request that a server repeats in its answer."""
 _IN_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
 """As `html.escape` writes them, which loads the names of 2,000 other characters."""
+_WORD = re.compile(r"[A-Z]?[a-z]{5,11}|[A-Z]{6,12}")
+"""Secrets that are perhaps a word, such as `snapshot`: hidden only where they are a whole word."""
 _SHORTEST = 6
 """Minimum characters: shorter secrets occur inside words, and errors would be unreadable."""
 _MOST = 500
@@ -63,7 +65,7 @@ class _Known:
                 forms = {form for secret in self._secrets for form in _forms(secret)}
                 longest_first = sorted(forms, key=len, reverse=True)
                 re.purge()  # it would keep hundreds of those before, each with all the secrets
-                whole = [re.escape(form) for form in longest_first]
+                whole = [_expression(form) for form in longest_first]
                 # A server may repeat only the first part of a long secret: hide all that follows
                 # its prefix.
                 begun = [rf"{re.escape(one[:_BEGUN])}\S*" for one in forms if len(one) > _LONG]
@@ -112,6 +114,11 @@ def one_line(text: str, longest: int) -> str:
     shown = redact(" ".join(printable.split()))
     shown = _HEADER.sub(rf"\1 {HIDDEN}", _PARAMETER.sub(rf"\1={HIDDEN}", shown))
     return shown if len(shown) <= longest else f"{shown[: longest - 3].rstrip()}..."
+
+
+def _expression(form: str) -> str:
+    escaped = re.escape(form)
+    return rf"(?<![\w-]){escaped}(?![\w-])" if _WORD.fullmatch(form) else escaped
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -71,6 +71,10 @@ class Secret:
         self._remember(text)
         return text
 
+    def as_name(self) -> Name:
+        """Return the same as the name that belongs to another secret."""
+        return Name(self._text).by(self._author)
+
     @property
     def is_reference(self) -> bool:
         """Whether it is a reference and not the secret itself."""
@@ -150,6 +154,18 @@ class Plain(Secret):
 
     def _remember(self, text: str) -> None:
         """Do nothing: the value is not secret and may be shown."""
+
+
+class Name(Secret):
+    """A name such as a role ID: not shown as a setting, but not hidden in other texts either.
+
+    It may be a usual word, such as `snapshot`, without which no message can be read.
+    """
+
+    __slots__ = ()
+
+    def _remember(self, text: str) -> None:
+        """Do nothing: the secret that belongs to it is hidden."""
 
 
 def header_value(text: str, what: str) -> str:

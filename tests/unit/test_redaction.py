@@ -70,6 +70,21 @@ def test_parts_of_words_are_no_secrets(short: str) -> None:
     assert redact("cannot reach vault as admin, says a") == "cannot reach vault as admin, says a"
 
 
+@pytest.mark.parametrize("word", ["snapshot", "Leader", "SNAPSHOT"])
+def test_a_secret_that_is_a_word_is_hidden_as_a_word(word: str) -> None:
+    known(word)
+    texts = (f"raft-{word}-agent", f"next_{word}", f"{word}s", f"un{word}")
+    assert [redact(text) for text in texts] == [*texts]
+    for text in (f"invalid password {word}", f"'{word}'", f"admin:{word}", f"password={word}&a"):
+        assert redact(text) == text.replace(word, HIDDEN)
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "correct horse", "tr0ub4dor", "abcdefghijklm"])
+def test_a_secret_that_is_no_word_is_hidden_anywhere(secret: str) -> None:
+    known(secret)
+    assert redact(f"next_{secret}s") == f"next_{HIDDEN}s"
+
+
 def test_rotation_does_not_fill_the_memory() -> None:
     redaction._KNOWN = redaction._Known()
     for number in range(2 * redaction._MOST):

@@ -27,6 +27,8 @@ Log = structlog.typing.FilteringBoundLogger
 _LONGEST = 8000
 """Most characters of a text in a line."""
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_OWN = {"timestamp", "level", "fact"}
+"""Fields of the agent itself, which alerts search for: no secret is in them."""
 _PRIORITIES = {"error": 3, "warning": 4, "info": 6, "debug": 7}
 """Of syslog."""
 
@@ -118,7 +120,7 @@ def _add_context(_: Any, __: str, event: _Event) -> _Event:
 
 
 def _clean(_: Any, __: str, event: _Event) -> _Event:
-    return {key: _presentable(value) for key, value in event.items()}
+    return {key: str(value) if key in _OWN else _presentable(value) for key, value in event.items()}
 
 
 def _presentable(value: Any) -> Any:

@@ -30,8 +30,8 @@ def warned(folder: Path, text: str, mode: int, environ: Mapping[str, str] | None
 
 def test_a_public_file_with_secrets_in_it(open_way: Path) -> None:
     assert warned(open_way, INLINE, 0o644) == (
-        f"{open_way}/c.yaml: every user of this host can read it, and vault.auth.role_id,"
-        f" vault.auth.secret_id in it (chmod o-r {open_way}/c.yaml, or use file:// or env://)"
+        f"{open_way}/c.yaml: every user of this host can read it, and vault.auth.secret_id,"
+        f" vault.auth.role_id in it (chmod o-r {open_way}/c.yaml, or use file:// or env://)"
     )
 
 

@@ -12,8 +12,10 @@ import structlog
 import time_machine
 
 import raft_snapshot_agent
+from raft_snapshot_agent import redaction
 from raft_snapshot_agent.errors import StorageFull, Unreachable
 from raft_snapshot_agent.observe import trace
+from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Format, Level, configure
 from raft_snapshot_agent.observe.trace import as_failure
 
@@ -68,6 +70,16 @@ def test_json_lines_are_objects(lines: Lines) -> None:
         "ok": True,
         "gone": None,
     }
+
+
+def test_names_of_events_never_change(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_KNOWN", redaction._Known())
+    redaction.remember("configuration_loaded")
+    log = configure("text", "info")
+    log.info("Read configuration_loaded.", fact=LogEvent.CONFIGURATION_LOADED)
+    assert lines() == [
+        "2026-11-23T15:30:07.005Z info    Read [hidden].  event=configuration_loaded"
+    ]
 
 
 def test_hclog_lines_line_up_with_the_servers_own(lines: Lines) -> None:

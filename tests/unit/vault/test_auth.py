@@ -7,6 +7,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.redaction import redact
 from raft_snapshot_agent.vault.auth import AnyAuth
 from raft_snapshot_agent.vault.auth.base import Login
 from raft_snapshot_agent.vault.auth.kubernetes import KubernetesAuth
@@ -29,6 +30,16 @@ def test_approle_sends_both_ids_to_its_mount(mount: str) -> None:
 def test_approle_may_do_without_a_secret_id() -> None:
     login = auth("approle", role_id="r", mount="team/agents").login()
     assert login == Login("auth/team/agents/login", {"role_id": "r"})
+
+
+def test_a_role_id_may_be_a_usual_word() -> None:
+    auth("approle", role_id="snapshots", secret_id="s").login()
+    assert redact("12 snapshots") == "12 snapshots"
+
+
+def test_a_role_id_without_secret_id_is_the_secret() -> None:
+    auth("approle", role_id="role-without-secret-id").login()
+    assert redact("for role-without-secret-id") == "for [hidden]"
 
 
 def test_approle_looks_its_secrets_up_at_each_login(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Literal, Self
 
-from pydantic import PrivateAttr, model_validator
+from pydantic import PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from raft_snapshot_agent.errors import Denied, ServerError
 from raft_snapshot_agent.fields import Settings
@@ -27,12 +27,18 @@ class AppRoleAuth(Settings):
 
     method: Literal["approle"]
     mount: str = "approle"
-    role_id: Secret
     secret_id: Secret | None = None
+    role_id: Secret
+    """Like a user name, unless it is the only credential."""
     wrapped: bool = False
     """Whether `secret_id` is a wrapping token, which is unwrapped once."""
     _unwrapped: dict[str, str] = PrivateAttr(default_factory=dict)
     """The last wrapping token and its secret ID."""
+
+    @field_validator("role_id")
+    @classmethod
+    def _name_the_role(cls, role_id: Secret, info: ValidationInfo) -> Secret:
+        return role_id if info.data.get("secret_id") is None else role_id.as_name()
 
     @model_validator(mode="after")
     def _something_to_unwrap(self) -> Self:

@@ -37,6 +37,10 @@ class Document:
             path = path[:-1]
         return self.marks.get(path, Mark(1, 1))
 
+    def has(self, path: KeyPath) -> bool:
+        """Return whether the file has a value for a key."""
+        return value_at(self.value, path) is not None
+
     def place(self, path: KeyPath, *, named: bool = True) -> str:
         """Write `FILE:LINE:COLUMN: key.path`, or only the path of its mapping if not `named`."""
         return _place(self.name, self.mark(path), path if named else path[:-1])

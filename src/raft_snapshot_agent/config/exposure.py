@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.config.check import values_of
-from raft_snapshot_agent.config.keys import format_path
+from raft_snapshot_agent.config.keys import Origin, format_path
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.ownership import ANYBODY
 from raft_snapshot_agent.secret import Plain, Secret
@@ -20,14 +20,24 @@ _OF_THE_PLATFORM = (Path("/run/secrets"), Path("/var/run/secrets"))
 """The folder of secrets in containers, readable for all users in the container."""
 
 
-def exposures(config: Config, document: Document, environ: Mapping[str, str]) -> Iterator[str]:
-    """List them, one line each; none in a pod, which has no other users."""
+def exposures(
+    config: Config, document: Document, origin: Origin, environ: Mapping[str, str]
+) -> Iterator[str]:
+    """List them, one line each; none in a pod, which has no other users.
+
+    Arguments:
+        config: With what the environment added.
+        document: The file.
+        origin: Returns the path in the file of a key.
+        environ: Says whether this is a pod.
+    """
     if "KUBERNETES_SERVICE_HOST" in environ:
         return
     if document.author == ANYBODY:
         yield f"{document.name}: every user of this host can change it (chmod o-w {document.name})"
     secrets = [(path, one) for path, one in values_of(config) if _is_secret(one)]
-    inline = [format_path(path) for path, one in secrets if not one.is_reference]
+    literal = (origin(path) for path, one in secrets if not one.is_reference)
+    inline = [format_path(path) for path in literal if document.has(path)]
     if inline and _is_public(Path(document.name)):
         yield (
             f"{document.name}: every user of this host can read it, and {', '.join(inline)} in it"

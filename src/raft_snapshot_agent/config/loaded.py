@@ -59,7 +59,7 @@ class Loaded:
         told = (f"{self.position(path)}: {what} ({mend})" for path, what, mend in found)
         if self.document is None:
             return tuple(told)
-        return (*told, *exposures(self.config, self.document, os.environ))
+        return (*told, *exposures(self.config, self.document, self.origin, os.environ))
 
     @property
     def source(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, ByteSize, PositiveInt
 
+from raft_snapshot_agent.core.snapshots.naming import LONGEST_NAME
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import (
     MAY_BE_EMPTY,
@@ -34,6 +35,8 @@ def _folder(prefix: str) -> str:
 def _file_name(name: str) -> str:
     if not name or "/" in name or name.startswith("."):
         raise ValueError("must be a plain file name: no slashes, no dot in front; use prefix")
+    if len(name.encode()) > LONGEST_NAME:
+        raise ValueError(f"must have at most {LONGEST_NAME} bytes")
     return _printable(name)
 
 

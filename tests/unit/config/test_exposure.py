@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raft_snapshot_agent.config.load import load
+from raft_snapshot_agent.config.load import load_all
 
 INLINE = "vault: {auth: {method: approle, role_id: r, secret_id: s}}\n"
 
@@ -25,7 +25,8 @@ def warned(folder: Path, text: str, mode: int, environ: Mapping[str, str] | None
     file = folder / "c.yaml"
     file.write_text(text)
     file.chmod(mode)
-    return "\n".join(load(file, environ or {}).warnings)
+    found = load_all(file, environ or {}).clusters.values()
+    return "\n".join(warning for one in found for warning in one.warnings)
 
 
 def test_a_public_file_with_secrets_in_it(open_way: Path) -> None:
@@ -43,6 +44,18 @@ def test_a_file_for_a_group_is_left_alone(open_way: Path, mode: int) -> None:
 def test_a_public_file_without_secrets_is_left_alone(open_way: Path) -> None:
     text = "vault: {auth: {method: token, token: 'env://TOKEN'}}\n"
     assert warned(open_way, text, 0o644) == ""
+
+
+def test_a_token_of_the_environment_is_not_in_the_file(open_way: Path) -> None:
+    assert warned(open_way, "run_on: leader\n", 0o644, {"VAULT_TOKEN": "hvs.x"}) == ""
+
+
+def test_a_secret_of_one_cluster_is_told_where_it_stands(open_way: Path) -> None:
+    token = "{auth: {method: token, token: hunter2}}"
+    own = f"clusters: {{a: {{vault: {token}}}, b: {{vault: {{address: 'https://b'}}}}}}\n"
+    assert "and clusters.a.vault.auth.token in it" in warned(open_way, own, 0o644)
+    common = f"vault: {token}\nclusters: {{a: {{vault: {{address: 'https://a'}}}}}}\n"
+    assert "and vault.auth.token in it" in warned(open_way, common, 0o644)
 
 
 def test_a_public_file_of_a_secret(open_way: Path) -> None:

@@ -17,6 +17,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEARS = range(2, 9999)
 """Years whose times are valid in every time zone."""
 _MICROSECOND = timedelta(microseconds=1)
+LONGEST_NAME = 220
+"""Bytes: file systems take 255, and names of files beside it and of incomplete ones are longer."""
 _PIECE = 5000
 """Snapshots per sorted piece."""
 _SAMPLES = (datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC), datetime(2031, 2, 9, 22, tzinfo=UTC))
@@ -120,7 +122,7 @@ class Layout:
     suffix: str = ".snap"
 
     def __post_init__(self) -> None:
-        """Refuse a layout without the time of the snapshot.
+        """Refuse a layout whose names no file can have, or that do not tell the time.
 
         Raises:
             ValueError: The message says why.
@@ -128,7 +130,17 @@ class Layout:
         if self.suffix in {*Sidecar}:
             raise ValueError(f"the suffix {self.suffix} is that of files beside a snapshot")
         for moment in _SAMPLES:
-            parsed = self.parse(self._name(moment))
+            name = self._name(moment)
+            if "/" in name or not name.isprintable():
+                raise ValueError(
+                    f"the timestamp {self.timestamp!r} is no part of a file name: it must have no"
+                    " slashes and no control characters"
+                )
+            if len(name.encode()) > LONGEST_NAME:
+                raise ValueError(
+                    f"its names have {len(name.encode())} bytes, more than {LONGEST_NAME}"
+                )
+            parsed = self.parse(name)
             if parsed is None or abs(parsed.taken_at - moment) >= timedelta(minutes=1):
                 raise ValueError(
                     f"the timestamp {self.timestamp!r} does not tell the time to the minute"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
@@ -8,12 +9,15 @@ from raft_snapshot_agent.core.snapshots.layout import directives
 from raft_snapshot_agent.core.snapshots.naming import (
     AGENT,
     FORK,
+    LONGEST_NAME,
     Layout,
     ParsedName,
     catalogue,
     parse,
     snapshot_name,
 )
+from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
+from raft_snapshot_agent.storage.leftovers import fresh_partial
 
 NOON = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 
@@ -86,6 +90,21 @@ def test_names_of_a_layout_are_known_only_where_it_is_configured(naming: Layout)
 def test_a_layout_that_does_not_tell_the_time_is_refused(timestamp: str) -> None:
     with pytest.raises(ValueError, match="does not tell the time to the minute"):
         Layout("vault-", timestamp)
+
+
+@pytest.mark.parametrize("timestamp", ["2006/01/02-1504", "%Y/%m/%d-%H%M", "%Y%m%d-%H%M\t"])
+def test_a_layout_whose_names_are_no_file_names_is_refused(timestamp: str) -> None:
+    with pytest.raises(ValueError, match="is no part of a file name"):
+        Layout("vault-", timestamp)
+
+
+def test_a_layout_leaves_room_for_the_files_beside_a_snapshot(tmp_path: Path) -> None:
+    timestamp = "%Y%m%d-%H%M"
+    longest = Layout("v" * (LONGEST_NAME - 18), timestamp)
+    name = longest.name(longest.run(NOON, "0a1b2c"), 7)
+    (tmp_path / fresh_partial(Sidecar.MISMATCH.name_for(name))).touch()
+    with pytest.raises(ValueError, match="its names have 221 bytes, more than 220"):
+        Layout("v" * (LONGEST_NAME - 17), timestamp)
 
 
 @pytest.mark.parametrize("suffix", [".json", ".hold", ".broken"])

@@ -141,7 +141,8 @@ def read_configuration(data: bytes) -> None:
 
 
 def read_multistatus(data: bytes) -> None:
-    for file in multistatus.parsed(data):
+    listed = multistatus.read_list(data, 9)
+    for _, file in listed.find_below(listed.folder):
         assert isinstance(file.size, int)
 
 

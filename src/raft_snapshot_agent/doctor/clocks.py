@@ -9,9 +9,10 @@ from pathlib import Path
 
 from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, skipped, success, warning
 from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.network.trust import TlsOptions
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.http.answers import http_date
-from raft_snapshot_agent.storage.http.http import Http, TlsOptions
+from raft_snapshot_agent.storage.http.http import Http
 from raft_snapshot_agent.storage.s3.s3 import S3Settings, bucket_of
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.client import Node
@@ -57,7 +58,8 @@ def _date(storage: AnyStorage) -> datetime | None:
         return None
     ca_file: Path | None = getattr(storage, "ca_file", None)
     trust = TlsOptions(ca_file, skip_verify=getattr(storage, "skip_verify", False))
-    answer = Http(_PATIENCE, trust).ask("cannot ask for the time", "HEAD", url, {})
+    http = Http(_PATIENCE, trust, getattr(storage, "proxy", None))
+    answer = http.ask("cannot ask for the time", "HEAD", url, {})
     return http_date(answer.headers.get("date"))
 
 

@@ -33,6 +33,13 @@ _CHECK = "probe"
 _STEP_WITHIN = 60.0
 _CLEAN_WITHIN = 15.0
 """Maximum seconds to delete the object in any case."""
+_UNLISTED = {
+    "local": "check path and prefix",
+    "sftp": "check path and prefix",
+    "swift": "check container, storage_url and prefix",
+    "webdav": "check url and prefix, and what answers in front of the server",
+}
+_UNLISTED_IN_BUCKET = "check that endpoint holds no bucket, and that prefix is right"
 _NEEDED = "grant these permissions: retention, list, verify and restore need them"
 
 
@@ -92,7 +99,7 @@ class Trial:
     async def _list(self) -> None:
         sizes = {entry.name: entry.size for entry in await self.destination.storage.entries()}
         if sizes.get(self.name) != len(self.content):
-            hint = "check that endpoint holds no bucket, and that prefix is right"
+            hint = _UNLISTED.get(self.destination.storage.kind, _UNLISTED_IN_BUCKET)
             raise StorageError("what was just written is not in the list", hint=hint)
 
     async def _delete(self) -> None:

@@ -51,6 +51,25 @@ async def test_a_store_dates_its_answers(
     assert all(told in result.message for result in results)
 
 
+@pytest.mark.parametrize("kind", ["webdav", "s3", "swift"])
+async def test_the_proxy_of_the_storage_is_used(kind: str) -> None:
+    def dated(exchange: Exchange) -> None:
+        headers = [("Content-Length", "0"), ("Date", "Thu, 01 Jan 2026 00:00:00 GMT")]
+        exchange.answer(403, headers, b"")
+
+    there = "http://store.invalid:81"
+    settings = {
+        "webdav": {"url": f"{there}/dav"},
+        "s3": {"bucket": "b", "endpoint": there},
+        "swift": {"container": "c", "auth_url": f"{there}/v3"},
+    }[kind]
+    with HttpProxy("http://127.0.0.1:1", lambda _: dated) as proxy:
+        more = {"type": kind, "allow_http": True, "proxy": proxy.address}
+        (result,) = await found({**settings, **more})
+        assert [request.target.startswith(there) for request in proxy.requests] == [True]
+    assert "that of" in result.message
+
+
 @pytest.mark.parametrize(
     "storage",
     [

@@ -13,7 +13,8 @@ from raft_snapshot_agent.storage.leftovers import fresh_partial
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-MOVED = {200, 201, 204}
+MOVED = {201, 204}
+"""RFC 4918, section 9.9.4. What is not WebDAV, such as a page for a login, answers 200."""
 _NOT_OVER = {403, 405, 409, 412, 500, 501, 502}
 """Statuses with which such servers refuse."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote, urlsplit
@@ -31,16 +30,47 @@ class WebdavFile:
     touched: datetime | None
 
 
-def parsed(document: bytes) -> Iterator[WebdavFile]:
-    """Yield the files, without folders, in the answer to a PROPFIND.
+@dataclass(frozen=True, slots=True)
+class WebdavList:
+    """A folder, or one file, as the server lists it."""
+
+    files: list[WebdavFile]
+    folder: str
+    """Decoded path of the folder itself, with a slash at the end; empty if it is not listed."""
+
+    def find_below(self, folder: str) -> list[tuple[str, WebdavFile]]:
+        """Return the files directly in a folder, with their names; none for an empty path."""
+        if not folder:
+            return []
+        inside = [file for file in self.files if file.path.startswith(folder)]
+        named = [(file.path.removeprefix(folder), file) for file in inside]
+        return [(name, file) for name, file in named if name and "/" not in name]
+
+
+def read_list(document: bytes, most: int) -> WebdavList:
+    """Parse the answer to a PROPFIND.
+
+    Arguments:
+        document: The answer.
+        most: Number of files after which one more is read, and no other.
 
     Raises:
         ValueError: The answer is not valid.
     """
+    files: list[WebdavFile] = []
+    folder = ""
     for answer in parts(document, {"response"}):
         path = _path(answer)
-        if answer.tag == "{DAV:}response" and answer.find(_FOLDER) is None and path is not None:
-            yield _file(path, answer)
+        if answer.tag != "{DAV:}response" or path is None:
+            continue
+        if answer.find(_FOLDER) is None:
+            files.append(_file(path, answer))
+            if len(files) > most:
+                break
+        # The others are in it, so their paths are longer.
+        elif not folder or len(path) < len(folder):
+            folder = path
+    return WebdavList(files, f"{unquote(folder).rstrip('/')}/" if folder else "")
 
 
 def _path(answer: ET.Element) -> str | None:

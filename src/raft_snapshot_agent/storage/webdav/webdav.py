@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
-from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
-from urllib.parse import quote, unquote, urlsplit
-
-from pydantic import AfterValidator, model_validator
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote, urlsplit
 
 from raft_snapshot_agent.errors import (
     ConfigError,
@@ -21,9 +16,6 @@ from raft_snapshot_agent.errors import (
     StorageDenied,
     StorageError,
 )
-from raft_snapshot_agent.network.address import ProxyUrl
-from raft_snapshot_agent.network.clear_text import refuse_plain_http
-from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.http.body import (
     Body,
@@ -37,15 +29,14 @@ from raft_snapshot_agent.storage.http.pages import LIST_BYTES
 from raft_snapshot_agent.storage.leftovers import Leftovers, fresh_partial, target_of_fresh
 from raft_snapshot_agent.storage.limits import too_many
 from raft_snapshot_agent.storage.names import not_found, require_plain_name
-from raft_snapshot_agent.storage.objectstore.connection import server_url
-from raft_snapshot_agent.storage.settings import StorageSettings
 from raft_snapshot_agent.storage.webdav.move import replace
+from raft_snapshot_agent.storage.webdav.options import WebdavOptions
 from raft_snapshot_agent.threads import in_thread
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-    from raft_snapshot_agent.storage.webdav.multistatus import WebdavFile
+    from raft_snapshot_agent.storage.webdav.multistatus import WebdavFile, WebdavList
 
 T = TypeVar("T")
 
@@ -53,48 +44,16 @@ _CHUNK = _SMALL = 1 << 20
 _SUCCESS = {200, 201, 204}
 _GONE = {200, 202, 204, 404, 410}
 _LENGTH_WANTED = {400, 411, 501}
+_MADE = {201, 405}
+"""Answers to MKCOL: it was created, or was there. Source: RFC 4918, section 9.3.1."""
 _RIGHTS = "check username, password or token; it needs to write, move, list, read and delete there"
 
 
-class WebdavSettings(StorageSettings):
+class WebdavSettings(WebdavOptions):
     """Snapshots in a folder of a WebDAV server."""
-
-    type: Literal["webdav"]
-    url: Annotated[str, AfterValidator(server_url)]
-    """URL of an existing folder."""
-    username: str | None = None
-    password: Secret | None = None
-    token: Secret | None = None
-    """Bearer token, instead of username and password."""
-    ca_file: Path | None = None
-    """PEM file of certificates trusted in addition to the system's."""
-    proxy: ProxyUrl | None = None
-    """URL of an HTTP proxy; by default HTTPS_PROXY and NO_PROXY of the environment."""
-    skip_verify: bool = False
-    """Accept any certificate. For tests only."""
-    allow_http: bool | None = None
-    """Whether plain HTTP is allowed; by default only on loopback."""
-
-    @model_validator(mode="after")
-    def _belong_together(self) -> Self:
-        if (self.username is None) != (self.password is None):
-            raise ValueError("username and password must be given together")
-        if self.username is not None and self.token is not None:
-            raise ValueError("give either username and password, or token")
-        refuse_plain_http(self.url, self.allow_http)
-        return self
 
     def open(self) -> Storage:
         return WebdavStorage(self)
-
-    def authorization(self) -> dict[str, str]:
-        """Return the authorization header, with credentials resolved now."""
-        if self.token is not None:
-            return {"authorization": f"Bearer {self.token.resolve()}"}
-        if self.username is None or self.password is None:
-            return {}
-        pair = f"{self.username}:{self.password.resolve()}".encode()
-        return {"authorization": f"Basic {b64encode(pair).decode()}"}
 
 
 class WebdavStorage:
@@ -102,14 +61,12 @@ class WebdavStorage:
 
     kind = "webdav"
 
-    def __init__(self, settings: WebdavSettings) -> None:
+    def __init__(self, settings: WebdavOptions) -> None:
         self._settings = settings
         self._folder = f"{settings.url}/{settings.prefix}"
         self._base = f"{settings.url}/{quote(settings.prefix)}"
-        self._path = f"{unquote(urlsplit(settings.url).path)}/{settings.prefix}"
         trust = TlsOptions(settings.ca_file, settings.skip_verify)
         self._http = Http(settings.timeout, trust, settings.proxy)
-        self._made = False
 
     def location(self, name: str) -> str:
         return self._folder + name
@@ -146,6 +103,7 @@ class WebdavStorage:
             size = self._upload(doing, hidden, source, stop)
             refused = partial(self._refused, doing)
             replace(partial(self._move, doing), self._delete, refused, hidden, name)
+            self._require_size(name, size)
         except BaseException:
             with cleanup():
                 self._delete(hidden)
@@ -168,9 +126,7 @@ class WebdavStorage:
         answer = self._ask(doing, "PUT", self._url(hidden), {"content-length": str(length)}, body)
         if answer.status not in _SUCCESS:
             raise self._refused(doing, answer)
-        if (stored := self._find_size(hidden)) not in {None, length}:
-            why = f"{self._folder} took {stored} of {length} bytes"
-            raise StorageError(why, hint="check the server's log")
+        self._require_size(hidden, length)
         return length
 
     def _move(self, doing: str, old: str, new: str) -> BaseHTTPResponse:
@@ -182,45 +138,57 @@ class WebdavStorage:
                 break
         return answer
 
-    def _find_size(self, hidden: str) -> int | None:
-        """Return the stored size; `None` if the server does not report it."""
+    def _require_size(self, name: str, sent: int) -> None:
+        if (stored := self._find_size(name)) not in {None, sent}:
+            why = f"{self._folder}{name} holds {stored} bytes of {sent} sent"
+            hint = "check the server's log, and what answers in front of it"
+            raise StorageError(why, hint=hint)
+
+    def _find_size(self, name: str) -> int | None:
+        """Return the stored size, 0 if it is missing; `None` if the server does not report it."""
         try:
-            files = self._list_url(f"check {hidden}", self._url(hidden), depth=0)
+            listed = self._list_url(f"check {name}", self._url(name), depth=0)
         except StorageDenied:
             return None
         except SnapshotNotFound:
             return 0
-        return None if files is None else sum(file.size for file in files)
+        return None if listed is None else sum(file.size for file in listed.files)
 
     def _make_folder(self, doing: str) -> None:
         """Create the prefix if it is missing; if that fails, the upload reports why."""
-        url = f"{self._settings.url}/"
-        for part in self._settings.prefix.split("/")[:-1] if not self._made else ():
-            self._ask(doing, "MKCOL", url := f"{url}{quote(part)}/", {})
-        self._made = True
+        urls = self._settings.folder_urls
+        if urls and not self._make(doing, urls[-1]):  # likely one above it is missing, too
+            for url in urls:
+                self._make(doing, url)
+
+    def _make(self, doing: str, url: str) -> bool:
+        answer = self._ask(doing, "MKCOL", url, {})
+        if answer.status == 503:  # an upload could be told that the folder does not exist
+            raise self._refused(doing, answer)
+        return answer.status in _MADE
 
     def _files(self, doing: str) -> list[tuple[str, WebdavFile]]:
         """List the files directly in the folder; a missing folder is empty."""
-        files: list[WebdavFile] | None = []
         try:
-            files = self._list_url(doing, self._base, depth=1)
+            listed = self._list_url(doing, self._base, depth=1)
         except SnapshotNotFound:
             above = self._ask(doing, "PROPFIND", f"{self._settings.url}/", {"depth": "0"})
             if above.status != 207:
                 raise self._refused(doing, above) from None
-        if files is None:
+            return []
+        if listed is None:
             why = f"cannot {doing} in {self._folder}: the server does not list folders"
             raise StorageError(why, hint="enable PROPFIND there, and check url")
-        named = [(file.path.removeprefix(self._path), file) for file in files]
-        return [(name, file) for name, file in named if name and "/" not in name]
+        # A proxy may rewrite the path that is requested, but not those in the server's answer.
+        return listed.find_below(self._settings.path) or listed.find_below(listed.folder)
 
-    def _list_url(self, doing: str, url: str, *, depth: int) -> list[WebdavFile] | None:
+    def _list_url(self, doing: str, url: str, *, depth: int) -> WebdavList | None:
         """List a URL; return `None` if the server cannot list.
 
         Raises:
             SnapshotNotFound: There is nothing at the URL.
         """
-        from raft_snapshot_agent.storage.webdav.multistatus import ASKED, parsed
+        from raft_snapshot_agent.storage.webdav.multistatus import ASKED, read_list
 
         headers = {"depth": str(depth), "content-type": "application/xml"}
         answer = self._ask(doing, "PROPFIND", url, headers, ASKED, most=LIST_BYTES)
@@ -231,13 +199,13 @@ class WebdavStorage:
         if answer.status != 207:
             raise self._refused(doing, answer)
         try:
-            files = list(islice(parsed(answer.data), self._settings.max_objects + 1))
+            listed = read_list(answer.data, most := self._settings.max_objects)
         except ValueError as error:
             why = f"cannot {doing} in {self._folder}: the server's list is not valid: {error}"
             raise StorageError(why, hint="check that url is WebDAV's") from error
-        if len(files) > (most := self._settings.max_objects):
+        if len(listed.files) > most:
             raise too_many(f"cannot {doing} in {self._folder}", most)
-        return files
+        return listed
 
     def _get(self, name: str) -> BaseHTTPResponse:
         answer = self._ask(f"read {name}", "GET", self._url(name), {}, streaming=True)

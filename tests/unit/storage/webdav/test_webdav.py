@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -35,9 +36,9 @@ from raft_snapshot_agent.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from raft_snapshot_agent.storage.base import BytesSource, Storage
+from raft_snapshot_agent.storage.base import BytesSource, Entry, Storage
 from raft_snapshot_agent.storage.leftovers import Leftovers
-from raft_snapshot_agent.storage.webdav.multistatus import parsed
+from raft_snapshot_agent.storage.webdav.multistatus import read_list
 from raft_snapshot_agent.storage.webdav.webdav import WebdavSettings
 
 BIG = 20 * MIB
@@ -166,9 +167,51 @@ async def test_a_server_that_loses_bytes_keeps_nothing(
         exchange.answer(201, [("Content-Length", "0")], b"")
 
     faults.behave(asked("PUT"), keep_nothing)
-    with pytest.raises(StorageError, match="took 0 of 20971520 bytes"):
+    with pytest.raises(StorageError, match="holds 0 bytes of 20971520 sent"):
         await put_of(behind(place, faults), tmp_path, BIG)
     assert place.keys() == []
+
+
+@pytest.mark.parametrize("code", [200, 201])
+async def test_a_move_that_did_not_happen_is_no_success(
+    place: Webdav, faults: S3Faults, code: int
+) -> None:
+    """What stands before the server, such as a page for a login, may answer in its place."""
+    faults.behave(asked("MOVE"), status(code, b"<html>Log in"))
+    with pytest.raises(StorageError) as caught:
+        await behind(place, faults).put(NAME, BytesSource(b"x"))
+    assert "holds 0 bytes of 1 sent" in str(caught.value) or "200 OK" in str(caught.value)
+    assert place.keys() == place.pending() == []
+
+
+async def test_a_move_that_did_not_happen_keeps_the_old_file(
+    place: Webdav, faults: S3Faults
+) -> None:
+    storage = behind(place, faults)
+    await storage.put(NAME, BytesSource(b"the old one"))
+    faults.behave(asked("MOVE"), status(201, b""))
+    with pytest.raises(StorageError, match="holds 11 bytes of 3 sent"):
+        await storage.put(NAME, BytesSource(b"new"))
+    assert await content(storage) == b"the old one"
+
+
+async def test_a_folder_that_could_not_be_created_is_created_later(
+    place: Webdav, faults: S3Faults
+) -> None:
+    faults.fail(asked("MKCOL"), 503, times=1)
+    storage = behind(place, faults, prefix="a/b/")
+    with pytest.raises(StorageUnavailable, match="the store answered 503"):
+        await storage.put(NAME, BytesSource(b"x"))
+    await storage.put(NAME, BytesSource(b"x"))
+    assert place.keys() == [f"a/b/{NAME}"]
+
+
+async def test_a_folder_that_was_removed_is_created_again(place: Webdav) -> None:
+    storage = place.open(prefix="a/b/")
+    await storage.put(NAME, BytesSource(b"x"))
+    shutil.rmtree(place.root / "a")
+    await storage.put(NAME, BytesSource(b"x"))
+    assert place.keys() == [f"a/b/{NAME}"]
 
 
 async def test_a_server_that_does_not_list_can_be_written(
@@ -341,13 +384,71 @@ def test_hrefs_may_be_whole_urls() -> None:
         <D:href>http://h:81/dav/a%20b.snap</D:href><D:propstat><D:prop>
         <D:getcontentlength>12</D:getcontentlength><D:resourcetype/>
         </D:prop></D:propstat></D:response></D:multistatus>"""
-    assert [(file.path, file.size) for file in parsed(answer)] == [("/dav/a b.snap", 12)]
+    assert [(file.path, file.size) for file in read_list(answer, 9).files] == [
+        ("/dav/a b.snap", 12)
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["", "a/b/"])
+@pytest.mark.parametrize("outside", ["/backup", "/dav/outside"])
+async def test_a_proxy_may_rewrite_the_path(
+    place: Webdav, faults: S3Faults, prefix: str, outside: str
+) -> None:
+    """The hrefs in a list are those of the server, which the proxy does not know."""
+
+    def rewrite(exchange: Exchange) -> None:
+        request = exchange.request
+        for name, value in request.headers.items():
+            if name.lower() == "destination":
+                request.headers.replace_header(name, value.replace(outside, "/dav", 1))
+        exchange.relay(exchange.forward(target=request.target.replace(outside, "/dav", 1)))
+
+    faults.behave(lambda _: True, rewrite)
+    storage = place.open(prefix, url=f"{faults.address}{outside}")
+    assert await storage.entries() == []
+    await storage.put(NAME, BytesSource(b"abc"))
+    place.plant([f"{prefix}deeper/{NAME}.json"])
+    assert await storage.entries() == [Entry(NAME, 3)]
+    await storage.delete(NAME)
+    assert await storage.entries() == []
+
+
+RESPONSE = (
+    "<D:response><D:href>{}</D:href><D:propstat><D:prop>{}</D:prop></D:propstat></D:response>"
+)
+COLLECTION = "<D:resourcetype><D:collection/></D:resourcetype>"
+
+
+@pytest.mark.parametrize(
+    ("folders", "files", "names"),
+    [
+        # The requested path, whether or not the server lists the folder itself.
+        (["/backup/"], ["/backup/a", "/dav/b", "/backup/c/d", "/backup/"], ["a"]),
+        (["/backup/c/"], ["/backup/a", "/backup/c/d"], ["a"]),
+        ([], ["/backup/a", "/dav/b"], ["a"]),
+        (["/backup"], ["/backups", "/dav/b"], []),
+        # Another, where the server says so.
+        (["/dav/x%20y/z/", "/dav/x%20y/"], ["/dav/x%20y/b", "/dav/x%20y/z/c", "/e"], ["b"]),
+        (["/dav"], ["/dav/b", "/dav/../c", "/davb"], ["b"]),
+        (["/backup/dav/"], ["/backup/dav/b"], ["b"]),
+        ([], ["/dav/b"], []),
+    ],
+)
+async def test_the_path_of_the_list_is_the_requested_one_or_the_one_it_states(
+    place: Webdav, faults: S3Faults, folders: list[str], files: list[str], names: list[str]
+) -> None:
+    rows = [RESPONSE.format(path, COLLECTION) for path in folders]
+    rows += [RESPONSE.format(path, "<D:resourcetype/>") for path in files]
+    answer = f'<D:multistatus xmlns:D="DAV:">{"".join(rows)}</D:multistatus>'
+    faults.behave(asked("PROPFIND"), status(207, answer.encode()))
+    storage = place.open(url=f"{faults.address}/backup")
+    assert [entry.name for entry in await storage.entries()] == names
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>"])
 def test_nonsense_is_no_list(answer: bytes) -> None:
     with pytest.raises(ValueError):
-        list(parsed(answer))
+        read_list(answer, 9)
 
 
 # Servers that do not move a file over another.

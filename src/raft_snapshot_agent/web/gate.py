@@ -132,23 +132,31 @@ def _check_token(given: str, token: str, method: str) -> Refusal | None:
     scheme, _, value = given.partition(" ")
     match scheme.lower():
         case "bearer":
-            known = value.strip()
+            known = _readings(value.strip())
         case "basic" if method in ("GET", "HEAD"):
-            known = _password(value.strip())
+            known = (_password(value.strip()),)
         case _:
-            known = ""
-    if hmac.compare_digest(known.encode("utf-8", "replace"), token.encode()):
+            known = ()
+    if any(hmac.compare_digest(one, token.encode()) for one in known):
         return None
     wanted = {"www-authenticate": 'Basic realm="raft-snapshot-agent", charset="UTF-8"'}
     hint = "send it as `Authorization: Bearer TOKEN`; a browser: any user, the token as password"
     return Refusal(401, "the token is missing or wrong", hint, wanted)
 
 
-def _password(text: str) -> str:
+def _readings(value: str) -> tuple[bytes, ...]:
+    """Return the token in UTF-8, if the client sent a header in UTF-8, and if in Latin-1.
+
+    Both are in use, and the server reads every header as Latin-1.
+    """
+    return value.encode("latin-1", "backslashreplace"), value.encode("utf-8", "replace")
+
+
+def _password(text: str) -> bytes:
     try:
-        return b64decode(text, validate=True).decode().partition(":")[2]
+        return b64decode(text, validate=True).partition(b":")[2]
     except ValueError:
-        return ""
+        return b""
 
 
 def _is_host(header: str, known: Collection[str]) -> bool:

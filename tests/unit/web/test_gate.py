@@ -98,6 +98,18 @@ async def test_with_a_token_all_but_the_probes_is_closed() -> None:
         assert web.asked == []
 
 
+@pytest.mark.parametrize("charset", ["utf-8", "latin-1"])
+async def test_a_token_with_letters_beyond_ascii_is_known(charset: str) -> None:
+    token = "geheimes-Schlüsselwort-1"
+    async with serve(token=token) as web:
+        head = "GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        for given, status in ((token, 200), (token.replace("ü", "?"), 401)):
+            request = f"{head}Authorization: Bearer {given}\r\n\r\n"
+            assert (await web.send(request.encode(charset))).status == status
+        password = b64encode(f"x:{token}".encode()).decode()
+        assert (await web.ask("/api/v1/status", Authorization=f"Basic {password}")).status == 200
+
+
 async def test_large_bodies_are_refused_unread() -> None:
     async with serve(token=TOKEN, allow_snapshot=True) as web:
         known: dict[str, Any] = {"Authorization": f"Bearer {TOKEN}"}

@@ -90,8 +90,7 @@ def _read(name: str) -> Profile | None:
         try:
             parser.read_string(_text(path))
         except (configparser.Error, OSError) as error:
-            # The parser's own text quotes the file.
-            why = reason_of(error) if isinstance(error, OSError) else type(error).__name__
+            why = reason_of(error) if isinstance(error, OSError) else _explain(error)
             raise ConfigError(
                 f"cannot read the AWS profiles in {path}: {why}",
                 hint="correct it, or set AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE",
@@ -101,10 +100,20 @@ def _read(name: str) -> Profile | None:
     return Profile(name, values) if values else None
 
 
+def _explain(error: configparser.Error) -> str:
+    """Return what is wrong, without the parser's own text, which quotes the file."""
+    match error:
+        case configparser.MissingSectionHeaderError():
+            return f"line {error.lineno} is in no section, such as [default]"
+        case configparser.ParsingError():
+            return f"line {error.errors[0][0]} is neither a section nor a key with its value"
+    return "it is not a file of profiles"
+
+
 def _text(path: Path) -> str:
     """Read a file of profiles; ignore one that is missing or in an inaccessible folder."""
     try:
-        return read_text(path)
+        return read_text(path).removeprefix("\ufeff")  # which some editors write
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except PermissionError:

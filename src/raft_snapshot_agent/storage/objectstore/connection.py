@@ -52,13 +52,15 @@ Endpoint = Annotated[str, AfterValidator(bare_endpoint)]
 
 
 def environment(*names: str) -> str | None:
-    """Return the first of these environment variables that is set and not empty."""
-    found = next((name for name in names if os.environ.get(name)), None)
-    if found is None:
-        return None
-    if _OF_A_SECRET.search(found):
-        remember(os.environ[found])
-    return os.environ[found]
+    """Return the first of these environment variables that is set and not empty.
+
+    The line break at the end of a file, which no header may contain, is not part of the value.
+    """
+    values = ((name, os.environ.get(name, "").rstrip("\r\n")) for name in names)
+    name, value = next(((name, value) for name, value in values if value), ("", None))
+    if value is not None and _OF_A_SECRET.search(name):
+        remember(value)
+    return value
 
 
 def environment_endpoint(allow_http: bool | None, *names: str) -> str | None:

@@ -1,9 +1,9 @@
-"""Temporary keys of AWS roles: of a web identity, of a container, of an instance.
+"""Temporary keys of AWS roles: of a web identity, of a container, of an instance (`instance.py`).
 
 The agent's own connections are used, so that its proxies, time-outs and limits apply.
 
 Sources: `AssumeRoleWithWebIdentity` of the STS API; "Container credential provider" of the SDKs'
-guide; "Retrieve security credentials from instance metadata" of the EC2 guide.
+guide.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from raft_snapshot_agent.error_text import read_document
 from raft_snapshot_agent.errors import (
     ConfigError,
     LoginRefused,
-    StorageError,
     StorageUnavailable,
     reason_of,
 )
@@ -31,6 +30,7 @@ from raft_snapshot_agent.small_file import read_text
 from raft_snapshot_agent.storage.http.xml_parts import local_name, parts
 from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials, sts
 from raft_snapshot_agent.storage.objectstore.connection import environment
+from raft_snapshot_agent.storage.s3.instance import InstanceMetadata
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
     from raft_snapshot_agent.storage.http.http import Http
 
 TASK_ENDPOINT = "http://169.254.170.2"
-INSTANCE_ENDPOINT = "http://169.254.169.254"
 _RENEWED = timedelta(minutes=5)
 """How long before expiry keys are renewed; platforms have new ones by then."""
 _LIFETIME = timedelta(hours=1)
 _IDENTITY = "AWS_WEB_IDENTITY_TOKEN_FILE"
 _FULL_URI = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 _HINT = "check the role, whom it trusts, and the AWS_* variables that lead to it"
-_LOGIN_HINT = "check access_key_id and secret_access_key, or the environment"
+_INSTANCE = InstanceMetadata()
+"""That of this host, for all storages: one that does not answer is waited for once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class RoleKeys:
                 return self._of_identity(f"{doing}: no keys for the role")
             if environment("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", _FULL_URI):
                 return self._of_container(f"{doing}: no keys for the role")
-            return self._of_instance(f"{doing}: there are no credentials")
+            return _read(doing, _INSTANCE.ask_keys(doing), _from_json)
         except ConfigError as error:
             raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
 
@@ -103,7 +103,7 @@ class RoleKeys:
         headers = {"content-type": "application/x-www-form-urlencoded"}
         url, body = f"{sts(self._region).rstrip('/')}/", urlencode(form).encode()
         answer = self._ask(doing, "POST", url, headers, body)
-        return _read(doing, answer, _from_xml)
+        return _read(doing, answer.data, _from_xml)
 
     def _of_container(self, doing: str) -> _Temporary:
         headers = {}
@@ -115,21 +115,7 @@ class RoleKeys:
             headers["authorization"] = _token("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
         elif token := environment("AWS_CONTAINER_AUTHORIZATION_TOKEN"):
             headers["authorization"] = token
-        return _read(doing, self._ask(doing, "GET", url, headers), _from_json)
-
-    def _of_instance(self, doing: str) -> _Temporary:
-        """Request keys from the instance; no answer means that the host has no credentials."""
-        root = f"{issuer('AWS_METADATA_ENDPOINT', INSTANCE_ENDPOINT).rstrip('/')}/latest"
-        profile = f"{root}/meta-data/iam/security-credentials/"
-        try:
-            lasting = {"x-aws-ec2-metadata-token-ttl-seconds": "600"}
-            token = self._ask(doing, "PUT", f"{root}/api/token", lasting).data.decode()
-            shown = {"x-aws-ec2-metadata-token": token}
-            name = self._ask(doing, "GET", profile, shown).data.decode().split("\n")[0]
-            return _read(doing, self._ask(doing, "GET", profile + name, shown), _from_json)
-        except (StorageError, ValueError) as error:
-            why = str(error.message) if isinstance(error, StorageError) else f"{doing}: no text"
-            raise LoginRefused(why, hint=_LOGIN_HINT) from None
+        return _read(doing, self._ask(doing, "GET", url, headers).data, _from_json)
 
     def _ask(
         self,
@@ -171,11 +157,9 @@ def _token(variable: str) -> str:
     return token
 
 
-def _read(
-    doing: str, answer: BaseHTTPResponse, found: Callable[[bytes], Mapping[str, str]]
-) -> _Temporary:
+def _read(doing: str, document: bytes, found: Callable[[bytes], Mapping[str, str]]) -> _Temporary:
     try:
-        said = found(answer.data)
+        said = found(document)
         until = datetime.fromisoformat(said["Expiration"])
         keys = AwsCredentials(
             str(said["AccessKeyId"]), str(said["SecretAccessKey"]), str(said["Token"])

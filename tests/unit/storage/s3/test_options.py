@@ -259,6 +259,39 @@ async def swept(**more: Any) -> int:
 
 
 @pytest.mark.usefixtures("profiles")
+async def test_a_mark_of_utf_8_begins_no_section(signers: list[str], profiles: Path) -> None:
+    (profiles / "credentials").write_bytes(
+        b"\xef\xbb\xbf[marked]\r\naws_access_key_id = KEY\r\naws_secret_access_key = s3cr3t\r\n"
+    )
+    await swept(profile="marked")
+    assert set(signers) == {"KEY"}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("aws_access_key_id = KEY", "line 1 is in no section, such as [default]"),
+        ("[default]\n = s3cr3t", "line 2 is neither a section nor a key with its value"),
+    ],
+)
+async def test_a_file_that_is_none_of_profiles_is_told(profiles: Path, text: str, why: str) -> None:
+    (profiles / "credentials").write_text(text)
+    with pytest.raises(StorageDenied) as caught:
+        await S3Settings(type="s3", bucket="b", profile="x").open().entries()
+    assert f"cannot read the AWS profiles in {profiles}/credentials: {why}" in str(caught.value)
+    assert "s3cr3t" not in str(caught.value)
+
+
+async def test_a_line_break_after_a_key_is_no_part_of_it(
+    signers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY\n")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t\r\n")
+    await swept()
+    assert set(signers) == {"KEY"}
+
+
+@pytest.mark.usefixtures("profiles")
 async def test_a_profile_signs(signers: list[str]) -> None:
     await swept(profile="backup")
 

@@ -17,9 +17,10 @@ from tests.http_proxy import Behaviour, Exchange, Request, hang, pass_through, s
 from tests.moto_store import MotoStore
 from tests.s3_faults import S3Faults
 
-from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnavailable
+from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError, StorageUnavailable
 from raft_snapshot_agent.storage.base import BytesSource, Storage
 from raft_snapshot_agent.storage.s3 import roles as s3_roles
+from raft_snapshot_agent.storage.s3.instance import InstanceMetadata, find_address
 from raft_snapshot_agent.storage.s3.s3 import S3Settings, connect
 
 NAME = "raft-snapshot-20261123T153000Z-i4711-0a1b2c.snap"
@@ -88,10 +89,16 @@ def task(roles: Roles, environment: pytest.MonkeyPatch, _: Path) -> None:
 
 
 def instance(roles: Roles, environment: pytest.MonkeyPatch, _: Path) -> None:
+    environment.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", roles.address)
+
+
+def instance_of_other_tools(roles: Roles, environment: pytest.MonkeyPatch, _: Path) -> None:
     environment.setenv("AWS_METADATA_ENDPOINT", roles.address)
 
 
-PLATFORMS = pytest.mark.parametrize("platform", [web_identity, pod, task, instance])
+PLATFORMS = pytest.mark.parametrize(
+    "platform", [web_identity, pod, task, instance, instance_of_other_tools]
+)
 
 
 def signed_with(requests: list[Request]) -> list[str]:
@@ -269,6 +276,70 @@ async def test_a_host_without_a_role_is_told_soon(
     assert isinstance(error, StorageDenied)
     assert "there are no credentials" in error.message
     assert "access_key_id" in error.hint
+
+
+async def test_an_instance_that_does_not_answer_is_waited_for_once(
+    roles: Roles, faults: S3Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance(roles, monkeypatch, tmp_path)
+    roles.answer = hang
+    for storage in (opened(faults, "backups"), opened(faults, "others")):
+        with anyio.fail_after(10), pytest.raises(StorageDenied) as caught:
+            await storage.entries()
+        assert "instance metadata service: no answer in time from 127.0.0.1" in str(caught.value)
+        assert "raise the hop limit of its metadata to 2" in caught.value.hint
+        assert "timeout" not in caught.value.hint
+    assert len(roles.requests) == 1
+
+
+def test_a_failure_of_the_instance_is_forgotten(
+    roles: Roles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance(roles, monkeypatch, tmp_path)
+    roles.answer = status(503)
+    now = 100.0
+    metadata = InstanceMetadata(lambda: now)
+    for _ in range(2):
+        with pytest.raises(LoginRefused, match="the answer was 503"):
+            metadata.ask_keys("cannot store")
+    assert len(roles.requests) == 1
+    roles.answer = None
+    now += 60
+    assert b"SecretAccessKey" in metadata.ask_keys("cannot store")
+
+
+async def test_an_instance_that_is_not_to_be_asked_is_not_asked(
+    roles: Roles, faults: S3Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance(roles, monkeypatch, tmp_path)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "True")
+    with pytest.raises(StorageDenied, match="no credentials, and AWS_EC2_METADATA_DISABLED"):
+        await opened(faults, "backups").entries()
+    assert roles.requests == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "address"),
+    [
+        ({}, "http://169.254.169.254"),
+        ({"AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE": "IPv6"}, "http://[fd00:ec2::254]"),
+        ({"AWS_METADATA_ENDPOINT": "http://127.0.0.1:2/"}, "http://127.0.0.1:2"),
+        (
+            {
+                "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:1/",
+                "AWS_METADATA_ENDPOINT": "http://127.0.0.1:2",
+                "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE": "ipv6",
+            },
+            "http://127.0.0.1:1",
+        ),
+    ],
+)
+def test_the_address_of_the_instance_is_that_of_the_sdks(
+    variables: dict[str, str], address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert find_address() == address
 
 
 @pytest.mark.parametrize(

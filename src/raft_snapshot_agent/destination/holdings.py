@@ -80,12 +80,19 @@ async def survey(destination: Destination, stored: Sequence[Stored], now: dateti
     alarm = await _try_read(destination.alarm())
     newest = None if found.census is None else found.census.newest
     verified = newest is not None and newest.verified
-    manifest = await _try_read(destination.manifest(newest.name)) if newest and verified else None
+    manifest, denied = None, ""
+    if newest is not None and verified:
+        try:
+            manifest = await destination.manifest(newest.name)
+        except LoginRefused:
+            raise
+        except StorageDenied as error:
+            denied = error.message
     took = 0.0 if manifest is None else manifest.duration
     scrubbed = await _try_read(read_scrub_note(destination, now))
     noted = found.noted("" if alarm is None else str(alarm), took)
     drill = await _try_read(read_newest_drill(destination, stored, now))
-    return replace(noted, scrubbed=scrubbed, drill=drill)
+    return replace(noted, scrubbed=scrubbed, drill=drill, denied=denied)
 
 
 async def look_at_all(

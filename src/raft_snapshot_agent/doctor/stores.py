@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
+from typing import cast
+
+import anyio
 
 from raft_snapshot_agent.core.enumeration import enumerate_names
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.core.state.freshness import Census, DueTime, age
-from raft_snapshot_agent.core.state.holding import Holding
-from raft_snapshot_agent.destination.holdings import look_at_all
+from raft_snapshot_agent.core.state.holding import OF_FILES, Holding
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.holdings import LOOK_WITHIN, look_at_all
 from raft_snapshot_agent.doctor.results import (
     CheckContext,
     CheckResult,
@@ -22,11 +27,14 @@ from raft_snapshot_agent.doctor.results import (
     warning,
 )
 from raft_snapshot_agent.errors import (
+    AgentError,
     LoginRefused,
     NotThereYet,
     RetentionSuspended,
+    SnapshotNotFound,
     StorageDenied,
     StorageError,
+    StorageUnavailable,
     VerificationError,
 )
 
@@ -50,10 +58,39 @@ async def storages(context: CheckContext) -> list[CheckResult]:
     timing = replace(context.config.schedule.open(), phase=context.phase)
     timed = [(destination, timing) for destination in context.destinations]
     context.holdings = await look_at_all(timed, context.now)
+    results = []
+    for destination, holding in zip(context.destinations, context.holdings, strict=True):
+        results += judge(holding, context.now, stands_by=context.stands_by)
+        results += await _try_newest(destination, holding)
+    return results
+
+
+async def _try_newest(destination: Destination, holding: Holding) -> list[CheckResult]:
+    """Read the beginning of the newest snapshot; report only why it cannot be read."""
+    newest = holding.newest
+    if newest is None:
+        return []
+    pieces = cast("AsyncGenerator[bytes]", destination.storage.read(newest.name))
+    try:
+        with anyio.fail_after(LOOK_WITHIN):
+            async with aclosing(pieces):
+                await anext(pieces, b"")
+    except SnapshotNotFound:  # pruned in the meantime
+        return []
+    except TimeoutError:
+        error: AgentError = StorageUnavailable(f"no answer within {LOOK_WITHIN:g} s")
+    except StorageError as failed:
+        error = failed
+    else:
+        return []
+    told = f"{holding.storage}: its newest snapshot is not readable: {error.message}"
+    denied = isinstance(error, StorageDenied) and not isinstance(error, LoginRefused)
+    if not denied or holding.kind in OF_FILES:
+        return [failure(_CHECK, StorageError(told, hint=error.hint))]
+    if not holding.prunes:
+        return [skipped(_CHECK, f"{told}; with prune: false that may be intended")]
     return [
-        result
-        for one in context.holdings
-        for result in judge(one, context.now, stands_by=context.stands_by)
+        warning(_CHECK, told, "grant the read permission: restore, verify and retention need it")
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +23,13 @@ from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.doctor import CheckContext, Status, host, lease, members, server, stores
-from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageDenied, StorageUnavailable
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    LoginRefused,
+    StorageDenied,
+    StorageError,
+    StorageUnavailable,
+)
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.storage.base import BytesSource, Entry
 from raft_snapshot_agent.threads import in_thread
@@ -104,6 +111,37 @@ async def test_a_fresh_storage_says_when_the_next_is_due() -> None:
     due = f"{NOW + timedelta(minutes=48):%Y-%m-%d %H:%M:%S} UTC"
     message = f"s3 holds 2 snapshots, the newest 12m old; the next is due at {due}"
     assert await said(destination) == [("success", message, 0)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "prunes", "status"),
+    [
+        ("local", StorageDenied("it is root's"), True, "failure"),
+        ("sftp", StorageDenied("it is root's"), False, "failure"),
+        ("s3", StorageDenied("no right to read"), True, "warning"),
+        ("s3", StorageDenied("no right to read"), False, "skipped"),
+        ("s3", StorageUnavailable("the connection broke"), False, "failure"),
+    ],
+)
+async def test_a_newest_snapshot_that_cannot_be_read_is_told(
+    kind: str, error: StorageError, prunes: bool, status: str
+) -> None:
+    """It was listed, and its manifest can be read."""
+    destination = await holding("here", ago(minutes=12), prunes=prunes)
+    memory = destination.storage
+    read = memory.read
+
+    async def refuse(name: str) -> AsyncIterator[bytes]:
+        if name.endswith(".snap"):
+            raise error
+        async for piece in read(name):
+            yield piece
+
+    memory.kind, memory.read = kind, refuse  # type: ignore[method-assign, misc]
+    (fresh, (how, what, _)) = await said(destination)
+    assert fresh[0] == "success"
+    assert how == status
+    assert what.startswith(f"here: its newest snapshot is not readable: {error.message}")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,12 @@ from raft_snapshot_agent.destination import holdings
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.holdings import look, look_at_all
 from raft_snapshot_agent.doctor.nagios import document, line
-from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageUnavailable
+from raft_snapshot_agent.errors import (
+    LoginRefused,
+    StorageDenied,
+    StorageError,
+    StorageUnavailable,
+)
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage.base import BytesSource, Entry
 
@@ -173,16 +178,32 @@ async def test_a_storage_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch)
     assert (state, "no answer within 0.05 s" in message) == ("UNKNOWN", True)
 
 
-async def test_an_alarm_that_may_not_be_read_hides_no_freshness() -> None:
+def unreadable(storage: str, error: StorageError) -> Destination:
+    """Open a storage of that type, of which nothing can be read."""
+
     class WriteAndList(MemoryStorage):
+        kind = storage
+
         async def read(self, name: str) -> AsyncIterator[bytes]:
-            raise StorageDenied("no right to read")
+            raise error
             yield b""
 
     memory = WriteAndList()
     name = named(ago(minutes=3))
     memory._objects.update({name: b"snapshot", f"{name}.json": b"{}"})
-    assert await said(Destination("s3", memory)) == ("OK", "3m old")
+    return Destination(storage, memory)
+
+
+async def test_an_alarm_that_may_not_be_read_hides_no_freshness() -> None:
+    assert await said(unreadable("s3", StorageDenied("no right to read"))) == ("OK", "3m old")
+
+
+@pytest.mark.parametrize("kind", ["local", "sftp"])
+async def test_a_file_of_another_user_is_told(kind: str) -> None:
+    """Without the right to read it, the agent could restore nothing."""
+    destination = unreadable(kind, StorageDenied("cannot read it: Permission denied"))
+    told = "3m old, cannot read it: Permission denied"
+    assert await said(destination) == ("WARNING", told)
 
 
 async def test_the_worst_decides_and_comes_first() -> None:

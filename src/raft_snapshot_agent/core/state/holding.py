@@ -28,6 +28,8 @@ class CheckState(IntEnum):
     UNKNOWN = 3
 
 
+OF_FILES = {"local", "sftp"}
+"""Storages in which each file has its own permissions; elsewhere credentials may lack a right."""
 LISTED = 500
 """Most snapshots per storage that are kept in memory, which limits it for many clusters."""
 _LONGEST = 86400.0
@@ -51,6 +53,8 @@ class Survey:
     """Why retention is suspended; empty if it is not."""
     took: float = 0.0
     """Seconds until the newest snapshot was stored."""
+    denied: str = ""
+    """Why the manifest of the newest snapshot may not be read; empty if it may or has none."""
     scrubbed: ScrubNote | None = None
     """Result of reading snapshots back; `None` if not looked up."""
     drill: DrillNote | None = None
@@ -249,6 +253,8 @@ def _doubts(holding: Holding, found: Census, newest: Stored) -> list[str]:
         doubts.append(f"a later one is known to be broken: {found.broken[0].name}")
     if not newest.verified:
         doubts.append(f"{newest.name} has no manifest, so it was never verified")
+    if holding.survey.denied and holding.kind in OF_FILES:
+        doubts.append(holding.survey.denied)
     if found.ahead:
         doubts.append(f"{found.ahead[0].name} is dated in the future")
     if holding.survey.scrubbed is not None:

@@ -31,6 +31,7 @@ AgentError                 1  an error on this host
 ├── RetentionSuspended     6  an alarm of the guard is active
 ├── NotLeader              5  only with --require-leader
 ├── LeaseHeld              5  only with --require-leader
+│   └── LeaseFree          5  nobody is known to hold it
 ├── LeaseLost              2  this agent lost the lease during the run
 └── Stopped                0  the agent was told to stop
 ```
@@ -247,6 +248,10 @@ class LeaseHeld(AgentError):
     """Another agent holds the lease, or may hold it."""
 
     exit_code = 5
+
+
+class LeaseFree(LeaseHeld):
+    """No agent is known to hold the lease; this one does not hold it either."""
 
 
 class LeaseLost(AgentError):

@@ -113,7 +113,9 @@ class Agent:
         try:
             self._dead |= await self.spool.sweep()
             held_lease = self._require_lease()
+            report = replace(report, responsible=held_lease is not None)
             leader = await self._find_leader()
+            report = replace(report, responsible=True)
             if self._limiter.busy:  # many that wait would each keep a connection open
                 self.cluster.close()
             async with self._limiter.permit() as permit:

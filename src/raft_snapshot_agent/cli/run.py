@@ -135,6 +135,7 @@ def _service(
         log,
         seed=loaded.dialect == "seed",
         patience=assembly.patience(config),
+        shared=config.run_on == "leader" or config.lease is not None,
         drills=plan_drills(config, loaded.position),
         name=name,
         scrubs=plan_scrubs(config),

@@ -161,12 +161,7 @@ def _describe(cluster: Document, now: datetime, running: bool) -> Iterator[str]:
         yield "according to its storages:"
         return
     node = f", from {cluster['node']}" if cluster["node"] else ""
-    lease = cluster["lease"]
-    holder = f" ({lease['holder']} holds the lease)" if lease and not lease["held"] else ""
-    yield {
-        "works": f"is backed up by this agent{node};",
-        "stands by": f"is left to another agent{holder};",
-    }.get(cluster["role"], "has not run yet;")
+    yield f"{_describe_worker(cluster, node)};"
     if cluster["running"]:
         received = output.size(cluster["running"]["received_bytes"])
         since = span(now - _moment(cluster["running"]["since"]))
@@ -174,6 +169,22 @@ def _describe(cluster: Document, now: datetime, running: bool) -> Iterator[str]:
     elif cluster["next_due"]:
         due = _moment(cluster["next_due"])
         yield f"the next is due in {span(due - now)} ({due:%Y-%m-%d %H:%M:%S} UTC)"
+
+
+def _describe_worker(cluster: Document, node: str) -> str:
+    lease = cluster["lease"]
+    if lease and not lease["held"]:
+        if lease["holder"]:
+            return f"is left to another agent ({lease['holder']} holds the lease)"
+        if lease["trouble"]:
+            return "is backed up by an unknown agent: the lease cannot be read"
+        return "is backed up by nobody at present: nobody holds the lease"
+    if cluster["failing"]:
+        return "is not backed up by this agent, whose last snapshot failed"
+    return {
+        "works": f"is backed up by this agent{node}",
+        "stands by": "is left to another agent",
+    }.get(cluster["role"], "has not run yet")
 
 
 def _describe_drill(drill: Document, now: datetime) -> str:

@@ -1,7 +1,6 @@
 """Acquires, renews and releases the lease, and returns whether it is still held.
 
-It waits only for the lease store, the candidacy and the `sleep` it is given, so that a simulation
-can run it through thousands of years.
+It waits only for the lease store, the candidacy and `sleep`, so a simulation can run it for years.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from datetime import datetime, timedelta
 
 from raft_snapshot_agent.core.leases.lease import LeaseStore, Observation, Versioned, good_until
 from raft_snapshot_agent.core.leases.lease_record import Record
-from raft_snapshot_agent.errors import AgentError, LeaseHeld, LeaseLost
+from raft_snapshot_agent.errors import AgentError, LeaseFree, LeaseHeld, LeaseLost
 from raft_snapshot_agent.lease.candidacy import Candidacy
 from raft_snapshot_agent.lease.clock import Clock
 from raft_snapshot_agent.lease.held_lease import HeldLease
@@ -85,8 +84,9 @@ class Lease:
 
     @property
     def holder(self) -> str:
-        """ID of the holder, as last read; empty if the lease is free."""
-        return "" if self.record is None else self.record.holder
+        """ID of the holder, as last read; empty if the lease is free, or was this agent's."""
+        holder = "" if self.record is None else self.record.holder
+        return "" if holder == self._me and self.held_lease is None else holder
 
     @property
     def stored(self) -> Mapping[str, datetime]:
@@ -119,8 +119,8 @@ class Lease:
         if self._mine is None and self.holder:
             return LeaseHeld(f"{self.holder} holds the lease in {self.location}")
         if self.gave_away:
-            return LeaseHeld(f"released the lease in {self.location}: {self.gave_away}")
-        return LeaseHeld(f"this agent does not hold the lease in {self.location} yet")
+            return LeaseFree(f"released the lease in {self.location}: {self.gave_away}")
+        return LeaseFree(f"this agent does not hold the lease in {self.location} yet")
 
     @contextmanager
     def in_use(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from raft_snapshot_agent.core.alarms.conditions import Conditions, State, kind_of
 from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
 from raft_snapshot_agent.core.state.report import Outcome, Report, StorageResult
-from raft_snapshot_agent.errors import LeaseHeld, NotLeader, Unconfirmed
+from raft_snapshot_agent.errors import AgentError, LeaseFree, LeaseHeld, NotLeader, Unconfirmed
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Level, Log
 
@@ -48,6 +48,10 @@ class Journal:
         finally:
             self.log = before
 
+    def left(self, now: datetime) -> None:
+        """Log that a failure has ended, as another agent stored the snapshot."""
+        self._tell("run", [], now, "error", LogEvent.SNAPSHOT_FAILED)
+
     def trouble(
         self,
         fact: LogEvent,
@@ -64,7 +68,8 @@ class Journal:
         told = self._turn(report)
         failed = report.error is not None and report.outcome is not Outcome.SKIPPED
         said = [f"Snapshot failed: {report.error}"] if failed else []
-        told |= self._tell("run", said, now, "error", LogEvent.SNAPSHOT_FAILED, together=True)
+        if not report.leaves_open:
+            told |= self._tell("run", said, now, "error", LogEvent.SNAPSHOT_FAILED, together=True)
         if report.node:
             passed = [f"Skipped a node: {warning}" for warning in report.warnings]
             self._tell("nodes", passed, now, "warning", LogEvent.NODE_PASSED_OVER)
@@ -91,8 +96,7 @@ class Journal:
                 fact=LogEvent.TURN_LEFT,
             )
         self._works = False
-        held = isinstance(report.error, LeaseHeld)
-        text = "Another agent holds the lease, skipping." if held else _SKIPS
+        text = _choose_skip(report.error)
         if self._seed:
             self.log.info(text, fact=LogEvent.STANDING_BY, reason=str(report.error))
             return True
@@ -170,6 +174,16 @@ class Journal:
             fields = {**facts, **({"more_like_it": alike} if alike else {})}
             write(one.text, fact=fact, **fields, **(lasted if one.state is State.LASTS else {}))
         return bool(news)
+
+
+def _choose_skip(why: AgentError | None) -> str:
+    match why:
+        case LeaseFree():
+            return "This agent does not hold the lease, skipping."
+        case LeaseHeld():
+            return "Another agent holds the lease, skipping."
+        case _:
+            return _SKIPS
 
 
 def _why_not_stored(delivery: StorageResult) -> str:

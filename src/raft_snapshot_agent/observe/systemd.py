@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from raft_snapshot_agent.core.state.report import Outcome, Report
-from raft_snapshot_agent.errors import LeaseHeld
+from raft_snapshot_agent.errors import AgentError, LeaseFree, LeaseHeld
 
 _MICROSECONDS = 1_000_000
 
@@ -85,11 +85,19 @@ def summary(report: Report) -> str:
             failed = ", ".join(one.storage for one in report.deliveries if one.error is not None)
             return f"Last snapshot did not reach {failed}; see the log."
         case Outcome.SKIPPED:
-            held = isinstance(report.error, LeaseHeld)
-            why = "another agent holds the lease" if held else "this node does not lead"
-            return f"Standing by: {why}."
+            return f"Standing by: {_tell_skip(report.error)}."
         case _:
             return "The last snapshot failed; see the log."
+
+
+def _tell_skip(why: AgentError | None) -> str:
+    match why:
+        case LeaseFree():
+            return "this agent does not hold the lease"
+        case LeaseHeld():
+            return "another agent holds the lease"
+        case _:
+            return "this node does not lead"
 
 
 def _address(name: str) -> str | None:

@@ -30,6 +30,8 @@ class ClusterService:
     """The cluster's name; empty if it is the only one."""
     scrubs: ScrubPlan | None = None
     """Scheduled scrubs; `None`: there are none."""
+    shared: bool = False
+    """Whether other agents may take its snapshots: those beside other nodes, or with the lease."""
 
     def timings(self) -> dict[str, ScheduleSpec]:
         """Return when each storage is to get snapshots."""

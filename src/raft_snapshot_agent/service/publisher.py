@@ -42,7 +42,7 @@ def describe(
         for one in service.agent.destinations
     )
     base = before or ClusterStatus(service.name)
-    return replace(base, storages=storages, disabled="", heartbeat=now)
+    return replace(base, storages=storages, shared=service.shared, disabled="", heartbeat=now)
 
 
 class StatusPublisher:
@@ -106,6 +106,10 @@ class StatusPublisher:
             return self._with_surveys(ended, surveys)
 
         self._publish(change)
+
+    def left(self) -> None:
+        """Publish that another agent stored what this agent could not."""
+        self._publish(lambda status: status.left())
 
     def login(self, refused: str) -> None:
         """Publish whether a new login would work; `None`: it would."""

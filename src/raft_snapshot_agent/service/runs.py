@@ -191,7 +191,11 @@ class Runs:
         if last.stood_by and not taken:
             # It cannot be determined whether the other agent stored it: assume so.
             return state.served(state.looked_at_again(now), now)
-        return state.after_others(taken, now, private)
+        after = state.after_others(taken, now, private)
+        if state.due(now) - after.due(now):
+            self._publisher.left()
+            self._journal.left(now)
+        return after
 
     async def _list_taken(self) -> dict[str, list[datetime]]:
         agent = self.service.agent

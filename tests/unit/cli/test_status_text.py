@@ -7,7 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from raft_snapshot_agent.cli.status import StatusWish, show
-from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, DrillStatus
+from raft_snapshot_agent.core.state.status import (
+    AgentStatus,
+    ClusterStatus,
+    DrillStatus,
+    LeaseStatus,
+    OngoingFailure,
+    Role,
+)
 from raft_snapshot_agent.observe.status_document import document
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
@@ -37,3 +44,42 @@ def test_the_last_drill_is_told(
 
     said = [one for one in capsys.readouterr().out.splitlines() if "last drill" in one]
     assert said == ([line] if line else [])
+
+
+FREE, OTHER = LeaseStatus("s3://x"), LeaseStatus("s3://x", "b")
+
+
+@pytest.mark.parametrize(
+    ("cluster", "words"),
+    [
+        (ClusterStatus(""), "has not run yet"),
+        (ClusterStatus("", role=Role.WORKS), "is backed up by this agent"),
+        (ClusterStatus("", role=Role.STANDS_BY), "is left to another agent"),
+        (
+            ClusterStatus("", role=Role.WORKS, failing=OngoingFailure("no", NOW)),
+            "is not backed up by this agent, whose last snapshot failed",
+        ),
+        (
+            ClusterStatus("", role=Role.WORKS, lease=LeaseStatus("s3://x", "a", held=True)),
+            "is backed up by this agent",
+        ),
+        (
+            ClusterStatus("", role=Role.STANDS_BY, lease=OTHER),
+            "is left to another agent (b holds the lease)",
+        ),
+        (
+            ClusterStatus("", role=Role.STANDS_BY, lease=FREE),
+            "is backed up by nobody at present: nobody holds the lease",
+        ),
+        (
+            ClusterStatus("", role=Role.WORKS, lease=LeaseStatus("s3://x", trouble="no answer")),
+            "is backed up by an unknown agent: the lease cannot be read",
+        ),
+    ],
+)
+def test_who_works_is_told(
+    cluster: ClusterStatus, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(document(AgentStatus("1", NOW, NOW, (cluster,))), running=True, wish=StatusWish())
+    (said,) = [one for one in capsys.readouterr().out.splitlines() if "The cluster " in one]
+    assert said.rstrip(";") == f"The cluster {words}"

@@ -10,6 +10,7 @@ from tests.unit.lease.shelf import Hours, Shelf
 
 from raft_snapshot_agent.errors import (
     AgentError,
+    LeaseFree,
     LeaseHeld,
     NotLeader,
     StorageUnavailable,
@@ -120,7 +121,7 @@ async def test_who_fails_too_often_gives_it_to_another(shelf: Shelf, hours: Hour
     assert changes.of(first) == [
         (LogEvent.LEASE_GIVEN_AWAY, "info", f"Released the lease in the shelf: {why}.")
     ]
-    assert isinstance(first.not_held(), LeaseHeld)
+    assert isinstance(first.not_held(), LeaseFree)
     hours.now += 3
     await first.look()
     assert shelf.record.free
@@ -241,6 +242,20 @@ async def test_a_node_that_does_not_answer_is_told_as_a_failure(shelf: Shelf, ho
     await other.look()
     await first.look()
     assert isinstance(first.not_held(), LeaseHeld), "another agent works"
+
+
+async def test_who_lost_it_does_not_name_itself_as_the_holder(shelf: Shelf, hours: Hours) -> None:
+    first = lease(shelf, hours, "first")
+    await first.look()
+    assert first.holder == "first"
+    hours.now += DURATION
+    assert (held(first), first.holder) == (False, "")
+    assert isinstance(first.not_held(), LeaseFree)
+    shelf.forge(term=7)
+    await first.look()
+    assert (held(first), first.holder) == (False, "")
+    assert isinstance(first.not_held(), LeaseFree)
+    assert "first" not in f"{first.not_held()} {first.lost()}"
 
 
 async def test_a_run_that_is_under_way_keeps_it(shelf: Shelf, hours: Hours) -> None:

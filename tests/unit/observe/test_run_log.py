@@ -15,6 +15,7 @@ from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.core.state.report import Report, StorageResult
 from raft_snapshot_agent.errors import (
     AgentError,
+    LeaseFree,
     LeaseHeld,
     NotLeader,
     Stopped,
@@ -111,6 +112,19 @@ def test_skipping_is_told_when_it_begins_and_once_an_hour(said: Said) -> None:
 def test_who_does_not_hold_the_lease_is_told_otherwise(said: Said) -> None:
     journal().report(report(error=LeaseHeld("another does")))
     assert said() == [("info", "Another agent holds the lease, skipping.")]
+
+
+def test_a_failure_is_not_over_as_the_lease_was_given_away(said: Said) -> None:
+    log = journal()
+    log.report(report(error=Unreachable("no answer")))
+    log.report(report(error=LeaseFree("gave it away"), after=1))
+    log.report(report(error=Unreachable("no answer"), after=2))
+    log.left(AT)
+    assert said() == [
+        ("error", "Snapshot failed: no answer"),
+        ("info", "This agent does not hold the lease, skipping."),
+        ("info", "Resolved: Snapshot failed: no answer"),
+    ]
 
 
 def test_a_run_that_fails_for_hours_is_told_hourly_with_a_count(

@@ -21,9 +21,9 @@ from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
 from raft_snapshot_agent.core.state import freshness
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Report
-from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, Role
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.errors import AgentError, Denied, LeaseHeld, NotLeader
+from raft_snapshot_agent.errors import AgentError, Denied, LeaseHeld, NotLeader, Unreachable
 from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure
@@ -171,6 +171,26 @@ async def test_a_login_that_would_fail_is_published_until_it_would_not() -> None
             while board.read().clusters[0].login_failing:
                 await board.wait_for_change(board.version)
             tasks.cancel_scope.cancel()
+
+
+async def test_what_another_agent_stored_ends_the_failure_of_this_one() -> None:
+    agent = Agent(*(Unreachable("cannot reach the node here") for _ in range(9)))
+    now = datetime.now(UTC)
+    board = StatusBoard(AgentStatus("", now, now, (ClusterStatus(""),)))
+    said = io.StringIO()
+    with redirect_stderr(said), anyio.fail_after(60):
+        service = ClusterService(agent, ScheduleSpec(Every(EVERY)), configure("text", "info"))  # type: ignore[arg-type]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ClusterLoop(service, Notifier({}), board=board).run)
+            while board.read().clusters[0].failing is None:
+                await board.wait_for_change(board.version)
+            assert board.read().clusters[0].role is Role.WORKS
+            agent.held["s3"].append(datetime.now(UTC))
+            while board.read().clusters[0].failing is not None:
+                await board.wait_for_change(board.version)
+            tasks.cancel_scope.cancel()
+    assert board.read().clusters[0].role is Role.STANDS_BY
+    assert "Resolved: Snapshot failed: cannot reach the node here" in said.getvalue()
 
 
 class Gated(Agent):

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from raft_snapshot_agent.core.alarms.alert_events import AlertEvent
 from raft_snapshot_agent.core.alarms.problems import (
+    PATIENCE,
     Problem,
     ProblemKind,
     Severity,
@@ -18,10 +19,14 @@ from raft_snapshot_agent.core.enumeration import enumerate_names
 from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Outcome
-from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, Role, StorageStatus
+from raft_snapshot_agent.core.state.status import (
+    AgentStatus,
+    ClusterStatus,
+    LeaseStatus,
+    Role,
+    StorageStatus,
+)
 
-_PATIENCE = timedelta(minutes=1)
-"""Delay of alerts for conditions that often end without help."""
 _USUAL = timedelta(hours=1)
 _LOCAL = "local"
 """Type of storages that only agents on this host write to."""
@@ -100,7 +105,8 @@ def is_over(status: AgentStatus, key: AlertKey) -> bool:
     if found is None:
         return True
     if event in {AlertEvent.FAILED, AlertEvent.LOGIN_FAILING}:
-        return found.last_attempt is not None
+        fails = event is AlertEvent.FAILED and found.failing is not None
+        return found.last_attempt is not None and not fails
     if event is AlertEvent.DRILL_FAILED:
         return found.drill is not None
     if event is AlertEvent.LEASE_UNUSABLE:
@@ -117,7 +123,9 @@ def is_over(status: AgentStatus, key: AlertKey) -> bool:
 def _concerns(problem: Problem, cluster: ClusterStatus, status: AgentStatus) -> bool:
     """Return whether this agent should report a problem, and it is not just a new storage."""
     works = cluster.role is not Role.STANDS_BY
-    if problem.kind in {ProblemKind.SNAPSHOT_FAILED, ProblemKind.STORAGE_FAILED}:
+    if problem.kind is ProblemKind.SNAPSHOT_FAILED:
+        return problem.severity is Severity.FAILING and (works or not _is_led(cluster.lease))
+    if problem.kind is ProblemKind.STORAGE_FAILED:
         return works and problem.severity is Severity.FAILING
     if problem.kind is not ProblemKind.STALE:
         return True
@@ -126,6 +134,17 @@ def _concerns(problem: Problem, cluster: ClusterStatus, status: AgentStatus) -> 
         # Before its first slot has passed, a storage is only new.
         return works and status.at >= status.started_at + (storage.interval or _USUAL)
     return works or storage.kind != _LOCAL
+
+
+def _is_led(lease: LeaseStatus | None) -> bool:
+    """Return whether another agent holds the lease, and reports its own failures."""
+    return lease is not None and bool(lease.holder) and not lease.held
+
+
+def _has_to_last(problem: Problem, cluster: ClusterStatus) -> bool:
+    """Return whether a problem often ends without help: in an election another agent works soon."""
+    elected = problem.kind is ProblemKind.SNAPSHOT_FAILED and cluster.shared
+    return elected or problem.kind is ProblemKind.LEASE_UNUSABLE
 
 
 def _of_problem(problem: Problem, cluster: ClusterStatus, status: AgentStatus) -> Alert:
@@ -143,7 +162,7 @@ def _of_problem(problem: Problem, cluster: ClusterStatus, status: AgentStatus) -
         f"{problem.text}; {problem.advice}",
         since or status.at,
         critical=problem.severity is Severity.FAILING,
-        patience=_PATIENCE if event is AlertEvent.LEASE_UNUSABLE else timedelta(0),
+        patience=PATIENCE if _has_to_last(problem, cluster) else timedelta(0),
     )
 
 

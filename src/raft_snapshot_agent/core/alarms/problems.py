@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 
 from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
 from raft_snapshot_agent.core.state.holding import CheckState
-from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, Role, StorageStatus
+from raft_snapshot_agent.core.state.status import (
+    AgentStatus,
+    ClusterStatus,
+    OngoingFailure,
+    Role,
+    StorageStatus,
+)
+
+PATIENCE = timedelta(minutes=1)
+"""How long conditions last that often end without help, such as an election."""
 
 
 class Severity(IntEnum):
@@ -118,14 +127,7 @@ def _of_cluster(cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
             name,
         )
     if cluster.failing is not None:
-        yield Problem(
-            ProblemKind.SNAPSHOT_FAILED,
-            Severity.FAILING,
-            f"no snapshot could be taken: {cluster.failing.text}",
-            advise("find the cause", "doctor", name),
-            name,
-            since=cluster.failing.since,
-        )
+        yield _of_failure(cluster, cluster.failing, now)
     if cluster.stuck:
         yield Problem(
             ProblemKind.STUCK,
@@ -143,6 +145,21 @@ def _of_cluster(cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
         else:
             yield from _of_storage(storage, name, now)
     yield from _of_rest(cluster)
+
+
+def _of_failure(cluster: ClusterStatus, failing: OngoingFailure, now: datetime) -> Problem:
+    """Return the problem of an agent that cannot take snapshots, which others may take instead."""
+    others = cluster.role is Role.STANDS_BY and now - failing.since < PATIENCE
+    who = "this agent cannot take a snapshot, another may"
+    what = who if others else "no snapshot could be taken"
+    return Problem(
+        ProblemKind.SNAPSHOT_FAILED,
+        Severity.ATTENTION if others else Severity.FAILING,
+        f"{what}: {failing.text}",
+        advise("find the cause", "doctor", cluster.name),
+        cluster.name,
+        since=failing.since,
+    )
 
 
 def _first_is_missing(storage: StorageStatus, cluster: str) -> Problem:

@@ -96,6 +96,8 @@ class Report:
     """Errors of servers that were tried before that one."""
     phases: tuple[Phase, ...] = ()
     """In the order in which they ended."""
+    responsible: bool = False
+    """Whether this agent was found to be the one that takes the snapshot, even if it failed."""
 
     @property
     def seconds(self) -> float:
@@ -120,6 +122,15 @@ class Report:
         if failed and len(failed) == len(self.deliveries):
             return Outcome.FAILED
         return Outcome.PARTIAL if any(one.required for one in failed) else Outcome.OK
+
+    @property
+    def leaves_open(self) -> bool:
+        """Whether it says nothing about an earlier failure, as the lease was not held.
+
+        Whoever gave the lease away after failures has stored nothing, and its next holder may fail
+        too. A node that names another leader works, and the failure was that node's.
+        """
+        return isinstance(self.error, (LeaseHeld, Stopped))
 
     @property
     def exit_code(self) -> int:

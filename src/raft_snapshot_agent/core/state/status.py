@@ -15,11 +15,7 @@ from enum import StrEnum
 from raft_snapshot_agent.core.history.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
 from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
-from raft_snapshot_agent.core.state.holding import (
-    CheckState,
-    Verdict,
-    overall,
-)
+from raft_snapshot_agent.core.state.holding import CheckState, Verdict, overall
 from raft_snapshot_agent.core.state.report import Outcome, Report
 from raft_snapshot_agent.core.state.run_durations import RunDurations
 from raft_snapshot_agent.core.state.storage_status import (
@@ -27,6 +23,7 @@ from raft_snapshot_agent.core.state.storage_status import (
     StorageStatus,
     still_failing,
 )
+from raft_snapshot_agent.errors import LeaseFree
 
 __all__ = [
     "Activity",
@@ -55,7 +52,8 @@ class Role(StrEnum):
     """Unknown, because only the storages were read, without a daemon."""
     WORKS = "works"
     STANDS_BY = "stands by"
-    """Another agent takes them: the node here does not lead, or another holds the lease."""
+    """Another agent takes them: the node here does not lead, another holds the lease, or another
+    stored what this agent could not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +157,7 @@ class ClusterStatus:
     attempts: Mapping[str, int] = field(default_factory=dict)
     """Runs since the start of the agent, by `Outcome`."""
     failing: OngoingFailure | None = None
-    """Why there is no snapshot at all."""
+    """Why there is no snapshot at all, by this agent or another."""
     verification_failures: int = 0
     lease: LeaseStatus | None = None
     token_expires_at: datetime | None = None
@@ -176,6 +174,8 @@ class ClusterStatus:
     """Durations of the runs since the start of the agent, without skipped ones."""
     spool_free: int | None = None
     """Free bytes in the file system of the spool folder, if known."""
+    shared: bool = False
+    """Whether other agents may take its snapshots."""
 
     def drilled(self, note: DrillNote) -> ClusterStatus:
         """Return the status after a drill; unchanged if a later drill is known."""
@@ -219,12 +219,17 @@ class ClusterStatus:
         """Return the state of the cluster, as in `check`: the worst of its storages."""
         return CheckState.CRITICAL if self.disabled else overall(self.judge(now))
 
+    def left(self) -> ClusterStatus:
+        """Return the status after another agent stored what this agent could not."""
+        return replace(self, role=Role.STANDS_BY, failing=None)
+
     def ended(self, report: Report) -> ClusterStatus:
         """Return the status after a finished run."""
         attempts = dict(Counter(self.attempts) + Counter({report.outcome.value: 1}))
         told = replace(self, activity=None, attempts=attempts, last_attempt=report.started_at)
         if report.outcome is Outcome.SKIPPED:
-            return replace(told, role=Role.STANDS_BY, failing=None)
+            role = self.role if isinstance(report.error, LeaseFree) else Role.STANDS_BY
+            return replace(told, role=role, failing=self.failing if report.leaves_open else None)
         if report.outcome is Outcome.STOPPED:
             return told
         results = {one.storage: one for one in report.deliveries}
@@ -237,7 +242,7 @@ class ClusterStatus:
         broken = report.error is not None and report.error.exit_code == _BROKEN
         return replace(
             told,
-            role=Role.WORKS,
+            role=_find_role(self.role, report),
             node=report.node or self.node,
             storages=storages,
             runs=(*self.runs, RunSummary.of(report))[-RUNS_KEPT:],
@@ -275,6 +280,15 @@ class AgentStatus:
 
 _BROKEN = 4
 """Exit code for a broken snapshot."""
+
+
+def _find_role(before: Role, report: Report) -> Role:
+    """Return the role after a run that was not skipped.
+
+    Who stood by and cannot find out who leads, or who holds the lease, still stands by.
+    """
+    failed = report.error is not None and not report.responsible
+    return Role.STANDS_BY if failed and before is Role.STANDS_BY else Role.WORKS
 
 
 def _find_failure(before: OngoingFailure | None, report: Report) -> OngoingFailure | None:

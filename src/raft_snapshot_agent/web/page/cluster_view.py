@@ -136,7 +136,11 @@ def _tell_worker(cluster: ClusterStatus) -> str:
     if lease is not None:
         if lease.held:
             return "this agent, it holds the lease"
-        return f"another agent: {lease.holder}" if lease.holder else "nobody holds the lease"
+        if lease.holder:
+            return f"another agent: {lease.holder}"
+        return "not known, the lease cannot be read" if lease.trouble else "nobody holds the lease"
+    if cluster.failing is not None:
+        return "not this agent: its last snapshot failed"
     match cluster.role:
         case Role.WORKS:
             return "this agent"

@@ -103,11 +103,33 @@ def test_a_storage_that_may_fail_is_stale_at_most_and_only_a_warning() -> None:
     assert (found.event, found.critical) == (AlertEvent.STALE, False)
 
 
-@pytest.mark.parametrize("event", [AlertEvent.FAILED, AlertEvent.PARTIAL])
-def test_who_stands_by_has_no_failures_of_its_own(event: AlertEvent) -> None:
-    waiting = replace(WRONG[event], role=Role.STANDS_BY, runs=(run(Outcome.FAILED),))
+def test_who_stands_by_has_no_failed_storages_of_its_own() -> None:
+    wrong = WRONG[AlertEvent.PARTIAL]
+    waiting = replace(wrong, role=Role.STANDS_BY, runs=(run(Outcome.FAILED),))
     assert events(waiting) == []
-    assert is_over(agent(waiting), (event, "", "s3"))
+    assert is_over(agent(waiting), (AlertEvent.PARTIAL, "", "s3"))
+
+
+def test_who_stands_by_and_cannot_ask_its_node_is_told_of_if_no_other_stores_either() -> None:
+    key = (AlertEvent.FAILED, "", "")
+    waiting = cluster(storage(), failing="no answer", role=Role.STANDS_BY)
+    (problem,) = list_problems(agent(waiting))
+    assert problem.severity is Severity.ATTENTION
+    assert "another may" in problem.text
+    assert events(waiting) == []
+    later = {"at": NOW + minutes(1)}
+    assert events(waiting, **later) == [key]
+    other = replace(waiting, lease=LeaseStatus("s3://x", "another"))
+    assert events(other, **later) == [], "who holds the lease tells it"
+    assert not is_over(agent(other, **later), key), "what was told before is not over"
+
+
+def test_a_failure_has_to_last_where_another_agent_may_work() -> None:
+    alone = cluster(storage(), failing="no answer")
+    patiences = [
+        find_alerts(agent(one))[0].patience for one in (alone, replace(alone, shared=True))
+    ]
+    assert patiences == [timedelta(0), timedelta(minutes=1)]
 
 
 def test_who_stands_by_sees_that_nobody_works_but_not_in_folders_of_its_own_host() -> None:

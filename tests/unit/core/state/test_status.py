@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
@@ -20,6 +22,8 @@ from raft_snapshot_agent.core.state.status import (
 )
 from raft_snapshot_agent.errors import (
     AgentError,
+    LeaseFree,
+    LeaseHeld,
     NotLeader,
     Stopped,
     StorageUnavailable,
@@ -81,6 +85,31 @@ def test_who_stands_by_has_no_run_and_no_failure() -> None:
     status = CLUSTER.ended(report(error=Unreachable("no"))).ended(report(error=NotLeader("no")))
     assert (status.role, status.failing, len(status.runs)) == (Role.STANDS_BY, None, 1)
     assert status.attempts == {"failed": 1, "skipped": 1}
+
+
+@pytest.mark.parametrize(
+    ("error", "role"),
+    [(LeaseFree("given away"), Role.WORKS), (LeaseHeld("b has it"), Role.STANDS_BY)],
+)
+def test_without_the_lease_a_failure_lasts_until_somebody_has_stored(
+    error: AgentError, role: Role
+) -> None:
+    down = report(error=Unreachable("no"))
+    status = CLUSTER.ended(down).ended(report(error=error, after=1))
+    assert status.role is role
+    status = status.ended(report(error=Unreachable("no"), after=2))
+    assert status.failing is not None
+    assert (status.failing.since, status.failing.times) == (NOW, 2)
+    assert (status.left().role, status.left().failing) == (Role.STANDS_BY, None)
+
+
+def test_who_stands_by_and_cannot_find_out_who_leads_does_not_work() -> None:
+    waits = CLUSTER.ended(report(error=NotLeader("no")))
+    lost = report(error=Unreachable("no"))
+    assert waits.ended(lost).role is Role.STANDS_BY
+    assert waits.ended(replace(lost, responsible=True)).role is Role.WORKS
+    assert CLUSTER.ended(lost).role is Role.WORKS
+    assert CLUSTER.ended(report()).ended(lost).role is Role.WORKS
 
 
 def test_one_that_was_stopped_changes_nothing_else() -> None:

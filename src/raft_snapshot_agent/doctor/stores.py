@@ -108,7 +108,7 @@ def judge(holding: Holding, now: datetime, *, stands_by: bool = False) -> list[C
     return [
         _idle(holding, now) if own else _freshness(holding, holding.census, now),
         *_report_alarms(holding),
-        *_blemishes(holding.storage, holding.census),
+        *_blemishes(holding, holding.census),
     ]
 
 
@@ -181,9 +181,9 @@ def _report_alarms(holding: Holding) -> list[CheckResult]:
     return [failure(_CHECK, RetentionSuspended(message, hint=_ALARM))]
 
 
-def _blemishes(name: str, found: Census) -> list[CheckResult]:
-    said = []
-    if found.newest is not None and not found.newest.verified:
+def _blemishes(holding: Holding, found: Census) -> list[CheckResult]:
+    name, said = holding.storage, []
+    if found.newest is not None and holding.is_unproved:
         message = (
             f"{name}: the newest, {found.newest.name}, has no manifest, so it was never verified"
         )

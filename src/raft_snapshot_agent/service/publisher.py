@@ -162,7 +162,8 @@ def _describe_storage(
     kind = destination.storage.kind
     slot = timing.schedule.following(now, now).at
     return replace(
-        before or StorageStatus(destination.name, kind, holding=hold(destination)),
+        before
+        or StorageStatus(destination.name, kind, holding=hold(destination), configured_at=now),
         kind=kind,
         required=destination.required,
         location=destination.storage.location(""),

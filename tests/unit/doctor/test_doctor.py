@@ -213,7 +213,7 @@ async def test_nothing_but_broken_ones_fails() -> None:
 
 
 async def test_a_newest_one_that_nobody_proved_is_warned_of() -> None:
-    fresh, unproved = await said(await holding("s3", ago(minutes=1), verified=False))
+    fresh, unproved = await said(await holding("s3", ago(minutes=6), verified=False))
     assert (fresh[0], unproved[0]) == ("success", "warning")
     assert "has no manifest" in unproved[1]
 

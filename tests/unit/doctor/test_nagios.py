@@ -129,7 +129,7 @@ async def test_an_alarm_is_a_warning() -> None:
 
 
 async def test_what_nobody_proved_is_a_warning() -> None:
-    assert (await said(holding(ago(minutes=1), verified=False)))[0] == "WARNING"
+    assert (await said(holding(ago(minutes=6), verified=False)))[0] == "WARNING"
 
 
 async def test_a_date_in_the_future_hides_nothing() -> None:
@@ -210,7 +210,7 @@ async def test_the_worst_decides_and_comes_first() -> None:
     away = Destination("away", Refusing(StorageUnavailable("gone | a\nway")))
     results = [
         await result(holding(ago(minutes=12)), cluster="prod"),
-        await result(holding(ago(minutes=1), name="plain", verified=False)),
+        await result(holding(ago(minutes=6), name="plain", verified=False)),
         await result(away),
         await result(holding(ago(days=5), name="it's = odd", required=False)),
         await result(holding(ago(days=5), name="late")),

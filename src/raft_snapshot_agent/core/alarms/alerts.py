@@ -27,11 +27,6 @@ from raft_snapshot_agent.core.state.status import (
     StorageStatus,
 )
 
-_USUAL = timedelta(hours=1)
-_LOCAL = "local"
-"""Type of storages that only agents on this host write to."""
-
-
 EVENTS: Mapping[ProblemKind, AlertEvent] = {
     ProblemKind.DISABLED: AlertEvent.FAILED,
     ProblemKind.SNAPSHOT_FAILED: AlertEvent.FAILED,
@@ -81,7 +76,7 @@ def find_alerts(status: AgentStatus) -> tuple[Alert, ...]:
     clusters = {one.name: one for one in status.clusters}
     found: dict[AlertKey, Alert] = {}
     for problem in list_problems(status):
-        if problem.kind in EVENTS and _concerns(problem, clusters[problem.cluster], status):
+        if problem.kind in EVENTS and _concerns(problem, clusters[problem.cluster]):
             alert = _of_problem(problem, clusters[problem.cluster], status)
             found.setdefault(alert.key, alert)
     for cluster in status.clusters:
@@ -120,20 +115,14 @@ def is_over(status: AgentStatus, key: AlertKey) -> bool:
     return listed or (event is AlertEvent.GUARD_ALARM and bool(held.uploads))
 
 
-def _concerns(problem: Problem, cluster: ClusterStatus, status: AgentStatus) -> bool:
-    """Return whether this agent should report a problem, and it is not just a new storage."""
+def _concerns(problem: Problem, cluster: ClusterStatus) -> bool:
+    """Return whether this agent should report a problem, and no other one does."""
     works = cluster.role is not Role.STANDS_BY
     if problem.kind is ProblemKind.SNAPSHOT_FAILED:
         return problem.severity is Severity.FAILING and (works or not _is_led(cluster.lease))
     if problem.kind is ProblemKind.STORAGE_FAILED:
         return works and problem.severity is Severity.FAILING
-    if problem.kind is not ProblemKind.STALE:
-        return True
-    storage = next(one for one in cluster.storages if one.name == problem.storage)
-    if storage.holding is not None and storage.holding.newest is None:
-        # Before its first slot has passed, a storage is only new.
-        return works and status.at >= status.started_at + (storage.interval or _USUAL)
-    return works or storage.kind != _LOCAL
+    return True
 
 
 def _is_led(lease: LeaseStatus | None) -> bool:

@@ -44,6 +44,7 @@ class ProblemKind(StrEnum):
     DISABLED = "disabled"
     CONFIG_REFUSED = "config_refused"
     STALE = "stale"
+    NO_SNAPSHOT_YET = "no_snapshot_yet"
     UNLISTED = "unlisted"
     SNAPSHOT_FAILED = "snapshot_failed"
     STORAGE_FAILED = "storage_failed"
@@ -137,13 +138,8 @@ def _of_cluster(cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
             name,
             since=cluster.heartbeat,
         )
-    is_starting = cluster.role is Role.STARTING and not cluster.attempts
     for storage in cluster.storages:
-        held = storage.holding
-        if is_starting and held and held.census and held.newest is None:
-            yield _first_is_missing(storage, name)
-        else:
-            yield from _of_storage(storage, name, now)
+        yield from _of_storage(storage, cluster, now)
     yield from _of_rest(cluster)
 
 
@@ -163,9 +159,9 @@ def _of_failure(cluster: ClusterStatus, failing: OngoingFailure, now: datetime) 
 
 
 def _first_is_missing(storage: StorageStatus, cluster: str) -> Problem:
-    """Return the problem of a storage before the first run has ended."""
+    """Return the problem of a storage before its first snapshot is late."""
     return Problem(
-        ProblemKind.STALE,
+        ProblemKind.NO_SNAPSHOT_YET,
         Severity.ATTENTION,
         f"{storage.name}: no snapshot yet",
         "wait for the first one",
@@ -174,25 +170,31 @@ def _first_is_missing(storage: StorageStatus, cluster: str) -> Problem:
     )
 
 
-def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator[Problem]:
+def _of_storage(storage: StorageStatus, cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
+    name = cluster.name
     worst = Severity.FAILING if storage.required else Severity.ATTENTION
     if storage.failing is not None:
         yield Problem(
             ProblemKind.STORAGE_FAILED,
             worst,
             f"snapshots are not stored in {storage.name}: {storage.failing.text}",
-            advise("find the cause", "doctor", cluster),
-            cluster,
+            advise("find the cause", "doctor", name),
+            name,
             storage.name,
             storage.failing.since,
         )
-    verdict = storage.judge(now, cluster)
+    verdict = storage.judge(now, name)
     known = storage.holding is not None and (storage.holding.census or storage.holding.error)
     if not known or verdict.state is CheckState.OK:
         return
-    kind, severity, advice = _grade(storage, verdict.state, cluster)
+    kind, severity, advice = _grade(storage, verdict.state, name)
+    if kind is ProblemKind.STALE and cluster.role is Role.STANDS_BY and storage.is_private:
+        return  # the agent beside the leader stores in a folder of its own host
+    if kind is ProblemKind.STALE and verdict.newest is None and storage.is_new(now):
+        yield _first_is_missing(storage, name)
+        return
     said = f"{storage.name}: {verdict.message}"
-    yield Problem(kind, min(severity, worst), said, advice, cluster, storage.name)
+    yield Problem(kind, min(severity, worst), said, advice, name, storage.name)
 
 
 def _grade(

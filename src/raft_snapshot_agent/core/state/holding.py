@@ -34,6 +34,8 @@ LISTED = 500
 """Most snapshots per storage that are kept in memory, which limits it for many clusters."""
 _LONGEST = 86400.0
 """Seconds; a longer duration in a manifest is not plausible."""
+_MANIFEST_WITHIN = timedelta(minutes=5)
+"""After the request of a snapshot, which is then transferred and stored."""
 _WORST_FIRST = (CheckState.CRITICAL, CheckState.UNKNOWN, CheckState.WARNING, CheckState.OK)
 
 
@@ -63,6 +65,8 @@ class Survey:
     """Why it could not be listed."""
     listed: tuple[Stored, ...] = ()
     """The newest snapshots, newest first, for display; at most `LISTED`."""
+    at: datetime | None = None
+    """When it was listed."""
 
     @classmethod
     def of(cls, stored: Sequence[Stored], now: datetime) -> Survey:
@@ -78,6 +82,7 @@ class Survey:
             sum(one.size for one in stored),
             min((one.taken_at for one in stored if one.taken_at.year > MINYEAR), default=None),
             listed=tuple(stored[:LISTED]),
+            at=now,
         )
 
     def after(self, sent: Stored, now: datetime) -> Survey:
@@ -153,6 +158,20 @@ class Holding:
     def newest(self) -> Stored | None:
         """The newest whole snapshot that is not dated in the future."""
         return None if self.census is None else self.census.newest
+
+    @property
+    def is_unproved(self) -> bool:
+        """Whether the newest snapshot has no manifest, and had time to get one when listed.
+
+        The manifest is written after the snapshot: another agent may be about to do that.
+        """
+        newest, due, at = self.newest, self.deadline, self.survey.at
+        if newest is None or newest.verified:
+            return False
+        if due is None or at is None:
+            return True
+        interval = due.due - newest.taken_at
+        return at - newest.taken_at >= min(_MANIFEST_WITHIN, interval / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +270,7 @@ def _doubts(holding: Holding, found: Census, newest: Stored) -> list[str]:
         doubts.append(f"retention suspended: {holding.alarm}")
     if found.broken and found.broken[0].taken_at > newest.taken_at:
         doubts.append(f"a later one is known to be broken: {found.broken[0].name}")
-    if not newest.verified:
+    if holding.is_unproved:
         doubts.append(f"{newest.name} has no manifest, so it was never verified")
     if holding.survey.denied and holding.kind in OF_FILES:
         doubts.append(holding.survey.denied)

@@ -14,6 +14,9 @@ from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.holding import Holding, Survey, Verdict, judge_holding
 from raft_snapshot_agent.core.state.report import StorageResult
 
+_USUAL = timedelta(hours=1)
+"""Interval of a schedule that is not known."""
+
 
 @dataclass(frozen=True, slots=True)
 class OngoingFailure:
@@ -77,6 +80,19 @@ class StorageStatus:
     """Of the last delivery."""
     alarm: str = ""
     """Why retention is suspended until an operator acknowledges it."""
+    configured_at: datetime | None = None
+    """Since when this agent serves it; `None` if unknown."""
+
+    @property
+    def is_private(self) -> bool:
+        """Whether only agents on this host write to it."""
+        return self.kind == "local"
+
+    def is_new(self, now: datetime) -> bool:
+        """Return whether no snapshot is due there yet, for the first slot has not passed."""
+        if self.configured_at is None:
+            return False
+        return now < self.configured_at + (self.interval or _USUAL)
 
     @property
     def scrub_note(self) -> ScrubNote | None:

@@ -141,7 +141,8 @@ def test_who_stands_by_sees_that_nobody_works_but_not_in_folders_of_its_own_host
 
 
 def test_an_empty_storage_is_stale_only_after_its_first_slot() -> None:
-    empty = cluster(storage(holding=held(age=None), interval=20 * HOUR))
+    began = NOW - 10 * HOUR
+    empty = cluster(storage(holding=held(age=None), interval=20 * HOUR, configured_at=began))
     assert events(empty) == []
     assert events(empty, at=NOW + 10 * HOUR) == [(AlertEvent.STALE, "", "s3")]
 
@@ -208,6 +209,7 @@ def test_a_storage_that_is_gone_is_over() -> None:
 
 UNTOLD = {
     ProblemKind.CONFIG_REFUSED: "the old one works on",
+    ProblemKind.NO_SNAPSHOT_YET: "it is not late yet",
     ProblemKind.UNLISTED: "what comes of it is told as stale, or as a failed delivery",
     ProblemKind.DOUBT: "it can wait; what is known to be broken is told",
     ProblemKind.SCRUB_FAILED: "told of the storage itself, whatever else is wrong there",

@@ -25,6 +25,7 @@ from raft_snapshot_agent.core.state.status import (
     DrillStatus,
     LeaseStatus,
     OngoingFailure,
+    Role,
     StorageStatus,
 )
 from raft_snapshot_agent.errors import StorageUnavailable
@@ -40,7 +41,7 @@ def surveyed(survey: Survey, **how: Any) -> StorageStatus:
 
 FRESH = Survey.of([Stored("a", NOW, 10, 1, verified=True)], NOW)
 OLD = Survey.of([Stored("a", NOW - timedelta(days=2), 10, 1, verified=True)], NOW)
-UNPROVED = Survey.of([Stored("a", NOW, 10, 1)], NOW)
+UNPROVED = Survey.of([Stored("a", NOW - timedelta(minutes=6), 10, 1)], NOW)
 DOWN = Survey(error=StorageUnavailable("no answer"))
 
 CASES: dict[str, tuple[dict[str, Any], StorageStatus, ProblemKind, Severity]] = {
@@ -77,6 +78,12 @@ CASES: dict[str, tuple[dict[str, Any], StorageStatus, ProblemKind, Severity]] = 
             OLD, HOURLY, NOW
         ),
         ProblemKind.STALE,
+        Severity.ATTENTION,
+    ),
+    "first": (
+        {},
+        surveyed(Survey.of([], NOW), configured_at=NOW),
+        ProblemKind.NO_SNAPSHOT_YET,
         Severity.ATTENTION,
     ),
     "unlisted": ({}, surveyed(DOWN), ProblemKind.UNLISTED, Severity.ATTENTION),
@@ -138,13 +145,23 @@ def test_the_worst_comes_first_and_nothing_is_wrong_with_what_is_fine() -> None:
     ]
 
 
-def test_before_the_first_run_has_ended_nothing_fails() -> None:
-    empty = ClusterStatus("", (surveyed(Survey.of([], NOW)),))
-    (problem,) = list_problems(AgentStatus("1", NOW, NOW, (empty,)))
+def test_a_storage_without_a_snapshot_fails_only_after_its_first_slot() -> None:
+    empty = surveyed(Survey.of([], NOW), configured_at=NOW - timedelta(minutes=50))
+    new, late = (replace(empty, interval=timedelta(minutes=number)) for number in (60, 45))
+    (problem,) = list_problems(AgentStatus("1", NOW, NOW, (ClusterStatus("", (new,)),)))
     assert (problem.severity, problem.text) == (Severity.ATTENTION, "far: no snapshot yet")
-    tried = replace(empty, attempts={"failed": 1})
-    (problem,) = list_problems(AgentStatus("1", NOW, NOW, (tried,)))
-    assert problem.severity is Severity.FAILING
+    (problem,) = list_problems(AgentStatus("1", NOW, NOW, (ClusterStatus("", (late,)),)))
+    assert (problem.severity, problem.text) == (Severity.FAILING, "far: no snapshot")
+
+
+@pytest.mark.parametrize("survey", [OLD, Survey.of([], NOW)], ids=["old", "empty"])
+def test_a_folder_of_its_own_host_gets_nothing_while_an_agent_stands_by(survey: Survey) -> None:
+    here = StorageStatus("disk", "local").with_survey(survey, HOURLY, NOW)
+    waits = ClusterStatus("", (here, surveyed(OLD)), role=Role.STANDS_BY)
+    (problem,) = list_problems(AgentStatus("1", NOW, NOW, (waits,)))
+    assert problem.storage == "far"
+    works = replace(waits, role=Role.WORKS)
+    assert len(list_problems(AgentStatus("1", NOW, NOW, (works,)))) == 2
 
 
 def test_what_was_not_looked_at_yet_is_no_problem() -> None:

@@ -136,6 +136,23 @@ def test_a_look_tells_what_is_there() -> None:
     assert storage.judge(NOW + timedelta(hours=9)).state is CheckState.CRITICAL
 
 
+@pytest.mark.parametrize(
+    ("age", "every", "state"),
+    [
+        (timedelta(seconds=10), timedelta(hours=1), CheckState.OK),
+        (timedelta(minutes=5), timedelta(hours=1), CheckState.WARNING),
+        (timedelta(seconds=10), timedelta(seconds=20), CheckState.WARNING),
+    ],
+)
+def test_what_had_no_time_to_get_a_manifest_is_not_in_doubt(
+    age: timedelta, every: timedelta, state: CheckState
+) -> None:
+    listed = Survey.of([Stored("a", NOW - age, 10)], NOW)
+    status = StorageStatus("far", "s3").with_survey(listed, ScheduleSpec(Every(every)), NOW)
+    assert status.judge(NOW).state is state
+    assert status.judge(NOW + every / 2).state is state, "until it is listed again"
+
+
 def test_a_look_that_fails_keeps_what_was_known() -> None:
     before = StorageStatus("disk", "local").with_survey(survey(timedelta(0)), HOURLY, NOW)
     storage = before.with_survey(Survey(error=StorageUnavailable("no answer")), HOURLY, NOW)

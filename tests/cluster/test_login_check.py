@@ -140,6 +140,51 @@ def test_a_server_that_is_away_says_nothing_of_the_login(server: Server, clock: 
     assert session.try_login(server.node, HOUR)
 
 
+@pytest.mark.parametrize(
+    ("status", "told"), [(307, ""), (500, "local node not active"), (429, "too many requests")]
+)
+def test_nor_does_a_node_in_an_election(
+    server: Server, clock: Clock, status: int, told: str
+) -> None:
+    session = begun(server, clock)
+    server.proxy.override("/v1/auth/approle/login", status, {"errors": [told]}, times=1)
+    clock.now += HOUR
+    assert not session.try_login(server.node, HOUR)
+    assert server.asked() == [LOGIN]
+    clock.now += 300
+    assert session.try_login(server.node, HOUR)
+
+
+def test_what_is_told_is_the_same_while_the_login_is_paused(server: Server, clock: Clock) -> None:
+    session = begun(server, clock)
+    destroy(server, session)
+    said = set()
+    for _ in range(5):
+        clock.now += 20
+        with pytest.raises(Denied) as raised:
+            session.try_login(server.node, 20)
+        said.add(str(raised.value))
+    assert server.asked().count(LOGIN) == 2
+    assert len(said) == 1
+
+
+def test_a_login_of_its_own_ends_the_doubt_at_once(server: Server, clock: Clock) -> None:
+    session = begun(server, clock)
+    path = destroy(server, session)
+    clock.now += HOUR
+    with pytest.raises(Denied):
+        session.try_login(server.node, HOUR)
+    assert isinstance(session._auth, AppRoleAuth)
+    assert session._auth.secret_id
+    secret_id = session._auth.secret_id.resolve()
+    server.bao.api("POST", f"{path}/custom-secret-id", {"secret_id": secret_id})
+    clock.now += 120
+    session.revoke(server.node)
+    session.token(server.node)
+    assert session.try_login(server.node, HOUR)
+    assert not session.try_login(server.node, HOUR)
+
+
 def test_what_a_login_would_use_up_is_not_tried(server: Server, clock: Clock) -> None:
     wrapped = server.role().model_copy(update={"wrapped": True})
     wrapped._unwrapped[wrapped.secret_id.resolve()] = wrapped.secret_id.resolve()  # type: ignore[union-attr]

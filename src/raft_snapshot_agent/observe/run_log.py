@@ -59,9 +59,20 @@ class Journal:
         texts: Iterable[str],
         now: datetime,
         level: Level = "warning",
+        *,
+        together: bool = False,
     ) -> None:
-        """Log a lasting condition at some place; without texts, log that it has ended."""
-        self._tell(where, texts, now, level, fact)
+        """Log a lasting condition at some place; without texts, log that it has ended.
+
+        Arguments:
+            fact: Its event.
+            where: The place.
+            texts: What is wrong there.
+            now: The present time.
+            level: How severe it is.
+            together: Whether another text there is the same condition, which has not ended.
+        """
+        self._tell(where, texts, now, level, fact, together=together)
 
     def _report(self, report: Report) -> bool:
         now = report.started_at

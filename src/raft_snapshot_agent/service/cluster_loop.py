@@ -152,11 +152,14 @@ class ClusterLoop:
                 await self._runs.ended.wait()  # the new service may have another token
             self._runs.ended = anyio.Event()
             said = await renew_token(cluster)
-            self._journal.trouble(LogEvent.TOKEN_TROUBLE, "token", said, self._clock())
+            self._tell_login(LogEvent.TOKEN_TROUBLE, "token", said)
             if (refused := await try_login(cluster)) is not None:
-                self._journal.trouble(LogEvent.LOGIN_FAILING, "login", refused, self._clock())
+                self._tell_login(LogEvent.LOGIN_FAILING, "login", refused)
                 self._publisher.login("; ".join(refused))
             await anyio.sleep(SLICE if said else 0)
+
+    def _tell_login(self, fact: LogEvent, where: str, said: list[str]) -> None:
+        self._journal.trouble(fact, where, said, self._clock(), together=True)
 
     async def _begin_lease(self, tasks: TaskGroup) -> None:
         """Acquire the present lease, if one is configured and free, and keep it from now on."""

@@ -19,9 +19,8 @@ async def try_login(cluster: Cluster) -> list[str] | None:
         tried = await in_thread(cluster.try_login, abandon=True)
     except Exception as error:  # noqa: BLE001 - the token in use is good
         why = as_failure(error)
-        return [
-            f"A new login would fail: {why}. Snapshots continue until the present token expires."
-        ]
+        what = "Snapshots continue only while the present token is valid."
+        return [f"A new login would fail: {why}. {what}"]
     return [] if tried else None
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from raft_snapshot_agent.errors import ConfigError, Denied, Sealed, ServerError, Unreachable
+from raft_snapshot_agent.errors import ConfigError, Denied, ServerError
 from raft_snapshot_agent.vault.answers import Answer, refusal
 from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.auth.base import Auth, Login, Prepared
@@ -44,6 +44,8 @@ class Session:
         self._token: Token | None = None
         self._refused: LoginBackoff | None = None
         self._tried_at = clock()
+        self._doubted = False
+        """Whether the login was refused when it was last tested."""
         self.logins = 0
 
     def with_token(self, node: Node, use: Callable[[str], _T], *, lasting: float = 0) -> _T:
@@ -103,7 +105,8 @@ class Session:
             Whether a login was tried and succeeded.
 
         Raises:
-            AgentError: The login failed.
+            Denied: The login was refused, now or before a pause.
+            AgentError: The credentials could not be read.
         """
         with self._lock:
             if not self.is_login_check_due(every):
@@ -111,9 +114,14 @@ class Session:
             self._tried_at = now = self._clock()
             try:
                 token = self._login(node)
-            except (Unreachable, Sealed):  # not a failure of the login: try again soon
+            except Denied as error:
+                self._doubted = True
+                told = error if self._refused is None else self._refused.error
+                raise told.with_traceback(None) from None
+            except ServerError:  # no refusal, as in an election: try again soon
                 self._tried_at = now - every + min(every, _SOON)
                 return False
+            self._tried_at = now
             self._post(node, "auth/token/revoke-self", token.value)
             return True
 
@@ -190,7 +198,9 @@ class Session:
         token = parse_token(answer, asked)
         if token is not None:
             self._refused = None
-            self._tried_at = asked
+            # After a refusal, test it again at once, which tells that it is over.
+            self._tried_at = float("-inf") if self._doubted else asked
+            self._doubted = False
             return token
         error = self._refusal(node, answer, login.path)
         if isinstance(error, Denied) and self._auth is not None and self._auth.counted:

@@ -220,6 +220,19 @@ def test_a_stopped_run_is_no_failure_and_ends_nothing(said: Said) -> None:
     ]
 
 
+def test_one_condition_is_not_over_as_its_text_is_another(said: Said) -> None:
+    log = journal()
+    for minute, text in enumerate((["it is refused"], ["it is refused; paused"], [])):
+        at = AT + timedelta(minutes=minute)
+        log.trouble(LogEvent.LOGIN_FAILING, "login", text, at, together=True)
+    assert [line for _, line in said()] == [
+        "it is refused",
+        "it is refused; paused",
+        "Resolved: it is refused",
+        "Resolved: it is refused; paused",
+    ]
+
+
 def test_trouble_between_two_runs_is_told_likewise(said: Said) -> None:
     log = journal()
     for minute in range(30):

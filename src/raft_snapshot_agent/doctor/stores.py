@@ -195,6 +195,9 @@ def _blemishes(holding: Holding, found: Census) -> list[CheckResult]:
         message = f"{name}: known to be broken: {_describe(found.broken)}"
         advice = f"look once more: verify {found.broken[0].name}; do not restore from it"
         said.append(warning(_CHECK, message, advice))
+    for doubt in [] if holding.survey.scrubbed is None else holding.survey.scrubbed.doubts:
+        advice = f"look at it: verify --all --storage {name}; copy it again from another storage"
+        said.append(warning(_CHECK, f"{name}: {doubt}", advice))
     if found.ahead and found.whole:
         message = f"{name}: dated in the future: {_describe(found.ahead)}"
         said.append(warning(_CHECK, message, _CLOCKS))

@@ -17,9 +17,11 @@ from raft_snapshot_agent import doctor
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.history.guard import GUARD_NAME, Alarm
+from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.leases.lease import Record
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.notes import SCRUB_NAME
 from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.doctor import CheckContext, Status, host, lease, members, server, stores
@@ -202,6 +204,17 @@ async def test_what_is_broken_or_misdated_is_named_and_counts_for_nothing() -> N
     assert overdue[0] == "failure"
     assert broken[:2] == ("warning", f"s3: known to be broken: {named(bad)}")
     assert future[:2] == ("warning", f"s3: dated in the future: {named(ahead)}")
+
+
+async def test_what_was_damaged_when_it_was_read_back_is_named() -> None:
+    old, new = ago(hours=1), ago(minutes=1)
+    destination = await holding("s3", old, new)
+    note = ScrubNote({named(old): LastReading(NOW, "mismatch")}, ("gone.snap",), NOW)
+    await destination.storage.put(SCRUB_NAME, BytesSource(note.to_json(None)))
+    fresh, rotten, gone = await said(destination)
+    assert fresh[0] == "success"
+    assert rotten[:2] == ("warning", f"s3: {named(old)} is corrupted when it was read back")
+    assert gone[:2] == ("warning", "s3: gone.snap is missing, but not deleted by retention")
 
 
 async def test_nothing_but_broken_ones_fails() -> None:

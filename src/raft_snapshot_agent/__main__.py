@@ -113,7 +113,9 @@ def _daemon(arguments: Sequence[str]) -> int:
 def run_guarded(command: Callable[[], int]) -> int:
     try:
         code = command()
-        _flush()
+        from raft_snapshot_agent.cli.output import flush
+
+        flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 - each becomes one line and a code
@@ -124,17 +126,6 @@ def run_guarded(command: Callable[[], int]) -> int:
         message, code = _explain(error)
         sys.stderr.write(plain(redact(message)))
     return code
-
-
-def _flush() -> None:
-    from raft_snapshot_agent.cli.output import flush
-
-    try:
-        flush()
-    except OSError:
-        # Else Python would try to write the rest of the buffer at exit, and fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise
 
 
 def _explain(error: Exception) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -15,11 +16,12 @@ from pathlib import Path
 import pytest
 from anyio import CancelScope
 from anyio.lowlevel import checkpoint
-from tests.cluster.command import Terminal, call
+from tests.cluster.command import Terminal, call, environment
 from tests.cluster.field import Field, at_once, marked, opened
 from tests.conftest import StartBao
 from tests.http_proxy import Exchange
 from tests.lying import SNAPSHOT_PATH
+from tests.processes.command import Command
 
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.notes import RESTORED_NAME
@@ -219,7 +221,26 @@ def test_a_signal_at_the_question_is_a_no(one: Field, snapshot: Path) -> None:
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.ended() == 130
 
+    assert terminal.shown.endswith("\ninterrupted: nothing was changed\n")
     assert one.sent() == before
+
+
+def test_a_restore_that_nobody_listens_to_is_carried_out(one: Field) -> None:
+    marker = marked(one.cluster, "before")
+    snapshot = one.save()
+    one.cluster.write_secret(marker, {"value": "after"})
+    reader, writer = os.pipe()
+    os.close(reader)
+    with Command(
+        ["restore", snapshot.name, "--yes", "-c", one.configuration()],
+        env=environment(one.operator),
+        stdout=writer,
+        stderr=writer,
+    ) as command:
+        os.close(writer)
+        assert command.wait(90) == 0
+
+    assert at_once(one.cluster.nodes[0], marker, one.cluster.root_token) == "before"
 
 
 # What is refused before anything is sent.

@@ -6,16 +6,17 @@ What is said afterwards is so, and a safety snapshot is there whenever one was s
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from tests.cluster.command import AGENT, Ending, call, environment
 from tests.cluster.field import Field, at_once, marked
-from tests.http_proxy import Behaviour, Exchange, Request
+from tests.http_proxy import Behaviour, Exchange, Request, hang
 from tests.lying import SNAPSHOT_PATH, LyingProxy
 from tests.processes.command import Command
 
@@ -187,6 +188,61 @@ def test_a_server_that_dies_when_it_has_it_is_not_said_to_have_nothing(
     assert value(one, marker) == "before"
 
 
+def interrupted(there: Field, snapshot: Path, when: Callable[[], object]) -> list[str]:
+    """Restore, and press Ctrl-C at a moment; return the lines that are said."""
+    arguments: list[str | Path] = ["restore", snapshot, "--yes", "-c", there.configuration()]
+    with Command(arguments, env=environment(there.operator)) as command:
+        until(when, "the moment to interrupt it", within=90)
+        command.send_signal(signal.SIGINT)
+        _, talk = command.communicate(timeout=90)
+    assert command.returncode == 130
+    return talk.decode().splitlines()
+
+
+def test_an_interruption_before_the_answer_says_what_may_be(
+    one: Field, marker: str, tmp_path: Path
+) -> None:
+    snapshot, has_all = wanted(one, marker, tmp_path), threading.Event()
+
+    def take(exchange: Exchange) -> None:
+        exchange.body()
+        has_all.set()
+        hang(exchange)
+
+    line(one).behave(SNAPSHOT_PATH, take, times=1)
+
+    *_, way_back, last = interrupted(one, snapshot, has_all.is_set)
+
+    assert way_back.startswith("To undo: raft-snapshot-agent restore ")
+    assert last.startswith("interrupted: the snapshot was sent, so the cluster may be restored: ")
+    assert len(notes(one)) == 2
+
+
+def test_an_interruption_after_the_answer_says_what_is(
+    one: Field, marker: str, tmp_path: Path
+) -> None:
+    snapshot, looked = wanted(one, marker, tmp_path), threading.Event()
+
+    def keep_waiting(exchange: Exchange) -> None:
+        looked.set()
+        hang(exchange)
+
+    def take(exchange: Exchange) -> None:
+        for path in one.as_seen:
+            line(one).behave(path, keep_waiting)
+        exchange.relay(exchange.forward())
+
+    line(one).behave(SNAPSHOT_PATH, take, times=1)
+
+    *_, way_back, last = interrupted(one, snapshot, looked.is_set)
+
+    assert way_back.startswith("To undo: raft-snapshot-agent restore ")
+    assert last.startswith("interrupted: the cluster is restored, but not every node was waited")
+    for path, behaviour in one.as_seen.items():
+        line(one).behave(path, behaviour)
+    assert value(one, marker) == "before"
+
+
 def restore_with_failure(there: Field, snapshot: Path, after: int) -> Ending:
     line(there).fail(after, cut)
     ended = there.restore(snapshot, "--yes", "--no-safety", "--wait", "5s")
@@ -236,6 +292,21 @@ def test_the_network_is_lost_on_the_way(one: Field, marker: str, tmp_path: Path)
     last = ended.talk.splitlines()[-1]
     assert "nothing was changed" in last
     assert "raise http_read_timeout" in last
+    assert value(one, marker) == "after"
+    assert notes(one) == []
+
+
+@pytest.mark.soak
+def test_an_interruption_while_it_is_sent_changes_nothing(
+    one: Field, marker: str, tmp_path: Path
+) -> None:
+    fill(one.cluster, _LARGE)
+    snapshot, sent = wanted(one, marker, tmp_path), len(one.sent())
+    line(one).behave(SNAPSHOT_PATH, hang, times=1)
+
+    talk = interrupted(one, snapshot, lambda: len(one.sent()) > sent)
+
+    assert talk[-1] == "interrupted: nothing was changed"
     assert value(one, marker) == "after"
     assert notes(one) == []
 

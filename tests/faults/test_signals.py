@@ -6,10 +6,10 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.faults.site import Running, Site
+from tests.faults.site import AGENT, Running, Site
 from tests.lying import Exchange, LyingProxy, S3Faults, hang, stall_after
 
-from raft_snapshot_agent.servers.process import until
+from raft_snapshot_agent.servers.process import program, until
 
 SOON = 60.0
 """Seconds on a busy host; time-outs that must not be waited for are 50 minutes or more."""
@@ -153,6 +153,20 @@ def test_pipe_whose_reader_leaves(big_site: Site, big_server: LyingProxy) -> Non
         == "error: stdout: cannot write to standard output: Broken pipe (the reading end is gone or full)"
     )
     assert big_site.leftovers() == []
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(("arguments", "code"), [(["save", "-"], 2), (["run", "--once"], 0)])
+def test_full_disk_behind_standard_output(site: Site, arguments: list[str], code: int) -> None:
+    script = 'exec "$0" "$@" >/dev/full'  # Python's own standard output, in a process of its own
+    command = ["sh", "-c", script, program(AGENT), *arguments, "-c", str(site.configuration())]
+    with Running(site.root, command) as running:
+        ending = running.ended(SOON)
+    assert ending.code == code
+    assert not code or ending.only_error == (
+        "error: stdout: cannot write to standard output: No space left on device"
+        " (the reading end is gone or full)"
+    )
 
 
 def _never_ending(exchange: Exchange) -> None:

@@ -44,8 +44,24 @@ def clear() -> None:
 
 
 def flush() -> None:
-    """Flush standard output now, while a failure can still be reported."""
-    print(end="", flush=True)
+    """Flush standard output now, while a failure can still be reported.
+
+    Raises:
+        OSError: It cannot be written. Nothing can fail afterwards: whatever follows is dropped.
+    """
+    try:
+        if sys.stdout:  # not closed at the start
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def try_to_print(show: Callable[[], object]) -> None:
+    """Call what prints to standard output; drop what cannot be written, as it is no data."""
+    for step in (show, flush):
+        with suppress(OSError):
+            step()
 
 
 def data(document: Any) -> None:

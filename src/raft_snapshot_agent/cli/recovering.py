@@ -12,12 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio
-
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.drilling import is_file
 from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.options import Format
+from raft_snapshot_agent.cli.question import ask
 from raft_snapshot_agent.cli.target import writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_drill
@@ -229,10 +228,7 @@ async def _confirm(steps: Sequence[_Step], wish: RecoverWish) -> bool:
     if wish.yes:
         return True
     paths = ", ".join(step.now.place.path for step in steps)
-    sys.stderr.write(output.one_line(f"Type yes to write {paths}: "))
-    sys.stderr.flush()
-    await anyio.wait_readable(sys.stdin)  # a blocking read could not be interrupted by Ctrl-C
-    if sys.stdin.readline().strip() != "yes":
+    if await ask(f"Type yes to write {paths}: ") != "yes":
         raise ConfigError("not written", hint="nothing was changed")
     return True
 

@@ -17,6 +17,7 @@ from raft_snapshot_agent.cli.doctor import doctor
 from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.progress import show_progress
+from raft_snapshot_agent.cli.question import ask
 from raft_snapshot_agent.cli.restore_words import describe_end, describe_plan, describe_way_back
 from raft_snapshot_agent.cli.stored import destinations_for
 from raft_snapshot_agent.cli.waiting import wait_for
@@ -45,6 +46,8 @@ from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
 _TIDY_WITHIN = 30.0
 _SHORTER = 120.0
 """Seconds to check whether a restore succeeded whose answer was lost."""
+_PERHAPS = "the snapshot was sent, so the cluster may be restored: check what it holds, run doctor"
+_RESTORED = "the cluster is restored, but not every node was waited for: run doctor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +89,16 @@ def restore_snapshot(loaded: Loaded, wish: RestoreWish) -> int:
     if not (wish.yes or output.is_terminal(sys.stdin)):
         raise ConfigError("no terminal to confirm the restore at", hint="give --yes")
     keys = read_keys(wish.unseal_keys)
-    after = wait_for(_Restoring(by_hand(loaded, os.environ), wish, keys).run)
+    restoring = _Restoring(by_hand(loaded, os.environ), wish, keys)
+    try:
+        after = wait_for(restoring.run)
+    except Exception as error:
+        if not isinstance(error, AgentError):
+            output.talk(f"interrupted: {restoring.reached}")
+        raise
     if after.is_served:
         output.talk("Checks with the agent's own login:")
-        doctor(loaded, Format.TABLE)
+        output.try_to_print(lambda: doctor(loaded, Format.TABLE))
     if after.troubled:
         names = ", ".join(f"{one.address} ({one.condition})" for one in after.troubled)
         raise PartialFailure(
@@ -106,6 +115,8 @@ class _Restoring:
     loaded: Loaded
     wish: RestoreWish
     keys: tuple[str, ...] = field(repr=False)
+    reached: str = "nothing was changed"
+    """What is known about the cluster, if this is interrupted."""
 
     async def run(self) -> Aftermath:
         reader = await self._choose()
@@ -141,10 +152,13 @@ class _Restoring:
             for line in describe_end(got, back, after):
                 output.talk(line)
         finally:  # needed most if the restore failed
-            if safety is not None:
-                where = self.loaded.path, self.wish.cluster
-                output.talk(describe_way_back(safety, *where, force=self.wish.force))
+            self._tell_way_back(safety)
         return after
+
+    def _tell_way_back(self, safety: SafetySnapshot | None) -> None:
+        if safety is not None:
+            where = self.loaded.path, self.wish.cluster
+            output.talk(describe_way_back(safety, *where, force=self.wish.force))
 
     async def _choose(self) -> SnapshotReader:
         wanted = self.wish.snapshot
@@ -205,16 +219,15 @@ class _Restoring:
                     taken = await send(cluster, target.leader, upload, force=self.wish.force)
             except BaseException as error:
                 if upload.is_whole and not isinstance(error, AgentError):
-                    output.talk(
-                        "interrupted when the server may have received all of it: check what the"
-                        " cluster holds"
-                    )
+                    self.reached = _PERHAPS
+                    self._tell_way_back(safety)
                     raise
                 with anyio.CancelScope(shield=True), anyio.move_on_after(_TIDY_WITHIN):
                     _warn(await take_back(everywhere if noted else ()))
                     if safety is not None:
                         await safety.release_hold()
                 raise
+        self.reached = _RESTORED if taken else _PERHAPS
         return taken
 
     async def _follow(self, target: Target, got: Fetched, back: Leader | None) -> Aftermath:
@@ -245,10 +258,7 @@ async def _ask(name: str) -> None:
     Raises:
         ConfigError: The answer was different.
     """
-    sys.stderr.write(output.one_line(f"Type the cluster's name, {name}, to replace all it holds: "))
-    sys.stderr.flush()
-    await anyio.wait_readable(sys.stdin)  # a blocking read could not be interrupted by Ctrl-C
-    if sys.stdin.readline().strip() != name:
+    if await ask(f"Type the cluster's name, {name}, to replace all it holds: ") != name:
         raise ConfigError("not restored", hint="nothing was changed")
 
 

@@ -19,6 +19,7 @@ from raft_snapshot_agent.standard_error import StandardError
 _LOCAL = 1
 _COMPLETION = "_RAFT_SNAPSHOT_AGENT_COMPLETE"
 """Variable by which a shell asks for completions, as Typer names it."""
+_DEBUG = "--debug"
 _INTERRUPTED = 130
 _SEED_USAGE = "Usage: vault_raft_snapshot_agent [CONFIG]"
 
@@ -54,6 +55,8 @@ def _end_at_once(work: Callable[[], None]) -> None:
     """
     _hold_standard_streams()
     sys.stderr = messages = StandardError(sys.stderr)
+    if _DEBUG not in sys.argv:  # such as what a limit of the host left unfinished
+        sys.unraisablehook = lambda _: None
     try:
         work()
     except SystemExit as end:
@@ -94,8 +97,8 @@ def _command(arguments: Sequence[str]) -> int:
     from raft_snapshot_agent.cli.outline import outline
 
     # A global option, accepted at any position.
-    flags = [argument for argument in arguments if argument == "--debug"]
-    rest = [argument for argument in arguments if argument != "--debug"]
+    flags = [argument for argument in arguments if argument == _DEBUG]
+    rest = [argument for argument in arguments if argument != _DEBUG]
     # A shell that completes a line asks for options of commands that are not among the arguments.
     asked = app if _COMPLETION in os.environ else outline(app, arguments)
     return asked([*flags[:1], *rest], prog_name="raft-snapshot-agent", standalone_mode=False) or 0
@@ -119,7 +122,7 @@ def run_guarded(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 - each becomes one line and a code
-        if "--debug" in sys.argv:
+        if _DEBUG in sys.argv:
             sys.stderr.write(redact(traceback.format_exc()))
         from raft_snapshot_agent.cli.output import plain
 

@@ -37,7 +37,7 @@ def test_as_many_files_may_be_open_as_the_host_permits(fleet: Fleet, opened: Exi
     assert soft == hard > 64
 
 
-@pytest.mark.parametrize("most", [6, 7, 8, 9, 10, 12])
+@pytest.mark.parametrize("most", [5, 6, 7, 8, 9, 10, 12])
 def test_too_few_files_that_may_be_open_are_told(
     fleet: Fleet, archive: bytes, opened: ExitStack, most: int
 ) -> None:

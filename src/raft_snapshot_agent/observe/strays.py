@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from typing import Any
 
@@ -30,6 +31,7 @@ def adopt_strays() -> None:
     logging.getLogger().handlers = [_Adopted(logging.WARNING)]
     logging.captureWarnings(capture=True)
     threading.excepthook = _tell_thread
+    sys.unraisablehook = _tell_ignored
 
 
 def _tell_thread(ended: Any) -> None:
@@ -38,3 +40,11 @@ def _tell_thread(ended: Any) -> None:
     trace_defect(ended.exc_value)
     what = f"A background thread failed: {defect(ended.exc_value)}"
     get_log().error(what, fact=LogEvent.OTHER)
+
+
+def _tell_ignored(ignored: Any) -> None:
+    if ignored.exc_value is None:
+        return
+    trace_defect(ignored.exc_value)
+    what = f"An error was ignored while an object was released: {defect(ignored.exc_value)}"
+    get_log().warning(what, fact=LogEvent.OTHER)

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import sys
 import threading
 import warnings
 from collections import Counter
@@ -165,7 +166,13 @@ def test_what_others_would_write_past_the_log_is_one_line_of_it(
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+
+    class Released:
+        def __del__(self) -> None:
+            _ = 1 / 0
+
     configure("json", "info")
     strays.adopt_strays()
     try:
@@ -176,10 +183,13 @@ def test_what_others_would_write_past_the_log_is_one_line_of_it(
         thread = threading.Thread(target=lambda: 1 / 0)
         thread.start()
         thread.join()
+        Released()
         logging.getLogger("urllib3").debug("not this")
     finally:
         logging.captureWarnings(capture=False)
-    task, ended = documents(capsys)
+    task, ended, ignored = documents(capsys)
     assert (task["level"], task["event"]) == ("error", "other")
     assert task["message"].startswith("asyncio: Task failed: unexpected ZeroDivisionError")
     assert ended["message"].startswith("A background thread failed: unexpected ZeroDivisionError")
+    assert ": unexpected ZeroDivisionError" in ignored["message"]
+    assert (ignored["level"], ignored["event"]) == ("warning", "other")

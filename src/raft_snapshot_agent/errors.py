@@ -99,6 +99,10 @@ class NoConfiguration(ConfigError):
     """There is no configuration file, and the environment does not replace it."""
 
 
+class NotReady(ConfigError):
+    """A storage cannot be used yet, but will be without a change of the configuration."""
+
+
 class ConfigFaults(ConfigError):
     """The configuration has several errors."""
 
@@ -187,6 +191,10 @@ class UnreliableStore(StorageError):
 
 class SnapshotNotFound(StorageError):
     """The storage holds no snapshot of that name."""
+
+
+class NotMounted(StorageError):
+    """The file system of the snapshots is not mounted."""
 
 
 class NotThereYet(StorageError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def test_folder_is_full(big_site: Site) -> None:
     with small_disk(big_site.folder, "30m"):
         taken = filler(big_site.folder, 15_000_000)
         ending = big_site.fails_partly("local", f"in {big_site.folder}: No space left on device")
-        assert "free some space there or keep fewer snapshots" in ending.said
+        assert "free some space or inodes there, or keep fewer snapshots" in ending.said
         taken.unlink()
         big_site.succeeds()
         big_site.fails_partly("local", "No space left on device")
@@ -85,6 +86,19 @@ def test_only_folder_cannot_be_written(site: Site) -> None:
         ending = site.run_once()
     assert ending.code == 1
     assert f"{site.folder} cannot be written: Read-only file system" in ending.only_error
+
+
+@pytest.mark.usefixtures("server")
+def test_only_disk_is_mounted_after_the_start(site: Site) -> None:
+    site.more |= {"storages": [{**site.local, "require_mount": True}], "schedule": {"every": "2s"}}
+    with site.command("run") as daemon:
+        daemon.says("Storage local cannot be used now, and each run tries it again: ")
+        daemon.says(f"nothing is mounted at {site.folder}")
+        daemon.says("Could not store")
+        with small_disk(site.folder, "8m"):
+            daemon.says("Successfully created local snapshot")
+            daemon.process.send_signal(signal.SIGTERM)
+            daemon.ended()
 
 
 @pytest.mark.usefixtures("server")

@@ -121,7 +121,7 @@ def _service(
     for storage, fault in faults.items():
         for line in fault.lines:
             log.error(
-                f"Storage {storage} is disabled, its configuration is invalid: {line}",
+                f"Storage {storage} cannot be used now, and each run tries it again: {line}",
                 fact=LogEvent.STORAGE_DISABLED,
             )
     agent = assembly.agent(config, assembly.destinations(config), limiter=limiter)

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from raft_snapshot_agent.config.keys import KeyPath, KeyPosition, format_path
 from raft_snapshot_agent.config.model import Config, SigningSettings, spool_folder
 from raft_snapshot_agent.config.rules import contradictions
-from raft_snapshot_agent.errors import AgentError, ConfigError, all_faults
+from raft_snapshot_agent.errors import AgentError, ConfigError, NotMounted, NotReady, all_faults
 from raft_snapshot_agent.fields import time_zone
 from raft_snapshot_agent.network.proxies import check_environment
 from raft_snapshot_agent.network.trust import load_authorities, load_pair
@@ -106,7 +106,8 @@ def check_to_run(
 ) -> dict[str, ConfigError]:
     """Check, and create missing folders: the spool's and those of local storages.
 
-    One valid storage is enough: errors of the others must not prevent its snapshots.
+    One storage that is valid, or will be when its disk is mounted, is enough: errors of the others
+    must not prevent its snapshots.
 
     Returns:
         The errors of the other storages.
@@ -120,11 +121,16 @@ def check_to_run(
         found = _of_storage(index, storage, place)
         if found := found or [*_caught(("storages", index), place, storage.prepare)]:
             of_storages[storage.name or storage.type] = all_faults(found)
-    if faults or (of_storages and len(of_storages) == len(config.storages)):
+    lasting = [fault for fault in of_storages.values() if not _may_pass(fault)]
+    if faults or (lasting and len(lasting) == len(config.storages)):
         raise all_faults([*faults, *(one for fault in of_storages.values() for one in fault.each)])
     with _at(("spool",), place):
         _make_spool(spool_folder(config, environ))
     return of_storages
+
+
+def _may_pass(fault: ConfigError) -> bool:
+    return all(isinstance(one, NotReady) for one in fault.each)
 
 
 def _common(
@@ -173,7 +179,8 @@ def _at(path: KeyPath, place: KeyPosition) -> Iterator[None]:
     try:
         yield
     except AgentError as error:
-        raise ConfigError(f"{place(path)}: {error.message}", hint=error.hint) from error
+        kind = NotReady if isinstance(error, NotMounted) else ConfigError
+        raise kind(f"{place(path)}: {error.message}", hint=error.hint) from error
 
 
 def values_of(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:

@@ -199,6 +199,26 @@ def test_missing_folders_are_made_to_run_and_not_to_check(
     assert spool.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_disk_that_is_not_mounted_yet_refuses_no_start(
+    load_text: LoadText, tmp_path: Path
+) -> None:
+    """It may be mounted later, and each run tries it again."""
+    away = f"{{type: local, path: {tmp_path}/disk, require_mount: true}}"
+    wrong = "{type: local, name: b, path: /dev/null/x}"
+    text = f"{TOKEN}spool: {tmp_path}/spool\nstorages: [{away}]\n"
+    loaded = load_text("c.yaml", text)
+    with pytest.raises(ConfigError, match="nothing is mounted at"):
+        check(loaded.config, {}, loaded.position)
+    for storages in (away, f"{away}, {wrong}"):
+        loaded = load_text("c.yaml", text.replace(away, storages))
+        faults = check_to_run(loaded.config, {}, loaded.position)
+        assert "nothing is mounted at" in str(faults["local"])
+    assert not (tmp_path / "disk").exists()
+    loaded = load_text("c.yaml", text.replace(away, wrong))
+    with pytest.raises(ConfigError, match="Not a directory"):
+        check_to_run(loaded.config, {}, loaded.position)
+
+
 NOBODY = 65534
 
 

@@ -66,10 +66,11 @@ def connect(settings: AzureSettings, cache: TokenCache) -> AzureClient:
     Raises:
         ConfigError: The credentials cannot be read.
     """
+    from raft_snapshot_agent.network.trust import TlsOptions
     from raft_snapshot_agent.storage.azure.identities import LOGIN_HINT
     from raft_snapshot_agent.storage.azure.login import choose_identity
     from raft_snapshot_agent.storage.azure.store import AzureClient, AzureContainer, AzureStore
-    from raft_snapshot_agent.storage.http.http import Http, TlsOptions
+    from raft_snapshot_agent.storage.http.http import Http
 
     said = read_connection_string(settings)
     account = find_account(settings, said)

@@ -103,9 +103,10 @@ class GcsSettings(EndpointSettings):
 
 
 def _connect(settings: GcsSettings) -> GcsBucket:
+    from raft_snapshot_agent.network.trust import TlsOptions
     from raft_snapshot_agent.storage.gcs.bucket import GcsBucket, GcsIdentity, Nobody
     from raft_snapshot_agent.storage.gcs.login import GcsLogin
-    from raft_snapshot_agent.storage.http.http import Http, TlsOptions
+    from raft_snapshot_agent.storage.http.http import Http
 
     emulator = None if settings.endpoint else _emulator(settings.allow_http)
     http = Http(settings.timeout, TlsOptions(settings.ca_file), settings.proxy)

@@ -32,8 +32,6 @@ from raft_snapshot_agent.storage.objectstore.connection import trouble_at_proxy
 if TYPE_CHECKING:
     import urllib3
 
-__all__ = ["Http", "TlsOptions", "refusal"]
-
 _CONNECT = 5.0
 _LATER = "it may be temporary; check the store"
 _BUSY = {408, 423, 425, 429, 498}

@@ -17,6 +17,7 @@ from raft_snapshot_agent.storage.base import UploadSource
 _STEP = 2 << 20
 _FLUSH_EVERY = 32 << 20
 """Bytes between flushes while the file grows, so that the last flush is short."""
+FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
 """Errors of file systems and kernels without support for unnamed files."""
 
@@ -56,7 +57,8 @@ class _Partial:
 def write(source: UploadSource, target: Path, access: FileAccess = _OURS) -> int:
     """Write `source` to a hidden file, and rename it when it is on disk.
 
-    A file readable by others is always copied, because the source's file may have other links.
+    A file readable by others is always copied, because the source's file may have other links;
+    and one that gets its group or an ACL from its folder, because a link would not get them.
 
     Returns:
         Bytes written.
@@ -65,7 +67,8 @@ def write(source: UploadSource, target: Path, access: FileAccess = _OURS) -> int
         AgentError: The source failed; the hidden file is removed.
         OSError: The disk failed; the hidden file is removed.
     """
-    with _partial(source, partial_path(target), may_link=access == _OURS) as partial:
+    may_link = access == _OURS and not _passes_rights_on(target.parent)
+    with _partial(source, partial_path(target), may_link=may_link) as partial:
         steps = _growth(source) if partial.linked else _copy(source, partial.descriptor)
         flushed = 0
         for size in steps:
@@ -78,6 +81,16 @@ def write(source: UploadSource, target: Path, access: FileAccess = _OURS) -> int
         partial.path.rename(target)
         sync_folder(target.parent)
         return os.fstat(partial.descriptor).st_size
+
+
+def _passes_rights_on(folder: Path) -> bool:
+    """Return whether new files get the folder's group or its default ACL."""
+    if folder.stat().st_mode & stat.S_ISGID:
+        return True
+    try:
+        return bool(os.getxattr(folder, "system.posix_acl_default"))
+    except OSError:  # there is none, or the file system has none at all
+        return False
 
 
 def partial_path(target: Path) -> Path:
@@ -129,6 +142,8 @@ def make_folder(folder: Path, access: FileAccess = _OURS) -> None:
 def try_folder(folder: Path, access: FileAccess = _OURS) -> None:
     """Test whether files, or else the folder itself, can be created; change nothing.
 
+    A full disk is no error: retention, which needs a running agent, makes room there.
+
     Raises:
         OSError: Neither is possible.
     """
@@ -141,7 +156,7 @@ def try_folder(folder: Path, access: FileAccess = _OURS) -> None:
         # An unnamed file: it is invisible, and removed when it is closed.
         descriptor = os.open(there, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        if error.errno not in _NO_TMPFILE:
+        if error.errno not in _NO_TMPFILE | FULL:
             raise
         return _must_be_writable(there)
     try:

@@ -14,8 +14,8 @@ from raft_snapshot_agent.errors import (
     reason_of,
 )
 from raft_snapshot_agent.host_limits import FILE_SIZE_HINT
+from raft_snapshot_agent.storage.local.atomic_write import FULL
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _MISSING = {errno.ENOENT}
 # Without EIO: after a failed fsync the kernel marks the pages as clean, so that another fsync would
@@ -28,8 +28,8 @@ _KEPT = "likely the file or its folder is immutable or another user's: see lsatt
 def failure(doing: str, folder: Path, error: OSError) -> StorageError:
     """Return the error for a failed operation."""
     message = f"cannot {doing} in {folder}: {reason_of(error)}"
-    if error.errno in _FULL:
-        return StorageFull(message, hint="free some space there or keep fewer snapshots")
+    if error.errno in FULL:
+        return StorageFull(message, hint=denied_hint(error))
     if error.errno == errno.EFBIG:
         return StorageFull(message, hint=FILE_SIZE_HINT)
     if error.errno in _DENIED:
@@ -46,6 +46,8 @@ def failure(doing: str, folder: Path, error: OSError) -> StorageError:
 
 def denied_hint(error: OSError) -> str:
     """Return the hint for a folder that cannot be written."""
+    if error.errno in FULL:
+        return "free some space or inodes there, or keep fewer snapshots"
     if error.errno == errno.ENOTDIR:
         return _IN_THE_WAY
     if error.errno in _MISSING:

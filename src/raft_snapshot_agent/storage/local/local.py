@@ -21,9 +21,9 @@ from pydantic import BeforeValidator
 
 from raft_snapshot_agent.errors import (
     ConfigError,
+    NotMounted,
     NotThereYet,
     StorageDenied,
-    StorageError,
     reason_of,
 )
 from raft_snapshot_agent.fields import Timeout, absolute
@@ -115,13 +115,13 @@ class LocalSettings(StorageSettings):
         """Check that the required file system is mounted.
 
         Raises:
-            StorageError: It is not mounted.
+            NotMounted: It is not.
         """
         if self.require_mount is False:
             return
         required = None if self.require_mount is True else self.require_mount
         if missing := missing_mount(self.path, required):
-            raise StorageError(
+            raise NotMounted(
                 f"nothing is mounted at {missing}, where {self.folder} belongs",
                 hint="mount it; snapshots are not written into the empty mount point",
             )

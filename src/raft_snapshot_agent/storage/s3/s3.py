@@ -78,7 +78,8 @@ def connect(settings: S3Settings, demands: Demands | None = None) -> S3Client:
     Raises:
         ConfigError: The credentials cannot be read.
     """
-    from raft_snapshot_agent.storage.http.http import Http, TlsOptions
+    from raft_snapshot_agent.network.trust import TlsOptions
+    from raft_snapshot_agent.storage.http.http import Http
     from raft_snapshot_agent.storage.s3.roles import RoleKeys
     from raft_snapshot_agent.storage.s3.store import S3Client, S3Store
 

@@ -13,8 +13,9 @@ from urllib.parse import quote, urlencode
 
 from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageDenied, StorageError
+from raft_snapshot_agent.network.trust import TlsOptions
 from raft_snapshot_agent.storage.http.bucket_client import CHUNK, send_logged_in
-from raft_snapshot_agent.storage.http.http import Http, TlsOptions, refusal, told_by
+from raft_snapshot_agent.storage.http.http import Http, refusal, told_by
 from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList, size_of
 from raft_snapshot_agent.storage.swift.login import SwiftLogin
 from raft_snapshot_agent.storage.swift.options import SwiftOptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +17,8 @@ from raft_snapshot_agent.errors import (
     StorageDenied,
     StorageError,
 )
+from raft_snapshot_agent.network.trust import TlsOptions
+from raft_snapshot_agent.secret import one_line
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.http.body import (
     Body,
@@ -24,7 +27,7 @@ from raft_snapshot_agent.storage.http.body import (
     in_stoppable_thread,
     whole_length,
 )
-from raft_snapshot_agent.storage.http.http import Http, TlsOptions, refusal, told_by
+from raft_snapshot_agent.storage.http.http import Http, refusal, told_by
 from raft_snapshot_agent.storage.http.pages import LIST_BYTES
 from raft_snapshot_agent.storage.leftovers import Leftovers, fresh_partial, target_of_fresh
 from raft_snapshot_agent.storage.limits import too_many
@@ -46,6 +49,7 @@ _GONE = {200, 202, 204, 404, 410}
 _LENGTH_WANTED = {400, 411, 501}
 _MADE = {201, 405}
 """Answers to MKCOL: it was created, or was there. Source: RFC 4918, section 9.3.1."""
+_SPOKEN = re.compile(r"(?:^|,)\s*(?:basic|bearer)\b", re.IGNORECASE)
 _RIGHTS = "check username, password or token; it needs to write, move, list, read and delete there"
 
 
@@ -262,7 +266,15 @@ class WebdavStorage:
             return StorageError(why, hint="create it, or check url")
         otherwise = "likely the folder does not exist: create it, or check url"
         otherwise = otherwise if answer.status == 409 else "check url"
-        return refusal(doing, answer, denied=_RIGHTS, otherwise=otherwise)
+        return refusal(doing, answer, denied=_explain_denial(answer), otherwise=otherwise)
 
     def _known(self, name: str) -> str:
         return require_plain_name(name, self._folder)
+
+
+def _explain_denial(answer: BaseHTTPResponse) -> str:
+    challenges = re.sub(r'"[^"]*"', "", answer.headers.get("www-authenticate", "")).strip()
+    if answer.status != 401 or not challenges or _SPOKEN.search(challenges):
+        return _RIGHTS
+    scheme = one_line(challenges.split(maxsplit=1)[0], 20)
+    return f"the server asks for {scheme}, and the agent has only Basic and Bearer: allow one there"

@@ -16,6 +16,7 @@ from tests.http_proxy import Behaviour, HttpProxy, Request, status
 from tests.token_server import TOKEN, TokenServer
 
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError, StorageUnavailable
+from raft_snapshot_agent.network.trust import TlsOptions
 from raft_snapshot_agent.storage.azure import identities
 from raft_snapshot_agent.storage.azure.identities import (
     AzureCli,
@@ -25,7 +26,7 @@ from raft_snapshot_agent.storage.azure.identities import (
 )
 from raft_snapshot_agent.storage.azure.login import TokenCache
 from raft_snapshot_agent.storage.base import Storage
-from raft_snapshot_agent.storage.http.http import Http, TlsOptions
+from raft_snapshot_agent.storage.http.http import Http
 
 EMPTY = b"<EnumerationResults><Blobs/><NextMarker/></EnumerationResults>"
 HTTP = Http(timedelta(seconds=20), TlsOptions())

@@ -21,7 +21,8 @@ from urllib3.exceptions import (
 from urllib3.exceptions import SSLError as LibrarySSLError
 
 from raft_snapshot_agent.errors import StorageError, StorageUnavailable
-from raft_snapshot_agent.storage.http.http import Http, TlsOptions, refusal
+from raft_snapshot_agent.network.trust import TlsOptions
+from raft_snapshot_agent.storage.http.http import Http, refusal
 
 UNTRUSTED = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {} (_ssl.c:1000)"
 NOBODY: Any = connection.HTTPConnection("127.0.0.1")

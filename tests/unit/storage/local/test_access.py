@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,61 @@ async def test_a_spool_shares_no_file_that_others_may_read(tmp_path: Path) -> No
         assert source.spool.path.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "private" / NAME).stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "shared" / NAME).stat().st_mode & 0o777 == 0o640
+
+
+def default_acl() -> bytes:
+    """Write one that lets user 4242 read. Source: linux/posix_acl_xattr.h."""
+    nobody = 0xFFFFFFFF
+    entries = (1, 7, nobody), (2, 4, 4242), (4, 0, nobody), (16, 4, nobody), (32, 0, nobody)
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+def set_group(folder: Path) -> None:
+    if os.geteuid() == 0:
+        os.chown(folder, -1, 4242)
+    folder.chmod(0o2770)
+
+
+def set_default_acl(folder: Path) -> None:
+    try:
+        os.setxattr(folder, "system.posix_acl_default", default_acl())
+    except OSError as error:
+        pytest.skip(f"no lists of access here: {error}")
+
+
+@pytest.mark.parametrize("prepare", [set_group, set_default_acl])
+async def test_a_snapshot_gets_what_its_folder_passes_on(
+    tmp_path: Path, prepare: Callable[[Path], None]
+) -> None:
+    """A second name for the spool's file would have the spool's group and no list of access."""
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    prepare(folder)
+    local = settings(folder).open()
+    with whole(tmp_path, b"snapshot") as source:
+        await local.put(NAME, source)
+        await local.put(f"{NAME}.json", BytesSource(b"{}"))
+        assert not (folder / NAME).samefile(source.spool.path)
+    snapshot, manifest = folder / NAME, folder / f"{NAME}.json"
+    assert snapshot.stat().st_gid == manifest.stat().st_gid == folder.stat().st_gid
+    assert os.listxattr(snapshot) == os.listxattr(manifest)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_refuses_no_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Nor does one without inodes: retention makes room there."""
+    real = os.open
+
+    def full(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(number, os.strerror(number))
+        return real(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", full)
+    settings(tmp_path).check()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
@@ -189,6 +246,8 @@ def test_the_real_table_can_be_read() -> None:
         ("delete a.snap", errno.EPERM, "likely the file or its folder is immutable"),
         ("delete a.snap", errno.EACCES, "it must belong to the agent's user"),
         ("store a.snap", errno.EPERM, "needs root or CAP_CHOWN"),
+        ("store a.snap", errno.ENOSPC, "free some space or inodes there"),
+        ("store a.snap", errno.EDQUOT, "free some space or inodes there"),
         ("list snapshots", errno.ENOTDIR, "a file is there: set path to a folder"),
         ("list snapshots", errno.ENOENT, "create the folder, or mount what belongs there"),
     ],

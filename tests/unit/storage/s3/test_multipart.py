@@ -13,8 +13,9 @@ from tests.contract.destinations import S3
 from tests.http_proxy import HttpProxy, Request, hang, status
 
 from raft_snapshot_agent.errors import StorageError, StorageUnavailable
+from raft_snapshot_agent.network.trust import TlsOptions
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
-from raft_snapshot_agent.storage.http.http import Http, TlsOptions
+from raft_snapshot_agent.storage.http.http import Http
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials
 from raft_snapshot_agent.storage.objectstore.errors import Hints

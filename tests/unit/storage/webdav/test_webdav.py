@@ -571,6 +571,31 @@ async def test_what_the_server_says_stands_in_the_message(
     assert not HOLES.search(str(caught.value))
 
 
+@pytest.mark.parametrize(
+    ("challenges", "hint"),
+    [
+        (['Digest realm="a, basic b", nonce="x"'], "the server asks for Digest, and"),
+        (["Negotiate", "NTLM"], "the server asks for Negotiate,"),
+        (['Digest realm="a"', 'Basic realm="b"'], "check username, password or token"),
+        (['Digest realm="a", basic realm="b"'], "check username, password or token"),
+        (["Bearer"], "check username, password or token"),
+        ([" "], "check username, password or token"),
+        ([], "check username, password or token"),
+    ],
+)
+async def test_a_login_that_is_not_spoken_is_told(
+    place: Webdav, faults: S3Faults, challenges: list[str], hint: str
+) -> None:
+    def challenge(exchange: Exchange) -> None:
+        named = [("WWW-Authenticate", one) for one in challenges]
+        exchange.answer(401, [*named, ("Content-Length", "0")], b"")
+
+    faults.behave(lambda _: True, challenge)
+    with pytest.raises(LoginRefused) as caught:
+        await behind(place, faults).entries()
+    assert caught.value.hint.startswith(hint)
+
+
 async def test_a_refusal_without_end_is_cut(place: Webdav, faults: S3Faults) -> None:
     faults.behave(asked("GET"), status(403, b"no " * (1 << 20)))
     with pytest.raises(StorageDenied) as caught:

@@ -15,11 +15,12 @@ import pytest
 from tests.raw_server import OK, RawServer
 
 from raft_snapshot_agent.errors import StorageError, StorageUnavailable
+from raft_snapshot_agent.network.trust import TlsOptions
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.storage.base import BytesSource, Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.http import body
-from raft_snapshot_agent.storage.http.http import Http, TlsOptions
+from raft_snapshot_agent.storage.http.http import Http
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.limits import ListTooLong
 from raft_snapshot_agent.storage.local.local import LocalSettings

@@ -32,8 +32,8 @@ _PATIENCE = timedelta(seconds=2)
 _MEMORY = 20.0
 """Seconds in which a service that gave no keys is not asked again: the rest of most runs."""
 _HINT = (
-    "set access_key_id and secret_access_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; on an"
-    " EC2 instance give it a role; in a container there, raise the hop limit of its metadata to 2"
+    "give the instance a role (in a container: raise the hop limit to 2), or set access_key_id and"
+    " secret_access_key, or their AWS_* variables"
 )
 
 

@@ -287,7 +287,7 @@ async def test_an_instance_that_does_not_answer_is_waited_for_once(
         with anyio.fail_after(10), pytest.raises(StorageDenied) as caught:
             await storage.entries()
         assert "instance metadata service: no answer in time from 127.0.0.1" in str(caught.value)
-        assert "raise the hop limit of its metadata to 2" in caught.value.hint
+        assert "raise the hop limit to 2" in caught.value.hint
         assert "timeout" not in caught.value.hint
     assert len(roles.requests) == 1
 

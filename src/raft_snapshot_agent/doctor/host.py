@@ -65,9 +65,9 @@ async def spool(context: CheckContext) -> list[CheckResult]:
     if not sizes:
         why = "the room that the spool needs is unknown: no snapshot is known yet"
         return [skipped("spool", why)]
-    free = (await in_thread(partial(shutil.disk_usage, _existing_folder(folder)))).free
+    free, told = await in_thread(partial(_find_free, _existing_folder(folder)))
     need = max(sizes)
-    told = f"{_size(free)} free in {folder}, the newest snapshot has {_size(need)}"
+    told = f"{told} in {folder}, the newest snapshot has {_size(need)}"
     advice = "make room there, or set spool to a folder with more"
     if free < need:
         return [
@@ -92,8 +92,8 @@ async def room(context: CheckContext) -> list[CheckResult]:
 
 
 def _room(name: str, folder: Path, need: int) -> list[CheckResult]:
-    free = shutil.disk_usage(folder).free
-    told = f"{_size(free)} free in {folder}, the newest snapshot has {_size(need)}"
+    free, told = _find_free(folder)
+    told = f"{told} in {folder}, the newest snapshot has {_size(need)}"
     advice = "make room there, or keep fewer snapshots: the new one comes before an old one goes"
     if free < need:
         full = StorageFull(f"{name} has no room for another snapshot: {told}", hint=advice)
@@ -101,6 +101,15 @@ def _room(name: str, folder: Path, need: int) -> list[CheckResult]:
     if free < need * _ROOM:
         return [warning("storages", f"{name} has little room: {told}", advice)]
     return []
+
+
+def _find_free(folder: Path) -> tuple[int, str]:
+    """Return the bytes that a new file may have, and in words what is free."""
+    inodes = os.statvfs(folder)
+    if inodes.f_files and not inodes.f_favail:  # some file systems have no fixed number
+        return 0, "no inode for another file"
+    free = shutil.disk_usage(folder).free
+    return free, f"{_size(free)} free"
 
 
 def _existing_folder(folder: Path) -> Path:

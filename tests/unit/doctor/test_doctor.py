@@ -349,6 +349,22 @@ async def test_a_local_storage_needs_room_for_another_snapshot(
         assert sum(result.exit_code for result in found) == code
 
 
+async def test_a_disk_without_inodes_has_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / named(ago(minutes=1))).write_bytes(b"12345678")
+    one = context(storages=[{"type": "local", "path": str(tmp_path)}], spool=str(tmp_path))
+    one.destinations = assembly.destinations(one.config)
+    await stores.storages(one)
+    found = [*os.statvfs(tmp_path)]
+    for files, statuses in ((0, ["success"]), (9, ["failure", "failure"])):  # 0: no fixed number
+        found[5:8] = files, 0, 0
+        monkeypatch.setattr(os, "statvfs", lambda _, found=found: os.statvfs_result(found))
+        results = [*await host.spool(one), *await host.room(one)]
+        assert [result.status for result in results] == statuses
+    assert all("no inode for another file" in result.message for result in results)
+
+
 async def test_a_lease_is_shown(tmp_path: Path) -> None:
     config = {
         "storages": [{"type": "local", "path": str(tmp_path)}],

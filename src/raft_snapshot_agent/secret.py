@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ AUTHOR = "author"
 """The key in the validation context for the user who owns the configuration file."""
 _LONGEST = 32 << 10
 """Maximum characters of a secret on one line: servers accept headers of 8 to 64 KiB."""
+_OF_WORDS = re.compile(r"[A-Za-z]+(?:[ _-][A-Za-z]+)*")
 
 
 class Secret:
@@ -157,15 +159,17 @@ class Plain(Secret):
 
 
 class Name(Secret):
-    """A name such as a role ID: not shown as a setting, but not hidden in other texts either.
+    """A name such as a role ID, which is worth nothing without the secret that belongs to it.
 
-    It may be a usual word, such as `snapshot`, without which no message can be read.
+    It is not shown as a setting. In other texts it is hidden only if it was drawn at random:
+    without usual words, such as `snapshot`, no message could be read.
     """
 
     __slots__ = ()
 
     def _remember(self, text: str) -> None:
-        """Do nothing: the secret that belongs to it is hidden."""
+        if not _OF_WORDS.fullmatch(text):
+            super()._remember(text)
 
 
 def header_value(text: str, what: str) -> str:

@@ -135,7 +135,7 @@ def _sftp(key: str) -> Read:
         settings = SftpSettings.model_validate(
             {"type": "sftp", "host": "a.example", "path": "/b", "username": "c", **said}
         )
-        return (login._private_key if key == "private_key_file" else login._known_hosts)(settings)
+        return (login.read_key if key == "private_key_file" else login.read_known_hosts)(settings)
 
     return reading
 

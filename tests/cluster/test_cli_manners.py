@@ -114,6 +114,14 @@ def test_config_check_says_what_it_found_and_contacts_nobody(
     )
 
 
+def test_config_check_warns_of_a_file_without_storages(tmp_path: Path) -> None:
+    file = written({"vault": {"auth": {"method": "token", "token": "t"}}}, tmp_path / "a.json")
+    ended = call("config", "check", "-c", file)
+    assert ended.code == 0
+    assert "warning: " in ended.talk
+    assert "no storage is configured: run does not start" in ended.talk
+
+
 def test_config_show_hides_every_secret(document: dict[str, Any], tmp_path: Path) -> None:
     keys = {"access_key_id": "AKIDEXAMPLE0000", "secret_access_key": "tiptoptopsecret"}
     s3 = {"type": "s3", "bucket": "vault-backups", "region": "eu-central-1", **keys}

@@ -34,6 +34,11 @@ def check(fleet: LoadedFleet) -> int:
         output.talk(
             f"{loaded.source}: the configuration{of_cluster} is valid (storages: {storages})"
         )
+        if not loaded.config.storages:
+            output.talk(
+                f"warning: {loaded.position(())}: no storage is configured: run does not start, and"
+                " only save FILE takes snapshots (add one to storages)"
+            )
     for warning in fleet.warnings:
         output.talk(f"warning: {warning}")
     for note in fleet.notes:

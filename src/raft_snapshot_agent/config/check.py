@@ -18,7 +18,7 @@ from raft_snapshot_agent.config.rules import contradictions
 from raft_snapshot_agent.errors import AgentError, ConfigError, NotMounted, NotReady, all_faults
 from raft_snapshot_agent.fields import time_zone
 from raft_snapshot_agent.network.proxies import check_environment
-from raft_snapshot_agent.network.trust import load_authorities, load_pair
+from raft_snapshot_agent.network.trust import list_files, load_authorities, load_pair
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.small_file import LARGEST_BUNDLE, require_small_file
 from raft_snapshot_agent.storage import AnyStorage
@@ -162,8 +162,9 @@ def _common(
 def _of_storage(index: int, storage: AnyStorage, place: KeyPosition) -> list[ConfigError]:
     path: KeyPath = ("storages", index)
     key = ("path",) if storage.type == "local" else ()
-    values = _of_values(storage, path, place)
-    return [*values, *_caught((*path, *key), place, storage.check)]
+    # What it checks depends on secrets and files among the values.
+    faults = [*_of_values(storage, path, place)]
+    return faults or [*_caught((*path, *key), place, storage.check)]
 
 
 def _caught(path: KeyPath, place: KeyPosition, work: Callable[[], object]) -> Iterator[ConfigError]:
@@ -235,7 +236,17 @@ def _check_value(key: str | int, value: Any) -> None:
     elif isinstance(value, Path) and key in {"root", "seal"}:
         _readable(value, lambda: require_small_file(value, LARGEST_BUNDLE))
     elif isinstance(value, Path) and key == "ca_path":
-        _readable(value, lambda: next(value.iterdir(), None))
+        _check_folder(value)
+
+
+def _check_folder(folder: Path) -> None:
+    """Check a folder of certificates: each file in it is loaded at each connection."""
+    _readable(folder, lambda: next(folder.iterdir(), None))
+    files = list_files(folder)
+    if not files:
+        raise ConfigError(f"there is no certificate in {folder}", hint="put files in PEM there")
+    for file in files:
+        _readable(file, partial(load_authorities, _context(), file))
 
 
 def _check_pair(config: Config) -> None:

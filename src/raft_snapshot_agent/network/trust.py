@@ -60,7 +60,7 @@ def file_versions(trust: TlsOptions) -> Versions:
             trust.ca_file,
             trust.client_cert,
             trust.client_key,
-            *_files_in(trust.ca_path),
+            *list_files(trust.ca_path),
         )
         states = ((file, file.stat()) for file in files if file is not None)
         return tuple((file, one.st_mtime_ns, one.st_size, one.st_ino) for file, one in states)
@@ -122,7 +122,7 @@ def _load_context(trust: TlsOptions, _: Versions) -> ssl.SSLContext:
         ssl.create_default_context() if system else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     )
     # OpenSSL finds only files named by hashes; the official clients read all files.
-    for file in (trust.ca_file, *_files_in(trust.ca_path)):
+    for file in (trust.ca_file, *list_files(trust.ca_path)):
         if file is not None:
             load_authorities(made, file)
     if trust.client_cert is not None:
@@ -140,7 +140,7 @@ def _systems_file() -> Path | None:
     return usual if usual.exists() else None
 
 
-def _files_in(folder: Path | None) -> list[Path]:
+def list_files(folder: Path | None) -> list[Path]:
     """List the files of a folder and its subfolders, which the official clients read, too."""
     if folder is None:
         return []

@@ -13,7 +13,7 @@ from pydantic import ByteSize, Field, ValidationError, field_validator, model_va
 from raft_snapshot_agent.core.duration import parse_duration
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Duration, Settings, Speed, Timeout
-from raft_snapshot_agent.network.address import ProxyAddress, ProxyUrl
+from raft_snapshot_agent.network.address import ProxyAddress, ProxyUrl, is_host
 from raft_snapshot_agent.redaction import show_address
 from raft_snapshot_agent.vault.auth import AnyAuth
 from raft_snapshot_agent.vault.auth.token import TokenAuth
@@ -153,11 +153,20 @@ def checked_address(address: str) -> str:
         raise ValueError(
             f"{shown!r} is not an address: {why}, such as https://[::1]:8200"
         ) from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+    if port == 0:
+        raise ValueError(f"{shown!r} is not an address: a port is 1 to 65535")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(
             f"{shown!r} is not an address: write it with its scheme, such as"
             f" https://{shown.rsplit('://', maxsplit=1)[-1] or '127.0.0.1:8200'}"
         )
+    if not is_host(parts.hostname):
+        raise ValueError(
+            f"{shown!r} is not an address: write one host and no spaces; several nodes are given"
+            " as a list, nodes"
+        )
+    if "v1" in parts.path.split("/"):
+        raise ValueError(f"{shown!r} is not an address: it ends before /v1")
     if parts.query or parts.fragment:
         raise ValueError(f"{shown!r} is not an address: it ends before ? and #")
     return address.rstrip("/")

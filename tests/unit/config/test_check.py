@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -43,10 +44,12 @@ def test_a_sound_configuration_passes_and_leaves_nothing_behind(
     pair.private_key_pem.write_to_path(tmp_path / "key.pem")
     (tmp_path / "token").write_text("hvs.token\n")
     (tmp_path / "spool").mkdir()
+    (cas := tmp_path / "cas").mkdir()
+    authority.cert_pem.write_to_path(cas / "ca.pem")
     text = f"""
         vault:
           auth: {{method: token, token: 'file://{tmp_path}/token'}}
-          tls: {{ca_file: {tmp_path}/ca.pem, ca_path: {tmp_path}, client_cert: {tmp_path}/cert.pem,
+          tls: {{ca_file: {tmp_path}/ca.pem, ca_path: {cas}, client_cert: {tmp_path}/cert.pem,
                 client_key: {tmp_path}/key.pem}}
         schedule: {{cron: "@daily", timezone: Europe/Berlin}}
         spool: {tmp_path}/spool
@@ -125,6 +128,41 @@ def test_a_secret_that_is_not_there(problem: Problem, text: str, expected: str) 
 def test_certificates_that_cannot_be_used(problem: Problem, tls: str, expected: str) -> None:
     text = f"vault: {{auth: {{method: token, token: t}}, tls: {{{tls}}}}}\n"
     assert problem(text).startswith(f"c.yaml:1:48: vault.tls.{expected}")
+
+
+def test_a_folder_of_authorities_is_read(problem: Problem, tmp_path: Path) -> None:
+    (folder := tmp_path / "cas").mkdir()
+    text = f"vault: {{auth: {{method: token, token: t}}, tls: {{ca_path: {folder}}}}}\n"
+    assert "vault.tls.ca_path: there is no certificate in cas" in problem(text)
+    (folder / "README").write_text("no certificate\n")
+    assert "vault.tls.ca_path: cas/README cannot be used: " in problem(text)
+
+
+@pytest.mark.parametrize(
+    ("storage", "expected"),
+    [
+        ("type: gcs, bucket: bbb, service_account_file: /nope", "cannot use the Google credentials in /nope: No such file"),
+        ("type: gcs, bucket: bbb, service_account_file: {0}/odd", "cannot use the Google credentials in odd: it is not JSON"),
+        ("type: gcs, bucket: bbb, service_account_file: {0}/key", "cannot use the Google credentials in key: it holds no private key"),
+        ("type: s3, bucket: b, profile: nosuch", "there is no AWS profile 'nosuch'"),
+        ("type: s3, bucket: b, sse_customer_key: abc", "sse_customer_key is not 32 bytes in base64"),
+        ("type: sftp, host: h, username: u, path: /p, private_key_file: {0}/odd", "cannot use the private key in odd"),
+    ],
+)  # fmt: skip
+def test_files_and_keys_of_a_storage(
+    problem: Problem,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    storage: str,
+    expected: str,
+) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    (tmp_path / "odd").write_text("something else\n")
+    key = {"type": "service_account", "client_email": "a", "private_key": "b"}
+    (tmp_path / "key").write_text(json.dumps(key))
+    text = f"{TOKEN}storages: [{{{storage.format(tmp_path)}}}]\n"
+    assert problem(text).startswith(f"c.yaml:2:12: storages[0]: {expected}")
 
 
 def test_a_storages_own_authority_is_tried_too(problem: Problem) -> None:

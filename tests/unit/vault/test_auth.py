@@ -32,9 +32,26 @@ def test_approle_may_do_without_a_secret_id() -> None:
     assert login == Login("auth/team/agents/login", {"role_id": "r"})
 
 
+@pytest.mark.parametrize("mount", ["auth/approle", "../sys", "", "/", "a//b", "a?b", "a b", "."])
+@pytest.mark.parametrize("method", ["approle", "userpass"])
+def test_a_mount_that_is_none_is_refused(method: str, mount: str) -> None:
+    with pytest.raises(ValidationError, match="must"):
+        auth(method, role_id="r", username="u", password="p", mount=mount)
+
+
+def test_a_mount_may_be_below_another() -> None:
+    login = auth("jwt", role="r", jwt="j", mount="team/a.b-c_d/").login()
+    assert login == Login("auth/team/a.b-c_d/login", {"role": "r", "jwt": "j"})
+
+
 def test_a_role_id_may_be_a_usual_word() -> None:
     auth("approle", role_id="snapshots", secret_id="s").login()
     assert redact("12 snapshots") == "12 snapshots"
+
+
+def test_a_role_id_drawn_at_random_is_hidden() -> None:
+    auth("approle", role_id="e5a7b66e-5d08", secret_id="s").login()
+    assert redact("for e5a7b66e-5d08") == "for [hidden]"
 
 
 def test_a_role_id_without_secret_id_is_the_secret() -> None:

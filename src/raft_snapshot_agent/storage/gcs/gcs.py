@@ -86,6 +86,13 @@ class GcsSettings(EndpointSettings):
             raise ValueError("sends no credentials: take it or service_account_file away")
         return anonymous
 
+    def check(self) -> None:
+        """Check that the credentials file can be used."""
+        if self.service_account_file is not None:
+            from raft_snapshot_agent.storage.gcs.login import check_credentials
+
+            check_credentials(self.service_account_file)
+
     def open(self) -> Storage:
         from raft_snapshot_agent.storage.gcs.bucket import GENERATION
         from raft_snapshot_agent.storage.http.bucket_storage import BucketLocation, BucketStorage

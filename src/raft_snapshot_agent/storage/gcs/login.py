@@ -10,6 +10,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -99,7 +100,7 @@ def _fresh(http: Http, doing: str, path: Path | None, content: bytes | None) -> 
     if path is None or content is None:
         return _instance_token(http, doing)
     document = _document(path, content)
-    try:
+    with _explain_faults(path):
         match document["type"]:
             case "service_account":
                 return self_signed(document, time.time())
@@ -109,6 +110,24 @@ def _fresh(http: Http, doing: str, path: Path | None, content: bytes | None) -> 
                 from raft_snapshot_agent.storage.gcs.federation import federated
 
                 return federated(http, doing, path, document)
+
+
+def check_credentials(path: Path) -> None:
+    """Check that a credentials file can be read, and that a key in it can sign.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
+    document = _document(path, _read(path))
+    if document["type"] == "service_account":
+        with _explain_faults(path):
+            self_signed(document, time.time())
+
+
+@contextmanager
+def _explain_faults(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         why = f"there is no {error}" if isinstance(error, KeyError) else tidy(str(error))
         raise _unusable(path, why) from None

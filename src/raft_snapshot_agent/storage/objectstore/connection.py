@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator
 
 from raft_snapshot_agent.errors import ConfigError, StorageError, StorageUnavailable
+from raft_snapshot_agent.network.address import is_host
 from raft_snapshot_agent.network.clear_text import refuse_plain_http
 from raft_snapshot_agent.network.failures import Trouble
 from raft_snapshot_agent.redaction import remember
@@ -45,7 +46,10 @@ def _split(url: str) -> SplitResult:
     if not usable:
         what = "its port must be a number from 1 to 65535, and an IPv6 address stands in brackets"
         raise ValueError(f"is not a URL: {what}, such as https://[2001:db8::1]:9000")
-    return urlsplit(url)
+    parts = urlsplit(url)
+    if parts.hostname and not is_host(parts.hostname):
+        raise ValueError("is not a URL: its host must be one name or address, without spaces")
+    return parts
 
 
 Endpoint = Annotated[str, AfterValidator(bare_endpoint)]

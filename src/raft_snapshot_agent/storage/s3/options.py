@@ -12,6 +12,7 @@ from raft_snapshot_agent.storage.objectstore.endpoint import EndpointSettings
 from raft_snapshot_agent.storage.s3.endpoint import refuse_bucket_in
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_REGION = re.compile(r"[A-Za-z0-9._-]+")
 _NOT_EVERYWHERE = (
     "storage_class",
     "tags",
@@ -25,6 +26,12 @@ def _bucket(bucket: str) -> str:
     if not _BUCKET.fullmatch(bucket):
         raise ValueError("must be the bare name of a bucket; folders in it belong into prefix")
     return bucket
+
+
+def _region(name: str) -> str:
+    if not _REGION.fullmatch(name):
+        raise ValueError("must be the name of a region, such as eu-central-1")
+    return name
 
 
 def _tags(tags: dict[str, str]) -> dict[str, str]:
@@ -44,7 +51,7 @@ class S3Options(EndpointSettings):
 
     type: Literal["s3"]
     bucket: Annotated[str, AfterValidator(_bucket)]
-    region: str | None = None
+    region: Annotated[str, AfterValidator(_region)] | None = None
     path_style: bool | None = None
     """Use `endpoint/bucket/key`, not `bucket.endpoint/key`; by default true except for Amazon."""
     access_key_id: Secret | None = None

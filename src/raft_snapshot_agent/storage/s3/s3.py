@@ -60,7 +60,10 @@ class S3Settings(S3Options):
         return BucketLeaseStore(url, key, records, demands.adapt_to)
 
     def check(self) -> None:
-        """Check that an endpoint from the environment does not contain the bucket."""
+        """Check the profile, the customer key, and an endpoint from the environment."""
+        if self.profile is not None:
+            profile(self.profile).required_keys()
+        object_options(self, checksum=False)
         if endpoint := _endpoint_of(self):
             try:
                 refuse_bucket_in(endpoint, self.bucket, self.path_style)

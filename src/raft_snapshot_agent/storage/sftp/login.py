@@ -60,8 +60,8 @@ async def log_in(settings: SftpOptions, guard: HostKeyGuard) -> asyncssh.SSHClie
         asyncssh.Error: The server refuses.
         OSError: There is no connection.
     """
-    key = await in_thread(partial(_private_key, settings))
-    known = await in_thread(partial(_known_hosts, settings))
+    key = await in_thread(partial(read_key, settings))
+    known = await in_thread(partial(read_known_hosts, settings))
     password = None if settings.password is None else settings.password.resolve()
     seconds = settings.timeout.total_seconds()
     work = partial(dial, settings.host, settings.port, seconds)
@@ -84,7 +84,12 @@ async def log_in(settings: SftpOptions, guard: HostKeyGuard) -> asyncssh.SSHClie
         )
 
 
-def _private_key(settings: SftpOptions) -> asyncssh.SSHKey | None:
+def read_key(settings: SftpOptions) -> asyncssh.SSHKey | None:
+    """Read the private key.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
     path, secret = settings.private_key_file, settings.private_key_passphrase
     if path is None:
         return None
@@ -99,7 +104,12 @@ def _private_key(settings: SftpOptions) -> asyncssh.SSHKey | None:
         ) from error
 
 
-def _known_hosts(settings: SftpOptions) -> asyncssh.SSHKnownHosts:
+def read_known_hosts(settings: SftpOptions) -> asyncssh.SSHKnownHosts:
+    """Read the known hosts.
+
+    Raises:
+        ConfigError: They cannot be used.
+    """
     path = settings.known_hosts_file
     if path is None:
         default = Path("~/.ssh/known_hosts").expanduser()

@@ -8,11 +8,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from raft_snapshot_agent.network.address import is_host
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.settings import StorageSettings
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
-_HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 
 
 def _fingerprint(text: str) -> str:
@@ -22,7 +22,7 @@ def _fingerprint(text: str) -> str:
 
 
 def _host(host: str) -> str:
-    if not _HOST.fullmatch(host):
+    if not is_host(host):
         raise ValueError("must be a bare name or address; user, port and path have their own keys")
     return host
 

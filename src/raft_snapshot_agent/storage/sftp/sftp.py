@@ -37,7 +37,7 @@ class SftpSettings(SftpOptions):
         return SftpStorage(self)
 
     def check(self) -> None:
-        """Check that the library is installed and the files exist."""
+        """Check that the library is installed, and that it can read key and known hosts."""
         require_extra("asyncssh", self.type)
         for key in ("private_key_file", "known_hosts_file"):
             path: Path | None = getattr(self, key)
@@ -49,6 +49,10 @@ class SftpSettings(SftpOptions):
                     f"{key} {path} cannot be used: {reason_of(error)}",
                     hint=f"the agent's user has uid {os.geteuid()}",
                 ) from error
+        from raft_snapshot_agent.storage.sftp.login import read_key, read_known_hosts
+
+        read_key(self)
+        read_known_hosts(self)
 
 
 class SftpStorage:

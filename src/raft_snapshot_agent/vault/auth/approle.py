@@ -14,7 +14,7 @@ from raft_snapshot_agent.errors import Denied, ServerError
 from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.secret import Secret, redact
 from raft_snapshot_agent.vault.answers import Answer
-from raft_snapshot_agent.vault.auth.base import Ask, Login, login_path
+from raft_snapshot_agent.vault.auth.base import Ask, Login, Mount, login_path
 
 
 class AppRoleAuth(Settings):
@@ -26,7 +26,7 @@ class AppRoleAuth(Settings):
     counted: ClassVar = True
 
     method: Literal["approle"]
-    mount: str = "approle"
+    mount: Mount = "approle"
     secret_id: Secret | None = None
     role_id: Secret
     """Like a user name, unless it is the only credential."""

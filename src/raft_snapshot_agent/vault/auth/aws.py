@@ -21,7 +21,7 @@ from raft_snapshot_agent.network.library import decide_for_botocore
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.secret import Plain, Secret
 from raft_snapshot_agent.small_file import LARGEST_BUNDLE, read_text
-from raft_snapshot_agent.vault.auth.base import Login, login_path
+from raft_snapshot_agent.vault.auth.base import Login, Mount, login_path
 from raft_snapshot_agent.vault.auth.cloud_identity import CloudIdentity
 
 _QUESTION = "Action=GetCallerIdentity&Version=2011-06-15"
@@ -51,7 +51,7 @@ class AwsAuth(Settings):
     counted: ClassVar = False
 
     method: Literal["aws"]
-    mount: str = "aws"
+    mount: Mount = "aws"
     role: Plain
     type: Literal["iam", "ec2"] = "iam"
     region: Plain | None = None

@@ -14,7 +14,7 @@ from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.network.clear_text import issuer
 from raft_snapshot_agent.secret import Plain, Secret
-from raft_snapshot_agent.vault.auth.base import Login, login_path
+from raft_snapshot_agent.vault.auth.base import Login, Mount, login_path
 from raft_snapshot_agent.vault.auth.cloud_identity import CloudIdentity
 
 _MACHINE = CloudIdentity(
@@ -44,7 +44,7 @@ class AzureAuth(Settings):
     counted: ClassVar = False
 
     method: Literal["azure"]
-    mount: str = "azure"
+    mount: Mount = "azure"
     role: Plain
     resource: Plain
 

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
+
+from pydantic import AfterValidator
 
 from raft_snapshot_agent.vault.answers import Answer
+
+_NOT_IN_PATHS = re.compile(r"[\s?#%\\]")
+
+
+def _mount(mount: str) -> str:
+    path = mount.strip("/")
+    if path.startswith("auth/"):
+        raise ValueError(f"must not begin with auth/: did you mean {path.removeprefix('auth/')!r}?")
+    if not all(part.strip(".") for part in path.split("/")) or _NOT_IN_PATHS.search(path):
+        raise ValueError("must be the path of the auth method, as bao auth list shows it")
+    return mount
+
+
+Mount = Annotated[str, AfterValidator(_mount)]
+"""Path of an auth method, below `auth/`."""
 
 
 @dataclass(frozen=True, slots=True)

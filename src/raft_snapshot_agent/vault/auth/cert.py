@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.secret import Plain
-from raft_snapshot_agent.vault.auth.base import Login, login_path
+from raft_snapshot_agent.vault.auth.base import Login, Mount, login_path
 
 
 class CertAuth(Settings):
@@ -19,7 +19,7 @@ class CertAuth(Settings):
     counted: ClassVar = False
 
     method: Literal["cert"]
-    mount: str = "cert"
+    mount: Mount = "cert"
     role: Plain | None = None
 
     def login(self) -> Login:

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.secret import Plain, Secret
-from raft_snapshot_agent.vault.auth.base import Login, login_path
+from raft_snapshot_agent.vault.auth.base import Login, Mount, login_path
 
 
 class CfAuth(Settings):
@@ -24,7 +24,7 @@ class CfAuth(Settings):
     counted: ClassVar = False
 
     method: Literal["cf"]
-    mount: str = "cf"
+    mount: Mount = "cf"
     role: Plain
 
     def login(self) -> Login:

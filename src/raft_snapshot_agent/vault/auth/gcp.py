@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.secret import Plain
-from raft_snapshot_agent.vault.auth.base import Login, login_path
+from raft_snapshot_agent.vault.auth.base import Login, Mount, login_path
 from raft_snapshot_agent.vault.auth.cloud_identity import CloudIdentity
 
 _HOST = CloudIdentity(
@@ -37,7 +37,7 @@ class GcpAuth(Settings):
     counted: ClassVar = False
 
     method: Literal["gcp"]
-    mount: str = "gcp"
+    mount: Mount = "gcp"
     role: Plain
     type: Literal["gce", "iam"] = "gce"
     service_account: Plain | None = None

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.secret import Plain, Secret
-from raft_snapshot_agent.vault.auth.base import Login, login_path
+from raft_snapshot_agent.vault.auth.base import Login, Mount, login_path
 
 
 class JwtAuth(Settings):
@@ -19,7 +19,7 @@ class JwtAuth(Settings):
     counted: ClassVar = False
 
     method: Literal["jwt"]
-    mount: str = "jwt"
+    mount: Mount = "jwt"
     role: Plain
     jwt: Secret
 

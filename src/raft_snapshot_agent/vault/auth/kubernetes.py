@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.secret import Plain, Secret
-from raft_snapshot_agent.vault.auth.base import Login, login_path
+from raft_snapshot_agent.vault.auth.base import Login, Mount, login_path
 
 _SERVICE_ACCOUNT = Secret("file:///var/run/secrets/kubernetes.io/serviceaccount/token")
 
@@ -21,7 +21,7 @@ class KubernetesAuth(Settings):
     counted: ClassVar = False
 
     method: Literal["kubernetes"]
-    mount: str = "kubernetes"
+    mount: Mount = "kubernetes"
     role: Plain
     jwt: Secret = _SERVICE_ACCOUNT
 

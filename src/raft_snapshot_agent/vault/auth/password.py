@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.secret import Plain, Secret
-from raft_snapshot_agent.vault.auth.base import Login, login_path
+from raft_snapshot_agent.vault.auth.base import Login, Mount, login_path
 
 
 class PasswordAuth(Settings):
@@ -16,7 +16,7 @@ class PasswordAuth(Settings):
     counted: ClassVar = True
 
     method: str
-    mount: str
+    mount: Mount
     username: Plain
     password: Secret
 

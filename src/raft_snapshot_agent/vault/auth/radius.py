@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from raft_snapshot_agent.vault.auth.base import Mount
 from raft_snapshot_agent.vault.auth.password import PasswordAuth
 
 
@@ -16,4 +17,4 @@ class RadiusAuth(PasswordAuth):
     advice: ClassVar = "check username, password and mount, and that the server reaches RADIUS"
 
     method: Literal["radius"]
-    mount: str = "radius"
+    mount: Mount = "radius"

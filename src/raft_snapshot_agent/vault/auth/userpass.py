@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from raft_snapshot_agent.vault.auth.base import Mount
 from raft_snapshot_agent.vault.auth.password import PasswordAuth
 
 
@@ -16,4 +17,4 @@ class UserpassAuth(PasswordAuth):
     advice: ClassVar = "check username, password and mount; too many tries lock a user out"
 
     method: Literal["userpass"]
-    mount: str = "userpass"
+    mount: Mount = "userpass"

@@ -146,6 +146,8 @@ async def test_encryption_by_a_managed_key(store: MotoStore, bucket: str, size: 
         ({"bucket_key_enabled": True}, "bucket_key_enabled needs"),
         ({"sse_customer_key": "x", "server_side_encryption": "AES256"}, "not both"),
         ({"profile": "p", "access_key_id": "a", "secret_access_key": "s"}, "not both"),
+        ({"region": "eu central"}, "name of a region"),
+        ({"endpoint": "https://h :9000"}, "without spaces"),
         ({"storage_class": 3}, "storage_class"),
         ({"tags": {"a": {}}}, "tags"),
         ({"tags": {"team": "a & b"}}, "letters, digits"),

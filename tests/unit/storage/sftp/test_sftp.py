@@ -184,13 +184,13 @@ async def test_a_key_may_have_a_passphrase(
     locked = tmp_path / "locked"
     key = asyncssh.read_private_key(place.server.key)
     key.write_private_key(locked, passphrase="open sesame", rounds=50)
-    storage = place.open(private_key_file=str(locked), private_key_passphrase=passphrase)
-    if not why:
-        assert await storage.entries() == []
-        return
-    with pytest.raises(StorageDenied, match=why) as caught:
-        await storage.entries()
-    assert "private_key_passphrase" in caught.value.hint
+    given = {"private_key_file": str(locked), "private_key_passphrase": passphrase}
+    if why:
+        with pytest.raises(ConfigError, match=why) as caught:
+            SETTINGS.validate_python({**SOUND, **given}).check()
+        assert "private_key_passphrase" in caught.value.hint
+    else:
+        assert await place.open(**given).entries() == []
 
 
 @pytest.mark.parametrize("prefix", ["", "vault/"])
@@ -359,6 +359,10 @@ def test_a_missing_file_is_told_before_anybody_is_asked(key: str, tmp_path: Path
     with pytest.raises(ConfigError, match=f"{key} .*/none cannot be used: No such file"):
         settings.check()
     (tmp_path / "none").touch(mode=0o600)
+    if key == "private_key_file":
+        with pytest.raises(ConfigError, match=r"private key in .*/none: Invalid"):
+            settings.check()
+        asyncssh.generate_private_key("ssh-ed25519").write_private_key(tmp_path / "none")
     settings.check()
     assert os.access(tmp_path / "none", os.R_OK)
 
@@ -371,6 +375,7 @@ def test_a_missing_file_is_told_before_anybody_is_asked(key: str, tmp_path: Path
         ({"host_key": "MD5:00:11"}, "SHA256"),
         ({"host_key": "SHA256:" + "A" * 43, "known_hosts_file": "/k"}, "either"),
         ({"host": "sftp://h"}, "bare name"),
+        ({"host": "h:22"}, "bare name"),
         ({"path": ""}, "folder on the server"),
         ({"port": 0}, "greater than"),
     ],

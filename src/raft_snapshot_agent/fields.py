@@ -34,7 +34,8 @@ _HOURLY = timedelta(hours=1)
 _LONGEST_TIMEOUT = timedelta(days=20)
 """The operating system stores timeouts as milliseconds in 31 bits."""
 
-
+LARGEST = 2**63 - 1
+"""Largest number of a setting; Python can neither slice nor divide by much larger ones."""
 MAY_BE_EMPTY = Field(json_schema_extra={"minLength": 0})
 """Annotation for text that may be empty; all other text must not be."""
 
@@ -119,9 +120,9 @@ Timeout = Annotated[
     timedelta, AfterValidator(_timeout), BeforeValidator(_positive), _as_text, _go_syntax
 ]
 """A timeout: longer than zero, at most 20 days."""
-Count = Annotated[NonNegativeInt, BeforeValidator(_count)]
-Size = Annotated[ByteSize, Field(gt=0), BeforeValidator(_size)]
-Speed = Annotated[ByteSize, Field(gt=0), BeforeValidator(_parse_speed)]
+Count = Annotated[NonNegativeInt, Field(le=LARGEST), BeforeValidator(_count)]
+Size = Annotated[ByteSize, Field(gt=0, le=LARGEST), BeforeValidator(_size)]
+Speed = Annotated[ByteSize, Field(gt=0, le=LARGEST), BeforeValidator(_parse_speed)]
 """Bytes per second, written like a size or with `/s` after it."""
 
 

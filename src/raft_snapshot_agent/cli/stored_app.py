@@ -44,7 +44,9 @@ def inspect(
     latest: LatestOption = False,
     depth: Annotated[
         int | None,
-        typer.Option("--depth", metavar="N", min=1, help="Count by the first N parts of a key."),
+        typer.Option(
+            "--depth", metavar="N", min=1, max=1000, help="Count by the first N parts of a key."
+        ),
     ] = None,
     prefix: Annotated[
         str, typer.Option("--filter", metavar="PREFIX", help="Count only keys with this prefix.")

@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from datetime import date, time
 from typing import Any
 
-from raft_snapshot_agent.config.keys import KeyPath, Mark, format_path
+from raft_snapshot_agent.config.keys import PUT_IN_QUOTES, KeyPath, Mark, format_path
 from raft_snapshot_agent.config.positions import TextError, json_marks, toml_marks
 from raft_snapshot_agent.errors import ConfigError
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
+_LONG_NUMBER = re.compile(r"[0-9][0-9_]{1000,}")
+_MOST_BITS = 64
+_TOO_LARGE = "this number is too large"
 _BEFORE = "look at the commas, quotes and brackets right before it"
 _Parsed = tuple[Any, dict[KeyPath, Mark]]
 
@@ -117,10 +120,13 @@ def _is_json(text: str) -> bool:
 
 def _parse_json(text: str) -> _Parsed:
     try:
-        return json.loads(text), json_marks(text)
+        value = json.loads(text)
     except json.JSONDecodeError as error:
         mark = Mark(error.lineno, error.colno)
         raise TextError(f"not JSON: {error.msg}", mark, hint=_BEFORE) from None
+    except ValueError:
+        raise _too_long_number(text) from None
+    return value, json_marks(text)
 
 
 def _parse_toml(text: str) -> _Parsed:
@@ -132,13 +138,23 @@ def _parse_toml(text: str) -> _Parsed:
         mark = Mark(int(found[1]), int(found[2])) if found and found[1] else end
         what = _TOML_PLACE.sub("", str(error))
         raise TextError(f"not TOML: {what}", mark, hint=_BEFORE) from None
+    except ValueError:
+        raise _too_long_number(text) from None
     marks = toml_marks(text)
     _refuse_dates(value, (), marks)
     return value, marks
 
 
+def _too_long_number(text: str) -> TextError:
+    """Return the error for a number that Python does not read."""
+    found = _LONG_NUMBER.search(text)
+    before = text[: found.start() if found else 0]
+    mark = Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
+    return TextError(_TOO_LARGE, mark, hint=PUT_IN_QUOTES)
+
+
 def _refuse_unwritable(value: Any, path: KeyPath, marks: Mapping[KeyPath, Mark]) -> None:
-    """Refuse characters that no path, address or name may have: NUL and surrogates."""
+    """Refuse what no setting may have: NUL, surrogates, and numbers of more than 64 bits."""
     match value:
         case dict():
             for key, child in value.items():
@@ -147,6 +163,8 @@ def _refuse_unwritable(value: Any, path: KeyPath, marks: Mapping[KeyPath, Mark])
         case list():
             for index, child in enumerate(value):
                 _refuse_unwritable(child, (*path, index), marks)
+        case int() if value.bit_length() > _MOST_BITS:
+            raise TextError(_TOO_LARGE, marks.get(path, Mark(1, 1)), path, hint=PUT_IN_QUOTES)
         case str() if found := _UNWRITABLE.search(value):
             what = f"has a character that is not allowed: U+{ord(found.group()):04X}"
             where = path if _UNWRITABLE.search(format_path(path)) is None else path[:-1]

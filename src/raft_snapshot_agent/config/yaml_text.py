@@ -15,6 +15,12 @@ _MOST_UNFOLDED = 10_000
 _UNFOLDED_EACH = 20
 """More of them for each value in the file: many clusters may share long defaults."""
 _TAG = "tag:yaml.org,2002:"
+_NUMBERS = {f"{_TAG}int", f"{_TAG}float"}
+_DECIMAL = re.compile(
+    r"[-+]?(?:0|[1-9][0-9_]*|[0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|\.(?i:inf|nan))"
+)
+"""Not octal (`010`), of base 60 (`1:30`), hexadecimal or binary."""
+_IN_DECIMAL = "write a number in decimal digits, and text in quotes"
 _SPACES = "indent with spaces"
 _AROUND = "look at the indentation, quotes and brackets there and right before"
 _BEGUN_BY_A_SIGN = ("tag", "alias", "anchor", "block scalar", "cannot start")
@@ -100,9 +106,12 @@ class _Builder:
         if node.tag in {f"{_TAG}timestamp", f"{_TAG}merge"}:
             return node.value
         try:
-            return self._scalars.construct_object(node)
+            value = self._scalars.construct_object(node)
         except (ValueError, KeyError):
             raise _odd("this value cannot be read", node, path) from None
+        if node.tag in _NUMBERS and not _DECIMAL.fullmatch(node.value):
+            raise _odd("YAML reads this as another number than it shows", node, path, _IN_DECIMAL)
+        return value
 
     def _count(self, node: yaml.Node, path: KeyPath) -> None:
         if node.tag not in _PLAIN:

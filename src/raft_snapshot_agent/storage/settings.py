@@ -6,11 +6,12 @@ from abc import abstractmethod
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, ByteSize, PositiveInt
+from pydantic import AfterValidator, ByteSize, Field, PositiveInt
 
 from raft_snapshot_agent.core.snapshots.naming import LONGEST_NAME
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import (
+    LARGEST,
     MAY_BE_EMPTY,
     RetentionPolicy,
     ScheduleSettings,
@@ -74,7 +75,7 @@ class StorageSettings(Settings):
     bandwidth: Speed | None = None
     """Most bytes per second that are sent to it."""
 
-    max_objects: PositiveInt = MOST_OBJECTS
+    max_objects: Annotated[PositiveInt, Field(le=LARGEST)] = MOST_OBJECTS
     """Longest accepted listing; a longer one hardly belongs to one cluster."""
     min_rate: Speed = ByteSize(32 << 10)
     """Least average bytes per second of an upload or a download."""

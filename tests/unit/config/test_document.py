@@ -14,6 +14,8 @@ MERGES = "a: &a {k: 1}\n" + "".join(
     for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
 
+HUGE = "9" * 5001
+
 
 def broken(text: str, suffix: str = ".yaml") -> str:
     with pytest.raises(ConfigError) as caught:
@@ -25,6 +27,14 @@ def broken(text: str, suffix: str = ".yaml") -> str:
 @pytest.mark.parametrize("text", ["", " \n\n"])
 def test_an_empty_file_says_what_to_write(suffix: str, text: str) -> None:
     assert broken(text, suffix).startswith("f: the file is empty (write at least `storages:")
+
+
+def test_numbers_are_read_as_they_are_written() -> None:
+    text = "a: [0, -5, +7, 1_000, 0.5, .5, 1.5e+3, '010', \"1:30\", 2026-11-27, 1e3]"
+    assert parse("f", ".yaml", text).value["a"] == [
+        *(0, -5, 7, 1000, 0.5, 0.5, 1500.0),
+        *("010", "1:30", "2026-11-27", "1e3"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +67,17 @@ def test_a_file_that_says_nothing_is_empty(suffix: str, text: str) -> None:
             "f:1:4: a: a tag (!) is not allowed",
         ),
         (".yaml", "a: !mine x\n", "f:1:4: a: a tag (!) is not allowed"),
+        (".yaml", "a: 010\n", "f:1:4: a: YAML reads this as another number than it shows (write"),
+        (".yaml", "a: [1, 1:30]\n", "f:1:8: a[1]: YAML reads this as another number"),
+        (".yaml", "a: 1:30.5\n", "f:1:4: a: YAML reads this as another number"),
+        (".yaml", "a: 0x1F\n", "f:1:4: a: YAML reads this as another number"),
+        (".yaml", "a: 0b11\n", "f:1:4: a: YAML reads this as another number"),
+        (".yaml", f"a: {HUGE}\n", "f:1:4: a: this value cannot be read"),
+        (".json", f'{{\n"a": {HUGE}}}', "f:2:6: this number is too large"),
+        (".toml", f"b = 1\na = {HUGE}", "f:2:5: this number is too large"),
+        (".yaml", "a: 99999999999999999999\n", "f:1:1: a: this number is too large"),
+        (".json", '{"a": 99999999999999999999}', "f:1:2: a: this number is too large"),
+        (".toml", f"a = 0x{HUGE}", "f:1:1: a: this number is too large"),
         (".yaml", "a: !!int x\n", "f:1:4: a: this value cannot be read"),
         (".yaml", "a: {[1]: 2}\n", "f:1:5: a: a key must be plain text"),
         (".yaml", "a: {<<: 1}\n", "f:1:9: a: << takes mappings only"),

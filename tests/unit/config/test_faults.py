@@ -83,7 +83,7 @@ def test_an_address_without_scheme_is_refused(refusal: Refusal, text: str, expec
         ("1x", "'1x' is not a duration such as 30s, 1h30m or 7d"),
         ("''", "is empty (give it a value, or leave it out)"),
         ("3600", "write a duration with its unit, such as 30s or 1h30m"),
-        ("1:30", "write a duration with its unit, such as 30s or 1h30m"),
+        ("'1:30'", "'1:30' is not a duration such as 30s, 1h30m or 7d"),
         ("[1h]", "write a duration with its unit, such as 30s or 1h30m"),
     ],
 )

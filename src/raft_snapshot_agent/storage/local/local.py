@@ -46,6 +46,7 @@ Arguments = TypeVarTuple("Arguments")
 T = TypeVar("T")
 
 _CHUNK = 1 << 20
+_LAST_ID = 2**32 - 2  # of users and groups; the next number means "keep"
 _MODE = re.compile(r"0?[0-7]{3}")
 
 
@@ -60,6 +61,8 @@ def _octal(mode: Any) -> Any:
 def _named(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError("must be a name or a number")  # noqa: TRY004 - for the operator
+    if str(value).lstrip("-").isdecimal() and not 0 <= int(str(value)[:11]) <= _LAST_ID:
+        raise ValueError(f"must be a name, or a number up to {_LAST_ID}")
     return str(value)
 
 

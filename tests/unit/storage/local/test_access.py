@@ -157,6 +157,14 @@ async def test_files_are_given_to_owner_and_group(
     assert owners == [expected]
 
 
+@pytest.mark.parametrize("key", ["owner", "group"])
+@pytest.mark.parametrize("number", [2**32 - 1, 2**32, 10**20, -1, "4294967295", "9" * 5001])
+def test_a_number_that_no_user_has_is_refused(tmp_path: Path, key: str, number: object) -> None:
+    with pytest.raises(ValidationError, match="a number up to 4294967294"):
+        settings(tmp_path, **{key: number})
+    settings(tmp_path, **{key: 2**32 - 2})
+
+
 def test_unknown_names_are_told(tmp_path: Path) -> None:
     for key in ("owner", "group"):
         with pytest.raises(ConfigError, match=f"{key} nobody-of-ours does not exist"):

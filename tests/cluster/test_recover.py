@@ -28,7 +28,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.restore.at_time import choose_at, parse_time
 from raft_snapshot_agent.restore.browse import list_all_below, list_below
-from raft_snapshot_agent.restore.living_copy import LivingCopy
+from raft_snapshot_agent.restore.living_copy import LivingCopy, Place
 from raft_snapshot_agent.restore.recovery import (
     Live,
     Present,
@@ -39,6 +39,7 @@ from raft_snapshot_agent.restore.recovery import (
     select_data,
     write,
 )
+from raft_snapshot_agent.restore.roles import describe_missing
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.storage.base import BytesSource
@@ -108,11 +109,27 @@ def test_every_version_is_read_and_the_newest_is_meant(
     found = recover_data(copy, f"{kv2}/a/b")
 
     assert (found.data, found.version) == ({"v": 3}, 3)
-    assert found.document["versions"] == {"1": {"v": 1}, "3": {"v": 3}}
+    assert found.passed_over == 4
+    assert found.document["versions"] == {"1": {"v": 1}, "3": {"v": 3}, "4": {"v": 4}}
     assert found.document["metadata"]["current_version"] == 4
     assert recover_data(copy, f"{kv2}/a/b", 1).data == {"v": 1}
-    with pytest.raises(NothingThere, match=r"version 2 of .* is not kept \(there are: 1, 3\)"):
+    with pytest.raises(NothingThere, match=r"version 2 of .* is not kept \(there are: 1, 3, 4\)"):
         recover_data(copy, f"{kv2}/a/b", 2)
+
+
+def test_a_deleted_version_is_taken_if_it_is_named(
+    bao: OpenBaoCluster, copy: LivingCopy, kv2: str
+) -> None:
+    put(bao, f"{kv2}/a", {"v": 1}, {"v": 2})
+    bao.api("POST", f"{kv2}/delete/a", {"versions": [1, 2]})
+
+    with pytest.raises(NothingThere, match=r"every version of .* is deleted .* in the snap") as why:
+        recover_data(copy, f"{kv2}/a")
+    assert why.value.hint == "--version 2 takes the newest one"
+    bao.api("POST", f"{kv2}/delete/a", {"versions": [1, 2]})
+    found = recover_data(copy, f"{kv2}/a", 2)
+
+    assert (found.data, found.version, found.passed_over) == ({"v": 2}, 2, 0)
 
 
 def test_policies_roles_and_namespaces_are_read(bao: OpenBaoCluster, copy: LivingCopy) -> None:
@@ -239,6 +256,39 @@ def test_one_field_comes_back_beside_the_others(
 
 
 @pytest.mark.usefixtures("approle")
+def test_a_role_comes_back_with_the_id_that_its_users_have(
+    copy: LivingCopy, live: Live, bao: OpenBaoCluster
+) -> None:
+    role = f"auth/approle/role/r-{secrets.token_hex(3)}"
+    bao.api("POST", role, {"token_policies": ["default"], "token_ttl": "17m"})
+    role_id = bao.api("GET", f"{role}/role-id")["data"]
+    found = recover_data(copy, role)
+    bao.api("DELETE", role)
+
+    now = read_present(live, role)
+    write(live, now, select_data(found, now, None))
+
+    assert bao.api("GET", f"{role}/role-id")["data"] == role_id
+    changes = compare_fields(read_present(live, role).data, found.data)
+    assert [one.change for one in changes if one.name == "role_id"] == ["same"]
+    assert "secret IDs do not come back: issue new ones" in describe_missing(found.place)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "words"),
+    [
+        ("kv", "secret/a", ""),
+        ("system", "sys/policies/acl/a", ""),
+        ("userpass", "auth/userpass/users/a", "its password does not come back: set it; tokens"),
+        ("database", "database/roles/a", "tokens and leases that it gave do not come back"),
+    ],
+)
+def test_what_does_not_come_back_with_a_path_is_told(kind: str, path: str, words: str) -> None:
+    said = describe_missing(Place(path, "", kind))
+    assert said == "" if not words else said.startswith(f"{path}: {words}")
+
+
+@pytest.mark.usefixtures("approle")
 def test_a_policy_and_a_role_come_back(copy: LivingCopy, live: Live, bao: OpenBaoCluster) -> None:
     policy, role = "sys/policies/acl/comes-back", "auth/approle/role/comes-back"
     bao.api("PUT", policy, {"policy": 'path "secret/*" { capabilities = ["read"] }'})
@@ -294,6 +344,8 @@ def test_the_right_that_is_missing_is_named(bao: OpenBaoCluster, kv2: str) -> No
             write(weak, read_present(weak, path), {"v": 2})
         assert f'"{right}" on {path.replace("/", "/data/", 1)}' in caught.value.hint
 
+    with pytest.raises(Denied, match=r"the token is not valid there, or may do nothing \("):
+        read_present(seen(bao, "s.nobodys"), f"{kv2}/a")
     with pytest.raises(Denied, match="nothing is mounted there now, or the token"):
         read_present(seen(bao, token_with(bao, 'path "x" { capabilities = ["read"] }')), f"{kv2}/a")
 
@@ -327,20 +379,23 @@ def test_a_secret_comes_back_from_a_snapshot_and_nothing_else_changes(
     assert ended.code == 0, ended.talk
     assert ended.text.split() == ["PATH", "FIELD", "CHANGE", f"{kv2}/app", "password", "changed"]
     assert f"Written: {kv2}/app (version 5)" in ended.talk
+    denied = command(ground, "recover", "--latest", f"{kv2}/app", "--yes", token="s.nobodys")
+    assert denied.code == 2
+    assert denied.talk.startswith("error: the token in VAULT_TOKEN or BAO_TOKEN is not valid there")
     for value in ("it was this", "then this", "and again"):
         assert value not in ended.talk
     assert bao.api("GET", f"{kv2}/data/app")["data"]["data"] == {"password": "it was this"}
     assert bao.api("GET", f"{kv2}/data/other")["data"]["data"] == {"password": "changed since"}
 
 
-def command(ground: Ground, *arguments: str | Path) -> Ending:
+def command(ground: Ground, *arguments: str | Path, token: str = "") -> Ending:
     """Run it as an operator who has a token of their own."""
     ground.call("config", "check")  # writes the configuration
     ended = call(
         *arguments,
         "-c",
         ground.folder / "agent.json",
-        env={"VAULT_TOKEN": ground.cluster.root_token},
+        env={"VAULT_TOKEN": token or ground.cluster.root_token},
     )
     assert [*ground.spool.iterdir()] == []
     return ended

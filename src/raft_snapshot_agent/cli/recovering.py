@@ -29,6 +29,7 @@ from raft_snapshot_agent.restore.browse import list_all_below, list_below
 from raft_snapshot_agent.restore.living_copy import LivingCopy, bring_to_life, require_keys
 from raft_snapshot_agent.restore.reader import SnapshotReader, choose
 from raft_snapshot_agent.restore.recovery import Live, Present, Recovered
+from raft_snapshot_agent.restore.roles import describe_missing
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.auth.token import TokenAuth
@@ -87,6 +88,7 @@ def split_names(
 def browse(loaded: Loaded, chosen: Source, prefix: str, *, recursive: bool, layout: Format) -> int:
     """List the paths below a prefix of a snapshot; return the exit code."""
     loaded = by_hand(loaded, os.environ)
+    _check_copy(loaded)
 
     async def work() -> list[str]:
         async with _alive(loaded, chosen) as copy:
@@ -115,14 +117,17 @@ def recover(loaded: Loaded, chosen: Source, wish: RecoverWish, layout: Format) -
     """
     _check(wish)
     loaded = by_hand(loaded, os.environ)
+    _check_copy(loaded)
 
     async def work() -> int:
-        async with _alive(loaded, chosen) as copy:
-            found = [await in_thread(partial(_read, copy, path, wish)) for path in wish.paths]
         if wish.output is not None:
+            found = await _read_all(loaded, chosen, wish)
             await in_thread(partial(_write_down, wish.output, found))
             return 0
         live = await in_thread(partial(_live, loaded.config.vault), abandon=True)
+        for path in wish.paths:  # before the copy, which takes a while
+            await in_thread(partial(_look, live, path, wish))
+        found = await _read_all(loaded, chosen, wish)
         steps = [await in_thread(partial(_step, live, one, wish)) for one in found]
         _show(found, steps, wish, layout)
         if wish.dry_run or not await _confirm(steps, wish):
@@ -153,11 +158,31 @@ def _check(wish: RecoverWish) -> None:
         )
 
 
+def _check_copy(loaded: Loaded) -> None:
+    """Check the settings of the server that secrets are read from.
+
+    Raises:
+        ConfigError: They do not do.
+    """
+    require_keys(loaded.config.drill)
+    check_drill(loaded.config.drill, loaded.position)
+
+
+async def _read_all(loaded: Loaded, chosen: Source, wish: RecoverWish) -> list[Recovered]:
+    async with _alive(loaded, chosen) as copy:
+        found = [await in_thread(partial(_read, copy, path, wish)) for path in wish.paths]
+    for one in found:
+        if one.passed_over:
+            output.talk(
+                f"{one.place.path}: version {one.passed_over} is deleted in the snapshot; taking"
+                f" version {one.version} (--version {one.passed_over} takes the deleted one)"
+            )
+    return found
+
+
 @asynccontextmanager
 async def _alive(loaded: Loaded, chosen: Source) -> AsyncIterator[LivingCopy]:
     settings = loaded.config.drill
-    require_keys(settings)
-    check_drill(settings, loaded.position)
     reader = await _reader(loaded, chosen)
     output.talk(f"Bringing {reader.label} in an isolated throw-away server ...")
     async with bring_to_life(reader, settings, spool_folder(loaded.config, os.environ)) as copy:
@@ -183,16 +208,22 @@ def _read(copy: LivingCopy, path: str, wish: RecoverWish) -> Recovered:
 def _live(settings: VaultSettings) -> Live:
     """Connect to the leader with the operator's token, else with the agent's login."""
     token = environment_token(os.environ)
+    login = "the token of vault.auth"
     if token is not None:
         auth = TokenAuth(method="token", token=token)
         settings = settings.model_copy(update={"auth": auth})
+        login = "the token in VAULT_TOKEN or BAO_TOKEN"
     cluster = Cluster(settings, "anywhere")
     leader = cluster.find_leader()
-    return Live(leader.node, cluster.session.token(leader.node))
+    return Live(leader.node, cluster.session.token(leader.node), login)
+
+
+def _look(live: Live, path: str, wish: RecoverWish) -> Present:
+    return recovery.read_present(live, (wish.to or path).strip("/"))
 
 
 def _step(live: Live, found: Recovered, wish: RecoverWish) -> _Step:
-    now = recovery.read_present(live, (wish.to or found.place.path).strip("/"))
+    now = _look(live, found.place.path, wish)
     return _Step(now, recovery.select_data(found, now, wish.field))
 
 
@@ -209,6 +240,8 @@ def _show(
             rows.append(row)
         of = f" version {one.version}" if one.version else ""
         output.talk(f"{step.now.place.path} from {one.place.path}{of} of the snapshot")
+        if missing := describe_missing(step.now.place):
+            output.talk(missing)
     output.table(rows, layout)
 
 

@@ -18,8 +18,9 @@ from raft_snapshot_agent.restore.living_copy import (
     find_place,
     quote_path,
     read_data,
-    require_data,
 )
+from raft_snapshot_agent.restore.roles import add_role_id, write_role_id
+from raft_snapshot_agent.restore.versions import read_versions
 from raft_snapshot_agent.servers.answers import NodeAnswer
 from raft_snapshot_agent.vault.client import Node
 
@@ -34,6 +35,8 @@ class Live:
 
     node: Node
     token: str = field(repr=False)
+    login: str = "the token"
+    """Where the token is from."""
 
     def ask(self, method: str, path: str, body: Any = None) -> NodeAnswer:
         """Send a request, and take any answer."""
@@ -50,7 +53,9 @@ class Recovered:
     version: int = 0
     """The version of the secret, in KV version 2."""
     versions: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """All kept versions by number."""
+    """All stored versions by number, also deleted ones, but no destroyed ones."""
+    passed_over: int = 0
+    """The newest version if it is deleted, and an older one was taken because of that."""
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -98,12 +103,21 @@ def recover_data(copy: Server, path: str, version: int = 0) -> Recovered:
     try:
         if not place.is_versioned:
             _refuse_version(place, version)
-            return Recovered(place, _drop_server_fields(place, read_data(copy, place)))
+            return Recovered(place, _see_as_written(copy, place, read_data(copy, place)))
         return _of_versions(copy, place, version)
     except NothingThere as error:
-        near = find_nearest(copy, path)
-        hint = f"nearest there: {', '.join(near)}" if near else "browse shows what is there"
+        hint = error.hint or _describe_nearest(copy, path)
         raise NothingThere(f"{error.message} in the snapshot", hint=hint) from error
+
+
+def _describe_nearest(copy: Server, path: str) -> str:
+    near = find_nearest(copy, path)
+    return f"nearest there: {', '.join(near)}" if near else "browse shows what is there"
+
+
+def _see_as_written(server: Server, place: Place, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the data in the form in which it is written."""
+    return add_role_id(server, place, _drop_server_fields(place, data))
 
 
 def _drop_server_fields(place: Place, data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -120,26 +134,20 @@ def _refuse_version(place: Place, version: int) -> None:
 
 
 def _of_versions(copy: Server, place: Place, version: int) -> Recovered:
-    path = place.below("metadata")
-    answer = copy.ask("GET", path)
-    if answer.status == 404:
-        raise NothingThere(f"there is nothing at {place.path}")
-    metadata = require_data(answer, path)
-    versions = {}
-    for number in sorted(map(int, metadata.get("versions") or {})):
-        try:
-            versions[str(number)] = read_data(copy, place, number)
-        except NothingThere:
-            continue  # it is deleted or destroyed
-    wanted = str(version) if version else max(versions, key=int, default="0")
-    if wanted not in versions:
-        kept = f"there are: {', '.join(versions)}" if versions else "none of its versions is kept"
-        what = f"version {wanted} of {place.path}" if version else f"any version of {place.path}"
-        raise NothingThere(f"{what} is not kept ({kept})")
-    return Recovered(place, versions[wanted], int(wanted), versions, metadata)
+    stored = read_versions(copy, place)
+    number = stored.choose(place.path, version)
+    newest = max(stored.data)
+    return Recovered(
+        place,
+        stored.data[number],
+        number,
+        versions={str(one): data for one, data in stored.data.items()},
+        metadata=stored.metadata,
+        passed_over=newest if not version and newest != number else 0,
+    )
 
 
-def read_present(live: Server, path: str) -> Present:
+def read_present(live: Live, path: str) -> Present:
     """Read the cluster's present data at a path.
 
     Raises:
@@ -148,8 +156,9 @@ def read_present(live: Server, path: str) -> Present:
     """
     place = find_place(live, path)
     if not place.mount:
+        _require_valid_token(live)
         raise Denied(
-            f"{path}: nothing is mounted there now, or the token may do nothing there",
+            f"{path}: nothing is mounted there now, or {live.login} may do nothing there",
             hint="mount the engine again, give another path with --to, or a token with read and"
             " update below that path",
         )
@@ -157,7 +166,7 @@ def read_present(live: Server, path: str) -> Present:
     answer = live.ask("GET", target)
     if answer.status == 403:
         raise Denied(
-            f"{path}: the token may not read what is there now ({answer.errors})",
+            f"{path}: {live.login} may not read what is there now ({answer.errors})",
             hint=f'it needs the capability "read" on {target}',
         )
     document = answer.document if isinstance(answer.document, dict) else {}
@@ -166,12 +175,21 @@ def read_present(live: Server, path: str) -> Present:
         raise ServerError(f"{path} answered {answer.status}: {answer.errors}")
     if not place.is_versioned:
         return Present(
-            place, _drop_server_fields(place, data) if answer.status == 200 and data else None
+            place, _see_as_written(live, place, data) if answer.status == 200 and data else None
         )
     # A deleted secret answers 404, but still has a version.
     told = data or {}
     newest = (told.get("metadata") or {}).get("version", 0)
     return Present(place, told.get("data"), int(newest))
+
+
+def _require_valid_token(live: Live) -> None:
+    answer = live.ask("GET", "auth/token/lookup-self")
+    if answer.status == 403:
+        raise Denied(
+            f"{live.login} is not valid there, or may do nothing ({answer.errors})",
+            hint="give one in VAULT_TOKEN that may read and update the path",
+        )
 
 
 def select_data(found: Recovered, now: Present, only: str | None) -> Mapping[str, Any]:
@@ -245,6 +263,7 @@ def write(live: Server, now: Present, data: Mapping[str, Any]) -> str:
         )
     if answer.status // 100 != 2:
         raise ServerError(f"{now.place.path} was not written: {answer.status}: {answer.errors}")
+    write_role_id(live, now.place, now.data, data)
     told = answer.document.get("data") if isinstance(answer.document, dict) else None
     version = told.get("version") if isinstance(told, dict) else None
     return f"{now.place.path} (version {version})" if version else now.place.path

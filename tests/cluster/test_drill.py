@@ -223,7 +223,14 @@ async def test_a_server_that_is_missing_or_none_is_told(
 ) -> None:
     text = tmp_path / "text"
     text.write_text("no program")
-    for path, words in ((Path("/nowhere/bao"), "there is no program"), (text, "is no program")):
+    marked = tmp_path / "marked"
+    marked.write_text("no program")
+    marked.chmod(0o755)
+    for path, words in (
+        (Path("/nowhere/bao"), "there is no program"),
+        (text, "is no program"),
+        (marked, "is no program"),
+    ):
         with pytest.raises(ConfigError, match=words):
             await tried(FileReader(plain), tmp_path, bao.unseal_keys, server=path)
     reader = copied(plain, tmp_path, product="vault")
@@ -236,6 +243,18 @@ async def test_a_program_that_ends_at_once_is_told(
 ) -> None:
     with pytest.raises(AgentError, match="ended with status 1"):
         await tried(FileReader(plain), tmp_path, bao.unseal_keys, server=Path("/usr/bin/false"))
+
+
+async def test_a_program_that_cannot_be_executed_is_told_on_one_line(
+    bao: OpenBaoCluster, plain: Path, closed_in: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/nowhere/sh\n")
+    script.chmod(0o755)
+    with pytest.raises(AgentError) as caught:
+        await tried(FileReader(plain), tmp_path, bao.unseal_keys, server=script)
+    told = f"drill ended with status 126: cannot execute {script}: No such file or directory"
+    assert caught.value.message == told
 
 
 async def test_a_corrupted_snapshot_starts_no_server(

@@ -235,6 +235,8 @@ def _check_value(key: str | int, value: Any) -> None:
         _readable(value, lambda: load_authorities(_context(), value))
     elif isinstance(value, Path) and key in {"root", "seal"}:
         _readable(value, lambda: require_small_file(value, LARGEST_BUNDLE))
+    elif isinstance(value, Path) and key == "server":
+        _check_server(value)
     elif isinstance(value, Path) and key == "ca_path":
         _check_folder(value)
 
@@ -247,6 +249,12 @@ def _check_folder(folder: Path) -> None:
         raise ConfigError(f"there is no certificate in {folder}", hint="put files in PEM there")
     for file in files:
         _readable(file, partial(load_authorities, _context(), file))
+
+
+def _check_server(program: Path) -> None:
+    from raft_snapshot_agent.servers.programs import check_program  # only drills need it
+
+    check_program(program)
 
 
 def _check_pair(config: Config) -> None:

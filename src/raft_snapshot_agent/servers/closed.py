@@ -24,6 +24,8 @@ from pathlib import Path
 
 REFUSED = 77
 """The exit code if this host allows no such namespaces."""
+NOT_EXECUTED = 126
+"""The exit code if the program cannot be executed, as that of a shell."""
 _NEW = 0x10000000 | 0x40000000 | 0x00020000 | 0x08000000 | 0x04000000
 """User, network, mount, IPC and UTS."""
 _BIND, _REC, _PRIVATE, _REMOUNT, _RDONLY = 0x1000, 0x4000, 0x40000, 0x20, 0x1
@@ -52,7 +54,11 @@ def main() -> None:
         sys.stderr.write(f"no namespaces of its own: {error.strerror or error}\n")
         sys.exit(REFUSED)
     os.chdir(root)
-    os.execv(program, arguments)  # noqa: S606 - no shell is wanted
+    try:
+        os.execv(program, arguments)  # noqa: S606 - no shell is wanted
+    except OSError as error:
+        sys.stderr.write(f"cannot execute {program}: {error.strerror or error}\n")
+        sys.exit(NOT_EXECUTED)
 
 
 def _leave_the_host() -> None:

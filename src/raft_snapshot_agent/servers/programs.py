@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from functools import cache
 from pathlib import Path
 
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.servers.process import program
 
+_ELF, _SCRIPT = b"\x7fELF", b"#!"
 _NAMES = {"openbao": "bao", "vault": "vault"}
 _HINT = (
     "install it, name it (drill.server, or --server), or, for OpenBao:"
@@ -28,7 +30,7 @@ def find_server_program(product: str, configured: Path | None = None) -> Path:
         ConfigError: No program was found.
     """
     if configured is not None:
-        return _check_program(configured)
+        return check_program(configured)
     wanted = [_NAMES[product]] if product in _NAMES else [*_NAMES.values()]
     found = [path for name in wanted if (path := _find_installed(name)) is not None]
     if not found:
@@ -36,6 +38,19 @@ def find_server_program(product: str, configured: Path | None = None) -> Path:
             f"no server for the drill: {' or '.join(wanted)} is not on PATH", hint=_HINT
         )
     return found[0]
+
+
+def check_program(path: Path) -> Path:
+    """Return the path of a configured server program without links.
+
+    Raises:
+        ConfigError: It cannot be executed.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no server for the drill: there is no program {path}", hint=_HINT)
+    if not os.access(path, os.X_OK) or not _begins_like_program(path):
+        raise ConfigError(f"no server for the drill: {path} is no program", hint=_HINT)
+    return path.resolve()
 
 
 @cache
@@ -48,14 +63,6 @@ def find_bundled_program() -> Path:
     return _wheel() or Path(program("bao")).resolve()
 
 
-def _check_program(path: Path) -> Path:
-    if not path.is_file():
-        raise ConfigError(f"no server for the drill: there is no program {path}", hint=_HINT)
-    if not os.access(path, os.X_OK):
-        raise ConfigError(f"no server for the drill: {path} is no program", hint=_HINT)
-    return path.resolve()
-
-
 def _find_installed(name: str) -> Path | None:
     """Return a binary on PATH; not a script, which would need more files of the host."""
     found = shutil.which(name)
@@ -65,11 +72,21 @@ def _find_installed(name: str) -> Path | None:
 
 
 def _is_script(path: Path) -> bool:
+    return _read_beginning(path, len(_SCRIPT)) in {_SCRIPT, None}
+
+
+def _begins_like_program(path: Path) -> bool:
+    """Return whether the system would execute it; one that cannot be read may be a program."""
+    begins = _read_beginning(path, len(_ELF))
+    return begins is None or begins.startswith((_ELF, _SCRIPT)) or sys.platform != "linux"
+
+
+def _read_beginning(path: Path, size: int) -> bytes | None:
     try:
         with path.open("rb") as file:
-            return file.read(2) == b"#!"
+            return file.read(size)
     except OSError:
-        return True
+        return None
 
 
 def _wheel() -> Path | None:

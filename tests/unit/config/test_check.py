@@ -170,6 +170,14 @@ def test_a_storages_own_authority_is_tried_too(problem: Problem) -> None:
     assert problem(text).startswith("c.yaml:2:34: storages[0].ca_file: ")
 
 
+def test_a_drills_server_that_is_no_program(problem: Problem, tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("no program")
+    text.chmod(0o755)
+    said = problem(f"{TOKEN}drill: {{server: {text}}}\n")
+    assert said.startswith("c.yaml:2:9: drill.server: no server for the drill: text is no program")
+
+
 def test_an_unknown_time_zone(problem: Problem) -> None:
     line = problem(f"{TOKEN}schedule:\n  cron: '@daily'\n  timezone: Europe/Berln\n")
     assert line == (

@@ -280,7 +280,7 @@ def test_a_role_comes_back_with_the_id_that_its_users_have(
         ("kv", "secret/a", ""),
         ("system", "sys/policies/acl/a", ""),
         ("userpass", "auth/userpass/users/a", "its password does not come back: set it; tokens"),
-        ("database", "database/roles/a", "tokens and leases that it gave do not come back"),
+        ("database", "database/roles/a", "tokens and leases that were issued"),
     ],
 )
 def test_what_does_not_come_back_with_a_path_is_told(kind: str, path: str, words: str) -> None:
@@ -381,7 +381,7 @@ def test_a_secret_comes_back_from_a_snapshot_and_nothing_else_changes(
     assert f"Written: {kv2}/app (version 5)" in ended.talk
     denied = command(ground, "recover", "--latest", f"{kv2}/app", "--yes", token="s.nobodys")
     assert denied.code == 2
-    assert denied.talk.startswith("error: the token in VAULT_TOKEN or BAO_TOKEN is not valid there")
+    assert denied.talk.startswith("error: the token in VAULT_TOKEN is not valid there")
     for value in ("it was this", "then this", "and again"):
         assert value not in ended.talk
     assert bao.api("GET", f"{kv2}/data/app")["data"]["data"] == {"password": "it was this"}

@@ -207,15 +207,23 @@ def _read(copy: LivingCopy, path: str, wish: RecoverWish) -> Recovered:
 
 def _live(settings: VaultSettings) -> Live:
     """Connect to the leader with the operator's token, else with the agent's login."""
-    token = environment_token(os.environ)
-    login = "the token of vault.auth"
-    if token is not None:
-        auth = TokenAuth(method="token", token=token)
-        settings = settings.model_copy(update={"auth": auth})
-        login = "the token in VAULT_TOKEN or BAO_TOKEN"
+    settings, login = _choose_login(settings)
     cluster = Cluster(settings, "anywhere")
     leader = cluster.find_leader()
     return Live(leader.node, cluster.session.token(leader.node), login)
+
+
+def _choose_login(settings: VaultSettings) -> tuple[VaultSettings, str]:
+    """Return the settings with the login to use, and what its token is called."""
+    token = environment_token(os.environ)
+    if token is not None:
+        name = "BAO_TOKEN" if "BAO_TOKEN" in os.environ else "VAULT_TOKEN"
+        auth = TokenAuth(method="token", token=token)
+        return settings.model_copy(update={"auth": auth}), f"the token in {name}"
+    if isinstance(settings.auth, TokenAuth):
+        given = settings.auth.token
+        return settings, f"the token in {given.reference if given.is_reference else 'vault.auth'}"
+    return settings, "the token that vault.auth gives"
 
 
 def _look(live: Live, path: str, wish: RecoverWish) -> Present:

@@ -15,7 +15,7 @@ _LOST = {
     "userpass": "its password does not come back: set it",
 }
 """What a server does not show of a login, by the type of its mount."""
-_TOKENS = "tokens and leases that it gave do not come back"
+_TOKENS = "tokens and leases that were issued with it do not come back"
 
 
 def add_role_id(server: Server, place: Place, data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,18 +57,20 @@ def read_versions(copy: Server, place: Place) -> Versions:
     metadata = require_data(answer, path)
     about = {int(number): told for number, told in (metadata.get("versions") or {}).items()}
     kept = [number for number in sorted(about) if not about[number].get("destroyed")]
-    deleted = [number for number in kept if not _is_there(copy, place, number)]
+    living = _read_each(copy, place, kept)
+    deleted = [number for number in kept if number not in living]
     if deleted:
         _undelete(copy, place, deleted)
-    return Versions({one: read_data(copy, place, one) for one in kept}, deleted, metadata)
+    data = living | _read_each(copy, place, deleted)
+    return Versions(dict(sorted(data.items())), [one for one in deleted if one in data], metadata)
 
 
-def _is_there(copy: Server, place: Place, number: int) -> bool:
-    try:
-        read_data(copy, place, number)
-    except NothingThere:
-        return False
-    return True
+def _read_each(copy: Server, place: Place, numbers: Sequence[int]) -> dict[int, Mapping[str, Any]]:
+    found: dict[int, Mapping[str, Any]] = {}
+    for number in numbers:
+        with suppress(NothingThere):
+            found[number] = read_data(copy, place, number)
+    return found
 
 
 def _undelete(copy: Server, place: Place, numbers: Sequence[int]) -> None:

@@ -13,16 +13,14 @@ from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.status_source import Document, ask_daemon, ask_storages, ask_url
 from raft_snapshot_agent.config.load import LoadedFleet
-from raft_snapshot_agent.core.alarms.problems import STARTING, Severity
+from raft_snapshot_agent.core.alarms.problems import EXIT_CODES, STARTING, Severity
 from raft_snapshot_agent.core.spans import span
-from raft_snapshot_agent.errors import AgentError, ConfigError, RetentionSuspended, ServerError
+from raft_snapshot_agent.errors import AgentError, ConfigError
 
 _EVERY = 2.0
 """Seconds between two updates of `--watch`."""
 _FROM_STORAGES = 60.0
 """The same if the storages are read."""
-_CODES = {"failing": ServerError.exit_code, "attention": RetentionSuspended.exit_code}
-"""Exit code by the highest severity."""
 _RUNS = 10
 _LISTED = 50
 """Maximum number of clusters without problems that are listed."""
@@ -94,16 +92,20 @@ def _only(found: Document, cluster: str) -> Document:
         there = ", ".join(filter(None, names)) or "one without a name"
         raise ConfigError(f"no cluster is called {cluster!r}", hint=f"there are: {there}")
     problems = [one for one in found["problems"] if one["cluster"] == cluster]
-    worst = max((Severity[one["severity"].upper()] for one in problems), default=Severity.FINE)
+    worst = _find_worst(problems)
     word = found["summary"] if found["summary"] == STARTING and not problems else str(worst)
     clusters = [one for one in found["clusters"] if one["cluster"] == cluster]
-    return {**found, "summary": word, "problems": problems, "clusters": clusters}
+    told = {"summary": word, "status": clusters[0]["status"], "exit_code": EXIT_CODES[worst]}
+    return {**found, **told, "problems": problems, "clusters": clusters}
 
 
 def exit_code(found: Document) -> int:
     """Return 0 without problems, 6 if something needs attention, 2 if snapshots fail."""
-    grades = {one["severity"] for one in found["problems"]}
-    return next((code for grade, code in _CODES.items() if grade in grades), 0)
+    return EXIT_CODES[_find_worst(found["problems"])]
+
+
+def _find_worst(problems: list[Document]) -> Severity:
+    return max((Severity[one["severity"].upper()] for one in problems), default=Severity.FINE)
 
 
 def show(found: Document, *, running: bool, wish: StatusWish) -> None:

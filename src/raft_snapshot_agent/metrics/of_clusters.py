@@ -25,7 +25,9 @@ def _last_seconds(view: JudgedCluster) -> float:
 
 
 def _last_exit_code(view: JudgedCluster) -> float:
-    return view.cluster.runs[-1].exit_code if view.cluster.runs else NAN
+    cluster = view.cluster
+    stands_by = cluster.role is Role.STANDS_BY  # its last run may be of weeks ago
+    return cluster.runs[-1].exit_code if cluster.runs and not stands_by else NAN
 
 
 def _phases(view: JudgedCluster) -> Value:
@@ -120,7 +122,8 @@ METRICS: tuple[Metric, ...] = (
     of_cluster(
         "last_exit_code",
         Kind.GAUGE,
-        "What the last run would exit with: 0 done, 2 remote, 3 partial, 4 broken, 6 alarm.",
+        "What the last run would exit with: 0 done, 2 remote, 3 partial, 4 broken, 6 alarm;"
+        " NaN: none, or another agent takes the snapshots.",
         _last_exit_code,
     ),
     of_cluster(

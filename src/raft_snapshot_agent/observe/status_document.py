@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from raft_snapshot_agent.core.alarms.problems import Problem, list_problems, summarise
+from raft_snapshot_agent.core.alarms.problems import (
+    EXIT_CODES,
+    Problem,
+    list_cluster_problems,
+    list_problems,
+    severity_of,
+    state_of,
+    summarise,
+)
 from raft_snapshot_agent.core.history.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
 from raft_snapshot_agent.core.state.report import Outcome
@@ -27,8 +35,8 @@ def document(status: AgentStatus) -> dict[str, Any]:
     return {
         "summary": summarise(status, problems),
         "problems": [_problem(one) for one in problems],
-        "status": status.state().name,
-        "exit_code": int(status.state()),
+        "status": state_of(problems, status.clusters).name,
+        "exit_code": EXIT_CODES[severity_of(problems)],
         "at": _time(status.at),
         "version": status.version,
         "started_at": _time(status.started_at),
@@ -60,9 +68,10 @@ def _problem(problem: Problem) -> dict[str, Any]:
 
 def _cluster(cluster: ClusterStatus, now: datetime) -> dict[str, Any]:
     running = cluster.activity
+    problems = tuple(list_cluster_problems(cluster, now))
     return {
         "cluster": cluster.name or None,
-        "status": cluster.state(now).name,
+        "status": state_of(problems, (cluster,)).name,
         "role": cluster.role.value,
         "disabled": cluster.disabled or None,
         "node": cluster.node or None,

@@ -180,6 +180,7 @@ def test_every_series_is_there_from_the_first_scrape() -> None:
         ("drill_passed", STATES["drill failed"], 0),
         ("last_exit_code", STATES["broken"], 4),
         ("last_exit_code", STATES["fresh"], math.nan),
+        ("last_exit_code", STATES["standby"], math.nan),
         ("duration_seconds_count", STATES["fresh"], 0),
         ("duration_seconds_count", STATES["fine"], 3),
         ("duration_seconds_sum", STATES["fine"], 7454),

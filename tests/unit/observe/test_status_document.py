@@ -44,7 +44,8 @@ def test_it_is_json_and_tells_of_each_part() -> None:
     )
     status = AgentStatus("1", NOW, NOW, (cluster,), notifications={("mail", "failed"): 2})
     told = json.loads(json.dumps(document(status)))
-    assert (told["status"], told["exit_code"], told["at"]) == ("OK", 0, "2026-11-23T15:30:00Z")
+    assert (told["status"], told["exit_code"]) == ("CRITICAL", 2), "as `status` ends"
+    assert told["at"] == "2026-11-23T15:30:00Z"
     assert told["notifications"] == [{"notifier": "mail", "outcome": "failed", "count": 2}]
     (found,) = told["clusters"]
     assert found["failing"] == {"message": "no answer", "since": "2026-11-23T15:30:00Z", "times": 1}

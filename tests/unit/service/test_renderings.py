@@ -70,7 +70,9 @@ def test_all_say_the_same(case: str, capsys: pytest.CaptureFixture[str]) -> None
     word, state = str(severity_of(problems)), cluster.state(NOW)
 
     told = document(status)
-    assert (told["summary"], told["status"]) == (word, state.name)
+    assert (told["summary"], told["status"]) == (word, CheckState(severity_of(problems)).name)
+    assert told["exit_code"] == CODES[severity_of(problems)]
+    assert told["clusters"][0]["status"] == told["status"]
     assert [one["message"] for one in told["problems"]] == [one.text for one in problems]
     assert exit_code(told) == CODES[severity_of(problems)]
 

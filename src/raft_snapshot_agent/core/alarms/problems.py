@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
@@ -16,6 +16,7 @@ from raft_snapshot_agent.core.state.status import (
     Role,
     StorageStatus,
 )
+from raft_snapshot_agent.errors import RetentionSuspended, ServerError
 
 PATIENCE = timedelta(minutes=1)
 """How long conditions last that often end without help, such as an election."""
@@ -36,6 +37,12 @@ class Severity(IntEnum):
 
 
 STARTING = "Starting"
+EXIT_CODES: Mapping[Severity, int] = {
+    Severity.FINE: 0,
+    Severity.ATTENTION: RetentionSuspended.exit_code,
+    Severity.FAILING: ServerError.exit_code,
+}
+"""Exit codes of `status`."""
 
 
 class ProblemKind(StrEnum):
@@ -81,7 +88,9 @@ class Problem:
 
 def list_problems(status: AgentStatus) -> tuple[Problem, ...]:
     """List the problems, most severe first."""
-    found = [problem for one in status.clusters for problem in _of_cluster(one, status.at)]
+    found = [
+        problem for one in status.clusters for problem in list_cluster_problems(one, status.at)
+    ]
     if status.config_refused:
         found.append(
             Problem(
@@ -112,12 +121,25 @@ def summarise(status: AgentStatus, problems: tuple[Problem, ...]) -> str:
     return str(severity_of(problems))
 
 
+def state_of(problems: tuple[Problem, ...], clusters: Iterable[ClusterStatus]) -> CheckState:
+    """Return the same as `summarise` in the words of `check`.
+
+    Arguments:
+        problems: The present problems of these clusters.
+        clusters: The clusters.
+    """
+    if not (problems or all(map(is_known, clusters))):
+        return CheckState.UNKNOWN
+    return CheckState(severity_of(problems))
+
+
 def severity_of(problems: tuple[Problem, ...]) -> Severity:
     """Return the severity of the worst problem."""
     return max((one.severity for one in problems), default=Severity.FINE)
 
 
-def _of_cluster(cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
+def list_cluster_problems(cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
+    """Yield the problems of one cluster, unsorted."""
     name = cluster.name
     if cluster.disabled:
         yield Problem(

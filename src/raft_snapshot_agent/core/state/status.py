@@ -271,12 +271,6 @@ class AgentStatus:
     notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """Messages since the start of the agent, by notifier and outcome: `ok`, `failed`."""
 
-    def state(self) -> CheckState:
-        """Return the worst state of all clusters, which is the exit code of `check`."""
-        verdicts = [verdict for one in self.clusters for verdict in one.judge(self.at)]
-        disabled = any(one.disabled for one in self.clusters)
-        return CheckState.CRITICAL if disabled else overall(verdicts)
-
 
 _BROKEN = 4
 """Exit code for a broken snapshot."""

@@ -15,7 +15,6 @@ from raft_snapshot_agent.core.state.holding import CheckState, Survey
 from raft_snapshot_agent.core.state.report import Outcome, Report, StorageResult
 from raft_snapshot_agent.core.state.status import (
     RUNS_KEPT,
-    AgentStatus,
     ClusterStatus,
     Role,
     StorageStatus,
@@ -178,16 +177,14 @@ def test_what_is_sent_counts_where_nothing_is_listed_anew() -> None:
     assert (after.count, after.size, after.census.newest) == (3, 30, sent)
 
 
-def test_an_agent_is_as_well_as_its_worst_cluster() -> None:
+def test_a_cluster_is_as_well_as_its_worst_storage() -> None:
     fine = replace(
         CLUSTER,
         storages=tuple(
             one.with_survey(survey(timedelta(0)), HOURLY, NOW) for one in CLUSTER.storages
         ),
     )
-    agent = AgentStatus("1", NOW, NOW, (fine,))
-    assert agent.state() is CheckState.OK
-    assert replace(agent, clusters=(fine, CLUSTER)).state() is CheckState.UNKNOWN
-    off = ClusterStatus("off", disabled="vault.address: missing")
-    assert replace(agent, clusters=(fine, off)).state() is CheckState.CRITICAL
-    assert replace(agent, at=NOW + timedelta(days=1)).state() is CheckState.CRITICAL
+    assert fine.state(NOW) is CheckState.OK
+    assert fine.state(NOW + timedelta(days=1)) is CheckState.CRITICAL
+    assert CLUSTER.state(NOW) is CheckState.UNKNOWN
+    assert ClusterStatus("off", disabled="no address").state(NOW) is CheckState.CRITICAL

@@ -136,14 +136,20 @@ def _observe_alerts(
             continue
         alert = found.get(key)
         if alert is not None:
-            since = replace(alert, since=min(alert.since, record.alert.since))
-            records[key] = replace(record, alert=since, ended=None)
+            records[key] = replace(record, alert=_continue(record, alert), ended=None)
         elif kept := _keep_record(record, wishes, over=is_over(status, key), now=now):
             records[key] = kept
     for key, alert in found.items():
         if key not in records and not alert.muted and len(records) < MOST_RECORDS:
             records[key] = AlertRecord(alert, now)
     return records
+
+
+def _continue(record: AlertRecord, alert: Alert) -> Alert:
+    """Return an alert with its beginning, which a restart forgets; after an end it is a new one."""
+    if record.ended is not None:
+        return alert
+    return replace(alert, since=min(alert.since, record.alert.since))
 
 
 def _keep_record(

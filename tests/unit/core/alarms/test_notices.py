@@ -93,6 +93,20 @@ def test_what_comes_and_goes_is_no_flood() -> None:
     assert messages <= HOUR / GROUP_PAUSE
 
 
+def test_what_begins_again_before_its_end_is_told_is_told_with_its_own_beginning() -> None:
+    told = Told()
+    told.look(FAILS)
+    assert told.look(WELL, at=NOW + minutes(1)) == []
+    again = cluster(storage(), failing="no leader", since=NOW + minutes(2))
+    told.look(again, at=NOW + minutes(2))
+    (record,) = told.memory.records.values()
+    assert record.alert.since == NOW + minutes(2)
+    lasting = cluster(storage(), failing="no leader", since=NOW + minutes(9))
+    told.look(lasting, at=NOW + minutes(9))
+    (record,) = told.memory.records.values()
+    assert record.alert.since == NOW + minutes(2), "a restart forgets when it began"
+
+
 def test_what_could_not_be_told_is_told_although_it_is_over() -> None:
     told = Told()
     told.down = True

@@ -117,6 +117,7 @@ class Journal:
             report.started_at,
             "info",
             LogEvent.STANDING_BY,
+            together=True,
             reason=str(report.error),
         )
 

@@ -117,12 +117,15 @@ def test_who_does_not_hold_the_lease_is_told_otherwise(said: Said) -> None:
 def test_a_failure_is_not_over_as_the_lease_was_given_away(said: Said) -> None:
     log = journal()
     log.report(report(error=Unreachable("no answer")))
-    log.report(report(error=LeaseFree("gave it away"), after=1))
-    log.report(report(error=Unreachable("no answer"), after=2))
+    for minute in range(1, 9, 2):
+        log.report(report(error=LeaseFree("gave it away"), after=minute))
+        log.report(report(error=LeaseHeld("b has it"), after=minute + 1))
+    log.report(report(error=Unreachable("no answer"), after=9))
     log.left(AT)
     assert said() == [
         ("error", "Snapshot failed: no answer"),
         ("info", "This agent does not hold the lease, skipping."),
+        ("info", "Another agent holds the lease, skipping."),
         ("info", "Resolved: Snapshot failed: no answer"),
     ]
 

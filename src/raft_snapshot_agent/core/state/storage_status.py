@@ -40,6 +40,13 @@ def still_failing(before: OngoingFailure | None, text: str, at: datetime) -> Ong
     return OngoingFailure(text, before.since, before.times + 1)
 
 
+def _is_stored_since(failing: OngoingFailure | None, newest: Stored | None) -> bool:
+    """Return whether another agent has stored a snapshot since uploads of this one fail."""
+    if failing is None or newest is None:
+        return False
+    return newest.verified and newest.taken_at > failing.since
+
+
 @dataclass(frozen=True, slots=True)
 class StorageStatus:
     """Status of one storage."""
@@ -140,6 +147,7 @@ class StorageStatus:
             oldest=survey.oldest,
             last_index=None if newest is None else newest.index,
             last_success=None if newest is None else newest.taken_at,
+            failing=None if _is_stored_since(self.failing, newest) else self.failing,
             alarm=survey.alarm,
         )
 

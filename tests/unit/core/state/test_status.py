@@ -71,6 +71,15 @@ def test_a_storage_fails_since_its_first_failure_until_it_gets_a_snapshot() -> N
     assert status.ended(report(after=2)).storages[1].failing is None
 
 
+def test_a_storage_fails_no_longer_when_another_agent_stored_there() -> None:
+    far = CLUSTER.ended(report("far")).storages[1]
+    assert far.failing is not None
+    for age, verified, fails in ((0, True, True), (-60, False, True), (-60, True, False)):
+        sent = Stored("a", NOW - timedelta(seconds=age), 10, 1, verified=verified)
+        listed = far.with_survey(Survey.of([sent], NOW), HOURLY, NOW)
+        assert (listed.failing is not None) is fails
+
+
 def test_without_any_snapshot_the_cluster_fails() -> None:
     status = CLUSTER.ended(report(error=Unreachable("no"))).ended(report(error=Unreachable("no")))
     assert status.failing is not None

@@ -26,7 +26,7 @@ from tests.unit.web.statuses import (
 from raft_snapshot_agent.core.alarms.problems import STARTING, list_problems, severity_of
 from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.state.report import Outcome
-from raft_snapshot_agent.core.state.status import OngoingFailure, StorageStatus
+from raft_snapshot_agent.core.state.status import OngoingFailure, Role, StorageStatus
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.web.page.changes import compare_runs
 from raft_snapshot_agent.web.page.charts import draw_charts
@@ -195,6 +195,18 @@ def test_what_shrank_and_what_is_missing_is_marked_in_the_charts() -> None:
     assert len(draw_charts((listed(back, stored(1), stored(2)),))[1].spots) == 1
     assert draw_charts((listed(stored(0)),)) == ()
     assert draw_charts(()) == ()
+
+
+def test_a_folder_that_gets_nothing_while_another_agent_works_is_no_alarm() -> None:
+    both = (storage(newest=5), storage("s3", "s3"))
+    tones = [
+        [
+            each.tone
+            for each in view_page(agent(cluster(storages=both, role=role))).clusters[0].storages
+        ]
+        for role in (Role.STANDS_BY, Role.WORKS)
+    ]
+    assert tones == [["idle", "good"], ["bad", "good"]]
 
 
 def test_of_many_clusters_those_with_problems_come_first_and_one_can_be_chosen() -> None:

@@ -210,8 +210,8 @@ def _of_storage(storage: StorageStatus, cluster: ClusterStatus, now: datetime) -
     if not known or verdict.state is CheckState.OK:
         return
     kind, severity, advice = _grade(storage, verdict.state, name)
-    if kind is ProblemKind.STALE and cluster.role is Role.STANDS_BY and storage.is_private:
-        return  # the agent beside the leader stores in a folder of its own host
+    if kind is ProblemKind.STALE and cluster.leaves_idle(storage):
+        return
     if kind is ProblemKind.STALE and verdict.newest is None and storage.is_new(now):
         yield _first_is_missing(storage, name)
         return

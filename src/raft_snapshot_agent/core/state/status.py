@@ -211,6 +211,10 @@ class ClusterStatus:
         begins = self.role is Role.STARTING and newest.passed
         return self.drilled(newest) if works or begins or self.drill is not None else self
 
+    def leaves_idle(self, storage: StorageStatus) -> bool:
+        """Return whether a storage gets no snapshots, as another agent stores on its own host."""
+        return self.role is Role.STANDS_BY and storage.is_private
+
     def judge(self, now: datetime) -> tuple[Verdict, ...]:
         """Return the result of the check of each storage."""
         return tuple(one.judge(now, self.name) for one in self.storages)

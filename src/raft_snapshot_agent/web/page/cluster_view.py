@@ -120,7 +120,10 @@ def view_cluster(
         alarms=tuple(f"{one.name}: {one.alarm}" for one in cluster.storages if one.alarm),
         lease=_tell_lease(cluster),
         token=_tell_token(cluster, now),
-        storages=tuple(view_storage(one, now, cluster.name) for one in cluster.storages)
+        storages=tuple(
+            view_storage(one, now, cluster.name, idle=cluster.leaves_idle(one))
+            for one in cluster.storages
+        )
         if whole
         else (),
         timeline=draw_timeline(cluster, now) if whole else None,

@@ -65,13 +65,16 @@ class StorageCard:
     snapshots: tuple[SnapshotRow, ...]
 
 
-def view_storage(storage: StorageStatus, now: datetime, cluster: str) -> StorageCard:
+def view_storage(
+    storage: StorageStatus, now: datetime, cluster: str, *, idle: bool = False
+) -> StorageCard:
     """Return the view of a storage.
 
     Arguments:
         storage: Its status.
         now: The present time.
         cluster: The name of its cluster.
+        idle: Whether it gets no snapshots while another agent takes them.
     """
     verdict = storage.judge(now, cluster)
     failing = storage.failing
@@ -83,7 +86,7 @@ def view_storage(storage: StorageStatus, now: datetime, cluster: str) -> Storage
         storage.name,
         storage.kind,
         storage.location,
-        "idle" if unseen else tone,
+        "idle" if unseen or (idle and verdict.state is CheckState.CRITICAL) else tone,
         "not looked at yet" if unseen else verdict.message,
         "none" if verdict.age is None else span(verdict.age),
         "" if verdict.limit is None else span(verdict.limit),

@@ -118,7 +118,7 @@ def ask_storages(load: Callable[[], LoadedFleet]) -> Document:
         )
         storages[cluster].append(described.with_survey(holding.survey, spec, now))
     clusters = tuple(
-        ClusterStatus(name, tuple(found), role=Role.UNKNOWN).recalled()
+        ClusterStatus(name, tuple(found), role=Role.UNKNOWN).recalled(now)
         for name, found in storages.items()
     )
     return document(AgentStatus(__version__, now, now, clusters, fleet.first.source))

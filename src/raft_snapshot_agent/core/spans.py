@@ -1,8 +1,8 @@
-"""Formats durations for display."""
+"""Durations: how they are displayed, and whether they have passed."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 _SECOND = timedelta(seconds=1)
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
@@ -18,3 +18,8 @@ def span(length: timedelta) -> str:
             more = rest // next_size
             return f"{count}{unit}{more}{next_unit}" if more else f"{count}{unit}"
     return "0s"
+
+
+def is_within(begin: datetime, length: timedelta, now: datetime) -> bool:
+    """Return whether less than a duration has passed; a clock set back delays nothing."""
+    return timedelta(0) <= now - begin < length

@@ -43,11 +43,12 @@ class StatusBoard:
 
     def read(self) -> AgentStatus:
         """Return the present status."""
+        now = self._clock()
         clusters = tuple(
-            self._measures[name](one) if name in self._measures else one
+            (self._measures[name](one) if name in self._measures else one).as_of(now)
             for name, one in self._clusters.items()
         )
-        return replace(self._status, at=self._clock(), clusters=clusters)
+        return replace(self._status, at=now, clusters=clusters)
 
     def measure(self, cluster: str, look: Change) -> None:
         """Register a function that adds present values whenever the status is read.

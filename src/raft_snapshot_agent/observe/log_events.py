@@ -40,6 +40,7 @@ class LogEvent(StrEnum):
     NEXT_SNAPSHOT = "next_snapshot"
     RETRY = "retry"
     SLOTS_MISSED = "slots_missed"
+    CLOCK_SET_BACK = "clock_set_back"
     SCHEDULE_FAILED = "schedule_failed"
     NOBODY_WORKS = "nobody_works"
     SOMEBODY_WORKS = "somebody_works"

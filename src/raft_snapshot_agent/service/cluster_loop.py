@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import anyio
 from anyio import CancelScope
 from anyio.abc import TaskGroup, TaskStatus
 
 from raft_snapshot_agent.core.schedules.timetable import ScheduleState
+from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.lease.changes import Changes
 from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.observe.board import StatusBoard
@@ -21,6 +22,7 @@ from raft_snapshot_agent.observe.trace import CLUSTER, RUN, Progress, as_failure
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.events import (
     SLICE,
+    ClockSetBack,
     Due,
     EventQueue,
     LeaseAcquired,
@@ -120,6 +122,8 @@ class ClusterLoop:
                     await self._switch_to(service)
                     await self._begin_lease(tasks)
                     state = await self._runs.begin(state)
+                case ClockSetBack(by):
+                    state = await self._plan_anew(by)
                 case LeaseAcquired():
                     state = await self._runs.resume(state)
                 case TakeNow():
@@ -139,6 +143,16 @@ class ClusterLoop:
         finally:
             await old.agent.leave()
         service.log.info("The new configuration is in force.", fact=LogEvent.CONFIGURATION_IN_FORCE)
+
+    async def _plan_anew(self, setback: timedelta) -> ScheduleState:
+        """Plan as at the start of the agent, as all known times are of the clock before."""
+        self._runs.service.log.warning(
+            f"The wall clock was set back by {span(setback)}, so the next snapshot is planned anew"
+            " from what the storages list; if nobody set it, check the time service of this host.",
+            fact=LogEvent.CLOCK_SET_BACK,
+        )
+        self._publisher.set_back()
+        return await self._runs.begin()
 
     async def _take_now(self, state: ScheduleState) -> None:
         if (await self._runs.serve(state.lines.keys(), state)).interrupted:

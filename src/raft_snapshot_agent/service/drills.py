@@ -21,6 +21,7 @@ from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.drill_plan import DrillPlan
 from raft_snapshot_agent.service.events import SLICE
 from raft_snapshot_agent.service.lasting import keep_running
+from raft_snapshot_agent.service.wall_clock import WallClockWatch
 from raft_snapshot_agent.service.working import is_working
 
 if TYPE_CHECKING:
@@ -57,14 +58,20 @@ class DrillLoop:
                 continue
             timing = self._plan.timing
             spread = timing.jitter * random.random()  # noqa: S311 - jitter is no secret
-            await self._sleep_until(timing.first(newest, self._clock()) + spread)
+            if not await self._sleep_until(timing.first(newest, self._clock()) + spread):
+                continue
             if await self._look() == (True, newest):  # not due any more if another agent has run it
                 await self._hold()
 
-    async def _sleep_until(self, due: datetime) -> None:
-        while (wait := due - self._clock()) > timedelta(0):  # noqa: ASYNC110 - a clock is no event
+    async def _sleep_until(self, due: datetime) -> bool:
+        """Sleep until a time; return whether it came, or the wall clock was set back before."""
+        wall_clock = WallClockWatch(self._clock)
+        while (wait := due - self._clock()) > timedelta(0):
             # In slices: the wall clock may be set, and the host may be suspended.
             await anyio.sleep(min(SLICE, wait.total_seconds()))
+            if wall_clock.find_setback():
+                return False
+        return True
 
     async def _look(self) -> tuple[bool, datetime | None]:
         """Return whether this agent is to run the next drill, and when the last one began."""
@@ -75,6 +82,8 @@ class DrillLoop:
         is_ours = await is_working(self._service.agent)
         if noted is not None:
             self._publish(noted, is_ours=is_ours)
+        if self._last is not None and self._last > self._clock():
+            self._last = None  # the wall clock was set back
         times = (None if noted is None else noted.began, self._last)
         return is_ours, max((one for one in times if one is not None), default=None)
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import anyio
 
 from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.wall_clock import WallClockWatch
 
 SLICE = 30.0
 """Longest sleep in seconds: the wall clock may be set and the host may be suspended."""
@@ -27,6 +28,13 @@ class Reload:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockSetBack:
+    """The wall clock was set back, so that all planned times are too late."""
+
+    by: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseAcquired:
     """The lease was acquired, which another agent held before."""
 
@@ -41,8 +49,8 @@ class Due:
     """A scheduled snapshot is due."""
 
 
-Event = Retire | Reload | LeaseAcquired | TakeNow | Due
-_URGENT = (Retire, Reload, LeaseAcquired, TakeNow)
+Event = Retire | Reload | ClockSetBack | LeaseAcquired | TakeNow | Due
+_URGENT = (Retire, Reload, ClockSetBack, LeaseAcquired, TakeNow)
 """The most urgent first; `Due` is last, as it stays due."""
 
 
@@ -60,6 +68,7 @@ class EventQueue:
         """
         self._clock = clock
         self._beat = beat
+        self._wall_clock = WallClockWatch(clock)
         self._waiting: dict[type[Event], Event] = {}
         self._arrived = anyio.Event()
 
@@ -74,12 +83,17 @@ class EventQueue:
         self._arrived.set()
 
     async def wait(self, moment: datetime) -> bool:
-        """Wait until a time of the wall clock; return whether an event came first."""
+        """Wait until a time of the wall clock; return whether an event came first.
+
+        That the wall clock was set back is such an event; it is noticed within `SLICE`.
+        """
+        self._note_setback()
         while not self._waiting and (left := moment - self._clock()) > timedelta(0):
             self._arrived = anyio.Event()
             self._beat()
             with anyio.move_on_after(min(SLICE, left.total_seconds())):
                 await self._arrived.wait()
+            self._note_setback()
         return bool(self._waiting)
 
     async def next(self, due: datetime) -> Event:
@@ -91,3 +105,7 @@ class EventQueue:
             if (event := self._waiting.pop(kind, None)) is not None:
                 return event
         return Due()
+
+    def _note_setback(self) -> None:
+        if setback := self._wall_clock.find_setback():
+            self.put(ClockSetBack(setback))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from math import isfinite
+from time import monotonic
 
 from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec, ScheduleState
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
@@ -61,11 +62,11 @@ class StatusPublisher:
         self.service = service
         self._board = board
         self._clock = clock
-        self._beat = clock()
+        self._beat = monotonic()
 
     def beat(self) -> None:
         """Record that the loop is alive."""
-        self._beat = self._clock()
+        self._beat = monotonic()
 
     def plan(self, state: ScheduleState) -> None:
         """Publish the next due times."""
@@ -78,6 +79,11 @@ class StatusPublisher:
             return replace(status, storages=storages, next_due=state.next_due)
 
         self._publish(change)
+
+    def set_back(self) -> None:
+        """Forget what is dated in the future, as the wall clock was set back."""
+        now = self._clock()
+        self._publish(lambda status: status.as_of(now))
 
     def survey(self, surveys: Mapping[str, Survey]) -> None:
         """Publish the content of the storages.
@@ -112,7 +118,7 @@ class StatusPublisher:
         self._publish(lambda status: status.left())
 
     def login(self, refused: str) -> None:
-        """Publish whether a new login would work; `None`: it would."""
+        """Publish why a new login would fail; empty: it would not."""
         self._publish(lambda status: replace(status, login_failing=refused))
 
     def watch(self, progress: Progress) -> None:
@@ -138,19 +144,19 @@ class StatusPublisher:
             else one
             for one in status.storages
         )
-        return replace(status, storages=storages).recalled()
+        return replace(status, storages=storages).recalled(now)
 
     def _measure(self, status: ClusterStatus, progress: Progress) -> ClusterStatus:
         agent, now = self.service.agent, self._clock()
-        idle = timedelta(seconds=progress.idle)
         running = status.activity
+        idle = progress.idle if running else monotonic() - self._beat
         return replace(
             status,
             activity=running
             and replace(running, run_id=agent.present_run, received=agent.received),
             lease=None if agent.lease is None else _describe_lease(agent.lease),
             token_expires_at=_add(now, agent.cluster.session.seconds_to_end()),
-            heartbeat=now - idle if running else self._beat,
+            heartbeat=now - timedelta(seconds=idle),
             stuck=progress.stuck,
             spool_free=agent.spool.free,
         )

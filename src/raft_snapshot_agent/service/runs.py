@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import anyio
 
-from raft_snapshot_agent.core.schedules.schedule import backoff
+from raft_snapshot_agent.core.schedules.schedule import MISSED_LIMIT, backoff
 from raft_snapshot_agent.core.schedules.timetable import ScheduleState
 from raft_snapshot_agent.core.state.report import Outcome, Report
 from raft_snapshot_agent.observe.log_events import LogEvent
@@ -89,7 +89,7 @@ class Runs:
         self._events = events
         self._publisher = publisher
         self._clock = clock
-        self._unattended = Unattended(service.log)
+        self._unattended = Unattended(journal)
         self._last = LastRun()
 
     async def begin(self, before: ScheduleState | None = None) -> ScheduleState:
@@ -242,7 +242,8 @@ class Runs:
 
     def _tell_missed(self, state: ScheduleState, served: Collection[str]) -> None:
         missed = max(state.lines[name].missed for name in served)
-        said = [f"Scheduled snapshots skipped during the last run: {missed}."] if missed else []
+        many = f"{missed}" if missed < MISSED_LIMIT else f"at least {MISSED_LIMIT}"
+        said = [f"Scheduled snapshots skipped during the last run: {many}."] if missed else []
         self._journal.trouble(LogEvent.SLOTS_MISSED, "missed", said, self._clock())
 
     def _tell_next(self, state: ScheduleState) -> str:

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 
 from raft_snapshot_agent.core.duration import format_duration
 from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.spans import is_within
 from raft_snapshot_agent.core.state.overdue import Overdue, find_overdue
 from raft_snapshot_agent.observe.log_events import LogEvent
-from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.observe.run_log import Journal
 
 _AGAIN = timedelta(hours=1)
 _CHECK = "check that an agent runs beside the leader and can store, or set run_on: anywhere"
@@ -22,10 +23,11 @@ _UNSEEN = (
 class Unattended:
     """Detects a cluster without new snapshots while this agent is standby, and logs it."""
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
         self._since: datetime | None = None
         """When this agent became standby."""
+        self._looked_at: datetime | None = None
         self._found: Overdue | None = None
         self._told_at: datetime | None = None
 
@@ -48,6 +50,9 @@ class Unattended:
                 are only such, it is logged only once: another agent may be working.
         """
         self._since = self._since or now
+        if self._looked_at is not None and now < self._looked_at:  # the wall clock was set back
+            self._since -= self._looked_at - now
+        self._looked_at = now
         shared = {name: timing for name, timing in timings.items() if name not in private}
         if not taken:
             return
@@ -56,9 +61,9 @@ class Unattended:
             self._tell_end(now)
             return
         self._found = self._found or found
-        if self._told_at is None or (shared and now - self._told_at >= _AGAIN):
+        if self._told_at is None or (shared and not is_within(self._told_at, _AGAIN, now)):
             self._told_at = now
-            self._log.error(
+            self._journal.log.error(
                 f"{_describe(found, now)} ({_CHECK if shared else _UNSEEN})",
                 fact=LogEvent.NOBODY_WORKS,
                 reason=why,
@@ -73,7 +78,7 @@ class Unattended:
         if self._found is not None:
             late = format_duration(_drop_fraction(now - self._found.due))
             what = f"Snapshots of this cluster are stored again; one was {late} overdue."
-            self._log.info(what, fact=LogEvent.SOMEBODY_WORKS)
+            self._journal.log.info(what, fact=LogEvent.SOMEBODY_WORKS)
         self._found = self._told_at = None
 
 
@@ -90,4 +95,4 @@ def _format_time(moment: datetime) -> str:
 
 
 def _drop_fraction(duration: timedelta) -> timedelta:
-    return timedelta(seconds=int(duration.total_seconds()))
+    return timedelta(seconds=max(0, int(duration.total_seconds())))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import anyio
 import pytest
 
-from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.schedules.schedule import Every
+from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.state.holding import CheckState, Survey
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, StorageStatus
 from raft_snapshot_agent.observe.board import StatusBoard
 
 pytestmark = pytest.mark.anyio
@@ -56,3 +60,15 @@ async def test_what_is_measured_is_looked_up_by_each_reader() -> None:
     assert [posted.read().clusters[0].node for _ in range(2)] == ["1", "2"]
     posted.assign((ClusterStatus("b"),))
     assert [one.name for one in posted.read().clusters] == ["b"]
+
+
+async def test_every_reader_judges_as_of_now() -> None:
+    now = NOW
+    stored = Survey.of([Stored("a.snap", NOW, 10, verified=True)], NOW)
+    storage = StorageStatus("disk", "local").with_survey(
+        stored, ScheduleSpec(Every(timedelta(hours=1))), NOW
+    )
+    posted = StatusBoard(AgentStatus("1", NOW, NOW, (ClusterStatus("a", (storage,)),)), lambda: now)
+    assert posted.read().clusters[0].state(now) is CheckState.OK
+    now = NOW - timedelta(hours=1)
+    assert posted.read().clusters[0].state(now) is CheckState.CRITICAL

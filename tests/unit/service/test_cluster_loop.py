@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Collection, Mapping
 from contextlib import redirect_stderr
 from datetime import UTC, datetime, timedelta
@@ -471,3 +472,59 @@ async def test_a_look_that_finds_no_thread_is_a_trouble_of_the_lease() -> None:
     lease = Lease(NoThreads(), "me", timedelta(seconds=30))
     await lease.look()
     assert "no further thread can be started" in str(lease.trouble)
+
+
+class Clock:
+    """A wall clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+class Dated(Agent):
+    """An agent that dates its snapshots by the clock of the test."""
+
+    def __init__(self, clock: Clock, *endings: AgentError | None) -> None:
+        super().__init__(*endings)
+        self.clock = clock
+        self.surveys = {}
+
+    async def run_once(self, names: Collection[str], *, again: Collection[str] = ()) -> Report:
+        report = await super().run_once(names, again=again)
+        now = self.clock()
+        for name in names:
+            self.held[name] = [now, *self.held[name][:-1]] if not report.error else self.held[name]
+        return Report("run", now, now, error=report.error)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_clock_that_is_set_back_delays_no_snapshot(
+    monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    monkeypatch.setattr("raft_snapshot_agent.service.events.SLICE", 0.01)
+    clock = Clock()
+    clock.ahead = timedelta(days=2)
+    agent = Dated(clock, *([AgentError("the server is down")] if fails else []))
+    said = io.StringIO()
+    with redirect_stderr(said), anyio.fail_after(60):
+        service = ClusterService(
+            agent,  # type: ignore[arg-type]
+            ScheduleSpec(Every(timedelta(hours=1))),
+            configure("text", "info"),
+        )
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ClusterLoop(service, Notifier({}), clock=clock).run)
+            expected = "Trying again in" if fails else "This agent"
+            while not (agent.served or expected in said.getvalue()):  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+            before = len(agent.served)
+            clock.ahead = timedelta(0)
+            while len(agent.served) == before:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+            tasks.cancel_scope.cancel()
+    text = said.getvalue()
+    assert len(re.findall(r"The wall clock was set back by (?:1d23h|2d)", text)) == 1
+    assert "event=clock_set_back" in text

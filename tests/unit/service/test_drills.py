@@ -241,3 +241,19 @@ async def test_a_new_configuration_gives_up_the_drills_of_the_old(
             await begun.wait()
             held.assign([SimpleNamespace(drills=None)], tasks)  # type: ignore[list-item]
             await ended.wait()
+
+
+async def test_a_clock_that_is_set_back_delays_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, steps = Plan(), iter([timedelta(days=400)])
+
+    async def sleep(seconds: float) -> None:
+        await World.sleep(seconds)
+        if World.now >= NOW + HOUR:
+            World.now -= next(steps, timedelta(0))
+
+    monkeypatch.setattr(drills, "anyio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(World, "days", 1)
+    await days_with(plan)
+
+    assert plan.held[0] == NOW
+    assert NOW + HOUR - timedelta(days=400) <= plan.held[1] < NOW + 2 * HOUR - timedelta(days=400)

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from raft_snapshot_agent.service.events import (
+    ClockSetBack,
     Due,
     Event,
     EventQueue,
@@ -125,3 +126,35 @@ async def test_who_waits_long_shows_that_he_lives(monkeypatch: pytest.MonkeyPatc
             while len(beats) < 3:  # noqa: ASYNC110 - it is the number that is waited for
                 await anyio.sleep(0.01)
             tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("wait", ["next", "wait"])
+async def test_a_wall_clock_that_is_set_back_is_an_event(
+    monkeypatch: pytest.MonkeyPatch, wait: str
+) -> None:
+    monkeypatch.setattr("raft_snapshot_agent.service.events.SLICE", 0.01)
+    time = Time()
+    queue = EventQueue(time)
+    found: list[Event] = []
+
+    async def wait_for_hours() -> None:
+        if wait == "wait":
+            assert await queue.wait(NOW + timedelta(hours=1)) is True
+        found.append(await queue.next(NOW + timedelta(hours=1)))
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait_for_hours)
+            await anyio.wait_all_tasks_blocked()
+            time.now -= timedelta(days=2)
+    (event,) = found
+    assert isinstance(event, ClockSetBack)
+    assert timedelta(days=2) <= event.by < timedelta(days=2, minutes=2)
+
+
+async def test_a_clock_that_was_set_back_during_a_run_is_noticed_after_it() -> None:
+    time = Time()
+    queue = EventQueue(time)
+    time.now -= timedelta(hours=1)
+    assert isinstance(await queue.next(NOW), ClockSetBack)
+    assert await queue.next(time.now) == Due()

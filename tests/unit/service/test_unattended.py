@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from raft_snapshot_agent.core.schedules.schedule import Cron, Every
 from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
 from raft_snapshot_agent.observe.logs import configure
+from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.service.unattended import Unattended
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
@@ -24,7 +25,7 @@ def said(
     """Look at these moments at what is stored; return the lines of the log."""
     log = io.StringIO()
     with redirect_stderr(log):
-        watch = Unattended(configure("text", "info"))
+        watch = Unattended(Journal(configure("text", "info")))
         for now, taken in looks:
             watch.look(timings, taken, now, "a standby", {*private})
     return log.getvalue().splitlines()
@@ -101,3 +102,23 @@ def test_a_cron_schedule_and_its_jitter_have_their_time() -> None:
 
     assert said([(NOW, {"s3": [NOW]}), (due + timedelta(hours=3), {"s3": [NOW]})], nightly) == []
     assert len(said([(NOW, {"s3": [NOW]}), (due + 4 * HOUR, {"s3": [NOW]})], nightly)) == 1
+
+
+def test_a_clock_that_was_set_back_silences_nothing() -> None:
+    ahead = NOW + timedelta(days=2)
+    looks = [(ahead, {"s3": [NOW]}), (ahead + 2 * HOUR, {"s3": [NOW]})]
+    back = each(5, timedelta(hours=2), {"s3": [NOW - 2 * HOUR]})
+    assert [line.split()[1] for line in said([*looks, *back])] == ["error"] * 4
+
+
+def test_the_log_of_a_new_configuration_is_used() -> None:
+    old, new = io.StringIO(), io.StringIO()
+    with redirect_stderr(old):
+        journal = Journal(configure("text", "info"))
+        watch = Unattended(journal)
+    with redirect_stderr(new):
+        journal.log = configure("json", "info")
+        for now in (NOW, NOW + 2 * HOUR):
+            watch.look(HOURLY, {"s3": []}, now, "a standby", set())
+    assert old.getvalue() == ""
+    assert '"event": "nobody_works"' in new.getvalue()

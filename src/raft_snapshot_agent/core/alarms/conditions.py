@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
+from raft_snapshot_agent.core.spans import is_within
+
 AGAIN_AFTER = timedelta(hours=1)
 _KINDS = 10
 """Most kinds that are distinguished per condition; all further ones count as one."""
@@ -92,7 +94,7 @@ def _observe_one(before: _Lasting | None, text: str, now: datetime) -> tuple[_La
         begun = _Lasting(text, now, now)
         return begun, [begun.news(State.BEGINS)]
     lasting = replace(before, text=text, times=before.times + 1)
-    if now - before.told < AGAIN_AFTER:
+    if is_within(before.told, AGAIN_AFTER, now):
         return lasting, []
     return replace(lasting, told=now), [lasting.news(State.LASTS)]
 

@@ -9,6 +9,7 @@ from hashlib import sha256
 
 from raft_snapshot_agent.core.alarms.alert_events import CONDITIONS, AlertEvent, Wishes
 from raft_snapshot_agent.core.alarms.alerts import Alert, AlertKey, find_alerts, is_over
+from raft_snapshot_agent.core.spans import is_within
 from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 
@@ -157,7 +158,7 @@ def _keep_record(
 ) -> AlertRecord | None:
     """Return the record of an alert that is no longer found; `None` to drop it."""
     if record.ended is not None:
-        return record if _is_within(record.ended, FORGOTTEN_AFTER, now) else None
+        return record if is_within(record.ended, FORGOTTEN_AFTER, now) else None
     if not over:
         return record
     if record.told is None and now - record.seen < record.alert.patience:
@@ -170,7 +171,7 @@ def _keep_record(
 def _group(memory: NoticeMemory, event: AlertEvent, wishes: Wishes, now: datetime) -> Notice | None:
     here = {key: one for key, one in memory.records.items() if key[0] is event}
     last = memory.sent.get(event)
-    if last is not None and _is_within(last, GROUP_PAUSE, now):
+    if last is not None and is_within(last, GROUP_PAUSE, now):
         return None
     news = {key: one for key, one in here.items() if _is_news(one, now)}
     if any(_is_again(one, wishes.repeat, now) for one in here.values()):
@@ -184,20 +185,13 @@ def _group(memory: NoticeMemory, event: AlertEvent, wishes: Wishes, now: datetim
 def _is_news(record: AlertRecord, now: datetime) -> bool:
     if record.ended is not None:
         return True
-    return record.told is None and not _is_within(record.seen, record.alert.patience, now)
+    return record.told is None and not is_within(record.seen, record.alert.patience, now)
 
 
 def _is_again(record: AlertRecord, repeat: timedelta, now: datetime) -> bool:
     return (
-        record.ended is None
-        and record.told is not None
-        and not _is_within(record.told, repeat, now)
+        record.ended is None and record.told is not None and not is_within(record.told, repeat, now)
     )
-
-
-def _is_within(begin: datetime, span: timedelta, now: datetime) -> bool:
-    """Return whether less than `span` has passed; a clock set back delays nothing."""
-    return timedelta(0) <= now - begin < span
 
 
 def _observe_runs(

@@ -15,6 +15,11 @@ _GRACE_SHARE = 2
 _LEAST_GRACE, _MOST_GRACE = timedelta(minutes=1), timedelta(hours=1)
 
 
+def is_ahead(moment: datetime, now: datetime) -> bool:
+    """Return whether a time is further in the future than clocks of two hosts differ."""
+    return moment - now > AHEAD
+
+
 @dataclass(frozen=True, slots=True)
 class DueTime:
     """When the next snapshot is due, and when it is late."""
@@ -52,12 +57,12 @@ def census(stored: Iterable[Stored], now: datetime) -> Census:
     listed = tuple(stored)
     whole = [one for one in listed if not (one.broken or one.doubt)]
     dated = [one for one in whole if one.taken_at.year > MINYEAR]
-    believed = [one for one in dated if one.taken_at - now <= AHEAD]
+    believed = [one for one in dated if not is_ahead(one.taken_at, now)]
     return Census(
         newest=believed[0] if believed else None,
         whole=len(believed),
         broken=tuple(one for one in listed if one.broken),
-        ahead=tuple(one for one in dated if one.taken_at - now > AHEAD),
+        ahead=tuple(one for one in dated if is_ahead(one.taken_at, now)),
         undated=tuple(one for one in whole if one.taken_at.year == MINYEAR),
     )
 

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
-from raft_snapshot_agent.core.state.freshness import Census, DueTime, age, census, deadline
+from raft_snapshot_agent.core.state.freshness import (
+    Census,
+    DueTime,
+    age,
+    census,
+    deadline,
+    is_ahead,
+)
 from raft_snapshot_agent.errors import AgentError
 
 if TYPE_CHECKING:  # whoever reads such a note has loaded what it is
@@ -127,6 +134,8 @@ class Holding:
     survey: Survey = Survey()
     deadline: DueTime | None = None
     """When the next snapshot is due; `None` without a snapshot to count from."""
+    timing: ScheduleSpec | None = None
+    """Schedule of the storage; `None` before the first listing."""
 
     def with_survey(self, survey: Survey, timing: ScheduleSpec) -> Holding:
         """Return the holding after another listing.
@@ -137,7 +146,17 @@ class Holding:
         """
         newest = None if survey.census is None else survey.census.newest
         due = None if newest is None else deadline(timing, newest.taken_at, survey.took)
-        return replace(self, survey=survey, deadline=due)
+        return replace(self, survey=survey, deadline=due, timing=timing)
+
+    def as_of(self, now: datetime) -> Holding:
+        """Return the holding as it is judged at a time.
+
+        If the wall clock was set back since the listing, the newest snapshot may be in the future.
+        """
+        if self.timing is None or self.newest is None or not is_ahead(self.newest.taken_at, now):
+            return self
+        survey = replace(self.survey, census=census(self.survey.listed, now))
+        return self.with_survey(survey, self.timing)
 
     @property
     def census(self) -> Census | None:

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from operator import is_
 
 from raft_snapshot_agent.core.history.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
 from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
+from raft_snapshot_agent.core.state.freshness import is_ahead
 from raft_snapshot_agent.core.state.holding import CheckState, Verdict, overall
 from raft_snapshot_agent.core.state.report import Outcome, Report
 from raft_snapshot_agent.core.state.run_durations import RunDurations
@@ -38,7 +40,7 @@ __all__ = [
 ]
 
 MEASURED = frozenset({"activity", "lease", "token_expires_at", "heartbeat", "stuck", "spool_free"})
-"""Function that adds present values to a cluster's status."""
+"""Fields of a cluster's status that are measured whenever it is read."""
 RUNS_KEPT = 200
 """Number of last runs that are kept for the timeline."""
 
@@ -108,7 +110,7 @@ class Activity:
     """A run in progress."""
 
     run_id: str
-    """Address of the server; empty while the leader is being searched."""
+    """Empty while the leader is being searched."""
     started_at: datetime
     received: int = 0
     """Bytes received from the server so far."""
@@ -161,9 +163,11 @@ class ClusterStatus:
     verification_failures: int = 0
     lease: LeaseStatus | None = None
     token_expires_at: datetime | None = None
-    """The last drill; `None` if there was none or it is unknown."""
+    """`None` without a token, or if it never expires."""
     login_failing: str = ""
+    """Why a new login would fail; empty if it would not."""
     drill: DrillStatus | None = None
+    """The last drill; `None` if there was none or it is unknown."""
     heartbeat: datetime | None = None
     """When its loop last made progress."""
     stuck: bool = False
@@ -196,7 +200,18 @@ class ClusterStatus:
         )
         return replace(self, storages=storages)
 
-    def recalled(self) -> ClusterStatus:
+    def as_of(self, now: datetime) -> ClusterStatus:
+        """Return the status as it is judged at a time: what is dated in the future proves nothing.
+
+        Otherwise a wall clock that was set back would make everything look new until it catches up.
+        """
+        storages = tuple(one.as_of(now) for one in self.storages)
+        drill = None if self.drill is not None and is_ahead(self.drill.at, now) else self.drill
+        if drill is self.drill and all(map(is_, storages, self.storages)):
+            return self
+        return replace(self, storages=storages, drill=drill)
+
+    def recalled(self, now: datetime) -> ClusterStatus:
         """Return the status with the last drill noted in its storages, if it should be reported.
 
         A failed drill is reported only by the agent that takes the snapshots, so that there is only
@@ -204,9 +219,10 @@ class ClusterStatus:
         """
         notes = [one.holding.survey.drill for one in self.storages if one.holding is not None]
         dated = [(one.began, one) for one in notes if one is not None and one.began is not None]
-        if not dated:
+        past = [pair for pair in dated if not is_ahead(pair[0], now)]
+        if not past:
             return self
-        newest = max(dated, key=lambda pair: pair[0])[1]
+        newest = max(past, key=lambda pair: pair[0])[1]
         works = self.role in {Role.WORKS, Role.UNKNOWN}
         begins = self.role is Role.STARTING and newest.passed
         return self.drilled(newest) if works or begins or self.drill is not None else self

@@ -137,18 +137,28 @@ class StorageStatus:
         holding = before.with_survey(survey, timing)
         if holding.census is None:
             return replace(self, holding=holding)
-        newest = holding.newest
         return replace(
-            self,
-            holding=holding,
+            self._with_newest(holding),
             listed_at=at,
             stored=survey.count,
             stored_bytes=survey.size,
             oldest=survey.oldest,
+            failing=None if _is_stored_since(self.failing, holding.newest) else self.failing,
+            alarm=survey.alarm,
+        )
+
+    def as_of(self, now: datetime) -> StorageStatus:
+        """Return the status as it is judged at a time, as in `Holding.as_of`."""
+        holding = self.holding and self.holding.as_of(now)
+        return self if holding is None or holding is self.holding else self._with_newest(holding)
+
+    def _with_newest(self, holding: Holding) -> StorageStatus:
+        newest = holding.newest
+        return replace(
+            self,
+            holding=holding,
             last_index=None if newest is None else newest.index,
             last_success=None if newest is None else newest.taken_at,
-            failing=None if _is_stored_since(self.failing, newest) else self.failing,
-            alarm=survey.alarm,
         )
 
     def scrubbed(self, note: ScrubNote) -> StorageStatus:

@@ -83,3 +83,10 @@ def test_names_numbers_and_times_make_no_other_kind(one: str, other: str) -> Non
 
 def test_another_reason_is_another_kind() -> None:
     assert kind_of("cannot reach a: refused") != kind_of("cannot reach a: timed out")
+
+
+def test_a_clock_that_was_set_back_silences_nothing() -> None:
+    conditions, _ = Conditions().observe("s3", {"down": "down"}, START)
+    conditions, news = conditions.observe("s3", {"down": "down"}, START - timedelta(days=2))
+    assert [one.state for one in news] == [State.LASTS]
+    assert conditions.observe("s3", {"down": "down"}, START - timedelta(days=2) + MINUTE)[1] == []

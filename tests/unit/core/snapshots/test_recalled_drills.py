@@ -46,7 +46,7 @@ def test_the_last_of_all_storages_is_told_by_whom_it_concerns(
     role: Role, before: DrillStatus | None, *, passed: bool, told: str | None
 ) -> None:
     storages = (noting("local", 5, passed=True), noting("s3", 2, passed=passed), storage("other"))
-    found = ClusterStatus("", storages, role, drill=before).recalled().drill
+    found = ClusterStatus("", storages, role, drill=before).recalled(NOW).drill
 
     assert (found and found.snapshot) == told
     assert found is None or found.passed is passed
@@ -54,7 +54,7 @@ def test_the_last_of_all_storages_is_told_by_whom_it_concerns(
 
 def test_what_this_agent_held_later_stays() -> None:
     held = DrillStatus("mine.snap", False, NOW)
-    found = ClusterStatus("", (noting("s3", 2, passed=True),), Role.WORKS, drill=held).recalled()
+    found = ClusterStatus("", (noting("s3", 2, passed=True),), Role.WORKS, drill=held).recalled(NOW)
 
     assert found.drill == held
 
@@ -64,4 +64,4 @@ def test_a_look_without_notes_forgets_no_drill() -> None:
     timing = ScheduleSpec(Every(timedelta(hours=1)))
     after = before.with_survey(Survey(), timing, NOW)
 
-    assert ClusterStatus("", (after,)).recalled().drill is not None
+    assert ClusterStatus("", (after,)).recalled(NOW).drill is not None

@@ -16,6 +16,7 @@ from raft_snapshot_agent.core.state.report import Outcome, Report, StorageResult
 from raft_snapshot_agent.core.state.status import (
     RUNS_KEPT,
     ClusterStatus,
+    DrillStatus,
     Role,
     StorageStatus,
 )
@@ -197,3 +198,32 @@ def test_a_cluster_is_as_well_as_its_worst_storage() -> None:
     assert fine.state(NOW + timedelta(days=1)) is CheckState.CRITICAL
     assert CLUSTER.state(NOW) is CheckState.UNKNOWN
     assert ClusterStatus("off", disabled="no address").state(NOW) is CheckState.CRITICAL
+
+
+def test_what_is_dated_in_the_future_since_the_clock_was_set_back_proves_nothing() -> None:
+    found = survey(timedelta(0), 3 * timedelta(hours=1))
+    status = replace(
+        CLUSTER, storages=tuple(one.with_survey(found, HOURLY, NOW) for one in CLUSTER.storages)
+    )
+    assert status.as_of(NOW) is status
+    assert status.as_of(NOW - timedelta(minutes=4)) is status
+
+    hour_back = status.as_of(NOW - timedelta(hours=1)).storages[0]
+    assert (hour_back.last_success, hour_back.last_index) == (NOW - timedelta(hours=3), 1)
+    assert hour_back.holding is not None
+    assert hour_back.holding.deadline is not None
+    assert hour_back.holding.deadline.due == NOW - timedelta(hours=2)
+    assert hour_back.judge(NOW - timedelta(hours=1)).message == "2h old, at most 1h30m"
+
+    days_back = status.as_of(NOW - timedelta(days=2))
+    verdict = days_back.judge(NOW - timedelta(days=2))[0]
+    assert verdict.state is CheckState.CRITICAL
+    assert verdict.message == "no snapshot but those dated in the future"
+    assert days_back.storages[0].last_success is None
+    assert days_back.as_of(NOW - timedelta(days=2)) is days_back
+
+
+def test_a_drill_of_the_future_is_no_last_drill() -> None:
+    status = replace(CLUSTER, drill=DrillStatus("a.snap", True, NOW))
+    assert status.as_of(NOW) is status
+    assert status.as_of(NOW - timedelta(hours=1)).drill is None

@@ -1,0 +1,39 @@
+"""Detects that the wall clock was set back, by which every planned time would come too late."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+_NORMAL = timedelta(seconds=10)
+"""Time programs slew a clock, or step it by a few seconds; that delays no snapshot noticeably."""
+
+
+def _measure_uptime() -> timedelta:
+    return timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))
+
+
+class WallClockWatch:
+    """Compares the wall clock with the time since boot, which cannot be set."""
+
+    def __init__(
+        self,
+        clock: Callable[[], datetime],
+        uptime: Callable[[], timedelta] = _measure_uptime,
+    ) -> None:
+        """Note both clocks.
+
+        Arguments:
+            clock: Returns the present time.
+            uptime: Returns the time since boot, including the time in which the host is suspended.
+        """
+        self._clock = clock
+        self._uptime = uptime
+        self._booted = clock() - uptime()
+
+    def find_setback(self) -> timedelta:
+        """Return how far the wall clock was set back since the last call; zero if not notably."""
+        before, self._booted = self._booted, self._clock() - self._uptime()
+        setback = before - self._booted
+        return setback if setback > _NORMAL else timedelta(0)

@@ -16,7 +16,7 @@ from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import StorageResult
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import History
-from raft_snapshot_agent.destination.listing import Listing
+from raft_snapshot_agent.destination.listing import Listing, static
 from raft_snapshot_agent.errors import (
     AgentError,
     StorageError,
@@ -78,11 +78,25 @@ async def finish(
         before = await read_history_before(destination, manifest)
     done = await _compare(destination, manifest, before, delivery)
     found = before.listing if isinstance(before, History) else None
-    listing = found and found.with_manifest(manifest.snapshot, done.written)
+    listing = _list_after(destination, found, manifest, done.written)
     delivery = done.delivery
     if done.may_prune:
         delivery = await _prune(destination, delivery, clock, listing)
     return await _survey(delivery, listing, manifest, clock)
+
+
+def _list_after(
+    destination: Destination, before: Listing | None, manifest: Manifest, written: int
+) -> Listing | None:
+    """Return the listing with the new snapshot and its manifest; `None` if it is not known."""
+    if before is None:
+        return None
+    if destination.static_name is None:
+        return before.with_manifest(manifest, written)
+    # The one that was listed has been replaced.
+    sizes = {manifest.snapshot: manifest.size}
+    stored = static(manifest.snapshot, sizes, manifest if written else None)
+    return replace(before, stored=(stored,))
 
 
 async def _survey(
@@ -116,7 +130,8 @@ async def _compare(
             judged = await destination.watch(known, manifest)
     except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
         why = f"{manifest.snapshot} is stored without a manifest, and nothing is pruned"
-        return _Compared(_add_warnings(delivery, f"{why}: {_describe(error)}"), may_prune=False)
+        said = _describe(error, _NOTE_WITHIN)
+        return _Compared(_add_warnings(delivery, f"{why}: {said}"), may_prune=False)
     delivery, written = await _write_manifest(destination, judged.manifest, delivery)
     delivery = _add_warnings(delivery, *judged.warnings, *filter(None, [judged.unsettled]))
     delivery = replace(delivery, alarm=judged.alarm or delivery.alarm)
@@ -136,7 +151,7 @@ async def _write_manifest(
         with anyio.fail_after(_NOTE_WITHIN):
             await destination.storage.put(manifest_name(name), BytesSource(content))
     except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
-        why = f"{name} is stored without a manifest: {_describe(error)}"
+        why = f"{name} is stored without a manifest: {_describe(error, _NOTE_WITHIN)}"
         return _add_warnings(delivery, why), 0
     return delivery, len(content)
 
@@ -158,7 +173,8 @@ async def _prune(
         with anyio.fail_after(_PRUNE_WITHIN):
             pruned = await destination.prune(clock(), listing)
     except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
-        return _add_warnings(delivery, f"old snapshots are not pruned: {_describe(error)}")
+        why = f"old snapshots are not pruned: {_describe(error, _PRUNE_WITHIN)}"
+        return _add_warnings(delivery, why)
     deleted = (*delivery.deleted, *pruned.deleted)
     delivery = replace(delivery, deleted=deleted, counts=pruned.counts, alarm=pruned.alarm)
     return _add_warnings(delivery, *pruned.warnings)
@@ -168,7 +184,7 @@ def _add_warnings(delivery: StorageResult, *why: str) -> StorageResult:
     return replace(delivery, warnings=(*delivery.warnings, *why))
 
 
-def _describe(error: Exception) -> AgentError | str:
+def _describe(error: Exception, within: float) -> AgentError | str:
     if isinstance(error, TimeoutError):
-        return f"no answer within {_NOTE_WITHIN:g} s"
+        return f"no answer within {within:g} s"
     return as_failure(error)

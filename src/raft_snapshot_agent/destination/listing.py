@@ -21,17 +21,24 @@ class Listing:
     notes: frozenset[str] = frozenset()
     """The guard's notes that exist there."""
 
-    def with_manifest(self, name: str, size: int) -> Listing | None:
+    def with_manifest(self, manifest: Manifest, written: int) -> Listing | None:
         """Return the listing after a manifest was stored; `None` if its snapshot is not listed.
 
         Arguments:
-            name: The snapshot.
-            size: Bytes of the manifest; 0: it could not be stored.
+            manifest: The manifest.
+            written: Its size in bytes; 0: it could not be stored.
         """
+        name = manifest.snapshot
         place = next((at for at, one in enumerate(self.stored) if one.name == name), None)
         if place is None:
             return None
-        vouched = replace(self.stored[place], verified=size > 0, manifest_size=size)
+        vouched = replace(
+            self.stored[place],
+            size=manifest.size,  # it may have been listed before it was replaced
+            verified=written > 0,
+            manifest_size=written,
+            condemned=False,
+        )
         return replace(self, stored=(*self.stored[:place], vouched, *self.stored[place + 1 :]))
 
 

@@ -165,14 +165,19 @@ class StatusPublisher:
 def _describe_storage(
     destination: Destination, timing: ScheduleSpec, now: datetime, before: StorageStatus | None
 ) -> StorageStatus:
-    kind = destination.storage.kind
+    kind, location = destination.storage.kind, destination.storage.location("")
     slot = timing.schedule.following(now, now).at
+    new = StorageStatus(destination.name, kind, configured_at=now)
+    known = before or new
+    if known.location != location:  # what is known is the content of another place
+        known = replace(new, uploads=known.uploads, pruned=known.pruned)
+    survey = Survey() if known.holding is None else known.holding.survey
     return replace(
-        before
-        or StorageStatus(destination.name, kind, holding=hold(destination), configured_at=now),
+        known,
         kind=kind,
         required=destination.required,
-        location=destination.storage.location(""),
+        holding=hold(destination).with_survey(survey, timing),
+        location=location,
         schedule=str(timing.schedule),
         retention=destination.retention,
         zone=destination.zone,

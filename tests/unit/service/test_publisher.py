@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.naming import AGENT
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.state.holding import CheckState, Survey
 from raft_snapshot_agent.core.state.status import MEASURED, AgentStatus, ClusterStatus, Role
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError
@@ -23,8 +25,10 @@ from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.trace import Progress
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
-from raft_snapshot_agent.service.publisher import StatusPublisher
+from raft_snapshot_agent.service.publisher import StatusPublisher, describe
+from raft_snapshot_agent.storage.base import Entry
 from raft_snapshot_agent.vault.leader import Cluster
+from raft_snapshot_agent.web.probes import probe_health, probe_readiness
 
 pytestmark = pytest.mark.anyio
 
@@ -131,3 +135,99 @@ class FreeLease:
     held_lease = None
     location = holder = "nowhere"
     trouble = None
+
+
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+
+
+def serve(tmp_path: Path, destination: Destination, every: timedelta) -> ClusterService:
+    config = Config.model_validate({"vault": {"address": "http://127.0.0.1:9"}})
+    agent = Agent(
+        Cluster(config.vault, "anywhere"), [destination], naming=AGENT, spool=tmp_path, deadline=5
+    )
+    return ClusterService(agent, ScheduleSpec(Every(every)), configure("text", "info"))
+
+
+class Elsewhere(MemoryStorage):
+    def location(self, name: str) -> str:
+        return f"elsewhere:{name}"
+
+
+def describe_listed(tmp_path: Path) -> ClusterStatus:
+    """Return the status of a storage with one snapshot, which is two hours old."""
+    before = describe(serve(tmp_path, Destination("s3", MemoryStorage()), timedelta(hours=1)), NOW)
+    stored = Stored("a.snap", NOW - timedelta(hours=2), 10, 1, verified=True)
+    (storage,) = before.storages
+    listed = storage.with_survey(
+        Survey.of([stored], NOW), ScheduleSpec(Every(timedelta(hours=1))), NOW
+    )
+    return replace(before, storages=(replace(listed, uploads={"ok": 3}, pruned=2),))
+
+
+@pytest.mark.parametrize(
+    ("facts", "every", "state"),
+    [
+        ({}, 1, CheckState.CRITICAL),
+        ({"required": False}, 1, CheckState.WARNING),
+        ({}, 24, CheckState.OK),
+    ],
+)
+async def test_a_reload_judges_by_the_new_configuration_at_once(
+    tmp_path: Path, facts: dict[str, bool], every: int, state: CheckState
+) -> None:
+    changed = Destination("s3", MemoryStorage(), **facts)  # type: ignore[arg-type]
+    service = serve(tmp_path, changed, timedelta(hours=every))
+    (storage,) = describe(service, NOW, describe_listed(tmp_path)).storages
+    assert storage.judge(NOW).state is state
+    assert (storage.stored, storage.uploads, storage.pruned) == (1, {"ok": 3}, 2)
+
+    listed = storage.with_survey(storage.holding.survey, service.timing, NOW)  # type: ignore[union-attr]
+    assert listed.judge(NOW).state is state
+
+
+async def test_a_reload_knows_whether_the_agent_deletes_there(tmp_path: Path) -> None:
+    changed = Destination("s3", MemoryStorage(), prunes=False)
+    service = serve(tmp_path, changed, timedelta(hours=1))
+    (storage,) = describe(service, NOW, describe_listed(tmp_path)).storages
+    assert storage.holding is not None
+    assert not storage.holding.prunes
+
+
+async def test_of_another_place_nothing_is_known_but_the_counters_stay(tmp_path: Path) -> None:
+    service = serve(tmp_path, Destination("s3", Elsewhere()), timedelta(hours=1))
+    (storage,) = describe(service, NOW, describe_listed(tmp_path)).storages
+    assert (storage.location, storage.last_success, storage.stored) == ("elsewhere:", None, 0)
+    assert storage.judge(NOW).state is CheckState.UNKNOWN
+    assert (storage.uploads, storage.pruned) == ({"ok": 3}, 2)
+
+
+class Slow(MemoryStorage):
+    """A storage that answers when the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = anyio.Event()
+
+    async def entries(self) -> list[Entry]:
+        await self.may_answer.wait()
+        return []
+
+
+async def test_it_is_ready_when_its_storages_were_listed_and_stays_so(tmp_path: Path) -> None:
+    storage = Slow()
+    service = serve(tmp_path, Destination("slow", storage), timedelta(hours=1))
+    reader = Reader()
+    daemon = Daemon(ActiveConfig({"": service}, service.log), companions=[reader])
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(daemon.run)
+            while not (reader.seen and reader.seen[-1].clusters):  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+            assert probe_readiness(reader.seen[-1]).wrong == ("has not begun yet",)
+            assert probe_health(reader.seen[-1]).good
+            storage.may_answer.set()
+            while not probe_readiness(reader.seen[-1]).good:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+            tasks.cancel_scope.cancel()
+    again = describe(service, NOW, reader.seen[-1].clusters[0])
+    assert probe_readiness(replace(reader.seen[-1], clusters=(again,))).good

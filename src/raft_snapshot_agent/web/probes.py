@@ -33,7 +33,10 @@ def probe_health(status: AgentStatus) -> Probe:
 
 
 def probe_readiness(status: AgentStatus) -> Probe:
-    """Return whether every cluster's loop has started and knows which agent is responsible."""
+    """Return whether every cluster's loop has begun: it listed the storages and planned a snapshot.
+
+    It stays so: problems that arise later concern no request.
+    """
     return _probe(status, _not_ready, "ready", "not ready")
 
 
@@ -64,4 +67,4 @@ def _hangs(status: AgentStatus, cluster: ClusterStatus) -> str:
 def _not_ready(_: AgentStatus, cluster: ClusterStatus) -> str:
     if cluster.disabled:
         return "disabled, its configuration is invalid"
-    return "" if cluster.heartbeat is not None else "has not begun yet"
+    return "" if cluster.next_due is not None else "has not begun yet"

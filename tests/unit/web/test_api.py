@@ -128,7 +128,12 @@ def test_health_is_the_age_of_the_heartbeat() -> None:
     assert (silent.code, silent.wrong) == (503, ("prod: the schedule has not gone on for 3m1s",))
     fresh = replace(agent(cluster(heartbeat=None)), started_at=NOW)
     assert probe_health(fresh).good
-    assert not probe_readiness(fresh).good
+
+
+def test_a_cluster_is_ready_when_its_next_snapshot_is_planned() -> None:
+    assert probe_readiness(agent(cluster("prod"))).good
+    fresh = probe_readiness(agent(cluster("prod", next_due=None)))
+    assert (fresh.code, fresh.wrong) == (503, ("prod: has not begun yet",))
 
 
 def test_what_is_rendered_is_small_enough_to_be_sent_often() -> None:

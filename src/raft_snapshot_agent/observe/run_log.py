@@ -33,6 +33,15 @@ class Journal:
         self._works: bool | None = None
         """Whether this agent took, or tried to take, the last snapshot."""
 
+    def adopt(self, log: Log, *, seed: bool) -> None:
+        """Use the log of a new configuration; conditions that last are not logged anew.
+
+        Arguments:
+            log: Receives the lines.
+            seed: As at the beginning.
+        """
+        self.log, self._seed = log, seed
+
     def report(self, report: Report) -> bool:
         """Log the report of a run; return whether anything in it was new."""
         log: Log = self.log.bind(run=report.run_id) if report.run_id else self.log

@@ -135,7 +135,8 @@ class ClusterLoop:
     async def _switch_to(self, service: ClusterService) -> None:
         old, self._runs.service = self._runs.service, service
         self._publisher.service = service
-        self._lease_changes, self._journal.log = Changes(), service.log
+        self._lease_changes = Changes()
+        self._journal.adopt(service.log, seed=service.seed)
         self._pause.cancel()
         try:
             async with self._looking:  # else a look under way could take the lease again

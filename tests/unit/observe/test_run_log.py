@@ -86,6 +86,18 @@ def test_in_the_originals_place_its_sentences_are_word_for_word(said: Said) -> N
     ]
 
 
+def test_a_new_configuration_may_end_or_begin_to_use_them(said: Said) -> None:
+    log = journal(seed=True)
+    log.report(report(error=NotLeader("b leads")))
+    log.adopt(configure("json", "info"), seed=False)
+    log.report(report(stored("s3", "s3://b/a.snap"), after=1))
+    assert said() == [
+        ("info", SKIP),
+        NOW_HERE,
+        ("info", "Successfully created s3 snapshot to s3://b/a.snap"),
+    ]
+
+
 def test_every_line_of_a_run_tells_which(lines: Callable[[], list[dict[str, Any]]]) -> None:
     bad = StorageResult("disk", "local", error=StorageFull("no space left"))
     journal().report(report(stored("s3", "s3://b/a.snap", warnings=("w",), alarm="a"), bad))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import redirect_stderr
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -232,12 +232,17 @@ class Gated(Agent):
 class Loop:
     """A loop that runs while the block does, and what it said."""
 
-    def __init__(self, agent: Any, every: timedelta = timedelta(hours=1)) -> None:
+    def __init__(
+        self,
+        agent: Any,
+        every: timedelta = timedelta(hours=1),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self.said = io.StringIO()
         self.every = every
         self.ended = anyio.Event()
         with redirect_stderr(self.said):
-            self.loop = ClusterLoop(self.service(agent), Notifier({}))
+            self.loop = ClusterLoop(self.service(agent), Notifier({}), clock=clock)
 
     def service(self, agent: Any) -> ClusterService:
         return ClusterService(agent, ScheduleSpec(Every(self.every)), configure("text", "info"))
@@ -477,8 +482,8 @@ async def test_a_look_that_finds_no_thread_is_a_trouble_of_the_lease() -> None:
 class Clock:
     """A wall clock that the test sets."""
 
-    def __init__(self) -> None:
-        self.ahead = timedelta(0)
+    def __init__(self, ahead: timedelta = timedelta(0)) -> None:
+        self.ahead = ahead
 
     def __call__(self) -> datetime:
         return datetime.now(UTC) + self.ahead
@@ -490,41 +495,44 @@ class Dated(Agent):
     def __init__(self, clock: Clock, *endings: AgentError | None) -> None:
         super().__init__(*endings)
         self.clock = clock
-        self.surveys = {}
 
     async def run_once(self, names: Collection[str], *, again: Collection[str] = ()) -> Report:
         report = await super().run_once(names, again=again)
         now = self.clock()
-        for name in names:
-            self.held[name] = [now, *self.held[name][:-1]] if not report.error else self.held[name]
+        if report.error is None:
+            self.held = {name: [now] for name in self.held}
         return Report("run", now, now, error=report.error)
 
 
-@pytest.mark.parametrize("fails", [False, True])
-async def test_a_clock_that_is_set_back_delays_no_snapshot(
-    monkeypatch: pytest.MonkeyPatch, *, fails: bool
-) -> None:
+@pytest.fixture
+def quick_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raft_snapshot_agent.service.events.SLICE", 0.01)
-    clock = Clock()
-    clock.ahead = timedelta(days=2)
+
+
+@pytest.mark.usefixtures("quick_slices")
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_clock_that_is_set_back_delays_no_snapshot(*, fails: bool) -> None:
+    clock = Clock(timedelta(days=2))
     agent = Dated(clock, *([AgentError("the server is down")] if fails else []))
-    said = io.StringIO()
-    with redirect_stderr(said), anyio.fail_after(60):
-        service = ClusterService(
-            agent,  # type: ignore[arg-type]
-            ScheduleSpec(Every(timedelta(hours=1))),
-            configure("text", "info"),
-        )
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ClusterLoop(service, Notifier({}), clock=clock).run)
-            expected = "Trying again in" if fails else "This agent"
-            while not (agent.served or expected in said.getvalue()):  # noqa: ASYNC110
-                await anyio.sleep(0.01)
-            before = len(agent.served)
-            clock.ahead = timedelta(0)
-            while len(agent.served) == before:  # noqa: ASYNC110
-                await anyio.sleep(0.01)
-            tasks.cancel_scope.cancel()
-    text = said.getvalue()
+    async with Loop(agent, clock=clock) as loop:
+        if fails:
+            await loop.says("Trying again in ")
+        else:
+            await loop.comes(lambda: agent.served)
+        before = len(agent.served)
+        clock.ahead = timedelta(0)
+        await loop.comes(lambda: len(agent.served) > before)
+    text = loop.said.getvalue()
     assert len(re.findall(r"The wall clock was set back by (?:1d23h|2d)", text)) == 1
     assert "event=clock_set_back" in text
+
+
+@pytest.mark.usefixtures("quick_slices")
+async def test_a_clock_that_is_set_forward_counts_no_millions_of_slots() -> None:
+    clock = Clock()
+    agent = Dated(clock)
+    async with Loop(agent, clock=clock) as loop:
+        await loop.comes(lambda: agent.served)
+        clock.ahead = timedelta(days=3650)
+        await loop.says("Scheduled snapshots skipped during the last run: at least 1000.")
+    assert len(agent.served) == 2

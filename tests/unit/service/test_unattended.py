@@ -114,10 +114,10 @@ def test_a_clock_that_was_set_back_silences_nothing() -> None:
 def test_the_log_of_a_new_configuration_is_used() -> None:
     old, new = io.StringIO(), io.StringIO()
     with redirect_stderr(old):
-        journal = Journal(configure("text", "info"))
+        journal = Journal(configure("text", "info").bind(cluster="a"))
         watch = Unattended(journal)
     with redirect_stderr(new):
-        journal.log = configure("json", "info")
+        journal.adopt(configure("json", "info").bind(cluster="a"), seed=False)
         for now in (NOW, NOW + 2 * HOUR):
             watch.look(HOURLY, {"s3": []}, now, "a standby", set())
     assert old.getvalue() == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from tests.adversary.history import KEYS, Site, archive_of, manifest_for
 
 from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name
-from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
+from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Sidecar
 from raft_snapshot_agent.errors import MismatchedSnapshot, SnapshotNotFound
 from raft_snapshot_agent.restore.examine import examine
 from raft_snapshot_agent.restore.reader import StoredReader, choose
@@ -134,6 +135,17 @@ async def test_it_is_told_who_vouches_for_a_snapshot(signed: bool, name: str, wo
     await site.add(OLD + "x", archive_of(1000))
 
     assert words in await (await choose([site.destination], name)).proof()
+
+
+async def test_with_a_key_only_agents_tell_which_are_safety_snapshots() -> None:
+    site = await stored(signed=True)
+    told = KEYS.sign(manifest_for(GOOD, GOOD_CONTENT))
+    for manifest, latest in (
+        (replace(told, purpose=SAFETY), GOOD),
+        (KEYS.sign(replace(told, purpose=SAFETY)), OLD),
+    ):
+        await site.storage.put(manifest_name(GOOD), BytesSource(manifest.to_json()))
+        assert await chosen(Site(KEYS, storage=site.storage)) == latest
 
 
 async def test_notes_take_nothing_from_the_latest() -> None:

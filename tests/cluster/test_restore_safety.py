@@ -102,7 +102,7 @@ def test_where_there_is_no_way_back_nothing_is_restored(
 
 @pytest.mark.parametrize("answer", ["no\n", ""], ids=["no", "Ctrl-C"])
 def test_a_no_leaves_nothing_held(one: Field, snapshot: Path, answer: str) -> None:
-    before = one.sent()
+    before, wanted = one.sent(), one.save().name
     with Terminal("restore", snapshot, "-c", one.configuration(), env=one.operator) as terminal:
         terminal.shows(f"Type the cluster's name, {one.name}, to replace all it holds: ")
         assert len(held(one)) == 1
@@ -115,6 +115,8 @@ def test_a_no_leaves_nothing_held(one: Field, snapshot: Path, answer: str) -> No
     assert held(one) == []
     assert one.sent() == before
     assert not (one.folder / "snapshots" / RESTORED_NAME).exists()
+    latest = call("verify", "--latest", "-c", one.configuration())
+    assert wanted in latest.text, "the same as before, and not what was to be replaced"
 
 
 def test_a_refusal_names_the_setting_and_leaves_nothing_behind(one: Field, snapshot: Path) -> None:

@@ -80,6 +80,8 @@ class Destination:
     """The expected rate of snapshots; `None`: unknown and unlimited."""
     extra: int = 24
     """How many more raise no alarm."""
+    purpose: str = ""
+    """The purpose of what is stored now, for its manifest."""
     told: Remembered = field(default_factory=Remembered)
     """Cache of manifests."""
 
@@ -183,9 +185,8 @@ class Destination:
         found = await watch(self.storage, history, now, self.losses, keeps_note=keeps_note)
         if history is not None:
             found = replace(found, manifest=replace(found.manifest, known=history.known))
-        if self.keys is None:
-            return found
-        return replace(found, manifest=self.keys.sign(found.manifest))
+        manifest = replace(found.manifest, purpose=self.purpose)
+        return replace(found, manifest=self.keys.sign(manifest) if self.keys else manifest)
 
     async def alarm(self) -> Alarm | None:
         """Read why retention is suspended; `None` if it is not."""

@@ -1,7 +1,8 @@
 """The safety snapshot of the data that a restore replaces: stored, verified and held before it.
 
-It causes no deletion and no alarm, as the cluster may be the one that was wiped. It never counts
-as the latest, so that a repeated `restore --latest` restores the same snapshot.
+It causes no deletion and no alarm, as the cluster may be the one that was wiped. Its manifest says
+what it is, so that it never counts as the latest, held or not: a repeated `restore --latest`
+restores the same snapshot.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from pathlib import Path
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.core.history.guard import GUARD_NAME
 from raft_snapshot_agent.core.history.retention import Retention
-from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
+from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Sidecar
 from raft_snapshot_agent.core.state.report import Report
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, Denied, ServerError, StorageError
-from raft_snapshot_agent.restore.way_back import SAFETY
+from raft_snapshot_agent.restore.way_back import HELD_AS
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.local.local import LocalStorage
 from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingStorage
@@ -88,7 +89,7 @@ async def take_safety_snapshot(
     for destination in () if in_file else chosen:
         if destination.name in stored:
             try:
-                await destination.mark(name, Sidecar.HOLD, SAFETY)
+                await destination.mark(name, Sidecar.HOLD, HELD_AS)
                 held.append(destination)
             except StorageError as error:
                 warnings.append(f"{destination.name}: it is not held, and may be pruned: {error}")
@@ -142,10 +143,9 @@ async def _why_not(destination: Destination, cluster_id: str) -> str:
 
 
 def _adding(destination: Destination) -> Destination:
-    """Return a storage without retention and alarms."""
-    return replace(
-        destination, storage=AlarmlessStorage(destination.storage), retention=Retention()
-    )
+    """Return a storage without retention and alarms, for a safety snapshot."""
+    quiet = AlarmlessStorage(destination.storage)
+    return replace(destination, storage=quiet, retention=Retention(), purpose=SAFETY)
 
 
 class AlarmlessStorage(ForwardingStorage):

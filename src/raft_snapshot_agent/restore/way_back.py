@@ -7,16 +7,19 @@ from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError
 
-SAFETY = "safety snapshot: what a restore replaced"
-"""The reason in the note that holds it."""
+HELD_AS = "safety snapshot: what a restore replaced"
+"""The reason in the note that holds it; earlier versions wrote nothing else."""
 
 
 async def is_way_back(destination: Destination, stored: Stored) -> bool:
-    """Return whether it is a safety snapshot, which a second restore must not choose."""
-    if not stored.held:
-        return False
+    """Return whether it is a safety snapshot, which a second restore must not choose.
+
+    Its manifest says so, whatever happens to its hold.
+    """
+    if stored.safety or not stored.held:
+        return stored.safety
     try:
         note = await verification.small(destination.storage, Sidecar.HOLD.name_for(stored.name))
     except AgentError:
         return False
-    return note.startswith(SAFETY.encode())
+    return note.startswith(HELD_AS.encode())

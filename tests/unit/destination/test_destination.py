@@ -15,7 +15,7 @@ from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name
 from raft_snapshot_agent.core.snapshots.notes import Restored
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
-from raft_snapshot_agent.core.snapshots.snapshot import Instant, Manifest
+from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Instant, Manifest
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.remembered import Remembered
 from raft_snapshot_agent.errors import StorageDenied, StorageUnavailable
@@ -67,6 +67,17 @@ async def test_refused_deletes_are_one_line_and_tried_once_a_day() -> None:
     assert later.counts == {later.warnings[0]: 31}
     await destination.prune(NOW + 25 * HOUR)
     assert len(storage.asked) == 31 + 31
+
+
+async def test_safety_snapshots_push_no_other_out() -> None:
+    destination = Destination("s3", MemoryStorage(), retention=Retention(last=3))
+    for hours in range(6):
+        purpose = SAFETY if hours in {1, 2} else ""
+        await hold(destination, named(hours), hours, 1, {"purpose": purpose})
+
+    assert (await destination.prune(NOW)).deleted == (named(5),)
+    await hold(destination, named(-1), -1, 1)
+    assert (await destination.prune(NOW + HOUR)).deleted == (named(4), named(2))
 
 
 async def test_a_limit_below_the_size_of_one_snapshot_is_told() -> None:

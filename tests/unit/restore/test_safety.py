@@ -17,7 +17,7 @@ from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.core.history.guard import GUARD_NAME
 from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.snapshots.naming import Layout, manifest_name
-from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
+from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Manifest, Sidecar
 from raft_snapshot_agent.core.state.report import Report, StorageResult
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import (
@@ -33,7 +33,7 @@ from raft_snapshot_agent.errors import (
 from raft_snapshot_agent.restore.at_time import choose_at, parse_time
 from raft_snapshot_agent.restore.reader import StoredReader, choose
 from raft_snapshot_agent.restore.safety import take_safety_snapshot
-from raft_snapshot_agent.restore.way_back import SAFETY
+from raft_snapshot_agent.restore.way_back import HELD_AS
 from raft_snapshot_agent.storage.base import BytesSource, UploadSource
 
 TAKEN = "raft-snapshot-20261124T153000Z-i5000-0a1b2c.snap"
@@ -88,6 +88,9 @@ async def test_it_is_held_where_this_clusters_snapshots_are(tmp_path: Path) -> N
         assert {TAKEN, Sidecar.HOLD.name_for(TAKEN), OLD} <= await names(one)
         assert GUARD_NAME not in await names(one)
     assert all(one.retention.keeps_all for one in agent.given)
+    for one in agent.given:  # and its manifest says what it is
+        manifest = (await one.watch(None, agreeing(TAKEN))).manifest
+        assert Manifest.from_json(manifest.to_json()).purpose == SAFETY
 
     await safety.release_hold()
     for one in places:
@@ -164,16 +167,29 @@ async def test_the_way_back_is_never_the_latest() -> None:
     await one.storage.put(NEW, BytesSource(archives.archive()))
     manifest = replace(agreeing(NEW), sha256="b" * 64)  # else it is a copy
     await one.storage.put(manifest_name(NEW), BytesSource(manifest.to_json()))
-    for note, latest in (("held by an operator", NEW), (SAFETY, OLD)):
+    for note, latest in (("held by an operator", NEW), (HELD_AS, OLD)):
         await one.mark(NEW, Sidecar.HOLD, note)
         reader = await choose((one,), None)
         assert isinstance(reader, StoredReader)
         assert reader.stored.name == latest
-    await one.mark(OLD, Sidecar.HOLD, SAFETY)
+    await one.mark(OLD, Sidecar.HOLD, HELD_AS)
     with pytest.raises(SnapshotNotFound, match="all that is stored are safety snapshots"):
         await choose((one,), None)
     named = await choose((one,), NEW)
     assert named.label.endswith(NEW)
+
+
+async def test_one_whose_hold_was_released_is_not_the_latest_either() -> None:
+    """After a no, a refusal, or the operator's own release."""
+    one = await place()
+    await one.storage.put(NEW, BytesSource(archives.archive()))
+    manifest = replace(agreeing(NEW), sha256="b" * 64, purpose=SAFETY)
+    await one.storage.put(manifest_name(NEW), BytesSource(manifest.to_json()))
+
+    reader = await choose((one,), None)
+
+    assert isinstance(reader, StoredReader)
+    assert reader.stored.name == OLD
 
 
 async def test_a_name_that_is_none_ends_with_the_nearest() -> None:

@@ -19,7 +19,7 @@ from raft_snapshot_agent.core.history.retention import Plan
 from raft_snapshot_agent.core.snapshots.naming import Naming, ParsedName, newest_first, parse
 from raft_snapshot_agent.core.snapshots.notes import moment
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
-from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Stored
+from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Manifest, Stored
 
 AHEAD = timedelta(minutes=10)
 """How far in the future a snapshot may be dated."""
@@ -78,11 +78,17 @@ class Judge:
             return replace(stored, doubt=_NO_MANIFEST)
         if not self._agrees(stored, told):
             return replace(stored, doubt=_DISAGREES)
+        if told.purpose == SAFETY and self._may_tell(told):
+            stored = replace(stored, safety=True)
         if self.is_signed(stored, told):
             return replace(stored, signed=True)
         if self.keys is not None and told.signature:
             return replace(stored, doubt=_WRONG)
         return self._without_key(replace(stored, unproved=self.keys is not None))
+
+    def _may_tell(self, told: Manifest) -> bool:
+        """Return whether its purpose is by whom the rest of it is by."""
+        return self.keys is None or not told.signature or self.keys.has_signed_purpose(told)
 
     def _agrees(self, stored: Stored, told: Manifest) -> bool:
         parsed = None if self.naming is None else parse(stored.name, self.naming)

@@ -9,6 +9,7 @@ from itertools import dropwhile
 from typing import ClassVar
 
 from raft_snapshot_agent.core.duration import format_duration
+from raft_snapshot_agent.core.history.periods import PERIODS, newest_of_each
 from raft_snapshot_agent.core.snapshots.naming import newest_first
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 
@@ -20,20 +21,11 @@ NEWEST, _NEWEST_VERIFIED = "newest", "newest verified"
 _FUTURE = "dated in the future: does not count for retention"
 _MISMATCH = "not what its manifest describes: does not count for retention"
 _COPIED = "stays while a copy of it does"
-_HELD, _MIN_KEEP = "held", "kept: min_keep"
+_HELD, _SAFETY, _MIN_KEEP = "held", "safety snapshot", "kept: min_keep"
 _LEFT, _NO_RULES = ("no rule keeps it; deleted at one of the next runs",), ("no rule is set",)
 _PROTECTED = {NEWEST, _NEWEST_VERIFIED}
 
 Reasons = dict[str, tuple[str, ...]]  # why snapshots are kept, by name
-
-# Hours include the UTC offset, because one hour occurs twice when daylight saving time ends.
-_PERIODS = {
-    "hourly": "%Y-%m-%d %H:00 %z",
-    "daily": "%Y-%m-%d",
-    "weekly": "%G-W%V",
-    "monthly": "%Y-%m",
-    "yearly": "%Y",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +65,7 @@ class Retention:
         Raises:
             ValueError: The message names the rule.
         """
-        for rule in ("last", *_PERIODS, "min_keep", "max_space", "max_deletes"):
+        for rule in ("last", *PERIODS, "min_keep", "max_space", "max_deletes"):
             if (getattr(self, rule) or 0) < 0:
                 raise ValueError(f"{rule} must not be negative")
         for age in ("within", "keep_broken"):
@@ -93,7 +85,7 @@ class Retention:
     @property
     def periods(self) -> tuple[tuple[str, int], ...]:
         """The rules that count periods, with their numbers."""
-        return tuple((rule, getattr(self, rule) or 0) for rule in _PERIODS)
+        return tuple((rule, getattr(self, rule) or 0) for rule in PERIODS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +122,10 @@ def plan(
 
     The newest snapshot, the newest verified one and held ones are always kept. Verified snapshots
     fulfil the rules as if there were no others, so one without a manifest never replaces one with a
-    manifest. Broken snapshots, those that do not match their manifest or are in doubt, and those
-    dated in the future fulfil no rule. Of these only broken ones are deleted: after `keep_broken`,
-    if a newer snapshot counts, and another reading confirms that they are broken.
+    manifest. Neither does a safety snapshot replace any other. Broken snapshots, those that do not
+    match their manifest or are in doubt, and those dated in the future fulfil no rule. Of these
+    only broken ones are deleted: after `keep_broken`, if a newer snapshot counts, and another
+    reading confirms that they are broken.
 
     Arguments:
         stored: One storage's snapshots, in any order.
@@ -189,22 +182,41 @@ def _is_over(one: Stored, policy: Retention, now: datetime) -> bool:
 
 def _reasons(listed: Sequence[Stored], policy: Retention, now: datetime, zone: tzinfo) -> Reasons:
     """Return the reasons why snapshots are kept; those to delete have no entry."""
-    reasons: Reasons = {}
     counting = [one for one in listed if one.counts]
-    present = [one for one in counting if one.taken_at <= now + _AHEAD]
-    proved = [one for one in present if one.proved]
-    if policy.keeps_all:
-        reasons.update(dict.fromkeys((one.name for one in counting), _NO_RULES))
-    else:
-        for one, why in (*_protect(counting, present), *_apply_rules(present, policy, now, zone)):
-            reasons[one.name] = (*reasons.get(one.name, ()), why)
-        for one, why in _apply_rules(proved, policy, now, zone):
-            reasons.setdefault(one.name, (f"of the verified: {why}",))
+    ordinary = [one for one in counting if not one.safety]
+    reasons = _reasons_of(ordinary, policy, now, zone)
+    if len(ordinary) < len(counting):
+        # Beside the others, so that no safety snapshot takes the place of one that is wanted.
+        for name, why in _reasons_of(counting, policy, now, zone).items():
+            reasons.setdefault(name, (_SAFETY, *why))
     for one in listed:
         if aside := (*_aside(one, now),):
             reasons[one.name] = (*reasons.get(one.name, ()), *aside)
-    for one in (*present[: policy.min_keep], *proved[: policy.min_keep]):
+    for one in (*_least(ordinary, policy, now), *_least(counting, policy, now)):
         reasons.setdefault(one.name, (_MIN_KEEP,))
+    return reasons
+
+
+def _least(counting: Iterable[Stored], policy: Retention, now: datetime) -> Iterator[Stored]:
+    """Yield the `min_keep` newest, and the newest verified ones."""
+    present = [one for one in counting if one.taken_at <= now + _AHEAD]
+    yield from present[: policy.min_keep]
+    yield from [one for one in present if one.proved][: policy.min_keep]
+
+
+def _reasons_of(
+    counting: Sequence[Stored], policy: Retention, now: datetime, zone: tzinfo
+) -> Reasons:
+    """Return the reasons of rules and protections, as if these snapshots were all."""
+    if policy.keeps_all:
+        return dict.fromkeys((one.name for one in counting), _NO_RULES)
+    reasons: Reasons = {}
+    present = [one for one in counting if one.taken_at <= now + _AHEAD]
+    proved = [one for one in present if one.proved]
+    for one, why in (*_protect(counting, present), *_apply_rules(present, policy, now, zone)):
+        reasons[one.name] = (*reasons.get(one.name, ()), why)
+    for one, why in _apply_rules(proved, policy, now, zone):
+        reasons.setdefault(one.name, (f"of the verified: {why}",))
     return reasons
 
 
@@ -241,21 +253,23 @@ def _crowded_out(
 ) -> frozenset[Stored]:
     """Return the oldest snapshots that must be deleted to stay within `max_space`.
 
-    Snapshots dated in the future go first, then those without a manifest, then the oldest. Ones
-    kept only because they are held do not count for space; otherwise anyone who can write notes
-    could displace good snapshots.
+    Snapshots dated in the future go first, then safety snapshots, then those without a manifest,
+    then the oldest. Ones kept only because they are held do not count for space; otherwise anyone
+    who can write notes could displace good snapshots.
     """
     if not policy.max_space:
         return frozenset()
     kept = [one for one in listed if one.counts and {*reasons.get(one.name, ())} - {_HELD, _COPIED}]
-    present = [one for one in kept if one.taken_at <= now + _AHEAD]
-    proved = [one for one in present if one.proved]
-    safe = {*present[: policy.min_keep], *proved[: policy.min_keep]}
+    ordinary = [one for one in kept if not one.safety]
+    safe = {*_least(ordinary, policy, now), *_least(kept, policy, now)}
     safe |= {one for one in kept if _PROTECTED & {*reasons[one.name]}}
     used, crowded = 0, set[Stored]()
-    unproved = [one for one in present if not one.proved]
     ahead = [one for one in kept if one.taken_at > now + _AHEAD]
-    for group in (proved, unproved, ahead):
+    safety = [one for one in kept if one.safety and one not in ahead]
+    present = [one for one in ordinary if one.taken_at <= now + _AHEAD]
+    proved = [one for one in present if one.proved]
+    unproved = [one for one in present if not one.proved]
+    for group in (proved, unproved, safety, ahead):
         used += sum(one.size for one in group if one in safe)
         for one in (one for one in group if one not in safe):
             used += one.size
@@ -273,7 +287,7 @@ def _apply_rules(
     for number, one in enumerate(present[:last], start=1):
         yield one, f"last {number} of {last}"
     for rule, count in policy.periods:
-        for period, one in _newest_of_each(present, _PERIODS[rule], count, zone):
+        for period, one in newest_of_each(present, rule, count, zone):
             yield one, f"{rule} {period}"
     if policy.within and present:
         # Not counted from now, or a storage without new snapshots would become empty.
@@ -283,16 +297,3 @@ def _apply_rules(
         for one in present:
             if reference - one.taken_at < within:
                 yield one, f"within {spoken}"
-
-
-def _newest_of_each(
-    present: Sequence[Stored], layout: str, count: int, zone: tzinfo
-) -> Iterator[tuple[str, Stored]]:
-    seen: set[str] = set()
-    for one in present:
-        if len(seen) >= count:
-            return
-        period = one.taken_at.astimezone(zone).strftime(layout)
-        if period not in seen:
-            seen.add(period)
-            yield period, one

@@ -15,6 +15,7 @@ LEAST_BYTES = 32
 _SCHEME = "hmac-sha256:"
 _PURPOSE = b"raft-snapshot-manifest-1\n"
 _COUNTS = b"raft-snapshot-counts-1\n"
+_SAFETY = b"raft-snapshot-purpose-1\n"
 _SIGNED = (
     "format", "snapshot", "taken_at", "index", "term", "size", "sha256", "duration",
     "cluster_id", "cluster_name", "product", "version", "node", "agent_version", "encryption",
@@ -42,12 +43,19 @@ class SigningKeys:
     def sign(self, manifest: Manifest) -> Manifest:
         """Return the manifest with its signatures."""
         counts = self.sign_note(_COUNTS, _counted(manifest)) if manifest.counts else ""
+        purpose = self.sign_note(_SAFETY, _marked(manifest)) if manifest.purpose else ""
         signature = self.sign_note(_PURPOSE, _list_signed_fields(manifest))
-        return replace(manifest, signature=signature, counts_signature=counts)
+        return replace(
+            manifest, signature=signature, counts_signature=counts, purpose_signature=purpose
+        )
 
     def has_signed_counts(self, manifest: Manifest) -> bool:
         """Return whether the signature of a manifest's counts is by one of the keys."""
         return self.has_signed_note(_COUNTS, _counted(manifest), manifest.counts_signature)
+
+    def has_signed_purpose(self, manifest: Manifest) -> bool:
+        """Return whether the signature of a manifest's purpose is by one of the keys."""
+        return self.has_signed_note(_SAFETY, _marked(manifest), manifest.purpose_signature)
 
     def has_signed(self, manifest: Manifest) -> bool:
         """Return whether the signature of a manifest is by one of the keys."""
@@ -70,6 +78,10 @@ def _list_signed_fields(manifest: Manifest) -> dict[str, object]:
 
 def _counted(manifest: Manifest) -> dict[str, object]:
     return {name: getattr(manifest, name) for name in ("snapshot", "sha256", "counts")}
+
+
+def _marked(manifest: Manifest) -> dict[str, object]:
+    return {name: getattr(manifest, name) for name in ("snapshot", "sha256", "purpose")}
 
 
 def _signature(purpose: bytes, told: Mapping[str, object], key: bytes) -> str:

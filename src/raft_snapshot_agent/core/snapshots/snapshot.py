@@ -11,6 +11,8 @@ from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.snapshots.notes import one_line
 
 FORMAT = 1
+SAFETY = "safety"
+"""Purpose of a safety snapshot: the data that a restore was to replace."""
 
 _JSON_TYPES = {"str": (str,), "int": (int,), "float": (float, int)}
 
@@ -95,6 +97,8 @@ class Stored:
     """Whether the storage has a copy of it under another name."""
     drilled: bool = False
     """Whether it has a note of a drill."""
+    safety: bool = False
+    """Whether its manifest was read and says that it is a safety snapshot."""
 
     def __hash__(self) -> int:
         """Return the hash of the name only, because plans look up each snapshot many times."""
@@ -197,6 +201,10 @@ class Manifest:
     """Keys and bytes by mount, see `core.snapshot_file.mount_counts`; empty if not counted."""
     counts_signature: str = ""
     """Signature of the counts by the same key; `signature` excludes them, for older versions."""
+    purpose: str = ""
+    """`safety` for a safety snapshot; empty for any other."""
+    purpose_signature: str = ""
+    """Signature of the purpose by the same key; `signature` excludes it, for older versions."""
 
     def to_json(self) -> bytes:
         return (json.dumps(asdict(self), indent=2) + "\n").encode()

@@ -374,6 +374,31 @@ def test_what_an_operator_holds_stays_whatever_the_rules_say() -> None:
     }
 
 
+def test_safety_snapshots_go_by_the_rules_beside_the_others() -> None:
+    safety = [replace(ago(hours, verified=True), safety=True) for hours in (2.5, 3.5, 9)]
+    held = replace(safety[2], held=True)
+    stored = [ago(hours, verified=True) for hours in (1, 2, 3, 4, 5)]
+
+    assert why([*stored, safety[0], safety[1], held], Retention(last=3)) == {
+        "1 h ago": "newest, newest verified, last 1 of 3",
+        "2 h ago": "last 2 of 3",
+        "2.5 h ago": "safety snapshot, last 3 of 3",
+        "3 h ago": "last 3 of 3",
+        "9 h ago": "held",
+    }
+    assert "safety snapshot" not in why(stored, Retention(last=3))["1 h ago"]
+
+
+def test_room_is_made_of_safety_snapshots_first() -> None:
+    safety = replace(ago(1, size=10), safety=True)
+    stored = [ago(0, size=10), safety, ago(2, size=10), ago(3, size=10)]
+
+    assert plan(stored, Retention(max_space=30), NOW).crowded_out == {safety}
+    assert plan(stored, Retention(max_space=40), NOW).delete == ()
+    held = [replace(one, held=one.safety) for one in stored]
+    assert plan(held, Retention(max_space=30), NOW).delete == ()
+
+
 def test_what_was_found_broken_fulfils_no_rule() -> None:
     stored = [ago(0), condemned(1, 3), ago(2), ago(3)]
 

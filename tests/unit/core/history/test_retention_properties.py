@@ -18,7 +18,7 @@ LABELS = {"hourly": "%Y-%m-%d-%H%z", "daily": "%Y-%j", "weekly": "%G-%V", "month
 
 AHEAD = timedelta(minutes=10)
 STORED = st.builds(
-    lambda number, minutes, size, verified, held, note: Stored(
+    lambda number, minutes, size, verified, held, note, safety: Stored(
         f"snapshot {number}",
         NOW - timedelta(minutes=minutes),
         size,
@@ -27,6 +27,7 @@ STORED = st.builds(
         condemned=note is not None and note >= 0,
         condemned_at=None if not note or note < 0 else NOW - timedelta(days=note),
         mismatched=note == -1,
+        safety=safety,
     ),
     number=st.integers(0, 10**9),
     # Dense around now, up to three years back and two days into the future.
@@ -37,6 +38,7 @@ STORED = st.builds(
     verified=st.booleans(),
     held=st.sampled_from([False, False, False, True]),
     note=st.sampled_from([None, None, None, None, None, -1, 0, 1, 29, 31]),
+    safety=st.sampled_from([False, False, False, True]),
 )
 STORAGES = st.lists(STORED, max_size=30, unique_by=lambda one: one.name)
 COUNTS = st.none() | st.integers(0, 5)
@@ -150,10 +152,25 @@ def test_what_others_add_beyond_the_present_costs_nothing(
     assert set(done.delete) <= set(plan(stored, policy, NOW, zone).delete)
 
 
+@given(stored=STORAGES, policy=POLICIES, zone=ZONES, room=st.none() | st.integers(1, 12))
+def test_safety_snapshots_take_no_place_of_others(
+    stored: list[Stored], policy: Retention, zone: tzinfo, room: int | None
+) -> None:
+    policy = replace(policy, max_space=room)
+    ordinary = [one for one in stored if not one.safety]
+
+    done = plan(stored, policy, NOW, zone)
+
+    alone = plan(ordinary, policy, NOW, zone)
+    assert {one: why for one, why in done.keep.items() if not one.safety} == alone.keep
+    assert [one for one in done.delete if not one.safety] == [*alone.delete]
+
+
 @given(stored=STORAGES, zone=ZONES, rule=st.sampled_from([*LABELS]), count=st.integers(1, 6))
 def test_a_rule_keeps_the_newest_of_each_of_its_newest_periods(
     stored: list[Stored], zone: tzinfo, rule: str, count: int
 ) -> None:
+    stored = [one for one in stored if not one.safety]
     newest: dict[str, datetime] = {}
     for one in sorted(stored, key=lambda one: one.taken_at):
         if one.counts and one.taken_at <= NOW + AHEAD:

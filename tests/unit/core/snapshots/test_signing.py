@@ -8,11 +8,11 @@ import pytest
 from tests.unit.core.snapshots.test_snapshot import MANIFEST
 
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
-from raft_snapshot_agent.core.snapshots.snapshot import Manifest
+from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Manifest
 
 KEYS = SigningKeys(b"k" * 32)
-SIGNED = KEYS.sign(replace(MANIFEST, counts="logical/a/ 120 5324"))
-COUNTS = ["counts", "counts_signature"]
+SIGNED = KEYS.sign(replace(MANIFEST, counts="logical/a/ 120 5324", purpose=SAFETY))
+COUNTS, PURPOSE = ["counts", "counts_signature"], ["purpose", "purpose_signature"]
 """Signed on their own: versions that do not know them have a signature without."""
 
 
@@ -37,7 +37,7 @@ def changed(name: str) -> Manifest:
 
 
 @pytest.mark.parametrize(
-    "name", [field.name for field in fields(Manifest) if field.name not in COUNTS]
+    "name", [field.name for field in fields(Manifest) if field.name not in [*COUNTS, *PURPOSE]]
 )
 def test_it_covers_every_field(name: str) -> None:
     assert not KEYS.has_signed(changed(name))
@@ -49,8 +49,16 @@ def test_counts_are_signed_for_this_snapshot(name: str) -> None:
     assert not KEYS.has_signed_counts(changed(name))
 
 
+@pytest.mark.parametrize("name", [*PURPOSE, "snapshot", "sha256"])
+def test_the_purpose_is_signed_for_this_snapshot(name: str) -> None:
+    assert KEYS.has_signed_purpose(SIGNED)
+    assert not KEYS.has_signed_purpose(changed(name))
+    assert KEYS.sign(MANIFEST).purpose_signature == ""
+
+
 def test_versions_that_know_no_counts_and_this_one_read_each_others_manifests() -> None:
     assert KEYS.has_signed(replace(SIGNED, counts="", counts_signature=""))
+    assert KEYS.has_signed(replace(SIGNED, purpose="", purpose_signature=""))
     without = KEYS.sign(MANIFEST)
     assert KEYS.has_signed(without)
     assert (without.signature, without.counts_signature) == (SIGNED.signature, "")

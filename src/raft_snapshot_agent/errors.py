@@ -14,6 +14,7 @@ AgentError                 1  an error on this host
 │   ├── NothingThere       2  nothing exists at a path
 │   └── Interrupted        2  the stream was cut or stalled
 ├── StorageError           2  one storage
+│   ├── StorageFaults      2  several storages, each with its own error
 │   ├── StorageUnavailable 2  a temporary failure: a retry may succeed
 │   ├── StorageDenied      2  permissions are missing
 │   │   └── LoginRefused   2  credentials are missing, wrong or expired: no request will succeed
@@ -40,7 +41,7 @@ AgentError                 1  an error on this host
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from raft_snapshot_agent.host_limits import find_limit
@@ -167,6 +168,18 @@ class StorageError(AgentError):
     """A storage failed; the other storages are not affected."""
 
     exit_code = 2
+
+
+class StorageFaults(StorageError):
+    """Several storages failed, each with its own error."""
+
+    def __init__(self, faults: Mapping[str, AgentError]) -> None:
+        self.faults = tuple(f"{storage}: {error}" for storage, error in faults.items())
+        super().__init__("; ".join(self.faults))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return self.faults
 
 
 class StorageUnavailable(StorageError):

@@ -13,8 +13,9 @@ from tests.adversary.history import KEYS, Site, archive_of, manifest_for
 from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Sidecar
 from raft_snapshot_agent.errors import MismatchedSnapshot, SnapshotNotFound
+from raft_snapshot_agent.restore.choice import choose
 from raft_snapshot_agent.restore.examine import examine
-from raft_snapshot_agent.restore.reader import StoredReader, choose
+from raft_snapshot_agent.restore.reader import StoredReader
 from raft_snapshot_agent.storage.base import BytesSource
 
 NOW = datetime.now(UTC).replace(microsecond=0)

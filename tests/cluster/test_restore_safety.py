@@ -6,6 +6,7 @@ import json
 import shlex
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.lying import SNAPSHOT_PATH
 
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME
-from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar
 
 SEAL_STATUS, LEADER = "/v1/sys/seal-status", "/v1/sys/leader"
 
@@ -184,7 +185,10 @@ def test_several_of_one_moment_are_named_and_none_is_restored(one: Field) -> Non
     told = there.with_name(manifest_name(there.name)).read_text()
     other.write_bytes(there.read_bytes())
     beside = other.with_name(manifest_name(other.name))
-    beside.write_text(told.replace(there.name, other.name))
+    manifest = Manifest.from_json(told.encode())
+    # Another of the same second, by what it tells: neither a copy nor one that disagrees.
+    agreeing = replace(manifest, snapshot=other.name, index=manifest.index + 1, sha256="b" * 64)
+    beside.write_bytes(agreeing.to_json())
     try:
         ended = one.refuses(1, "2 snapshots were taken at", "--at", "2999-01-01T00:00:00Z")
     finally:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.choosing import warn, warn_of_missed
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.stored import destinations_for
 from raft_snapshot_agent.cli.waiting import wait_for
@@ -15,8 +17,10 @@ from raft_snapshot_agent.core.snapshot_file.difference import Change, Difference
 from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
 from raft_snapshot_agent.destination.drill_notes import describe_drill
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.restore.choice import choose
+from raft_snapshot_agent.restore.copies import read_whole_copy
 from raft_snapshot_agent.restore.examine import count_contents, find_difference
-from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader, choose
+from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
 
 
 def inspect(
@@ -31,8 +35,9 @@ def inspect(
     by_prefix = depth if depth is not None else prefix.count("/") + 1 if prefix else 0
 
     async def work() -> tuple[dict[str, Any], Contents]:
-        reader = await choose(destinations_for(load, wanted), wanted)
-        snapshot, contents = await count_contents(reader, depth=by_prefix, prefix=prefix)
+        chosen = await choose(destinations_for(load, wanted), wanted, warn_of_missed)
+        count = partial(count_contents, depth=by_prefix, prefix=prefix)
+        reader, (snapshot, contents) = await read_whole_copy(chosen, count, warn)
         return await _describe(reader, snapshot), contents
 
     pairs, contents = wait_for(work)

@@ -15,8 +15,9 @@ from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.restore.choice import choose
 from raft_snapshot_agent.restore.copying import Copying, CopyResult, CopyState, find_copied
-from raft_snapshot_agent.restore.reader import StoredReader, choose
+from raft_snapshot_agent.restore.reader import StoredReader
 from raft_snapshot_agent.service import assembly
 
 

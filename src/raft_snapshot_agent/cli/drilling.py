@@ -11,14 +11,14 @@ from typing import Any
 import anyio
 
 from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.choosing import warn, warn_of_missed
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_drill
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import Config, spool_folder
-from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
 from raft_snapshot_agent.errors import NoConfiguration
-from raft_snapshot_agent.restore.reader import SnapshotReader, choose
+from raft_snapshot_agent.restore.choice import choose
 from raft_snapshot_agent.restore.rehearsal import DrillOutcome, rehearse
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.service import assembly
@@ -48,24 +48,21 @@ def drill(load: Callable[[], Loaded], wish: DrillWish, layout: Format) -> int:
         settings = settings.model_copy(update={"server": wish.server.absolute()})
     check_drill(settings, loaded.position)
     destinations = () if is_file(wish.snapshot) else assembly.destinations(config, wish.storage)
-    readers: list[SnapshotReader] = []
 
     async def stay(outcome: DrillOutcome, node: OpenBaoNode) -> None:
         if wish.keep or settings.keep:
-            _show(readers[0].label, outcome.note, layout)
+            _show(outcome, layout)
             output.talk(f"The server runs until Ctrl-C: BAO_ADDR={node.address}")
             await anyio.sleep_forever()
 
     async def work() -> DrillOutcome:
-        readers.append(await choose(destinations, wish.snapshot))
-        return await rehearse(readers[0], settings, spool_folder(config, os.environ), stay)
+        reader = await choose(destinations, wish.snapshot, warn_of_missed)
+        return await rehearse(reader, settings, spool_folder(config, os.environ), stay, tell=warn)
 
     outcome = wait_for(work)
-    _show(readers[0].label, outcome.note, layout)
+    _show(outcome, layout)
     if outcome.trouble:
-        output.talk(
-            f"warning: the result could not be stored beside the snapshot: {outcome.trouble}"
-        )
+        warn(f"the result could not be stored beside the snapshot: {outcome.trouble}")
     if outcome.error is not None:
         raise outcome.error
     output.talk(f"{outcome.line} ({outcome.note.seconds} s, {outcome.note.server})")
@@ -87,10 +84,11 @@ def _load_cluster(load: Callable[[], Loaded], wish: DrillWish) -> Loaded:
         return Loaded(Config())
 
 
-def _show(label: str, note: DrillNote, layout: Format) -> None:
-    told: dict[str, Any] = {key: value for key, value in asdict(note).items() if key != "signature"}
-    told["snapshot"] = label
+def _show(outcome: DrillOutcome, layout: Format) -> None:
+    told: dict[str, Any] = asdict(outcome.note)
+    del told["signature"]
+    told["snapshot"] = outcome.label
     if layout is Format.TABLE:
-        told["passed"] = "yes" if note.passed else "no"
+        told["passed"] = "yes" if outcome.note.passed else "no"
         told = {key: value for key, value in told.items() if value != ""}
     output.facts(told, layout)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.choosing import rule_for, warn, warn_of_missed
 from raft_snapshot_agent.cli.drilling import is_file
 from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.options import Format
@@ -26,8 +27,9 @@ from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.restore import recovery
 from raft_snapshot_agent.restore.at_time import choose_at, parse_time
 from raft_snapshot_agent.restore.browse import list_all_below, list_below
+from raft_snapshot_agent.restore.choice import Missed, choose
 from raft_snapshot_agent.restore.living_copy import LivingCopy, bring_to_life, require_keys
-from raft_snapshot_agent.restore.reader import SnapshotReader, choose
+from raft_snapshot_agent.restore.reader import SnapshotReader
 from raft_snapshot_agent.restore.recovery import Live, Present, Recovered
 from raft_snapshot_agent.restore.roles import describe_missing
 from raft_snapshot_agent.service import assembly
@@ -91,7 +93,7 @@ def browse(loaded: Loaded, chosen: Source, prefix: str, *, recursive: bool, layo
     _check_copy(loaded)
 
     async def work() -> list[str]:
-        async with _alive(loaded, chosen) as copy:
+        async with _alive(loaded, chosen, warn_of_missed) as copy:
             return await in_thread(partial(_list_paths, copy, prefix.strip("/"), recursive))
 
     names = wait_for(work)
@@ -169,7 +171,7 @@ def _check_copy(loaded: Loaded) -> None:
 
 
 async def _read_all(loaded: Loaded, chosen: Source, wish: RecoverWish) -> list[Recovered]:
-    async with _alive(loaded, chosen) as copy:
+    async with _alive(loaded, chosen, rule_for(yes=wish.yes)) as copy:
         found = [await in_thread(partial(_read, copy, path, wish)) for path in wish.paths]
     for one in found:
         if one.passed_over:
@@ -181,21 +183,22 @@ async def _read_all(loaded: Loaded, chosen: Source, wish: RecoverWish) -> list[R
 
 
 @asynccontextmanager
-async def _alive(loaded: Loaded, chosen: Source) -> AsyncIterator[LivingCopy]:
+async def _alive(loaded: Loaded, chosen: Source, missed: Missed) -> AsyncIterator[LivingCopy]:
     settings = loaded.config.drill
-    reader = await _reader(loaded, chosen)
+    reader = await _reader(loaded, chosen, missed)
     output.talk(f"Bringing {reader.label} in an isolated throw-away server ...")
-    async with bring_to_life(reader, settings, spool_folder(loaded.config, os.environ)) as copy:
+    spool = spool_folder(loaded.config, os.environ)
+    async with bring_to_life(reader, settings, spool, warn) as copy:
         yield copy
 
 
-async def _reader(loaded: Loaded, chosen: Source) -> SnapshotReader:
+async def _reader(loaded: Loaded, chosen: Source, missed: Missed) -> SnapshotReader:
     if is_file(chosen.snapshot):
         return await choose((), chosen.snapshot)
     destinations = assembly.destinations(loaded.config, chosen.storage)
     if chosen.at is not None:
-        return await choose_at(destinations, parse_time(chosen.at))
-    return await choose(destinations, chosen.snapshot)
+        return await choose_at(destinations, parse_time(chosen.at), missed)
+    return await choose(destinations, chosen.snapshot, missed)
 
 
 def _read(copy: LivingCopy, path: str, wish: RecoverWish) -> Recovered:

@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 
 from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.choosing import rule_for, warn
 from raft_snapshot_agent.cli.doctor import doctor
 from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.options import Format
@@ -29,9 +30,10 @@ from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, ConfigError, PartialFailure
 from raft_snapshot_agent.restore.aftermath import Aftermath, follow_members
 from raft_snapshot_agent.restore.at_time import choose_at, parse_time
+from raft_snapshot_agent.restore.choice import choose
 from raft_snapshot_agent.restore.members import Condition
 from raft_snapshot_agent.restore.noting import describe_restored, note_restore, take_back
-from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader, choose
+from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
 from raft_snapshot_agent.restore.restore import Fetched, fetch_copy, follow_leader
 from raft_snapshot_agent.restore.safety import OpenAgent, SafetySnapshot, take_safety_snapshot
 from raft_snapshot_agent.restore.sending import Upload, send
@@ -126,6 +128,7 @@ class _Restoring:
         )
         check_to_run(config, os.environ, self.loaded.position)
         async with _fetch(reader, spool_folder(config, os.environ)) as got:
+            reader = got.reader
             output.talk(f"Verified: {reader.label} is whole. Proof: {await reader.proof()}.")
             with closing(Cluster(config.vault, config.run_on)) as cluster:
                 target = await look_at_target(cluster, config.vault)
@@ -163,9 +166,10 @@ class _Restoring:
     async def _choose(self) -> SnapshotReader:
         wanted = self.wish.snapshot
         destinations = destinations_for(lambda: self.loaded, wanted, self.wish.storage)
+        missed = rule_for(yes=self.wish.yes)
         if self.wish.at is not None:
-            return await choose_at(destinations, parse_time(self.wish.at))
-        return await choose(destinations, wanted)
+            return await choose_at(destinations, parse_time(self.wish.at), missed)
+        return await choose(destinations, wanted, missed)
 
     async def _take_safety(self, target: Target) -> SafetySnapshot:
         """Store the present data, with the operator's token or else with the agent's login."""
@@ -248,7 +252,7 @@ async def _fetch(reader: SnapshotReader, folder: Path) -> AsyncIterator[Fetched]
     size = reader.stored.size if isinstance(reader, StoredReader) else None
     async with AsyncExitStack() as stack:
         async with show_progress(lambda: spools[-1].received if spools else 0, "reading", size):
-            got = await stack.enter_async_context(fetch_copy(reader, folder, spools.append))
+            got = await stack.enter_async_context(fetch_copy(reader, folder, spools.append, warn))
         yield got
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.choosing import warn, warn_of_missed
 from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.target import binary_output, writable_folder
@@ -30,8 +31,9 @@ from raft_snapshot_agent.errors import (
     NotThereYet,
     StorageError,
 )
+from raft_snapshot_agent.restore.choice import choose
 from raft_snapshot_agent.restore.examine import judge_reader
-from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader, choose
+from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
 from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.storage.base import BytesSource
@@ -187,7 +189,7 @@ def verify(
     async def work() -> None:
         destinations = destinations_for(load, wanted, only)
         if not every:
-            await prove(await choose(destinations, wanted))
+            await prove(await choose(destinations, wanted, warn_of_missed))
             return
         for destination in destinations:
             try:
@@ -244,16 +246,16 @@ def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overw
     folder = writable_folder(target / "*" if into_folder else target, overwrite=overwrite)
 
     async def work() -> None:
-        reader = await choose(destinations_for(load, wanted), wanted)
+        reader = await choose(destinations_for(load, wanted), wanted, warn_of_missed)
         name = Path(reader.label).name if into_folder else target.name
         writable_folder(folder / name, overwrite=overwrite)
-        async with fetch_copy(reader, folder) as got:
+        async with fetch_copy(reader, folder, tell=warn) as got:
             copy = LocalStorage(folder)
             await copy.put(name, got.spool)
             if got.manifest is not None:
                 await copy.put(manifest_name(name), BytesSource(got.manifest.to_json()))
         output.talk(f"Fetched and verified: {folder / name} (index {got.snapshot.meta.index})")
-        output.talk(f"Proof: {await _proof(reader)}.")
+        output.talk(f"Proof: {await _proof(got.reader)}.")
 
     wait_for(work)
     return 0
@@ -267,10 +269,10 @@ def fetch_to_stdout(load: Callable[[], Loaded], wanted: str | None) -> int:
     folder = spool_folder(loaded().config if destinations else Config(), os.environ)
 
     async def work() -> None:
-        reader = await choose(destinations, wanted)
-        async with fetch_copy(reader, folder) as got:
+        reader = await choose(destinations, wanted, warn_of_missed)
+        async with fetch_copy(reader, folder, tell=warn) as got:
             await pipe.put("-", got.spool)
-        output.talk(f"Fetched and verified: {reader.label} (index {got.snapshot.meta.index})")
+        output.talk(f"Fetched and verified: {got.reader.label} (index {got.snapshot.meta.index})")
 
     wait_for(work)
     return 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import MINYEAR, UTC, datetime
+from datetime import UTC, datetime
 
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.errors import AgentError, ConfigError, SnapshotNotFound
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.restore.choice import Missed, find_newest, ignore
 from raft_snapshot_agent.restore.reader import StoredReader
 
 
@@ -25,40 +26,27 @@ def parse_time(text: str) -> datetime:
         ) from error
 
 
-async def choose_at(destinations: Sequence[Destination], when: datetime) -> StoredReader:
-    """Find the newest snapshot that was taken at that time or before.
+async def choose_at(
+    destinations: Sequence[Destination], when: datetime, missed: Missed = ignore
+) -> StoredReader:
+    """Find the snapshot that was the latest at that time.
+
+    Arguments:
+        destinations: The storages to look in, in order.
+        when: The time.
+        missed: Called with the storages that may hold a newer one.
 
     Raises:
         ConfigError: Several were taken at the same moment.
         SnapshotNotFound: There is no such snapshot.
-        StorageError: No storage could be listed.
+        StorageError: None was found, and storages could not be listed.
     """
-    found: list[StoredReader] = []
-    trouble: AgentError | None = None
-    for destination in destinations:
-        try:
-            stored = await destination.stored()
-        except AgentError as error:
-            trouble = error
-            continue
-        good = (one for one in stored if one.counts and one.taken_at.year > MINYEAR)
-        found += [StoredReader(destination, one) for one in good if one.taken_at <= when]
-    if not found:
-        raise trouble or SnapshotNotFound(
-            f"no snapshot was taken at {when:%Y-%m-%dT%H:%M:%SZ} or before",
-            hint="list shows what is stored",
-        )
-    best = max(map(_rank, found))
-    chosen = [one for one in found if _rank(one) == best]
-    names = sorted({one.stored.name for one in chosen})
+    best = await find_newest(destinations, when, missed)
+    names = sorted({one.stored.name for one in best})
     if len(names) > 1:
         raise ConfigError(
-            f"{len(names)} snapshots were taken at {best[0]:%Y-%m-%dT%H:%M:%SZ}:"
-            f" {', '.join(names)}",
+            f"{len(names)} snapshots were taken at"
+            f" {best[0].stored.taken_at:%Y-%m-%dT%H:%M:%SZ}: {', '.join(names)}",
             hint="give the name of the one you mean",
         )
-    return chosen[0]
-
-
-def _rank(reader: StoredReader) -> tuple[datetime, bool]:
-    return reader.stored.taken_at, reader.stored.verified
+    return best[0]

@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.errors import ConfigError, NothingThere, ServerError
+from raft_snapshot_agent.restore.choice import ignore
+from raft_snapshot_agent.restore.copies import Tell
 from raft_snapshot_agent.restore.drill import choose_server, lend_folder, restored
 from raft_snapshot_agent.restore.kms import read_seal
 from raft_snapshot_agent.restore.reader import SnapshotReader
@@ -50,9 +52,15 @@ class LivingCopy:
 
 @asynccontextmanager
 async def bring_to_life(
-    reader: SnapshotReader, settings: DrillSettings, spool: Path
+    reader: SnapshotReader, settings: DrillSettings, spool: Path, tell: Tell = ignore
 ) -> AsyncIterator[LivingCopy]:
     """Restore a snapshot into a throw-away server, which is removed when the context ends.
+
+    Arguments:
+        reader: The snapshot.
+        settings: The unseal keys, and the server.
+        spool: The folder for the copy and the server.
+        tell: Called with a warning for each copy that cannot be used.
 
     Raises:
         ConfigError: No key is given, or no server can be isolated on this host.
@@ -61,7 +69,7 @@ async def bring_to_life(
     require_keys(settings)
     keys = await in_thread(lambda: [key.resolve() for key in settings.unseal.keys])
     seal = await in_thread(lambda: read_seal(settings.unseal))
-    async with fetch_copy(reader, spool) as got, lend_folder(spool) as folder:
+    async with fetch_copy(reader, spool, tell=tell) as got, lend_folder(spool) as folder:
         choice = choose_server(got.manifest, settings.server, opened=True, seal=seal)
         async with restored(got.spool.path, keys, folder, choice=choice) as node:
             yield LivingCopy(node, await in_thread(lambda: make_root_token(node, keys)))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import MINYEAR, UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from raft_snapshot_agent.core.history.proof import AHEAD
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Snapshot, Stored
 from raft_snapshot_agent.destination.destination import Destination
@@ -18,20 +17,15 @@ from raft_snapshot_agent.destination.verification import Copy, Expected, Reading
 from raft_snapshot_agent.errors import (
     AgentError,
     MismatchedSnapshot,
-    SnapshotNotFound,
     Stopped,
 )
-from raft_snapshot_agent.restore.nearest import describe_nearest
-from raft_snapshot_agent.restore.way_back import is_way_back
 from raft_snapshot_agent.small_file import read_file
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.spool import Spool
 
 _STEP = 1 << 20
 _APART = 86400
-"""Maximum difference in seconds between name and server time of the latest snapshot."""
-_JUDGED = 300
-"""Number of newest manifests to read to choose the latest; more could take minutes."""
+"""Maximum difference in seconds between name and server time of one chosen by its date."""
 _DESCRIBED = "described by an unsigned manifest, which anyone with write access could have written"
 _NAMED = "described only by its name"
 _UNDESCRIBED = "none, no manifest describes it"
@@ -76,8 +70,10 @@ class StoredReader:
     destination: Destination
     stored: Stored
     is_second: bool = False
-    is_latest: bool = False
+    by_date: bool = False
     """Whether it was chosen by its date, which its archive must then confirm."""
+    elsewhere: tuple[Destination, ...] = ()
+    """The other storages, which may have a copy of it."""
 
     @property
     def label(self) -> str:
@@ -107,7 +103,7 @@ class StoredReader:
 
     def confirm(self, snapshot: Snapshot) -> None:
         written_at = snapshot.meta.written_at
-        if not self.is_latest or written_at is None or self.stored.taken_at.year == MINYEAR:
+        if not self.by_date or written_at is None or not is_dated(self.stored):
             return
         if abs(written_at - self.stored.taken_at.timestamp()) > _APART:
             raise MismatchedSnapshot(
@@ -180,25 +176,9 @@ class FileReader:
             ) from error
 
 
-async def choose(destinations: Sequence[Destination], wanted: str | None) -> SnapshotReader:
-    """Find a snapshot.
-
-    Arguments:
-        destinations: The storages to look in, in order.
-        wanted: A snapshot's name, a file's path, or `-` for standard input; `None`: the newest
-            verified snapshot, else the newest.
-
-    Raises:
-        SnapshotNotFound: There is none.
-        StorageError: No storage could be listed.
-    """
-    if wanted is None:
-        return await _choose_latest(destinations)
-    if wanted == "-":
-        return FileReader(None)
-    if "/" in wanted or await in_thread(Path(wanted).is_file):
-        return FileReader(Path(wanted))
-    return await _find_by_name(destinations, wanted)
+def is_dated(stored: Stored) -> bool:
+    """Return whether its time is known; with a static name it is only in the manifest."""
+    return stored.taken_at.year > MINYEAR
 
 
 async def pour(reader: SnapshotReader, spool: Spool) -> None:
@@ -215,70 +195,8 @@ async def pour(reader: SnapshotReader, spool: Spool) -> None:
         raise
 
 
-async def _choose_latest(destinations: Sequence[Destination]) -> SnapshotReader:
-    """Choose the newest of the best proved: signed, described by a manifest, or only named.
-
-    Excludes snapshots from the future, and those that do not match their manifest.
-    """
-    found: list[tuple[Stored, Destination]] = []
-    trouble: AgentError | None = None
-    for destination in destinations:
-        try:
-            found += [(one, destination) for one in await _list_proved(destination)]
-        except AgentError as error:
-            trouble = error
-    if not found:
-        raise trouble or SnapshotNotFound("no storage holds a snapshot", hint="take one: save")
-    now = datetime.now(UTC) + AHEAD
-    believed = [pair for pair in found if pair[0].counts and pair[0].taken_at <= now]
-    if not believed:
-        raise trouble or SnapshotNotFound(
-            f"none of the {len(found)} snapshots that are stored can be believed to be the latest",
-            hint="list and prune --dry-run say why; to use one all the same, give its name",
-        )
-    for stored, destination in sorted(believed, key=lambda pair: _rank(pair[0]), reverse=True):
-        if not await is_way_back(destination, stored):
-            return StoredReader(destination, stored, is_latest=True)
-    raise SnapshotNotFound(
-        "all that is stored are safety snapshots, taken before a restore",
-        hint="list shows them; to use one, give its name",
-    )
-
-
 def _format_time(seconds: int) -> str:
     try:
         return f"at {datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
     except (ValueError, OverflowError, OSError):
         return "at no time there is"
-
-
-async def _list_proved(destination: Destination) -> list[Stored]:
-    """List the snapshots of a storage, each judged by the manifests."""
-    stored = await destination.stored()
-    judged = await destination.proofs.worth(
-        await destination.proofs.judge(stored), stored[:_JUDGED]
-    )
-    return [*judged, *stored[_JUDGED:]]
-
-
-def _rank(stored: Stored) -> tuple[bool, bool, datetime]:
-    return stored.signed, stored.proved, stored.taken_at
-
-
-async def _find_by_name(destinations: Sequence[Destination], name: str) -> SnapshotReader:
-    trouble: AgentError | None = None
-    names: set[str] = set()
-    for destination in destinations:
-        try:
-            found = await destination.find(name)
-            if found is None:
-                names.update(one.name for one in await destination.stored())
-        except AgentError as error:
-            trouble = error
-            continue
-        if found is not None:
-            return StoredReader(destination, found)
-    raise trouble or SnapshotNotFound(
-        f"no snapshot is called {name}",
-        hint=f"{describe_nearest(name, names)}list shows what is stored; a file needs its path",
-    )

@@ -14,6 +14,8 @@ from raft_snapshot_agent.core.snapshots.notes import one_line
 from raft_snapshot_agent.destination.drill_notes import remember_drill
 from raft_snapshot_agent.errors import AgentError, DrillFailed, VerificationError
 from raft_snapshot_agent.restore.canaries import prove
+from raft_snapshot_agent.restore.choice import ignore
+from raft_snapshot_agent.restore.copies import Tell
 from raft_snapshot_agent.restore.drill import choose_server, lend_folder, restored
 from raft_snapshot_agent.restore.kms import read_seal
 from raft_snapshot_agent.restore.living_copy import LivingCopy
@@ -35,6 +37,8 @@ class DrillOutcome:
     """Why it failed."""
     trouble: str = ""
     """Why the note could not be stored beside the snapshot."""
+    label: str = ""
+    """Where the snapshot was read."""
 
     @property
     def line(self) -> str:
@@ -78,6 +82,7 @@ async def rehearse(
     visit: Visit | None = None,
     *,
     must_be_closed: bool = True,
+    tell: Tell = ignore,
 ) -> DrillOutcome:
     """Restore a snapshot into a throw-away server, check it, and store the result beside it.
 
@@ -89,6 +94,7 @@ async def rehearse(
         spool: The folder for the copy and the server.
         visit: Called while the server is still running, after all checks.
         must_be_closed: False for test data, on hosts that cannot isolate the server.
+        tell: Called with a warning for each copy that cannot be used.
 
     Returns:
         The outcome, with the error if it failed.
@@ -100,7 +106,8 @@ async def rehearse(
     seal = await in_thread(lambda: read_seal(settings.unseal))
     progress = _Progress()
     try:
-        async with fetch_copy(reader, spool) as got, lend_folder(spool) as folder:
+        async with fetch_copy(reader, spool, tell=tell) as got, lend_folder(spool) as folder:
+            reader = got.reader
             progress.sha256 = got.snapshot.sha256
             opened = bool(keys or seal) and must_be_closed
             choice = choose_server(got.manifest, settings.server, opened=opened, seal=seal)
@@ -140,9 +147,9 @@ async def _noted(
     name = Path(reader.label).name
     note = progress.note(reader.stored.name if isinstance(reader, StoredReader) else name, error)
     if not isinstance(reader, StoredReader):
-        return DrillOutcome(note, error)
+        return DrillOutcome(note, error, label=reader.label)
     try:
         await remember_drill(reader.destination, note)
     except AgentError as trouble:
-        return DrillOutcome(note, error, str(trouble))
-    return DrillOutcome(note, error)
+        return DrillOutcome(note, error, str(trouble), reader.label)
+    return DrillOutcome(note, error, label=reader.label)

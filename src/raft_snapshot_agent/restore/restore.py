@@ -23,6 +23,8 @@ from raft_snapshot_agent.errors import (
     StorageError,
     VerificationError,
 )
+from raft_snapshot_agent.restore.choice import ignore
+from raft_snapshot_agent.restore.copies import Tell, read_whole_copy
 from raft_snapshot_agent.restore.examine import examine, naming
 from raft_snapshot_agent.restore.reader import SnapshotReader, pour
 from raft_snapshot_agent.restore.sending import Upload, send
@@ -43,6 +45,8 @@ _POLL = 0.2
 class Fetched:
     """A verified snapshot on the local disk."""
 
+    reader: SnapshotReader
+    """The copy that was read."""
     spool: Spool
     snapshot: Snapshot
     manifest: Manifest | None
@@ -56,14 +60,18 @@ class Fetched:
 
 @asynccontextmanager
 async def fetch_copy(
-    reader: SnapshotReader, folder: Path, begun: Callable[[Spool], None] = lambda _: None
+    reader: SnapshotReader,
+    folder: Path,
+    begun: Callable[[Spool], None] = ignore,
+    tell: Tell = ignore,
 ) -> AsyncIterator[Fetched]:
-    """Copy a snapshot to the local disk and verify it.
+    """Copy a snapshot to the local disk and verify it, from the first storage with a whole copy.
 
     Arguments:
         reader: The snapshot.
         folder: The folder of the copy, which is removed when the context ends.
         begun: Called when a copy begins.
+        tell: Called with a warning for each copy that cannot be used.
 
     Raises:
         VerificationError: It is not intact, or not the one that its manifest describes.
@@ -71,23 +79,22 @@ async def fetch_copy(
     """
 
     async def create() -> Spool:
+        await spools.aclose()
         spool = await spools.enter_async_context(open_spool(folder, secrets.token_hex(8)))
         begun(spool)
         return spool
 
     async with AsyncExitStack() as spools:
-        yield await _fetch(reader, create, spools)
+        _, got = await read_whole_copy(reader, partial(_fetch, create=create), tell)
+        yield got
 
 
-async def _fetch(
-    reader: SnapshotReader, create: Callable[[], Awaitable[Spool]], spools: AsyncExitStack
-) -> Fetched:
+async def _fetch(reader: SnapshotReader, *, create: Callable[[], Awaitable[Spool]]) -> Fetched:
     """Copy it; if it does not look intact, verify it twice, and copy it again if it is."""
     with naming(reader):
         try:
             return await _copy_and_verify(reader, await create())
         except (VerificationError, StorageError):
-            await spools.aclose()
             if (again := reader.again()) is None:
                 raise
         await examine(reader)
@@ -105,7 +112,7 @@ async def _copy_and_verify(reader: SnapshotReader, spool: Spool) -> Fetched:
     reader.confirm(snapshot)
     with suppress(StorageError):  # the storage may be read-only
         await reader.remember(Reading(SnapshotState.WHOLE, snapshot))
-    return Fetched(spool, snapshot, expected.manifest, clear.parts)
+    return Fetched(reader, spool, snapshot, expected.manifest, clear.parts)
 
 
 async def restore(cluster: Cluster, leader: Leader, path: Path, *, force: bool) -> Leader | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -51,19 +51,28 @@ class DrillPlan:
             raise troubles[0]
         return found[max(found)] if found else None
 
-    async def hold(self) -> DrillOutcome:
+    async def hold(self, tell: Callable[[str], None]) -> DrillOutcome:
         """Run a drill with the newest snapshot.
+
+        Arguments:
+            tell: Called with warnings: of storages that may hold a newer one, and broken copies.
 
         Raises:
             AgentError: The drill cannot be run.
         """
         from raft_snapshot_agent.config.check import check_drill
-        from raft_snapshot_agent.restore.reader import choose
+        from raft_snapshot_agent.restore.choice import Unlisted, choose
         from raft_snapshot_agent.restore.rehearsal import rehearse
 
         await in_thread(lambda: check_drill(self.config.drill, self.position))
-        reader = await choose(self.destinations, None)
-        return await rehearse(reader, self.config.drill, spool_folder(self.config, os.environ))
+
+        def missed(unlisted: Sequence[Unlisted]) -> None:
+            for one in unlisted:
+                tell(str(one))
+
+        reader = await choose(self.destinations, None, missed)
+        spool = spool_folder(self.config, os.environ)
+        return await rehearse(reader, self.config.drill, spool, tell=tell)
 
 
 def plan_drills(config: Config, position: KeyPosition) -> DrillPlan | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -91,7 +92,7 @@ class DrillLoop:
         log: Log = self._service.log
         self._last = self._clock()
         try:
-            outcome = await self._plan.hold()
+            outcome = await self._plan.hold(partial(log.warning, fact=LogEvent.STORAGE_WARNING))
         except SnapshotNotFound:
             self._last = None  # there is no snapshot yet
             await anyio.sleep(_AGAIN.total_seconds())

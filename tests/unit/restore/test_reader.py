@@ -17,12 +17,11 @@ from raft_snapshot_agent.destination.verification import Expected, compare
 from raft_snapshot_agent.errors import (
     AgentError,
     MismatchedSnapshot,
-    SnapshotNotFound,
     StorageDenied,
     VerificationError,
 )
 from raft_snapshot_agent.restore.examine import examine, naming
-from raft_snapshot_agent.restore.reader import FileReader, StoredReader, choose, pour
+from raft_snapshot_agent.restore.reader import FileReader, StoredReader, pour
 from raft_snapshot_agent.storage.base import BytesSource, Entry
 from raft_snapshot_agent.transfer.spool import Spool
 
@@ -88,83 +87,6 @@ async def reader_of(holding: Destination) -> StoredReader:
 def of(reader: object) -> tuple[str, str]:
     assert isinstance(reader, StoredReader)
     return reader.destination.name, reader.stored.name
-
-
-# Which one is meant.
-
-
-async def test_the_newest_of_all_storages_is_taken() -> None:
-    destinations = [
-        await destination("a", old=WHOLE),
-        await destination("b", new=WHOLE),
-        await destination("c"),
-    ]
-
-    assert of(await choose(destinations, None)) == ("b", NEW)
-
-
-async def test_a_verified_one_goes_before_a_newer_that_is_not() -> None:
-    destinations = [await destination("a", new=WHOLE), await destination("b", ("old",), old=WHOLE)]
-
-    assert of(await choose(destinations, None)) == ("b", OLD)
-
-
-async def test_of_two_copies_the_first_storages_is_taken() -> None:
-    destinations = [
-        await destination("a", ("new",), new=WHOLE),
-        await destination("b", ("new",), new=WHOLE),
-    ]
-
-    assert of(await choose(destinations, None)) == ("a", NEW)
-
-
-async def test_an_empty_one_is_never_the_newest() -> None:
-    assert of(await choose([await destination("a", old=WHOLE, new=b"")], None)) == ("a", OLD)
-
-
-async def test_a_storage_that_is_down_does_not_hide_the_others() -> None:
-    destinations = [Destination("down", Down()), await destination("up", new=WHOLE)]
-
-    assert of(await choose(destinations, None)) == ("up", NEW)
-    assert of(await choose(destinations, NEW)) == ("up", NEW)
-
-
-@pytest.mark.parametrize("wanted", [None, NEW])
-async def test_a_storage_that_is_down_is_the_reason_where_nothing_is_found(
-    wanted: str | None,
-) -> None:
-    with pytest.raises(StorageDenied):
-        await choose([Destination("down", Down()), await destination()], wanted)
-
-
-@pytest.mark.parametrize(("wanted", "words"), [(None, "no storage holds"), (NEW, NEW)])
-async def test_nothing_found_is_told(wanted: str | None, words: str) -> None:
-    with pytest.raises(SnapshotNotFound, match=words):
-        await choose([await destination()], wanted)
-
-
-async def test_a_name_is_looked_up_in_the_storages_in_order() -> None:
-    destinations = [
-        await destination("a"),
-        await destination("b", old=WHOLE),
-        await destination("c", old=WHOLE),
-    ]
-
-    assert of(await choose(destinations, OLD)) == ("b", OLD)
-
-
-@pytest.mark.parametrize("wanted", ["here.snap", "./here.snap", "../here.snap", "/here.snap"])
-async def test_a_path_or_a_file_that_is_there_is_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "here.snap").write_bytes(b"")
-
-    assert await choose([], wanted) == FileReader(Path(wanted))
-
-
-async def test_a_dash_is_standard_input() -> None:
-    assert await choose([], "-") == FileReader(None)
 
 
 # What it holds.

@@ -31,7 +31,8 @@ from raft_snapshot_agent.errors import (
     StorageError,
 )
 from raft_snapshot_agent.restore.at_time import choose_at, parse_time
-from raft_snapshot_agent.restore.reader import StoredReader, choose
+from raft_snapshot_agent.restore.choice import choose
+from raft_snapshot_agent.restore.reader import StoredReader
 from raft_snapshot_agent.restore.safety import take_safety_snapshot
 from raft_snapshot_agent.restore.way_back import HELD_AS
 from raft_snapshot_agent.storage.base import BytesSource, UploadSource
@@ -211,6 +212,6 @@ async def test_several_of_one_moment_are_for_the_operator_to_choose_from() -> No
     assert (await choose_at((Destination("a", storage),), when)).stored.name == first
     with pytest.raises(ConfigError, match=f"2 snapshots were taken at .*: {first}, {second}"):
         await choose_at((Destination("a", storage), Destination("b", other)), when)
-    await other.put(manifest_name(second), BytesSource(agreeing(second).to_json()))
+    await other.put(manifest_name(second), BytesSource(replace(agreeing(second), size=3).to_json()))
     places = (Destination("a", storage), Destination("b", other))
     assert (await choose_at(places, when)).stored.name == second

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from contextlib import redirect_stderr
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -41,7 +42,7 @@ class Plan:
             raise self.trouble
         return None if self.noted is None else noted_at(self.noted)
 
-    async def hold(self) -> DrillOutcome:
+    async def hold(self, tell: Callable[[str], None]) -> DrillOutcome:
         self.held.append(World.now)
         ending = self.endings.pop(0) if self.endings else None
         if ending is not None and not isinstance(ending, DrillFailed):
@@ -223,7 +224,7 @@ async def test_a_new_configuration_gives_up_the_drills_of_the_old(
     begun, ended = anyio.Event(), anyio.Event()
 
     class Long(Plan):
-        async def hold(self) -> DrillOutcome:
+        async def hold(self, tell: Callable[[str], None]) -> DrillOutcome:
             begun.set()
             try:
                 await anyio.sleep_forever()

@@ -37,9 +37,10 @@ from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
 from raft_snapshot_agent.restore.restore import Fetched, fetch_copy, follow_leader
 from raft_snapshot_agent.restore.safety import OpenAgent, SafetySnapshot, take_safety_snapshot
 from raft_snapshot_agent.restore.sending import Upload, send
-from raft_snapshot_agent.restore.target import Target, look_at_target, require_fit
+from raft_snapshot_agent.restore.target import Target, look_at_target, require_fit, require_right
 from raft_snapshot_agent.restore.unsealing import Unsealer, read_keys, require_enough
 from raft_snapshot_agent.service import assembly
+from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.spool import Spool
 from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.leader import Cluster, Leader
@@ -141,7 +142,7 @@ class _Restoring:
         """Replace the target's data after all checks, and follow its nodes."""
         require_fit(target, got, force=self.wish.force)
         require_enough(self.keys, got.clear.seal)
-        safety = await self._take_safety(target) if self.wish.safety else None
+        safety = await self._take_safety(cluster, target) if self.wish.safety else None
         taken = await self._ask_and_send(cluster, target, got, safety, label)
         try:
             back = await follow_leader(
@@ -171,8 +172,14 @@ class _Restoring:
             return await choose_at(destinations, parse_time(self.wish.at), missed)
         return await choose(destinations, wanted, missed)
 
-    async def _take_safety(self, target: Target) -> SafetySnapshot:
-        """Store the present data, with the operator's token or else with the agent's login."""
+    async def _take_safety(self, cluster: Cluster, target: Target) -> SafetySnapshot:
+        """Store the present data, with the operator's token or else with the agent's login.
+
+        Raises:
+            AgentError: That failed, or the token may not restore.
+        """
+        check = partial(require_right, cluster, target.leader, force=self.wish.force)
+        await in_thread(check, abandon=True)
         config = self.loaded.config
         logins = [_by_operator(config.vault)]
         if config.vault.auth is not None and config.vault.auth != logins[0].auth:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raft_snapshot_agent.core.release import is_older
-from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.errors import ConfigError, Denied
 from raft_snapshot_agent.restore.members import Members, MemberState, find_addresses
 from raft_snapshot_agent.restore.restore import Fetched
 from raft_snapshot_agent.restore.sending import BY_FORCE
 from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.vault.answers import SNAPSHOT_PATH
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 from raft_snapshot_agent.vault.settings import VaultSettings
 
@@ -42,6 +43,40 @@ async def look_at_target(cluster: Cluster, settings: VaultSettings) -> Target:
     addresses = await in_thread(lambda: find_addresses(cluster, leader), abandon=True)
     members = Members(settings, addresses)
     return Target(leader, members, await members.look())
+
+
+def require_right(cluster: Cluster, leader: Leader, *, force: bool) -> None:
+    """Refuse a token that may not restore, before anything is prepared.
+
+    What the server does not tell is not refused: then the restore itself finds out.
+
+    Source: the API pages of `sys/capabilities-self` and `sys/internal/ui/mounts`; every valid token
+    may read the latter.
+
+    Raises:
+        Denied: The token has no permission, or is not valid.
+        ServerError: The login failed, or there was no answer.
+    """
+    node, path = leader.node, f"{SNAPSHOT_PATH}-force" if force else SNAPSHOT_PATH
+    token = cluster.session.token(node)
+    answer = node.call("POST", "sys/capabilities-self", token=token, body={"paths": [path]})
+    data = answer.body.get("data")
+    told = data.get(path) if isinstance(data, dict) else None
+    if isinstance(told, list) and not {"update", "root"} & {*map(str, told)}:
+        raise Denied(
+            f"permission denied: the token needs update on {path} at {node.address}; nothing was"
+            " changed",
+            hint="give one that has it in VAULT_TOKEN",
+        )
+    if answer.status != 403:
+        return
+    answer = node.call("GET", "sys/internal/ui/mounts", token=token)
+    if answer.status == 403:
+        raise Denied(
+            f"{node.address} does not know the token: it has expired, or belongs to another"
+            f" cluster ({answer.told}); nothing was changed",
+            hint="give another in VAULT_TOKEN",
+        )
 
 
 def require_fit(target: Target, got: Fetched, *, force: bool) -> None:

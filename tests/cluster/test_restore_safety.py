@@ -118,6 +118,8 @@ def test_a_no_leaves_nothing_held(one: Field, snapshot: Path, answer: str) -> No
     assert not (one.folder / "snapshots" / RESTORED_NAME).exists()
     latest = call("verify", "--latest", "-c", one.configuration())
     assert wanted in latest.text, "the same as before, and not what was to be replaced"
+    assert call("prune", "-c", one.configuration()).code == 0
+    assert (one.folder / "snapshots" / wanted).exists()  # despite last: 1 and a newer one
 
 
 def test_a_refusal_names_the_setting_and_leaves_nothing_behind(one: Field, snapshot: Path) -> None:

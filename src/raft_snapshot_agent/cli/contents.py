@@ -95,6 +95,8 @@ async def _describe(reader: SnapshotReader, snapshot: Snapshot) -> dict[str, Any
         pairs["drill"] = await describe_drill(reader.destination, reader.stored)
     if manifest is None:
         return pairs
+    if manifest.purpose:
+        pairs["purpose"] = manifest.purpose
     return pairs | {
         "taken_at": manifest.taken_at,
         "cluster": manifest.cluster_name or manifest.cluster_id,

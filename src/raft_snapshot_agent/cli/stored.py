@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import MINYEAR, UTC, datetime
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.restore.choice import choose
 from raft_snapshot_agent.restore.examine import judge_reader
-from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
+from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader, is_dated
 from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.storage.base import BytesSource
@@ -114,7 +114,7 @@ async def _scrub_note(destination: Destination) -> ScrubNote:
 
 
 def _row(listed: _Listed, now: datetime) -> dict[str, str]:
-    stored, dated = listed.stored, _is_dated(listed.stored)
+    stored, dated = listed.stored, is_dated(listed.stored)
     return {
         "storage": listed.destination.name,
         "name": stored.name,
@@ -134,7 +134,7 @@ def _document(listed: _Listed) -> dict[str, Any]:
         "storage": destination.name,
         "name": stored.name,
         "location": destination.storage.location(stored.name),
-        "taken_at": output.moment(stored.taken_at) if _is_dated(stored) else None,
+        "taken_at": output.moment(stored.taken_at) if is_dated(stored) else None,
         "size": stored.size,
         "index": stored.index,
         "state": _state(destination, stored),
@@ -142,11 +142,6 @@ def _document(listed: _Listed) -> dict[str, Any]:
         "read_state": None if read is None else read.state,
         "drill": listed.drill or None,
     }
-
-
-def _is_dated(stored: Stored) -> bool:
-    """Return whether its time is known; with a static name it is only in the manifest."""
-    return stored.taken_at.year > MINYEAR
 
 
 def _state(destination: Destination, stored: Stored) -> str:

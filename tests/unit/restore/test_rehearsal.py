@@ -1,0 +1,73 @@
+"""Beside which copy the result of a drill is noted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.restore.test_copies import BROKEN, silent
+from tests.unit.restore.test_reader import NEW, WHOLE, destination
+
+from raft_snapshot_agent.config.drill import DrillSettings
+from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.errors import StorageUnavailable
+from raft_snapshot_agent.restore import rehearsal
+from raft_snapshot_agent.restore.choice import choose
+from raft_snapshot_agent.restore.rehearsal import DrillOutcome, rehearse
+
+
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each restore into a throw-away server succeed."""
+
+    @asynccontextmanager
+    async def restored(*_: Any, **__: Any) -> AsyncIterator[None]:
+        yield None
+
+    monkeypatch.setattr(rehearsal, "restored", restored)
+    monkeypatch.setattr(rehearsal, "choose_server", lambda *_, **__: None)
+
+
+async def drilled(places: list[Destination], spool: Path, told: list[str]) -> DrillOutcome:
+    return await rehearse(await choose(places, NEW), DrillSettings(), spool, tell=told.append)
+
+
+async def noted(places: list[Destination]) -> list[str]:
+    """The storages with a note of a drill."""
+    note = Sidecar.DRILL.name_for(NEW)
+    return [
+        one.name for one in places if note in {entry.name for entry in await one.storage.entries()}
+    ]
+
+
+async def test_one_that_is_whole_elsewhere_has_not_failed(tmp_path: Path) -> None:
+    told: list[str] = []
+    places = [await destination("local", new=BROKEN), await destination("s3", new=WHOLE)]
+
+    outcome = await drilled(places, tmp_path, told)
+
+    assert outcome.note.passed
+    assert await noted(places) == ["s3"]
+    assert "is broken" in told[0]
+
+
+async def test_one_that_is_broken_everywhere_has_failed(tmp_path: Path) -> None:
+    places = [await destination("local", new=BROKEN), await destination("s3", new=BROKEN)]
+
+    outcome = await drilled(places, tmp_path, [])
+
+    assert not outcome.note.passed
+    assert await noted(places) == ["local"]
+
+
+async def test_nothing_is_noted_where_one_that_may_be_whole_cannot_be_read(tmp_path: Path) -> None:
+    places = [await destination("local", new=BROKEN), await silent()]
+
+    with pytest.raises(StorageUnavailable):
+        await drilled(places, tmp_path, [])
+
+    assert await noted(places) == []

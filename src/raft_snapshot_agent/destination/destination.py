@@ -185,8 +185,8 @@ class Destination:
         found = await watch(self.storage, history, now, self.losses, keeps_note=keeps_note)
         if history is not None:
             found = replace(found, manifest=replace(found.manifest, known=history.known))
-        manifest = replace(found.manifest, purpose=self.purpose)
-        return replace(found, manifest=self.keys.sign(manifest) if self.keys else manifest)
+        manifest, keys = replace(found.manifest, purpose=self.purpose), self.keys
+        return replace(found, manifest=keys.sign(manifest) if keys else manifest)
 
     async def alarm(self) -> Alarm | None:
         """Read why retention is suspended; `None` if it is not."""

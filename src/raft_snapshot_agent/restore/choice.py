@@ -23,6 +23,8 @@ from raft_snapshot_agent.threads import in_thread
 
 _JUDGED = 300
 """Number of newest manifests to read to choose the newest; more could take minutes."""
+_ONLY_SAFETY = "all that is stored are safety snapshots, taken before a restore"
+_BY_NAME = "list shows them; to use one, give its name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ async def find_newest(
     if not believed:
         raise _explain_nothing(failed, len(found), when)
     best = await _take_best(sorted(believed, key=lambda pair: _rank(pair[0]), reverse=True))
+    if not best:
+        raise _join(failed) if failed else SnapshotNotFound(_ONLY_SAFETY, hint=_BY_NAME)
     if failed:
         missed(failed)
     return [
@@ -122,22 +126,13 @@ def _rank(stored: Stored) -> tuple[bool, bool, datetime]:
 async def _take_best(
     ranked: Sequence[tuple[Stored, Destination]],
 ) -> list[tuple[Stored, Destination]]:
-    """Return the first that are no safety snapshots, of one rank.
-
-    Raises:
-        SnapshotNotFound: All are.
-    """
+    """Return the first that are no safety snapshots, of one rank; none if all are."""
     best: list[tuple[Stored, Destination]] = []
     for stored, destination in ranked:
         if best and _rank(stored) != _rank(best[0][0]):
             break
         if not await is_way_back(destination, stored):
             best.append((stored, destination))
-    if not best:
-        raise SnapshotNotFound(
-            "all that is stored are safety snapshots, taken before a restore",
-            hint="list shows them; to use one, give its name",
-        )
     return best
 
 

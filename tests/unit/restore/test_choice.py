@@ -183,6 +183,16 @@ async def test_a_storage_that_may_hold_a_newer_one_is_told(when: datetime | None
     assert [*map(str, told)] == ["s3 cannot be listed and may hold a newer snapshot: no entry"]
 
 
+async def test_a_storage_that_is_down_is_the_reason_where_all_are_safety_snapshots() -> None:
+    storage = MemoryStorage()
+    await add(storage, NEW, signed=False, purpose=SAFETY)
+
+    with pytest.raises(SnapshotNotFound, match="all that is stored are safety snapshots"):
+        await find_newest([Destination("local", storage)], None)
+    with pytest.raises(StorageDenied):
+        await find_newest([Destination("local", storage), Destination("s3", Down())], None)
+
+
 async def test_a_name_waits_for_no_other_storage() -> None:
     def fail(_: object) -> None:
         raise AssertionError

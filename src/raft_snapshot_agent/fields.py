@@ -75,7 +75,7 @@ def _count(value: Any) -> Any:
     return value
 
 
-_SIZE = re.compile(r"\s*[0-9]*\.?[0-9]+\s*[A-Za-z]*\s*")
+_SIZE = re.compile(r"\s*[0-9]*\.?[0-9]+\s*(?:b|bit|[kmgtpe](?:i?b|i?bit)?)?\s*", re.IGNORECASE)
 
 
 def _size(value: Any) -> Any:
@@ -137,7 +137,13 @@ def time_zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        near = get_close_matches(name, available_timezones(), 1)
+        known = available_timezones()
+        if not known:
+            raise ConfigError(
+                f"time zone {name!r} is unknown: this host has no time zone database",
+                hint="install tzdata, or use UTC",
+            ) from error
+        near = get_close_matches(name, known, 1)
         raise ConfigError(
             f"unknown time zone {name!r}",
             hint=f"did you mean {near[0]!r}?" if near else "write one such as Europe/Berlin",

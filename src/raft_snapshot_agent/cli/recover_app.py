@@ -47,9 +47,7 @@ def recover(  # noqa: PLR0913, PLR0917 - each is an option of the command
     ] = None,
     version: Annotated[
         int | None,
-        typer.Option(
-            "--version", min=1, max=2**63 - 1, help="Of KV version 2; by default the newest."
-        ),
+        typer.Option("--version", min=1, max=10**9, help="Of KV version 2; default: the newest."),
     ] = None,
     output: Annotated[
         Path | None,

@@ -17,7 +17,8 @@ from raft_snapshot_agent.config.load import LoadedFleet
 from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, Role, StorageStatus
 from raft_snapshot_agent.destination.holdings import look_at_all
-from raft_snapshot_agent.errors import AgentError, ConfigError, Unreachable, reason_of
+from raft_snapshot_agent.errors import AgentError, ConfigError, Unreachable
+from raft_snapshot_agent.network.failures import innermost
 from raft_snapshot_agent.network.pools import open_pool
 from raft_snapshot_agent.network.trust import TlsOptions
 from raft_snapshot_agent.observe.status_document import document
@@ -81,7 +82,7 @@ def ask_url(url: str) -> Document:
         with answer:
             text = answer.read(_LONGEST, decode_content=False)
     except urllib3.exceptions.HTTPError as error:
-        why = f"cannot ask {address}: {reason_of(error)}"
+        why = f"cannot ask {address}: {innermost(error)}"
         raise Unreachable(why, hint="check that the daemon runs with `web`") from error
     if answer.status in {401, 403}:
         raise AgentError(f"{address} asks for a token", hint=f"set {TOKEN} to `web.token`")

@@ -16,6 +16,8 @@ from raft_snapshot_agent.errors import ConfigError
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
+_SCHEMA = "$schema"
+"""Where editors find the schema of a file; not a setting."""
 _LONG_NUMBER = re.compile(r"[0-9][0-9_]{1000,}")
 _MOST_BITS = 64
 _TOO_LARGE = "this number is too large"
@@ -63,6 +65,8 @@ def parse(name: str, suffix: str, text: str) -> Document:
         raise ConfigError(f"{place}: {error}", hint=error.hint) from None
     except RecursionError:
         raise ConfigError(f"{name}: nested too deeply", hint="no key needs that") from None
+    if isinstance(value, dict):
+        value.pop(_SCHEMA, None)
     if value is None or value == {}:
         hint = "write at least `storages: [{type: local, path: /var/backups/vault}]`"
         raise ConfigError(f"{name}: the file is empty", hint=hint)

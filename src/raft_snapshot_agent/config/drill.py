@@ -68,13 +68,19 @@ class UnsealSettings(Settings):
         return self
 
 
+def _digest(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise ValueError("must be 64 digits in lower-case hex, as sha256sum prints them")
+    return text
+
+
 class CanarySettings(Settings):
     """A value that every good snapshot contains, and one way to check it."""
 
     path: SecretPath
     """As for `bao kv get`, without `data/`; any other path as for `bao read`."""
     field: str
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    sha256: Annotated[str, AfterValidator(_digest)] | None = None
     """Of the value in UTF-8, in lower-case hex."""
     matches: Annotated[str, AfterValidator(_pattern)] | None = None
     """A regular expression for the whole value."""

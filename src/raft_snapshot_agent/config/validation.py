@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from raft_snapshot_agent.config.document import Document, kind, value_at
-from raft_snapshot_agent.config.keys import PUT_IN_QUOTES, KeyPath, Mark, Origin
+from raft_snapshot_agent.config.keys import PUT_IN_QUOTES, KeyPath, Mark, Origin, format_path
 from raft_snapshot_agent.config.schema import (
     Node,
     empty_values,
@@ -194,7 +194,8 @@ def _unknown_key(finding: _Finding) -> _Fault:
     deeper = mappings_with(finding.schema, finding.around, written)
     key = nearest(written, known, _MISTYPED if deeper else 0)
     if deeper and not key:
-        meant = " or ".join(f"'{name}.{written}'" for name in deeper)
+        front = f"{format_path(finding.path[:-1])}.".removeprefix(".")
+        meant = " or ".join(f"'{front}{name}.{written}'" for name in deeper)
         return _Fault(finding.path, "unknown key", f"did you mean {meant}?")
     if finding.value is None and not key:
         # It may be the rest of a password with a comma and without quotes.

@@ -55,7 +55,7 @@ def proxy_trouble(error: ProxyError, proxy: Proxy, url: str) -> Trouble:
 
 def explain_not_accepted(error: BaseException, proxy: Proxy) -> Trouble:
     """Explain that there is no connection to the proxy, from the innermost error."""
-    reason = _innermost(error)
+    reason = innermost(error)
     return _unreachable(f"the proxy does not accept the connection: {reason}", proxy)
 
 
@@ -118,7 +118,8 @@ def _destination(url: str) -> str:
     return f"{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _innermost(error: BaseException) -> str:
+def innermost(error: BaseException) -> str:
+    """Return the reason of the error from which all others follow."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     if isinstance(error, OSError) and error.strerror:

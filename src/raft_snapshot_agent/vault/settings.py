@@ -19,6 +19,13 @@ from raft_snapshot_agent.vault.auth import AnyAuth
 from raft_snapshot_agent.vault.auth.token import TokenAuth
 
 DEFAULT_ADDRESS = "https://127.0.0.1:8200"
+_VARIABLES = {
+    "address": ("AGENT_ADDR", "ADDR"),
+    "token": ("TOKEN",),
+    "timeout": ("CLIENT_TIMEOUT",),
+    "client_cert": ("CLIENT_CERT",),
+}
+"""The variables of a key, without `BAO_` or `VAULT_`."""
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 _FALSE = {"0", "f", "F", "FALSE", "false", "False", ""}
 
@@ -105,8 +112,9 @@ class VaultSettings(Settings):
             secret = {key: getattr(self, key) or found.get(key) for key in ("auth", "proxy")}
             return type(self).model_validate({**merged, **secret})
         except ValueError as error:
+            why = _first_line(error, environment)
             raise ConfigError(
-                f"the environment (BAO_* or VAULT_*) cannot be used: {_first_line(error)}"
+                f"the environment (BAO_* or VAULT_*) cannot be used: {why}"
             ) from error
 
 
@@ -172,12 +180,19 @@ def checked_address(address: str) -> str:
     return address.rstrip("/")
 
 
-def _first_line(error: ValueError) -> str:
+def _first_line(error: ValueError, environment: Mapping[str, str]) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     fault = error.errors()[0]
     said = fault["msg"].removeprefix("Value error, ")
-    return ": ".join([*map(str, fault["loc"]), said])
+    key = str(fault["loc"][-1]) if fault["loc"] else ""
+    return f"{_called(environment, *_VARIABLES[key])}: {said}" if key in _VARIABLES else said
+
+
+def _called(environment: Mapping[str, str], *names: str) -> str:
+    """Return the variable that is set, as it is called there."""
+    called = [f"{front}_{name}" for name in names for front in ("BAO", "VAULT")]
+    return next((name for name in called if environment.get(name)), called[-1])
 
 
 def _variable(environment: Mapping[str, str], name: str) -> str | None:
@@ -196,7 +211,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         "address": variable("AGENT_ADDR") or variable("ADDR"),
         "namespace": variable("NAMESPACE"),
         "auth": token and TokenAuth(method="token", token=token),
-        "timeout": _seconds(variable("CLIENT_TIMEOUT")),
+        "timeout": _seconds(environment),
         "proxy": _proxy(environment),
     }
     return {key: value for key, value in values.items() if value is not None}
@@ -222,19 +237,21 @@ def _check_proxy(address: ProxyAddress, source: str) -> ProxyAddress:
     return address
 
 
-def _seconds(timeout: str | None) -> timedelta | None:
+def _seconds(environment: Mapping[str, str]) -> timedelta | None:
+    timeout, name = _variable(environment, "CLIENT_TIMEOUT"), _called(environment, "CLIENT_TIMEOUT")
     if timeout is None:
         return None
     try:
         return parse_duration(f"{timeout}s" if timeout.isdecimal() else timeout)
     except ValueError as error:
-        raise ValueError(f"CLIENT_TIMEOUT: {error}") from error
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _tls_from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     skip = _variable(environment, "SKIP_VERIFY") or ""
     if skip not in _TRUE | _FALSE:
-        raise ValueError(f"SKIP_VERIFY is {skip!r}, not true or false")
+        name = _called(environment, "SKIP_VERIFY")
+        raise ValueError(f"{name} is {skip!r}, not true or false")
     values = {
         "ca_file": _variable(environment, "CACERT"),
         "ca_path": _variable(environment, "CAPATH"),

@@ -3,6 +3,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import sys
+import zoneinfo
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,6 +185,20 @@ def test_an_unknown_time_zone(problem: Problem) -> None:
     assert line == (
         "c.yaml:4:3: schedule.timezone: unknown time zone 'Europe/Berln'"
         " (did you mean 'Europe/Berlin'?)"
+    )
+
+
+def test_a_host_without_time_zones(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    zoneinfo.reset_tzpath(to=[])
+    monkeypatch.setitem(sys.modules, "tzdata", None)
+    zoneinfo.ZoneInfo.clear_cache()
+    try:
+        line = problem(f"{TOKEN}schedule: {{cron: '@daily', timezone: Europe/Berlin}}\n")
+    finally:
+        zoneinfo.reset_tzpath()
+    assert line == (
+        "c.yaml:2:28: schedule.timezone: time zone 'Europe/Berlin' is unknown: this host has no"
+        " time zone database (install tzdata, or use UTC)"
     )
 
 

@@ -29,6 +29,14 @@ def test_an_empty_file_says_what_to_write(suffix: str, text: str) -> None:
     assert broken(text, suffix).startswith("f: the file is empty (write at least `storages:")
 
 
+@pytest.mark.parametrize(
+    ("suffix", "text"),
+    [(".json", '{"$schema": "s", "a": 1}'), (".yaml", "$schema: s\na: 1\n")],
+)
+def test_the_schema_for_editors_is_no_setting(suffix: str, text: str) -> None:
+    assert parse("f", suffix, text).value == {"a": 1}
+
+
 def test_numbers_are_read_as_they_are_written() -> None:
     text = "a: [0, -5, +7, 1_000, 0.5, .5, 1.5e+3, '010', \"1:30\", 2026-11-27, 1e3]"
     assert parse("f", ".yaml", text).value["a"] == [

@@ -235,12 +235,16 @@ def test_time_outs_are_seconds_or_durations(value: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("environment", "why"),
     [
-        ({"VAULT_CLIENT_TIMEOUT": "soon"}, "CLIENT_TIMEOUT: 'soon' is not a duration"),
+        ({"VAULT_CLIENT_TIMEOUT": "soon"}, "VAULT_CLIENT_TIMEOUT: 'soon' is not a duration"),
         ({"VAULT_CLIENT_TIMEOUT": "-5"}, "CLIENT_TIMEOUT: '-5' is not a duration"),
         ({"VAULT_CLIENT_TIMEOUT": "²"}, "CLIENT_TIMEOUT: '²' is not a duration"),
-        ({"VAULT_CLIENT_TIMEOUT": "0"}, "timeout: must be longer than zero"),
-        ({"VAULT_ADDR": "vault:8200"}, "address: 'vault:8200' is not an address"),
-        ({"VAULT_CLIENT_CERT": "/c.pem"}, "tls: client_cert and client_key go together"),
+        ({"VAULT_CLIENT_TIMEOUT": "0"}, "VAULT_CLIENT_TIMEOUT: must be longer than zero"),
+        ({"VAULT_ADDR": "vault:8200"}, "VAULT_ADDR: 'vault:8200' is not an address"),
+        ({"BAO_AGENT_ADDR": "v", "VAULT_ADDR": "w"}, "BAO_AGENT_ADDR: 'v' is not an address"),
+        ({"BAO_ADDR": "v", "VAULT_ADDR": "w"}, "BAO_ADDR: 'v' is not an address"),
+        ({"VAULT_SKIP_VERIFY": "maybe"}, "VAULT_SKIP_VERIFY is 'maybe'"),
+        ({"BAO_TOKEN": "<token>"}, "BAO_TOKEN: this is a placeholder"),
+        ({"VAULT_CLIENT_CERT": "/c.pem"}, "client_cert and client_key go together"),
     ],
 )
 def test_what_is_wrong_in_the_environment_is_named(environment: dict[str, str], why: str) -> None:

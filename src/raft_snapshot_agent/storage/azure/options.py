@@ -18,13 +18,19 @@ _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 
 def _container(name: str) -> str:
     if not _CONTAINER.fullmatch(name):
-        raise ValueError("must be the bare name of a container; folders in it belong into prefix")
+        raise ValueError(
+            "must be the bare name of a container: 3 to 63 lower-case letters, digits and single"
+            " dashes; folders in it belong into prefix"
+        )
     return name
 
 
 def _account(name: str) -> str:
     if not _ACCOUNT.fullmatch(name):
-        raise ValueError("must be the bare name of a storage account: no host, no URL")
+        raise ValueError(
+            "must be the bare name of a storage account: 3 to 24 lower-case letters and digits, no"
+            " host, no URL"
+        )
     return name
 
 

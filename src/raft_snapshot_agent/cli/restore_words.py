@@ -16,6 +16,8 @@ from raft_snapshot_agent.restore.safety import SafetySnapshot
 from raft_snapshot_agent.restore.target import Target, describe_members
 from raft_snapshot_agent.vault.leader import Leader
 
+_LOGINS = "Tokens and logins are those of the cluster the snapshot was taken from"
+
 
 def describe_plan(
     got: Fetched, target: Target, safety: SafetySnapshot | None, *, force: bool
@@ -69,7 +71,9 @@ def _describe_age(manifest: Manifest | None) -> str:
     return f" of {output.moment(then)}, {output.age(then, datetime.now(UTC))} old"
 
 
-def describe_end(got: Fetched, back: Leader | None, after: Aftermath) -> Iterator[str]:
+def describe_end(
+    got: Fetched, back: Leader | None, after: Aftermath, *, force: bool
+) -> Iterator[str]:
     """Return the result, and what to do with each node, one line each."""
     if back is not None:
         yield (
@@ -77,11 +81,10 @@ def describe_end(got: Fetched, back: Leader | None, after: Aftermath) -> Iterato
             f" the Raft index continues from its value before the restore and is"
             f" {back.applied_index} now."
         )
+        if force:
+            yield f"{_LOGINS}."
     elif after.is_served:
-        yield (
-            "Restored and unsealed. Tokens and logins are those of the cluster the snapshot was"
-            " taken from."
-        )
+        yield f"Restored and unsealed. {_LOGINS}."
     else:
         yield f"Restored; {_describe_unserved(got.clear.seal, after)}"
     for state in after.states:
@@ -95,8 +98,8 @@ def _describe_unserved(seal: Seal | None, after: Aftermath) -> str:
     if seal is not None and not seal.is_shared:
         return (
             f"the cluster is sealed now. Give every node the snapshot's seal ({seal.kind}) and its"
-            " key in its configuration, then restart it: it unseals itself. Tokens and logins are"
-            " those of the snapshot's cluster; then run doctor."
+            " key in its configuration, then restart it: it unseals itself."
+            f" {_LOGINS}; then run doctor."
         )
     return (
         "the cluster is sealed now. Restart every node, then unseal it with the keys of the"

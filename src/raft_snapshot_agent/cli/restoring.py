@@ -153,7 +153,7 @@ class _Restoring:
                 patience=self.wish.wait if taken else min(_SHORTER, self.wish.wait),
             )
             after = await self._follow(target, got, back)
-            for line in describe_end(got, back, after):
+            for line in describe_end(got, back, after, force=self.wish.force):
                 output.talk(line)
         finally:  # needed most if the restore failed
             self._tell_way_back(safety)

@@ -52,7 +52,8 @@ def test_what_force_needs_is_told_before_it_is_confirmed(
 
 def ended(seal: Seal | None, conditions: Sequence[Condition]) -> str:
     states = tuple(MemberState("http://a", one) for one in conditions)
-    first, *_ = describe_end(got(seal), None, Aftermath(states, is_sealed=True, seal=seal))
+    after = Aftermath(states, is_sealed=True, seal=seal)
+    first, *_ = describe_end(got(seal), None, after, force=True)
     return first
 
 
@@ -71,6 +72,16 @@ def test_the_end_says_what_opens_the_cluster(
     said = ended(seal, conditions)
     assert words in said
     assert ("sealed now" in said) == (Condition.SEALED in conditions)
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_whose_logins_there_are_is_told_also_where_nothing_sealed(force: bool) -> None:
+    node = SimpleNamespace(address="http://a")
+    back: Any = SimpleNamespace(node=node, applied_index=9)
+    after = Aftermath((MemberState("http://a", Condition.ACTIVE),), is_sealed=False)
+    said = " ".join(describe_end(got(KMS), back, after, force=force))
+    assert "http://a leads" in said
+    assert ("Tokens and logins are those of the cluster the snapshot" in said) == force
 
 
 def test_what_was_forced_is_undone_by_force() -> None:

@@ -4,10 +4,12 @@
 AgentError                 1  an error on this host
 ├── ConfigError            1  the configuration is wrong
 │   ├── NoConfiguration    1  no configuration was found
+│   ├── NotReady           1  a storage cannot be used yet, as its disk is full or not mounted
 │   └── ConfigFaults       1  several errors in the configuration
 ├── SpoolError             1  the local disk failed or is full
 ├── ServerError            2  the Vault or OpenBao server
 │   ├── Unreachable        2  no connection, or TLS failed
+│   │   └── NotListening   2  the host is up, but no server listens
 │   ├── Sealed             2  sealed or not initialised
 │   ├── NoLeader           2  the cluster has no leader at the moment
 │   ├── Denied             2  the token or the login was refused
@@ -21,6 +23,7 @@ AgentError                 1  an error on this host
 │   ├── StorageFull        2  no space left
 │   ├── UnreliableStore    2  it does not support the conditional writes that a lease needs
 │   ├── SnapshotNotFound   2  no such snapshot there
+│   ├── NotMounted         2  the file system of the snapshots is not mounted
 │   ├── NotThereYet        2  the folder is missing, as it may be before the first snapshot
 │   └── Unconfirmed        2  stored, but not yet confirmed by the lease record
 ├── NotificationError      2  a notification was not delivered; nothing else is affected

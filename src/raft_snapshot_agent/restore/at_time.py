@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from raft_snapshot_agent.core.snapshots.naming import newest_first
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.restore.choice import Missed, find_newest, ignore
@@ -42,7 +43,8 @@ async def choose_at(
         StorageError: None was found, and storages could not be listed.
     """
     best = await find_newest(destinations, when, missed)
-    names = sorted({one.stored.name for one in best})
+    same = {one.stored.name: one.stored for one in best}
+    names = [one.name for one in reversed(newest_first(same.values()))]
     if len(names) > 1:
         raise ConfigError(
             f"{len(names)} snapshots were taken at"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -205,7 +206,8 @@ async def test_a_name_that_is_none_ends_with_the_nearest() -> None:
 
 async def test_several_of_one_moment_are_for_the_operator_to_choose_from() -> None:
     storage, other = MemoryStorage(), MemoryStorage()
-    first, second = (TAKEN.replace("0a1b2c", run) for run in ("aaaaaa", "bbbbbb"))
+    # As text, the second would be the first.
+    first, second = (re.sub(r"-i\d+", f"-i{index}", TAKEN) for index in (999, 1000))
     for where, name in ((storage, first), (other, first), (other, second)):
         await where.put(name, BytesSource(b"abc"))
     when = parse_time("2026-11-25")

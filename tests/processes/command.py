@@ -32,7 +32,7 @@ class Forks:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", forks.__file__],
                 stdin=theirs.fileno(),
-                env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+                env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **_SEARCHED},
             )
         atexit.register(self.close)
 
@@ -47,6 +47,8 @@ class Forks:
 @cache
 def _forks() -> Forks:
     return Forks()
+_SEARCHED = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+"""Where the sources are that are tested, if not where the package was installed from."""
 
 
 class Command:

@@ -386,3 +386,26 @@ def test_no_process_list_shows_a_secret(
     secrets = (token, document["vault"]["auth"]["secret_id"])
     assert [one for one in secrets if one.encode() in told + talk] == []
     assert str(file).encode() in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("list", "--cluster", "a", "--cluster", "b"), "'--cluster': give it once"),
+        (("--cluster", "a", "--cluster", "b", "list"), "'--cluster': give it once"),
+        (("--cluster", "a", "list", "--cluster", "b"), "--cluster: give it once"),
+        (("fetch", "-o", ""), "'--output' / '-o': it is empty"),
+        (("save", ""), "it is empty"),
+        (("restore", ""), "it is empty"),
+        (("inspect", "a", "--depth", "9" * 20), "'--depth'"),
+    ],
+)
+def test_what_would_mean_something_else_is_refused(arguments: tuple[str, ...], why: str) -> None:
+    done = call(*arguments)
+    assert done.code == 1
+    assert why in done.talk
+
+
+def test_what_may_be_repeated_is() -> None:
+    done = call("--debug", "--debug", "check", "--storage", "a", "--storage", "b", "-c", "/none")
+    assert "give it once" not in done.talk + done.data.decode()

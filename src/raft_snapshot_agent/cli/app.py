@@ -11,6 +11,7 @@ from raft_snapshot_agent import __version__
 from raft_snapshot_agent.cli.config_app import configuration
 from raft_snapshot_agent.cli.examples import add_examples
 from raft_snapshot_agent.cli.notify_app import notifications
+from raft_snapshot_agent.cli.once import OnceGroup, refuse_repeats
 from raft_snapshot_agent.cli.options import (
     DEBUG,
     ClusterOption,
@@ -34,6 +35,7 @@ from raft_snapshot_agent.cli.together import needs, only_one_of
 
 app = typer.Typer(
     name="raft-snapshot-agent",
+    cls=OnceGroup,
     no_args_is_help=True,
     rich_markup_mode=None,  # Rich help takes twice as long
     pretty_exceptions_enable=False,
@@ -245,6 +247,7 @@ def demo(
     return command.demo(goes_on=stay)
 
 
+refuse_repeats(app)
 add_examples(app)
 add_examples(stored)
 add_examples(restoring)

@@ -46,12 +46,14 @@ SnapshotArgument = Annotated[
 
 def load_cluster(context: typer.Context, config: Path | None, cluster: str | None) -> Loaded:
     """Load the configuration of the one cluster that a command is for."""
-    return _all(context, config).one(_cluster(context, cluster))
+    named = _cluster(context, cluster)
+    return _all(context, config).one(named)
 
 
 def load_fleet(context: typer.Context, config: Path | None, cluster: str | None) -> LoadedFleet:
     """Load the configuration of all clusters, or of the one that is named."""
-    return _all(context, config).only(_cluster(context, cluster))
+    named = _cluster(context, cluster)
+    return _all(context, config).only(named)
 
 
 def locate_configuration(context: typer.Context, config: Path | None) -> Path | None:
@@ -77,4 +79,6 @@ def _all(context: typer.Context, config: Path | None) -> LoadedFleet:
 
 def _cluster(context: typer.Context, cluster: str | None) -> str | None:
     named: str | None = context.find_root().params.get("cluster")
+    if cluster and named and cluster != named:
+        raise typer.BadParameter("give it once", param_hint="--cluster")
     return cluster or named

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
 from typer.exceptions import TyperException
 
+from raft_snapshot_agent.cli.once import OnceCommand
 
-class PluginCommand(TyperCommand):
+
+class PluginCommand(OnceCommand):
     """Exit with 3, `UNKNOWN`, for wrong arguments: exit code 1 would mean `WARNING`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -178,7 +178,7 @@ def test_addresses_that_are_none() -> None:
         assert "secret" not in done.talk
     done = call("status", "--url", "http://127.0.0.1:9")
     assert done.code == 2
-    assert "cannot ask http://127.0.0.1:9/api/v1/status" in done.talk
+    assert "cannot ask http://127.0.0.1:9/api/v1/status: connection refused" in done.talk
 
 
 def test_a_daemon_is_found_by_any_path_of_its_file(

@@ -32,7 +32,7 @@ def test_all_of_it_is_read(load_text: Callable[..., Loaded]) -> None:
         (CANARY % "", "canaries[0]", "give one of sha256, matches, equals_secret"),
         (CANARY % f"matches: a, sha256: '{'0' * 64}'", "canaries[0]", "give one of"),
         (CANARY % "matches: '('", "canaries[0].matches", "must be a regular expression"),
-        (CANARY % "sha256: abc", "canaries[0].sha256", ""),
+        (CANARY % "sha256: zz", "canaries[0].sha256", "must be 64 digits in lower-case hex"),
         ("{path: /secret/app, field: a, matches: a}", "canaries[0].path", "must be a path"),
         ("{path: secret/app, matches: a}", "canaries[0]", "field"),
     ],

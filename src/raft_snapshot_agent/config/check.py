@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from raft_snapshot_agent.config.keys import KeyPath, KeyPosition, format_path
 from raft_snapshot_agent.config.model import Config, SigningSettings, spool_folder
+from raft_snapshot_agent.config.named_files import check_pair, check_spool, check_value, make_spool
 from raft_snapshot_agent.config.rules import contradictions
 from raft_snapshot_agent.errors import AgentError, ConfigError, NotMounted, NotReady, all_faults
-from raft_snapshot_agent.fields import time_zone
 from raft_snapshot_agent.network.proxies import check_environment
-from raft_snapshot_agent.network.trust import list_files, load_authorities, load_pair
-from raft_snapshot_agent.secret import Secret
-from raft_snapshot_agent.small_file import LARGEST_BUNDLE, require_small_file
 from raft_snapshot_agent.storage import AnyStorage
-from raft_snapshot_agent.storage.local.atomic_write import make_folder, try_folder
 
 if TYPE_CHECKING:  # what is given was loaded with it
     from raft_snapshot_agent.config.drill import DrillSettings
@@ -125,7 +119,7 @@ def check_to_run(
     if faults or (lasting and len(lasting) == len(config.storages)):
         raise all_faults([*faults, *(one for fault in of_storages.values() for one in fault.each)])
     with _at(("spool",), place):
-        _make_spool(spool_folder(config, environ))
+        make_spool(spool_folder(config, environ))
     return of_storages
 
 
@@ -145,9 +139,9 @@ def _common(
     for key in type(config).model_fields:
         if key not in {"storages", "drill", "notify", "web"}:
             yield from _of_values(getattr(config, key), (key,), place)
-    yield from _caught(("vault", "tls", "client_cert"), place, lambda: _check_pair(config))
+    yield from _caught(("vault", "tls", "client_cert"), place, lambda: check_pair(config.vault.tls))
     spool = spool_folder(config, environ)
-    yield from _caught(("spool",), place, lambda: _check_spool(spool))
+    yield from _caught(("spool",), place, lambda: check_spool(spool))
     yield from _of_lease(config, place)
     if config.signing is not None:
         yield from _of_signing(config.signing, place)
@@ -202,7 +196,7 @@ def values_of(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
 
 def _of_values(value: Any, path: KeyPath, place: KeyPosition) -> Iterator[ConfigError]:
     for inner, leaf in values_of(value, path):
-        yield from _caught(inner, place, partial(_check_value, inner[-1], leaf))
+        yield from _caught(inner, place, partial(check_value, inner[-1], leaf))
 
 
 def _of_lease(config: Config, place: KeyPosition) -> Iterator[ConfigError]:
@@ -226,85 +220,9 @@ def _check_lease(lease: LeaseSettings, storages: Iterable[AnyStorage]) -> None:
     lease.check()
 
 
-def _check_value(key: str | int, value: Any) -> None:
-    if isinstance(value, Secret):
-        value.resolve()
-    elif key == "timezone":
-        time_zone(value)
-    elif isinstance(value, Path) and key == "ca_file":
-        _readable(value, lambda: load_authorities(_context(), value))
-    elif isinstance(value, Path) and key in {"root", "seal"}:
-        _readable(value, lambda: require_small_file(value, LARGEST_BUNDLE))
-    elif isinstance(value, Path) and key == "server":
-        _check_server(value)
-    elif isinstance(value, Path) and key == "ca_path":
-        _check_folder(value)
-
-
-def _check_folder(folder: Path) -> None:
-    """Check a folder of certificates: each file in it is loaded at each connection."""
-    _readable(folder, lambda: next(folder.iterdir(), None))
-    files = list_files(folder)
-    if not files:
-        raise ConfigError(f"there is no certificate in {folder}", hint="put files in PEM there")
-    for file in files:
-        _readable(file, partial(load_authorities, _context(), file))
-
-
-def _check_server(program: Path) -> None:
-    from raft_snapshot_agent.servers.programs import check_program  # only drills need it
-
-    check_program(program)
-
-
-def _check_pair(config: Config) -> None:
-    certificate, key = config.vault.tls.client_cert, config.vault.tls.client_key
-    if certificate is not None:
-        _readable(certificate, lambda: load_pair(_context(), certificate, key))
-
-
-def _readable(path: Path, read: Callable[[], object]) -> None:
-    try:
-        read()
-    except ssl.SSLError as error:
-        raise ConfigError(
-            f"{path} cannot be used: {error.reason or error}", hint="it must be in PEM"
-        ) from error
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read {error.filename or path}: {error.strerror}",
-            hint="check that it exists and that the agent's user may read it",
-        ) from error
-
-
-def _context() -> ssl.SSLContext:
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
 def _check_textfile(config: Config) -> None:
     """Refuse a missing folder, of which a run would only warn."""
     file = None if config.metrics is None else config.metrics.textfile
     if file is not None and not file.parent.is_dir():
         hint = "give a file in the folder of node_exporter's --collector.textfile.directory"
         raise ConfigError(f"there is no folder {file.parent}", hint=hint)
-
-
-def _check_spool(folder: Path) -> None:
-    with _explain_spool_errors(folder, "cannot be written"):
-        try_folder(folder)
-
-
-def _make_spool(folder: Path) -> None:
-    with _explain_spool_errors(folder, "cannot be made"):
-        make_folder(folder)
-
-
-@contextmanager
-def _explain_spool_errors(folder: Path, what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(
-            f"the spool's folder {folder} {what}: {error.strerror}",
-            hint="set spool to a folder of the agent's user, with room for a snapshot",
-        ) from error

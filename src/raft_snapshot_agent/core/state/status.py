@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import StrEnum
 from operator import is_
 
 from raft_snapshot_agent.core.history.scrub_note import ScrubNote
@@ -19,6 +18,7 @@ from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
 from raft_snapshot_agent.core.state.freshness import is_ahead
 from raft_snapshot_agent.core.state.holding import CheckState, Verdict, overall
 from raft_snapshot_agent.core.state.report import Outcome, Report
+from raft_snapshot_agent.core.state.role import Role, find_role
 from raft_snapshot_agent.core.state.run_durations import RunDurations
 from raft_snapshot_agent.core.state.storage_status import (
     OngoingFailure,
@@ -43,19 +43,6 @@ MEASURED = frozenset({"activity", "lease", "token_expires_at", "heartbeat", "stu
 """Fields of a cluster's status that are measured whenever it is read."""
 RUNS_KEPT = 200
 """Number of last runs that are kept for the timeline."""
-
-
-class Role(StrEnum):
-    """Whether this agent takes the snapshots of a cluster."""
-
-    STARTING = "starting"
-    """This agent has not tried yet."""
-    UNKNOWN = "unknown"
-    """Unknown, because only the storages were read, without a daemon."""
-    WORKS = "works"
-    STANDS_BY = "stands by"
-    """Another agent takes them: the node here does not lead, another holds the lease, or another
-    stored what this agent could not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +249,7 @@ class ClusterStatus:
         broken = report.error is not None and report.error.exit_code == _BROKEN
         return replace(
             told,
-            role=_find_role(self.role, report),
+            role=find_role(self.role, report),
             node=report.node or self.node,
             storages=storages,
             runs=(*self.runs, RunSummary.of(report))[-RUNS_KEPT:],
@@ -294,15 +281,6 @@ class AgentStatus:
 
 _BROKEN = 4
 """Exit code for a broken snapshot."""
-
-
-def _find_role(before: Role, report: Report) -> Role:
-    """Return the role after a run that was not skipped.
-
-    Who stood by and cannot find out who leads, or who holds the lease, still stands by.
-    """
-    failed = report.error is not None and not report.responsible
-    return Role.STANDS_BY if failed and before is Role.STANDS_BY else Role.WORKS
 
 
 def _find_failure(before: OngoingFailure | None, report: Report) -> OngoingFailure | None:

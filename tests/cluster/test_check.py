@@ -84,7 +84,7 @@ def test_nothing_stored_is_critical(tmp_path: Path) -> None:
         (("more",), "more"),
         (("--storage", "s4"), "no storage is called 's4' (there are: local)"),
         (("--cluster", "prod"), "no cluster is called 'prod'"),
-        (("-c", "/nonexistent.yaml"), "/nonexistent.yaml"),
+        (("-c", "/nonexistent.yaml"), "--config' / '-c': give it once"),
     ],
 )
 def test_what_is_wrong_with_the_arguments_is_unknown(
@@ -95,6 +95,13 @@ def test_what_is_wrong_with_the_arguments_is_unknown(
     assert code == 3
     assert line.startswith("RAFT SNAPSHOTS UNKNOWN - ")
     assert told in line
+
+
+def test_a_file_that_is_missing_is_unknown() -> None:
+    code, line = checked(Path("/nonexistent.yaml"))
+    assert code == 3
+    assert line.startswith("RAFT SNAPSHOTS UNKNOWN - ")
+    assert "/nonexistent.yaml" in line
 
 
 @pytest.mark.parametrize(

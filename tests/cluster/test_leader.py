@@ -14,7 +14,14 @@ from tests.http_proxy import status
 from tests.lying import CuttingTcpProxy, LyingProxy
 from tests.tls_proxy import TlsProxy
 
-from raft_snapshot_agent.errors import NoLeader, NotLeader, Sealed, ServerError, Unreachable
+from raft_snapshot_agent.errors import (
+    NoLeader,
+    NotLeader,
+    NotListening,
+    Sealed,
+    ServerError,
+    Unreachable,
+)
 from raft_snapshot_agent.servers.node_options import NodeHost
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster
 from raft_snapshot_agent.servers.process import free_ports, release_ports, until
@@ -154,7 +161,7 @@ def test_the_work_moves_when_the_leader_dies_and_nobody_works_without_one(
     (standby,) = [node for node in three.nodes if node not in (killed, leading)]
     assert settled([leading, standby]) == leading.address
     assert find("leader", leading.address).node.address == leading.address
-    assert "connection refused" in refused(Unreachable, "leader", killed.address)
+    assert "connection refused" in refused(NotListening, "leader", killed.address)
     for order in ([killed, leading], [killed, standby, leading], [standby, killed]):
         found = find("anywhere", *(node.address for node in order))
         assert found.node.address == leading.address
@@ -182,14 +189,14 @@ def test_the_first_reason_is_told_where_no_node_helps(dead: str, bao: OpenBaoClu
     with LyingProxy(bao.leader().address) as sealed:
         sealed.override(WHO_LEADS, 503, {"errors": ["Vault is sealed"]})
         for run_on in BOTH:
-            assert "connection refused" in refused(Unreachable, run_on, dead, sealed.address)
+            assert "connection refused" in refused(NotListening, run_on, dead, sealed.address)
             assert "is sealed" in refused(Sealed, run_on, sealed.address, dead)
 
 
 def test_beside_a_node_only_that_node_is_asked(bao: OpenBaoCluster, dead: str) -> None:
     own, other = bao.leader().address, "http://203.0.113.7:8200"
     assert find("leader", other, own).node.address == own
-    assert "connection refused" in refused(Unreachable, "leader", other, dead)
+    assert "connection refused" in refused(NotListening, "leader", other, dead)
 
 
 @pytest.mark.usefixtures("remote")
@@ -245,7 +252,7 @@ def test_a_leader_that_is_announced_at_a_dead_address_is_used_where_it_answered(
         balancer.override(WHO_LEADS, 200, _leads(dead, is_self=True))
         assert find("anywhere", balancer.address).node.address == balancer.address
         balancer.override(WHO_LEADS, 200, _leads(dead, is_self=False))
-        line = refused(Unreachable, "anywhere", balancer.address)
+        line = refused(NotListening, "anywhere", balancer.address)
         assert line.startswith(f"cannot reach {dead}: connection refused")
         found = find("anywhere", balancer.address, bao.leader().address)
         assert found.node.address == bao.leader().address

@@ -47,6 +47,8 @@ class Forks:
 @cache
 def _forks() -> Forks:
     return Forks()
+
+
 _SEARCHED = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
 """Where the sources are that are tested, if not where the package was installed from."""
 

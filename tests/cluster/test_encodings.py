@@ -24,6 +24,13 @@ COMMANDS = (
     "config check",
     "config show",
 )
+some_or_all = pytest.mark.parametrize(
+    "commands",
+    [
+        pytest.param(COMMANDS[:2], id="two"),
+        pytest.param(COMMANDS[2:], id="the others", marks=pytest.mark.soak),
+    ],
+)
 LOCALE = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
@@ -51,10 +58,13 @@ def folder(bao: OpenBaoCluster, approle: AppRole, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_terminal_that_cannot_show_a_name_gets_it_escaped(folder: Path) -> None:
+@some_or_all
+def test_a_terminal_that_cannot_show_a_name_gets_it_escaped(
+    folder: Path, commands: tuple[str, ...]
+) -> None:
     done = run(folder, "run --once", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
-    for command in COMMANDS:
+    for command in commands:
         usual, ascii_only = (
             run(folder, command, PYTHONIOENCODING=encoding) for encoding in ("utf-8", "ascii")
         )
@@ -73,8 +83,11 @@ def test_a_locale_that_cannot_express_a_path_is_told(folder: Path, command: str)
     assert b"PYTHONUTF8=1" in told.stderr
 
 
-def test_no_command_takes_such_a_locale_for_a_defect(folder: Path) -> None:
-    for command in COMMANDS:
+@some_or_all
+def test_no_command_takes_such_a_locale_for_a_defect(
+    folder: Path, commands: tuple[str, ...]
+) -> None:
+    for command in commands:
         told = run(folder, command, **LOCALE)
         assert b"unexpected" not in told.stderr + told.stdout
         assert b"bug" not in told.stderr + told.stdout

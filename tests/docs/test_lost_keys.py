@@ -62,7 +62,8 @@ def test_lost_unseal_keys(start_bao: StartBao, closed_in: Path, tmp_path: Path) 
     shows(host.type(CANCEL, rotate, KEYS=" ".join(bao.unseal_keys[:2])), rotated)
 
 
-@pytest.mark.parametrize("versions", [("2", "2"), pytest.param(("1", "2"), marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("versions", [("2", "2"), ("1", "2")])
 def test_every_secret_is_copied_or_named(
     bao: OpenBaoCluster, start_bao: StartBao, tmp_path: Path, versions: tuple[str, str]
 ) -> None:

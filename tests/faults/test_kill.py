@@ -20,7 +20,7 @@ from tests.lying import Behaviour, Exchange, Request, S3Faults, pass_through
 KILLED = -signal.SIGKILL
 EVERY = pytest.mark.parametrize(
     "stride",
-    [pytest.param(1, id="any", marks=pytest.mark.soak), pytest.param(23, id="every twenty-third")],
+    [pytest.param(1, id="any", marks=pytest.mark.soak), pytest.param(41, id="every forty-first")],
 )
 """Which step or request an agent is killed at: the few show that it is survived at all."""
 _HERE = str(Path(dying.__file__).parents[2])

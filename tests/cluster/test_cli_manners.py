@@ -233,15 +233,19 @@ def test_the_version_and_the_seed_commands_help_are_data() -> None:
 
 
 def test_a_terminal_gets_bold_headings_unless_it_wants_no_colour(listed: Path) -> None:
-    shown = {}
-    for wish in ("", "1"):
-        with Terminal("list", "-c", listed, env={"NO_COLOR": wish}) as terminal:
-            assert terminal.ended() == 0
-            shown[wish] = terminal.shown
+    bold, *plain = (
+        shown_in(listed, env) for env in ({"NO_COLOR": ""}, {"NO_COLOR": "1"}, {"TERM": "dumb"})
+    )
+    assert ESCAPE in bold
+    for shown in plain:
+        assert ESCAPE not in shown
+        assert "raft-snapshot-20261123T153000Z-i4711.snap" in shown
 
-    assert ESCAPE in shown[""]
-    assert ESCAPE not in shown["1"]
-    assert "raft-snapshot-20261123T153000Z-i4711.snap" in shown["1"]
+
+def shown_in(listed: Path, env: dict[str, str]) -> str:
+    with Terminal("list", "-c", listed, env={"TERM": "xterm", **env}) as terminal:
+        assert terminal.ended() == 0
+        return terminal.shown
 
 
 def test_a_pipe_gets_neither_colour_nor_line_breaks(listed: Path) -> None:

@@ -111,11 +111,16 @@ def table(
             cells = [*map(one_line, cells)]
         widths = [*map(max, widths, map(len if is_plain else _width, cells))]
         lines.append(_BETWEEN.join(cells))
-    style, plainly = ("", "") if os.environ.get("NO_COLOR") else _BOLD
-    styled = (style, plainly) if is_terminal(sys.stdout) else ("", "")
+    heading = _BOLD if _takes_styles() else ("", "")
     for number, line in enumerate(lines):
-        before, after = ("", "") if number else styled
+        before, after = ("", "") if number else heading
         print(f"{before}{_padded(line, widths)}{after}")
+
+
+def _takes_styles() -> bool:
+    """Return whether standard output is a terminal on which bold text is possible and wanted."""
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return is_terminal(sys.stdout) and not is_plain
 
 
 def _padded(line: str, widths: Sequence[int]) -> str:

@@ -224,7 +224,7 @@ def _grade(
 ) -> tuple[ProblemKind, Severity, str]:
     look = advise("inspect it", f"list --storage {storage.name}", cluster)
     if storage.holding is not None and storage.holding.census is None:
-        return ProblemKind.UNLISTED, Severity.ATTENTION, "check its address and its credentials"
+        return ProblemKind.UNLISTED, Severity.ATTENTION, advise("find the cause", "doctor", cluster)
     if state is CheckState.WARNING and storage.alarm:
         advice = advise(CHECK_FIRST, "prune --acknowledge", cluster)
         return ProblemKind.RETENTION_SUSPENDED, Severity.ATTENTION, advice

@@ -40,8 +40,8 @@ def check_value(key: str | int, value: Any) -> None:
 
 def _check_folder(folder: Path) -> None:
     """Check a folder of certificates: each file in it is loaded at each connection."""
-    _readable(folder, lambda: next(folder.iterdir(), None))
-    files = list_files(folder)
+    files: list[Path] = []
+    _readable(folder, lambda: files.extend(list_files(folder)))
     if not files:
         raise ConfigError(f"there is no certificate in {folder}", hint="put files in PEM there")
     for file in files:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import ssl
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from raft_snapshot_agent.errors import ConfigError
@@ -13,6 +15,8 @@ from raft_snapshot_agent.small_file import LARGEST_BUNDLE, require_small_file
 
 Versions = tuple[tuple[Path, int, int, int], ...]
 """Path, time of change, size and inode of files."""
+_MOST_FILES = 5000
+"""Maximum files of a folder of certificates; systems have some hundreds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +145,20 @@ def _systems_file() -> Path | None:
 
 
 def list_files(folder: Path | None) -> list[Path]:
-    """List the files of a folder and its subfolders, which the official clients read, too."""
+    """List the files of a folder and its subfolders, which the official clients read, too.
+
+    Raises:
+        OSError: It cannot be listed, or has too many files to be a folder of certificates.
+    """
     if folder is None:
         return []
     walk = os.walk(folder, onerror=_raise)
     found = (Path(where, name) for where, _, names in walk for name in names)
-    return sorted(file for file in found if file.is_file())
+    files = [*islice((file for file in found if file.is_file()), _MOST_FILES + 1)]
+    if len(files) > _MOST_FILES:
+        why = f"more than {_MOST_FILES} files, hardly all of them certificates"
+        raise OSError(errno.E2BIG, why, str(folder))
+    return sorted(files)
 
 
 def _raise(error: OSError) -> None:

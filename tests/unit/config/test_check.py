@@ -123,6 +123,7 @@ def test_a_secret_that_is_not_there(problem: Problem, text: str, expected: str) 
         ("ca_file: /dev/null", "ca_file: /dev/null cannot be used: "),
         ("ca_path: /no/such", "ca_path: cannot read /no/such: No such file or directory (check"),
         ("ca_path: /dev/null", "ca_path: cannot read /dev/null: Not a directory (check"),
+        ("ca_path: /", "ca_path: cannot read /"),
         ("client_cert: /no/such, client_key: /no/such", "client_cert: cannot read /no/such"),
         ("client_cert: /dev/null, client_key: /dev/null", "client_cert: /dev/null cannot be used"),
     ],

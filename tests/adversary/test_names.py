@@ -114,7 +114,7 @@ def test_every_command_passes_over_them(names: list[str], content: bytes) -> Non
 @settings(max_examples=25)
 @example(names=[LATEST], content=b"x")
 @given(names=NAMES, content=EMPTY)
-@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("fresh", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_a_run_among_them_keeps_its_own_history(
     fresh: bool, names: list[str], content: bytes
 ) -> None:

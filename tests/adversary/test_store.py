@@ -121,7 +121,10 @@ class Trial:
         assert not any(gone.values()), gone
 
 
-@pytest.mark.parametrize("told", [OLD, [*clouds.LIES]], ids=["old", "new"])
+@pytest.mark.parametrize(
+    "told",
+    [pytest.param(OLD, id="old"), pytest.param([*clouds.LIES], id="new", marks=pytest.mark.soak)],
+)
 def test_stores_that_lie_together_cost_no_good_snapshot(
     bench: Bench, elsewhere: Store, cluster_id: str, told: list[str]
 ) -> None:

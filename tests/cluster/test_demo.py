@@ -148,7 +148,12 @@ def test_without_its_servers_it_says_how_to_get_them(temporary: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.soak),
+        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.soak),
+    ],
 )
 def test_a_signal_ends_it_and_leaves_nothing(
     temporary: Path, number: signal.Signals, code: int

@@ -66,7 +66,7 @@ class RolledBack:
         self._cluster.restart(self._node)
 
 
-@pytest.mark.parametrize("restarts", [0, 2])
+@pytest.mark.parametrize("restarts", [0, pytest.param(2, marks=pytest.mark.soak)])
 def test_a_node_whose_disk_was_rolled_back(
     one: tuple[Site, OpenBaoCluster], tmp_path: Path, restarts: int
 ) -> None:

@@ -15,6 +15,7 @@ from raft_snapshot_agent.host_limits import FILE_SIZE_HINT, OPEN_FILES
 from raft_snapshot_agent.servers.process import program, until
 
 
+@pytest.mark.soak
 def test_more_clusters_than_files_that_may_be_open(
     fleet: Fleet, archive: bytes, opened: ExitStack
 ) -> None:

@@ -291,6 +291,7 @@ def leased(bao: OpenBaoCluster, rabbit: Rabbit) -> tuple[str, bytes]:
     return lease, snapshot
 
 
+@pytest.mark.soak
 async def test_a_copy_revokes_nothing_that_production_renewed(
     bao: OpenBaoCluster, closed_in: Path, tmp_path: Path
 ) -> None:

@@ -175,6 +175,7 @@ def test_a_forced_restore_leaves_a_sealed_cluster_that_opens_with_the_old_keys(
         assert secret["data"]["data"] == {"name": "the other cluster"}
 
 
+@pytest.mark.soak
 async def test_a_drill_reads_a_secret_back_and_leaves_no_server(one: Field, tmp_path: Path) -> None:
     marker = marked(one.cluster, "for the drill")
     snapshot = one.save()
@@ -352,6 +353,7 @@ def test_a_leader_that_dies_after_it_accepted_is_not_called_a_success(three: Fie
     cluster.wait_voters()
 
 
+@pytest.mark.soak
 def test_a_leader_that_stepped_down_before_it_took_it_is_not_called_a_success(
     three: Field,
 ) -> None:

@@ -113,6 +113,7 @@ def test_killed_before_a_change_where_the_spool_is_on_another_disk(site: Site, s
         assert survives(site, agents, stride) >= SPOOLED | COPIED | STORED | PRUNED
 
 
+@pytest.mark.soak
 @EVERY
 @pytest.mark.usefixtures("server")
 def test_killed_before_a_change_where_each_snapshot_replaces_the_last(
@@ -129,7 +130,13 @@ def test_killed_before_a_change_where_each_snapshot_replaces_the_last(
 @pytest.mark.timeout(400)
 @EVERY
 @pytest.mark.usefixtures("big_server")
-@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "done",
+    [
+        pytest.param(False, id="before", marks=pytest.mark.soak),
+        pytest.param(True, id="after"),
+    ],
+)
 def test_killed_at_a_request_to_the_bucket(
     big_site: Site, s3: S3Faults, done: bool, stride: int
 ) -> None:

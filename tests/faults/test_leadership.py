@@ -38,6 +38,7 @@ def goes_on(cluster: OpenBaoCluster) -> None:
     assert cluster.read_secret("after") == {"it": "goes on"}
 
 
+@pytest.mark.soak
 def test_stepping_down_in_the_middle(site: Site, cluster: OpenBaoCluster) -> None:
     old = cluster.leader()
     stepping = threading.Thread(

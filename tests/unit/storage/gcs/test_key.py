@@ -19,7 +19,7 @@ def pem_of(key: Key, form: PrivateFormat) -> str:
     return key.private_bytes(Encoding.PEM, form, NoEncryption()).decode()
 
 
-@pytest.mark.parametrize("size", [2048, 3072, 4096])
+@pytest.mark.parametrize("size", [2048, 3072, pytest.param(4096, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
 def test_signatures_are_those_of_the_key(size: int, form: PrivateFormat) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=size)

@@ -131,6 +131,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 """
 
 
+@pytest.mark.soak
 def test_memory_does_not_grow_when_the_store_is_slow(
     s3: S3, faults: S3Faults, tmp_path: Path
 ) -> None:

@@ -140,18 +140,62 @@ def within(seconds: float) -> Iterator[Deadline]:
         yield deadline
 
 
+class Watchdog:
+    """Shuts down the connections of calls whose deadline has passed, in one thread for all calls.
+
+    A thread for each call would take longer than many calls do, and memory for each that waits.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._watched: set[Deadline] = set()
+        self._running = False
+        self._asleep = False
+        """Whether the thread waits until it is told of a deadline."""
+
+    @contextmanager
+    def watch(self, deadline: Deadline) -> Iterator[None]:
+        """Shut down the connection of this block at the deadline, and never after the block."""
+        with self._changed:
+            self._start()
+            self._watched.add(deadline)
+            if self._asleep or deadline.left < _LOOK:
+                self._changed.notify()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._watched.remove(deadline)
+
+    def _start(self) -> None:
+        if not self._running:
+            threading.Thread(target=self._look, name="watchdog", daemon=True).start()
+            self._running = True
+
+    def _look(self) -> None:
+        with self._changed:
+            while True:
+                self._asleep = not self._watched
+                self._changed.wait(self._pause())
+                for deadline in self._watched.copy():
+                    if not deadline.left:
+                        with suppress(Exception):  # all other calls rely on this thread
+                            deadline.interrupt()
+
+    def _pause(self) -> float | None:
+        if not self._watched:
+            return None
+        return min(_LOOK, *(one.left for one in self._watched.copy())) or _AGAIN
+
+
+_WATCHDOG = Watchdog()
+
+
 @contextmanager
 def enforce(seconds: float = math.inf) -> Iterator[Deadline]:
     """Limit one call to a number of seconds; then shut its connection down."""
-    with within(seconds) as deadline:
-        ended = threading.Event()
-        watchdog = threading.Thread(target=_cut_off, args=(deadline, ended), daemon=True)
-        watchdog.start()
-        try:
-            yield deadline
-        finally:
-            ended.set()
-            watchdog.join()
+    with within(seconds) as deadline, _WATCHDOG.watch(deadline):
+        yield deadline
 
 
 def stepwise(pieces: Iterable[_Piece], seconds: float) -> Iterator[_Piece]:
@@ -170,12 +214,6 @@ def stepwise(pieces: Iterable[_Piece], seconds: float) -> Iterator[_Piece]:
         if piece is None:
             return
         yield piece
-
-
-def _cut_off(deadline: Deadline, ended: threading.Event) -> None:
-    while not ended.wait(min(deadline.left, _LOOK) or _AGAIN):
-        if not deadline.left:
-            deadline.interrupt()
 
 
 def _shut(one: object) -> None:

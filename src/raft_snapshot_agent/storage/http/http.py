@@ -147,11 +147,11 @@ class Http:
         """Map errors of the HTTP library to one-line errors."""
         from urllib3.exceptions import HTTPError
 
-        proxy = self._pools.through(url)
         try:
             yield
         # Without the cause: some of these errors contain the request and its credentials.
         except (HTTPError, OSError) as error:
+            proxy = self._pools.through(url)
             if proxy is None:
                 host = urlsplit(url).netloc or "the store"
                 raise _disconnected(doing, host, error) from None

@@ -21,6 +21,7 @@ _COMPLETION = "_RAFT_SNAPSHOT_AGENT_COMPLETE"
 """Variable by which a shell asks for completions, as Typer names it."""
 _DEBUG = "--debug"
 _INTERRUPTED = 130
+_STANDARD_ERROR = 2
 _SEED_USAGE = "Usage: vault_raft_snapshot_agent [CONFIG]"
 
 
@@ -79,7 +80,7 @@ def _hold_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # open() returns the lowest free number: this one
     # None where the stream was closed at the start, although its type excludes that
     if not sys.stderr:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - until the process ends
+        sys.stderr = open(_STANDARD_ERROR, "w", closefd=False)  # noqa: SIM115 - for good
     if isinstance(sys.stdout, TextIOWrapper):
         # A name that the terminal cannot show is no reason to fail. Python does so for errors.
         sys.stdout.reconfigure(errors="backslashreplace")

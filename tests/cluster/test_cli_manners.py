@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -290,6 +291,25 @@ def test_nowhere_to_write_is_no_defect(listed: Path) -> None:
             check=False,
         )
         assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_what_is_said_to_a_closed_stream_goes_into_no_other_file(tmp_path: Path) -> None:
+    """A file that is opened later must not get the number of the stream that was closed."""
+    script = """
+import sys
+from raft_snapshot_agent import __main__ as program
+def work():
+    sys.stdout.write(f"{sys.stderr.fileno()}\\n")
+    with open(sys.argv[1], "w"):
+        sys.stderr.write("a line of the log\\n")
+    raise SystemExit(0)
+program._end_at_once(work)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "file")]
+    shell = ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *command]
+    done = subprocess.run(shell, stdout=subprocess.PIPE, check=True, env=environment())
+    assert (tmp_path / "file").read_text() == ""
+    assert done.stdout == b"2\n"
 
 
 @pytest.mark.parametrize(

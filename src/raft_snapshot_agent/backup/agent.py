@@ -135,8 +135,8 @@ class Agent:
                         reused=self._list_reused(destinations, again),
                     )
                     report = await self._store(context, report, destinations, permit)
-        except AgentError as error:
-            report = replace(report, error=error)
+        except Exception as error:  # noqa: BLE001 - nor may a defect end other clusters' runs
+            report = replace(report, error=as_failure(error))
         finally:
             self._filling = None
             self.cluster.close()  # many clusters would keep many connections open until the next

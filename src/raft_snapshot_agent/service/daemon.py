@@ -89,6 +89,7 @@ class Daemon:
         self._active = active
         self._log = active.log
         self._reloader = reloader
+        self._reload_wanted = anyio.Event()
         self._notifier = notifier or Notifier({})
         self._companions = companions
         self._clock = clock
@@ -102,7 +103,7 @@ class Daemon:
         async with anyio.create_task_group() as tasks:
             background: list[Callable[[], Awaitable[None]]] = [
                 partial(self._obey_signals, tasks),
-                partial(self._look_for_reload, tasks),
+                partial(self._reload_when_wanted, tasks),
                 self._feed_watchdog,
                 keep_closing_idle,
                 *(partial(companion.run, self._board) for companion in self._companions),
@@ -176,7 +177,7 @@ class Daemon:
             async for number in signals:
                 match number:
                     case signal.SIGHUP:
-                        await self._reload(tasks)
+                        self._reload_wanted.set()
                     case signal.SIGUSR1:
                         what = "Received SIGUSR1, taking a snapshot now."
                         self._log.info(what, fact=LogEvent.SIGNAL_RECEIVED)
@@ -190,19 +191,22 @@ class Daemon:
         self._notifier.stopping()
         scope.cancel()
 
-    async def _look_for_reload(self, tasks: TaskGroup) -> None:
-        while self._reloader is not None:
-            await anyio.sleep(_LOOK_EVERY)
-            if await in_thread(self._reloader.changed, abandon=True):
-                await self._reload(tasks)
+    async def _reload_when_wanted(self, tasks: TaskGroup) -> None:
+        """Reload on a signal or when the file has changed; one after the other, as the last one
+        to end would win.
+        """
+        while (reloader := self._reloader) is not None:
+            with anyio.move_on_after(_LOOK_EVERY):
+                await self._reload_wanted.wait()
+            if self._reload_wanted.is_set() or await in_thread(reloader.changed, abandon=True):
+                self._reload_wanted = anyio.Event()
+                await self._reload(reloader, tasks)
 
-    async def _reload(self, tasks: TaskGroup) -> None:
+    async def _reload(self, reloader: ConfigReloader, tasks: TaskGroup) -> None:
         """Activate a new configuration if it is valid; running snapshots keep the old one."""
-        if self._reloader is None:
-            return
         self._notifier.reloading()
         try:
-            active = await in_thread(self._reloader.load, abandon=True)
+            active = await in_thread(reloader.load, abandon=True)
         except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
             for line in as_failure(error).lines:
                 what = f"The new configuration is refused, the old one stays in force: {line}"

@@ -18,7 +18,7 @@ from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.observe.spans import record_run
 from raft_snapshot_agent.observe.systemd import Notifier, summary
-from raft_snapshot_agent.observe.trace import Progress, as_failure
+from raft_snapshot_agent.observe.trace import Progress
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.events import EventQueue
 from raft_snapshot_agent.service.publisher import StatusPublisher
@@ -204,13 +204,10 @@ class Runs:
         return taken
 
     async def _run_once(self, names: Collection[str], again: Collection[str]) -> Report:
-        started, lease, patience = self._clock(), self.service.agent.lease, self.service.patience
+        lease, patience = self.service.agent.lease, self.service.patience
         self._publisher.begin()
-        try:
-            with lease.in_use() if lease else nullcontext(), self.progress.going(patience):
-                return await self.service.agent.run_once(names, again=again)
-        except Exception as error:  # noqa: BLE001 - a defect must not end the daemon
-            return Report("", started, self._clock(), error=as_failure(error))
+        with lease.in_use() if lease else nullcontext(), self.progress.going(patience):
+            return await self.service.agent.run_once(names, again=again)
 
     async def _count(self, report: Report) -> None:
         """Give the lease to another agent after too many failures in a row."""

@@ -15,6 +15,7 @@ from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.leases.lease import Record, Versioned
 from raft_snapshot_agent.core.snapshots.naming import AGENT
+from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.vault.leader import Cluster
 
@@ -76,3 +77,18 @@ async def test_no_failure_on_the_way_out_ends_the_work_of_other_clusters(
     monkeypatch.setattr(threading, "_start_new_thread", refuse)
     await agent.leave()
     assert store.closed
+
+
+async def test_a_defect_is_in_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would end the runs of all other clusters."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    cluster = cluster_at("http://127.0.0.1:9")
+    monkeypatch.setattr(cluster, "find_leader_for_this_agent", fail)
+    agent = Agent(cluster, [], naming=AGENT, spool=tmp_path, deadline=5)
+    report = await agent.run_and_leave()
+    assert report.outcome is Outcome.FAILED
+    assert report.error is not None
+    assert report.error.message == "no further thread can be started"

@@ -18,8 +18,6 @@ from raft_snapshot_agent.lease.clock import Clock
 from raft_snapshot_agent.lease.held_lease import HeldLease
 from raft_snapshot_agent.observe.trace import as_failure
 
-__all__ = ["HeldLease", "Lease"]
-
 _LOOKS = 3
 """How many times per duration the lease is renewed, or read by other agents."""
 _TRIES = 3
@@ -91,7 +89,7 @@ class Lease:
     @property
     def stored(self) -> Mapping[str, datetime]:
         """Time of the newest snapshot that a holder stored, by storage name."""
-        return {} if self.record is None else self._drop_unknown_storages(self.record).stored_at()
+        return {} if self.record is None else self._trim(self.record).stored_at()
 
     @property
     def held_lease(self) -> HeldLease | None:
@@ -107,10 +105,12 @@ class Lease:
 
     def lost(self) -> LeaseLost:
         """Return an error that names the present holder."""
+        why = f"it was not renewed in time{f': {self.trouble}' if self.trouble else ''}"
         if self._mine is None and self.holder:
-            return LeaseLost(f"lost the lease in {self.location}: {self.holder} took it")
-        why = f": {self.trouble}" if self.trouble else ""
-        return LeaseLost(f"lost the lease in {self.location}: it was not renewed in time{why}")
+            why = f"{self.holder} took it"
+        elif self._mine is None and self.record is None and not self.gave_away:
+            why = "somebody deleted it"
+        return LeaseLost(f"lost the lease in {self.location}: {why}")
 
     def not_held(self) -> AgentError:
         """Return why this agent does not hold the lease; an unreadable record is a failure."""
@@ -158,6 +158,8 @@ class Lease:
 
     async def count(self, *, failed: bool) -> None:
         """Count a finished run; after too many consecutive failures, release the lease."""
+        if failed and (self.held_lease is None or self.trouble is not None):
+            return  # it failed for want of the lease, whose store others cannot reach either
         if self._mine is not None and (why := self._candidacy.count(failed=failed)):
             with suppress(Exception):  # it is released at the next look, or expires
                 await self._give_away(why)
@@ -180,7 +182,7 @@ class Lease:
             except LeaseLost as error:
                 raise (doubt or error) from error
             except AgentError as error:
-                doubt = doubt or error
+                self.trouble = doubt = doubt or error
                 await self._clock.sleep(self._seconds / 10)
             else:
                 return
@@ -244,19 +246,18 @@ class Lease:
             return
         self.gave_away = why
         self._seen = Observation(None, self._clock.now())
-        await self._lease_store.write(
-            self._drop_unknown_storages(mine.record).released(), mine.version
-        )
+        await self._lease_store.write(self._trim(mine.record).released(), mine.version)
 
     def _take_record(self, found: Versioned | None) -> Record:
         # A new number also if the record is ours already (the answer was lost) or was deleted:
         # no two periods of holding the lease have the same number.
         term = 1 + max(self._last_term, 0 if found is None else found.record.term)
-        stored = {} if found is None else self._drop_unknown_storages(found.record).stored
+        stored = {} if found is None else self._trim(found.record).stored
         taken_at = self._clock.date().strftime("%Y-%m-%dT%H:%M:%SZ")
         return Record(self._me, term, 0, self._seconds, taken_at, stored)
 
-    def _drop_unknown_storages(self, record: Record) -> Record:
+    def _trim(self, record: Record) -> Record:
+        """Return a record without storages that are no longer configured."""
         return record if self._storages is None else record.only(self._storages)
 
     async def _renew(self, term: int, stored: Mapping[str, str] = _NOTHING) -> None:
@@ -268,9 +269,7 @@ class Lease:
                 raise self.lost()
             asked_at = self._clock.now()
             # Changes that others made to our record are not kept.
-            record = replace(
-                self._drop_unknown_storages(mine.record.renewed(stored)), seconds=self._seconds
-            )
+            record = replace(self._trim(mine.record.renewed(stored)), seconds=self._seconds)
             version = await self._lease_store.write(record, mine.version)
             if version is not None:
                 return self._believe(Versioned(record, version), asked_at)

@@ -12,7 +12,8 @@ from raft_snapshot_agent.backup.fencing import FencedSource
 from raft_snapshot_agent.core.leases.lease import Record, Versioned
 from raft_snapshot_agent.errors import LeaseLost
 from raft_snapshot_agent.lease.clock import Clock
-from raft_snapshot_agent.lease.holder import HeldLease, Lease
+from raft_snapshot_agent.lease.held_lease import HeldLease
+from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.storage.local.local import LocalStorage
 

@@ -19,7 +19,8 @@ from raft_snapshot_agent.core.leases.lease import Record, Versioned
 from raft_snapshot_agent.errors import AgentError, LeaseLost, NotLeader, StorageUnavailable
 from raft_snapshot_agent.lease.candidacy import Candidacy
 from raft_snapshot_agent.lease.clock import Clock
-from raft_snapshot_agent.lease.holder import HeldLease, Lease
+from raft_snapshot_agent.lease.held_lease import HeldLease
+from raft_snapshot_agent.lease.holder import Lease
 
 DURATION = 10.0
 EVERY = 4 * DURATION

@@ -209,6 +209,44 @@ async def test_runs_of_whoever_does_not_hold_it_do_not_count(shelf: Shelf, hours
     assert held(second)
 
 
+async def test_runs_that_failed_for_want_of_the_lease_do_not_count(
+    shelf: Shelf, hours: Hours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the holder stands back after a short outage of the store of the lease alone."""
+    first = lease(shelf, hours, "first")
+    await first.look()
+    term = shelf.record.term
+
+    async def lose(*_: Any) -> str | None:
+        raise StorageUnavailable("no answer")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(shelf, "write", lose)
+        with pytest.raises(StorageUnavailable):
+            await first.confirm(term, {"s3": "2026-11-27T22:00:00Z"})
+        await fail(first)
+        for _ in range(4):
+            hours.now += DURATION / 2
+            await first.look()
+            await fail(first)
+    await first.look()
+    assert held(first)
+    assert shelf.record.term == term
+
+
+async def test_a_lease_that_was_deleted_is_told_so(shelf: Shelf, hours: Hours) -> None:
+    first, changes = lease(shelf, hours, "first"), Changes()
+    await first.look()
+    changes.of(first)
+    shelf.found = None
+    hours.now += 3
+    await first.look()
+    said = (
+        "Lost the lease in the shelf: somebody deleted it; no snapshots until it is acquired again."
+    )
+    assert changes.of(first) == [(LogEvent.LEASE_LOST, "warning", said)]
+
+
 # Whose node leads.
 
 

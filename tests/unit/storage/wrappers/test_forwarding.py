@@ -16,7 +16,7 @@ import pytest
 
 import raft_snapshot_agent
 from raft_snapshot_agent.backup.fencing import FencedSource
-from raft_snapshot_agent.lease.holder import HeldLease
+from raft_snapshot_agent.lease.held_lease import HeldLease
 from raft_snapshot_agent.restore.safety import AlarmlessStorage
 from raft_snapshot_agent.storage.base import BytesSource, Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.http.body import StoppableSource

@@ -118,3 +118,17 @@ def test_a_wrong_name_is_told_by_the_originals_key(
     refuse_seed: Refusal, keys: dict[str, Any], expected: str
 ) -> None:
     assert expected in refuse_seed(**keys)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "noted"),
+    [("vault/prod", False), ("vault/prod/", True), ("/vault/prod", True), ("vault//prod", True)],
+)
+def test_snapshots_below_an_empty_folder_are_told_of(
+    seed: Callable[..., Loaded], prefix: str, *, noted: bool
+) -> None:
+    """The original writes `PREFIX/NAME`, however the prefix ends; we write no empty folders."""
+    loaded = seed(aws_storage={**S3, "s3_key_prefix": prefix})
+    assert s3(loaded).prefix == "vault/prod/"
+    said = f"the original's snapshots at {prefix}/ are not listed: move them to vault/prod/"
+    assert any(said in note for note in loaded.notes) == noted

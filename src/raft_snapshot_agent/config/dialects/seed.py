@@ -166,7 +166,7 @@ def translate(document: Document, environ: Mapping[str, str]) -> Translation:
     _google(draft)
     _azure(draft)
     config = validate(Config, draft.value, folded, draft.origin, allow_empty=True)
-    return Translation(config, folded, draft.origin, tuple(_list_ignored_keys(folded)))
+    return Translation(config, folded, draft.origin, (*_ignored(folded), *_unseen(folded)))
 
 
 def _login(draft: _Draft) -> None:
@@ -262,12 +262,20 @@ def _azure(draft: _Draft) -> None:
         draft.put(("storages", number, ours), said.get(key), "azure_storage", key)
 
 
-def _list_ignored_keys(document: Document) -> list[str]:
+def _ignored(document: Document) -> list[str]:
     return [
         f"{document.place((section,))} has no {key} and is ignored, as the original agent did"
         for section, key in _DECIDING.items()
         if document.value.get(section) and key not in document.value[section]
     ]
+
+
+def _unseen(document: Document) -> list[str]:
+    written = document.value.get("aws_storage", {}).get("s3_key_prefix", "")
+    prefix = "/".join(filter(None, written.split("/")))
+    what = f"the original's snapshots at {written}/ are not listed: move them to {prefix}/"
+    place = document.place(("aws_storage", "s3_key_prefix"))
+    return [] if written == prefix else [f"{place}: {what}"]
 
 
 def _fold_keys(document: Document, value: Any, path: KeyPath) -> Any:

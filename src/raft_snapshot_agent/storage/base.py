@@ -18,7 +18,9 @@ class UploadSource(Protocol):
     """
 
     def link(self, target: Path) -> bool:
-        """Create a hard link to the growing file; return false if the file system cannot."""
+        """Create a hard link to the growing file, for one storage at most; return false if the
+        file system cannot, or if another storage has it.
+        """
 
     def follow(self, position: int) -> int:
         """Block the thread until the file is longer than `position` bytes.

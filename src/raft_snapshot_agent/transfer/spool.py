@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
@@ -49,6 +48,7 @@ class Spool:
         self._written = 0
         self._readable = 0
         self._handed_out = 0
+        self._only_link = threading.Lock()
         self._complete = False
         self._meta: ArchiveMeta | None = None
         self._snapshot: Snapshot | None = None
@@ -56,8 +56,7 @@ class Spool:
 
     @classmethod
     def create(cls, folder: Path, run_id: str) -> Self:
-        """Create an empty spool, mode 0600, in `folder` or, if that is shared, in a private
-        subfolder.
+        """Create an empty spool, mode 0600, in `folder`, if that is shared in a private subfolder.
 
         Raises:
             SpoolError: The folder does not exist or cannot be written.
@@ -75,9 +74,7 @@ class Spool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -193,10 +190,16 @@ class Spool:
     def link(self, target: Path) -> bool:
         """Create a hard link to the growing file; return false where links are not supported.
 
-        The link is to the open file, even if its path now names another file.
+        Only the first caller keeps its link: two storages with one file would lose both copies
+        with it. The link is to the open file, even if its path now names another file.
         """
         with self._lend_file() as descriptor:
-            return link_open(descriptor, target)
+            if self._only_link.locked() or not link_open(descriptor, target):
+                return False
+        if self._only_link.acquire(blocking=False):
+            return True
+        target.unlink()
+        return False
 
     def follow(self, position: int) -> int:
         """Wait until the file is longer than `position` bytes; block the calling thread.

@@ -203,6 +203,15 @@ def test_a_link_is_the_same_growing_file(spool: Spool, tmp_path: Path) -> None:
     assert (tmp_path / "second").read_bytes() == b"before and after"
 
 
+def test_only_the_first_gets_a_link_however_many_ask_at_once(spool: Spool, tmp_path: Path) -> None:
+    spool.write(b"bytes")
+    targets = [tmp_path / str(number) for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        linked = list(threads.map(spool.link, targets))
+    assert sum(linked) == 1
+    assert [target.exists() for target in targets] == linked
+
+
 def test_a_link_into_a_missing_folder_is_an_error(spool: Spool, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         spool.link(tmp_path / "missing" / "second")

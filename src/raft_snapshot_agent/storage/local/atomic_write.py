@@ -220,6 +220,7 @@ def _growth(source: UploadSource) -> Iterator[int]:
 
 
 def _copy(source: UploadSource, descriptor: int) -> Iterator[int]:
+    """Write the bytes again: copies that share blocks (reflinks) would be damaged together."""
     position = 0
     while piece := source.read(position, _STEP):
         view = memoryview(piece)

@@ -132,6 +132,24 @@ async def test_a_spool_on_the_same_file_system_is_not_copied(
     assert (folder / NAME).read_bytes() == b"snapshot"
 
 
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_one_of_two_folders_damaged_in_place_leaves_the_other_whole(
+    tmp_path: Path, at_once: bool
+) -> None:
+    folders = [tmp_path / name for name in "abc"]
+    with whole(tmp_path, b"snapshot") as source:
+        async with anyio.create_task_group() as tasks:
+            for folder in folders:
+                folder.mkdir()
+                put = LocalStorage(folder).put
+                tasks.start_soon(put, NAME, source) if at_once else await put(NAME, source)
+    for damaged in folders:
+        with (damaged / NAME).open("r+b") as file:
+            file.write(b"XXXX")
+        whole_ones = [folder for folder in folders if (folder / NAME).read_bytes() == b"snapshot"]
+        assert whole_ones == [folder for folder in folders if folder > damaged]
+
+
 @pytest.mark.parametrize("as_copy", [False, True])
 async def test_only_the_owner_may_read_a_snapshot(
     storage: LocalStorage, folder: Path, tmp_path: Path, as_copy: bool

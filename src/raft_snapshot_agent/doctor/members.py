@@ -11,7 +11,6 @@ from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, warning
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.threads import in_thread
-from raft_snapshot_agent.vault.client import Node
 
 _LOCAL = "local"
 _ENOUGH = 1 << 20
@@ -50,14 +49,8 @@ def _count_server_nodes(context: CheckContext) -> int:
     if node is None or token is None or context.cluster.session.uses is not None:
         return 0
     with suppress(AgentError):
-        return _nodes(node, token)
+        return len(node.list_members(token))
     return 0
-
-
-def _nodes(node: Node, token: str) -> int:
-    data = node.call("GET", "sys/ha-status", token=token).body.get("data")
-    nodes = data.get("nodes") if isinstance(data, dict) else None
-    return len(nodes) if isinstance(nodes, list) else 0
 
 
 async def _count_named_members(destination: Destination, holding: Holding) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -129,20 +129,12 @@ def look_at(node: Node) -> MemberState:
 
 
 def find_addresses(cluster: Cluster, leader: Leader) -> list[str]:
-    """List the addresses of the cluster's nodes that the leader reports.
-
-    Source: the API page of `sys/ha-status`. Few tokens have the permission; without it only the
-    leader's own is listed.
-    """
+    """List the addresses of the cluster's nodes that the leader reports, at least its own."""
     try:
-        token = cluster.session.token(leader.node)
-        data = leader.node.call("GET", "sys/ha-status", token=token).body.get("data")
+        members = leader.node.list_members(cluster.session.token(leader.node))
     except AgentError:
-        data = None
-    nodes = data.get("nodes") if isinstance(data, Mapping) else None
-    told = [one for one in nodes or () if isinstance(one, Mapping)]
-    addresses = [str(one.get("api_address") or "").rstrip("/") for one in told]
-    return [leader.node.address, *(one for one in addresses if one.isprintable())]
+        members = ()
+    return [leader.node.address, *(one.api_address for one in members)]
 
 
 Settled = Callable[[Sequence[MemberState]], bool]

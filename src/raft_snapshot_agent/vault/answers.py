@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.errors import Denied, Sealed, ServerError
@@ -97,6 +98,23 @@ class Identity:
     """Number of shares needed to unseal."""
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A node of the cluster, as the others know it (`sys/ha-status`)."""
+
+    api_address: str
+    cluster_address: str
+    hostname: str
+    is_active: bool
+    """Whether it leads."""
+
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts under which the others know it, in URL syntax."""
+        known = map(_host, (self.api_address, self.cluster_address, self.hostname))
+        return [host for host in known if host]
+
+
 class Redirected(ServerError):
     """The server redirects to another node; the caller decides whether to follow."""
 
@@ -172,3 +190,12 @@ def _advice(answer: Answer) -> str:
             return "likely the server, or a proxy before it, is busy or down: look at their logs"
         case _:
             return "check the server's log"
+
+
+def _host(address: str) -> str:
+    """Return the host of an address or of a plain host name, in URL syntax."""
+    try:
+        host = urlsplit(address if "://" in address else f"//{address}").hostname or ""
+    except ValueError:
+        return ""
+    return f"[{host}]" if ":" in host else host

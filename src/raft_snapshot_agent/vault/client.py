@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 import urllib3
 
@@ -21,6 +20,7 @@ from raft_snapshot_agent.vault.answers import (
     Answer,
     Identity,
     LeaderStatus,
+    Member,
     Redirected,
     refusal,
 )
@@ -42,8 +42,6 @@ _LONGEST = 300
 """Most characters of a server's product, version or name."""
 _INDEXES = range(1 << 63)
 _COUNTS = range(256)
-_ADDRESSES = ("api_address", "cluster_address", "hostname")
-"""Keys in `sys/ha-status` that identify a node."""
 
 
 class Node:
@@ -129,8 +127,8 @@ class Node:
             threshold=_count(said.get("t")),
         )
 
-    def leaders_hosts(self, token: str) -> list[str]:
-        """List the hosts under which the cluster's nodes know their leader.
+    def list_members(self, token: str) -> tuple[Member, ...]:
+        """List the nodes of the cluster.
 
         Source: the API page of `sys/ha-status`. It needs a capability that few tokens have; without
         it the list is empty.
@@ -140,9 +138,16 @@ class Node:
         """
         data = self.call("GET", "sys/ha-status", token=token).body.get("data")
         nodes = data.get("nodes") if isinstance(data, dict) else None
-        found = [one for one in nodes or () if isinstance(one, dict) and one.get("active_node")]
-        addresses = [_line(one.get(key)) for one in found for key in _ADDRESSES]
-        return [host for address in addresses if (host := _host(address))]
+        return tuple(
+            Member(
+                api_address=_line(one.get("api_address")).rstrip("/"),
+                cluster_address=_line(one.get("cluster_address")),
+                hostname=_line(one.get("hostname")),
+                is_active=one.get("active_node") is True,
+            )
+            for one in (nodes if isinstance(nodes, list) else ())
+            if isinstance(one, dict)
+        )
 
     def open_snapshot(self, token: str) -> SnapshotStream:
         """Request a snapshot.
@@ -248,12 +253,3 @@ def _length(file: IO[bytes]) -> int:
     length = file.seek(0, 2)
     file.seek(0)
     return length
-
-
-def _host(address: str) -> str:
-    """Return the host of an address or of a plain host name, in URL syntax."""
-    try:
-        host = urlsplit(address if "://" in address else f"//{address}").hostname or ""
-    except ValueError:
-        return ""
-    return f"[{host}]" if ":" in host else host

@@ -254,10 +254,11 @@ class Cluster:
             return []
         parts = urlsplit(announced)
         try:
-            hosts = node.leaders_hosts(self.session.token(node))
+            members = node.list_members(self.session.token(node))
         except AgentError:
             return []  # the error of the announced address is raised instead
         ports = f":{parts.port}" if parts.port else ""
+        hosts = [host for one in members if one.is_active for host in one.hosts]
         ways = dict.fromkeys(f"{parts.scheme}://{host}{ports}{parts.path}" for host in hosts)
         known = [way for way in ways if way != announced and usable(way)]
         return [way for way in known if not self._exposes(node, way)][:_MOST_WAYS]

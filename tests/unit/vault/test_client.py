@@ -274,3 +274,29 @@ def _strip(exchange: Exchange, prefix: str) -> None:
     target = exchange.request.target.removeprefix(prefix)
     exchange.request = replace(exchange.request, target=target)
     pass_through(exchange)
+
+
+def test_the_members_of_the_cluster_are_listed(node: Node, bao: OpenBaoCluster) -> None:
+    (member,) = node.list_members(bao.root_token)
+    assert member.is_active
+    assert member.api_address == bao.leader().address
+    assert member.hosts[:2] == ["127.0.0.1", "127.0.0.1"]
+    assert node.list_members("hvs.of-nobody") == ()
+
+
+@pytest.mark.parametrize(
+    "said", [[], {"data": 1}, {"data": {"nodes": 5}}, {"data": {"nodes": {"a": 1}}}]
+)
+def test_what_is_no_list_of_members_is_none(proxy: LyingProxy, node: Node, said: object) -> None:
+    proxy.override("/v1/sys/ha-status", 200, said)
+    assert node.list_members("hvs.a") == ()
+
+
+def test_what_a_member_says_of_itself_is_read_with_care(proxy: LyingProxy, node: Node) -> None:
+    members = [7, {}, {"api_address": ["a"], "hostname": "[", "active_node": "yes"}]
+    members.append({"api_address": "https://[::1]:8200/", "hostname": "vault-0"})
+    proxy.override("/v1/sys/ha-status", 200, {"data": {"nodes": members}})
+    nothing, odd, good = node.list_members("hvs.a")
+    assert (nothing.hosts, nothing.is_active) == ([], False)
+    assert (odd.hosts, odd.is_active) == ([], False)
+    assert (good.api_address, good.hosts) == ("https://[::1]:8200", ["[::1]", "vault-0"])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 import anyio
 
 from raft_snapshot_agent.core.snapshots.notes import moment
-from raft_snapshot_agent.core.snapshots.snapshot import Instant, Manifest
+from raft_snapshot_agent.core.snapshots.snapshot import NO_TIME, Instant, Manifest
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import History
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
@@ -17,7 +17,6 @@ from raft_snapshot_agent.storage.base import sizes_of
 
 _LOOK_WITHIN = 30.0
 """Maximum seconds to list a storage."""
-_EPOCH = datetime.min.replace(tzinfo=UTC)
 
 
 async def is_there(destination: Destination, manifest: Manifest) -> bool | None:
@@ -73,5 +72,5 @@ async def read_history_before(
     destination: Destination, manifest: Manifest
 ) -> History | StorageError | None:
     """Read what an earlier snapshot is compared with, as of the time in its manifest."""
-    taken_at = moment(manifest.taken_at) or _EPOCH
+    taken_at = moment(manifest.taken_at) or NO_TIME
     return await read_history(destination, Instant(manifest.clock, manifest.began), taken_at)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.backup.finish import finish
 from raft_snapshot_agent.backup.lookup import is_there, read_history_before
 from raft_snapshot_agent.backup.run_context import Unsettled
-from raft_snapshot_agent.core.snapshots.snapshot import Manifest
+from raft_snapshot_agent.core.snapshots.snapshot import NO_TIME, Manifest
 from raft_snapshot_agent.core.state.report import StorageResult
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, LeaseLost, StorageError
 
 if TYPE_CHECKING:  # imported only if a lease is configured
     from raft_snapshot_agent.lease.holder import Lease
-
-_EPOCH = datetime.min.replace(tzinfo=UTC)
 
 
 async def settle(
@@ -60,7 +58,7 @@ async def _confirm_or_withdraw(
         Whether it counts.
     """
     taken_at = datetime.fromisoformat(manifest.taken_at)
-    recorded = lease.stored.get(destination.name, _EPOCH)
+    recorded = lease.stored.get(destination.name, NO_TIME)
     try:
         if recorded > taken_at:
             raise lease.lost()

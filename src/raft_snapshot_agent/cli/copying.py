@@ -13,6 +13,7 @@ from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import spool_folder
+from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.restore.choice import choose
@@ -104,7 +105,7 @@ async def _follow(
 def _row(one: CopyResult) -> dict[str, str]:
     return {
         "name": one.stored.name,
-        "size": output.size(one.stored.size),
+        "size": format_size(one.stored.size),
         "state": one.state.value,
         "detail": one.detail or ("" if one.error is None else one.error.message),
     }

@@ -21,7 +21,6 @@ _T = TypeVar("_T")
 _BOLD = ("\x1b[1m", "\x1b[0m")
 _BETWEEN = "\0"
 """Separates the cells of a line that is not printed yet; no printable text has it."""
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _NO_LIMIT = 10_000
 _LONGEST = 4000
 """Maximum characters of a text; the agent's own have at most a few hundred."""
@@ -207,16 +206,6 @@ def plain(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() or one == "\n" else "?" for one in text)
-
-
-def size(count: int) -> str:
-    """Format a number of bytes with its unit."""
-    amount = float(count)
-    for unit in _UNITS:
-        if amount < 1024 or unit == _UNITS[-1]:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    raise AssertionError("the last unit fits everything")
 
 
 def age(then: datetime, now: datetime) -> str:

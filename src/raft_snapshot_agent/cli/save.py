@@ -13,6 +13,7 @@ from raft_snapshot_agent.cli.target import binary_output, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
 from raft_snapshot_agent.core.state.report import Report
 from raft_snapshot_agent.destination.destination import Destination
@@ -94,7 +95,7 @@ def _tell(report: Report) -> None:
         elif snapshot is not None:
             output.talk(
                 f"Saved and verified: {delivery.location} (index {snapshot.meta.index},"
-                f" {output.size(snapshot.size)}, {delivery.seconds:.1f} s)"
+                f" {format_size(snapshot.size)}, {delivery.seconds:.1f} s)"
             )
         for warning in delivery.warnings:
             output.talk(f"warning: {delivery.storage}: {warning}")

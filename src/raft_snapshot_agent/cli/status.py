@@ -14,6 +14,7 @@ from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.status_source import Document, ask_daemon, ask_storages, ask_url
 from raft_snapshot_agent.config.load import LoadedFleet
 from raft_snapshot_agent.core.alarms.problems import EXIT_CODES, STARTING, Severity
+from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.errors import AgentError, ConfigError
 
@@ -165,7 +166,7 @@ def _describe(cluster: Document, now: datetime, running: bool) -> Iterator[str]:
     node = f", from {cluster['node']}" if cluster["node"] else ""
     yield f"{_describe_worker(cluster, node)};"
     if cluster["running"]:
-        received = output.size(cluster["running"]["received_bytes"])
+        received = format_size(cluster["running"]["received_bytes"])
         since = span(now - _moment(cluster["running"]["since"]))
         yield f"a snapshot is under way ({received} received in {since})"
     elif cluster["next_due"]:
@@ -203,7 +204,7 @@ def _row(storage: Document, now: datetime) -> dict[str, str]:
         "newest": f"{span(now - _moment(taken))} old" if taken else "-",
         "schedule": storage["schedule"],
         "stored": str(storage["stored"]),
-        "size": output.size(storage["stored_bytes"]),
+        "size": format_size(storage["stored_bytes"]),
         "location": storage["location"],
     }
 
@@ -216,7 +217,7 @@ def _run(run: Document) -> dict[str, str]:
         "outcome": run["outcome"],
         "took": span(took),
         "index": str(snapshot["index"]) if snapshot else "-",
-        "size": output.size(snapshot["bytes"]) if snapshot else "-",
+        "size": format_size(snapshot["bytes"]) if snapshot else "-",
         "error": run["error"] or "",
     }
 

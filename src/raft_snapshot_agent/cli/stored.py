@@ -19,6 +19,7 @@ from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
+from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.destination.destination import Destination
@@ -33,7 +34,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.restore.choice import choose
 from raft_snapshot_agent.restore.examine import judge_reader
-from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader, is_dated
+from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
 from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.storage.base import BytesSource
@@ -114,13 +115,13 @@ async def _scrub_note(destination: Destination) -> ScrubNote:
 
 
 def _row(listed: _Listed, now: datetime) -> dict[str, str]:
-    stored, dated = listed.stored, is_dated(listed.stored)
+    stored, dated = listed.stored, listed.stored.dated
     return {
         "storage": listed.destination.name,
         "name": stored.name,
         "taken": output.moment(stored.taken_at) if dated else "-",
         "age": output.age(stored.taken_at, now) if dated else "-",
-        "size": output.size(stored.size),
+        "size": format_size(stored.size),
         "index": "-" if stored.index is None else str(stored.index),
         "state": _state(listed.destination, stored),
         "read": "-" if listed.read is None else str(listed.read),
@@ -134,7 +135,7 @@ def _document(listed: _Listed) -> dict[str, Any]:
         "storage": destination.name,
         "name": stored.name,
         "location": destination.storage.location(stored.name),
-        "taken_at": output.moment(stored.taken_at) if is_dated(stored) else None,
+        "taken_at": output.moment(stored.taken_at) if stored.dated else None,
         "size": stored.size,
         "index": stored.index,
         "state": _state(destination, stored),

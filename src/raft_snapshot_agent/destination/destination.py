@@ -17,7 +17,7 @@ from raft_snapshot_agent.core.snapshots.naming import AGENT, Layout, Naming
 from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME, Alarm, Restored
 from raft_snapshot_agent.core.snapshots.restored_note import write_restored
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
-from raft_snapshot_agent.core.snapshots.snapshot import Instant, Manifest, Sidecar, Stored
+from raft_snapshot_agent.core.snapshots.snapshot import NO_TIME, Instant, Manifest, Sidecar, Stored
 from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.deletion import Deleting, list_warnings
 from raft_snapshot_agent.destination.guard import GuardResult, History, admit, look, watch
@@ -128,7 +128,7 @@ class Destination:
         sizes = await sizes_of(self.storage)
         known = {one.name: one for one in (await self._listing(sizes)).stored}
         if name in sizes and name not in known:
-            return Stored(name, datetime.min.replace(tzinfo=UTC), sizes[name])
+            return Stored(name, NO_TIME, sizes[name])
         return known.get(name)
 
     @property

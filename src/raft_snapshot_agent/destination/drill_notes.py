@@ -7,9 +7,8 @@ from datetime import datetime
 
 import anyio
 
-from raft_snapshot_agent.core.history.proof import AHEAD
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
-from raft_snapshot_agent.core.snapshots.snapshot import Sidecar, Stored
+from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, Sidecar, Stored
 from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageError

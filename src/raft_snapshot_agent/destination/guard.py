@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from itertools import dropwhile
 
@@ -24,7 +24,7 @@ from raft_snapshot_agent.core.history.guard import (
 )
 from raft_snapshot_agent.core.snapshots.naming import manifest_name, newest_first
 from raft_snapshot_agent.core.snapshots.restored_note import is_believed
-from raft_snapshot_agent.core.snapshots.snapshot import Instant, Manifest, Stored
+from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, Instant, Manifest, Stored
 from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.listing import Listing
 from raft_snapshot_agent.destination.proofs import Proofs
@@ -40,8 +40,6 @@ _UNSIGNED = (
     f"{RESTORED_NAME} is not signed with a key of this cluster, and counts for nothing (if the"
     " next snapshot raises an alarm after a restore: prune --acknowledge; else delete it)"
 )
-_AHEAD = timedelta(minutes=10)
-"""A snapshot dated later than this is from the future, and is ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ async def look(proofs: Proofs, listing: Listing, began: Instant, taken_at: datet
     """
     now = Span(began, began, taken_at, taken_at)
     stored = listing.stored
-    present = tuple(dropwhile(lambda one: one.taken_at > taken_at + _AHEAD, stored))
+    present = tuple(dropwhile(lambda one: one.taken_at > taken_at + AHEAD, stored))
     points = await _points(proofs, present, now)
     storage = proofs.storage
     alarm = restored = None

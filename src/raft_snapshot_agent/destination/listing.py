@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from raft_snapshot_agent.core.snapshots.naming import Naming, catalogue
 from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME, moment
-from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar, Stored
+from raft_snapshot_agent.core.snapshots.snapshot import NO_TIME, Manifest, Sidecar, Stored
 from raft_snapshot_agent.threads import beside_loop
 
 
@@ -57,6 +56,5 @@ def static(name: str, sizes: Mapping[str, int], manifest: Manifest | None) -> St
     condemned = Sidecar.BROKEN.name_for(name) in sizes
     taken_at = None if manifest is None else moment(manifest.taken_at)
     if manifest is None or taken_at is None:
-        ancient = datetime.min.replace(tzinfo=UTC)
-        return Stored(name, ancient, sizes[name], condemned=condemned)
+        return Stored(name, NO_TIME, sizes[name], condemned=condemned)
     return Stored(name, taken_at, sizes[name], manifest.index, verified=True, condemned=condemned)

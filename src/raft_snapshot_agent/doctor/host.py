@@ -9,6 +9,7 @@ from pathlib import Path
 
 from raft_snapshot_agent.config.check import check as check_configuration
 from raft_snapshot_agent.config.model import spool_folder
+from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.doctor.results import (
     CheckContext,
     CheckResult,
@@ -67,7 +68,7 @@ async def spool(context: CheckContext) -> list[CheckResult]:
         return [skipped("spool", why)]
     free, told = await in_thread(partial(_find_free, _existing_folder(folder)))
     need = max(sizes)
-    told = f"{told} in {folder}, the newest snapshot has {_size(need)}"
+    told = f"{told} in {folder}, the newest snapshot has {format_size(need)}"
     advice = "make room there, or set spool to a folder with more"
     if free < need:
         return [
@@ -93,7 +94,7 @@ async def room(context: CheckContext) -> list[CheckResult]:
 
 def _room(name: str, folder: Path, need: int) -> list[CheckResult]:
     free, told = _find_free(folder)
-    told = f"{told} in {folder}, the newest snapshot has {_size(need)}"
+    told = f"{told} in {folder}, the newest snapshot has {format_size(need)}"
     advice = "make room there, or keep fewer snapshots: the new one comes before an old one goes"
     if free < need:
         full = StorageFull(f"{name} has no room for another snapshot: {told}", hint=advice)
@@ -109,14 +110,9 @@ def _find_free(folder: Path) -> tuple[int, str]:
     if inodes.f_files and not inodes.f_favail:  # some file systems have no fixed number
         return 0, "no inode for another file"
     free = shutil.disk_usage(folder).free
-    return free, f"{_size(free)} free"
+    return free, f"{format_size(free)} free"
 
 
 def _existing_folder(folder: Path) -> Path:
     """Return the folder, or the nearest existing parent."""
     return next(one for one in (folder, *folder.parents) if one == one.parent or _is_there(one))
-
-
-def _size(count: int) -> str:
-    unit, size = ("GiB", 1 << 30) if count >= 1 << 30 else ("MiB", 1 << 20)
-    return f"{max(count / size, 0.1):.1f} {unit}"

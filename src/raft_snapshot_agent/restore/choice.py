@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from raft_snapshot_agent.core.history.proof import AHEAD
-from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, Stored
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, SnapshotNotFound, StorageFaults
 from raft_snapshot_agent.restore.nearest import describe_nearest
-from raft_snapshot_agent.restore.reader import FileReader, SnapshotReader, StoredReader, is_dated
+from raft_snapshot_agent.restore.reader import FileReader, SnapshotReader, StoredReader
 from raft_snapshot_agent.restore.way_back import is_way_back
 from raft_snapshot_agent.threads import in_thread
 
@@ -94,7 +93,7 @@ async def find_newest(
         except AgentError as error:
             failed.append(Unlisted(destination.name, error))
     if when is not None:
-        found = [one for one in found if one[0].taken_at <= until and is_dated(one[0])]
+        found = [one for one in found if one[0].taken_at <= until and one[0].dated]
     believed = [one for one in found if one[0].counts and one[0].taken_at <= until]
     if not believed:
         raise _explain_nothing(failed, len(found), when)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from datetime import MINYEAR, UTC, datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -103,7 +103,7 @@ class StoredReader:
 
     def confirm(self, snapshot: Snapshot) -> None:
         written_at = snapshot.meta.written_at
-        if not self.by_date or written_at is None or not is_dated(self.stored):
+        if not self.by_date or written_at is None or not self.stored.dated:
             return
         if abs(written_at - self.stored.taken_at.timestamp()) > _APART:
             raise MismatchedSnapshot(
@@ -174,11 +174,6 @@ class FileReader:
             raise AgentError(
                 f"cannot read {self.path}: {error.strerror}", hint="check path and permissions"
             ) from error
-
-
-def is_dated(stored: Stored) -> bool:
-    """Return whether its time is known; with a static name it is only in the manifest."""
-    return stored.taken_at.year > MINYEAR
 
 
 async def pour(reader: SnapshotReader, spool: Spool) -> None:

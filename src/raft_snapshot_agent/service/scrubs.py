@@ -13,8 +13,8 @@ import anyio
 from anyio import CancelScope
 from anyio.abc import TaskGroup
 
-from raft_snapshot_agent.core.history.proof import AHEAD
 from raft_snapshot_agent.core.history.scrub_note import ScrubNote
+from raft_snapshot_agent.core.snapshots.snapshot import AHEAD
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.scrubbing import ScrubResult, read_scrub_note, scrub
 from raft_snapshot_agent.errors import StorageDenied

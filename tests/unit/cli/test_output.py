@@ -16,21 +16,6 @@ ROWS = [{"name": "a", "why": "last 1 of 3"}, {"name": "long", "why": "[bold]newe
 
 
 @pytest.mark.parametrize(
-    ("count", "shown"),
-    [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1024, "1.0 KiB"),
-        (25_113, "24.5 KiB"),
-        (5 << 30, "5.0 GiB"),
-        (3000 << 40, "3000.0 TiB"),
-    ],
-)
-def test_a_size_is_written_in_the_unit_that_fits(count: int, shown: str) -> None:
-    assert output.size(count) == shown
-
-
-@pytest.mark.parametrize(
     ("ago", "shown"),
     [
         (timedelta(0), "0s"),

@@ -14,15 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from raft_snapshot_agent.core.history.proof import (
-    AHEAD,
-    Known,
-    extend_known,
-    fingerprint,
-    read_known,
-)
+from raft_snapshot_agent.core.history.proof import Known, extend_known, fingerprint, read_known
 from raft_snapshot_agent.core.schedules.schedule import Schedule, upcoming
-from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Stored
+from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, Manifest, Stored
 
 _AGENTS = 2
 """Snapshots per slot: without a lease, two agents may take one each."""

@@ -21,8 +21,6 @@ from raft_snapshot_agent.core.snapshots.notes import moment
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Manifest, Stored
 
-AHEAD = timedelta(minutes=10)
-"""How far in the future a snapshot may be dated."""
 _SLOT = timedelta(days=1)
 """How much later a retry of a slot may be."""
 _BYTES, _LETTERS = 8, 11

@@ -11,11 +11,9 @@ from typing import ClassVar
 from raft_snapshot_agent.core.duration import format_duration
 from raft_snapshot_agent.core.history.periods import PERIODS, newest_of_each
 from raft_snapshot_agent.core.snapshots.naming import newest_first
-from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, Stored
 
 _DAY = timedelta(days=1)
-_AHEAD = timedelta(minutes=10)
-"""How far in the future a snapshot may be dated."""
 
 NEWEST, _NEWEST_VERIFIED = "newest", "newest verified"
 _FUTURE = "dated in the future: does not count for retention"
@@ -166,7 +164,7 @@ def _due(
     listed: Sequence[Stored], policy: Retention, now: datetime, *, at_once: bool
 ) -> Iterator[Stored]:
     """List the broken snapshots to read again, and to delete if they are still broken."""
-    older = dropwhile(lambda one: not (one.counts and one.taken_at <= now + _AHEAD), listed)
+    older = dropwhile(lambda one: not (one.counts and one.taken_at <= now + AHEAD), listed)
     for one in older:
         if not one.broken or one.held:
             continue
@@ -199,7 +197,7 @@ def _reasons(listed: Sequence[Stored], policy: Retention, now: datetime, zone: t
 
 def _least(counting: Iterable[Stored], policy: Retention, now: datetime) -> Iterator[Stored]:
     """Yield the `min_keep` newest, and the newest verified ones."""
-    present = [one for one in counting if one.taken_at <= now + _AHEAD]
+    present = [one for one in counting if one.taken_at <= now + AHEAD]
     yield from present[: policy.min_keep]
     yield from [one for one in present if one.proved][: policy.min_keep]
 
@@ -211,7 +209,7 @@ def _reasons_of(
     if policy.keeps_all:
         return dict.fromkeys((one.name for one in counting), _NO_RULES)
     reasons: Reasons = {}
-    present = [one for one in counting if one.taken_at <= now + _AHEAD]
+    present = [one for one in counting if one.taken_at <= now + AHEAD]
     proved = [one for one in present if one.proved]
     for one, why in (*_protect(counting, present), *_apply_rules(present, policy, now, zone)):
         reasons[one.name] = (*reasons.get(one.name, ()), why)
@@ -234,7 +232,7 @@ def _aside(one: Stored, now: datetime) -> Iterator[str]:
         since = one.condemned_at
         dated = since is not None and since <= now
         yield f"broken since {since:%Y-%m-%d}" if dated else "marked as broken"
-    elif one.taken_at > now + _AHEAD:
+    elif one.taken_at > now + AHEAD:
         yield _FUTURE
     elif one.doubt:
         yield one.doubt
@@ -264,9 +262,9 @@ def _crowded_out(
     safe = {*_least(ordinary, policy, now), *_least(kept, policy, now)}
     safe |= {one for one in kept if _PROTECTED & {*reasons[one.name]}}
     used, crowded = 0, set[Stored]()
-    ahead = [one for one in kept if one.taken_at > now + _AHEAD]
+    ahead = [one for one in kept if one.taken_at > now + AHEAD]
     safety = [one for one in kept if one.safety and one not in ahead]
-    present = [one for one in ordinary if one.taken_at <= now + _AHEAD]
+    present = [one for one in ordinary if one.taken_at <= now + AHEAD]
     proved = [one for one in present if one.proved]
     unproved = [one for one in present if not one.proved]
     for group in (proved, unproved, safety, ahead):

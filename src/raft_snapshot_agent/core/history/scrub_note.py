@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from raft_snapshot_agent.core.foreign_json import read_json
-from raft_snapshot_agent.core.history.proof import AHEAD
 from raft_snapshot_agent.core.snapshots.notes import moment, one_line
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
-from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, NO_TIME, Stored
 
 WHOLE = "whole"
 _STATES = {WHOLE, "broken", "mismatch"}
@@ -25,7 +24,6 @@ _MOST = 3000
 _MOST_VANISHED = 100
 _REREAD = 3
 """Most damaged snapshots that are read again in one run."""
-_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ class ScrubNote:
         for name, one in other.readings.items():
             if name not in known or known[name].at < one.at:
                 known[name] = one
-        later = max(self, other, key=lambda note: note.looked_at or _NEVER)
+        later = max(self, other, key=lambda note: note.looked_at or NO_TIME)
         return ScrubNote(known, later.vanished, later.looked_at)
 
     def choose(self, stored: Sequence[Stored], count: int, chance: float) -> list[Stored]:
@@ -123,7 +121,7 @@ class ScrubNote:
 
     def _read_at(self, name: str) -> datetime:
         reading = self.readings.get(name)
-        return _NEVER if reading is None else reading.at
+        return NO_TIME if reading is None else reading.at
 
     # The stored form.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import MINYEAR, UTC, datetime, timedelta
 from enum import StrEnum
 
 from raft_snapshot_agent.core.foreign_json import read_json
@@ -13,6 +13,10 @@ from raft_snapshot_agent.core.snapshots.notes import one_line
 FORMAT = 1
 SAFETY = "safety"
 """Purpose of a safety snapshot: the data that a restore was to replace."""
+AHEAD = timedelta(minutes=10)
+"""How far in the future a snapshot may be dated and count for retention."""
+NO_TIME = datetime.min.replace(tzinfo=UTC)
+"""Stands for an unknown time; it is before all others."""
 
 _JSON_TYPES = {"str": (str,), "int": (int,), "float": (float, int)}
 
@@ -103,6 +107,11 @@ class Stored:
     def __hash__(self) -> int:
         """Return the hash of the name only, because plans look up each snapshot many times."""
         return hash(self.name)
+
+    @property
+    def dated(self) -> bool:
+        """Whether its time is known; with a static name it is only in the manifest."""
+        return self.taken_at.year > MINYEAR
 
     @property
     def proved(self) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import MINYEAR, datetime, timedelta
+from datetime import datetime, timedelta
 
 from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 
-AHEAD = timedelta(minutes=5)
+_AHEAD = timedelta(minutes=5)
 """How far in the future a snapshot may be dated, because clocks of two hosts differ."""
 _GRACE_SHARE = 2
 _LEAST_GRACE, _MOST_GRACE = timedelta(minutes=1), timedelta(hours=1)
@@ -17,7 +17,7 @@ _LEAST_GRACE, _MOST_GRACE = timedelta(minutes=1), timedelta(hours=1)
 
 def is_ahead(moment: datetime, now: datetime) -> bool:
     """Return whether a time is further in the future than clocks of two hosts differ."""
-    return moment - now > AHEAD
+    return moment - now > _AHEAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,14 @@ def census(stored: Iterable[Stored], now: datetime) -> Census:
     """
     listed = tuple(stored)
     whole = [one for one in listed if not (one.broken or one.doubt)]
-    dated = [one for one in whole if one.taken_at.year > MINYEAR]
+    dated = [one for one in whole if one.dated]
     believed = [one for one in dated if not is_ahead(one.taken_at, now)]
     return Census(
         newest=believed[0] if believed else None,
         whole=len(believed),
         broken=tuple(one for one in listed if one.broken),
         ahead=tuple(one for one in dated if is_ahead(one.taken_at, now)),
-        undated=tuple(one for one in whole if one.taken_at.year == MINYEAR),
+        undated=tuple(one for one in whole if not one.dated),
     )
 
 
@@ -86,7 +86,7 @@ def newest_times(
     for one in stored:
         if one.broken or one.doubt:
             continue
-        if one.taken_at.year == MINYEAR:
+        if not one.dated:
             return None
         if one.verified or not vouched:
             times.append(one.taken_at)

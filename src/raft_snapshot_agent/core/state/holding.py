@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import MINYEAR, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -87,7 +87,7 @@ class Survey:
             census(stored, now),
             len(stored),
             sum(one.size for one in stored),
-            min((one.taken_at for one in stored if one.taken_at.year > MINYEAR), default=None),
+            min((one.taken_at for one in stored if one.dated), default=None),
             listed=tuple(stored[:LISTED]),
             at=now,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.core.snapshot_file.mount_counts import MountCounts, Tally
 from raft_snapshot_agent.core.state.status import ClusterStatus, RunSummary
 from raft_snapshot_agent.web.page import words
@@ -94,6 +95,6 @@ def _tell(path: str, before: Tally, after: Tally) -> MountChange:
         f"{before.keys:,}",
         f"{after.keys:,}",
         f"{keys:+,}",
-        f"{grown}{words.size(abs(size))}",
+        f"{grown}{format_size(abs(size))}",
         "bad" if before.keys and not after.keys else "",
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import MINYEAR, timedelta
+from datetime import timedelta
 from itertools import pairwise
 
+from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.status import StorageStatus
 from raft_snapshot_agent.web.page import words
@@ -51,7 +52,7 @@ def draw_charts(storages: Sequence[StorageStatus]) -> tuple[Chart, ...]:
     best = max(storages, key=lambda one: len(one.snapshots), default=None)
     if best is None:
         return ()
-    told = [one for one in best.snapshots[:_MOST] if one.taken_at.year > MINYEAR]
+    told = [one for one in best.snapshots[:_MOST] if one.dated]
     told.sort(key=lambda one: one.taken_at)
     sizes = [(one, one.size) for one in told]
     indices = [(one, one.index) for one in told if one.index is not None]
@@ -99,4 +100,4 @@ def _draw(
 
 
 def _write(value: int, *, by_size: bool) -> str:
-    return words.size(value) if by_size else f"{value:,}"
+    return format_size(value) if by_size else f"{value:,}"

@@ -12,6 +12,7 @@ from raft_snapshot_agent.core.alarms.problems import (
     is_known,
     severity_of,
 )
+from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.core.state.status import ClusterStatus, Role
 from raft_snapshot_agent.web.page import words
@@ -157,7 +158,7 @@ def _tell_running(cluster: ClusterStatus, now: datetime) -> str:
     if cluster.activity is None:
         return ""
     since = span(now - cluster.activity.started_at)
-    return f"A snapshot is under way: {words.size(cluster.activity.received)} in {since}"
+    return f"A snapshot is under way: {format_size(cluster.activity.received)} in {since}"
 
 
 def _tell_drill(cluster: ClusterStatus, now: datetime) -> str:

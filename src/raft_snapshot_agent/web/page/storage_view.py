@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import MINYEAR, datetime
+from datetime import datetime
 
 from raft_snapshot_agent.core.history.retention import Retention, plan
+from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.core.state.holding import CheckState
@@ -92,7 +93,7 @@ def view_storage(
         "" if verdict.limit is None else span(verdict.limit),
         min(round(share * BAR), BAR),
         f"{storage.stored:,}",
-        words.size(storage.stored_bytes),
+        format_size(storage.stored_bytes),
         words.ago(storage.oldest, now),
         storage.schedule,
         words.ago(storage.listed_at, now),
@@ -140,8 +141,8 @@ def _view_snapshot(one: Stored, kept: str) -> SnapshotRow:
     }
     return SnapshotRow(
         one.name,
-        words.clock(one.taken_at) if one.taken_at.year > MINYEAR else "not known",
-        words.size(one.size),
+        words.clock(one.taken_at) if one.dated else "not known",
+        format_size(one.size),
         "" if one.index is None else f"{one.index:,}",
         ", ".join(mark for mark, is_so in marks.items() if is_so) or "unverified",
         kept,

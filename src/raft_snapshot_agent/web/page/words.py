@@ -1,4 +1,4 @@
-"""Times, sizes and counts for people."""
+"""Times and counts for people."""
 
 from __future__ import annotations
 
@@ -6,16 +6,7 @@ from datetime import datetime, timedelta
 
 from raft_snapshot_agent.core.spans import span
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _SOON = timedelta(seconds=1)
-
-
-def size(count: int) -> str:
-    """Write a size, such as `14.1 MiB`."""
-    amount, unit = float(count), 0
-    while amount >= 1024 and unit < len(_UNITS) - 1:
-        amount, unit = amount / 1024, unit + 1
-    return f"{count} B" if unit == 0 else f"{amount:.1f} {_UNITS[unit]}"
 
 
 def ago(moment: datetime | None, now: datetime) -> str:

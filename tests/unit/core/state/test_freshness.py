@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from raft_snapshot_agent.core.schedules.schedule import Cron, Every
 from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
-from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.snapshots.snapshot import NO_TIME, Stored
 from raft_snapshot_agent.core.state.freshness import census, deadline, newest_times
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -79,7 +79,7 @@ def stored(name: str, taken_at: datetime, **more: object) -> Stored:
 
 
 def test_only_whole_ones_of_a_believable_date_are_fresh() -> None:
-    ancient = datetime.min.replace(tzinfo=UTC)
+    ancient = NO_TIME
     found = census(
         [
             stored("ahead", NOW + HOUR),
@@ -109,5 +109,5 @@ def test_of_a_long_history_the_newest_and_the_future_tell_the_schedule() -> None
     broken = [Stored("empty", at[0], 0), *listed[1:]]
     assert newest_times(broken, NOW, vouched=False) == at[1:3]
     assert newest_times([], NOW, vouched=True) == []
-    undated = Stored("static.snap", datetime.min.replace(tzinfo=UTC), 1)
+    undated = Stored("static.snap", NO_TIME, 1)
     assert newest_times([undated], NOW, vouched=False) is None

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import StartBao
+from tests.elections import standbys
 from tests.faults.site import Running, Site
 from tests.lying import LyingProxy
 
@@ -159,7 +160,7 @@ def test_original_configuration_command_and_log(
 ) -> None:
     cluster = bao3()
     approle = prepare_agent(cluster)
-    leader, (standby, _) = cluster.leader(), cluster.standbys()
+    leader, (standby, _) = cluster.leader(), standbys(cluster)
     with ExitStack() as stack:
         site = stack.enter_context(Site(tmp_path, seaweed, bucket, approle))
         agents = []

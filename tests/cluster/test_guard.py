@@ -13,6 +13,7 @@ import pytest
 from tests.cluster.command import Ending, call
 from tests.cluster.recording import settled
 from tests.conftest import StartBao
+from tests.elections import step_down
 from tests.faults.site import Running, Site
 
 from raft_snapshot_agent.core.history.guard import GUARD_NAME, RESTORED_NAME
@@ -171,7 +172,7 @@ def trouble(cluster: OpenBaoCluster, moments: random.Random, rounds: int) -> Non
         write(cluster, moments.randrange(1, 9))
         old = cluster.leader()
         if number % 3 == 2:
-            cluster.step_down()
+            step_down(cluster)
         else:
             old.suspend()
             others = [node for node in cluster.nodes if node is not old]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pytest
 import trustme
 from tests.cluster.recording import settled
+from tests.elections import standbys, step_down
 from tests.http_proxy import status
 from tests.lying import CuttingTcpProxy, LyingProxy
 from tests.tls_proxy import TlsProxy
@@ -114,7 +115,7 @@ def test_a_cluster_on_ipv6(start_bao: StartBao, run_on: RunOn) -> None:
 
 def test_a_performance_standby_is_told_as_such(three: OpenBaoCluster) -> None:
     leader = three.leader().address
-    with LyingProxy(three.standbys()[0].address) as node:
+    with LyingProxy(standbys(three)[0].address) as node:
         said = {**_leads(leader, is_self=False), "performance_standby": True}
         node.override(WHO_LEADS, 200, said)
         line = refused(NotLeader, "leader", node.address)
@@ -125,7 +126,7 @@ def test_a_performance_standby_is_told_as_such(three: OpenBaoCluster) -> None:
 def test_only_the_agent_beside_the_leader_works(three: OpenBaoCluster) -> None:
     leading = three.leader().address
     assert find("leader", leading).node.address == leading
-    for standby in three.standbys():
+    for standby in standbys(three):
         line = refused(NotLeader, "leader", standby.address)
         assert line == f"{standby.address} says the leader is {leading}"
 
@@ -137,14 +138,14 @@ def test_an_agent_anywhere_goes_to_the_leader_itself(three: OpenBaoCluster) -> N
 
 
 def test_a_command_goes_to_the_leader_whatever_the_rule(three: OpenBaoCluster) -> None:
-    cluster = Cluster(VaultSettings(address=three.standbys()[0].address), "leader")
+    cluster = Cluster(VaultSettings(address=standbys(three)[0].address), "leader")
     assert cluster.find_leader().node.address == three.leader().address
     cluster.close()
 
 
 def test_the_work_moves_with_the_leadership(three: OpenBaoCluster) -> None:
     before = three.leader().address
-    three.step_down()
+    step_down(three)
     after = settled(three.nodes)
     assert after != before
     assert find("leader", after).node.address == after
@@ -215,7 +216,7 @@ def test_behind_a_load_balancer_the_leader_must_be_on_this_host(
         assert find("leader", balancer.address).node.address == here
 
         # It has lost the leadership, but the node that answered has not heard of it.
-        stale = f"http://{own_name}:{three.standbys()[0].ports[0]}"
+        stale = f"http://{own_name}:{standbys(three)[0].ports[0]}"
         balancer.override(WHO_LEADS, 200, _leads(stale, is_self=True))
         line = refused(NoLeader, "leader", balancer.address)
         assert line.startswith(f"{stale} is announced as the leader, but denies it")
@@ -265,7 +266,7 @@ HOSTS = ["[", "vault-0.example.org"]
 def test_a_leader_that_is_announced_where_it_is_not_is_found_as_its_nodes_know_it(
     three: OpenBaoCluster,
 ) -> None:
-    leader, standby = three.leader(), three.standbys()[0]
+    leader, standby = three.leader(), standbys(three)[0]
     nowhere = leader.address.replace("127.0.0.1", "127.0.0.2")
     known = standby.api("GET", "sys/ha-status", token=three.root_token)
     for one in known["data"]["nodes"]:
@@ -290,7 +291,7 @@ def test_a_leader_that_is_announced_where_it_is_not_is_found_as_its_nodes_know_i
 def test_a_load_balancer_that_announces_itself_is_tried_on_a_new_connection(
     three: OpenBaoCluster,
 ) -> None:
-    with LyingProxy(three.standbys()[0].address) as balancer:
+    with LyingProxy(standbys(three)[0].address) as balancer:
         balancer.override(WHO_LEADS, 200, _leads(balancer.address, is_self=False))
         line = refused(NoLeader, "anywhere", balancer.address)
         assert "is a standby and does not announce the leader's address (list the nodes'" in line

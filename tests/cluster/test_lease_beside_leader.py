@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.cluster.recording import settled
 from tests.conftest import StartBao
+from tests.elections import step_down
 from tests.faults.site import Running, Site
 
 from raft_snapshot_agent.core.snapshots.naming import manifest_name, parse
@@ -84,7 +85,7 @@ def test_the_lease_follows_the_leader_and_slots_go_on(
     for _ in range(MOVES):
         before, old = len(complete(site)), cluster.nodes.index(cluster.leader())
         gave = agents[old].said.count(GIVES)
-        cluster.step_down()
+        step_down(cluster)
         settled(cluster.nodes)
         new = cluster.nodes.index(cluster.leader())
         until(lambda: len(complete(site)) >= before + 2, "slots go on", within=60)  # noqa: B023

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trustme
 from tests.cluster.recording import settled
+from tests.elections import standbys
 from tests.http_proxy import Behaviour, Exchange, HttpProxy, Request, pass_through, status
 from tests.lying import SNAPSHOT_PATH, LyingProxy, redirect
 from tests.tls_proxy import TlsProxy
@@ -72,7 +73,7 @@ def taken(cluster: Cluster, leader: Leader) -> Snapshot:
 
 
 def standby(strict: OpenBaoCluster) -> OpenBaoNode:
-    (node,) = strict.standbys()
+    (node,) = standbys(strict)
     return node
 
 

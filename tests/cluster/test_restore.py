@@ -19,6 +19,7 @@ from anyio.lowlevel import checkpoint
 from tests.cluster.command import Terminal, call, environment
 from tests.cluster.field import Field, at_once, marked, opened
 from tests.conftest import StartBao
+from tests.elections import standbys, step_down
 from tests.http_proxy import Exchange
 from tests.lying import SNAPSHOT_PATH
 from tests.processes.command import Command
@@ -118,7 +119,7 @@ def test_a_restore_of_a_pipe_at_a_standbys_address_brings_three_nodes_back(three
     marker = marked(cluster, "before")
     snapshot = three.save()
     cluster.write_secret(marker, {"value": "after"})
-    leader, (standby, other) = cluster.leader(), cluster.standbys()
+    leader, (standby, other) = cluster.leader(), standbys(cluster)
     already = len(three.sent())
 
     ended = call(
@@ -363,13 +364,13 @@ def test_a_leader_that_stepped_down_before_it_took_it_is_not_called_a_success(
     cluster.write_secret(marker, {"value": "after"})
     old = cluster.leader()
 
-    def step_down(exchange: Exchange) -> None:
-        cluster.step_down()
+    def elect(exchange: Exchange) -> None:
+        step_down(cluster)
         # Before it serves requests itself, it redirects; then it takes what it cannot restore.
         until(lambda: follows(old), "it is a standby", within=90)
         exchange.relay(exchange.forward())
 
-    three.before(old).behave(SNAPSHOT_PATH, step_down, times=1)
+    three.before(old).behave(SNAPSHOT_PATH, elect, times=1)
 
     ended = three.restore(snapshot, "--yes")
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from tests.cluster.recording import settled
+from tests.elections import step_down
 
 from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
 from raft_snapshot_agent.errors import Denied, Sealed, ServerError
@@ -155,7 +156,7 @@ def test_ten_new_leaders_cost_no_snapshot_and_hardly_a_login(bao3: StartBao) -> 
     bao = bao3()
     cluster = agent(bao, token_ttl="10m")
     for _ in range(10):
-        bao.step_down()
+        step_down(bao)
         settled(bao.nodes)
         assert eventually(cluster)
     print(f"10 new leaders: {cluster.session.logins} logins")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.cluster.recording import settled
+from tests.elections import standbys
 from tests.http_proxy import Exchange, hang, status
 from tests.lying import (
     Behaviour,
@@ -269,7 +270,7 @@ async def test_a_standby_that_lags_behind_is_caught(bao3: StartBao, tmp_path: Pa
     cluster = bao3()
     settled(cluster.nodes)
     leader = cluster.leader()
-    standby = Node(cluster.standbys()[0].address, VaultSettings())
+    standby = Node(standbys(cluster)[0].address, VaultSettings())
     deadline = time.monotonic() + 60
     caught = ""
     while not caught:

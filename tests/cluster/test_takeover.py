@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from tests.cluster.recording import settled
 from tests.conftest import StartBao
+from tests.elections import step_down
 from tests.faults.site import Ending, Running, Site
 from tests.hosts import Hosts, NoNamespacesError
 from tests.tcp_proxy import CuttingTcpProxy
@@ -105,7 +106,7 @@ class Unrest:
                 self._hosts.mend(number)
                 self.frozen.append((number, since, _now()))
             case _:
-                self._cluster.step_down()
+                step_down(self._cluster)
                 elected = _now()
         settled(self._cluster.nodes)
         self._cluster.wait_voters()

@@ -9,6 +9,7 @@ import pytest
 from tests.cluster.closed import closed_in
 from tests.conftest import StartBao
 from tests.docs.runbook import Host, blocks, obeyed, shows
+from tests.elections import standbys
 
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster, OpenBaoNode
 from raft_snapshot_agent.servers.process import until
@@ -109,7 +110,7 @@ def test_a_lost_node(bao3: StartBao, tmp_path: Path) -> None:
     bao = bao3()
     host = Host(tmp_path)
     bao.write_secret("app", {"value": "kept"})
-    lost = bao.standbys()[0]
+    lost = standbys(bao)[0]
     lost.kill()
     new = OpenBaoNode("new", tmp_path / "new")
     try:
@@ -137,7 +138,7 @@ def test_a_lost_quorum(bao3: StartBao, tmp_path: Path) -> None:
     bao = bao3()
     host = Host(tmp_path)
     bao.write_secret("app", {"value": "kept"})
-    left, *others = (bao.leader(), *bao.standbys())
+    left, *others = (bao.leader(), *standbys(bao))
     for node in others:
         node.kill()
     host.variables = {

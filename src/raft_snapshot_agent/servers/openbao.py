@@ -93,19 +93,6 @@ class OpenBaoCluster:
         except ServerError as error:
             raise NoLeader(f"the cluster of {self.nodes[0].address} has no leader") from error
 
-    def standbys(self) -> list[OpenBaoNode]:
-        """The nodes that do not lead, stopped and suspended ones included."""
-        leader = self.leader()
-        return [node for node in self.nodes if node is not leader]
-
-    def step_down(self) -> OpenBaoNode:
-        """Make the leader step down and return the new leader; needs three nodes."""
-        old = self.leader()
-        old.api("PUT", "sys/step-down", token=self.root_token)
-        others = [node for node in self.nodes if node is not old]
-        until(lambda: any(node.is_leader() for node in others), "another leads", within=_PATIENCE)
-        return self.leader()
-
     def restart(self, node: OpenBaoNode) -> None:
         """Restart a node, stopped, killed or running, and unseal it."""
         node.restart()

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urlencode
@@ -31,6 +32,7 @@ from raft_snapshot_agent.network.deadline import current
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.secret import Secret, one_line
 from raft_snapshot_agent.small_file import read_text
+from raft_snapshot_agent.storage.http.metadata import MetadataService, briefly
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -169,11 +171,13 @@ class ManagedIdentity:
         headers = {"metadata": "true"}
         if self.header:
             headers["x-identity-header"] = self.header
+        url = f"{self.endpoint}?{urlencode(asked)}"
+        ask = partial(briefly(http).ask, doing, "GET", url, headers)
         try:
-            answer = http.ask(doing, "GET", f"{self.endpoint}?{urlencode(asked)}", headers)
+            answer = _SERVICE.ask(doing, self.endpoint, ask)
         except StorageUnavailable as error:
             if _on_azure() or "proxy" in error.message.lower():
-                raise  # the service may not be ready yet
+                raise
             raise _without_credentials(doing, error) from None
         return _given(doing, "the instance's identity service", answer)
 
@@ -235,3 +239,6 @@ def _on_azure() -> bool:
         return read_text(_TAG).strip() == _AZURES_TAG
     except OSError:
         return False
+
+
+_SERVICE = MetadataService(_on_azure)

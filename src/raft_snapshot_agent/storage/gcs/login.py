@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,14 @@ from urllib.parse import urlencode
 
 from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError, reason_of
+from raft_snapshot_agent.network.metadata import find_google_metadata
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.small_file import read_file, read_text
 from raft_snapshot_agent.storage.gcs.errors import LOGIN_HINT, GcsAnswer, login_refusal, tidy
 from raft_snapshot_agent.storage.gcs.key import PrivateKey
 from raft_snapshot_agent.storage.gcs.token import SCOPE, GcsToken
 from raft_snapshot_agent.storage.http.http import Http
+from raft_snapshot_agent.storage.http.metadata import MetadataService, briefly
 from raft_snapshot_agent.storage.objectstore.connection import environment
 
 if TYPE_CHECKING:
@@ -169,12 +172,12 @@ def _refresh(http: Http, doing: str, document: dict[str, Any]) -> GcsToken:
 
 def _instance_token(http: Http, doing: str) -> GcsToken:
     """Request a token from the metadata server of the instance or of GKE."""
-    host = environment("GCE_METADATA_HOST", "GCE_METADATA_ROOT") or "metadata.google.internal"
-    url = f"http://{host}{_METADATA}?{urlencode({'scopes': SCOPE})}"
+    url = f"{find_google_metadata()}{_METADATA}?{urlencode({'scopes': SCOPE})}"
+    ask = partial(briefly(http).ask, doing, "GET", url, {"Metadata-Flavor": "Google"})
     try:
-        answer = http.ask(doing, "GET", url, {"Metadata-Flavor": "Google"})
+        answer = _SERVICE.ask(doing, url, ask)
     except StorageError as error:
-        if _on_google():  # the metadata server may not be ready yet
+        if _on_google():
             raise
         why = error.message.removeprefix(f"{doing}: ")
         raise LoginRefused(
@@ -249,6 +252,9 @@ def _on_google() -> bool:
         return "Google" in read_text(_PRODUCT)
     except OSError:
         return False
+
+
+_SERVICE = MetadataService(_on_google)
 
 
 def _encode(content: bytes) -> str:

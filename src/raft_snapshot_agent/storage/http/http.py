@@ -44,7 +44,12 @@ class Http:
     """HTTP client with reusable connections; thread-safe."""
 
     def __init__(
-        self, timeout: timedelta, trust: TlsOptions, proxy: ProxyAddress | None = None
+        self,
+        timeout: timedelta,
+        trust: TlsOptions,
+        proxy: ProxyAddress | None = None,
+        *,
+        connect: float = _CONNECT,
     ) -> None:
         """Store the arguments; no I/O.
 
@@ -53,9 +58,17 @@ class Http:
                 that is sent in pieces or read later.
             trust: Trusted certificates.
             proxy: The configured proxy; by default that of the environment.
+            connect: Most seconds to connect.
         """
+        self._timeout, self._trust, self._proxy = timeout, trust, proxy
         self._seconds = timeout.total_seconds()
+        self._connect = min(connect, self._seconds)
         self._pools = Pools(trust, proxy)
+
+    def limited(self, *, connect: float, seconds: float) -> Http:
+        """Return a client with lower time limits, in seconds."""
+        timeout = min(timedelta(seconds=seconds), self._timeout)
+        return Http(timeout, self._trust, self._proxy, connect=connect)
 
     def ask(
         self,
@@ -95,7 +108,7 @@ class Http:
         if body is not None and not isinstance(body, bytes):
             sent, piecewise = stepwise(body, self._seconds), True
         # While a body is sent, the connect time-out limits each piece of it.
-        connect = self._seconds if piecewise else min(_CONNECT, self._seconds)
+        connect = self._seconds if piecewise else self._connect
         proxy = self._pools.through(url)
         try:
             pool = self._pools.pool(url, proxy)

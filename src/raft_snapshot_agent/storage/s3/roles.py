@@ -30,7 +30,7 @@ from raft_snapshot_agent.small_file import read_text
 from raft_snapshot_agent.storage.http.xml_parts import local_name, parts
 from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials, sts
 from raft_snapshot_agent.storage.objectstore.connection import environment
-from raft_snapshot_agent.storage.s3.instance import InstanceMetadata
+from raft_snapshot_agent.storage.s3.instance import ask_keys
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -44,8 +44,6 @@ _LIFETIME = timedelta(hours=1)
 _IDENTITY = "AWS_WEB_IDENTITY_TOKEN_FILE"
 _FULL_URI = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 _HINT = "check the role, whom it trusts, and the AWS_* variables that lead to it"
-_INSTANCE = InstanceMetadata()
-"""That of this host, for all storages: one that does not answer is waited for once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ class RoleKeys:
                 return self._of_identity(f"{doing}: no keys for the role")
             if environment("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", _FULL_URI):
                 return self._of_container(f"{doing}: no keys for the role")
-            return _read(doing, _INSTANCE.ask_keys(doing), _from_json)
+            return _read(doing, ask_keys(doing), _from_json)
         except ConfigError as error:
             raise LoginRefused(f"{doing}: {error.message}", hint=error.hint) from error
 

@@ -18,6 +18,7 @@ from pydantic import PrivateAttr
 from raft_snapshot_agent.errors import ConfigError, reason_of
 from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.network.library import decide_for_botocore
+from raft_snapshot_agent.network.metadata import find_ec2_metadata
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.secret import Plain, Secret
 from raft_snapshot_agent.small_file import LARGEST_BUNDLE, read_text
@@ -152,8 +153,7 @@ def _look_at_files() -> None:
 
 
 def _identity(what: str) -> str:
-    service = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or "http://169.254.169.254"
-    root = f"{service.rstrip('/')}/latest"
+    root = f"{find_ec2_metadata()}/latest"
     lasting = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
     token = _INSTANCE.ask("PUT", f"{root}/api/token", lasting)
     shown = {"X-aws-ec2-metadata-token": token}

@@ -7,12 +7,12 @@ https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.service
 from __future__ import annotations
 
 import json
-import os
 import time
 from typing import ClassVar, Literal
 from urllib.parse import quote, urlencode
 
 from raft_snapshot_agent.fields import Settings
+from raft_snapshot_agent.network.metadata import find_google_metadata
 from raft_snapshot_agent.secret import Plain
 from raft_snapshot_agent.vault.auth.base import Login, Mount, login_path
 from raft_snapshot_agent.vault.auth.cloud_identity import CloudIdentity
@@ -71,6 +71,5 @@ def _metadata(path: str) -> str:
 
 def _address(path: str) -> tuple[str, dict[str, str]]:
     """Return the URL at the metadata server, and its required header."""
-    host = os.environ.get("GCE_METADATA_HOST") or "metadata.google.internal"
-    url = f"http://{host}/computeMetadata/v1/instance/service-accounts/{path}"
+    url = f"{find_google_metadata()}/computeMetadata/v1/instance/service-accounts/{path}"
     return url, {"Metadata-Flavor": "Google"}

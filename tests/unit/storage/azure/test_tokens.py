@@ -10,9 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from tests.contract.destinations import SETTINGS
-from tests.http_proxy import Behaviour, HttpProxy, Request, status
+from tests.http_proxy import Behaviour, HttpProxy, Request, hang, status
 from tests.token_server import TOKEN, TokenServer
 
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError, StorageUnavailable
@@ -196,6 +197,20 @@ def test_only_on_azure_an_instance_that_is_silent_may_pass(
     with pytest.raises(StorageError) as caught:
         ManagedIdentity("http://127.0.0.1:1/identity").get(HTTP, "cannot list")
     assert type(caught.value) is kind
+
+
+async def test_an_identity_service_that_does_not_answer_is_waited_for_once(
+    store: Store, tokens: TokenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identities, "_TAG", tmp_path / "tag")
+    monkeypatch.setattr("raft_snapshot_agent.storage.http.metadata._ANSWER", 0.5)
+    tokens.answer = hang
+    for _ in range(2):
+        with anyio.fail_after(30), pytest.raises(LoginRefused) as caught:
+            await store.open(timeout="10m").entries()
+        assert "there are no credentials (no answer in time from 127.0.0.1" in caught.value.message
+        assert "managed identity" in caught.value.hint
+    assert len(tokens.requests) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from tests.contract.destinations import SETTINGS, Gcs
 from tests.contract.sources import MIB, NAME, content, put_of
 from tests.fake_gcs import service_account
-from tests.http_proxy import Behaviour, HttpProxy, Request, pass_through, status
+from tests.http_proxy import Behaviour, HttpProxy, Request, hang, pass_through, status
 from tests.token_server import TOKEN, TokenServer
 
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError, StorageUnavailable
@@ -184,6 +185,21 @@ async def test_an_instance_without_a_service_account_is_told(
         LoginRefused, match=r"no service account \(404 Not Found: no such account\)"
     ):
         await ambient(gcs, guarded).entries()
+
+
+async def test_a_metadata_server_that_does_not_answer_is_waited_for_once(
+    gcs: Gcs, guarded: Guarded, home: Path, tokens: TokenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GCE_METADATA_HOST", tokens.address.removeprefix("http://"))
+    monkeypatch.setattr("raft_snapshot_agent.storage.http.metadata._ANSWER", 0.5)
+    tokens.answer = hang
+    for _ in range(2):
+        with anyio.fail_after(30), pytest.raises(LoginRefused) as caught:
+            await ambient(gcs, guarded, timeout="10m").entries()
+        assert "there are no credentials" in caught.value.message
+        assert "no answer in time from 127.0.0.1" in caught.value.message
+        assert "GOOGLE_APPLICATION_CREDENTIALS" in caught.value.hint
+    assert len(tokens.requests) == 1
 
 
 @pytest.mark.parametrize("verb", ["entries", "put"])

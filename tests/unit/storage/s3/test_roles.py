@@ -17,10 +17,9 @@ from tests.http_proxy import Behaviour, Exchange, Request, hang, pass_through, s
 from tests.moto_store import MotoStore
 from tests.s3_faults import S3Faults
 
-from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError, StorageUnavailable
+from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnavailable
 from raft_snapshot_agent.storage.base import BytesSource, Storage
 from raft_snapshot_agent.storage.s3 import roles as s3_roles
-from raft_snapshot_agent.storage.s3.instance import InstanceMetadata, find_address
 from raft_snapshot_agent.storage.s3.s3 import S3Settings, connect
 
 NAME = "raft-snapshot-20261123T153000Z-i4711-0a1b2c.snap"
@@ -292,22 +291,6 @@ async def test_an_instance_that_does_not_answer_is_waited_for_once(
     assert len(roles.requests) == 1
 
 
-def test_a_failure_of_the_instance_is_forgotten(
-    roles: Roles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    instance(roles, monkeypatch, tmp_path)
-    roles.answer = status(503)
-    now = 100.0
-    metadata = InstanceMetadata(lambda: now)
-    for _ in range(2):
-        with pytest.raises(LoginRefused, match="the answer was 503"):
-            metadata.ask_keys("cannot store")
-    assert len(roles.requests) == 1
-    roles.answer = None
-    now += 60
-    assert b"SecretAccessKey" in metadata.ask_keys("cannot store")
-
-
 async def test_an_instance_that_is_not_to_be_asked_is_not_asked(
     roles: Roles, faults: S3Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,30 +299,6 @@ async def test_an_instance_that_is_not_to_be_asked_is_not_asked(
     with pytest.raises(StorageDenied, match="no credentials, and AWS_EC2_METADATA_DISABLED"):
         await opened(faults, "backups").entries()
     assert roles.requests == []
-
-
-@pytest.mark.parametrize(
-    ("variables", "address"),
-    [
-        ({}, "http://169.254.169.254"),
-        ({"AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE": "IPv6"}, "http://[fd00:ec2::254]"),
-        ({"AWS_METADATA_ENDPOINT": "http://127.0.0.1:2/"}, "http://127.0.0.1:2"),
-        (
-            {
-                "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:1/",
-                "AWS_METADATA_ENDPOINT": "http://127.0.0.1:2",
-                "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE": "ipv6",
-            },
-            "http://127.0.0.1:1",
-        ),
-    ],
-)
-def test_the_address_of_the_instance_is_that_of_the_sdks(
-    variables: dict[str, str], address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert find_address() == address
 
 
 @pytest.mark.parametrize(

@@ -417,7 +417,8 @@ def test_no_process_list_shows_a_secret(
     [
         (("list", "--cluster", "a", "--cluster", "b"), "'--cluster': give it once"),
         (("--cluster", "a", "--cluster", "b", "list"), "'--cluster': give it once"),
-        (("--cluster", "a", "list", "--cluster", "b"), "--cluster: give it once"),
+        (("--cluster", "a", "list", "--cluster", "a"), "'--cluster': give it once"),
+        (("--cluster", "a", "config", "show", "--cluster", "b"), "'--cluster': give it once"),
         (("fetch", "-o", ""), "'--output' / '-o': it is empty"),
         (("save", ""), "it is empty"),
         (("restore", ""), "it is empty"),

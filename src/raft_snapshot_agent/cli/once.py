@@ -38,6 +38,10 @@ class _Once(_Base):
 
 def _require_one_value(context: Any, given: Any, value: object, times: int) -> None:
     is_option = given.param_type_name == "option"
+    before = context.find_root().params if context.parent else {}
+    # A file behind the command replaces that before it, which may be in an alias.
+    if before.get(given.name) and given.metavar != "FILE":
+        times += 1
     if is_option and times > 1 and not (given.multiple or given.is_flag):
         raise typer.BadParameter("give it once", ctx=context, param=given)
     if value == "" and (not is_option or given.metavar == "FILE"):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 if TYPE_CHECKING:  # its import takes longer than all of --help
     from raft_snapshot_agent.config.load import Loaded, LoadedFleet
+
+T = TypeVar("T")
 
 DEBUG = "--debug"
 
@@ -46,26 +48,24 @@ SnapshotArgument = Annotated[
 
 def load_cluster(context: typer.Context, config: Path | None, cluster: str | None) -> Loaded:
     """Load the configuration of the one cluster that a command is for."""
-    named = _cluster(context, cluster)
-    return _all(context, config).one(named)
+    return _all(context, config).one(find_cluster_name(context, cluster))
 
 
 def load_fleet(context: typer.Context, config: Path | None, cluster: str | None) -> LoadedFleet:
     """Load the configuration of all clusters, or of the one that is named."""
-    named = _cluster(context, cluster)
-    return _all(context, config).only(named)
+    return _all(context, config).only(find_cluster_name(context, cluster))
 
 
 def locate_configuration(context: typer.Context, config: Path | None) -> Path | None:
     """Return the configuration file, valid or not; `None` if there is none."""
     from raft_snapshot_agent.config.load import locate
 
-    return locate(config or context.find_root().params.get("config"), os.environ)
+    return locate(_given_anywhere(context, "config", config), os.environ)
 
 
 def find_cluster_name(context: typer.Context, cluster: str | None) -> str | None:
     """Return the cluster named before or after the command."""
-    return _cluster(context, cluster)
+    return _given_anywhere(context, "cluster", cluster)
 
 
 def _all(context: typer.Context, config: Path | None) -> LoadedFleet:
@@ -74,11 +74,10 @@ def _all(context: typer.Context, config: Path | None) -> LoadedFleet:
     from raft_snapshot_agent.dumps import forbid_dumps
 
     forbid_dumps()
-    return load_all(config or context.find_root().params.get("config"), os.environ)
+    return load_all(_given_anywhere(context, "config", config), os.environ)
 
 
-def _cluster(context: typer.Context, cluster: str | None) -> str | None:
-    named: str | None = context.find_root().params.get("cluster")
-    if cluster and named and cluster != named:
-        raise typer.BadParameter("give it once", param_hint="--cluster")
-    return cluster or named
+def _given_anywhere(context: typer.Context, name: str, after: T | None) -> T | None:
+    """Return the value of an option given after the command, else before it."""
+    before: T | None = context.find_root().params.get(name)
+    return after or before

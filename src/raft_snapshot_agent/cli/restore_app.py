@@ -12,6 +12,7 @@ from raft_snapshot_agent.cli.options import (
     LatestOption,
     SnapshotArgument,
     StorageOption,
+    find_cluster_name,
     load_cluster,
 )
 from raft_snapshot_agent.cli.recover_app import AtOption
@@ -68,6 +69,6 @@ def restore(  # noqa: PLR0913, PLR0917 - each is an option of the command
         safety=not no_safety,
         unseal_keys=tuple(unseal_key or ()),
         wait=command.read_patience(wait),
-        cluster=cluster or context.find_root().params.get("cluster"),
+        cluster=find_cluster_name(context, cluster),
     )
     return command.restore_snapshot(load_cluster(context, config, cluster), wish)

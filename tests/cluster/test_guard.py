@@ -6,15 +6,15 @@ import random
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from tests.cluster.beside import agents_of, site_of_each_node
 from tests.cluster.command import Ending, call
 from tests.cluster.recording import settled
 from tests.conftest import StartBao
 from tests.elections import step_down
-from tests.faults.site import Running, Site
+from tests.faults.site import Site
 
 from raft_snapshot_agent.core.history.guard import GUARD_NAME, RESTORED_NAME
 from raft_snapshot_agent.servers.openbao import (
@@ -146,21 +146,15 @@ def three(
     tmp_path: Path, seaweed: SeaweedFS, bucket: str, bao3: StartBao
 ) -> Iterator[tuple[list[Site], OpenBaoCluster]]:
     cluster = bao3()
-    approle = prepare_agent(cluster)
     fill(cluster, 1 << 20)
-    with ExitStack() as opened:
-        sites = []
-        for node in cluster.nodes:
-            root = tmp_path / f"beside-{node.name}"
-            root.mkdir()
-            site = opened.enter_context(Site(root, seaweed, bucket, approle))
-            site.vault |= {"address": node.address, "timeout": "5s", "stall_timeout": "30s"}
+    with site_of_each_node(cluster, tmp_path, seaweed, bucket) as sites:
+        for site in sites:
+            site.vault["stall_timeout"] = "30s"
             site.more |= {
                 "storages": [site.s3],
                 "retention": {"last": 100},
                 "schedule": {"every": "1s"},
             }
-            sites.append(site)
         settled(cluster.nodes)
         yield sites, cluster
 
@@ -184,8 +178,7 @@ def trouble(cluster: OpenBaoCluster, moments: random.Random, rounds: int) -> Non
 
 
 def quiet(sites: list[Site], cluster: OpenBaoCluster, rounds: int, seed: int) -> None:
-    with ExitStack() as started:
-        agents: list[Running] = [started.enter_context(site.command("run")) for site in sites]
+    with agents_of(sites) as agents:
         until(sites[0].keys, "the first snapshot is stored", within=60)
         trouble(cluster, random.Random(seed), rounds)
         until(lambda: len(sites[0].names()[1]) > rounds, "snapshots are stored", within=60)

@@ -10,13 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from tests.cluster.beside import site_of_each_node
 from tests.cluster.recording import settled
 from tests.conftest import StartBao
 from tests.elections import step_down
 from tests.faults.site import Running, Site
 
 from raft_snapshot_agent.core.snapshots.naming import manifest_name, parse
-from raft_snapshot_agent.servers.openbao import OpenBaoCluster, prepare_agent
+from raft_snapshot_agent.servers.openbao import OpenBaoCluster
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 
@@ -38,22 +39,11 @@ def sites(
     tmp_path: Path, seaweed: SeaweedFS, bucket: str, cluster: OpenBaoCluster
 ) -> Iterator[list[Site]]:
     """What each node's agent is told: the bucket they share, and the lease in it."""
-    approle = prepare_agent(cluster)
-    with ExitStack() as opened:
-        sites = []
-        for node in cluster.nodes:
-            root = tmp_path / f"beside-{node.name}"
-            root.mkdir()
-            site = opened.enter_context(Site(root, seaweed, bucket, approle))
-            site.vault |= {"address": node.address, "timeout": "5s"}
-            lease = {"type": "storage", "storage": "s3", "duration": f"{DURATION.seconds}s"}
-            site.more |= {
-                "schedule": {"every": f"{EVERY.seconds}s"},
-                "run_on": "leader",
-                "lease": lease,
-                "storages": [site.s3],
-            }
-            sites.append(site)
+    lease = {"type": "storage", "storage": "s3", "duration": f"{DURATION.seconds}s"}
+    schedule = {"every": f"{EVERY.seconds}s"}
+    with site_of_each_node(cluster, tmp_path, seaweed, bucket) as sites:
+        for site in sites:
+            site.more |= {"schedule": schedule, "lease": lease, "storages": [site.s3]}
         yield sites
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cluster.beside import agents_of, site_of_each_node
 from tests.cluster.command import call
 from tests.cluster.recording import settled
 from tests.conftest import StartBao
 from tests.faults.site import Running, Site
 
-from raft_snapshot_agent.servers.openbao import OpenBaoCluster, prepare_agent
+from raft_snapshot_agent.servers.openbao import OpenBaoCluster
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 
@@ -36,25 +36,18 @@ def pages(tmp_path: Path) -> Path:
 def sites(
     tmp_path: Path, seaweed: SeaweedFS, bucket: str, cluster: OpenBaoCluster, pages: Path
 ) -> Iterator[list[Site]]:
-    approle = prepare_agent(cluster)
     page = {"type": "exec", "command": ["sh", "-c", f"cat >> {pages}"]}
-    with ExitStack() as opened:
-        sites = []
-        for node in cluster.nodes:
-            root = tmp_path / f"beside-{node.name}"
-            root.mkdir()
-            site = opened.enter_context(Site(root, seaweed, bucket, approle))
-            site.vault |= {"address": node.address, "timeout": "5s"}
-            site.more |= {"schedule": {"every": "10s"}, "run_on": "leader", "notify": [page]}
-            sites.append(site)
+    with site_of_each_node(cluster, tmp_path, seaweed, bucket) as sites:
+        for site in sites:
+            site.more |= {"schedule": {"every": "10s"}, "notify": [page]}
         yield sites
 
 
 @pytest.fixture
 def agents(sites: list[Site], cluster: OpenBaoCluster) -> Iterator[list[Running]]:
     settled(cluster.nodes)
-    with ExitStack() as started:
-        yield [started.enter_context(site.command("run")) for site in sites]
+    with agents_of(sites) as running:
+        yield running
 
 
 def ask(site: Site) -> tuple[int, dict[str, Any]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from tests.cluster.beside import agents_of, site_of_each_node
 from tests.cluster.recording import settled
 from tests.conftest import StartBao
 from tests.elections import step_down
@@ -21,7 +22,7 @@ from tests.hosts import Hosts, NoNamespacesError
 from tests.tcp_proxy import CuttingTcpProxy
 
 from raft_snapshot_agent.core.snapshots.naming import parse
-from raft_snapshot_agent.servers.openbao import OpenBaoCluster, OpenBaoNode, prepare_agent
+from raft_snapshot_agent.servers.openbao import OpenBaoCluster, OpenBaoNode
 from raft_snapshot_agent.servers.process import LOOPBACK, until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 
@@ -149,19 +150,12 @@ def endpoint(seaweed: SeaweedFS, hosts: Hosts | None) -> Iterator[str]:
 def sites(
     tmp_path: Path, seaweed: SeaweedFS, endpoint: str, bucket: str, cluster: OpenBaoCluster
 ) -> Iterator[list[Site]]:
-    """What each node's agent is told: a folder of its own, and the bucket they share."""
-    approle = prepare_agent(cluster)
-    with ExitStack() as opened:
-        sites = []
-        for node in cluster.nodes:
-            root = tmp_path / f"beside-{node.name}"
-            root.mkdir()
-            site = opened.enter_context(Site(root, seaweed, bucket, approle))
+    with site_of_each_node(cluster, tmp_path, seaweed, bucket) as sites:
+        for site, node in zip(sites, cluster.nodes, strict=True):
             site.enter = node.host.enter
-            site.vault |= {"address": node.address, "timeout": "2s", "stall_timeout": "2s"}
+            site.vault |= {"timeout": "2s", "stall_timeout": "2s"}
             site.s3 |= {"endpoint": endpoint, "allow_http": True, "timeout": "2s"}
-            site.more |= {"schedule": SCHEDULE, "run_on": "leader"}
-            sites.append(site)
+            site.more["schedule"] = SCHEDULE
         yield sites
 
 
@@ -171,8 +165,7 @@ def test_however_often_the_leader_changes_each_interval_gets_one_snapshot(
     cluster: OpenBaoCluster, hosts: Hosts | None, sites: list[Site]
 ) -> None:
     settled(cluster.nodes)
-    with ExitStack() as started:
-        agents = [started.enter_context(site.command("run")) for site in sites]
+    with agents_of(sites) as agents:
         until(sites[0].keys, "the first snapshot is stored", within=90)
         unrest = Unrest(cluster, hosts, random.Random(SEED))
         reigns = list(unrest.reigns())

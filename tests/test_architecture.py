@@ -34,6 +34,11 @@ def _name(path: Path) -> str:
     return str(path.relative_to(SOURCE))
 
 
+def _module(path: Path) -> str:
+    inside = path.relative_to(SOURCE.parent).with_suffix("")
+    return ".".join(inside.parts).removesuffix(".__init__")
+
+
 def test_a_file_stays_under_300_lines() -> None:
     lines = {_name(path): len(path.read_text().splitlines()) for path in FILES}
 
@@ -50,6 +55,29 @@ def test_no_function_is_over_50_lines() -> None:
 
 def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
     assert {path.stem for path in FILES} & FORBIDDEN_NAMES == set()
+
+
+def _imports(path: Path) -> Iterator[tuple[str, ast.alias]]:
+    """List what a module imports from others of the package."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(SOURCE.name):
+            yield from ((node.module or "", alias) for alias in node.names)
+
+
+def test_names_are_imported_from_where_they_are_defined() -> None:
+    imports = {path: [*_imports(path)] for path in FILES}
+    modules = {_module(path) for path in FILES}
+    passed_on = {
+        (_module(path), one.asname or one.name) for path in FILES for _, one in imports[path]
+    }
+    found = [
+        f"{_name(path)}: {one.name} from {module}"
+        for path in FILES
+        for module, one in imports[path]
+        if (module, one.name) in passed_on and f"{module}.{one.name}" not in modules
+    ]
+
+    assert found == []
 
 
 def test_no_two_public_classes_bear_one_name() -> None:

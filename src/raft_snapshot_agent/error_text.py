@@ -12,7 +12,7 @@ from html import unescape
 from typing import Any
 
 from raft_snapshot_agent.core.foreign_json import read_json
-from raft_snapshot_agent.secret import one_line
+from raft_snapshot_agent.redaction import one_line
 
 LONGEST = 200
 """Characters of a server's text in a message."""

@@ -27,7 +27,7 @@ from pydantic.dataclasses import dataclass
 from raft_snapshot_agent.core.duration import format_duration, parse_duration
 from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.schedules.schedule import Cron, Every, Schedule
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.errors import ConfigError
 
 _HOURLY = timedelta(hours=1)

@@ -14,11 +14,9 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from raft_snapshot_agent.errors import ConfigError, reason_of
 from raft_snapshot_agent.ownership import describe_user, may_read
-from raft_snapshot_agent.redaction import HIDDEN, one_line, redact, remember
+from raft_snapshot_agent.redaction import HIDDEN, remember
 from raft_snapshot_agent.references import SCHEMES, require_sound
 from raft_snapshot_agent.small_file import read_text
-
-__all__ = ["AUTHOR", "HIDDEN", "Plain", "Secret", "header_value", "one_line", "redact"]
 
 AUTHOR = "author"
 """The key in the validation context for the user who owns the configuration file."""

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.adversary.history import BEGIN, HOUR, Site, archive_of
 
-from raft_snapshot_agent.core.history.guard import GUARD_NAME
 from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.schedules.schedule import Cron, Every
 from raft_snapshot_agent.core.snapshots.naming import AGENT, SEED
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME
 
 Life = Callable[[Site, random.Random], Awaitable[None]]
 POLICY = Retention(last=24, daily=7, weekly=4)

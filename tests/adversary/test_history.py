@@ -25,10 +25,9 @@ from tests.adversary.history import (
 )
 from tests.adversary.names import hostile_names
 
-from raft_snapshot_agent.core.history.guard import GUARD_NAME, RESTORED_NAME
 from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name
-from raft_snapshot_agent.core.snapshots.notes import Alarm, Restored
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME, Alarm, Restored
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import Condemnation, Sidecar
 from raft_snapshot_agent.storage.base import BytesSource

@@ -16,7 +16,7 @@ from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.cli.app import app
 from raft_snapshot_agent.config.load import load_all
 from raft_snapshot_agent.core.schedules.schedule import Every
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name
 from raft_snapshot_agent.destination.holdings import look
 from raft_snapshot_agent.errors import AgentError, ConfigError

@@ -15,7 +15,7 @@ from tests.leaks import WATCH
 from raft_snapshot_agent.config.drill import IssuerSettings
 from raft_snapshot_agent.config.files import read as read_configuration
 from raft_snapshot_agent.config.web import WebTls
-from raft_snapshot_agent.core.leases.lease import Record
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.lease.kubeconfig import configuration
 from raft_snapshot_agent.network.trust import TlsOptions, context

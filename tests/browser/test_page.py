@@ -11,7 +11,7 @@ from tests.browser.chromium import Browser, chromium, needs_chromium
 from tests.browser.serving import site
 from tests.unit.web.statuses import HOUR, KINDS, NOW, agent, cluster, many, runs, storage
 
-from raft_snapshot_agent.core.state.status import OngoingFailure
+from raft_snapshot_agent.core.state.storage_status import OngoingFailure
 from raft_snapshot_agent.servers.process import until
 
 pytestmark = [pytest.mark.soak, needs_chromium]

@@ -12,7 +12,8 @@ import urllib3
 from tests.lying import LyingProxy
 
 from raft_snapshot_agent.secret import Secret
-from raft_snapshot_agent.servers.openbao import OpenBaoCluster, OpenBaoNode
+from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.servers.openbao import OpenBaoCluster
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.client import Node

@@ -22,12 +22,8 @@ from raft_snapshot_agent.config.load import load
 from raft_snapshot_agent.core.snapshots.naming import manifest_name, parse
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 from raft_snapshot_agent.core.state.report import Outcome
-from raft_snapshot_agent.servers.openbao import (
-    AppRole,
-    OpenBaoCluster,
-    OpenBaoNode,
-    prepare_agent,
-)
+from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 from raft_snapshot_agent.service import assembly

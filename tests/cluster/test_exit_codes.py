@@ -11,7 +11,7 @@ from tests.cluster.test_cli import leads, working_site
 from tests.faults.site import PREFIX, Site, in_process
 from tests.lying import LyingProxy
 
-from raft_snapshot_agent.core.history.guard import GUARD_NAME, Alarm
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, Alarm
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 

@@ -16,13 +16,9 @@ from tests.conftest import StartBao
 from tests.elections import step_down
 from tests.faults.site import Site
 
-from raft_snapshot_agent.core.history.guard import GUARD_NAME, RESTORED_NAME
-from raft_snapshot_agent.servers.openbao import (
-    OpenBaoCluster,
-    OpenBaoNode,
-    fill,
-    prepare_agent,
-)
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME
+from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.servers.openbao import OpenBaoCluster, fill, prepare_agent
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 

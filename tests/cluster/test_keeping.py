@@ -12,7 +12,7 @@ from tests.conftest import StartBao
 from tests.faults.site import Site
 from tests.s3_faults import S3Faults
 
-from raft_snapshot_agent.core.history.guard import GUARD_NAME
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, fill, prepare_agent
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS

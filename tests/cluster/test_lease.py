@@ -18,7 +18,7 @@ from tests.http_proxy import Exchange
 from tests.kube import Kube
 from tests.s3_faults import S3Faults
 
-from raft_snapshot_agent.core.leases.lease import Record
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.core.snapshots.naming import manifest_name, parse
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.process import until

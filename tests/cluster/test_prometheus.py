@@ -15,7 +15,8 @@ from tests.prometheus import Exporter, Prometheus, needs_prometheus, prometheus
 from tests.unit.metrics.statuses import FAILURE, HOUR, agent, cluster, run, storage
 
 from raft_snapshot_agent.core.state.report import Outcome
-from raft_snapshot_agent.core.state.status import AgentStatus, DrillStatus, LeaseStatus, Role
+from raft_snapshot_agent.core.state.role import Role
+from raft_snapshot_agent.core.state.status import AgentStatus, DrillStatus, LeaseStatus
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.process import LOOPBACK, free_ports, release_ports, until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS

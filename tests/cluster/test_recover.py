@@ -16,7 +16,7 @@ from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.recovering import RecoverWish, Source, recover, split_names
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import (

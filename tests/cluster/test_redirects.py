@@ -18,8 +18,9 @@ from tests.tls_proxy import TlsProxy
 from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
 from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
 from raft_snapshot_agent.errors import ServerError
+from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.node_options import NodeOptions
-from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, OpenBaoNode, prepare_agent
+from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.vault.answers import Identity, Redirected
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 from raft_snapshot_agent.vault.settings import VaultSettings

@@ -22,7 +22,8 @@ from tests.hosts import Hosts, NoNamespacesError
 from tests.tcp_proxy import CuttingTcpProxy
 
 from raft_snapshot_agent.core.snapshots.naming import parse
-from raft_snapshot_agent.servers.openbao import OpenBaoCluster, OpenBaoNode
+from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.servers.openbao import OpenBaoCluster
 from raft_snapshot_agent.servers.process import LOOPBACK, until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 

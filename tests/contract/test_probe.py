@@ -21,8 +21,8 @@ from tests.stores.memory import MemoryStorage
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.snapshots.naming import parse
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.doctor import CheckContext, CheckResult, Status
 from raft_snapshot_agent.doctor.probe import Trial, probe
+from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, Status
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
 from raft_snapshot_agent.lease import proof
 from raft_snapshot_agent.servers.process import until

@@ -20,10 +20,10 @@ from tests.stores.keystone import PROJECT, running_keystone
 from tests.stores.running import PASSWORD, USERNAME
 
 from raft_snapshot_agent.core.schedules.schedule import Every
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.holdings import look
-from raft_snapshot_agent.doctor import CheckResult, Status
+from raft_snapshot_agent.doctor.results import CheckResult, Status
 from raft_snapshot_agent.doctor.stores import judge
 from raft_snapshot_agent.errors import LoginRefused
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS

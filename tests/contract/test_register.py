@@ -14,7 +14,8 @@ from tests.contract.conftest import _place
 from tests.contract.destinations import S3, SETTINGS, Place
 from tests.kube import NAMESPACE, Kube
 
-from raft_snapshot_agent.core.leases.lease import LeaseStore, Record, Versioned
+from raft_snapshot_agent.core.leases.lease import LeaseStore, Versioned
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.core.snapshots.naming import catalogue
 from raft_snapshot_agent.errors import AgentError, ConfigError, StorageError
 from raft_snapshot_agent.lease.in_kubernetes import KubernetesLease

@@ -12,7 +12,7 @@ from tests.http_proxy import status
 from tests.lying import S3Faults
 
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.doctor import CheckContext, CheckResult
+from raft_snapshot_agent.doctor.results import CheckContext, CheckResult
 from raft_snapshot_agent.doctor.versions import versions
 from raft_snapshot_agent.vault.leader import Cluster
 

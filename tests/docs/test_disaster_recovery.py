@@ -11,7 +11,8 @@ from tests.conftest import StartBao
 from tests.docs.runbook import Host, blocks, obeyed, shows
 from tests.elections import standbys
 
-from raft_snapshot_agent.servers.openbao import OpenBaoCluster, OpenBaoNode
+from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.servers.openbao import OpenBaoCluster
 from raft_snapshot_agent.servers.process import until
 
 __all__ = ["closed_in"]

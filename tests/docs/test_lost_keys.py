@@ -18,7 +18,9 @@ from tests.docs.runbook import Host, blocks, obeyed, shows
 
 from raft_snapshot_agent.errors import ServerError
 from raft_snapshot_agent.servers.answers import Initialised
-from raft_snapshot_agent.servers.openbao import NodeOptions, OpenBaoCluster, OpenBaoNode
+from raft_snapshot_agent.servers.node import OpenBaoNode
+from raft_snapshot_agent.servers.node_options import NodeOptions
+from raft_snapshot_agent.servers.openbao import OpenBaoCluster
 from raft_snapshot_agent.servers.process import until
 
 __all__ = ["closed_in"]

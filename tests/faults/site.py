@@ -32,7 +32,8 @@ from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.servers.openbao import AppRole
 from raft_snapshot_agent.servers.process import program, until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
-from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
+from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
 
 AGENT = "raft-snapshot-agent"
 PREFIX = "prod/"

@@ -15,13 +15,14 @@ from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter
 from raft_snapshot_agent.core.schedules.schedule import Every
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.state.report import Report
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.observe.trace import PROGRESS, Progress, trace_request
-from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
+from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
 
 EVERY = datetime(2026, 1, 2, tzinfo=UTC) - datetime(2026, 1, 1, tzinfo=UTC)
 

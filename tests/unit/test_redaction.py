@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from raft_snapshot_agent import redaction
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.network.address import ProxyAddress
-from raft_snapshot_agent.redaction import HIDDEN, redact, remember
-from raft_snapshot_agent.secret import Plain, Secret, header_value, one_line
+from raft_snapshot_agent.redaction import HIDDEN, one_line, redact, remember
+from raft_snapshot_agent.secret import Plain, Secret, header_value
 from raft_snapshot_agent.storage.objectstore.aws_profile import AwsCredentials
 from raft_snapshot_agent.storage.objectstore.connection import environment
 from raft_snapshot_agent.vault.answers import Answer

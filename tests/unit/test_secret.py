@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Settings
-from raft_snapshot_agent.secret import HIDDEN, Secret, redact
+from raft_snapshot_agent.redaction import HIDDEN, redact
+from raft_snapshot_agent.secret import Secret
 
 ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 URL_SAFE = ALNUM + "-_"

@@ -10,9 +10,9 @@ import typer
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
-from raft_snapshot_agent.config.load import LoadedFleet
+from raft_snapshot_agent.config.loaded import LoadedFleet
 from raft_snapshot_agent.core.duration import parse_duration
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.state.holding import CheckState, Verdict, judge_holding, overall
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.holdings import look_at_all

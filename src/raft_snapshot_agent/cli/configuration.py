@@ -7,7 +7,7 @@ import os
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.config.check import check as check_all
 from raft_snapshot_agent.config.check import check_web
-from raft_snapshot_agent.config.load import LoadedFleet
+from raft_snapshot_agent.config.loaded import LoadedFleet
 from raft_snapshot_agent.config.show import schema as json_schema
 from raft_snapshot_agent.config.show import shown_fleet
 from raft_snapshot_agent.errors import ConfigError, all_faults

@@ -11,7 +11,7 @@ from raft_snapshot_agent.cli.choosing import warn, warn_of_missed
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.stored import destinations_for
 from raft_snapshot_agent.cli.waiting import wait_for
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.core.snapshot_file.contents import Contents, Count, Mount, shown
 from raft_snapshot_agent.core.snapshot_file.difference import Change, Difference
 from raft_snapshot_agent.core.snapshots.snapshot import Snapshot

@@ -11,7 +11,7 @@ from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.destination.destination import Destination

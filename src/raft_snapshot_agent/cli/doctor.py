@@ -10,16 +10,9 @@ from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.operator import with_token_file
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
-from raft_snapshot_agent.config.load import Loaded
-from raft_snapshot_agent.doctor import (
-    CHECKS,
-    PROBE,
-    CheckContext,
-    CheckResult,
-    Status,
-    examine,
-    worst_first,
-)
+from raft_snapshot_agent.config.loaded import Loaded
+from raft_snapshot_agent.doctor import CHECKS, PROBE, examine, worst_first
+from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, Status
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.vault.leader import Cluster
 

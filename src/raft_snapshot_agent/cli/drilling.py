@@ -15,7 +15,7 @@ from raft_snapshot_agent.cli.choosing import warn, warn_of_missed
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_drill
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.errors import NoConfiguration
 from raft_snapshot_agent.restore.choice import choose

@@ -9,7 +9,7 @@ from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.core.history.retention import Plan
 from raft_snapshot_agent.core.snapshots.snapshot import Sidecar, Stored
 from raft_snapshot_agent.destination.destination import Destination, Pruned

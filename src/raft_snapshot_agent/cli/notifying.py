@@ -12,10 +12,11 @@ from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
-from raft_snapshot_agent.config.load import LoadedFleet
+from raft_snapshot_agent.config.loaded import LoadedFleet
 from raft_snapshot_agent.core.alarms.notices import NoticeMemory
 from raft_snapshot_agent.core.state.report import Report
-from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, StorageStatus
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.state.storage_status import StorageStatus
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError, NotificationError
 from raft_snapshot_agent.notify import AnyNotifier

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 if TYPE_CHECKING:  # its import takes longer than all of --help
-    from raft_snapshot_agent.config.load import Loaded, LoadedFleet
+    from raft_snapshot_agent.config.loaded import Loaded, LoadedFleet
 
 T = TypeVar("T")
 

@@ -21,7 +21,7 @@ from raft_snapshot_agent.cli.question import ask
 from raft_snapshot_agent.cli.target import writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_drill
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.restore import recovery

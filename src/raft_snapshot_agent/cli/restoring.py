@@ -23,7 +23,7 @@ from raft_snapshot_agent.cli.restore_words import describe_end, describe_plan, d
 from raft_snapshot_agent.cli.stored import destinations_for
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.core.duration import parse_duration
 from raft_snapshot_agent.destination.destination import Destination

@@ -17,7 +17,7 @@ from raft_snapshot_agent.cli.run_once import (
     open_log,
 )
 from raft_snapshot_agent.cli.waiting import allow_collections
-from raft_snapshot_agent.config.load import Loaded, LoadedFleet
+from raft_snapshot_agent.config.loaded import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.heap import share_heap
@@ -27,8 +27,9 @@ from raft_snapshot_agent.observe.strays import adopt_strays
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.open_files import raise_open_files_limit
 from raft_snapshot_agent.service import assembly
+from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.companions import open_companions
-from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
+from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
 from raft_snapshot_agent.service.drill_plan import plan_drills
 from raft_snapshot_agent.service.scrub_plan import plan_scrubs
 

@@ -14,7 +14,7 @@ from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import DEBUG
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run, find_notifier_faults
-from raft_snapshot_agent.config.load import Loaded, LoadedFleet
+from raft_snapshot_agent.config.loaded import Loaded, LoadedFleet
 from raft_snapshot_agent.core.enumeration import enumerate_names
 from raft_snapshot_agent.core.state.report import Outcome, Report
 from raft_snapshot_agent.destination.destination import Destination

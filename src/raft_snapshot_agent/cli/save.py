@@ -12,7 +12,7 @@ from raft_snapshot_agent.cli.progress import show_progress
 from raft_snapshot_agent.cli.target import binary_output, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
 from raft_snapshot_agent.core.state.report import Report

@@ -12,7 +12,7 @@ from pathlib import Path
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.status_source import Document, ask_daemon, ask_storages, ask_url
-from raft_snapshot_agent.config.load import LoadedFleet
+from raft_snapshot_agent.config.loaded import LoadedFleet
 from raft_snapshot_agent.core.alarms.problems import EXIT_CODES, STARTING, Severity
 from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.core.spans import span

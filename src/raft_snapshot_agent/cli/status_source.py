@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.cli.waiting import wait_for
-from raft_snapshot_agent.config.load import LoadedFleet
+from raft_snapshot_agent.config.loaded import LoadedFleet
 from raft_snapshot_agent.core.foreign_json import read_json
-from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, Role, StorageStatus
+from raft_snapshot_agent.core.state.role import Role
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.state.storage_status import StorageStatus
 from raft_snapshot_agent.destination.holdings import look_at_all
 from raft_snapshot_agent.errors import AgentError, ConfigError, Unreachable
 from raft_snapshot_agent.network.failures import innermost

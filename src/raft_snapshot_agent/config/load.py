@@ -10,8 +10,6 @@ from raft_snapshot_agent.config.loaded import Loaded, LoadedFleet, complete, nam
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.errors import NoConfiguration
 
-__all__ = ["Loaded", "LoadedFleet", "load", "load_all", "locate"]
-
 VARIABLE = "RAFT_SNAPSHOT_AGENT_CONFIG"
 PLACES = (
     Path("raft-snapshot-agent.yaml"),

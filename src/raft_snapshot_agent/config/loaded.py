@@ -13,7 +13,7 @@ from raft_snapshot_agent.config.exposure import exposures
 from raft_snapshot_agent.config.keys import KeyPath, Origin, format_path
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.rules import cautions
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.errors import ConfigError
 
 if TYPE_CHECKING:  # imported only where a file was read

@@ -23,7 +23,8 @@ from raft_snapshot_agent.config.schema import (
     without,
 )
 from raft_snapshot_agent.errors import ConfigError, all_faults
-from raft_snapshot_agent.secret import AUTHOR, HIDDEN, redact
+from raft_snapshot_agent.redaction import HIDDEN, redact
+from raft_snapshot_agent.secret import AUTHOR
 
 _Model = TypeVar("_Model", bound=BaseModel)
 

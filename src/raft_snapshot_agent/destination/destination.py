@@ -12,7 +12,7 @@ from raft_snapshot_agent.core.history.flood import count_witnesses, explain_floo
 from raft_snapshot_agent.core.history.guard import Losses
 from raft_snapshot_agent.core.history.retention import Plan, Retention, plan
 from raft_snapshot_agent.core.schedules.schedule import Schedule
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.naming import AGENT, Layout, Naming
 from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME, Alarm, Restored
 from raft_snapshot_agent.core.snapshots.restored_note import write_restored

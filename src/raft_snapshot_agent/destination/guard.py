@@ -11,18 +11,9 @@ from itertools import dropwhile
 
 from raft_snapshot_agent.core.enumeration import enumerate_names
 from raft_snapshot_agent.core.history.flood import count_witnesses, fingerprinted
-from raft_snapshot_agent.core.history.guard import (
-    GUARD_NAME,
-    RESTORED_NAME,
-    Alarm,
-    Losses,
-    Point,
-    Restored,
-    Span,
-    judge,
-    suspects,
-)
+from raft_snapshot_agent.core.history.guard import Losses, Point, Span, judge, suspects
 from raft_snapshot_agent.core.snapshots.naming import manifest_name, newest_first
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME, Alarm, Restored
 from raft_snapshot_agent.core.snapshots.restored_note import is_believed
 from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, Instant, Manifest, Stored
 from raft_snapshot_agent.destination import verification

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import anyio
 
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.holding import Holding, Survey
 from raft_snapshot_agent.destination.destination import Destination

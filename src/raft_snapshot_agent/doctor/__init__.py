@@ -12,8 +12,6 @@ from raft_snapshot_agent.doctor.results import Check, CheckContext, CheckResult,
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.threads import in_thread
 
-__all__ = ["CHECKS", "PROBE", "CheckContext", "CheckResult", "Status", "examine", "worst_first"]
-
 CHECKS: Mapping[str, Check] = {
     "configuration": host.configuration,
     "nodes": server.nodes,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 if TYPE_CHECKING:  # of which there is none unless one is configured
-    from raft_snapshot_agent.core.leases.lease import Record
+    from raft_snapshot_agent.core.leases.lease_record import Record
     from raft_snapshot_agent.lease.holder import Lease
 
 _PATIENCE = 1.5

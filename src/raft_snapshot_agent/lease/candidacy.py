@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from raft_snapshot_agent.core.leases.lease import Record
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.errors import AgentError, UnreliableStore
 
 _STAND_BACK = 2.0

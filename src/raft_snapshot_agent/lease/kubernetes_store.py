@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from raft_snapshot_agent.core.leases.lease import Record, Versioned
-from raft_snapshot_agent.core.leases.lease_record import moment
+from raft_snapshot_agent.core.leases.lease import Versioned
+from raft_snapshot_agent.core.leases.lease_record import Record, moment
 from raft_snapshot_agent.errors import (
     ConfigError,
     LoginRefused,
@@ -30,7 +30,7 @@ from raft_snapshot_agent.lease.kubernetes_bounds import bound
 from raft_snapshot_agent.network.failures import Trouble, explain_not_accepted, refused_by_proxy
 from raft_snapshot_agent.network.proxies import Proxy, route
 from raft_snapshot_agent.network.trust import TlsOptions, accept_partial_chains, context
-from raft_snapshot_agent.secret import one_line
+from raft_snapshot_agent.redaction import one_line
 from raft_snapshot_agent.threads import in_thread
 
 if TYPE_CHECKING:

@@ -14,12 +14,8 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from raft_snapshot_agent.core.leases.lease import (
-    ProbeLeaseStore,
-    Record,
-    StoredLeaseStore,
-    Versioned,
-)
+from raft_snapshot_agent.core.leases.lease import ProbeLeaseStore, StoredLeaseStore, Versioned
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.errors import (
     AgentError,
     StorageDenied,

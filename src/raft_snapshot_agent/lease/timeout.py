@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import anyio
 
-from raft_snapshot_agent.core.leases.lease import LeaseStore, Record, Versioned
+from raft_snapshot_agent.core.leases.lease import LeaseStore, Versioned
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.errors import StorageUnavailable
 
 _T = TypeVar("_T")

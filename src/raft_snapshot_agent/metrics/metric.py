@@ -16,7 +16,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from raft_snapshot_agent.core.state.holding import CheckState, Verdict, overall
-from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, StorageStatus
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.state.storage_status import StorageStatus
 
 PREFIX = "raft_snapshot_"
 NAN = math.nan

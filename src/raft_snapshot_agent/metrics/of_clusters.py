@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import isinf
 
 from raft_snapshot_agent.core.state.report import SHARED_PHASES, STORAGE_PHASES, Outcome
+from raft_snapshot_agent.core.state.role import Role
 from raft_snapshot_agent.core.state.run_durations import BOUNDS
-from raft_snapshot_agent.core.state.status import ClusterStatus, Role
+from raft_snapshot_agent.core.state.status import ClusterStatus
 from raft_snapshot_agent.metrics.metric import (
     NAN,
     JudgedCluster,

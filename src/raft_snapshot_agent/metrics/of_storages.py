@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raft_snapshot_agent.core.state.status import StorageStatus
+from raft_snapshot_agent.core.state.storage_status import StorageStatus
 from raft_snapshot_agent.metrics.metric import (
     NAN,
     JudgedStorage,

@@ -11,7 +11,8 @@ from raft_snapshot_agent.errors import ConfigError, NotificationError
 from raft_snapshot_agent.fields import require_extra
 from raft_snapshot_agent.notify.message import is_test, lines, title
 from raft_snapshot_agent.notify.settings import NotifierSettings
-from raft_snapshot_agent.secret import Secret, one_line
+from raft_snapshot_agent.redaction import one_line
+from raft_snapshot_agent.secret import Secret
 
 if TYPE_CHECKING:
     import apprise

@@ -18,7 +18,7 @@ from raft_snapshot_agent.errors import ConfigError, NotificationError, reason_of
 from raft_snapshot_agent.host_limits import starting_program
 from raft_snapshot_agent.notify.message import encode, state
 from raft_snapshot_agent.notify.settings import NotifierSettings
-from raft_snapshot_agent.secret import one_line
+from raft_snapshot_agent.redaction import one_line
 
 _PASSED_ON = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -13,7 +13,7 @@ from raft_snapshot_agent import __version__
 from raft_snapshot_agent.core.alarms.alert_events import AlertEvent
 from raft_snapshot_agent.core.alarms.notices import AlertRecord, Notice, RunNote
 from raft_snapshot_agent.core.enumeration import enumerate_names
-from raft_snapshot_agent.secret import one_line
+from raft_snapshot_agent.redaction import one_line
 
 VERSION = 1
 """Version of the document; added fields do not change it."""

@@ -17,7 +17,8 @@ from raft_snapshot_agent.network.proxies import Proxy, route
 from raft_snapshot_agent.network.reach import PrivateAddressRefused, private_target, public_only
 from raft_snapshot_agent.network.trust import TlsOptions
 from raft_snapshot_agent.notify.settings import HttpNotifierSettings
-from raft_snapshot_agent.secret import header_value, one_line
+from raft_snapshot_agent.redaction import one_line
+from raft_snapshot_agent.secret import header_value
 
 if TYPE_CHECKING:
     import urllib3

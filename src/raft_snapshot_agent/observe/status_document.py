@@ -23,10 +23,9 @@ from raft_snapshot_agent.core.state.status import (
     ClusterStatus,
     DrillStatus,
     LeaseStatus,
-    OngoingFailure,
     RunSummary,
-    StorageStatus,
 )
+from raft_snapshot_agent.core.state.storage_status import OngoingFailure, StorageStatus
 
 
 def document(status: AgentStatus) -> dict[str, Any]:

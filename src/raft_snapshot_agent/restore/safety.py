@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from raft_snapshot_agent.backup.agent import Agent
-from raft_snapshot_agent.core.history.guard import GUARD_NAME
 from raft_snapshot_agent.core.history.retention import Retention
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME
 from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Sidecar
 from raft_snapshot_agent.core.state.report import Report
 from raft_snapshot_agent.destination.destination import Destination

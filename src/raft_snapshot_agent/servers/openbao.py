@@ -12,18 +12,8 @@ from typing import Any, Self
 from raft_snapshot_agent.errors import NoLeader, ServerError
 from raft_snapshot_agent.servers.answers import Initialised
 from raft_snapshot_agent.servers.node import OpenBaoNode
-from raft_snapshot_agent.servers.node_options import NodeHost, NodeOptions, TlsFiles
+from raft_snapshot_agent.servers.node_options import NodeHost, NodeOptions
 from raft_snapshot_agent.servers.process import until
-
-__all__ = [
-    "AppRole",
-    "NodeOptions",
-    "OpenBaoCluster",
-    "OpenBaoNode",
-    "TlsFiles",
-    "fill",
-    "prepare_agent",
-]
 
 SNAPSHOT_POLICY = 'path "sys/storage/raft/snapshot" { capabilities = ["read"] }'
 _PATIENCE = 60.0

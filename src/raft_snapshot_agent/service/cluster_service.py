@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raft_snapshot_agent.backup.agent import Agent
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.service.drill_plan import DrillPlan
 from raft_snapshot_agent.service.scrub_plan import ScrubPlan

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.config.check import check_web
-from raft_snapshot_agent.config.load import LoadedFleet
+from raft_snapshot_agent.config.loaded import LoadedFleet
 from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.notify import AnyNotifier

@@ -30,8 +30,6 @@ from raft_snapshot_agent.service.publisher import describe
 from raft_snapshot_agent.service.scrubs import ScrubTasks
 from raft_snapshot_agent.threads import in_thread
 
-__all__ = ["ActiveConfig", "ClusterService", "ConfigReloader", "Daemon"]
-
 _LOOK_EVERY = 5.0
 """Seconds between two checks of the configuration file."""
 _SEND_WITHIN = 3.0

@@ -8,16 +8,13 @@ from datetime import datetime, timedelta
 from math import isfinite
 from time import monotonic
 
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec, ScheduleState
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
+from raft_snapshot_agent.core.schedules.timetable import ScheduleState
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Report, StorageResult
-from raft_snapshot_agent.core.state.status import (
-    Activity,
-    ClusterStatus,
-    LeaseStatus,
-    StorageStatus,
-)
+from raft_snapshot_agent.core.state.status import Activity, ClusterStatus, LeaseStatus
+from raft_snapshot_agent.core.state.storage_status import StorageStatus
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.holdings import hold
 from raft_snapshot_agent.lease.holder import Lease

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from raft_snapshot_agent.core.duration import format_duration
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.spans import is_within
 from raft_snapshot_agent.core.state.overdue import Overdue, find_overdue
 from raft_snapshot_agent.observe.log_events import LogEvent

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.errors import Denied, Sealed, ServerError
-from raft_snapshot_agent.secret import one_line, redact
+from raft_snapshot_agent.redaction import one_line, redact
 
 SNAPSHOT_PATH = "sys/storage/raft/snapshot"
 _LONGEST = 300

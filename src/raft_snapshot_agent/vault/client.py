@@ -14,7 +14,8 @@ import urllib3
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.errors import ConfigError, Sealed, ServerError
-from raft_snapshot_agent.secret import header_value, one_line
+from raft_snapshot_agent.redaction import one_line
+from raft_snapshot_agent.secret import header_value
 from raft_snapshot_agent.vault.answers import (
     SNAPSHOT_PATH,
     Answer,

@@ -21,8 +21,6 @@ from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.login_backoff import LoginBackoff
 from raft_snapshot_agent.vault.token import Token, in_namespace, parse_token
 
-__all__ = ["Session", "Token"]
-
 _T = TypeVar("_T")
 _SOON = 300.0
 

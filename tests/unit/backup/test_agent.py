@@ -13,7 +13,8 @@ from tests.crowd import WELL, Crowd
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.core.leases.lease import Record, Versioned
+from raft_snapshot_agent.core.leases.lease import Versioned
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.core.snapshots.naming import AGENT
 from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.lease.holder import Lease

@@ -9,7 +9,8 @@ import pytest
 from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.backup.fencing import FencedSource
-from raft_snapshot_agent.core.leases.lease import Record, Versioned
+from raft_snapshot_agent.core.leases.lease import Versioned
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.errors import LeaseLost
 from raft_snapshot_agent.lease.clock import Clock
 from raft_snapshot_agent.lease.held_lease import HeldLease

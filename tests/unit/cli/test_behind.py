@@ -11,7 +11,8 @@ import pytest
 from raft_snapshot_agent.cli.check import check
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.status_source import ask_storages
-from raft_snapshot_agent.config.load import LoadedFleet, load_all
+from raft_snapshot_agent.config.load import load_all
+from raft_snapshot_agent.config.loaded import LoadedFleet
 from raft_snapshot_agent.core.snapshots.naming import AGENT
 
 AGE = timedelta(minutes=5)

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from raft_snapshot_agent.cli.status import StatusWish, show
+from raft_snapshot_agent.core.state.role import Role
 from raft_snapshot_agent.core.state.status import (
     AgentStatus,
     ClusterStatus,
     DrillStatus,
     LeaseStatus,
-    OngoingFailure,
-    Role,
 )
+from raft_snapshot_agent.core.state.storage_status import OngoingFailure
 from raft_snapshot_agent.observe.status_document import document
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from raft_snapshot_agent.config.load import Loaded, load
+from raft_snapshot_agent.config.load import load
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.errors import ConfigError
 
 LoadText = Callable[..., Loaded]

@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from raft_snapshot_agent.config.check import check, check_to_run
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.errors import ConfigError
 
 LoadText = Callable[..., Loaded]

@@ -9,7 +9,8 @@ from textwrap import dedent
 import pytest
 
 from raft_snapshot_agent.config.clusters import Fleet
-from raft_snapshot_agent.config.load import LoadedFleet, load, load_all
+from raft_snapshot_agent.config.load import load, load_all
+from raft_snapshot_agent.config.loaded import LoadedFleet
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.show import schema, shown_fleet
 from raft_snapshot_agent.errors import ConfigError

@@ -16,7 +16,8 @@ from raft_snapshot_agent.config.dialects.seed import (
     SeedGoogle,
     SeedLocal,
 )
-from raft_snapshot_agent.config.load import Loaded, load_all
+from raft_snapshot_agent.config.load import load_all
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.show import schema
 from raft_snapshot_agent.errors import ConfigError
 

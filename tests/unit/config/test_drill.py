@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from raft_snapshot_agent.config.check import check, check_drill, check_to_run
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.errors import ConfigError
 
 CANARY = "{path: secret/app, field: a, %s}"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.config.schema_keys import document_with, keys_of
 
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.show import schema
 from raft_snapshot_agent.errors import ConfigError, ConfigFaults
 

@@ -8,7 +8,8 @@ import pytest
 
 from raft_snapshot_agent.config import load as loading
 from raft_snapshot_agent.config.files import read
-from raft_snapshot_agent.config.load import Loaded, load
+from raft_snapshot_agent.config.load import load
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.storage.local.local import LocalSettings
 from raft_snapshot_agent.vault.auth.token import TokenAuth

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from raft_snapshot_agent.config.check import check
-from raft_snapshot_agent.config.load import Loaded, load_all
+from raft_snapshot_agent.config.load import load_all
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.show import shown_fleet
 from raft_snapshot_agent.errors import ConfigError
 

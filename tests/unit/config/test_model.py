@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import Config, require_storages, spool_folder
 from raft_snapshot_agent.core.schedules.schedule import Cron, Every
 from raft_snapshot_agent.errors import ConfigError

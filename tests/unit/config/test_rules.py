@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from raft_snapshot_agent.config.check import check
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.errors import ConfigError
 
 LoadText = Callable[..., Loaded]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.storage.local.local import LocalSettings

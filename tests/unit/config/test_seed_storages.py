@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.storage.azure.azure import AzureSettings
 from raft_snapshot_agent.storage.gcs.gcs import GcsSettings
 from raft_snapshot_agent.storage.s3.s3 import S3Settings

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.show import schema, show
 
 LoadText = Callable[..., Loaded]

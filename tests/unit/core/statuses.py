@@ -9,14 +9,9 @@ from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.freshness import Census, DueTime
 from raft_snapshot_agent.core.state.holding import Holding, Survey
 from raft_snapshot_agent.core.state.report import Outcome
-from raft_snapshot_agent.core.state.status import (
-    AgentStatus,
-    ClusterStatus,
-    OngoingFailure,
-    Role,
-    RunSummary,
-    StorageStatus,
-)
+from raft_snapshot_agent.core.state.role import Role
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, RunSummary
+from raft_snapshot_agent.core.state.storage_status import OngoingFailure, StorageStatus
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

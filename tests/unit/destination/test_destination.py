@@ -10,10 +10,10 @@ import pytest
 from tests.stores.memory import MemoryStorage
 from tests.unit.core import archives
 
-from raft_snapshot_agent.core.history.guard import GUARD_NAME, RESTORED_NAME, Losses
+from raft_snapshot_agent.core.history.guard import Losses
 from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name
-from raft_snapshot_agent.core.snapshots.notes import Restored
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME, Restored
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Instant, Manifest
 from raft_snapshot_agent.destination.destination import Destination

@@ -10,8 +10,8 @@ import pytest
 from tests.http_proxy import Exchange, HttpProxy
 from tests.unit.doctor.test_doctor import context
 
-from raft_snapshot_agent.doctor import CheckResult
 from raft_snapshot_agent.doctor.clocks import clocks
+from raft_snapshot_agent.doctor.results import CheckResult
 
 
 async def found(storage: dict[str, Any]) -> list[CheckResult]:

@@ -14,17 +14,17 @@ import pytest
 from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent import doctor
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.core.history.guard import GUARD_NAME, Alarm
 from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
-from raft_snapshot_agent.core.leases.lease import Record
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.core.schedules.schedule import Every
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
-from raft_snapshot_agent.core.snapshots.notes import SCRUB_NAME
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, SCRUB_NAME, Alarm
 from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.doctor import CheckContext, Status, host, lease, members, server, stores
+from raft_snapshot_agent.doctor import host, lease, members, server, stores
+from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, Status
 from raft_snapshot_agent.errors import (
     ConfigError,
     LoginRefused,
@@ -432,7 +432,7 @@ def test_rights_are_held_against_what_is_needed(capabilities: list[str], status:
 
 
 async def test_one_failing_check_does_not_end_the_others() -> None:
-    async def broken(_: CheckContext) -> list[doctor.CheckResult]:
+    async def broken(_: CheckContext) -> list[CheckResult]:
         raise ConfigError("it is wrong", hint="mend it")
 
     checks = {"first": broken, "storages": stores.storages}

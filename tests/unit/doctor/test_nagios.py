@@ -12,9 +12,9 @@ import pytest
 from tests.stores.memory import MemoryStorage
 from tests.unit.doctor.test_doctor import Refusing, named
 
-from raft_snapshot_agent.core.history.guard import GUARD_NAME, Alarm
 from raft_snapshot_agent.core.schedules.schedule import Every
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, Alarm
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar
 from raft_snapshot_agent.core.state.holding import CheckState, Verdict, judge_holding, overall
 from raft_snapshot_agent.destination import holdings

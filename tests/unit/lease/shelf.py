@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from raft_snapshot_agent.core.leases.lease import Record, Versioned
+from raft_snapshot_agent.core.leases.lease import Versioned
+from raft_snapshot_agent.core.leases.lease_record import Record
 
 
 class Shelf:

@@ -15,7 +15,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from raft_snapshot_agent.core.leases.lease import Record, Versioned
+from raft_snapshot_agent.core.leases.lease import Versioned
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.errors import AgentError, LeaseLost, NotLeader, StorageUnavailable
 from raft_snapshot_agent.lease.candidacy import Candidacy
 from raft_snapshot_agent.lease.clock import Clock

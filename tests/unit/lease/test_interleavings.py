@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 from tests.unit.lease.simulation import DURATION, EVERY, Faults, Host, World
 
-from raft_snapshot_agent.core.leases.lease import Observation, Record
+from raft_snapshot_agent.core.leases.lease import Observation
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.lease.candidacy import Candidacy
 from raft_snapshot_agent.lease.holder import Lease
 

@@ -15,7 +15,8 @@ from lightkube import KubeConfig
 from tests.kube import NAMESPACE, TOKEN, Kube
 from tests.raw_server import OK, Pieces, RawServer, body, endless
 
-from raft_snapshot_agent.core.leases.lease import LeaseStore, Record
+from raft_snapshot_agent.core.leases.lease import LeaseStore
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.errors import (
     ConfigError,
     LoginRefused,

@@ -11,7 +11,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from raft_snapshot_agent.core.leases.lease import Record, Versioned
+from raft_snapshot_agent.core.leases.lease import Versioned
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.errors import StorageUnavailable, UnreliableStore
 from raft_snapshot_agent.lease.candidacy import Candidacy, granted
 from raft_snapshot_agent.lease.holder import Lease

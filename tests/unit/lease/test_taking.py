@@ -8,7 +8,7 @@ import anyio
 import pytest
 from tests.unit.lease.shelf import Shelf
 
-from raft_snapshot_agent.core.leases.lease import Record
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.lease.acquire import take
 from raft_snapshot_agent.lease.candidacy import Candidacy
 from raft_snapshot_agent.lease.holder import Lease

@@ -10,6 +10,7 @@ from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot, S
 from raft_snapshot_agent.core.state.freshness import Census, DueTime
 from raft_snapshot_agent.core.state.holding import Holding, Survey
 from raft_snapshot_agent.core.state.report import Outcome
+from raft_snapshot_agent.core.state.role import Role
 from raft_snapshot_agent.core.state.run_durations import RunDurations
 from raft_snapshot_agent.core.state.status import (
     Activity,
@@ -17,11 +18,9 @@ from raft_snapshot_agent.core.state.status import (
     ClusterStatus,
     DrillStatus,
     LeaseStatus,
-    OngoingFailure,
-    Role,
     RunSummary,
-    StorageStatus,
 )
+from raft_snapshot_agent.core.state.storage_status import OngoingFailure, StorageStatus
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

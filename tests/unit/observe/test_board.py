@@ -9,10 +9,11 @@ import anyio
 import pytest
 
 from raft_snapshot_agent.core.schedules.schedule import Every
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.holding import CheckState, Survey
-from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, StorageStatus
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.state.storage_status import StorageStatus
 from raft_snapshot_agent.observe.board import StatusBoard
 
 pytestmark = pytest.mark.anyio

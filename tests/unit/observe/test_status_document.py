@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from raft_snapshot_agent.core.schedules.schedule import Every
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Report
@@ -17,8 +17,8 @@ from raft_snapshot_agent.core.state.status import (
     ClusterStatus,
     DrillStatus,
     LeaseStatus,
-    StorageStatus,
 )
+from raft_snapshot_agent.core.state.storage_status import StorageStatus
 from raft_snapshot_agent.errors import Unreachable
 from raft_snapshot_agent.observe.status_document import document
 

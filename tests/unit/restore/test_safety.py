@@ -15,9 +15,9 @@ from tests.unit.core import archives
 from tests.unit.restore.test_reader import NEW, OLD, agreeing
 
 from raft_snapshot_agent.backup.agent import Agent
-from raft_snapshot_agent.core.history.guard import GUARD_NAME
 from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.snapshots.naming import Layout, manifest_name
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME
 from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Manifest, Sidecar
 from raft_snapshot_agent.core.state.report import Report, StorageResult
 from raft_snapshot_agent.destination.destination import Destination

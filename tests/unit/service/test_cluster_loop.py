@@ -16,13 +16,15 @@ import anyio
 import pytest
 from tests.stores.memory import MemoryStorage
 
-from raft_snapshot_agent.core.leases.lease import Record, Versioned
+from raft_snapshot_agent.core.leases.lease import Versioned
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.core.schedules.schedule import Every
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.state import freshness
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Report
-from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, Role
+from raft_snapshot_agent.core.state.role import Role
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, Denied, LeaseHeld, NotLeader, Unreachable
 from raft_snapshot_agent.lease.holder import Lease

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from raft_snapshot_agent.core.schedules.schedule import Cron, Every, Schedule
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, DrillStatus
 from raft_snapshot_agent.errors import DrillFailed, NotLeader, SnapshotNotFound, StorageError

@@ -13,11 +13,12 @@ from tests.stores.memory import MemoryStorage
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.schedules.schedule import Every
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.naming import AGENT
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.holding import CheckState, Survey
-from raft_snapshot_agent.core.state.status import MEASURED, AgentStatus, ClusterStatus, Role
+from raft_snapshot_agent.core.state.role import Role
+from raft_snapshot_agent.core.state.status import MEASURED, AgentStatus, ClusterStatus
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.observe.board import StatusBoard

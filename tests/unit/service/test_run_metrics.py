@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from raft_snapshot_agent.config.load import LoadedFleet, load_all
+from raft_snapshot_agent.config.load import load_all
+from raft_snapshot_agent.config.loaded import LoadedFleet
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
 from raft_snapshot_agent.core.state.report import Report, StorageResult
 from raft_snapshot_agent.errors import AgentError, NotLeader, StorageUnavailable, VerificationError

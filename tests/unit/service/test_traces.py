@@ -14,11 +14,12 @@ from tests.stores.memory import MemoryStorage
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.schedules.schedule import Every
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.naming import AGENT
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.observe.logs import configure
-from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
+from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
 from raft_snapshot_agent.vault.leader import Cluster
 
 pytestmark = pytest.mark.anyio

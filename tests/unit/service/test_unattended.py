@@ -6,7 +6,7 @@ from contextlib import redirect_stderr
 from datetime import UTC, datetime, timedelta
 
 from raft_snapshot_agent.core.schedules.schedule import Cron, Every
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.service.unattended import Unattended

@@ -31,7 +31,8 @@ from raft_snapshot_agent.backup import delivery as delivery_module
 from raft_snapshot_agent.backup import finish
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.core.schedules import slots, timetable
-from raft_snapshot_agent.core.schedules.timetable import NextRun, ScheduleState
+from raft_snapshot_agent.core.schedules.slots import NextRun
+from raft_snapshot_agent.core.schedules.timetable import ScheduleState
 from raft_snapshot_agent.core.snapshots.naming import AGENT, FORK, SEED, Layout
 from raft_snapshot_agent.core.state.report import StorageResult
 from raft_snapshot_agent.destination.destination import Destination

@@ -11,7 +11,8 @@ from tests.stores.memory import MemoryStorage
 from tests.unit.slots.test_interleavings import SLOTS, judge
 from tests.unit.slots.world import Fault, World
 
-from raft_snapshot_agent.core.leases.lease import Record, Versioned
+from raft_snapshot_agent.core.leases.lease import Versioned
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.errors import StorageDenied, StorageUnavailable
 
 WAYS = ("refused", "unavailable", "lost", "wrong")

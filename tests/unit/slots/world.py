@@ -24,19 +24,20 @@ import stamina
 from tests.unit.core.archives import archive, members, meta
 
 from raft_snapshot_agent.backup.agent import Agent
-from raft_snapshot_agent.core.history.guard import GUARD_NAME
 from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.leases.lease import LeaseStore
 from raft_snapshot_agent.core.schedules.schedule import Every
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.naming import AGENT, Naming, parse, snapshot_name
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnavailable
 from raft_snapshot_agent.lease.clock import Clock
 from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.service import cluster_loop, events
-from raft_snapshot_agent.service.daemon import ActiveConfig, ClusterService, Daemon
+from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.wrappers.retrying import RetryingStorage

@@ -12,7 +12,7 @@ from raft_snapshot_agent.vault.auth import AnyAuth
 from raft_snapshot_agent.vault.auth.base import Login
 from raft_snapshot_agent.vault.auth.kubernetes import KubernetesAuth
 from raft_snapshot_agent.vault.auth.token import TokenAuth
-from raft_snapshot_agent.vault.session import Token
+from raft_snapshot_agent.vault.token import Token
 
 _ADAPTER: TypeAdapter[AnyAuth] = TypeAdapter(AnyAuth)
 

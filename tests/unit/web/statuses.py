@@ -13,17 +13,16 @@ from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot, S
 from raft_snapshot_agent.core.state.freshness import Census, DueTime
 from raft_snapshot_agent.core.state.holding import Holding, Survey
 from raft_snapshot_agent.core.state.report import Outcome
+from raft_snapshot_agent.core.state.role import Role
 from raft_snapshot_agent.core.state.status import (
     Activity,
     AgentStatus,
     ClusterStatus,
     DrillStatus,
     LeaseStatus,
-    OngoingFailure,
-    Role,
     RunSummary,
-    StorageStatus,
 )
+from raft_snapshot_agent.core.state.storage_status import OngoingFailure, StorageStatus
 from raft_snapshot_agent.errors import StorageUnavailable
 
 NOW = datetime(2026, 11, 26, 12, 20, tzinfo=UTC)

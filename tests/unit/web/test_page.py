@@ -26,7 +26,8 @@ from tests.unit.web.statuses import (
 from raft_snapshot_agent.core.alarms.problems import STARTING, list_problems, severity_of
 from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.state.report import Outcome
-from raft_snapshot_agent.core.state.status import OngoingFailure, Role, StorageStatus
+from raft_snapshot_agent.core.state.role import Role
+from raft_snapshot_agent.core.state.storage_status import OngoingFailure, StorageStatus
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.web.page.changes import compare_runs
 from raft_snapshot_agent.web.page.charts import draw_charts

@@ -16,7 +16,7 @@ import trustme
 from tests.unit.web.serving import WITHIN, Lines, Served, rest, serve
 from tests.unit.web.statuses import NOW, agent
 
-from raft_snapshot_agent.config.load import Loaded, LoadedFleet
+from raft_snapshot_agent.config.loaded import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.errors import AgentError

@@ -19,13 +19,9 @@ from raft_snapshot_agent.core.enumeration import enumerate_names
 from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Outcome
-from raft_snapshot_agent.core.state.status import (
-    AgentStatus,
-    ClusterStatus,
-    LeaseStatus,
-    Role,
-    StorageStatus,
-)
+from raft_snapshot_agent.core.state.role import Role
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, LeaseStatus
+from raft_snapshot_agent.core.state.storage_status import StorageStatus
 
 EVENTS: Mapping[ProblemKind, AlertEvent] = {
     ProblemKind.DISABLED: AlertEvent.FAILED,

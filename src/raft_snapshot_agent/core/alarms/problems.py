@@ -9,13 +9,9 @@ from enum import IntEnum, StrEnum
 
 from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
 from raft_snapshot_agent.core.state.holding import CheckState
-from raft_snapshot_agent.core.state.status import (
-    AgentStatus,
-    ClusterStatus,
-    OngoingFailure,
-    Role,
-    StorageStatus,
-)
+from raft_snapshot_agent.core.state.role import Role
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.state.storage_status import OngoingFailure, StorageStatus
 from raft_snapshot_agent.errors import RetentionSuspended, ServerError
 
 PATIENCE = timedelta(minutes=1)

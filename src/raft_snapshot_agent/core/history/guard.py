@@ -15,27 +15,10 @@ from datetime import datetime, timedelta
 from raft_snapshot_agent.core.snapshot_file.mount_counts import MountCounts, explain_loss
 from raft_snapshot_agent.core.snapshots.naming import ParsedName
 from raft_snapshot_agent.core.snapshots.notes import (
-    GUARD_NAME,
-    RESTORED_NAME,
-    Alarm,
     Restored,
     moment,
 )
 from raft_snapshot_agent.core.snapshots.snapshot import Instant, Manifest, Stored
-
-__all__ = [
-    "GUARD_NAME",
-    "RESTORED_NAME",
-    "Alarm",
-    "Judgement",
-    "Losses",
-    "Point",
-    "Restored",
-    "Span",
-    "is_trusted",
-    "judge",
-    "suspects",
-]
 
 _APART = timedelta(seconds=60)
 """More than clocks of two hosts differ, and than a leader stays active without a quorum."""

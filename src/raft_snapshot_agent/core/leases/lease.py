@@ -12,16 +12,6 @@ from typing import Protocol
 
 from raft_snapshot_agent.core.leases.lease_record import Record
 
-__all__ = [
-    "LeaseStore",
-    "Observation",
-    "ProbeLeaseStore",
-    "Record",
-    "StoredLeaseStore",
-    "Versioned",
-    "good_until",
-]
-
 _SAFE = 0.9
 """Fraction of the duration that the holder uses, because clocks run at different speeds."""
 

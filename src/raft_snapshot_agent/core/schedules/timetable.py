@@ -14,8 +14,6 @@ from raft_snapshot_agent.core.schedules.slots import (
     newest_credible,
 )
 
-__all__ = ["NextRun", "ScheduleSpec", "ScheduleState"]
-
 _SOONEST, _LATEST = timedelta(minutes=5), timedelta(hours=1)
 """Least pause before a retry for a storage that failed alone, since each takes a new snapshot."""
 _GLANCE = timedelta(seconds=1)

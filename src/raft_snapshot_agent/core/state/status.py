@@ -27,18 +27,6 @@ from raft_snapshot_agent.core.state.storage_status import (
 )
 from raft_snapshot_agent.errors import LeaseFree
 
-__all__ = [
-    "Activity",
-    "AgentStatus",
-    "ClusterStatus",
-    "DrillStatus",
-    "LeaseStatus",
-    "OngoingFailure",
-    "Role",
-    "RunSummary",
-    "StorageStatus",
-]
-
 MEASURED = frozenset({"activity", "lease", "token_expires_at", "heartbeat", "stuck", "spool_free"})
 """Fields of a cluster's status that are measured whenever it is read."""
 RUNS_KEPT = 200

@@ -29,8 +29,8 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.host_limits import find_limit, starting_program
 from raft_snapshot_agent.network.deadline import current
-from raft_snapshot_agent.redaction import remember
-from raft_snapshot_agent.secret import Secret, one_line
+from raft_snapshot_agent.redaction import one_line, remember
+from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.small_file import read_text
 from raft_snapshot_agent.storage.http.metadata import MetadataService, briefly
 

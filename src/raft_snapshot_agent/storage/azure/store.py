@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from raft_snapshot_agent.error_text import Said, read_document
 from raft_snapshot_agent.errors import StorageError
-from raft_snapshot_agent.secret import one_line
+from raft_snapshot_agent.redaction import one_line
 from raft_snapshot_agent.storage.azure.account import AzureAccount
 from raft_snapshot_agent.storage.azure.signing import AzureIdentity, Unsigned
 from raft_snapshot_agent.storage.http.answers import describe_redirect

@@ -20,7 +20,7 @@ from raft_snapshot_agent.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from raft_snapshot_agent.secret import one_line
+from raft_snapshot_agent.redaction import one_line
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse

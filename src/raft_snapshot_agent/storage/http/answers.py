@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from raft_snapshot_agent.errors import StorageError
-from raft_snapshot_agent.secret import one_line
+from raft_snapshot_agent.redaction import one_line
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse

@@ -25,7 +25,8 @@ from raft_snapshot_agent.network.failures import broken_by_proxy, proxy_trouble,
 from raft_snapshot_agent.network.pools import Pools
 from raft_snapshot_agent.network.proxies import Proxy
 from raft_snapshot_agent.network.trust import TlsOptions
-from raft_snapshot_agent.secret import header_value, one_line
+from raft_snapshot_agent.redaction import one_line
+from raft_snapshot_agent.secret import header_value
 from raft_snapshot_agent.storage.error_codes import hint_for_certificate
 from raft_snapshot_agent.storage.objectstore.connection import trouble_at_proxy
 

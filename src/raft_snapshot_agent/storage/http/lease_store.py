@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol, TypeVar
 
-from raft_snapshot_agent.core.leases.lease import Record, Versioned
-from raft_snapshot_agent.core.leases.lease_record import RECORD_LIMIT
+from raft_snapshot_agent.core.leases.lease import Versioned
+from raft_snapshot_agent.core.leases.lease_record import RECORD_LIMIT, Record
 from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
 from raft_snapshot_agent.threads import in_thread
 

@@ -13,8 +13,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from raft_snapshot_agent.core.leases.lease import Record, Versioned
-from raft_snapshot_agent.core.leases.lease_record import RECORD_LIMIT
+from raft_snapshot_agent.core.leases.lease import Versioned
+from raft_snapshot_agent.core.leases.lease_record import RECORD_LIMIT, Record
 from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnavailable, reason_of
 from raft_snapshot_agent.small_file import UnfitFile, read_file
 from raft_snapshot_agent.storage.local import atomic_write

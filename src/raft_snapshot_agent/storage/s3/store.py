@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 from raft_snapshot_agent.error_text import read_document
 from raft_snapshot_agent.errors import StorageError
-from raft_snapshot_agent.secret import one_line
+from raft_snapshot_agent.redaction import one_line
 from raft_snapshot_agent.storage.http.answers import describe_redirect
 from raft_snapshot_agent.storage.http.bucket_client import (
     BucketClient,

@@ -12,7 +12,7 @@ from raft_snapshot_agent.errors import (
     StorageUnavailable,
     reason_of,
 )
-from raft_snapshot_agent.secret import one_line
+from raft_snapshot_agent.redaction import one_line
 from raft_snapshot_agent.storage.sftp.options import SftpOptions
 
 LATER = "it may be temporary; check the server"

@@ -18,7 +18,7 @@ from raft_snapshot_agent.errors import (
     StorageError,
 )
 from raft_snapshot_agent.network.trust import TlsOptions
-from raft_snapshot_agent.secret import one_line
+from raft_snapshot_agent.redaction import one_line
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.http.body import (
     Body,

@@ -12,7 +12,8 @@ from pydantic import PrivateAttr, ValidationInfo, field_validator, model_validat
 
 from raft_snapshot_agent.errors import Denied, ServerError
 from raft_snapshot_agent.fields import Settings
-from raft_snapshot_agent.secret import Secret, redact
+from raft_snapshot_agent.redaction import redact
+from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.vault.answers import Answer
 from raft_snapshot_agent.vault.auth.base import Ask, Login, Mount, login_path
 

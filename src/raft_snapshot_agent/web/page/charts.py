@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
-from raft_snapshot_agent.core.state.status import StorageStatus
+from raft_snapshot_agent.core.state.storage_status import StorageStatus
 from raft_snapshot_agent.web.page import words
 
 WIDTH, HEIGHT = 640, 120

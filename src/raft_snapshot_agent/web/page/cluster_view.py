@@ -14,7 +14,8 @@ from raft_snapshot_agent.core.alarms.problems import (
 )
 from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.core.spans import span
-from raft_snapshot_agent.core.state.status import ClusterStatus, Role
+from raft_snapshot_agent.core.state.role import Role
+from raft_snapshot_agent.core.state.status import ClusterStatus
 from raft_snapshot_agent.web.page import words
 from raft_snapshot_agent.web.page.changes import MountChanges, compare_runs
 from raft_snapshot_agent.web.page.charts import Chart, draw_charts

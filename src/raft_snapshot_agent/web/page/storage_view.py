@@ -11,7 +11,7 @@ from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.core.state.holding import CheckState
-from raft_snapshot_agent.core.state.status import StorageStatus
+from raft_snapshot_agent.core.state.storage_status import StorageStatus
 from raft_snapshot_agent.web.page import words
 
 NEWEST = 40

@@ -17,14 +17,9 @@ from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.freshness import Census
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Outcome
-from raft_snapshot_agent.core.state.status import (
-    Activity,
-    ClusterStatus,
-    DrillStatus,
-    LeaseStatus,
-    Role,
-    StorageStatus,
-)
+from raft_snapshot_agent.core.state.role import Role
+from raft_snapshot_agent.core.state.status import Activity, ClusterStatus, DrillStatus, LeaseStatus
+from raft_snapshot_agent.core.state.storage_status import StorageStatus
 
 BROKEN = Census(Stored("b.snap", NOW, 1), 1, broken=(Stored("a.snap", NOW - HOUR, 1),))
 BROKEN_FREE = Census(Stored("b.snap", NOW, 1, verified=True), 1)

@@ -16,18 +16,17 @@ from raft_snapshot_agent.core.alarms.problems import (
 )
 from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.schedules.schedule import Every
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.holding import Survey
+from raft_snapshot_agent.core.state.role import Role
 from raft_snapshot_agent.core.state.status import (
     AgentStatus,
     ClusterStatus,
     DrillStatus,
     LeaseStatus,
-    OngoingFailure,
-    Role,
-    StorageStatus,
 )
+from raft_snapshot_agent.core.state.storage_status import OngoingFailure, StorageStatus
 from raft_snapshot_agent.errors import StorageUnavailable
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)

@@ -5,16 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from raft_snapshot_agent.core.history.guard import (
-    Alarm,
-    Judgement,
-    Losses,
-    Point,
-    is_trusted,
-    judge,
-)
+from raft_snapshot_agent.core.history.guard import Judgement, Losses, Point, is_trusted, judge
 from raft_snapshot_agent.core.snapshots.naming import parse
-from raft_snapshot_agent.core.snapshots.notes import Restored
+from raft_snapshot_agent.core.snapshots.notes import Alarm, Restored
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Stored
 
 NAME = "raft-snapshot-20261123T143000Z-i1000.snap"

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from raft_snapshot_agent.core.schedules.schedule import Cron, Every, Schedule
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec, ScheduleState
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
+from raft_snapshot_agent.core.schedules.timetable import ScheduleState
 from raft_snapshot_agent.core.state.freshness import deadline
 from raft_snapshot_agent.core.state.overdue import find_overdue
 

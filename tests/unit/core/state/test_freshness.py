@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raft_snapshot_agent.core.schedules.schedule import Cron, Every
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.snapshot import NO_TIME, Stored
 from raft_snapshot_agent.core.state.freshness import census, deadline, newest_times
 

@@ -17,7 +17,8 @@ from tests.contract.sources import MIB, NAME, Watched, beside, bytes_of, content
 from tests.http_proxy import Exchange, HttpProxy, Request, status
 from tests.s3_faults import S3Faults
 
-from raft_snapshot_agent.core.leases.lease import Record, Versioned
+from raft_snapshot_agent.core.leases.lease import Versioned
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.errors import (
     LoginRefused,
     SnapshotNotFound,

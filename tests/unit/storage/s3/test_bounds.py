@@ -15,7 +15,7 @@ from tests.contract.sources import MIB, NAME, put_of
 from tests.http_proxy import Exchange, Request
 from tests.raw_server import OK, RawServer, endless, whole
 
-from raft_snapshot_agent.core.leases.lease import Record
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.storage.leftovers import Leftovers

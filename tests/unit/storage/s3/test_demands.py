@@ -15,7 +15,7 @@ from tests.http_proxy import Behaviour, Exchange, Request, pass_through, status
 from tests.moto_store import MotoStore
 from tests.s3_faults import S3Faults
 
-from raft_snapshot_agent.core.leases.lease import Record
+from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.errors import ConfigError, StorageError
 from raft_snapshot_agent.storage.base import BytesSource, Storage
 

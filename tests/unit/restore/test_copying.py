@@ -24,6 +24,7 @@ from raft_snapshot_agent.errors import StorageUnavailable, VerificationError
 from raft_snapshot_agent.restore.copying import Copying, CopyResult, CopyState
 from raft_snapshot_agent.restore.reader import StoredReader
 from raft_snapshot_agent.storage.base import BytesSource, UploadSource
+from raft_snapshot_agent.storage.local.local import LocalStorage
 
 NOW = datetime(2024, 11, 23, 15, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -136,6 +137,18 @@ async def test_all_that_lies_beside_it_goes_along_with_its_signature(tmp_path: P
     assert isinstance(storage, Recording)
     order = [name for name in storage.put_names if name.startswith(named(1))]
     assert order == [f"{named(1)}.hold", named(1), f"{named(1)}.json"], "held before it is there"
+
+
+async def test_a_copy_damaged_in_place_leaves_the_other_whole(tmp_path: Path) -> None:
+    source, target, spool = (tmp_path / name for name in ("a", "b", "spool"))
+    for folder in (source, target, spool):
+        folder.mkdir()
+    here, there = (Destination(one.name, LocalStorage(one)) for one in (source, target))
+    name = await store(here, 0)
+    assert states(await copy(here, there, spool)) == ["copied"]
+    with (target / name).open("r+b") as file:
+        file.write(b"damaged")
+    assert (source / name).read_bytes() == archive(0)
 
 
 async def test_what_is_there_is_not_sent_again(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""Commands that refuse an option given twice, and an argument that is empty.
+"""Commands that refuse an option given twice, and one that is empty, or an argument.
 
 Of two only the last would count, and an empty one, such as an unset variable of a shell, would
-mean the default: another snapshot, or the working directory.
+mean the default: another snapshot, the working directory, all clusters.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _require_one_value(context: Any, given: Any, value: object, times: int) -> N
         times += 1
     if is_option and times > 1 and not (given.multiple or given.is_flag):
         raise typer.BadParameter("give it once", ctx=context, param=given)
-    if value == "" and (not is_option or given.metavar == "FILE"):
+    if value == "" or (isinstance(value, list | tuple) and "" in value):
         raise typer.BadParameter("it is empty", ctx=context, param=given)
 
 
@@ -57,7 +57,7 @@ class OnceGroup(_Once, TyperGroup):
 
 
 def refuse_repeats(app: typer.Typer) -> None:
-    """Let all commands of an app refuse an option given twice, and an empty argument."""
+    """Let all commands of an app refuse an option given twice, and an empty one."""
     for command in app.registered_commands:
         if command.cls in {None, TyperCommand}:
             command.cls = OnceCommand

@@ -23,7 +23,8 @@ from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Duration, Settings
 from raft_snapshot_agent.notify import AnyNotifier
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# It becomes the name of a folder, and a part of that of a Kubernetes lease.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _UNFIT = re.compile(r"[^a-z0-9-]")
 _MERGED: tuple[KeyPath, ...] = (("vault",), ("vault", "tls"), ("guard",))
 """Keys that a cluster may override in part; any other key replaces the whole default."""
@@ -61,7 +62,8 @@ class Fleet(Settings):
             raise ValueError("name at least one, such as `clusters: {prod: {vault: {...}}}`")
         for name, keys in clusters.items():
             if not _NAME.fullmatch(name):
-                raise misplaced_error("a cluster's name has letters, digits and . _ - only", name)
+                what = "a cluster's name has letters, digits and . _ - only, at most 100"
+                raise misplaced_error(what, name)
             for key in Fleet.model_fields:
                 if key in keys:
                     raise misplaced_error(

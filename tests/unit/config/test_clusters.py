@@ -131,6 +131,9 @@ def test_a_file_of_one_cluster_wants_no_name(write: WriteFile) -> None:
     assert caught.value.hint == "the configuration names no clusters"
 
 
+LONG = "a" * 101
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -143,6 +146,7 @@ def test_a_file_of_one_cluster_wants_no_name(write: WriteFile) -> None:
         ("clusters: [a]", "1:1: clusters: must be a mapping of keys, not a list"),
         ("clusters: {a: 1}", "1:12: clusters.a: must be a mapping of keys, not a number"),
         ("clusters: {a/b: {}}", "1:12: clusters.a/b: a cluster's name has letters, digits"),
+        (f"clusters: {{{LONG}: {{}}}}", f"1:12: clusters.{LONG[:50]}"),
         ("clusters: {a: {log: {}}}", "1:16: clusters.a.log: belongs at the top of the file"),
         ("clusters: {a: {clusters: {}}}", "1:16: clusters.a.clusters: belongs at the top"),
         ("{clusters: {a: {}}, concurrency: 0}", "1:21: concurrency: must be 1 or more"),

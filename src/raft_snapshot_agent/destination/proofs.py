@@ -84,6 +84,10 @@ class Proofs:
         except StorageError:
             return Unread()  # unknown, perhaps for ever, but no reason to stop
 
+    def is_signed(self, stored: Stored, told: Told) -> bool:
+        """Return whether a manifest is signed with the agents' key, and of this snapshot."""
+        return Judge(self.naming, self.keys).is_signed(stored, told)
+
     async def judge(self, listed: Sequence[Stored]) -> Judge:
         """Determine which unsigned snapshots were taken before a key was configured.
 

@@ -11,8 +11,7 @@ from urllib.parse import quote
 
 from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.errors import ConfigError, NothingThere, ServerError
-from raft_snapshot_agent.restore.choice import ignore
-from raft_snapshot_agent.restore.copies import Tell
+from raft_snapshot_agent.restore.copies import Tell, ignore
 from raft_snapshot_agent.restore.drill import choose_server, lend_folder, restored
 from raft_snapshot_agent.restore.kms import read_seal
 from raft_snapshot_agent.restore.reader import SnapshotReader

@@ -49,7 +49,7 @@ class SnapshotReader(Protocol):
         """Describe how its origin is proved."""
 
     def confirm(self, snapshot: Snapshot) -> None:
-        """Compare its archive with the time for which it was chosen.
+        """Compare its archive with what it was chosen for: a time, or a SHA-256.
 
         Raises:
             MismatchedSnapshot: They do not match.
@@ -74,6 +74,8 @@ class StoredReader:
     """Whether it was chosen by its date, which its archive must then confirm."""
     elsewhere: tuple[Destination, ...] = ()
     """The other storages, which may have a copy of it."""
+    sha256: str = ""
+    """Its SHA-256 by the manifest of another copy, which its archive must then confirm."""
 
     @property
     def label(self) -> str:
@@ -102,6 +104,12 @@ class StoredReader:
         return f"unsigned; {known}" if unsigned else known
 
     def confirm(self, snapshot: Snapshot) -> None:
+        if self.sha256 not in {"", snapshot.sha256}:
+            raise MismatchedSnapshot(
+                "it is whole, but not the snapshot that the manifest of the first copy describes:"
+                f" SHA-256 {snapshot.sha256[:12]}... instead of {self.sha256[:12]}...",
+                hint="do not trust it unless you know by whom it was stored",
+            )
         written_at = snapshot.meta.written_at
         if not self.by_date or written_at is None or not self.stored.dated:
             return

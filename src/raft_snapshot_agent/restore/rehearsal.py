@@ -14,8 +14,7 @@ from raft_snapshot_agent.core.snapshots.notes import one_line
 from raft_snapshot_agent.destination.drill_notes import remember_drill
 from raft_snapshot_agent.errors import AgentError, DrillFailed, VerificationError
 from raft_snapshot_agent.restore.canaries import prove
-from raft_snapshot_agent.restore.choice import ignore
-from raft_snapshot_agent.restore.copies import Tell
+from raft_snapshot_agent.restore.copies import Tell, ignore
 from raft_snapshot_agent.restore.drill import choose_server, lend_folder, restored
 from raft_snapshot_agent.restore.kms import read_seal
 from raft_snapshot_agent.restore.living_copy import LivingCopy

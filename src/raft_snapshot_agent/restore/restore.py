@@ -23,8 +23,7 @@ from raft_snapshot_agent.errors import (
     StorageError,
     VerificationError,
 )
-from raft_snapshot_agent.restore.choice import ignore
-from raft_snapshot_agent.restore.copies import Tell, read_whole_copy
+from raft_snapshot_agent.restore.copies import Tell, ignore, read_whole_copy
 from raft_snapshot_agent.restore.examine import examine, naming
 from raft_snapshot_agent.restore.reader import SnapshotReader, pour
 from raft_snapshot_agent.restore.sending import Upload, send

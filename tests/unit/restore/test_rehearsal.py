@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from tests.unit.restore.test_copies import BROKEN, silent
-from tests.unit.restore.test_reader import NEW, WHOLE, destination
+from tests.unit.restore.test_reader import NEW, WHOLE, Down, destination
 
 from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.errors import StorageUnavailable
+from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.restore import rehearsal
 from raft_snapshot_agent.restore.choice import choose
 from raft_snapshot_agent.restore.rehearsal import DrillOutcome, rehearse
@@ -64,10 +64,14 @@ async def test_one_that_is_broken_everywhere_has_failed(tmp_path: Path) -> None:
     assert await noted(places) == ["local"]
 
 
-async def test_nothing_is_noted_where_one_that_may_be_whole_cannot_be_read(tmp_path: Path) -> None:
-    places = [await destination("local", new=BROKEN), await silent()]
+@pytest.mark.parametrize("lists", [True, False])
+async def test_nothing_is_noted_where_one_that_may_be_whole_cannot_be_read(
+    tmp_path: Path, lists: bool
+) -> None:
+    other = await silent() if lists else Destination("down", Down())
+    places = [await destination("local", new=BROKEN), other]
 
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageError):
         await drilled(places, tmp_path, [])
 
-    assert await noted(places) == []
+    assert await noted(places[:1]) == []

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from tests.adversary.history import KEYS, Site, archive_of, manifest_for
+from tests.choosing import choose_named, choose_newest
 
 from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Sidecar
 from raft_snapshot_agent.errors import MismatchedSnapshot, SnapshotNotFound
-from raft_snapshot_agent.restore.choice import choose
 from raft_snapshot_agent.restore.examine import examine
 from raft_snapshot_agent.restore.reader import StoredReader
 from raft_snapshot_agent.storage.base import BytesSource
@@ -43,7 +43,7 @@ async def stored(*, signed: bool) -> Site:
 
 
 async def chosen(site: Site) -> str:
-    reader = await choose([site.destination], None)
+    reader = await choose_newest([site.destination])
     assert isinstance(reader, StoredReader)
     await examine(reader)
     return reader.stored.name
@@ -94,7 +94,7 @@ async def test_an_archive_of_another_day_is_refused_as_the_latest_and_had_by_its
 
     with pytest.raises(MismatchedSnapshot, match="and its name tells another day"):
         await chosen(site)
-    assert await examine(await choose([site.destination], SAME))
+    assert await examine(await choose_named([site.destination], SAME))
 
 
 async def test_nothing_that_can_be_believed_is_told_as_that() -> None:
@@ -103,7 +103,7 @@ async def test_nothing_that_can_be_believed_is_told_as_that() -> None:
     await lying(HIGHER, size=3)(site)
 
     with pytest.raises(SnapshotNotFound, match="none of the 2 snapshots") as caught:
-        await choose([site.destination], None)
+        await choose_newest([site.destination])
     assert "give its name" in str(caught.value)
 
 
@@ -135,7 +135,7 @@ async def test_it_is_told_who_vouches_for_a_snapshot(signed: bool, name: str, wo
     await site.add(LATER, archive_of(1000))
     await site.add(OLD + "x", archive_of(1000))
 
-    assert words in await (await choose([site.destination], name)).proof()
+    assert words in await (await choose_named([site.destination], name)).proof()
 
 
 async def test_with_a_key_only_agents_tell_which_are_safety_snapshots() -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.choosing import choose_newest
 from tests.cluster.command import Ending, call
 from tests.cluster.test_drill import Ground
 from tests.stores.memory import MemoryStorage
 
+from raft_snapshot_agent.cli.choosing import parse_time
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.recovering import RecoverWish, Source, recover, split_names
 from raft_snapshot_agent.config.loaded import Loaded
@@ -26,7 +28,6 @@ from raft_snapshot_agent.errors import (
     ServerError,
     SnapshotNotFound,
 )
-from raft_snapshot_agent.restore.at_time import choose_at, parse_time
 from raft_snapshot_agent.restore.browse import list_all_below, list_below
 from raft_snapshot_agent.restore.living_copy import LivingCopy, Place
 from raft_snapshot_agent.restore.recovery import (
@@ -467,8 +468,8 @@ async def test_the_newest_of_a_time_is_chosen() -> None:
         ("2026-11-23", 1),
         ("2026-11-23T15:00+02:00", 2),
     ):
-        assert (await choose_at(places, parse_time(when))).stored.name == names[chosen]
+        assert (await choose_newest(places, parse_time(when))).stored.name == names[chosen]
     with pytest.raises(SnapshotNotFound, match="no snapshot was taken at 2026-11-20T00:00:00Z"):
-        await choose_at(places, parse_time("2026-11-20"))
+        await choose_newest(places, parse_time("2026-11-20"))
     with pytest.raises(ConfigError, match="is not a time"):
         parse_time("yesterday")

@@ -1,12 +1,18 @@
-"""Tell which storages could not be asked for a newer snapshot, or refuse to go on without them."""
+"""The snapshot that a command is for: what its arguments mean, and what to tell of the choice."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 from raft_snapshot_agent.cli import output
-from raft_snapshot_agent.errors import NotThereYet, StorageError
-from raft_snapshot_agent.restore.choice import Missed, Unlisted
+from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.errors import ConfigError, NotThereYet, StorageError
+from raft_snapshot_agent.restore.choice import InFile, Missed, Named, Newest, Wanted, choose
+from raft_snapshot_agent.restore.reader import SnapshotReader
+from raft_snapshot_agent.service import assembly
 
 
 def warn(text: str) -> None:
@@ -14,21 +20,77 @@ def warn(text: str) -> None:
     output.talk(f"warning: {text}")
 
 
-def warn_of_missed(missed: Sequence[Unlisted]) -> None:
-    """Warn of the storages that may hold a newer snapshot than the one that is chosen."""
-    for one in missed:
+def parse_wanted(text: str | None, at: str | None = None) -> Wanted:
+    """Return which snapshot the arguments of a command mean.
+
+    Arguments:
+        text: A name, a file, or `-` for standard input; `None`: the newest.
+        at: The time at which it was the newest.
+
+    Raises:
+        ConfigError: `at` is not a time.
+    """
+    if text is None:
+        return Newest(None if at is None else parse_time(at))
+    if text == "-":
+        return InFile(None)
+    if "/" in text or Path(text).is_file():
+        return InFile(Path(text))
+    return Named(text)
+
+
+def parse_time(text: str) -> datetime:
+    """Parse an RFC 3339 time; without a zone it is in UTC.
+
+    Raises:
+        ConfigError: It is not a time.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(
+            f"{text!r} is not a time", hint="write one such as 2026-11-23T15:30:00Z"
+        ) from error
+
+
+def open_storages(
+    load: Callable[[], Loaded], wanted: Wanted, only: str | None = None
+) -> Sequence[Destination]:
+    """Open the storages to look in; a file needs none, and no configuration."""
+    return () if isinstance(wanted, InFile) else assembly.destinations(load().config, only)
+
+
+async def choose_reader(
+    destinations: Sequence[Destination], wanted: Wanted, *, is_asked: bool = True
+) -> SnapshotReader:
+    """Find a snapshot, and warn of what may be a better choice.
+
+    Arguments:
+        destinations: The storages to look in, in order.
+        wanted: The snapshot.
+        is_asked: Whether an operator confirms the choice, or it changes nothing; if not, a warning
+            refuses it.
+
+    Raises:
+        AgentError: There is none, or a better one may have been missed and nobody is asked.
+    """
+    choice = await choose(destinations, wanted, datetime.now(UTC))
+    for one in choice.missed:
         warn(str(one))
+    if not is_asked:
+        _require_all(choice.missed)
+    return choice.reader
 
 
-def refuse_missed(missed: Sequence[Unlisted]) -> None:
-    """Warn of them, and refuse to choose without them, as nobody is asked.
+def _require_all(missed: Sequence[Missed]) -> None:
+    """Refuse to choose without a storage, as nobody is asked.
 
     A folder that is missing refuses nothing: on a new host there may be none yet.
 
     Raises:
         StorageError: A storage may hold a newer snapshot.
     """
-    warn_of_missed(missed)
     silent = [one.storage for one in missed if not isinstance(one.error, NotThereYet)]
     if silent:
         raise StorageError(
@@ -36,8 +98,3 @@ def refuse_missed(missed: Sequence[Unlisted]) -> None:
             " nobody decide",
             hint="give the name of the snapshot, or --storage to look in one storage only",
         )
-
-
-def rule_for(*, yes: bool) -> Missed:
-    """Return what to do about such storages, by whether the operator is asked."""
-    return refuse_missed if yes else warn_of_missed

@@ -7,9 +7,8 @@ from functools import partial
 from typing import Any
 
 from raft_snapshot_agent.cli import output
-from raft_snapshot_agent.cli.choosing import warn, warn_of_missed
+from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse_wanted, warn
 from raft_snapshot_agent.cli.options import Format
-from raft_snapshot_agent.cli.stored import destinations_for
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.core.snapshot_file.contents import Contents, Count, Mount, shown
@@ -17,7 +16,7 @@ from raft_snapshot_agent.core.snapshot_file.difference import Change, Difference
 from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
 from raft_snapshot_agent.destination.drill_notes import describe_drill
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.restore.choice import choose
+from raft_snapshot_agent.restore.choice import InFile
 from raft_snapshot_agent.restore.copies import read_whole_copy
 from raft_snapshot_agent.restore.examine import count_contents, find_difference
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
@@ -32,10 +31,12 @@ def inspect(
     prefix: str = "",
 ) -> int:
     """Verify a snapshot and show what it contains; return the exit code."""
+    which = parse_wanted(wanted)
+    destinations = open_storages(load, which)
     by_prefix = depth if depth is not None else prefix.count("/") + 1 if prefix else 0
 
     async def work() -> tuple[dict[str, Any], Contents]:
-        chosen = await choose(destinations_for(load, wanted), wanted, warn_of_missed)
+        chosen = await choose_reader(destinations, which)
         count = partial(count_contents, depth=by_prefix, prefix=prefix)
         reader, (snapshot, contents) = await read_whole_copy(chosen, count, warn)
         return await _describe(reader, snapshot), contents
@@ -62,11 +63,12 @@ def diff(
     """Verify two snapshots and show how they differ; return the exit code."""
     if wanted == ("-", "-"):
         raise ConfigError("standard input holds one snapshot, not two", hint="name another")
+    which = [parse_wanted(name) for name in wanted]
+    named = next((one for one in which if not isinstance(one, InFile)), which[0])
+    destinations = open_storages(load, named, storage)
 
     async def work() -> Difference:
-        before, after = [
-            await choose(destinations_for(load, name, storage), name) for name in wanted
-        ]
+        before, after = [await choose_reader(destinations, one) for one in which]
         return await find_difference(before, after)
 
     found = wait_for(work)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.choosing import choose_reader
 from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
@@ -16,7 +17,7 @@ from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.restore.choice import choose
+from raft_snapshot_agent.restore.choice import Newest
 from raft_snapshot_agent.restore.copying import Copying, CopyResult, CopyState, find_copied
 from raft_snapshot_agent.restore.reader import StoredReader
 from raft_snapshot_agent.service import assembly
@@ -80,7 +81,7 @@ async def _choose_copied(source: Destination, wish: CopyWish) -> list[StoredRead
         return [StoredReader(source, one) for one in await source.stored()]
     if wish.snapshot is not None:
         return [StoredReader(source, find_copied(await source.stored(), wish.snapshot))]
-    latest = await choose([source], None)
+    latest = await choose_reader([source], Newest())
     return [latest] if isinstance(latest, StoredReader) else []
 
 

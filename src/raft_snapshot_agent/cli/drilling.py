@@ -11,17 +11,16 @@ from typing import Any
 import anyio
 
 from raft_snapshot_agent.cli import output
-from raft_snapshot_agent.cli.choosing import warn, warn_of_missed
+from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse_wanted, warn
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_drill
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.errors import NoConfiguration
-from raft_snapshot_agent.restore.choice import choose
+from raft_snapshot_agent.restore.choice import InFile, Wanted
 from raft_snapshot_agent.restore.rehearsal import DrillOutcome, rehearse
 from raft_snapshot_agent.servers.node import OpenBaoNode
-from raft_snapshot_agent.service import assembly
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +40,14 @@ def drill(load: Callable[[], Loaded], wish: DrillWish, layout: Format) -> int:
     Raises:
         DrillFailed: The drill failed.
     """
-    loaded = _load_cluster(load, wish)
+    wanted = parse_wanted(wish.snapshot)
+    loaded = _load_cluster(load, wanted)
     config = loaded.config
     settings = config.drill
     if wish.server is not None:
         settings = settings.model_copy(update={"server": wish.server.absolute()})
     check_drill(settings, loaded.position)
-    destinations = () if is_file(wish.snapshot) else assembly.destinations(config, wish.storage)
+    destinations = open_storages(lambda: loaded, wanted, wish.storage)
 
     async def stay(outcome: DrillOutcome, node: OpenBaoNode) -> None:
         if wish.keep or settings.keep:
@@ -56,7 +56,7 @@ def drill(load: Callable[[], Loaded], wish: DrillWish, layout: Format) -> int:
             await anyio.sleep_forever()
 
     async def work() -> DrillOutcome:
-        reader = await choose(destinations, wish.snapshot, warn_of_missed)
+        reader = await choose_reader(destinations, wanted)
         return await rehearse(reader, settings, spool_folder(config, os.environ), stay, tell=warn)
 
     outcome = wait_for(work)
@@ -69,17 +69,12 @@ def drill(load: Callable[[], Loaded], wish: DrillWish, layout: Format) -> int:
     return 0
 
 
-def is_file(wanted: str | None) -> bool:
-    """Return whether an argument names a file on this host and not a stored snapshot."""
-    return wanted is not None and (wanted == "-" or "/" in wanted or Path(wanted).is_file())
-
-
-def _load_cluster(load: Callable[[], Loaded], wish: DrillWish) -> Loaded:
+def _load_cluster(load: Callable[[], Loaded], wanted: Wanted) -> Loaded:
     """Load the configuration, which is optional for a file, as unseal keys are."""
     try:
         return load()
     except NoConfiguration:
-        if not is_file(wish.snapshot):
+        if not isinstance(wanted, InFile):
             raise
         return Loaded(Config())
 

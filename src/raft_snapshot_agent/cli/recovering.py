@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raft_snapshot_agent.cli import output
-from raft_snapshot_agent.cli.choosing import rule_for, warn, warn_of_missed
-from raft_snapshot_agent.cli.drilling import is_file
+from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse_wanted, warn
 from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.question import ask
@@ -25,18 +24,18 @@ from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.restore import recovery
-from raft_snapshot_agent.restore.at_time import choose_at, parse_time
 from raft_snapshot_agent.restore.browse import list_all_below, list_below
-from raft_snapshot_agent.restore.choice import Missed, choose
 from raft_snapshot_agent.restore.living_copy import LivingCopy, bring_to_life, require_keys
 from raft_snapshot_agent.restore.reader import SnapshotReader
 from raft_snapshot_agent.restore.recovery import Live, Present, Recovered
 from raft_snapshot_agent.restore.roles import describe_missing
-from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.leader import Cluster
 from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
+
+_Choose = Callable[[], Awaitable[SnapshotReader]]
+"""Chooses the snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +90,10 @@ def browse(loaded: Loaded, chosen: Source, prefix: str, *, recursive: bool, layo
     """List the paths below a prefix of a snapshot; return the exit code."""
     loaded = by_hand(loaded, os.environ)
     _check_copy(loaded)
+    choose = _plan_choice(loaded, chosen)
 
     async def work() -> list[str]:
-        async with _alive(loaded, chosen, warn_of_missed) as copy:
+        async with _alive(loaded, choose) as copy:
             return await in_thread(partial(_list_paths, copy, prefix.strip("/"), recursive))
 
     names = wait_for(work)
@@ -120,16 +120,17 @@ def recover(loaded: Loaded, chosen: Source, wish: RecoverWish, layout: Format) -
     _check(wish)
     loaded = by_hand(loaded, os.environ)
     _check_copy(loaded)
+    choose = _plan_choice(loaded, chosen, is_asked=not wish.yes)
 
     async def work() -> int:
         if wish.output is not None:
-            found = await _read_all(loaded, chosen, wish)
+            found = await _read_all(loaded, choose, wish)
             await in_thread(partial(_write_down, wish.output, found))
             return 0
         live = await in_thread(partial(_live, loaded.config.vault), abandon=True)
         for path in wish.paths:  # before the copy, which takes a while
             await in_thread(partial(_look, live, path, wish))
-        found = await _read_all(loaded, chosen, wish)
+        found = await _read_all(loaded, choose, wish)
         steps = [await in_thread(partial(_step, live, one, wish)) for one in found]
         _show(found, steps, wish, layout)
         if wish.dry_run or not await _confirm(steps, wish):
@@ -140,6 +141,12 @@ def recover(loaded: Loaded, chosen: Source, wish: RecoverWish, layout: Format) -
         return 0
 
     return wait_for(work)
+
+
+def _plan_choice(loaded: Loaded, chosen: Source, *, is_asked: bool = True) -> _Choose:
+    wanted = parse_wanted(chosen.snapshot, chosen.at)
+    destinations = open_storages(lambda: loaded, wanted, chosen.storage)
+    return partial(choose_reader, destinations, wanted, is_asked=is_asked)
 
 
 def _check(wish: RecoverWish) -> None:
@@ -170,8 +177,8 @@ def _check_copy(loaded: Loaded) -> None:
     check_drill(loaded.config.drill, loaded.position)
 
 
-async def _read_all(loaded: Loaded, chosen: Source, wish: RecoverWish) -> list[Recovered]:
-    async with _alive(loaded, chosen, rule_for(yes=wish.yes)) as copy:
+async def _read_all(loaded: Loaded, choose: _Choose, wish: RecoverWish) -> list[Recovered]:
+    async with _alive(loaded, choose) as copy:
         found = [await in_thread(partial(_read, copy, path, wish)) for path in wish.paths]
     for one in found:
         if one.passed_over:
@@ -183,22 +190,13 @@ async def _read_all(loaded: Loaded, chosen: Source, wish: RecoverWish) -> list[R
 
 
 @asynccontextmanager
-async def _alive(loaded: Loaded, chosen: Source, missed: Missed) -> AsyncIterator[LivingCopy]:
+async def _alive(loaded: Loaded, choose: _Choose) -> AsyncIterator[LivingCopy]:
     settings = loaded.config.drill
-    reader = await _reader(loaded, chosen, missed)
+    reader = await choose()
     output.talk(f"Bringing {reader.label} in an isolated throw-away server ...")
     spool = spool_folder(loaded.config, os.environ)
     async with bring_to_life(reader, settings, spool, warn) as copy:
         yield copy
-
-
-async def _reader(loaded: Loaded, chosen: Source, missed: Missed) -> SnapshotReader:
-    if is_file(chosen.snapshot):
-        return await choose((), chosen.snapshot)
-    destinations = assembly.destinations(loaded.config, chosen.storage)
-    if chosen.at is not None:
-        return await choose_at(destinations, parse_time(chosen.at), missed)
-    return await choose(destinations, chosen.snapshot, missed)
 
 
 def _read(copy: LivingCopy, path: str, wish: RecoverWish) -> Recovered:

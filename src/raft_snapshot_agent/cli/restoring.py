@@ -13,14 +13,13 @@ from pathlib import Path
 import anyio
 
 from raft_snapshot_agent.cli import output
-from raft_snapshot_agent.cli.choosing import rule_for, warn
+from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse_wanted, warn
 from raft_snapshot_agent.cli.doctor import doctor
 from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.progress import show_progress
 from raft_snapshot_agent.cli.question import ask
 from raft_snapshot_agent.cli.restore_words import describe_end, describe_plan, describe_way_back
-from raft_snapshot_agent.cli.stored import destinations_for
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.loaded import Loaded
@@ -29,8 +28,6 @@ from raft_snapshot_agent.core.duration import parse_duration
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, ConfigError, PartialFailure
 from raft_snapshot_agent.restore.aftermath import Aftermath, follow_members
-from raft_snapshot_agent.restore.at_time import choose_at, parse_time
-from raft_snapshot_agent.restore.choice import choose
 from raft_snapshot_agent.restore.members import Condition
 from raft_snapshot_agent.restore.noting import describe_restored, note_restore, take_back
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
@@ -165,12 +162,10 @@ class _Restoring:
             output.talk(describe_way_back(safety, *where, force=self.wish.force))
 
     async def _choose(self) -> SnapshotReader:
-        wanted = self.wish.snapshot
-        destinations = destinations_for(lambda: self.loaded, wanted, self.wish.storage)
-        missed = rule_for(yes=self.wish.yes)
-        if self.wish.at is not None:
-            return await choose_at(destinations, parse_time(self.wish.at), missed)
-        return await choose(destinations, wanted, missed)
+        wish = self.wish
+        wanted = parse_wanted(wish.snapshot, wish.at)
+        destinations = open_storages(lambda: self.loaded, wanted, wish.storage)
+        return await choose_reader(destinations, wanted, is_asked=not wish.yes)
 
     async def _take_safety(self, cluster: Cluster, target: Target) -> SafetySnapshot:
         """Store the present data, with the operator's token or else with the agent's login.

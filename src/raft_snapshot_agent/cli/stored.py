@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from raft_snapshot_agent.cli import output
-from raft_snapshot_agent.cli.choosing import warn, warn_of_missed
+from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse_wanted, warn
 from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.target import binary_output, writable_folder
@@ -32,7 +32,6 @@ from raft_snapshot_agent.errors import (
     NotThereYet,
     StorageError,
 )
-from raft_snapshot_agent.restore.choice import choose
 from raft_snapshot_agent.restore.examine import judge_reader
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
 from raft_snapshot_agent.restore.restore import fetch_copy
@@ -40,15 +39,6 @@ from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.storage.local.local import LocalStorage
 from raft_snapshot_agent.storage.pipe import PipeStorage
-
-
-def destinations_for(
-    load: Callable[[], Loaded], wanted: str | None, only: str | None = None
-) -> Sequence[Destination]:
-    """Open the storages in which to look up a name; a file needs none, and no configuration."""
-    if wanted == "-" or (wanted is not None and ("/" in wanted or Path(wanted).is_file())):
-        return ()
-    return assembly.destinations(load().config, only)
 
 
 def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
@@ -169,6 +159,8 @@ def verify(
     only: str | None = None,
 ) -> int:
     """Read snapshots completely and print whether they are intact; return the exit code."""
+    which = parse_wanted(wanted)
+    destinations = open_storages(load, which, only)
     rows: list[dict[str, str]] = []
     codes: list[int] = []
 
@@ -183,9 +175,8 @@ def verify(
             output.talk(f"warning: the result could not be stored for retention: {error}")
 
     async def work() -> None:
-        destinations = destinations_for(load, wanted, only)
         if not every:
-            await prove(await choose(destinations, wanted, warn_of_missed))
+            await prove(await choose_reader(destinations, which))
             return
         for destination in destinations:
             try:
@@ -240,9 +231,11 @@ def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overw
     if into_folder and wanted == "-":
         raise ConfigError("cannot fetch from standard input: it has no name", hint="add: -o FILE")
     folder = writable_folder(target / "*" if into_folder else target, overwrite=overwrite)
+    which = parse_wanted(wanted)
+    destinations = open_storages(load, which)
 
     async def work() -> None:
-        reader = await choose(destinations_for(load, wanted), wanted, warn_of_missed)
+        reader = await choose_reader(destinations, which)
         name = Path(reader.label).name if into_folder else target.name
         writable_folder(folder / name, overwrite=overwrite)
         async with fetch_copy(reader, folder, tell=warn) as got:
@@ -261,11 +254,12 @@ def fetch_to_stdout(load: Callable[[], Loaded], wanted: str | None) -> int:
     """Write a stored snapshot to standard output after its verification; return the exit code."""
     pipe = PipeStorage(binary_output("fetch -o -"))
     loaded = cache(load)
-    destinations = destinations_for(loaded, wanted)
+    which = parse_wanted(wanted)
+    destinations = open_storages(loaded, which)
     folder = spool_folder(loaded().config if destinations else Config(), os.environ)
 
     async def work() -> None:
-        reader = await choose(destinations, wanted, warn_of_missed)
+        reader = await choose_reader(destinations, which)
         async with fetch_copy(reader, folder, tell=warn) as got:
             await pipe.put("-", got.spool)
         output.talk(f"Fetched and verified: {got.reader.label} (index {got.snapshot.meta.index})")

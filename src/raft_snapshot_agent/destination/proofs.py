@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -53,6 +53,12 @@ class Proofs:
     naming: Naming | None
     keys: SigningKeys | None = None
     told: Remembered = field(default_factory=Remembered)
+    unread: dict[str, StorageError] | None = None
+    """Where to note the manifests that cannot be read; `None`: no answer is raised."""
+
+    def tolerant(self) -> Proofs:
+        """Return a reader that goes on without a manifest, and notes in `unread` why."""
+        return replace(self, unread={})
 
     async def read(self, stored: Stored, *, whole: bool = True) -> Told:
         """Read the manifest of a snapshot.
@@ -77,12 +83,22 @@ class Proofs:
         return told
 
     async def _read(self, name: str) -> Told:
+        unread = {} if self.unread is None else self.unread
+        silent = [one for one in unread.values() if isinstance(one, StorageUnavailable)]
+        if name in unread or len(silent) >= _AT_ONCE:  # each costs all retries: ask for no more
+            unread.setdefault(name, silent[-1] if silent else unread[name])
+            return Unread()
         try:
             return await verification.manifest(self.storage, name)
-        except (LoginRefused, StorageUnavailable):
+        except LoginRefused:
             raise
-        except StorageError:
-            return Unread()  # unknown, perhaps for ever, but no reason to stop
+        except StorageUnavailable as error:
+            if self.unread is None:
+                raise
+            unread[name] = error
+        except StorageError as error:  # unknown, perhaps for ever, but no reason to stop
+            unread[name] = error
+        return Unread()
 
     def is_signed(self, stored: Stored, told: Told) -> bool:
         """Return whether a manifest is signed with the agents' key, and of this snapshot."""
@@ -101,8 +117,7 @@ class Proofs:
         if self.keys is None:
             return judge
         accepted: frozenset[str] | None = None
-        for one in listed:
-            told = await self.read(one)
+        async for one, told in self._read_ahead(listed):
             if judge.is_signed(one, told) and isinstance(told, Manifest):
                 known = read_known(told)
                 accepted = frozenset() if known is None else known.fingerprints
@@ -233,12 +248,16 @@ class Proofs:
     async def credible(self, listed: Sequence[Stored]) -> AsyncIterator[tuple[Stored, Manifest]]:
         """Read manifests in this order, without damaged and untrusted ones."""
         judge = await self.judge(listed)
+        async for one, told in self._read_ahead(listed):
+            if isinstance(told, Manifest) and not judge.judge_stored(one, told).doubt:
+                yield one, told
+
+    async def _read_ahead(self, listed: Sequence[Stored]) -> AsyncIterator[tuple[Stored, Told]]:
+        """Read the manifests there are in this order, ever more of them in advance."""
         verified = (one for one in listed if one.verified)
         batch = 1
         while some := [*islice(verified, batch)]:
             told = await self._read_all(some, whole=True)
             for one in some:
-                manifest = told[one.name]
-                if isinstance(manifest, Manifest) and not judge.judge_stored(one, manifest).doubt:
-                    yield one, manifest
+                yield one, told[one.name]
             batch = min(batch + 1, _AHEAD)

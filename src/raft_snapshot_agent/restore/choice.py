@@ -7,153 +7,227 @@ from the future.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
+from raft_snapshot_agent.core.snapshots.naming import newest_first
 from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, Stored
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.errors import AgentError, SnapshotNotFound, StorageFaults
+from raft_snapshot_agent.errors import AgentError, ConfigError, SnapshotNotFound, StorageFaults
 from raft_snapshot_agent.restore.nearest import describe_nearest
 from raft_snapshot_agent.restore.reader import FileReader, SnapshotReader, StoredReader
 from raft_snapshot_agent.restore.way_back import is_way_back
-from raft_snapshot_agent.threads import in_thread
 
 _JUDGED = 300
-"""Number of newest manifests to read to choose the newest; more could take minutes."""
+"""Number of manifests to read, newest first, before looking whether one can be believed."""
 _ONLY_SAFETY = "all that is stored are safety snapshots, taken before a restore"
 _BY_NAME = "list shows them; to use one, give its name"
 
 
 @dataclass(frozen=True, slots=True)
-class Unlisted:
-    """A storage that could not be listed, and so may hold a newer snapshot."""
+class Newest:
+    """The newest snapshot of the storages."""
+
+    at: datetime | None = None
+    """The time at which it was the newest; `None`: now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The stored snapshot of a name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class InFile:
+    """A snapshot in a file."""
+
+    path: Path | None
+    """`None`: on standard input."""
+
+
+Wanted = Newest | Named | InFile
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A storage or a snapshot that could not be judged, so that a better one may be missed."""
 
     storage: str
     error: AgentError
+    snapshot: str = ""
+    """The name of the one whose manifest cannot be read; empty: the storage cannot be listed."""
 
     def __str__(self) -> str:
+        if self.snapshot:
+            return (
+                f"{self.storage}: the manifest of {self.snapshot} cannot be read, and it may be the"
+                f" one to choose: {self.error}"
+            )
         return f"{self.storage} cannot be listed and may hold a newer snapshot: {self.error}"
 
 
-Missed = Callable[[Sequence[Unlisted]], None]
-"""Called with the storages that could not be listed, before the newest of the others is used."""
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The chosen snapshot, and what may have been a better choice."""
+
+    reader: SnapshotReader
+    missed: tuple[Missed, ...] = ()
 
 
-def ignore(_: object) -> None:
-    """Tell nobody."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A snapshot that may be chosen."""
+
+    destination: Destination
+    stored: Stored
+    unread: AgentError | None = None
+    """Why its manifest could not be read."""
+    is_judged: bool = True
+
+    @property
+    def rank(self) -> tuple[bool, bool, datetime]:
+        stored = self.stored
+        return stored.signed, self.is_judged and stored.proved, stored.taken_at
+
+    @property
+    def may_rank(self) -> tuple[bool, bool, datetime]:
+        """The rank that its manifest may give it."""
+        return self.destination.signing is not None, True, self.stored.taken_at
+
+    @property
+    def as_missed(self) -> Missed | None:
+        """What may be missed with it, as its manifest could not be read."""
+        stored = self.stored
+        if self.unread is None or stored.broken or stored.mismatched:
+            return None
+        return Missed(self.destination.name, self.unread, stored.name)
 
 
-async def choose(
-    destinations: Sequence[Destination], wanted: str | None, missed: Missed = ignore
-) -> SnapshotReader:
+async def choose(destinations: Sequence[Destination], wanted: Wanted, now: datetime) -> Choice:
     """Find a snapshot.
 
     Arguments:
         destinations: The storages to look in, in order.
-        wanted: A snapshot's name, a file's path, or `-` for standard input; `None`: the newest
-            verified snapshot, else the newest.
-        missed: Called with the storages that may hold a newer one.
+        wanted: The snapshot.
+        now: The present time.
 
     Raises:
         SnapshotNotFound: There is none.
+        ConfigError: Several were taken at the same moment, the newest at a given time.
         StorageError: None was found, and storages could not be listed.
     """
-    if wanted is None:
-        return (await find_newest(destinations, None, missed))[0]
-    if wanted == "-":
-        return FileReader(None)
-    if "/" in wanted or await in_thread(Path(wanted).is_file):
-        return FileReader(Path(wanted))
-    return await _find_by_name(destinations, wanted)
+    match wanted:
+        case InFile(path):
+            return Choice(FileReader(path))
+        case Named(name):
+            return Choice(await _find_by_name(destinations, name))
+        case Newest(at):
+            return await _choose_newest(destinations, at, now)
 
 
-async def find_newest(
-    destinations: Sequence[Destination], when: datetime | None, missed: Missed = ignore
-) -> list[StoredReader]:
-    """Find the newest of the best proved snapshots; several if they are of the same second.
-
-    Arguments:
-        destinations: The storages to look in, in order.
-        when: The time at which it was the newest; `None`: now.
-        missed: Called with the storages that may hold a newer one.
-
-    Raises:
-        SnapshotNotFound: There is none.
-        StorageError: None was found, and storages could not be listed.
-    """
-    latest = datetime.now(UTC) + AHEAD
-    until = latest if when is None else min(when, latest)
-    found: list[tuple[Stored, Destination]] = []
-    failed: list[Unlisted] = []
+async def _choose_newest(
+    destinations: Sequence[Destination], at: datetime | None, now: datetime
+) -> Choice:
+    """Choose the newest of the best proved snapshots."""
+    until = now + AHEAD if at is None else min(at, now + AHEAD)
+    found: list[_Found] = []
+    missed: list[Missed] = []
     for destination in destinations:
         try:
-            found += [(one, destination) for one in await _list_proved(destination, until)]
+            found += await _list_judged(destination, until)
         except AgentError as error:
-            failed.append(Unlisted(destination.name, error))
-    if when is not None:
-        found = [one for one in found if one[0].taken_at <= until and one[0].dated]
-    believed = [one for one in found if one[0].counts and one[0].taken_at <= until]
+            missed.append(Missed(destination.name, error))
+    if at is not None:
+        found = [one for one in found if one.stored.taken_at <= until and one.stored.dated]
+    believed = [one for one in found if one.stored.counts and one.stored.taken_at <= until]
     if not believed:
-        raise _explain_nothing(failed, len(found), when)
-    best = await _take_best(sorted(believed, key=lambda pair: _rank(pair[0]), reverse=True))
+        raise _explain_nothing([*missed, *_list_unread(found, until)], len(found), at)
+    best = await _take_best(sorted(believed, key=lambda one: one.rank, reverse=True))
     if not best:
-        raise _join(failed) if failed else SnapshotNotFound(_ONLY_SAFETY, hint=_BY_NAME)
-    if failed:
-        missed(failed)
+        missed += _list_unread(found, until)
+        raise _join(missed) if missed else SnapshotNotFound(_ONLY_SAFETY, hint=_BY_NAME)
+    if at is not None:
+        _require_one(best)
+    place, chosen = best[0].destination, best[0].stored
+    reader = StoredReader(place, chosen, by_date=True, elsewhere=_others(destinations, place))
+    better = [one for one in found if one.may_rank > best[0].rank]
+    return Choice(reader, (*missed, *_list_unread(better, until)))
+
+
+async def _list_judged(destination: Destination, until: datetime) -> list[_Found]:
+    """List the snapshots of a storage, the newest up to a time judged by their manifests."""
+    proofs = destination.proofs.tolerant()
+    stored = await destination.stored()
+    judge = await proofs.judge(stored)
+    waiting = iter([one for one in stored if one.taken_at <= until])
+    judged: list[Stored] = []
+    while some := [*islice(waiting, _JUDGED)]:
+        judged += await proofs.worth(judge, some)
+        if any(one.counts and (one.signed or proofs.keys is None) for one in judged):
+            break
+    names = {one.name for one in judged}
+    unread = proofs.unread or {}
     return [
-        StoredReader(place, stored, by_date=True, elsewhere=_others(destinations, place))
-        for stored, place in best
+        *(_Found(destination, one, unread.get(one.name)) for one in judged),
+        *(_Found(destination, one, is_judged=False) for one in stored if one.name not in names),
     ]
 
 
-async def _list_proved(destination: Destination, until: datetime) -> list[Stored]:
-    """List the snapshots of a storage, the newest up to a time judged by their manifests."""
-    stored = await destination.stored()
-    asked = [one for one in stored if one.taken_at <= until][:_JUDGED]
-    proofs = destination.proofs
-    judged = await proofs.worth(await proofs.judge(stored), asked)
-    names = {one.name for one in judged}
-    return [*judged, *(one for one in stored if one.name not in names)]
+def _list_unread(found: Sequence[_Found], until: datetime) -> list[Missed]:
+    """List the newest snapshot of each storage whose manifest could not be read."""
+    newest: dict[str, Missed] = {}
+    for one in sorted(found, key=lambda one: one.stored.taken_at):
+        if one.as_missed is not None and one.stored.taken_at <= until:
+            newest[one.destination.name] = one.as_missed
+    return [*newest.values()]
 
 
-def _rank(stored: Stored) -> tuple[bool, bool, datetime]:
-    return stored.signed, stored.proved, stored.taken_at
-
-
-async def _take_best(
-    ranked: Sequence[tuple[Stored, Destination]],
-) -> list[tuple[Stored, Destination]]:
+async def _take_best(ranked: Sequence[_Found]) -> list[_Found]:
     """Return the first that are no safety snapshots, of one rank; none if all are."""
-    best: list[tuple[Stored, Destination]] = []
-    for stored, destination in ranked:
-        if best and _rank(stored) != _rank(best[0][0]):
+    best: list[_Found] = []
+    for one in ranked:
+        if best and one.rank != best[0].rank:
             break
-        if not await is_way_back(destination, stored):
-            best.append((stored, destination))
+        if not await is_way_back(one.destination, one.stored):
+            best.append(one)
     return best
 
 
-def _explain_nothing(failed: Sequence[Unlisted], count: int, when: datetime | None) -> AgentError:
-    if failed:
-        return _join(failed)
-    which = "stored" if when is None else f"from {when:%Y-%m-%dT%H:%M:%SZ} or before"
+def _require_one(best: Sequence[_Found]) -> None:
+    same = {one.stored.name: one.stored for one in best}
+    names = [one.name for one in reversed(newest_first(same.values()))]
+    if len(names) > 1:
+        raise ConfigError(
+            f"{len(names)} snapshots were taken at"
+            f" {best[0].stored.taken_at:%Y-%m-%dT%H:%M:%SZ}: {', '.join(names)}",
+            hint="give the name of the one you mean",
+        )
+
+
+def _explain_nothing(missed: Sequence[Missed], count: int, at: datetime | None) -> AgentError:
+    if missed:
+        return _join(missed)
+    which = "stored" if at is None else f"from {at:%Y-%m-%dT%H:%M:%SZ} or before"
     if count:
         return SnapshotNotFound(
             f"none of the {count} snapshots that are {which} can be believed to be the latest",
             hint="list and prune --dry-run say why; to use one all the same, give its name",
         )
-    if when is None:
+    if at is None:
         return SnapshotNotFound("no storage holds a snapshot", hint="take one: save")
     return SnapshotNotFound(
-        f"no snapshot was taken at {when:%Y-%m-%dT%H:%M:%SZ} or before",
+        f"no snapshot was taken at {at:%Y-%m-%dT%H:%M:%SZ} or before",
         hint="list shows what is stored",
     )
 
 
 async def _find_by_name(destinations: Sequence[Destination], name: str) -> StoredReader:
-    failed: list[Unlisted] = []
+    missed: list[Missed] = []
     names: set[str] = set()
     for destination in destinations:
         try:
@@ -161,12 +235,12 @@ async def _find_by_name(destinations: Sequence[Destination], name: str) -> Store
             if found is None:
                 names.update(one.name for one in await destination.stored())
         except AgentError as error:
-            failed.append(Unlisted(destination.name, error))
+            missed.append(Missed(destination.name, error))
             continue
         if found is not None:
             return StoredReader(destination, found, elsewhere=_others(destinations, destination))
-    if failed:
-        raise _join(failed)
+    if missed:
+        raise _join(missed)
     raise SnapshotNotFound(
         f"no snapshot is called {name}",
         hint=f"{describe_nearest(name, names)}list shows what is stored; a file needs its path",
@@ -177,7 +251,7 @@ def _others(destinations: Sequence[Destination], one: Destination) -> tuple[Dest
     return tuple(other for other in destinations if other is not one)
 
 
-def _join(failed: Sequence[Unlisted]) -> AgentError:
-    if len(failed) == 1:
-        return failed[0].error
-    return StorageFaults({one.storage: one.error for one in failed})
+def _join(missed: Sequence[Missed]) -> AgentError:
+    if len(missed) == 1:
+        return missed[0].error
+    return StorageFaults({one.storage: one.error for one in missed})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.config.keys import KeyPosition
@@ -55,24 +55,21 @@ class DrillPlan:
         """Run a drill with the newest snapshot.
 
         Arguments:
-            tell: Called with warnings: of storages that may hold a newer one, and broken copies.
+            tell: Called with warnings: of what may be a better choice, and of broken copies.
 
         Raises:
             AgentError: The drill cannot be run.
         """
         from raft_snapshot_agent.config.check import check_drill
-        from raft_snapshot_agent.restore.choice import Unlisted, choose
+        from raft_snapshot_agent.restore.choice import Newest, choose
         from raft_snapshot_agent.restore.rehearsal import rehearse
 
         await in_thread(lambda: check_drill(self.config.drill, self.position))
-
-        def missed(unlisted: Sequence[Unlisted]) -> None:
-            for one in unlisted:
-                tell(str(one))
-
-        reader = await choose(self.destinations, None, missed)
+        choice = await choose(self.destinations, Newest(), datetime.now(UTC))
+        for one in choice.missed:
+            tell(str(one))
         spool = spool_folder(self.config, os.environ)
-        return await rehearse(reader, self.config.drill, spool, tell=tell)
+        return await rehearse(choice.reader, self.config.drill, spool, tell=tell)
 
 
 def plan_drills(config: Config, position: KeyPosition) -> DrillPlan | None:

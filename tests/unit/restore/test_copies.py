@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.adversary.history import KEYS
+from tests.choosing import choose_named
 from tests.stores.memory import MemoryStorage
 from tests.unit.core import archives
 from tests.unit.restore.test_reader import NEW, WHOLE, Down, agreeing, described, destination
@@ -22,7 +23,6 @@ from raft_snapshot_agent.errors import (
     StorageUnavailable,
     VerificationError,
 )
-from raft_snapshot_agent.restore.choice import choose
 from raft_snapshot_agent.restore.reader import StoredReader
 from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.storage.base import BytesSource, Entry
@@ -50,7 +50,7 @@ def left_in(folder: Path) -> list[Path]:
 
 async def fetched(places: list[Destination], folder: Path, told: list[str]) -> str:
     """Fetch the snapshot by its name; return the storage that it came from."""
-    reader = await choose(places, NEW)
+    reader = await choose_named(places, NEW)
     async with fetch_copy(reader, folder, tell=told.append) as got:
         assert got.spool.path.read_bytes() == WHOLE
         assert isinstance(got.reader, StoredReader)

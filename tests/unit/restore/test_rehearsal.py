@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.choosing import choose_named
 from tests.unit.restore.test_copies import BROKEN, silent
 from tests.unit.restore.test_reader import NEW, WHOLE, Down, destination
 
@@ -16,7 +17,6 @@ from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.restore import rehearsal
-from raft_snapshot_agent.restore.choice import choose
 from raft_snapshot_agent.restore.rehearsal import DrillOutcome, rehearse
 
 
@@ -33,7 +33,7 @@ def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def drilled(places: list[Destination], spool: Path, told: list[str]) -> DrillOutcome:
-    return await rehearse(await choose(places, NEW), DrillSettings(), spool, tell=told.append)
+    return await rehearse(await choose_named(places, NEW), DrillSettings(), spool, tell=told.append)
 
 
 async def noted(places: list[Destination]) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.choosing import choose_named, choose_newest
 from tests.stores.memory import MemoryStorage
 from tests.unit.core import archives
 from tests.unit.restore.test_reader import NEW, OLD, agreeing
@@ -31,8 +32,6 @@ from raft_snapshot_agent.errors import (
     StorageDenied,
     StorageError,
 )
-from raft_snapshot_agent.restore.at_time import choose_at, parse_time
-from raft_snapshot_agent.restore.choice import choose
 from raft_snapshot_agent.restore.reader import StoredReader
 from raft_snapshot_agent.restore.safety import take_safety_snapshot
 from raft_snapshot_agent.restore.way_back import HELD_AS
@@ -171,13 +170,13 @@ async def test_the_way_back_is_never_the_latest() -> None:
     await one.storage.put(manifest_name(NEW), BytesSource(manifest.to_json()))
     for note, latest in (("held by an operator", NEW), (HELD_AS, OLD)):
         await one.mark(NEW, Sidecar.HOLD, note)
-        reader = await choose((one,), None)
+        reader = await choose_newest((one,))
         assert isinstance(reader, StoredReader)
         assert reader.stored.name == latest
     await one.mark(OLD, Sidecar.HOLD, HELD_AS)
     with pytest.raises(SnapshotNotFound, match="all that is stored are safety snapshots"):
-        await choose((one,), None)
-    named = await choose((one,), NEW)
+        await choose_newest((one,))
+    named = await choose_named((one,), NEW)
     assert named.label.endswith(NEW)
 
 
@@ -188,7 +187,7 @@ async def test_one_whose_hold_was_released_is_not_the_latest_either() -> None:
     manifest = replace(agreeing(NEW), sha256="b" * 64, purpose=SAFETY)
     await one.storage.put(manifest_name(NEW), BytesSource(manifest.to_json()))
 
-    reader = await choose((one,), None)
+    reader = await choose_newest((one,))
 
     assert isinstance(reader, StoredReader)
     assert reader.stored.name == OLD
@@ -197,10 +196,10 @@ async def test_one_whose_hold_was_released_is_not_the_latest_either() -> None:
 async def test_a_name_that_is_none_ends_with_the_nearest() -> None:
     one = await place()
     with pytest.raises(SnapshotNotFound) as raised:
-        await choose((one,), OLD.replace("i4000", "i4001"))
+        await choose_named((one,), OLD.replace("i4000", "i4001"))
     assert f"nearest: {OLD}; list shows" in raised.value.hint
     with pytest.raises(SnapshotNotFound) as raised:
-        await choose((one,), "xyz")
+        await choose_named((one,), "xyz")
     assert raised.value.hint.startswith("list shows")
 
 
@@ -210,10 +209,10 @@ async def test_several_of_one_moment_are_for_the_operator_to_choose_from() -> No
     first, second = (re.sub(r"-i\d+", f"-i{index}", TAKEN) for index in (999, 1000))
     for where, name in ((storage, first), (other, first), (other, second)):
         await where.put(name, BytesSource(b"abc"))
-    when = parse_time("2026-11-25")
-    assert (await choose_at((Destination("a", storage),), when)).stored.name == first
+    when = datetime(2026, 11, 25, tzinfo=UTC)
+    assert (await choose_newest((Destination("a", storage),), when)).stored.name == first
     with pytest.raises(ConfigError, match=f"2 snapshots were taken at .*: {first}, {second}"):
-        await choose_at((Destination("a", storage), Destination("b", other)), when)
+        await choose_newest((Destination("a", storage), Destination("b", other)), when)
     await other.put(manifest_name(second), BytesSource(replace(agreeing(second), size=3).to_json()))
     places = (Destination("a", storage), Destination("b", other))
-    assert (await choose_at(places, when)).stored.name == second
+    assert (await choose_newest(places, when)).stored.name == second

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.cli.target import is_regular
 from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.core.snapshots import naming
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError, NotThereYet, StorageError
 from raft_snapshot_agent.restore.choice import InFile, Missed, Named, Newest, Wanted, choose
@@ -15,17 +17,13 @@ from raft_snapshot_agent.restore.reader import SnapshotReader
 from raft_snapshot_agent.service import assembly
 
 
-def warn(text: str) -> None:
-    """Print a warning."""
-    output.talk(f"warning: {text}")
-
-
-def parse_wanted(text: str | None, at: str | None = None) -> Wanted:
-    """Return which snapshot the arguments of a command mean.
+def parse_wanted(text: str | None, at: str | None = None, *, stored: bool = False) -> Wanted:
+    """Return which snapshot the arguments of a command mean (docs/decisions/0079).
 
     Arguments:
         text: A name, a file, or `-` for standard input; `None`: the newest.
         at: The time at which it was the newest.
+        stored: Whether a stored snapshot is meant, though a file here may have its name.
 
     Raises:
         ConfigError: `at` is not a time.
@@ -34,9 +32,15 @@ def parse_wanted(text: str | None, at: str | None = None) -> Wanted:
         return Newest(None if at is None else parse_time(at))
     if text == "-":
         return InFile(None)
-    if "/" in text or Path(text).is_file():
+    if "/" in text:
         return InFile(Path(text))
-    return Named(text)
+    if stored or not is_regular(Path(text)):
+        return Named(text)
+    if naming.parse(text) is not None:
+        output.warn(
+            f"{text} is read from the file in this folder; --storage reads the stored snapshot"
+        )
+    return InFile(Path(text))
 
 
 def parse_time(text: str) -> datetime:
@@ -55,10 +59,21 @@ def parse_time(text: str) -> datetime:
 
 
 def open_storages(
-    load: Callable[[], Loaded], wanted: Wanted, only: str | None = None
+    load: Callable[[], Loaded], only: str | None, *wanted: Wanted
 ) -> Sequence[Destination]:
-    """Open the storages to look in; a file needs none, and no configuration."""
-    return () if isinstance(wanted, InFile) else assembly.destinations(load().config, only)
+    """Open the storages to look in; files need none, and no configuration.
+
+    Raises:
+        ConfigError: One storage is named, and only files are wanted.
+    """
+    if any(not isinstance(one, InFile) for one in wanted):
+        return assembly.destinations(load().config, only)
+    if only is not None:
+        raise ConfigError(
+            f"--storage {only} does nothing for a file",
+            hint="give the name of a stored snapshot, or leave --storage out",
+        )
+    return ()
 
 
 async def choose_reader(
@@ -77,7 +92,7 @@ async def choose_reader(
     """
     choice = await choose(destinations, wanted, datetime.now(UTC))
     for one in choice.missed:
-        warn(str(one))
+        output.warn(str(one))
     if not is_asked:
         _require_all(choice.missed)
     return choice.reader

@@ -35,12 +35,12 @@ def check(fleet: LoadedFleet) -> int:
             f"{loaded.source}: the configuration{of_cluster} is valid (storages: {storages})"
         )
         if not loaded.config.storages:
-            output.talk(
-                f"warning: {loaded.position(())}: no storage is configured: run does not start, and"
+            output.warn(
+                f"{loaded.position(())}: no storage is configured: run does not start, and"
                 " only save FILE takes snapshots (add one to storages)"
             )
     for warning in fleet.warnings:
-        output.talk(f"warning: {warning}")
+        output.warn(warning)
     for note in fleet.notes:
         output.talk(f"note: {note}")
     return 0

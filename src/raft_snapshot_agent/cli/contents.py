@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from raft_snapshot_agent.cli import output
-from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse_wanted, warn
+from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse_wanted
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.loaded import Loaded
@@ -16,7 +16,6 @@ from raft_snapshot_agent.core.snapshot_file.difference import Change, Difference
 from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
 from raft_snapshot_agent.destination.drill_notes import describe_drill
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.restore.choice import InFile
 from raft_snapshot_agent.restore.copies import read_whole_copy
 from raft_snapshot_agent.restore.examine import count_contents, find_difference
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
@@ -25,25 +24,26 @@ from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
 def inspect(
     load: Callable[[], Loaded],
     wanted: str | None,
+    storage: str | None,
     layout: Format,
     *,
     depth: int | None = None,
     prefix: str = "",
 ) -> int:
     """Verify a snapshot and show what it contains; return the exit code."""
-    which = parse_wanted(wanted)
-    destinations = open_storages(load, which)
+    which = parse_wanted(wanted, stored=storage is not None)
+    destinations = open_storages(load, storage, which)
     by_prefix = depth if depth is not None else prefix.count("/") + 1 if prefix else 0
 
     async def work() -> tuple[dict[str, Any], Contents]:
         chosen = await choose_reader(destinations, which)
         count = partial(count_contents, depth=by_prefix, prefix=prefix)
-        reader, (snapshot, contents) = await read_whole_copy(chosen, count, warn)
+        reader, (snapshot, contents) = await read_whole_copy(chosen, count, output.warn)
         return await _describe(reader, snapshot), contents
 
     pairs, contents = wait_for(work)
     if not contents.is_readable:
-        output.talk("warning: its state holds no storage entries that this version can read")
+        output.warn("its state holds no storage entries that this version can read")
         contents = Contents()
     pairs |= {"keys": contents.keys, "leases": contents.leases, "tokens": contents.tokens}
     if layout is Format.JSON:
@@ -63,9 +63,8 @@ def diff(
     """Verify two snapshots and show how they differ; return the exit code."""
     if wanted == ("-", "-"):
         raise ConfigError("standard input holds one snapshot, not two", hint="name another")
-    which = [parse_wanted(name) for name in wanted]
-    named = next((one for one in which if not isinstance(one, InFile)), which[0])
-    destinations = open_storages(load, named, storage)
+    which = [parse_wanted(name, stored=storage is not None) for name in wanted]
+    destinations = open_storages(load, storage, *which)
 
     async def work() -> Difference:
         before, after = [await choose_reader(destinations, one) for one in which]

@@ -76,7 +76,7 @@ def _open_places(loaded: Loaded, wish: CopyWish) -> tuple[Destination, Destinati
 async def _choose_copied(source: Destination, wish: CopyWish) -> list[StoredReader]:
     """List the snapshots to copy, newest first, as the newest matter most."""
     if alarm := await source.alarm():
-        output.talk(f"warning: {source.name}: an alarm is active there: {alarm}")
+        output.warn(f"{source.name}: an alarm is active there: {alarm}")
     if wish.every:
         return [StoredReader(source, one) for one in await source.stored()]
     if wish.snapshot is not None:
@@ -87,7 +87,7 @@ async def _choose_copied(source: Destination, wish: CopyWish) -> list[StoredRead
 
 async def _admit(copying: Copying, readers: Sequence[StoredReader]) -> None:
     if trouble := await copying.admit(readers):
-        output.talk(f"warning: {trouble}")
+        output.warn(trouble)
 
 
 async def _follow(

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from raft_snapshot_agent.cli import output
-from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse_wanted, warn
+from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse_wanted
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_drill
@@ -40,14 +40,14 @@ def drill(load: Callable[[], Loaded], wish: DrillWish, layout: Format) -> int:
     Raises:
         DrillFailed: The drill failed.
     """
-    wanted = parse_wanted(wish.snapshot)
+    wanted = parse_wanted(wish.snapshot, stored=wish.storage is not None)
     loaded = _load_cluster(load, wanted)
     config = loaded.config
     settings = config.drill
     if wish.server is not None:
         settings = settings.model_copy(update={"server": wish.server.absolute()})
     check_drill(settings, loaded.position)
-    destinations = open_storages(lambda: loaded, wanted, wish.storage)
+    destinations = open_storages(lambda: loaded, wish.storage, wanted)
 
     async def stay(outcome: DrillOutcome, node: OpenBaoNode) -> None:
         if wish.keep or settings.keep:
@@ -57,12 +57,14 @@ def drill(load: Callable[[], Loaded], wish: DrillWish, layout: Format) -> int:
 
     async def work() -> DrillOutcome:
         reader = await choose_reader(destinations, wanted)
-        return await rehearse(reader, settings, spool_folder(config, os.environ), stay, tell=warn)
+        return await rehearse(
+            reader, settings, spool_folder(config, os.environ), stay, tell=output.warn
+        )
 
     outcome = wait_for(work)
     _show(outcome, layout)
     if outcome.trouble:
-        warn(f"the result could not be stored beside the snapshot: {outcome.trouble}")
+        output.warn(f"the result could not be stored beside the snapshot: {outcome.trouble}")
     if outcome.error is not None:
         raise outcome.error
     output.talk(f"{outcome.line} ({outcome.note.seconds} s, {outcome.note.server})")

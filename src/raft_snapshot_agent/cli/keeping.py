@@ -81,7 +81,7 @@ def _tell(destination: Destination, pruned: Pruned, wish: Wish) -> int:
     for warning in pruned.warnings:
         count = pruned.counts.get(warning, 1)
         more = f" ({count} snapshots)" if count > 1 else ""
-        output.talk(f"warning: {destination.name}: {warning}{more}")
+        output.warn(f"{destination.name}: {warning}{more}")
     planned = pruned.plan
     if planned.refused:
         verb, count = "would be deleted otherwise", len(planned.withheld)

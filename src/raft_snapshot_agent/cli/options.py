@@ -37,11 +37,15 @@ StorageOption = Annotated[
 ]
 OverwriteOption = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 LatestOption = Annotated[bool, typer.Option("--latest", help="The newest verified snapshot.")]
+StoredArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME]", help="Name as list shows it; by default the newest."),
+]
 SnapshotArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[NAME|FILE|-]",
-        help="A stored snapshot, a file, or - for standard input; by default the newest stored.",
+        metavar="[FILE|NAME|-]",
+        help="A file, a stored snapshot, or - for standard input; by default the newest stored.",
     ),
 ]
 

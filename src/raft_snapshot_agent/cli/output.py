@@ -32,6 +32,11 @@ def talk(text: str) -> None:
         print(one_line(text), file=sys.stderr, flush=True)
 
 
+def warn(text: str) -> None:
+    """Print a warning to standard error."""
+    talk(f"warning: {text}")
+
+
 def is_terminal(stream: TextIO | None) -> bool:
     """Return whether a stream is a terminal; false if it was closed at the start."""
     return stream is not None and stream.isatty()

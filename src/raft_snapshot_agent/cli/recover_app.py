@@ -32,7 +32,7 @@ def recover(  # noqa: PLR0913, PLR0917 - each is an option of the command
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="[NAME|FILE] PATH...",
+            metavar="[FILE|NAME] PATH...",
             help="The snapshot, unless --latest or --at names it, and paths as bao kv get takes"
             " them.",
         ),
@@ -90,7 +90,7 @@ def browse(  # noqa: PLR0913, PLR0917 - each is an option of the command
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME|FILE] [PREFIX]",
+            metavar="[FILE|NAME] [PREFIX]",
             help="The snapshot, unless --latest or --at names it, and where to look.",
         ),
     ] = None,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raft_snapshot_agent.cli import output
-from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse_wanted, warn
+from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse_wanted
 from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.question import ask
@@ -144,8 +144,8 @@ def recover(loaded: Loaded, chosen: Source, wish: RecoverWish, layout: Format) -
 
 
 def _plan_choice(loaded: Loaded, chosen: Source, *, is_asked: bool = True) -> _Choose:
-    wanted = parse_wanted(chosen.snapshot, chosen.at)
-    destinations = open_storages(lambda: loaded, wanted, chosen.storage)
+    wanted = parse_wanted(chosen.snapshot, chosen.at, stored=chosen.storage is not None)
+    destinations = open_storages(lambda: loaded, chosen.storage, wanted)
     return partial(choose_reader, destinations, wanted, is_asked=is_asked)
 
 
@@ -195,7 +195,7 @@ async def _alive(loaded: Loaded, choose: _Choose) -> AsyncIterator[LivingCopy]:
     reader = await choose()
     output.talk(f"Bringing {reader.label} in an isolated throw-away server ...")
     spool = spool_folder(loaded.config, os.environ)
-    async with bring_to_life(reader, settings, spool, warn) as copy:
+    async with bring_to_life(reader, settings, spool, output.warn) as copy:
         yield copy
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 
 from raft_snapshot_agent.cli import output
-from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse_wanted, warn
+from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse_wanted
 from raft_snapshot_agent.cli.doctor import doctor
 from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.options import Format
@@ -163,8 +163,8 @@ class _Restoring:
 
     async def _choose(self) -> SnapshotReader:
         wish = self.wish
-        wanted = parse_wanted(wish.snapshot, wish.at)
-        destinations = open_storages(lambda: self.loaded, wanted, wish.storage)
+        wanted = parse_wanted(wish.snapshot, wish.at, stored=wish.storage is not None)
+        destinations = open_storages(lambda: self.loaded, wish.storage, wanted)
         return await choose_reader(destinations, wanted, is_asked=not wish.yes)
 
     async def _take_safety(self, cluster: Cluster, target: Target) -> SafetySnapshot:
@@ -192,7 +192,7 @@ class _Restoring:
             _working_folder(),
         )
         for warning in safety.warnings:
-            output.talk(f"warning: safety snapshot: {warning}")
+            output.warn(f"safety snapshot: {warning}")
         return safety
 
     def _everywhere(self) -> Sequence[Destination]:
@@ -254,7 +254,9 @@ async def _fetch(reader: SnapshotReader, folder: Path) -> AsyncIterator[Fetched]
     size = reader.stored.size if isinstance(reader, StoredReader) else None
     async with AsyncExitStack() as stack:
         async with show_progress(lambda: spools[-1].received if spools else 0, "reading", size):
-            got = await stack.enter_async_context(fetch_copy(reader, folder, spools.append, warn))
+            got = await stack.enter_async_context(
+                fetch_copy(reader, folder, spools.append, output.warn)
+            )
         yield got
 
 
@@ -279,7 +281,7 @@ def _working_folder() -> Path:
 
 def _warn(troubles: Iterable[str]) -> None:
     for trouble in troubles:
-        output.talk(f"warning: {trouble}")
+        output.warn(trouble)
 
 
 def _by_operator(settings: VaultSettings) -> VaultSettings:

@@ -71,9 +71,7 @@ def _finish(agent: Agent, told: Loaded | None = None) -> int:
             from raft_snapshot_agent.service.run_metrics import leave_metrics
 
             runs = [(told, report)]
-            await leave_metrics(
-                told.config.metrics, runs, lambda why: output.talk(f"warning: {why}")
-            )
+            await leave_metrics(told.config.metrics, runs, output.warn)
         return report
 
     report = wait_for(work)
@@ -82,7 +80,7 @@ def _finish(agent: Agent, told: Loaded | None = None) -> int:
 
 
 def _warn(why: str) -> None:
-    output.talk(f"warning: {why}")
+    output.warn(why)
 
 
 def _tell(report: Report) -> None:
@@ -98,7 +96,7 @@ def _tell(report: Report) -> None:
                 f" {format_size(snapshot.size)}, {delivery.seconds:.1f} s)"
             )
         for warning in delivery.warnings:
-            output.talk(f"warning: {delivery.storage}: {warning}")
+            output.warn(f"{delivery.storage}: {warning}")
         if delivery.alarm:
             why = f"{delivery.alarm}; {CHECK_FIRST}, run prune --acknowledge"
             output.talk(f"alarm: retention suspended for {delivery.storage}: {why}")

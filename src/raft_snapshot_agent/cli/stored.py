@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from raft_snapshot_agent.cli import output
-from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse_wanted, warn
+from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse_wanted
 from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
-from raft_snapshot_agent.cli.target import binary_output, writable_folder
+from raft_snapshot_agent.cli.target import binary_output, is_folder, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import Config, spool_folder
@@ -89,7 +89,7 @@ async def _list_with_results(destination: Destination) -> list[_Listed]:
     listed = await _list_destination(destination)
     note = await _scrub_note(destination)
     for name in note.vanished:
-        output.talk(f"warning: {destination.name}: {name} is missing, but its manifest is there")
+        output.warn(f"{destination.name}: {name} is missing, but its manifest is there")
     return [
         _Listed(destination, one, await describe_drill(destination, one), note.of(one))
         for one in listed
@@ -159,8 +159,8 @@ def verify(
     only: str | None = None,
 ) -> int:
     """Read snapshots completely and print whether they are intact; return the exit code."""
-    which = parse_wanted(wanted)
-    destinations = open_storages(load, which, only)
+    which = parse_wanted(wanted, stored=only is not None)
+    destinations = open_storages(load, only, which)
     rows: list[dict[str, str]] = []
     codes: list[int] = []
 
@@ -172,7 +172,7 @@ def verify(
         try:
             await reader.remember(verdict)
         except StorageError as error:
-            output.talk(f"warning: the result could not be stored for retention: {error}")
+            output.warn(f"the result could not be stored for retention: {error}")
 
     async def work() -> None:
         if not every:
@@ -225,20 +225,27 @@ def _verdict(state: SnapshotState, label: str, detail: str) -> dict[str, str]:
     return {"state": state.value, "snapshot": label, "detail": detail}
 
 
-def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overwrite: bool) -> int:
+def fetch(
+    load: Callable[[], Loaded],
+    wanted: str | None,
+    only: str | None,
+    target: Path,
+    *,
+    overwrite: bool,
+) -> int:
     """Copy a stored snapshot to a file or folder and verify it; return the exit code."""
-    into_folder = target.is_dir()
+    into_folder = is_folder(target)
     if into_folder and wanted == "-":
         raise ConfigError("cannot fetch from standard input: it has no name", hint="add: -o FILE")
     folder = writable_folder(target / "*" if into_folder else target, overwrite=overwrite)
-    which = parse_wanted(wanted)
-    destinations = open_storages(load, which)
+    which = parse_wanted(wanted, stored=True)
+    destinations = open_storages(load, only, which)
 
     async def work() -> None:
         reader = await choose_reader(destinations, which)
         name = Path(reader.label).name if into_folder else target.name
         writable_folder(folder / name, overwrite=overwrite)
-        async with fetch_copy(reader, folder, tell=warn) as got:
+        async with fetch_copy(reader, folder, tell=output.warn) as got:
             copy = LocalStorage(folder)
             await copy.put(name, got.spool)
             if got.manifest is not None:
@@ -250,17 +257,17 @@ def fetch(load: Callable[[], Loaded], wanted: str | None, target: Path, *, overw
     return 0
 
 
-def fetch_to_stdout(load: Callable[[], Loaded], wanted: str | None) -> int:
+def fetch_to_stdout(load: Callable[[], Loaded], wanted: str | None, only: str | None) -> int:
     """Write a stored snapshot to standard output after its verification; return the exit code."""
     pipe = PipeStorage(binary_output("fetch -o -"))
     loaded = cache(load)
-    which = parse_wanted(wanted)
-    destinations = open_storages(loaded, which)
+    which = parse_wanted(wanted, stored=True)
+    destinations = open_storages(loaded, only, which)
     folder = spool_folder(loaded().config if destinations else Config(), os.environ)
 
     async def work() -> None:
         reader = await choose_reader(destinations, which)
-        async with fetch_copy(reader, folder, tell=warn) as got:
+        async with fetch_copy(reader, folder, tell=output.warn) as got:
             await pipe.put("-", got.spool)
         output.talk(f"Fetched and verified: {got.reader.label} (index {got.snapshot.meta.index})")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from raft_snapshot_agent.cli.options import (
     OverwriteOption,
     SnapshotArgument,
     StorageOption,
+    StoredArgument,
     load_cluster,
 )
 from raft_snapshot_agent.cli.together import needs, only_one_of
@@ -38,7 +40,7 @@ def list_(
 
 
 @stored.command()
-def inspect(
+def inspect(  # noqa: PLR0913, PLR0917 - each is an option of the command
     context: typer.Context,
     snapshot: SnapshotArgument = None,
     latest: LatestOption = False,
@@ -53,6 +55,7 @@ def inspect(
     ] = "",
     config: ConfigOption = None,
     cluster: ClusterOption = None,
+    storage: StorageOption = None,
     layout: FormatOption = Format.TABLE,
 ) -> int:
     """Show what a snapshot contains, by mount or prefix."""
@@ -62,6 +65,7 @@ def inspect(
     return command.inspect(
         lambda: load_cluster(context, config, cluster),
         None if latest else snapshot,
+        storage,
         layout,
         depth=depth,
         prefix=prefix,
@@ -114,7 +118,7 @@ def verify(
 @stored.command()
 def fetch(
     context: typer.Context,
-    snapshot: SnapshotArgument = None,
+    snapshot: StoredArgument = None,
     output: Annotated[
         Path,
         typer.Option(
@@ -125,18 +129,18 @@ def fetch(
     force: OverwriteOption = False,
     config: ConfigOption = None,
     cluster: ClusterOption = None,
+    storage: StorageOption = None,
 ) -> int:
     """Copy a stored snapshot to the local disk and verify it."""
     from raft_snapshot_agent.cli import stored as command
 
     only_one_of(NAME=snapshot, latest=latest)
     wanted = None if latest else snapshot
+    load = partial(load_cluster, context, config, cluster)
     if str(output) == "-":
         needs("FILE", force=force)
-        return command.fetch_to_stdout(lambda: load_cluster(context, config, cluster), wanted)
-    return command.fetch(
-        lambda: load_cluster(context, config, cluster), wanted, output, overwrite=force
-    )
+        return command.fetch_to_stdout(load, wanted, storage)
+    return command.fetch(load, wanted, storage, output, overwrite=force)
 
 
 @stored.command()
@@ -146,10 +150,7 @@ def copy(  # noqa: PLR0913, PLR0917 - each is an option of the command
         str, typer.Option("--from", metavar="STORAGE", help="The storage to copy from.")
     ],
     target: Annotated[str, typer.Option("--to", metavar="STORAGE", help="The storage to copy to.")],
-    snapshot: Annotated[
-        str | None,
-        typer.Argument(metavar="[NAME]", help="Name as list shows it; by default the newest."),
-    ] = None,
+    snapshot: StoredArgument = None,
     latest: LatestOption = False,
     every: Annotated[bool, typer.Option("--all", help="Everything that is stored.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be copied.")] = False,

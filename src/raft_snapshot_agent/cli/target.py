@@ -1,4 +1,4 @@
-"""Check the target of a command that writes one file."""
+"""Check the files that the arguments of a command name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,19 @@ def writable_folder(target: Path, *, overwrite: bool = False) -> Path:
     Raises:
         ConfigError: It cannot be written, or it exists and must not be replaced.
     """
-    folder = target.absolute().parent
+    try:
+        _require_replaceable(target, overwrite=overwrite)
+        folder = target.absolute().parent
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {target}: {error.strerror}",
+            hint="give the path of a file in a folder that exists and is writable",
+        ) from error
+
+
+def _require_replaceable(target: Path, *, overwrite: bool) -> None:
     if target.is_dir():
         raise ConfigError(f"cannot write {target}: it is a folder", hint="give a file in it")
     if target.exists() and not target.is_file():  # the rename would replace a device by a file
@@ -27,14 +39,22 @@ def writable_folder(target: Path, *, overwrite: bool = False) -> Path:
     if target.exists() and not overwrite:
         hint = "give --force to replace it, or another name"
         raise ConfigError(f"{target} exists already", hint=hint)
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is that of a folder, as far as this user may know."""
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write {target}: {error.strerror}",
-            hint="give the path of a file in a folder that exists and is writable",
-        ) from error
+        return path.is_dir()
+    except OSError:  # such as a name that is too long, or a working directory of another user
+        return False
+
+
+def is_regular(path: Path) -> bool:
+    """Return whether a path is that of a regular file, as far as this user may know."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def binary_output(command: str) -> BinaryIO:

@@ -1,8 +1,9 @@
-"""What a command does where a storage cannot be listed, or holds a broken copy."""
+"""Which snapshot is read, and what is told where a storage fails or a copy is broken."""
 
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from tests.adversary.history import archive_of
 from tests.cluster.command import call
 
+from raft_snapshot_agent.cli.choosing import parse_wanted
 from raft_snapshot_agent.core.snapshots.naming import AGENT
+from raft_snapshot_agent.restore.choice import InFile, Named, Newest, Wanted
 
 TAKEN = datetime.now(UTC) - timedelta(hours=1)
 NAME, WHOLE = AGENT.name(AGENT.run(TAKEN, "0a1b2c"), 4711), archive_of(4711, TAKEN)
@@ -92,3 +95,90 @@ def test_a_broken_copy_is_told_and_another_is_read(file: Path) -> None:
     assert first.startswith(f"warning: {file.parent}/local/{NAME}: the snapshot is broken: ")
     assert first.endswith(f"(to replace the broken one: copy {NAME} --from new --to local)")
     assert fetched.startswith("Fetched and verified: ")
+
+
+# A name, or a file.
+
+ALIKE = "raft-snapshot-20261123T153000Z-i4711-0a1b2c.snap"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a broken file that has the name of a stored snapshot."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (folder / NAME).write_bytes(WHOLE[:-9])
+    (folder / ALIKE).touch()
+    (folder / "vault.snap").write_bytes(WHOLE)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("text", "stored", "wanted"),
+    [
+        ("-", False, InFile(None)),
+        ("vault.snap", False, InFile(Path("vault.snap"))),
+        ("./vault.snap", True, InFile(Path("vault.snap"))),
+        ("missing/x", False, InFile(Path("missing/x"))),
+        (ALIKE, False, InFile(Path(ALIKE))),
+        (ALIKE, True, Named(ALIKE)),
+        ("missing", False, Named("missing")),
+        ("x" * 300, False, Named("x" * 300)),
+        (None, False, Newest()),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_an_argument_means_one_thing(text: str | None, stored: bool, wanted: Wanted) -> None:
+    assert parse_wanted(text, stored=stored) == wanted
+
+
+@pytest.mark.usefixtures("here")
+def test_a_file_with_the_name_of_a_stored_snapshot_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parse_wanted("vault.snap")
+    assert not capsys.readouterr().err
+
+    parse_wanted(ALIKE)
+    told = f"warning: {ALIKE} is read from the file in this folder; --storage reads the stored"
+    assert capsys.readouterr().err.startswith(told)
+
+
+def test_a_file_that_cannot_be_looked_at_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "stat", refuse)
+
+    assert parse_wanted("vault.snap") == Named("vault.snap")
+
+
+@pytest.mark.parametrize(
+    "words", ["verify", "inspect", "restore --yes", "drill", "browse", "diff NAME"]
+)
+def test_with_a_storage_a_name_is_never_a_file(words: str, file: Path, here: Path) -> None:
+    command, *more = words.replace("NAME", NAME).split()
+
+    ended = call(command, NAME, *more, "--storage", "local", "-c", file, cwd=here)
+
+    assert "cut off" not in ended.talk + ended.data.decode(), "that is the file"
+
+
+@pytest.mark.parametrize(
+    "words", ["verify", "inspect", "fetch", "restore --yes", "drill", "diff -"]
+)
+def test_a_storage_does_nothing_for_a_file(words: str, file: Path, here: Path) -> None:
+    command, *more = words.split()
+
+    ended = call(command, "./vault.snap", *more, "--storage", "local", "-c", file, cwd=here)
+
+    assert ended.code == 1
+    assert "error: --storage local does nothing for a file (give the name of" in ended.talk
+
+
+def test_a_broken_file_is_replaced_by_the_stored_one(file: Path, here: Path) -> None:
+    ended = call("fetch", NAME, "--force", "-c", file, cwd=here)
+
+    assert ended.code == 0, ended.talk
+    assert (here / NAME).read_bytes() == WHOLE

@@ -30,6 +30,7 @@ def test_the_folder_of_a_new_or_an_old_file_is_returned_untouched(
         ("/proc/new", "cannot write /proc/new: "),
         ("", "it is a folder"),
         ("file", "file exists already"),
+        ("x" * 300, "File name too long"),
     ],
 )
 def test_what_cannot_be_written_is_refused(

@@ -135,7 +135,7 @@ async def test_it_is_told_who_vouches_for_a_snapshot(signed: bool, name: str, wo
     await site.add(LATER, archive_of(1000))
     await site.add(OLD + "x", archive_of(1000))
 
-    assert words in await (await choose_named([site.destination], name)).proof()
+    assert words in await (await choose_named([site.destination], name)).describe_proof()
 
 
 async def test_with_a_key_only_agents_tell_which_are_safety_snapshots() -> None:

@@ -13,9 +13,9 @@ from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.core.snapshot_file.contents import Contents, Count, Mount, shown
 from raft_snapshot_agent.core.snapshot_file.difference import Change, Difference
-from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Snapshot
 from raft_snapshot_agent.destination.drill_notes import describe_drill
-from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.errors import ConfigError, StorageError
 from raft_snapshot_agent.restore.copies import read_whole_copy
 from raft_snapshot_agent.restore.examine import count_contents, find_difference
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
@@ -80,7 +80,7 @@ def diff(
 
 
 async def _describe(reader: SnapshotReader, snapshot: Snapshot) -> dict[str, Any]:
-    manifest = (await reader.expected()).manifest
+    manifest = await _read_manifest(reader)
     pairs = {
         "snapshot": reader.label,
         "state": "whole",
@@ -90,7 +90,7 @@ async def _describe(reader: SnapshotReader, snapshot: Snapshot) -> dict[str, Any
         "state_size": snapshot.meta.size,
         "sha256": snapshot.sha256,
         "raft_nodes": ", ".join(snapshot.meta.servers),
-        "proof": await reader.proof(),
+        "proof": await reader.describe_proof(),
     }
     if isinstance(reader, StoredReader) and reader.stored.drilled:
         pairs["drill"] = await describe_drill(reader.destination, reader.stored)
@@ -107,6 +107,15 @@ async def _describe(reader: SnapshotReader, snapshot: Snapshot) -> dict[str, Any
         "encryption": manifest.encryption,
         "agent": manifest.agent_version,
     }
+
+
+async def _read_manifest(reader: SnapshotReader) -> Manifest | None:
+    """Read the manifest; `None` if there is none, or it cannot be read any more."""
+    try:
+        return (await reader.expected()).manifest
+    except StorageError as error:
+        output.warn(f"its manifest cannot be read: {error}")
+        return None
 
 
 def _mounts(contents: Contents) -> list[dict[str, str]]:

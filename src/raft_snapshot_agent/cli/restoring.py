@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -127,20 +128,19 @@ class _Restoring:
         check_to_run(config, os.environ, self.loaded.position)
         async with _fetch(reader, spool_folder(config, os.environ)) as got:
             reader = got.reader
-            output.talk(f"Verified: {reader.label} is whole. Proof: {await reader.proof()}.")
+            proof = await reader.describe_proof()
+            output.talk(f"Verified: {reader.label} is whole. Proof: {proof}.")
             with closing(Cluster(config.vault, config.run_on)) as cluster:
                 target = await look_at_target(cluster, config.vault)
                 with closing(target.members):
-                    return await self._replace(cluster, target, got, reader.label)
+                    return await self._replace(cluster, target, got)
 
-    async def _replace(
-        self, cluster: Cluster, target: Target, got: Fetched, label: str
-    ) -> Aftermath:
+    async def _replace(self, cluster: Cluster, target: Target, got: Fetched) -> Aftermath:
         """Replace the target's data after all checks, and follow its nodes."""
         require_fit(target, got, force=self.wish.force)
         require_enough(self.keys, got.clear.seal)
         safety = await self._take_safety(cluster, target) if self.wish.safety else None
-        taken = await self._ask_and_send(cluster, target, got, safety, label)
+        taken = await self._ask_and_send(cluster, target, got, safety)
         try:
             back = await follow_leader(
                 cluster,
@@ -200,12 +200,7 @@ class _Restoring:
         return assembly.destinations(config) if config.storages else ()
 
     async def _ask_and_send(
-        self,
-        cluster: Cluster,
-        target: Target,
-        got: Fetched,
-        safety: SafetySnapshot | None,
-        label: str,
+        self, cluster: Cluster, target: Target, got: Fetched, safety: SafetySnapshot | None
     ) -> bool:
         """Send the snapshot after a confirmation; undo all preparations if nothing was changed.
 
@@ -220,7 +215,7 @@ class _Restoring:
                 if not self.wish.yes:
                     await _ask(target.name)
                 noted = True
-                _warn(await note_restore(everywhere, describe_restored(got, label)))
+                _warn(await note_restore(everywhere, describe_restored(got, datetime.now(UTC))))
                 async with show_progress(lambda: upload.sent, "restoring", upload.size):
                     taken = await send(cluster, target.leader, upload, force=self.wish.force)
             except BaseException as error:

@@ -210,15 +210,8 @@ async def _describe_verdict(reader: SnapshotReader, verdict: Reading) -> str:
     """Describe the verdict, and its signature if a key is configured."""
     detail = _detail(verdict)
     if isinstance(reader, StoredReader) and reader.destination.signing is not None:
-        return f"{detail}; {await _proof(reader)}"
+        return f"{detail}; {await reader.describe_proof()}"
     return detail
-
-
-async def _proof(reader: SnapshotReader) -> str:
-    try:
-        return await reader.proof()
-    except AgentError as error:
-        return f"not known: {error.message}"
 
 
 def _verdict(state: SnapshotState, label: str, detail: str) -> dict[str, str]:
@@ -243,7 +236,7 @@ def fetch(
 
     async def work() -> None:
         reader = await choose_reader(destinations, which)
-        name = Path(reader.label).name if into_folder else target.name
+        name = reader.name if into_folder else target.name
         writable_folder(folder / name, overwrite=overwrite)
         async with fetch_copy(reader, folder, tell=output.warn) as got:
             copy = LocalStorage(folder)
@@ -251,7 +244,7 @@ def fetch(
             if got.manifest is not None:
                 await copy.put(manifest_name(name), BytesSource(got.manifest.to_json()))
         output.talk(f"Fetched and verified: {folder / name} (index {got.snapshot.meta.index})")
-        output.talk(f"Proof: {await _proof(got.reader)}.")
+        output.talk(f"Proof: {await got.reader.describe_proof()}.")
 
     wait_for(work)
     return 0

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 
 from raft_snapshot_agent.core.snapshots.notes import Restored
 from raft_snapshot_agent.destination.destination import Destination
@@ -13,17 +12,17 @@ from raft_snapshot_agent.restore.restore import Fetched
 from raft_snapshot_agent.uptime import instant
 
 
-def describe_restored(got: Fetched, label: str) -> Restored:
+def describe_restored(got: Fetched, now: datetime) -> Restored:
     """Return the note of a restore that starts now."""
-    now = instant()
+    began = instant()
     return Restored(
-        snapshot=Path(label).name,
-        at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        snapshot=got.reader.name,
+        at=f"{now:%Y-%m-%dT%H:%M:%SZ}",
         cluster_id=got.manifest.cluster_id if got.manifest else "",
         index=got.snapshot.meta.index,
         size=got.snapshot.size,
-        clock=now.clock,
-        uptime=now.seconds,
+        clock=began.clock,
+        uptime=began.seconds,
     )
 
 

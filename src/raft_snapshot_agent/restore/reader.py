@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Snapshot, Stored
@@ -35,7 +36,12 @@ class SnapshotReader(Protocol):
     """A snapshot that can be read from its beginning."""
 
     @property
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """Where it is read."""
+
+    @property
+    def name(self) -> str:
+        """Its name, without where it is."""
 
     def read(self) -> AsyncIterator[bytes]: ...
 
@@ -45,8 +51,8 @@ class SnapshotReader(Protocol):
     def again(self) -> SnapshotReader | None:
         """Open it for an independent second reading; `None` if that is impossible."""
 
-    async def proof(self) -> str:
-        """Describe how its origin is proved."""
+    async def describe_proof(self) -> str:
+        """Describe how its origin is proved, or why that is not known."""
 
     def confirm(self, snapshot: Snapshot) -> None:
         """Compare its archive with what it was chosen for: a time, or a SHA-256.
@@ -78,6 +84,10 @@ class StoredReader:
     """Its SHA-256 by the manifest of another copy, which its archive must then confirm."""
 
     @property
+    def name(self) -> str:
+        return self.stored.name
+
+    @property
     def label(self) -> str:
         return self.destination.storage.location(self.stored.name)
 
@@ -90,12 +100,11 @@ class StoredReader:
     def again(self) -> StoredReader:
         return replace(self, is_second=True)
 
-    async def proof(self) -> str:
-        if self.destination.static_name is None:
-            proofs, listed = self.destination.proofs, await self.destination.stored()
-            (judged,) = await proofs.worth(await proofs.judge(listed), [self.stored])
-        else:
-            judged = self.stored
+    async def describe_proof(self) -> str:
+        try:
+            judged = await self._judge()
+        except AgentError as error:  # no reason to give up a snapshot that is verified
+            return f"not known: {error.message}"
         if judged.signed:
             return "signed with the agents' key"
         told = judged.doubt.removesuffix(": does not count for retention")
@@ -122,6 +131,14 @@ class StoredReader:
     async def remember(self, verdict: Reading) -> None:
         await self.destination.verdicts.remember(self.stored, verdict, datetime.now(UTC))
 
+    async def _judge(self) -> Stored:
+        """Judge it by its manifest, and by which unsigned ones are from before there was a key."""
+        if self.destination.static_name is not None:
+            return self.stored
+        proofs, listed = self.destination.proofs, await self.destination.stored()
+        (judged,) = await proofs.worth(await proofs.judge(listed), [self.stored])
+        return judged
+
     @property
     def _copy(self) -> Copy:
         return self.destination.verdicts.copy(self.stored, anew=self.is_second)
@@ -137,11 +154,15 @@ class FileReader:
     def label(self) -> str:
         return "standard input" if self.path is None else str(self.path)
 
+    @property
+    def name(self) -> str:
+        return self.label if self.path is None else self.path.name
+
     async def read(self) -> AsyncIterator[bytes]:
-        file = await in_thread(self._open)
+        # Abandonable: a terminal or a pipe that nobody writes to must not block Ctrl-C.
+        file = await in_thread(self._open, abandon=True, discard=lambda one: one.close())
         try:
-            # Abandonable: a read from a terminal or a slow pipe must not block Ctrl-C.
-            while chunk := await in_thread(partial(file.read, _STEP), abandon=self.path is None):
+            while chunk := await in_thread(partial(file.read, _STEP), abandon=True):
                 yield chunk
         except OSError as error:
             raise AgentError(f"cannot read {self.label}: {error.strerror}") from error
@@ -159,29 +180,37 @@ class FileReader:
             return Expected()
 
     def again(self) -> FileReader | None:
-        return None if self.path is None else self
+        return self if self.path is not None and _is_regular(self.path) else None
 
     def confirm(self, snapshot: Snapshot) -> None: ...
 
-    async def proof(self) -> str:
+    async def describe_proof(self) -> str:
         return _UNDESCRIBED if (await self.expected()).manifest is None else _DESCRIBED
 
     async def remember(self, verdict: Reading) -> None: ...
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> FileIO:
+        """Open it without a buffer: Python cannot exit while a thread holds a buffer's lock."""
         if self.path is None:
             # None where the stream was closed at the start, although its type excludes that
             if not sys.stdin:
                 hint = "give the name of a file, or send the snapshot: < FILE"
                 raise AgentError("cannot read standard input: it is closed", hint=hint)
-            # Unbuffered: Python cannot exit while a thread holds the buffer's lock.
             return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
         try:
-            return self.path.open("rb")
+            return self.path.open("rb", buffering=0)
         except OSError as error:
             raise AgentError(
                 f"cannot read {self.path}: {error.strerror}", hint="check path and permissions"
             ) from error
+
+
+def _is_regular(path: Path) -> bool:
+    """Return whether a path can be read a second time; a pipe cannot."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 async def pour(reader: SnapshotReader, spool: Spool) -> None:

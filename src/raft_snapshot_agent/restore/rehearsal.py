@@ -143,8 +143,7 @@ def _prove(
 async def _noted(
     reader: SnapshotReader, progress: _Progress, error: VerificationError | None
 ) -> DrillOutcome:
-    name = Path(reader.label).name
-    note = progress.note(reader.stored.name if isinstance(reader, StoredReader) else name, error)
+    note = progress.note(reader.name, error)
     if not isinstance(reader, StoredReader):
         return DrillOutcome(note, error, label=reader.label)
     try:

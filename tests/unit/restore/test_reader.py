@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,7 +133,7 @@ async def test_what_is_no_manifest_counts_as_none(tmp_path: Path, beside: bytes)
 
     assert (await FileReader(tmp_path / NEW).expected()).manifest is None
     assert await examine(FileReader(tmp_path / NEW)) == archives.verified(WHOLE)
-    assert (await FileReader(tmp_path / NEW).proof()).startswith("none")
+    assert (await FileReader(tmp_path / NEW).describe_proof()).startswith("none")
 
 
 def test_a_manifest_is_compared_by_its_digest() -> None:
@@ -170,6 +172,51 @@ def test_a_later_attempt_of_a_slot_may_have_a_higher_index_than_its_name() -> No
 async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, path: str, words: str) -> None:
     with pytest.raises(AgentError, match=f"^cannot read {tmp_path / path}: {words}"):
         await examine(FileReader(tmp_path / path))
+
+
+async def test_a_proof_that_cannot_be_read_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = await reader_of(await destination(verified=("new",), new=WHOLE))
+
+    async def refuse() -> list[Entry]:
+        raise StorageDenied("no entry")
+
+    assert (await reader.describe_proof()).startswith("described by an unsigned manifest")
+    monkeypatch.setattr(reader.destination.storage, "entries", refuse)
+    assert await reader.describe_proof() == "not known: no entry"
+
+
+# From a pipe.
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Iterator[Path]:
+    """A pipe; whoever still waits for its writer at the end is released."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    yield path
+    os.close(os.open(path, os.O_RDWR))
+
+
+@pytest.mark.parametrize("is_opened", [True, False])
+async def test_a_pipe_that_nobody_writes_to_can_be_given_up(pipe: Path, is_opened: bool) -> None:
+    writer = os.open(pipe, os.O_RDWR) if is_opened else None
+
+    with anyio.move_on_after(0.05) as scope:
+        await examine(FileReader(pipe))
+
+    assert scope.cancelled_caught
+    if writer is not None:
+        os.close(writer)
+
+
+async def test_a_pipe_is_read_once(pipe: Path) -> None:
+    reader = FileReader(pipe)
+    assert reader.again() is None
+
+    with ThreadPoolExecutor() as threads:
+        threads.submit(pipe.write_bytes, WHOLE[:-1])
+        with pytest.raises(VerificationError, match="the snapshot is broken"):
+            await examine(reader)
 
 
 # On its way into a spool.

@@ -47,7 +47,7 @@ async def deliver(destination: Destination, context: RunContext, trouble: str) -
         return replace(delivery, warnings=(), error=as_failure(error))
     seconds = time.monotonic() - started
     told = (*delivery.warnings, *doubt)
-    delivery = replace(delivery, location=location, seconds=seconds, warnings=told)
+    delivery = replace(delivery, name=name, location=location, seconds=seconds, warnings=told)
     if not destination.with_manifest:
         return delivery
     with phase("finish", destination.name):

@@ -90,7 +90,9 @@ def restore_snapshot(loaded: Loaded, wish: RestoreWish) -> int:
     if not (wish.yes or output.is_terminal(sys.stdin)):
         raise ConfigError("no terminal to confirm the restore at", hint="give --yes")
     keys = read_keys(wish.unseal_keys)
-    restoring = _Restoring(by_hand(loaded, os.environ), wish, keys)
+    loaded = by_hand(loaded, os.environ)
+    everywhere = assembly.destinations(loaded.config) if loaded.config.storages else ()
+    restoring = _Restoring(loaded, wish, keys, everywhere)
     try:
         after = wait_for(restoring.run)
     except Exception as error:
@@ -116,15 +118,15 @@ class _Restoring:
     loaded: Loaded
     wish: RestoreWish
     keys: tuple[str, ...] = field(repr=False)
+    everywhere: Sequence[Destination]
+    """All storages, for the safety snapshot and the note of the restore."""
     reached: str = "nothing was changed"
     """What is known about the cluster, if this is interrupted."""
 
     async def run(self) -> Aftermath:
         reader = await self._choose()
         config = self.loaded.config
-        config = config.model_copy(
-            update={"vault": _by_operator(config.vault), "storages": (), "lease": None}
-        )
+        config = config.model_copy(update={"vault": _by_operator(config.vault), "storages": ()})
         check_to_run(config, os.environ, self.loaded.position)
         async with _fetch(reader, spool_folder(config, os.environ)) as got:
             reader = got.reader
@@ -181,23 +183,19 @@ class _Restoring:
             logins.append(config.vault)
 
         def open_agent(vault: VaultSettings) -> OpenAgent:
-            mine = config.model_copy(update={"vault": vault, "lease": None})
+            mine = config.model_copy(update={"vault": vault})
             return partial(assembly.agent, mine, by_hand=True)
 
         output.talk("Taking a safety snapshot of what is there now ...")
         safety = await take_safety_snapshot(
             map(open_agent, logins),
-            self._everywhere(),
+            self.everywhere,
             target.leader.identity.cluster_id,
             _working_folder(),
         )
         for warning in safety.warnings:
             output.warn(f"safety snapshot: {warning}")
         return safety
-
-    def _everywhere(self) -> Sequence[Destination]:
-        config = self.loaded.config
-        return assembly.destinations(config) if config.storages else ()
 
     async def _ask_and_send(
         self, cluster: Cluster, target: Target, got: Fetched, safety: SafetySnapshot | None
@@ -207,7 +205,7 @@ class _Restoring:
         Returns:
             Whether the server confirmed the restore.
         """
-        everywhere, noted = self._everywhere(), False
+        noted = False
         with Upload.open(got.spool.path) as upload:
             try:
                 for line in describe_plan(got, target, safety, force=self.wish.force):
@@ -215,7 +213,9 @@ class _Restoring:
                 if not self.wish.yes:
                     await _ask(target.name)
                 noted = True
-                _warn(await note_restore(everywhere, describe_restored(got, datetime.now(UTC))))
+                _warn(
+                    await note_restore(self.everywhere, describe_restored(got, datetime.now(UTC)))
+                )
                 async with show_progress(lambda: upload.sent, "restoring", upload.size):
                     taken = await send(cluster, target.leader, upload, force=self.wish.force)
             except BaseException as error:
@@ -224,7 +224,7 @@ class _Restoring:
                     self._tell_way_back(safety)
                     raise
                 with anyio.CancelScope(shield=True), anyio.move_on_after(_TIDY_WITHIN):
-                    _warn(await take_back(everywhere if noted else ()))
+                    _warn(await take_back(self.everywhere if noted else ()))
                     if safety is not None:
                         await safety.release_hold()
                 raise

@@ -80,21 +80,19 @@ async def take_safety_snapshot(
         raise StorageError(
             f"no safety snapshot could be stored: {'; '.join(warnings)}", hint=WITHOUT
         )
-    stored = {one.storage: one.location for one in good}
-    first = next(one for one in chosen if one.name in stored)
-    name = stored[first.name]
-    if not in_file:
-        name = name.removeprefix(first.storage.location("-").removesuffix("-"))
-    held = []
-    for destination in () if in_file else chosen:
-        if destination.name in stored:
+    places = tuple(one.storage for one in good)
+    index = report.snapshot.meta.index
+    if in_file:
+        return SafetySnapshot(good[0].location, index, places, warnings=tuple(warnings))
+    name, held = good[0].name, []
+    for destination in chosen:
+        if destination.name in places:
             try:
                 await destination.mark(name, Sidecar.HOLD, HELD_AS)
                 held.append(destination)
             except StorageError as error:
                 warnings.append(f"{destination.name}: it is not held, and may be pruned: {error}")
-    places = tuple(one.storage for one in good)
-    return SafetySnapshot(name, report.snapshot.meta.index, places, tuple(held), tuple(warnings))
+    return SafetySnapshot(name, index, places, tuple(held), tuple(warnings))
 
 
 async def _run(agents: Iterable[OpenAgent], chosen: Sequence[Destination]) -> Report:

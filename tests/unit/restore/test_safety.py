@@ -62,7 +62,7 @@ class Takes:
             if error is None:
                 await one.storage.put(TAKEN, BytesSource(b"x"))
                 await one.storage.put(GUARD_NAME, BytesSource(b"alarm"))
-            done.append(StorageResult(one.name, "memory", location, error=error))
+            done.append(StorageResult(one.name, "memory", location, error=error, name=TAKEN))
         snapshot = None if self._error else archives.verified(archives.archive())
         return Report("r", NOW, NOW, snapshot, deliveries=tuple(done), error=self._error)
 

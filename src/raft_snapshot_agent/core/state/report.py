@@ -77,6 +77,8 @@ class StorageResult:
     error: AgentError | None = None
     survey: Survey | None = field(default=None, compare=False)
     """Content of the storage after the run, if it was listed."""
+    name: str = ""
+    """Name of the stored snapshot; empty if it was not stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -205,7 +206,8 @@ async def tried(
     spool.mkdir(mode=0o700, exist_ok=True)
     unseal = UnsealSettings(keys=tuple(map(Secret, keys)))
     try:
-        return await rehearse(reader, DrillSettings(unseal=unseal, **settings), spool)
+        drill = DrillSettings(unseal=unseal, **settings)
+        return await rehearse(reader, drill, spool, datetime.now(UTC))
     finally:
         assert left_behind(spool) == []
 

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -104,7 +105,8 @@ def sealed(start_bao: StartBao, tmp_path: Path) -> Iterator[Sealed]:
 async def tried(sealed: Sealed, folder: Path, **settings: Any) -> DrillOutcome:
     spool = folder / "spool"
     spool.mkdir(mode=0o700, exist_ok=True)
-    outcome = await rehearse(FileReader(sealed.snapshot), DrillSettings(**settings), spool)
+    reader, now = FileReader(sealed.snapshot), datetime.now(UTC)
+    outcome = await rehearse(reader, DrillSettings(**settings), spool, now)
     assert list(spool.iterdir()) == []
     return outcome
 

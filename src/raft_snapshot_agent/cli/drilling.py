@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,8 @@ def drill(load: Callable[[], Loaded], wish: DrillWish, layout: Format) -> int:
 
     async def work() -> DrillOutcome:
         reader = await choose_reader(destinations, wanted)
-        return await rehearse(
-            reader, settings, spool_folder(config, os.environ), stay, tell=output.warn
-        )
+        spool, now = spool_folder(config, os.environ), datetime.now(UTC)
+        return await rehearse(reader, settings, spool, now, stay, tell=output.warn)
 
     outcome = wait_for(work)
     _show(outcome, layout)

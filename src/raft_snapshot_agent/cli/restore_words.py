@@ -108,7 +108,7 @@ def _describe_unserved(seal: Seal | None, after: Aftermath) -> str:
     )
 
 
-def describe_way_back(
+def describe_undo(
     safety: SafetySnapshot, source: Path | None, cluster: str | None, *, force: bool
 ) -> str:
     """Return the command that undoes the restore.

@@ -20,7 +20,7 @@ from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.progress import show_progress
 from raft_snapshot_agent.cli.question import ask
-from raft_snapshot_agent.cli.restore_words import describe_end, describe_plan, describe_way_back
+from raft_snapshot_agent.cli.restore_words import describe_end, describe_plan, describe_undo
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.loaded import Loaded
@@ -155,13 +155,13 @@ class _Restoring:
             for line in describe_end(got, back, after, force=self.wish.force):
                 output.talk(line)
         finally:  # needed most if the restore failed
-            self._tell_way_back(safety)
+            self._tell_undo(safety)
         return after
 
-    def _tell_way_back(self, safety: SafetySnapshot | None) -> None:
+    def _tell_undo(self, safety: SafetySnapshot | None) -> None:
         if safety is not None:
             where = self.loaded.path, self.wish.cluster
-            output.talk(describe_way_back(safety, *where, force=self.wish.force))
+            output.talk(describe_undo(safety, *where, force=self.wish.force))
 
     async def _choose(self) -> SnapshotReader:
         wish = self.wish
@@ -221,7 +221,7 @@ class _Restoring:
             except BaseException as error:
                 if upload.is_whole and not isinstance(error, AgentError):
                     self.reached = _PERHAPS
-                    self._tell_way_back(safety)
+                    self._tell_undo(safety)
                     raise
                 with anyio.CancelScope(shield=True), anyio.move_on_after(_TIDY_WITHIN):
                     _warn(await take_back(self.everywhere if noted else ()))

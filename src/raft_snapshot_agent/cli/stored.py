@@ -164,7 +164,7 @@ def verify(
     rows: list[dict[str, str]] = []
     codes: list[int] = []
 
-    async def prove(reader: SnapshotReader) -> None:
+    async def verify_one(reader: SnapshotReader) -> None:
         verdict = await judge_reader(reader)
         if verdict.error is not None:
             codes.append(verdict.error.exit_code)
@@ -176,7 +176,7 @@ def verify(
 
     async def work() -> None:
         if not every:
-            await prove(await choose_reader(destinations, which))
+            await verify_one(await choose_reader(destinations, which))
             return
         for destination in destinations:
             try:
@@ -186,7 +186,7 @@ def verify(
                 rows.append(_verdict(SnapshotState.UNREADABLE, destination.name, str(error)))
                 continue
             for one in stored:
-                await prove(StoredReader(destination, one))
+                await verify_one(StoredReader(destination, one))
 
     wait_for(work)
     output.table(rows, layout)

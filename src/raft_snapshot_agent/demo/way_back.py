@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 from raft_snapshot_agent.config.drill import CanarySettings, DrillSettings, UnsealSettings
@@ -64,7 +65,8 @@ async def drill_and_recover(
         newest = (await place.stored())[0]
         settings = _settings(keys)
         reader = StoredReader(place, newest)
-        outcome = await rehearse(reader, settings, spool, go_on, must_be_closed=False)
+        now = datetime.now(UTC)
+        outcome = await rehearse(reader, settings, spool, now, go_on, must_be_closed=False)
         if outcome.error is not None:
             raise outcome.error
 

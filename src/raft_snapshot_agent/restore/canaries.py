@@ -7,6 +7,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterator, Sized
+from datetime import datetime
 from urllib.parse import unquote
 
 from raft_snapshot_agent.config.drill import CanarySettings, DrillSettings
@@ -25,7 +26,7 @@ from raft_snapshot_agent.vault.auth.base import Auth, Login
 _COUNTED = (("sys/mounts", "mounts"), ("sys/auth", "logins"))
 
 
-def prove(server: Server, settings: DrillSettings) -> Iterator[str]:
+def prove(server: Server, settings: DrillSettings, now: datetime) -> Iterator[str]:
     """Check all that is configured, one after the other, and return what was found.
 
     Raises:
@@ -39,7 +40,7 @@ def prove(server: Server, settings: DrillSettings) -> Iterator[str]:
     if settings.login is not None:
         yield _prove_login(server, settings.login)
     for issuer in settings.issuers:
-        prove_issuer(server, issuer)
+        prove_issuer(server, issuer, now)
     if settings.issuers:
         yield _write_count(settings.issuers, "issuers that lead to their root")
 

@@ -19,7 +19,7 @@ from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, ConfigError, SnapshotNotFound, StorageFaults
 from raft_snapshot_agent.restore.nearest import describe_nearest
 from raft_snapshot_agent.restore.reader import FileReader, SnapshotReader, StoredReader
-from raft_snapshot_agent.restore.way_back import is_way_back
+from raft_snapshot_agent.restore.safety_marks import is_safety_snapshot
 
 _JUDGED = 300
 """Number of manifests to read, newest first, before looking whether one can be believed."""
@@ -193,7 +193,7 @@ async def _take_best(ranked: Sequence[_Found]) -> list[_Found]:
     for one in ranked:
         if best and one.rank != best[0].rank:
             break
-        if not await is_way_back(one.destination, one.stored):
+        if not await is_safety_snapshot(one.destination, one.stored):
             best.append(one)
     return best
 

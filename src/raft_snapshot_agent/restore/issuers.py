@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.config.drill import IssuerSettings
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 
-def prove_issuer(server: Server, issuer: IssuerSettings) -> None:
+def prove_issuer(server: Server, issuer: IssuerSettings, now: datetime) -> None:
     """Follow the chain of a mount's default issuer to the root.
 
     Raises:
@@ -34,7 +34,6 @@ def prove_issuer(server: Server, issuer: IssuerSettings) -> None:
         raise DrillFailed(
             f"{at} does not lead to {issuer.root}", noted="an issuer does not lead to its root"
         )
-    now = datetime.now(UTC)
     if any(not one.not_valid_before_utc <= now <= one.not_valid_after_utc for one in chain):
         raise DrillFailed(f"{at} is not valid any more", noted="an issuer is not valid any more")
 

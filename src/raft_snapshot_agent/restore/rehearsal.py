@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from raft_snapshot_agent.config.drill import DrillSettings
@@ -51,8 +51,9 @@ class DrillOutcome:
 class _Progress:
     """The progress of a drill, for its note, also if it fails."""
 
+    at: datetime
+    """When it began."""
     began: float = field(default_factory=time.monotonic)
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
     sha256: str = ""
     server: str = ""
     proved: list[str] = field(default_factory=list)
@@ -78,6 +79,7 @@ async def rehearse(
     reader: SnapshotReader,
     settings: DrillSettings,
     spool: Path,
+    now: datetime,
     visit: Visit | None = None,
     *,
     must_be_closed: bool = True,
@@ -91,6 +93,7 @@ async def rehearse(
         reader: The snapshot.
         settings: The unseal keys, and the checks.
         spool: The folder for the copy and the server.
+        now: The present time.
         visit: Called while the server is still running, after all checks.
         must_be_closed: False for test data, on hosts that cannot isolate the server.
         tell: Called with a warning for each copy that cannot be used.
@@ -103,7 +106,7 @@ async def rehearse(
     """
     keys = await in_thread(lambda: [key.resolve() for key in settings.unseal.keys])
     seal = await in_thread(lambda: read_seal(settings.unseal))
-    progress = _Progress()
+    progress = _Progress(now)
     try:
         async with fetch_copy(reader, spool, tell=tell) as got, lend_folder(spool) as folder:
             reader = got.reader
@@ -137,7 +140,7 @@ def _prove(
     if not keys:
         return
     copy = LivingCopy(node, make_root_token(node, keys))
-    progress.proved.extend(prove(copy, settings))
+    progress.proved.extend(prove(copy, settings, progress.at))
 
 
 async def _noted(

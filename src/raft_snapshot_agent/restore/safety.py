@@ -19,7 +19,7 @@ from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Sidecar
 from raft_snapshot_agent.core.state.report import Report
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, Denied, ServerError, StorageError
-from raft_snapshot_agent.restore.way_back import HELD_AS
+from raft_snapshot_agent.restore.safety_marks import HELD_AS
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.local.local import LocalStorage
 from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingStorage

@@ -65,11 +65,12 @@ class DrillPlan:
         from raft_snapshot_agent.restore.rehearsal import rehearse
 
         await in_thread(lambda: check_drill(self.config.drill, self.position))
-        choice = await choose(self.destinations, Newest(), datetime.now(UTC))
+        now = datetime.now(UTC)
+        choice = await choose(self.destinations, Newest(), now)
         for one in choice.missed:
             tell(str(one))
         spool = spool_folder(self.config, os.environ)
-        return await rehearse(choice.reader, self.config.drill, spool, tell=tell)
+        return await rehearse(choice.reader, self.config.drill, spool, now, tell=tell)
 
 
 def plan_drills(config: Config, position: KeyPosition) -> DrillPlan | None:

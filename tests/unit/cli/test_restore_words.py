@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from raft_snapshot_agent.cli.restore_words import describe_end, describe_plan, describe_way_back
+from raft_snapshot_agent.cli.restore_words import describe_end, describe_plan, describe_undo
 from raft_snapshot_agent.core.snapshot_file.clear_parts import ClearParts, Seal
 from raft_snapshot_agent.restore.aftermath import Aftermath
 from raft_snapshot_agent.restore.members import Condition, MemberState
@@ -86,7 +86,7 @@ def test_whose_logins_there_are_is_told_also_where_nothing_sealed(force: bool) -
 
 def test_what_was_forced_is_undone_by_force() -> None:
     command = "To undo: raft-snapshot-agent restore '/tmp/safe it.snap'"
-    assert describe_way_back(SAFETY, None, None, force=False) == command
-    forced = describe_way_back(SAFETY, Path("/etc/a.yaml"), "b", force=True)
+    assert describe_undo(SAFETY, None, None, force=False) == command
+    forced = describe_undo(SAFETY, Path("/etc/a.yaml"), "b", force=True)
     assert forced.startswith(f"{command} --force --config /etc/a.yaml --cluster b (when the")
     assert "when the cluster is unsealed, with a token of the snapshot's cluster" in forced

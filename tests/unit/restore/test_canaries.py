@@ -19,12 +19,12 @@ from raft_snapshot_agent.config.drill import (
     UnsealSettings,
 )
 from raft_snapshot_agent.errors import ConfigError, DrillFailed
-from raft_snapshot_agent.restore import issuers
 from raft_snapshot_agent.restore.canaries import prove
 from raft_snapshot_agent.restore.issuers import prove_issuer
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.answers import NodeAnswer
 
+NOW = datetime.now(UTC)
 VALUE = "the very value"
 OTHER = "something else"
 
@@ -69,7 +69,7 @@ class Table:
 
 def proved(*canaries: CanarySettings, server: Table | None = None) -> list[str]:
     keys = UnsealSettings(keys=(Secret("key"),))
-    return [*prove(server or Table(), DrillSettings(unseal=keys, canaries=canaries))]
+    return [*prove(server or Table(), DrillSettings(unseal=keys, canaries=canaries), NOW)]
 
 
 def canary(path: str = "secret/app", field: str = "a", **way: Any) -> CanarySettings:
@@ -146,9 +146,9 @@ def test_a_chain_leads_to_its_root_over_several_links(root: trustme.CA, tmp_path
     middle = root.create_child_ca()
     low = middle.create_child_ca()
 
-    prove_issuer(issuing(low, middle, root), ends_at(tmp_path, root))
-    prove_issuer(issuing(low, middle), ends_at(tmp_path, root))
-    prove_issuer(issuing(root), ends_at(tmp_path, root))
+    prove_issuer(issuing(low, middle, root), ends_at(tmp_path, root), NOW)
+    prove_issuer(issuing(low, middle), ends_at(tmp_path, root), NOW)
+    prove_issuer(issuing(root), ends_at(tmp_path, root), NOW)
 
 
 def broken(root: trustme.CA) -> Iterator[Table]:
@@ -163,28 +163,20 @@ def broken(root: trustme.CA) -> Iterator[Table]:
 def test_a_chain_that_ends_elsewhere_fails(root: trustme.CA, tmp_path: Path) -> None:
     for server in broken(root):
         with pytest.raises(DrillFailed):
-            prove_issuer(server, ends_at(tmp_path, root))
+            prove_issuer(server, ends_at(tmp_path, root), NOW)
 
 
-def test_an_issuer_that_is_over_fails(
-    root: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            over = load_pem_x509_certificate(root.cert_pem.bytes()).not_valid_after_utc
-            return over.astimezone(UTC) + timedelta(days=1)
-
-    monkeypatch.setattr(issuers, "datetime", Later)
+def test_an_issuer_that_is_over_fails(root: trustme.CA, tmp_path: Path) -> None:
+    over = load_pem_x509_certificate(root.cert_pem.bytes()).not_valid_after_utc
     with pytest.raises(DrillFailed, match="not valid any more"):
-        prove_issuer(issuing(root), ends_at(tmp_path, root))
+        prove_issuer(issuing(root), ends_at(tmp_path, root), over + timedelta(days=1))
 
 
 def test_a_root_that_is_none_is_told(tmp_path: Path, root: trustme.CA) -> None:
     wanted = ends_at(tmp_path, root)
     wanted.root.write_text("nothing")
     with pytest.raises(ConfigError, match=r"root\.pem holds no certificate"):
-        prove_issuer(issuing(root), wanted)
+        prove_issuer(issuing(root), wanted, NOW)
 
 
 # Somebody who can log in.
@@ -192,7 +184,7 @@ def test_a_root_that_is_none_is_told(tmp_path: Path, root: trustme.CA) -> None:
 
 def logged_in(**login: Any) -> list[str]:
     document = {"unseal": {"keys": ["key"]}, "login": login}
-    return [*prove(Table(), DrillSettings.model_validate(document))]
+    return [*prove(Table(), DrillSettings.model_validate(document), NOW)]
 
 
 @pytest.mark.parametrize(

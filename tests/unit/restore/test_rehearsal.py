@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.restore import rehearsal
 from raft_snapshot_agent.restore.rehearsal import DrillOutcome, rehearse
 
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
 
 @pytest.fixture(autouse=True)
 def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +36,8 @@ def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def drilled(places: list[Destination], spool: Path, told: list[str]) -> DrillOutcome:
-    return await rehearse(await choose_named(places, NEW), DrillSettings(), spool, tell=told.append)
+    reader = await choose_named(places, NEW)
+    return await rehearse(reader, DrillSettings(), spool, NOW, tell=told.append)
 
 
 async def noted(places: list[Destination]) -> list[str]:

@@ -34,7 +34,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.restore.reader import StoredReader
 from raft_snapshot_agent.restore.safety import take_safety_snapshot
-from raft_snapshot_agent.restore.way_back import HELD_AS
+from raft_snapshot_agent.restore.safety_marks import HELD_AS
 from raft_snapshot_agent.storage.base import BytesSource, UploadSource
 
 TAKEN = "raft-snapshot-20261124T153000Z-i5000-0a1b2c.snap"
@@ -163,7 +163,7 @@ async def test_one_that_cannot_be_held_is_told(tmp_path: Path) -> None:
     assert "may be pruned: no notes" in safety.warnings[0]
 
 
-async def test_the_way_back_is_never_the_latest() -> None:
+async def test_a_safety_snapshot_is_never_the_latest() -> None:
     one = await place()
     await one.storage.put(NEW, BytesSource(archives.archive()))
     manifest = replace(agreeing(NEW), sha256="b" * 64)  # else it is a copy

@@ -11,7 +11,7 @@ HELD_AS = "safety snapshot: what a restore replaced"
 """The reason in the note that holds it; earlier versions wrote nothing else."""
 
 
-async def is_way_back(destination: Destination, stored: Stored) -> bool:
+async def is_safety_snapshot(destination: Destination, stored: Stored) -> bool:
     """Return whether it is a safety snapshot, which a second restore must not choose.
 
     Its manifest says so, whatever happens to its hold.

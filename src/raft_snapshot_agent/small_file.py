@@ -31,6 +31,14 @@ class UnfitFile(OSError):
     """The file exists, but is too large, not regular, or not text where text is needed."""
 
 
+def is_regular(path: Path) -> bool:
+    """Return whether a path is that of a regular file, as far as this user may know."""
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is too long, or a working directory of another user
+        return False
+
+
 def read_file(
     path: Path,
     most: int = LARGEST,

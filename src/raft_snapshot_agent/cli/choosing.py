@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from raft_snapshot_agent.cli import output
-from raft_snapshot_agent.cli.target import is_regular
 from raft_snapshot_agent.config.load import Loaded
 from raft_snapshot_agent.core.snapshots import naming
 from raft_snapshot_agent.destination.destination import Destination
@@ -15,6 +14,7 @@ from raft_snapshot_agent.errors import ConfigError, NotThereYet, StorageError
 from raft_snapshot_agent.restore.choice import InFile, Missed, Named, Newest, Wanted, choose
 from raft_snapshot_agent.restore.reader import SnapshotReader
 from raft_snapshot_agent.service import assembly
+from raft_snapshot_agent.small_file import is_regular
 
 
 def parse_wanted(text: str | None, at: str | None = None, *, stored: bool = False) -> Wanted:

@@ -49,14 +49,6 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def is_regular(path: Path) -> bool:
-    """Return whether a path is that of a regular file, as far as this user may know."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
 def binary_output(command: str) -> BinaryIO:
     """Return standard output as a binary stream.
 

@@ -103,9 +103,9 @@ class Destination:
             self.static_name is not None or isinstance(self.naming, Layout)
         )
 
-    async def stored(self) -> tuple[Stored, ...]:
-        """List its snapshots, newest first."""
-        return (await self._listing()).stored
+    async def stored(self, sizes: Mapping[str, int] | None = None) -> tuple[Stored, ...]:
+        """List its snapshots, newest first; `sizes` is its listing, if it was just read."""
+        return (await self._listing(sizes)).stored
 
     async def current(self) -> tuple[Stored, ...]:
         """List its snapshots; with a signing key, only a signed one counts as the newest.
@@ -123,9 +123,9 @@ class Destination:
         except StorageError:
             return stored
 
-    async def find(self, name: str) -> Stored | None:
+    async def find(self, name: str, sizes: Mapping[str, int] | None = None) -> Stored | None:
         """Find an object by its name, whether it is a snapshot's name or not."""
-        sizes = await sizes_of(self.storage)
+        sizes = await sizes_of(self.storage) if sizes is None else sizes
         known = {one.name: one for one in (await self._listing(sizes)).stored}
         if name in sizes and name not in known:
             return Stored(name, NO_TIME, sizes[name])

@@ -20,6 +20,7 @@ from raft_snapshot_agent.errors import AgentError, ConfigError, SnapshotNotFound
 from raft_snapshot_agent.restore.nearest import describe_nearest
 from raft_snapshot_agent.restore.reader import FileReader, SnapshotReader, StoredReader
 from raft_snapshot_agent.restore.safety_marks import is_safety_snapshot
+from raft_snapshot_agent.storage.base import sizes_of
 
 _JUDGED = 300
 """Number of manifests to read, newest first, before looking whether one can be believed."""
@@ -231,9 +232,10 @@ async def _find_by_name(destinations: Sequence[Destination], name: str) -> Store
     names: set[str] = set()
     for destination in destinations:
         try:
-            found = await destination.find(name)
+            sizes = await sizes_of(destination.storage)
+            found = await destination.find(name, sizes)
             if found is None:
-                names.update(one.name for one in await destination.stored())
+                names.update(one.name for one in await destination.stored(sizes))
         except AgentError as error:
             missed.append(Missed(destination.name, error))
             continue

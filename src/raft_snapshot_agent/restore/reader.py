@@ -20,7 +20,7 @@ from raft_snapshot_agent.errors import (
     MismatchedSnapshot,
     Stopped,
 )
-from raft_snapshot_agent.small_file import read_file
+from raft_snapshot_agent.small_file import is_regular, read_file
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.spool import Spool
 
@@ -180,7 +180,7 @@ class FileReader:
             return Expected()
 
     def again(self) -> FileReader | None:
-        return self if self.path is not None and _is_regular(self.path) else None
+        return self if self.path is not None and is_regular(self.path) else None
 
     def confirm(self, snapshot: Snapshot) -> None: ...
 
@@ -203,14 +203,6 @@ class FileReader:
             raise AgentError(
                 f"cannot read {self.path}: {error.strerror}", hint="check path and permissions"
             ) from error
-
-
-def _is_regular(path: Path) -> bool:
-    """Return whether a path can be read a second time; a pipe cannot."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 async def pour(reader: SnapshotReader, spool: Spool) -> None:

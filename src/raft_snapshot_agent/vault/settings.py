@@ -15,6 +15,7 @@ from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Duration, Settings, Speed, Timeout
 from raft_snapshot_agent.network.address import ProxyAddress, ProxyUrl, is_host
 from raft_snapshot_agent.redaction import show_address
+from raft_snapshot_agent.small_file import is_regular
 from raft_snapshot_agent.vault.auth import AnyAuth
 from raft_snapshot_agent.vault.auth.token import TokenAuth
 
@@ -132,14 +133,7 @@ def environment_token_file(environment: Mapping[str, str]) -> Path | None:
     if named is not None:
         return Path(named).absolute()
     usual = Path(environment.get("HOME") or "/", ".vault-token")
-    return usual if _is_file(usual) else None
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return False
+    return usual if is_regular(usual) else None
 
 
 def checked_address(address: str) -> str:

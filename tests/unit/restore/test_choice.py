@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.restore.choice import InFile, Named, Newest, Wanted, choose
 from raft_snapshot_agent.restore.reader import FileReader, StoredReader
-from raft_snapshot_agent.storage.base import BytesSource
+from raft_snapshot_agent.storage.base import BytesSource, Entry
 
 BETWEEN, AFTER = datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -94,6 +94,23 @@ async def test_a_name_is_looked_up_in_the_storages_in_order() -> None:
     ]
 
     assert of(await choose_named(destinations, OLD)) == ("b", OLD)
+
+
+async def test_a_name_that_is_missing_costs_one_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = await destination(new=WHOLE)
+    listings, entries = [], place.storage.entries
+
+    async def count() -> Sequence[Entry]:
+        listings.append(place.name)
+        return await entries()
+
+    monkeypatch.setattr(place.storage, "entries", count)
+
+    with pytest.raises(SnapshotNotFound) as raised:
+        await choose_named([place], NEW.replace("i4711", "i4712"))
+
+    assert f"nearest: {NEW}" in raised.value.hint
+    assert len(listings) == 1
 
 
 @pytest.mark.parametrize("path", [Path("here.snap"), None])

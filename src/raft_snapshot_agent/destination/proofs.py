@@ -45,6 +45,25 @@ def _never(_count: int, _since: datetime) -> bool:
     return False
 
 
+@dataclass(slots=True)
+class Gaps:
+    """The manifests that could not be read, each asked for once."""
+
+    errors: dict[str, StorageError] = field(default_factory=dict)
+    _silent: int = 0
+
+    def covers(self, name: str) -> bool:
+        """Return whether to ask no more: for this manifest, or as the storage does not answer."""
+        if self._silent >= _AT_ONCE:  # each costs all retries
+            self.errors.setdefault(name, next(reversed(self.errors.values())))
+        return name in self.errors
+
+    def note(self, name: str, error: StorageError) -> None:
+        """Note why a manifest could not be read."""
+        self.errors[name] = error
+        self._silent += isinstance(error, StorageUnavailable)
+
+
 @dataclass(frozen=True, slots=True)
 class Proofs:
     """Reads manifests, each once per process, and judges snapshots by them."""
@@ -53,12 +72,12 @@ class Proofs:
     naming: Naming | None
     keys: SigningKeys | None = None
     told: Remembered = field(default_factory=Remembered)
-    unread: dict[str, StorageError] | None = None
-    """Where to note the manifests that cannot be read; `None`: no answer is raised."""
+    gaps: Gaps | None = None
+    """Where to note manifests that cannot be read; `None`: it is raised that one may be later."""
 
-    def tolerant(self) -> Proofs:
-        """Return a reader that goes on without a manifest, and notes in `unread` why."""
-        return replace(self, unread={})
+    def tolerant(self, gaps: Gaps) -> Proofs:
+        """Return a reader that goes on without a manifest, and notes why."""
+        return replace(self, gaps=gaps)
 
     async def read(self, stored: Stored, *, whole: bool = True) -> Told:
         """Read the manifest of a snapshot.
@@ -83,22 +102,18 @@ class Proofs:
         return told
 
     async def _read(self, name: str) -> Told:
-        unread = {} if self.unread is None else self.unread
-        silent = [one for one in unread.values() if isinstance(one, StorageUnavailable)]
-        if name in unread or len(silent) >= _AT_ONCE:  # each costs all retries: ask for no more
-            unread.setdefault(name, silent[-1] if silent else unread[name])
+        if self.gaps is not None and self.gaps.covers(name):
             return Unread()
         try:
             return await verification.manifest(self.storage, name)
         except LoginRefused:
             raise
-        except StorageUnavailable as error:
-            if self.unread is None:
+        except StorageError as error:
+            if self.gaps is not None:
+                self.gaps.note(name, error)
+            elif isinstance(error, StorageUnavailable):
                 raise
-            unread[name] = error
-        except StorageError as error:  # unknown, perhaps for ever, but no reason to stop
-            unread[name] = error
-        return Unread()
+            return Unread()  # unknown, perhaps for ever, but no reason to stop
 
     def is_signed(self, stored: Stored, told: Told) -> bool:
         """Return whether a manifest is signed with the agents' key, and of this snapshot."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from raft_snapshot_agent.core.snapshots.naming import newest_first
 from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, Stored
 from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.proofs import Gaps
 from raft_snapshot_agent.errors import AgentError, ConfigError, SnapshotNotFound, StorageFaults
 from raft_snapshot_agent.restore.nearest import describe_nearest
 from raft_snapshot_agent.restore.reader import FileReader, SnapshotReader, StoredReader
@@ -162,19 +163,20 @@ async def _choose_newest(
 
 async def _list_judged(destination: Destination, until: datetime) -> list[_Found]:
     """List the snapshots of a storage, the newest up to a time judged by their manifests."""
-    proofs = destination.proofs.tolerant()
+    gaps = Gaps()
+    proofs = destination.proofs.tolerant(gaps)
     stored = await destination.stored()
     judge = await proofs.judge(stored)
     waiting = iter([one for one in stored if one.taken_at <= until])
     judged: list[Stored] = []
     while some := [*islice(waiting, _JUDGED)]:
-        judged += await proofs.worth(judge, some)
-        if any(one.counts and (one.signed or proofs.keys is None) for one in judged):
+        worth = await proofs.worth(judge, some)
+        judged += worth
+        if any(one.counts and (one.signed or proofs.keys is None) for one in worth):
             break
     names = {one.name for one in judged}
-    unread = proofs.unread or {}
     return [
-        *(_Found(destination, one, unread.get(one.name)) for one in judged),
+        *(_Found(destination, one, gaps.errors.get(one.name)) for one in judged),
         *(_Found(destination, one, is_judged=False) for one in stored if one.name not in names),
     ]
 

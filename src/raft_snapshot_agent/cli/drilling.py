@@ -14,6 +14,7 @@ import anyio
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse_wanted
 from raft_snapshot_agent.cli.options import Format
+from raft_snapshot_agent.cli.target import make_absolute
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_drill
 from raft_snapshot_agent.config.loaded import Loaded
@@ -46,7 +47,7 @@ def drill(load: Callable[[], Loaded], wish: DrillWish, layout: Format) -> int:
     config = loaded.config
     settings = config.drill
     if wish.server is not None:
-        settings = settings.model_copy(update={"server": wish.server.absolute()})
+        settings = settings.model_copy(update={"server": make_absolute(wish.server)})
     check_drill(settings, loaded.position)
     destinations = open_storages(lambda: loaded, wish.storage, wanted)
 

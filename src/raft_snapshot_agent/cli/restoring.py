@@ -21,6 +21,7 @@ from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.progress import show_progress
 from raft_snapshot_agent.cli.question import ask
 from raft_snapshot_agent.cli.restore_words import describe_end, describe_plan, describe_undo
+from raft_snapshot_agent.cli.target import make_absolute
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.loaded import Loaded
@@ -191,7 +192,7 @@ class _Restoring:
             map(open_agent, logins),
             self.everywhere,
             target.leader.identity.cluster_id,
-            _working_folder(),
+            make_absolute(Path()),
         )
         for warning in safety.warnings:
             output.warn(f"safety snapshot: {warning}")
@@ -263,15 +264,6 @@ async def _ask(name: str) -> None:
     """
     if await ask(f"Type the cluster's name, {name}, to replace all it holds: ") != name:
         raise ConfigError("not restored", hint="nothing was changed")
-
-
-def _working_folder() -> Path:
-    try:
-        return Path.cwd()
-    except OSError as error:
-        raise ConfigError(
-            f"the working directory is gone: {error.strerror}", hint="change to another one"
-        ) from error
 
 
 def _warn(troubles: Iterable[str]) -> None:

@@ -41,6 +41,20 @@ def _require_replaceable(target: Path, *, overwrite: bool) -> None:
         raise ConfigError(f"{target} exists already", hint=hint)
 
 
+def make_absolute(path: Path) -> Path:
+    """Return a path that does not depend on the working directory.
+
+    Raises:
+        ConfigError: The working directory was deleted.
+    """
+    try:
+        return path.absolute()
+    except OSError as error:
+        raise ConfigError(
+            f"the working directory is gone: {error.strerror}", hint="change to another one"
+        ) from error
+
+
 def is_folder(path: Path) -> bool:
     """Return whether a path is that of a folder, as far as this user may know."""
     try:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from raft_snapshot_agent.cli.target import writable_folder
+from raft_snapshot_agent.cli.target import make_absolute, writable_folder
 from raft_snapshot_agent.errors import ConfigError
 
 
@@ -44,3 +44,17 @@ def test_what_cannot_be_written_is_refused(
         writable_folder(Path(target))
 
     assert refused.value.hint
+
+
+def test_a_working_directory_that_is_gone_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    with pytest.raises(ConfigError, match="the working directory is gone: No such file"):
+        make_absolute(Path("bao"))
+    assert make_absolute(Path("/usr/bin/bao")) == Path("/usr/bin/bao")
+    with pytest.raises(ConfigError, match="cannot write new: No such file"):
+        writable_folder(Path("new"))

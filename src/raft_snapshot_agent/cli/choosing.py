@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from raft_snapshot_agent.cli import output
-from raft_snapshot_agent.config.load import Loaded
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.core.snapshots import naming
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError, NotThereYet, StorageError

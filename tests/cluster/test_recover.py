@@ -149,9 +149,23 @@ def test_policies_roles_and_namespaces_are_read(bao: OpenBaoCluster, copy: Livin
     assert f"{team}/" in list_below(copy, "")
 
 
-def test_a_name_with_signs_is_a_name(bao: OpenBaoCluster, copy: LivingCopy, kv1: str) -> None:
-    bao.leader().api("POST", f"{kv1}/a%20b%23%25", {"x": "y"}, bao.root_token)
-    assert recover_data(copy, f"{kv1}/a b#%").data == {"x": "y"}
+ODD_NAMES = ("a b#%", "q?version=1", "semi;colon", "blank ", "two..dots", "folder//b", "\u00e4&=+")
+
+
+def test_a_name_with_signs_is_a_name(
+    bao: OpenBaoCluster, copy: LivingCopy, live: Live, kv1: str
+) -> None:
+    for name in ODD_NAMES:
+        before_the_sign = f"{kv1}/{name.partition('?')[0]}"
+        write(live, read_present(live, before_the_sign), {"x": "of another"})
+        write(live, read_present(live, f"{kv1}/{name}"), {"x": name})
+        found = recover_data(copy, f"{kv1}/{name}")
+        assert (found.place.path, found.data) == (f"{kv1}/{name}", {"x": name})
+        assert read_present(live, f"{kv1}/{name}").data == {"x": name}
+    assert recover_data(copy, f"{kv1}/q").data == {"x": "of another"}
+    assert {f"{kv1}/{name}" for name in ODD_NAMES} <= {*list_all_below(copy, kv1)}
+    with pytest.raises(ServerError, match="relative paths not supported"):
+        recover_data(copy, f"{kv1}/folder/../q")
 
 
 def test_what_is_not_there_is_told_with_what_is_near(
@@ -177,6 +191,50 @@ def test_names_are_listed_at_any_depth(bao: OpenBaoCluster, copy: LivingCopy, kv
     assert {*list_all_below(copy, kv2)} == {f"{kv2}/a", f"{kv2}/b/c/d"}
     assert {f"{kv2}/", "auth/token/", "sys/policies/acl/"} <= {*list_below(copy, "")}
     assert "sys/policies/acl/default" in list_below(copy, "sys/policies/acl")
+
+
+def test_what_is_listed_is_found_on_every_level_above_it(
+    bao: OpenBaoCluster, copy: LivingCopy
+) -> None:
+    odd, team, keys = (f"{word}-{secrets.token_hex(3)}" for word in ("odd", "team", "keys"))
+    bao.api("POST", f"sys/mounts/{odd}/deep/kv", {"type": "kv"})
+    bao.api("POST", f"sys/mounts/{keys}", {"type": "transit"})
+    bao.api("POST", f"{keys}/keys/k", {})
+    bao.api("POST", f"sys/namespaces/{team}", {})
+    bao.api("POST", f"{team}/sys/mounts/{odd}/kv", {"type": "kv"})
+    prepare_agent(bao)
+
+    for above, below in (
+        (odd, f"{odd}/deep/kv/"),
+        (f"{odd}/deep", f"{odd}/deep/kv/"),
+        ("auth", "auth/approle/"),
+        ("auth/approle", "auth/approle/role/"),
+        (keys, f"{keys}/keys/"),
+        ("sys/policies", "sys/policies/acl/"),
+        ("identity", "identity/entity/"),
+        ("identity/entity", "identity/entity/name/"),
+        (f"{team}/{odd}", f"{team}/{odd}/kv/"),
+        (f"{team}/auth", f"{team}/auth/token/"),
+    ):
+        assert below in list_below(copy, above)
+    everything = {*list_all_below(copy, "")}
+    assert {"auth/approle/role/snapshot", f"{keys}/keys/k"} <= everything
+    assert not [one for one in everything if "/accessors/" in one]
+    assert list_below(copy, "nowhere") == list_below(copy, f"{team}/nowhere") == []
+
+
+def test_what_cannot_be_listed_is_told(bao: OpenBaoCluster, kv1: str) -> None:
+    bao.api("POST", f"{kv1}/b/c", {"x": "y"})
+    bao.api("POST", f"{kv1}/d", {"x": "y"})
+    token = token_with(bao, f'path "{kv1}/" {{ capabilities = ["list"] }}')
+    part, gaps = LivingCopy(bao.leader(), token), list[str]()
+
+    assert [*list_all_below(part, kv1, gaps.append)] == [f"{kv1}/d"]
+
+    (gap,) = gaps
+    assert gap.startswith(f"{kv1}/b/ cannot be listed: {kv1}/b/ answered 403")
+    with pytest.raises(ServerError, match=f"{kv1}/b/ answered 403: .*permission denied"):
+        list_below(part, f"{kv1}/b")
 
 
 # What is written back.

@@ -22,7 +22,7 @@ from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_drill
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import spool_folder
-from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.errors import ConfigError, PartialFailure
 from raft_snapshot_agent.restore import recovery
 from raft_snapshot_agent.restore.browse import list_all_below, list_below
 from raft_snapshot_agent.restore.living_copy import LivingCopy, bring_to_life, require_keys
@@ -87,14 +87,21 @@ def split_names(
 
 
 def browse(loaded: Loaded, chosen: Source, prefix: str, *, recursive: bool, layout: Format) -> int:
-    """List the paths below a prefix of a snapshot; return the exit code."""
+    """List the paths below a prefix of a snapshot; return the exit code.
+
+    Raises:
+        PartialFailure: Only a part of them could be listed.
+    """
     loaded = by_hand(loaded, os.environ)
     _check_copy(loaded)
     choose = _plan_choice(loaded, chosen)
+    gaps: list[str] = []
+    below = prefix.strip("/")
+    many = partial(list_all_below, tell=gaps.append) if recursive else list_below
 
     async def work() -> list[str]:
         async with _alive(loaded, choose) as copy:
-            return await in_thread(partial(_list_paths, copy, prefix.strip("/"), recursive))
+            return await in_thread(lambda: [*many(copy, below)])
 
     names = wait_for(work)
     if layout is Format.JSON:
@@ -102,13 +109,13 @@ def browse(loaded: Loaded, chosen: Source, prefix: str, *, recursive: bool, layo
     else:
         for name in names:
             output.text(name)
+    for gap in gaps:
+        output.talk(f"warning: {gap}")
+    if gaps:
+        raise PartialFailure("the list is not complete", hint="see the warnings above")
     if not names:
         output.talk(f"nothing exists below {prefix or 'that'} in the snapshot")
     return 0
-
-
-def _list_paths(copy: LivingCopy, prefix: str, recursive: bool) -> list[str]:
-    return [*list_all_below(copy, prefix)] if recursive else list_below(copy, prefix)
 
 
 def recover(loaded: Loaded, chosen: Source, wish: RecoverWish, layout: Format) -> int:

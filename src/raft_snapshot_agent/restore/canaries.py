@@ -49,9 +49,9 @@ def _counts(server: Server) -> Iterator[str]:
     try:
         for path, what in _COUNTED:
             yield _write_count(require_data(server.ask("GET", path), path), what)
+        yield _write_count(list_names(server, "sys/policies/acl"), "policies")
     except ServerError as error:
         raise DrillFailed(f"it is active, but does not show its mounts: {error.message}") from error
-    yield _write_count(list_names(server, "sys/policies/acl"), "policies")
 
 
 def _write_count(things: Sized, what: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.errors import ConfigError, NothingThere, ServerError
@@ -21,12 +22,20 @@ from raft_snapshot_agent.servers.key_tokens import make_root_token
 from raft_snapshot_agent.threads import in_thread
 
 _MOUNTS = "sys/internal/ui/mounts"
+_DOTS = re.compile(r"(?<![^/])\.{1,2}(?![^/])")
+_NOT_LISTED = {404, 405}
+"""Nothing exists there, or the engine lists nothing there."""
+
+Query = Mapping[str, str | int]
+"""Parameters of a request."""
 
 
 class Server(Protocol):
     """A server that answers API calls."""
 
-    def ask(self, method: str, path: str, body: Any = None) -> NodeAnswer: ...
+    def ask(
+        self, method: str, path: str, body: Any = None, query: Query | None = None
+    ) -> NodeAnswer: ...
 
 
 class Spoken(Protocol):
@@ -44,9 +53,11 @@ class LivingCopy:
     node: Spoken
     token: str = field(repr=False)
 
-    def ask(self, method: str, path: str, body: Any = None) -> NodeAnswer:
+    def ask(
+        self, method: str, path: str, body: Any = None, query: Query | None = None
+    ) -> NodeAnswer:
         """Send a request with the token, and return any answer."""
-        return self.node.request(method, quote_path(path), body, self.token)
+        return self.node.request(method, quote_path(path, query), body, self.token)
 
 
 @asynccontextmanager
@@ -114,10 +125,14 @@ class Place:
         return f"{self.mount}{part}/{self.rest}" if self.is_versioned else self.path
 
 
-def quote_path(path: str) -> str:
-    """Return a path quoted for a URL; a question mark begins the query."""
-    name, mark, query = path.partition("?")
-    return quote(name, safe="/") + mark + query
+def quote_path(path: str, query: Query | None = None) -> str:
+    """Return a path and its query for a URL, so that every character of a name belongs to it.
+
+    Clients and servers would shorten `..` and `//`, and so mean another path.
+    """
+    name = quote(path, safe="/").replace("//", "/%2F")
+    name = _DOTS.sub(lambda found: found[0].replace(".", "%2E"), name)
+    return f"{name}?{urlencode(query)}" if query else name
 
 
 def find_place(server: Server, path: str) -> Place:
@@ -133,7 +148,15 @@ def find_place(server: Server, path: str) -> Place:
     options = data.get("options") or {}
     version = 2 if options.get("version") == "2" else 1
     kind = str(data.get("type"))
-    return Place(path, str(data.get("path")), "kv" if kind == "generic" else kind, version)
+    mount = _locate_mount(path, str(data.get("path")))
+    return Place(path, mount, "kv" if kind == "generic" else kind, version)
+
+
+def _locate_mount(path: str, told: str) -> str:
+    """Return the mount as part of a path: of a login, servers may leave `auth/` out."""
+    starts = [0, *(found.end() for found in re.finditer("/", told))]
+    logins = (f"{told[:start]}auth/{told[start:]}" for start in starts)
+    return next((one for one in (told, *logins) if path.startswith(one)), told)
 
 
 def read_data(server: Server, place: Place, version: int = 0) -> dict[str, Any]:
@@ -143,9 +166,9 @@ def read_data(server: Server, place: Place, version: int = 0) -> dict[str, Any]:
         NothingThere: Nothing exists there.
         ServerError: It cannot be read.
     """
-    query = f"?version={version}" if version and place.is_versioned else ""
-    path = place.below("data") + query
-    answer = server.ask("GET", path)
+    path = place.below("data")
+    query = {"version": version} if version and place.is_versioned else None
+    answer = server.ask("GET", path, query=query)
     if answer.status == 404:
         raise NothingThere(f"there is nothing at {place.path}")
     data = require_data(answer, path)
@@ -169,8 +192,13 @@ def require_data(answer: NodeAnswer, path: str) -> Mapping[str, Any]:
 
 
 def list_names(server: Server, path: str) -> list[str]:
-    """List the names directly below a path; empty if there are none or they may not be listed."""
-    answer = server.ask("GET", f"{path}?list=true")
-    data = answer.document.get("data") if isinstance(answer.document, dict) else None
-    keys = data.get("keys") if answer.status == 200 and isinstance(data, dict) else None
+    """List the names directly below a path; empty if there are none.
+
+    Raises:
+        ServerError: The server does not tell.
+    """
+    answer = server.ask("GET", path, query={"list": "true"})
+    if answer.status in _NOT_LISTED:
+        return []
+    keys = require_data(answer, path).get("keys")
     return [str(one) for one in keys] if isinstance(keys, list) else []

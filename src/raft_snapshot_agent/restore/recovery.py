@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from raft_snapshot_agent.errors import ConfigError, Denied, NothingThere, Server
 from raft_snapshot_agent.restore.browse import find_nearest
 from raft_snapshot_agent.restore.living_copy import (
     Place,
+    Query,
     Server,
     find_place,
     quote_path,
@@ -38,9 +40,11 @@ class Live:
     login: str = "the token"
     """Where the token is from."""
 
-    def ask(self, method: str, path: str, body: Any = None) -> NodeAnswer:
+    def ask(
+        self, method: str, path: str, body: Any = None, query: Query | None = None
+    ) -> NodeAnswer:
         """Send a request, and take any answer."""
-        answer = self.node.call(method, quote_path(path), token=self.token, body=body)
+        answer = self.node.call(method, quote_path(path, query), token=self.token, body=body)
         return NodeAnswer(answer.status, dict(answer.body))
 
 
@@ -111,7 +115,9 @@ def recover_data(copy: Server, path: str, version: int = 0) -> Recovered:
 
 
 def _describe_nearest(copy: Server, path: str) -> str:
-    near = find_nearest(copy, path)
+    near: list[str] = []
+    with suppress(ServerError):  # it would hide that nothing is there
+        near = find_nearest(copy, path)
     return f"nearest there: {', '.join(near)}" if near else "browse shows what is there"
 
 

@@ -38,7 +38,7 @@ class Table:
         self.answers: dict[str, Any] = {
             "sys/mounts": {"secret/": {}, "sys/": {}},
             "sys/auth": {"token/": {}},
-            "sys/policies/acl?list=true": {"keys": ["root", "default"]},
+            "sys/policies/acl": {"keys": ["root", "default"]},
             "sys/internal/ui/mounts/secret/app": kv2,
             "sys/internal/ui/mounts/secret/gone": kv2,
             "sys/internal/ui/mounts/old/app": kv1,
@@ -49,7 +49,7 @@ class Table:
             **more,
         }
 
-    def ask(self, method: str, path: str, body: Any = None) -> NodeAnswer:
+    def ask(self, method: str, path: str, body: Any = None, query: Any = None) -> NodeAnswer:
         if method == "POST":
             return self.log_in(path, body)
         assert method == "GET"

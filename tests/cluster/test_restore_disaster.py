@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,42 @@ def test_all_comes_back_in_a_fresh_node(lost: Lost, start_bao: StartBao, tmp_pat
         (node,) = there.cluster.nodes
         assert f"{there.before(node).address}: active: nothing to do." in said
         assert lost.treasure.missing(node) == []
+
+
+def test_a_snapshot_from_before_a_seal_migration_needs_the_seal_of_before(
+    start_bao: StartBao, tmp_path: Path
+) -> None:
+    cluster = start_bao(**SHARES)
+    (node,) = cluster.nodes
+    operator = {"VAULT_ADDR": node.address, "VAULT_TOKEN": cluster.root_token}
+    before = tmp_path / "before.snap"
+    assert call("save", before, env=operator).code == 0
+    shamir, key = node.options, secrets.token_hex(32)
+    seal = {"seal": {"static": {"current_key_id": "k1", "current_key": key}}}
+    node.options = replace(shamir, server={**shamir.server, **seal})
+    node.restart()
+    for share in cluster.unseal_keys[:2]:
+        node.api("PUT", "sys/unseal", {"key": share, "migrate": True})
+    node.wait_active()
+    options = ("--yes", "--no-safety")
+
+    refused = call("restore", before, *options, env=operator)
+    forced = call("restore", before, *options, "--force", env=operator)
+
+    assert refused.code == 2
+    difference = (
+        "2 of 3 unseal keys open the snapshot's cluster, and the servers use the seal static"
+    )
+    assert f"refuses the snapshot: {difference}; nothing was changed (" in refused.talk
+    assert forced.code == 3
+    assert f"{node.address}: active: its seal is not the snapshot's: remove the seal (static)" in (
+        forced.talk
+    )
+    assert f"the nodes cannot be unsealed after a restart: {difference}" in forced.talk
+    node.options = shamir
+    node.restart()
+    node.unseal(cluster.unseal_keys)
+    node.wait_active()
 
 
 @pytest.mark.soak

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from raft_snapshot_agent.cli import output
-from raft_snapshot_agent.core.snapshot_file.clear_parts import Seal
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 from raft_snapshot_agent.restore.aftermath import Aftermath
 from raft_snapshot_agent.restore.restore import Fetched
 from raft_snapshot_agent.restore.safety import SafetySnapshot
+from raft_snapshot_agent.restore.seals import Seals
 from raft_snapshot_agent.restore.target import Target, describe_members
 from raft_snapshot_agent.vault.leader import Leader
 
@@ -40,11 +40,12 @@ def describe_plan(
             f" {', '.join(safety.places)}{held}."
         )
     if force:
-        yield f"--force: {_describe_force(got.clear.seal, leader.identity.seal)}."
+        yield f"--force: {_describe_force(target.find_seals(got))}."
 
 
-def _describe_force(seal: Seal | None, present: str) -> str:
-    """Describe what opens the servers afterwards; `present` is the type of their seal now."""
+def _describe_force(seals: Seals) -> str:
+    """Describe what opens the servers afterwards."""
+    seal = seals.snapshot
     if seal is None:
         return "the servers will seal; have the snapshot's unseal keys at hand"
     if not seal.is_shared:
@@ -53,11 +54,12 @@ def _describe_force(seal: Seal | None, present: str) -> str:
             " same key; have both for their configuration at hand"
         )
     keys = f"have the snapshot's unseal keys ({seal.threshold} of {seal.shares}) at hand"
-    if present in {"", "shamir"}:
+    if not seals.differ:
         return f"the servers will seal; {keys}"
     return (
-        f"the servers will seal; {keys}, and remove their seal ({present}) from their"
-        " configuration before they are restarted, for the snapshot's cluster has none"
+        f"the servers will seal, at the latest when they are restarted; {keys}, and remove their"
+        f" seal ({seals.present}) from their configuration before that, for the snapshot's cluster"
+        " has none"
     )
 
 
@@ -86,25 +88,29 @@ def describe_end(
     elif after.is_served:
         yield f"Restored and unsealed. {_LOGINS}."
     else:
-        yield f"Restored; {_describe_unserved(got.clear.seal, after)}"
+        yield f"Restored; {_describe_unserved(after)}"
     for state in after.states:
         yield f"{state.address}: {state.condition}: {after.next_step(state)}."
 
 
-def _describe_unserved(seal: Seal | None, after: Aftermath) -> str:
+def _describe_unserved(after: Aftermath) -> str:
     """Describe a cluster without a leader, and how it gets one."""
     if not after.has_sealed:
         return "no node leads yet: see below."
+    seal = after.seals.snapshot
     if seal is not None and not seal.is_shared:
         return (
             f"the cluster is sealed now. Give every node the snapshot's seal ({seal.kind}) and its"
             " key in its configuration, then restart it: it unseals itself."
             f" {_LOGINS}; then run doctor."
         )
+    first = "Restart every node"
+    if after.seals.differ:
+        former = after.seals.present
+        first = f"Remove the seal ({former}) from the configuration of every node and restart it"
     return (
-        "the cluster is sealed now. Restart every node, then unseal it with the keys of the"
-        " cluster the snapshot was taken from. Tokens and logins are that cluster's as well; then"
-        " run doctor."
+        f"the cluster is sealed now. {first}, then unseal it with the keys of the cluster the"
+        " snapshot was taken from. Tokens and logins are that cluster's as well; then run doctor."
     )
 
 

@@ -28,7 +28,7 @@ from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.core.duration import parse_duration
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.errors import AgentError, ConfigError, PartialFailure
+from raft_snapshot_agent.errors import AgentError, ConfigError
 from raft_snapshot_agent.restore.aftermath import Aftermath, follow_members
 from raft_snapshot_agent.restore.members import Condition
 from raft_snapshot_agent.restore.noting import describe_restored, note_restore, take_back
@@ -103,12 +103,7 @@ def restore_snapshot(loaded: Loaded, wish: RestoreWish) -> int:
     if after.is_served:
         output.talk("Checks with the agent's own login:")
         output.try_to_print(lambda: doctor(loaded, Format.TABLE))
-    if after.troubled:
-        names = ", ".join(f"{one.address} ({one.condition})" for one in after.troubled)
-        raise PartialFailure(
-            f"the snapshot is restored, but not every node is back: {names}",
-            hint="see the instructions for each node above",
-        )
+    after.require_all_well()
     return 0
 
 
@@ -218,7 +213,8 @@ class _Restoring:
                     await note_restore(self.everywhere, describe_restored(got, datetime.now(UTC)))
                 )
                 async with show_progress(lambda: upload.sent, "restoring", upload.size):
-                    taken = await send(cluster, target.leader, upload, force=self.wish.force)
+                    force, seals = self.wish.force, target.find_seals(got)
+                    taken = await send(cluster, target.leader, upload, force=force, seals=seals)
             except BaseException as error:
                 if upload.is_whole and not isinstance(error, AgentError):
                     self.reached = _PERHAPS
@@ -238,8 +234,9 @@ class _Restoring:
         members = [one.address for one in target.states if one.condition not in absent]
         target.members.keep(members)
         unsealer = Unsealer(self.keys, got.clear.seal) if self.keys else None
+        seals = target.find_seals(got)
         return await follow_members(
-            target.members, back, got.clear.seal, unsealer, self.wish.wait, output.talk
+            target.members, back, seals, unsealer, self.wish.wait, output.talk
         )
 
 

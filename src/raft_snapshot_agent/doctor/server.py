@@ -79,6 +79,8 @@ def _node(context: CheckContext, address: str) -> CheckResult:
     if leader_status.leader_address and not leader_status.is_self:
         context.leaders.add(leader_status.leader_address)
     context.node = context.node or node
+    if identity.trouble:
+        return failure("nodes", _describe_trouble(address, identity.trouble))
     server = f"{identity.product} {identity.version}".strip() or "a server"
     if leader_status.is_self:
         role = "leads"
@@ -90,6 +92,18 @@ def _node(context: CheckContext, address: str) -> CheckResult:
         Status.SUCCESS if leader_status.is_self or leader_status.leader_address else Status.WARNING
     )
     return CheckResult("nodes", status, f"{address} ({server}) {role}")
+
+
+def _describe_trouble(address: str, trouble: str) -> ServerError:
+    """Describe a server that serves, but fails to tell of its seal.
+
+    So it does, for one, after a restore of a snapshot from before a seal migration.
+    """
+    return ServerError(
+        f"{address} answers sys/seal-status with {trouble}",
+        hint="do not restart it before its seal is clear: compare the seal in its configuration"
+        " with that of its data, and check its log",
+    )
 
 
 async def leader(context: CheckContext) -> list[CheckResult]:

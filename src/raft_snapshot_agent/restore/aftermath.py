@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from raft_snapshot_agent.core.snapshot_file.clear_parts import Seal
+from raft_snapshot_agent.errors import PartialFailure
 from raft_snapshot_agent.restore.members import Condition, Members, MemberState, follow
+from raft_snapshot_agent.restore.seals import Seals
 from raft_snapshot_agent.restore.unsealing import Unsealer
 from raft_snapshot_agent.vault.leader import Leader
 
 _SEAL_WITHIN = 30.0
 """Seconds after the leader within which other nodes seal themselves; non-voters do not."""
+
+_SEE_ABOVE = "see the instructions for each node above"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +24,7 @@ class Aftermath:
     states: tuple[MemberState, ...]
     is_sealed: bool
     """Whether the nodes were expected to seal themselves."""
-    seal: Seal | None = None
-    """The seal of the snapshot's cluster, if known."""
+    seals: Seals = field(default_factory=Seals)
     unsealer: Unsealer | None = None
 
     @property
@@ -42,13 +44,33 @@ class Aftermath:
             return ()
         return tuple(one for one in self.states if not one.is_serving)
 
+    def require_all_well(self) -> None:
+        """Require every node in the expected state, and able to be restarted.
+
+        Raises:
+            PartialFailure: One is not.
+        """
+        if self.troubled:
+            names = ", ".join(f"{one.address} ({one.condition})" for one in self.troubled)
+            raise PartialFailure(
+                f"the snapshot is restored, but not every node is back: {names}", hint=_SEE_ABOVE
+            )
+        if self.seals.differ and self.is_served:
+            raise PartialFailure(
+                "the snapshot is restored, but as they are configured, the nodes cannot be unsealed"
+                f" after a restart: {self.seals.difference}",
+                hint=_SEE_ABOVE,
+            )
+
     def next_step(self, state: MemberState) -> str:
         """Return what an operator must do with a node now."""
         match state.condition:
             case Condition.ACTIVE | Condition.STANDBY | Condition.LEADERLESS if (
                 self.is_sealed and self.unsealer is None
             ):
-                return "it did not seal itself and may serve a mixture: restart it, then unseal it"
+                return f"it did not seal itself and may serve a mixture: {self.seals.steps}"
+            case Condition.ACTIVE | Condition.STANDBY if self.seals.differ:
+                return f"its seal is not the snapshot's: {self.seals.steps}"
             case Condition.ACTIVE | Condition.STANDBY:
                 return "nothing to do"
             case Condition.BEHIND:
@@ -65,18 +87,15 @@ class Aftermath:
     def _explain_seal(self, state: MemberState) -> str:
         if self.unsealer is not None and (why := self.unsealer.failures.get(state.address)):
             return f"{why}; unseal it with the keys of the snapshot's cluster"
-        if not self.is_sealed:
+        if not (self.is_sealed or self.seals.differ):
             return "unseal it"
-        if self.seal is not None and not self.seal.is_shared:
-            kind = self.seal.kind
-            return f"give it the snapshot's seal ({kind}) and its key, then restart it"
-        return "restart it, then unseal it with the keys of the snapshot's cluster"
+        return self.seals.steps
 
 
 async def follow_members(
     members: Members,
     back: Leader | None,
-    seal: Seal | None,
+    seals: Seals,
     unsealer: Unsealer | None,
     patience: float,
     tell: Callable[[str], None],
@@ -88,19 +107,19 @@ async def follow_members(
     Arguments:
         members: The nodes that answered before the restore.
         back: The leader after the restore; `None` if it sealed itself.
-        seal: The seal of the snapshot's cluster, if known.
+        seals: The snapshot's seal, and the nodes' own.
         unsealer: Has the unseal keys, if any.
         patience: Seconds.
         tell: Called with what an operator has to do.
     """
     if back is None and unsealer is None:
         patience = min(patience, _SEAL_WITHIN)
-    following = _Following(members, back, unsealer, tell)
+    following = _Following(members, back, seals, unsealer, tell)
     states = await follow(members, following.are_settled, patience, following.unseal)
     seen = tuple(map(following.compare, states))
     if not _have_leader(seen):
         seen = tuple(one.without_leader() for one in seen)
-    return Aftermath(seen, back is None, seal, unsealer)
+    return Aftermath(seen, back is None, seals, unsealer)
 
 
 @dataclass(slots=True)
@@ -109,6 +128,7 @@ class _Following:
 
     members: Members
     back: Leader | None
+    seals: Seals
     unsealer: Unsealer | None
     tell: Callable[[str], None]
     sealed: set[str] = field(default_factory=set)
@@ -126,10 +146,11 @@ class _Following:
                 self.tell(f"{node.address} is unsealed.")
         for address in sorted(self.unsealer.waiting - self.told):
             self.told.add(address)
-            self.tell(
-                f"{address} still expects the keys it had before: restart it now; then it is"
-                " unsealed by itself."
-            )
+            still = "expects the keys it had before: restart it now"
+            if self.seals.differ:
+                seal = self.seals.present
+                still = f"has the seal {seal}: remove it from its configuration and restart it now"
+            self.tell(f"{address} still {still}; then it is unsealed by itself.")
 
     def are_settled(self, states: Sequence[MemberState]) -> bool:
         """Whether nothing more is to be expected of any node."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from raft_snapshot_agent.errors import AgentError, Denied, ServerError, Unreachable
+from raft_snapshot_agent.restore.seals import Seals
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 
@@ -25,6 +26,8 @@ _BEFORE_FORCE = (
     "if the snapshot is from this cluster, check that the KMS still has its key; do not use"
     " --force: the servers would seal, and only the KMS key of the snapshot could unseal them"
 )
+_OTHER_KEYS = "snapshot-force"
+"""The way out that a server names where its keys do not open the snapshot."""
 _UNTOUCHED = "nothing was changed"
 _LISTENER = "in the listener of the servers' configuration, reload them, then restore again"
 _REFUSALS = (
@@ -92,8 +95,10 @@ class Upload:
         return self.sent >= self.size
 
 
-async def send(cluster: Cluster, leader: Leader, upload: Upload, *, force: bool) -> bool:
-    """Send a snapshot to the leader.
+async def send(
+    cluster: Cluster, leader: Leader, upload: Upload, *, force: bool, seals: Seals | None = None
+) -> bool:
+    """Send a snapshot to the leader; `seals`, if known, explain a refusal.
 
     Returns:
         Whether the server confirmed it; if not, the result is unknown.
@@ -110,21 +115,28 @@ async def send(cluster: Cluster, leader: Leader, upload: Upload, *, force: bool)
             return False
         raise _explain_cut(error, upload) from error
     except ServerError as error:
-        raise explain_refusal(error, leader.node.address) from error
+        raise explain_refusal(error, leader.node.address, seals or Seals()) from error
     except (OSError, ValueError) as error:  # the file was closed by a cancellation
         raise AgentError(f"the snapshot cannot be read any more: {error}") from error
     return True
 
 
-def explain_refusal(error: ServerError, address: str) -> ServerError:
+def explain_refusal(error: ServerError, address: str, seals: Seals) -> ServerError:
     """Explain why a server refused a snapshot, and which setting to change."""
+    if _OTHER_KEYS in error.message and seals.differ:
+        return Denied(
+            f"{address} refuses the snapshot: {seals.difference}; {_UNTOUCHED}",
+            hint="it is of another cluster, or from before a seal migration: check that"
+            " vault.address is the right cluster; --force replaces all its data, then for each"
+            f" node: {seals.steps}",
+        )
     if "autoseal" in error.message:  # also if the key is right, but the KMS has lost it
         return Denied(
             f"{address} refuses the snapshot: it was made with another KMS key than the servers can"
             f" use now; {_UNTOUCHED}",
             hint=_BEFORE_FORCE,
         )
-    if "snapshot-force" in error.message:
+    if _OTHER_KEYS in error.message:
         return Denied(
             f"{address} refuses the snapshot: it was made with other unseal keys", hint=BY_FORCE
         )

@@ -9,6 +9,7 @@ from raft_snapshot_agent.core.release import is_older
 from raft_snapshot_agent.errors import ConfigError, Denied
 from raft_snapshot_agent.restore.members import Members, MemberState, find_addresses
 from raft_snapshot_agent.restore.restore import Fetched
+from raft_snapshot_agent.restore.seals import Seals
 from raft_snapshot_agent.restore.sending import BY_FORCE
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.answers import SNAPSHOT_PATH
@@ -29,6 +30,10 @@ class Target:
         """Its name for operators."""
         identity = self.leader.identity
         return identity.cluster_name or identity.cluster_id or self.leader.node.address
+
+    def find_seals(self, got: Fetched) -> Seals:
+        """Return the seal of a snapshot beside that of this cluster."""
+        return Seals(got.clear.seal, self.leader.identity.seal)
 
 
 async def look_at_target(cluster: Cluster, settings: VaultSettings) -> Target:

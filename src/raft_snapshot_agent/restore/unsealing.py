@@ -99,11 +99,13 @@ class Unsealer:
     def _fits(self, state: MemberState) -> bool:
         """Return whether the running server expects key shares of the snapshot's cluster.
 
-        After a forced restore it keeps its old share numbers until it is restarted.
+        After a forced restore it keeps its old seal and share numbers until it is restarted.
         """
         if self.seal is None or not self.seal.is_shared:
             return self.seal is None
         now = state.identity
+        if now.seal not in {"", self.seal.kind}:
+            return False
         return (now.shares, now.threshold) == (self.seal.shares, self.seal.threshold)
 
 

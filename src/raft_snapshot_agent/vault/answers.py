@@ -96,6 +96,8 @@ class Identity:
     """Number of shares of the unseal key, as the running server knows it."""
     threshold: int = 0
     """Number of shares needed to unseal."""
+    trouble: str = ""
+    """Why the server failed to tell."""
 
 
 @dataclass(frozen=True, slots=True)

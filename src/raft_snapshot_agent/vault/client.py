@@ -113,7 +113,7 @@ class Node:
         """Request the cluster and the version of the server."""
         answer = self.call("GET", "sys/seal-status")
         if answer.status != 200:
-            return Identity()
+            return Identity(trouble=answer.told if answer.status >= 500 else "")
         said = answer.body
         product = "openbao" if "commit_date" in said else "vault" if "build_date" in said else ""
         return Identity(

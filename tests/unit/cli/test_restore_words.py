@@ -13,6 +13,8 @@ from raft_snapshot_agent.cli.restore_words import describe_end, describe_plan, d
 from raft_snapshot_agent.core.snapshot_file.clear_parts import ClearParts, Seal
 from raft_snapshot_agent.restore.aftermath import Aftermath
 from raft_snapshot_agent.restore.members import Condition, MemberState
+from raft_snapshot_agent.restore.seals import Seals
+from raft_snapshot_agent.restore.target import Target
 from raft_snapshot_agent.vault.answers import Identity
 
 SAFETY: Any = SimpleNamespace(name="/tmp/safe it.snap")
@@ -26,8 +28,9 @@ def got(seal: Seal | None) -> Any:
 
 def plan(seal: Seal | None, present: str) -> str:
     node = SimpleNamespace(address="http://a")
-    leader = SimpleNamespace(node=node, applied_index=9, identity=Identity(seal=present))
-    target: Any = SimpleNamespace(name="it", leader=leader, states=())
+    leader: Any = SimpleNamespace(node=node, applied_index=9, identity=Identity(seal=present))
+    nobody: Any = None
+    target = Target(leader, nobody, ())
     *_, force = describe_plan(got(seal), target, None, force=True)
     return force
 
@@ -38,6 +41,7 @@ def plan(seal: Seal | None, present: str) -> str:
         (None, "shamir", "will seal; have the snapshot's unseal keys at hand."),
         (SHARES, "shamir", "will seal; have the snapshot's unseal keys (2 of 3) at hand."),
         (SHARES, "", "will seal; have the snapshot's unseal keys (2 of 3) at hand."),
+        (SHARES, "static", "will seal, at the latest when they are restarted; have the"),
         (SHARES, "static", "(2 of 3) at hand, and remove their seal (static) from"),
         (KMS, "static", "will seal, unless they use the snapshot's seal (static) with the same"),
     ],
@@ -50,26 +54,32 @@ def test_what_force_needs_is_told_before_it_is_confirmed(
     assert words in said
 
 
-def ended(seal: Seal | None, conditions: Sequence[Condition]) -> str:
+def ended(seal: Seal | None, conditions: Sequence[Condition], present: str) -> str:
     states = tuple(MemberState("http://a", one) for one in conditions)
-    after = Aftermath(states, is_sealed=True, seal=seal)
+    after = Aftermath(states, is_sealed=True, seals=Seals(seal, present))
     first, *_ = describe_end(got(seal), None, after, force=True)
     return first
 
 
 @pytest.mark.parametrize(
-    ("seal", "conditions", "words"),
+    ("seal", "present", "conditions", "words"),
     [
-        (SHARES, [Condition.SEALED], "Restart every node, then unseal it with the keys"),
-        (KMS, [Condition.SEALED], "Give every node the snapshot's seal (static) and its key in"),
-        (SHARES, [Condition.ACTIVE], "Restored and unsealed."),
-        (SHARES, [Condition.LEADERLESS], "Restored; no node leads yet: see below."),
+        (SHARES, "shamir", [Condition.SEALED], "Restart every node, then unseal it with the keys"),
+        (SHARES, "static", [Condition.SEALED], "Remove the seal (static) from the configuration"),
+        (
+            KMS,
+            "",
+            [Condition.SEALED],
+            "Give every node the snapshot's seal (static) and its key in",
+        ),
+        (SHARES, "", [Condition.ACTIVE], "Restored and unsealed."),
+        (SHARES, "", [Condition.LEADERLESS], "Restored; no node leads yet: see below."),
     ],
 )
 def test_the_end_says_what_opens_the_cluster(
-    seal: Seal, conditions: Sequence[Condition], words: str
+    seal: Seal, present: str, conditions: Sequence[Condition], words: str
 ) -> None:
-    said = ended(seal, conditions)
+    said = ended(seal, conditions, present)
     assert words in said
     assert ("sealed now" in said) == (Condition.SEALED in conditions)
 

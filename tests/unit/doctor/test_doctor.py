@@ -35,7 +35,8 @@ from raft_snapshot_agent.errors import (
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.storage.base import BytesSource, Entry
 from raft_snapshot_agent.threads import in_thread
-from raft_snapshot_agent.vault.answers import SNAPSHOT_PATH
+from raft_snapshot_agent.vault.answers import SNAPSHOT_PATH, Identity, LeaderStatus
+from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.leader import Cluster
 
 
@@ -61,6 +62,21 @@ def context(*destinations: Destination, **config: Any) -> CheckContext:
     told = {key: value for key, value in vault.items() if value is not None}
     parsed = Config.model_validate({"vault": told, **config})
     return CheckContext(parsed, {}, destinations, Cluster(parsed.vault, "leader"), NOW)
+
+
+async def test_a_node_that_fails_to_tell_its_seal_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    leads = LeaderStatus(is_self=True, leader_address="http://127.0.0.1:1", applied_index=1)
+    trouble = '500: barrier seal type of "shamir" does not match loaded type of "static"'
+    monkeypatch.setattr(Node, "leader_status", lambda _: leads)
+    monkeypatch.setattr(Node, "identity", lambda _: Identity(trouble=trouble))
+    asked = context()
+    (told,) = await server.nodes(asked)
+    assert (told.status, told.exit_code) == (Status.FAILURE, 2)
+    assert told.message == f"http://127.0.0.1:1 answers sys/seal-status with {trouble}"
+    assert "do not restart it" in told.advice
+    assert asked.node is not None
 
 
 async def test_storages_are_listed_each_on_its_own() -> None:

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from raft_snapshot_agent.core.snapshot_file.clear_parts import Seal
+from raft_snapshot_agent.errors import PartialFailure
 from raft_snapshot_agent.restore import aftermath, members
 from raft_snapshot_agent.restore.aftermath import Aftermath, follow_members
 from raft_snapshot_agent.restore.members import Condition, Members, MemberState, look_at
+from raft_snapshot_agent.restore.seals import Seals
 from raft_snapshot_agent.restore.unsealing import Unsealer
 from raft_snapshot_agent.vault.answers import Answer, Identity
 from raft_snapshot_agent.vault.settings import VaultSettings
@@ -62,11 +64,12 @@ async def followed(
     back: Any = None,
     unsealer: Unsealer | None = None,
     patience: float = 60,
-    seal: Seal | None = None,
+    seals: Seals | None = None,
 ) -> tuple[Aftermath, list[str]]:
     told: list[str] = []
     nodes: Any = script
-    return await follow_members(nodes, back, seal, unsealer, patience, told.append), told
+    seals = seals or Seals()
+    return await follow_members(nodes, back, seals, unsealer, patience, told.append), told
 
 
 def conditions(after: Aftermath) -> list[Condition]:
@@ -130,11 +133,42 @@ async def test_where_none_leads_in_time_every_node_is_told_so(back: Any) -> None
 
 
 async def test_what_a_kms_unseals_is_given_that_seal_before_its_restart() -> None:
-    after, _ = await followed(Script(a=[SEALED]), seal=Seal("static", 1, 1))
+    after, _ = await followed(Script(a=[SEALED]), seals=Seals(Seal("static", 1, 1)))
     assert after.has_sealed
     assert after.next_step(after.states[0]) == (
         "give it the snapshot's seal (static) and its key, then restart it"
     )
+
+
+MIGRATED = Seals(Seal("shamir", 3, 2), "static")
+
+
+async def test_one_that_serves_with_another_seal_is_not_well() -> None:
+    after, _ = await followed(Script(a=[ACTIVE], b=[STANDBY]), BACK, seals=MIGRATED)
+    assert after.troubled == ()
+    for state in after.states:
+        assert after.next_step(state) == (
+            "its seal is not the snapshot's: remove the seal (static) from its configuration and"
+            " restart it, then unseal it with the keys of the snapshot's cluster"
+        )
+    with pytest.raises(
+        PartialFailure, match="the nodes cannot be unsealed after a restart: 2 of 3"
+    ):
+        after.require_all_well()
+
+
+async def test_one_that_sealed_is_told_to_lose_its_seal_before_its_keys_are_sent() -> None:
+    unsealer = Unsealer(("right", "other"), MIGRATED.snapshot)
+    script = Script(a=[SEALED])
+    after, told = await followed(script, None, unsealer, patience=0.5, seals=MIGRATED)
+    (line,) = told
+    assert line == (
+        f"{A} still has the seal static: remove it from its configuration and restart it now; then"
+        " it is unsealed by itself."
+    )
+    assert "remove the seal (static)" in after.next_step(after.states[0])
+    with pytest.raises(PartialFailure, match="not every node is back"):
+        after.require_all_well()
 
 
 async def test_one_that_needs_a_restart_is_told_so_once() -> None:

@@ -37,8 +37,8 @@ class FakeNode:
         return Answer(400, {"errors": ["failed to unseal: message authentication failed"]})
 
 
-def sealed(shares: int = 3, threshold: int = 2) -> MemberState:
-    identity = Identity(sealed=True, shares=shares, threshold=threshold)
+def sealed(shares: int = 3, threshold: int = 2, seal: str = "shamir") -> MemberState:
+    identity = Identity(sealed=True, shares=shares, threshold=threshold, seal=seal)
     return MemberState(FakeNode.address, Condition.SEALED, identity)
 
 
@@ -77,9 +77,10 @@ def test_a_node_is_unsealed_with_as_many_keys_as_it_takes() -> None:
     assert unsealer.opened == {node.address}
 
 
-def test_a_node_with_the_numbers_of_before_waits_for_its_restart() -> None:
+@pytest.mark.parametrize("before", [sealed(1, 1), sealed(seal="static")])
+def test_a_node_with_the_seal_of_before_waits_for_its_restart(before: MemberState) -> None:
     node, unsealer = FakeNode(["a", "b"]), Unsealer(("a", "b"), TWO_OF_THREE)
-    assert not offer(unsealer, node, sealed(1, 1))
+    assert not offer(unsealer, node, before)
     assert (node.offered, unsealer.waiting) == ([], {node.address})
     assert offer(unsealer, node, sealed())
     assert unsealer.waiting == set()

@@ -209,6 +209,7 @@ def test_a_server_that_is_not_initialised_is_told_from_a_sealed_one(
         (200, {"initialized": False}, Identity(initialized=False)),
         (200, [], Identity()),
         (400, {"errors": ["no"]}, Identity()),
+        (500, {"errors": ["barrier seal"]}, Identity(trouble="500: barrier seal")),
     ],
 )
 def test_who_answers(

@@ -17,6 +17,7 @@ from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.cli.choosing import parse_time
 from raft_snapshot_agent.cli.options import Format
+from raft_snapshot_agent.cli.recover_words import describe_step
 from raft_snapshot_agent.cli.recovering import RecoverWish, Source, recover, split_names
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import Config
@@ -29,12 +30,12 @@ from raft_snapshot_agent.errors import (
     SnapshotNotFound,
 )
 from raft_snapshot_agent.restore.browse import list_all_below, list_below
+from raft_snapshot_agent.restore.field_changes import compare_fields, differs
 from raft_snapshot_agent.restore.living_copy import LivingCopy, Place
 from raft_snapshot_agent.restore.recovery import (
     Live,
     Present,
     check_writable,
-    compare_fields,
     read_present,
     recover_data,
     select_data,
@@ -365,6 +366,51 @@ def test_a_policy_and_a_role_come_back(copy: LivingCopy, live: Live, bao: OpenBa
         }
 
 
+def test_a_policy_comes_back_with_all_that_it_was_set_to(
+    copy: LivingCopy, live: Live, bao: OpenBaoCluster
+) -> None:
+    path = f"sys/policies/acl/temporary-{secrets.token_hex(3)}"
+    text = 'path "secret/*" { capabilities = ["read"] }'
+    allowed = {"allow_wildcards_in_identity_templates": True}
+    body = {"policy": text, "ttl": "1h", "cas_required": True, "cas": -1, **allowed}
+    bao.api("PUT", path, body)
+    told = bao.api("GET", path)["data"]
+    found = recover_data(copy, path)
+    bao.api("PUT", path, {"policy": f"{text} # new", "cas_required": True, "cas": 1})
+
+    now = read_present(live, path)
+    changes = {one.name for one in compare_fields(now.data, found.data) if one.change != "same"}
+    write(live, now, select_data(found, now, None))
+
+    assert changes == {"policy", "expiration", "allow_wildcards_in_identity_templates"}
+    again = bao.api("GET", path)["data"]
+    assert again == {**told, "version": 3, "modified": again["modified"]}
+    with pytest.raises(ServerError, match="it was changed meanwhile"):
+        write(live, now, found.data)
+    bao.api("DELETE", path)
+    write(live, read_present(live, path), found.data)
+    assert bao.api("GET", path)["data"]["expiration"] == told["expiration"]
+
+
+def test_what_a_secret_loses_with_its_metadata_is_told(
+    bao: OpenBaoCluster, copy: LivingCopy, live: Live, kv2: str
+) -> None:
+    path = f"{kv2}/a"
+    put(bao, path, {"v": 1}, {"v": 2}, {"v": 3})
+    bao.api("POST", f"{kv2}/metadata/a", {"custom_metadata": {"owner": "x"}, "max_versions": 9})
+    found = recover_data(copy, path)
+    (first,) = describe_step(found, read_present(live, path))
+    assert first == f"{path} from {path} version 3 of the snapshot"
+    bao.api("DELETE", f"{kv2}/metadata/a")
+
+    _, lost = describe_step(found, read_present(live, path))
+
+    assert lost == (
+        f"{path}: not written back: 2 other versions, custom_metadata, max_versions; --output FILE"
+        " writes all of it down"
+    )
+
+
 def test_what_a_server_does_not_take_as_it_shows_it_is_not_written(
     copy: LivingCopy, bao: OpenBaoCluster
 ) -> None:
@@ -383,6 +429,17 @@ def test_a_difference_has_a_word_and_no_value() -> None:
         ("d", "added"),
     ]
     assert "4" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("now", "then"), [(True, 1), (1, 1.0), ([0], [False]), (None, ""), ({"a": 1}, {"a": True})]
+)
+def test_what_differs_in_json_differs(now: Any, then: Any) -> None:
+    (change,) = compare_fields({"a": now}, {"a": then})
+    assert change.change == "changed"
+    assert differs({"a": now}, {"a": then})
+    assert not differs({"a": now, "b": then}, {"b": then, "a": now})
+    assert differs(None, {})
 
 
 # Rights.
@@ -427,16 +484,21 @@ def test_a_secret_comes_back_from_a_snapshot_and_nothing_else_changes(
 ) -> None:
     put(bao, f"{kv2}/app", {"password": "it was this"}, {"password": "then this"})
     put(bao, f"{kv2}/other", {"password": "stays"})
+    put(bao, f"{kv2}/same", {"password": "stays"})
     ground = Ground(bao, tmp_path / "agent", prepare_agent(bao))
     ground.drill = {"unseal": {"keys": list(bao.unseal_keys)}}
     assert ground.call("save").code == 0
     put(bao, f"{kv2}/app", {"password": "overwritten"}, {"password": "and again"})
     put(bao, f"{kv2}/other", {"password": "changed since"})
 
-    ended = command(ground, "recover", "--latest", f"{kv2}/app", "--version", "1", "--yes")
+    paths = f"{kv2}/app", f"{kv2}/same"
+    ended = command(ground, "recover", "--latest", *paths, "--version", "1", "--yes")
 
     assert ended.code == 0, ended.talk
-    assert ended.text.split() == ["PATH", "FIELD", "CHANGE", f"{kv2}/app", "password", "changed"]
+    *rows, _, _, same = ended.text.split()
+    assert rows == ["PATH", "FIELD", "CHANGE", f"{kv2}/app", "password", "changed"]
+    assert same == "same"
+    assert bao.api("GET", f"{kv2}/metadata/same")["data"]["current_version"] == 1
     assert f"Written: {kv2}/app (version 5)" in ended.talk
     denied = command(ground, "recover", "--latest", f"{kv2}/app", "--yes", token="s.nobodys")
     assert denied.code == 2

@@ -17,6 +17,7 @@ from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse
 from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.question import ask
+from raft_snapshot_agent.cli.recover_words import describe_step, list_changes
 from raft_snapshot_agent.cli.target import writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_drill
@@ -25,10 +26,10 @@ from raft_snapshot_agent.config.model import spool_folder
 from raft_snapshot_agent.errors import ConfigError, PartialFailure
 from raft_snapshot_agent.restore import recovery
 from raft_snapshot_agent.restore.browse import list_all_below, list_below
+from raft_snapshot_agent.restore.field_changes import differs
 from raft_snapshot_agent.restore.living_copy import LivingCopy, bring_to_life, require_keys
 from raft_snapshot_agent.restore.reader import SnapshotReader
 from raft_snapshot_agent.restore.recovery import Live, Present, Recovered
-from raft_snapshot_agent.restore.roles import describe_missing
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.leader import Cluster
@@ -140,6 +141,7 @@ def recover(loaded: Loaded, chosen: Source, wish: RecoverWish, layout: Format) -
         found = await _read_all(loaded, choose, wish)
         steps = [await in_thread(partial(_step, live, one, wish)) for one in found]
         _show(found, steps, wish, layout)
+        steps = [step for step in steps if differs(step.now.data, step.data)]
         if wish.dry_run or not await _confirm(steps, wish):
             return 0
         for step in steps:
@@ -247,22 +249,12 @@ def _show(
     found: Sequence[Recovered], steps: Sequence[_Step], wish: RecoverWish, layout: Format
 ) -> None:
     """Show the difference between the present and the new data; values only with --show."""
-    rows = []
+    rows: list[dict[str, str]] = []
     for one, step in zip(found, steps, strict=True):
-        for change in recovery.compare_fields(step.now.data, step.data):
-            row = {"path": step.now.place.path, "field": change.name, "change": change.change}
-            if wish.show:
-                row |= {"now": _format_value(change.now), "snapshot": _format_value(change.then)}
-            rows.append(row)
-        of = f" version {one.version}" if one.version else ""
-        output.talk(f"{step.now.place.path} from {one.place.path}{of} of the snapshot")
-        if missing := describe_missing(step.now.place):
-            output.talk(missing)
+        for line in describe_step(one, step.now):
+            output.talk(line)
+        rows.extend(list_changes(step.now, step.data, show=wish.show))
     output.table(rows, layout)
-
-
-def _format_value(value: Any) -> str:
-    return value if isinstance(value, str) else "-" if value is None else json.dumps(value)
 
 
 async def _confirm(steps: Sequence[_Step], wish: RecoverWish) -> bool:
@@ -271,7 +263,7 @@ async def _confirm(steps: Sequence[_Step], wish: RecoverWish) -> bool:
     Raises:
         ConfigError: The answer was not yes.
     """
-    if all(step.now.data == step.data for step in steps):
+    if not steps:
         output.talk("nothing differs: nothing is written")
         return False
     if wish.yes:

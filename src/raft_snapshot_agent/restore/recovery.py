@@ -21,12 +21,16 @@ from raft_snapshot_agent.restore.living_copy import (
     quote_path,
     read_data,
 )
+from raft_snapshot_agent.restore.policies import (
+    add_check,
+    drop_server_fields,
+    read_policy_version,
+)
 from raft_snapshot_agent.restore.roles import add_role_id, write_role_id
 from raft_snapshot_agent.restore.versions import read_versions
 from raft_snapshot_agent.servers.answers import NodeAnswer
 from raft_snapshot_agent.vault.client import Node
 
-_POLICY = re.compile(r"(?:.*/)?sys/policies/[a-z]+/[^/]+")
 _WRITABLE = re.compile(r"(?:.*/)?(?:sys/policies/[a-z]+|auth/.+|.+/roles?)/[^/]+")
 """Paths besides KV that can be written back as read: policies, roles, users of logins."""
 
@@ -83,18 +87,7 @@ class Present:
     data: Mapping[str, Any] | None = field(repr=False)
     """`None`: nothing exists there."""
     version: int = 0
-    """The newest version in KV version 2, also a deleted one: check-and-set needs it."""
-
-
-@dataclass(frozen=True, slots=True)
-class FieldChange:
-    """How one field of a secret differs."""
-
-    name: str
-    change: str
-    """`added`, `changed`, `removed` or `same`, from the present to the new data."""
-    now: Any = field(default=None, repr=False)
-    then: Any = field(default=None, repr=False)
+    """The newest in KV version 2, also a deleted one, or of a policy: check-and-set needs it."""
 
 
 def recover_data(copy: Server, path: str, version: int = 0) -> Recovered:
@@ -123,13 +116,7 @@ def _describe_nearest(copy: Server, path: str) -> str:
 
 def _see_as_written(server: Server, place: Place, data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the data in the form in which it is written."""
-    return add_role_id(server, place, _drop_server_fields(place, data))
-
-
-def _drop_server_fields(place: Place, data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the data without fields that the server adds: of a policy only its text."""
-    is_policy = _POLICY.fullmatch(place.path) and "policy" in data
-    return {"policy": data["policy"]} if is_policy else data
+    return add_role_id(server, place, drop_server_fields(place, data))
 
 
 def _refuse_version(place: Place, version: int) -> None:
@@ -180,9 +167,10 @@ def read_present(live: Live, path: str) -> Present:
     if answer.status not in {200, 404}:
         raise ServerError(f"{path} answered {answer.status}: {answer.errors}")
     if not place.is_versioned:
-        return Present(
-            place, _see_as_written(live, place, data) if answer.status == 200 and data else None
-        )
+        if answer.status != 200 or not data:
+            return Present(place, None)
+        version = read_policy_version(place, data)
+        return Present(place, _see_as_written(live, place, data), version)
     # A deleted secret answers 404, but still has a version.
     told = data or {}
     newest = (told.get("metadata") or {}).get("version", 0)
@@ -214,21 +202,6 @@ def select_data(found: Recovered, now: Present, only: str | None) -> Mapping[str
     return {**(now.data or {}), only: found.data[only]}
 
 
-def compare_fields(now: Mapping[str, Any] | None, then: Mapping[str, Any]) -> list[FieldChange]:
-    """List the differences between the present and the new data."""
-    old = now or {}
-    found = []
-    for name in sorted({*old, *then}):
-        if name not in old:
-            change = "added"
-        elif name not in then:
-            change = "removed"
-        else:
-            change = "same" if old[name] == then[name] else "changed"
-        found.append(FieldChange(name, change, old.get(name), then.get(name)))
-    return found
-
-
 def check_writable(place: Place) -> None:
     """Refuse paths that cannot be written back as read.
 
@@ -251,10 +224,7 @@ def write(live: Server, now: Present, data: Mapping[str, Any]) -> str:
         ServerError: The server refused it.
     """
     target = now.place.below("data")
-    body = dict(data)
-    if now.place.is_versioned:
-        body = {"data": body, "options": {"cas": now.version}}
-    answer = live.ask("POST", target, body)
+    answer = live.ask("POST", target, _write_body(now, data))
     if answer.status == 403:
         exists = now.data is not None or now.version
         right = "update" if exists else "create"
@@ -273,3 +243,10 @@ def write(live: Server, now: Present, data: Mapping[str, Any]) -> str:
     told = answer.document.get("data") if isinstance(answer.document, dict) else None
     version = told.get("version") if isinstance(told, dict) else None
     return f"{now.place.path} (version {version})" if version else now.place.path
+
+
+def _write_body(now: Present, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the body of a write that is refused if the present data was changed meanwhile."""
+    if now.place.is_versioned:
+        return {"data": {**data}, "options": {"cas": now.version}}
+    return add_check(now.place, data, now.version, exists=now.data is not None)

@@ -10,6 +10,9 @@ from typing import Any
 from raft_snapshot_agent.errors import NothingThere, ServerError
 from raft_snapshot_agent.restore.living_copy import Place, Server, read_data, require_data
 
+_SETTINGS = ("custom_metadata", "max_versions", "cas_required", "delete_version_after")
+_DEFAULTS: tuple[Any, ...] = (None, 0, "0s", {})
+
 
 @dataclass(frozen=True, slots=True)
 class Versions:
@@ -41,6 +44,18 @@ class Versions:
                 hint=f"--version {self.deleted[-1]} takes the newest one",
             )
         raise NothingThere(f"any version of {path} is not kept ({told})")
+
+
+def describe_lost(metadata: Mapping[str, Any], others: int) -> str:
+    """Describe what of a secret that does not exist any more is not written; empty: nothing.
+
+    Arguments:
+        metadata: Its metadata in the snapshot.
+        others: Number of its further versions there.
+    """
+    lost = [f"{others} other version{'s' if others > 1 else ''}"] if others else []
+    lost += [name for name in _SETTINGS if metadata.get(name) not in _DEFAULTS]
+    return ", ".join(lost)
 
 
 def read_versions(copy: Server, place: Place) -> Versions:

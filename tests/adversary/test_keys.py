@@ -19,7 +19,7 @@ from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name
 from raft_snapshot_agent.destination.holdings import look
-from raft_snapshot_agent.errors import AgentError, ConfigError
+from raft_snapshot_agent.errors import AgentError, ConfigError, VerificationError
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 KEY = "k" * 32
@@ -98,9 +98,9 @@ def said(*arguments: object) -> tuple[int, str]:
     return code, out.getvalue() + err.getvalue()
 
 
-def rows(config: Path, *command: str) -> dict[str, dict[str, str]]:
+def rows(config: Path, *command: str, ends: int = 0) -> dict[str, dict[str, str]]:
     code, text = said(*command, "--format", "json", "-c", config)
-    assert code == 0
+    assert code == ends
     found = json.loads(text)
     return {Path(row.get("name") or row["snapshot"]).name: row for row in found}
 
@@ -112,10 +112,18 @@ def test_list_and_verify_say_what_is_signed(configured: Path) -> None:
         "signed",
         "the signature of its manifest is wrong",
     ]
-    verified = rows(configured, "verify", "--all")
+    verified = rows(configured, "verify", "--all", ends=VerificationError.exit_code)
+    assert [verified[named(hours)]["state"] for hours in (1, 2, 3)] == [
+        "whole",
+        "whole",
+        "mismatch",
+    ]
     assert verified[named(2)]["detail"] == "index 1000; signed with the agents' key"
     assert "; unsigned" in verified[named(1)]["detail"]
-    assert verified[named(3)]["detail"].endswith("the signature of its manifest is wrong")
+    wrong = verified[named(3)]["detail"]
+    assert wrong.startswith("index 1000; the signature of its manifest is wrong (do not trust it")
+    assert "signing.old_keys" in wrong
+    assert not [*configured.parent.glob("*/*.mismatch")]  # the key may be the wrong one
 
 
 def test_inspect_and_fetch_take_the_signed_one_and_say_so(configured: Path) -> None:

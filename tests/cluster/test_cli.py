@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from tests.faults.site import PREFIX, Site, proved
 from tests.lying import LyingProxy, halve
 
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
+from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
 
@@ -390,6 +392,23 @@ def test_verify_notices_a_snapshot_that_was_replaced(site: Site) -> None:
 
     assert ended.code == 4
     assert "not the snapshot its manifest describes" in ended.text
+
+
+def test_verify_notices_a_snapshot_under_another_name(site: Site) -> None:
+    at(site, "save", "--storage", "local")
+    (name,) = site.names()[0]
+    other = name.replace("raft-snapshot-20", "raft-snapshot-21")  # in a hundred years
+    for suffix in ("", Sidecar.MANIFEST):
+        shutil.copyfile(site.folder / f"{name}{suffix}", site.folder / f"{other}{suffix}")
+
+    for words in (["--all", "--storage", "local"], [other]):
+        ended = at(site, "verify", *words)
+        assert ended.code == 4
+        (row,) = (row for row in ended.text.splitlines() if other in row)
+        assert row.startswith("mismatch")
+        assert "name, size, index or time differ from its manifest" in row
+    (row,) = (row for row in at(site, "list").text.splitlines() if other in row)
+    assert re.search(r" in 36\d{3}d", row)
 
 
 def test_verify_all_goes_on_past_a_storage_that_is_down(site: Site) -> None:

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TextIO, TypeVar
 
 from raft_snapshot_agent.cli.options import Format
@@ -22,6 +22,7 @@ _BOLD = ("\x1b[1m", "\x1b[0m")
 _BETWEEN = "\0"
 """Separates the cells of a line that is not printed yet; no printable text has it."""
 _NO_LIMIT = 10_000
+_APART = timedelta(minutes=1)
 _LONGEST = 4000
 """Maximum characters of a text; the agent's own have at most a few hundred."""
 
@@ -214,8 +215,13 @@ def plain(text: str) -> str:
 
 
 def age(then: datetime, now: datetime) -> str:
-    """Format how long ago something was, in its two largest units."""
-    return span(now - then)
+    """Format how long ago something was, or in what time it will be, in its two largest units."""
+    return f"in {span(then - now)}" if is_ahead(then, now) else span(now - then)
+
+
+def is_ahead(then: datetime, now: datetime) -> bool:
+    """Return whether a time is in the future, by more than clocks of hosts usually differ."""
+    return then - now >= _APART
 
 
 def moment(then: datetime) -> str:

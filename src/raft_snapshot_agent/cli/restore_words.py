@@ -70,7 +70,9 @@ def _describe_age(manifest: Manifest | None) -> str:
         then = datetime.fromisoformat(manifest.taken_at).astimezone(UTC)
     except (ValueError, OverflowError):  # invalid, as another program wrote it
         return ""
-    return f" of {output.moment(then)}, {output.age(then, datetime.now(UTC))} old"
+    now = datetime.now(UTC)
+    age = "dated in the future" if output.is_ahead(then, now) else f"{output.age(then, now)} old"
+    return f" of {output.moment(then)}, {age}"
 
 
 def describe_end(

@@ -32,7 +32,7 @@ from raft_snapshot_agent.errors import (
     NotThereYet,
     StorageError,
 )
-from raft_snapshot_agent.restore.examine import judge_reader
+from raft_snapshot_agent.restore.examine import judge_origin, judge_reader
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
 from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.service import assembly
@@ -166,9 +166,10 @@ def verify(
 
     async def verify_one(reader: SnapshotReader) -> None:
         verdict = await judge_reader(reader)
-        if verdict.error is not None:
-            codes.append(verdict.error.exit_code)
-        rows.append(_verdict(verdict.state, reader.label, await _describe_verdict(reader, verdict)))
+        shown = await judge_origin(reader, verdict)
+        if shown.error is not None:
+            codes.append(shown.error.exit_code)
+        rows.append(_verdict(shown.state, reader.label, await _describe_verdict(reader, shown)))
         try:
             await reader.remember(verdict)
         except StorageError as error:
@@ -199,6 +200,8 @@ def _detail(verdict: Reading) -> str:
     if verdict.snapshot is None:
         return str(verdict.error)
     index = f"index {verdict.snapshot.meta.index}"
+    if verdict.error is not None:
+        return f"{index}; {verdict.error}"
     return (
         f"{index}; only at the second read; the first: {verdict.before}"
         if verdict.before
@@ -209,6 +212,8 @@ def _detail(verdict: Reading) -> str:
 async def _describe_verdict(reader: SnapshotReader, verdict: Reading) -> str:
     """Describe the verdict, and its signature if a key is configured."""
     detail = _detail(verdict)
+    if verdict.state is SnapshotState.MISMATCH:
+        return detail
     if isinstance(reader, StoredReader) and reader.destination.signing is not None:
         return f"{detail}; {await reader.describe_proof()}"
     return detail

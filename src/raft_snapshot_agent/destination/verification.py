@@ -41,7 +41,7 @@ class SnapshotState(StrEnum):
     WHOLE = "whole"
     BROKEN = "broken"
     MISMATCH = "mismatch"
-    """Intact, but not the snapshot that its name or its manifest describes."""
+    """Intact, but not what its name or manifest describes, or not signed with the agents' key."""
     UNREADABLE = "unreadable"
     """Unknown: bytes are missing, or two readings differ."""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
+from raft_snapshot_agent.core.history.proof import NOT_COUNTED, Judge
 from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
 from raft_snapshot_agent.core.snapshot_file.contents import Contents
 from raft_snapshot_agent.core.snapshot_file.difference import Difference, Side
@@ -15,13 +17,24 @@ from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
 from raft_snapshot_agent.destination.verification import (
     OpenVerifier,
     Reading,
+    SnapshotState,
     compare,
     judge,
     read_once,
 )
-from raft_snapshot_agent.errors import StorageError, VerificationError
-from raft_snapshot_agent.restore.reader import SnapshotReader
+from raft_snapshot_agent.errors import (
+    AgentError,
+    MismatchedSnapshot,
+    StorageError,
+    VerificationError,
+)
+from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
 from raft_snapshot_agent.threads import in_thread
+
+_REPLACED_OR_ROTATED = (
+    "do not trust it unless you know by whom it was stored; if the signing key was replaced, give"
+    " the former ones as signing.old_keys"
+)
 
 
 async def judge_reader(reader: SnapshotReader, verifier: OpenVerifier = ArchiveVerifier) -> Reading:
@@ -30,6 +43,25 @@ async def judge_reader(reader: SnapshotReader, verifier: OpenVerifier = ArchiveV
     if again is None:
         return await read_once(reader, verifier)
     return await judge(reader, again, verifier)
+
+
+async def judge_origin(reader: SnapshotReader, verdict: Reading) -> Reading:
+    """Return the verdict on a snapshot, which no wrong manifest lets count as whole.
+
+    Manifests are judged alone: which unsigned ones are from before there was a key is not asked.
+    """
+    if verdict.snapshot is None or not isinstance(reader, StoredReader):
+        return verdict
+    proofs = reader.destination.proofs
+    try:
+        told = await proofs.read(reader.stored)
+    except AgentError:  # then it is not known
+        return verdict
+    doubt = Judge(proofs.naming, proofs.keys).judge_stored(reader.stored, told).doubt
+    if not doubt:
+        return verdict
+    why = MismatchedSnapshot(doubt.removesuffix(NOT_COUNTED), hint=_REPLACED_OR_ROTATED)
+    return replace(verdict, state=SnapshotState.MISMATCH, error=why)
 
 
 async def examine(reader: SnapshotReader, verifier: OpenVerifier = ArchiveVerifier) -> Snapshot:

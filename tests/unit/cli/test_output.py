@@ -20,6 +20,7 @@ ROWS = [{"name": "a", "why": "last 1 of 3"}, {"name": "long", "why": "[bold]newe
     [
         (timedelta(0), "0s"),
         (timedelta(seconds=-5), "0s"),
+        (timedelta(hours=-3, minutes=-7), "in 3h7m"),
         (timedelta(seconds=59), "59s"),
         (timedelta(minutes=5, seconds=1), "5m1s"),
         (timedelta(hours=3, minutes=7, seconds=9), "3h7m"),

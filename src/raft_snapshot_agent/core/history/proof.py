@@ -35,10 +35,12 @@ _MORE, _DIGITS = "+", 12
 """Prefix of the number of unnamed snapshots. It never occurs in a fingerprint; versions without
 support for it take it for the fingerprint of an unknown name."""
 
-_DISAGREES = "name, size, index or time differ from its manifest: does not count for retention"
-_NO_MANIFEST = "its manifest is not valid: does not count for retention"
-_WRONG = "the signature of its manifest is wrong: does not count for retention"
-_UNSIGNED = "unsigned: does not count for retention"
+NOT_COUNTED = ": does not count for retention"
+"""The end of every doubt."""
+_DISAGREES = f"name, size, index or time differ from its manifest{NOT_COUNTED}"
+_NO_MANIFEST = f"its manifest is not valid{NOT_COUNTED}"
+_WRONG = f"the signature of its manifest is wrong{NOT_COUNTED}"
+_UNSIGNED = f"unsigned{NOT_COUNTED}"
 
 
 @dataclass(frozen=True, slots=True)

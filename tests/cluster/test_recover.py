@@ -184,6 +184,16 @@ def test_what_is_not_there_is_told_with_what_is_near(
         assert near in caught.value.hint
 
 
+def test_what_is_listed_and_cannot_be_read_there_is_told(
+    bao: OpenBaoCluster, copy: LivingCopy, kv2: str
+) -> None:
+    put(bao, f"{kv2}/a", {"x": 1})
+    bao.api("POST", f"{kv2}/destroy/a", {"versions": [1]})
+    with pytest.raises(NothingThere, match=r"any version of .* is not kept") as caught:
+        recover_data(copy, f"{kv2}/a")
+    assert caught.value.hint == "it is listed there, but nothing can be read at this path"
+
+
 def test_names_are_listed_at_any_depth(bao: OpenBaoCluster, copy: LivingCopy, kv2: str) -> None:
     put(bao, f"{kv2}/a", {"x": 1})
     put(bao, f"{kv2}/b/c/d", {"x": 1})
@@ -369,7 +379,7 @@ def test_a_policy_and_a_role_come_back(copy: LivingCopy, live: Live, bao: OpenBa
 def test_a_policy_comes_back_with_all_that_it_was_set_to(
     copy: LivingCopy, live: Live, bao: OpenBaoCluster
 ) -> None:
-    path = f"sys/policies/acl/temporary-{secrets.token_hex(3)}"
+    path = f"sys/policies/acl/temporary/{secrets.token_hex(3)}"
     text = 'path "secret/*" { capabilities = ["read"] }'
     allowed = {"allow_wildcards_in_identity_templates": True}
     body = {"policy": text, "ttl": "1h", "cas_required": True, "cas": -1, **allowed}
@@ -379,6 +389,7 @@ def test_a_policy_comes_back_with_all_that_it_was_set_to(
     bao.api("PUT", path, {"policy": f"{text} # new", "cas_required": True, "cas": 1})
 
     now = read_present(live, path)
+    check_writable(now.place)
     changes = {one.name for one in compare_fields(now.data, found.data) if one.change != "same"}
     write(live, now, select_data(found, now, None))
 

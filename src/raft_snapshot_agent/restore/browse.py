@@ -62,7 +62,7 @@ def list_all_below(
         try:
             names = list_below(server, folder)
         except ServerError as error:
-            tell(f"{folder} cannot be listed: {error}")
+            tell(f"{folder or 'the first level'} cannot be listed: {error}")
             continue
         for name in names:
             if name.endswith("/"):

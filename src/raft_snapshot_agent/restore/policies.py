@@ -8,10 +8,15 @@ from typing import Any
 
 from raft_snapshot_agent.restore.living_copy import Place
 
-_POLICY = re.compile(r"(?:.*/)?sys/policies/(?P<type>[a-z]+)/[^/]+")
+_POLICY = re.compile(r"(?:.*/)?sys/policies/(?P<type>acl|password|egp|rgp)/.+")
 _MADE_BY_SERVER = {"name", "version", "modified"}
 _NEW = -1
 """The version of a policy that does not exist."""
+
+
+def is_policy(place: Place) -> bool:
+    """Return whether a path is that of a policy, whose name may have slashes."""
+    return _POLICY.fullmatch(place.path) is not None
 
 
 def drop_server_fields(place: Place, data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -19,7 +24,7 @@ def drop_server_fields(place: Place, data: Mapping[str, Any]) -> Mapping[str, An
 
     All others are written back: without its expiration, a temporary policy would stay for ever.
     """
-    if not _POLICY.fullmatch(place.path):
+    if not is_policy(place):
         return data
     return {name: value for name, value in data.items() if name not in _MADE_BY_SERVER}
 

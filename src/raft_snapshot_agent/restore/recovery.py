@@ -24,6 +24,7 @@ from raft_snapshot_agent.restore.living_copy import (
 from raft_snapshot_agent.restore.policies import (
     add_check,
     drop_server_fields,
+    is_policy,
     read_policy_version,
 )
 from raft_snapshot_agent.restore.roles import add_role_id, write_role_id
@@ -31,8 +32,8 @@ from raft_snapshot_agent.restore.versions import read_versions
 from raft_snapshot_agent.servers.answers import NodeAnswer
 from raft_snapshot_agent.vault.client import Node
 
-_WRITABLE = re.compile(r"(?:.*/)?(?:sys/policies/[a-z]+|auth/.+|.+/roles?)/[^/]+")
-"""Paths besides KV that can be written back as read: policies, roles, users of logins."""
+_WRITABLE = re.compile(r"(?:.*/)?(?:auth/.+|.+/roles?)/[^/]+")
+"""Paths besides KV and policies that can be written back as read: roles, users of logins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,8 @@ def _describe_nearest(copy: Server, path: str) -> str:
     near: list[str] = []
     with suppress(ServerError):  # it would hide that nothing is there
         near = find_nearest(copy, path)
+    if path in near:
+        return "it is listed there, but nothing can be read at this path"
     return f"nearest there: {', '.join(near)}" if near else "browse shows what is there"
 
 
@@ -208,7 +211,7 @@ def check_writable(place: Place) -> None:
     Raises:
         ConfigError: It is of another kind.
     """
-    if place.kind != "kv" and not _WRITABLE.fullmatch(place.path):
+    if not (place.kind == "kv" or is_policy(place) or _WRITABLE.fullmatch(place.path)):
         raise ConfigError(
             f"{place.path} can be read, and is not written back: what a server shows of it is not"
             " what it takes",

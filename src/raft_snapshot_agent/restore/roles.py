@@ -8,6 +8,7 @@ from typing import Any
 
 from raft_snapshot_agent.errors import ServerError
 from raft_snapshot_agent.restore.living_copy import Place, Server
+from raft_snapshot_agent.restore.policies import is_policy
 
 _APPROLE = re.compile(r"(?:.*/)?auth/.+/role/[^/]+")
 _LOST = {
@@ -61,7 +62,7 @@ def _is_approle(place: Place) -> bool:
 
 def describe_missing(place: Place) -> str:
     """Return on one line what does not come back with a path; empty: nothing is known."""
-    if place.kind == "kv" or "sys/policies/" in place.path:
+    if place.kind == "kv" or is_policy(place):
         return ""
     lost = f"{_LOST[place.kind]}; " if place.kind in _LOST else ""
     return f"{place.path}: {lost}{_TOKENS}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -52,6 +52,22 @@ def test_what_force_needs_is_told_before_it_is_confirmed(
     said = plan(seal, present)
     assert said.startswith("--force: the servers ")
     assert words in said
+
+
+@pytest.mark.parametrize(
+    ("taken_at", "words"),
+    [
+        ("2999-01-01T00:00:00Z", "Z, dated in the future (index 7)"),
+        ("2020-01-01T00:00:00Z", " old ("),
+    ],
+)
+def test_the_age_of_what_is_restored_is_told(taken_at: str, words: str) -> None:
+    snapshot = got(SHARES)
+    snapshot.manifest = SimpleNamespace(taken_at=taken_at)
+    leader: Any = SimpleNamespace(node=SimpleNamespace(address="a"), applied_index=9)
+    leader.identity, nobody = Identity(), cast("Any", None)
+    first, *_ = describe_plan(snapshot, Target(leader, nobody, ()), None, force=False)
+    assert words in first
 
 
 def ended(seal: Seal | None, conditions: Sequence[Condition], present: str) -> str:

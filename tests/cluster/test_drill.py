@@ -28,12 +28,14 @@ from raft_snapshot_agent.config.drill import CanarySettings, DrillSettings, Unse
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 from raft_snapshot_agent.errors import AgentError, ConfigError, SpoolError
+from raft_snapshot_agent.restore.canaries import prove
 from raft_snapshot_agent.restore.drill import ServerChoice, restored
+from raft_snapshot_agent.restore.living_copy import LivingCopy
 from raft_snapshot_agent.restore.reader import FileReader
 from raft_snapshot_agent.restore.rehearsal import DrillOutcome, rehearse
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.node import OpenBaoNode
-from raft_snapshot_agent.servers.node_options import NodeOptions
+from raft_snapshot_agent.servers.node_options import NodeHost, NodeOptions
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.threads import in_thread
@@ -125,6 +127,13 @@ def audited(cluster: OpenBaoCluster, folder: Path, listener: socket.socket) -> N
         cluster.api("PUT", f"sys/audit/{kind}", {"type": kind, "options": options})
 
 
+def limit_rates(cluster: OpenBaoCluster) -> None:
+    """Limit requests to a cluster: to all of it, to one mount, and to one namespace."""
+    for name, where in (("all", ""), ("mount", "secret/"), ("namespace", "team/")):
+        limit = {"rate": 1000, "path": where}
+        cluster.api("POST", f"sys/quotas/rate-limit/{name}", limit)
+
+
 def issuers(cluster: OpenBaoCluster, folder: Path) -> dict[str, str]:
     """Mount two authorities, the second below the first; return what a drill is told of it."""
     top = "pki/root"
@@ -149,6 +158,7 @@ def test_a_snapshot_of_a_real_cluster_comes_to_life_and_nobody_hears_of_it(
     cluster.api("POST", "sys/namespaces/team", {})
     cluster.api("POST", "team/sys/mounts/kv", {"type": "kv"})
     cluster.api("POST", "team/kv/canary", {"value": VALUE})
+    limit_rates(cluster)
     issuer = issuers(cluster, tmp_path)
     with listening() as collector:
         audited(cluster, tmp_path / "log", collector)
@@ -185,6 +195,27 @@ def test_a_snapshot_of_a_real_cluster_comes_to_life_and_nobody_hears_of_it(
     assert VALUE not in note.read_text()
     note.write_text(note.read_text().replace("active", "better"))
     assert ground.call("list", "--format", "json").document[0]["drill"] == "unsigned"
+
+
+@pytest.mark.soak
+def test_rates_that_are_limited_keep_nobody_from_browsing_and_recovering(
+    start_bao: StartBao, closed_in: Path, tmp_path: Path
+) -> None:
+    cluster = start_bao()
+    ground = Ground(cluster, tmp_path / "agent", prepare_agent(cluster))
+    ground.drill = {"unseal": {"keys": list(cluster.unseal_keys)}}
+    cluster.write_secret("app/canary", {"value": VALUE})
+    cluster.api("POST", "sys/namespaces/team", {})
+    limit_rates(cluster)
+    assert ground.call("save").code == 0
+
+    browsed = ground.call("browse", "--latest", "secret/app")
+    file = tmp_path / "recovered"
+    recovered = ground.call("recover", "--latest", "secret/app/canary", "--output", file)
+
+    assert (browsed.code, browsed.text) == (0, "secret/app/canary\n"), browsed.talk
+    assert recovered.code == 0, recovered.talk
+    assert VALUE in file.read_text()
 
 
 # How they fail.
@@ -346,6 +377,35 @@ async def test_a_canary_that_is_gone_fails_it(
     outcome = await tried(FileReader(plain), tmp_path, bao.unseal_keys, canaries=(canary,))
 
     assert outcome.note.reason == "canary 1 of 1 is missing"
+
+
+def test_a_login_that_is_bound_to_addresses_proves_nothing(tmp_path: Path) -> None:
+    node = OpenBaoNode("copy", tmp_path / "copy", host=NodeHost(socket=True))
+    try:
+        node.start()
+        made = node.init(1, 1)
+        node.unseal(made.unseal_keys)
+        node.wait_active()
+        copy = LivingCopy(node, made.root_token)
+        for path, body in (
+            ("sys/auth/approle", {"type": "approle"}),
+            ("sys/auth/userpass", {"type": "userpass"}),
+            ("auth/approle/role/web", {"secret_id_bound_cidrs": "127.0.0.0/8"}),
+            ("auth/approle/role/web/role-id", {"role_id": "web"}),
+            ("auth/approle/role/web/custom-secret-id", {"secret_id": VALUE}),
+            ("auth/userpass/users/ann", {"password": VALUE, "token_bound_cidrs": "127.0.0.0/8"}),
+        ):
+            assert copy.ask("POST", path, body).status // 100 == 2
+        for login in (
+            {"method": "approle", "role_id": "web", "secret_id": VALUE},
+            {"method": "userpass", "username": "ann", "password": VALUE},
+        ):
+            document = {"unseal": {"keys": ["key"]}, "login": login}
+            settings = DrillSettings.model_validate(document)
+            with pytest.raises(ConfigError, match=r"drill\.login is bound to addresses"):
+                list(prove(copy, settings))
+    finally:
+        node.discard()
 
 
 @pytest.mark.soak

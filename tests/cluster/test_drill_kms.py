@@ -7,7 +7,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,13 @@ class Sealed:
         return UnsealSettings(**given)
 
 
+def take(node: OpenBaoNode, token: str, file: Path) -> Path:
+    """Write a snapshot of a node into a file."""
+    url = f"{node.address}/v1/sys/storage/raft/snapshot"
+    file.write_bytes(urllib3.request("GET", url, headers={"X-Vault-Token": token}).data)
+    return file
+
+
 @pytest.fixture
 def sealed(start_bao: StartBao, tmp_path: Path) -> Iterator[Sealed]:
     kms = start_bao()
@@ -93,11 +100,8 @@ def sealed(start_bao: StartBao, tmp_path: Path) -> Iterator[Sealed]:
         token = made.root_token
         node.api("POST", "sys/mounts/secret", {"type": "kv"}, token)
         node.api("POST", "secret/canary", {"value": VALUE}, token)
-        url = f"{node.address}/v1/sys/storage/raft/snapshot"
-        taken = urllib3.request("GET", url, headers={"X-Vault-Token": token})
-        snapshot = tmp_path / "kms.snap"
-        snapshot.write_bytes(taken.data)
-        yield Sealed(kms, snapshot, made.unseal_keys)
+        node.api("POST", "sys/quotas/rate-limit/all", {"rate": 1000}, token)
+        yield Sealed(kms, take(node, token, tmp_path / "kms.snap"), made.unseal_keys)
     finally:
         node.discard()
 
@@ -141,12 +145,26 @@ async def test_without_recovery_keys_it_is_active_and_with_them_it_gives_secrets
 async def test_what_the_kms_does_not_open_fails_it(
     sealed: Sealed, closed_in: Path, tmp_path: Path
 ) -> None:
-    outcome = await tried(sealed, tmp_path, unseal=sealed.unseal(tmp_path, "another"))
-    assert outcome.note.reason == "the KMS does not open it"
+    recovery_keys = tuple(Secret(key) for key in sealed.recovery_keys)
+    for keys in ((), recovery_keys):
+        unseal = sealed.unseal(tmp_path, "another", keys=keys)
+        outcome = await tried(sealed, tmp_path, unseal=unseal)
+        assert outcome.note.reason == "the KMS does not open it"
 
     with pytest.raises(AgentError) as refused:
         await tried(sealed, tmp_path, unseal=sealed.unseal(tmp_path, reach=("192.0.2.1:9",)))
     assert sealed.kms.root_token not in str(refused.value)
+
+
+@pytest.mark.soak
+async def test_a_snapshot_from_before_the_kms_is_told_as_such(
+    sealed: Sealed, closed_in: Path, tmp_path: Path
+) -> None:
+    before = take(sealed.kms.leader(), sealed.kms.root_token, tmp_path / "before.snap")
+    of_then = replace(sealed, snapshot=before)
+    for keys in ((), tuple(Secret(key) for key in sealed.kms.unseal_keys)):
+        outcome = await tried(of_then, tmp_path, unseal=sealed.unseal(tmp_path, keys=keys))
+        assert outcome.note.reason == "the KMS does not open it"
 
 
 def test_it_reaches_those_that_are_named_and_no_other(closed_in: Path, system_python: str) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from urllib.parse import unquote
 
 from raft_snapshot_agent.config.drill import CanarySettings, DrillSettings
-from raft_snapshot_agent.errors import DrillFailed, NothingThere, ServerError
+from raft_snapshot_agent.errors import ConfigError, DrillFailed, NothingThere, ServerError
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.restore.issuers import prove_issuer
 from raft_snapshot_agent.restore.living_copy import (
@@ -24,6 +24,8 @@ from raft_snapshot_agent.restore.living_copy import (
 from raft_snapshot_agent.vault.auth.base import Auth, Login
 
 _COUNTED = (("sys/mounts", "mounts"), ("sys/auth", "logins"))
+_NO_ADDRESS = "failed to get connection information"
+"""The error of an AppRole that is bound to addresses."""
 
 
 def prove(server: Server, settings: DrillSettings, now: datetime) -> Iterator[str]:
@@ -78,17 +80,30 @@ def _prove_login(server: Server, auth: Auth) -> str:
     login = auth.login()
     assert isinstance(login, Login)  # noqa: S101 - the settings take no other
     # The path is already quoted, and the request would quote it again.
-    answer = server.ask("POST", unquote(login.path), login.body)
+    path = unquote(login.path)
+    answer = server.ask("POST", path, login.body)
     document = answer.document if isinstance(answer.document, dict) else {}
     token = (document.get("auth") or {}).get("client_token")
     if answer.status != 200 or not token:
         why = f"{answer.status}: {answer.errors}"
+        if _NO_ADDRESS in why or _is_bound_user(server, path):
+            raise ConfigError(
+                f"drill.login is bound to addresses, and requests to the copy have none: {why}",
+                hint="give it a login without bound CIDRs",
+            )
         raise DrillFailed(
             f"the login by {auth.method} was refused: {why} ({auth.advice})",
             noted=f"the login by {auth.method} was refused",
         )
     remember(str(token))
     return f"login by {auth.method}"
+
+
+def _is_bound_user(server: Server, path: str) -> bool:
+    """Return whether a user of `userpass` may log in only from some addresses."""
+    document = server.ask("GET", path.replace("/login/", "/users/")).document
+    user = document.get("data") if isinstance(document, dict) else None
+    return isinstance(user, dict) and bool(user.get("token_bound_cidrs"))
 
 
 def _text(value: object) -> str:

@@ -13,11 +13,11 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from raft_snapshot_agent.core.release import is_older
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 from raft_snapshot_agent.errors import AgentError, ConfigError, DrillFailed, ServerError, SpoolError
-from raft_snapshot_agent.restore.kms import start_by_kms
+from raft_snapshot_agent.restore.kms import blaming_kms, start_by_kms
 from raft_snapshot_agent.restore.restore import restore
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.answers import Initialised
-from raft_snapshot_agent.servers.key_tokens import remove_audit_devices
+from raft_snapshot_agent.servers.key_tokens import clear_the_way
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.private import KmsSeal, private_node
 from raft_snapshot_agent.servers.programs import find_server_program
@@ -124,11 +124,7 @@ async def restored(
     choice = choice or ServerChoice(must_be_closed=must_be_closed)
     node = await in_thread(
         lambda: private_node(
-            "drill",
-            folder,
-            must_be_closed=choice.must_be_closed,
-            program=choice.program,
-            seal=choice.seal,
+            "drill", folder, must_be_closed=choice.must_be_closed, program=choice.program
         )
     )
     ways_out = choice.seal.relay(folder) if choice.seal else nullcontext()
@@ -140,7 +136,7 @@ async def restored(
             if choice.seal is None:
                 await _bring_to_life(node, snapshot, unseal_keys)
             else:
-                await _have_kms_unseal(node, snapshot, unseal_keys)
+                await _have_kms_unseal(node, choice.seal, snapshot, unseal_keys)
 
     with ways_out:
         try:
@@ -194,7 +190,7 @@ async def _bring_to_life(node: OpenBaoNode, snapshot: Path, unseal_keys: Sequenc
         await in_thread(lambda: _require_closed(node, own_keys))
         return
     await in_thread(node.stop)
-    await in_thread(lambda: remove_audit_devices(node, unseal_keys))
+    await in_thread(lambda: clear_the_way(node, unseal_keys))
     await in_thread(node.start)
     await in_thread(lambda: _open(node, unseal_keys))
 
@@ -225,11 +221,10 @@ def _require_version(node: OpenBaoNode, least: str) -> str:
     return f"{product} {version}"
 
 
-async def _replace_state(node: OpenBaoNode, snapshot: Path, *, by_kms: bool = False) -> Initialised:
+async def _replace_state(node: OpenBaoNode, snapshot: Path) -> Initialised:
     """Restore with force; return unseal keys and token of the previous data."""
-    made = await in_thread(lambda: node.init(1, 1, by_kms=by_kms))
-    if not by_kms:
-        await in_thread(lambda: node.unseal(made.unseal_keys))
+    made = await in_thread(lambda: node.init(1, 1))
+    await in_thread(lambda: node.unseal(made.unseal_keys))
     await in_thread(node.wait_active)
     auth = TokenAuth(method="token", token=Secret(made.root_token))
     cluster = Cluster(VaultSettings(address=node.address, auth=auth), "anywhere")
@@ -241,18 +236,25 @@ async def _replace_state(node: OpenBaoNode, snapshot: Path, *, by_kms: bool = Fa
             f"the server did not take the snapshot: {error.message}",
             noted="the server did not take it",
         ) from error
-    if back is not None and not by_kms:
+    if back is not None:
         raise DrillFailed("the drill server took the snapshot but did not seal itself")
     return made
 
 
-async def _have_kms_unseal(node: OpenBaoNode, snapshot: Path, recovery_keys: Sequence[str]) -> None:
-    """Restore a snapshot of a cluster with a KMS seal; the copy uses the same KMS."""
-    made = await _replace_state(node, snapshot, by_kms=True)
+async def _have_kms_unseal(
+    node: OpenBaoNode, seal: KmsSeal, snapshot: Path, recovery_keys: Sequence[str]
+) -> None:
+    """Restore a snapshot of a cluster with a KMS seal; the copy uses the same KMS.
+
+    It begins with a key of its own: with the KMS it would be unsealed as soon as it is restored.
+    """
+    made = await _replace_state(node, snapshot)
     await in_thread(node.stop)
-    if recovery_keys:
-        await in_thread(lambda: remove_audit_devices(node, recovery_keys))
-    await in_thread(lambda: start_by_kms(node))
+    await in_thread(lambda: seal.install(node))
+    with blaming_kms(node):
+        if recovery_keys:
+            await in_thread(lambda: clear_the_way(node, recovery_keys))
+        await in_thread(lambda: start_by_kms(node))
     answer = await in_thread(
         lambda: node.request("GET", "auth/token/lookup-self", token=made.root_token)
     )

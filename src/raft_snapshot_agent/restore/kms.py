@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from raft_snapshot_agent.config.drill import UnsealSettings
-from raft_snapshot_agent.errors import ConfigError, DrillFailed, ServerError
+from raft_snapshot_agent.errors import ConfigError, DrillFailed, ServerError, Unreachable
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.private import KmsSeal
@@ -22,8 +22,14 @@ _STANZA = re.compile(r'^\s*\{?\s*"?seal"?[\s:{"]', re.MULTILINE)
 _SECRET = re.compile(
     r'(?i)\w*(?:secret|token|password|pin\b|key|credential)\w*"?\s*[=:]\s*"([^"\n]+)"?'
 )
-_NOT_OPENED = ("cannot seal migrate", "failed to decrypt keys", "message authentication failed")
-"""Errors of servers whose data was sealed with another KMS or another KMS key."""
+_NOT_OPENED = (
+    "cannot seal migrate",
+    "failed to decrypt keys",
+    "failed to decrypt encrypted stored keys",
+    "message authentication failed",
+    "does not match loaded type",
+)
+"""Errors of servers whose data was sealed with another KMS or another KMS key, or with none."""
 
 
 def read_seal(settings: UnsealSettings) -> KmsSeal | None:
@@ -59,40 +65,65 @@ def _read_stanza(path: Path) -> bytes:
     return text.encode()
 
 
+@contextmanager
+def blaming_kms(node: OpenBaoNode) -> Iterator[None]:
+    """Tell that the KMS does not open the data of a server, if that is why it fails.
+
+    In recovery mode the server blames the recovery keys, which it cannot compare.
+
+    Raises:
+        DrillFailed: The KMS does not open it.
+    """
+    node.process.hopeless = _NOT_OPENED
+    try:
+        yield
+    except (ServerError, DrillFailed) as error:
+        if not node.process.is_hopeless():
+            raise
+        raise _not_opened(node.process.last_words()) from error
+
+
+def _not_opened(why: str) -> DrillFailed:
+    return DrillFailed(
+        f"the KMS does not open it: {why}",
+        hint="is drill.unseal.seal that of the cluster that the snapshot was taken from?",
+        noted="the KMS does not open it",
+    )
+
+
 def start_by_kms(node: OpenBaoNode) -> None:
     """Start a server, and wait until its KMS has unsealed it.
 
     Raises:
-        DrillFailed: The KMS does not unseal it, or it does not become active.
+        DrillFailed: It does not become active, or its data is of a cluster with another seal.
+        ServerError: It ended.
     """
     node.launch()
-    failure: ServerError | None = None
     try:
-        until(lambda: _is_decided(node), f"{node.name} is unsealed", within=_PATIENCE)
+        until(lambda: _is_unsealed(node), f"{node.name} is unsealed", within=_PATIENCE)
     except ServerError as error:
-        failure = error
-    if _is_not_opened(node):
-        raise DrillFailed(
-            f"the KMS does not open it: {node.process.last_words()}",
-            hint="is drill.unseal.seal that of the cluster that the snapshot was taken from?",
-            noted="the KMS does not open it",
-        ) from failure
-    if failure is not None:
+        if not node.process.alive or node.process.is_hopeless():
+            raise
         raise DrillFailed(
             f"it does not become active: {node.process.last_words()}",
             hint="where it has audit devices, give the recovery keys as drill.unseal.keys",
             noted="it does not become active",
-        ) from failure
+        ) from error
 
 
-def _is_decided(node: OpenBaoNode) -> bool:
-    node.process.check()
-    return node.is_leader() or _is_not_opened(node)
+def _is_unsealed(node: OpenBaoNode) -> bool:
+    """Return whether it is active.
 
-
-def _is_not_opened(node: OpenBaoNode) -> bool:
-    said = node.process.last_words(20)
-    return any(words in said for words in _NOT_OPENED)
+    Raises:
+        DrillFailed: It waits for a migration to the seal, which it tells only who asks.
+    """
+    if node.is_active():
+        return True
+    with suppress(Unreachable):
+        told = node.request("GET", "sys/seal-status", timeout=2.0).document or {}
+        if told.get("migration"):
+            raise _not_opened("its data has another seal")
+    return False
 
 
 def _reachable(text: str) -> Reachable:

@@ -12,7 +12,13 @@ from raft_snapshot_agent.servers.process import until
 
 _ROOT = "sys/generate-root"
 _RECOVERY = "sys/generate-recovery-token"
-_AUDIT = ("core/audit", "core/local-audit")
+_IN_THE_WAY = (
+    "core/audit",
+    "core/local-audit",
+    "sys/quotas/rate-limit",
+    "sys/quotas/lease-count",
+)
+"""Where a server stores audit devices and quotas; `lease-count` is Vault's only."""
 _PATIENCE = 60.0
 _THEIRS = "are they those of the cluster that the snapshot was taken from?"
 _WRONG = "the unseal keys do not open it"
@@ -34,13 +40,14 @@ def make_root_token(node: OpenBaoNode, keys: Sequence[str]) -> str:
     return _token(node, _ROOT, keys)
 
 
-def remove_audit_devices(node: OpenBaoNode, keys: Sequence[str]) -> None:
-    """Remove the audit devices from the data of a stopped server, in recovery mode.
+def clear_the_way(node: OpenBaoNode, keys: Sequence[str]) -> None:
+    """Remove audit devices and quotas from the data of a stopped server, in recovery mode.
 
     In an isolated server no audit device works, and a server without a working one does not become
-    active or answers no request. Nor must the copy send anything to them.
+    active or answers no request. Nor must the copy send anything to them. A rate limit counts
+    requests by client address, and refuses those through a unix socket, which have none.
 
-    Source: the pages of `sys/raw` and of the server's option `-recovery`.
+    Source: the pages of `sys/raw` and of the server's option `-recovery`; `vault/quotas` of both.
 
     Raises:
         ConfigError: A key is given twice.
@@ -51,7 +58,7 @@ def remove_audit_devices(node: OpenBaoNode, keys: Sequence[str]) -> None:
     try:
         until(lambda: _answers(node), f"{node.name} answers", within=_PATIENCE)
         token = _token(node, _RECOVERY, keys)
-        for path in _AUDIT:
+        for path in _IN_THE_WAY:
             for name in ("", *_names_below(node, path, token)):
                 node.api("DELETE", f"sys/raw/{path}{name}", token=token)
     finally:
@@ -67,10 +74,10 @@ def _answers(node: OpenBaoNode) -> bool:
 
 
 def _names_below(node: OpenBaoNode, path: str, token: str) -> list[str]:
-    answer = node.request("GET", f"sys/raw/{path}?list=true", token=token)
-    if answer.status != 200:
+    listing = f"sys/raw/{path}?list=true"
+    if node.request("GET", listing, token=token).status == 404:
         return []
-    return [f"/{name}" for name in answer.document["data"]["keys"]]
+    return [f"/{name}" for name in node.api("GET", listing, token=token)["data"]["keys"]]
 
 
 def _token(node: OpenBaoNode, path: str, keys: Sequence[str]) -> str:

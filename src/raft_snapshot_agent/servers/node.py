@@ -59,13 +59,12 @@ class OpenBaoNode:
         self._pool = UnixPool(str(folder / SOCKET)) if self.host.socket else _pool(self.options.tls)
         self.process = ServerProcess(
             name,
-            [*self.host.enter, bao, "server", *self._configurations()],
+            [*self.host.enter, bao, "server"],
             folder / "server.log",
             {
                 "PATH": "/usr/bin:/bin",
                 "HOME": str(folder),
                 "TMPDIR": str(folder / "tmp"),
-                **self.options.environment,
             },
             folder if self.host.socket else None,
         )
@@ -78,7 +77,7 @@ class OpenBaoNode:
             (self.folder / name).mkdir(exist_ok=True)
         (self.folder / SOCKET).unlink(missing_ok=True)
         (self.folder / "server.json").write_text(json.dumps(self._configuration(), indent=2))
-        self.process.start(*options)
+        self.process.start(*self._configurations(), *options, environment=self.options.environment)
 
     def start(self) -> None:
         """Start the server and wait until its API answers, sealed or not.
@@ -168,6 +167,14 @@ class OpenBaoNode:
         """Whether it reports itself as the leader; false without an answer."""
         return bool((self._ask("sys/leader").document or {}).get("is_self"))
 
+    def is_active(self) -> bool:
+        """Whether it is unsealed and leads; also with a quota, of which this path is exempt.
+
+        Raises:
+            ServerError: Its process has ended.
+        """
+        return self._health() == _SERVING[0]
+
     def seal_status(self) -> dict[str, Any]:
         """`sys/seal-status`: `sealed`, `t`, `n`, `initialized` and more."""
         status: dict[str, Any] = self.api("GET", "sys/seal-status")
@@ -202,7 +209,7 @@ class OpenBaoNode:
 
     def wait_active(self) -> None:
         """Wait until it is unsealed and leads."""
-        until(lambda: self._health() == _SERVING[0], f"{self.name} is active", within=_PATIENCE)
+        until(self.is_active, f"{self.name} is active", within=_PATIENCE)
 
     def wait_serving(self) -> None:
         """Wait until it is unsealed and leads or follows."""

@@ -49,8 +49,12 @@ class KmsSeal:
         authorities = [Path(path) for path in _AUTHORITIES if Path(path).is_file()]
         return Relay(folder, self.reachable, [*self.files, *authorities])
 
-    def options(self) -> NodeOptions:
-        return replace(_OPTIONS, files=(_SEAL,), environment=self.environment)
+    def install(self, node: OpenBaoNode) -> None:
+        """Have a server use this seal from its next start on, while the relay is open."""
+        stanza = node.folder / _SEAL
+        stanza.touch(mode=0o600)
+        stanza.write_bytes(self.stanza)
+        node.options = replace(_OPTIONS, files=(_SEAL,), environment=self.environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +90,29 @@ def isolation(folder: Path) -> Isolation:
     return Isolation(tried.returncode == 0, "" if tried.returncode == 0 else why)
 
 
+def require_isolation(folder: Path) -> None:
+    """Test, in an empty folder, whether a restored copy can be isolated.
+
+    Raises:
+        ConfigError: It cannot.
+        ServerError: A limit of this host prevents the test.
+    """
+    found = isolation(folder)
+    if not found.works:
+        raise ConfigError(
+            f"a restored copy cannot be isolated on this host: {found.why}",
+            hint="allow user namespaces (RestrictNamespaces= of the systemd unit, sysctl"
+            " user.max_user_namespaces, or the container's profile), or use a host or pod without"
+            " network",
+        )
+
+
 def private_node(
     name: str,
     folder: Path,
     *,
     must_be_closed: bool,
     program: Path | None = None,
-    seal: KmsSeal | None = None,
 ) -> OpenBaoNode:
     """Return a server whose API is on a socket in its private folder.
 
@@ -103,7 +123,6 @@ def private_node(
         folder: Its empty folder, inside a private folder.
         must_be_closed: Whether isolation is required, as for restored production data.
         program: Program of the server; by default the installed OpenBao.
-        seal: KMS seal; by default keys. Its relay must be open while the server starts.
 
     Raises:
         ConfigError: It cannot be isolated on this host, or OpenBao is not installed.
@@ -111,24 +130,13 @@ def private_node(
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     program = program or find_bundled_program()
-    found = isolation(folder)
-    if found.works:
+    if must_be_closed:
+        require_isolation(folder)
+    if must_be_closed or isolation(folder).works:
         host = NodeHost(enter=_enter(folder), ports=_PORTS, program=program, socket=True)
-    elif must_be_closed:
-        raise ConfigError(
-            f"a restored copy cannot be isolated on this host: {found.why}",
-            hint="allow user namespaces (RestrictNamespaces= of the systemd unit, sysctl"
-            " user.max_user_namespaces, or the container's profile), or use a host or pod without"
-            " network",
-        )
     else:
         host = NodeHost(program=program, socket=True)
-    if seal is None:
-        return OpenBaoNode(name, folder, _OPTIONS, host)
-    stanza = folder / _SEAL
-    stanza.touch(mode=0o600)
-    stanza.write_bytes(seal.stanza)
-    return OpenBaoNode(name, folder, seal.options(), host)
+    return OpenBaoNode(name, folder, _OPTIONS, host)
 
 
 def _enter(folder: Path) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import IO, Self, TypeVar
@@ -112,6 +112,8 @@ class ServerProcess:
         self.log_path = log_path
         self._argv = list(argv)
         self._env = env
+        self.hopeless: tuple[str, ...] = ()
+        """Errors in its log after which waiting for it is in vain."""
         self._server: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self._suspended = False
@@ -134,8 +136,8 @@ class ServerProcess:
     def suspended(self) -> bool:
         return self._suspended
 
-    def start(self, *more: str) -> None:
-        """Start it, with more arguments; its log is appended to.
+    def start(self, *more: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start it, with more arguments and variables; its log is appended to.
 
         Raises:
             ServerError: It cannot be started, or was retired.
@@ -145,7 +147,7 @@ class ServerProcess:
             self._began = log.tell()
             self._server = _spawn(
                 [*self._argv, *more],
-                self._env,
+                {**self._env, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 output=log,
                 folder=self._folder,
@@ -164,11 +166,20 @@ class ServerProcess:
             raise ServerError(f"{self.name} is not wanted any more")
 
     def check(self) -> None:
-        """Raise `ServerError` with the end of its log if it has ended or was retired."""
+        """Raise `ServerError` with the end of its log if it has ended, was retired or is
+        hopeless.
+        """
         self._refuse_retired()
         if self._server is not None and not self.alive:
             status = self._server.returncode
             raise ServerError(f"{self.name} ended with status {status}: {self.last_words()}")
+        if self.is_hopeless():
+            raise ServerError(f"{self.name} is of no use: {self.last_words()}")
+
+    def is_hopeless(self) -> bool:
+        """Whether its log, since the last start, has an error after which waiting is in vain."""
+        said = self.last_words(20) if self.hopeless else ""
+        return any(words in said for words in self.hopeless)
 
     def last_words(self, lines: int = 5) -> str:
         """Return the end of its log since the last start."""

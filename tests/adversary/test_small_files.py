@@ -20,7 +20,6 @@ from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.lease.kubeconfig import configuration
 from raft_snapshot_agent.network.trust import TlsOptions, context
 from raft_snapshot_agent.notify.memory_file import MemoryFile
-from raft_snapshot_agent.restore.issuers import _roots
 from raft_snapshot_agent.restore.reader import FileReader
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.service.run_metrics import _read_earlier
@@ -161,7 +160,7 @@ def _web(path: Path, _: pytest.MonkeyPatch) -> object:
 
 
 def _issuer(path: Path, _: pytest.MonkeyPatch) -> object:
-    return _roots(IssuerSettings.model_validate({"mount": "pki", "root": str(path)}))
+    return IssuerSettings.model_validate({"mount": "pki", "root": str(path)}).read_roots()
 
 
 def _credential(path: Path, environment: pytest.MonkeyPatch) -> object:

@@ -44,11 +44,27 @@ def check(
     faults = [*_common(config, environ, place)]
     for index, storage in enumerate(config.storages):
         faults += _of_storage(index, storage, place)
-    faults += _of_values(config.drill, ("drill",), place)
+    faults += _of_drill(config.drill, place)
     faults += find_notifier_faults(config, place, clusters)
     faults += _caught(("metrics", "textfile"), place, lambda: _check_textfile(config))
     if faults:
         raise all_faults(faults)
+
+
+def _of_drill(settings: DrillSettings, place: KeyPosition) -> Iterator[ConfigError]:
+    """List errors of drills; of those on schedule also what this host lacks for them."""
+    found = [*_of_values(settings, ("drill",), place)]
+    yield from found
+    if settings.schedule is None or found:
+        return
+    from raft_snapshot_agent.config.drill_host import check_isolation, check_roots, check_server
+
+    for key, check_part in (
+        ("schedule", check_server),
+        ("issuers", check_roots),
+        ("unseal", check_isolation),
+    ):
+        yield from _caught(("drill", key), place, partial(check_part, settings))
 
 
 def find_notifier_faults(

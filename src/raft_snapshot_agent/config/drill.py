@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from raft_snapshot_agent.fields import ScheduleSettings, Settings, absolute
+from raft_snapshot_agent.errors import ConfigError, reason_of
+from raft_snapshot_agent.fields import ScheduleSettings, Settings, absolute, require_extra
 from raft_snapshot_agent.secret import Secret
+from raft_snapshot_agent.small_file import LARGEST_BUNDLE, read_text
 from raft_snapshot_agent.vault.auth import AnyAuth
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 
 def _pattern(text: str) -> str:
@@ -101,6 +106,23 @@ class IssuerSettings(Settings):
     """Where the engine is mounted, such as `pki_int`."""
     root: AbsolutePath
     """A file with the root's certificate, in PEM."""
+
+    def read_roots(self) -> list[Certificate]:
+        """Read the certificates of the root.
+
+        Raises:
+            ConfigError: There are none, or the extra is missing.
+        """
+        require_extra("cryptography", "drill")
+        from cryptography.x509 import load_pem_x509_certificates
+
+        try:
+            return load_pem_x509_certificates(read_text(self.root, LARGEST_BUNDLE).encode())
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"{self.root} holds no certificate: {reason_of(error)}",
+                hint="give the root's certificate in PEM",
+            ) from error
 
 
 class DrillSettings(Settings):

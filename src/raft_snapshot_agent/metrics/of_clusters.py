@@ -63,6 +63,10 @@ def _drill_passed(cluster: ClusterStatus) -> float:
     return NAN if cluster.drill is None else cluster.drill.passed
 
 
+def _drill_failing(cluster: ClusterStatus) -> float:
+    return NAN if cluster.drills is None else cluster.drills.failing is not None
+
+
 METRICS: tuple[Metric, ...] = (
     of_cluster(
         "state",
@@ -220,5 +224,17 @@ METRICS: tuple[Metric, ...] = (
         Kind.GAUGE,
         "How long the last drill took.",
         lambda view: NAN if view.cluster.drill is None else view.cluster.drill.seconds,
+    ),
+    of_cluster(
+        "drill_failing",
+        Kind.GAUGE,
+        "Whether the last scheduled drill could not be run; NaN: this agent runs none.",
+        lambda view: _drill_failing(view.cluster),
+    ),
+    of_cluster(
+        "drill_overdue_timestamp_seconds",
+        Kind.GAUGE,
+        "When the next scheduled drill is overdue; NaN: unknown, or this agent runs none.",
+        lambda view: stamp(view.cluster.drills.late if view.cluster.drills else None),
     ),
 )

@@ -6,10 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.config.drill import IssuerSettings
-from raft_snapshot_agent.errors import ConfigError, DrillFailed, ServerError, reason_of
-from raft_snapshot_agent.fields import require_extra
+from raft_snapshot_agent.errors import DrillFailed, ServerError
 from raft_snapshot_agent.restore.living_copy import Server, require_data
-from raft_snapshot_agent.small_file import LARGEST_BUNDLE, read_text
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -22,7 +20,7 @@ def prove_issuer(server: Server, issuer: IssuerSettings, now: datetime) -> None:
         DrillFailed: It does not lead there, or one of its certificates has expired.
         ConfigError: The root cannot be read, or the extra is missing.
     """
-    roots = _roots(issuer)
+    roots = issuer.read_roots()
     path = f"{issuer.mount}/issuer/default"
     at = f"the issuer of {issuer.mount}"
     try:
@@ -36,17 +34,6 @@ def prove_issuer(server: Server, issuer: IssuerSettings, now: datetime) -> None:
         )
     if any(not one.not_valid_before_utc <= now <= one.not_valid_after_utc for one in chain):
         raise DrillFailed(f"{at} is not valid any more", noted="an issuer is not valid any more")
-
-
-def _roots(issuer: IssuerSettings) -> list[Certificate]:
-    require_extra("cryptography", "drill")
-    try:
-        return _certificates(read_text(issuer.root, LARGEST_BUNDLE))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{issuer.root} holds no certificate: {reason_of(error)}",
-            hint="give the root's certificate in PEM",
-        ) from error
 
 
 def _certificates(pem: str) -> list[Certificate]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,10 +14,13 @@ from anyio import CancelScope
 from anyio.abc import TaskGroup
 
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
+from raft_snapshot_agent.core.state.drill_status import DrillSchedule, find_late
+from raft_snapshot_agent.core.state.status import ClusterStatus
 from raft_snapshot_agent.errors import AgentError, SnapshotNotFound
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.observe.trace import CLUSTER, as_failure
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.drill_plan import DrillPlan
@@ -41,13 +45,18 @@ class DrillLoop:
         plan: DrillPlan,
         clock: Callable[[], datetime],
         board: StatusBoard,
+        journal: Journal | None = None,
     ) -> None:
         self._service = service
+        self._journal = journal or Journal(service.log)
         self._board = board
         self._plan = plan
         self._clock = clock
         self._last: datetime | None = None
         """When this agent last tried a drill, as not every drill leaves a note."""
+        self._held: datetime | None = None
+        """When this agent last held a drill."""
+        self._since = clock()
 
     async def run(self) -> None:
         """Run until it is cancelled."""
@@ -85,8 +94,10 @@ class DrillLoop:
             self._publish(noted, is_ours=is_ours)
         if self._last is not None and self._last > self._clock():
             self._last = None  # the wall clock was set back
-        times = (None if noted is None else noted.began, self._last)
-        return is_ours, max((one for one in times if one is not None), default=None)
+        began = None if noted is None else noted.began
+        newest = max((one for one in (began, self._last) if one is not None), default=None)
+        self._plan_next(began, newest, is_ours=is_ours)
+        return is_ours, newest
 
     async def _hold(self) -> None:
         log: Log = self._service.log
@@ -98,10 +109,43 @@ class DrillLoop:
             await anyio.sleep(_AGAIN.total_seconds())
             return
         except Exception as error:  # noqa: BLE001 - it must not end the snapshots
-            what = f"The drill could not be run: {as_failure(error)}"
-            log.error(what, fact=LogEvent.DRILL_NOT_HELD)  # noqa: TRY400 - one line
+            self._give_up(str(as_failure(error)))
             return
+        self._held = self._last
+        self._journal.trouble(LogEvent.DRILL_NOT_HELD, "drill", [], self._clock())
+        self._change_schedule(lambda drills: replace(drills, failing=None))
         self._tell(log, outcome)
+
+    def _give_up(self, why: str) -> None:
+        """Log and publish why a drill could not be run."""
+        now, said = self._clock(), [f"The drill could not be run: {why}"]
+        self._journal.trouble(LogEvent.DRILL_NOT_HELD, "drill", said, now, "error", together=True)
+        self._change_schedule(lambda drills: drills.not_held(why, now))
+
+    def _plan_next(self, began: datetime | None, newest: datetime | None, *, is_ours: bool) -> None:
+        """Publish when the next drill is due and when overdue; nothing if another agent runs it.
+
+        Arguments:
+            began: When the last drill began that left a note.
+            newest: When the last one was tried.
+            is_ours: Whether this agent is responsible.
+        """
+        timing = self._plan.timing
+        due = timing.first(newest, self._clock())
+        held = max((one for one in (began, self._held) if one is not None), default=None)
+        late = find_late(timing, held, self._since)
+
+        def change(status: ClusterStatus) -> ClusterStatus:
+            drills = (status.drills or DrillSchedule()).planned(due, late) if is_ours else None
+            return replace(status, drills=drills)
+
+        self._board.change(self._service.name, change)
+
+    def _change_schedule(self, change: Callable[[DrillSchedule], DrillSchedule]) -> None:
+        self._board.change(
+            self._service.name,
+            lambda status: replace(status, drills=change(status.drills or DrillSchedule())),
+        )
 
     def _tell(self, log: Log, outcome: DrillOutcome) -> None:
         note = outcome.note
@@ -138,6 +182,8 @@ class DrillTasks:
         self._clock = clock
         self._board = board or StatusBoard.unread(clock)
         self._scopes: list[CancelScope] = []
+        self._journals: dict[str, Journal] = {}
+        """Journals, which survive a reload."""
 
     def assign(self, services: Iterable[ClusterService], tasks: TaskGroup) -> None:
         """Cancel the drill tasks of the previous configuration, and start those of this one."""
@@ -148,5 +194,7 @@ class DrillTasks:
             if service.drills is not None:
                 scope = CancelScope()
                 self._scopes.append(scope)
-                loop = DrillLoop(service, service.drills, self._clock, self._board)
+                journal = self._journals.setdefault(service.name, Journal(service.log))
+                journal.log = service.log
+                loop = DrillLoop(service, service.drills, self._clock, self._board, journal)
                 tasks.start_soon(keep_running, loop.run, scope)

@@ -13,6 +13,7 @@ from raft_snapshot_agent.core.schedules.timetable import ScheduleState
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Report, StorageResult
+from raft_snapshot_agent.core.state.drill_status import DrillSchedule
 from raft_snapshot_agent.core.state.status import Activity, ClusterStatus, LeaseStatus
 from raft_snapshot_agent.core.state.storage_status import StorageStatus
 from raft_snapshot_agent.destination.destination import Destination
@@ -40,7 +41,14 @@ def describe(
         for one in service.agent.destinations
     )
     base = before or ClusterStatus(service.name)
-    return replace(base, storages=storages, shared=service.shared, disabled="", heartbeat=now)
+    return replace(
+        base,
+        storages=storages,
+        shared=service.shared,
+        disabled="",
+        heartbeat=now,
+        drills=None if service.drills is None else base.drills or DrillSchedule(),
+    )
 
 
 class StatusPublisher:

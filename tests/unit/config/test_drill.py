@@ -1,13 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from raft_snapshot_agent.config import drill_host
 from raft_snapshot_agent.config.check import check, check_drill, check_to_run
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.servers import private, programs
+from raft_snapshot_agent.servers.private import Isolation
 
 CANARY = "{path: secret/app, field: a, %s}"
 
@@ -80,3 +83,51 @@ def test_a_login_that_somebody_else_decides_is_refused(refusal: Callable[..., st
 def test_a_login_needs_keys(refusal: Callable[..., str]) -> None:
     line = refusal("c.yaml", "drill:\n  login: {method: userpass, username: a, password: b}\n")
     assert "unseal.keys" in line
+
+
+SCHEDULED = "\n  schedule: {every: 1d}"
+
+
+def faults_of(loaded: Loaded, folder: Path) -> list[str]:
+    try:
+        check(loaded.config, {"TMPDIR": str(folder)}, loaded.position)
+    except ConfigError as error:
+        return [str(one).removeprefix(f"{folder}/") for one in error.each]
+    return []
+
+
+@pytest.fixture
+def bare_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A host without a server for drills, that isolates no process."""
+    refused = Isolation(works=False, why="unshare: Operation not permitted")
+    monkeypatch.setattr(private, "isolation", lambda _: refused)
+    monkeypatch.setattr(programs, "_find_installed", lambda _: None)
+    drill_host._find_obstacle.cache_clear()
+    yield
+    drill_host._find_obstacle.cache_clear()
+
+
+def test_a_drill_on_schedule_that_this_host_cannot_run_is_refused(
+    load_text: Callable[..., Loaded], tmp_path: Path, bare_host: None
+) -> None:
+    root = tmp_path / "root.pem"
+    root.write_text("no certificate")
+    issuers = f"\n  issuers: [{{mount: pki, root: {root}}}]"
+    scheduled = load_text("c.yaml", text(more=issuers + SCHEDULED), {"VAULT_TOKEN": "t"})
+
+    server, issuer, closed = faults_of(scheduled, tmp_path)
+    assert server.startswith("c.yaml:5:3: drill.schedule: no server for the drill")
+    assert issuer.startswith(f"c.yaml:4:3: drill.issuers: {root} holds no certificate")
+    assert closed.startswith("c.yaml:3:3: drill.unseal: a restored copy cannot be isolated")
+    by_hand = load_text("c.yaml", text(more=issuers), {"VAULT_TOKEN": "t"})
+    assert faults_of(by_hand, tmp_path) == []
+    check_to_run(scheduled.config, {"TMPDIR": str(tmp_path)}, scheduled.position)
+
+
+def test_a_copy_that_stays_sealed_needs_no_isolation(
+    load_text: Callable[..., Loaded], tmp_path: Path, bare_host: None
+) -> None:
+    sealed = f"vault: {{address: 'http://127.0.0.1:1'}}\ndrill:{SCHEDULED}\n"
+    loaded = load_text("c.yaml", sealed, {"VAULT_TOKEN": "t"})
+    (fault,) = faults_of(loaded, tmp_path)
+    assert "no server for the drill" in fault

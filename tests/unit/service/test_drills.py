@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from contextlib import redirect_stderr
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +13,24 @@ from typing import Any
 import anyio
 import pytest
 
+from raft_snapshot_agent.core.alarms.problems import ProblemKind, list_problems
 from raft_snapshot_agent.core.schedules.schedule import Cron, Every, Schedule
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
-from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, DrillStatus
-from raft_snapshot_agent.errors import DrillFailed, NotLeader, SnapshotNotFound, StorageError
+from raft_snapshot_agent.core.state.status import (
+    AgentStatus,
+    ClusterStatus,
+    DrillSchedule,
+    DrillStatus,
+    OngoingFailure,
+)
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    DrillFailed,
+    NotLeader,
+    SnapshotNotFound,
+    StorageError,
+)
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.restore.rehearsal import DrillOutcome
@@ -61,7 +75,7 @@ class World:
     """A clock that goes when somebody sleeps, and ends after some days."""
 
     now = NOW
-    days = 3
+    days: float = 3
 
     @classmethod
     async def sleep(cls, seconds: float) -> None:
@@ -133,6 +147,61 @@ async def test_one_that_fails_is_red_and_the_next_is_held_all_the_same() -> None
     lines = [line for line in said.splitlines() if "error" in line.lower()]
     assert "The drill of a.snap failed: canary 1 of 1 is different" in lines[0]
     assert "The drill could not be run" in lines[1]
+
+
+async def test_one_that_cannot_be_run_is_part_of_the_status_until_one_is_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    board = told_of()
+    monkeypatch.setattr(World, "days", 1.5)
+    await days_with(Plan(ConfigError("no server"), ConfigError("no server")), board=board)
+    (problem,) = list_problems(board.read())
+    assert problem.kind is ProblemKind.DRILL_OVERDUE
+    assert "no server" in problem.text
+    assert problem.since == NOW
+
+    World.now, board = NOW, told_of()
+    await days_with(Plan(ConfigError("no server")), board=board)
+    assert list_problems(board.read()) == ()
+
+
+async def test_one_that_cannot_be_run_is_logged_once_an_hour_and_at_its_end() -> None:
+    plan = Plan(*[ConfigError("no server")] * 90, schedule=Every(timedelta(minutes=1)))
+    said = await days_with(plan)
+
+    lines = [line for line in said.splitlines() if "could not be run" in line]
+    assert len(lines) == 3  # at once, after an hour, and that it is over
+    assert "Resolved" in lines[-1]
+
+
+async def test_one_that_nobody_runs_is_overdue_after_two_intervals() -> None:
+    board = told_of()
+    await days_with(Plan(*[SnapshotNotFound("none")] * 1000), board=board)
+
+    (problem,) = list_problems(board.read())
+    assert problem.kind is ProblemKind.DRILL_OVERDUE
+    assert problem.since == NOW + 49 * HOUR
+
+
+async def test_a_daemon_that_was_stopped_for_long_has_a_slot_to_make_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan, board = Plan(schedule=Cron("0 3 * * *", UTC)), told_of()
+    plan.timing = replace(plan.timing, catch_up=False)
+    plan.noted = NOW - 30 * 24 * HOUR
+    monkeypatch.setattr(World, "days", 0)
+    await days_with(plan, board=board)
+
+    kinds = {one.kind for one in list_problems(board.read())}
+    assert ProblemKind.DRILL_OVERDUE not in kinds
+
+
+async def test_who_stands_by_does_not_miss_any() -> None:
+    before = DrillSchedule(NOW, NOW, OngoingFailure("no server", NOW))
+    cluster = ClusterStatus("", drills=before)
+    board = StatusBoard(AgentStatus("1", NOW, NOW, (cluster,)), lambda: World.now)
+    await days_with(Plan(), leads=False, board=board)
+    assert list_problems(board.read()) == ()
 
 
 async def test_who_does_not_work_holds_none() -> None:

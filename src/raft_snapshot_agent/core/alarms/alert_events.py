@@ -19,6 +19,7 @@ class AlertEvent(StrEnum):
     GUARD_ALARM = "guard_alarm"
     """A snapshot seems to be from another cluster; retention is suspended."""
     DRILL_FAILED = "drill_failed"
+    """The last drill failed, or a scheduled one cannot be run or is overdue."""
     SCRUB_FAILED = "scrub_failed"
     """A stored snapshot was read back and is broken."""
     LEASE_UNUSABLE = "lease_unusable"

@@ -30,6 +30,7 @@ EVENTS: Mapping[ProblemKind, AlertEvent] = {
     ProblemKind.STORAGE_FAILED: AlertEvent.PARTIAL,
     ProblemKind.STALE: AlertEvent.STALE,
     ProblemKind.DRILL_FAILED: AlertEvent.DRILL_FAILED,
+    ProblemKind.DRILL_OVERDUE: AlertEvent.DRILL_FAILED,
     ProblemKind.LEASE_UNUSABLE: AlertEvent.LEASE_UNUSABLE,
     ProblemKind.LOGIN_FAILING: AlertEvent.LOGIN_FAILING,
 }
@@ -99,7 +100,8 @@ def is_over(status: AgentStatus, key: AlertKey) -> bool:
         fails = event is AlertEvent.FAILED and found.failing is not None
         return found.last_attempt is not None and not fails
     if event is AlertEvent.DRILL_FAILED:
-        return found.drill is not None
+        is_pending = found.drills is not None and found.drills.is_pending(status.at)
+        return found.drill is not None and not is_pending
     if event is AlertEvent.LEASE_UNUSABLE:
         return found.lease is None or bool(found.lease.held or found.lease.holder)
     held = next((one for one in found.storages if one.name == storage), None)

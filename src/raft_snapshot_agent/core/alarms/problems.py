@@ -57,6 +57,7 @@ class ProblemKind(StrEnum):
     LEASE_UNUSABLE = "lease_unusable"
     LOGIN_FAILING = "login_failing"
     DRILL_FAILED = "drill_failed"
+    DRILL_OVERDUE = "drill_overdue"
     SCRUB_FAILED = "scrub_failed"
 
 
@@ -159,6 +160,7 @@ def list_cluster_problems(cluster: ClusterStatus, now: datetime) -> Iterator[Pro
     for storage in cluster.storages:
         yield from _of_storage(storage, cluster, now)
     yield from _of_rest(cluster)
+    yield from _of_drills(cluster, now)
 
 
 def _of_failure(cluster: ClusterStatus, failing: OngoingFailure, now: datetime) -> Problem:
@@ -250,6 +252,10 @@ def _of_rest(cluster: ClusterStatus) -> Iterator[Problem]:
             "renew the agent's credentials before its token ends",
             name,
         )
+
+
+def _of_drills(cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
+    name, planned = cluster.name, cluster.drills
     if cluster.drill is not None and not cluster.drill.passed:
         yield Problem(
             ProblemKind.DRILL_FAILED,
@@ -258,6 +264,18 @@ def _of_rest(cluster: ClusterStatus) -> Iterator[Problem]:
             advise("find the cause before you need it", "drill", name),
             name,
             since=cluster.drill.at,
+        )
+    if planned is not None and (planned.failing is not None or planned.is_late(now)):
+        failing = planned.failing
+        yield Problem(
+            ProblemKind.DRILL_OVERDUE,
+            Severity.ATTENTION,
+            f"the scheduled drill cannot be run: {failing.text}"
+            if failing is not None
+            else "the scheduled drill is overdue: none was run for two of its intervals",
+            advise("see why", "drill", name),
+            name,
+            since=failing.since if failing is not None else planned.late,
         )
 
 

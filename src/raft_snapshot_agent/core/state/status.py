@@ -15,6 +15,7 @@ from operator import is_
 from raft_snapshot_agent.core.history.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
 from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
+from raft_snapshot_agent.core.state.drill_status import DrillSchedule, DrillStatus
 from raft_snapshot_agent.core.state.freshness import is_ahead
 from raft_snapshot_agent.core.state.holding import CheckState, Verdict, overall
 from raft_snapshot_agent.core.state.report import Outcome, Report
@@ -92,29 +93,6 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True)
-class DrillStatus:
-    """Result of the last drill, by any agent."""
-
-    snapshot: str
-    passed: bool
-    at: datetime
-    seconds: float = 0.0
-    reason: str = ""
-    """Why it failed."""
-    server: str = ""
-    """Product and version of the throw-away server; empty if none was started."""
-    proved: str = ""
-    """What was found in the restored server."""
-
-    @classmethod
-    def of(cls, note: DrillNote, at: datetime) -> DrillStatus:
-        """Return the status from a note of a drill that started at a given time."""
-        return cls(
-            note.snapshot, note.passed, at, note.seconds, note.reason, note.server, note.proved
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class ClusterStatus:
     """Status of one cluster."""
 
@@ -143,6 +121,8 @@ class ClusterStatus:
     """Why a new login would fail; empty if it would not."""
     drill: DrillStatus | None = None
     """The last drill; `None` if there was none or it is unknown."""
+    drills: DrillSchedule | None = None
+    """Scheduled drills, if this agent runs them."""
     heartbeat: datetime | None = None
     """When its loop last made progress."""
     stuck: bool = False

@@ -17,8 +17,14 @@ from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.freshness import Census
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Outcome
+from raft_snapshot_agent.core.state.drill_status import DrillSchedule, DrillStatus
 from raft_snapshot_agent.core.state.role import Role
-from raft_snapshot_agent.core.state.status import Activity, ClusterStatus, DrillStatus, LeaseStatus
+from raft_snapshot_agent.core.state.status import (
+    Activity,
+    ClusterStatus,
+    LeaseStatus,
+    OngoingFailure,
+)
 from raft_snapshot_agent.core.state.storage_status import StorageStatus
 
 BROKEN = Census(Stored("b.snap", NOW, 1), 1, broken=(Stored("a.snap", NOW - HOUR, 1),))
@@ -229,3 +235,21 @@ def test_nothing_is_told_twice_of_what_was_not_asked_for() -> None:
     assert events(cluster(storage(failing="x", holding=held(age=minutes(5))))) == [
         (AlertEvent.PARTIAL, "", "s3")
     ]
+
+
+def test_a_drill_that_cannot_be_run_is_told_until_one_is_run() -> None:
+    key = (AlertEvent.DRILL_FAILED, "", "")
+    passed = replace(DRILL, passed=True, at=NOW - 48 * HOUR)
+    failing = DrillSchedule(NOW, NOW + HOUR, OngoingFailure("no server", NOW))
+    (found,) = find_alerts(agent(cluster(storage(), drill=passed, drills=failing)))
+    assert (found.key, found.critical) == (key, False)
+    assert "no server" in found.text
+
+    for drills, over in (
+        (DrillSchedule(), False),  # the agent was just started
+        (DrillSchedule(NOW, NOW + HOUR), False),  # due, and not tried yet
+        (DrillSchedule(NOW + HOUR, NOW + 2 * HOUR), True),
+        (None, True),  # another agent runs them, or they are not scheduled any more
+    ):
+        after = agent(cluster(storage(), drill=passed, drills=drills))
+        assert is_over(after, key) is over

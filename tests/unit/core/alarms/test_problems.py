@@ -23,6 +23,7 @@ from raft_snapshot_agent.core.state.role import Role
 from raft_snapshot_agent.core.state.status import (
     AgentStatus,
     ClusterStatus,
+    DrillSchedule,
     DrillStatus,
     LeaseStatus,
 )
@@ -69,6 +70,18 @@ CASES: dict[str, tuple[dict[str, Any], StorageStatus, ProblemKind, Severity]] = 
         surveyed(FRESH),
         ProblemKind.DRILL_FAILED,
         Severity.FAILING,
+    ),
+    "drill that cannot be run": (
+        {"drills": DrillSchedule(NOW, NOW + timedelta(days=1), FAILURE)},
+        surveyed(FRESH),
+        ProblemKind.DRILL_OVERDUE,
+        Severity.ATTENTION,
+    ),
+    "drill that is overdue": (
+        {"drills": DrillSchedule(NOW, NOW - timedelta(seconds=1))},
+        surveyed(FRESH),
+        ProblemKind.DRILL_OVERDUE,
+        Severity.ATTENTION,
     ),
     "stale": ({}, surveyed(OLD), ProblemKind.STALE, Severity.FAILING),
     "stale, optional": (

@@ -140,7 +140,7 @@ def _state(destination: Destination, stored: Stored) -> str:
     if destination.signing is not None:
         state = "signed" if stored.signed else "unsigned"
     if stored.doubt:
-        state = stored.doubt.removesuffix(": does not count for retention")
+        state = stored.why_doubted
     if stored.mismatched:
         state = "mismatch"
     if stored.condemned and stored.condemned_at:

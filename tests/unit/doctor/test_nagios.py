@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,11 +16,13 @@ from tests.unit.doctor.test_doctor import Refusing, named
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, Alarm
+from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar
 from raft_snapshot_agent.core.state.holding import CheckState, Verdict, judge_holding, overall
 from raft_snapshot_agent.destination import holdings
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.holdings import look, look_at_all
+from raft_snapshot_agent.destination.remembered import Remembered
 from raft_snapshot_agent.doctor.nagios import document, line
 from raft_snapshot_agent.errors import (
     LoginRefused,
@@ -104,6 +107,22 @@ async def test_a_snapshot_that_takes_long_is_waited_for() -> None:
 
 async def test_no_snapshot_is_critical() -> None:
     assert await said(holding()) == ("CRITICAL", "no snapshot")
+
+
+async def test_snapshots_that_are_signed_with_another_key_are_told_as_such() -> None:
+    keys, others = SigningKeys(b"k" * 32), SigningKeys(b"o" * 32)
+    destination = holding(ago(hours=5), ago(minutes=2), ago(minutes=1))
+    for moment, by in ((ago(hours=5), keys), (ago(minutes=2), others), (ago(minutes=1), others)):
+        name, at = named(moment), f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+        manifest = Manifest(name, at, 7, 1, 8, "", 1.0, "", "", "", "", "", "")
+        await destination.storage.put(f"{name}.json", BytesSource(by.sign(manifest).to_json()))
+    why = f"such as {named(ago(minutes=1))}: the signature of its manifest is wrong"
+
+    rotated = replace(destination, signing=lambda: keys, told=Remembered())
+    said_then = f"5h old, at most 1h30m; 2 stored do not count, {why}"
+    assert await said(rotated) == ("CRITICAL", said_then)
+    strange = replace(destination, signing=lambda: SigningKeys(b"s" * 32), told=Remembered())
+    assert await said(strange) == ("CRITICAL", f"3 stored do not count, {why}")
 
 
 async def test_nothing_but_broken_ones_is_critical() -> None:

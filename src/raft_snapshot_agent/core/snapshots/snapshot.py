@@ -129,6 +129,11 @@ class Stored:
         return not (self.broken or self.mismatched or self.doubt)
 
     @property
+    def why_doubted(self) -> str:
+        """Why it does not count, in a few words."""
+        return self.doubt.removesuffix(": does not count for retention")
+
+    @property
     def broken_since(self) -> datetime | None:
         """Since when it is broken; for an empty one, the time in its name."""
         return self.condemned_at if self.condemned or self.size else self.taken_at

@@ -45,6 +45,16 @@ class Census:
     """Whole snapshots dated in the future, which prove no freshness."""
     undated: tuple[Stored, ...] = ()
     """Whole snapshots of unknown time."""
+    doubtful: tuple[Stored, ...] = ()
+    """Snapshots that do not count, such as those with a wrong signature."""
+
+    def describe_doubtful(self) -> str:
+        """Say that newer snapshots are there, and why they do not count; empty without any."""
+        newest = self.newest
+        later = [one for one in self.doubtful if newest is None or one.taken_at > newest.taken_at]
+        if not later:
+            return ""
+        return f"{len(later)} stored do not count, such as {later[0].name}: {later[0].why_doubted}"
 
 
 def census(stored: Iterable[Stored], now: datetime) -> Census:
@@ -64,6 +74,7 @@ def census(stored: Iterable[Stored], now: datetime) -> Census:
         broken=tuple(one for one in listed if one.broken),
         ahead=tuple(one for one in dated if is_ahead(one.taken_at, now)),
         undated=tuple(one for one in whole if not one.dated),
+        doubtful=tuple(one for one in listed if one.doubt and not one.broken),
     )
 
 

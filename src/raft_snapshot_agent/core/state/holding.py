@@ -266,10 +266,10 @@ def _state(
     if found.newest is None or old is None or limit is None:
         return _nothing(found)
     if old > limit:
-        return CheckState.CRITICAL, f"{span(old)} old, at most {span(limit)}"
-    doubts = _doubts(holding, found, found.newest)
-    told = ", ".join([f"{span(old)} old", *doubts])
-    return (CheckState.WARNING if doubts else CheckState.OK), told
+        said = (f"{span(old)} old, at most {span(limit)}", found.describe_doubtful())
+        return CheckState.CRITICAL, "; ".join(filter(None, said))
+    told = [f"{span(old)} old", *_doubts(holding, found, found.newest)]
+    return (CheckState.WARNING if told[1:] else CheckState.OK), ", ".join(told)
 
 
 def _nothing(found: Census) -> tuple[CheckState, str]:
@@ -277,9 +277,9 @@ def _nothing(found: Census) -> tuple[CheckState, str]:
         return CheckState.UNKNOWN, f"no manifest tells how old {found.undated[0].name} is"
     if found.ahead:
         return CheckState.CRITICAL, "no snapshot but those dated in the future"
-    if found.broken:
+    if found.broken and not found.doubtful:
         return CheckState.CRITICAL, f"no whole snapshot, {len(found.broken)} known to be broken"
-    return CheckState.CRITICAL, "no snapshot"
+    return CheckState.CRITICAL, found.describe_doubtful() or "no snapshot"
 
 
 def _doubts(holding: Holding, found: Census, newest: Stored) -> list[str]:

@@ -80,3 +80,17 @@ def test_the_largest_are_named_largest_first() -> None:
     contents = Contents()
     contents.add([StateEntry(b"%d" % size, size) for size in (5, 900, 3, 70, 1, 800, 60, 2)])
     assert contents.largest == [("900", 900), ("800", 800), ("70", 70), ("60", 60), ("5", 5)]
+
+
+def test_forged_groups_without_number_take_no_memory_without_end() -> None:
+    many = 60_000
+    contents = Contents(depth=2)
+    contents.add(StateEntry(b"logical/%08d/x" % number, 1) for number in range(many))
+    contents.add(StateEntry(b"l" * 30_000 + b"%d/x/y" % number, 1) for number in range(1500))
+
+    others = Mount("others", "(others)")
+    assert len(contents.mounts) < many
+    assert contents.mounts[others].keys > 1500
+    assert len(contents.prefixes) < many
+    assert sum(one.keys for one in contents.mounts.values()) == contents.keys == many + 1500
+    assert sum(one.keys for one in contents.prefixes.values()) == contents.keys

@@ -106,6 +106,8 @@ async def rehearse(
     """
     keys = await in_thread(lambda: [key.resolve() for key in settings.unseal.keys])
     seal = await in_thread(lambda: read_seal(settings.unseal))
+    for issuer in settings.issuers:  # before a restore that may take an hour
+        await in_thread(issuer.read_roots)
     progress = _Progress(now)
     try:
         async with fetch_copy(reader, spool, tell=tell) as got, lend_folder(spool) as folder:

@@ -16,7 +16,7 @@ from tests.unit.restore.test_reader import NEW, WHOLE, Down, destination
 from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.errors import StorageError
+from raft_snapshot_agent.errors import ConfigError, StorageError
 from raft_snapshot_agent.restore import rehearsal
 from raft_snapshot_agent.restore.rehearsal import DrillOutcome, rehearse
 
@@ -79,3 +79,20 @@ async def test_nothing_is_noted_where_one_that_may_be_whole_cannot_be_read(
         await drilled(places, tmp_path, [])
 
     assert await noted(places[:1]) == []
+
+
+async def test_a_root_that_is_no_certificate_is_told_before_anything_is_read(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "root.pem"
+    root.write_text("no certificate")
+    unseal = {"keys": ["key"]}
+    settings = DrillSettings.model_validate(
+        {"unseal": unseal, "issuers": [{"mount": "pki", "root": str(root)}]}, strict=False
+    )
+    places = [await destination("local", new=BROKEN)]
+
+    with pytest.raises(ConfigError, match="holds no certificate"):
+        await rehearse(await choose_named(places, NEW), settings, tmp_path, NOW)
+
+    assert await noted(places) == []

@@ -403,7 +403,7 @@ def test_a_login_that_is_bound_to_addresses_proves_nothing(tmp_path: Path) -> No
             document = {"unseal": {"keys": ["key"]}, "login": login}
             settings = DrillSettings.model_validate(document)
             with pytest.raises(ConfigError, match=r"drill\.login is bound to addresses"):
-                list(prove(copy, settings))
+                list(prove(copy, settings, datetime.now(UTC)))
     finally:
         node.discard()
 

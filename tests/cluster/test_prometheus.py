@@ -14,9 +14,10 @@ from tests.faults.site import Site
 from tests.prometheus import Exporter, Prometheus, needs_prometheus, prometheus
 from tests.unit.metrics.statuses import FAILURE, HOUR, agent, cluster, run, storage
 
+from raft_snapshot_agent.core.state.drill_status import DrillStatus
 from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.core.state.role import Role
-from raft_snapshot_agent.core.state.status import AgentStatus, DrillStatus, LeaseStatus
+from raft_snapshot_agent.core.state.status import AgentStatus, LeaseStatus
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.process import LOOPBACK, free_ports, release_ports, until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS

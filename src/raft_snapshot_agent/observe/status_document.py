@@ -17,11 +17,11 @@ from raft_snapshot_agent.core.alarms.problems import (
 )
 from raft_snapshot_agent.core.history.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
+from raft_snapshot_agent.core.state.drill_status import DrillStatus
 from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.core.state.status import (
     AgentStatus,
     ClusterStatus,
-    DrillStatus,
     LeaseStatus,
     RunSummary,
 )

@@ -11,9 +11,9 @@ from time import monotonic
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.schedules.timetable import ScheduleState
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.state.drill_status import DrillSchedule
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Report, StorageResult
-from raft_snapshot_agent.core.state.drill_status import DrillSchedule
 from raft_snapshot_agent.core.state.status import Activity, ClusterStatus, LeaseStatus
 from raft_snapshot_agent.core.state.storage_status import StorageStatus
 from raft_snapshot_agent.destination.destination import Destination

@@ -7,13 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from raft_snapshot_agent.cli.status import StatusWish, show
+from raft_snapshot_agent.core.state.drill_status import DrillStatus
 from raft_snapshot_agent.core.state.role import Role
-from raft_snapshot_agent.core.state.status import (
-    AgentStatus,
-    ClusterStatus,
-    DrillStatus,
-    LeaseStatus,
-)
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, LeaseStatus
 from raft_snapshot_agent.core.state.storage_status import OngoingFailure
 from raft_snapshot_agent.observe.status_document import document
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot, Stored
+from raft_snapshot_agent.core.state.drill_status import DrillStatus
 from raft_snapshot_agent.core.state.freshness import Census, DueTime
 from raft_snapshot_agent.core.state.holding import Holding, Survey
 from raft_snapshot_agent.core.state.report import Outcome
@@ -16,7 +17,6 @@ from raft_snapshot_agent.core.state.status import (
     Activity,
     AgentStatus,
     ClusterStatus,
-    DrillStatus,
     LeaseStatus,
     RunSummary,
 )

@@ -9,15 +9,10 @@ from datetime import UTC, datetime, timedelta
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.state.drill_status import DrillStatus
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Report
-from raft_snapshot_agent.core.state.status import (
-    Activity,
-    AgentStatus,
-    ClusterStatus,
-    DrillStatus,
-    LeaseStatus,
-)
+from raft_snapshot_agent.core.state.status import Activity, AgentStatus, ClusterStatus, LeaseStatus
 from raft_snapshot_agent.core.state.storage_status import StorageStatus
 from raft_snapshot_agent.errors import Unreachable
 from raft_snapshot_agent.observe.status_document import document

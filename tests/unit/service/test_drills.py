@@ -17,13 +17,9 @@ from raft_snapshot_agent.core.alarms.problems import ProblemKind, list_problems
 from raft_snapshot_agent.core.schedules.schedule import Cron, Every, Schedule
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
-from raft_snapshot_agent.core.state.status import (
-    AgentStatus,
-    ClusterStatus,
-    DrillSchedule,
-    DrillStatus,
-    OngoingFailure,
-)
+from raft_snapshot_agent.core.state.drill_status import DrillSchedule, DrillStatus
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.state.storage_status import OngoingFailure
 from raft_snapshot_agent.errors import (
     ConfigError,
     DrillFailed,

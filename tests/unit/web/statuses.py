@@ -10,6 +10,7 @@ from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.snapshot_file.mount_counts import MountCounts, Tally
 from raft_snapshot_agent.core.snapshots.notes import Alarm
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot, Stored
+from raft_snapshot_agent.core.state.drill_status import DrillStatus
 from raft_snapshot_agent.core.state.freshness import Census, DueTime
 from raft_snapshot_agent.core.state.holding import Holding, Survey
 from raft_snapshot_agent.core.state.report import Outcome
@@ -18,7 +19,6 @@ from raft_snapshot_agent.core.state.status import (
     Activity,
     AgentStatus,
     ClusterStatus,
-    DrillStatus,
     LeaseStatus,
     RunSummary,
 )

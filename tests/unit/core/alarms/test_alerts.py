@@ -14,18 +14,13 @@ from raft_snapshot_agent.core.alarms.alerts import EVENTS, find_alerts, is_over
 from raft_snapshot_agent.core.alarms.problems import ProblemKind, Severity, list_problems
 from raft_snapshot_agent.core.history.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.state.drill_status import DrillSchedule, DrillStatus
 from raft_snapshot_agent.core.state.freshness import Census
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Outcome
-from raft_snapshot_agent.core.state.drill_status import DrillSchedule, DrillStatus
 from raft_snapshot_agent.core.state.role import Role
-from raft_snapshot_agent.core.state.status import (
-    Activity,
-    ClusterStatus,
-    LeaseStatus,
-    OngoingFailure,
-)
-from raft_snapshot_agent.core.state.storage_status import StorageStatus
+from raft_snapshot_agent.core.state.status import Activity, ClusterStatus, LeaseStatus
+from raft_snapshot_agent.core.state.storage_status import OngoingFailure, StorageStatus
 
 BROKEN = Census(Stored("b.snap", NOW, 1), 1, broken=(Stored("a.snap", NOW - HOUR, 1),))
 BROKEN_FREE = Census(Stored("b.snap", NOW, 1, verified=True), 1)

@@ -18,15 +18,10 @@ from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.state.drill_status import DrillSchedule, DrillStatus
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.role import Role
-from raft_snapshot_agent.core.state.status import (
-    AgentStatus,
-    ClusterStatus,
-    DrillSchedule,
-    DrillStatus,
-    LeaseStatus,
-)
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, LeaseStatus
 from raft_snapshot_agent.core.state.storage_status import OngoingFailure, StorageStatus
 from raft_snapshot_agent.errors import StorageUnavailable
 

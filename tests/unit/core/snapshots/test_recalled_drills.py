@@ -11,9 +11,10 @@ from tests.unit.metrics.statuses import storage
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
+from raft_snapshot_agent.core.state.drill_status import DrillStatus
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.role import Role
-from raft_snapshot_agent.core.state.status import ClusterStatus, DrillStatus
+from raft_snapshot_agent.core.state.status import ClusterStatus
 from raft_snapshot_agent.core.state.storage_status import StorageStatus
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)

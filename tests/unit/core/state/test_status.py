@@ -11,10 +11,11 @@ from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot, Stored
+from raft_snapshot_agent.core.state.drill_status import DrillStatus
 from raft_snapshot_agent.core.state.holding import CheckState, Survey
 from raft_snapshot_agent.core.state.report import Outcome, Report, StorageResult
 from raft_snapshot_agent.core.state.role import Role
-from raft_snapshot_agent.core.state.status import RUNS_KEPT, ClusterStatus, DrillStatus
+from raft_snapshot_agent.core.state.status import RUNS_KEPT, ClusterStatus
 from raft_snapshot_agent.core.state.storage_status import StorageStatus
 from raft_snapshot_agent.errors import (
     AgentError,

@@ -150,15 +150,27 @@ def time_zone(name: str) -> tzinfo:
         ) from error
 
 
-def require_extra(module: str, kind: str) -> None:
-    """Check that the library of an extra is installed, without importing it.
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # one around it is missing
+        return False
+
+
+def require_extra(extra: str, what: str, *packages: str) -> None:
+    """Check that the packages of an extra are installed, without importing them.
+
+    Arguments:
+        extra: Its name in `pyproject.toml`.
+        what: What needs it, for the message.
+        packages: Those that it adds, by their names for `import`.
 
     Raises:
-        ConfigError: It is missing; the extra has the name of the `type` that needs it.
+        ConfigError: One is missing.
     """
-    if importlib.util.find_spec(module) is None:
-        wanted = f"pip install 'raft-snapshot-agent[{kind}]'"
-        raise ConfigError(f"type {kind} needs the extra: {wanted}")
+    if not all(_is_installed(package) for package in packages):
+        wanted = f"pip install 'raft-snapshot-agent[{extra}]'"
+        raise ConfigError(f"{what} needs the extra {extra}", hint=wanted)
 
 
 class ScheduleSettings(Settings):

@@ -17,6 +17,7 @@ from raft_snapshot_agent.config.rules import contradictions
 from raft_snapshot_agent.errors import AgentError, ConfigError, NotMounted, NotReady, all_faults
 from raft_snapshot_agent.network.proxies import check_environment
 from raft_snapshot_agent.storage import AnyStorage
+from raft_snapshot_agent.vault.auth.base import Checked
 
 if TYPE_CHECKING:  # what is given was loaded with it
     from raft_snapshot_agent.config.drill import DrillSettings
@@ -91,7 +92,7 @@ def check_drill(settings: DrillSettings, place: KeyPosition = format_path) -> No
     Raises:
         ConfigError: Lists every error, each with its key.
     """
-    if faults := [*_of_values(settings, ("drill",), place)]:
+    if faults := [*_of_drill(settings, place)]:
         raise all_faults(faults)
 
 
@@ -152,6 +153,8 @@ def _common(
             f"{place(('vault', 'auth'))}: no login is configured",
             hint="set vault.auth, or BAO_TOKEN or VAULT_TOKEN in the environment",
         )
+    if isinstance(config.vault.auth, Checked):
+        yield from _caught(("vault", "auth"), place, config.vault.auth.check)
     for key in type(config).model_fields:
         if key not in {"storages", "drill", "notify", "web"}:
             yield from _of_values(getattr(config, key), (key,), place)
@@ -213,6 +216,14 @@ def values_of(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
 def _of_values(value: Any, path: KeyPath, place: KeyPosition) -> Iterator[ConfigError]:
     for inner, leaf in values_of(value, path):
         yield from _caught(inner, place, partial(check_value, inner[-1], leaf))
+
+
+def _of_drill(settings: DrillSettings, place: KeyPosition) -> Iterator[ConfigError]:
+    yield from _of_values(settings, ("drill",), place)
+    if settings.issuers:
+        from raft_snapshot_agent.config.drill import require_issuer_library
+
+        yield from _caught(("drill", "issuers"), place, require_issuer_library)
 
 
 def _of_lease(config: Config, place: KeyPosition) -> Iterator[ConfigError]:

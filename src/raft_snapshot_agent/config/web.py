@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import ssl
 from ipaddress import ip_address
@@ -12,13 +11,12 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, ConfigDict, model_validator
 
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.fields import Settings, absolute
+from raft_snapshot_agent.fields import Settings, absolute, require_extra
 from raft_snapshot_agent.network.trust import load_pair
 from raft_snapshot_agent.secret import Secret
 
 SHORTEST_TOKEN = 16
 """Minimum characters; shorter tokens can be guessed."""
-_LIBRARIES = ("starlette", "uvicorn", "jinja2")
 _EXAMPLE = "127.0.0.1:8299"
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]+)")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -120,11 +118,7 @@ class WebSettings(Settings):
         Raises:
             ConfigError: They are not installed.
         """
-        if missing := [one for one in _LIBRARIES if importlib.util.find_spec(one) is None]:
-            raise ConfigError(
-                f"the page needs {', '.join(missing)}",
-                hint="install the extra: pip install 'raft-snapshot-agent[web]'",
-            )
+        require_extra("web", "the page", "starlette", "uvicorn", "jinja2")
 
     def read_token(self) -> str | None:
         """Resolve the token; `None` if none is configured.

@@ -39,7 +39,7 @@ class KubernetesLease(LeaseSettings):
         return "type"
 
     def lease_store(self, storages: Iterable[StorageRef]) -> LeaseStore:  # noqa: ARG002 - it needs none
-        require_extra("lightkube", self.type)
+        require_extra("kubernetes", "type kubernetes", "lightkube")
         from raft_snapshot_agent.lease.kubernetes_store import KubernetesLeaseStore
 
         return KubernetesLeaseStore(self.name, self.namespace)

@@ -65,7 +65,7 @@ def open_service(url: str) -> apprise.Apprise:
     Raises:
         ConfigError: The library is missing, or does not support the URL.
     """
-    require_extra("apprise", "apprise")
+    require_extra("apprise", "type apprise", "apprise")
     import apprise
 
     scheme = one_line(url.partition("://")[0], 40) if "://" in url else "no scheme"

@@ -215,9 +215,75 @@ def test_a_storage_without_its_extra_is_told_with_its_place(
     sftp = "{type: sftp, host: h, username: u, password: p, path: /backups}"
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert problem(f"{TOKEN}storages:\n  - {{type: s3, bucket: b}}\n  - {sftp}\n") == (
-        "c.yaml:4:5: storages[1]: type sftp needs the extra: "
-        "pip install 'raft-snapshot-agent[sftp]'"
+        "c.yaml:4:5: storages[1]: type sftp needs the extra sftp "
+        "(pip install 'raft-snapshot-agent[sftp]')"
     )
+
+
+_ISSUERS = "drill: {unseal: {keys: [k]}, issuers: [{mount: pki, root: FOLDER/ca.pem}]}"
+_POOL = "storages: [{type: gcs, bucket: bbb, service_account_file: FOLDER/pool.json}]"
+
+
+@pytest.mark.parametrize(
+    ("package", "text", "place", "what", "extra"),
+    [
+        ("botocore", "vault: {auth: {method: aws, role: r}}", "vault.auth", "type iam", "aws-auth"),
+        ("cryptography", "vault: {auth: {method: cf, role: r}}", "vault.auth", "cf", "cf-auth"),
+        ("cryptography", TOKEN + _ISSUERS, "drill.issuers", "a drill with issuers", "drill"),
+        ("google", TOKEN + _POOL, "storages[0]", "FOLDER/pool.json", "gcs-federation"),
+    ],
+)
+def test_whatever_needs_an_extra_says_so_before_it_is_used(
+    problem: Problem,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+    text: str,
+    place: str,
+    what: str,
+    extra: str,
+) -> None:
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+    (tmp_path / "pool.json").write_text('{"type": "external_account"}')
+    for name in {package, *(one for one in sys.modules if one.split(".")[0] == package)}:
+        monkeypatch.setitem(sys.modules, name, None)
+    line = problem(text.replace("FOLDER", str(tmp_path)))
+    assert f": {place}: " in line
+    wanted = f"pip install 'raft-snapshot-agent[{extra}]'"
+    assert line.endswith(f"{what.removeprefix('FOLDER/')} needs the extra {extra} ({wanted})")
+
+
+def test_an_aws_instance_needs_no_extra(
+    load_text: LoadText, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load_text("c.yaml", "vault: {auth: {method: aws, role: r, type: ec2}}")
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    check(loaded.config, {"TMPDIR": str(tmp_path)}, loaded.position)
+
+
+def test_the_root_of_an_issuer_must_be_a_certificate(problem: Problem, tmp_path: Path) -> None:
+    (tmp_path / "root").write_text("hvs.none")
+    issuer = f"{{mount: pki, root: {tmp_path}/root}}"
+    assert problem(f"{TOKEN}drill: {{unseal: {{keys: [k]}}, issuers: [{issuer}]}}\n") == (
+        "c.yaml:2:53: drill.issuers[0].root: root cannot be used: NO_CERTIFICATE_OR_CRL_FOUND"
+        " (it must be in PEM)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ('{"type": "authorized_user"}', "there is no 'client_id'"),
+        ('{"type": "external_account"}', "there is no 'credential_source'"),
+        ('{"type": "web"}', "web is no kind of credentials"),
+    ],
+)
+def test_google_credentials_of_every_kind_are_read(
+    problem: Problem, tmp_path: Path, document: str, told: str
+) -> None:
+    (tmp_path / "google.json").write_text(document)
+    storage = f"{{type: gcs, bucket: bbb, service_account_file: {tmp_path}/google.json}}"
+    assert told in problem(f"{TOKEN}storages: [{storage}]\n")
 
 
 def test_everything_that_is_wrong_is_told_at_once(load_text: LoadText, tmp_path: Path) -> None:

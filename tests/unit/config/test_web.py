@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,6 @@ def test_what_can_be_known_without_listening_is_checked(
     assert "web.tls: cannot read" in str(caught.value)
     assert "short-token" not in str(caught.value)
 
-    monkeypatch.setattr("raft_snapshot_agent.config.web._LIBRARIES", ("no_such_library",))
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(ConfigError, match=r"raft-snapshot-agent\[web\]"):
         check_web(loaded.config.web, loaded.position)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raft_snapshot_agent.errors import ConfigError, LoginRefused, reason_of
+from raft_snapshot_agent.fields import require_extra
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.small_file import read_text
 from raft_snapshot_agent.storage.gcs.errors import LOGIN_HINT, GcsAnswer, login_refusal, tidy
@@ -60,28 +61,44 @@ def federated(http: Http, doing: str, path: Path, document: dict[str, Any]) -> G
 
     Raises:
         ConfigError: Google's library is not installed, or does not support the file.
+        ValueError: The file is of no kind of credentials, or lacks a field.
         LoginRefused: The exchange was refused.
         StorageUnavailable: The token service did not answer.
     """
+    credentials = open_credentials(path, document)
+    from google.auth.exceptions import GoogleAuthError, OAuthError, RefreshError
+
     try:
-        from google.auth.exceptions import GoogleAuthError, OAuthError, RefreshError
-    except ImportError:
-        raise ConfigError(
-            f"the Google credentials in {path} are of the kind {document['type']}, which needs "
-            "google-auth",
-            hint="pip install 'raft-snapshot-agent[gcs-federation]'",
-        ) from None
-    _look_at_sources(document)
-    try:
-        credentials = _credentials(document)
         credentials.refresh(Transport(http, doing))
     except (OAuthError, RefreshError) as error:
         why = f"{doing}: the login was refused ({_reason(error)})"
         raise LoginRefused(why, hint=_CHECK) from None
     except (GoogleAuthError, OSError) as error:
-        why = f"cannot use the Google credentials in {path}: {_reason(error)}"
-        raise ConfigError(why, hint=LOGIN_HINT) from None
+        raise _unusable(path, error) from None
     return GcsToken(str(credentials.token), _left(credentials.expiry))
+
+
+def open_credentials(path: Path, document: dict[str, Any]) -> Any:
+    """Return the library's object for a credentials file, without a request.
+
+    Raises:
+        ConfigError: Google's library is not installed, or does not support the file.
+        ValueError: The file is of no kind of credentials, or lacks a field.
+    """
+    what = f"the kind {document['type']} of the Google credentials in {path}"
+    require_extra("gcs-federation", what, "google.auth")
+    from google.auth.exceptions import GoogleAuthError
+
+    _look_at_sources(document)
+    try:
+        return _credentials(document)
+    except (GoogleAuthError, OSError) as error:
+        raise _unusable(path, error) from None
+
+
+def _unusable(path: Path, error: Exception) -> ConfigError:
+    why = f"cannot use the Google credentials in {path}: {_reason(error)}"
+    return ConfigError(why, hint=LOGIN_HINT)
 
 
 def _look_at_sources(document: Any) -> None:

@@ -116,15 +116,22 @@ def _fresh(http: Http, doing: str, path: Path | None, content: bytes | None) -> 
 
 
 def check_credentials(path: Path) -> None:
-    """Check that a credentials file can be read, and that a key in it can sign.
+    """Check that a credentials file can be read, and a key in it signs, without a request.
 
     Raises:
         ConfigError: It cannot be used.
     """
     document = _document(path, _read(path))
-    if document["type"] == "service_account":
-        with _explain_faults(path):
-            self_signed(document, time.time())
+    with _explain_faults(path):
+        match document["type"]:
+            case "service_account":
+                self_signed(document, time.time())
+            case "authorized_user":
+                _refresh_form(document)
+            case _:
+                from raft_snapshot_agent.storage.gcs.federation import open_credentials
+
+                open_credentials(path, document)
 
 
 @contextmanager
@@ -162,12 +169,16 @@ def self_signed(document: dict[str, Any], now: float) -> GcsToken:
 
 def _refresh(http: Http, doing: str, document: dict[str, Any]) -> GcsToken:
     """Request a token for the user of `gcloud auth application-default login`."""
-    fields = ("client_id", "client_secret", "refresh_token")
-    form = {"grant_type": "refresh_token", **{name: document[name] for name in fields}}
     headers = {"content-type": "application/x-www-form-urlencoded"}
     url = str(document.get("token_uri") or _TOKENS)
-    answer = http.ask(doing, "POST", url, headers, urlencode(form).encode())
+    answer = http.ask(doing, "POST", url, headers, _refresh_form(document))
     return _given(doing, "Google", answer)
+
+
+def _refresh_form(document: dict[str, Any]) -> bytes:
+    fields = ("client_id", "client_secret", "refresh_token")
+    form = {"grant_type": "refresh_token", **{name: document[name] for name in fields}}
+    return urlencode(form).encode()
 
 
 def _instance_token(http: Http, doing: str) -> GcsToken:

@@ -38,7 +38,7 @@ class SftpSettings(SftpOptions):
 
     def check(self) -> None:
         """Check that the library is installed, and that it can read key and known hosts."""
-        require_extra("asyncssh", self.type)
+        _require_library()
         for key in ("private_key_file", "known_hosts_file"):
             path: Path | None = getattr(self, key)
             try:
@@ -53,6 +53,10 @@ class SftpSettings(SftpOptions):
 
         read_key(self)
         read_known_hosts(self)
+
+
+def _require_library() -> None:
+    require_extra("sftp", "type sftp", "asyncssh")
 
 
 class SftpStorage:
@@ -124,9 +128,9 @@ class SftpStorage:
     def _session(self, doing: str) -> AbstractAsyncContextManager[Files]:
         doing = f"cannot {doing} in {self._settings.url}"
         try:
-            require_extra("asyncssh", self.kind)
+            _require_library()
         except ConfigError as error:
-            raise StorageError(f"{doing}: {error.message}") from error
+            raise StorageError(f"{doing}: {error.message}", hint=error.hint) from error
         from raft_snapshot_agent.storage.sftp import ssh
 
         return ssh.session(doing, self._settings)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import PrivateAttr
 
 from raft_snapshot_agent.errors import ConfigError, reason_of
-from raft_snapshot_agent.fields import Settings
+from raft_snapshot_agent.fields import Settings, require_extra
 from raft_snapshot_agent.network.library import decide_for_botocore
 from raft_snapshot_agent.network.metadata import find_ec2_metadata
 from raft_snapshot_agent.redaction import remember
@@ -65,7 +65,12 @@ class AwsAuth(Settings):
     """For `ec2`: signature type of the instance's identity document."""
     _nonce: str = PrivateAttr(default_factory=lambda: secrets.token_hex(16))
 
+    def check(self) -> None:
+        if self.type == "iam":
+            require_extra("aws-auth", "method aws with type iam", "botocore")
+
     def login(self) -> Login:
+        self.check()
         proof = self._signed_question() if self.type == "iam" else self._instance()
         return Login(login_path(self.mount), {"role": self.role.resolve(), **proof})
 
@@ -100,16 +105,11 @@ def _sts(region: str | None) -> str:
 
 def _sign(url: str, headers: dict[str, str], region: str) -> dict[str, str]:
     """Sign with the credentials that the SDK finds."""
-    try:
-        from botocore.auth import SigV4Auth
-        from botocore.awsrequest import AWSRequest
-        from botocore.exceptions import BotoCoreError
-        from botocore.session import get_session
-    except ImportError as error:
-        raise ConfigError(
-            "vault.auth: method aws with type iam needs botocore",
-            hint="install raft-snapshot-agent[aws-auth]",
-        ) from error
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import get_session
+
     decide_for_botocore()
     _look_at_files()
     try:

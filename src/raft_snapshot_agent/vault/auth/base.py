@@ -60,6 +60,18 @@ class Auth(Protocol):
         """
 
 
+@runtime_checkable
+class Checked(Protocol):
+    """A login method that needs something of this host."""
+
+    def check(self) -> None:
+        """Check what can be checked without a request.
+
+        Raises:
+            ConfigError: An extra is not installed.
+        """
+
+
 class Ask(Protocol):
     """Makes a request to the server."""
 

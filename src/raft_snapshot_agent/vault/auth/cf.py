@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import ClassVar, Literal
 
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.fields import Settings
+from raft_snapshot_agent.fields import Settings, require_extra
 from raft_snapshot_agent.secret import Plain, Secret
 from raft_snapshot_agent.vault.auth.base import Login, Mount, login_path
 
@@ -27,7 +27,11 @@ class CfAuth(Settings):
     mount: Mount = "cf"
     role: Plain
 
+    def check(self) -> None:
+        require_extra("cf-auth", "method cf", "cryptography")
+
     def login(self) -> Login:
+        self.check()
         role, certificate = self.role.resolve(), _content("CF_INSTANCE_CERT")
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         body = {
@@ -51,13 +55,9 @@ def _content(variable: str) -> str:
 
 def _signature(message: bytes) -> str:
     key = _content("CF_INSTANCE_KEY")
-    try:
-        from cryptography.hazmat.primitives import hashes, serialization
-        from cryptography.hazmat.primitives.asymmetric import padding, rsa
-    except ImportError as error:
-        raise ConfigError(
-            "vault.auth: method cf needs cryptography", hint="install raft-snapshot-agent[cf-auth]"
-        ) from error
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
     try:
         private = serialization.load_pem_private_key(key.encode(), password=None)
     except (TypeError, ValueError):

@@ -380,7 +380,7 @@ async def test_what_needs_googles_library_says_so(
     file = written(tmp_path, federation(tmp_path, tokens, {"file": str(tmp_path / "subject")}))
     with pytest.raises(StorageDenied) as caught:
         await with_file(gcs, guarded, file).entries()
-    assert "raft-snapshot-agent[gcs-federation]" in caught.value.hint
+    assert "pip install 'raft-snapshot-agent[gcs-federation]'" in str(caught.value)
     # All others do without.
     assert await with_file(gcs, guarded, gcs.server.credentials).entries() == []
     assert await with_file(gcs, guarded, written(tmp_path, user(tokens))).entries() == []

@@ -340,7 +340,7 @@ def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError) as caught:
         SETTINGS.validate_python(SOUND).check()
     assert str(caught.value) == (
-        "type sftp needs the extra: pip install 'raft-snapshot-agent[sftp]'"
+        "type sftp needs the extra sftp (pip install 'raft-snapshot-agent[sftp]')"
     )
 
 

@@ -44,7 +44,7 @@ def make_private_folder(folder: Path) -> Path:
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         raise SpoolError(
             f"every user can replace the folder {own}",
-            hint=f"chmod +t {folder}, as /tmp has it, or set spool to another folder",
+            hint=f"chmod +t {folder}, as /tmp has it, or set spool or TMPDIR to another folder",
         )
     own.mkdir(mode=0o700, exist_ok=True)
     _close_to_others(own, folder)
@@ -70,5 +70,5 @@ def _close_to_others(own: Path, folder: Path) -> None:
 def _not_ours(own: Path, folder: Path) -> SpoolError:
     return SpoolError(
         f"{own} is not a folder of this agent's user",
-        hint=f"others may write to {folder}: remove it, or set spool to another folder",
+        hint=f"others may write to {folder}: remove it, or set spool or TMPDIR to another folder",
     )

@@ -106,7 +106,7 @@ def test_spool_cannot_be_written(site: Site) -> None:
     with small_disk(site.spool, "8m"):
         freeze(site.spool)
         ending = site.fails(1, f"folder {site.spool} cannot be written: Read-only file system")
-        assert "set spool to a folder of the agent's user" in ending.said
+        assert "set spool or TMPDIR to a folder of the agent's user" in ending.said
         thaw(site.spool)
         site.succeeds()
 

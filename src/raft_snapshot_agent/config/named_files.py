@@ -110,5 +110,5 @@ def _explain_spool_errors(folder: Path, what: str) -> Iterator[None]:
     except OSError as error:
         raise ConfigError(
             f"the spool's folder {folder} {what}: {error.strerror}",
-            hint="set spool to a folder of the agent's user, with room for a snapshot",
+            hint="set spool or TMPDIR to a folder of the agent's user, with room for a snapshot",
         ) from error

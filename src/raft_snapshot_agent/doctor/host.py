@@ -69,7 +69,7 @@ async def spool(context: CheckContext) -> list[CheckResult]:
     free, told = await in_thread(partial(_find_free, _existing_folder(folder)))
     need = max(sizes)
     told = f"{told} in {folder}, the newest snapshot has {format_size(need)}"
-    advice = "make room there, or set spool to a folder with more"
+    advice = "make room there, or set spool or TMPDIR to a folder with more"
     if free < need:
         return [
             failure("spool", SpoolError(f"there is no room for a snapshot: {told}", hint=advice))

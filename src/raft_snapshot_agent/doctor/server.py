@@ -51,7 +51,7 @@ def _check_tls(address: str, config: Config, *, answered: bool) -> CheckResult:
         advice = "enable TLS on the server: the token and the snapshot can be read on the way"
         return CheckResult("tls", Status.WARNING, f"{address} is not encrypted", advice)
     if config.vault.tls.skip_verify:
-        advice = "set vault.tls.ca_file and take skip_verify out"
+        advice = "set vault.tls.ca_file or VAULT_CACERT, and take skip_verify out"
         return CheckResult("tls", Status.WARNING, f"{address} is not verified", advice)
     if not answered:
         return skipped("tls", f"{address} did not answer, so its certificate was not checked")

@@ -63,7 +63,7 @@ class MemoryFile:
         except (OSError, SpoolError) as error:
             raise NotificationError(
                 f"cannot keep in {self._folder} what was told: {reason_of(error)}",
-                hint="a restart will tell it again; make room there, or set spool",
+                hint="a restart will tell it again; make room there, or set spool or TMPDIR",
             ) from error
 
     def read(self) -> dict[str, NoticeMemory]:

@@ -82,7 +82,7 @@ async def lend_folder(parent: Path) -> AsyncIterator[Path]:
     except OSError as error:
         raise SpoolError(
             f"no folder for the drill's server in {parent}: {error.strerror}",
-            hint="set spool to a folder that the agent's user may write to",
+            hint="set spool or TMPDIR to a folder that the agent's user may write to",
         ) from error
     try:
         yield folder
@@ -294,5 +294,6 @@ def _disk_watched(node: OpenBaoNode, folder: Path) -> Iterator[None]:
             raise
         raise SpoolError(
             f"no space for the drill's server in {folder.parent}",
-            hint="it takes three times the snapshot; free some, or set spool to a larger disk",
+            hint="it takes three times the snapshot; free some, or set spool or TMPDIR to a larger"
+            " disk",
         ) from error

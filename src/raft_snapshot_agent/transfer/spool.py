@@ -292,9 +292,9 @@ def _write_all(descriptor: int, gathered: list[bytes]) -> None:
 
 
 def _describe_failure(folder: Path, error: OSError) -> SpoolError:
-    hint = "set spool to a folder that the agent's user may write to"
+    hint = "set spool or TMPDIR to a folder that the agent's user may write to"
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        hint = "free some space there or set spool to a folder on a larger disk"
+        hint = "free some space there, or set spool or TMPDIR to a folder on a larger disk"
     if error.errno == errno.EFBIG:
         hint = FILE_SIZE_HINT
     return SpoolError(f"cannot spool the snapshot in {folder}: {reason_of(error)}", hint=hint)

@@ -181,7 +181,7 @@ def _advice(answer: Answer) -> str:
         case 400 | 404 if "unsupported path" in answer.errors or "raft" in answer.errors:
             return "likely the cluster does not use integrated (raft) storage, which it must"
         case 404:
-            return "likely vault.address points to something before the server, not to itself"
+            return "likely the address points to something before the server, not to itself"
         case 429:
             return "likely a rate limit is in force; the agent tries again later"
         case 500 if "nothing new to snapshot" in answer.errors:

@@ -106,7 +106,7 @@ class Node:
         except (ArithmeticError, KeyError, TypeError, ValueError) as error:
             raise ServerError(
                 f"{self.address} does not answer sys/leader as Vault or OpenBao do",
-                hint="likely vault.address points to something before the server, not to itself",
+                hint="likely the address points to something before the server, not to itself",
             ) from error
 
     def identity(self) -> Identity:

@@ -114,7 +114,7 @@ def _explain_tls(error: SSLError, named: bool) -> tuple[str, str]:
 
 
 def _explain_untrusted(reason: str, named: bool) -> tuple[str, str]:
-    hint = "set vault.tls.ca_file to the authority that signed it"
+    hint = "set vault.tls.ca_file or VAULT_CACERT to the authority that signed it"
     if named:
         hint = (
             "none in vault.tls.ca_file or ca_path signed it: add the intermediate or root that did"

@@ -95,7 +95,7 @@ def test_a_spool_that_cannot_be_written(problem: Problem, tmp_path: Path) -> Non
     assert line.startswith(
         "c.yaml:2:1: spool: the spool's folder file/spool cannot be written: Not a directory"
     )
-    assert "(set spool to a folder" in line
+    assert "(set spool or TMPDIR to a folder" in line
 
 
 def test_a_spool_from_the_environment_is_tried_too(problem: Problem) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from raft_snapshot_agent.config.check import check
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.errors import ConfigError
@@ -169,6 +170,25 @@ def test_without_a_login_the_environments_token_is_used(seed: Callable[..., Load
     assert auth.login() == "t"
 
 
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({}, ":1:1: role_id: no login is configured"),
+        (
+            {"vault_auth_method": "k8s", "k8s_auth_role": "r"},
+            ":1:27: vault_auth_method: cannot read the secret in /var/run/secrets/",
+        ),
+    ],
+)
+def test_a_login_that_is_missing_is_told_at_a_key_of_the_file(
+    seed: Callable[..., Loaded], tmp_path: Path, keys: dict[str, str], said: str
+) -> None:
+    loaded = seed(**keys)
+    with pytest.raises(ConfigError) as caught:
+        check(loaded.config, {"TMPDIR": str(tmp_path)}, loaded.position)
+    assert said in str(caught.value)
+
+
 def test_secrets_may_be_references(seed: Callable[..., Loaded], tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("from-file\n")
     auth = seed(role_id="r", secret_id=f"file://{tmp_path}/secret").config.vault.auth
@@ -202,7 +222,7 @@ def test_without_addr_the_environment_says_where(load_text: LoadText) -> None:
         ({"local_storage": {"path": "x"}}, "1:45: local_storage.path: must be an absolute path, such as /var/backups/vault"),
         ({"aws_storage": {**S3, "access_key_id": "hunter22"}}, "1:27: aws_storage: access_key_id and secret_access_key must be given together"),
         ({"aws_storage": {**S3, "s3_force_path_style": "yes"}}, "1:61: aws_storage.s3_force_path_style: must be true or false, not text"),
-        ({"storages": []}, "1:2: addr: this key is the original agent's, but storages at line 1 is this agent's (write all keys in one style)"),
+        ({"storages": []}, "1:2: addr: this key is the original agent's, but storages at line 1 is this agent's (write all keys in one style; what the original's cannot say has a variable, such as VAULT_CACERT)"),
     ],
 )  # fmt: skip
 def test_a_wrong_key_or_value_is_named_in_the_files_own_words(

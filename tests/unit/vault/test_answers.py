@@ -61,7 +61,7 @@ def test_a_complaint_that_repeats_a_secret_is_redacted() -> None:
         (400, "operation unavailable in namespaces", ServerError, "root namespace only"),
         (400, "raft storage is not in use", ServerError, "integrated (raft) storage"),
         (404, "unsupported path", ServerError, "integrated (raft) storage"),
-        (404, "", ServerError, "likely vault.address points to something before"),
+        (404, "", ServerError, "likely the address points to something before"),
         (429, "rate limit quota exceeded", ServerError, "the agent tries again later"),
         (500, "nothing new to snapshot", ServerError, "the node has just started"),
         (500, "", ServerError, "check the server's log"),

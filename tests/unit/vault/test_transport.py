@@ -121,7 +121,10 @@ def test_certificates_are_verified_unless_told_otherwise(
 ) -> None:
     untrusted = "its certificate is not trusted: unable to get local issuer certificate"
     said = failure(node(listeners.tls))
-    assert f"{untrusted} (set vault.tls.ca_file to the authority that signed it)" in said
+    assert (
+        f"{untrusted} (set vault.tls.ca_file or VAULT_CACERT to the authority that signed it)"
+        in said
+    )
     trustme.CA().cert_pem.write_to_path(tmp_path / "another.pem")
     assert untrusted in failure(node(listeners.tls, ca_file=tmp_path / "another.pem"))
     assert untrusted in failure(node(listeners.tls, ca_path=tmp_path))

@@ -26,6 +26,7 @@ def dialect(document: Document) -> Dialect:
         raise ConfigError(
             f"{document.place((seeds[0],))}: this key is the original agent's, but"
             f" {ours[0]} at line {document.mark((ours[0],)).line} is this agent's",
-            hint="write all keys in one style",
+            hint="write all keys in one style; what the original's cannot say has a variable, such"
+            " as VAULT_CACERT",
         )
     return "seed" if seeds else "agent"

@@ -29,7 +29,6 @@ _DECIDING = {
     "azure_storage": "container_name",
 }
 _PREFIX = "raft_snapshots"
-_REGION = "us-east-1"
 
 
 def _own(text: str) -> str:
@@ -171,6 +170,7 @@ def translate(document: Document, environ: Mapping[str, str]) -> Translation:
 
 def _login(draft: _Draft) -> None:
     auth = ("vault", "auth")
+    draft.origins[auth] = (draft.first("role_id", "vault_auth_method")[1],)
     if draft.said.get("vault_auth_method") in ("k8s", "kubernetes"):
         draft.put((*auth, "method"), "kubernetes", "vault_auth_method")
         for ours, what in (("role", "role"), ("mount", "path")):
@@ -199,7 +199,7 @@ def _aws(draft: _Draft, environ: Mapping[str, str]) -> None:
     for ours, key, value in (
         ("bucket", "s3_bucket", said["s3_bucket"]),
         ("prefix", "s3_key_prefix", said.get("s3_key_prefix", _PREFIX)),
-        ("region", "s3_region", said.get("s3_region", None if has_region else _REGION)),
+        ("region", "s3_region", said.get("s3_region", None if has_region else "us-east-1")),
         ("endpoint", "s3_endpoint", endpoint),
         ("allow_http", "s3_endpoint", True if (endpoint or "").startswith("http://") else None),
         ("path_style", "s3_force_path_style", said.get("s3_force_path_style", False)),

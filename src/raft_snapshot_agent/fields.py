@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Iterable
 from datetime import UTC, timedelta, tzinfo
 from difflib import get_close_matches
 from pathlib import Path
@@ -143,11 +144,23 @@ def time_zone(name: str) -> tzinfo:
                 f"time zone {name!r} is unknown: this host has no time zone database",
                 hint="install tzdata, or use UTC",
             ) from error
-        near = get_close_matches(name, known, 1)
+        near = _find_near_zone(name, known)
         raise ConfigError(
             f"unknown time zone {name!r}",
-            hint=f"did you mean {near[0]!r}?" if near else "write one such as Europe/Berlin",
+            hint=f"did you mean {near!r}?" if near else "write one such as Europe/Berlin",
         ) from error
+
+
+def _find_near_zone(name: str, known: Iterable[str]) -> str:
+    """Return the zone that is probably meant; empty if none is.
+
+    Not `EST` for `CEST`, which is elsewhere, nor `Etc/GMT+1`, which is one hour behind UTC.
+    """
+    zones = sorted(zone for zone in known if not zone.startswith("Etc/"))
+    same = [zone for zone in zones if zone.rpartition("/")[2].lower() == name.lower()]
+    places = [zone for zone in zones if "/" in zone]
+    found = same if len(same) == 1 else get_close_matches(name, places, 1)
+    return found[0] if found else ""
 
 
 def _is_installed(package: str) -> bool:

@@ -74,7 +74,7 @@ BAD: list[tuple[Callable[[str, Path], Document], str, Any, str]] = [
     (the_seeds, "frequency", "0s", "must be longer than zero (write it like 30s, 1h30m, 7d)"),
     (the_seeds, "frequency", "-1h", "'-1h' is negative (write it like 30s, 1h30m, 7d)"),
     (the_seeds, "frequency", "1x", "'1x' is not a duration such as 30s, 1h30m or 7d"),
-    (the_seeds, "ftp_storage", {}, "unknown key (did you mean"),
+    (the_seeds, "ftp_storage", {}, "unknown key (one of addr, "),
     (the_seeds, "local_storage.path", "/dev/null/x", "cannot be written: "),
 ]
 

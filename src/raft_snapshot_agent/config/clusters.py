@@ -18,7 +18,7 @@ from raft_snapshot_agent.config.model import Config, LogSettings
 from raft_snapshot_agent.config.names import misplaced_error
 from raft_snapshot_agent.config.notifiers import check_clusters, name_notifiers
 from raft_snapshot_agent.config.parts import AnyMetrics, AnyWeb
-from raft_snapshot_agent.config.validation import nearest
+from raft_snapshot_agent.config.suggestions import suggest_key
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Duration, Settings
 from raft_snapshot_agent.notify import AnyNotifier
@@ -136,7 +136,7 @@ def misspelt(document: Document) -> dict[str, ConfigError]:
     A cluster's own keys are validated with it.
     """
     known = {**Config.model_fields, **Fleet.model_fields}
-    near = {key: nearest(key, known) for key in document.value if key not in known}
+    near = {key: suggest_key(key, known) for key in document.value if key not in known}
     return {
         key: ConfigError(f"{document.place((key,))}: unknown key", hint=f"did you mean {meant!r}?")
         for key, meant in near.items()

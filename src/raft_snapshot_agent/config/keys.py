@@ -16,6 +16,8 @@ _KEY = re.compile(r"[\w./-]{1,64}")
 PUT_IN_QUOTES = "put it in quotes if it is a value, such as a password"
 """Hint where a value without quotes was perhaps read as a key."""
 
+SPACE_AFTER_COLON = "write a space after the colon"
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mark:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cache
 from typing import Any, TypeVar
 
@@ -13,7 +13,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from raft_snapshot_agent.config.document import Document, kind, value_at
-from raft_snapshot_agent.config.keys import PUT_IN_QUOTES, KeyPath, Mark, Origin, format_path
+from raft_snapshot_agent.config.keys import (
+    PUT_IN_QUOTES,
+    SPACE_AFTER_COLON,
+    KeyPath,
+    Mark,
+    Origin,
+    format_path,
+)
 from raft_snapshot_agent.config.schema import (
     Node,
     empty_values,
@@ -22,12 +29,20 @@ from raft_snapshot_agent.config.schema import (
     mappings_with,
     without,
 )
+from raft_snapshot_agent.config.suggestions import (
+    MISTYPED,
+    opposite,
+    suggest_key,
+    suggest_value,
+    synonyms,
+)
 from raft_snapshot_agent.errors import ConfigError, all_faults
 from raft_snapshot_agent.redaction import HIDDEN, redact
 from raft_snapshot_agent.secret import AUTHOR
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
+_MAPPING = "a mapping of keys"
 _WANTED = {
     "int": "a whole number",
     "float": "a number",
@@ -36,14 +51,14 @@ _WANTED = {
     "path": "text",
     "tuple": "a list",
     "list": "a list",
-    "dict": "a mapping of keys",
-    "model": "a mapping of keys",
-    "dataclass": "a mapping of keys",
+    "dict": _MAPPING,
+    "model": _MAPPING,
+    "dataclass": _MAPPING,
 }
+_GLUED = re.compile(r"[a-z_]+:(?!//|\s)")
+"""A key and its value without a space between them, which YAML reads as text."""
 _CONSEQUENCE = "default_factory_not_called"
 """The type of the error that pydantic adds if a key that the default depends on is invalid."""
-_MISTYPED = 0.8
-"""Similarity of a word with a letter too many or too few."""
 _BOUNDS = {
     "greater_than_equal": "must be {ge} or more",
     "greater_than": "must be more than {gt}",
@@ -146,12 +161,6 @@ def _schema_of(model: type[BaseModel]) -> Node:
     return model.model_json_schema()
 
 
-def nearest(word: str, known: Iterable[str], least: float = 0) -> str:
-    """Return the known word that is most similar, at least by this ratio; empty if none is."""
-    cutoff = max(least, 0.6 if len(word) > 2 else 0.5)
-    return next(iter(get_close_matches(word, list(known), 1, cutoff)), "")
-
-
 def _in_order(document: Document, faults: list[_Fault]) -> ConfigError:
     def order(fault: _Fault) -> Mark:
         return document.mark(fault.path)
@@ -192,17 +201,26 @@ def _missing(finding: _Finding) -> _Fault:
 def _unknown_key(finding: _Finding) -> _Fault:
     known = list(finding.around.get("properties", {}))
     written = str(finding.path[-1])
-    deeper = mappings_with(finding.schema, finding.around, written)
-    key = nearest(written, known, _MISTYPED if deeper else 0)
+    if reverse := opposite(written, known):
+        return _Fault(finding.path, "unknown key", f"there is {reverse!r}, which is the opposite")
+    deeper = _find_deeper(finding, written)
+    key = suggest_key(written, known, MISTYPED if deeper else 0)
     if deeper and not key:
-        front = f"{format_path(finding.path[:-1])}.".removeprefix(".")
-        meant = " or ".join(f"'{front}{name}.{written}'" for name in deeper)
-        return _Fault(finding.path, "unknown key", f"did you mean {meant}?")
+        return _Fault(finding.path, "unknown key", f"did you mean {' or '.join(deeper)}?")
     if finding.value is None and not key:
         # It may be the rest of a password with a comma and without quotes.
         what = "an unknown key has no value"
         return _Fault(finding.path, what, PUT_IN_QUOTES, named=False)
     return _Fault(finding.path, "unknown key", _suggestion(key, known), key)
+
+
+def _find_deeper(finding: _Finding, written: str) -> list[str]:
+    """List the keys inside the same mapping that have this name, else those that it may mean."""
+    front = f"{format_path(finding.path[:-1])}.".removeprefix(".")
+    for word in (written, *synonyms(written)):
+        if names := mappings_with(finding.schema, finding.around, word):
+            return [f"'{front}{name}.{word}'" for name in names]
+    return []
 
 
 def _missing_tag(finding: _Finding) -> _Fault:
@@ -212,7 +230,9 @@ def _missing_tag(finding: _Finding) -> _Fault:
 def _unknown_tag(finding: _Finding) -> _Fault:
     path, tag = _tag_path(finding), finding.context["tag"]
     known = _tags(finding)
-    return _Fault(path, f"unknown {path[-1]} {tag!r}", _suggestion(nearest(tag, known), known))
+    return _Fault(
+        path, f"unknown {path[-1]} {tag!r}", _suggestion(suggest_value(tag, known), known)
+    )
 
 
 def _unknown_value(finding: _Finding) -> _Fault:
@@ -220,7 +240,7 @@ def _unknown_value(finding: _Finding) -> _Fault:
     if not isinstance(finding.value, str):
         what = f"must be one of {', '.join(known)}, not {kind(finding.value)}"
         return _Fault(finding.path, what, _quotes(finding.value))
-    hint = _suggestion(nearest(finding.value, known), known)
+    hint = _suggestion(suggest_value(finding.value, known), known)
     return _Fault(finding.path, f"unknown value {finding.value!r}", hint)
 
 
@@ -247,6 +267,8 @@ def _user_info(value: str) -> str:
 
 def _wrong_kind(finding: _Finding, wanted: str) -> _Fault:
     hint = _quotes(finding.value) if wanted == "text" else ""
+    if wanted == _MAPPING and _GLUED.match(str(finding.value)):
+        hint = SPACE_AFTER_COLON
     return _Fault(finding.path, f"must be {wanted}, not {kind(finding.value)}", hint)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from raft_snapshot_agent.config.keys import PUT_IN_QUOTES, KeyPath, Mark
+from raft_snapshot_agent.config.keys import PUT_IN_QUOTES, SPACE_AFTER_COLON, KeyPath, Mark
 from raft_snapshot_agent.config.positions import TextError, given_twice
 
 _MOST_UNFOLDED = 10_000
@@ -91,7 +91,7 @@ class _Builder:
                 raise _odd("a key must be plain text", key, path)
             elif node.flow_style and _is_bare(key, child):
                 # The rest of a password with a comma and without quotes.
-                raise _odd("a key has no value", key, path, PUT_IN_QUOTES)
+                raise _odd("a key has no value", key, path, _advise_bare(key))
             elif key.value in own:
                 raise given_twice(_mark(key.start_mark), (*path, key.value))
             else:
@@ -130,6 +130,10 @@ def _is_bare(key: yaml.Node, child: yaml.Node) -> bool:
     """Return whether a key has no colon."""
     nothing: bool = child.value == "" and child.start_mark.index == key.end_mark.index
     return nothing
+
+
+def _advise_bare(key: yaml.Node) -> str:
+    return f"{SPACE_AFTER_COLON}; {PUT_IN_QUOTES}" if ":" in key.value else PUT_IN_QUOTES
 
 
 def _explain(problem: str, context: str) -> tuple[str, str]:

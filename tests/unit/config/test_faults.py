@@ -21,7 +21,7 @@ LoadText = Callable[..., Loaded]
     ("text", "expected"),
     [
         ("storages:\n  - type: local\n    path: /x\n  - type: local\n    pth: /y\n", "c.yaml:5:5: storages[1].pth: unknown key (did you mean 'path'?)"),
-        ("vault: {tls: {ca: /x}}\n", "c.yaml:1:15: vault.tls.ca: unknown key (one of ca_file, ca_path, client_cert, client_key, server_name, skip_verify)"),
+        ("vault: {tls: {dc: /x}}\n", "c.yaml:1:15: vault.tls.dc: unknown key (one of ca_file, ca_path, client_cert, client_key, server_name, skip_verify)"),
         ("retenion: {last: 1}\nrun_on: leader\n", "c.yaml:1:1: retenion: unknown key (did you mean 'retention'?)"),
         ("retention: {lst: 3}\n", "c.yaml:1:13: retention.lst: unknown key (did you mean 'last'?)"),
         ("drill: {every: 24h}\n", "c.yaml:1:9: drill.every: unknown key (did you mean 'drill.schedule.every'?)"),
@@ -44,6 +44,8 @@ LoadText = Callable[..., Loaded]
         ("storages:\n", "c.yaml:1:1: storages: has no value (give it a value, or leave it out)"),
         ("storages: [/x]\n", "c.yaml:1:12: storages[0]: must be a mapping of keys, not text"),
         ("vault: https://h:8200\n", "c.yaml:1:1: vault: must be a mapping of keys, not text"),
+        ("schedule:\n  every:1h\n", "c.yaml:1:1: schedule: must be a mapping of keys, not text (write a space after the colon)"),
+        ("schedule: {every:1h}\n", "c.yaml:1:12: schedule: a key has no value (write a space after the colon; put it in quotes if it is a value, such as a password)"),
         ("retention: 5\n", "c.yaml:1:1: retention: must be a mapping of keys, not a number"),
         ("vault: {auth: {method: approle}}\n", "c.yaml:1:9: vault.auth.role_id: required key is missing"),
         ("vault: {auth: {method: aprole}}\n", "c.yaml:1:16: vault.auth.method: unknown method 'aprole' (did you mean 'approle'?)"),

@@ -41,6 +41,11 @@ def test_cron_is_in_utc_unless_told_otherwise() -> None:
     ("zone", "hint"),
     [
         ("Europe/Berln", "did you mean 'Europe/Berlin'?"),
+        ("Berlin", "did you mean 'Europe/Berlin'?"),
+        ("utc", "did you mean 'UTC'?"),
+        ("CEST", "such as Europe/Berlin"),  # EST is seven hours off
+        ("JST", "such as Europe/Berlin"),
+        ("GMT+1", "such as Europe/Berlin"),  # Etc/GMT+1 is behind, not ahead
         ("../x", "such as Europe/Berlin"),
         ("x\0", "such"),
     ],

@@ -206,7 +206,7 @@ def test_without_addr_the_environment_says_where(load_text: LoadText) -> None:
     [
         ({"retian": 3}, "1:27: retian: unknown key (did you mean 'retain'?)"),
         ({"aws_storage": {"bucket": "b"}}, "1:43: aws_storage.bucket: unknown key (did you mean 's3_bucket'?)"),
-        ({"local_storage": {"folder": "/x"}}, "1:45: local_storage.folder: unknown key (one of path)"),
+        ({"local_storage": {"folder": "/x"}}, "1:45: local_storage.folder: unknown key (did you mean 'path'?)"),
         ({"retain": -1}, "1:27: retain: must be 0 or more"),
         ({"retain": "5"}, "1:27: retain: must be a whole number, not text"),
         ({"frequency": "0s"}, "1:27: frequency: must be longer than zero (write it like 30s, 1h30m, 7d)"),

@@ -10,7 +10,13 @@ from raft_snapshot_agent.config.clusters import ClusterSection, Fleet, keep_apar
 from raft_snapshot_agent.config.dialects import dialect
 from raft_snapshot_agent.config.document import Document, parse
 from raft_snapshot_agent.config.files import Written
-from raft_snapshot_agent.config.loaded import Loaded, LoadedFleet, complete, namespace_notes
+from raft_snapshot_agent.config.loaded import (
+    Loaded,
+    LoadedFleet,
+    complete,
+    namespace_notes,
+    variable_notes,
+)
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.validation import validate
 from raft_snapshot_agent.errors import ConfigError, all_faults
@@ -94,11 +100,13 @@ def _cluster(
     config = validate(Config, part.value, document, part.origin)
     config = complete(config, environ).model_copy(update=fleet.shared)
     notes = tuple(f"{part.name}: {note}" for note in namespace_notes(config))
+    notes += variable_notes(environ)
     return Loaded(config, file, "agent", notes, document, part.origin, part.name)
 
 
 def _general(config: Config, file: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
-    return (*_list_overruled(config, file, environ), *namespace_notes(config))
+    overruled = _list_overruled(config, file, environ)
+    return (*overruled, *namespace_notes(config), *variable_notes(environ))
 
 
 def _list_overruled(config: Config, file: Path, environ: Mapping[str, str]) -> tuple[str, ...]:

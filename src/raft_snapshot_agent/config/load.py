@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from raft_snapshot_agent.config.files import find, read, search
-from raft_snapshot_agent.config.loaded import Loaded, LoadedFleet, complete, namespace_notes
+from raft_snapshot_agent.config.loaded import (
+    Loaded,
+    LoadedFleet,
+    complete,
+    namespace_notes,
+    variable_notes,
+)
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.errors import NoConfiguration
 
@@ -59,9 +65,14 @@ def _given(path: Path | None, environ: Mapping[str, str]) -> Path | None:
 def _from_environment(environ: Mapping[str, str]) -> Loaded:
     if any(environ.get(name) for name in _ENOUGH):
         config = complete(Config(), environ)
-        return Loaded(config, notes=namespace_notes(config))
+        return Loaded(config, notes=(*namespace_notes(config), *variable_notes(environ)))
     places = ", ".join(str(place) for place in PLACES)
     raise NoConfiguration(
         f"no configuration: ${VARIABLE} is not set, and there is no file to read among {places}",
-        hint="give one with --config, or set BAO_ADDR or VAULT_ADDR to go without",
+        hint="; ".join(
+            (
+                "give one with --config, or set BAO_ADDR or VAULT_ADDR to go without",
+                *variable_notes(environ),
+            )
+        ),
     )

@@ -138,6 +138,15 @@ def complete(config: Config, environ: Mapping[str, str]) -> Config:
     return config.model_copy(update={"vault": config.vault.with_environment(environ)})
 
 
+def variable_notes(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Say which variables are set for Argelbargel's agent only, if any are."""
+    names = ", ".join(sorted(name for name in environ if name.startswith("VRSA_")))
+    what = (
+        "the variables of Argelbargel's agent are not read; docs/operating.md has this one's keys"
+    )
+    return (f"{names}: {what}",) if names else ()
+
+
 def namespace_notes(config: Config) -> tuple[str, ...]:
     """Say what does not work in a namespace, where one is configured."""
     if config.vault.namespace in (None, "", "root", "/"):

@@ -48,7 +48,7 @@ _KEYS = {
     "service_account_file": "credentials credentials_file key_file service_account_key",
     "skip_verify": "insecure insecure_skip_verify no_verify skip_ssl_verify skip_tls_verify",
     "spool": "temp_dir tmp_dir",
-    "storages": "backends destinations targets uploaders",
+    "storages": "backends destinations storage targets",
     "timezone": "location time_zone tz zone",
     "url": "addr address endpoint host uri",
     "username": "login user",

@@ -39,7 +39,7 @@ Refusal = Callable[..., str]
         ("storages: [{type: azure, container: ccc, account: a}]", "did you mean 'account_name'?"),
         ("web: {port: 8299}", "did you mean 'listen'?"),
         ("web: {tls: {key: /k, cert_file: /x}}", "did you mean 'cert'?"),
-        ("uploaders: {}", "did you mean 'storages'?"),
+        ("targets: {}", "did you mean 'storages'?"),
     ],
 )
 def test_other_programs_words_are_known(refusal: Refusal, text: str, hint: str) -> None:

@@ -13,12 +13,13 @@ def dialect(document: Document) -> Dialect:
     """Return the dialect of a configuration, by the keys at its top.
 
     Raises:
-        ConfigError: It mixes ours with the original agent's.
+        ConfigError: It mixes ours with the original agent's, or is another agent's.
     """
     ours = [key for key in document.value if key in Config.model_fields | Fleet.model_fields]
     if len(ours) == len(document.value):
         return "agent"
-    # What reads the original's file is loaded for what may be one.
+    # What reads another's file is loaded for what may be one.
+    from raft_snapshot_agent.config.dialects import argelbargel
     from raft_snapshot_agent.config.dialects.seed import SeedFile
 
     seeds = [key for key in document.value if key.lower() in SeedFile.model_fields]
@@ -29,4 +30,5 @@ def dialect(document: Document) -> Dialect:
             hint="write all keys in one style; what the original's cannot say has a variable, such"
             " as VAULT_CACERT",
         )
+    argelbargel.refuse(document)
     return "seed" if seeds else "agent"

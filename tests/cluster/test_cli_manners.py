@@ -221,6 +221,8 @@ def test_every_command_has_help(command: tuple[str, ...]) -> None:
     usage, _, what, *_ = ended.text.splitlines()
     assert usage.startswith(" ".join(["Usage: raft-snapshot-agent", *command, "[OPTIONS]"]))
     assert what.strip()
+    assert "[[" not in usage
+    assert max(map(len, ended.text.splitlines())) <= 80
 
 
 def test_the_version_and_the_seed_commands_help_are_data() -> None:

@@ -208,6 +208,15 @@ def test_what_is_broken_is_kept_aside_named_and_forgiven(site: Site, name: str) 
     assert site.run_once().of_level("warning") == []
 
 
+def test_an_empty_one_is_called_empty_as_in_the_list(site: Site) -> None:
+    empty = "raft_snapshot-1767225600000000000.snap"  # as the original left them
+    lay(site, empty, b"")
+    (told,) = site.run_once().of_level("warning")
+    assert f"empty, not counted for retention: {empty}" in told
+    assert "marked as broken" not in told
+    assert " empty " in next(line for line in at(site, "list").said.splitlines() if empty in line)
+
+
 def test_the_broken_one_goes_when_its_time_is_over_and_it_still_is(site: Site, name: str) -> None:
     site.more["retention"] = {"last": 5, "keep_broken": "7d"}
     spoil(site, name)
@@ -290,6 +299,8 @@ def test_by_hand_it_goes_at_once_but_only_if_it_is_broken(site: Site, name: str)
     ended = at(site, "prune", "--broken")
 
     assert ended.code == 0, ended.said
+    assert ended.said.count("two more reads confirmed it") == 2
+    assert ended.said.count("deleted if two more reads confirm it") == 1
     assert not [one for one in site.objects() if one.startswith(other)]
     assert "raft-snapshot-20260101T000000Z-i1.snap" not in site.objects()
     assert name in site.objects()

@@ -10,7 +10,6 @@ from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.loaded import Loaded
-from raft_snapshot_agent.core.history.retention import Plan
 from raft_snapshot_agent.core.snapshots.snapshot import Sidecar, Stored
 from raft_snapshot_agent.destination.destination import Destination, Pruned
 from raft_snapshot_agent.errors import (
@@ -68,7 +67,7 @@ def prune(loaded: Loaded, only: str | None, wish: Wish, layout: Format) -> int:
                 output.talk(f"error: {destination.name}: {error}")
 
     wait_for(work)
-    decisions = [one for place, pruned in done for one in _decisions(place, pruned.plan)]
+    decisions = [one for place, pruned in done for one in _decisions(place, pruned)]
     output.table(output.Rows(decisions, lambda one: one.row), layout)
     for destination, pruned in done:
         if code := _tell(destination, pruned, wish):
@@ -120,15 +119,17 @@ class _Decision:
         }
 
 
-def _decisions(destination: Destination, planned: Plan) -> Iterator[_Decision]:
-    name, reviewed = destination.name, {*planned.review}
-    aside = {*planned.withheld, *reviewed}
+def _decisions(destination: Destination, pruned: Pruned) -> Iterator[_Decision]:
+    name, planned = destination.name, pruned.plan
+    aside = {*planned.withheld, *planned.review}
     for one, why in planned.keep.items():
         if one not in aside:
             yield _Decision(name, "keep", one, ", ".join(why))
     for one in planned.review:
-        why = (*planned.keep[one], "deleted if two more reads confirm it")
-        yield _Decision(name, "review", one, ", ".join(why))
+        gone = one.name in pruned.deleted
+        found = "two more reads confirmed it" if gone else "deleted if two more reads confirm it"
+        reasons = ", ".join((*planned.keep[one], found))
+        yield _Decision(name, "delete" if gone else "review", one, reasons)
     for one in planned.delete:
         rule = "beyond max_space" if one in planned.crowded_out else "no rule keeps it"
         yield _Decision(name, "delete", one, rule)

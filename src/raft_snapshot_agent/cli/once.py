@@ -49,7 +49,12 @@ def _require_one_value(context: Any, given: Any, value: object, times: int) -> N
 
 
 class OnceCommand(_Once, TyperCommand):
-    """A command of which each option is given once."""
+    """A command of which each option is given once, and whose help shows arguments as written."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the arguments as their `metavar` says; Typer would put brackets around all."""
+        arguments = (one for one in self.get_params(ctx) if one.param_type_name == "argument")
+        return [self.options_metavar or "", *(one.metavar or "" for one in arguments)]
 
 
 class OnceGroup(_Once, TyperGroup):

@@ -204,9 +204,15 @@ def _suspects(stored: Sequence[Stored], anchor: Stored, point: Point) -> list[St
 
 def _list_warnings(stored: Sequence[Stored]) -> tuple[str, ...]:
     """List warnings about snapshots that do not count."""
-    broken = [one.name for one in stored if one.broken]
+    empty = [one.name for one in stored if one.broken and not one.condemned]
+    broken = [one.name for one in stored if one.condemned]
     mismatched = [one.name for one in stored if one.mismatched and not one.broken]
     told = []
+    if empty:
+        told.append(
+            f"empty, not counted for retention: {enumerate_names(empty)}"
+            " (prune --broken deletes what is still empty)"
+        )
     if broken:
         told.append(
             f"marked as broken, not counted for retention: {enumerate_names(broken)}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from raft_snapshot_agent.config.check import check as check_configuration
 from raft_snapshot_agent.config.model import spool_folder
+from raft_snapshot_agent.config.named_files import check_spool
 from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.doctor.results import (
     CheckContext,
@@ -62,6 +63,10 @@ def _is_there(path: Path) -> bool:
 async def spool(context: CheckContext) -> list[CheckResult]:
     """Check that the spool has space for a snapshot as large as the newest."""
     folder = spool_folder(context.config, context.environ)
+    try:
+        await in_thread(partial(check_spool, folder))
+    except ConfigError:
+        return [skipped("spool", f"its room was not checked: {folder} cannot be written")]
     sizes = [one.newest.size for one in context.holdings if one.newest is not None]
     if not sizes:
         why = "the room that the spool needs is unknown: no snapshot is known yet"

@@ -311,6 +311,16 @@ async def test_the_spool_needs_room_for_the_newest(
         assert (result.status, result.exit_code) == (status, code)
 
 
+async def test_a_spool_that_cannot_be_written_has_no_room() -> None:
+    one = context(await holding("s3", ago(minutes=1)), spool="/dev/null/spool")
+    await stores.storages(one)
+    (result,) = await host.spool(one)
+    assert (result.status, result.message) == (
+        "skipped",
+        "its room was not checked: /dev/null/spool cannot be written",
+    )
+
+
 @dataclass(frozen=True)
 class Usage:
     free: int

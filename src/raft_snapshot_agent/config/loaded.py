@@ -15,12 +15,14 @@ from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.rules import cautions
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.vault.settings import find_tls_variable
 
 if TYPE_CHECKING:  # imported only where a file was read
     from raft_snapshot_agent.config.document import Document
     from raft_snapshot_agent.config.web import WebSettings
 
 Dialect = Literal["agent", "seed"]
+_TLS: KeyPath = ("vault", "tls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,16 @@ class Loaded:
     """All clusters that the file names, this one among them."""
 
     def position(self, path: KeyPath) -> str:
-        """Return the position of a key, `FILE:LINE:COLUMN: key`, spelt as in the file."""
-        if self.document is None:
-            return format_path(path)
-        return self.document.place(self.origin(path))
+        """Return the position of a key, `FILE:LINE:COLUMN: key`, spelt as in the file.
+
+        A key that the file leaves out is called as the variable that sets it.
+        """
+        document, origin = self.document, self.origin(path)
+        if document is None or not document.has(origin):
+            variable = find_tls_variable(str(path[-1]), os.environ) if path[:2] == _TLS else ""
+            if variable or document is None:
+                return variable or format_path(path)
+        return document.place(origin)
 
     @property
     def timing(self) -> ScheduleSpec:

@@ -27,6 +27,13 @@ _VARIABLES = {
     "client_cert": ("CLIENT_CERT",),
 }
 """The variables of a key, without `BAO_` or `VAULT_`."""
+_TLS_VARIABLES = {
+    "ca_file": "CACERT",
+    "ca_path": "CAPATH",
+    "client_cert": "CLIENT_CERT",
+    "client_key": "CLIENT_KEY",
+    "server_name": "TLS_SERVER_NAME",
+}
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 _FALSE = {"0", "f", "F", "FALSE", "false", "False", ""}
 
@@ -122,6 +129,12 @@ class VaultSettings(Settings):
 def environment_token(environment: Mapping[str, str]) -> str | None:
     """Return the token in `BAO_TOKEN` or `VAULT_TOKEN`."""
     return _variable(environment, "TOKEN")
+
+
+def find_tls_variable(key: str, environment: Mapping[str, str]) -> str:
+    """Return the variable that sets a key of `tls` where the file does not; empty if none does."""
+    name = _TLS_VARIABLES.get(key, "")
+    return _called(environment, name) if name and _variable(environment, name) else ""
 
 
 def environment_token_file(environment: Mapping[str, str]) -> Path | None:
@@ -247,11 +260,7 @@ def _tls_from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         name = _called(environment, "SKIP_VERIFY")
         raise ValueError(f"{name} is {skip!r}, not true or false")
     values = {
-        "ca_file": _variable(environment, "CACERT"),
-        "ca_path": _variable(environment, "CAPATH"),
-        "client_cert": _variable(environment, "CLIENT_CERT"),
-        "client_key": _variable(environment, "CLIENT_KEY"),
-        "server_name": _variable(environment, "TLS_SERVER_NAME"),
+        **{key: _variable(environment, name) for key, name in _TLS_VARIABLES.items()},
         "skip_verify": True if skip in _TRUE else None,
     }
     return {key: value for key, value in values.items() if value is not None}

@@ -253,6 +253,35 @@ def test_whatever_needs_an_extra_says_so_before_it_is_used(
     assert line.endswith(f"{what.removeprefix('FOLDER/')} needs the extra {extra} ({wanted})")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{TOKEN}spool: FOLDER",
+        f"{TOKEN}spool: FOLDER\nclusters: {{a: {{}}}}",
+        '{"addr": "https://v:8200", "role_id": "r", "secret_id": "s"}',
+    ],
+)
+@pytest.mark.parametrize("variable", ["VAULT_CACERT", "BAO_CAPATH"])
+def test_a_file_that_a_variable_names_is_told_with_the_variable(
+    load_text: LoadText, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, text: str
+) -> None:
+    monkeypatch.setenv(variable, "/no/such")
+    loaded = load_text("c.yaml", text.replace("FOLDER", str(tmp_path)), os.environ)
+    with pytest.raises(ConfigError) as caught:
+        check(loaded.config, {"TMPDIR": str(tmp_path)}, loaded.position)
+    assert str(caught.value).startswith(f"{variable}: cannot read /no/such: No such file")
+
+
+def test_a_file_that_the_configuration_names_is_told_with_its_place(
+    load_text: LoadText, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAULT_CACERT", "/nor/this")
+    text = f"{TOKEN[:-2]}, tls: {{ca_file: /no/such}}}}\n"
+    loaded = load_text("c.yaml", text, os.environ)
+    with pytest.raises(ConfigError, match=r"c.yaml:1:\d+: vault.tls.ca_file: cannot read /no/such"):
+        check(loaded.config, {"TMPDIR": str(tmp_path)}, loaded.position)
+
+
 def test_an_aws_instance_needs_no_extra(
     load_text: LoadText, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 _HOUR = 3600.0
+_KINDS = {"external_account", "external_account_authorized_user", "impersonated_service_account"}
 _FILES = {"file", "certificate_config_location", "trust_chain_path"}
 _KEPT = "output_file"
 """Keys in `credential_source` that name files."""
@@ -85,6 +86,8 @@ def open_credentials(path: Path, document: dict[str, Any]) -> Any:
         ConfigError: Google's library is not installed, or does not support the file.
         ValueError: The file is of no kind of credentials, or lacks a field.
     """
+    if document["type"] not in _KINDS:
+        raise ValueError(f"{document['type']} is no kind of credentials")
     what = f"the kind {document['type']} of the Google credentials in {path}"
     require_extra("gcs-federation", what, "google.auth")
     from google.auth.exceptions import GoogleAuthError
@@ -157,11 +160,9 @@ def _credentials(document: dict[str, Any]) -> Any:
         case "external_account_authorized_user":
             kind = _module("external_account_authorized_user").Credentials
             return kind.from_info(document)
-        case "external_account":
+        case _:
             kind = _module(_external(document["credential_source"])).Credentials
             return kind.from_info(document, scopes=[SCOPE])
-        case unknown:
-            raise ValueError(f"{unknown} is no kind of credentials")
 
 
 def _external(source: dict[str, Any]) -> str:

@@ -55,6 +55,10 @@ def check(
 def _of_drill(settings: DrillSettings, place: KeyPosition) -> Iterator[ConfigError]:
     """List errors of drills; of those on schedule also what this host lacks for them."""
     found = [*_of_values(settings, ("drill",), place)]
+    if settings.issuers:
+        from raft_snapshot_agent.config.drill import require_issuer_library
+
+        found += _caught(("drill", "issuers"), place, require_issuer_library)
     yield from found
     if settings.schedule is None or found:
         return
@@ -216,14 +220,6 @@ def values_of(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
 def _of_values(value: Any, path: KeyPath, place: KeyPosition) -> Iterator[ConfigError]:
     for inner, leaf in values_of(value, path):
         yield from _caught(inner, place, partial(check_value, inner[-1], leaf))
-
-
-def _of_drill(settings: DrillSettings, place: KeyPosition) -> Iterator[ConfigError]:
-    yield from _of_values(settings, ("drill",), place)
-    if settings.issuers:
-        from raft_snapshot_agent.config.drill import require_issuer_library
-
-        yield from _caught(("drill", "issuers"), place, require_issuer_library)
 
 
 def _of_lease(config: Config, place: KeyPosition) -> Iterator[ConfigError]:

@@ -100,7 +100,7 @@ async def beats(does: Any, systemd: socket.socket, path: Path) -> tuple[bool, bo
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(daemon._feed_watchdog)
         daemon._assign(daemon._active, tasks)
-        daemon._loops[""].take_now()
+        daemon.take_now("")
         await anyio.sleep(0.2)
         early = fed(systemd)
         await anyio.sleep(1.8)

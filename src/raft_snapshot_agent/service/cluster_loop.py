@@ -65,6 +65,10 @@ class ClusterLoop:
         """The time until the next look at the lease."""
         self._looking: anyio.Lock | nullcontext[None] = nullcontext()
         """Held during a look at the lease."""
+        self._assigned = service
+        """The newest service, which is in force after the running snapshot."""
+        self.ended = anyio.Event()
+        """Set when the loop has ended, its token revoked and its lease released."""
 
     @property
     def progress(self) -> Progress:
@@ -72,8 +76,10 @@ class ClusterLoop:
         return self._runs.progress
 
     def change(self, service: ClusterService) -> None:
-        """Replace the service after the running snapshot."""
-        self._events.put(Reload(service))
+        """Replace the service after the running snapshot, unless it is the present one."""
+        if service is not self._assigned:
+            self._assigned = service
+            self._events.put(Reload(service))
 
     def take_now(self) -> None:
         """Take a snapshot now, in addition to the scheduled ones."""
@@ -81,6 +87,9 @@ class ClusterLoop:
 
     def retire(self) -> None:
         """End the loop after the running snapshot."""
+        ending = "; the one that runs is finished" if self.progress.is_going else ""
+        what = "This cluster is no longer configured: no snapshots of it from now on"
+        self._assigned.log.warning(f"{what}{ending}", fact=LogEvent.CLUSTER_REMOVED)
         self._events.put(Retire())
 
     async def run(self) -> None:
@@ -99,6 +108,7 @@ class ClusterLoop:
                     await anyio.sleep(SLICE)
         finally:
             await self._runs.service.agent.leave()
+            self.ended.set()
 
     async def _work(self) -> None:
         async with anyio.create_task_group() as tasks:

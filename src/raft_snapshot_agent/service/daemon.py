@@ -22,11 +22,12 @@ from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.spans import finish_traces
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.observe.trace import as_failure
-from raft_snapshot_agent.service.cluster_loop import ClusterLoop
+from raft_snapshot_agent.service.cluster_loops import ClusterLoops
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.drills import DrillTasks
 from raft_snapshot_agent.service.lasting import keep_running
 from raft_snapshot_agent.service.publisher import describe
+from raft_snapshot_agent.service.reload_summary import describe_reload
 from raft_snapshot_agent.service.scrubs import ScrubTasks
 from raft_snapshot_agent.threads import in_thread
 
@@ -41,7 +42,8 @@ class ActiveConfig:
     """The configuration of a daemon, until the next reload."""
 
     clusters: Mapping[str, ClusterService]
-    """By cluster name, which is empty for a single cluster."""
+    """By cluster name, which is empty for a single cluster. After a reload, a cluster whose
+    configuration is the same has the same service."""
     log: Log
     disabled: Mapping[str, str] = field(default_factory=dict)
     """The error of each cluster whose configuration is invalid, by name."""
@@ -91,8 +93,8 @@ class Daemon:
         self._notifier = notifier or Notifier({})
         self._companions = companions
         self._clock = clock
-        self._loops: dict[str, ClusterLoop] = {}
         self._board = StatusBoard(AgentStatus(__version__, now := clock(), now), clock)
+        self._loops = ClusterLoops(self._notifier, clock, self._board)
         self._drills = DrillTasks(clock, self._board)
         self._scrubs = ScrubTasks(clock, self._board)
 
@@ -119,29 +121,16 @@ class Daemon:
         Arguments:
             cluster: Its name; `None`: all clusters.
         """
-        chosen = [loop for name, loop in self._loops.items() if cluster in (None, name)]
-        for loop in chosen:
-            loop.take_now()
-        return bool(chosen)
+        return self._loops.take_now(cluster)
 
     def _assign(self, active: ActiveConfig, tasks: TaskGroup) -> None:
-        """Give each cluster's loop its service; start new loops and retire removed ones."""
-        self._log = active.log
+        """Give the services to loops, drills and scrubs; those of unchanged clusters go on."""
+        self._active, self._log = active, active.log
         self._post(active)
         self._drills.assign(active.clusters.values(), tasks)
-        for name in self._loops.keys() - active.clusters.keys():
-            self._loops.pop(name).retire()
-        for name, service in active.clusters.items():
-            if name in self._loops:
-                self._loops[name].change(service)
-            else:
-                loop = ClusterLoop(
-                    service, self._notifier.about(name), clock=self._clock, board=self._board
-                )
-                self._loops[name] = loop
-                tasks.start_soon(loop.run)
+        self._loops.assign(active.clusters, tasks)
         self._scrubs.assign(
-            {name: (one, self._loops[name].progress) for name, one in active.clusters.items()},
+            {name: (one, self._loops.watch(name)) for name, one in active.clusters.items()},
             tasks,
         )
 
@@ -212,14 +201,16 @@ class Daemon:
             self._notifier.ready("The new configuration is refused; see the log.")
             self._count_reload("refused", str(as_failure(error)))
         else:
-            self._notifier.ready("The new configuration takes effect after the running snapshot.")
+            what = describe_reload(self._active.clusters, active.clusters, [*active.disabled])
+            active.log.info(what, fact=LogEvent.CONFIGURATION_RELOADED)
+            self._notifier.ready(what)
             self._assign(active, tasks)
             self._count_reload("ok")
 
     async def _feed_watchdog(self) -> None:
         told = False
         while self._notifier.heartbeat is not None:
-            stuck = sorted(name for name, loop in self._loops.items() if loop.progress.stuck)
+            stuck = self._loops.list_stuck()
             if not stuck:
                 self._notifier.alive()
             elif not told:

@@ -130,7 +130,7 @@ class Runs:
         state = state.served(due - served.failed, now, spread)
         state = state.failed(served.failed, now, not self._last.in_doubt)
         self._tell_missed(state, due)
-        if not served.failed:
+        if not served.failed and not self._events.retired:
             self._tell_next(state)
         return state
 
@@ -147,7 +147,7 @@ class Runs:
             wait = self._choose_pause(report, failures, due, state)
             if wait is None:
                 break
-            if told:
+            if told and not self._events.retired:
                 self._log(f"Trying again in {wait.total_seconds():.0f} s.", LogEvent.RETRY)
             if await self._events.wait(self._clock() + wait):
                 return Served(interrupted=True)

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from raft_snapshot_agent.observe.board import StatusBoard
-from raft_snapshot_agent.observe.logs import get_log
+from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service import daemon
 from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
@@ -33,7 +33,7 @@ class File:
         if not self.slow.is_set():
             self.slow.set()
             self.go_on.wait(60)
-        return ActiveConfig({}, get_log(), {}, f"version {version}")
+        return ActiveConfig({}, configure("text", "info"), {}, f"version {version}")
 
 
 class Reader:
@@ -51,7 +51,12 @@ async def test_of_two_changes_at_once_the_last_is_in_force(
     monkeypatch.setattr(daemon, "_LOOK_EVERY", 0.01)
     file = File()
     reader = Reader()
-    one = Daemon(ActiveConfig({}, get_log()), file, notifier=Notifier({}), companions=[reader])
+    one = Daemon(
+        ActiveConfig({}, configure("text", "info")),
+        file,
+        notifier=Notifier({}),
+        companions=[reader],
+    )
     with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(one.run)
@@ -70,7 +75,7 @@ async def test_of_two_changes_at_once_the_last_is_in_force(
 
 async def test_a_reload_that_takes_long_delays_no_stop() -> None:
     file = File()
-    one = Daemon(ActiveConfig({}, get_log()), file, notifier=Notifier({}))
+    one = Daemon(ActiveConfig({}, configure("text", "info")), file, notifier=Notifier({}))
     try:
         with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:

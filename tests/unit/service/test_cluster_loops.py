@@ -1,0 +1,129 @@
+"""Which loops run under which configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import anyio
+import pytest
+from tests.unit.service.test_cluster_loop import Agent
+
+from raft_snapshot_agent.core.schedules.schedule import Every
+from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.state.report import Report
+from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.logs import configure
+from raft_snapshot_agent.observe.systemd import Notifier
+from raft_snapshot_agent.service.cluster_loops import ClusterLoops
+from raft_snapshot_agent.service.cluster_service import ClusterService
+
+pytestmark = pytest.mark.anyio
+
+
+class Slow(Agent):
+    """Takes snapshots of one cluster until it may end."""
+
+    running = most = 0
+    present_run = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began, self.may_end, self.left = anyio.Event(), anyio.Event(), anyio.Event()
+
+    async def run_once(self, names: Collection[str], *, again: Collection[str] = ()) -> Report:
+        Slow.running += 1
+        Slow.most = max(Slow.most, Slow.running)
+        self.began.set()
+        try:
+            await self.may_end.wait()
+        finally:
+            Slow.running -= 1
+        return await super().run_once(names, again=again)
+
+    async def leave(self) -> None:
+        self.left.set()
+
+
+@pytest.fixture(autouse=True)
+def nobody_runs() -> None:
+    Slow.running = Slow.most = 0
+
+
+def serve(*agents: Any, **more: Any) -> Mapping[str, ClusterService]:
+    """Return one cluster for each agent: a, b and so on."""
+    log = configure("text", "info")
+    timing = ScheduleSpec(Every(timedelta(hours=1)))
+    return {
+        name: ClusterService(agent, timing, log.bind(cluster=name), name=name, **more)
+        for name, agent in zip("ab", agents, strict=False)
+    }
+
+
+def loops() -> ClusterLoops:
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
+    return ClusterLoops(Notifier({}), clock, StatusBoard.unread(clock))
+
+
+async def test_a_cluster_that_comes_back_waits_for_the_loop_it_had(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    old, never, new = Slow(), Slow(), Slow()
+    held = loops()
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            held.assign(serve(old), tasks)
+            await old.began.wait()
+            for one in (never, new):
+                held.assign({}, tasks)
+                held.assign(serve(one), tasks)
+            await anyio.wait_all_tasks_blocked()
+            assert not new.began.is_set()
+            old.may_end.set()
+            await new.began.wait()
+            assert old.left.is_set()
+            tasks.cancel_scope.cancel()
+    assert Slow.most == 1
+    assert not never.began.is_set()
+    said = capsys.readouterr().err
+    gone = "This cluster is no longer configured: no snapshots of it from now on; the one that runs"
+    assert said.count(gone) == 1
+    assert said.count("Next snapshot") == 2, "of the retired loop only before it was retired"
+
+
+async def test_a_removed_cluster_whose_snapshot_is_stuck_is_still_watched() -> None:
+    old = Slow()
+    held = loops()
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            held.assign(serve(old, patience=0.0), tasks)
+            await old.began.wait()
+            held.assign({}, tasks)
+            while held.list_stuck() != ["a"]:  # noqa: ASYNC110 - time goes by
+                await anyio.sleep(0.01)
+            old.may_end.set()
+            await old.left.wait()
+            await anyio.wait_all_tasks_blocked()
+    assert held.list_stuck() == []
+
+
+async def test_only_a_changed_cluster_gets_its_service(capsys: pytest.CaptureFixture[str]) -> None:
+    same, old, new = Slow(), Slow(), Slow()
+    for one in (same, old, new):
+        one.may_end.set()
+    held = loops()
+    before = serve(same, old)
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            held.assign(before, tasks)
+            await same.began.wait()
+            held.assign({**serve(same, new), "a": before["a"]}, tasks)
+            await new.began.wait()
+            await anyio.wait_all_tasks_blocked()
+            assert old.left.is_set()
+            assert not same.left.is_set()
+            tasks.cancel_scope.cancel()
+    assert capsys.readouterr().err.count("The new configuration is in force.") == 1

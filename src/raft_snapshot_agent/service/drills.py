@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio import CancelScope
 from anyio.abc import TaskGroup
 
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
@@ -23,9 +22,9 @@ from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.observe.trace import CLUSTER, as_failure
 from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.cluster_tasks import ClusterTasks
 from raft_snapshot_agent.service.drill_plan import DrillPlan
 from raft_snapshot_agent.service.events import SLICE
-from raft_snapshot_agent.service.lasting import keep_running
 from raft_snapshot_agent.service.wall_clock import WallClockWatch
 from raft_snapshot_agent.service.working import is_working
 
@@ -43,14 +42,26 @@ class DrillLoop:
         self,
         service: ClusterService,
         plan: DrillPlan,
+        turns: anyio.Lock,
         clock: Callable[[], datetime],
         board: StatusBoard,
         journal: Journal | None = None,
     ) -> None:
+        """Prepare it.
+
+        Arguments:
+            service: The cluster's configuration and objects.
+            plan: When drills are due, and how they are run.
+            turns: Allows one drill at a time in this agent, as each starts a server.
+            clock: Returns the present time.
+            board: Where results are published.
+        """
+        self.under_way = ""
         self._service = service
         self._journal = journal or Journal(service.log)
         self._board = board
         self._plan = plan
+        self._turns = turns
         self._clock = clock
         self._last: datetime | None = None
         """When this agent last tried a drill, as not every drill leaves a note."""
@@ -70,8 +81,20 @@ class DrillLoop:
             spread = timing.jitter * random.random()  # noqa: S311 - jitter is no secret
             if not await self._sleep_until(timing.first(newest, self._clock()) + spread):
                 continue
-            if await self._look() == (True, newest):  # not due any more if another agent has run it
+            await self._take_turn(newest)
+            if self._last is None:  # there is no snapshot yet
+                await anyio.sleep(_AGAIN.total_seconds())
+
+    async def _take_turn(self, newest: datetime | None) -> None:
+        """Run a drill once no other runs, unless another agent has run it meanwhile."""
+        async with self._turns:
+            if await self._look() != (True, newest):
+                return
+            self.under_way = "running drill"
+            try:
                 await self._hold()
+            finally:
+                self.under_way = ""
 
     async def _sleep_until(self, due: datetime) -> bool:
         """Sleep until a time; return whether it came, or the wall clock was set back before."""
@@ -106,7 +129,6 @@ class DrillLoop:
             outcome = await self._plan.hold(partial(log.warning, fact=LogEvent.STORAGE_WARNING))
         except SnapshotNotFound:
             self._last = None  # there is no snapshot yet
-            await anyio.sleep(_AGAIN.total_seconds())
             return
         except Exception as error:  # noqa: BLE001 - it must not end the snapshots
             self._give_up(str(as_failure(error)))
@@ -181,20 +203,20 @@ class DrillTasks:
     ) -> None:
         self._clock = clock
         self._board = board or StatusBoard.unread(clock)
-        self._scopes: list[CancelScope] = []
+        self._turns = anyio.Lock()
+        self._tasks = ClusterTasks(self._prepare)
         self._journals: dict[str, Journal] = {}
         """Journals, which survive a reload."""
 
     def assign(self, services: Iterable[ClusterService], tasks: TaskGroup) -> None:
-        """Cancel the drill tasks of the previous configuration, and start those of this one."""
-        for scope in self._scopes:
-            scope.cancel()
-        self._scopes = []
-        for service in services:
-            if service.drills is not None:
-                scope = CancelScope()
-                self._scopes.append(scope)
-                journal = self._journals.setdefault(service.name, Journal(service.log))
-                journal.log = service.log
-                loop = DrillLoop(service, service.drills, self._clock, self._board, journal)
-                tasks.start_soon(keep_running, loop.run, scope)
+        """Replace the tasks of clusters that have changed; drills of the others go on."""
+        self._tasks.assign(services, tasks)
+
+    def _prepare(self, service: ClusterService) -> DrillLoop | None:
+        if service.drills is None:
+            return None
+        journal = self._journals.setdefault(service.name, Journal(service.log))
+        journal.log = service.log
+        return DrillLoop(
+            service, service.drills, self._turns, self._clock, self._board, journal
+        )

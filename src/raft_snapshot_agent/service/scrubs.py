@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 import anyio
-from anyio import CancelScope
 from anyio.abc import TaskGroup
 
 from raft_snapshot_agent.core.history.scrub_note import ScrubNote
@@ -25,7 +24,7 @@ from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.observe.trace import CLUSTER, Progress, as_failure
 from raft_snapshot_agent.private_folder import private_folder
 from raft_snapshot_agent.service.cluster_service import ClusterService
-from raft_snapshot_agent.service.lasting import keep_running
+from raft_snapshot_agent.service.cluster_tasks import ClusterTasks
 from raft_snapshot_agent.service.scrub_plan import ScrubPlan
 from raft_snapshot_agent.service.working import is_working
 from raft_snapshot_agent.threads import in_thread
@@ -62,6 +61,7 @@ class ScrubLoop:
             clock: Returns the present time.
             publish: Called with a storage's name and result.
         """
+        self.under_way = ""
         self._publish = publish
         self._agent = service.agent
         self._cluster = service.name
@@ -125,7 +125,11 @@ class ScrubLoop:
     async def _take_turn(self, destination: Destination) -> ScrubResult:
         before = self._notes.get(destination.name, ScrubNote())
         async with self._turns, self._alone():
-            return await scrub(destination, before, self._plan.read, self._clock, self._wait)
+            self.under_way = f"running scrub of {destination.name}"
+            try:
+                return await scrub(destination, before, self._plan.read, self._clock, self._wait)
+            finally:
+                self.under_way = ""
 
     async def _wait(self) -> None:
         """Wait until no run is active, as runs have priority."""
@@ -188,29 +192,33 @@ class ScrubTasks:
         self._clock = clock
         self._board = board or StatusBoard.unread(clock)
         self._turns = anyio.Lock()
-        self._scopes: list[CancelScope] = []
+        self._tasks = ClusterTasks(self._prepare)
+        self._progress: Mapping[str, Progress] = {}
         self._journals: dict[str, Journal] = {}
         """Journals, which survive a reload."""
 
     def assign(
         self, services: Mapping[str, tuple[ClusterService, Progress]], tasks: TaskGroup
     ) -> None:
-        """Cancel the scrub tasks of the previous configuration, and start those of this one."""
-        for scope in self._scopes:
-            scope.cancel()
-        self._scopes = []
-        for name, (service, progress) in services.items():
-            if service.scrubs is None:
-                continue
-            journal = self._journals.setdefault(name, Journal(service.log))
-            journal.log = service.log
-            publish = partial(self._publish, service.name)
-            loop = ScrubLoop(
-                service, service.scrubs, progress, journal, self._turns, self._clock, publish
-            )
-            scope = CancelScope()
-            self._scopes.append(scope)
-            tasks.start_soon(keep_running, loop.run, scope)
+        """Replace the tasks of clusters that have changed; scrubs of the others go on."""
+        self._progress = {name: progress for name, (_, progress) in services.items()}
+        self._tasks.assign([service for service, _ in services.values()], tasks)
+
+    def _prepare(self, service: ClusterService) -> ScrubLoop | None:
+        if service.scrubs is None:
+            return None
+        name = service.name
+        journal = self._journals.setdefault(name, Journal(service.log))
+        journal.log = service.log
+        return ScrubLoop(
+            service,
+            service.scrubs,
+            self._progress[name],
+            journal,
+            self._turns,
+            self._clock,
+            partial(self._publish, name),
+        )
 
     def _publish(self, cluster: str, storage: str, note: ScrubNote) -> None:
         self._board.change(cluster, lambda status: status.scrubbed(storage, note))

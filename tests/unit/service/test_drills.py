@@ -105,7 +105,7 @@ async def days_with(
         agent = SimpleNamespace(cluster=Cluster(leads=leads), lease=lease)
         service: Any = SimpleNamespace(name="", agent=agent, log=configure("text", "info"))
         board = board or StatusBoard.unread(lambda: World.now)
-        loop = DrillLoop(service, plan, lambda: World.now, board)  # type: ignore[arg-type]
+        loop = DrillLoop(service, plan, anyio.Lock(), lambda: World.now, board)  # type: ignore[arg-type]
         with pytest.raises(TimeoutError):
             await loop.run()
     return said.getvalue()
@@ -297,16 +297,70 @@ async def test_a_new_configuration_gives_up_the_drills_of_the_old(
                 ended.set()
             raise AssertionError
 
-    agent = SimpleNamespace(cluster=Cluster(), lease=None)
-    log = configure("text", "info")
-    service: Any = SimpleNamespace(name="", agent=agent, log=log, drills=Long())
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             held = DrillTasks()
-            held.assign([service], tasks)
+            held.assign([serve("", Long())], tasks)
             await begun.wait()
-            held.assign([SimpleNamespace(drills=None)], tasks)  # type: ignore[list-item]
+            held.assign([serve("", None)], tasks)
             await ended.wait()
+
+
+def serve(name: str, plan: Plan | None) -> Any:
+    agent = SimpleNamespace(cluster=Cluster(), lease=None)
+    return SimpleNamespace(name=name, agent=agent, log=configure("text", "info"), drills=plan)
+
+
+async def test_one_runs_at_a_time_and_goes_on_under_an_equal_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(drills, "anyio", anyio)
+    running = most = done = 0
+    may_end, ended = anyio.Event(), anyio.Event()
+
+    class Long(Plan):
+        async def hold(self, tell: Callable[[str], None]) -> DrillOutcome:
+            nonlocal running, most, done
+            running += 1
+            most = max(most, running)
+            await may_end.wait()
+            running -= 1
+            done += 1
+            if done == 4:
+                ended.set()
+            return await super().hold(tell)
+
+    services = [serve(name, Long()) for name in ("a", "b", "c", "d")]
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            held = DrillTasks()
+            held.assign(services, tasks)
+            await until(lambda: running == 1)
+            await anyio.wait_all_tasks_blocked()
+            held.assign(services, tasks)
+            await anyio.wait_all_tasks_blocked()
+            assert (running, done) == (1, 0)
+            may_end.set()
+            await ended.wait()
+            tasks.cancel_scope.cancel()
+    assert most == 1
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    while not is_so():  # noqa: ASYNC110 - it begins in a thread
+        await anyio.sleep(0.01)
+
+
+async def test_a_cluster_without_snapshots_keeps_no_other_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(drills, "anyio", anyio)
+    none_yet, other = Plan(SnapshotNotFound("no storage holds a snapshot")), Plan()
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            DrillTasks(lambda: World.now).assign([serve("a", none_yet), serve("b", other)], tasks)
+            await until(lambda: bool(none_yet.held and other.held))
+            tasks.cancel_scope.cancel()
 
 
 async def test_a_clock_that_is_set_back_delays_none(monkeypatch: pytest.MonkeyPatch) -> None:

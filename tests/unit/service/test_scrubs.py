@@ -264,7 +264,7 @@ async def test_clusters_of_one_agent_take_turns_and_it_stops_at_once() -> None:
     def service(name: str) -> Any:
         plan = ScrubPlan([place(name, Endless())], DAY, 1, Path("/nonexistent"))
         return SimpleNamespace(
-            name="", agent=agent_of(), log=configure("text", "error"), scrubs=plan
+            name=name, agent=agent_of(), log=configure("text", "error"), scrubs=plan
         )
 
     with anyio.fail_after(PATIENCE):

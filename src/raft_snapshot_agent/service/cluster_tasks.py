@@ -1,0 +1,54 @@
+"""One background task per cluster, such as its scheduled drills."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from anyio import CancelScope
+from anyio.abc import TaskGroup
+
+from raft_snapshot_agent.observe.log_events import LogEvent
+from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.lasting import keep_running
+
+
+class ClusterTask(Protocol):
+    """Work of one cluster that goes on as long as its configuration is the same."""
+
+    under_way: str
+    """What is running now, for the log; empty between two."""
+
+    async def run(self) -> None:
+        """Run until it is cancelled."""
+
+
+class ClusterTasks:
+    """The tasks of all clusters, under the active configuration."""
+
+    def __init__(self, prepare: Callable[[ClusterService], ClusterTask | None]) -> None:
+        """Begin without tasks.
+
+        Arguments:
+            prepare: Returns the task of a cluster; `None` if its configuration has none.
+        """
+        self._prepare = prepare
+        self._running: dict[str, tuple[ClusterService, ClusterTask, CancelScope]] = {}
+
+    def assign(self, services: Iterable[ClusterService], tasks: TaskGroup) -> None:
+        """Cancel the tasks of changed and removed clusters; start those of changed and new ones."""
+        wanted = {service.name: service for service in services}
+        for name, (service, running, scope) in tuple(self._running.items()):
+            if wanted.get(name) is not service:
+                del self._running[name]
+                scope.cancel()
+                if what := running.under_way:
+                    service.log.warning(
+                        f"The {what} is given up, as the configuration of its cluster has changed.",
+                        fact=LogEvent.TASK_GIVEN_UP,
+                    )
+        for name, service in wanted.items():
+            if name not in self._running and (task := self._prepare(service)) is not None:
+                scope = CancelScope()
+                self._running[name] = service, task, scope
+                tasks.start_soon(keep_running, task.run, scope)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import monotonic
 
 import anyio
 
@@ -13,10 +14,12 @@ from raft_snapshot_agent.cli.run_once import (
     Faults,
     bind_cluster,
     find_faults,
+    log_disabled,
     log_notifier_faults,
     open_log,
 )
 from raft_snapshot_agent.cli.waiting import allow_collections
+from raft_snapshot_agent.config.keys import KeyPath
 from raft_snapshot_agent.config.loaded import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.errors import ConfigError
@@ -25,6 +28,7 @@ from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.strays import adopt_strays
 from raft_snapshot_agent.observe.systemd import Notifier
+from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.open_files import raise_open_files_limit
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.service.cluster_service import ClusterService
@@ -38,6 +42,8 @@ _SOON = 700
 
 With 5,000, what runs leave would take 28 KiB for each of many clusters.
 """
+_CHECK_AGAIN = 30.0
+"""Seconds between two looks whether the cause of an error in the configuration is gone."""
 
 
 def run(load: Callable[[], LoadedFleet]) -> None:
@@ -60,86 +66,152 @@ def run(load: Callable[[], LoadedFleet]) -> None:
 class FileReloader:
     """Load the cluster services from the configuration file."""
 
-    def __init__(self, load: Callable[[], LoadedFleet]) -> None:
+    def __init__(
+        self, load: Callable[[], LoadedFleet], clock: Callable[[], float] = monotonic
+    ) -> None:
+        """Prepare without reading.
+
+        Arguments:
+            load: Reads the configuration.
+            clock: Returns a time in seconds.
+        """
         self._load = load
+        self._clock = clock
         self._path: Path | None = None
         self._seen: tuple[int, ...] | None = None
-        self._begun = False
+        self._wrong: tuple[str, ...] = ()
+        """What was wrong with the configuration when it was last read."""
+        self._checked = 0.0
+        """When that was last looked for."""
+        self._services: dict[str, ClusterService] | None = None
+        """The active clusters; `None` before the start."""
+        self._limiter = ConcurrencyLimiter(1)
         self.fleet = LoadedFleet({})
-        """The configuration as it was last read."""
+        """The active configuration."""
 
     def changed(self) -> bool:
-        """Return whether the configuration file or its content has changed."""
+        """Return whether the file has changed, or what is wrong with it.
+
+        A file that it names, such as a secret, may come later than the configuration.
+        """
         now = _fingerprint(self._path)
-        return now is not None and now != self._seen
+        if now is None and self._path is not None:
+            return False
+        return now != self._seen or (bool(self._wrong) and self._is_mended())
 
     def load(self) -> ActiveConfig:
-        """Read and check the whole configuration; an invalid one is not read again until it
-        changes.
+        """Read and check the whole configuration; a cluster that has not changed keeps its service.
 
         At the start, errors of one cluster must not stop the snapshots of the others. On a reload
-        any error refuses the new configuration, and the previous one stays active.
+        an error of a cluster that is active or new refuses the new configuration, and the previous
+        one stays active.
         """
         self._seen = _fingerprint(self._path)
-        before, fleet = self.fleet, self._load()
+        self._checked = self._clock()
+        try:
+            fleet, faults = self._read()
+        except Exception as error:
+            self._wrong = tuple(as_failure(error).lines)
+            raise
+        self._wrong = _list_lines(faults)
         self._path = fleet.first.path
         self._seen = self._seen or _fingerprint(self._path)
-        faults = find_faults(fleet, suffices=not self._begun)
+        return self._activate(fleet, faults)
+
+    def _is_mended(self) -> bool:
+        """Return whether something else is wrong now, or nothing; look only now and then."""
+        if self._clock() - self._checked < _CHECK_AGAIN:
+            return False
+        self._checked = self._clock()
+        try:
+            _, faults = self._read()
+        except Exception as error:  # noqa: BLE001 - to be compared with the one before
+            return tuple(as_failure(error).lines) != self._wrong
+        return _list_lines(faults) != self._wrong
+
+    def _read(self) -> tuple[LoadedFleet, Mapping[str, Faults | ConfigError]]:
+        fleet = self._load()
+        if self._services is None:
+            return fleet, find_faults(fleet, required=())
+        disabled = self.fleet.clusters.keys() - self._services
+        return fleet, find_faults(fleet, required=fleet.clusters.keys() - disabled)
+
+    def _activate(
+        self, fleet: LoadedFleet, faults: Mapping[str, Faults | ConfigError]
+    ) -> ActiveConfig:
         log = open_log(fleet)
-        if self._begun and fleet.web != before.web:
+        before, known = self.fleet, self._services or {}
+        if self._services is not None and fleet.web != before.web:
             log.warning(
                 "Changes of web take effect after a restart of the agent",
                 fact=LogEvent.RESTART_NEEDED,
             )
-        self.fleet = fleet
-        limiter = ConcurrencyLimiter(fleet.concurrency)
+        alike = (fleet.concurrency, fleet.spread) == (before.concurrency, before.spread)
+        if not alike:
+            self._limiter = ConcurrencyLimiter(fleet.concurrency)
         active: dict[str, ClusterService] = {}
         disabled: dict[str, str] = {}
         for name, loaded in fleet.clusters.items():
             told = bind_cluster(log, name)
             if isinstance(fault := faults[name], ConfigError):
                 disabled[name] = "; ".join(fault.lines)
-                for line in fault.lines:
-                    told.error(
-                        f"This cluster is disabled, its configuration is invalid: {line}",
-                        fact=LogEvent.CLUSTER_DISABLED,
-                    )
+                log_disabled(fault, told)
+            elif alike and name in known and _is_same(loaded, before.clusters[name]):
+                active[name] = known[name]
             else:
-                active[name] = _service(name, loaded, fault, limiter, told)
+                active[name] = self._open(name, loaded, fault, told)
         log_notifier_faults(fleet, log)
-        self._begun = True
+        self.fleet, self._services = fleet, active
         return ActiveConfig(active, log, disabled, str(self._path or ""))
 
+    def _open(self, name: str, loaded: Loaded, faults: Faults, log: Log) -> ClusterService:
+        config = loaded.config
+        for storage, fault in faults.items():
+            for line in fault.lines:
+                log.error(
+                    f"Storage {storage} cannot be used now, and each run tries it again: {line}",
+                    fact=LogEvent.STORAGE_DISABLED,
+                )
+        agent = assembly.agent(config, assembly.destinations(config), limiter=self._limiter)
+        log.info(
+            f"raft-snapshot-agent {__version__}: a snapshot {_appointments(config)}",
+            fact=LogEvent.STARTED,
+        )
 
-def _service(
-    name: str,
-    loaded: Loaded,
-    faults: Faults,
-    limiter: ConcurrencyLimiter,
-    log: Log,
-) -> ClusterService:
-    config = loaded.config
-    for storage, fault in faults.items():
-        for line in fault.lines:
-            log.error(
-                f"Storage {storage} cannot be used now, and each run tries it again: {line}",
-                fact=LogEvent.STORAGE_DISABLED,
-            )
-    agent = assembly.agent(config, assembly.destinations(config), limiter=limiter)
-    log.info(
-        f"raft-snapshot-agent {__version__}: a snapshot {_appointments(config)}",
-        fact=LogEvent.STARTED,
-    )
-    return ClusterService(
-        agent,
-        loaded.timing,
-        log,
-        seed=loaded.dialect == "seed",
-        patience=assembly.patience(config),
-        shared=config.run_on == "leader" or config.lease is not None,
-        drills=plan_drills(config, loaded.position),
-        name=name,
-        scrubs=plan_scrubs(config),
+        def position(path: KeyPath) -> str:
+            """Return where a key is now: lines may move without a change of the cluster."""
+            return self.fleet.clusters.get(name, loaded).position(path)
+
+        return ClusterService(
+            agent,
+            loaded.timing,
+            log,
+            seed=loaded.dialect == "seed",
+            patience=assembly.patience(config),
+            shared=config.run_on == "leader" or config.lease is not None,
+            drills=plan_drills(config, position),
+            name=name,
+            scrubs=plan_scrubs(config),
+        )
+
+
+def _is_same(now: Loaded, before: Loaded) -> bool:
+    """Return whether two configurations of a cluster need the same objects.
+
+    Its place among the others does not count: it only spreads those that are due at one moment.
+    """
+    return (now.dialect, _needed(now.config)) == (before.dialect, _needed(before.config))
+
+
+def _needed(config: Config) -> Config:
+    """Return a configuration without what the objects of a cluster do not use."""
+    return config.model_copy(update={"notify": (), "web": None, "metrics": None})
+
+
+def _list_lines(faults: Mapping[str, Faults | ConfigError]) -> tuple[str, ...]:
+    """List the errors of clusters; those of single storages are tried again by each run."""
+    return tuple(
+        line for fault in faults.values() if isinstance(fault, ConfigError) for line in fault.lines
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 import anyio
@@ -38,7 +38,7 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
         One exit code for all clusters, combined as for several storages.
     """
     raise_open_files_limit()
-    faults = find_faults(fleet, suffices=True)
+    faults = find_faults(fleet, required=())
     log = open_log(fleet)
     log_notifier_faults(fleet, log)
     limiter = ConcurrencyLimiter(fleet.concurrency)
@@ -50,11 +50,7 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
         CLUSTER.set(name)
         told = bind_cluster(log, name)
         if isinstance(fault := faults[name], ConfigError):
-            for line in fault.lines:
-                told.error(
-                    f"This cluster is disabled, its configuration is invalid: {line}",
-                    fact=LogEvent.CLUSTER_DISABLED,
-                )
+            log_disabled(fault, told)
             codes[name] = fault.exit_code
             return
         destinations = served[name] = assembly.destinations(loaded.config)
@@ -86,18 +82,20 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
     return worst([code for code in codes.values() if code], len(codes))
 
 
-def find_faults(fleet: LoadedFleet, *, suffices: bool) -> dict[str, Faults | ConfigError]:
+def find_faults(
+    fleet: LoadedFleet, *, required: Collection[str]
+) -> dict[str, Faults | ConfigError]:
     """Check of each cluster what can be checked without contacting servers or storages.
 
     Arguments:
         fleet: The clusters.
-        suffices: Whether one valid cluster is enough.
+        required: Names of the clusters that must be valid; of the others, one must be.
 
     Returns:
         By cluster, the errors of some of its storages, or of the whole cluster.
 
     Raises:
-        ConfigError: No cluster is valid, or one is not and all must be.
+        ConfigError: No cluster is valid, or a required one is not.
     """
     found: dict[str, Faults | ConfigError] = {}
     for name, loaded in fleet.clusters.items():
@@ -106,10 +104,19 @@ def find_faults(fleet: LoadedFleet, *, suffices: bool) -> dict[str, Faults | Con
             found[name] = check_to_run(loaded.config, os.environ, loaded.position)
         except ConfigError as error:
             found[name] = error
-    errors = [one for one in found.values() if isinstance(one, ConfigError)]
-    if errors and (not suffices or len(errors) == len(found)):
-        raise all_faults([one for error in errors for one in error.each])
+    errors = {name: one for name, one in found.items() if isinstance(one, ConfigError)}
+    if len(errors) == len(found) or not errors.keys().isdisjoint(required):
+        raise all_faults([one for error in errors.values() for one in error.each])
     return found
+
+
+def log_disabled(fault: ConfigError, log: Log) -> None:
+    """Log why a cluster is disabled."""
+    for line in fault.lines:
+        log.error(
+            f"This cluster is disabled, its configuration is invalid: {line}",
+            fact=LogEvent.CLUSTER_DISABLED,
+        )
 
 
 def log_notifier_faults(fleet: LoadedFleet, log: Log) -> None:

@@ -1,0 +1,167 @@
+"""Which objects a reload replaces, and when a configuration is read again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raft_snapshot_agent.cli.run import FileReloader
+from raft_snapshot_agent.config.keys import KeyPath
+from raft_snapshot_agent.config.load import load_all
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.service.daemon import ActiveConfig
+
+
+class Site:
+    """A configuration file of some clusters, and a clock that goes when it is told to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "agent.json"
+        self.now = 0.0
+        self.common: dict[str, Any] = {
+            "spool": str(folder / "spool"),
+            "scrub": {"every": "1d"},
+            "drill": {"schedule": {"every": "7d"}},
+        }
+        self.clusters: dict[str, Any] = {}
+        self.add("berlin", 1)
+        self.add("paris", 2)
+        self.write()
+        self.reloader = FileReloader(
+            lambda: load_all(self.file, os.environ), clock=lambda: self.now
+        )
+
+    def add(self, name: str, port: int) -> None:
+        folder = self.folder / name
+        token = folder / "token"
+        folder.mkdir(exist_ok=True)
+        token.write_text("hvs.1")
+        self.clusters[name] = {
+            "vault": {
+                "address": f"https://127.0.0.1:{port}",
+                "auth": {"method": "token", "token": f"file://{token}"},
+            },
+            "storages": [{"type": "local", "path": str(folder)}],
+        }
+
+    def token(self, name: str) -> Path:
+        return self.folder / name / "token"
+
+    def write(self) -> None:
+        self.file.write_text(json.dumps(self.common | {"clusters": self.clusters}))
+
+    def load(self) -> Mapping[str, Any]:
+        return self.reloader.load().clusters
+
+    def notices(self) -> bool:
+        """Tell whether the daemon would load the configuration within a minute."""
+        self.now += 60
+        return self.reloader.changed()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def test_only_what_a_changed_cluster_needs_is_replaced(site: Site) -> None:
+    before = site.load()
+    assert site.load() == before, "nothing has changed"
+
+    site.common["notify"] = [{"type": "webhook", "url": "https://example.com"}]
+    site.clusters["paris"]["schedule"] = {"every": "2h"}
+    site.clusters = {"athens": None, **site.clusters}
+    site.add("athens", 3)
+    site.write()
+    after = site.load()
+    assert list(after) == ["athens", "berlin", "paris"]
+    assert after["berlin"] is before["berlin"]
+    assert after["paris"] is not before["paris"]
+    assert after["paris"].agent._limiter is after["berlin"].agent._limiter
+
+    del site.clusters["athens"]
+    site.write()
+    assert site.load() == {name: after[name] for name in ("berlin", "paris")}
+
+
+@pytest.mark.parametrize(
+    "change", [{"concurrency": 9}, {"spread": "9s"}, {"log": {"level": "debug"}}]
+)
+def test_what_all_share_replaces_all(site: Site, change: Mapping[str, Any]) -> None:
+    before = site.load()
+    site.common |= change
+    site.write()
+    after = site.load()
+    assert not any(after[name] is before[name] for name in before)
+
+
+def test_the_line_of_an_error_is_that_of_the_newest_file(site: Site) -> None:
+    before = site.load()["berlin"].drills
+    key: KeyPath = ("drill", "schedule")
+    assert before.position(key).startswith(f"{site.file}:1:")
+    site.file.write_text(f"\n\n{site.file.read_text()}")
+    assert site.load()["berlin"].drills is before
+    assert before.position(key).startswith(f"{site.file}:3:")
+
+
+def test_a_cluster_that_is_disabled_at_the_start_is_tried_again(site: Site) -> None:
+    site.add("athens", 3)
+    site.write()
+    site.token("paris").unlink()
+    site.token("athens").unlink()
+    active = site.reloader.load()
+    assert (list(active.clusters), list(active.disabled)) == (["berlin"], ["paris", "athens"])
+    assert not site.notices(), "nothing has changed"
+
+    site.token("paris").write_text("hvs.2")
+    assert not site.reloader.changed(), "it looks now and then only"
+    assert site.notices()
+    after = site.reloader.load()
+    assert (list(after.clusters), list(after.disabled)) == (["berlin", "paris"], ["athens"])
+    assert after.clusters["berlin"] is active.clusters["berlin"]
+    assert not site.notices()
+
+    site.token("athens").write_text("hvs.2")
+    assert site.notices()
+    assert not site.reloader.load().disabled
+    assert not site.notices()
+
+
+def refused(site: Site) -> str:
+    with pytest.raises(ConfigError) as refusal:
+        site.reloader.load()
+    return str(refusal.value)
+
+
+def test_a_configuration_that_names_a_file_which_comes_later_is_tried_again(site: Site) -> None:
+    before: ActiveConfig = site.reloader.load()
+    later = site.folder / "later"
+    site.clusters["paris"]["vault"]["auth"]["token"] = f"file://{later}"
+    site.write()
+    assert site.reloader.changed()
+    assert str(later) in refused(site)
+    assert not site.notices(), "the same is wrong with it"
+
+    later.write_text("")
+    assert site.notices(), "something else is wrong with it"
+    assert "empty" in refused(site)
+    later.write_text("hvs.2")
+    assert site.notices()
+    after = site.reloader.load()
+    assert after.clusters["berlin"] is before.clusters["berlin"]
+    assert not site.notices()
+
+
+def test_a_file_that_is_missing_for_a_moment_is_not_read(site: Site) -> None:
+    site.load()
+    content = site.file.read_text()
+    site.file.unlink()
+    assert not site.notices()
+    site.file.write_text(content)
+    assert site.notices()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 
+from raft_snapshot_agent.early_signals import catch_early_signals
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.host_limits import find_limit
 from raft_snapshot_agent.redaction import redact
@@ -22,6 +23,8 @@ _COMPLETION = "_RAFT_SNAPSHOT_AGENT_COMPLETE"
 _DEBUG = "--debug"
 _INTERRUPTED = 130
 _STANDARD_ERROR = 2
+_WITH_VALUE = ("-c", "--config", "--cluster")
+"""Options with a value that may stand before the command."""
 _SEED_USAGE = "Usage: vault_raft_snapshot_agent [CONFIG]"
 
 
@@ -94,6 +97,8 @@ def _hasten() -> None:
 
 
 def _command(arguments: Sequence[str]) -> int:
+    if _is_daemon(arguments):
+        catch_early_signals()
     from raft_snapshot_agent.cli.app import app
     from raft_snapshot_agent.cli.outline import outline
 
@@ -103,6 +108,17 @@ def _command(arguments: Sequence[str]) -> int:
     # A shell that completes a line asks for options of commands that are not among the arguments.
     asked = app if _COMPLETION in os.environ else outline(app, arguments)
     return asked([*flags[:1], *rest], prog_name="raft-snapshot-agent", standalone_mode=False) or 0
+
+
+def _is_daemon(arguments: Sequence[str]) -> bool:
+    """Return whether the command is `run` without `--once`."""
+    words = iter(arguments)
+    for word in words:
+        if word in _WITH_VALUE:
+            next(words, None)
+        elif not word.startswith("-"):
+            return word == "run" and "--once" not in arguments
+    return False
 
 
 def _daemon(arguments: Sequence[str]) -> int:

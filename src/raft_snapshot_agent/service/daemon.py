@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,6 +16,7 @@ from anyio.abc import TaskGroup
 
 from raft_snapshot_agent import __version__
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.early_signals import OBEYED, take_early_signals
 from raft_snapshot_agent.network.idle import keep_closing_idle
 from raft_snapshot_agent.observe.board import Companion, StatusBoard
 from raft_snapshot_agent.observe.log_events import LogEvent
@@ -99,21 +101,25 @@ class Daemon:
         self._scrubs = ScrubTasks(clock, self._board)
 
     async def run(self) -> None:
-        """Run until SIGTERM or SIGINT; then finish or discard running snapshots within seconds."""
-        async with anyio.create_task_group() as tasks:
-            background: list[Callable[[], Awaitable[None]]] = [
-                partial(self._obey_signals, tasks),
-                partial(self._reload_when_wanted, tasks),
-                self._feed_watchdog,
-                keep_closing_idle,
-                *(partial(companion.run, self._board) for companion in self._companions),
-            ]
-            for work in background:
-                tasks.start_soon(keep_running, work)
-            self._assign(self._active, tasks)
-        for why in await finish_traces(_SEND_WITHIN):
-            self._log.warning(why, fact=LogEvent.TRACES_NOT_SENT)
-        self._log.info("Stopped.", fact=LogEvent.STOPPED)
+        """Run until SIGTERM or SIGINT; then finish or discard running snapshots within seconds.
+
+        Signals during the end are ignored: it is short, and leaves nothing behind.
+        """
+        with _receive_signals() as signals:
+            async with anyio.create_task_group() as tasks:
+                background: list[Callable[[], Awaitable[None]]] = [
+                    partial(self._obey_signals, signals, tasks.cancel_scope),
+                    partial(self._reload_when_wanted, tasks),
+                    self._feed_watchdog,
+                    keep_closing_idle,
+                    *(partial(companion.run, self._board) for companion in self._companions),
+                ]
+                for work in background:
+                    tasks.start_soon(keep_running, work)
+                self._assign(self._active, tasks)
+            for why in await finish_traces(_SEND_WITHIN):
+                self._log.warning(why, fact=LogEvent.TRACES_NOT_SENT)
+            self._log.info("Stopped.", fact=LogEvent.STOPPED)
 
     def take_now(self, cluster: str | None) -> bool:
         """Take an additional snapshot now; return whether the cluster exists.
@@ -158,20 +164,22 @@ class Daemon:
 
         self._board.update(change)
 
-    async def _obey_signals(self, tasks: TaskGroup) -> None:
-        wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
-        with anyio.open_signal_receiver(*wanted) as signals:
-            async for number in signals:
-                match number:
-                    case signal.SIGHUP:
-                        self._reload_wanted.set()
-                    case signal.SIGUSR1:
-                        what = "Received SIGUSR1, taking a snapshot now."
-                        self._log.info(what, fact=LogEvent.SIGNAL_RECEIVED)
-                        self.take_now(None)
-                    case _:
-                        self._stop(signal.Signals(number), tasks.cancel_scope)
-                        return
+    async def _obey_signals(self, signals: AsyncIterator[int], scope: CancelScope) -> None:
+        for early in take_early_signals():
+            self._obey(early, scope)
+        async for number in signals:
+            self._obey(number, scope)
+
+    def _obey(self, number: int, scope: CancelScope) -> None:
+        match number:
+            case signal.SIGHUP:
+                self._reload_wanted.set()
+            case signal.SIGUSR1:
+                what = "Received SIGUSR1, taking a snapshot now."
+                self._log.info(what, fact=LogEvent.SIGNAL_RECEIVED)
+                self.take_now(None)
+            case _:
+                self._stop(signal.Signals(number), scope)
 
     def _stop(self, why: signal.Signals, scope: CancelScope) -> None:
         self._log.info(f"Received {why.name}, stopping.", fact=LogEvent.SIGNAL_RECEIVED)
@@ -222,3 +230,13 @@ class Daemon:
                 )
             told = bool(stuck)
             await anyio.sleep(self._notifier.heartbeat.total_seconds())
+
+
+@contextmanager
+def _receive_signals() -> Iterator[AsyncIterator[int]]:
+    """Receive the signals that the daemon obeys; afterwards, what caught them before does again."""
+    before = {one: signal.getsignal(one) for one in OBEYED}
+    with anyio.open_signal_receiver(*OBEYED) as signals:
+        yield signals
+    for one, handler in before.items():
+        signal.signal(one, handler)

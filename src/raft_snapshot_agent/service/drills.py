@@ -217,6 +217,4 @@ class DrillTasks:
             return None
         journal = self._journals.setdefault(service.name, Journal(service.log))
         journal.log = service.log
-        return DrillLoop(
-            service, service.drills, self._turns, self._clock, self._board, journal
-        )
+        return DrillLoop(service, service.drills, self._turns, self._clock, self._board, journal)

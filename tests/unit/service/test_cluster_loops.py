@@ -11,7 +11,7 @@ import pytest
 from tests.unit.service.test_cluster_loop import Agent
 
 from raft_snapshot_agent.core.schedules.schedule import Every
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.state.report import Report
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure

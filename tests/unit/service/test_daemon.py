@@ -5,14 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import anyio
 import pytest
+from tests.unit.service.test_cluster_loop import Agent
 
+from raft_snapshot_agent.core.schedules.schedule import Every
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
+from raft_snapshot_agent.early_signals import OBEYED, catch_early_signals, take_early_signals
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service import daemon
+from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
 
 pytestmark = pytest.mark.anyio
@@ -86,3 +94,68 @@ async def test_a_reload_that_takes_long_delays_no_stop() -> None:
                 os.kill(os.getpid(), signal.SIGTERM)
     finally:
         file.go_on.set()
+
+
+class Leaving(Agent):
+    """Takes its time to leave, whatever cancels it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leaves, self.may_leave = anyio.Event(), anyio.Event()
+
+    async def leave(self) -> None:
+        with anyio.CancelScope(shield=True):
+            self.leaves.set()
+            await self.may_leave.wait()
+
+
+def one_cluster(agent: Any) -> Daemon:
+    log = configure("text", "info")
+    service = ClusterService(agent, ScheduleSpec(Every(timedelta(hours=1))), log)
+    return Daemon(ActiveConfig({"": service}, log), notifier=Notifier({}))
+
+
+async def test_no_signal_ends_the_end_before_it_has_cleaned_up(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    agent = Leaving()
+    caught = {one: signal.getsignal(one) for one in OBEYED}
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one_cluster(agent).run)
+            while not agent.served:  # noqa: ASYNC110 - it is no event
+                await anyio.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await agent.leaves.wait()
+            for one in OBEYED:
+                os.kill(os.getpid(), one)
+            await anyio.sleep(0.1)
+            agent.may_leave.set()
+    assert capsys.readouterr().err.count("Received SIG") == 1
+    assert {one: signal.getsignal(one) for one in OBEYED} == caught
+
+
+async def test_signals_that_came_before_it_are_obeyed(
+    early: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent = Agent()
+    now = datetime.now(UTC)
+    agent.held = {name: [now] for name in agent.held}
+    os.kill(os.getpid(), signal.SIGUSR1)
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one_cluster(agent).run)
+            while not agent.served:  # noqa: ASYNC110 - it is no event
+                await anyio.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert "Received SIGUSR1, taking a snapshot now." in capsys.readouterr().err
+
+
+@pytest.fixture
+def early() -> Iterator[None]:
+    caught = {one: signal.getsignal(one) for one in OBEYED}
+    catch_early_signals()
+    yield
+    for one, handler in caught.items():
+        signal.signal(one, handler)
+    take_early_signals()

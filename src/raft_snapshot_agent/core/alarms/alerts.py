@@ -87,6 +87,15 @@ def find_alerts(status: AgentStatus) -> tuple[Alert, ...]:
     )
 
 
+def is_configured(status: AgentStatus, key: AlertKey) -> bool:
+    """Return whether there still is the cluster or storage that an alert is about."""
+    _, cluster, storage = key
+    found = next((one for one in status.clusters if one.name == cluster), None)
+    if found is None:
+        return False
+    return not storage or found.disabled != "" or any(one.name == storage for one in found.storages)
+
+
 def is_over(status: AgentStatus, key: AlertKey) -> bool:
     """Return whether an alert that is not found has ended, and is not just unknown yet.
 

@@ -8,7 +8,13 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from raft_snapshot_agent.core.alarms.alert_events import CONDITIONS, AlertEvent, Wishes
-from raft_snapshot_agent.core.alarms.alerts import Alert, AlertKey, find_alerts, is_over
+from raft_snapshot_agent.core.alarms.alerts import (
+    Alert,
+    AlertKey,
+    find_alerts,
+    is_configured,
+    is_over,
+)
 from raft_snapshot_agent.core.spans import is_within
 from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
@@ -18,6 +24,8 @@ GROUP_PAUSE = timedelta(minutes=5)
 FORGOTTEN_AFTER = timedelta(days=1)
 """An ended alert that could not be sent for this long is dropped."""
 MOST_RECORDS = 2000
+_UNWATCHED = "no longer watched, as it is not in the configuration any more; the last state was"
+"""Reason of an end which is none of the problem itself."""
 _OF_OUTCOME = {
     Outcome.OK: AlertEvent.SUCCESS,
     Outcome.PARTIAL: AlertEvent.PARTIAL,
@@ -138,7 +146,7 @@ def _observe_alerts(
         alert = found.get(key)
         if alert is not None:
             records[key] = replace(record, alert=_continue(record, alert), ended=None)
-        elif kept := _keep_record(record, wishes, over=is_over(status, key), now=now):
+        elif kept := _keep_record(record, wishes, status):
             records[key] = kept
     for key, alert in found.items():
         if key not in records and not alert.muted and len(records) < MOST_RECORDS:
@@ -153,19 +161,20 @@ def _continue(record: AlertRecord, alert: Alert) -> Alert:
     return replace(alert, since=min(alert.since, record.alert.since))
 
 
-def _keep_record(
-    record: AlertRecord, wishes: Wishes, *, over: bool, now: datetime
-) -> AlertRecord | None:
+def _keep_record(record: AlertRecord, wishes: Wishes, status: AgentStatus) -> AlertRecord | None:
     """Return the record of an alert that is no longer found; `None` to drop it."""
+    now, alert = status.at, record.alert
     if record.ended is not None:
         return record if is_within(record.ended, FORGOTTEN_AFTER, now) else None
-    if not over:
+    if not is_over(status, alert.key):
         return record
-    if record.told is None and now - record.seen < record.alert.patience:
+    if record.told is None and now - record.seen < alert.patience:
         return None
     if record.told is not None and AlertEvent.RECOVERED not in wishes.on:
         return None
-    return replace(record, ended=now)
+    if not is_configured(status, alert.key):
+        alert = replace(alert, text=f"{_UNWATCHED}: {alert.text}")
+    return replace(record, alert=alert, ended=now)
 
 
 def _group(memory: NoticeMemory, event: AlertEvent, wishes: Wishes, now: datetime) -> Notice | None:

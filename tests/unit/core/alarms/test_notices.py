@@ -67,6 +67,27 @@ def test_a_failure_is_told_once_again_after_a_while_and_when_it_is_over() -> Non
     assert told.memory.records == {}
 
 
+def test_what_is_no_longer_configured_ends_with_that_reason() -> None:
+    gone = "no longer watched, as it is not in the configuration any more; the last state was: "
+    told = Told()
+    (begin,) = told.look(cluster(storage(), name="dead", failing="no leader"), WELL)
+    (end,) = told.look(WELL, at=NOW + HOUR)
+    assert end.is_over
+    assert end.records[0].alert.text == gone + begin.records[0].alert.text
+
+    told = Told()
+    (begin,) = told.look(cluster(storage("disk"), storage("s3", failing="full")))
+    (end,) = told.look(cluster(storage("disk")), at=NOW + HOUR)
+    assert [one.alert.text for one in end.records] == [
+        gone + one.alert.text for one in begin.records
+    ]
+
+    told = Told()
+    told.look(FAILS)
+    (end,) = told.look(WELL, at=NOW + HOUR)
+    assert "configuration" not in end.records[0].alert.text
+
+
 def test_a_flood_is_one_message_per_event() -> None:
     many = [cluster(storage(), name=f"c{number}", failing="x") for number in range(500)]
     told = Told()

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 
 _NORMAL = timedelta(seconds=10)
 """Time programs slew a clock, or step it by a few seconds; that delays no snapshot noticeably."""
+_SLEW = 10
+"""Time programs slew a clock by at most one second in so many; what is faster adds up."""
 
 
 def _measure_uptime() -> timedelta:
@@ -30,10 +32,16 @@ class WallClockWatch:
         """
         self._clock = clock
         self._uptime = uptime
-        self._booted = clock() - uptime()
+        self._looked = uptime()
+        self._booted = clock() - self._looked
 
     def find_setback(self) -> timedelta:
         """Return how far the wall clock was set back since the last call; zero if not notably."""
-        before, self._booted = self._booted, self._clock() - self._uptime()
+        before, looked = self._booted, self._looked
+        self._looked = self._uptime()
+        self._booted = self._clock() - self._looked
         setback = before - self._booted
-        return setback if setback > _NORMAL else timedelta(0)
+        if setback > _NORMAL:
+            return setback
+        self._booted = max(self._booted, before - (self._looked - looked) / _SLEW)
+        return timedelta(0)

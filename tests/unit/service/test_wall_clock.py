@@ -63,6 +63,15 @@ def test_a_clock_that_is_slewed_back_slowly_is_none(host: Host, watch: WallClock
         assert not watch.find_setback()
 
 
+def test_small_steps_one_after_the_other_add_up(host: Host, watch: WallClockWatch) -> None:
+    found = []
+    for _ in range(120):
+        host.go_on(timedelta(seconds=30), stepped=-timedelta(seconds=9))
+        found.append(watch.find_setback())
+    assert 0.6 * 120 * timedelta(seconds=9) < sum(found, timedelta(0))
+    assert max(found) < timedelta(seconds=20)
+
+
 def test_the_time_since_boot_is_read_by_itself() -> None:
     now = datetime(2026, 11, 27, 12, tzinfo=UTC)
     watch = WallClockWatch(lambda: now)

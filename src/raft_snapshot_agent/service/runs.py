@@ -104,7 +104,8 @@ class Runs:
             where = (storage, "warning")
             self._journal.trouble(LogEvent.STORAGE_WARNING, where, said, self._clock())
         taken = await self._list_taken()
-        state = ScheduleState.begin(self.service.timings(), taken, self._clock(), before)
+        timings, now = self.service.timings(), self._clock()
+        state = ScheduleState.begin(timings, taken, now, before, _draw())
         self._notifier.ready(self._tell_next(state))
         return state
 
@@ -124,11 +125,11 @@ class Runs:
         served = await self.serve(due, state)
         if served.interrupted:
             return state
-        now, spread = self._clock(), random.random()  # noqa: S311 - jitter is no secret
+        now, spread = self._clock(), _draw()
         if self._last.stood_by:
             return state.stood_by(due, now, spread)
         state = state.served(due - served.failed, now, spread)
-        state = state.failed(served.failed, now, not self._last.in_doubt)
+        state = state.failed(served.failed, now, not self._last.in_doubt, spread)
         self._tell_missed(state, due)
         if not served.failed and not self._events.retired:
             self._tell_next(state)
@@ -164,7 +165,7 @@ class Runs:
         """Return how long to wait after a failure; `None` if the next slot comes first."""
         now = self._clock()
         left = state.served(due, now).next_due - now
-        wait = backoff(failures, left, random.random())  # noqa: S311 - jitter is no secret
+        wait = backoff(failures, left, _draw())
         if report.error is not None:
             wait = max(wait, timedelta(seconds=report.error.pause))
         return wait if wait < left else None
@@ -185,12 +186,12 @@ class Runs:
         if last.stood_by:
             self._unattended.look(self.service.timings(), taken, now, last.why, private)
         if not last.in_doubt:
-            after = state.after_look(taken, now)
+            after = state.after_look(taken, now, _draw())
             self._tell_arrived(state, after, now)
             return after
         if last.stood_by and not taken:
             # It cannot be determined whether the other agent stored it: assume so.
-            return state.served(state.looked_at_again(now), now)
+            return state.served(state.looked_at_again(now), now, _draw())
         after = state.after_others(taken, now, private)
         if state.due(now) - after.due(now):
             self._publisher.left()
@@ -250,3 +251,7 @@ class Runs:
 
     def _log(self, text: str, fact: LogEvent) -> None:
         self.service.log.info(text, fact=fact)
+
+
+def _draw() -> float:
+    return random.random()  # noqa: S311 - jitter is no secret

@@ -244,7 +244,9 @@ async def _unpruned(destination: Destination, delivery: StorageResult, *rest: An
     return delivery if delivery.warnings else await RETAINED(destination, delivery, *rest)
 
 
-def _by_any(name: str, timings: Any, taken: Any, now: Any, *, running: bool) -> NextRun:
+def _by_any(
+    name: str, timings: Any, taken: Any, now: Any, _: timedelta, *, running: bool
+) -> NextRun:
     anchor = slots.newest_alike(name, timings, taken, now)
     first = timings[name].schedule.next_after if running else timings[name].first
     return NextRun(timings[name], first(anchor, now))

@@ -42,13 +42,33 @@ class ScheduleSpec:
             anchor: When the newest stored snapshot was taken; `None` without one.
             now: The present time.
         """
-        due = self.schedule.next_after(anchor, now - self.behind())
-        if due + self.behind() > now:
+        if (due := self.upcoming(anchor, now, self.behind())) is not None:
             return due
         if not self.catch_up:
             return self.schedule.following(anchor or now, now).at
         # Intervals continue from the delayed time; cron times are not moved.
         return now + self.phase if isinstance(self.schedule, Every) else now
+
+    def upcoming(
+        self,
+        anchor: datetime | None,
+        now: datetime,
+        behind: timedelta,
+        put_off: timedelta = timedelta(0),
+    ) -> datetime | None:
+        """Return the slot after the newest snapshot; `None` if its delayed time has passed.
+
+        Arguments:
+            anchor: When the newest stored snapshot was taken; `None` without one.
+            now: The present time.
+            behind: The fixed delay of the slots.
+            put_off: The random delay of this slot.
+        """
+        if anchor is None:
+            return None
+        since = min(anchor, now - behind)
+        slot = self.schedule.following(since, since).at
+        return slot if slot + behind + put_off > now else None
 
     def following(self, slot: datetime, now: datetime) -> Slot:
         """Return the slot after a served one, skipping missed slots.
@@ -139,6 +159,7 @@ def find_slot(
     timings: Mapping[str, ScheduleSpec],
     taken: Mapping[str, Iterable[datetime]],
     now: datetime,
+    put_off: timedelta,
     *,
     running: bool,
 ) -> NextRun:
@@ -153,6 +174,7 @@ def find_slot(
         timings: Schedules of all storages.
         taken: Times of the snapshots in each storage.
         now: The present time.
+        put_off: The random delay of a slot that is still to come. A missed one is due at once.
         running: Whether this agent has been running, so that nothing was missed.
     """
     timing = timings[name]
@@ -161,15 +183,24 @@ def find_slot(
     if anyone is not None and own is not None and anyone - own <= timing.drift():
         own = anyone
     first = timing.schedule.next_after if running else timing.first
+
+    def begin(anchor: datetime | None) -> NextRun:
+        behind = timedelta(0) if running else timing.behind()
+        slot = timing.upcoming(anchor, now, behind, put_off)
+        if slot is None and (running or timing.catch_up):
+            return NextRun(timing, first(anchor, now), seen=own)
+        return NextRun(timing, slot or first(anchor, now), put_off, seen=own)
+
     holds = own is not None and timing.schedule.next_after(own, now) > now
     if anyone is None or holds or timing.schedule.next_after(anyone, now) <= now:
-        return NextRun(timing, first(own if holds else anyone, now), seen=own)
+        return begin(own if holds else anyone)
     if name in taken and own is None and not (running or timing.catch_up):
-        return NextRun(timing, first(anyone, now))
+        return begin(anyone)
     again = next_try(anyone, now, timing.schedule.following(now, now).at - now)
     line = NextRun(timing, anyone, again=again, seen=own, sure=name in taken)
     following = line.served(now, 0.0)
-    return replace(following, seen=own) if again >= following.slot else line
+    following = replace(following, put_off=put_off, seen=own)
+    return following if again >= following.slot else line
 
 
 def newest_credible(

@@ -33,6 +33,7 @@ class ScheduleState:
         taken: Mapping[str, Iterable[datetime]],
         now: datetime,
         before: ScheduleState | None = None,
+        spread: float = 0.0,
     ) -> ScheduleState:
         """Return the state derived from the storages, so that restarts take no extra snapshots.
 
@@ -40,14 +41,18 @@ class ScheduleState:
             timings: Schedule of each storage.
             taken: Times of the snapshots in each storage; a missing storage could not be listed.
             now: The present time.
-            before: State under the previous configuration, used for storages that cannot be listed.
+            before: State under the previous configuration, used for storages that cannot be listed,
+                and for delays that were drawn already.
+            spread: As for `served`.
         """
         old = before.lines if before is not None else {}
 
         def line(name: str, timing: ScheduleSpec) -> NextRun:
-            if name not in taken and name in old and old[name].timing == timing:
-                return old[name]
-            return find_slot(name, timings, taken, now, running=False)
+            known = old[name] if name in old and old[name].timing == timing else None
+            if known is not None and name not in taken:
+                return known
+            put_off = timing.jitter * spread if known is None else known.put_off
+            return find_slot(name, timings, taken, now, put_off, running=False)
 
         return cls({name: line(name, timing) for name, timing in timings.items()})
 
@@ -75,15 +80,18 @@ class ScheduleState:
         lines = {name: self.lines[name].served(now, spread) for name in names}
         return replace(self, lines={**self.lines, **lines})
 
-    def failed(self, names: Iterable[str], now: datetime, owed: bool = True) -> ScheduleState:
+    def failed(
+        self, names: Iterable[str], now: datetime, owed: bool = True, spread: float = 0.0
+    ) -> ScheduleState:
         """Return the state with a retry for these storages after a pause.
 
         Arguments:
             names: Names of the storages.
             now: The present time.
             owed: Whether the storages failed, not the server, so that no other agent helps.
+            spread: As for `served`.
         """
-        return self._postponed(names, now, 0.0, _SOONEST, _LATEST, owed=owed)
+        return self._postponed(names, now, spread, _SOONEST, _LATEST, owed=owed)
 
     def stood_by(self, names: Iterable[str], now: datetime, spread: float = 0.0) -> ScheduleState:
         """Return the state with a check of these storages soon, in case the other agent fails.
@@ -107,10 +115,15 @@ class ScheduleState:
         if not taken:
             return self
         timings = {name: line.timing for name, line in self.lines.items()}
-        lines = {name: find_slot(name, timings, taken, now, running=True) for name in timings}
+        lines = {
+            name: find_slot(name, timings, taken, now, line.put_off, running=True)
+            for name, line in self.lines.items()
+        }
         return replace(self, lines=lines)
 
-    def after_look(self, taken: Mapping[str, Iterable[datetime]], now: datetime) -> ScheduleState:
+    def after_look(
+        self, taken: Mapping[str, Iterable[datetime]], now: datetime, spread: float = 0.0
+    ) -> ScheduleState:
         """Return the state with the next slot for storages that have this slot's snapshot.
 
         Each storage is judged by its own listing. One that cannot be listed stays due if this agent
@@ -119,15 +132,16 @@ class ScheduleState:
         Arguments:
             taken: Times of the snapshots in each storage now.
             now: The present time.
+            spread: As for `served`.
         """
         lines = dict(self.lines)
         for name in self.due(now):
             line = lines[name]
             if name not in taken:
-                later = line.postponed(now, 0.0, _SOONEST, _LATEST)
+                later = line.postponed(now, spread, _SOONEST, _LATEST)
                 lines[name] = line if line.sure else later
             elif line.is_served_by(newest_credible(taken[name], line.timing, now)):
-                lines[name] = line.served(now, 0.0)
+                lines[name] = line.served(now, spread)
             else:
                 lines[name] = replace(line, sure=True)
         return replace(self, lines=lines)

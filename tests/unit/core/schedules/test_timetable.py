@@ -516,3 +516,78 @@ def test_a_short_interval_is_looked_at_each_second_at_most() -> None:
     often = ScheduleSpec(Every(timedelta(seconds=3)))
     table = ScheduleState.begin({"s3": often}, {"s3": []}, NOW).stood_by(["s3"], NOW)
     assert table.next_due == NOW + timedelta(seconds=1)
+
+
+JITTER = timedelta(seconds=50)
+EACH_MINUTE = ScheduleSpec(Cron("* * * * *"), jitter=JITTER)
+MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("started", "spread", "due"),
+    [
+        (-SECOND, 0.5, 25 * SECOND),
+        (timedelta(0), 0.5, 25 * SECOND),
+        (24 * SECOND, 0.5, 25 * SECOND),
+        (30 * SECOND, 0.5, 30 * SECOND),
+        (30 * SECOND, 1.0, 50 * SECOND),
+        (55 * SECOND, 1.0, 55 * SECOND),
+    ],
+    ids=["before", "at the slot", "within", "drawn too late", "drawn late", "after"],
+)
+def test_the_first_slot_after_a_start_is_delayed_too(
+    started: timedelta, spread: float, due: timedelta
+) -> None:
+    taken = [NOW - MINUTE + 30 * SECOND]
+    table = ScheduleState.begin({"s3": EACH_MINUTE}, {"s3": taken}, NOW + started, spread=spread)
+    assert table.next_due == NOW + due
+
+
+def test_a_start_takes_no_slot_again_that_was_served_early_in_its_delay() -> None:
+    taken = {"s3": [NOW + 5 * SECOND]}
+    table = ScheduleState.begin({"s3": EACH_MINUTE}, taken, NOW + 20 * SECOND, spread=1.0)
+    assert table.next_due == NOW + MINUTE + JITTER
+
+
+def test_without_a_snapshot_or_after_missed_ones_nothing_is_delayed() -> None:
+    every = ScheduleSpec(HOURLY, jitter=HOUR / 2, phase=SECOND)
+    for taken in ([], [NOW - DAY]):
+        table = ScheduleState.begin({"s3": every}, {"s3": taken}, NOW, spread=1.0)
+        assert table.next_due == NOW + SECOND
+        table = ScheduleState.begin({"s3": EACH_MINUTE}, {"s3": taken}, NOW, spread=1.0)
+        assert table.next_due == NOW
+
+
+def test_what_is_not_caught_up_is_delayed_in_its_next_slot() -> None:
+    timing = ScheduleSpec(Cron("* * * * *"), jitter=JITTER, catch_up=False)
+    table = ScheduleState.begin({"s3": timing}, {"s3": [NOW - DAY]}, NOW + SECOND, spread=0.5)
+    assert table.next_due == NOW + MINUTE + 25 * SECOND
+
+
+def test_an_interval_is_delayed_from_the_newest_snapshot() -> None:
+    timing = ScheduleSpec(HOURLY, jitter=HOUR / 2)
+    for age, due in ((HOUR / 4, HOUR), (HOUR * 5 / 4, HOUR / 4), (HOUR * 7 / 4, timedelta(0))):
+        table = ScheduleState.begin({"s3": timing}, {"s3": [NOW - age]}, NOW, spread=0.5)
+        assert table.next_due == NOW + max(HOUR * 5 / 4 - age, timedelta(0)), due
+
+
+def test_a_delay_that_was_drawn_is_kept_by_another_configuration_and_a_takeover() -> None:
+    taken = {"s3": [NOW - MINUTE + 30 * SECOND]}
+    before = ScheduleState.begin({"s3": EACH_MINUTE}, taken, NOW, spread=0.8)
+    assert before.next_due == NOW + 40 * SECOND
+    later = NOW + 10 * SECOND
+    assert before.resumed(taken, later).next_due == NOW + 40 * SECOND
+    after = ScheduleState.begin({"s3": EACH_MINUTE}, taken, later, before, 0.1)
+    assert after.next_due == NOW + 40 * SECOND
+    other = ScheduleSpec(Cron("* * * * *"), jitter=JITTER / 2)
+    after = ScheduleState.begin({"s3": other}, taken, later, before, 0.8)
+    assert after.next_due == NOW + 20 * SECOND
+
+
+def test_the_slot_after_one_that_others_served_or_that_failed_is_delayed() -> None:
+    taken = {"s3": [NOW - MINUTE]}
+    table = ScheduleState.begin({"s3": EACH_MINUTE}, taken, NOW)
+    failed = table.failed({"s3"}, NOW + SECOND, spread=0.5)
+    assert failed.next_due == NOW + MINUTE + 25 * SECOND
+    seen = table.after_look({"s3": [NOW]}, NOW + SECOND, 0.5)
+    assert seen.next_due == NOW + MINUTE + 25 * SECOND

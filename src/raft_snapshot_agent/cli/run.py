@@ -44,6 +44,8 @@ With 5,000, what runs leave would take 28 KiB for each of many clusters.
 """
 _CHECK_AGAIN = 30.0
 """Seconds between two looks whether the cause of an error in the configuration is gone."""
+_REST = 20
+"""The pause after a look is this many times as long, as thousands of clusters take seconds."""
 
 
 def run(load: Callable[[], LoadedFleet]) -> None:
@@ -81,8 +83,8 @@ class FileReloader:
         self._seen: tuple[int, ...] | None = None
         self._wrong: tuple[str, ...] = ()
         """What was wrong with the configuration when it was last read."""
-        self._checked = 0.0
-        """When that was last looked for."""
+        self._check_at = 0.0
+        """When to look again whether that is so."""
         self._services: dict[str, ClusterService] | None = None
         """The active clusters; `None` before the start."""
         self._limiter = ConcurrencyLimiter(1)
@@ -107,7 +109,6 @@ class FileReloader:
         one stays active.
         """
         self._seen = _fingerprint(self._path)
-        self._checked = self._clock()
         try:
             fleet, faults = self._read()
         except Exception as error:
@@ -120,9 +121,8 @@ class FileReloader:
 
     def _is_mended(self) -> bool:
         """Return whether something else is wrong now, or nothing; look only now and then."""
-        if self._clock() - self._checked < _CHECK_AGAIN:
+        if self._clock() < self._check_at:
             return False
-        self._checked = self._clock()
         try:
             _, faults = self._read()
         except Exception as error:  # noqa: BLE001 - to be compared with the one before
@@ -130,11 +130,15 @@ class FileReloader:
         return _list_lines(faults) != self._wrong
 
     def _read(self) -> tuple[LoadedFleet, Mapping[str, Faults | ConfigError]]:
-        fleet = self._load()
-        if self._services is None:
-            return fleet, find_faults(fleet, required=())
-        disabled = self.fleet.clusters.keys() - self._services
-        return fleet, find_faults(fleet, required=fleet.clusters.keys() - disabled)
+        began = self._clock()
+        try:
+            fleet = self._load()
+            disabled = self.fleet.clusters.keys() - (self._services or {})
+            required = [] if self._services is None else fleet.clusters.keys() - disabled
+            return fleet, find_faults(fleet, required=required)
+        finally:
+            now = self._clock()
+            self._check_at = now + max(_CHECK_AGAIN, _REST * (now - began))
 
     def _activate(
         self, fleet: LoadedFleet, faults: Mapping[str, Faults | ConfigError]

@@ -12,7 +12,7 @@ import pytest
 
 from raft_snapshot_agent.cli.run import FileReloader
 from raft_snapshot_agent.config.keys import KeyPath
-from raft_snapshot_agent.config.load import load_all
+from raft_snapshot_agent.config.load import LoadedFleet, load_all
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.service.daemon import ActiveConfig
 
@@ -33,9 +33,12 @@ class Site:
         self.add("berlin", 1)
         self.add("paris", 2)
         self.write()
-        self.reloader = FileReloader(
-            lambda: load_all(self.file, os.environ), clock=lambda: self.now
-        )
+        self.takes = 0.0
+        self.reloader = FileReloader(self.read, clock=lambda: self.now)
+
+    def read(self) -> LoadedFleet:
+        self.now += self.takes
+        return load_all(self.file, os.environ)
 
     def add(self, name: str, port: int) -> None:
         folder = self.folder / name
@@ -156,6 +159,14 @@ def test_a_configuration_that_names_a_file_which_comes_later_is_tried_again(site
     after = site.reloader.load()
     assert after.clusters["berlin"] is before.clusters["berlin"]
     assert not site.notices()
+
+
+def test_a_look_that_takes_long_is_seldom(site: Site) -> None:
+    site.takes = 10.0
+    site.token("paris").unlink()
+    site.load()
+    site.token("paris").write_text("hvs.2")
+    assert [site.notices() for _ in range(4)] == [False, False, False, True]
 
 
 def test_a_file_that_is_missing_for_a_moment_is_not_read(site: Site) -> None:

@@ -59,7 +59,7 @@ class ClusterLoop:
         self._events = EventQueue(clock, self._publisher.beat)
         self._journal = Journal(service.log, seed=service.seed)
         self._runs = Runs(service, self._journal, notifier, self._events, self._publisher, clock)
-        self._publisher.watch(self._runs.progress)
+        self.show()
         self._lease_changes = Changes()
         self._pause = CancelScope()
         """The time until the next look at the lease."""
@@ -74,6 +74,10 @@ class ClusterLoop:
     def progress(self) -> Progress:
         """When the running snapshot last made progress."""
         return self._runs.progress
+
+    def show(self) -> None:
+        """Make its present values part of the cluster's status."""
+        self._publisher.watch(self._runs.progress)
 
     def change(self, service: ClusterService) -> None:
         """Replace the service after the running snapshot, unless it is the present one."""

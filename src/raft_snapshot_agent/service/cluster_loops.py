@@ -43,6 +43,8 @@ class ClusterLoops:
             loop = ClusterLoop(
                 service, self._notifier.about(name), clock=self._clock, board=self._board
             )
+            if before:
+                before[0].show()  # the one that works; the others wait as well
             self._active[name] = loop
             self._begun[loop] = name
             tasks.start_soon(self._run, loop, before)
@@ -69,6 +71,7 @@ class ClusterLoops:
     async def _run(self, loop: ClusterLoop, before: list[ClusterLoop]) -> None:
         for one in before:
             await one.ended.wait()
+        loop.show()
         try:
             await loop.run()
         finally:

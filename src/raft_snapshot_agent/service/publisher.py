@@ -154,7 +154,7 @@ class StatusPublisher:
     def _measure(self, status: ClusterStatus, progress: Progress) -> ClusterStatus:
         agent, now = self.service.agent, self._clock()
         running = status.activity
-        idle = progress.idle if running else monotonic() - self._beat
+        idle = progress.idle if progress.is_going else monotonic() - self._beat
         return replace(
             status,
             activity=running

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,9 +14,11 @@ from tests.unit.service.test_cluster_loop import Agent
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.state.report import Report
+from raft_snapshot_agent.core.state.status import ClusterStatus
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.systemd import Notifier
+from raft_snapshot_agent.service import publisher
 from raft_snapshot_agent.service.cluster_loops import ClusterLoops
 from raft_snapshot_agent.service.cluster_service import ClusterService
 
@@ -61,11 +64,12 @@ def serve(*agents: Any, **more: Any) -> Mapping[str, ClusterService]:
     }
 
 
-def loops() -> ClusterLoops:
-    def clock() -> datetime:
-        return datetime.now(UTC)
+def clock() -> datetime:
+    return datetime.now(UTC)
 
-    return ClusterLoops(Notifier({}), clock, StatusBoard.unread(clock))
+
+def loops(board: StatusBoard | None = None) -> ClusterLoops:
+    return ClusterLoops(Notifier({}), clock, board or StatusBoard.unread(clock))
 
 
 async def test_a_cluster_that_comes_back_waits_for_the_loop_it_had(
@@ -108,6 +112,28 @@ async def test_a_removed_cluster_whose_snapshot_is_stuck_is_still_watched() -> N
             await old.left.wait()
             await anyio.wait_all_tasks_blocked()
     assert held.list_stuck() == []
+
+
+async def test_a_cluster_that_waits_shows_whether_the_loop_it_had_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old, never, new = Slow(), Slow(), Slow()
+    board = StatusBoard.unread(clock)
+    held = loops(board)
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            held.assign(serve(old), tasks)
+            await old.began.wait()
+            for one in (never, new):
+                held.assign({}, tasks)
+                board.assign((ClusterStatus("a"),))
+                held.assign(serve(one), tasks)
+            much_later = time.monotonic() + 9999
+            monkeypatch.setattr(publisher, "monotonic", lambda: much_later)
+            heartbeat = board.read().clusters[0].heartbeat
+            tasks.cancel_scope.cancel()
+    assert heartbeat is not None
+    assert clock() - heartbeat < timedelta(hours=1), "the snapshot makes progress"
 
 
 async def test_only_a_changed_cluster_gets_its_service(capsys: pytest.CaptureFixture[str]) -> None:

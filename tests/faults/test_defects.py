@@ -110,7 +110,7 @@ async def test_in_a_run_does_not_end_the_daemon(
     with redirect_stderr(said), anyio.fail_after(60):
         daemon = alone(agent, config, configure("text", "info"))
         with monkeypatch.context() as broken:
-            broken.setattr(Agent, "run_once", boom)
+            broken.setattr(Agent, "_find_leader", boom)
             broken.setattr(Cluster, "keep_token", boom)
             broken.setattr(Session, "seconds_to_renewal", lambda _session: 0.0)
             async with anyio.create_task_group() as tasks:

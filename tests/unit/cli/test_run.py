@@ -12,7 +12,8 @@ import pytest
 
 from raft_snapshot_agent.cli.run import FileReloader
 from raft_snapshot_agent.config.keys import KeyPath
-from raft_snapshot_agent.config.load import LoadedFleet, load_all
+from raft_snapshot_agent.config.load import load_all
+from raft_snapshot_agent.config.loaded import LoadedFleet
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.service.daemon import ActiveConfig
 

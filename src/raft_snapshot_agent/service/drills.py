@@ -55,6 +55,7 @@ class DrillLoop:
             turns: Allows one drill at a time in this agent, as each starts a server.
             clock: Returns the present time.
             board: Where results are published.
+            journal: Where what lasts is logged.
         """
         self.under_way = ""
         self._service = service

@@ -74,6 +74,10 @@ class Field:
         """What the cluster is called."""
         return str(self.cluster.nodes[0].seal_status()["cluster_name"])
 
+    def tokens(self) -> set[str]:
+        """Return the accessors of all tokens that live."""
+        return set(self.cluster.api("LIST", "auth/token/accessors")["data"]["keys"])
+
     @property
     def operator(self) -> dict[str, str]:
         """The environment of somebody who may restore."""

@@ -23,6 +23,7 @@ LOGIN = "POST /v1/auth/approle/login"
 RENEWAL = "POST /v1/auth/token/renew-self"
 REVOCATION = "POST /v1/auth/token/revoke-self"
 SNAPSHOT = "GET /v1/sys/storage/raft/snapshot"
+VALIDITY = "GET /v1/sys/internal/ui/mounts"
 
 
 @dataclass

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster.recording import LOGIN, REVOCATION, SNAPSHOT, Server, recorded
+from tests.cluster.recording import LOGIN, REVOCATION, SNAPSHOT, VALIDITY, Server, recorded
 
 from raft_snapshot_agent.errors import AgentError, ConfigError, Denied, ServerError
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
@@ -92,7 +92,7 @@ def test_a_wrapped_secret_id_is_unwrapped_once_and_kept_for_later_logins(role: R
     assert role.server.asked() == [LOOKUP, UNWRAP, LOGIN, SNAPSHOT]
     role.server.revoke(session.token(role.server.node))
     assert role.use(session)
-    assert role.server.asked() == [SNAPSHOT, REVOCATION, LOGIN, SNAPSHOT]
+    assert role.server.asked() == [SNAPSHOT, REVOCATION, VALIDITY, LOGIN, SNAPSHOT]
 
 
 def test_a_new_wrapping_token_in_the_file_is_unwrapped_when_the_old_secret_id_ends(
@@ -105,7 +105,8 @@ def test_a_new_wrapping_token_in_the_file_is_unwrapped_when_the_old_secret_id_en
     role.server.revoke(session.token(role.server.node))
     role.server.asked()
     assert role.use(session)
-    assert role.server.asked() == [SNAPSHOT, REVOCATION, LOOKUP, UNWRAP, LOGIN, SNAPSHOT]
+    refused = [SNAPSHOT, REVOCATION, VALIDITY]
+    assert role.server.asked() == [*refused, LOOKUP, UNWRAP, LOGIN, SNAPSHOT]
 
 
 def test_a_wrapping_token_that_somebody_else_used_is_told_and_not_tried_further(

@@ -159,6 +159,22 @@ def test_a_token_that_may_not_ask_is_no_failure(server: Server, doctor: Doctor) 
     )
 
 
+def test_a_token_that_may_not_revoke_itself_is_told(
+    server: Server, doctor: Doctor, tmp_path: Path
+) -> None:
+    auth = approle_of(server, token_no_default_policy=True)
+    ending = doctor("--format", "json", auth=auth)
+    told = [one for one in ending.document if one["check"] == "login"]
+    assert [one["status"] for one in told] == ["success", "warning"]
+    assert "does not let the agent revoke its own token" in told[1]["message"]
+    assert 'path "auth/token/revoke-self"' in told[1]["advice"]
+    file = tmp_path / "config.json"
+    for command in (("save",), ("run", "--once")):
+        ending = call(*command, "-c", file)
+        assert ending.code == 0
+        assert ending.talk.count("does not let the agent revoke its own token") == 1
+
+
 def test_a_given_token_that_is_no_longer_good_fails(server: Server, doctor: Doctor) -> None:
     ended = {"method": "token", "token": "s.hunter2hunter2hunter2hunter2"}
     ending = doctor("--format", "json", auth=ended)

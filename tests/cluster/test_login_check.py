@@ -95,7 +95,7 @@ def test_it_is_told_when_it_works_again(server: Server, clock: Clock) -> None:
     assert session._auth.secret_id
     settings = VaultSettings(address=server.node.address)
     cluster = Cluster(settings, "leader")
-    cluster.session, cluster._used = session, server.node
+    cluster.session = session
 
     async def after_an_hour() -> list[str] | None:
         clock.now += HOUR

@@ -23,6 +23,7 @@ from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import (
+    AgentError,
     ConfigError,
     Denied,
     NothingThere,
@@ -578,6 +579,25 @@ def test_what_cannot_end_well_starts_no_server(
     loaded = Loaded(Config(spool=tmp_path))
     with pytest.raises(ConfigError, match=words):
         recover(loaded, Source(str(snapshot)), wish, Format.TABLE)
+
+
+def test_what_is_refused_leaves_no_token(
+    bao: OpenBaoCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    role = prepare_agent(bao)
+    ids = {"role_id": role.role_id, "secret_id": role.secret_id}
+    vault = {"address": bao.leader().address, "auth": {"method": "approle", **ids}}
+    drill = {"unseal": {"keys": ["k"]}}
+    loaded = Loaded(Config.model_validate({"vault": vault, "drill": drill, "spool": tmp_path}))
+    snapshot = tmp_path / "a.snap"
+    snapshot.write_text("none")
+    before = {*bao.api("LIST", "auth/token/accessors")["data"]["keys"]}
+
+    with pytest.raises(AgentError, match="may do nothing there"):
+        recover(loaded, Source(str(snapshot)), RecoverWish(("secret/a",), yes=True), Format.TABLE)
+
+    assert {*bao.api("LIST", "auth/token/accessors")["data"]["keys"]} <= before
+    assert capsys.readouterr().err == ""
 
 
 def test_the_snapshot_is_named_or_chosen() -> None:

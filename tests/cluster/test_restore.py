@@ -304,10 +304,11 @@ def test_another_clusters_snapshot_without_manifest_is_refused_by_the_server(
 
 
 def test_a_token_that_may_not_restore_is_told_which_one_would(one: Field, snapshot: Path) -> None:
-    before = one.snapshots()
+    before, tokens = one.snapshots(), one.tokens()
     ended = one.restore(snapshot, "--yes", env={})
 
     assert ended.code == 2
+    assert one.tokens() <= tokens, "the agent's login leaves none"
     last = ended.talk.splitlines()[-1]
     assert last.startswith("error: permission denied: the token needs update on sys/storage/raft/")
     assert "VAULT_TOKEN" in last

@@ -144,6 +144,45 @@ def test_the_token_ends_with_the_session(server: Server) -> None:
     assert session.with_token(server.node, server.snapshot)
 
 
+@pytest.mark.parametrize(
+    "role", [{"token_no_default_policy": True}, {"token_bound_cidrs": ["10.9.8.0/24"]}], ids=str
+)
+def test_a_token_that_may_not_be_revoked_is_told(server: Server, role: dict[str, Any]) -> None:
+    session = Session(server.role(**role))
+    session.token(server.node)
+    session.revoke(server.node)
+    assert session.unrevoked is not None
+    assert "does not let the agent revoke its own token (403: " in session.unrevoked.message
+    assert 'path "auth/token/revoke-self" { capabilities = ["update"] }' in session.unrevoked.hint
+    assert "token_bound_cidrs" in session.unrevoked.hint
+
+
+def test_a_token_that_worked_but_may_not_be_revoked_is_told(server: Server) -> None:
+    session = Session(server.role(token_no_default_policy=True))
+    assert session.with_token(server.node, server.snapshot)
+    session.revoke(server.node)
+    assert len(session.left_behind) == 1
+
+
+def test_a_token_that_somebody_revoked_is_not_left_behind(server: Server) -> None:
+    session = Session(server.role())
+    assert session.with_token(server.node, server.snapshot)
+    server.revoke(session.token(server.node))
+    session.revoke(server.node)
+    assert session.left_behind == []
+
+
+def test_once_a_token_is_revoked_nothing_is_told(server: Server) -> None:
+    session = Session(server.role(token_no_default_policy=True))
+    session.token(server.node)
+    session.revoke(server.node)
+    assert session.left_behind
+    session.token(server.node)
+    server.proxy.override("/v1/auth/token/revoke-self", 204, {})
+    session.revoke(server.node)
+    assert session.left_behind == []
+
+
 def test_threads_share_one_login(server: Server) -> None:
     session = Session(server.role())
     assert _all_at_once(lambda: session.token(server.node)) == {session.token(server.node)}

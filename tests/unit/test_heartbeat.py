@@ -51,6 +51,7 @@ class Standing:
     def keep_token(self) -> None: ...
 
     is_login_check_due = False
+    left_behind: tuple[str, ...] = ()
 
     async def sweep(self) -> dict[str, str]:
         return {}

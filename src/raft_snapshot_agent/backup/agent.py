@@ -37,13 +37,12 @@ from raft_snapshot_agent.transfer.download import Download, stop_when_cancelled,
 from raft_snapshot_agent.transfer.spool import Spool
 from raft_snapshot_agent.transfer.spool_files import open_spool
 from raft_snapshot_agent.vault.leader import Cluster, Leader
+from raft_snapshot_agent.vault.visit import LEAVE_WITHIN, leave_cluster
 
 if TYPE_CHECKING:  # imported only if a lease is configured, or storages are listed
     from raft_snapshot_agent.core.state.holding import Survey
     from raft_snapshot_agent.lease.holder import Lease
 
-_LEAVE_WITHIN = 3.0
-"""Seconds to wait for the server to revoke a token."""
 _SWEEP_WITHIN = 10.0
 """Maximum seconds to sweep a storage, so that one that hangs does not delay others."""
 
@@ -174,10 +173,9 @@ class Agent:
         """Release the lease and revoke the agent's own token, with a short time limit."""
         # No failure ends other clusters' work: both expire by themselves.
         if self.lease is not None:
-            with anyio.move_on_after(_LEAVE_WITHIN, shield=True), suppress(Exception):
+            with anyio.move_on_after(LEAVE_WITHIN, shield=True), suppress(Exception):
                 await self.lease.release()
-        with anyio.move_on_after(_LEAVE_WITHIN, shield=True), suppress(Exception):
-            await in_thread(self.cluster.revoke_token, abandon=True)
+        await leave_cluster(self.cluster)
 
     async def sweep(self) -> dict[str, str]:
         """Remove leftovers of crashed runs.

@@ -34,6 +34,7 @@ from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.leader import Cluster
 from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
+from raft_snapshot_agent.vault.visit import visit_cluster
 
 _Choose = Callable[[], Awaitable[SnapshotReader]]
 """Chooses the snapshot."""
@@ -135,18 +136,10 @@ def recover(loaded: Loaded, chosen: Source, wish: RecoverWish, layout: Format) -
             found = await _read_all(loaded, choose, wish)
             await in_thread(partial(_write_down, wish.output, found))
             return 0
-        live = await in_thread(partial(_live, loaded.config.vault), abandon=True)
-        for path in wish.paths:  # before the copy, which takes a while
-            await in_thread(partial(_look, live, path, wish))
-        found = await _read_all(loaded, choose, wish)
-        steps = [await in_thread(partial(_step, live, one, wish)) for one in found]
-        _show(found, steps, wish, layout)
-        steps = [step for step in steps if differs(step.now.data, step.data)]
-        if wish.dry_run or not await _confirm(steps, wish):
-            return 0
-        for step in steps:
-            written = await in_thread(partial(recovery.write, live, step.now, step.data))
-            output.talk(f"Written: {written}")
+        vault, login = _choose_login(loaded.config.vault)
+        async with visit_cluster(vault, "anywhere", output.warn) as cluster:
+            live = await in_thread(partial(_find_live, cluster, login), abandon=True)
+            await _write_back(loaded, choose, wish, live, layout)
         return 0
 
     return wait_for(work)
@@ -156,6 +149,23 @@ def _plan_choice(loaded: Loaded, chosen: Source, *, is_asked: bool = True) -> _C
     wanted = parse_wanted(chosen.snapshot, chosen.at, stored=chosen.storage is not None)
     destinations = open_storages(lambda: loaded, chosen.storage, wanted)
     return partial(choose_reader, destinations, wanted, is_asked=is_asked)
+
+
+async def _write_back(
+    loaded: Loaded, choose: _Choose, wish: RecoverWish, live: Live, layout: Format
+) -> None:
+    """Read the secrets from the snapshot, and write them to the cluster after a confirmation."""
+    for path in wish.paths:  # before the copy, which takes a while
+        await in_thread(partial(_look, live, path, wish))
+    found = await _read_all(loaded, choose, wish)
+    steps = [await in_thread(partial(_step, live, one, wish)) for one in found]
+    _show(found, steps, wish, layout)
+    steps = [step for step in steps if differs(step.now.data, step.data)]
+    if wish.dry_run or not await _confirm(steps, wish):
+        return
+    for step in steps:
+        written = await in_thread(partial(recovery.write, live, step.now, step.data))
+        output.talk(f"Written: {written}")
 
 
 def _check(wish: RecoverWish) -> None:
@@ -215,16 +225,14 @@ def _read(copy: LivingCopy, path: str, wish: RecoverWish) -> Recovered:
     return found
 
 
-def _live(settings: VaultSettings) -> Live:
-    """Connect to the leader with the operator's token, else with the agent's login."""
-    settings, login = _choose_login(settings)
-    cluster = Cluster(settings, "anywhere")
+def _find_live(cluster: Cluster, login: str) -> Live:
+    """Find the leader, and log in there."""
     leader = cluster.find_leader()
     return Live(leader.node, cluster.session.token(leader.node), login)
 
 
 def _choose_login(settings: VaultSettings) -> tuple[VaultSettings, str]:
-    """Return the settings with the login to use, and what its token is called."""
+    """Return the settings with the operator's token, else the agent's login, and its name."""
     token = environment_token(os.environ)
     if token is not None:
         name = "BAO_TOKEN" if "BAO_TOKEN" in os.environ else "VAULT_TOKEN"

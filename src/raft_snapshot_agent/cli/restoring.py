@@ -44,6 +44,7 @@ from raft_snapshot_agent.transfer.spool import Spool
 from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.leader import Cluster, Leader
 from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
+from raft_snapshot_agent.vault.visit import visit_cluster
 
 _TIDY_WITHIN = 30.0
 _SHORTER = 120.0
@@ -128,7 +129,7 @@ class _Restoring:
             reader = got.reader
             proof = await reader.describe_proof()
             output.talk(f"Verified: {reader.label} is whole. Proof: {proof}.")
-            with closing(Cluster(config.vault, config.run_on)) as cluster:
+            async with visit_cluster(config.vault, config.run_on, output.warn) as cluster:
                 target = await look_at_target(cluster, config.vault)
                 with closing(target.members):
                     return await self._replace(cluster, target, got)

@@ -57,6 +57,8 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
         agent = assembly.agent(loaded.config, destinations, limiter=limiter)
         report = await agent.run_and_leave()
         Journal(told, seed=loaded.dialect == "seed").report(report)
+        for why in agent.cluster.session.left_behind:
+            told.warning(why, fact=LogEvent.TOKEN_TROUBLE)
         codes[name] = _exit_code(report, require_leader=require_leader)
         reports[name] = report
         record_run(report, name)

@@ -64,6 +64,8 @@ def _finish(agent: Agent, told: Loaded | None = None) -> int:
     async def work() -> Report:
         async with show_progress(lambda: agent.received):
             report = await agent.run_and_leave()
+        for why in agent.cluster.session.left_behind:
+            _warn(why)
         record_run(report, "" if told is None else told.name)
         for why in await finish_traces():
             _warn(why)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 import anyio
 
 from raft_snapshot_agent.doctor import clocks, host, lease, members, probe, server, stores, versions
-from raft_snapshot_agent.doctor.results import Check, CheckContext, CheckResult, Status, failure
+from raft_snapshot_agent.doctor.results import (
+    Check,
+    CheckContext,
+    CheckResult,
+    Status,
+    failure,
+    warning,
+)
 from raft_snapshot_agent.observe.trace import as_failure
-from raft_snapshot_agent.threads import in_thread
+from raft_snapshot_agent.vault.visit import leave_cluster
 
 CHECKS: Mapping[str, Check] = {
     "configuration": host.configuration,
@@ -48,7 +54,7 @@ async def examine(context: CheckContext, checks: Mapping[str, Check] = CHECKS) -
                 found.append(failure(name, as_failure(error)))
     finally:
         with anyio.CancelScope(shield=True):
-            await in_thread(partial(_leave, context))
+            found += await _leave(context)
     return found
 
 
@@ -57,7 +63,9 @@ def worst_first(results: list[CheckResult]) -> list[CheckResult]:
     return sorted(results, key=lambda result: _ORDER.index(result.status))
 
 
-def _leave(context: CheckContext) -> None:
-    if context.node is not None:
-        context.cluster.session.revoke(context.node)
+async def _leave(context: CheckContext) -> list[CheckResult]:
+    """Revoke the token of the login; report if that is refused, as the daemon's would be."""
+    await leave_cluster(context.cluster, context.config.vault.timeout.total_seconds())
     context.cluster.close()
+    refused = context.cluster.session.unrevoked
+    return [] if refused is None else [warning("login", refused.message, refused.hint)]

@@ -55,8 +55,7 @@ def require_right(cluster: Cluster, leader: Leader, *, force: bool) -> None:
 
     What the server does not tell is not refused: then the restore itself finds out.
 
-    Source: the API pages of `sys/capabilities-self` and `sys/internal/ui/mounts`; every valid token
-    may read the latter.
+    Source: the API page of `sys/capabilities-self`.
 
     Raises:
         Denied: The token has no permission, or is not valid.
@@ -75,7 +74,7 @@ def require_right(cluster: Cluster, leader: Leader, *, force: bool) -> None:
         )
     if answer.status != 403:
         return
-    answer = node.call("GET", "sys/internal/ui/mounts", token=token)
+    answer = node.try_token(token)
     if answer.status == 403:
         raise Denied(
             f"{node.address} does not know the token: it has expired, or belongs to another"

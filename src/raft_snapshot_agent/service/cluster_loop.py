@@ -33,6 +33,7 @@ from raft_snapshot_agent.service.events import (
 from raft_snapshot_agent.service.login import renew_token, try_login
 from raft_snapshot_agent.service.publisher import StatusPublisher
 from raft_snapshot_agent.service.runs import Runs
+from raft_snapshot_agent.vault.leader import Cluster
 
 
 class ClusterLoop:
@@ -111,8 +112,12 @@ class ClusterLoop:
                     )
                     await anyio.sleep(SLICE)
         finally:
-            await self._runs.service.agent.leave()
+            await self._leave(self._runs.service)
             self.ended.set()
+
+    async def _leave(self, service: ClusterService) -> None:
+        await service.agent.leave()
+        self._tell_left_behind(service.agent.cluster)
 
     async def _work(self) -> None:
         async with anyio.create_task_group() as tasks:
@@ -156,7 +161,7 @@ class ClusterLoop:
             async with self._looking:  # else a look under way could take the lease again
                 pass
         finally:
-            await old.agent.leave()
+            await self._leave(old)
         service.log.info("The new configuration is in force.", fact=LogEvent.CONFIGURATION_IN_FORCE)
 
     async def _plan_anew(self, setback: timedelta) -> ScheduleState:
@@ -185,7 +190,12 @@ class ClusterLoop:
             if (refused := await try_login(cluster)) is not None:
                 self._tell_login(LogEvent.LOGIN_FAILING, "login", refused)
                 self._publisher.login("; ".join(refused))
+            self._tell_left_behind(cluster)
             await anyio.sleep(SLICE if said else 0)
+
+    def _tell_left_behind(self, cluster: Cluster) -> None:
+        """Log that tokens stay valid on the server, as it does not let the agent revoke them."""
+        self._tell_login(LogEvent.TOKEN_TROUBLE, "revocation", cluster.session.left_behind)
 
     def _tell_login(self, fact: LogEvent, where: str, said: list[str]) -> None:
         self._journal.trouble(fact, where, said, self._clock(), together=True)

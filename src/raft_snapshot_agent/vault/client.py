@@ -150,6 +150,17 @@ class Node:
             if isinstance(one, dict)
         )
 
+    def try_token(self, token: str) -> Answer:
+        """Send a request that every valid token may send: a 403 means that this one is not valid.
+
+        Other requests are refused in the same words for an invalid token and a missing permission.
+        Source: the API page of `sys/internal/ui/mounts`.
+
+        Raises:
+            Unreachable: There was no answer.
+        """
+        return self.call("GET", "sys/internal/ui/mounts", token=token)
+
     def open_snapshot(self, token: str) -> SnapshotStream:
         """Request a snapshot.
 

@@ -54,7 +54,6 @@ class Cluster:
         self._settings = settings
         self._run_on = run_on
         self._nodes: dict[str, Node] = {}
-        self._used: Node | None = None
         self.session = Session(settings.auth, namespace=settings.namespace)
         self._proxied = settings.auth is not None and settings.auth.method == "none"
         """Whether an agent or proxy adds the token, so that no node can be contacted directly."""
@@ -107,14 +106,14 @@ class Cluster:
 
     def keep_token(self) -> None:
         """Renew the token if it is due."""
-        if self._used is not None:
-            self.session.keep(self._used)
+        if self.session.node is not None:
+            self.session.keep(self.session.node)
 
     @property
     def is_login_check_due(self) -> bool:
         """Whether `try_login` has something to do."""
         every = self._settings.login_check.total_seconds()
-        return self._used is not None and self.session.is_login_check_due(every)
+        return self.session.is_login_check_due(every)
 
     def try_login(self) -> bool:
         """Test the login once per `vault.login_check`; see `Session`.
@@ -126,18 +125,18 @@ class Cluster:
             AgentError: The login failed.
         """
         every = self._settings.login_check.total_seconds()
-        return self._used is not None and self.session.try_login(self._used, every)
+        node = self.session.node
+        return node is not None and self.session.try_login(node, every)
 
     def revoke_token(self) -> None:
         """Revoke the token if this agent created it."""
-        if self._used is not None:
-            self.session.revoke(self._used)
+        if self.session.node is not None:
+            self.session.revoke(self.session.node)
 
     def _follow(self, node: Node, ask: Callable[[Node, str], _T]) -> _T:
         hops = 0
         lasting = self._settings.snapshot_timeout.total_seconds()
         while True:
-            self._used = node
             try:
                 return self.session.with_token(node, partial(ask, node), lasting=lasting)
             except Redirected as redirect:

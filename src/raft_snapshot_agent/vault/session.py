@@ -23,6 +23,7 @@ from raft_snapshot_agent.vault.token import Token, in_namespace, parse_token
 
 _T = TypeVar("_T")
 _SOON = 300.0
+_REVOKE = 'path "auth/token/revoke-self" { capabilities = ["update"] }'
 
 
 class Session:
@@ -44,7 +45,13 @@ class Session:
         self._tried_at = clock()
         self._doubted = False
         """Whether the login was refused when it was last tested."""
+        self._proved = ""
+        """The token that the server last accepted."""
         self.logins = 0
+        self.node: Node | None = None
+        """The node for which a token was last needed; it is renewed and revoked there."""
+        self.unrevoked: Denied | None = None
+        """Why the last token was not revoked; `None` if it was."""
 
     def with_token(self, node: Node, use: Callable[[str], _T], *, lasting: float = 0) -> _T:
         """Call a function with a valid token; log in again once if the token is refused.
@@ -60,18 +67,18 @@ class Session:
         """
         token = self.token(node, lasting=lasting)
         try:
-            return use(token)
+            return self._prove(use, token)
         except Denied as error:
             self._blame_namespace(error, token)
             fresh = self._replace(node, token)
             if fresh is None:
                 raise
-        return use(fresh)
+        return self._prove(use, fresh)
 
     def token(self, node: Node, *, lasting: float = 0) -> str:
         """Return a token for one use; renew it or log in if needed."""
         with self._lock:
-            token, now = self._token, self._clock()
+            self.node, token, now = node, self._token, self._clock()
             if token is None or not token.ours or token.dead(now):
                 token = self._login(node)
             elif now >= token.renew_at:
@@ -120,7 +127,7 @@ class Session:
                 self._tried_at = now - every + min(every, _SOON)
                 return False
             self._tried_at = now
-            self._post(node, "auth/token/revoke-self", token.value)
+            self._revoke(node, token)
             return True
 
     def is_login_check_due(self, every: float) -> bool:
@@ -154,7 +161,41 @@ class Session:
             token, self._token = self._token, None
             if token is None or not token.ours or token.dead(self._clock()):
                 return
-            self._post(node, "auth/token/revoke-self", token.value)
+            self._revoke(node, token)
+
+    @property
+    def left_behind(self) -> list[str]:
+        """Why the last token was not revoked, as a list of at most one text."""
+        return [] if self.unrevoked is None else [str(self.unrevoked)]
+
+    def _prove(self, use: Callable[[str], _T], token: str) -> _T:
+        """Call a function with a token, and note that the server accepted it."""
+        used = use(token)
+        self._proved = token
+        return used
+
+    def _revoke(self, node: Node, token: Token) -> None:
+        """Revoke a token; note if the server refuses that although the token is valid.
+
+        A token that the server accepted before and refuses now was revoked there, or the server
+        was restored. It answers the same text then as for a token it does not accept from here.
+        """
+        answer = self._post(node, "auth/token/revoke-self", token.value)
+        if answer.status in (200, 204):
+            self.unrevoked = None
+        elif answer.status == 403 and (token.value != self._proved or self._is_valid(node, token)):
+            self.unrevoked = Denied(
+                f"{node.address} does not let the agent revoke its own token ({answer.told}): each"
+                " login leaves one, until it expires",
+                hint=f"let its policies include default, or add {_REVOKE}; and check that"
+                " token_bound_cidrs includes this host",
+            )
+
+    def _is_valid(self, node: Node, token: Token) -> bool:
+        try:
+            return node.try_token(token.value).status == 200
+        except ServerError:
+            return False
 
     def _blame_namespace(self, error: Denied, value: str) -> None:
         """Raise if the token was created in a namespace, where a new login would not help."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from raft_snapshot_agent.errors import Denied
 from raft_snapshot_agent.restore.target import require_right
 from raft_snapshot_agent.vault.answers import Answer
+from raft_snapshot_agent.vault.client import Node
 
 PATH = "sys/storage/raft/snapshot"
 
@@ -25,6 +27,7 @@ def asked(capabilities: Answer, mounts: int = 200, *, force: bool = False) -> li
         return capabilities if path == "sys/capabilities-self" else Answer.read(mounts, b"{}")
 
     node: Any = SimpleNamespace(address="https://bao:8200", call=call)
+    node.try_token = partial(Node.try_token, node)
     cluster: Any = SimpleNamespace(session=SimpleNamespace(token=lambda _: "t"))
     leader: Any = SimpleNamespace(node=node)
     require_right(cluster, leader, force=force)

@@ -55,7 +55,9 @@ class Agent:
         self.received = 0
         self.spool = SimpleNamespace(free=None)
         forever = partial(float, "inf")
-        session = SimpleNamespace(seconds_to_renewal=forever, seconds_to_end=forever)
+        session = SimpleNamespace(
+            seconds_to_renewal=forever, seconds_to_end=forever, left_behind=[]
+        )
         self.cluster = SimpleNamespace(
             session=session,
             keep_token=lambda: None,
@@ -174,6 +176,14 @@ async def test_a_login_that_would_fail_is_published_until_it_would_not() -> None
             while board.read().clusters[0].login_failing:
                 await board.wait_for_change(board.version)
             tasks.cancel_scope.cancel()
+
+
+async def test_tokens_that_cannot_be_revoked_are_told_once() -> None:
+    agent = Agent()
+    agent.cluster.session.left_behind = ["the server does not let the agent revoke its token"]
+    said = await run(agent, lambda said: "revoke its token" in said)
+    assert said.count("revoke its token") == 1
+    assert "token_trouble" in said
 
 
 async def test_what_another_agent_stored_ends_the_failure_of_this_one() -> None:

@@ -256,7 +256,7 @@ class World:
 
     @property
     def session(self) -> Any:
-        return SimpleNamespace(seconds_to_renewal=lambda: float("inf"))
+        return SimpleNamespace(seconds_to_renewal=lambda: float("inf"), left_behind=[])
 
     def find_leader_for_this_agent(self) -> Leader:
         node: Any = SimpleNamespace(address="https://bao:8200")

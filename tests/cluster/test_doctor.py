@@ -188,6 +188,39 @@ def test_a_given_token_that_is_no_longer_good_fails(server: Server, doctor: Doct
     assert status(ending, "login")[:2] == ("skipped", "a token is given, so there is no login")
 
 
+def test_a_token_that_its_role_binds_to_other_hosts_fails(server: Server, doctor: Doctor) -> None:
+    auth = approle_of(server, token_bound_cidrs=["10.9.8.0/24"])
+    ending = doctor("--format", "json", auth=auth)
+    assert ending.code == 2
+    how, what, advice = status(ending, "rights")
+    assert how == "failure"
+    assert "does not accept the token that it gave at the login (403: permission denied)" in what
+    assert "token_bound_cidrs" in advice
+
+
+def test_a_token_of_a_namespace_fails(server: Server, doctor: Doctor) -> None:
+    name = f"team{secrets.token_hex(3)}"
+    server.bao.api("POST", f"sys/namespaces/{name}", {})
+    made = server.bao.api("POST", f"{name}/auth/token/create", {"policies": ["default"]})
+    token = {"method": "token", "token": made["auth"]["client_token"]}
+    ending = doctor("--format", "json", auth=token)
+    assert ending.code == 2
+    assert status(ending, "rights") == (
+        "failure",
+        "the token was made inside a namespace and cannot read snapshots",
+        "make one in the root namespace",
+    )
+
+
+def test_a_token_of_two_uses_can_still_save(server: Server, doctor: Doctor, tmp_path: Path) -> None:
+    made = {"policies": ["snapshot"], "num_uses": 2}
+    token = server.bao.api("POST", "auth/token/create", made)["auth"]["client_token"]
+    ending = doctor("--format", "json", auth={"method": "token", "token": token})
+    told = [one["message"] for one in ending.document if one["check"] == "token"]
+    assert told[0] == "the token's uses are limited, now to 1, so nothing else is tried with it"
+    assert call("save", "-c", tmp_path / "config.json").code == 0
+
+
 def test_a_given_token_that_nobody_renews_is_warned_of(
     server: Server, doctor: Doctor, tmp_path: Path
 ) -> None:
@@ -271,7 +304,11 @@ def test_an_operators_own_token_is_used_by_hand_only(
     file = tmp_path / ".vault-token"
     file.write_text(server.bao.root_token)
     env = {variable: str(tmp_path if variable == "HOME" else file)}
-    assert status(doctor("--format", "json", env=env), "rights")[0] == "warning"  # root's
+    ending = doctor("--format", "json", env=env)
+    assert status(ending, "rights")[0] == "warning"  # root's
+    how, what, advice = status(ending, "login")
+    assert (how, advice) == ("warning", "set vault.auth, or VAULT_TOKEN, for the daemon")
+    assert what == f"no login is configured, so the token in {file} is used; run never uses it"
     environment = {**env, "VAULT_ADDR": server.proxy.address}
     assert call("save", tmp_path / "one.snap", env=environment).code == 0
     daemon = call("run", "--once", "-c", tmp_path / "config.json", env=env)

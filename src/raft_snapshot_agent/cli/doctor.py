@@ -15,6 +15,7 @@ from raft_snapshot_agent.doctor import CHECKS, PROBE, examine, worst_first
 from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, Status
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.vault.leader import Cluster
+from raft_snapshot_agent.vault.settings import environment_token_file
 
 
 def doctor(loaded: Loaded, layout: Format, *, probe: bool = False) -> int:
@@ -26,9 +27,11 @@ def doctor(loaded: Loaded, layout: Format, *, probe: bool = False) -> int:
         probe: Also write a small object to each storage, and remove it.
     """
     config = with_token_file(loaded, os.environ).config
+    by_file = loaded.config.vault.auth is None and config.vault.auth is not None
     destinations = assembly.destinations(config) if config.storages else ()
     cluster = Cluster(config.vault, config.run_on)
     context = CheckContext(config, os.environ, destinations, cluster, tell=output.talk)
+    context.token_file = environment_token_file(os.environ) if by_file else None
     context.cautions = loaded.warnings
     context.source, context.phase = loaded.source, loaded.phase
     checks = {**CHECKS, **PROBE} if probe else CHECKS

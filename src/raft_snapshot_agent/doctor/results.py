@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
+from typing import Any
 
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.state.holding import Holding
@@ -48,6 +50,10 @@ class CheckContext:
     node: Node | None = None
     """The node to log in to: one that answered, preferably the leader."""
     token: str | None = field(default=None, repr=False)
+    token_file: Path | None = None
+    """The operator's own file from which the token is, which the daemon never uses."""
+    told_of_token: Mapping[str, Any] = field(default_factory=dict)
+    """What the server tells of a given token."""
     answered: set[str] = field(default_factory=set)
     """Addresses at which a server answered, so TLS succeeded there."""
     leaders: set[str] = field(default_factory=set)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from raft_snapshot_agent.config.model import Config
@@ -20,7 +22,7 @@ from raft_snapshot_agent.doctor.results import (
 )
 from raft_snapshot_agent.errors import NotLeader, ServerError, Unreachable
 from raft_snapshot_agent.threads import in_thread
-from raft_snapshot_agent.vault.answers import SNAPSHOT_PATH
+from raft_snapshot_agent.vault.answers import SNAPSHOT_PATH, Answer
 from raft_snapshot_agent.vault.auth import AnyAuth
 from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.auth.none import NoAuth
@@ -142,15 +144,26 @@ async def login(context: CheckContext) -> list[CheckResult]:
         message = "the wrapping token is good; logging in would use it up"
         return [CheckResult("login", Status.SKIPPED, message)]
     context.token = await in_thread(partial(context.cluster.session.token, node))
-    said = [_logged_in(auth, node)]
-    if in_namespace(context.token):
-        message = "the token was made inside a namespace and cannot read snapshots"
-        advice = "make one in the root namespace"
-        said.append(CheckResult("namespace", Status.WARNING, message, advice))
+    said = [_logged_in(auth, node, context.token_file)]
+    if isinstance(auth, TokenAuth):
+        context.told_of_token = await in_thread(partial(_look_up, node, context.token))
+    if uses := context.told_of_token.get("num_uses"):
+        context.token = None
+        message = f"the token's uses are limited, now to {uses}, so nothing else is tried with it"
+        advice = "give one without a limit of its uses: each snapshot takes one"
+        said.append(warning("token", message, advice))
     return said
 
 
-def _logged_in(auth: AnyAuth, node: Node) -> CheckResult:
+def _look_up(node: Node, token: str) -> Mapping[str, Any]:
+    data = node.call("GET", "auth/token/lookup-self", token=token).body.get("data")
+    return data if isinstance(data, dict) else {}
+
+
+def _logged_in(auth: AnyAuth, node: Node, token_file: Path | None) -> CheckResult:
+    if token_file is not None:
+        message = f"no login is configured, so the token in {token_file} is used; run never uses it"
+        return warning("login", message, "set vault.auth, or VAULT_TOKEN, for the daemon")
     if isinstance(auth, TokenAuth):
         return skipped("login", "a token is given, so there is no login")
     if isinstance(auth, NoAuth):
@@ -162,42 +175,37 @@ async def rights(context: CheckContext) -> list[CheckResult]:
     """Compare the token's capabilities with those it needs."""
     node, token = context.node, context.token
     if node is None or token is None:
-        return [CheckResult("rights", Status.SKIPPED, "there is no token")]
+        return [CheckResult("rights", Status.SKIPPED, "there is no token to try")]
+    if in_namespace(token):
+        message = "the token was made inside a namespace and cannot read snapshots"
+        return [failure("rights", ServerError(message, hint="make one in the root namespace"))]
     session = context.cluster.session
     if session.uses == 0:
         return [CheckResult("rights", Status.SKIPPED, "the token is good for one request only")]
-    if isinstance(context.config.vault.auth, TokenAuth):
-        refused = await in_thread(partial(_check_token_is_known, node, token))
-        if refused is not None:
-            return [refused]
+    if session.uses is None:
+        answer = await in_thread(partial(node.try_token, token))
+        if answer.status == 403:
+            return [_not_accepted(context.config.vault.auth, node, answer)]
     return await in_thread(partial(_rights, node, token))
 
 
-def _check_token_is_known(node: Node, token: str) -> CheckResult | None:
-    """Send a request that every valid token may send, so that only an invalid one is refused.
-
-    Other requests are refused in the same words for an invalid token and a missing permission.
-    """
-    answer = node.call("GET", "sys/internal/ui/mounts", token=token)
-    if answer.status != 403:
-        return None
-    message = (
-        f"{node.address} does not know the token: it has expired, or belongs to another cluster"
-    )
-    error = ServerError(f"{message} ({answer.told})", hint="give another token")
-    return failure("rights", error)
+def _not_accepted(auth: AnyAuth | None, node: Node, answer: Answer) -> CheckResult:
+    if isinstance(auth, TokenAuth):
+        message = (
+            f"{node.address} does not know the token: it has expired, or belongs to another cluster"
+        )
+        advice = "give another token"
+    else:
+        message = f"{node.address} does not accept the token that it gave at the login"
+        advice = "check that the role's token_bound_cidrs include this host"
+    return failure("rights", ServerError(f"{message} ({answer.told})", hint=advice))
 
 
 async def token(context: CheckContext) -> list[CheckResult]:
     """Check when a given token expires, which this agent does not renew."""
-    auth, node = context.config.vault.auth, context.node
-    if node is None or not context.token or not isinstance(auth, TokenAuth):
+    auth, left = context.config.vault.auth, context.told_of_token.get("ttl")
+    if not isinstance(auth, TokenAuth) or auth.token.reference.startswith("file://"):
         return []
-    if auth.token.reference.startswith("file://"):
-        return []
-    ask = partial(node.call, "GET", "auth/token/lookup-self", token=context.token)
-    data = (await in_thread(ask)).body.get("data")
-    left = data.get("ttl") if isinstance(data, dict) else None
     if not isinstance(left, int) or left <= 0:
         return []
     ends = span(timedelta(seconds=left))

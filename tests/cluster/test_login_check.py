@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.command import AGENT, environment
 from tests.cluster.recording import LOGIN, REVOCATION, Clock, Server, recorded
 
-from raft_snapshot_agent.errors import ConfigError, Denied
+from raft_snapshot_agent.errors import ConfigError, Denied, ServerError
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.process import ServerProcess, until
@@ -153,6 +153,46 @@ def test_nor_does_a_node_in_an_election(
     assert server.asked() == [LOGIN]
     clock.now += 300
     assert session.try_login(server.node, HOUR)
+
+
+def test_a_login_that_fails_again_and_again_is_told(server: Server, clock: Clock) -> None:
+    session = begun(server, clock)
+    broken = {"errors": ["error during LDAP bind"]}
+    server.proxy.override("/v1/auth/approle/login", 500, broken, times=4)
+    clock.now += HOUR
+    for _ in range(2):
+        assert not session.try_login(server.node, HOUR)
+        clock.now += 300
+    for _ in range(2):
+        with pytest.raises(ServerError, match="error during LDAP bind"):
+            session.try_login(server.node, HOUR)
+        clock.now += 300
+    assert session.try_login(server.node, HOUR)
+    server.proxy.override("/v1/auth/approle/login", 500, broken, times=1)
+    clock.now += HOUR
+    assert not session.try_login(server.node, HOUR)
+
+
+def test_however_long_an_election_lasts_nothing_is_told(server: Server, clock: Clock) -> None:
+    session = begun(server, clock)
+    nobody = {"ha_enabled": True, "is_self": False, "leader_address": ""}
+    server.proxy.override("/v1/sys/leader", 200, nobody)
+    server.proxy.override("/v1/auth/approle/login", 500, {"errors": ["local node not active"]})
+    clock.now += HOUR
+    for _ in range(5):
+        assert not session.try_login(server.node, HOUR)
+        clock.now += 300
+
+
+def test_a_client_certificate_that_has_expired_is_told_at_once(
+    server: Server, clock: Clock
+) -> None:
+    session = begun(server, clock)
+    told = "failed to verify client's certificate: x509: certificate has expired"
+    server.proxy.override("/v1/auth/approle/login", 500, {"errors": [told]}, times=1)
+    clock.now += HOUR
+    with pytest.raises(Denied, match="certificate has expired"):
+        session.try_login(server.node, HOUR)
 
 
 def test_what_is_told_is_the_same_while_the_login_is_paused(server: Server, clock: Clock) -> None:

@@ -19,11 +19,16 @@ from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.auth.base import Auth, Login, Prepared
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.login_backoff import LoginBackoff
+from raft_snapshot_agent.vault.revocation import revoke_token
 from raft_snapshot_agent.vault.token import Token, in_namespace, parse_token
 
 _T = TypeVar("_T")
 _SOON = 300.0
-_REVOKE = 'path "auth/token/revoke-self" { capabilities = ["update"] }'
+"""Seconds after which a login is tested again that failed without a refusal."""
+_MOST_FAILURES = 3
+"""Consecutive tests that fail so before it is told: by then no election is the cause."""
+_BAD_CERTIFICATE = "failed to verify client's certificate"
+"""What the method cert answers, with status 500, for one that has expired."""
 
 
 class Session:
@@ -45,6 +50,8 @@ class Session:
         self._tried_at = clock()
         self._doubted = False
         """Whether the login was refused when it was last tested."""
+        self._failures = 0
+        """Consecutive tests of the login that failed without a refusal."""
         self._proved = ""
         """The token that the server last accepted."""
         self.logins = 0
@@ -111,7 +118,8 @@ class Session:
 
         Raises:
             Denied: The login was refused, now or before a pause.
-            AgentError: The credentials could not be read.
+            AgentError: The credentials could not be read, or the login failed repeatedly while the
+                node knew a leader.
         """
         with self._lock:
             if not self.is_login_check_due(every):
@@ -125,8 +133,12 @@ class Session:
                 raise told.with_traceback(None) from None
             except ServerError:  # no refusal, as in an election: try again soon
                 self._tried_at = now - every + min(every, _SOON)
+                self._failures += 1
+                if self._failures >= _MOST_FAILURES and _knows_leader(node):
+                    raise
+                self._failures %= _MOST_FAILURES
                 return False
-            self._tried_at = now
+            self._tried_at, self._failures = now, 0
             self._revoke(node, token)
             return True
 
@@ -175,27 +187,8 @@ class Session:
         return used
 
     def _revoke(self, node: Node, token: Token) -> None:
-        """Revoke a token; note if the server refuses that although the token is valid.
-
-        A token that the server accepted before and refuses now was revoked there, or the server
-        was restored. It answers the same text then as for a token it does not accept from here.
-        """
-        answer = self._post(node, "auth/token/revoke-self", token.value)
-        if answer.status in (200, 204):
-            self.unrevoked = None
-        elif answer.status == 403 and (token.value != self._proved or self._is_valid(node, token)):
-            self.unrevoked = Denied(
-                f"{node.address} does not let the agent revoke its own token ({answer.told}): each"
-                " login leaves one, until it expires",
-                hint=f"let its policies include default, or add {_REVOKE}; and check that"
-                " token_bound_cidrs includes this host",
-            )
-
-    def _is_valid(self, node: Node, token: Token) -> bool:
-        try:
-            return node.try_token(token.value).status == 200
-        except ServerError:
-            return False
+        worked = token.value == self._proved
+        self.unrevoked = revoke_token(node, token.value, self._namespace, worked=worked)
 
     def _blame_namespace(self, error: Denied, value: str) -> None:
         """Raise if the token was created in a namespace, where a new login would not help."""
@@ -268,7 +261,8 @@ class Session:
 
     def _refusal(self, node: Node, answer: Answer, path: str) -> ServerError:
         method, advice = (self._auth.method, self._auth.advice) if self._auth else ("", "")
-        if answer.status in (400, 403, 404) and not answer.of_dr_secondary:
+        refused = answer.status in (400, 403, 404) or _BAD_CERTIFICATE in answer.errors
+        if refused and not answer.of_dr_secondary:
             return Denied(
                 f"login with {method} at {node.address} was refused ({path}): {answer.told}",
                 hint=advice,
@@ -279,3 +273,10 @@ class Session:
                 hint="likely vault.auth.mount is not where this method is, or it wants MFA",
             )
         return refusal(answer, node.address, path)
+
+
+def _knows_leader(node: Node) -> bool:
+    try:
+        return bool(node.leader_status().leader_address)
+    except ServerError:
+        return False

@@ -108,6 +108,21 @@ def test_a_server_clock_that_differs_is_warned_of(server: Server, doctor: Doctor
     assert (how, "ahead of" in what, "NTP" in advice) == ("warning", True, True)
 
 
+def test_a_server_at_loopback_that_announces_another_host_is_warned_of(
+    server: Server, doctor: Doctor, tmp_path: Path
+) -> None:
+    told = {"ha_enabled": True, "is_self": True, "leader_address": "https://203.0.113.7:8200"}
+    server.proxy.override("/v1/sys/leader", 200, told)
+    ending = doctor("--format", "json", auth=approle_of(server))
+    found = [one for one in ending.document if one["check"] == "leader"]
+    assert [one["status"] for one in found] == ["success", "warning"]
+    assert "announces https://203.0.113.7:8200, which is not this host" in found[1]["message"]
+    assert "api_addr" in found[1]["advice"]
+    once = call("run", "--once", "-c", tmp_path / "config.json")
+    assert once.code == 0
+    assert once.talk.count("which is not this host") == 1
+
+
 def test_a_lease_in_a_storage_is_no_obstacle(
     server: Server, doctor: Doctor, tmp_path: Path
 ) -> None:

@@ -120,7 +120,12 @@ class Agent:
             async with self._limiter.permit() as permit:
                 if permit.waited:  # it may have changed
                     leader = await self._find_leader()
-                report = replace(report, node=leader.node.address, warnings=leader.troubles)
+                report = replace(
+                    report,
+                    node=leader.node.address,
+                    warnings=leader.troubles,
+                    doubt=leader.doubt,
+                )
                 async with open_spool(self.spool.path, run.id) as spool:
                     self._filling, self.present_run = spool, run.id
                     context = RunContext(

@@ -120,7 +120,8 @@ async def leader(context: CheckContext) -> list[CheckResult]:
         return [CheckResult("leader", Status.SUCCESS, message)]
     context.node = found.node
     message = f"this agent takes the snapshots; the leader is {found.node.address}"
-    return [CheckResult("leader", Status.SUCCESS, message)]
+    doubts = [found.doubt] if found.doubt else []
+    return [success("leader", message), *(warning("leader", d.message, d.hint) for d in doubts)]
 
 
 async def namespace(context: CheckContext) -> list[CheckResult]:

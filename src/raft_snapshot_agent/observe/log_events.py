@@ -36,6 +36,7 @@ class LogEvent(StrEnum):
     STORAGE_WARNING = "storage_warning"
     RETENTION_SUSPENDED = "retention_suspended"
     NODE_PASSED_OVER = "node_passed_over"
+    TURN_DOUBTED = "turn_doubted"
     TURN_TAKEN = "turn_taken"
     TURN_LEFT = "turn_left"
     STANDING_BY = "standing_by"

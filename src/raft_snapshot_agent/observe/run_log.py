@@ -93,6 +93,8 @@ class Journal:
         if report.node:
             passed = [f"Skipped a node: {warning}" for warning in report.warnings]
             self._tell("nodes", passed, now, "warning", LogEvent.NODE_PASSED_OVER)
+            doubts = [str(report.doubt)] if report.doubt else []
+            self._tell("doubt", doubts, now, "warning", LogEvent.TURN_DOUBTED)
         for delivery in report.deliveries:
             told |= self._log_delivery(report, delivery, now)
         return told

@@ -6,6 +6,7 @@ import ipaddress
 import socket
 from urllib.parse import urlsplit
 
+from raft_snapshot_agent.errors import ServerError
 from raft_snapshot_agent.network.own_address import can_bind
 
 _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -25,9 +26,32 @@ def is_own(address: str) -> bool:
     count, because hosts list their own names so (`127.0.1.1 vault-0`).
     """
     host = _host(address)
-    if host == "localhost" or ((literal := _literal(host)) is not None and literal.is_loopback):
-        return False
-    return any(_is_here(ip) for ip in _resolve(host))
+    return not _is_literal_loopback(host) and any(_is_here(ip) for ip in _resolve(host))
+
+
+def doubt_own_host(address: str, announced: str, *, proxied: bool) -> ServerError | None:
+    """Return why a server that leads at a local address may be on another host.
+
+    Arguments:
+        address: Where it was asked.
+        announced: The address that it announces as the leader's.
+        proxied: Whether an agent or proxy stands in between, so that a socket is not the server's.
+    """
+    host = _host(announced)
+    own_socket = address.startswith("unix:") and not proxied
+    if own_socket or not host or _is_literal_loopback(host) or is_own(announced):
+        return None
+    return ServerError(
+        f"{address} says that it leads, but it announces {announced}, which is not this host:"
+        " behind a load balancer every agent takes snapshots",
+        hint="set api_addr on the servers to each node's own address; if only one agent works here,"
+        " set run_on: anywhere",
+    )
+
+
+def _is_literal_loopback(host: str) -> bool:
+    literal = _literal(host)
+    return host == "localhost" or (literal is not None and literal.is_loopback)
 
 
 def _host(address: str) -> str:

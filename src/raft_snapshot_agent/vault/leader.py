@@ -21,7 +21,7 @@ from raft_snapshot_agent.vault.addresses import origin, usable
 from raft_snapshot_agent.vault.answers import Identity, LeaderStatus, Redirected
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.exposure import exposes
-from raft_snapshot_agent.vault.hosts import is_local, is_own
+from raft_snapshot_agent.vault.hosts import doubt_own_host, is_local, is_own
 from raft_snapshot_agent.vault.session import Session
 from raft_snapshot_agent.vault.settings import VaultSettings
 from raft_snapshot_agent.vault.stream import SnapshotStream
@@ -45,6 +45,8 @@ class Leader:
     identity: Identity
     troubles: tuple[str, ...] = ()
     """Errors of the nodes that were tried before."""
+    doubt: ServerError | None = None
+    """Why it is uncertain that it is on this host, although it was found at a local address."""
 
 
 class Cluster:
@@ -194,7 +196,9 @@ class Cluster:
     def _beside(self, node: Node, leader_status: LeaderStatus) -> Leader:
         """Check a node on this host, which knows whether it leads."""
         if leader_status.is_self or not leader_status.ha_enabled:
-            return _leader(node, leader_status)
+            announced, proxied = leader_status.leader_address, self._proxied
+            doubt = doubt_own_host(node.address, announced, proxied=proxied)
+            return replace(_leader(node, leader_status), doubt=doubt)
         raise _not_leader(node, leader_status)
 
     def _behind(self, node: Node, leader_status: LeaderStatus) -> Leader:

@@ -18,6 +18,7 @@ from raft_snapshot_agent.errors import (
     LeaseFree,
     LeaseHeld,
     NotLeader,
+    ServerError,
     Stopped,
     StorageFull,
     Unreachable,
@@ -262,6 +263,18 @@ def test_trouble_between_two_runs_is_told_likewise(said: Said) -> None:
         ("warning", "The token could not be renewed: refused"),
         ("info", "Resolved: The token could not be renewed: refused"),
     ]
+
+
+def test_a_leader_that_may_be_elsewhere_is_told_once_an_hour(said: Said) -> None:
+    written, why = journal(), ServerError("it announces another host", hint="set api_addr")
+    doubted = ("warning", "it announces another host (set api_addr)")
+    for after in (0, 5, 55):
+        written.report(replace(report(after=after), doubt=why))
+    assert [one for one in said() if one[0] == "warning"] == [doubted]
+    written.report(replace(report(after=65), doubt=why))
+    assert said() == [doubted]
+    written.report(report(after=70))
+    assert said() == [("info", f"Resolved: {doubted[1]}")]
 
 
 def test_a_node_that_was_passed_over_is_told_once_an_hour_and_when_it_is_well(said: Said) -> None:

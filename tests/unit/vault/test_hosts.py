@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from raft_snapshot_agent.vault.hosts import is_local, is_own
+from raft_snapshot_agent.vault.hosts import doubt_own_host, is_local, is_own
 
 _LOOKUP = socket.getaddrinfo
 
@@ -106,3 +106,23 @@ def test_a_name_of_several_hosts_is_own_where_one_of_them_is_this(
     names["vault"] = ("203.0.113.7", "2001:db8::1", own_address())
     assert is_own("https://vault")
     assert is_local("https://vault")
+
+
+@pytest.mark.parametrize(
+    ("announced", "doubted"),
+    [
+        ("https://203.0.113.7:8200", True),
+        ("https://lb.example.com", True),
+        ("https://127.0.0.1:8200", False),
+        ("http://localhost:8200", False),
+        ("https://vault-0:8200", False),
+        ("", False),
+    ],
+)
+def test_a_leader_at_loopback_that_announces_another_host_is_doubted(
+    names: dict[str, tuple[str, ...]], announced: str, doubted: bool
+) -> None:
+    names["vault-0"] = (own_address(),)
+    assert bool(doubt_own_host("http://127.0.0.1:8200", announced, proxied=False)) is doubted
+    assert bool(doubt_own_host("unix:///run/proxy.sock", announced, proxied=True)) is doubted
+    assert doubt_own_host("unix:///run/bao.sock", announced, proxied=False) is None

@@ -100,6 +100,8 @@ class Report:
     """In the order in which they ended."""
     responsible: bool = False
     """Whether this agent was found to be the one that takes the snapshot, even if it failed."""
+    doubt: AgentError | None = None
+    """Why it is uncertain that this agent is the one that takes the snapshot."""
 
     @property
     def seconds(self) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import time_zone
-from raft_snapshot_agent.network.trust import list_files, load_authorities, load_pair
+from raft_snapshot_agent.network.trust import UnusableFile, list_files, load_authorities, load_pair
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.small_file import LARGEST_BUNDLE, require_small_file
 from raft_snapshot_agent.storage.local.atomic_write import make_folder, try_folder
@@ -68,6 +68,9 @@ def check_pair(tls: TlsSettings) -> None:
 def _readable(path: Path, read: Callable[[], object]) -> None:
     try:
         read()
+    except UnusableFile as error:
+        what = f"{error.filename} cannot be used: {error.strerror}"
+        raise ConfigError(what, hint=error.hint) from error
     except ssl.SSLError as error:
         raise ConfigError(
             f"{path} cannot be used: {error.reason or error}", hint="it must be in PEM"

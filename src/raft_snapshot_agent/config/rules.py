@@ -37,6 +37,7 @@ _LITTLE = 16 << 20
 def contradictions(config: Config) -> Iterator[RuleConflict]:
     """List settings that cannot work."""
     yield from _clear_text(config, allowed=False)
+    yield from _no_certificate(config)
     if not config.storages:
         return
     yield from _names(config)
@@ -50,6 +51,7 @@ def contradictions(config: Config) -> Iterator[RuleConflict]:
 def cautions(config: Config) -> Iterator[RuleConflict]:
     """List settings that work, but may not be intended."""
     yield from _clear_text(config, allowed=True)
+    yield from _certificate_unsent(config)
     if config.storages and not any(one.required for one in config.storages):
         what = "no storage is required: a run is good as long as one of them got the snapshot"
         yield ("storages",), what, "leave required out for those you rely on"
@@ -77,6 +79,28 @@ def _clear_text(config: Config, *, allowed: bool) -> Iterator[RuleConflict]:
             if vault.allow_http is allowed and is_readable(address, vault):
                 fault = exposure(address)
                 yield path, fault.message, "use https://" if allowed else fault.hint
+
+
+def _no_certificate(config: Config) -> Iterator[RuleConflict]:
+    """Find a login by certificate without one, at a server with TLS."""
+    vault = config.vault
+    with_tls = any(address.startswith("https:") for address in vault.addresses)
+    if _logs_in_by_certificate(config) and with_tls and vault.tls.client_cert is None:
+        what = "method cert logs in with a client certificate, and none is set"
+        yield ("vault", "auth"), what, "set vault.tls.client_cert and vault.tls.client_key"
+
+
+def _certificate_unsent(config: Config) -> Iterator[RuleConflict]:
+    """Find a login by certificate where none is sent."""
+    clear = [one for one in config.vault.addresses if not one.startswith("https:")]
+    if _logs_in_by_certificate(config) and clear:
+        what = f"method cert sends no certificate to {clear[0]}, which is without TLS"
+        mend = "write https://, unless a proxy there has a certificate of its own"
+        yield ("vault", "auth"), what, mend
+
+
+def _logs_in_by_certificate(config: Config) -> bool:
+    return config.vault.auth is not None and config.vault.auth.method == "cert"
 
 
 def _names(config: Config) -> Iterator[RuleConflict]:

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.small_file import LARGEST_BUNDLE, require_small_file
+from raft_snapshot_agent.small_file import LARGEST_BUNDLE, read_text, require_small_file
 
 Versions = tuple[tuple[Path, int, int, int], ...]
 """Path, time of change, size and inode of files."""
@@ -76,10 +76,18 @@ def _unusable(trust: TlsOptions, error: OSError) -> ConfigError:
     given = (trust.ca_file, trust.ca_path, trust.client_cert, trust.client_key)
     named = error.filename or ", ".join(str(file) for file in given if file)
     why = str(error.strerror or error).partition(" (_ssl")[0]
-    return ConfigError(
-        f"cannot use {named}: {why}",
-        hint="give readable PEM files that belong together",
-    )
+    hint = "give readable PEM files that belong together"
+    if isinstance(error, UnusableFile):
+        hint = error.hint
+    return ConfigError(f"cannot use {named}: {why}", hint=hint)
+
+
+class UnusableFile(OSError):
+    """A file that can be read, but not used as a certificate or key."""
+
+    def __init__(self, file: Path, why: str, hint: str) -> None:
+        super().__init__(errno.EINVAL, why, str(file))
+        self.hint = hint
 
 
 def load_authorities(into: ssl.SSLContext, file: Path) -> None:
@@ -96,13 +104,34 @@ def load_pair(into: ssl.SSLContext, certificate: Path, key: Path | None) -> None
     """Load a client certificate; its key may be in a separate file.
 
     Raises:
-        OSError: One cannot be read, or they do not belong together.
+        OSError: One cannot be read.
+        UnusableFile: One is not what it should be, or they do not belong together.
     """
     for file in (certificate, key):
         if file is not None:
             require_small_file(file)
     # Without a password, an encrypted key would make OpenSSL ask for one on the terminal.
-    into.load_cert_chain(certificate, key, password="")
+    try:
+        into.load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as error:
+        raise _explain_pair(certificate, key or certificate, error.reason or str(error)) from error
+
+
+def _explain_pair(certificate: Path, key: Path, reason: str) -> UnusableFile:
+    """Return which of the two files cannot be used, which OpenSSL does not tell."""
+    if reason == "KEY_VALUES_MISMATCH":
+        return UnusableFile(
+            key, f"it is not the key of {certificate}", "give the key that was made for it"
+        )
+    if "-----BEGIN " not in (text := read_text(certificate)) or "CERTIFICATE-----" not in text:
+        return UnusableFile(certificate, "it holds no certificate", "it must be in PEM")
+    if "ENCRYPTED" in (text := read_text(key)):
+        return UnusableFile(
+            key, "it is encrypted, and nobody is asked for its password", "give it decrypted"
+        )
+    if "PRIVATE KEY-----" not in text:
+        return UnusableFile(key, "it holds no private key", "it must be in PEM")
+    return UnusableFile(key, f"it and {certificate}: {reason}", "both must be in PEM")
 
 
 def accept_partial_chains(made: ssl.SSLContext) -> ssl.SSLContext:

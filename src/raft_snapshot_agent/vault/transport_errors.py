@@ -26,6 +26,38 @@ from raft_snapshot_agent.network.failures import broken_by_proxy, proxy_trouble,
 from raft_snapshot_agent.network.proxies import Proxy
 
 _CLIENT_CERTIFICATE = "set vault.tls.client_cert and vault.tls.client_key to a pair it accepts"
+_REFUSED = "it refuses our client certificate"
+_OLD = (
+    "it speaks only a version of TLS before 1.2",
+    "allow TLS 1.2 or 1.3 on the server, or on the proxy before it",
+)
+_ALERTS = {
+    "ALERT_CERTIFICATE_REQUIRED": ("it wants a client certificate", _CLIENT_CERTIFICATE),
+    "ALERT_BAD_CERTIFICATE": (_REFUSED, _CLIENT_CERTIFICATE),
+    "ALERT_UNKNOWN_CA": (_REFUSED, _CLIENT_CERTIFICATE),
+    "ALERT_UNSUPPORTED_CERTIFICATE": (_REFUSED, _CLIENT_CERTIFICATE),
+    "ALERT_CERTIFICATE_UNKNOWN": (_REFUSED, _CLIENT_CERTIFICATE),
+    "ALERT_CERTIFICATE_REVOKED": (f"{_REFUSED}: it was revoked", _CLIENT_CERTIFICATE),
+    "ALERT_CERTIFICATE_EXPIRED": (
+        f"{_REFUSED}: it has expired",
+        "renew vault.tls.client_cert, or correct the server's clock",
+    ),
+    # Up to TLS 1.2 also for a client certificate that is missing.
+    "ALERT_HANDSHAKE_FAILURE": (
+        "it refuses the TLS handshake",
+        "likely it wants a client certificate (vault.tls.client_cert), or no cipher is in common",
+    ),
+    "ALERT_PROTOCOL_VERSION": _OLD,
+    "UNSUPPORTED_PROTOCOL": _OLD,
+}
+"""What is wrong and what to try, by OpenSSL's names of errors."""
+_OF_CERTIFICATES = {
+    "mismatch": "set vault.tls.server_name to a name it is valid for",
+    "not yet valid": "correct the clock of this host, or the certificate on the server",
+    "expired": "renew it on the server",
+    "too weak": "replace it on the server by one with a stronger key and signature",
+}
+"""What to try, by words of OpenSSL's reason, if it is not that the authority is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +138,8 @@ def _explain_tls(error: SSLError, named: bool) -> tuple[str, str]:
     if "CERTIFICATE_VERIFY_FAILED" in text:
         reason = text.partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
         return _explain_untrusted(reason, named)
-    if "ALERT_CERTIFICATE_REQUIRED" in text:
-        return "it wants a client certificate", _CLIENT_CERTIFICATE
-    if "ALERT_BAD_CERTIFICATE" in text or "ALERT_UNKNOWN_CA" in text:
-        return "it refuses our client certificate", _CLIENT_CERTIFICATE
-    return f"TLS failed: {_innermost(error)}", "check vault.tls"
+    found = (explained for alert, explained in _ALERTS.items() if alert in text)
+    return next(found, (f"TLS failed: {_innermost(error)}", "check vault.tls"))
 
 
 def _explain_untrusted(reason: str, named: bool) -> tuple[str, str]:
@@ -119,10 +148,7 @@ def _explain_untrusted(reason: str, named: bool) -> tuple[str, str]:
         hint = (
             "none in vault.tls.ca_file or ca_path signed it: add the intermediate or root that did"
         )
-    if "mismatch" in reason:
-        hint = "set vault.tls.server_name to a name it is valid for"
-    elif "expired" in reason:
-        hint = "renew it on the server"
+    hint = next((advice for word, advice in _OF_CERTIFICATES.items() if word in reason), hint)
     return f"its certificate is not trusted: {reason.rstrip('.') or 'verification failed'}", hint
 
 
@@ -139,5 +165,5 @@ def _innermost(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
+        return error.strerror.partition(" (_ssl")[0].lower()
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -116,6 +116,22 @@ def test_logins_that_nobody_needs_are_warned_of(load_text: LoadText) -> None:
         assert all("vault.login_check: the agent logs in every" in one for one in made.warnings)
 
 
+def test_a_login_by_certificate_needs_one(load_text: LoadText, tmp_path: Path) -> None:
+    def made(address: str) -> Loaded:
+        return load_text("c.yaml", f"vault: {{address: '{address}', auth: {{method: cert}}}}\n")
+
+    secure = made("https://vault.example.com")
+    with pytest.raises(ConfigError) as caught:
+        check(secure.config, {"TMPDIR": str(tmp_path)}, secure.position)
+    assert "vault.auth: method cert logs in with a client certificate, and none" in str(
+        caught.value
+    )
+    clear = made("http://127.0.0.1:8200")
+    check(clear.config, {"TMPDIR": str(tmp_path)}, clear.position)
+    (line,) = clear.warnings
+    assert "vault.auth: method cert sends no certificate to http://127.0.0.1:8200" in line
+
+
 @pytest.mark.parametrize("name", ["a\\nb", "a\\x1b[2Jb", "a\\u2028b"])
 def test_a_storage_has_a_name_of_one_line(load_text: LoadText, name: str) -> None:
     text = f'storages: [{{{S3}, name: "{name}"}}]'

@@ -55,8 +55,8 @@ def install() -> None:
     _after(AgentError, "__init__", lambda error, _: WATCH.read(str(error)))
     read = Answer.read
 
-    def noted(status: int, text: bytes) -> Answer:
-        answer = read(status, text)
+    def noted(status: int, text: bytes, location: str = "") -> Answer:
+        answer = read(status, text, location)
         _learn(answer.body)
         return answer
 

@@ -36,6 +36,8 @@ __all__ = [
     "halve",
     "hang",
     "json_body",
+    "packed_again",
+    "page",
     "pass_through",
     "rebuilt",
     "redirect",
@@ -147,6 +149,23 @@ def trailing(data: bytes) -> Behaviour:
 def json_body(document: Any) -> Behaviour:
     """A 200 with JSON where the archive should be."""
     return _instead(json.dumps(document).encode(), "application/json")
+
+
+def page(text: str) -> Behaviour:
+    """A 200 with a page where the archive should be, as of a login before the server."""
+    return _instead(text.encode(), "text/html; charset=utf-8")
+
+
+def packed_again() -> Behaviour:
+    """A proxy compresses the archive once more."""
+
+    def behave(exchange: Exchange) -> None:
+        archive = _fetched(exchange)
+        if archive is not None:
+            headers = [*_SNAPSHOT_HEADERS, ("Content-Encoding", "gzip")]
+            exchange.answer(200, headers, gzip.compress(archive))
+
+    return behave
 
 
 def stale(archive: bytes) -> Behaviour:

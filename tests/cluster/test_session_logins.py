@@ -183,12 +183,19 @@ def test_a_token_in_a_file_may_rotate_and_is_never_ended(server: Server, tmp_pat
     assert session.logins == 0
 
 
+def test_an_answer_without_a_token_is_of_another_path(server: Server) -> None:
+    session = Session(server.role())
+    server.proxy.override("/v1/auth/approle/login", 200, {"data": {}})
+    with pytest.raises(Denied, match=r"gave no token \(likely vault.auth.mount is not where"):
+        session.token(server.node)
+
+
 @pytest.mark.parametrize("code", [200, 500])
 def test_a_login_that_gives_no_token_is_told(server: Server, code: int) -> None:
     session = Session(server.role())
     said = {"auth": {"client_token": "", "mfa_requirement": {"mfa_request_id": "x"}}}
     server.proxy.override("/v1/auth/approle/login", code, said)
-    why = "gave no token" if code == 200 else "answers auth/approle/login with 500"
+    why = "wants a second factor" if code == 200 else "answers auth/approle/login with 500"
     with pytest.raises(ServerError, match=why):
         session.token(server.node)
     assert server.asked() == [LOGIN]

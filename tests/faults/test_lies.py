@@ -14,6 +14,8 @@ from tests.lying import (
     empty,
     halve,
     json_body,
+    packed_again,
+    page,
     pass_through,
     stale,
     trailing,
@@ -34,6 +36,8 @@ LIES: dict[str, tuple[Behaviour, int, str]] = {
     "unsealed": (without_sealed(), 4, "SHA256SUMS.sealed is missing or empty"),
     "trailing zeros": (trailing(bytes(512)), 4, "bytes follow its end"),
     "flipped bit": (bitflip_state(), 4, "the hash of state.bin does not match SHA256SUMS"),
+    "page": (page("<html>Sign in</html>"), 2, "a snapshot with text/html; charset=utf-8 (likely a"),
+    "packed again": (packed_again(), 2, "was compressed once more on the way (switch compression"),
     "json": (json_body({"errors": ["surprise"]}), 4, "it is not a gzip archive"),
 }
 BIG_LIES: dict[str, tuple[Behaviour, int, str]] = {

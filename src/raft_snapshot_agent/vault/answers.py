@@ -25,9 +25,11 @@ class Answer:
 
     status: int
     body: Mapping[str, Any]
+    location: str = ""
+    """Where it redirects to."""
 
     @classmethod
-    def read(cls, status: int, text: bytes) -> Answer:
+    def read(cls, status: int, text: bytes, location: str = "") -> Answer:
         """Parse a body that should be a JSON object; anything else becomes the error text."""
         try:
             body = read_json(text)
@@ -36,8 +38,8 @@ class Answer:
             from raft_snapshot_agent.error_text import read_document
 
             said = read_document(text[:_READ].decode("utf-8", "replace")).text
-            return cls(status, {"errors": [said] if said else []})
-        return cls(status, body if isinstance(body, dict) else {})
+            return cls(status, {"errors": [said] if said else []}, location)
+        return cls(status, body if isinstance(body, dict) else {}, location)
 
     @property
     def errors(self) -> str:
@@ -170,10 +172,17 @@ def _explain_denied(answer: Answer, path: str, right: str) -> str:
     )
 
 
+def _advise_redirected(location: str) -> str:
+    target = one_line(location.partition("?")[0].partition("/v1/")[0], _LONGEST)
+    if location and "://" not in target:
+        return f"likely something before the server answers: it redirects to {target}"
+    return f"write the address it redirects to{f': {target}' if target else ''}"
+
+
 def _advice(answer: Answer) -> str:
     match answer.status:
         case 301 | 302 | 307 | 308:
-            return "write the address it redirects to"
+            return _advise_redirected(answer.location)
         case 400 if "HTTP request to an HTTPS server" in answer.errors:
             return "write the address with https://"
         case 400 if "namespace" in answer.errors:

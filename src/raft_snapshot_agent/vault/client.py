@@ -82,7 +82,8 @@ class Node:
             seconds=seconds,
             timeout=urllib3.Timeout(total=seconds),
         )
-        return Answer.read(response.status, response.data)
+        location = response.headers.get("Location", "")
+        return Answer.read(response.status, response.data, location)
 
     def leader_status(self) -> LeaderStatus:
         """Request which node leads.

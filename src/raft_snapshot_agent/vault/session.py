@@ -267,12 +267,22 @@ class Session:
                 f"login with {method} at {node.address} was refused ({path}): {answer.told}",
                 hint=advice,
             )
+        if answer.status == 200 and _wants_second_factor(answer):
+            return Denied(
+                f"login with {method} at {node.address} wants a second factor (MFA)",
+                hint="exempt the agent's login from MFA on the server: nobody is there to confirm",
+            )
         if answer.status == 200:
             return Denied(
                 f"login with {method} at {node.address} gave no token",
-                hint="likely vault.auth.mount is not where this method is, or it wants MFA",
+                hint="likely vault.auth.mount is not where this method is",
             )
         return refusal(answer, node.address, path)
+
+
+def _wants_second_factor(answer: Answer) -> bool:
+    auth = answer.body.get("auth")
+    return isinstance(auth, dict) and bool(auth.get("mfa_requirement"))
 
 
 def _knows_leader(node: Node) -> bool:

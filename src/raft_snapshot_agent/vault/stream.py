@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Generator
 from contextlib import suppress
 
@@ -10,11 +11,16 @@ import urllib3
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.exceptions import TimeoutError as TimedOut
 
-from raft_snapshot_agent.errors import Interrupted
+from raft_snapshot_agent.errors import Interrupted, ServerError
 from raft_snapshot_agent.network.exchange import reading
 from raft_snapshot_agent.observe.trace import touch
+from raft_snapshot_agent.secret import one_line
 
 _STEP = 1 << 20
+_LONGEST = 80
+"""Most characters of a header in a message."""
+_GZIP = b"\x1f\x8b"
+_OF_PAGES = ("text/", "application/xhtml")
 
 
 class SnapshotStream:
@@ -50,6 +56,7 @@ class SnapshotStream:
 
         Raises:
             Interrupted: The connection broke, stalled or was too slow.
+            ServerError: Something before the server answered, or changed the answer.
         """
         self._read = True
         try:
@@ -57,6 +64,8 @@ class SnapshotStream:
             with reading(self._response, 2 * self._stall_timeout) as deadline:
                 # Not with `stream`, which keeps each chunk in memory, however long it is.
                 while chunk := self._response.read1(_STEP, decode_content=False):
+                    if not self._received:
+                        self._require_unchanged(chunk)
                     self._received += len(chunk)
                     touch()
                     began = time.monotonic()
@@ -74,6 +83,25 @@ class SnapshotStream:
             self._read = False
             self.stop()
 
+    def _require_unchanged(self, beginning: bytes) -> None:
+        """Refuse a page and a second compression, by the first bytes and what the headers say.
+
+        The agent asks for no compression, and never undoes any: the snapshot itself is a gzip file.
+        """
+        kind = one_line(self._response.headers.get("Content-Type", ""), _LONGEST)
+        is_gzip = beginning.startswith(_GZIP)
+        if not is_gzip and kind.lower().startswith(_OF_PAGES):
+            raise ServerError(
+                f"{self._address} answers the request for a snapshot with {kind}",
+                hint="likely a proxy or its login page answers: check vault.address, and what is"
+                " before the server",
+            )
+        if is_gzip and "Content-Encoding" in self._response.headers and _is_packed_twice(beginning):
+            raise ServerError(
+                f"the snapshot from {self._address} was compressed once more on the way",
+                hint="switch compression off in the proxy before the server",
+            )
+
     def stop(self) -> None:
         """Stop reading; callable from any thread."""
         with suppress(Exception):
@@ -86,3 +114,10 @@ class SnapshotStream:
             f"the snapshot from {self._address} {what} after {self._received} bytes",
             hint="the agent tries again; check the server's log if it recurs",
         )
+
+
+def _is_packed_twice(beginning: bytes) -> bool:
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(beginning, len(_GZIP)) == _GZIP
+    except zlib.error:
+        return False  # damaged, which the verification tells

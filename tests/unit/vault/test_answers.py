@@ -115,6 +115,21 @@ def test_a_dr_secondary_is_told_as_such() -> None:
     assert "for the primary cluster" in error.hint
 
 
+@pytest.mark.parametrize(
+    ("location", "hint"),
+    [
+        ("https://me:hunter2@active:8200/v1/sys/leader?a=b", "to: https://[hidden]@active:8200"),
+        ("https://vault.example.com/", "write the address it redirects to: https://vault.example."),
+        ("/login?next=x", "likely something before the server answers: it redirects to /login"),
+        ("", "write the address it redirects to"),
+    ],
+)
+def test_the_address_of_a_redirect_is_told(location: str, hint: str) -> None:
+    error = refusal(Answer.read(307, b"", location), "https://a", "sys/leader")
+    assert hint in error.hint
+    assert "hunter2" not in error.hint
+
+
 def test_a_redirect_is_told_with_its_target_but_no_password() -> None:
     error = Redirected("https://a", "https://me:hunter2@b/v1/x")
     assert str(error).startswith("https://a redirects to https://[hidden]@b/v1/x (")

@@ -246,7 +246,8 @@ def _read(path: Path, author: int | None) -> str:
             f"cannot read the secret in {path}: {reason_of(error)}",
             hint="name the secret's own file, which the agent's user may read",
         ) from error
-    return _require_value(text.strip(), f"file {path}")
+    # Editors of Windows put a byte order mark before the text.
+    return _require_value(text.removeprefix("\ufeff").strip(), f"file {path}")
 
 
 def _require_value(value: str, where: str) -> str:

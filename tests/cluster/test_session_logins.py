@@ -17,6 +17,7 @@ from tests.http_proxy import status
 from tests.tls_proxy import TlsProxy
 
 from raft_snapshot_agent.errors import ConfigError, Denied, ServerError
+from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.auth.kubernetes import KubernetesAuth
@@ -74,6 +75,14 @@ def test_another_secret_is_tried_at_once(server: Server, tmp_path: Path) -> None
         session.token(server.node)
     file.write_text(role.secret_id.resolve())
     assert session.with_token(server.node, server.snapshot)
+
+
+def test_a_secret_in_quotes_is_told(server: Server) -> None:
+    role = server.role()
+    assert role.secret_id is not None
+    quoted = Secret(f'"{role.secret_id.resolve()}"')
+    with pytest.raises(Denied, match="a value stands in quotes, which are sent as a part of it"):
+        Session(role.model_copy(update={"secret_id": quoted})).token(server.node)
 
 
 def test_a_limited_token_is_replaced_before_it_is_refused(server: Server) -> None:

@@ -57,6 +57,12 @@ def test_a_file_is_read_at_each_use_without_its_last_newline(tmp_path: Path) -> 
     assert secret.resolve() == "second"
 
 
+def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(b"\xef\xbb\xbfhunter2\r\n")
+    assert Secret(f"file://{path}").resolve() == "hunter2"
+
+
 def test_a_credential_lies_in_systemds_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

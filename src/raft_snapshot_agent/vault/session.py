@@ -14,11 +14,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 from raft_snapshot_agent.errors import ConfigError, Denied, ServerError
-from raft_snapshot_agent.vault.answers import Answer, refusal
+from raft_snapshot_agent.vault.answers import Answer
 from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.auth.base import Auth, Login, Prepared
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.login_backoff import LoginBackoff
+from raft_snapshot_agent.vault.login_errors import explain_failed_login
 from raft_snapshot_agent.vault.revocation import revoke_token
 from raft_snapshot_agent.vault.token import Token, in_namespace, parse_token
 
@@ -27,8 +28,6 @@ _SOON = 300.0
 """Seconds after which a login is tested again that failed without a refusal."""
 _MOST_FAILURES = 3
 """Consecutive tests that fail so before it is told: by then no election is the cause."""
-_BAD_CERTIFICATE = "failed to verify client's certificate"
-"""What the method cert answers, with status 500, for one that has expired."""
 
 
 class Session:
@@ -221,9 +220,9 @@ class Session:
             return Token(login, granted=self._clock(), ttl=0)
         if self._refused is not None:
             self._refused.check(login, self._clock())
-        return self._log_in_with(node, login)
+        return self._log_in_with(node, self._auth, login)
 
-    def _log_in_with(self, node: Node, login: Login) -> Token:
+    def _log_in_with(self, node: Node, auth: Auth, login: Login) -> Token:
         self.logins += 1
         asked = self._clock()
         answer = node.call("POST", login.path, body=login.body, namespace=self._namespace)
@@ -234,8 +233,8 @@ class Session:
             self._tried_at = float("-inf") if self._doubted else asked
             self._doubted = False
             return token
-        error = self._refusal(node, answer, login.path)
-        if isinstance(error, Denied) and self._auth is not None and self._auth.counted:
+        error = explain_failed_login(auth, node.address, login, answer)
+        if isinstance(error, Denied) and auth.counted:
             self._refused = LoginBackoff.now(login, error, asked, self._refused)
         raise error
 
@@ -258,31 +257,6 @@ class Session:
             return node.call("POST", path, token=token, body=body, namespace=self._namespace)
         except ServerError:
             return Answer(0, {})
-
-    def _refusal(self, node: Node, answer: Answer, path: str) -> ServerError:
-        method, advice = (self._auth.method, self._auth.advice) if self._auth else ("", "")
-        refused = answer.status in (400, 403, 404) or _BAD_CERTIFICATE in answer.errors
-        if refused and not answer.of_dr_secondary:
-            return Denied(
-                f"login with {method} at {node.address} was refused ({path}): {answer.told}",
-                hint=advice,
-            )
-        if answer.status == 200 and _wants_second_factor(answer):
-            return Denied(
-                f"login with {method} at {node.address} wants a second factor (MFA)",
-                hint="exempt the agent's login from MFA on the server: nobody is there to confirm",
-            )
-        if answer.status == 200:
-            return Denied(
-                f"login with {method} at {node.address} gave no token",
-                hint="likely vault.auth.mount is not where this method is",
-            )
-        return refusal(answer, node.address, path)
-
-
-def _wants_second_factor(answer: Answer) -> bool:
-    auth = answer.body.get("auth")
-    return isinstance(auth, dict) and bool(auth.get("mfa_requirement"))
 
 
 def _knows_leader(node: Node) -> bool:

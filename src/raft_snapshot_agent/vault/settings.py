@@ -127,8 +127,8 @@ class VaultSettings(Settings):
 
 
 def environment_token(environment: Mapping[str, str]) -> str | None:
-    """Return the token in `BAO_TOKEN` or `VAULT_TOKEN`."""
-    return _variable(environment, "TOKEN")
+    """Return the token in `BAO_TOKEN` or `VAULT_TOKEN`; blanks are none."""
+    return (_variable(environment, "TOKEN") or "").strip() or None
 
 
 def find_tls_variable(key: str, environment: Mapping[str, str]) -> str:

@@ -44,6 +44,18 @@ def test_a_mount_may_be_below_another() -> None:
     assert login == Login("auth/team/a.b-c_d/login", {"role": "r", "jwt": "j"})
 
 
+@pytest.mark.parametrize("text", ['"hvs.abc"', "hvs.a\u200bc", "hvs.ab c", "hvs.\u00a0abc"])
+def test_a_token_that_cannot_be_one_is_told_with_its_file(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "token"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        auth("token", token=f"file://{file}").login()
+    assert str(raised.value).startswith(f"the token in file://{file} is not one (it must be the")
+    assert text not in str(raised.value)
+    with pytest.raises(ConfigError, match=r"the token in vault\.auth is empty"):
+        auth("token", token="\n").login()
+
+
 def test_a_role_id_may_be_a_usual_word() -> None:
     auth("approle", role_id="snapshots", secret_id="s").login()
     assert redact("12 snapshots") == "12 snapshots"

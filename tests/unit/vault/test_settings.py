@@ -175,6 +175,7 @@ def test_an_empty_bao_token_hides_vaults() -> None:
     assert environment_token({"BAO_TOKEN": "b", "VAULT_TOKEN": "v"}) == "b"
     assert environment_token({"BAO_TOKEN": "", "VAULT_TOKEN": "v"}) is None
     assert environment_token({"VAULT_TOKEN": "v"}) == "v"
+    assert environment_token({"VAULT_TOKEN": "\n"}) is None
     assert completed({"BAO_TOKEN": "", "VAULT_TOKEN": TOKEN}).auth is None
 
 

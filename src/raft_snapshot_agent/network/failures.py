@@ -72,8 +72,7 @@ def refused_by_proxy(status: int, said: str, proxy: Proxy, url: str) -> Trouble:
     there, answer = _destination(url), " ".join(f"{status} {said}".split())[:100]
     wants_login = status in {401, 407}  # some proxies use the status of servers, 401
     if wants_login and proxy.username is None:
-        example = f"{proxy.scheme}://user:password@{proxy.host}:{proxy.port}"
-        hint = f"write them into {proxy.source}: {example}"
+        hint = f"write USER:PASSWORD@ before the host in {proxy.source}"
         return Trouble(f"the proxy demands a user name and a password ({answer})", hint, True)
     if wants_login:
         hint = f"correct them in {proxy.source}"

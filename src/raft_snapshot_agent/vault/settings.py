@@ -158,6 +158,8 @@ def checked_address(address: str) -> str:
     address = address.strip()
     if address.startswith("unix:///"):
         return address
+    if address.startswith(("unix:", "/")):
+        raise ValueError("it is not an address: write a socket as unix:///run/openbao/api.sock")
     if "@" in address:
         raise ValueError("an address holds no user name or password; use auth")
     shown = show_address(address)

@@ -26,6 +26,7 @@ from raft_snapshot_agent.network.failures import broken_by_proxy, proxy_trouble,
 from raft_snapshot_agent.network.proxies import Proxy
 
 _CLIENT_CERTIFICATE = "set vault.tls.client_cert and vault.tls.client_key to a pair it accepts"
+_NO_HTTP = "check that the server runs and speaks HTTP there"
 _REFUSED = "it refuses our client certificate"
 _OLD = (
     "it speaks only a version of TLS before 1.2",
@@ -127,8 +128,10 @@ def _explain(error: Exception, asked: Asked, patience: str) -> tuple[str, str]:
             return str(error), "check what answers at that address: it is no Vault or OpenBao"
         case TimedOut():
             return "it did not answer in time", f"check the server, or raise vault.{patience}"
+        case ProtocolError() if _is_malformed(error):
+            return "its answer is cut off or no valid HTTP", _NO_HTTP
         case _:
-            return _innermost(error), "check that the server runs and speaks HTTP there"
+            return _innermost(error), _NO_HTTP
 
 
 def _explain_tls(error: SSLError, named: bool) -> tuple[str, str]:
@@ -150,6 +153,13 @@ def _explain_untrusted(reason: str, named: bool) -> tuple[str, str]:
         )
     hint = next((advice for word, advice in _OF_CERTIFICATES.items() if word in reason), hint)
     return f"its certificate is not trusted: {reason.rstrip('.') or 'verification failed'}", hint
+
+
+def _is_malformed(error: ProtocolError) -> bool:
+    """Return whether an answer began and was cut off or malformed, which libraries tell badly."""
+    cause = _find_cause(error)
+    began = "Connection broken" in str(error) and not isinstance(cause, OSError)
+    return began or isinstance(cause, ValueError)
 
 
 def _find_cause(error: BaseException) -> BaseException:

@@ -319,7 +319,7 @@ async def test_a_proxy_that_wants_a_login_is_told(
         way.monkeypatch.setenv("ALL_PROXY", url(proxy, None))
         reason = blamed(await said(ALL[kind], asked), proxy.port)
         assert "the proxy demands a user name and a password (407" in reason
-        assert "(write them into ALL_PROXY: http://user:password@" in reason
+        assert "(write USER:PASSWORD@ before the host in ALL_PROXY" in reason
         way.monkeypatch.setenv("ALL_PROXY", url(proxy, USER, "wrong-word-of-proxy"))
         reason = blamed(await said(ALL[kind], asked), proxy.port)
         assert "the proxy refuses the user name and password (407" in reason

@@ -187,7 +187,7 @@ def test_a_full_server(port: int) -> None:
     [
         (b"", "closed connection without response"),
         (b"SSH-2.0-OpenSSH_9.6\r\n", "SSH-2.0-OpenSSH_9.6"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", "IncompleteRead"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", "is cut off or no valid HTTP"),
     ],
 )
 def test_a_server_that_does_not_speak_http(answer: bytes, why: str, port: int) -> None:
@@ -203,6 +203,25 @@ def test_a_server_that_does_not_speak_http(answer: bytes, why: str, port: int) -
 def test_a_unix_socket_that_is_not_there(tmp_path: Path) -> None:
     said = failure(node(f"unix://{tmp_path}/no.sock"))
     assert "no such file or directory (check that the server runs" in said
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 abc\r\n",
+    ],
+    ids=["length", "chunks", "size", "status"],
+)
+def test_an_answer_that_is_cut_off_is_told_in_plain_words(answer: bytes) -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        thread = threading.Thread(target=_answer, args=(server, answer))
+        thread.start()
+        said = failure(node(f"http://{LOOPBACK}:{server.getsockname()[1]}"))
+        thread.join(60)
+    assert "its answer is cut off or no valid HTTP (check that the server runs and" in said
 
 
 def test_a_silent_unix_socket(tmp_path: Path) -> None:

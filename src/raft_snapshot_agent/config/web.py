@@ -12,7 +12,7 @@ from pydantic import AfterValidator, ConfigDict, model_validator
 
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Settings, absolute, require_extra
-from raft_snapshot_agent.network.trust import load_pair
+from raft_snapshot_agent.network.trust import UnusableFile, load_pair
 from raft_snapshot_agent.secret import Secret
 
 SHORTEST_TOKEN = 16
@@ -54,13 +54,11 @@ class WebTls(Settings):
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        hint = "cert must hold the certificate chain, key its private key, both in PEM"
         try:
             load_pair(context, self.cert, self.key)
-        except ssl.SSLError as error:
-            reason = error.reason or error
-            what = f"{self.cert} and {self.key} cannot be used: {reason}"
-            raise ConfigError(what, hint=hint) from error
+        except UnusableFile as error:
+            what = f"{error.filename} cannot be used: {error.strerror}"
+            raise ConfigError(what, hint=error.hint) from error
         except OSError as error:
             which = error.filename or f"{self.cert} or {self.key}"
             what = f"cannot read {which}: {error.strerror}"

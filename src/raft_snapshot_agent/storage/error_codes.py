@@ -176,6 +176,8 @@ def hint_for_certificate(reason: str) -> str:
         return "it is another host's: write the address with a name it is valid for"
     if "expired" in lowered or "not yet" in lowered or "notvalidyet" in lowered:
         return "renew it there, or set this host's clock"
+    if "too weak" in lowered:
+        return "replace it there by one with a stronger key and signature"
     return "likely set ca_file to the authority that signed it: the root or an intermediate"
 
 

@@ -23,6 +23,7 @@ from tests.unit.vault.conftest import Listeners
 from tests.unit.vault.test_transport import failure, node
 
 from raft_snapshot_agent.config.named_files import check_pair
+from raft_snapshot_agent.config.web import WebTls
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.servers.process import LOOPBACK
 from raft_snapshot_agent.vault.settings import TlsSettings
@@ -139,6 +140,9 @@ def test_which_file_of_a_pair_is_wrong_is_told(authority: trustme.CA, tmp_path: 
             check_pair(TlsSettings(client_cert=certificate, client_key=key))
         with pytest.raises(ConfigError, match="cannot use") as used:
             node("https://a", client_cert=certificate, client_key=key)
+        with pytest.raises(ConfigError) as served:
+            WebTls(cert=certificate, key=key).open()
+        assert str(served.value) == str(checked.value)
         assert used.value.hint == checked.value.hint
         return str(checked.value)
 

@@ -73,6 +73,7 @@ def test_the_systems_reason_stands_in_the_message() -> None:
     [
         ("unable to get local issuer certificate", "likely set ca_file"),
         ("certificate has expired", "renew it there"),
+        ("EE certificate key too weak", "a stronger key"),
         ("Hostname mismatch, certificate is not valid for 'a'", "another host's"),
     ],
 )

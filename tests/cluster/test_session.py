@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -170,6 +171,31 @@ def test_a_token_that_somebody_revoked_is_not_left_behind(server: Server) -> Non
     server.revoke(session.token(server.node))
     session.revoke(server.node)
     assert session.left_behind == []
+
+
+def test_a_token_that_neither_works_nor_ends_is_not_replaced_each_time(server: Server) -> None:
+    clock = Clock()
+    session = Session(server.role(token_bound_cidrs=["10.9.8.0/24"]), clock=clock)
+    before = server.tokens()
+    for _ in range(5):
+        with pytest.raises(Denied):
+            session.with_token(server.node, server.snapshot)
+    assert len(server.tokens() - before) == 2
+    clock.now += 300
+    with pytest.raises(Denied):
+        session.with_token(server.node, server.snapshot)
+    assert session.logins == 3  # the role may have been corrected
+
+
+def test_a_policy_that_is_corrected_helps_the_token_that_was_left(server: Server) -> None:
+    name = f"late-{secrets.token_hex(4)}"
+    session = Session(server.role(token_policies=[name], token_no_default_policy=True))
+    for _ in range(2):
+        with pytest.raises(Denied):
+            session.with_token(server.node, server.snapshot)
+    rule = 'path "sys/storage/raft/snapshot" { capabilities = ["read"] }'
+    server.bao.api("PUT", f"sys/policies/acl/{name}", {"policy": rule})
+    assert session.with_token(server.node, server.snapshot)
 
 
 def test_once_a_token_is_revoked_nothing_is_told(server: Server) -> None:

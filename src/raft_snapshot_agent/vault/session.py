@@ -25,7 +25,7 @@ from raft_snapshot_agent.vault.token import Token, in_namespace, parse_token
 
 _T = TypeVar("_T")
 _SOON = 300.0
-"""Seconds after which a login is tested again that failed without a refusal."""
+"""Seconds after which a login is tried again that failed without a refusal, or was useless."""
 _MOST_FAILURES = 3
 """Consecutive tests that fail so before it is told: by then no election is the cause."""
 
@@ -179,6 +179,11 @@ class Session:
         """Why the last token was not revoked, as a list of at most one text."""
         return [] if self.unrevoked is None else [str(self.unrevoked)]
 
+    def _is_left_behind(self, token: Token) -> bool:
+        """Return whether a login is useless for now: its token neither works nor can be revoked."""
+        useless = self.unrevoked is not None and token.value != self._proved
+        return useless and token.ours and self._clock() < token.granted + _SOON
+
     def _prove(self, use: Callable[[str], _T], token: str) -> _T:
         """Call a function with a token, and note that the server accepted it."""
         used = use(token)
@@ -199,9 +204,11 @@ class Session:
             ) from error
 
     def _replace(self, node: Node, refused: str) -> str | None:
-        """Log in again, unless that would return the same token."""
+        """Log in again, unless that would return the same token, or leave many behind."""
         with self._lock:
             if self._token is not None and self._token.value == refused:
+                if self._is_left_behind(self._token):
+                    return None
                 # It may be valid but lack a capability, so it must be revoked.
                 self.revoke(node)
             fresh = self.token(node)

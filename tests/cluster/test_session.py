@@ -7,14 +7,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
+import anyio
 import pytest
 from tests.cluster.recording import LOGIN, RENEWAL, REVOCATION, SNAPSHOT, Clock, Server, recorded
 
 from raft_snapshot_agent.errors import Denied
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.vault.session import Session
+from raft_snapshot_agent.vault.settings import VaultSettings
+from raft_snapshot_agent.vault.visit import visit_cluster
 
 
 @pytest.fixture
@@ -207,6 +211,26 @@ def test_once_a_token_is_revoked_nothing_is_told(server: Server) -> None:
     server.proxy.override("/v1/auth/token/revoke-self", 204, {})
     session.revoke(server.node)
     assert session.left_behind == []
+
+
+def test_whoever_visits_a_cluster_leaves_no_token_or_is_told(server: Server) -> None:
+    told: list[str] = []
+    before = server.tokens()
+
+    async def visit(**role: Any) -> None:
+        settings = VaultSettings(address=server.node.address, auth=server.role(**role))
+        async with visit_cluster(settings, "anywhere", told.append) as cluster:
+            cluster.session.token(server.node)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        anyio.run(visit)
+    assert server.tokens() <= before
+    assert told == []
+    with pytest.raises(ZeroDivisionError):
+        anyio.run(partial(visit, token_no_default_policy=True))
+    (line,) = told
+    assert "does not let the agent revoke its own token" in line
 
 
 def test_threads_share_one_login(server: Server) -> None:

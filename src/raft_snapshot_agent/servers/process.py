@@ -22,7 +22,6 @@ from raft_snapshot_agent.redaction import redact
 
 LOOPBACK = "127.0.0.1"
 T = TypeVar("T")
-
 # SeaweedFS also uses each port + 10000; both ranges are below those of outgoing connections.
 _TWIN = 10_000
 _PORTS = range(10_000, 20_000)

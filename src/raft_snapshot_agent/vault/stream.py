@@ -14,7 +14,7 @@ from urllib3.exceptions import TimeoutError as TimedOut
 from raft_snapshot_agent.errors import Interrupted, ServerError
 from raft_snapshot_agent.network.exchange import reading
 from raft_snapshot_agent.observe.trace import touch
-from raft_snapshot_agent.secret import one_line
+from raft_snapshot_agent.redaction import one_line
 
 _STEP = 1 << 20
 _LONGEST = 80

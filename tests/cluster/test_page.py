@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import resource
 import signal
 import socket
@@ -123,3 +124,19 @@ def test_snapshots_stay_on_time_whatever_comes_over_http(page: Page) -> None:
         runs = page.runs()
         assert {one["outcome"] for one in runs} == {"ok"}
         stop(daemon)
+
+
+def test_a_storage_that_is_lost_is_overdue_by_what_was_known_of_it(page: Page) -> None:
+    page.site.more["schedule"] = {"every": "1s"}
+
+    def read(name: str) -> float:
+        _, text = page.ask("/metrics")
+        sample = f'raft_snapshot_{name}{{cluster="",storage="local"}} '
+        found = [line for line in text.splitlines() if line.startswith(sample)]
+        return float(found[0].removeprefix(sample)) if found else math.nan
+
+    with page.site.command("run"):
+        until(lambda: read("last_success_timestamp_seconds") > 0, "it is stored", within=60)
+        page.site.folder.rename(page.site.root / "lost")
+        until(lambda: read("storage_state") == 3, "it cannot be listed", within=60)
+        assert read("overdue_timestamp_seconds") > read("last_success_timestamp_seconds") > 0

@@ -1,5 +1,7 @@
 """Reads the metrics file of the previous run: counters continue, and other clusters stay.
 
+So does the time of the newest snapshot of a storage that this run cannot list.
+
 Only files in our own words are read; of any other, what is not understood is left out.
 """
 
@@ -9,8 +11,9 @@ import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
+from raft_snapshot_agent.core.state.freshness import DueTime
 from raft_snapshot_agent.core.state.run_durations import BOUNDS, RunDurations
 from raft_snapshot_agent.core.state.status import ClusterStatus
 from raft_snapshot_agent.core.state.storage_status import OngoingFailure, StorageStatus
@@ -19,6 +22,8 @@ from raft_snapshot_agent.metrics.metric import PREFIX, JudgedStatus, Metric, Sam
 _SAMPLE = re.compile(r"(\w+)(?:\{(.*)\})? (\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"(?:,|$)')
 _ESCAPED = re.compile(r"\\(.)")
+_LATEST = 1 << 33
+"""Unix time in the 23rd century; what is later is no time of a snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +81,15 @@ class Carried:
         self, cluster: tuple[str, ...], storage: StorageStatus, at: datetime
     ) -> StorageStatus:
         own = (*cluster, storage.name)
+        taken = self._moment("last_success_timestamp_seconds", own)
+        late = self._moment("overdue_timestamp_seconds", own)
+        holding = storage.holding
+        if holding is not None and late is not None:
+            holding = replace(holding, deadline=DueTime(late, late))
         return replace(
             storage,
+            last_success=taken or storage.last_success,
+            holding=holding,
             uploads=self._by_outcome("uploads_total", own),
             pruned=self._count("pruned_total", own),
             failing=self._failure("storage_consecutive_failures", own, at),
@@ -86,6 +98,12 @@ class Carried:
     def _count(self, name: str, labels: tuple[str, ...]) -> int:
         value = self.samples.get(PREFIX + name, {}).get(labels, 0)
         return int(value) if math.isfinite(value) and value > 0 else 0
+
+    def _moment(self, name: str, labels: tuple[str, ...]) -> datetime | None:
+        """Return a time that the storage still tells if it cannot be listed now."""
+        value = self.samples.get(PREFIX + name, {}).get(labels, math.nan)
+        plausible = 0 < value < _LATEST
+        return datetime.fromtimestamp(value, UTC) if plausible else None
 
     def _durations(self, labels: tuple[str, ...]) -> RunDurations:
         found = self.samples.get(PREFIX + "duration_seconds_bucket", {}).items()

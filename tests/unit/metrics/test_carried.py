@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.unit.metrics.statuses import FAILURE, NOW, STATES, agent, cluster, fresh, storage
+from tests.unit.metrics.statuses import FAILURE, HOUR, NOW, STATES, agent, cluster, fresh, storage
 
+from raft_snapshot_agent.core.schedules.schedule import Every
+from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.state.holding import Holding, Survey
+from raft_snapshot_agent.core.state.status import ClusterStatus, StorageStatus
+from raft_snapshot_agent.errors import StorageUnavailable
 from raft_snapshot_agent.metrics.carried import Carried
 from raft_snapshot_agent.metrics.exposition import exposition
 from raft_snapshot_agent.metrics.metric import JudgedStatus
@@ -52,6 +58,25 @@ def test_counters_go_on() -> None:
     assert local.pruned == 2
     assert s3.failing is not None
     assert s3.failing.times == FAILURE.times
+
+
+def test_when_a_storage_is_overdue_stays_known_while_it_cannot_be_listed() -> None:
+    text = exposition(agent(cluster("", storage("s3"))), metrics=SNAPSHOTS)[1].decode()
+    timing = ScheduleSpec(Every(HOUR))
+    began = ClusterStatus("", (StorageStatus("s3", "s3", holding=Holding("s3", "s3")),))
+    failed = Survey(error=StorageUnavailable("no answer"))
+
+    def tell(survey: Survey) -> tuple[float, float]:
+        (s3,) = carried(text).resume(began, NOW).storages
+        told = agent(replace(began, storages=(s3.with_survey(survey, timing, NOW),)))
+        samples = carried(exposition(told, metrics=SNAPSHOTS)[1].decode()).samples
+        names = ("overdue_timestamp_seconds", "last_success_timestamp_seconds")
+        late, taken = (samples[f"raft_snapshot_{name}"]["", "s3"] for name in names)
+        return late - NOW.timestamp(), taken - NOW.timestamp()
+
+    assert tell(failed) == (HOUR.total_seconds(), -HOUR.total_seconds() / 2)
+    found = Survey.of([Stored("b.snap", NOW - 9 * HOUR, 10, verified=True)], NOW)
+    assert tell(found) == (-7.5 * HOUR.total_seconds(), -9 * HOUR.total_seconds())
 
 
 def test_other_clusters_stay_and_those_told_anew_are_there_once() -> None:

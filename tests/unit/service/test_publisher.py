@@ -20,7 +20,7 @@ from raft_snapshot_agent.core.state.holding import CheckState, Survey
 from raft_snapshot_agent.core.state.role import Role
 from raft_snapshot_agent.core.state.status import MEASURED, AgentStatus, ClusterStatus
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.errors import ConfigError, StorageUnavailable
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.trace import Progress
@@ -184,6 +184,21 @@ async def test_a_reload_judges_by_the_new_configuration_at_once(
 
     listed = storage.with_survey(storage.holding.survey, service.timing, NOW)  # type: ignore[union-attr]
     assert listed.judge(NOW).state is state
+
+
+async def test_a_reload_keeps_what_was_known_of_a_storage_that_cannot_be_listed(
+    tmp_path: Path,
+) -> None:
+    service = serve(tmp_path, Destination("s3", MemoryStorage()), timedelta(hours=24))
+    before = describe_listed(tmp_path)
+    (listed,) = before.storages
+    failed = Survey(error=StorageUnavailable("no answer"))
+    unlisted = listed.with_survey(failed, ScheduleSpec(Every(timedelta(hours=1))), NOW)
+    (storage,) = describe(service, NOW, replace(before, storages=(unlisted,))).storages
+    assert storage.judge(NOW).message == "no answer"
+    assert storage.holding is not None
+    assert storage.holding.deadline is not None
+    assert storage.holding.deadline.due == NOW + timedelta(hours=22)
 
 
 async def test_a_reload_knows_whether_the_agent_deletes_there(tmp_path: Path) -> None:

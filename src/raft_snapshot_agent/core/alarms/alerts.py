@@ -118,8 +118,8 @@ def is_over(status: AgentStatus, key: AlertKey) -> bool:
         return True
     if event is AlertEvent.PARTIAL:
         return bool(held.uploads) or found.role is Role.STANDS_BY
-    listed = held.holding is not None and held.holding.census is not None
-    return listed or (event is AlertEvent.GUARD_ALARM and bool(held.uploads))
+    listed = held.holding is not None and held.holding.error is None and held.holding.census
+    return bool(listed) or (event is AlertEvent.GUARD_ALARM and bool(held.uploads))
 
 
 def _concerns(problem: Problem, cluster: ClusterStatus) -> bool:

@@ -221,7 +221,7 @@ def _grade(
     storage: StorageStatus, state: CheckState, cluster: str
 ) -> tuple[ProblemKind, Severity, str]:
     look = advise("inspect it", f"list --storage {storage.name}", cluster)
-    if storage.holding is not None and storage.holding.census is None:
+    if storage.holding is not None and storage.holding.error is not None:
         return ProblemKind.UNLISTED, Severity.ATTENTION, advise("find the cause", "doctor", cluster)
     if state is CheckState.WARNING and storage.alarm:
         advice = advise(CHECK_FIRST, "prune --acknowledge", cluster)

@@ -48,10 +48,10 @@ _WORST_FIRST = (CheckState.CRITICAL, CheckState.UNKNOWN, CheckState.WARNING, Che
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Result of listing a storage."""
+    """Result of listing a storage: of the last listing that succeeded, if the last one failed."""
 
     census: Census | None = None
-    """The census; `None` if it could not be listed."""
+    """The census; `None` if it was never listed."""
     count: int = 0
     """Number of all snapshots there, usable or not."""
     size: int = 0
@@ -69,7 +69,7 @@ class Survey:
     drill: DrillNote | None = None
     """Note of the last drill; `None` if there is none or it was not looked up."""
     error: AgentError | None = None
-    """Why it could not be listed."""
+    """Why the last listing failed; `None` if it did not."""
     listed: tuple[Stored, ...] = ()
     """The newest snapshots, newest first, for display; at most `LISTED`."""
     at: datetime | None = None
@@ -105,6 +105,7 @@ class Survey:
         return replace(
             self,
             census=newer,
+            error=None,
             count=self.count + 1,
             size=self.size + sent.size,
             listed=(sent, *self.listed)[:LISTED],
@@ -133,7 +134,7 @@ class Holding:
     """Whether this agent deletes old snapshots there."""
     survey: Survey = Survey()
     deadline: DueTime | None = None
-    """When the next snapshot is due; `None` without a snapshot to count from."""
+    """When the next snapshot is due; `None` without a known snapshot to count from."""
     timing: ScheduleSpec | None = None
     """Schedule of the storage; `None` before the first listing."""
 
@@ -144,8 +145,10 @@ class Holding:
             survey: Result of the listing.
             timing: Schedule of the storage.
         """
-        newest = None if survey.census is None else survey.census.newest
-        due = None if newest is None else deadline(timing, newest.taken_at, survey.took)
+        due, found = self.deadline, survey.census
+        if found is not None:
+            newest = found.newest
+            due = None if newest is None else deadline(timing, newest.taken_at, survey.took)
         return replace(self, survey=survey, deadline=due, timing=timing)
 
     def as_of(self, now: datetime) -> Holding:
@@ -160,7 +163,7 @@ class Holding:
 
     @property
     def census(self) -> Census | None:
-        """The snapshots by usability; `None` if it could not be listed."""
+        """The snapshots by usability, as last listed; `None` if it was never listed."""
         return self.survey.census
 
     @property
@@ -170,7 +173,7 @@ class Holding:
 
     @property
     def error(self) -> AgentError | None:
-        """Why it could not be listed."""
+        """Why the last listing failed; `None` if it did not."""
         return self.survey.error
 
     @property
@@ -189,8 +192,7 @@ class Holding:
             return False
         if due is None or at is None:
             return True
-        interval = due.due - newest.taken_at
-        return at - newest.taken_at >= min(_MANIFEST_WITHIN, interval / 2)
+        return at - newest.taken_at >= min(_MANIFEST_WITHIN, (due.due - newest.taken_at) / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,9 +262,10 @@ def _state(
     holding: Holding, old: timedelta | None, limit: timedelta | None
 ) -> tuple[CheckState, str]:
     found = holding.census
+    if holding.error is not None:
+        return CheckState.UNKNOWN, str(holding.error)
     if found is None:
-        why = "its snapshots were not listed yet" if holding.error is None else str(holding.error)
-        return CheckState.UNKNOWN, why
+        return CheckState.UNKNOWN, "its snapshots were not listed yet"
     if found.newest is None or old is None or limit is None:
         return _nothing(found)
     if old > limit:
@@ -284,9 +287,7 @@ def _nothing(found: Census) -> tuple[CheckState, str]:
 
 def _doubts(holding: Holding, found: Census, newest: Stored) -> list[str]:
     """List the warnings."""
-    doubts = []
-    if holding.alarm:
-        doubts.append(f"retention suspended: {holding.alarm}")
+    doubts = [f"retention suspended: {holding.alarm}"] if holding.alarm else []
     if found.broken and found.broken[0].taken_at > newest.taken_at:
         doubts.append(f"a later one is known to be broken: {found.broken[0].name}")
     if holding.is_unproved:
@@ -295,6 +296,5 @@ def _doubts(holding: Holding, found: Census, newest: Stored) -> list[str]:
         doubts.append(holding.survey.denied)
     if found.ahead:
         doubts.append(f"{found.ahead[0].name} is dated in the future")
-    if holding.survey.scrubbed is not None:
-        doubts += holding.survey.scrubbed.doubts
-    return doubts
+    scrubbed = holding.survey.scrubbed
+    return doubts if scrubbed is None else doubts + scrubbed.doubts

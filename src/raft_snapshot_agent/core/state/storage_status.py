@@ -130,12 +130,14 @@ class StorageStatus:
             at: Time of the listing.
         """
         before = self.holding or Holding(self.name, self.kind, required=self.required)
+        if survey.error is not None:
+            survey = replace(before.survey, error=survey.error)
         if survey.scrubbed is None:
             survey = replace(survey, scrubbed=before.survey.scrubbed)
         if survey.drill is None:
             survey = replace(survey, drill=before.survey.drill)
         holding = before.with_survey(survey, timing)
-        if holding.census is None:
+        if survey.error is not None or survey.census is None:
             return replace(self, holding=holding)
         return replace(
             self._with_newest(holding),

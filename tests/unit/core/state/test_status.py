@@ -165,6 +165,24 @@ def test_a_look_that_fails_keeps_what_was_known() -> None:
     assert (storage.stored, storage.last_success) == (1, NOW)
     assert storage.judge(NOW).state is CheckState.UNKNOWN
     assert storage.judge(NOW).message == "no answer"
+    assert storage.snapshots == before.snapshots
+    assert storage.holding is not None
+    assert before.holding is not None
+    assert storage.holding.deadline == before.holding.deadline
+
+    again = storage.with_survey(survey(timedelta(0), timedelta(hours=1)), HOURLY, NOW)
+    assert (again.stored, again.judge(NOW).state) == (2, CheckState.OK)
+
+
+def test_a_snapshot_that_is_stored_where_nothing_may_be_listed_ends_what_is_unknown() -> None:
+    failed = Survey(error=StorageUnavailable("no answer"))
+    storage = StorageStatus("far", "s3").with_survey(survey(timedelta(hours=3)), HOURLY, NOW)
+    storage = storage.with_survey(failed, HOURLY, NOW)
+    assert storage.holding is not None
+    sent = Stored("new", NOW, 10, 9, verified=True)
+    storage = storage.with_survey(storage.holding.survey.after(sent, NOW), HOURLY, NOW)
+    assert storage.judge(NOW).state is CheckState.OK
+    assert storage.last_success == NOW
 
 
 def test_what_was_read_back_is_known_until_it_is_looked_up_again() -> None:

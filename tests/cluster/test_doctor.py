@@ -134,6 +134,11 @@ def test_a_lease_in_a_storage_is_no_obstacle(
     assert (ending.code, ending.talk) == (0, "")
     assert status(ending, "lease")[1].startswith("no agent holds the lease in ")
 
+    (tmp_path / "store").rename(tmp_path / "unmounted")
+    ending = call("doctor", "-c", file, "--format", "json")
+    assert (ending.code, status(ending, "lease")[0]) == (0, "skipped")
+    assert not (tmp_path / "store").exists()
+
 
 def test_a_token_that_may_not_read_snapshots_fails(server: Server, doctor: Doctor) -> None:
     auth = approle_of(server, token_policies=["default"])

@@ -201,6 +201,22 @@ async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         await settings.lease_store(NAME).write(FIRST, None)
 
 
+async def test_a_folder_whose_disk_is_gone_is_no_missing_record_and_is_not_made_again(
+    tmp_path: Path,
+) -> None:
+    settings = SETTINGS.validate_python({"type": "local", "path": str(tmp_path / "disk")})
+    settings.prepare()
+    lease_store = settings.lease_store(NAME)
+    version = await written(lease_store, FIRST, None)
+    (tmp_path / "disk").rename(tmp_path / "unmounted")
+    with pytest.raises(StorageError, match=r"cannot read the lease record .*disk does not exist"):
+        await lease_store.read()
+    for expected in (None, version):
+        with pytest.raises(StorageError, match=r"cannot write the lease record .*No such file"):
+            await lease_store.write(FIRST.renewed({}), expected)
+    assert not (tmp_path / "disk").exists()
+
+
 async def test_a_store_that_is_not_there_is_told() -> None:
     settings = SETTINGS.validate_python(
         {

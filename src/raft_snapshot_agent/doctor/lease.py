@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import anyio
 
-from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, failure, success, warning
-from raft_snapshot_agent.errors import ConfigError, StorageUnavailable
+from raft_snapshot_agent.doctor.results import (
+    CheckContext,
+    CheckResult,
+    failure,
+    skipped,
+    success,
+    warning,
+)
+from raft_snapshot_agent.errors import ConfigError, NotThereYet, StorageUnavailable
 from raft_snapshot_agent.lease.opening import holder
 
 _READ_WITHIN = 30.0
@@ -22,6 +29,8 @@ async def lease(context: CheckContext) -> list[CheckResult]:
     except ConfigError as error:
         advice = f"{error.hint}; commands by hand need no lease"
         return [warning("lease", f"the agent cannot run here: {error.message}", advice)]
+    except NotThereYet as error:
+        return [skipped("lease", f"{error.message}; {error.hint}")]
     except TimeoutError:
         why = f"the lease's record was not read within {_READ_WITHIN:g} s"
         return [failure("lease", StorageUnavailable(why, hint="check the storage that keeps it"))]

@@ -124,9 +124,17 @@ def sync_folder(folder: Path) -> None:
 
 def make_folder(folder: Path, access: FileAccess = _OURS) -> None:
     """Create a folder and its missing parents; existing ones are not changed."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent, access)
+    if not folder.is_dir():
+        make_folder(folder.parent, access)
+        add_folder(folder, access)
+
+
+def add_folder(folder: Path, access: FileAccess = _OURS) -> None:
+    """Create a folder in an existing one.
+
+    Raises:
+        OSError: The folder above it does not exist, as where its disk is not mounted.
+    """
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
     except FileExistsError:

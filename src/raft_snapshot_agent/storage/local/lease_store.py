@@ -15,7 +15,13 @@ from pathlib import Path
 
 from raft_snapshot_agent.core.leases.lease import Versioned
 from raft_snapshot_agent.core.leases.lease_record import RECORD_LIMIT, Record
-from raft_snapshot_agent.errors import StorageDenied, StorageError, StorageUnavailable, reason_of
+from raft_snapshot_agent.errors import (
+    NotThereYet,
+    StorageDenied,
+    StorageError,
+    StorageUnavailable,
+    reason_of,
+)
 from raft_snapshot_agent.small_file import UnfitFile, read_file
 from raft_snapshot_agent.storage.local import atomic_write
 from raft_snapshot_agent.threads import in_thread
@@ -91,7 +97,8 @@ class LocalLeaseStore:
 
     def _write(self, content: bytes, expected: int) -> str | None:
         with self._translate_errors("write"):
-            atomic_write.make_folder(self._folder, self._access())
+            if not self._folder.is_dir():  # never the storage's own, whose disk may be unmounted
+                atomic_write.add_folder(self._folder, self._access())
             if self._is_late(expected) or not self._create(expected + 1, content):
                 return None
             if self._newest() != expected + 1:  # others have written newer records
@@ -141,11 +148,22 @@ class LocalLeaseStore:
                     path.unlink()
 
     def _newest(self) -> int:
-        """Return the highest number; 0 without records."""
-        with suppress(FileNotFoundError):
+        """Return the highest number; 0 without records.
+
+        Raises:
+            NotThereYet: The folder of the storage does not exist.
+        """
+        try:
             found = (_NUMBERED.fullmatch(path.name) for path in self._folder.iterdir())
             return max((int(one[1]) for one in found if one is not None), default=0)
-        return 0
+        except FileNotFoundError as error:
+            if self._folder.parent.is_dir():
+                return 0
+            why = f"{self._folder.parent} does not exist"
+            raise NotThereYet(
+                f"cannot read the lease record {self._folder}: {why}",
+                hint="the start of the daemon creates it, or mount what belongs there",
+            ) from error
 
     def _file(self, number: int) -> Path:
         return self._folder / f"{number}.json"

@@ -49,7 +49,10 @@ class AppriseChannel:
             kind = apprise.NotifyType.INFO
         with _Overheard() as heard:
             sent = service.notify(
-                title=title(notice), body="\n".join(lines(notice)), notify_type=kind
+                title=title(notice),
+                body="\n".join(lines(notice)),
+                notify_type=kind,
+                body_format=apprise.NotifyFormat.TEXT,  # else markup of others is taken for ours
             )
         if not sent:
             why = f": {heard.last}" if heard.last else ""

@@ -31,6 +31,20 @@ def test_a_service_gets_title_and_text(receiver: Receiver) -> None:
     assert "no leader" in documents[0]["message"]
 
 
+def test_markup_in_what_others_said_is_shown_as_text_where_a_service_takes_markup(
+    receiver: Receiver,
+) -> None:
+    said = '<h1>All is well</h1> <a href="https://evil.example">look</a> & *more*'
+    sender = channel("apprise", url=f"{url(receiver)}?format=html")
+    assert sender.send(notice(record(text=said), record(storage="s3"))) == "sent"
+    (document,) = (one.document for one in receiver.messages)
+    text = document["message"]
+    assert "<h1>" not in text
+    assert "<a " not in text
+    assert "&lt;h1&gt;All" in text
+    assert "<br" in text  # each alert on a line of its own
+
+
 def test_a_service_that_fails_is_told_without_its_url(
     receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -28,7 +28,8 @@ PATIENCE = 120
 
 def hastened(rules: str) -> str:
     """The rules, without their waiting, and over a shorter while."""
-    return re.sub(r"\[1h\]", "[15s]", re.sub(r"^ +for: \w+\n", "", rules, flags=re.MULTILINE))
+    soon = re.sub(r"^ +for: \w+\n", "", rules, flags=re.MULTILINE)
+    return soon.replace("[1h]", "[15s]").replace("[7d:10m]", "[15m:1s]")
 
 
 def now() -> datetime:
@@ -54,6 +55,8 @@ def with_cluster(**changes: object) -> AgentStatus:
 STATES: dict[str, Callable[[], AgentStatus | None]] = {
     "RaftSnapshotTooOld": stale,
     "RaftSnapshotAgentAbsent": lambda: None,
+    "RaftSnapshotAgentDown": lambda: None,
+    "RaftSnapshotDisabled": lambda: with_cluster(disabled="no auth"),
     "RaftSnapshotNeverTaken": lambda: with_cluster(storages=(storage("s3", None),)),
     "RaftSnapshotPartial": lambda: with_cluster(storages=(storage("s3", now(), failing=FAILURE),)),
     "RaftSnapshotVerificationFailed": lambda: with_cluster(
@@ -150,7 +153,7 @@ def test_a_real_agent_is_scraped_and_a_restart_forgets_nothing(site: Site) -> No
                 until(lambda: taken(server).keys() == both, "both are told", within=PATIENCE)
                 until(lambda: not server.firing(), "nothing fires", within=PATIENCE, pause=0.2)
                 first = taken(server)
-            absent = {"RaftSnapshotAgentAbsent"}
+            absent = {"RaftSnapshotAgentAbsent", "RaftSnapshotAgentDown"}
             until(lambda: server.firing() == absent, "it is missed", within=PATIENCE, pause=0.2)
             with site.command("run"):
                 until(lambda: taken(server) == first, "it is known again", within=PATIENCE)

@@ -111,6 +111,7 @@ def test_one_of_several_clusters_and_one_that_is_disabled(site: Site, tmp_path: 
         none = ask("--cluster", "pord", site=site)
     assert (test.code, both.code) == (2, 2)
     assert "no snapshots are taken, the configuration is invalid: " in test.text
+    assert "\ntest is disabled, its configuration is invalid\n" in test.text
     assert "prod" not in test.text
     assert "prod is backed up by this agent" in both.text
     assert "no cluster is called 'pord' (there are: prod, test)" in none.error

@@ -148,7 +148,9 @@ def _summarise(found: Document, running: bool) -> str:
 
 def _show_cluster(cluster: Document, now: datetime, running: bool, verbose: bool) -> None:
     output.text("")
-    output.text(" ".join(_describe(cluster, now, running)))
+    name = cluster["cluster"] or "The cluster"
+    told = "; ".join(_describe(cluster, now)) if running else "according to its storages:"
+    output.text(f"{name} {told}")
     output.table([_row(one, now) for one in cluster["storages"]], Format.TABLE)
     if drill := cluster["drill"]:
         output.text(_describe_drill(drill, now))
@@ -157,14 +159,10 @@ def _show_cluster(cluster: Document, now: datetime, running: bool, verbose: bool
         output.table([_run(one) for one in cluster["runs"][-_RUNS:]], Format.TABLE)
 
 
-def _describe(cluster: Document, now: datetime, running: bool) -> Iterator[str]:
+def _describe(cluster: Document, now: datetime) -> Iterator[str]:
     """Describe which agent works for a cluster, and when its next snapshot is due."""
-    yield cluster["cluster"] or "The cluster"
-    if not running:
-        yield "according to its storages:"
-        return
     node = f", from {cluster['node']}" if cluster["node"] else ""
-    yield f"{_describe_worker(cluster, node)};"
+    yield _describe_worker(cluster, node)
     if cluster["running"]:
         received = format_size(cluster["running"]["received_bytes"])
         since = span(now - _moment(cluster["running"]["since"]))
@@ -175,6 +173,8 @@ def _describe(cluster: Document, now: datetime, running: bool) -> Iterator[str]:
 
 
 def _describe_worker(cluster: Document, node: str) -> str:
+    if cluster["disabled"]:
+        return "is disabled, its configuration is invalid"
     lease = cluster["lease"]
     if lease and not lease["held"]:
         if lease["holder"]:

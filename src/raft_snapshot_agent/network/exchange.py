@@ -36,6 +36,7 @@ def exchange(
     seconds: float = math.inf,
     most: int = SMALL,
     streaming: bool = False,
+    encoded: bool = False,
     **how: Any,
 ) -> urllib3.BaseHTTPResponse:
     """Make one request, without retries, redirects or decoding.
@@ -47,6 +48,7 @@ def exchange(
         seconds: Time limit to the end of the answer, or to its body if `streaming`.
         most: Most bytes of the answer.
         streaming: Return before the body is read.
+        encoded: Accept a body in any encoding, for a caller to whom only the status matters.
         how: Further arguments of urllib3's `urlopen`.
 
     Raises:
@@ -61,7 +63,7 @@ def exchange(
                 decode_content=False, **how,
             )  # fmt: skip
             assert answer is not None  # noqa: S101 - the pool is of any kind
-            return _take_answer(method, answer, most, streaming=streaming)
+            return _take_answer(method, answer, most, streaming=streaming, encoded=encoded)
     except BaseException:
         if answer is not None:
             answer.close()
@@ -69,14 +71,15 @@ def exchange(
 
 
 def _take_answer(
-    method: str, answer: urllib3.BaseHTTPResponse, most: int, *, streaming: bool
+    method: str, answer: urllib3.BaseHTTPResponse, most: int, *, streaming: bool, encoded: bool
 ) -> urllib3.BaseHTTPResponse:
     if answer.status >= _FAILED:
         return _replay(method, answer, _beginning(method, answer))
     _check_length(answer)
     if streaming:
         return answer
-    _check_encoding(method, answer)
+    if not encoded:
+        _check_encoding(method, answer)
     return _replay(method, answer, _whole(method, answer, most))
 
 

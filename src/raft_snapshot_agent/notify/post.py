@@ -78,6 +78,7 @@ def post(settings: HttpNotifierSettings, url: str, body: bytes, headers: Mapping
             url,
             seconds=seconds,
             most=_MOST,
+            encoded=True,
             body=body,
             headers=given,
             timeout=urllib3.Timeout(connect=min(_CONNECT, seconds), read=seconds),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hmac
 import json
 import socket
@@ -126,6 +127,15 @@ def test_every_event_can_be_sent_and_the_test_too(receiver: Receiver, kind: str)
         sender.send(notice(event=event))
     sender.send(make_test(NOW))
     assert len(receiver.messages) == len(CONDITIONS) + 1
+
+
+@pytest.mark.parametrize("kind", HTTP)
+@pytest.mark.parametrize("answer", [gzip.compress(b"ok"), b"no gzip"])
+def test_a_message_was_taken_however_the_answer_is_encoded(
+    receiver: Receiver, kind: str, answer: bytes
+) -> None:
+    receiver.headers, receiver.answer = {"content-encoding": "gzip"}, answer
+    assert channel(kind, url=receiver.url).send(notice()).startswith("200")
 
 
 @pytest.mark.parametrize("kind", HTTP)

@@ -48,7 +48,7 @@ AGENT: tuple[Metric, ...] = (
     of_agent(
         "notifications_total",
         Kind.COUNTER,
-        "Notifications since the agent started, by notifier and by whether they were delivered.",
+        "Tries to send a notification since the agent started, by notifier and by how they ended.",
         _notifications,
         "notifier",
         "outcome",

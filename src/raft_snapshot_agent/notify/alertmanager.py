@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from raft_snapshot_agent.core.alarms.alert_events import CONDITIONS, AlertEvent
-from raft_snapshot_agent.core.alarms.notices import AlertRecord, Notice
+from raft_snapshot_agent.core.alarms.notices import GROUP_PAUSE, AlertRecord, Notice
 from raft_snapshot_agent.notify.message import (
     host,
     is_test,
@@ -93,7 +93,8 @@ class Alertmanager:
 
     def _alert(self, record: AlertRecord, notice: Notice) -> dict[str, Any]:
         alert = record.alert
-        ends = record.ended or notice.at + _OUTLASTS * self._settings.repeat
+        again = max(self._settings.repeat, GROUP_PAUSE)
+        ends = record.ended or notice.at + _OUTLASTS * again
         return {
             "labels": {**self._settings.labels, **_labels(record), "host": host()},
             "annotations": {"summary": shorten(alert.text), "description": line(record)},

@@ -109,6 +109,16 @@ def test_the_alertmanager_gets_begin_and_end(receiver: Receiver) -> None:
     assert (over["endsAt"], over["labels"]["storage"]) == ("2026-11-26T12:00:00Z", "s3")
 
 
+@pytest.mark.parametrize(
+    ("repeat", "until"), [("1m", "12:20:00Z"), ("5m", "12:20:00Z"), ("1h", "16:00:00Z")]
+)
+def test_an_alert_outlasts_the_pause_between_two_messages(
+    receiver: Receiver, repeat: str, until: str
+) -> None:
+    channel("alertmanager", url=receiver.url, repeat=repeat).send(notice())
+    assert only(receiver).document[0]["endsAt"] == f"2026-11-26T{until}"
+
+
 def test_a_flood_is_cut_for_people_but_not_for_the_alertmanager(receiver: Receiver) -> None:
     many = notice(*(record(cluster=f"c{number}") for number in range(500)))
     channel("webhook", url=receiver.url).send(many)

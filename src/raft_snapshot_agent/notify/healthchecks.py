@@ -47,6 +47,11 @@ class HealthchecksSettings(HttpNotifierSettings):
                 hint="write {cluster} into url, such as https://hc-ping.com/KEY/{cluster}, or"
                 " name one cluster in clusters",
             )
+        if alike := {one for one in told for other in told - {one} if _slug(one) == _slug(other)}:
+            raise ConfigError(
+                f"{' and '.join(sorted(alike))} would ping one check, as its name is in lower case",
+                hint="give each a notifier with clusters: [NAME] and a url of its own",
+            )
 
 
 class Healthchecks:
@@ -64,12 +69,17 @@ class Healthchecks:
 def _address(url: str, notice: Notice) -> str:
     run = notice.run
     cluster = "" if run is None else run.cluster
-    parts = urlsplit(url.replace(_PLACE, quote(cluster.lower(), safe="")))
+    parts = urlsplit(url.replace(_PLACE, quote(_slug(cluster), safe="")))
     # A test message must report neither a success nor a failure.
     suffix = "/log" if is_test(notice) else _SUFFIX.get(notice.event, "")
     query = "&".join(filter(None, (parts.query, "" if run is None else f"rid={run_uuid(run)}")))
     path = f"{parts.path.rstrip('/')}{suffix}"
     return urlunsplit((parts.scheme, parts.netloc, path, query, ""))
+
+
+def _slug(cluster: str) -> str:
+    """Return the name of a cluster's check; Healthchecks takes no capital letters there."""
+    return cluster.lower()
 
 
 def run_uuid(run: RunNote) -> UUID:

@@ -271,6 +271,9 @@ def test_several_clusters_do_not_ping_one_check() -> None:
         notifier("healthchecks", url="https://h/x").check(["a", "b"])
     notifier("healthchecks", url="https://h/{cluster}").check(["a", "b"])
     notifier("healthchecks", url="https://h/x", clusters=("a",)).check(["a", "b"])
+    with pytest.raises(ConfigError, match="Prod and prod would ping one check"):
+        notifier("healthchecks", url="https://h/{cluster}").check(["prod", "test", "Prod"])
+    notifier("healthchecks", url="https://h/{cluster}", clusters=("a",)).check(["a", "A"])
 
 
 def test_no_secret_is_in_what_is_sent(receiver: Receiver) -> None:

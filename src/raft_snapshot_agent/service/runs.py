@@ -138,6 +138,7 @@ class Runs:
     async def serve(self, due: Collection[str], state: ScheduleState) -> Served:
         """Take a snapshot for these storages; retry failures until the next one is due."""
         again = state.looked_at_again(self._clock()).intersection(due)
+        began = self._clock()
         alone = again.issuperset(due) and len(again) < len(state.lines)
         for failures in itertools.count(1):
             report = await self._run_once(due, again)
@@ -145,7 +146,8 @@ class Runs:
             await self._count(report)
             if report.outcome is not Outcome.FAILED or (alone and report.error is None):
                 return Served(frozenset(one.storage for one in report.deliveries if one.error))
-            wait = self._choose_pause(report, failures, due, state)
+            following = state.served(due, self._clock()).next_due
+            wait = self._choose_pause(report, failures, began, following)
             if wait is None:
                 break
             if told and not self._events.retired:
@@ -160,15 +162,17 @@ class Runs:
         return Served(frozenset(due))
 
     def _choose_pause(
-        self, report: Report, failures: int, due: Collection[str], state: ScheduleState
+        self, report: Report, failures: int, began: datetime, following: datetime
     ) -> timedelta | None:
-        """Return how long to wait after a failure; `None` if the next slot comes first."""
-        now = self._clock()
-        left = state.served(due, now).next_due - now
-        wait = backoff(failures, left, _draw())
+        """Return how long to wait after a failure; `None` if the next slot comes first.
+
+        The pause is limited by the time from the first attempt to that slot. Limited by what is
+        left of it, retries would come ever faster at its end.
+        """
+        wait = backoff(failures, following - began, _draw())
         if report.error is not None:
             wait = max(wait, timedelta(seconds=report.error.pause))
-        return wait if wait < left else None
+        return wait if self._clock() + wait < following else None
 
     async def _list_remaining(self, due: Collection[str], state: ScheduleState) -> Collection[str]:
         """Return the storages still to serve. A run that a signal asked for keeps all."""
